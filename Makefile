@@ -1,0 +1,62 @@
+# Needs make and a Python of 3.11 or newer; everything else is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Worker processes for the test run.
+JOBS ?= 2
+
+title = @printf '\n== %s ==\n' "$(1)"
+
+.PHONY: help test lint docs deep bench demo clean .venv
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv: .venv/installed
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'wavetank needs Python 3.11 or newer; name one with: make PYTHON=python3.11'; exit 1; }
+	$(call title,install into .venv)
+	@$(PYTHON) -m venv .venv
+	@# --group needs pip 25.1, newer than the one that comes with most Pythons.
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+test: lint  ## lint, types, import arrows, tests with coverage, docs: the one check
+	$(call title,tests)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(JOBS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+	@$(MAKE) --no-print-directory docs
+
+lint: .venv  ## ruff, mypy, import-linter
+	$(call title,ruff)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	$(call title,mypy)
+	@$(BIN)/mypy
+	$(call title,import arrows)
+	@$(BIN)/lint-imports --no-logo
+
+docs: .venv  ## build build/docs and run the examples in the pages
+	$(call title,docs)
+	@$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/docs
+	@$(BIN)/sphinx-build -W --keep-going -q -b doctest docs build/doctest
+
+deep: .venv  ## the tests with many more generated examples; takes long
+	$(call title,deep tests)
+	@WAVETANK_DEEP=1 $(BIN)/python -m pytest -n $(JOBS)
+
+bench: .venv  ## run every benchmark
+	@for file in benchmarks/*.py; do \
+	  printf '\n== %s ==\n' "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+demo: .venv  ## a patient and a hasty client meet the cascade scenario
+	$(call title,demo)
+	@cd examples/demo && ../../$(BIN)/python -m pytest --llm-scenario=cascade
+
+clean:  ## remove what the other targets made
+	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

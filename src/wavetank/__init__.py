@@ -1,0 +1,107 @@
+"""wavetank: a pytest plugin and simulation testbed for rate limits."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .checks.verdict import Verdict
+    from .events import Event, EventLog
+    from .scenario import Scenario, ScenarioError, load_scenario
+    from .seams.direct import Completion, Usage
+    from .seams.errors import (
+        ConnectionLost,
+        MalformedAnswer,
+        OutsideTheTank,
+        Overloaded,
+        ProviderError,
+        QuotaExhausted,
+        RateLimited,
+        RequestTooLarge,
+        ServerError,
+        UnknownHost,
+    )
+    from .sim.errors import Deadlock, RealInputOutput
+    from .sim.token import TokenError
+    from .tank.failure import CheckFailed, UnmatchedLedger
+    from .tank.fake_llm import FakeLLM
+    from .tank.ledger import Ledger
+    from .tank.run import Run
+    from .tank.simulate import simulate
+    from .tank.tank import Tank
+
+__version__: Final = "0.1.0"
+
+_HOMES: Final = {
+    "checks.verdict": ("Verdict",),
+    "events": ("Event", "EventLog"),
+    "scenario": ("Scenario", "ScenarioError", "load_scenario"),
+    "seams.direct": ("Completion", "Usage"),
+    "seams.errors": (
+        "ConnectionLost",
+        "MalformedAnswer",
+        "OutsideTheTank",
+        "Overloaded",
+        "ProviderError",
+        "QuotaExhausted",
+        "RateLimited",
+        "RequestTooLarge",
+        "ServerError",
+        "UnknownHost",
+    ),
+    "sim.errors": ("Deadlock", "RealInputOutput"),
+    "sim.token": ("TokenError",),
+    "tank.failure": ("CheckFailed", "UnmatchedLedger"),
+    "tank.fake_llm": ("FakeLLM",),
+    "tank.ledger": ("Ledger",),
+    "tank.run": ("Run",),
+    "tank.simulate": ("simulate",),
+    "tank.tank": ("Tank",),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CheckFailed",
+    "Completion",
+    "ConnectionLost",
+    "Deadlock",
+    "Event",
+    "EventLog",
+    "FakeLLM",
+    "Ledger",
+    "MalformedAnswer",
+    "OutsideTheTank",
+    "Overloaded",
+    "ProviderError",
+    "QuotaExhausted",
+    "RateLimited",
+    "RealInputOutput",
+    "RequestTooLarge",
+    "Run",
+    "Scenario",
+    "ScenarioError",
+    "ServerError",
+    "Tank",
+    "TokenError",
+    "UnknownHost",
+    "UnmatchedLedger",
+    "Usage",
+    "Verdict",
+    "load_scenario",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: the pytest plugin must cost nothing unused."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'wavetank' has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

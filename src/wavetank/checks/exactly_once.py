@@ -1,0 +1,138 @@
+"""Is each item brought to one outcome, and paid for once?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from ..clock import format_duration
+from ..events import Event, EventLog
+from .history import history
+from .verdict import Verdict
+
+NAME = "exactly_once"
+_OUTCOMES = ("completed", "failed", "cancelled")
+_SHOWN = 1
+_LISTED = 10
+_DELAYS = ("stall", "slow-trickle")
+
+
+def judge(log: EventLog) -> Verdict:
+    """Fails when an item is lost, reported twice, made up, or paid more often than declared.
+
+    Paid is judged for declared items of the ledger only. An answer that came after its
+    client had hung up is wasted: listed, and counted only when `paid_per_item` is declared.
+    """
+    submitted = _items(log, "submitted")
+    outcomes = Counter(_items(log, *_OUTCOMES))
+    if not submitted and not outcomes:
+        return Verdict(NAME, None, "nothing was entered in the ledger")
+    faults = [
+        *_lost(log, submitted, outcomes),
+        *((item, f"was reported {count} times") for item, count in outcomes.items() if count > 1),
+        *_made_up(log, submitted),
+        *_overpaid(log, dict.fromkeys([*submitted, *outcomes])),
+    ]
+    if log.end is not None and log.end.how not in ("returned", "raised"):
+        return Verdict(
+            NAME, None, f"the run was stopped: {len(faults)} finding(s) so far", _told(log, faults)
+        )
+    if faults:
+        item, what = faults[0]
+        more = f", and {len(faults) - 1} more finding(s)" if len(faults) > 1 else ""
+        return Verdict(NAME, False, f"item {item!r} {what}{more}", _told(log, faults))
+    still_open = len(dict.fromkeys(submitted)) - len(outcomes)
+    if still_open > 0:
+        return Verdict(NAME, None, f"main raised before {still_open} item(s) came to an outcome")
+    told, wasted = _with_wasted(log)
+    return Verdict(NAME, True, f"{len(outcomes)} item(s), each with one outcome{told}", wasted)
+
+
+def judge_items(log: EventLog, items: Iterable[str]) -> Verdict:
+    """Fails unless exactly these items got a delivered answer, once each; needs no ledger."""
+    wanted = dict.fromkeys(items)
+    paid = Counter(event.item for event in log.of("delivered") if paid_for(event))
+    faults = [(item, "got no answer") for item in wanted if not paid[item]]
+    faults += [(item, f"was answered {paid[item]} times") for item in wanted if paid[item] > 1]
+    faults += [(item, "was answered, but not asked for") for item in paid if item and item not in wanted]
+    if faults:
+        item, what = faults[0]
+        return Verdict(NAME, False, f"item {item!r} {what}", _told(log, faults))
+    return Verdict(NAME, True, f"{len(wanted)} item(s), each answered once")
+
+
+def paid_for(event: Event) -> bool:
+    """Whether a reply was a success: an answer that a fault spoiled is none."""
+    return event.status == 200 and event.fault is None
+
+
+def _items(log: EventLog, *kinds: str) -> list[str]:
+    return [event.item for event in log if event.kind in kinds and event.item is not None]
+
+
+def _lost(log: EventLog, submitted: list[str], outcomes: Counter[str]) -> Iterable[tuple[str, str]]:
+    if log.end is not None and log.end.how == "raised":
+        return
+    for item in dict.fromkeys(submitted):
+        if not outcomes[item]:
+            yield item, "was lost: it was submitted and never came to an outcome"
+
+
+def _made_up(log: EventLog, submitted: list[str]) -> Iterable[tuple[str, str]]:
+    known = {*submitted, *_items(log, "arrived")}
+    for item in dict.fromkeys(_items(log, "completed")):
+        if item not in known:
+            yield item, "was completed, but neither submitted nor requested"
+
+
+def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str]]:
+    declared = log.header.expects.get("paid_per_item")
+    allowed = 1 if declared is None else declared
+    answers = [event for event in log.of("delivered") if paid_for(event)]
+    if declared is not None:
+        answers += _wasted(log)
+    named = {event.request for event in log.of("arrived") if event.declared}
+    paid = Counter(event.item for event in answers if event.request in named and event.item in ledger)
+    for item, count in paid.items():
+        if item is not None and count > allowed:
+            yield item, f"was paid {count} times (declared: {allowed})"
+
+
+def _wasted(log: EventLog) -> list[Event]:
+    """The answers, sent or under way, whose clients hung up; a spoiled answer is none."""
+    reached = {event.request for event in log.of("delivered")}
+    spent = {
+        event.request: event
+        for event in log.of("answered", "left")
+        if event.status == 200 and not _spoiled(event) and event.request not in reached
+    }
+    spoiled = {event.request for event in log.of("answered", "left") if _spoiled(event)}
+    return [event for number, event in spent.items() if number not in spoiled]
+
+
+def _spoiled(event: Event) -> bool:
+    return event.fault is not None and event.reason not in _DELAYS
+
+
+def _with_wasted(log: EventLog) -> tuple[str, tuple[str, ...]]:
+    wasted = _wasted(log)
+    lines = [
+        f"at {format_duration(event.at)}: "
+        f"the answer to request {event.request} (item {event.item!r}) was wasted"
+        for event in wasted[:_LISTED]
+    ]
+    if len(wasted) > _LISTED:
+        lines.append(f"and {len(wasted) - _LISTED} more")
+    told = f"; {len(wasted)} answer(s) wasted on clients that had hung up" if wasted else ""
+    return told, tuple(lines)
+
+
+def _told(log: EventLog, faults: list[tuple[str, str]]) -> tuple[str, ...]:
+    lines: list[str] = []
+    for item, what in faults[:_SHOWN]:
+        lines.append(f"item {item!r} {what}")
+        lines += (f"  {line}" for line in history(log, item))
+    if len(faults) > _SHOWN:
+        others = ", ".join(repr(item) for item, _ in faults[_SHOWN:13])
+        lines.append(f"and {len(faults) - _SHOWN} more: {others}{', …' if len(faults) > 13 else ''}")
+    return tuple(lines)

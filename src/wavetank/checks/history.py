@@ -1,0 +1,74 @@
+"""What happened to an item, told from the event log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..clock import format_duration
+from ..events import Event, EventLog
+
+_TOLD: Final = 10
+"""So many events from each end of a long story."""
+
+
+def history(log: EventLog, item: str) -> tuple[str, ...]:
+    """The events of one item as sentences, a line each, with their instants; a long story is told short."""
+    events = [event for event in log if event.item == item]
+    left_out = len(events) - 2 * _TOLD
+    if left_out <= 1:
+        return tuple(map(_dated, events))
+    return (
+        *map(_dated, events[:_TOLD]),
+        f"… {left_out} more events …",
+        *map(_dated, events[-_TOLD:]),
+    )
+
+
+def _dated(event: Event) -> str:
+    return f"at {format_duration(event.at)}: {told(event)}"
+
+
+def unmatched(log: EventLog) -> str | None:
+    """What to say when the ledger and the requests have no item in common, so that little can be judged."""
+    ledger = ledger_of(log)
+    asked = {event.item: None for event in log.of("arrived") if event.item is not None}
+    if not ledger or not asked or any(item in ledger for item in asked):
+        return None
+    return (
+        f"no request matches an item of the ledger: it has {next(iter(ledger))!r}, the first request was "
+        f"for {next(iter(asked))!r}. Name the item in the header x-wavetank-item or in metadata.item of the "
+        "body, or set fake_llm.item_of; until then payments and answers are not judged"
+    )
+
+
+def ledger_of(log: EventLog) -> dict[str, None]:
+    """The items that were entered in the ledger; all others are judged for nothing."""
+    entered = log.of("submitted", "completed", "failed", "cancelled")
+    return {event.item: None for event in entered if event.item is not None}
+
+
+def told(event: Event) -> str:
+    """One event in words."""
+    number = f"request {event.request}"
+    match event.kind:
+        case "arrived":
+            return f"{number} arrived at the provider ({event.model})"
+        case "held":
+            return f"{number} was held by a barrier"
+        case "refused":
+            wait = f", retry after {format_duration(event.retry_after)}" if event.retry_after else ""
+            return f"{number} was refused with {event.status}{wait}"
+        case "answered":
+            return f"{number} was answered"
+        case "delivered" if event.fault is not None:
+            return f"the spoiled answer to {number} reached the client"
+        case "delivered" if event.status == 200:
+            return f"the answer to {number} was delivered (paid)"
+        case "delivered":
+            return f"the refusal of {number} reached the client"
+        case "left":
+            return f"the client hung up on {number}"
+        case "failed":
+            return f"reported as failed: {event.error}"
+        case _:
+            return event.kind

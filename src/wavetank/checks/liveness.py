@@ -1,0 +1,75 @@
+"""Does the program come to its end?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..clock import format_duration
+from ..events import EventKind, EventLog, RunEnd
+from .verdict import Verdict
+
+NAME = "liveness"
+_A_FLOW: Final = 100
+"""Fewer steps in half a budget are the end of something, such as one long sleep."""
+
+_OUTCOMES: Final[tuple[EventKind, ...]] = ("completed", "failed", "cancelled")
+
+
+def judge(log: EventLog) -> Verdict:
+    """Fails on a deadlock, a livelock or an overrun; not judged when nothing could ever get through."""
+    end = log.end
+    if end is None:
+        return Verdict(NAME, None, "the run has not ended")
+    if end.how in ("returned", "raised"):
+        return Verdict(NAME, True, f"main came to its end at {format_duration(end.at)}")
+    if end.how == "deadlock":
+        return Verdict(NAME, False, f"deadlock at {format_duration(end.at)}", _open_items(log) + end.blocked)
+    if not log.header.passable:
+        return Verdict(NAME, None, "the scenario never lets a request through")
+    return _budget_spent(log, end)
+
+
+def kind_of_hang(log: EventLog) -> str | None:
+    """`deadlock`, `livelock`, `overrun`; `None` if the run came to its end or no run could have."""
+    end = log.end
+    if end is None or end.how in ("returned", "raised"):
+        return None
+    if end.how == "deadlock":
+        return "deadlock"
+    if not log.header.passable:
+        return None
+    return "livelock" if end.how == "steps" or _flowed_in_vain(log, end) else "overrun"
+
+
+def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
+    after = f"after {end.steps} steps, at {format_duration(end.at)}"
+    if end.how == "steps":
+        what = f"livelock: the budget of steps ended {after}, and they brought no outcome"
+    elif kind_of_hang(log) == "livelock":
+        what = f"livelock: the budget of virtual time ended {after}, and its second half brought no outcome"
+    else:
+        what = f"overrun: the budget of virtual time ended {after}, before main did"
+    return Verdict(NAME, False, what, _open_items(log) + _tail_requests(log, end) + end.blocked)
+
+
+def _flowed_in_vain(log: EventLog, end: RunEnd) -> bool:
+    """Whether requests or steps flowed in the second half of the run's time, and no outcome came of them."""
+    late = [event for event in log.of("arrived", *_OUTCOMES) if event.at * 2 > end.at]
+    flowed = any(event.kind == "arrived" for event in late) or end.late_steps >= _A_FLOW
+    return flowed and all(event.kind == "arrived" for event in late)
+
+
+def _open_items(log: EventLog) -> tuple[str, ...]:
+    done = {event.item for event in log.of(*_OUTCOMES)}
+    still_open = [repr(event.item) for event in log.of("submitted") if event.item not in done]
+    if not still_open:
+        return ()
+    shown = ", ".join(still_open[:10]) + (", …" if len(still_open) > 10 else "")
+    return (f"{len(still_open)} item(s) without an outcome: {shown}",)
+
+
+def _tail_requests(log: EventLog, end: RunEnd) -> tuple[str, ...]:
+    if end.how == "steps":
+        return (f"{len(log.of('arrived'))} request(s) in the whole run",)
+    tail = [event for event in log.of("arrived") if event.at * 2 > end.at]
+    return (f"{len(tail)} request(s) in the second half of the run",)

@@ -1,0 +1,24 @@
+"""What a check says of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of one check: `passed` is `None` when it lacked what it needs.
+
+    `summary` is one sentence; `evidence` holds the items and events behind it, a line each.
+    """
+
+    name: str
+    passed: bool | None
+    summary: str
+    evidence: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        word = {True: "passed", False: "failed", None: "not judged"}[self.passed]
+        return "\n".join((f"{self.name} {word}: {self.summary}", *(f"  {line}" for line in self.evidence)))

@@ -1,0 +1,226 @@
+"""The event log: what happened, when and to which item, in one versioned vocabulary.
+
+The log is what checks and reports read. Written as NDJSON it has a header line, one line
+per event and, once the run has ended, a closing line. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, final, get_args, overload
+
+import msgspec
+
+FORMAT: Final = "wavetank-events"
+VERSION: Final = 1
+
+EventKind = Literal[
+    "submitted",
+    "arrived",
+    "held",
+    "refused",
+    "answered",
+    "delivered",
+    "left",
+    "completed",
+    "failed",
+    "cancelled",
+    "paused",
+    "resumed",
+    "stalled",
+    "wave-opened",
+    "wave-closed",
+]
+EVENT_KINDS: Final[tuple[str, ...]] = get_args(EventKind)
+
+Ending = Literal["returned", "raised", "deadlock", "steps", "time"]
+
+
+class EventLogError(ValueError):
+    """A file is not an event log, is torn, or is of another version; the text says where."""
+
+
+@final
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+    """One thing that happened at the instant `at`, in nanoseconds since the start of the run.
+
+    `request` is the running number of the request. On `arrived`, `sent` is when the client
+    entered the call or its HTTP pool and `declared` whether it named the item itself.
+    `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
+    end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
+    of a refusal that reached the client. `marks` are the items named in a completed value.
+    """
+
+    at: int
+    kind: EventKind
+    item: str | None = None
+    request: int | None = None
+    declared: bool = False
+    sent: int | None = None
+    status: int | None = None
+    scope: str | None = None
+    retry_after: int | None = None
+    reason: str | None = None
+    wave: int | None = None
+    fault: int | None = None
+    model: str | None = None
+    key: str | None = None
+    value: str | None = None
+    marks: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@final
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What run a log belongs to."""
+
+    scenario: str
+    digest: str
+    seed: int
+    backend: str
+    waves: int = 0
+    faults: int = 0
+    passable: bool = True
+    expects: dict[str, int] = {}
+
+
+@final
+class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a run ended: at which instant, after how many steps, and what was blocked then."""
+
+    how: Ending
+    at: int
+    steps: int = 0
+    blocked: tuple[str, ...] = ()
+    late_steps: int = 0
+    error: str | None = None
+
+
+@final
+class EventLog:
+    """The events of one run, in order; a sequence of `Event`."""
+
+    __slots__ = ("_events", "_listeners", "end", "header")
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self.end: RunEnd | None = None
+        self._events: list[Event] = []
+        self._listeners: list[Callable[[Event], object]] = []
+
+    def append(self, event: Event) -> None:
+        """Add an event; after the end of the run it is dropped."""
+        if self.end is not None:
+            return
+        self._events.append(event)
+        for listener in self._listeners:
+            listener(event)
+
+    def finish(self, end: RunEnd) -> None:
+        """Close the log; the first end counts."""
+        if self.end is None:
+            self.end = end
+
+    def listen(self, listener: Callable[[Event], object]) -> None:
+        """Call `listener` with each event from here on."""
+        self._listeners.append(listener)
+
+    def of(self, *kinds: EventKind) -> list[Event]:
+        """The events of these kinds, in order."""
+        return [event for event in self._events if event.kind in kinds]
+
+    def to_ndjson(self) -> bytes:
+        """The whole log as bytes: header, events, and the end if the run has ended."""
+        lines = [_encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(self.header)})]
+        lines += map(_encoded, self._events)
+        if self.end is not None:
+            lines.append(_encoded({"end": self.end}))
+        return b"\n".join(lines) + b"\n"
+
+    @classmethod
+    def from_ndjson(cls, data: bytes) -> EventLog:
+        """Read a log back.
+
+        Raises:
+            EventLogError: not an event log, another version, or a torn line; names the line.
+        """
+        first, *lines = data.split(b"\n")
+        log = cls(_read_header(first))
+        if lines and lines[-1]:
+            raise EventLogError(f"line {len(lines) + 1} is torn: the file ends in the middle of a line")
+        for number, line in enumerate(lines[:-1], start=2):
+            log._read_line(number, line)
+        return log
+
+    def _read_line(self, number: int, line: bytes) -> None:
+        if self.end is not None:
+            raise EventLogError(f"line {number} comes after the end of the run, which closes a log")
+        try:
+            if line.startswith(b'{"end":'):
+                self.end = msgspec.json.decode(line, type=dict[str, RunEnd])["end"]
+            else:
+                self._events.append(msgspec.json.decode(line, type=Event))
+        except _UNREADABLE as error:
+            raise EventLogError(f"line {number} is not an event: {error}") from None
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        return self._events[index]
+
+    def __repr__(self) -> str:
+        return f"<EventLog {self.header.scenario} [{len(self)} events]>"
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(_without_surrogates(value))
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with lone surrogates, which UTF-8 cannot hold, written as escapes."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.asdict(value)
+        return msgspec.structs.replace(value, **_without_surrogates(fields))
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(each) for name, each in value.items()}
+    return tuple(map(_without_surrogates, value)) if isinstance(value, tuple) else value
+
+
+def _read_header(line: bytes) -> Header:
+    try:
+        fields: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
+    except _UNREADABLE:
+        raise EventLogError("line 1 is not the header of an event log") from None
+    if fields.pop("format", None) != FORMAT:
+        raise EventLogError("line 1 is not the header of an event log")
+    version = fields.pop("version", None)
+    if version != VERSION:
+        raise EventLogError(f"the log has version {version}; this wavetank reads version {VERSION}")
+    try:
+        return msgspec.convert(fields, Header)
+    except msgspec.ValidationError as error:
+        raise EventLogError(f"line 1 is not a whole header: {error}") from None
+
+
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
+
+
+def without_addresses(text: str) -> str:
+    """The text with memory addresses blanked, so that it is the same in every run."""
+    return _ADDRESS.sub("0x…", text)

@@ -1,0 +1,40 @@
+"""Give a test its own runner of anyio's pytest plugin.
+
+The plugin shares one runner for as long as any async fixture needs it; a runner that another
+test's fixture keeps alive has the machine's clock.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+_PLUGIN: Final = "anyio.pytest_plugin"
+_NONE: Final[dict[str, Any]] = {"_current_runner": None, "_runner_stack": None, "_runner_leases": 0}
+
+
+@final
+class OwnRunner:
+    """The plugin's runner in one test, kept while the test's world is left and entered again."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self) -> None:
+        self._state = dict(_NONE)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Put the test's runner in place of the shared one."""
+        plugin = sys.modules.get(_PLUGIN)
+        if plugin is None or not vars(plugin).keys() >= _NONE.keys():
+            yield
+            return
+        shared = {name: getattr(plugin, name) for name in _NONE}
+        vars(plugin).update(self._state)
+        try:
+            yield
+        finally:
+            self._state = {name: getattr(plugin, name) for name in _NONE}
+            vars(plugin).update(shared)

@@ -1,0 +1,107 @@
+"""Give a run the process's clocks: `time`, `datetime`, and names imported from `time` before.
+
+Only threads of the run see virtual time; every other thread keeps the real one. CPU time
+(`process_time`, `thread_time`), `time.clock_gettime` of a monotonic clock and what a C extension
+reads by itself stay real, and so do clocks that were bound before as a default argument or kept
+in a container.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ..clock import EPOCH_NS, SECOND, after_delay
+from ..sim.host import Host
+from .names import Names
+
+_real_monotonic = time.monotonic
+_real_monotonic_ns = time.monotonic_ns
+_real_perf_counter = time.perf_counter
+_real_perf_counter_ns = time.perf_counter_ns
+_real_sleep = time.sleep
+
+_runs: Final[list[Host]] = []
+
+
+def _run_here() -> Host | None:
+    run = _runs[-1] if _runs else None
+    return run if run is not None and run.is_mine() else None
+
+
+def monotonic() -> float:
+    run = _run_here()
+    return _real_monotonic() if run is None else run.timeline.now() / SECOND
+
+
+def monotonic_ns() -> int:
+    run = _run_here()
+    return _real_monotonic_ns() if run is None else run.timeline.now()
+
+
+def perf_counter() -> float:
+    run = _run_here()
+    return _real_perf_counter() if run is None else run.timeline.now() / SECOND
+
+
+def perf_counter_ns() -> int:
+    run = _run_here()
+    return _real_perf_counter_ns() if run is None else run.timeline.now()
+
+
+def sleep(seconds: float, /) -> None:
+    run = _run_here()
+    if run is None:
+        return _real_sleep(seconds)
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    return run.sleep(after_delay(seconds))
+
+
+_NAMES: Final = Names(
+    (
+        (_real_monotonic, monotonic),
+        (_real_monotonic_ns, monotonic_ns),
+        (_real_perf_counter, perf_counter),
+        (_real_perf_counter_ns, perf_counter_ns),
+        (_real_sleep, sleep),
+    )
+)
+
+
+@contextmanager
+def borrowed_clocks(run: Host) -> Iterator[None]:
+    """Put the run's time in place of the machine's until the block ends; blocks may nest."""
+    if not _runs:
+        _NAMES.put_in()
+    _runs.append(run)
+    try:
+        with _wall_clock():
+            yield
+    finally:
+        _runs.remove(run)
+        if not _runs:
+            _NAMES.take_out()
+
+
+@contextmanager
+def _wall_clock() -> Iterator[None]:
+    """Let time-machine hand out the run's `time.time()` and `datetime`, also to names imported before."""
+    import time_machine
+
+    travel = time_machine.travel(0, tick=False)
+    travel.start().time_ns = _wall_clock_ns  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        travel.stop()
+
+
+def _wall_clock_ns() -> int:
+    run = _run_here()
+    if run is None:
+        return int(sys.modules["_time_machine"].original_time_ns())
+    return EPOCH_NS + run.timeline.now()

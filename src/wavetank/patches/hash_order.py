@@ -1,0 +1,73 @@
+"""Let what a run keeps in sets iterate in the order it was made, whatever its addresses.
+
+anyio keeps the tasks and child scopes of a scope in sets, executors their threads, and
+`concurrent.futures` what it waits for; hashed by address they come in another order in every run.
+"""
+
+from __future__ import annotations
+
+import threading
+from asyncio import events
+from collections.abc import Callable, Iterator
+from concurrent.futures import _base
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from anyio._backends import _asyncio as backend
+
+from ..sim.asyncio_loop import CountedTask, SimulatedLoop
+from ..sim.host import Host
+from .attributes import replaced
+
+
+class CountedScope(backend.CancelScope):
+    """A cancel scope that hashes by its creation number."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        loop = events._get_running_loop()
+        self._number = loop.next_number() if isinstance(loop, SimulatedLoop) else object.__hash__(self)
+        super().__init__(*args, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+_NUMBER: Final = "_wavetank_number"
+
+
+def _hash(thing: object) -> int:
+    number: int = vars(thing).get(_NUMBER, 0)
+    return number or object.__hash__(thing)
+
+
+@contextmanager
+def creation_order(host: Host) -> Iterator[None]:
+    """Let anyio's cancel scopes, and threads and executor futures of the run, hash by creation number."""
+    with ExitStack() as stack:
+        stack.enter_context(replaced(backend, "CancelScope", CountedScope))
+        for owner, kind in ((threading.Thread, "thread"), (_base.Future, "future")):
+            init = _counted(vars(owner)["__init__"], kind, host)
+            stack.enter_context(replaced(owner, "__init__", init))
+            stack.enter_context(replaced(owner, "__hash__", _hash))
+        stack.callback(_forget_dropped_tasks)
+        yield
+
+
+def _forget_dropped_tasks() -> None:
+    """Let go of tasks that their loop gave up: anyio keeps what it knows of a task until the task is done."""
+    for task in list(backend._task_states):
+        if isinstance(task, CountedTask) and task.get_loop().is_closed():
+            del backend._task_states[task]
+
+
+def _counted(init: Callable[..., None], kind: str, host: Host) -> Callable[..., None]:
+    """Number what is made in the run before it is first hashed."""
+
+    def counted(self: object, *args: Any, **options: Any) -> None:
+        if host.is_mine():
+            vars(self)[_NUMBER] = host.number(kind)
+        init(self, *args, **options)
+
+    return counted

@@ -1,0 +1,322 @@
+"""Put the threads of a run under its baton: starting, joining, locks, and all that is built on locks.
+
+Locks, conditions, events, semaphores, barriers and queues that the run makes hand the baton
+over when they block. They go on working after the run, and for threads outside it, as real ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from types import GenericAlias
+from typing import Any, Final, final
+
+from ..clock import after_delay
+from ..sim.errors import RunOver
+from ..sim.host import Host
+from ..sim.turns import RunThread
+from .attributes import replaced
+from .names import Names
+
+_hosts: Final[list[Host]] = []
+_real_lock = threading.Lock
+_ENDING: Final = "_wavetank_ending"
+_START: Final = (
+    "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+)
+
+
+def _host_here() -> Host | None:
+    host = _hosts[-1] if _hosts else None
+    return host if host is not None and host.is_mine() else None
+
+
+@final
+class BatonLock:
+    """A lock that lets the run's other threads go on while one of them waits for it."""
+
+    __slots__ = ("__weakref__", "_lock", "_waiting")
+
+    def __init__(self) -> None:
+        self._lock = _real_lock()
+        self._waiting: deque[tuple[Host, RunThread]] = deque()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        refused = timeout != -1 and (not blocking or timeout < 0)
+        if not refused and self._lock.acquire(False):
+            return True
+        host = _host_here()
+        if refused or host is None:
+            return self._lock.acquire(blocking, timeout)  # refuses in the words of a real lock
+        if not blocking or timeout == 0:
+            host.asked_in_vain()
+            return self._lock.acquire(False)
+        until = None if timeout < 0 else host.timeline.now() + after_delay(timeout)
+        return self._wait(host, until)
+
+    def _wait(self, host: Host, until: int | None) -> bool:
+        entry = (host, host.here())
+        while True:
+            self._waiting.append(entry)
+            try:
+                in_time = host.wait("a lock", until=until)
+            finally:
+                if entry in self._waiting:
+                    self._waiting.remove(entry)
+            if self._lock.acquire(False):
+                return True
+            if not in_time:
+                return False
+
+    def release(self) -> None:
+        self._lock.release()
+        if self._waiting:
+            host, thread = self._waiting.popleft()
+            host.wake(thread)
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    __enter__ = acquire
+
+    def __exit__(self, *args: object) -> None:
+        self.release()
+
+    def _at_fork_reinit(self) -> None:
+        self._lock = _real_lock()
+        self._waiting.clear()
+
+    def __repr__(self) -> str:
+        return f"<BatonLock {'locked' if self.locked() else 'unlocked'}>"
+
+
+@final
+class BatonRLock:
+    """A re-entrant `BatonLock`; `threading.Condition` uses its private methods."""
+
+    __slots__ = ("__weakref__", "_count", "_lock", "_owner")
+
+    def __init__(self) -> None:
+        self._lock = BatonLock()
+        self._owner: int | None = None
+        self._count = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        me = threading.get_ident()
+        if self._owner != me:
+            if not self._lock.acquire(blocking, timeout):
+                return False
+            self._owner = me
+        self._count += 1
+        return True
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        if self._owner != threading.get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        self._count -= 1
+        if not self._count:
+            self._owner = None
+            self._lock.release()
+
+    def __exit__(self, *args: object) -> None:
+        self.release()
+
+    def _is_owned(self) -> bool:
+        return self._owner == threading.get_ident()
+
+    def _release_save(self) -> int:
+        count, self._count, self._owner = self._count, 0, None
+        self._lock.release()
+        return count
+
+    def _acquire_restore(self, count: int) -> None:
+        self._lock.acquire()
+        self._count, self._owner = count, threading.get_ident()
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()
+
+    def __repr__(self) -> str:
+        return f"<BatonRLock count={self._count}>"
+
+
+def _ours_in_the_run(real: Callable[[], Any], ours: Callable[[], Any]) -> type:
+    """A stand-in for a class of `threading` or `queue` that makes our kind for the run's threads."""
+
+    class Made:
+        __class_getitem__: Any = classmethod(GenericAlias)
+
+        def __new__(cls) -> Any:
+            return real() if _host_here() is None else ours()
+
+    return Made
+
+
+def _stand_ins() -> Iterator[tuple[Any, Any]]:
+    """Each original once, and what makes our kind of it; the two names for a lock may be one object."""
+    originals = {
+        id(real): (real, ours)
+        for real, ours in (
+            (threading.Lock, BatonLock),
+            (vars(threading)["_allocate_lock"], BatonLock),
+            (threading.RLock, BatonRLock),
+            (queue.SimpleQueue, vars(queue)["_PySimpleQueue"]),
+        )
+    }
+    for real, ours in originals.values():
+        yield real, _ours_in_the_run(real, ours)
+
+
+_NAMES: Final = Names(tuple(_stand_ins()))
+
+
+@contextmanager
+def threads_under(host: Host) -> Iterator[None]:
+    """Let threads started by the run's threads go under the baton of `host`."""
+    _hosts.append(host)
+    try:
+        with ExitStack() as stack:
+            if len(_hosts) == 1:
+                _patch(stack)
+            yield
+    finally:
+        _hosts.remove(host)
+
+
+def _patch(stack: ExitStack) -> None:
+    _NAMES.put_in()
+    stack.callback(_NAMES.take_out)
+    stack.enter_context(
+        replaced(threading, "_counter", _numbered(vars(threading)["_counter"], "thread name"))
+    )
+    pools = staticmethod(_numbered(vars(ThreadPoolExecutor)["_counter"], "pool name"))
+    stack.enter_context(replaced(ThreadPoolExecutor, "_counter", pools))
+    stack.enter_context(_no_word_of_the_end())
+    stack.enter_context(replaced(threading, _START, _gated_start(getattr(threading, _START))))
+    stack.enter_context(replaced(threading.Thread, "join", _join(threading.Thread.join)))
+    stack.enter_context(replaced(threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive)))
+
+
+def _numbered(count: Callable[[], int], kind: str) -> Callable[[], int]:
+    """Names that count up in the run do not go on from earlier runs."""
+
+    def next_number() -> int:
+        host = _host_here()
+        return count() if host is None else host.number(kind)
+
+    return next_number
+
+
+@contextmanager
+def _no_word_of_the_end() -> Iterator[None]:
+    """An executor logs whatever ends its workers; that the run is over is no news."""
+    logger = logging.getLogger("concurrent.futures")
+
+    def news(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and record.exc_info[0] is RunOver)
+
+    logger.addFilter(news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(news)
+
+
+def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
+    """Start a thread that waits for its turn; its starter goes on at once and finds it started."""
+
+    def gated_start(function: Any, *args: Any, **options: Any) -> Any:
+        host = _host_here()
+        thread = getattr(function, "__self__", None)
+        if host is None or not isinstance(thread, threading.Thread):
+            return start(function, *args, **options)
+        waiting = _Ending(host)
+        setattr(thread, _ENDING, waiting)
+        thread.run = _until_over(host, thread.run)  # type: ignore[method-assign]
+        gated = host.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
+        result = start(gated, *args, **options)
+        thread._started.set()  # type: ignore[attr-defined]
+        return result
+
+    return gated_start
+
+
+def _until_over(host: Host, run: Callable[[], object]) -> Callable[[], None]:
+    """A thread that unwinds because its run is over ends in silence; it does not even start after that."""
+
+    def quiet() -> None:
+        with suppress(RunOver):
+            if not host.over:
+                run()
+
+    return quiet
+
+
+@final
+class _Ending:
+    """Who waits for a thread's end."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.over = False
+        self.waiting: list[RunThread] = []
+
+    def set(self) -> None:
+        self.over = True
+        for thread in self.waiting:
+            self.host.wake(thread)
+
+    def wait(self, what: str, until: int | None) -> bool:
+        """Block until it is over; False if the instant `until` came first."""
+        me = self.host.here()
+        self.waiting.append(me)
+        try:
+            return self.over or self.host.wait(what, until=until) or self.over
+        finally:
+            self.waiting.remove(me)
+
+
+def _ending_of(thread: threading.Thread) -> _Ending | None:
+    ending: _Ending | None = vars(thread).get(_ENDING)
+    return ending
+
+
+def _to_its_end(function: Callable[..., object], given: tuple[object, ...], ending: _Ending) -> None:
+    try:
+        function(*given)
+    finally:
+        ending.set()
+
+
+def _join(join: Callable[..., None]) -> Callable[..., None]:
+    def joined(self: threading.Thread, timeout: float | None = None) -> None:
+        host, ending = _host_here(), _ending_of(self)
+        if host is None or ending is None or ending.host is not host or self is threading.current_thread():
+            return join(self, timeout)
+        until = None if timeout is None else host.timeline.now() + after_delay(timeout)
+        if not ending.over and until == host.timeline.now():
+            host.asked_in_vain()
+        if not ending.wait(f"join of thread {self.name!r}", until):
+            return None
+        return join(self)
+
+    return joined
+
+
+def _is_alive(is_alive: Callable[..., bool]) -> Callable[..., bool]:
+    def alive(self: threading.Thread) -> bool:
+        host, ending = _host_here(), _ending_of(self)
+        if ending is None:
+            return is_alive(self)
+        if host is not None and not ending.over:
+            host.asked_in_vain()
+        return not ending.over
+
+    return alive

@@ -1,0 +1,25 @@
+"""Everything a virtual run borrows from the process, taken and given back together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from ..sim.host import Host
+from .clocks import borrowed_clocks
+from .hash_order import creation_order
+from .pools import pools_under
+from .sockets import no_network
+from .threads import threads_under
+
+
+@contextmanager
+def virtual_process(host: Host) -> Iterator[None]:
+    """Clocks, sockets, threads and hash order are the run's until the block ends."""
+    with ExitStack() as stack:
+        stack.enter_context(borrowed_clocks(host))
+        stack.enter_context(no_network(host.is_mine))
+        stack.enter_context(threads_under(host))
+        stack.enter_context(pools_under(host))
+        stack.enter_context(creation_order(host))
+        yield

@@ -1,0 +1,73 @@
+"""How often and how long one item may be tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from .classify import Failure
+
+BACKOFF_SECONDS: Final = 0.5
+BACKOFF_CAP_SECONDS: Final = 8.0
+_MAX_DOUBLINGS: Final = 16
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The budgets of every item: one for rate limits, one for all other errors."""
+
+    max_attempts: int
+    max_rate_limit_retries: int
+    max_rate_limit_seconds: float
+
+    def __post_init__(self) -> None:
+        _at_least("max_attempts", self.max_attempts, 1)
+        _at_least("max_rate_limit_retries", self.max_rate_limit_retries, 0)
+        _at_least("max_rate_limit_seconds", self.max_rate_limit_seconds, 0)
+
+
+@final
+@dataclass(slots=True)
+class Budget:
+    """What one item has spent; it stays with the item from its first request to its last."""
+
+    limits: Limits
+    attempts: int = 0
+    errors: int = 0
+    refusals: int = 0
+    refused_since: float | None = None
+
+    def spend(self, failure: Failure, now: float) -> str | None:
+        """Book a failure; return why the item is given up, or `None` if it may be tried again."""
+        if failure.kind == "terminal":
+            return failure.reason
+        if failure.kind == "rate-limited":
+            return self._refusal(failure, now)
+        self.errors += 1
+        return self._over(failure, self.errors >= self.limits.max_attempts, f"{self.errors} errors")
+
+    def backoff_seconds(self, failure: Failure) -> float:
+        """How long the item itself waits before its next request; after a rate limit the gate decides."""
+        if failure.kind == "rate-limited":
+            return 0.0
+        doublings = min(max(self.errors - 1, 0), _MAX_DOUBLINGS)
+        return min(BACKOFF_SECONDS * 2.0**doublings, BACKOFF_CAP_SECONDS)
+
+    def _refusal(self, failure: Failure, now: float) -> str | None:
+        if self.refused_since is None:
+            self.refused_since = now
+        self.refusals += 1
+        lasted = now - self.refused_since
+        over = self.refusals > self.limits.max_rate_limit_retries
+        over |= lasted > self.limits.max_rate_limit_seconds
+        return self._over(failure, over, f"rate limited {self.refusals} times in {lasted:g} s")
+
+    def _over(self, failure: Failure, over: bool, summary: str) -> str | None:
+        return f"{summary}, last: {failure.reason}" if over else None
+
+
+def _at_least(name: str, value: float, least: int) -> None:
+    """Raise `ValueError` for a budget that is too small or not a number."""
+    if not value >= least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")

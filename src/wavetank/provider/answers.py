@@ -1,0 +1,72 @@
+"""What the fake answers: a mark that names the item, and a short sentence after it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+from urllib.parse import quote, unquote
+
+_MARK: Final = re.compile(r"\[wt:((?:[A-Za-z0-9\-._~/:]|%[0-9A-F]{2})*)\]")
+_WITH_ITEM: Final = (" is", " the", " item", " this", " answer", " belongs", " to.")
+_WITHOUT_ITEM: Final = ("This", " answer", " carries", " no", " item.")
+_BYTES_PER_TOKEN: Final = 4
+
+
+def mark(item: str) -> str:
+    """The mark of an item in an answer; it is not found in the mark of any other item.
+
+    >>> mark("item-1"), mark("a b")
+    ('[wt:item-1]', '[wt:a%20b]')
+    """
+    return f"[wt:{quote(item, safe='-._~/:', errors='surrogatepass')}]"
+
+
+def marks_in(text: str) -> tuple[str, ...]:
+    """The items whose marks are in the text, in order, each once.
+
+    >>> marks_in("[wt:item-11] and [wt:a%20b] and [wt:item-11]")
+    ('item-11', 'a b')
+    """
+    found = (_decoded(name) for name in _MARK.findall(text))
+    return tuple(dict.fromkeys(item for item in found if item is not None))
+
+
+def _decoded(name: str) -> str | None:
+    try:
+        return unquote(name, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return None
+
+
+def answer_deltas(
+    item: str | None, max_tokens: int | None = None
+) -> tuple[tuple[str, ...], Literal["stop", "length"]]:
+    """The answer to an item in pieces of one token each, and why it ends.
+
+    Args:
+        item: the item of the request; without one the answer carries no mark.
+        max_tokens: the most pieces allowed; a longer answer is cut.
+
+    >>> "".join(answer_deltas("item-1")[0])
+    '[wt:item-1] is the item this answer belongs to.'
+    """
+    whole = _WITHOUT_ITEM if item is None else (mark(item), *_WITH_ITEM)
+    if max_tokens is None or max_tokens >= len(whole):
+        return whole, "stop"
+    return whole[: max(0, max_tokens)], "length"
+
+
+def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
+    """The tokens a request is charged with on arrival: its prompt and the longest answer it allows."""
+    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
+    return prompt_tokens + (max_tokens or whole)
+
+
+def count_tokens(text: str) -> int:
+    """The tokens of a text: one for every four bytes of UTF-8, rounded up, and never less than one.
+
+    >>> count_tokens("How long is a wave?")
+    5
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return max(1, -(-size // _BYTES_PER_TOKEN))

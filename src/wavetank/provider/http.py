@@ -1,0 +1,116 @@
+"""One HTTP exchange as plain values, and what a dialect does with it; no HTTP library here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, final
+
+from .model import Reply
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request as read from the wire; `path` has no query, and header names are lower-case."""
+
+    method: str
+    host: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What a request asks for.
+
+    `item` is the identity the client declared, or else the one inferred from the last user
+    message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
+    `arrived` is the instant of the arrival, `None` when it was not told.
+    """
+
+    dialect: str
+    model: str
+    key: str
+    item: str | None
+    declared: bool
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int | None = None
+    stream: bool = False
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    arrived: int | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and headers of a response; the HTTP layer adds those that frame the body.
+
+    `length` is the content length to announce, in bytes, where the body is cut short of it.
+    """
+
+    status: int
+    headers: Headers
+    length: int | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One part of a response on the wire.
+
+    The head comes with the first part. `end` closes the body after `data`; `abort` breaks
+    the connection off after `data`, and nothing that follows is sent.
+    """
+
+    head: Head | None = None
+    data: bytes = b""
+    end: bool = False
+    abort: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WireReply:
+    """A whole response."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@final
+class BadRequest(Exception):
+    """A request the provider cannot take; `reply` is its answer in its own dialect."""
+
+    def __init__(self, reply: WireReply) -> None:
+        super().__init__(f"{reply.status}: {reply.body.decode()}")
+        self.reply = reply
+
+
+class Dialect(Protocol):
+    """One provider's wire format."""
+
+    @property
+    def name(self) -> str:
+        """A short name, such as `openai`."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts it answers for."""
+
+    def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Decoded:
+        """Read a request that arrives at the instant `now`; `epoch_ns` is the Unix time of the instant 0.
+
+        Raises:
+            BadRequest: the provider would not take it; carries the answer to send.
+        """
+
+    def encode(self, decoded: Decoded, reply: Reply, *, epoch_ns: int = ...) -> Frame:
+        """Write one part of the outcome; `epoch_ns` is the Unix time of the instant 0 in nanoseconds."""

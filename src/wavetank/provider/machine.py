@@ -1,0 +1,319 @@
+"""The fake provider: a pure state machine that decides from requests, instants and its own state.
+
+It does no I/O, reads no clock and draws no random numbers. Its caller passes in what
+happens and when, and asks what is due.
+"""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+from typing import final
+
+from ..clock import SECOND
+from ..scenario import DurationRange, Scenario
+from .answers import answer_deltas, request_cost
+from .barriers import Barrier, earliest
+from .limiter import Limiter, Over
+from .matching import scope_of
+from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
+from .picks import between
+from .retry_after import stated, whole_seconds
+from .spoiling import Faults
+from .timing import Timetable
+from .waves import NoticeBoard, Script, Windows, scripts
+
+
+@final
+class _Exchange:
+    """A request under way: its outcome once that is decided, and the parts still to send."""
+
+    __slots__ = (
+        "barrier",
+        "counted",
+        "due",
+        "index",
+        "limit_scope",
+        "nth",
+        "order",
+        "outcome",
+        "request",
+        "timetable",
+    )
+
+    def __init__(self, request: Request, order: int, nth: int, limit_scope: str) -> None:
+        self.request = request
+        self.order = order
+        self.nth = nth
+        self.limit_scope = limit_scope
+        self.counted = False
+        self.barrier: Barrier | None = None
+        self.outcome: Outcome | None = None
+        self.timetable = Timetable(start=0)
+        self.index = 0
+        self.due = -1
+
+
+@final
+class Provider:
+    """A scripted LLM provider.
+
+    Calls must not go back in time: each `now` is at or after the one before.
+
+    Args:
+        scenario: how it behaves.
+        seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
+            wave, the item and how many requests of the item came before.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int = 0) -> None:
+        self.in_flight = 0
+        """Requests that have arrived and are not finished."""
+        self.peak_in_flight = 0
+        self._scenario = scenario
+        self._seed = seed
+        waves = scripts(scenario)
+        self._windows = Windows(waves, seed)
+        self._barriers = tuple(
+            Barrier(script, script.wave.when_in_flight)
+            for script in waves
+            if script.wave.when_in_flight is not None
+        )
+        self._board = NoticeBoard(waves)
+        self._limiter = Limiter(scenario.limits)
+        self._faults = Faults(scenario, seed)
+        self._orders = count()
+        self._open: dict[int, _Exchange] = {}
+        self._due: list[tuple[int, int, int]] = []
+        self._asked: dict[str, int] = {}
+
+    # -- what happens to it ------------------------------------------------------------------
+
+    def arrive(self, request: Request, now: int) -> None:
+        """Take a request in and decide about it.
+
+        Raises:
+            ValueError: a request of that id is under way.
+        """
+        if request.id in self._open:
+            raise ValueError(f"request {request.id} is still under way; give each request an id of its own")
+        self._release_expired(now)
+        exchange = self._entered(request)
+        self._decide(exchange, now)
+        if not isinstance(exchange.outcome, Refusal):
+            self._limiter.enter(exchange.limit_scope)
+            exchange.counted = True
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def leave(self, request_id: int, now: int) -> Outcome | None:
+        """The client of a request hung up; an id that is unknown or finished is ignored.
+
+        Returns:
+            The outcome that was under way, `None` if there was none.
+        """
+        self._release_expired(now)
+        exchange = self._open.get(request_id)
+        if exchange is None:
+            return None
+        if exchange.barrier is not None:
+            exchange.barrier.drop(request_id)
+        self._finish(exchange)
+        return exchange.outcome
+
+    def settle(self, now: int, next_event: int | None) -> bool:
+        """Nothing else can happen before `next_event`: let go what only patience holds.
+
+        Args:
+            now: the instant, in nanoseconds.
+            next_event: when anything outside the provider may happen next, `None` for never.
+
+        Returns:
+            Whether held requests were released; they are served as of now.
+        """
+        released = False
+        while (waiting := earliest(self._barriers)) and self._idle_until(waiting[0], next_event):
+            self._serve_held(waiting[1], now)
+            released = True
+        return released
+
+    # -- what it does ------------------------------------------------------------------------
+
+    def next_due(self) -> int | None:
+        """The next instant at which `advance` has something to do; `None` if nothing is under way."""
+        waiting = earliest(self._barriers)
+        reply = self._next_reply()
+        if waiting is None or reply is None:
+            return waiting[0] if waiting else reply
+        return min(waiting[0], reply)
+
+    def advance(self, now: int) -> list[Reply]:
+        """All parts due at or before `now`, by instant and then by arrival of their requests."""
+        self._release_expired(now)
+        replies: list[Reply] = []
+        while (due := self._next_reply()) is not None and due <= now:
+            _, _, request_id = heapq.heappop(self._due)
+            replies.append(self._sent(self._open[request_id]))
+        return replies
+
+    def next_notice(self) -> int | None:
+        """The next instant at which `notices` has something; waves yet to open count."""
+        return self._board.next()
+
+    def notices(self, now: int) -> list[Notice]:
+        """Waves that opened and closed and requests that were held since the last call, in time order."""
+        return self._board.until(now)
+
+    @property
+    def holding(self) -> int:
+        """How many requests barriers hold."""
+        return sum(barrier.holding for barrier in self._barriers)
+
+    # -- decisions ---------------------------------------------------------------------------
+
+    def _entered(self, request: Request) -> _Exchange:
+        item = request.item or ""
+        nth = self._asked.get(item, 0)
+        self._asked[item] = nth + 1
+        scope = scope_of(self._scenario.limits.scope, request)
+        exchange = self._open[request.id] = _Exchange(request, next(self._orders), nth, scope)
+        return exchange
+
+    def _decide(self, exchange: _Exchange, now: int) -> None:
+        request = exchange.request
+        refusing = self._windows.refusing(request, exchange.nth, now)
+        if refusing is not None:
+            self._refuse_by_wave(exchange, *refusing, now)
+            return
+        cost = request_cost(request.item, request.prompt_tokens, request.max_tokens)
+        over = self._limiter.admit(exchange.limit_scope, cost, now)
+        if over is not None:
+            self._refuse_by_limit(exchange, over, now)
+            return
+        barrier = next((b for b in self._barriers if b.takes(request, exchange.nth, self._seed)), None)
+        if barrier is not None:
+            self._hold(exchange, barrier, now)
+        else:
+            self._answer(exchange, now)
+
+    def _refuse_by_wave(self, exchange: _Exchange, script: Script, closes: int, now: int) -> None:
+        sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)
+        self._refuse(exchange, script, "wave", rest=closes - sent, now=now, sent=sent)
+
+    def _refuse_by_limit(self, exchange: _Exchange, over: Over, now: int) -> None:
+        latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
+        retry_after = None
+        if over.wait is not None:
+            penalty = 0 if over.reason == "penalty" else self._scenario.limits.penalty or 0
+            retry_after = whole_seconds(max(over.wait - latency, penalty))
+        limits = self._limiter.state(exchange.limit_scope, now)
+        refusal = Refusal(429, over.reason, exchange.limit_scope, retry_after, limits)
+        self._send(exchange, refusal, Timetable(start=now + latency))
+
+    def _refuse(
+        self, exchange: _Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
+    ) -> None:
+        refusal = Refusal(
+            script.wave.status,
+            reason,
+            scope_of(script.scope, exchange.request),
+            stated(script.retry_after, rest, sent),
+            self._limiter.state(exchange.limit_scope, now),
+            script.number,
+        )
+        self._send(exchange, refusal, Timetable(start=sent))
+
+    def _answer(self, exchange: _Exchange, now: int) -> None:
+        request, latency = exchange.request, self._scenario.latency
+        deltas, finish = answer_deltas(request.item, request.max_tokens)
+        fault = self._faults.take(request, exchange.nth, now)
+        limits = self._limiter.state(exchange.limit_scope, now)
+        timetable = Timetable(
+            start=now + self._pick(latency.first_token, "first-token", None, exchange),
+            tokens=len(deltas),
+            stream=request.stream,
+            pace=latency.tokens_per_second,
+            fault=fault,
+        )
+        self._send(exchange, Answer(deltas, request.prompt_tokens, finish, limits, fault), timetable)
+
+    def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: _Exchange) -> int:
+        item = exchange.request.item or ""
+        return between(self._seed, span.low, span.high, purpose, wave, item, exchange.nth)
+
+    # -- barriers ----------------------------------------------------------------------------
+
+    def _hold(self, exchange: _Exchange, barrier: Barrier, now: int) -> None:
+        exchange.barrier = barrier
+        self._board.held(barrier.script.number, exchange.request.id, now)
+        if not barrier.hold(exchange.request.id, now):
+            return
+        # One instant for all of them: the low end of the range, whoever they are.
+        sent = now + self._scenario.latency.refusal.low
+        for request_id in barrier.fire():
+            held = self._let_go(request_id)
+            self._uncount(held)
+            self._refuse(held, barrier.script, "barrier", rest=SECOND, now=now, sent=sent)
+
+    def _serve_held(self, barrier: Barrier, now: int) -> None:
+        for request_id in barrier.release():
+            self._answer(self._let_go(request_id), now)
+
+    def _let_go(self, request_id: int) -> _Exchange:
+        exchange = self._open[request_id]
+        exchange.barrier = None
+        return exchange
+
+    def _release_expired(self, now: int) -> None:
+        while (waiting := earliest(self._barriers)) and waiting[0] <= now:
+            self._serve_held(waiting[1], waiting[0])
+
+    def _idle_until(self, deadline: int, next_event: int | None) -> bool:
+        """Whether nothing that could fill a barrier happens before its patience ends."""
+        reply = self._next_reply()
+        return (next_event is None or deadline <= next_event) and (reply is None or deadline <= reply)
+
+    # -- replies -----------------------------------------------------------------------------
+
+    def _send(self, exchange: _Exchange, outcome: Outcome, timetable: Timetable) -> None:
+        exchange.outcome, exchange.timetable = outcome, timetable
+        self._schedule(exchange)
+
+    def _schedule(self, exchange: _Exchange) -> None:
+        exchange.due = exchange.timetable.at(exchange.index)
+        heapq.heappush(self._due, (exchange.due, exchange.order, exchange.request.id))
+
+    def _sent(self, exchange: _Exchange) -> Reply:
+        assert exchange.outcome is not None
+        part, whole = exchange.index, exchange.timetable.count
+        reply = Reply(exchange.request.id, exchange.outcome, part, whole, exchange.due)
+        if reply.last:
+            self._finish(exchange)
+        else:
+            exchange.index += 1
+            self._schedule(exchange)
+        return reply
+
+    def _finish(self, exchange: _Exchange) -> None:
+        del self._open[exchange.request.id]
+        self._uncount(exchange)
+        self.in_flight -= 1
+
+    def _uncount(self, exchange: _Exchange) -> None:
+        """A request that is refused, or done, takes no place under the cap."""
+        if exchange.counted:
+            exchange.counted = False
+            self._limiter.leave(exchange.limit_scope)
+
+    def _next_reply(self) -> int | None:
+        """The instant of the next part; parts of requests that left are passed over."""
+        while self._due:
+            at, order, request_id = self._due[0]
+            exchange = self._open.get(request_id)
+            if exchange is not None and exchange.order == order:
+                return at
+            heapq.heappop(self._due)
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Provider {self._scenario.name} [{self.in_flight} in flight, {self.holding} held]>"

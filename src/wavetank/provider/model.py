@@ -1,0 +1,134 @@
+"""What goes into the fake and what comes out of it: plain values, no wire format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+from ..scenario import Fault, RetryAfterForm
+
+Reason = Literal["wave", "barrier", "requests", "tokens", "concurrent", "penalty", "bad-request"]
+
+ACCOUNT: Final = "account"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One attempt on an item, as the provider sees it arrive.
+
+    `id` counts the requests of a run from 1. `item` is `None` only when the request
+    carries no text to infer one from; `declared` says that the client named it.
+    `key` is the API key as sent and `key_label` its name in logs (`key-1`, …).
+    """
+
+    id: int
+    dialect: str
+    model: str
+    key: str
+    key_label: str
+    item: str | None
+    declared: bool
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int | None = None
+    stream: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """One token bucket at an instant: per-minute limit, what is left, and nanoseconds until it is full."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """What the limit headers tell; `None` where the scenario sets no such limit."""
+
+    requests: BucketState | None = None
+    tokens: BucketState | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WireRetryAfter:
+    """A Retry-After as it will be written: its form and its value in nanoseconds from the sending.
+
+    The value is what the wire can express: whole seconds for the computed default of the
+    `seconds` form and for `http-date` (rounded up), the exact value where a scenario wrote one.
+    """
+
+    form: RetryAfterForm
+    value: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success: `deltas` joined are the text; one delta is one completion token."""
+
+    deltas: tuple[str, ...]
+    prompt_tokens: int
+    finish: Literal["stop", "length"]
+    limits: LimitState
+    fault: Fault | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+    @property
+    def completion_tokens(self) -> int:
+        return len(self.deltas)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal: HTTP status, why, the scope it speaks for (`account`, `key:key-1`, `model:…`, `item:…`)."""
+
+    status: int
+    reason: Reason
+    scope: str
+    retry_after: WireRetryAfter | None
+    limits: LimitState
+    wave: int | None = None
+
+
+Outcome = Answer | Refusal
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A part of an outcome that is due: part `index` of `count`, sent at the instant `at`.
+
+    A refusal and a plain answer have one part. A streamed answer has `len(deltas) + 2`:
+    the opening, one for each delta, the closing.
+    """
+
+    request_id: int
+    outcome: Outcome
+    index: int
+    count: int
+    at: int
+
+    @property
+    def last(self) -> bool:
+        return self.index == self.count - 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the provider did by itself: a wave opened or closed, a request was held."""
+
+    kind: Literal["wave-opened", "wave-closed", "held"]
+    at: int
+    wave: int
+    request_id: int | None = None

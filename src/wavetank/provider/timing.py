@@ -1,0 +1,47 @@
+"""When each part of an outcome is sent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+from ..clock import SECOND
+from ..scenario import Fault
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timetable:
+    """The instants of the parts of one outcome.
+
+    `start` is the instant of the first token and `pace` the tokens per second after it,
+    `None` for at once. A whole outcome has one part, a stream one for its opening, each
+    of its `tokens` and its closing.
+    """
+
+    start: int
+    tokens: int = 1
+    stream: bool = False
+    pace: float | None = None
+    fault: Fault | None = None
+
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return self.tokens + 2 if self.stream else 1
+
+    def at(self, index: int) -> int:
+        """When part `index` is sent."""
+        token = min(max(index - 1, 0), self.tokens - 1) if self.stream else self.tokens - 1
+        spread = 0 if self.pace is None else math.ceil(max(token, 0) * SECOND / self.pace)
+        return self.start + spread + self._delay(index)
+
+    def _delay(self, index: int) -> int:
+        fault = self.fault
+        if fault is None:
+            return 0
+        if fault.kind == "slow-trickle":
+            return fault.lasts * (index + 1) // self.count
+        stalled = fault.kind == "stall" and (not self.stream or index > min(fault.after_chunks, self.tokens))
+        return int(fault.lasts) if stalled else 0

@@ -1,0 +1,110 @@
+"""Waves by time: which one refuses a request, and when each opens and closes."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from itertools import count
+from typing import Final, Literal, final
+
+from ..scenario import RetryAfter, Scenario, ScopeKind, Wave, wave_retry_after, wave_scope, window_at
+from .matching import fits
+from .model import Notice, Request
+from .picks import unit
+
+_CLOSED: Final = 0
+_OPENED: Final = 1
+_HELD: Final = 2
+_KINDS: Final[tuple[Literal["wave-closed", "wave-opened", "held"], ...]] = (
+    "wave-closed",
+    "wave-opened",
+    "held",
+)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A wave with its number in the scenario and what the scenario leaves to its defaults."""
+
+    number: int
+    wave: Wave
+    scope: ScopeKind
+    retry_after: RetryAfter
+
+    def meets(self, request: Request, nth: int, seed: int) -> bool:
+        """Whether the wave means this request: its match fits and the pick falls in its share."""
+        wave = self.wave
+        return fits(wave.match, request) and (
+            wave.share >= 1 or unit(seed, "share", self.number, request.item or "", nth) < wave.share
+        )
+
+
+def scripts(scenario: Scenario) -> tuple[Script, ...]:
+    """The waves of a scenario in file order."""
+    return tuple(
+        Script(number, wave, wave_scope(wave), wave_retry_after(wave))
+        for number, wave in enumerate(scenario.wave)
+    )
+
+
+@final
+class Windows:
+    """The waves that run by time."""
+
+    def __init__(self, waves: tuple[Script, ...], seed: int) -> None:
+        self._waves = tuple(script for script in waves if script.wave.when_in_flight is None)
+        self._seed = seed
+
+    def refusing(self, request: Request, nth: int, now: int) -> tuple[Script, int] | None:
+        """The first open wave that means the request, and the instant at which it closes."""
+        for script in self._waves:
+            window = window_at(script.wave, now)
+            if window is not None and script.meets(request, nth, self._seed):
+                return script, window[2]
+        return None
+
+
+@final
+class NoticeBoard:
+    """What the provider does by itself, in time order; at one instant, closing comes first."""
+
+    def __init__(self, waves: tuple[Script, ...]) -> None:
+        self._pending: list[tuple[int, int, int, int, int]] = []
+        self._waves = {script.number: script.wave for script in waves}
+        self._arrivals = count()
+        for script in waves:
+            if script.wave.when_in_flight is None and script.wave.lasts is not None:
+                self._announce(script.number, 0)
+
+    def held(self, wave: int, request_id: int, now: int) -> None:
+        """A barrier holds a request."""
+        heapq.heappush(self._pending, (now, _HELD, next(self._arrivals), wave, request_id))
+
+    def next(self) -> int | None:
+        """The instant of the next notice, also if it lies ahead."""
+        return self._pending[0][0] if self._pending else None
+
+    def until(self, now: int) -> list[Notice]:
+        """The notices up to now that were not given out before."""
+        notices: list[Notice] = []
+        while self._pending and self._pending[0][0] <= now:
+            at, rank, occurrence, wave, request_id = heapq.heappop(self._pending)
+            notices.append(Notice(_KINDS[rank], at, wave, request_id if rank == _HELD else None))
+            if rank == _OPENED:
+                self._close(wave, occurrence, at)
+        return notices
+
+    def _close(self, number: int, occurrence: int, opened: int) -> None:
+        """Having opened, a wave will close and may open again."""
+        lasts = self._waves[number].lasts
+        assert lasts is not None
+        heapq.heappush(self._pending, (opened + lasts, _CLOSED, occurrence, number, 0))
+        self._announce(number, occurrence + 1)
+
+    def _announce(self, number: int, occurrence: int) -> None:
+        wave = self._waves[number]
+        at = wave.at + occurrence * (wave.every or 0)
+        window = window_at(wave, at)
+        if window is not None and window[0] == occurrence:
+            heapq.heappush(self._pending, (int(at), _OPENED, occurrence, number, 0))

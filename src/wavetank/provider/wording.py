@@ -1,0 +1,113 @@
+"""Times, ids and JSON as providers write them."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from ..clock import EPOCH_NS, HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def json_bytes(value: Any) -> bytes:
+    """Compact JSON; keys keep their order."""
+    return msgspec.json.encode(value)
+
+
+def imf_fixdate(unix_ns: int) -> str:
+    """A date as in HTTP headers, rounded up to a whole second (RFC 9110, 5.6.7).
+
+    >>> imf_fixdate(1_767_225_600 * 10**9)
+    'Thu, 01 Jan 2026 00:00:00 GMT'
+    """
+    days, clock = _split(unix_ns)
+    year, month, day = _civil(days)
+    return f"{_DAYS[(days + 3) % 7]}, {day:02d} {_MONTHS[month - 1]} {year:04d} {clock} GMT"
+
+
+def rfc3339(unix_ns: int) -> str:
+    """A UTC date and time, rounded up to a whole second.
+
+    >>> rfc3339(1_767_225_600 * 10**9 + 1)
+    '2026-01-01T00:00:01Z'
+    """
+    days, clock = _split(unix_ns)
+    year, month, day = _civil(days)
+    return f"{year:04d}-{month:02d}-{day:02d}T{clock}Z"
+
+
+def _split(unix_ns: int) -> tuple[int, str]:
+    """Days since 1970 and the time of day, after rounding up to a second."""
+    seconds = -(-unix_ns // SECOND)
+    days, rest = divmod(seconds, 86_400)
+    return days, f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+
+
+def _civil(days: int) -> tuple[int, int, int]:
+    """Year, month and day of a day counted from 1970-01-01, without the limits of `datetime`."""
+    era, day_of_era = divmod(days + 719_468, 146_097)
+    year = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year + year // 4 - year // 100)
+    march_month = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * march_month + 2) // 5 + 1
+    month = march_month + 3 if march_month < 10 else march_month - 9
+    return year + era * 400 + (month <= 2), month, day
+
+
+def go_duration(ns: int) -> str:
+    """A duration as Go prints it, rounded up to a microsecond.
+
+    >>> go_duration(6 * 60 * 10**9), go_duration(1_798_000_000), go_duration(12_000_000)
+    ('6m0s', '1.798s', '12ms')
+    """
+    ns = -(-ns // MICROSECOND) * MICROSECOND
+    if ns < SECOND:
+        return f"{decimal(ns, MILLISECOND)}ms" if ns else "0s"
+    hours, rest = divmod(ns, HOUR)
+    minutes, rest = divmod(rest, MINUTE)
+    seconds = f"{decimal(rest, SECOND)}s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def decimal(ns: int, size: int) -> str:
+    """`ns` in units of `size`, a power of ten, without float noise.
+
+    >>> decimal(1_500_000_000, 10**9)
+    '1.5'
+    """
+    whole, rest = divmod(ns, size)
+    if not rest:
+        return str(whole)
+    return f"{whole}.{rest:0{len(str(size)) - 1}d}".rstrip("0")
+
+
+def base62(length: int, *key: object) -> str:
+    """An id of that many letters and digits that depends on the key alone."""
+    number = _number(key)
+    letters = []
+    for _ in range(length):
+        number, digit = divmod(number, len(_DIGITS))
+        letters.append(_DIGITS[digit])
+    return "".join(letters)
+
+
+def hexadecimal(length: int, *key: object) -> str:
+    """An id of that many hexadecimal digits that depends on the key alone."""
+    return f"{_number(key):0128x}"[:length]
+
+
+def _number(key: tuple[object, ...]) -> int:
+    text = "\x1f".join(str(part) for part in key)
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass")).digest(), "big")
+
+
+def unix_seconds(at: int, epoch_ns: int = EPOCH_NS) -> int:
+    """An instant as whole Unix seconds, rounded down."""
+    return (epoch_ns + at) // SECOND

@@ -1,0 +1,275 @@
+"""The pytest plugin: options, markers, fixtures, header and summary.
+
+Nothing else of wavetank is imported until a test uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from . import options
+
+if TYPE_CHECKING:
+    from ..tank.fake_llm import FakeLLM
+    from ..tank.hosted import Hosted
+    from ..tank.tank import Tank
+
+LLM: Final = "wavetank_llm"
+FACTORY: Final = "fake_llm_factory"
+_MARKERS: Final = (
+    "llm_scenario(name, **overrides): run the test under this scenario, whatever the command line says",
+    'llm_clock(mode): "virtual" or "real" time for this test',
+    "llm_checks(*names): judge the test by these checks at its end",
+)
+
+_hosted: pytest.StashKey[Hosted] = pytest.StashKey()
+_running: Final[list[Hosted]] = []
+"""The world of the test that is called now; fixtures of wider scope look it up here."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    options.add_options(parser, pluginmanager)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    options.validate(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    chosen = options.scenarios(config)
+    token = options.given(config, "replay")
+    fixed = f"replaying {token}" if token else f"seed {options.seed(config)}"
+    return f"wavetank: scenario {', '.join(chosen)}, {fixed}" if chosen else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    tests = [(report.nodeid, report.wavetank) for report in reports if hasattr(report, "wavetank")]
+    if tests:
+        from .summary import lines
+
+        terminalreporter.section("wavetank")
+        for line in lines(tests):
+            terminalreporter.line(line)
+
+
+# -- which tests ---------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    chosen = options.scenarios(metafunc.config)
+    marked = next(metafunc.definition.iter_markers("llm_scenario"), None)
+    if len(chosen) > 1 and marked is None and LLM in metafunc.fixturenames:
+        metafunc.fixturenames.append(options.PARAMETER)
+        metafunc.parametrize(options.PARAMETER, chosen, ids=[_short(name) for name in chosen])
+
+
+def _short(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2].removesuffix(".toml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and _wants_a_world(item) and LLM not in item.fixturenames:
+            item.fixturenames.append(LLM)
+
+
+def _wants_a_world(item: pytest.Function) -> bool:
+    """Whether a test has the marker or makes fakes of its own; a wrong marker is told at once."""
+    if item.get_closest_marker("llm_scenario"):
+        options.scenario_of(item)
+        return True
+    return FACTORY in item.fixturenames
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    ours = [item for item in session.items if LLM in getattr(item, "fixturenames", ())]
+    if options.given(session.config, "replay") and len(ours) != 1:
+        raise pytest.UsageError(
+            f"--llm-replay repeats one test, and {len(ours)} are selected: give the test's id with it"
+        )
+
+
+# -- one test ------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    if not isinstance(item, pytest.Function) or LLM not in item.fixturenames:
+        return (yield)
+    hosted = _host_or_refuse(item)
+    if hosted is None:
+        return (yield)
+    _leave_before_wider_fixtures(item, hosted)
+    _tell_verdicts_plainly(item)
+    with hosted.phase():
+        return (yield)
+
+
+def _host_or_refuse(item: pytest.Function) -> Hosted | None:
+    """The test's world, or none: then the set-up of this test fails, before any fixture is made."""
+    try:
+        hosted = item.stash[_hosted] = _host(item)
+    except pytest.UsageError as error:
+        refusal = str(error)
+        item.setup = lambda: pytest.fail(refusal, pytrace=False)  # type: ignore[method-assign]
+        return None
+    return hosted
+
+
+def _host(item: pytest.Function) -> Hosted:
+    from ..tank.hosted import Hosted
+    from .scopes import refuse_wider_loops
+
+    clock = options.clock_of(item)
+    if clock == "virtual":
+        refuse_wider_loops(item)
+    name, scenario = options.scenario_of(item)
+    seed = options.seed_of(item, scenario)
+    hosted = Hosted(scenario, seed=seed, replay=_replay(item, name), clock=clock)
+    hosted.judge_at_end = options.checks_of(item)
+    return hosted
+
+
+def _replay(item: pytest.Function, scenario: str) -> str:
+    """The command that repeats a test; given one scenario, pytest leaves its name out of the id."""
+    nodeid = item.nodeid
+    if hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
+        ids = [part for part in item.callspec.id.split("-") if part != _short(scenario)]
+        nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
+    return f"pytest '{nodeid}' --llm-scenario={scenario}"
+
+
+def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
+    """End the test's world when its own fixtures are torn down, before those of wider scope are."""
+    teardown = item.teardown
+
+    def leave() -> None:
+        teardown()
+        hosted.close()
+        hosted.leave()
+
+    item.teardown = leave  # type: ignore[method-assign]
+
+
+def _tell_verdicts_plainly(item: pytest.Function) -> None:
+    """A failed verdict is told by its text; the frames that raised it are ours and say nothing."""
+    from ..tank.failure import CheckFailed
+
+    repr_failure = item.repr_failure
+
+    def told(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        judged = isinstance(excinfo.value, CheckFailed)
+        return excinfo.getrepr(style="value") if judged else repr_failure(excinfo)
+
+    item.repr_failure = told  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[Any]:
+    item = request._pyfuncitem
+    hosted = item.stash.get(_hosted, None)
+    if hosted is None or fixturedef.scope == "function":
+        return (yield)
+    with hosted.suspended():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    __tracebackhide__ = True
+    hosted = item.stash.get(_hosted, None)
+    if hosted is None:
+        return (yield)
+    error: BaseException | None = None
+    _running.append(hosted)
+    try:
+        with hosted.phase():
+            yield
+    except BaseException as raised:
+        error = raised
+        if hosted.hung and not isinstance(raised, KeyboardInterrupt):
+            hosted.over(raised)
+            hosted.raise_failure()
+        raise
+    finally:
+        _running.remove(hosted)
+        hosted.over(error)
+        if isinstance(error, Exception):
+            item.add_report_section("call", "wavetank", hosted.story())
+    hosted.raise_failure()
+    hosted.warn()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    hosted = item.stash.get(_hosted, None)
+    if hosted is None:
+        return (yield)
+    with hosted.phase():
+        try:
+            return (yield)
+        finally:
+            hosted.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    hosted = item.stash.get(_hosted, None)
+    if hosted is not None and report.when == "call":
+        from .summary import keep_log
+
+        log = hosted.tank.events.to_ndjson()
+        kept = keep_log(item, log, failed=report.failed or hasattr(report, "wasxfail"))
+        vars(report)["wavetank"] = {**hosted.facts(), "report": kept}
+    return report
+
+
+# -- fixtures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wavetank_llm(request: pytest.FixtureRequest) -> FakeLLM:
+    """The fake provider; HTTP clients of the test meet it at their real URLs."""
+    hosted: Hosted = request.node.stash[_hosted]
+    return hosted.tank.fake_llm
+
+
+@pytest.fixture
+def wavetank_tank(request: pytest.FixtureRequest, wavetank_llm: FakeLLM) -> Tank:  # noqa: ARG001
+    """The whole world of the test: `fake_llm`, `ledger`, `events`, `now()`; judged at the end."""
+    hosted: Hosted = request.node.stash[_hosted]
+    if hosted.judge_at_end is None:
+        hosted.judge_at_end = "default"
+    return hosted.tank
+
+
+@pytest.fixture
+def fake_llm(wavetank_llm: FakeLLM) -> FakeLLM:
+    """The fake provider; a project's own fixture of this name takes its place."""
+    return wavetank_llm
+
+
+@pytest.fixture
+def tank(wavetank_tank: Tank) -> Tank:
+    """The whole world of the test; a project's own fixture of this name takes its place."""
+    return wavetank_tank
+
+
+@pytest.fixture(scope="session")
+def fake_llm_factory() -> Callable[..., FakeLLM]:
+    """Makes a fresh fake for each example of a `@given` test: `fake_llm_factory(scenario=None, seed=None)`.
+
+    Its time starts when it is made, and it takes the place of the one made before.
+    """
+    return lambda scenario=None, seed=None: _running[-1].fresh_fake(scenario, seed)

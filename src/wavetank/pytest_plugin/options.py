@@ -1,0 +1,234 @@
+"""The plugin's options and markers: what a test is to run under.
+
+Precedence: marker, command line, ini file, default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..scenario import Scenario
+    from ..tank.hosted import ClockMode
+
+DEFAULT_SCENARIO: Final = "calm"
+DEFAULT_REPORT_DIR: Final = "llm-report"
+PARAMETER: Final = "_wavetank_scenario"
+CLOCKS: Final = ("virtual", "real")
+REPORTS: Final = ("off", "retain-on-failure", "on")
+
+_OPTIONS: Final = (
+    ("seed", "N", "0", "seed of the provider's keyed picks (default 0)"),
+    ("clock", "MODE", "virtual", "time of the tests: virtual (default) or real"),
+    (
+        "checks",
+        "NAMES",
+        "",
+        "judge every test by these checks at its end: names with commas, default, strict",
+    ),
+    ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
+    ("report", "WHEN", "off", "write each test's event log: off (default), retain-on-failure, on"),
+    ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
+)
+
+
+def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> None:
+    """Add each option and its ini twin.
+
+    Raises:
+        pytest.UsageError: another plugin has an option of that name; the text names it.
+    """
+    group = parser.getgroup("wavetank", "wavetank: a fake LLM provider with scripted rate limits")
+    try:
+        group.addoption(
+            "--llm-scenario",
+            action="append",
+            metavar="NAME|PATH",
+            help="scenario of tests that use fake_llm or tank; repeat it, or say 'all', for several",
+        )
+        for name, metavar, _, text in _OPTIONS:
+            group.addoption(f"--llm-{name}", metavar=metavar, help=text)
+    except ValueError as error:
+        raise pytest.UsageError(_clash(str(error), plugins)) from None
+    parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
+    for name, _, default, _ in _OPTIONS:
+        parser.addini(_ini(name), f"default for --llm-{name}", default=default)
+
+
+def _ini(name: str) -> str:
+    return "llm_" + name.replace("-", "_")
+
+
+def _clash(error: str, plugins: pytest.PytestPluginManager) -> str:
+    names = [name for name, plugin in plugins.list_name_plugin() if _adds_llm_options(plugin)]
+    who = f"the plugin {' or '.join(map(repr, names))}" if names else "another plugin"
+    return (
+        f"wavetank and {who} want the same command-line option ({error}): "
+        "leave one of the two out with -p no:NAME"
+    )
+
+
+def _adds_llm_options(plugin: object) -> bool:
+    import inspect
+
+    hook = getattr(plugin, "pytest_addoption", None)
+    if hook is None or getattr(hook, "__module__", "").startswith(__name__.partition(".")[0] + "."):
+        return False
+    try:
+        return "--llm-" in inspect.getsource(hook)
+    except (OSError, TypeError):
+        return False
+
+
+def given(config: pytest.Config, name: str) -> str:
+    """The value of an option: from the command line, else the ini file, else the default."""
+    value = config.getoption(f"--llm-{name}")
+    return str(config.getini(_ini(name)) if value is None else value)
+
+
+def validate(config: pytest.Config) -> None:
+    """Look at every option once, before anything runs.
+
+    Raises:
+        pytest.UsageError: a value is wrong; the text names the option and the nearest right value.
+    """
+    for name in scenarios(config):
+        load(name)
+    seed(config)
+    one_of(given(config, "clock"), CLOCKS, "--llm-clock")
+    one_of(given(config, "report"), REPORTS, "--llm-report")
+    checks_named(given(config, "checks"), "--llm-checks")
+
+
+def one_of(value: str, words: Sequence[str], where: str) -> str:
+    """The value, if it is one of the words.
+
+    Raises:
+        pytest.UsageError: it is not.
+    """
+    if value in words:
+        return value
+    import difflib
+
+    near = difflib.get_close_matches(value, words, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    raise pytest.UsageError(f"{where}={value}: {meant}choose from: {', '.join(words)}")
+
+
+def checks_named(text: str, where: str) -> tuple[str, ...]:
+    """The checks a text names; empty when it names none.
+
+    Raises:
+        pytest.UsageError: there is no such check.
+    """
+    if not text:
+        return ()
+    from ..checks import UnknownCheck, named
+
+    try:
+        return named(text)
+    except UnknownCheck as error:
+        raise pytest.UsageError(f"{where}={text}: {error}") from None
+
+
+def scenarios(config: pytest.Config) -> list[str]:
+    """The scenarios of the command line, else of the ini file; empty when neither names one."""
+    chosen: list[str] = config.getoption("--llm-scenario") or config.getini("llm_scenario")
+    if "all" in chosen:
+        from ..scenario import catalogue
+
+        return list(catalogue())
+    return list(dict.fromkeys(chosen))
+
+
+def seed(config: pytest.Config) -> int:
+    """The seed of the run.
+
+    Raises:
+        pytest.UsageError: it is no number, negative, or more than 64 bits.
+    """
+    text = given(config, "seed")
+    if not text.isdecimal() or int(text) >= 1 << 64:
+        raise pytest.UsageError(f"--llm-seed={text}: a seed is a whole number from 0 to 2**64 - 1")
+    return int(text)
+
+
+def load(name: str) -> Scenario:
+    """The scenario of that name or path.
+
+    Raises:
+        pytest.UsageError: there is none, or it is wrong.
+    """
+    from ..scenario import ScenarioError, load_scenario
+
+    try:
+        return load_scenario(name)
+    except ScenarioError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+# -- one test --------------------------------------------------------------------------------------
+
+
+def scenario_of(item: pytest.Function) -> tuple[str, Scenario]:
+    """The name and the scenario a test runs under."""
+    marker = item.get_closest_marker("llm_scenario")
+    if marker is not None:
+        return _marked(item, marker)
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    chosen = scenarios(item.config) or [DEFAULT_SCENARIO]
+    name = str(parameters.get(PARAMETER, chosen[0]))
+    return name, load(name)
+
+
+def _marked(item: pytest.Item, marker: pytest.Mark) -> tuple[str, Scenario]:
+    from ..scenario import ScenarioError, load_scenario, override_scenario
+
+    if len(marker.args) != 1:
+        raise pytest.UsageError(
+            f'{item.nodeid}: the marker takes one scenario: @pytest.mark.llm_scenario("cascade")'
+        )
+    name = str(marker.args[0])
+    try:
+        return name, override_scenario(load_scenario(name), dict(marker.kwargs), source="llm_scenario")
+    except ScenarioError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+
+
+def clock_of(item: pytest.Item) -> ClockMode:
+    """Whether a test's time is virtual or real."""
+    marker = item.get_closest_marker("llm_clock")
+    mode, where = given(item.config, "clock"), "--llm-clock"
+    if marker is not None:
+        where = f"{item.nodeid}: llm_clock"
+        mode = str(marker.args[0]) if len(marker.args) == 1 else repr(marker.args)
+    return "real" if one_of(mode, CLOCKS, where) == "real" else "virtual"
+
+
+def checks_of(item: pytest.Item) -> tuple[str, ...] | None:
+    """The checks a test is judged by at its end because somebody asked for them, or `None`."""
+    marker = item.get_closest_marker("llm_checks")
+    if marker is not None:
+        return checks_named(",".join(map(str, marker.args)), f"{item.nodeid}: llm_checks")
+    return checks_named(given(item.config, "checks"), "--llm-checks") or None
+
+
+def seed_of(item: pytest.Item, scenario: Scenario) -> int:
+    """The seed of a test: that of the token to replay, or the run's.
+
+    Raises:
+        pytest.UsageError: the token is damaged or belongs to another scenario.
+    """
+    token = given(item.config, "replay")
+    if not token:
+        return seed(item.config)
+    from ..scenario import digest
+    from ..sim.token import Schedule, TokenError
+
+    try:
+        return Schedule.parse(token).matching(backend="hosted", digest=digest(scenario)).seed
+    except TokenError as error:
+        raise pytest.UsageError(f"--llm-replay: {error}") from None

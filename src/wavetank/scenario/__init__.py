@@ -1,0 +1,65 @@
+"""A provider's behaviour over time: TOML or code in, a `Scenario` out.
+
+Durations are nanoseconds (`wavetank.clock.Duration`), shares lie in 0..1, and patterns
+are shell patterns matched with `fnmatch.fnmatchcase`.
+"""
+
+from __future__ import annotations
+
+from .errors import ScenarioError
+from .loading import (
+    catalogue,
+    load_scenario,
+    override_scenario,
+    parse_scenario,
+    scenario_from_dict,
+)
+from .meaning import (
+    digest,
+    last_instant,
+    lets_through,
+    longest_retry_after,
+    wave_retry_after,
+    wave_scope,
+    window_at,
+)
+from .model import (
+    DurationRange,
+    Fault,
+    FaultKind,
+    Latency,
+    Limits,
+    Match,
+    RetryAfter,
+    RetryAfterForm,
+    Scenario,
+    ScopeKind,
+    Wave,
+)
+
+__all__ = [
+    "DurationRange",
+    "Fault",
+    "FaultKind",
+    "Latency",
+    "Limits",
+    "Match",
+    "RetryAfter",
+    "RetryAfterForm",
+    "Scenario",
+    "ScenarioError",
+    "ScopeKind",
+    "Wave",
+    "catalogue",
+    "digest",
+    "last_instant",
+    "lets_through",
+    "load_scenario",
+    "longest_retry_after",
+    "override_scenario",
+    "parse_scenario",
+    "scenario_from_dict",
+    "wave_retry_after",
+    "wave_scope",
+    "window_at",
+]

@@ -1,0 +1,46 @@
+"""The one error of this package, and the place in a scenario it speaks of."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import final
+
+
+class ScenarioError(ValueError):
+    """A scenario cannot be used; the text names the source, the key and the mend."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a scenario: the file or name it came from, the table, the keys inside it."""
+
+    source: str
+    table: str = ""
+    keys: str = ""
+
+    def key(self, name: str) -> Place:
+        """The key `name` inside this place."""
+        return replace(self, keys=f"{self.keys}.{name}" if self.keys else name)
+
+    def entry(self, number: int) -> Place:
+        """The entry `number` of this array of tables, counted from 1 as a reader counts."""
+        return Place(self.source, table=f"[[{self.keys}]] number {number}")
+
+    def error(self, what: str) -> ScenarioError:
+        """An error that says where it is before it says what is wrong."""
+        inside = ", ".join(part for part in (self.table, self.keys) if part)
+        return ScenarioError(": ".join(part for part in (self.source, inside, what) if part))
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """The end of a sentence on a wrong name: `; did you mean 'x'?`, or a full stop when nothing is close."""
+    matches = difflib.get_close_matches(name.lower(), list(options), n=1)
+    return f"; did you mean '{matches[0]}'?" if matches else "."
+
+
+def listed(options: Iterable[str]) -> str:
+    """Names for an error text, in the order given."""
+    return ", ".join(options) or "nothing"

@@ -1,0 +1,132 @@
+"""Where scenarios come from: the catalogue, a file, a text, a table, or code."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+import tomllib
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from .errors import Place, ScenarioError, listed, nearest
+from .model import Scenario
+from .reading import given, read_struct
+
+_AT_LINE: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
+_SUFFIX: Final = ".toml"
+
+
+def catalogue() -> tuple[str, ...]:
+    """The names of the scenarios that come with the package, sorted."""
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in _shelf()))
+
+
+def load_scenario(scenario: str | os.PathLike[str] | Scenario) -> Scenario:
+    """Find a scenario and check it.
+
+    Args:
+        scenario: a name of the catalogue, a path to a `.toml` file (a text that ends in
+            `.toml` or holds a path separator, or a path object), or a `Scenario` built in code.
+
+    Raises:
+        ScenarioError: there is no such scenario, or it cannot be used; says what to mend.
+    """
+    if isinstance(scenario, Scenario):
+        return override_scenario(scenario, {}, source=f"scenario {scenario.name!r}")
+    if isinstance(scenario, str) and not _is_path(scenario):
+        return _from_catalogue(scenario)
+    return _from_file(Path(scenario))
+
+
+def parse_scenario(text: str, *, name: str, source: str) -> Scenario:
+    """Read a scenario from TOML text.
+
+    Args:
+        text: the whole text.
+        name: what the scenario is called in logs.
+        source: what error texts name, such as the path of the file.
+
+    Raises:
+        ScenarioError: the text is not TOML (names the line) or not a scenario (names the key).
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(_syntax_error(source, str(error))) from None
+    return scenario_from_dict(data, name=name, source=source)
+
+
+def scenario_from_dict(data: dict[str, object], *, name: str, source: str) -> Scenario:
+    """Read a scenario from a table of plain values, written as in TOML.
+
+    Raises:
+        ScenarioError: an unknown key or value, a wrong type, or a rule that does not hold.
+    """
+    place = Place(source)
+    if "name" in data:
+        raise place.key("name").error("a scenario is named by its file; remove this key, or write title")
+    return msgspec.structs.replace(read_struct(Scenario, data, place), name=name)
+
+
+def override_scenario(scenario: Scenario, overrides: dict[str, object], *, source: str) -> Scenario:
+    """The same scenario with whole parts replaced, such as `{"latency": {"refusal": "1s"}}`.
+
+    A scenario that is changed by nothing comes back as it is.
+
+    Raises:
+        ScenarioError: the result cannot be used; the text names `source`.
+    """
+    kept = {key: value for key, value in given(scenario).items() if key != "name"}
+    changed = scenario_from_dict(kept | overrides, name=scenario.name, source=source)
+    return scenario if changed == scenario else changed
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith(_SUFFIX) or "/" in text or os.sep in text
+
+
+def _from_catalogue(name: str) -> Scenario:
+    shelf = _shelf()
+    if f"{name}{_SUFFIX}" not in shelf:
+        raise ScenarioError(f"no scenario {name!r}{nearest(name, catalogue())} {_what_there_is()}")
+    file = shelf[f"{name}{_SUFFIX}"]
+    return parse_scenario(file.read_text(encoding="utf-8"), name=name, source=str(file))
+
+
+def _from_file(path: Path) -> Scenario:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        hint = nearest(path.stem, catalogue())
+        raise ScenarioError(f"no scenario file '{path}'{hint} {_what_there_is()}") from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_scenario(text, name=path.stem, source=str(path))
+
+
+def _what_there_is() -> str:
+    return (
+        f"The catalogue has: {listed(catalogue())}. A file of your own is named by a path that ends in .toml"
+    )
+
+
+def _shelf() -> dict[str, Traversable]:
+    """The files of the catalogue: package data in a wheel, the top folder in a source tree."""
+    root = importlib.resources.files(__name__.partition(".")[0]) / "scenarios"
+    if not root.is_dir():
+        root = Path(__file__).parents[3] / "scenarios"
+    files = root.iterdir() if root.is_dir() else iter(())
+    return {file.name: file for file in files if file.name.endswith(_SUFFIX)}
+
+
+def _syntax_error(source: str, message: str) -> str:
+    if located := _AT_LINE.fullmatch(message):
+        what, line, column = located.groups()
+        return f"{source}, line {line}, column {column}: not TOML: {what}"
+    return f"{source}: not TOML: {message}"

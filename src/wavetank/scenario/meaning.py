@@ -1,0 +1,117 @@
+"""What a scenario means where it is silent, when its waves run, and what tells it from another."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from ..clock import SECOND
+from .model import Match, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+
+BARRIER_RETRY_AFTER: Final = SECOND
+
+_NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
+_WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
+_TELLS_NOTHING: Final = ("name", "title", "story")
+
+# Windows that follow each other without a gap so often are taken to go on for ever.
+_LONGEST_CHAIN: Final = 10_000
+
+
+def wave_scope(wave: Wave) -> ScopeKind:
+    """What a wave's refusals speak for: its `scope`, or the narrowest thing it singles out."""
+    if wave.scope is not None:
+        return wave.scope
+    if wave.share < 1:
+        return "item"
+    return next((kind for kind in _NARROWEST_FIRST if getattr(wave.match, kind) != "*"), "account")
+
+
+def wave_retry_after(wave: Wave) -> RetryAfter:
+    """How a wave's refusals state when to come back: as written, else by the status."""
+    if wave.retry_after is not None:
+        return wave.retry_after
+    return RetryAfter(form="seconds" if wave.status == 429 else "none")
+
+
+def window_at(wave: Wave, instant: int) -> tuple[int, int, int] | None:
+    """The occurrence of a wave that holds an instant: its number from 0, its start and its end.
+
+    The start belongs to the window and the end does not. `None` between occurrences, and
+    for a barrier, which has no window.
+    """
+    if wave.lasts is None or instant < wave.at:
+        return None
+    number = (instant - wave.at) // wave.every if wave.every is not None else 0
+    if wave.times is not None and number >= wave.times:
+        return None
+    start = wave.at + number * (wave.every or 0)
+    end = start + wave.lasts
+    return (number, start, end) if instant < end else None
+
+
+def last_instant(scenario: Scenario) -> int:
+    """The end of the last finite wave or the last fault's start; an endless wave counts once."""
+    ends = [_last_end(wave) for wave in scenario.wave]
+    return max([0, *ends, *(int(fault.at) for fault in scenario.fault)])
+
+
+def longest_retry_after(scenario: Scenario) -> int:
+    """The longest Retry-After, in nanoseconds, that waves and the penalty can state."""
+    penalty = scenario.limits.penalty or 0
+    return max([_in_whole_seconds(penalty), *_stated(scenario)])
+
+
+def lets_through(scenario: Scenario) -> bool:
+    """Whether any request can ever be served: false when waves without end refuse all, with no gap."""
+    waves = [wave for wave in scenario.wave if _refuses_all_for_ever(wave)]
+    instant = start = max([0, *(int(wave.at) for wave in waves)])
+    hyperperiod = math.lcm(*(int(wave.every or 1) for wave in waves))
+    for _ in range(_LONGEST_CHAIN):
+        ends = [window[2] for wave in waves if (window := window_at(wave, instant))]
+        if not ends:
+            return True
+        instant = max(ends)
+        if instant >= start + hyperperiod:
+            break
+    return False
+
+
+def digest(scenario: Scenario) -> str:
+    """Eight hex digits of what a scenario does, the same in every process; its texts do not count."""
+    content = {
+        name: getattr(scenario, name) for name in scenario.__struct_fields__ if name not in _TELLS_NOTHING
+    }
+    # msgspec encodes a subclass of int, which Duration is, only through this hook.
+    canonical = msgspec.json.encode(content, order="deterministic", enc_hook=int)
+    return hashlib.blake2b(canonical, digest_size=4).hexdigest()
+
+
+def _refuses_all_for_ever(wave: Wave) -> bool:
+    endless = wave.every is not None and wave.times is None
+    return endless and wave.share >= 1 and wave.match == Match()
+
+
+def _last_end(wave: Wave) -> int:
+    if wave.lasts is None:
+        return 0
+    repeats = (wave.times or 1) - 1
+    return wave.at + repeats * (wave.every or 0) + wave.lasts
+
+
+def _stated(scenario: Scenario) -> Iterator[int]:
+    for wave in scenario.wave:
+        told = wave_retry_after(wave)
+        if told.form == "none":
+            continue
+        length = told.value if told.value is not None else wave.lasts or BARRIER_RETRY_AFTER
+        rounded = told.form == "http-date" or (told.value is None and told.form in _WHOLE_SECONDS)
+        yield _in_whole_seconds(length) if rounded else int(length)
+
+
+def _in_whole_seconds(ns: int) -> int:
+    return -(-ns // SECOND) * SECOND

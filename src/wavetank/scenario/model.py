@@ -1,0 +1,128 @@
+"""What a scenario is made of: plain values, with the meaning of each default."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ..clock import MILLISECOND, SECOND, Duration
+
+ScopeKind = Literal["account", "key", "model", "item"]
+RetryAfterForm = Literal["seconds", "http-date", "ms", "body", "none"]
+FaultKind = Literal[
+    "stall",
+    "cut-mid-stream",
+    "malformed-chunk",
+    "error-in-stream",
+    "reset",
+    "empty-body",
+    "html-body",
+    "slow-trickle",
+]
+
+
+class DurationRange(msgspec.Struct, frozen=True):
+    """`"80ms..400ms"`, or one duration for both ends; both ends included."""
+
+    low: Duration
+    high: Duration
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long answers and refusals take.
+
+    `first_token` is the wait before an answer begins and `tokens_per_second` its pace after
+    that; `None` sends the rest at once. `refusal` is how long a refusal takes.
+    """
+
+    first_token: DurationRange = DurationRange(Duration(0), Duration(0))
+    tokens_per_second: float | None = None
+    refusal: DurationRange = DurationRange(Duration(10 * MILLISECOND), Duration(10 * MILLISECOND))
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Token buckets and caps; `None` means no such limit.
+
+    `burst` is how much of the per-minute budget may be spent at once, as a length of time.
+    `penalty` is how long everything of the scope is refused after the limit was passed.
+    Each `scope` has a budget of its own: the whole account, each key, each model or each item.
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    burst: Duration = Duration(SECOND)
+    concurrent: int | None = None
+    penalty: Duration | None = None
+    scope: ScopeKind = "account"
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which requests a wave or fault meets; each field is a shell pattern."""
+
+    model: str = "*"
+    key: str = "*"
+    item: str = "*"
+
+
+class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a refusal states when to come back; `value` `None` means "when the wave ends".
+
+    For a barrier, which has no end, `None` means one second.
+    """
+
+    form: RetryAfterForm = "seconds"
+    value: Duration | None = None
+
+
+class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stretch in which matching requests are refused, or a barrier (`when_in_flight`).
+
+    A stretch begins at `at`, covers `lasts` (its end excluded) and comes again each `every`,
+    `times` times in all; `times` `None` means for ever. Without `every` it comes once.
+
+    A barrier holds matching requests until `when_in_flight` of them are in flight and then
+    refuses them in one instant; after `patience` it serves them. It fires `times` times;
+    `None` means once.
+
+    `retry_after` `None`: a 429 states the rest of the wave in whole seconds, rounded up (a
+    barrier one second); any other status states none (`wave_retry_after`).
+    `scope` `None`: the narrowest field of `match` that is not `"*"`, and `item` when
+    `share` is below 1 (`wave_scope`).
+    """
+
+    at: Duration = Duration(0)
+    lasts: Duration | None = None
+    every: Duration | None = None
+    times: int | None = None
+    status: int = 429
+    retry_after: RetryAfter | None = None
+    share: float = 1.0
+    scope: ScopeKind | None = None
+    match: Match = Match()
+    when_in_flight: int | None = None
+    patience: Duration = Duration(SECOND)
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on."""
+
+    kind: FaultKind
+    at: Duration = Duration(0)
+    lasts: Duration = Duration(60 * SECOND)
+    after_chunks: int = 1
+    times: int = 1
+    share: float = 1.0
+    match: Match = Match()
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A scripted provider: its latency, limits, waves and faults."""
+
+    name: str = "scenario"
+    title: str = ""
+    story: str = ""
+    latency: Latency = Latency()
+    limits: Limits = Limits()
+    wave: tuple[Wave, ...] = ()
+    fault: tuple[Fault, ...] = ()

@@ -1,0 +1,119 @@
+"""What a scenario may not say: values out of range, and keys that contradict each other."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+from .errors import Place
+from .model import Fault, Latency, Limits, RetryAfter, Wave
+
+_WINDOW_KEYS: Final = ("at", "lasts", "every")
+_LIMIT_KEYS: Final = ("requests_per_minute", "tokens_per_minute", "burst", "concurrent", "penalty")
+
+
+def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
+    """Hold one Struct against its rules; `given` names the keys that were written.
+
+    Raises:
+        ScenarioError: a rule does not hold; the text names the key and the mend.
+    """
+    match struct:
+        case Wave():
+            _check_wave(struct, given, place)
+        case Fault():
+            _check_fault(struct, place)
+        case Limits():
+            _check_limits(struct, place)
+        case Latency():
+            _check_latency(struct, place)
+        case RetryAfter():
+            _check_retry_after(struct, place)
+
+
+def _check_wave(wave: Wave, given: frozenset[str], place: Place) -> None:
+    if wave.when_in_flight is not None:
+        _check_barrier(wave.when_in_flight, given, place)
+    else:
+        _check_window(wave, given, place)
+    if wave.times is not None and wave.times < 1:
+        silent = "repeats for ever" if wave.when_in_flight is None else "fires once"
+        raise place.key("times").error(f"must be 1 or more, not {wave.times}; left out, the wave {silent}")
+    if not 400 <= wave.status <= 599:
+        raise place.key("status").error(
+            f"a refusal has a status from 400 to 599, not {wave.status}; write 429"
+        )
+    _check_share(wave.share, place)
+
+
+def _check_barrier(when_in_flight: int, given: frozenset[str], place: Place) -> None:
+    if when_in_flight < 1:
+        raise place.key("when_in_flight").error(
+            f"must be 1 or more, not {when_in_flight}; leave it out for a wave that runs by time"
+        )
+    for key in _WINDOW_KEYS:
+        if key in given:
+            raise place.key(key).error(f"a barrier has no window; remove {key} or remove when_in_flight")
+
+
+def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
+    if "patience" in given:
+        raise place.key("patience").error("only a barrier waits; remove patience or add when_in_flight")
+    if wave.lasts is None:
+        raise place.key("lasts").error(
+            'is missing; say how long the wave is, such as lasts = "2s", or add when_in_flight for a barrier'
+        )
+    if wave.lasts <= 0:
+        raise place.key("lasts").error(
+            'must be longer than 0; write a length such as "2s", or remove the wave'
+        )
+    if wave.every is None and wave.times is not None:
+        raise place.key("times").error("a wave that repeats says how often; add every or remove times")
+    if wave.every is not None and wave.every < wave.lasts:
+        raise place.key("every").error(
+            f"{wave.every} is shorter than lasts ({wave.lasts}), so occurrences would overlap; "
+            f'write "{wave.lasts}" or more'
+        )
+
+
+def _check_fault(fault: Fault, place: Place) -> None:
+    if fault.after_chunks < 0:
+        raise place.key("after_chunks").error(
+            f"must be 0 or more, not {fault.after_chunks}; 0 is before the first"
+        )
+    if fault.times < 1:
+        raise place.key("times").error(
+            f"must be 1 or more, not {fault.times}; to have none, remove the fault"
+        )
+    if fault.lasts <= 0:
+        raise place.key("lasts").error('must be longer than 0; write a length such as "60s"')
+    _check_share(fault.share, place)
+
+
+def _check_share(share: float, place: Place) -> None:
+    if not 0 < share <= 1:
+        raise place.key("share").error(
+            f"must be above 0 and at most 1, not {share}; write 0.4 for two in five"
+        )
+
+
+def _check_limits(limits: Limits, place: Place) -> None:
+    for key in _LIMIT_KEYS:
+        value = getattr(limits, key)
+        if value is not None and value <= 0:
+            raise place.key(key).error(f"must be more than 0, not {value}; leave it out for the default")
+
+
+def _check_latency(latency: Latency, place: Place) -> None:
+    pace = latency.tokens_per_second
+    if pace is not None and not (pace > 0 and math.isfinite(pace)):
+        raise place.key("tokens_per_second").error(
+            f"must be more than 0, not {pace}; leave it out for an answer that comes at once"
+        )
+
+
+def _check_retry_after(retry_after: RetryAfter, place: Place) -> None:
+    if retry_after.form == "none" and retry_after.value is not None:
+        raise place.key("value").error('the form "none" states nothing; remove value or choose another form')

@@ -1,0 +1,325 @@
+"""The provider's front desk: takes requests in, hands replies out when due, and logs both."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, final
+
+from ..clock import EPOCH_NS, SECOND, Clock, Timer
+from ..events import Event, EventKind, EventLog
+from ..provider.machine import Provider
+from ..provider.model import Answer, Refusal, Reply, Request
+from ..scenario import Fault
+from .waiting import Waits
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A request as the desk takes it in, and what `fake_llm.item_of` is shown.
+
+    `item` is the identity the client declared, or the one inferred from the last user
+    message; `declared` tells which. `headers` have lower-case names; both mappings are
+    empty at the direct seam.
+    """
+
+    dialect: str
+    model: str
+    key: str
+    prompt: str
+    prompt_tokens: int
+    item: str | None = None
+    declared: bool = False
+    max_tokens: int | None = None
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@final
+@dataclass(slots=True)
+class Record:
+    """One request and what became of it; times are seconds since the start of the run.
+
+    `status` is `None` until a reply is sent; `reached` is when the reply had reached the
+    client as a whole; `delivered` says that it was a success and reached the client; `fault`
+    is the number, from 0, of the fault that spoiled the answer.
+    """
+
+    id: int
+    item: str | None
+    inferred: bool
+    model: str
+    key: str
+    sent: float
+    scope: str | None = None
+    reached: float | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    delivered: bool = False
+    left: bool = False
+    fault: int | None = None
+
+
+_MANY: Final = 256
+
+DELAYS: Final = ("stall", "slow-trickle")
+"""Faults that only take time: the answer is good once it is there."""
+
+
+class Shows(Protocol):
+    def __call__(self, incoming: Incoming, /) -> str | None: ...
+
+
+@final
+class Desk:
+    """Brings clients and one `Provider` together on one clock; safe to use from several threads.
+
+    `admit` is called before a request is let in and may raise. `progress` is called when a
+    success has reached its client. `epoch_ns` is the Unix time of the instant 0.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        clock: Clock,
+        log: EventLog,
+        *,
+        waits: Waits,
+        epoch_ns: int = EPOCH_NS,
+        faults: Sequence[Fault] = (),
+        admit: Callable[[], object] = lambda: None,
+        lets_through: Callable[[str], bool] = lambda _: False,
+        progress: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.clock = clock
+        self.waits = waits
+        self.epoch_ns = epoch_ns
+        self.lets_through = lets_through
+        """Whether a connection to this host is none of the fake's business."""
+        self.lock = threading.RLock()
+        """Held while the desk changes; in virtual time nobody ever waits for it."""
+        self.records: list[Record] = []
+        self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
+        self.item_of: Shows | None = None
+        self._provider = provider
+        self._faults = faults
+        self._log = log
+        self._admit = admit
+        self._progress = progress
+        self._deliver: dict[int, Callable[[Reply], object]] = {}
+        self._key_labels: dict[str, str] = {}
+        self._timer: Timer | None = None
+        self._timer_due: int | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return self._provider.in_flight
+
+    @property
+    def peak_in_flight(self) -> int:
+        return self._provider.peak_in_flight
+
+    # -- a request's way -----------------------------------------------------------------
+
+    def admit(self) -> None:
+        """Raise if the caller is in a place where this desk's clock does not run."""
+        self._admit()
+
+    def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
+        """Take a request in; `deliver` is called with each part of the reply when it is due."""
+        with self.lock:
+            record, request = self._enter(incoming, sent)
+            self._deliver[request.id] = deliver
+            self._provider.arrive(request, self.clock.now())
+            self.catch_up()
+            self._arm()
+            return record
+
+    def turn_away(self, incoming: Incoming, *, sent: int, status: int) -> Record:
+        """Log a request that the provider cannot even read; the caller has the answer ready."""
+        with self.lock:
+            record, request = self._enter(incoming, sent)
+            record.status = status
+            self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
+            return record
+
+    def _enter(self, incoming: Incoming, sent: int) -> tuple[Record, Request]:
+        item, declared = self._identity(incoming)
+        label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
+        number = len(self.records) + 1
+        record = Record(number, item, not declared, incoming.model, incoming.key, sent / SECOND)
+        self.records.append(record)
+        self.note(
+            "arrived",
+            item=item,
+            request=number,
+            declared=declared,
+            sent=sent,
+            model=incoming.model,
+            key=label,
+        )
+        return record, Request(
+            id=number,
+            dialect=incoming.dialect,
+            model=incoming.model,
+            key=incoming.key,
+            key_label=label,
+            item=item,
+            declared=declared,
+            prompt=incoming.prompt,
+            prompt_tokens=incoming.prompt_tokens,
+            max_tokens=incoming.max_tokens,
+            stream=incoming.stream,
+        )
+
+    def _identity(self, incoming: Incoming) -> tuple[str | None, bool]:
+        named = self.item_of(incoming) if self.item_of is not None else None
+        item, declared = (named, True) if named else (incoming.item, incoming.declared)
+        if item is not None and not isinstance(item, str):
+            raise TypeError(f"an item id is a string, not {type(item).__name__}: pass str(id)")
+        return item, declared
+
+    def reached(self, record: Record) -> None:
+        """The whole reply is with the client; called in the client's own step."""
+        with self.lock:
+            if record.reached is not None:
+                return
+            record.reached = self.clock.now() / SECOND
+            record.delivered = record.status == 200 and record.fault is None
+            self.note(
+                "delivered", item=record.item, request=record.id, status=record.status, fault=record.fault
+            )
+        if record.delivered:
+            self._progress()
+
+    def leave(self, record: Record) -> None:
+        """The client hung up before the whole reply was with it."""
+        with self.lock:
+            if record.reached is not None or record.left:
+                return
+            record.left = True
+            self._deliver.pop(record.id, None)
+            outcome = self._provider.leave(record.id, self.clock.now())
+            if isinstance(outcome, Answer):
+                self._note_answer("left", record, outcome)
+            else:
+                self.note(
+                    "left", item=record.item, request=record.id, status=record.status, fault=record.fault
+                )
+            self._arm()
+
+    def connected(self, hang_up: Callable[[], object]) -> None:
+        """A client has a connection to this desk; the bound method `hang_up` ends it from this side."""
+        if len(self._hang_ups) >= _MANY and len(self._hang_ups) % _MANY == 0:
+            self._hang_ups = [one for one in self._hang_ups if one() is not None]
+        self._hang_ups.append(weakref.WeakMethod(hang_up))
+
+    def close(self) -> None:
+        """End all connections, so that a client that outlives this desk makes new ones."""
+        with self.lock:
+            for reference in self._hang_ups:
+                hang_up = reference()
+                if hang_up is not None:
+                    with suppress(RuntimeError):  # its event loop is gone
+                        hang_up()
+            self._hang_ups.clear()
+
+    # -- the log -------------------------------------------------------------------------
+
+    def note(self, kind: EventKind, **fields: Any) -> None:
+        """Log an event as of now, after whatever the provider did by itself before."""
+        with self.lock:
+            self.catch_up()
+            self._log.append(Event(at=self.clock.now(), kind=kind, **fields))
+
+    def catch_up(self) -> None:
+        """Log the waves that opened and closed and the requests held since the last event."""
+        due = self._provider.next_notice()
+        now = self.clock.now()
+        if due is None or due > now:
+            return
+        for notice in self._provider.notices(now):
+            number = notice.request_id
+            item = self.records[number - 1].item if number is not None else None
+            self._log.append(
+                Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
+            )
+
+    # -- time ----------------------------------------------------------------------------
+
+    def settle(self, next_event: Callable[[], int | None]) -> bool:
+        """Nothing can run: let a barrier go that nothing else could fill; True if one went.
+
+        `next_event` tells the next instant anything outside the desk may happen.
+        """
+        if not self._provider.holding:
+            return False
+        self._disarm()
+        released = self._provider.settle(self.clock.now(), next_event())
+        self._pump()
+        return released
+
+    def _pump(self) -> None:
+        with self.lock:
+            self._disarm()
+            for reply in self._provider.advance(self.clock.now()):
+                self._hand_over(reply)
+            self._arm()
+
+    def _hand_over(self, reply: Reply) -> None:
+        record = self.records[reply.request_id - 1]
+        outcome = reply.outcome
+        if isinstance(outcome, Refusal):
+            self._refused(record, outcome)
+        elif isinstance(outcome, Answer):
+            record.status = 200
+            if reply.last:
+                self._note_answer("answered", record, outcome)
+        deliver = self._deliver[record.id]
+        if reply.last:
+            del self._deliver[record.id]
+        deliver(reply)
+
+    def _note_answer(self, kind: EventKind, record: Record, answer: Answer) -> None:
+        """An answer was sent, or was under way when its client left; with the fault that met it."""
+        number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
+        why = answer.fault.kind if answer.fault is not None else None
+        if why is not None and why not in DELAYS:
+            record.fault = number
+        self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
+
+    def _refused(self, record: Record, refusal: Refusal) -> None:
+        wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
+        record.status, record.scope = refusal.status, refusal.scope
+        record.retry_after = wait / SECOND if wait is not None else None
+        self.note(
+            "refused",
+            item=record.item,
+            request=record.id,
+            status=refusal.status,
+            scope=refusal.scope,
+            retry_after=wait,
+            reason=refusal.reason,
+            wave=refusal.wave,
+        )
+
+    def _arm(self) -> None:
+        due = self._provider.next_due()
+        if due == self._timer_due:
+            return
+        self._disarm()
+        if due is not None:
+            self._timer, self._timer_due = self.clock.call_at(due, self._pump), due
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_due = None
+
+    def __repr__(self) -> str:
+        return f"<Desk {len(self.records)} requests, {self.in_flight} in flight>"

@@ -1,0 +1,135 @@
+"""The direct call: a prompt in, a completion or a `ProviderError` out, no HTTP between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from ..clock import SECOND
+from ..provider.answers import count_tokens
+from ..provider.model import Answer, Outcome, Refusal, Reply
+from .desk import Desk, Incoming
+from .errors import (
+    ConnectionLost,
+    MalformedAnswer,
+    Overloaded,
+    ProviderError,
+    QuotaExhausted,
+    RateLimited,
+    RequestTooLarge,
+    ServerError,
+)
+
+DEFAULT_MODEL: Final = "fake-model"
+DEFAULT_KEY: Final = "fake-key"
+
+_BY_STATUS: Final = {
+    402: QuotaExhausted,
+    413: RequestTooLarge,
+    429: RateLimited,
+    503: Overloaded,
+    529: Overloaded,
+}
+_LOST: Final = ("cut-mid-stream", "reset")
+_UNREADABLE: Final = ("malformed-chunk", "empty-body", "html-body")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens a completion was charged for."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to a direct call."""
+
+    text: str
+    usage: Usage
+
+
+async def call(
+    desk: Desk,
+    prompt: str,
+    *,
+    item: str | None = None,
+    model: str = DEFAULT_MODEL,
+    key: str = DEFAULT_KEY,
+    max_tokens: int | None = None,
+) -> Completion:
+    """Ask the fake on asyncio or trio.
+
+    Raises:
+        ProviderError: the subclass that fits the refusal or fault.
+    """
+    desk.admit()
+    sent = desk.clock.now()
+    answered = desk.waits.event()
+    replies: list[Reply] = []
+
+    def deliver(reply: Reply) -> None:
+        replies.append(reply)
+        answered.set()
+
+    incoming = Incoming(
+        dialect="direct",
+        model=model,
+        key=key,
+        prompt=prompt,
+        prompt_tokens=count_tokens(prompt),
+        item=item if item is not None else prompt or None,
+        declared=item is not None,
+        max_tokens=max_tokens,
+    )
+    record = desk.open(incoming, sent=sent, deliver=deliver)
+    try:
+        await answered.wait()
+    except BaseException:
+        desk.leave(record)
+        raise
+    if lost := _lost(replies[-1].outcome):
+        desk.leave(record)
+        raise lost
+    desk.reached(record)
+    return _completion(replies[-1].outcome)
+
+
+def _lost(outcome: Outcome) -> ProviderError | None:
+    """The error of an answer that never reaches the client whole."""
+    kind = outcome.fault.kind if isinstance(outcome, Answer) and outcome.fault is not None else None
+    if kind in _LOST:
+        return ConnectionLost("the connection broke before the answer was whole", status=0)
+    if kind in _UNREADABLE:
+        return MalformedAnswer(f"the answer cannot be read: {kind}", status=200)
+    if kind == "error-in-stream":
+        return ServerError("the answer broke off with an error", status=200)
+    return None
+
+
+def _completion(outcome: Outcome) -> Completion:
+    if isinstance(outcome, Refusal):
+        raise _error(outcome)
+    return Completion(outcome.text, Usage(outcome.prompt_tokens, outcome.completion_tokens))
+
+
+def _error(refusal: Refusal) -> ProviderError:
+    wait = refusal.retry_after.value / SECOND if refusal.retry_after is not None else None
+    told = f", retry after {wait:g} s" if wait is not None else ""
+    message = f"{refusal.status} for {refusal.scope} ({refusal.reason}){told}"
+    return _error_type(refusal)(message, status=refusal.status, retry_after=wait)
+
+
+def _error_type(refusal: Refusal) -> type[ProviderError]:
+    if refusal.reason == "tokens" and refusal.retry_after is None:
+        return RequestTooLarge
+    if refusal.status in _BY_STATUS:
+        return _BY_STATUS[refusal.status]
+    return ServerError if refusal.status >= 500 else ProviderError

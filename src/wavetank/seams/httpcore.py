@@ -1,0 +1,175 @@
+"""The in-memory network under `httpcore` and `httpcore2`: real client, real pool, real HTTP parser.
+
+A connection to a provider's host ends at the desk; TLS is passed over, because both ends
+are in this process. The client's timeouts stay in force.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any, Final
+
+import anyio.lowlevel
+
+from ..patches.attributes import replaced
+from .desk import Desk
+from .exchange import Attempt, closed, left
+from .hosts import dialect_of, refused
+from .http1 import ServerConnection
+from .memory import Connected, async_stream_type, blocking_stream_type, current_attempt
+
+LIBRARIES: Final = ("httpcore2", "httpcore")
+
+
+def install(core: ModuleType, desk: Desk, stack: ExitStack) -> None:
+    """Let every client of `core` in this process meet `desk` until `stack` unwinds."""
+    backends = core._backends
+    for owner, name, ours in (
+        (backends.auto.AutoBackend, "connect_tcp", _async_connect(core, desk)),
+        (backends.auto.AutoBackend, "connect_unix_socket", _no_unix_socket_async),
+        (backends.sync.SyncBackend, "connect_tcp", _blocking_connect(core, desk)),
+        (backends.sync.SyncBackend, "connect_unix_socket", _no_unix_socket),
+        (core.AsyncConnectionPool, "handle_async_request", _async_entry(core, desk)),
+        (core.ConnectionPool, "handle_request", _blocking_entry(core, desk)),
+    ):
+        stack.enter_context(replaced(owner, name, ours))
+
+
+# -- connecting --------------------------------------------------------------------------------
+
+
+def _async_connect(core: ModuleType, desk: Desk) -> Callable[..., Any]:
+    stream = async_stream_type(core, desk.waits)
+    original = inspect.unwrap(core._backends.auto.AutoBackend.connect_tcp)
+
+    @functools.wraps(original)
+    async def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+        if desk.lets_through(host):
+            return await original(self, host, port, *args, **options)
+        await anyio.lowlevel.checkpoint()
+        return stream(_connect(desk, host, port))
+
+    return connect_tcp
+
+
+def _blocking_connect(core: ModuleType, desk: Desk) -> Callable[..., Any]:
+    stream = blocking_stream_type(core, desk.waits)
+    original = inspect.unwrap(core._backends.sync.SyncBackend.connect_tcp)
+
+    @functools.wraps(original)
+    def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+        if desk.lets_through(host):
+            return original(self, host, port, *args, **options)
+        return stream(_connect(desk, host, port))
+
+    return connect_tcp
+
+
+def _connect(desk: Desk, host: str, port: int) -> Connected:
+    """A connection to the provider behind `host`, still to be given its `wake`."""
+    desk.admit()
+    dialect = dialect_of(host, port)
+    return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
+
+
+async def _no_unix_socket_async(self: object, path: str, *args: object, **options: object) -> Any:
+    raise refused(f"the unix socket {path}", loopback=True)
+
+
+def _no_unix_socket(self: object, path: str, *args: object, **options: object) -> Any:
+    raise refused(f"the unix socket {path}", loopback=True)
+
+
+# -- the pool's entry: when a request sets out, and when its reply has been read whole --------------
+
+
+def _async_entry(core: ModuleType, desk: Desk) -> Callable[..., Any]:
+    original = inspect.unwrap(core.AsyncConnectionPool.handle_async_request)
+
+    @functools.wraps(original)
+    async def handle_async_request(self: object, request: Any) -> Any:
+        with _setting_out(desk) as attempt:
+            response = await original(self, request)
+        response.stream = _AsyncBody(response.stream, desk, attempt)
+        return response
+
+    return handle_async_request
+
+
+def _blocking_entry(core: ModuleType, desk: Desk) -> Callable[..., Any]:
+    original = inspect.unwrap(core.ConnectionPool.handle_request)
+
+    @functools.wraps(original)
+    def handle_request(self: object, request: Any) -> Any:
+        with _setting_out(desk) as attempt:
+            response = original(self, request)
+        response.stream = _BlockingBody(response.stream, desk, attempt)
+        return response
+
+    return handle_request
+
+
+@contextmanager
+def _setting_out(desk: Desk) -> Iterator[Attempt]:
+    """A request on its way through the pool; if it never gets a response, it has left."""
+    attempt = Attempt(desk.clock.now())
+    token = current_attempt.set(attempt)
+    try:
+        yield attempt
+    except BaseException:
+        left(desk, attempt)
+        raise
+    finally:
+        current_attempt.reset(token)
+
+
+class _Body:
+    """A response body that tells the desk when it was read to its end and closed, or given up."""
+
+    def __init__(self, stream: Any, desk: Desk, attempt: Attempt) -> None:
+        self._stream = stream
+        self._desk = desk
+        self._attempt = attempt
+        self._read = 0
+
+    def _closed(self) -> None:
+        closed(self._desk, self._attempt, self._read)
+
+
+class _AsyncBody(_Body):
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # No generator: trio warns of those that a client leaves before their end.
+        self._parts = aiter(self._stream)
+        return self
+
+    async def __anext__(self) -> bytes:
+        part: bytes = await anext(self._parts)
+        self._read += len(part)
+        return part
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        except BaseException:
+            left(self._desk, self._attempt)
+            raise
+        self._closed()
+
+
+class _BlockingBody(_Body):
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            self._read += len(part)
+            yield part
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        except BaseException:
+            left(self._desk, self._attempt)
+            raise
+        self._closed()

@@ -1,0 +1,40 @@
+"""All HTTP libraries of this process at once: clients meet the fake at their real URLs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Final
+
+from ..patches.imports import on_import
+from . import httpcore
+from .desk import Desk
+
+DUMMY_KEYS: Final = {"OPENAI_API_KEY": "sk-wavetank", "ANTHROPIC_API_KEY": "sk-ant-wavetank"}
+
+
+@contextmanager
+def installed(desk: Desk) -> Iterator[None]:
+    """Patch every supported library, now or when it is imported; set dummy API keys that are unset."""
+    with ExitStack() as stack:
+        stack.enter_context(_dummy_keys())
+        stack.enter_context(on_import(httpcore.LIBRARIES, partial(_install, desk, stack)))
+        yield
+
+
+def _install(desk: Desk, stack: ExitStack, core: ModuleType) -> None:
+    httpcore.install(core, desk, stack)
+
+
+@contextmanager
+def _dummy_keys() -> Iterator[None]:
+    missing = [name for name in DUMMY_KEYS if name not in os.environ]
+    os.environ.update({name: DUMMY_KEYS[name] for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)

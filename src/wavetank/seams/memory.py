@@ -1,0 +1,134 @@
+"""The client's end of an in-memory connection, in the shape `httpcore` and `httpcore2` ask for.
+
+The network's only delays are the provider's; the client's read timeout stays in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, Final
+
+import anyio
+import anyio.lowlevel
+
+from .exchange import Attempt
+from .http1 import ServerConnection
+from .waiting import AsyncEvent, BlockingEvent, Waits
+
+Connected = Callable[[Callable[[], object]], ServerConnection]
+
+current_attempt: Final[ContextVar[Attempt | None]] = ContextVar("wavetank_attempt", default=None)
+"""The request whose bytes the running task or thread sends."""
+
+
+class _Shared:
+    """What the async and the blocking end have in common."""
+
+    _core: ModuleType
+    _server: ServerConnection
+    _readable: AsyncEvent | BlockingEvent | None = None
+
+    def _wake(self) -> None:
+        if self._readable is not None and self._server.readable:
+            self._readable.set()
+
+    def _send(self, buffer: bytes) -> None:
+        if self._server.ended:
+            raise self._core.WriteError("the provider closed the connection")
+        if buffer:
+            self._server.receive(buffer, current_attempt.get())
+
+    def _take(self, limit: int) -> bytes:
+        data = self._server.take(limit)
+        if not data and self._server.reset:
+            raise self._core.ReadError("the provider reset the connection")
+        return data
+
+    def _too_late(self, timeout: float | None) -> Exception:
+        error: Exception = self._core.ReadTimeout(f"no answer within {timeout} s")
+        return error
+
+    def get_extra_info(self, info: str) -> object:
+        return self._server.readable if info == "is_readable" else None
+
+    def __repr__(self) -> str:
+        return f"<in-memory stream to {self._server!r}>"
+
+
+def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], Any]:
+    """The async stream class for one library."""
+    base: Any = core.AsyncNetworkStream
+
+    class AsyncStream(_Shared, base):  # type: ignore[misc]
+        _core = core
+
+        def __init__(self, connected: Connected) -> None:
+            self._server = connected(self._wake)
+
+        async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            await anyio.lowlevel.checkpoint()
+            self._send(buffer)
+
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            if self._server.readable:
+                await anyio.lowlevel.checkpoint()
+            else:
+                await self._wait(timeout)
+            return self._take(max_bytes)
+
+        async def _wait(self, timeout: float | None) -> None:
+            self._readable = readable = waits.event()
+            try:
+                with anyio.fail_after(timeout):
+                    if not self._server.readable:
+                        await readable.wait()
+            except TimeoutError:
+                raise self._too_late(timeout) from None
+            finally:
+                self._readable = None
+
+        async def aclose(self) -> None:
+            await anyio.lowlevel.checkpoint()
+            self._server.hang_up()
+
+        async def start_tls(self, *args: object, **options: object) -> Any:
+            return self
+
+    return AsyncStream
+
+
+def blocking_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], Any]:
+    """The blocking stream class for one library."""
+    base: Any = core.NetworkStream
+
+    class BlockingStream(_Shared, base):  # type: ignore[misc]
+        _core = core
+
+        def __init__(self, connected: Connected) -> None:
+            self._server = connected(self._wake)
+
+        def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self._send(buffer)
+
+        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            if not self._server.readable:
+                self._wait(timeout)
+            return self._take(max_bytes)
+
+        def _wait(self, timeout: float | None) -> None:
+            self._readable = readable = waits.blocking_event()
+            try:
+                if not self._server.readable and not readable.wait(timeout):
+                    raise self._too_late(timeout)
+            finally:
+                self._readable = None
+
+        def close(self) -> None:
+            self._server.hang_up()
+
+        def start_tls(self, *args: object, **options: object) -> Any:
+            return self
+
+    return BlockingStream

@@ -1,0 +1,192 @@
+"""Transport objects for `httpx` and `httpx2`: for clients that are handed a transport of their own.
+
+Unlike the libraries' own stand-ins they stream, and honour the client's read timeout.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from ..provider.wire import Frame, Head, HttpRequest
+from .desk import Desk
+from .exchange import Attempt, begin, closed, left
+from .hosts import dialect_of
+from .waiting import AsyncEvent, BlockingEvent
+
+_CUT = "peer closed connection without sending complete message body (incomplete chunked read)"
+
+
+class _Exchange:
+    """One request on its way through the desk, and the frames of its response so far."""
+
+    def __init__(self, library: ModuleType, desk: Desk, request: Any, body: bytes) -> None:
+        url = request.url
+        self.desk = desk
+        self.head: Head | None = None
+        self.frames: deque[Frame] = deque()
+        self.attempt = Attempt(desk.clock.now())
+        self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
+        self._library = library
+        self._request = request
+        self._wake: AsyncEvent | BlockingEvent | None = None
+        desk.admit()
+        http = HttpRequest(
+            method=request.method,
+            host=url.host,
+            path=url.path,
+            query=url.query.decode("ascii"),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+        )
+        begin(desk, dialect_of(url.host, url.port), http, self.attempt, self._arrived)
+
+    def _arrived(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        if self._wake is not None:
+            self._wake.set()
+
+    async def next_frame(self) -> Frame:
+        """The next frame, on asyncio or trio."""
+        if self.frames:
+            await anyio.lowlevel.checkpoint()
+        else:
+            self._wake = wake = self.desk.waits.event()
+            try:
+                with anyio.fail_after(self.timeout):
+                    if not self.frames:
+                        await wake.wait()
+            except TimeoutError:
+                raise self._too_late() from None
+            finally:
+                self._wake = None
+        return self._checked(self.frames.popleft())
+
+    def next_frame_blocking(self) -> Frame:
+        """The next frame, in a thread."""
+        if not self.frames:
+            self._wake = wake = self.desk.waits.blocking_event()
+            try:
+                if not self.frames and not wake.wait(self.timeout):
+                    raise self._too_late()
+            finally:
+                self._wake = None
+        return self._checked(self.frames.popleft())
+
+    def _too_late(self) -> Exception:
+        error: Exception = self._library.ReadTimeout(
+            f"no answer within {self.timeout} s", request=self._request
+        )
+        return error
+
+    def _checked(self, frame: Frame) -> Frame:
+        if frame.head is not None:
+            self.head = frame.head
+        if self.head is None:
+            raise self._library.ReadError("the provider reset the connection", request=self._request)
+        return frame
+
+    def cut(self) -> Exception:
+        error: Exception = self._library.RemoteProtocolError(_CUT, request=self._request)
+        return error
+
+    def closed(self, read: int) -> None:
+        """The client has closed the response, having read so many bytes of its body."""
+        closed(self.desk, self.attempt, read)
+
+
+def transport(library: ModuleType, desk: Desk) -> Any:
+    """A transport for the sync and async clients of `library` (`httpx` or `httpx2`)."""
+    bases: Any = (library.AsyncBaseTransport, library.BaseTransport)
+    async_stream, blocking_stream = _async_stream_type(library), _blocking_stream_type(library)
+
+    class Transport(*bases):  # type: ignore[misc]
+        """Brings a client's requests to the desk."""
+
+        async def handle_async_request(self, request: Any) -> Any:
+            exchange = _Exchange(library, desk, request, await request.aread())
+            try:
+                first = await exchange.next_frame()
+            except BaseException:
+                left(desk, exchange.attempt)
+                raise
+            return _response(library, first, async_stream(exchange, first))
+
+        def handle_request(self, request: Any) -> Any:
+            exchange = _Exchange(library, desk, request, request.read())
+            try:
+                first = exchange.next_frame_blocking()
+            except BaseException:
+                left(desk, exchange.attempt)
+                raise
+            return _response(library, first, blocking_stream(exchange, first))
+
+        def __repr__(self) -> str:
+            return f"<wavetank transport for {library.__name__} at {desk!r}>"
+
+    return Transport()
+
+
+class _Stream:
+    """What both kinds of body stream have in common: they can be read once."""
+
+    def __init__(self, exchange: _Exchange, first: Frame) -> None:
+        self._exchange = exchange
+        self._frame: Frame | None = first
+        self._read = 0
+
+    def _take(self, frame: Frame) -> bytes:
+        self._read += len(frame.data)
+        return frame.data
+
+    def _goes_on(self, frame: Frame) -> bool:
+        if frame.abort:
+            raise self._exchange.cut()
+        return not frame.end
+
+
+def _async_stream_type(library: ModuleType) -> Callable[[_Exchange, Frame], Any]:
+    class AsyncStream(_Stream, library.AsyncByteStream):  # type: ignore[misc, name-defined]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while self._frame is not None:
+                frame, self._frame = self._frame, None
+                if data := self._take(frame):
+                    yield data
+                if self._goes_on(frame):
+                    self._frame = await self._exchange.next_frame()
+
+        async def aclose(self) -> None:
+            self._exchange.closed(self._read)
+
+    return AsyncStream
+
+
+def _blocking_stream_type(library: ModuleType) -> Callable[[_Exchange, Frame], Any]:
+    class BlockingStream(_Stream, library.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            while self._frame is not None:
+                frame, self._frame = self._frame, None
+                if data := self._take(frame):
+                    yield data
+                if self._goes_on(frame):
+                    self._frame = self._exchange.next_frame_blocking()
+
+        def close(self) -> None:
+            self._exchange.closed(self._read)
+
+    return BlockingStream
+
+
+def _response(library: ModuleType, first: Frame, stream: Any) -> Any:
+    assert first.head is not None
+    headers = list(first.head.headers)
+    if first.end and not first.abort:
+        headers.append(("content-length", str(len(first.data))))
+    return library.Response(
+        first.head.status, headers=headers, stream=stream, extensions={"http_version": b"HTTP/1.1"}
+    )

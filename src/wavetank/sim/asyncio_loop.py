@@ -1,0 +1,329 @@
+"""An asyncio event loop in virtual time: no sockets, exact deadlocks.
+
+All private names of asyncio that wavetank touches are touched here and checked at import:
+`BaseEventLoop._run_once` is replaced by one that runs until the loop is stopped, and
+handles are run through `Handle._run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final, NoReturn, final
+
+from ..clock import SECOND, after_delay, at_instant, format_duration
+from .blocked import describe_task
+from .errors import RealInputOutput, RunStopped, StepBudgetSpent
+from .host import STEPS_WITHOUT_PROGRESS, Host
+from .turns import RunThread
+
+for _owner, _name in (
+    (asyncio.BaseEventLoop, "_run_once"),
+    (asyncio.BaseEventLoop, "_timer_handle_cancelled"),
+    (events.Handle, "_run"),
+):
+    if not hasattr(_owner, _name):
+        raise ImportError(
+            f"asyncio of Python {sys.version.split()[0]} has no {_owner.__name__}.{_name}; "
+            "wavetank needs it for virtual time: use a Python that wavetank supports (3.11 to 3.14)"
+        )
+
+
+_EAGER: Final = getattr(asyncio, "eager_task_factory", object())
+"""The task factory that Python 3.12 brought."""
+
+
+@final
+class CountedTask(asyncio.Task[Any]):
+    """A task that hashes by its creation number, so that sets of tasks iterate in creation order."""
+
+    def __init__(self, coro: Any, *, loop: SimulatedLoop, name: str | None = None, **options: Any) -> None:
+        self._number = loop.next_number()
+        super().__init__(coro, loop=loop, name=name or f"task-{self._number}", **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+@final
+class CountedFuture(asyncio.Future[Any]):
+    """A future that hashes by its creation number."""
+
+    def __init__(self, *, loop: SimulatedLoop) -> None:
+        self._number = loop.next_number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+@final
+class _Step(events.Handle):
+    """A step of the engine itself: what goes wrong in it stops the loop instead of being logged."""
+
+    __slots__ = ()
+
+    def _run(self) -> None:
+        self._context.run(self._callback)
+
+
+@final
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """Runs callbacks in plain FIFO order; when none is ready its host lets time pass.
+
+    `progress` says that something came to an outcome: the step budget counts from the last time.
+    """
+
+    def __init__(self, host: Host, *, step_budget: int = STEPS_WITHOUT_PROGRESS) -> None:
+        super().__init__()
+        self.host = host
+        self.timeline = host.timeline
+        self._steps = 0
+        self._callbacks: deque[events.Handle] = deque()
+        self._created = 0
+        self._step_budget = step_budget
+        self._step_limit = step_budget
+        self._sleeper: RunThread | None = None
+        self._clock_resolution = 1 / SECOND
+
+    def next_number(self) -> int:
+        """Number the loop's tasks, futures and scopes in the order they are made."""
+        self._created += 1
+        return self._created
+
+    @property
+    def steps(self) -> int:
+        """How many callbacks it has run."""
+        return self._steps
+
+    def progress(self) -> None:
+        """Start the step budget anew."""
+        self._step_limit = self._steps + self._step_budget
+
+    # -- what asyncio asks of a loop -------------------------------------------------
+
+    def time(self) -> float:
+        return self.timeline.now() / SECOND
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> events.Handle:
+        self._check_closed()
+        handle = events.Handle(callback, args, self, context)
+        self._add(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> events.TimerHandle:
+        if delay == math.inf:
+            return self._never(callback, args, context)
+        return self._call_at_ns(self.timeline.now() + after_delay(delay), callback, args, context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> events.TimerHandle:
+        if when == math.inf:
+            return self._never(callback, args, context)
+        return self._call_at_ns(at_instant(when), callback, args, context)
+
+    def _never(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> events.TimerHandle:
+        """A timer that is never due, as `anyio.sleep_forever` asks for; a deadlock does not wait for it."""
+        self._check_closed()
+        return events.TimerHandle(math.inf, callback, args, self, context)
+
+    def _call_at_ns(
+        self, when: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> events.TimerHandle:
+        self._check_closed()
+        handle = events.TimerHandle(when / SECOND, callback, args, self, context)
+        self.timeline.push(when, handle)
+        return handle
+
+    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
+        self._check_closed()
+        if self._task_factory is None:
+            return CountedTask(coro, loop=self, **options)
+        if self._task_factory is _EAGER:
+            return CountedTask(coro, loop=self, eager_start=True, **options)
+        return super().create_task(coro, **options)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return CountedFuture(loop=self)
+
+    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
+        """The timeline drops cancelled timers when they come up."""
+
+    def _process_events(self, event_list: object) -> None:
+        """There is no selector."""
+
+    def _write_to_self(self) -> None:
+        """There is no selector to wake."""
+
+    # -- what the host asks of it ------------------------------------------------------
+
+    def adopt(self, handle: events.TimerHandle) -> None:
+        """Take a timer that is due; a closed loop lets it fall."""
+        if not self.is_closed():
+            self._add(handle)
+
+    def pending(self) -> bool:
+        """Whether a callback is ready."""
+        return bool(self._callbacks)
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Run `callback` in a step of its own."""
+        self._add(_Step(callback, (), self))
+
+    def blocked(self) -> tuple[str, ...]:
+        """A paragraph for each task that has not ended, in creation order."""
+        tasks = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
+        return tuple(describe_task(task.get_name(), task.get_coro()) for task in tasks)
+
+    def _add(self, handle: events.Handle) -> None:
+        self._callbacks.append(handle)
+        if self._sleeper is not None:
+            self.host.wake(self._sleeper)
+
+    # -- running ----------------------------------------------------------------------
+
+    def _run_once(self) -> None:
+        """Run batch after batch; as in asyncio, the batch in which the loop is stopped runs to its end."""
+        while True:
+            self._take_due()
+            if not self._callbacks and not self._stopping:
+                self._idle()
+                continue
+            self._run_batch()
+            if self._stopping:
+                return
+
+    def _run_batch(self) -> None:
+        callbacks = self._callbacks
+        for _ in range(len(callbacks)):
+            if self._steps >= self._step_limit:
+                raise self.host.stopped(self._spent())
+            handle = callbacks.popleft()
+            if not handle._cancelled:
+                self._steps += 1
+                handle._run()
+
+    def _take_due(self) -> None:
+        """Make everything that is due ready, in order: the fake's timers are steps like any other."""
+        while (entry := self.timeline.pop_due()) is not None:
+            if isinstance(entry, events.TimerHandle):
+                entry._loop.adopt(entry)
+            else:
+                self.soon(entry.fire)
+
+    def _idle(self) -> None:
+        if not self.host.on_main_thread():
+            self._sleeper = self.host.here()
+            try:
+                self.host.wait("an idle event loop")
+            finally:
+                self._sleeper = None
+        else:
+            self.host.let_time_pass()
+
+    def _spent(self) -> StepBudgetSpent:
+        self.progress()
+        now = format_duration(self.timeline.now())
+        return StepBudgetSpent(f"{self._step_budget} steps without an outcome, at {now} of virtual time")
+
+    # -- the end -----------------------------------------------------------------------
+
+    def drain(self, *, step_budget: int = 10_000) -> None:
+        """Cancel what is left, let it unwind in virtual time, close coroutines that will not end."""
+        self._step_budget, self.timeline.limit = step_budget, None
+        left = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
+        for task in left:
+            task._log_destroy_pending = False
+            task.cancel()
+        try:
+            self.progress()
+            if left:
+                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.progress()
+            self.run_until_complete(self.shutdown_asyncgens())
+            if self._default_executor is not None:
+                self.run_until_complete(self.shutdown_default_executor())
+        except RunStopped:
+            _close_coroutines(left)
+        for task in left:
+            if task.done() and not task.cancelled():
+                task.exception()
+
+    def close(self) -> None:
+        """Close the loop; steps that are not its own, such as the timer of a thread, are not lost with it."""
+        super().close()
+        for handle in self._callbacks:
+            if isinstance(handle, _Step):
+                self.timeline.call_at(self.timeline.now(), handle._run)
+        self._callbacks.clear()
+
+    def dispose(self) -> None:
+        """A loop is closed by whoever made it."""
+
+    def __repr__(self) -> str:
+        return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
+
+
+def _close_coroutines(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        coro = task.get_coro()
+        if not task.done() and coro is not None and hasattr(coro, "close"):
+            try:
+                coro.close()
+            except (Exception, asyncio.CancelledError):
+                continue
+
+
+def _refuse(name: str) -> Callable[..., NoReturn]:
+    def refused(*args: object, **options: object) -> NoReturn:
+        raise RealInputOutput(
+            f"loop.{name}() wants real input or output, and virtual time cannot wait for that: "
+            "let the client meet the fake through an HTTP library that wavetank patches, or give the "
+            'test real time with @pytest.mark.llm_clock("real")'
+        )
+
+    refused.__name__ = name
+    return refused
+
+
+for _name in (
+    "getaddrinfo",
+    "getnameinfo",
+    "create_connection",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "create_datagram_endpoint",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "subprocess_exec",
+    "subprocess_shell",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_sendall",
+    "sock_sendfile",
+    "sock_sendto",
+    "start_tls",
+    "add_reader",
+    "add_writer",
+):
+    setattr(SimulatedLoop, _name, _refuse(_name))

@@ -1,0 +1,57 @@
+"""How a run came to its end, as an engine reports it."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from .errors import Deadlock, RunStopped, TimeBudgetSpent
+from .host import Host
+from .turns import Engine
+
+How = Literal["returned", "raised", "deadlock", "steps", "time"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """`value` or `error` is what `main` returned or raised; `blocked` tells of a deadlock's tasks.
+
+    `late_steps` were run in the second half of a budget of virtual time.
+    """
+
+    how: How
+    steps: int
+    value: Any = None
+    error: BaseException | None = None
+    blocked: tuple[str, ...] = ()
+    late_steps: int = 0
+
+
+async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host) -> Ended:
+    """Await `main` and tell how it ended; it counts as stopped, whatever it made of that, if it was.
+
+    What is no `Exception` propagates, such as `KeyboardInterrupt` or a skip.
+    """
+    try:
+        value = await main()
+    except (Exception, CancelledError) as error:
+        end = Ended(how="raised", error=error, steps=engine.steps)
+    except (RunStopped, BaseExceptionGroup):
+        if host.stopped_by is None:
+            raise
+        return stopped(host.stopped_by, engine.steps)
+    else:
+        end = Ended(how="returned", value=value, steps=engine.steps)
+    return end if host.stopped_by is None else stopped(host.stopped_by, engine.steps)
+
+
+def stopped(reason: RunStopped, steps: int) -> Ended:
+    """The end of a run that its engine stopped."""
+    if isinstance(reason, Deadlock):
+        return Ended(how="deadlock", steps=steps, blocked=reason.blocked)
+    if isinstance(reason, TimeBudgetSpent):
+        return Ended(how="time", steps=steps, blocked=reason.blocked, late_steps=reason.late_steps)
+    return Ended(how="steps", steps=steps, blocked=reason.blocked)

@@ -1,0 +1,60 @@
+"""How a simulated run can fail to come to an end."""
+
+from __future__ import annotations
+
+from typing import final
+
+
+class RunStopped(BaseException):
+    """The engine stopped the program: it could not, or was not allowed to, go on.
+
+    It is no `Exception`, so that a program that retries whatever fails does not go on for ever.
+    `blocked` has a paragraph for each task and thread that waited then: its await chain and what
+    it waits for.
+    """
+
+    blocked: tuple[str, ...] = ()
+
+
+@final
+class Deadlock(RunStopped):
+    """Nothing can run, no timer is set and no answer is under way, yet `main` has not returned."""
+
+    def __init__(self, headline: str, blocked: tuple[str, ...]) -> None:
+        super().__init__("\n".join((headline, *blocked)))
+        self.headline = headline
+        self.blocked = blocked
+
+
+@final
+class StepBudgetSpent(RunStopped):
+    """The run took more steps than its budget, or too many without time passing."""
+
+
+@final
+class TimeBudgetSpent(RunStopped):
+    """The run went past its budget of virtual time; `late_steps` were run in its second half."""
+
+    def __init__(self, message: str, *, late_steps: int = 0) -> None:
+        super().__init__(message)
+        self.late_steps = late_steps
+
+
+@final
+class RealInputOutput(RuntimeError):
+    """A real socket, pipe or subprocess was asked for in virtual time."""
+
+
+@final
+class ThreadStuck(RuntimeError):
+    """A thread of the run holds the baton for real time without end."""
+
+
+@final
+class RunOver(SystemExit):
+    """Unwinds a thread, or a task that will not be cancelled, when its run has ended."""
+
+
+@final
+class RealLoop(RuntimeError):
+    """An event loop with the machine's clock was to run in virtual time."""

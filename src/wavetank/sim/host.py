@@ -1,0 +1,362 @@
+"""One run's control of time and threads: who runs now, and when nobody can, what time it is next.
+
+The thread that starts the run is the *host*. Threads the program starts go one at a time:
+each waits for the baton, and gives it back to the host when it blocks or ends. So at any
+moment exactly one thread of the run runs, and time moves only when none can.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, final
+
+from ..clock import after_delay, format_duration
+from .blocked import describe_thread
+from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
+from .timeline import Timeline, Timer
+from .turns import Engine, RunThread
+
+STEPS_WITHOUT_PROGRESS: Final = 500_000
+"""The step budget: so many steps in a row without an outcome end the run."""
+
+_GLANCES: Final = 20
+_GLANCE_OUTSIDE: Final = 0.01
+_IDLE_BY_TRADE: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread")
+"""Threads that live beside every run and never have to do with it."""
+
+QUESTIONS_AT_ONE_INSTANT: Final = 10_000
+"""So many times the run's threads may ask in vain, without waiting, before a nanosecond passes."""
+
+PATIENCE: Final = 20.0
+"""Real seconds a thread of the run may go without blocking or ending."""
+
+_GLANCE: Final = 0.01
+
+
+@final
+class RunEvent:
+    """As `threading.Event`, for one thread of the run, in virtual time."""
+
+    __slots__ = ("_host", "_set", "_waiting")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._set = False
+        self._waiting: RunThread | None = None
+
+    def set(self) -> None:
+        self._set = True
+        if self._waiting is not None:
+            self._host.wake(self._waiting)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is set; False when `timeout` seconds passed first."""
+        until = None if timeout is None else self._host.timeline.now() + after_delay(timeout)
+        self._waiting = self._host.here()
+        try:
+            return self._set or self._host.wait("an answer of the fake", until=until) or self._set
+        finally:
+            self._waiting = None
+
+
+@final
+class Host:
+    """Hands the baton round and moves the timeline."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self.engine: Engine | None = None
+        self._steps_at_half: int | None = None
+        self.stopped_by: RunStopped | None = None
+        """Why the run was stopped first, if it was."""
+        self._main = RunThread("main")
+        self._main.ident = threading.get_ident()
+        self._threads: dict[int, RunThread] = {self._main.ident: self._main}
+        self._alive: dict[RunThread, None] = {}
+        self._ready: deque[RunThread] = deque()
+        self._asleep: dict[RunThread, str] = {}
+        self._asked_at = 0
+        self._asked = 0
+        self._numbers: Counter[str] = Counter()
+        self.over = False
+        """Whether the run has ended; its threads unwind then."""
+
+    # -- who is who ------------------------------------------------------------------------
+
+    def is_mine(self) -> bool:
+        """Whether the calling thread belongs to the run."""
+        return threading.get_ident() in self._threads
+
+    def on_main_thread(self) -> bool:
+        return threading.get_ident() == self._main.ident
+
+    def here(self) -> RunThread:
+        """The calling thread of the run."""
+        return self._threads[threading.get_ident()]
+
+    def number(self, kind: str) -> int:
+        """Number the things of one kind that the run makes, from 1, in the order they are made."""
+        self._numbers[kind] += 1
+        return self._numbers[kind]
+
+    # -- blocking and waking ---------------------------------------------------------------
+
+    def wait(self, what: str, *, until: int | None = None) -> bool:
+        """Block the calling thread until it is woken; False if the instant `until` came first.
+
+        `what` tells in a report what it waits for.
+
+        Raises:
+            Deadlock: nobody can run and nothing is due (raised on the host thread).
+            RunOver: the run has ended (raised on the other threads).
+        """
+        me = self.here()
+        if self.over and me is not self._main:
+            raise RunOver
+        me.woken = False
+        timed_out: list[bool] = []
+        timer = None if until is None else self.timeline.call_at(until, lambda: self._time_out(me, timed_out))
+        self._asleep[me] = what
+        try:
+            self._give_way(me)
+        finally:
+            del self._asleep[me]
+            if timer is not None:
+                timer.cancel()
+        return not timed_out
+
+    def _time_out(self, thread: RunThread, timed_out: list[bool]) -> None:
+        if not thread.woken:
+            timed_out.append(True)
+            self.wake(thread)
+
+    def event(self) -> RunEvent:
+        """An event for the calling thread to wait on."""
+        return RunEvent(self)
+
+    def sleep(self, ns: int) -> None:
+        """Block the calling thread for so long in virtual time."""
+        self.wait("time.sleep", until=self.timeline.now() + (ns or self._spun()))
+
+    def asked_in_vain(self) -> None:
+        """The calling thread asked for something and did not wait for it: no time passes, unless it spins."""
+        if self._spun():
+            self.sleep(1)
+
+    def _spun(self) -> int:
+        """1 after so many vain questions at one instant, else 0: how many nanoseconds are to pass.
+
+        A loop that only ever asks would stop time; that of `concurrent.futures.as_completed`
+        does so at the very instant of its time-out.
+        """
+        if self._asked_at != self.timeline.now():
+            self._asked_at, self._asked = self.timeline.now(), 0
+        self._asked += 1
+        return self._asked > QUESTIONS_AT_ONE_INSTANT
+
+    def wake(self, thread: RunThread) -> None:
+        """Let a waiting thread go on when its turn comes."""
+        if thread.woken or thread not in self._asleep:
+            return
+        thread.woken = True
+        if thread is not self._main:
+            self._make_ready(thread)
+
+    def _give_way(self, me: RunThread) -> None:
+        if me is not self._main:
+            self._give_back(me)
+            me.park()
+            if self.over:
+                raise RunOver
+            return
+        while not me.woken:
+            self.let_time_pass()
+            self.fire_due()
+
+    def _make_ready(self, thread: RunThread) -> None:
+        self._ready.append(thread)
+        if self.engine is not None:
+            self.engine.soon(self.run_a_thread)
+
+    # -- the host thread's side --------------------------------------------------------------
+
+    def run_a_thread(self) -> bool:
+        """Let the next ready thread run until it blocks or ends; False when none is ready."""
+        if not self._ready:
+            return False
+        self._run(self._ready.popleft())
+        return True
+
+    def _run(self, thread: RunThread) -> None:
+        thread.turn += 1
+        try:
+            thread.go()
+            back = self._main.park(timeout=PATIENCE)
+        except BaseException:
+            self._settle(thread)
+            raise
+        if not back:
+            self.over = True
+            del self._alive[thread]
+            raise ThreadStuck(self._stuck(thread))
+
+    def _settle(self, thread: RunThread) -> None:
+        """Ctrl-C struck while `thread` had the baton, or just after: see that it has come back."""
+        for _ in range(int(PATIENCE / _GLANCE)):
+            if thread.given_back == thread.turn:
+                break
+            self._main.park(timeout=_GLANCE)
+        self._main.park(timeout=0)
+
+    def _give_back(self, me: RunThread) -> None:
+        turn = me.turn
+        self._main.go()
+        me.given_back = turn
+
+    def let_time_pass(self) -> None:
+        """Nothing on the host thread can run: run another, or move time to what is due next.
+
+        Raises:
+            Deadlock: there is nothing to wait for.
+            TimeBudgetSpent: the next instant lies past the budget.
+        """
+        timeline = self.timeline
+        if self.run_a_thread() or (timeline.idle is not None and timeline.idle()):
+            return
+        due = timeline.next_due()
+        if due is None:
+            outsiders = self._outsiders()
+            if outsiders and self._heard_from_outside():
+                return
+            raise self.stopped(self._deadlock(outsiders))
+        if timeline.limit is not None:
+            self._keep_to_budget(due, timeline.limit)
+        timeline.advance(due)
+
+    def _outsiders(self) -> list[str]:
+        """The names of live threads that are none of the run's."""
+        return [
+            thread.name
+            for thread in threading.enumerate()
+            if thread.ident not in self._threads and not thread.name.startswith(_IDLE_BY_TRADE)
+        ]
+
+    def _heard_from_outside(self) -> bool:
+        """Wait for a moment of real time: a thread outside the run may still post to the engine."""
+        for _ in range(_GLANCES):
+            if self.engine is not None and self.engine.pending():
+                return True
+            self._main.park(timeout=_GLANCE_OUTSIDE)
+        return False
+
+    def _keep_to_budget(self, due: int, limit: int) -> None:
+        steps = self.engine.steps if self.engine is not None else 0
+        if due * 2 > limit and self._steps_at_half is None:
+            self._steps_at_half = steps
+        if due > limit:
+            self.timeline.limit = None
+            self.timeline.advance(limit)
+            raise self.stopped(
+                TimeBudgetSpent(
+                    f"the run went past {format_duration(limit)} of virtual time",
+                    late_steps=steps - (self._steps_at_half or 0),
+                )
+            )
+
+    def stopped(self, reason: RunStopped) -> RunStopped:
+        """Note why the run is stopped, and what was blocked then; the first reason counts."""
+        if self.stopped_by is None:
+            self.stopped_by = reason
+            reason.blocked = reason.blocked or self._blocked()
+        return reason
+
+    def fire_due(self) -> None:
+        """Fire what is due by now; timers of an event loop go to that loop."""
+        while (entry := self.timeline.pop_due()) is not None:
+            if isinstance(entry, Timer):
+                entry.fire()
+            else:
+                entry._loop.adopt(entry)
+
+    # -- the run's other threads ---------------------------------------------------------------
+
+    def gated(self, name: str, body: Callable[..., object]) -> Callable[..., None]:
+        """What a new thread of the run is to do instead of `body`: the same, when its turn comes."""
+        thread = RunThread(name)
+
+        def run(*args: object) -> None:
+            thread.park()
+            thread.ident = threading.get_ident()
+            self._threads[thread.ident] = thread
+            try:
+                with suppress(RunOver):
+                    body(*args)
+            finally:
+                del self._threads[thread.ident]
+                if thread in self._alive:  # else the host has given it up, and does not wait for it
+                    del self._alive[thread]
+                    self._give_back(thread)
+
+        self._alive[thread] = None
+        self._make_ready(thread)
+        return run
+
+    def close(self) -> None:
+        """End the run: threads that still wait unwind, one after the other.
+
+        Raises:
+            ThreadStuck: one of them did not; the others have ended all the same.
+        """
+        self.over = True
+        self._ready.clear()
+        stuck: ThreadStuck | None = None
+        while self._alive:
+            try:
+                self._run(next(iter(self._alive)))
+            except ThreadStuck as error:
+                stuck = stuck or error
+        if stuck is not None:
+            raise stuck
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def _blocked(self) -> tuple[str, ...]:
+        """A paragraph for each task and thread that waits."""
+        tasks = self.engine.blocked() if self.engine is not None else ()
+        return tasks + self._blocked_threads()
+
+    def _blocked_threads(self) -> tuple[str, ...]:
+        frames = sys._current_frames()
+        return tuple(
+            describe_thread(thread.name, frames.get(thread.ident), what)
+            for thread, what in self._asleep.items()
+        )
+
+    def _deadlock(self, outsiders: Sequence[str] = ()) -> Deadlock:
+        blocked = self._blocked()
+        headline = (
+            f"deadlock at {format_duration(self.timeline.now())}: nothing can run, no timer is set, "
+            f"{len(blocked) - len(self._asleep)} task(s) and {len(self._asleep)} thread(s) blocked"
+        )
+        beside = tuple(
+            f"  thread {name!r} is alive and none of the run's: if the program waits for it, start it inside "
+            'the test, or give the test real time with @pytest.mark.llm_clock("real")'
+            for name in outsiders
+        )
+        return Deadlock(headline, blocked + beside)
+
+    def _stuck(self, thread: RunThread) -> str:
+        frame = sys._current_frames().get(thread.ident)
+        return (
+            f"a thread of the run neither blocked nor ended in {PATIENCE:g} s of real time:\n"
+            f"{describe_thread(thread.name, frame, 'the operating system')}\n"
+            "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
+            'real work, give the test real time with @pytest.mark.llm_clock("real")'
+        )
+
+    def __repr__(self) -> str:
+        return f"<Host at {format_duration(self.timeline.now())}, {len(self._alive)} threads beside main>"

@@ -1,0 +1,93 @@
+"""Virtual time: one instant for the whole run, and what is due when.
+
+Every engine (the asyncio loop, the trio runner, plain threads) keeps its timers here, so
+that client and provider share one order of events.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any, Protocol, final
+
+
+class Entry(Protocol):
+    """Anything the timeline can hold; asyncio's `TimerHandle` fits."""
+
+    def cancelled(self) -> bool: ...
+
+
+@final
+class Timer:
+    """A plain callback due at an instant."""
+
+    __slots__ = ("_callback", "when")
+
+    def __init__(self, when: int, callback: Callable[[], object]) -> None:
+        self.when = when
+        self._callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    def cancelled(self) -> bool:
+        return self._callback is None
+
+    def fire(self) -> None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self.cancelled() else f"due at {self.when} ns"
+        return f"<Timer {state}>"
+
+
+@final
+class Timeline:
+    """The virtual clock of one run; integer nanoseconds, and it only moves forward."""
+
+    __slots__ = ("_heap", "_instant", "_sequence", "idle", "limit")
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        self._instant = 0
+        self._heap: list[tuple[int, int, Any]] = []
+        self._sequence = 0
+        self.limit = limit
+        self.idle: Callable[[], bool] | None = None
+        """Asked when nothing can run, before time moves on; True: something can run now."""
+
+    def now(self) -> int:
+        return self._instant
+
+    def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
+        timer = Timer(when, callback)
+        self.push(when, timer)
+        return timer
+
+    def push(self, when: int, entry: Entry) -> None:
+        """Hold `entry` until `when`; entries of one instant come out in the order they went in."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (when, self._sequence, entry))
+
+    def next_due(self) -> int | None:
+        """The earliest instant at which something is due, or `None`."""
+        heap = self._heap
+        while heap and heap[0][2].cancelled():
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def pop_due(self) -> Any | None:
+        """Take out the next entry that is due by now, or `None`."""
+        due = self.next_due()
+        if due is None or due > self._instant:
+            return None
+        return heapq.heappop(self._heap)[2]
+
+    def advance(self, when: int) -> None:
+        """Move the clock to `when`; an instant that has passed leaves it alone."""
+        if when > self._instant:
+            self._instant = when
+
+    def __repr__(self) -> str:
+        return f"<Timeline at {self._instant} ns, {len(self._heap)} held>"

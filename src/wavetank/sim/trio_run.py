@@ -1,0 +1,325 @@
+"""Run a program on trio's own scheduler, in virtual time and in creation order.
+
+All private names of trio that wavetank touches are touched here and checked at import. The
+run loop is driven by hand: it tells when nothing can run, and then the host lets time pass.
+"""
+
+from __future__ import annotations
+
+import _thread
+import inspect
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NoReturn, final
+
+import trio
+from outcome import Error, Outcome
+from trio._core import _run as core
+from trio.abc import Instrument
+
+from ..clock import after_delay, at_instant, format_duration
+from .blocked import describe_task
+from .ended import Ended, awaited, stopped
+from .errors import RunOver, RunStopped, StepBudgetSpent
+from .host import STEPS_WITHOUT_PROGRESS, Host
+from .timeline import Timer
+from .trio_parts import NoInputOutput, VirtualClock, Wakeup
+from .turns import outside_of_loops
+
+for _name in (
+    "_ALLOW_DETERMINISTIC_SCHEDULING",
+    "_r",
+    "unrolled_run",
+    "setup_runner",
+    "Runner",
+    "EntryQueue",
+    "KIManager",
+):
+    if not hasattr(core, _name):
+        raise ImportError(
+            f"trio {trio.__version__} has no trio._core._run.{_name}; wavetank needs it for virtual time: "
+            "install a version of trio that wavetank supports (0.30 to 0.35)"
+        )
+
+
+_STEPS_TO_UNWIND: Final = 10_000
+
+
+@final
+class _CreationOrder:
+    """Stands in for trio's random generator: each batch runs in creation order."""
+
+    def shuffle(self, batch: list[Any]) -> None:
+        manager: Any = core.GLOBAL_RUN_CONTEXT.runner.io_manager
+        if isinstance(manager, NoInputOutput):
+            manager.steps += len(batch)
+        batch.reverse()
+
+    def random(self) -> float:
+        return 0.0
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+
+@final
+class TrioEngine:
+    """One run of trio in virtual time: its runner, and what happens between two passes of its loop."""
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        instruments: Sequence[Instrument] = (),
+        strict_exception_groups: bool = True,
+        step_budget: int = STEPS_WITHOUT_PROGRESS,
+    ) -> None:
+        if not host.on_main_thread():
+            raise RuntimeError("in virtual time trio runs on the main thread of the test only")
+        self.host = host
+        self._manager = NoInputOutput(self._wait_or_unwind)
+        self._step_budget = step_budget
+        self._step_limit = step_budget
+        self._callbacks: deque[Callable[[], object]] = deque()
+        self.run: Generator[float, Any, None] | None = None
+        """trio's run loop, once it has started."""
+        self._measures = iter((self._cancel, host.close, self._throw))
+        self._deadline = math.inf
+        self._deadline_timer: Timer | None = None
+        self.runner = core.Runner(
+            clock=VirtualClock(host.timeline),
+            instruments=core.Instruments(instruments),
+            io_manager=self._manager,
+            system_context=core.copy_context(),
+            ki_manager=core.KIManager(),
+            strict_exception_groups=strict_exception_groups,
+            entry_queue=core.EntryQueue(
+                wakeup=Wakeup(self.soon),
+                lock=_thread.RLock(),
+            ),
+        )
+        self.runner.asyncgens.install_hooks(self.runner)
+        self.runner.ki_manager.install(self.runner.deliver_ki, False)
+        core.GLOBAL_RUN_CONTEXT.runner = self.runner
+
+    # -- what the host asks of it --------------------------------------------------------
+
+    @property
+    def steps(self) -> int:
+        """Steps of tasks so far."""
+        return self._manager.steps
+
+    def progress(self) -> None:
+        """Start the step budget anew."""
+        self._step_limit = self.steps + self._step_budget
+
+    def pending(self) -> bool:
+        """Whether a callback or a task is ready."""
+        return bool(self._callbacks or self.runner.runq)
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Run `callback` between two passes."""
+        self._callbacks.append(callback)
+
+    def blocked(self) -> tuple[str, ...]:
+        """A paragraph for each task of the program, in creation order."""
+        tasks = sorted(self.runner.tasks, key=lambda task: task._counter)
+        return tuple(describe_task(self._name(task), task.coro) for task in tasks if not self._is_own(task))
+
+    def _is_own(self, task: trio.lowlevel.Task) -> bool:
+        return task is self.runner.init_task or task.name == "<TrioToken.run_sync_soon task>"
+
+    def _name(self, task: trio.lowlevel.Task) -> str:
+        return "main" if task is self.runner.main_task else task.name
+
+    # -- between two passes -----------------------------------------------------------------
+
+    def wait(self, timeout: float) -> tuple[str, ...]:
+        """A pass is over and trio would sleep for `timeout` seconds: let time pass, run callbacks.
+
+        What it returns is not empty if `wait_all_tasks_blocked` has to start counting anew.
+
+        Raises:
+            RunStopped: the run cannot, or may not, go on.
+        """
+        if self.steps > self._step_limit:
+            raise self.host.stopped(self._spent())
+        timeline = self.host.timeline
+        quiet = timeline.now() + after_delay(timeout) if self.runner.waiting_for_idle else 0
+        if timeout > 0 and not self._callbacks:
+            self._idle(quiet)
+        self.host.fire_due()
+        while self._callbacks:
+            self._callbacks.popleft()()
+        return ("woken",) if timeline.now() < quiet else ()
+
+    def _wait_or_unwind(self, timeout: float) -> tuple[str, ...]:
+        """As `wait`; a run that cannot go on is cancelled, so that `trio.run` comes back."""
+        try:
+            return self.wait(timeout)
+        except RunStopped:
+            if not self.unwind():
+                raise
+            return ()
+
+    def dispose(self) -> None:
+        """Let a run that did not end unwind, and let go of it; trio can start another then."""
+        try:
+            if self.run is not None:
+                self._let_end(self.run)
+        finally:
+            if getattr(core.GLOBAL_RUN_CONTEXT, "runner", None) is self.runner:
+                self.runner.close()
+                vars(core.GLOBAL_RUN_CONTEXT).clear()
+
+    def _let_end(self, run: Generator[float, Any, None]) -> None:
+        try:
+            while inspect.getgeneratorstate(run) == inspect.GEN_SUSPENDED and self.unwind():
+                with suppress(StopIteration, RunStopped), library_is_trio():
+                    while True:
+                        self.wait(run.send(()))
+        finally:
+            with warnings.catch_warnings(action="ignore"):
+                run.close()
+
+    def unwind(self) -> bool:
+        """Take the next harder measure that lets all tasks end, with a small budget; False: none is left."""
+        measure = next(self._measures, None)
+        if measure is None or self.runner.system_nursery is None:
+            return False
+        self._step_budget, self.host.timeline.limit = _STEPS_TO_UNWIND, None
+        self.progress()
+        measure()
+        return True
+
+    def _cancel(self) -> None:
+        self.runner.system_nursery.cancel_scope.cancel()
+
+    def _throw(self) -> None:
+        """Raise in each task what no shield holds off, and what no handler of `Cancelled` catches."""
+
+        def over() -> NoReturn:
+            raise RunOver
+
+        tasks = sorted(self.runner.tasks, key=lambda task: -task._counter)
+        for task in (task for task in tasks if not self._is_own(task)):
+            if task._abort_func is not None:
+                task._attempt_abort(over)
+            elif isinstance(task._next_send, Outcome):
+                task._next_send = Error(RunOver())
+            elif task._next_send_fn is None and not any(
+                nursery.child_tasks for nursery in task.child_nurseries
+            ):
+                self.runner.reschedule(task, Error(RunOver()))  # it waits for a thread that will not end
+
+    def _idle(self, quiet: int) -> None:
+        """Let time pass, up to trio's next deadline, or to the instant `quiet` unless that is 0."""
+        self._set_deadline(self.runner.deadlines.next_deadline())
+        timer = self.host.timeline.call_at(quiet, lambda: None) if quiet else None
+        try:
+            self.host.let_time_pass()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _set_deadline(self, deadline: float) -> None:
+        """Keep trio's next deadline on the timeline, so that time does not pass it."""
+        if deadline == self._deadline:
+            return
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._deadline, self._deadline_timer = deadline, None
+        if deadline != math.inf:
+            self._deadline_timer = self.host.timeline.call_at(at_instant(deadline), self._deadline_passed)
+
+    def _deadline_passed(self) -> None:
+        self._deadline, self._deadline_timer = math.inf, None
+
+    def _spent(self) -> StepBudgetSpent:
+        self.progress()
+        now = format_duration(self.host.timeline.now())
+        return StepBudgetSpent(f"{self._step_budget} steps without an outcome, at {now} of virtual time")
+
+    def __repr__(self) -> str:
+        return f"<TrioEngine at {format_duration(self.host.timeline.now())}, {self.steps} steps>"
+
+
+@final
+class Passes:
+    """Drives an engine by hand, pass by pass."""
+
+    def __init__(self, engine: TrioEngine, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._engine = engine
+        self._run = engine.run = core.unrolled_run(engine.runner, async_fn, args)
+        self._send: tuple[str, ...] | None = None
+
+    def go(self) -> bool:
+        """Run one pass and let time pass if it has to; False when the run is over.
+
+        Raises:
+            RunStopped: the run cannot, or may not, go on.
+        """
+        with library_is_trio():
+            try:
+                timeout = self._run.send(self._send)
+            except StopIteration:
+                return False
+        self._send = self._engine.wait(timeout)
+        return True
+
+
+@contextmanager
+def library_is_trio() -> Iterator[None]:
+    """Let `sniffio` see trio while its tasks run."""
+    before, core.sniffio_library.name = core.sniffio_library.name, "trio"
+    try:
+        yield
+    finally:
+        core.sniffio_library.name = before
+
+
+@contextmanager
+def creation_order() -> Iterator[None]:
+    """Let trio run each batch in creation order."""
+    before = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r
+    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _CreationOrder()
+    try:
+        yield
+    finally:
+        core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before
+
+
+Main = Callable[[], Coroutine[Any, Any, Any]]
+
+
+def run_trio(
+    main: Main, host: Host, *, started: Callable[[TrioEngine], object], ended: Callable[[Ended], object]
+) -> Ended:
+    """Run `main` on trio; the arguments are those of `run_asyncio`."""
+
+    async def body() -> Ended:
+        end = await awaited(main, engine, host)
+        ended(end)
+        return end
+
+    outside_of_loops()
+    engine = host.engine = TrioEngine(host)
+    passes = Passes(engine, body, ())
+    with creation_order():
+        try:
+            started(engine)
+            while passes.go():
+                pass
+        except RunStopped as reason:
+            end = stopped(reason, engine.steps)
+            ended(end)
+            engine.dispose()
+            return end
+        except BaseException:
+            engine.dispose()
+            raise
+    result: Ended = engine.runner.main_task_outcome.unwrap()
+    return result

@@ -1,0 +1,75 @@
+"""Who takes turns in a run: threads with the baton, and the engines that run tasks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from asyncio import events
+from collections.abc import Callable
+from typing import Protocol, final
+
+_real_lock = threading.Lock
+
+
+def outside_of_loops() -> None:
+    """Check that no event loop runs on this thread.
+
+    Raises:
+        RuntimeError: one does, of asyncio or of trio.
+    """
+    trio = sys.modules.get("trio")
+    if events._get_running_loop() is not None or (trio is not None and trio.lowlevel.in_trio_run()):
+        raise RuntimeError(
+            "a simulated run cannot start inside a running event loop: call it from a sync function"
+        )
+
+
+class Engine(Protocol):
+    """What runs tasks on the host thread: an asyncio loop or a run of trio."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has run."""
+
+    def pending(self) -> bool:
+        """Whether something can run."""
+
+    def progress(self) -> None:
+        """Something came to an outcome: start the step budget anew."""
+
+    def dispose(self) -> None:
+        """Let go of what never ended."""
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Run `callback` in a step of its own."""
+
+    def blocked(self) -> tuple[str, ...]:
+        """A paragraph for each blocked task."""
+
+
+@final
+class RunThread:
+    """A thread of the run: it runs only while it has the baton."""
+
+    __slots__ = ("_gate", "given_back", "ident", "name", "turn", "woken")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ident = 0
+        self.woken = False
+        self.turn = 0
+        self.given_back = 0
+        """The last turn after which it gave the baton back."""
+        self._gate = _real_lock()
+        self._gate.acquire()
+
+    def go(self) -> None:
+        """Give it the baton."""
+        self._gate.release()
+
+    def park(self, timeout: float = -1) -> bool:
+        """Wait for the baton; False if it did not come within `timeout` real seconds."""
+        return self._gate.acquire(timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<RunThread {self.name!r}>"

@@ -1,0 +1,119 @@
+"""The fake provider as a test sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+from ..checks import judge
+from ..checks.exactly_once import judge_items
+from ..checks.verdict import Verdict
+from ..events import EventLog
+from ..seams import direct
+from ..seams.desk import Desk, Record, Shows
+from ..seams.direct import Completion
+from ..seams.installed import installed
+from ..seams.transports import transport
+from .failure import CheckFailed
+
+
+@final
+class FakeLLM:
+    """One scripted provider, met by a direct call or by HTTP clients at their real URLs."""
+
+    def __init__(self, desk: Desk, log: EventLog) -> None:
+        self._desk = desk
+        self._log = log
+        self._installed = 0
+        self.checked = False
+        """Whether `check` was called."""
+
+    async def call(
+        self,
+        prompt: str,
+        *,
+        item: str | None = None,
+        model: str = direct.DEFAULT_MODEL,
+        key: str = direct.DEFAULT_KEY,
+        max_tokens: int | None = None,
+    ) -> Completion:
+        """Ask the provider without HTTP; `item` names the item of this request.
+
+        Raises:
+            ProviderError: the subclass that fits the refusal or fault.
+        """
+        return await direct.call(self._desk, prompt, item=item, model=model, key=key, max_tokens=max_tokens)
+
+    @contextmanager
+    def installed(self) -> Iterator[FakeLLM]:
+        """Let every supported HTTP client of this process meet the fake at its real URL."""
+        self._installed += 1
+        try:
+            if self._installed > 1:
+                yield self
+            else:
+                with installed(self._desk):
+                    yield self
+        finally:
+            self._installed -= 1
+
+    def httpx_transport(self) -> Any:
+        """A transport for `httpx.Client` and `httpx.AsyncClient`."""
+        import httpx
+
+        return transport(httpx, self._desk)
+
+    def httpx2_transport(self) -> Any:
+        """A transport for `httpx2.Client` and `httpx2.AsyncClient`."""
+        import httpx2
+
+        return transport(httpx2, self._desk)
+
+    @property
+    def requests(self) -> Sequence[Record]:
+        """All requests so far, in the order of their arrival."""
+        return tuple(self._desk.records)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests the provider is working on now."""
+        return self._desk.in_flight
+
+    @property
+    def peak_in_flight(self) -> int:
+        """The most requests in flight at any instant."""
+        return self._desk.peak_in_flight
+
+    @property
+    def item_of(self) -> Shows | None:
+        """A rule `request -> item id or None` that names the item of a request; `None` is the default rule.
+
+        The rule is shown the request's `prompt`, `model`, `headers`, `payload` and `item`. What it
+        names counts as declared; where it returns `None` the default rule stays in force.
+        """
+        return self._desk.item_of
+
+    @item_of.setter
+    def item_of(self, rule: Shows | None) -> None:
+        self._desk.item_of = rule
+
+    def check(
+        self, checks: str | Iterable[str] = "default", *, exactly_once: Iterable[str] | None = None
+    ) -> dict[str, Verdict]:
+        """Judge now; with `exactly_once` also that exactly those items got their answer, once each.
+
+        Raises:
+            CheckFailed: a check failed; the text has its evidence.
+        """
+        self.checked = True
+        verdicts = judge(self._log, checks)
+        if exactly_once is not None:
+            verdicts["exactly_once"] = judge_items(self._log, exactly_once)
+        for verdict in verdicts.values():
+            if verdict.passed is False:
+                raise CheckFailed(verdict)
+        return verdicts
+
+    def __repr__(self) -> str:
+        return f"<FakeLLM {self._log.header.scenario} [{len(self._desk.records)} requests]>"

@@ -1,0 +1,191 @@
+"""A world whose program is run by somebody else's runner: a pytest test."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, final
+
+from ..checks import judge
+from ..checks.history import unmatched
+from ..checks.liveness import NAME as LIVENESS
+from ..checks.verdict import Verdict
+from ..clock import format_duration, real_now
+from ..patches.anyio_runner import OwnRunner
+from ..patches.randomness import Chance
+from ..scenario import Scenario, load_scenario
+from ..sim.ended import Ended, stopped
+from ..sim.token import Schedule
+from .assembly import checked_seed
+from .failure import CheckFailed, UnmatchedLedger
+from .fake_llm import FakeLLM
+from .real import RealWorld
+from .world import World
+
+ClockMode = Literal["virtual", "real"]
+
+
+@final
+class Hosted:
+    """One test's world: lent to the test's phases, closed and judged when the test is over.
+
+    Args:
+        scenario: how the provider behaves.
+        seed: the seed of its keyed picks.
+        replay: the command that repeats the test, but for the token.
+        clock: whether time is `virtual` or `real`.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int, replay: str, clock: ClockMode = "virtual") -> None:
+        checked_seed(seed)
+        self.virtual = None if clock == "real" else World(scenario, seed=seed, backend="hosted")
+        self._world = self.virtual or RealWorld(scenario, seed=seed)
+        self.tank = self._world.parts.tank
+        self.judge_at_end: str | Iterable[str] | None = None
+        token = Schedule("hosted", seed, self.tank.events.header.digest).token()
+        self._replay = f"{replay} --llm-replay={token}" if clock == "virtual" else replay
+        self._real_ns = 0
+        self._closed = False
+        self._entered = 0
+        self._chance = Chance(seed)
+        self._runner = OwnRunner()
+        self._lent: ExitStack | None = None
+        self._fresh: ExitStack = ExitStack()
+
+    # -- the test's phases ----------------------------------------------------------------
+
+    @contextmanager
+    def phase(self) -> Iterator[None]:
+        """What is done inside happens in the world's time."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """What is done inside a phase, but here, happens in real time: a fixture of wider scope is made."""
+        was_entered = self._lent is not None
+        self.leave()
+        try:
+            yield
+        finally:
+            if was_entered:
+                self._enter()
+
+    def _enter(self) -> None:
+        self._entered = real_now()
+        self._lent = ExitStack()
+        self._lent.enter_context(self._world.borrowed())
+        self._lent.enter_context(self._chance.lent())
+        self._lent.enter_context(self._runner.lent())
+
+    def leave(self) -> None:
+        """Give the process back what the world borrowed; harmless when it has."""
+        if self._lent is not None:
+            lent, self._lent = self._lent, None
+            lent.close()
+            self._real_ns += real_now() - self._entered
+
+    # -- the end --------------------------------------------------------------------------
+
+    def over(self, error: BaseException | None) -> None:
+        """The test function came to its end, or was stopped by its engine."""
+        steps = 0 if self.virtual is None else self.virtual.steps
+        reason = None if self.virtual is None else self.virtual.host.stopped_by
+        if reason is not None:
+            end = stopped(reason, steps)
+        elif error is None:
+            end = Ended(how="returned", steps=steps)
+        else:
+            end = Ended(how="raised", error=error, steps=steps)
+        self._world.parts.ended(end)
+
+    @property
+    def hung(self) -> bool:
+        """Whether the engine stopped the test because it could not go on."""
+        return self.virtual is not None and self.virtual.host.stopped_by is not None
+
+    def close(self) -> None:
+        """Let go of whatever the test left running; harmless when that is done."""
+        self._fresh.close()
+        if not self._closed:
+            self._closed = True
+            self._world.close()
+
+    # -- more fakes -----------------------------------------------------------------------
+
+    def fresh_fake(
+        self, scenario: str | os.PathLike[str] | Scenario | None = None, seed: int | None = None
+    ) -> FakeLLM:
+        """A fake of its own, installed in place of the one made before; its time starts now."""
+        header = self.tank.events.header
+        parts = self._world.another(
+            self.tank.scenario if scenario is None else load_scenario(scenario),
+            seed=header.seed if seed is None else seed,
+        )
+        self._fresh.close()
+        self._fresh = ExitStack()
+        self._fresh.enter_context(parts.tank.fake_llm.installed())
+        return parts.tank.fake_llm
+
+    def warn(self) -> None:
+        """Warn of a ledger that no request matches."""
+        if warning := unmatched(self.tank.events):
+            warnings.warn(warning, UnmatchedLedger, stacklevel=2)
+
+    def raise_failure(self) -> None:
+        """Raise the first failed verdict, if the test is to be judged.
+
+        Raises:
+            CheckFailed: with the evidence and the line that repeats the test.
+        """
+        __tracebackhide__ = True
+        for verdict in self.verdicts().values():
+            if verdict.passed is False:
+                raise CheckFailed(verdict, self._replay) from None
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """A hang is always judged; the rest when asked for and not judged by the test itself."""
+        checks = self.judge_at_end
+        if checks is None or self.tank.fake_llm.checked:
+            checks = LIVENESS
+        return judge(self.tank.events, checks)
+
+    # -- what is told ---------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        """Numbers for the summary: plain values that travel between processes."""
+        log = self.tank.events
+        delivered = {event.request for event in log.of("delivered")}
+        answered = [event.request for event in log.of("answered") if event.fault is None]
+        records = self.tank.fake_llm.requests
+        exercised = judge(log, "exercised")["exercised"]
+        return {
+            "scenario": log.header.scenario,
+            "requests": len(records),
+            "refused": len(log.of("refused")),
+            "unanswered": sum(record.status is None for record in records),
+            "wasted": sum(request not in delivered for request in answered),
+            "time_ns": log.end.at if log.end is not None else 0,
+            "virtual": self.virtual is not None,
+            "real_ns": self._real_ns,
+            "not_met": exercised.summary if exercised.passed is False else "",
+        }
+
+    def story(self) -> str:
+        """A section for the report of a failed test: the numbers, the verdicts, the line to repeat it."""
+        facts, log = self.facts(), self.tank.events
+        time = f"{format_duration(facts['time_ns'])} of {'virtual' if facts['virtual'] else 'real'} time"
+        told = (str(verdict) for verdict in judge(log, "default").values() if verdict.passed is not True)
+        return "\n".join(
+            (
+                f"scenario {facts['scenario']}, seed {log.header.seed}: {facts['requests']} requests, "
+                f"{facts['refused']} refused, {time}",
+                *told,
+                f"to repeat it: {self._replay}",
+            )
+        )

@@ -1,0 +1,57 @@
+"""The ledger: what was submitted and what came back, by item id."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, final
+
+from ..events import EventKind, without_addresses
+from ..provider.answers import marks_in
+
+_SHOWN = 200
+
+
+class Note(Protocol):
+    def __call__(self, kind: EventKind, /, **fields: Any) -> None: ...
+
+
+@final
+class Ledger:
+    """Enter each item when it is submitted and each outcome when the pipeline reports it."""
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self._submitted = 0
+        self._outcomes = 0
+
+    def submit(self, id: str) -> None:
+        """The item `id` was handed to the pipeline."""
+        self._note("submitted", item=_checked(id))
+        self._submitted += 1
+
+    def complete(self, id: str, value: object = None) -> None:
+        """The pipeline reported a result for `id`; marks of items in `value` are kept."""
+        text = value if isinstance(value, str) else repr(value)
+        shown = None if value is None else without_addresses(text)[:_SHOWN]
+        self._outcome("completed", id, value=shown, marks=marks_in(text))
+
+    def fail(self, id: str, error: object = None) -> None:
+        """The pipeline reported that it gave up on `id`."""
+        told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
+        self._outcome("failed", id, error=without_addresses(told)[:_SHOWN])
+
+    def cancel(self, id: str) -> None:
+        """The pipeline reported that `id` was called off."""
+        self._outcome("cancelled", id)
+
+    def _outcome(self, kind: EventKind, id: str, **fields: Any) -> None:
+        self._note(kind, item=_checked(id), **fields)
+        self._outcomes += 1
+
+    def __repr__(self) -> str:
+        return f"<Ledger [{self._submitted} submitted, {self._outcomes} outcomes]>"
+
+
+def _checked(id: object) -> str:
+    if not isinstance(id, str):
+        raise TypeError(f"an item id is a string, not {type(id).__name__}: write ledger.submit(str(id))")
+    return id

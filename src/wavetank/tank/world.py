@@ -1,0 +1,182 @@
+"""A world in virtual time, and what the process lends it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from asyncio import events as asyncio_events
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Final, final
+
+import anyio
+
+from ..clock import HOUR, ClockFrom, after_delay
+from ..patches.imports import on_import
+from ..patches.runners import runners_on
+from ..patches.virtual import virtual_process
+from ..scenario import Scenario, digest, last_instant, longest_retry_after
+from ..seams.errors import OutsideTheTank
+from ..seams.waiting import AsyncEvent, BlockingEvent
+from ..sim.asyncio_loop import SimulatedLoop
+from ..sim.host import Host
+from ..sim.timeline import Timeline
+from ..sim.token import Schedule
+from ..sim.turns import Engine
+from .assembly import Parts, assemble
+
+DEFAULT_BUDGET: Final = 24 * HOUR
+
+
+@final
+class VirtualWaits:
+    """Events in the time of one host: all of its threads take turns, so plain ones will do."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def event(self) -> AsyncEvent:
+        return anyio.Event()
+
+    def blocking_event(self) -> BlockingEvent:
+        return self._host.event()
+
+
+@final
+class World:
+    """One run's parts in virtual time, and what the process lends it."""
+
+    def __init__(
+        self, scenario: Scenario, *, seed: int, backend: str, max_virtual_seconds: float | None = None
+    ) -> None:
+        self.schedule = Schedule(backend, seed, digest(scenario))
+        self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
+        self.timeline.idle = self._idle
+        self.host = Host(self.timeline)
+        self.engines: list[Engine] = []
+        self._delivered_at = -1
+        self._all_parts: list[Parts] = []
+        self.parts = assemble(
+            scenario,
+            self.timeline,
+            VirtualWaits(self.host),
+            seed=seed,
+            backend=backend,
+            admit=self._admit,
+            progress=self._progress,
+            delivered=self._delivered,
+        )
+        self._all_parts.append(self.parts)
+
+    def another(self, scenario: Scenario, *, seed: int) -> Parts:
+        """The parts of a second provider in this world; its time starts now."""
+        parts = assemble(
+            scenario,
+            ClockFrom(self.timeline),
+            VirtualWaits(self.host),
+            seed=seed,
+            backend=self.schedule.backend,
+            admit=self._admit,
+            progress=self._progress,
+        )
+        for before in self._all_parts:
+            before.desk.close()
+        self._all_parts = [self.parts, parts]
+        if self.timeline.limit is not None:
+            self.timeline.limit = self.timeline.now() + _budget(scenario, None)
+        return parts
+
+    # -- the process ---------------------------------------------------------------------
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Take what the run needs of the process until the block ends."""
+        with ExitStack() as stack:
+            stack.enter_context(virtual_process(self.host))
+            stack.enter_context(runners_on(self.new_loop, where=self.host.is_mine))
+            stack.enter_context(on_import(("trio",), partial(self._borrow_trio, stack)))
+            stack.enter_context(self.parts.tank.fake_llm.installed())
+            yield
+
+    def _borrow_trio(self, stack: ExitStack, _: ModuleType) -> None:
+        from ..patches.trio_hooks import trio_under
+
+        stack.enter_context(trio_under(self.host, self.started))
+
+    # -- the run -------------------------------------------------------------------------
+
+    def started(self, engine: Engine) -> None:
+        """A loop or a run of trio has started in this world."""
+        self.engines.append(engine)
+
+    def new_loop(self) -> SimulatedLoop:
+        """A loop in this world's time, for a runner that wants one."""
+        loop = SimulatedLoop(self.host)
+        if self.host.on_main_thread():
+            self.host.engine = loop
+        self.started(loop)
+        return loop
+
+    def close(self) -> None:
+        """Let go of threads that still wait and of runs of trio that never ended."""
+        for parts in self._all_parts:
+            parts.desk.close()
+        self.host.close()
+        for engine in self.engines:
+            engine.dispose()
+
+    @property
+    def steps(self) -> int:
+        """Steps of all engines so far."""
+        return sum(engine.steps for engine in self.engines)
+
+    def _idle(self) -> bool:
+        return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
+
+    def _progress(self) -> None:
+        for engine in self.engines:
+            engine.progress()
+
+    def _delivered(self) -> None:
+        """A success reached its client; without time passing that may go on for ever."""
+        if self.timeline.now() > self._delivered_at:
+            self._delivered_at = self.timeline.now()
+            self._progress()
+
+    def _admit(self) -> None:
+        """Let in whoever runs in this world's time.
+
+        Raises:
+            OutsideTheTank: the caller's thread or event loop lives in another time.
+        """
+        loop = asyncio_events._get_running_loop()
+        if not self.host.is_mine():
+            raise OutsideTheTank(_outside("from a thread that the run did not start"))
+        if loop is not None and not (isinstance(loop, SimulatedLoop) and loop.host is self.host):
+            raise OutsideTheTank(_outside(f"on a {type(loop).__name__} with another clock"))
+        trio = sys.modules.get("trio")
+        if loop is None and trio is not None and trio.lowlevel.in_trio_run() and not self.engines:
+            raise OutsideTheTank(_outside("in a run of trio with another clock"))
+
+    def __repr__(self) -> str:
+        return f"<World {self.parts.log.header.scenario} {self.host!r}>"
+
+
+def _outside(where: str) -> str:
+    return (
+        f"the fake was called {where}, where the virtual time of this tank does not run. "
+        "Call it from what the test itself runs, let the test's event loop have function scope, or give "
+        'the test real time with @pytest.mark.llm_clock("real")'
+    )
+
+
+def _budget(scenario: Scenario, max_virtual_seconds: float | None) -> int:
+    if max_virtual_seconds is None:
+        return DEFAULT_BUDGET + last_instant(scenario) + longest_retry_after(scenario)
+    if not 0 < max_virtual_seconds < math.inf:
+        raise ValueError(
+            f"max_virtual_seconds={max_virtual_seconds}: the budget is a number of seconds above 0"
+        )
+    return after_delay(max_virtual_seconds)

@@ -1,0 +1,165 @@
+"""`wavetank serve` and `wavetank scenarios`, as a user runs them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+import openai
+import pytest
+
+from wavetank.cli import main
+
+WAVE = """
+title = "One wave"
+[[wave]]
+at = "0s"
+lasts = "1h"
+retry_after = "7s"
+match = { model = "gpt-*" }
+[[wave]]
+when_in_flight = 2
+patience = "30s"
+match = { model = "held" }
+"""
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server in a process of its own, and its address."""
+    command = [sys.executable, "-m", "wavetank.cli", "serve", *arguments, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert address is not None
+            yield address.group(), process
+        finally:
+            process.kill()
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What a server says when Ctrl-C ends it; it must end well."""
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    return said
+
+
+@pytest.fixture
+def wave(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("scenario") / "wave.toml"
+    path.write_text(WAVE)
+    return str(path)
+
+
+def chat(model: str = "gpt-4o") -> dict[str, object]:
+    return {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_client_of_another_process_meets_the_script(wave: str, backend: str) -> None:
+    """The server refuses in the wave, answers other models, streams, and says what it saw at the end."""
+    with serving(wave, "--backend", backend) as (address, process):
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0)
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}])
+        assert refused.value.response.headers["retry-after"] == "7"
+        stream = client.chat.completions.create(
+            model="other", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        assert "[wt:hi]" in "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        assert "2 requests, 1 refused" in ended(process)
+
+
+def test_both_dialects_are_told_by_path_and_headers(wave: str) -> None:
+    """One address speaks OpenAI and Anthropic; an unknown path is answered in the dialect."""
+    with serving(wave) as (address, _):
+        anthropic = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+        body = {"model": "claude", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        assert httpx2.post(f"{address}/v1/messages", json=body, headers=anthropic).json()["type"] == "message"
+        unknown = httpx2.post(f"{address}/v1/nothing", json={})
+        assert unknown.status_code == 404
+        assert "Invalid URL" in unknown.json()["error"]["message"]
+        assert not unknown.headers["date"].endswith("2026 00:00:00 GMT")
+
+
+def test_a_client_that_hangs_up_in_a_held_barrier_harms_nobody(wave: str) -> None:
+    """After one of two held clients left, the next two fill the barrier and are refused together."""
+    with serving(wave) as (address, process):
+        url, headers = f"{address}/v1/chat/completions", {"authorization": "Bearer k"}
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(url, json=chat("held"), headers=headers, timeout=0.3)
+        clients = [
+            subprocess.Popen(
+                [sys.executable, "-c", _POST, url],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        assert [client.communicate(timeout=30)[0].strip() for client in clients] == ["429", "429"]
+        assert "3 requests, 2 refused" in ended(process)
+
+
+_POST = """
+import sys, httpx2
+body = {"model": "held", "messages": [{"role": "user", "content": "hi"}]}
+print(httpx2.post(sys.argv[1], json=body, headers={"authorization": "Bearer k"}, timeout=25).status_code)
+"""
+
+
+def test_a_head_request_and_garbage_end_no_server(wave: str) -> None:
+    """HEAD gets a head only, bytes that are no HTTP end their own connection, and the server goes on."""
+    with serving(wave) as (address, process):
+        assert httpx2.head(f"{address}/v1/models").status_code == 404
+        body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-length: "
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+            raw.sendall(head + str(len(body)).encode() + b"\r\n\r\n" + body + b"\x00garbage\r\n\r\n")
+            assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+        answer = httpx2.post(
+            f"{address}/v1/chat/completions", content=body, headers={"authorization": "Bearer k"}, timeout=10
+        )
+        assert answer.status_code == 200
+        assert "3 requests" in ended(process)
+
+
+def test_a_busy_port_is_told_with_the_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second server on a port says so in one line and fails."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "calm", "--port", port]) == 1
+    said = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "--port" in said
+
+
+def test_an_unknown_scenario_is_told_with_a_near_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error in the scenario's name fails with the name that was meant."""
+    assert main(["serve", "casade"]) == 1
+    assert "did you mean 'cascade'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--port", "70000"), ("--port", "x"), ("--seed", "-1")])
+def test_wrong_words_are_a_usage_error(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value out of range ends with the usage and the right range."""
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", "calm", f"{option}={value}"])
+    assert stop.value.code == 2
+    assert "whole number" in capsys.readouterr().err
+
+
+def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each scenario has a line with its story."""
+    assert main(["scenarios"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(line.split()[0] for line in lines)
+    assert any(line.startswith("cascade ") and "wave" in line for line in lines)

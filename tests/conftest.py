@@ -1,0 +1,14 @@
+"""What every test shares: the Hypothesis profiles, and pytester for tests of the plugin."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+pytest_plugins = ["pytester"]
+
+# Derandomized, so that a red run is red again; `make deep` looks for new examples instead.
+settings.register_profile("default", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("deep" if os.environ.get("WAVETANK_DEEP") == "1" else "default")

@@ -1,0 +1,136 @@
+"""Pools and threads from before the run: the run gets workers of its own, and listens before it gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Lock, RLock
+from typing import Any
+
+import pytest
+
+import wavetank
+from wavetank.tank.hosted import Hosted
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """A pool with two idle workers from before the run."""
+    with ThreadPoolExecutor(2, thread_name_prefix="old") as pool:
+        barrier = threading.Barrier(2)
+        list(pool.map(lambda _: barrier.wait(), range(2)))
+        yield pool
+
+
+def test_an_older_pool_works_in_the_runs_time(pool: ThreadPoolExecutor) -> None:
+    """Three sleeps of 10 s on two workers take 20 s of virtual time, and none of the old workers' time."""
+
+    def work(number: int) -> tuple[int, float, str]:
+        time.sleep(10)
+        return number, time.monotonic(), threading.current_thread().name.partition("_")[0]
+
+    hosted = Hosted(wavetank.load_scenario("calm"), seed=0, replay="")
+    with hosted.phase():
+        done = list(pool.map(work, range(3)))
+        hosted.close()
+    assert done == [(0, 10, "old"), (1, 10, "old"), (2, 20, "old")]
+    assert list(pool.map(lambda _: time.monotonic() > 0, range(2))) == [True, True]
+
+
+def test_an_event_loop_may_hand_work_to_an_older_pool(pool: ThreadPoolExecutor) -> None:
+    """`run_in_executor` with such a pool neither hangs nor lets a timeout fire early."""
+
+    async def main(tank: wavetank.Tank) -> float:
+        async with asyncio.timeout(30):
+            await asyncio.get_running_loop().run_in_executor(pool, time.sleep, 20)
+        return tank.now()
+
+    run = wavetank.simulate(main)
+    run.check()
+    assert run.value == 20
+
+
+def test_a_loop_in_a_worker_thread_is_virtual_too() -> None:
+    """`asyncio.run` inside `to_thread` sleeps in the run's time."""
+
+    async def main(tank: wavetank.Tank) -> float:
+        await asyncio.to_thread(asyncio.run, asyncio.sleep(60))
+        return tank.now()
+
+    run = wavetank.simulate(main)
+    run.check()
+    assert run.value == 60
+
+
+def test_a_thread_from_before_the_run_is_listened_to() -> None:
+    """A thread outside the run that still posts to the loop suspends the deadlock for a moment."""
+    asked = threading.Event()
+    posts: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def outside() -> None:
+        asked.wait(20)
+        loop, event = posts.pop()
+        loop.call_soon_threadsafe(event.set)
+
+    thread = threading.Thread(target=outside, name="outside")
+    thread.start()
+
+    async def main(_: wavetank.Tank) -> str:
+        event = asyncio.Event()
+        posts.append((asyncio.get_running_loop(), event))
+        asked.set()
+        await event.wait()
+        return "heard"
+
+    run = wavetank.simulate(main)
+    thread.join()
+    run.check()
+    assert run.value == "heard"
+
+
+def test_a_deadlock_beside_a_live_thread_names_it() -> None:
+    """When nothing is heard the deadlock is told, with the thread's name and the mend."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait, name="bystander")
+    thread.start()
+    try:
+
+        async def main(_: wavetank.Tank) -> None:
+            await asyncio.Event().wait()
+
+        run = wavetank.simulate(main)
+    finally:
+        over.set()
+        thread.join()
+    assert run.kind == "deadlock"
+    evidence = "\n".join(run.verdicts["liveness"].evidence)
+    assert "thread 'bystander' is alive" in evidence
+    assert 'llm_clock("real")' in evidence
+
+
+def test_locks_and_queues_imported_by_name_take_turns_too() -> None:
+    """A program that wrote `from threading import Lock` and `from queue import SimpleQueue` is not stuck."""
+    made = Lock, RLock, SimpleQueue
+    hosted = Hosted(wavetank.load_scenario("calm"), seed=0, replay="")
+    with hosted.phase():
+        locks = [Lock(), RLock()]
+        fruit: SimpleQueue[int] = SimpleQueue()
+
+        def hold(lock: Any) -> None:
+            with lock:
+                time.sleep(1)
+            fruit.put(1)
+
+        threads = [threading.Thread(target=hold, args=(lock,)) for lock in locks for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert [fruit.get(timeout=5) for _ in threads] == [1, 1, 1, 1]
+        assert hosted.tank.now() == 2
+        hosted.close()
+    assert (Lock, RLock, SimpleQueue) == made
+    assert SimpleQueue is queue.SimpleQueue

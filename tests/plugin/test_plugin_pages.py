@@ -1,0 +1,91 @@
+"""The examples of the README and the pages, and the example project, do what the text says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wavetank.scenario import parse_scenario
+
+RunPytest = Callable[..., pytest.RunResult]
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "examples" / "demo"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a page in one language."""
+    return [text for kind, text in FENCE.findall(page.read_text("utf-8")) if kind == language]
+
+
+def is_test(block: str) -> bool:
+    """Whether a block is a test module; any other is an excerpt."""
+    return "def test_" in block
+
+
+def test_the_tests_on_the_pages_pass(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """Every Python block of a page that is a test passes as it stands."""
+    modules = {
+        f"test_{page.stem.replace('-', '_').lower()}_{number}": block
+        for page in PAGES
+        for number, block in enumerate(blocks(page, "python"))
+        if is_test(block)
+    }
+    assert len(modules) >= 5
+    pytester.makepyfile(**modules)
+    result = run_pytest("-W", "error")
+    assert result.ret == pytest.ExitCode.OK
+    assert result.parseoutcomes()["passed"] >= len(modules)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_excerpts_are_taken_from_the_example(page: Path) -> None:
+    """A Python block that is no test stands word for word in the example project."""
+    source = "\n".join(file.read_text("utf-8") for file in sorted(DEMO.glob("*.py")))
+    for block in blocks(page, "python"):
+        if not is_test(block):
+            assert any(textwrap.indent(block, " " * depth) in source for depth in (0, 4, 8)), block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_scenarios_on_the_pages_are_scenarios(page: Path) -> None:
+    """Every TOML block of a page can be loaded."""
+    for number, block in enumerate(blocks(page, "toml"), start=1):
+        parse_scenario(block, name=f"block-{number}", source=f"{page.name}, TOML block {number}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file or folder that is there."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_example_does_what_make_demo_promises(pytester: pytest.Pytester) -> None:
+    """One test passes, one is caught as expected, and the README shows what the screen says."""
+    shutil.copytree(DEMO, pytester.path, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    screen = pytester.runpytest_subprocess("--llm-scenario=cascade", timeout=60)
+    assert screen.ret == pytest.ExitCode.OK
+    screen.assert_outcomes(passed=1, xfailed=1)
+    screen.stdout.fnmatch_lines(
+        [
+            "wavetank: scenario cascade, seed 0",
+            "test_tickets.py::test_a_patient_client_gets_every_ticket_through PASSED*",
+            "test_tickets.py::test_a_hasty_client_is_caught_losing_tickets XFAIL*",
+            "=* wavetank =*",
+            "2 tests: *",
+        ]
+    )
+    assert "Warning" not in screen.stdout.str() + screen.stderr.str()
+    (shown,) = blocks(ROOT / "README.md", "text")
+    printed = iter(screen.outlines)
+    for line in shown.splitlines():
+        if line.strip() != "…":
+            assert line in printed, f"the example does not print, in this order: {line!r}"

@@ -1,0 +1,312 @@
+"""What the processor makes of the exceptions of the providers' clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+import trio
+
+from wavetank.processor import FailureKind, classify
+
+
+class Told(Exception):
+    """An error with whatever attributes a test gives it."""
+
+    def __init__(self, message: str = "", /, **attributes: object) -> None:
+        super().__init__(message)
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+class Response:
+    """What clients attach to their errors."""
+
+    def __init__(self, status_code: int, headers: Mapping[str, str] | None = None, text: str = "") -> None:
+        self.status_code = status_code
+        self.headers = headers or {}
+        self.text = text
+
+
+class QuotaExhausted(Told):
+    """As a client may call it."""
+
+
+class RequestTooLarge(Told):
+    """As a client may call it."""
+
+
+class ConnectionLost(Told):
+    """As a client may call it."""
+
+
+class MyTimeoutError(Told):
+    """As a client may call it."""
+
+
+def openai_error(status: int, body: dict[str, Any], headers: dict[str, str]) -> openai.APIStatusError:
+    """What the OpenAI client raises for an answer: it unwraps the error object."""
+    request = httpx2.Request("POST", "https://api.openai.com/v1/chat/completions")
+    response = httpx2.Response(status, headers=headers, json={"error": body}, request=request)
+    kind = openai.RateLimitError if status == 429 else openai.APIStatusError
+    return kind("Error code", response=response, body=body)
+
+
+def anthropic_error(status: int, error: dict[str, Any]) -> anthropic.APIStatusError:
+    """What the Anthropic client raises for an answer: the body stays whole."""
+    request = httpx2.Request("POST", "https://api.anthropic.com/v1/messages")
+    body = {"type": "error", "error": error}
+    response = httpx2.Response(status, json=body, request=request)
+    return anthropic.APIStatusError("Error code", response=response, body=body)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, "rate-limited"),
+        (503, "rate-limited"),
+        (529, "rate-limited"),
+        (408, "transient"),
+        (409, "transient"),
+        (500, "transient"),
+        (502, "transient"),
+        (504, "transient"),
+        (524, "transient"),
+        (200, "transient"),
+        (400, "terminal"),
+        (401, "terminal"),
+        (402, "terminal"),
+        (403, "terminal"),
+        (404, "terminal"),
+        (413, "terminal"),
+        (422, "terminal"),
+    ],
+)
+@pytest.mark.parametrize("where", ["status", "status_code", "response", "code"])
+def test_statuses(status: int, kind: FailureKind, where: str) -> None:
+    """Each status has its kind, wherever the exception holds it, and the reason names it."""
+    attributes: dict[str, Any] = {where: Response(status) if where == "response" else status}
+    error = Told(**attributes)
+    failure = classify(error)
+    assert failure.kind == kind
+    assert str(status) in failure.reason
+    assert failure.error is error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionResetError(), "transient"),
+        (ConnectionRefusedError(), "transient"),
+        (TimeoutError(), "transient"),
+        (OSError("no route to host"), "transient"),
+        (ConnectionLost(status=0), "transient"),
+        (MyTimeoutError(), "transient"),
+        (trio.TooSlowError(), "transient"),
+        (httpx.ReadTimeout("slow"), "transient"),
+        (httpx.ConnectError("refused"), "transient"),
+        (httpx2.RemoteProtocolError("cut"), "transient"),
+        (openai.APIConnectionError(request=httpx2.Request("POST", "https://x")), "transient"),
+        (openai.APITimeoutError(request=httpx2.Request("POST", "https://x")), "transient"),
+        (Told(code="server_error"), "transient"),
+        (ValueError("bad row"), "terminal"),
+        (KeyError("row"), "terminal"),
+        (ExceptionGroup("", [ConnectionResetError()]), "transient"),
+        (ExceptionGroup("", [ConnectionResetError(), ValueError()]), "terminal"),
+        (asyncio.CancelledError(), "terminal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_errors_without_a_status(error: BaseException, kind: FailureKind) -> None:
+    """Lost connections and timeouts are worth another try, an error of the caller's own code is not."""
+    assert classify(error).kind == kind
+
+
+@pytest.mark.parametrize(
+    "text", ["429", "rate limit reached", "You exceeded your current quota", "503 timeout"]
+)
+def test_words_in_a_message_decide_nothing(text: str) -> None:
+    """A message that talks of limits makes no rate limit, and one of quota no quota."""
+    assert classify(RuntimeError(text)).kind == "terminal"
+    assert classify(Told(text, status=429)).kind == "rate-limited"
+    assert classify(Told(text, status=500)).kind == "transient"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+    ],
+)
+@pytest.mark.parametrize("place", ["code", "type", "body", "wrapped", "text", "bytes"])
+def test_a_429_for_quota_is_terminal(code: str, place: str) -> None:
+    """Quota and billing codes end the item at once, wherever they stand, and the reason names the code."""
+    as_json = f'{{"error": {{"message": "m", "code": "{code}"}}}}'
+    error = {
+        "code": Told(status_code=429, code=code),
+        "type": Told(status_code=429, type=code, code=None),
+        "body": Told(status_code=429, body={"code": code}),
+        "wrapped": Told(status_code=429, body={"error": {"type": code}}),
+        "text": Told(response=Response(429, text=as_json)),
+        "bytes": Told(status_code=429, body=as_json.encode()),
+    }[place]
+    failure = classify(error)
+    assert failure.kind == "terminal"
+    assert code in failure.reason
+    assert not failure.pauses
+
+
+def test_errors_of_the_openai_client() -> None:
+    """A 429 for tokens is a rate limit with its Retry-After, one for quota is terminal."""
+    limited = classify(openai_error(429, {"code": "rate_limit_exceeded"}, {"Retry-After": "20"}))
+    assert (limited.kind, limited.retry_after_seconds) == ("rate-limited", 20)
+    quota = {"type": "insufficient_quota", "code": "insufficient_quota"}
+    assert classify(openai_error(429, quota, {"x-should-retry": "true"})).kind == "terminal"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, {"type": "rate_limit_error"}, "rate-limited"),
+        (529, {"type": "overloaded_error"}, "rate-limited"),
+        (200, {"type": "overloaded_error"}, "rate-limited"),
+        (500, {"type": "overloaded_error"}, "rate-limited"),
+        (200, {"type": "api_error"}, "transient"),
+        (
+            429,
+            {"type": "rate_limit_error", "details": {"error_code": "ramp_limit_exceeded"}},
+            "rate-limited",
+        ),
+        (
+            429,
+            {"type": "rate_limit_error", "details": {"error_code": "enforced_spend_limit_reached"}},
+            "terminal",
+        ),
+        (402, {"type": "billing_error"}, "terminal"),
+        (413, {"type": "request_too_large"}, "terminal"),
+        (400, {"type": "overloaded_error"}, "terminal"),
+    ],
+)
+def test_errors_of_the_anthropic_client(status: int, error: dict[str, Any], kind: FailureKind) -> None:
+    """Its types are read inside the wrapped body, also those told in the middle of a stream."""
+    assert classify(anthropic_error(status, error)).kind == kind
+
+
+def test_an_overload_told_without_a_status_is_a_rate_limit() -> None:
+    """An error event in a stream has no status, but its code says what it is."""
+    assert classify(Told(code="rate_limit_exceeded")).kind == "rate-limited"
+    assert classify(Told(body=[{"error": {"status": "RESOURCE_EXHAUSTED"}}])).kind == "rate-limited"
+
+
+def test_class_names_that_say_it_all() -> None:
+    """A 429 of a class named after quota or size is terminal."""
+    assert classify(QuotaExhausted(status=429)).kind == "terminal"
+    assert classify(RequestTooLarge(status=429)).kind == "terminal"
+
+
+def test_x_should_retry_is_ignored() -> None:
+    """Neither value of the header changes the kind."""
+    for status, kind in ((400, "terminal"), (429, "rate-limited")):
+        for told in ("true", "false"):
+            response = Response(status, {"x-should-retry": told})
+            assert classify(Told(response=response)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"Retry-After": "0.5"}, 0.5),
+        ({"RETRY-AFTER-MS": "1500"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "0", "retry-after": "3"}, 3.0),
+        ({"retry-after": "Thu, 01 Jan 2026 00:01:30 GMT", "date": "Thu, 01 Jan 2026 00:01:00 GMT"}, 30.0),
+        ({"retry-after": "Thu, 01 Jan 2026 00:01:30 -0000", "date": "Thu, 01 Jan 2026 00:01:00 GMT"}, 30.0),
+        ({"retry-after": "Thu, 01 Jan 2026 00:00:00 GMT", "date": "Thu, 01 Jan 2026 00:01:00 GMT"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("where", ["response", "error", "httpx"])
+def test_forms_of_retry_after(headers: dict[str, str], seconds: float | None, where: str) -> None:
+    """Every form gives its seconds, exactly; what cannot be read or is not above 0 gives none."""
+    error = {
+        "response": Told(response=Response(429, headers)),
+        "error": Told(status=429, headers=headers),
+        "httpx": Told(response=httpx2.Response(429, headers=headers)),
+    }[where]
+    assert classify(error).retry_after_seconds == seconds
+
+
+def test_a_date_without_date_beside_it_is_read_by_the_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait is counted from the clock of the machine."""
+    monkeypatch.setattr("time.time", lambda: 1_767_225_600.0)
+    response = Response(429, {"retry-after": "Thu, 01 Jan 2026 00:00:45 GMT"})
+    assert classify(Told(response=response)).retry_after_seconds == 45
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [(2.5, 2.5), (3, 3.0), (0, 9.0), (None, 9.0), ("2", 9.0), (float("nan"), 9.0)]
+)
+def test_the_attribute_retry_after(told: object, seconds: float) -> None:
+    """Seconds on the exception count before the headers; anything else there is passed over."""
+    error = Told(retry_after=told, response=Response(429, {"retry-after": "9"}))
+    assert classify(error).retry_after_seconds == seconds
+
+
+def test_the_retry_info_of_gemini() -> None:
+    """The delay is found among the details, in any order; without a header it counts."""
+    details: list[dict[str, Any]] = [
+        {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "26s"},
+    ]
+    error = Told(
+        code=429,
+        status="RESOURCE_EXHAUSTED",
+        details={"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}},
+    )
+    failure = classify(error)
+    assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 26)
+    details[1]["retryDelay"] = "soon"
+    assert classify(error).retry_after_seconds is None
+
+
+def test_who_pauses_everybody() -> None:
+    """A rate limit does, a retryable error only if it states a wait, a terminal one never."""
+    waits = {"retry-after": "5"}
+    assert classify(Told(status=429)).pauses
+    assert not classify(Told(status=500)).pauses
+    assert classify(Told(status=500, headers=waits)).pauses
+    assert not classify(Told(status=401, headers=waits)).pauses
+
+
+def test_an_exception_that_cannot_be_read_is_classified_all_the_same() -> None:
+    """Attributes that raise, bodies that do not parse and odd values disturb nothing."""
+
+    class Hostile(Exception):
+        @property
+        def response(self) -> object:
+            raise RuntimeError("the answer has not been read")
+
+    assert classify(Hostile()).kind == "terminal"
+    for body in ("{", "<html>", b"\xff", [], ["x"], 3, {"error": "server busy"}, "[" * 100_000):
+        assert classify(Told(status=429, body=body)).kind == "rate-limited"
+    assert classify(Told(status=True)).kind == "terminal"
+    assert classify(Told(status=0)).kind == "terminal"
+    assert classify(Told(status="429")).kind == "terminal"

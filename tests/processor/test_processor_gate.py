@@ -1,0 +1,393 @@
+"""The gate: pauses, generations and the probe, also when tasks are cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+import pytest
+import trio
+from trio.testing import MockClock
+
+from wavetank.processor import Gate, Ticket
+
+Main = Callable[[], Awaitable[None]]
+
+
+def in_virtual_time(main: Main) -> None:
+    """Run on trio with a clock that jumps to the next timer when all tasks wait."""
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def send(gate: Gate, log: list[tuple[str, float]], name: str, *, seconds: float = 0.0) -> None:
+    """One request that is served after `seconds`."""
+    ticket = await gate.enter()
+    try:
+        log.append((name, anyio.current_time()))
+        await anyio.sleep(seconds)
+        gate.succeeded(ticket)
+    finally:
+        gate.leave(ticket)
+
+
+async def refuse_one(gate: Gate, retry_after_seconds: float | None = None) -> Ticket:
+    """One request that is refused at once."""
+    ticket = await gate.enter()
+    gate.refused(ticket, retry_after_seconds)
+    gate.leave(ticket)
+    return ticket
+
+
+@pytest.mark.anyio
+async def test_an_open_gate_lets_everybody_through_together() -> None:
+    """Before any refusal tickets come at once, many at the same time."""
+    gate = Gate()
+    tickets = [await gate.enter() for _ in range(5)]
+    assert [ticket.generation for ticket in tickets] == [0] * 5
+    assert "open" in repr(gate)
+
+
+@pytest.mark.anyio
+async def test_nothing_starts_during_a_pause() -> None:
+    """A request that comes during a pause starts when it has passed, on both backends."""
+    gate, log = Gate(), list[tuple[str, float]]()
+    await refuse_one(gate, 0.01)
+    assert "paused" in repr(gate)
+    await send(gate, log, "a")
+    assert log[0][1] >= gate.deadline
+    assert "open" in repr(gate)
+
+
+def test_a_stated_wait_is_a_floor_with_a_tenth_on_top() -> None:
+    """With a Retry-After of 10 s the next request starts after 11 s, no matter how long such waits grow."""
+
+    async def main() -> None:
+        gate, log = Gate(cap_seconds=60), list[tuple[str, float]]()
+        start = anyio.current_time()
+        await refuse_one(gate, 10)
+        await send(gate, log, "a")
+        assert log[-1][1] - start == pytest.approx(11)
+        await refuse_one(gate, 1000)
+        await send(gate, log, "b")
+        assert log[-1][1] - start == pytest.approx(1111)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("stated", [None, 0, -5])
+def test_without_a_stated_wait_the_pause_doubles_until_a_success(stated: float | None) -> None:
+    """1, 2, 4, then the cap of 5 s; after a success 1 s again; a wait of nothing counts as none."""
+
+    async def main() -> None:
+        gate = Gate(base_seconds=1, cap_seconds=5)
+        pauses = []
+        for _ in range(4):
+            await refuse_one(gate, stated)
+            pauses.append(gate.deadline - anyio.current_time())
+        await send(gate, [], "a")
+        await refuse_one(gate, stated)
+        pauses.append(gate.deadline - anyio.current_time())
+        assert pauses == pytest.approx([1, 2, 4, 5, 1])
+
+    in_virtual_time(main)
+
+
+def test_a_thousand_pauses_in_a_row_do_not_overflow() -> None:
+    """The delay stays at the cap however often the doubling goes on."""
+
+    async def main() -> None:
+        gate = Gate(cap_seconds=60)
+        for _ in range(1100):
+            await refuse_one(gate)
+        assert gate.deadline - anyio.current_time() == pytest.approx(60)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_requests_refused_together_open_one_pause() -> None:
+    """Ten requests in flight, all refused: one generation, and the delay does not double ten times."""
+    gate = Gate()
+    tickets = [await gate.enter() for _ in range(10)]
+    start = anyio.current_time()
+    for ticket in tickets:
+        gate.refused(ticket)
+    assert gate.generation == 1
+    assert gate.deadline - start == pytest.approx(1, abs=0.5)
+
+
+def test_a_late_refusal_of_the_wave_before_opens_no_second_pause() -> None:
+    """A refusal of a request sent before the pause changes nothing once the pause is over."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late = await gate.enter()
+        await refuse_one(gate, 1)
+        await send(gate, log, "probe")
+        deadline = gate.deadline
+        gate.refused(late)
+        assert (gate.generation, gate.deadline) == (1, deadline)
+        await send(gate, log, "next")
+        assert log[0][1] == log[1][1]
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(("second", "expected"), [(5, 11.0), (10, 12.0), (20, 23.0)])
+def test_a_deadline_only_grows(second: float, expected: float) -> None:
+    """A late refusal moves the end of the pause if its own wait ends later, and never to an earlier end."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late, start = await gate.enter(), anyio.current_time()
+        await refuse_one(gate, 10)
+        await anyio.sleep(1)
+        gate.refused(late, second)
+        await send(gate, log, "a")
+        assert log[0][1] - start == pytest.approx(expected)
+        assert gate.generation == 1
+
+    in_virtual_time(main)
+
+
+def test_a_sleeping_waiter_sees_that_the_pause_grew() -> None:
+    """A waiter that fell asleep before the pause grew does not start at the old end."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late, start = await gate.enter(), anyio.current_time()
+        await refuse_one(gate, 10)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, gate, log, "a")
+            await anyio.sleep(10.5)
+            gate.refused(late, 10)
+        assert log[0][1] - start == pytest.approx(21.5)
+
+    in_virtual_time(main)
+
+
+def test_a_late_refusal_that_shuts_an_open_gate_is_followed_by_a_probe() -> None:
+    """A long Retry-After that comes late holds everybody, and after it one request goes ahead."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late = await gate.enter()
+        await refuse_one(gate, 1)
+        await send(gate, [], "probe")
+        gate.refused(late, 10)
+        ends = gate.deadline
+        async with anyio.create_task_group() as tasks:
+            for name in "abc":
+                tasks.start_soon(partial(send, gate, log, name, seconds=3))
+        assert [at - ends for _, at in log] == pytest.approx([0, 3, 3])
+        assert gate.generation == 1
+
+    in_virtual_time(main)
+
+
+def test_after_a_pause_one_goes_ahead_and_its_success_opens_the_gate() -> None:
+    """Of five waiters one starts when the pause ends, and four when its answer is there."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        await refuse_one(gate, 1)
+        async with anyio.create_task_group() as tasks:
+            for name in "abcde":
+                tasks.start_soon(partial(send, gate, log, name, seconds=2))
+            await anyio.sleep(2)
+            assert "probe under way" in repr(gate)
+        times = [at - gate.deadline for _, at in log]
+        assert times == pytest.approx([0, 2, 2, 2, 2])
+
+    in_virtual_time(main)
+
+
+def test_a_refused_probe_opens_the_next_pause() -> None:
+    """The others wait through it and send nothing."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        await refuse_one(gate, 1)
+        probe, start = await gate.enter(), anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for name in "ab":
+                tasks.start_soon(send, gate, log, name)
+            await anyio.sleep(1)
+            gate.refused(probe, 10)
+        assert gate.generation == 2
+        assert [at - start for _, at in log] == pytest.approx([12, 12])
+
+    in_virtual_time(main)
+
+
+def test_a_success_from_before_the_pause_does_not_open_the_gate() -> None:
+    """Only the probe's answer counts, and an early success does not shorten the next delay."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        early = await gate.enter()
+        await refuse_one(gate)
+        probe = await gate.enter()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, gate, log, "a")
+            await anyio.sleep(1)
+            gate.succeeded(early)
+            await anyio.sleep(1)
+            assert log == []
+            now = anyio.current_time()
+            gate.refused(probe)
+            assert gate.deadline - now == pytest.approx(2)
+
+    in_virtual_time(main)
+
+
+def test_a_probe_served_while_the_pause_grew_leaves_the_gate_shut() -> None:
+    """If a late refusal lengthens the pause under the probe, another probe follows after the longer pause."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late = await gate.enter()
+        await refuse_one(gate, 1)
+        probe = await gate.enter()
+        gate.refused(late, 10)
+        gate.succeeded(probe)
+        async with anyio.create_task_group() as tasks:
+            for name in "ab":
+                tasks.start_soon(partial(send, gate, log, name, seconds=1))
+        assert [at - gate.deadline for _, at in log] == pytest.approx([0, 1])
+
+    in_virtual_time(main)
+
+
+def test_a_success_beside_the_probe_does_not_open_the_gate() -> None:
+    """A request that was under way when a late refusal shut the gate may end while the probe is out."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late = await gate.enter()
+        await refuse_one(gate, 1)
+        await send(gate, [], "probe")
+        bystander = await gate.enter()
+        gate.refused(late, 10)
+        probe = await gate.enter()
+        gate.succeeded(bystander)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, gate, log, "next")
+            await anyio.sleep(5)
+            assert log == []
+            gate.succeeded(probe)
+        assert len(log) == 1
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_a_probe_that_ends_without_an_answer_hands_over() -> None:
+    """If the probe fails for another reason, the next waiter becomes the probe, one at a time."""
+    gate, log = Gate(base_seconds=0.001), list[tuple[str, float]]()
+    await refuse_one(gate)
+    probe = await gate.enter()
+    async with anyio.create_task_group() as tasks:
+        for name in "ab":
+            tasks.start_soon(partial(send, gate, log, name, seconds=0.005))
+        await anyio.wait_all_tasks_blocked()
+        assert log == []
+        gate.leave(probe)
+        await anyio.wait_all_tasks_blocked()
+        assert len(log) == 1
+    assert len(log) == 2
+
+
+@pytest.mark.anyio
+async def test_cancelling_the_probe_strands_nobody() -> None:
+    """The probe's task is cancelled in the middle of its request: the others all get through."""
+    gate, log = Gate(base_seconds=0.001), list[tuple[str, float]]()
+    await refuse_one(gate)
+    async with anyio.create_task_group() as outer, anyio.create_task_group() as doomed:
+        doomed.start_soon(partial(send, gate, log, "probe", seconds=1000))
+        await anyio.sleep(0.005)
+        for name in "abc":
+            outer.start_soon(send, gate, log, name)
+        await anyio.wait_all_tasks_blocked()
+        doomed.cancel_scope.cancel()
+    assert sorted(name for name, _ in log) == ["a", "b", "c", "probe"]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_cancelling_waiters_at_any_time_ends_nobody_elses_pause(seed: int) -> None:
+    """Some waiters are cancelled in the pause, at its end or behind the probe; the rest get through."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        await refuse_one(gate, 1)
+        start = anyio.current_time()
+
+        async def impatient(name: str, patience: float) -> None:
+            with anyio.move_on_after(patience):
+                await send(gate, log, name, seconds=0.5)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(12):
+                patience = (0.3, 1.1, 1.3, 1.6, 100, 2.1)[(number * (seed + 1) + seed // 6) % 6]
+                tasks.start_soon(impatient, f"{patience}-{number}", patience)
+            tasks.start_soon(impatient, "100-last", 100)
+        assert all(at - start >= 1.1 for _, at in log)
+        assert "100-last" in [name for name, _ in log]
+        assert "open" in repr(gate)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("steps", range(16))
+async def test_cancelling_at_every_step_leaves_the_gate_usable(steps: int) -> None:
+    """After however many steps the waiters are cancelled, the next one gets its ticket."""
+    gate, log = Gate(base_seconds=0.001), list[tuple[str, float]]()
+    await refuse_one(gate)
+    await anyio.sleep_until(gate.deadline)
+    async with anyio.create_task_group() as tasks:
+        for name in "abc":
+            tasks.start_soon(send, gate, log, name)
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(5):
+        await send(gate, log, "survivor")
+    assert log[-1][0] == "survivor"
+    assert "open" in repr(gate)
+
+
+@pytest.mark.anyio
+async def test_giving_a_ticket_back_twice_does_nothing() -> None:
+    """A ticket settled before does not free the probe of somebody else."""
+    gate = Gate(base_seconds=0.001)
+    first = await refuse_one(gate)
+    probe = await gate.enter()
+    gate.leave(first)
+    assert "probe under way" in repr(gate)
+    gate.succeeded(probe)
+    gate.leave(probe)
+    assert "open" in repr(gate)
+
+
+def test_a_refusal_of_the_probe_after_a_newer_pause_only_waits() -> None:
+    """A probe that is refused after another request has opened a pause opens none of its own."""
+
+    async def main() -> None:
+        gate, log = Gate(), list[tuple[str, float]]()
+        late = await gate.enter()
+        await refuse_one(gate, 1)
+        await send(gate, log, "probe")
+        bystander = await gate.enter()
+        gate.refused(late, 10)
+        probe = await gate.enter()
+        gate.refused(bystander, 1)
+        assert gate.generation == 2
+        gate.refused(probe)
+        assert gate.generation == 2
+        await send(gate, log, "next")
+        assert log[-1][1] == gate.deadline
+
+    in_virtual_time(main)

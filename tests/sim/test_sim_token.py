@@ -1,0 +1,105 @@
+"""Schedule tokens: short text that is read back exactly, or refused in plain words."""
+
+from __future__ import annotations
+
+import base64
+import string
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavetank.sim.token import PREFIX, Schedule, TokenError
+
+SCHEDULES = st.builds(
+    Schedule,
+    st.sampled_from(["asyncio", "trio", "hosted"]),
+    st.integers(0, 2**64 - 1),
+    st.binary(min_size=4, max_size=4).map(bytes.hex),
+)
+ALPHABET = string.ascii_letters + string.digits + "-_"
+
+
+def sealed(body: bytes) -> str:
+    """A token with a right checksum over any body."""
+    data = body + zlib.crc32(body).to_bytes(4, "big")[:2]
+    return PREFIX + base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def refused(token: str) -> str:
+    with pytest.raises(TokenError) as caught:
+        Schedule.parse(token)
+    return str(caught.value)
+
+
+@given(SCHEDULES)
+def test_round_trip(schedule: Schedule) -> None:
+    """A token reads back as the schedule it was made from, and holds nothing a shell would touch."""
+    token = schedule.token()
+    assert Schedule.parse(token) == schedule
+    assert set(token) <= set(ALPHABET)
+    assert len(token) <= 30
+
+
+@given(SCHEDULES, st.data())
+def test_every_wrong_character_is_found(schedule: Schedule, data: st.DataObject) -> None:
+    """A token with one character changed is refused, and the text says to copy it whole."""
+    token = schedule.token()
+    place = data.draw(st.integers(len(PREFIX), len(token) - 1))
+    other = data.draw(st.sampled_from([char for char in ALPHABET if char != token[place]]))
+    text = refused(token[:place] + other + token[place + 1 :])
+    assert "damaged" in text
+    assert "copy the whole token from the failure message" in text
+
+
+@given(SCHEDULES, st.data())
+def test_a_cut_token_is_found(schedule: Schedule, data: st.DataObject) -> None:
+    """A token whose end is missing is refused."""
+    token = schedule.token()
+    assert "copy the whole token" in refused(token[: data.draw(st.integers(0, len(token) - 1))])
+
+
+@given(st.text(max_size=30))
+def test_any_other_text_is_refused(text: str) -> None:
+    """Text that is no token gives a `TokenError`, never another exception."""
+    assert repr(text) in refused(text)
+    assert repr(PREFIX + text) in refused(PREFIX + text)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "wt1-",
+        "wt2-AAEBAAAAAAk1eQ",
+        "WT1-AAEBAAAAAAk1eQ",
+        " wt1-AAEBAAAAAAk1eQ",
+        sealed(b"\x00\x01\x02\x03\x04"),
+        sealed(b"\x09\x01\x02\x03\x04\x07"),
+        sealed(b"\x00\x01\x02\x03\x04\x87"),
+        sealed(b"\x00\x01\x02\x03\x04\x87\x00"),
+        sealed(b"\x00\x01\x02\x03\x04\x07\x07"),
+        Schedule("asyncio", 7, "01020304").token() + "\n",
+        Schedule("asyncio", 7, "01020304").token() + "=",
+        Schedule("asyncio", 7, "01020304").token() + "é",
+    ],
+)
+def test_what_was_never_printed_is_refused(token: str) -> None:
+    """Another version, an unknown backend, a seed without end or in long form, text around the token."""
+    assert "copy the whole token from the failure message" in refused(token)
+
+
+def test_another_version_is_named() -> None:
+    """A token of another version is told what tokens of this one start with."""
+    assert "'wt1-'" in refused("wt2-AAEBAAAAAAk1eQ")
+
+
+def test_a_token_of_another_run_is_refused() -> None:
+    """A token is held against the backend and the scenario of the run it is passed to."""
+    schedule = Schedule("trio", 3, "01020304")
+    assert schedule.matching(backend="trio", digest="01020304") is schedule
+    with pytest.raises(TokenError, match=r"made on trio, and this run is on asyncio.*backend='trio'"):
+        schedule.matching(backend="asyncio", digest="01020304")
+    with pytest.raises(TokenError, match="another scenario"):
+        schedule.matching(backend="trio", digest="ffffffff")

@@ -1,0 +1,134 @@
+"""The reference processor in the tank: it survives every scenario of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anthropic
+import openai
+import pytest
+
+import wavetank
+from wavetank import Run, Tank
+from wavetank.processor import BatchResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.scenario import catalogue
+
+on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+under_all = pytest.mark.parametrize("scenario", catalogue())
+
+ITEMS = [f"item-{number}" for number in range(40)]
+
+
+async def process(tank: Tank, call: Callable[[str], Awaitable[str]]) -> BatchResult[str]:
+    """Forty items by ten workers; each item is its own prompt, and the ledger hears each outcome."""
+    async with ParallelBatchProcessor(call, workers=10) as processor:
+        for item in ITEMS:
+            tank.ledger.submit(item)
+            await processor.add_work(LLMWorkItem(id=item, prompt=item))
+        batch = await processor.process_all()
+    for result in batch.results:
+        if result.error is None:
+            tank.ledger.complete(result.id, result.value)
+        else:
+            tank.ledger.fail(result.id, result.error)
+    return batch
+
+
+async def directly(tank: Tank) -> BatchResult[str]:
+    async def call(prompt: str) -> str:
+        return (await tank.fake_llm.call(f"do {prompt}", item=prompt)).text
+
+    return await process(tank, call)
+
+
+async def by_openai(tank: Tank) -> BatchResult[str]:
+    async with openai.AsyncOpenAI(max_retries=0) as client:
+
+        async def call(prompt: str) -> str:
+            answer = await client.chat.completions.create(
+                model="gpt-4o",
+                messages=[{"role": "user", "content": f"do {prompt}"}],
+                extra_headers={"x-wavetank-item": prompt},
+            )
+            return answer.choices[0].message.content or ""
+
+        return await process(tank, call)
+
+
+async def by_anthropic(tank: Tank) -> BatchResult[str]:
+    async with anthropic.AsyncAnthropic(max_retries=0) as client:
+
+        async def call(prompt: str) -> str:
+            async with client.messages.stream(
+                model="claude",
+                max_tokens=50,
+                messages=[{"role": "user", "content": f"do {prompt}"}],
+                extra_headers={"x-wavetank-item": prompt},
+            ) as events:
+                return await events.get_final_text()
+
+        return await process(tank, call)
+
+
+def assert_survived(run: Run[BatchResult[str]]) -> None:
+    """Every item completed with its own answer, in input order, and no check failed."""
+    run.check()
+    assert run.value is not None
+    assert [result.id for result in run.value.results] == ITEMS
+    assert (run.value.succeeded, run.value.failed) == (40, 0)
+    for result in run.value.results:
+        assert (result.value or "").startswith(f"[wt:{result.id}]")
+    assert [verdict.summary for verdict in run.verdicts.values() if verdict.passed is False] == []
+    assert run.verdicts["liveness"].passed is True
+    assert run.verdicts["exactly_once"].passed is True
+    assert run.verdicts["right_answer"].passed is True
+
+
+@on_both
+@under_all
+def test_it_survives_at_the_direct_seam(scenario: str, backend: str) -> None:
+    """Ten workers bring forty items home, each paid once, none before its Retry-After."""
+    run = wavetank.simulate(directly, scenario, backend=backend, checks="strict")
+    assert_survived(run)
+    refused = run.events.of("refused")
+    assert bool(refused) is (scenario != "calm")
+    if scenario in ("cascade", "mixed", "simultaneous"):
+        assert run.verdicts["retry_after"].passed is True
+
+
+@on_both
+@under_all
+@pytest.mark.parametrize("program", [by_openai, by_anthropic])
+def test_it_survives_through_the_sdks(
+    scenario: str, backend: str, program: Callable[[Tank], Awaitable[BatchResult[str]]]
+) -> None:
+    """Plain by openai and streamed by anthropic: the errors of both are understood."""
+    assert_survived(wavetank.simulate(program, scenario, backend=backend, checks="strict"))
+
+
+@on_both
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@under_all
+def test_it_survives_other_picks(scenario: str, backend: str, seed: int) -> None:
+    """Another seed picks other items to refuse; nothing else changes."""
+    assert_survived(wavetank.simulate(directly, scenario, backend=backend, seed=seed, checks="strict"))
+
+
+@on_both
+def test_more_workers_than_the_limit_allows_still_bring_everything_home(backend: str) -> None:
+    """Forty workers run into cascade's cap on concurrency and its request limit, and nothing is lost."""
+
+    async def main(tank: Tank) -> BatchResult[str]:
+        async def call(prompt: str) -> str:
+            return (await tank.fake_llm.call(f"do {prompt}", item=prompt)).text
+
+        async with ParallelBatchProcessor(call, workers=40) as processor:
+            for item in ITEMS:
+                tank.ledger.submit(item)
+                await processor.add_work(LLMWorkItem(id=item, prompt=item))
+            batch = await processor.process_all()
+        for result in batch.results:
+            tank.ledger.complete(result.id, result.value)
+        return batch
+
+    assert_survived(wavetank.simulate(main, "cascade", backend=backend, checks="strict"))

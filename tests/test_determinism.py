@@ -1,0 +1,122 @@
+"""The same run gives the same bytes, in any process; this file is also the program of those processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+import openai
+import pytest
+
+import wavetank
+from wavetank import ProviderError, Tank
+from wavetank.scenario import catalogue
+
+WORKERS, ITEMS = 10, 40
+BACKENDS = ("asyncio", "trio")
+
+Ask = Callable[[Tank, str], Awaitable[str]]
+
+
+async def batch(tank: Tank, ask: Ask) -> None:
+    """Ten workers on forty items; each item is tried until it is answered or its client gives up."""
+    send, receive = anyio.create_memory_object_stream[str](ITEMS)
+    for number in range(ITEMS):
+        tank.ledger.submit(f"item-{number}")
+        await send.send(f"item-{number}")
+    send.close()
+
+    async def worker() -> None:
+        async for item in receive:
+            try:
+                tank.ledger.complete(item, await ask(tank, item))
+            except (openai.APIError, ProviderError) as error:
+                tank.ledger.fail(item, error)
+
+    async with receive, anyio.create_task_group() as group:
+        for _ in range(WORKERS):
+            group.start_soon(worker)
+
+
+async def ask_directly(tank: Tank, item: str) -> str:
+    for attempt in range(20):
+        try:
+            return (await tank.fake_llm.call(f"do {item}", item=item)).text
+        except ProviderError as refusal:
+            await anyio.sleep(refusal.retry_after or 2.0**attempt)
+    raise ProviderError("gave up", status=0)
+
+
+async def direct(tank: Tank) -> None:
+    await batch(tank, ask_directly)
+
+
+async def through_the_sdk(tank: Tank) -> None:
+    async with openai.AsyncOpenAI(max_retries=4, timeout=20) as client:
+
+        async def ask(_: Tank, item: str) -> str:
+            answer = await client.chat.completions.create(
+                model="gpt-4o",
+                messages=[{"role": "user", "content": f"do {item}"}],
+                extra_headers={"x-wavetank-item": item},
+            )
+            return answer.choices[0].message.content or ""
+
+        await batch(tank, ask)
+
+
+PROGRAMS = {"direct": direct, "sdk": through_the_sdk}
+
+
+def logs() -> dict[str, bytes]:
+    """The log of every program under every scenario of the catalogue on every backend."""
+    found: dict[str, bytes] = {}
+    for scenario in catalogue():
+        for backend in BACKENDS:
+            for name, program in PROGRAMS.items():
+                run = wavetank.simulate(program, scenario, backend=backend, seed=11)
+                assert run.error is None, run.error
+                found[f"{scenario} {backend} {name}"] = run.events.to_ndjson()
+    return found
+
+
+def in_a_process(hash_seed: int) -> dict[str, bytes]:
+    """What `logs` finds in a process of its own."""
+    environment = os.environ | {"PYTHONHASHSEED": str(hash_seed)}
+    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    parts = done.stdout.split(b"\0")
+    return {name.decode(): log for name, _, log in (part.partition(b"\n") for part in parts if part)}
+
+
+@pytest.fixture(scope="module")
+def two_processes() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    return in_a_process(1), in_a_process(4242)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("scenario", catalogue())
+def test_two_processes_write_the_same_log(
+    two_processes: tuple[dict[str, bytes], dict[str, bytes]], scenario: str, backend: str, program: str
+) -> None:
+    """Whatever PYTHONHASHSEED, scenario, seed and backend fix every byte of the log."""
+    first, second = (logs_of[f"{scenario} {backend} {program}"] for logs_of in two_processes)
+    assert first.count(b'"kind":"submitted"') == ITEMS
+    assert first == second
+
+
+def test_the_processes_agree_with_this_one(
+    two_processes: tuple[dict[str, bytes], dict[str, bytes]],
+) -> None:
+    """What other tests ran before in this process makes no difference."""
+    here = wavetank.simulate(direct, "mixed", backend="trio", seed=11).events.to_ndjson()
+    assert here == two_processes[0]["mixed trio direct"]
+
+
+if __name__ == "__main__":
+    for name, log in logs().items():
+        sys.stdout.buffer.write(name.encode() + b"\n" + log + b"\0")

@@ -1,0 +1,190 @@
+"""The project as a whole: its metadata, its licence and the hygiene of its files."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from wavetank import checks, events, scenario
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = (".ci", "benchmarks", "docs", "examples", "scenarios", "src", "tests")
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+# Assembled, so that this file does not find itself.
+HOMES = re.compile(r"(?<![\w.:/-])/(?:" + "|".join(("home", "root", "tmp", "work", "Users")) + r")/\w")
+MARKERS = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK")) + r")\b")
+
+
+def project_files() -> Iterator[Path]:
+    """Every text file of the project, without what builds and caches leave behind."""
+    yield from (
+        file for file in sorted(ROOT.iterdir()) if file.is_file() and not file.name.startswith(".coverage")
+    )
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.is_file() and not {"__pycache__", ".pytest_cache"} & {*file.parts}:
+                yield file
+
+
+def findings(pattern: re.Pattern[str]) -> list[str]:
+    """Where the pattern occurs, as `file:line: text`."""
+    return [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in project_files()
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+
+
+def source_id(file: Path) -> str:
+    """A short name for a source file in a test id."""
+    return file.relative_to(ROOT / "src").as_posix()
+
+
+@pytest.mark.parametrize("line", ["see /ho" + "me/me/x", "open('/tm" + "p/x')", "cd /Use" + "rs/me"])
+def test_the_path_pattern_finds_absolute_paths(line: str) -> None:
+    """The pattern that looks for absolute paths does find one."""
+    assert HOMES.search(line)
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    """No file of the project holds an absolute path into somebody's home, temporary or work folder."""
+    assert findings(HOMES) == []
+
+
+def test_no_file_holds_a_note_to_finish_later() -> None:
+    """What is in the tree is finished."""
+    assert findings(MARKERS) == []
+
+
+def test_every_file_ends_with_one_newline() -> None:
+    """Text files end with a newline and have Unix line ends."""
+    texts = {file: file.read_bytes() for file in project_files()}
+    untidy = [
+        file.name for file, data in texts.items() if data and (not data.endswith(b"\n") or b"\r" in data)
+    ]
+    assert untidy == []
+
+
+def test_the_licence_is_apache_2() -> None:
+    """The licence text is there, whole, and names its holder."""
+    text = (ROOT / "LICENSE").read_text("utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert "Copyright 2026 The wavetank authors" in text
+    assert PROJECT["project"]["license"] == "Apache-2.0"
+
+
+def test_the_installed_metadata_is_the_one_in_the_tree() -> None:
+    """The tests run against this tree's installation: version and entry point agree with pyproject.toml."""
+    assert version("wavetank") == PROJECT["project"]["version"]
+    (plugin,) = entry_points(group="pytest11", name="wavetank")
+    assert plugin.value == PROJECT["project"]["entry-points"]["pytest11"]["wavetank"]
+
+
+def test_each_supported_python_is_a_classifier() -> None:
+    """The oldest Python in the classifiers is the one required, here and in the tools' targets."""
+    classifiers = PROJECT["project"]["classifiers"]
+    minors = [
+        int(m[1])
+        for c in classifiers
+        if (m := re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", c))
+    ]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert PROJECT["project"]["requires-python"] == f">=3.{minors[0]}"
+    assert PROJECT["tool"]["mypy"]["python_version"] == f"3.{minors[0]}"
+    assert PROJECT["tool"]["ruff"]["target-version"] == f"py3{minors[0]}"
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=source_id)
+def test_a_module_says_what_it_is(file: Path) -> None:
+    """Every module that holds anything has a docstring."""
+    tree = ast.parse(file.read_text("utf-8"))
+    assert not tree.body or ast.get_docstring(tree), (
+        f"{source_id(file)} needs a docstring: one plain sentence"
+    )
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=source_id)
+def test_a_module_stays_small(file: Path) -> None:
+    """No module is over 400 lines and no function over 60."""
+    text = file.read_text("utf-8")
+    functions = [
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = [n.name for n in functions if n.end_lineno is not None and n.end_lineno - n.lineno >= 60]
+    assert long == [], f"split these functions of {source_id(file)}"
+    assert len(text.splitlines()) <= 400, f"split {source_id(file)}"
+
+
+REFERENCE = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "Top level": scenario.Scenario,
+    "`[latency]`": scenario.Latency,
+    "`[limits]`": scenario.Limits,
+    "`[[wave]]`": scenario.Wave,
+    "`[[fault]]`": scenario.Fault,
+    "`match`": scenario.Match,
+    "`retry_after`": scenario.RetryAfter,
+}
+
+
+def section(title: str) -> str:
+    """The part of the scenario reference under a heading, up to the next heading."""
+    _, _, rest = REFERENCE.partition(f"\n## {title}\n")
+    return rest.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_the_scenario_reference_has_every_key(title: str) -> None:
+    """The reference lists the keys of each table as the loader knows them: none missing, none made up."""
+    documented = re.findall(r"^\| `(\w+)` ", section(title), flags=re.MULTILINE)
+    known = [field.encode_name for field in msgspec.structs.fields(TABLES[title])]
+    nested = {"latency", "limits", "wave", "fault", "name"} if title == "Top level" else set()
+    assert sorted(documented) == sorted(set(known) - nested)
+
+
+def test_the_scenario_reference_has_every_fault() -> None:
+    """Each kind of fault has its row in the reference."""
+    documented = re.findall(r"^\| `([\w-]+)` ", section("Kinds of fault"), flags=re.MULTILINE)
+    assert sorted(documented) == sorted(get_args(scenario.FaultKind))
+
+
+def rows(page: str, title: str) -> list[str]:
+    """The names in the first column of the table under a heading of a page."""
+    _, _, rest = (ROOT / "docs" / page).read_text("utf-8").partition(f"\n## {title}\n")
+    return re.findall(r"^\| `([\w-]+)` ", rest.partition("\n## ")[0], flags=re.MULTILINE)
+
+
+def names_of(struct: type[msgspec.Struct]) -> list[str]:
+    """The fields of a record as they are written."""
+    return [field.encode_name for field in msgspec.structs.fields(struct)]
+
+
+def test_the_event_reference_has_every_kind_and_field() -> None:
+    """The page on the event log lists the kinds and fields that the code has, in the same order."""
+    assert rows("events.md", "Kinds") == list(events.EVENT_KINDS)
+    assert rows("events.md", "Fields") == names_of(events.Event)
+    in_files = ["format", "version", *names_of(events.Header), *names_of(events.RunEnd)]
+    assert rows("events.md", "As a file") == in_files
+
+
+def test_the_check_reference_has_every_check() -> None:
+    """The page on the checks has a section for each, and its table says what the named sets hold."""
+    page = (ROOT / "docs" / "checks.md").read_text("utf-8")
+    assert re.findall(r"^## `(\w+)`$", page, flags=re.MULTILINE) == list(checks.CHECKS)
+    table = re.findall(r"^\| \[`(\w+)`\]\(#\w+\) \| (yes|no) \| (yes|no) \|$", page, flags=re.MULTILINE)
+    assert table == [
+        (name, "yes" if name in checks.DEFAULT else "no", "yes" if name in checks.STRICT else "no")
+        for name in checks.CHECKS
+    ]

@@ -1,0 +1,781 @@
+"""Scenarios: how they are read and refused, what their defaults mean, and the catalogue."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavetank.clock import MILLISECOND, SECOND, Duration, format_duration
+from wavetank.scenario import (
+    DurationRange,
+    Fault,
+    Latency,
+    Limits,
+    Match,
+    RetryAfter,
+    Scenario,
+    ScenarioError,
+    ScopeKind,
+    Wave,
+    catalogue,
+    digest,
+    last_instant,
+    lets_through,
+    load_scenario,
+    longest_retry_after,
+    override_scenario,
+    parse_scenario,
+    scenario_from_dict,
+    wave_retry_after,
+    wave_scope,
+    window_at,
+)
+from wavetank.scenario.errors import Place
+
+ROOT: Final = Path(__file__).parents[1]
+EVERY_KEY: Final = """
+title = "All"
+story = "Every key once."
+
+[latency]
+first_token = "80ms..400ms"
+tokens_per_second = 60
+refusal = "20ms"
+
+[limits]
+requests_per_minute = 600
+tokens_per_minute = 90_000
+burst = "2s"
+concurrent = 50
+penalty = "1s"
+scope = "key"
+
+[[wave]]
+at = "2s"
+lasts = "1500ms"
+every = "10s"
+times = 3
+status = 503
+retry_after = { form = "http-date", value = "1s" }
+share = 0.5
+scope = "account"
+match = { model = "gpt-*", key = "key-1", item = "a*" }
+
+[[wave]]
+when_in_flight = 8
+patience = "2s"
+times = 2
+retry_after = "none"
+
+[[fault]]
+at = "5s"
+kind = "cut-mid-stream"
+lasts = "30s"
+after_chunks = 3
+times = 2
+share = 1
+match = { item = "b" }
+"""
+
+
+def seconds(count: float) -> Duration:
+    """A length of time, for short tests."""
+    return Duration(round(count * SECOND))
+
+
+def parse(text: str) -> Scenario:
+    """A scenario from text, as if from a file."""
+    return parse_scenario(text, name="mine", source="mine.toml")
+
+
+def refusal(text: str) -> str:
+    """What the error says that this text earns."""
+    with pytest.raises(ScenarioError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def wave(**keys: Any) -> Wave:
+    """A wave of two seconds, but for what is given."""
+    return Wave(**{"lasts": seconds(2), **keys})
+
+
+# -- reading -----------------------------------------------------------------------------
+
+
+def test_every_key_is_read() -> None:
+    """A file that uses every key becomes the Structs it describes."""
+    assert parse(EVERY_KEY) == Scenario(
+        name="mine",
+        title="All",
+        story="Every key once.",
+        latency=Latency(
+            first_token=DurationRange(Duration(80 * MILLISECOND), Duration(400 * MILLISECOND)),
+            tokens_per_second=60.0,
+            refusal=DurationRange(Duration(20 * MILLISECOND), Duration(20 * MILLISECOND)),
+        ),
+        limits=Limits(
+            requests_per_minute=600,
+            tokens_per_minute=90_000,
+            burst=seconds(2),
+            concurrent=50,
+            penalty=seconds(1),
+            scope="key",
+        ),
+        wave=(
+            Wave(
+                at=seconds(2),
+                lasts=seconds(1.5),
+                every=seconds(10),
+                times=3,
+                status=503,
+                retry_after=RetryAfter(form="http-date", value=seconds(1)),
+                share=0.5,
+                scope="account",
+                match=Match(model="gpt-*", key="key-1", item="a*"),
+            ),
+            Wave(when_in_flight=8, patience=seconds(2), times=2, retry_after=RetryAfter(form="none")),
+        ),
+        fault=(
+            Fault(
+                kind="cut-mid-stream",
+                at=seconds(5),
+                lasts=seconds(30),
+                after_chunks=3,
+                times=2,
+                match=Match(item="b"),
+            ),
+        ),
+    )
+
+
+def test_an_empty_file_is_a_provider_that_never_refuses() -> None:
+    """Every key has a default."""
+    assert parse("") == Scenario(name="mine")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('"1s"', RetryAfter(value=seconds(1))),
+        ('"none"', RetryAfter(form="none")),
+        ('{ form = "ms", value = "1500ms" }', RetryAfter(form="ms", value=seconds(1.5))),
+        ('{ form = "body" }', RetryAfter(form="body")),
+        ('{ value = "3s" }', RetryAfter(value=seconds(3))),
+        ('{ form = "none" }', RetryAfter(form="none")),
+    ],
+)
+def test_a_retry_after_has_three_ways_to_be_written(written: str, read: RetryAfter) -> None:
+    """A length, the word none, or a table whose value may be left out."""
+    assert parse(f'[[wave]]\nlasts = "2s"\nretry_after = {written}').wave[0].retry_after == read
+
+
+@given(low=st.integers(0, 10**12), more=st.integers(0, 10**12))
+def test_a_range_is_read_as_it_was_written(low: int, more: int) -> None:
+    """Two durations with `..` between them become the two ends, exactly."""
+    text = f"{format_duration(low)}..{format_duration(low + more)}"
+    read = scenario_from_dict({"latency": {"first_token": text}}, name="n", source="s")
+    assert read.latency.first_token == DurationRange(Duration(low), Duration(low + more))
+
+
+def test_a_table_in_code_may_hold_structs_and_none() -> None:
+    """Besides plain values, a table takes Structs, tuples, and `None` for a key left out."""
+    data: dict[str, object] = {
+        "latency": Latency(tokens_per_second=5.0),
+        "limits": {"penalty": None},
+        "wave": (wave(), {"when_in_flight": 3, "lasts": None}),
+    }
+    assert scenario_from_dict(data, name="n", source="s") == Scenario(
+        name="n", latency=Latency(tokens_per_second=5.0), wave=(wave(), Wave(when_in_flight=3))
+    )
+
+
+# -- refusing ----------------------------------------------------------------------------
+
+REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "unknown top key": (
+        'stroy = "x"',
+        ("stroy: unknown key", "did you mean 'story'?", "keys here are: title, story"),
+    ),
+    "plural": ('[[waves]]\nlasts = "1s"', ("waves: unknown key", "did you mean 'wave'?")),
+    "unknown nested key": ("[limits]\nconcurent = 5", ("limits.concurent", "did you mean 'concurrent'?")),
+    "hyphen": (
+        '[[wave]]\nlasts = "1s"\nretry-after = "1s"',
+        ("[[wave]] number 1, retry-after", "did you mean 'retry_after'?"),
+    ),
+    "nothing near": (
+        "[limits]\nqqq = 5",
+        ("limits.qqq: unknown key. The keys here are: requests_per_minute",),
+    ),
+    "deep key": (
+        '[[wave]]\nlasts = "1s"\n[[wave]]\nlasts = "1s"\nretry_after = { from = "ms" }',
+        ("[[wave]] number 2, retry_after.from: unknown key", "did you mean 'form'?"),
+    ),
+    "name": ('name = "x"', ("name: ", "named by its file", "title")),
+    "unknown form": (
+        '[[wave]]\nlasts = "1s"\nretry_after = { form = "http-dat" }',
+        (
+            "[[wave]] number 1, retry_after.form",
+            "'http-dat'; did you mean 'http-date'?",
+            "Choose from: seconds",
+        ),
+    ),
+    "unknown kind": (
+        '[[fault]]\nkind = "stal"',
+        ("[[fault]] number 1, kind", "did you mean 'stall'?", "slow-trickle"),
+    ),
+    "unknown scope": (
+        '[limits]\nscope = "zzz"',
+        ("limits.scope: unknown value 'zzz'. Choose from: account",),
+    ),
+    "enum of another type": ("[limits]\nscope = 3", ("limits.scope: unknown value 3.",)),
+    "missing kind": ("[[fault]]", ("[[fault]] number 1, kind: is missing", "choose from: stall")),
+    "bare number": ("[[wave]]\nat = 5\nlasts = '1s'", ("[[wave]] number 1, at", 'write "5s"', '"5ms"')),
+    "bare fraction": ("[limits]\nburst = 0.5", ("limits.burst: 0.5 has no unit", 'write "0.5s"')),
+    "bare Retry-After": ("[[wave]]\nlasts = '1s'\nretry_after = 5", ("retry_after: 5 has no unit", '"5s"')),
+    "negative": ("[[wave]]\nat = '-5s'\nlasts = '1s'", ("number 1, at", "cannot be negative", '"-5s"')),
+    "negative number": (
+        "[limits]\nburst = -5",
+        ("limits.burst: a length of time", 'such as "5s", not a whole'),
+    ),
+    "negative in a range": ("[latency]\nrefusal = '-1s..2s'", ("latency.refusal", "cannot be negative")),
+    "no duration": ("[[wave]]\nlasts = 'long'", ("lasts: 'long' is not a duration", '"2s"')),
+    "flag for a duration": ("[[wave]]\nlasts = true", ("lasts: a length of time", "not true or false")),
+    "date for a duration": ("[[wave]]\nlasts = 2026-01-01", ("lasts: a length of time", "not date")),
+    "half a range": ("[latency]\nfirst_token = '80ms..'", ("latency.first_token: '' is not a duration",)),
+    "backward range": (
+        "[latency]\nfirst_token = '400ms..80ms'",
+        ("latency.first_token: the range runs backwards", 'write "80ms..400ms"'),
+    ),
+    "list for a range": ("[latency]\nrefusal = ['1s']", ("latency.refusal: a length of time", "not a list")),
+    "word for a Retry-After": (
+        "[[wave]]\nlasts = '1s'\nretry_after = 'non'",
+        ("retry_after: unknown value 'non'; did you mean 'none'?", '{ form = "http-date"'),
+    ),
+    "list for a Retry-After": ("[[wave]]\nlasts = '1s'\nretry_after = ['1s']", ("retry_after", "not a list")),
+    "single brackets": ("[wave]\nlasts = '1s'", ("wave: ", "[[wave]]")),
+    "double brackets": ("[[latency]]\nrefusal = '1s'", ("latency: ", "[latency]")),
+    "list for a match": (
+        "[[wave]]\nlasts = '1s'\nmatch = ['x']",
+        ("match: expected a table of model, key, item",),
+    ),
+    "text for a table": ("limits = 'many'", ("limits: expected a table", "not a text")),
+    "text for waves": ("wave = 'big'", ("wave: expected [[wave]] tables", "not a text")),
+    "text for an entry": ("wave = ['big']", ("[[wave]] number 1: expected a table", "not a text")),
+    "text for a count": ("[limits]\nconcurrent = 'ten'", ("limits.concurrent", "a whole number", "'ten'")),
+    "fraction for a count": ("[limits]\nconcurrent = 1.5", ("limits.concurrent", "a whole number", "1.5")),
+    "flag for a number": (
+        "[[wave]]\nlasts='1s'\nshare = true",
+        ("share: expected a number, not true",),
+    ),
+    "number for a text": ("title = 5", ("title: expected a text, not 5",)),
+    "lasts of 0": ("[[wave]]\nlasts = '0s'", ("lasts: must be longer than 0", '"2s"')),
+    "no lasts": ("[[wave]]\nat = '1s'", ("lasts: is missing", 'lasts = "2s"', "when_in_flight")),
+    "overlap": (
+        "[[wave]]\nlasts = '2s'\nevery = '1s'",
+        ("every: 1s is shorter than lasts (2s)", "overlap", 'write "2s" or more'),
+    ),
+    "times of 0": (
+        "[[wave]]\nlasts='1s'\nevery='1s'\ntimes = 0",
+        ("times: must be 1 or more, not 0", "for ever"),
+    ),
+    "barrier times of 0": ("[[wave]]\nwhen_in_flight = 8\ntimes = 0", ("times: must be 1 or more", "once")),
+    "times without every": ("[[wave]]\nlasts='1s'\ntimes = 3", ("times: ", "add every or remove times")),
+    "barrier of 0": (
+        "[[wave]]\nwhen_in_flight = 0",
+        ("when_in_flight: must be 1 or more, not 0", "leave it out"),
+    ),
+    "barrier with at": (
+        "[[wave]]\nwhen_in_flight = 8\nat = '0s'",
+        ("at: a barrier has no window", "remove at"),
+    ),
+    "barrier with lasts": ("[[wave]]\nwhen_in_flight = 8\nlasts = '1s'", ("lasts: a barrier has no window",)),
+    "barrier with every": ("[[wave]]\nwhen_in_flight = 8\nevery = '9s'", ("every: a barrier has no window",)),
+    "patience alone": (
+        "[[wave]]\nlasts = '1s'\npatience = '1s'",
+        ("patience: only a barrier waits", "when_in_flight"),
+    ),
+    "share of 0": (
+        "[[wave]]\nlasts = '1s'\nshare = 0",
+        ("share: must be above 0 and at most 1, not 0.0", "0.4"),
+    ),
+    "share above 1": (
+        "[[wave]]\nlasts = '1s'\nshare = 40",
+        ("share: must be above 0 and at most 1, not 40",),
+    ),
+    "share that is no number": ("[[wave]]\nlasts = '1s'\nshare = nan", ("share: must be above 0", "nan")),
+    "status of success": (
+        "[[wave]]\nlasts = '1s'\nstatus = 200",
+        ("status: ", "from 400 to 599, not 200", "429"),
+    ),
+    "status too high": ("[[wave]]\nlasts = '1s'\nstatus = 600", ("status: ", "from 400 to 599, not 600")),
+    "no requests": (
+        "[limits]\nrequests_per_minute = 0",
+        ("limits.requests_per_minute: must be more than 0, not 0",),
+    ),
+    "no tokens": (
+        "[limits]\ntokens_per_minute = -1",
+        ("limits.tokens_per_minute: must be more than 0, not -1",),
+    ),
+    "no burst": ("[limits]\nburst = '0s'", ("limits.burst: must be more than 0, not 0s",)),
+    "no concurrency": ("[limits]\nconcurrent = 0", ("limits.concurrent: must be more than 0",)),
+    "no penalty": ("[limits]\npenalty = '0s'", ("limits.penalty: must be more than 0", "leave it out")),
+    "no pace": (
+        "[latency]\ntokens_per_second = 0",
+        ("latency.tokens_per_second: must be more than 0", "leave it out"),
+    ),
+    "endless pace": ("[latency]\ntokens_per_second = inf", ("latency.tokens_per_second", "not inf")),
+    "none with a value": (
+        "[[wave]]\nlasts = '1s'\nretry_after = { form = 'none', value = '1s' }",
+        ("number 1, retry_after.value: ", "states nothing", "remove value"),
+    ),
+    "chunks below 0": (
+        "[[fault]]\nkind='reset'\nafter_chunks = -1",
+        ("after_chunks: must be 0 or more, not -1",),
+    ),
+    "fault never": (
+        "[[fault]]\nkind='reset'\ntimes = 0",
+        ("[[fault]] number 1, times: must be 1 or more, not 0",),
+    ),
+    "fault of no length": ("[[fault]]\nkind='stall'\nlasts = '0s'", ("lasts: must be longer than 0",)),
+    "fault for nobody": ("[[fault]]\nkind='reset'\nshare = 0.0", ("[[fault]] number 1, share: ",)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_scenario_is_refused_with_place_and_mend(case: str) -> None:
+    """The error names the file, then the key as written, then what is wrong and what to write."""
+    text, parts = REFUSED[case]
+    said = refusal(text)
+    assert said.startswith("mine.toml: ")
+    assert [part for part in parts if part not in said] == [], said
+
+
+@pytest.mark.parametrize(
+    "edge", ["status = 400", "status = 599", "share = 1", "share = 0.001", "every = '2s'"]
+)
+def test_the_ends_of_a_range_are_allowed(edge: str) -> None:
+    """Values on the edge of what is allowed are allowed."""
+    assert len(parse(f"[[wave]]\nlasts = '2s'\n{edge}").wave) == 1
+
+
+def test_a_syntax_error_names_file_and_line() -> None:
+    """What is not TOML is refused with the line and column of the mistake."""
+    said = refusal('title = "x"\n[[wave]\n')
+    assert re.match(r"mine\.toml, line 2, column \d+: not TOML: \w", said)
+
+
+def test_a_syntax_error_at_the_end_names_the_file() -> None:
+    """A text that breaks off is refused as well, whether or not the parser counts a line."""
+    said = refusal('title = "x')
+    assert said.startswith("mine.toml")
+    assert "not TOML" in said
+
+
+def test_an_error_is_a_value_error() -> None:
+    """Code that knows nothing of scenarios may catch `ValueError`; the text is the whole story."""
+    error = Place("s").key("a").key("b").error("is wrong")
+    assert isinstance(error, ValueError)
+    assert str(error) == "s: a.b: is wrong"
+
+
+# -- loading -----------------------------------------------------------------------------
+
+
+def test_an_editable_install_finds_the_top_folder() -> None:
+    """In a source tree the catalogue is the folder beside `src`, all of it, in order."""
+    assert catalogue() == tuple(sorted(file.stem for file in (ROOT / "scenarios").glob("*.toml")))
+    assert {"calm", "simultaneous", "cascade", "mixed", "overloaded"} <= {*catalogue()}
+
+
+def test_package_data_goes_before_the_top_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a wheel, scenarios that lie inside the package are the catalogue."""
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "packed.toml").write_text('title = "Packed"', "utf-8")
+    monkeypatch.setattr("importlib.resources.files", lambda _package: tmp_path)
+    assert catalogue() == ("packed",)
+    assert load_scenario("packed") == Scenario(name="packed", title="Packed")
+
+
+def test_without_a_catalogue_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that lost its scenarios has an empty catalogue and a plain error."""
+    monkeypatch.setattr("importlib.resources.files", lambda _package: tmp_path)
+    (tmp_path / "scenarios").mkdir()
+    with pytest.raises(ScenarioError, match=r"^no scenario 'calm'\. The catalogue has: nothing\."):
+        load_scenario("calm")
+
+
+def test_an_unknown_name_lists_the_catalogue() -> None:
+    """A misspelt name is answered with the near one and with all there are."""
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario("casacde")
+    assert "no scenario 'casacde'; did you mean 'cascade'? The catalogue has: calm, cascade, " in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("as_path", [False, True])
+def test_a_path_is_read_and_names_the_scenario(tmp_path: Path, as_path: bool) -> None:
+    """A path, as text or as an object, leads to a file; the file's stem is the scenario's name."""
+    file = tmp_path / "own.toml"
+    file.write_text('\ufefftitle = "Own"', "utf-8")
+    assert load_scenario(file if as_path else str(file)) == Scenario(name="own", title="Own")
+
+
+def test_an_error_in_a_file_names_its_path(tmp_path: Path) -> None:
+    """The error begins with the path as it was given."""
+    file = tmp_path / "own.toml"
+    file.write_text("[limits]\nburts = '1s'", "utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(file)
+    assert str(caught.value).startswith(f"{file}: limits.burts: unknown key; did you mean 'burst'?")
+
+
+@pytest.mark.parametrize("path", ["calmm.toml", "folder/calmm", Path("calmm")])
+def test_a_missing_file_lists_the_catalogue(path: str | Path) -> None:
+    """The error names the missing path, the near catalogue name and the whole catalogue."""
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    said = str(caught.value)
+    assert f"no scenario file '{path}'; did you mean 'calm'? The catalogue has: calm, " in said
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """A folder and a file in another encoding get an error of their own."""
+    (tmp_path / "latin.toml").write_bytes(b'title = "\xe9"')
+    with pytest.raises(ScenarioError, match=r"latin\.toml: not UTF-8 text at byte 9"):
+        load_scenario(tmp_path / "latin.toml")
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        load_scenario(tmp_path)
+
+
+def test_a_scenario_passes_through() -> None:
+    """A scenario built in code comes back as the same object, plain nanoseconds allowed."""
+    built = Scenario(
+        name="built",
+        latency=Latency(first_token=DurationRange(Duration(0), seconds(1))),
+        wave=(Wave(at=2 * SECOND, lasts=seconds(1)), Wave(when_in_flight=2)),  # type: ignore[arg-type]
+        fault=(Fault(kind="reset"),),
+    )
+    assert load_scenario(built) is built
+
+
+def test_texts_in_a_scenario_from_code_are_read() -> None:
+    """A duration written as text in code means what it means in a file."""
+    built = Scenario(name="built", wave=(wave(at="2s"),))
+    assert load_scenario(built).wave == (wave(at=seconds(2)),)
+
+
+@pytest.mark.parametrize(
+    ("built", "part"),
+    [
+        (Scenario(name="b", wave=(Wave(),)), "scenario 'b': [[wave]] number 1, lasts: is missing"),
+        (Scenario(name="b", wave=(wave(share=2.0),)), "[[wave]] number 1, share: "),
+        (Scenario(name="b", wave=(wave(lasts=Duration(-1)),)), "cannot be negative"),
+        (Scenario(name="b", fault=(Fault(kind="rest"),)), "did you mean 'reset'?"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_scenario_from_code_is_checked(built: Scenario, part: str) -> None:
+    """The rules of a file hold for code as well, and the error names the scenario."""
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(built)
+    assert part in str(caught.value)
+
+
+def test_overrides_replace_whole_parts() -> None:
+    """An override replaces its part, keeps the others and the name, and leaves the original alone."""
+    cascade = load_scenario("cascade")
+    changed = override_scenario(
+        cascade, {"limits": {"concurrent": 3}, "fault": [{"kind": "reset"}]}, source="marker"
+    )
+    assert changed.limits == Limits(concurrent=3)
+    assert changed.fault == (Fault(kind="reset"),)
+    assert (changed.name, changed.wave) == (cascade.name, cascade.wave)
+    assert cascade.fault == ()
+
+
+def test_a_wrong_override_names_where_it_was_written() -> None:
+    """The error speaks of the override, not of the catalogue file."""
+    with pytest.raises(ScenarioError, match=r"^the marker: limit: unknown key; did you mean 'limits'\?"):
+        override_scenario(Scenario(), {"limit": {}}, source="the marker")
+
+
+# -- meaning -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "scope"),
+    [
+        (wave(), "account"),
+        (wave(match=Match(key="key-1")), "key"),
+        (wave(match=Match(model="gpt-*")), "model"),
+        (wave(match=Match(model="gpt-*", key="key-1")), "key"),
+        (wave(match=Match(model="gpt-*", key="key-1", item="a")), "item"),
+        (wave(share=0.5), "item"),
+        (wave(share=0.5, match=Match(model="gpt-*")), "item"),
+        (wave(share=0.5, scope="model"), "model"),
+        (wave(match=Match(item="a"), scope="account"), "account"),
+    ],
+)
+def test_a_wave_speaks_for_the_narrowest_thing_it_names(asked: Wave, scope: ScopeKind) -> None:
+    """Without a scope, refusals speak for the narrowest pattern, and for the item when it is picked."""
+    assert wave_scope(asked) == scope
+
+
+@pytest.mark.parametrize(
+    ("asked", "form", "value"),
+    [
+        (wave(), "seconds", None),
+        (Wave(when_in_flight=2), "seconds", None),
+        (wave(status=503), "none", None),
+        (wave(status=529), "none", None),
+        (wave(status=503, retry_after=RetryAfter(value=seconds(1))), "seconds", seconds(1)),
+        (wave(retry_after=RetryAfter(form="none")), "none", None),
+    ],
+)
+def test_only_a_429_states_a_retry_after_by_itself(asked: Wave, form: str, value: Duration | None) -> None:
+    """A 429 says when to come back unless told not to; other statuses only when told to."""
+    assert wave_retry_after(asked) == RetryAfter(form=form, value=value)  # type: ignore[arg-type]
+
+
+def test_a_window_holds_its_start_and_not_its_end() -> None:
+    """A request at the very end of a wave is let through."""
+    once = wave(at=seconds(3))
+    assert window_at(once, 3 * SECOND - 1) is None
+    assert window_at(once, 3 * SECOND) == (0, 3 * SECOND, 5 * SECOND)
+    assert window_at(once, 5 * SECOND - 1) == (0, 3 * SECOND, 5 * SECOND)
+    assert window_at(once, 5 * SECOND) is None
+
+
+def test_a_wave_comes_again_as_often_as_it_says() -> None:
+    """Occurrences are counted from 0, `every` apart, `times` in all."""
+    thrice = wave(at=seconds(1), every=seconds(10), times=3)
+    assert window_at(thrice, 22 * SECOND) == (2, 21 * SECOND, 23 * SECOND)
+    assert window_at(thrice, 31 * SECOND) is None
+    endless = wave(every=seconds(10))
+    assert window_at(endless, 10_000 * SECOND) == (1_000, 10_000 * SECOND, 10_002 * SECOND)
+
+
+def test_occurrences_may_touch() -> None:
+    """With `every` as long as `lasts`, the end of one window is the start of the next."""
+    assert window_at(wave(every=seconds(2)), 2 * SECOND) == (1, 2 * SECOND, 4 * SECOND)
+
+
+def test_a_barrier_has_no_window() -> None:
+    """A barrier refuses by number, not by time."""
+    assert window_at(Wave(when_in_flight=2), 0) is None
+
+
+@given(
+    at=st.integers(0, 50),
+    lasts=st.integers(1, 20),
+    gap=st.integers(0, 20),
+    times=st.none() | st.integers(1, 5),
+    instant=st.integers(0, 300),
+)
+def test_a_window_is_where_the_definition_puts_it(
+    at: int, lasts: int, gap: int, times: int | None, instant: int
+) -> None:
+    """The occurrence found is the one that a search through all of them finds."""
+    asked = Wave(at=Duration(at), lasts=Duration(lasts), every=Duration(lasts + gap), times=times)
+    starts = [at + number * (lasts + gap) for number in range(times or 301)]
+    holding = [(n, s, s + lasts) for n, s in enumerate(starts) if s <= instant < s + lasts]
+    assert window_at(asked, instant) == (holding[0] if holding else None)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "instant"),
+    [
+        (Scenario(), 0),
+        (Scenario(wave=(wave(at=seconds(3)),)), 5),
+        (Scenario(wave=(wave(at=seconds(3), every=seconds(10), times=3),)), 25),
+        (Scenario(wave=(wave(at=seconds(3), every=seconds(10)),)), 5),
+        (Scenario(wave=(Wave(when_in_flight=8),)), 0),
+        (Scenario(wave=(wave(),), fault=(Fault(kind="stall", at=seconds(7)),)), 7),
+    ],
+)
+def test_the_last_instant_is_the_end_of_what_ends(scenario: Scenario, instant: int) -> None:
+    """Finite waves count to their last end, endless ones once, faults with their start."""
+    assert last_instant(scenario) == instant * SECOND
+
+
+@pytest.mark.parametrize(
+    ("scenario", "longest"),
+    [
+        (Scenario(), 0),
+        (Scenario(wave=(wave(),)), 2),
+        (Scenario(wave=(wave(lasts=seconds(1.5)),)), 2),
+        (Scenario(wave=(wave(lasts=seconds(1.5), retry_after=RetryAfter(form="ms")),)), 1.5),
+        (Scenario(wave=(wave(retry_after=RetryAfter(value=seconds(7.5))),)), 7.5),
+        (Scenario(wave=(wave(retry_after=RetryAfter(form="http-date", value=seconds(7.5))),)), 8),
+        (Scenario(wave=(wave(retry_after=RetryAfter(value=Duration(0))),)), 0),
+        (Scenario(wave=(wave(status=503),)), 0),
+        (Scenario(wave=(Wave(when_in_flight=8),)), 1),
+        (Scenario(limits=Limits(penalty=seconds(4)), wave=(wave(),)), 4),
+    ],
+)
+def test_the_longest_retry_after_is_as_the_wire_states_it(scenario: Scenario, longest: float) -> None:
+    """Written values as they are; computed ones as long as the wave, rounded up where the form is."""
+    assert longest_retry_after(scenario) == seconds(longest)
+
+
+@pytest.mark.parametrize(
+    ("waves", "through"),
+    [
+        ((), True),
+        ((wave(),), True),
+        ((wave(every=seconds(2)),), False),
+        ((wave(every=seconds(2), at=seconds(5)),), False),
+        ((wave(every=seconds(2), times=1_000),), True),
+        ((wave(every=seconds(3)),), True),
+        ((wave(every=seconds(2), share=0.9),), True),
+        ((wave(every=seconds(2), match=Match(model="gpt-*")),), True),
+        ((wave(every=seconds(4)), wave(every=seconds(4), at=seconds(2))), False),
+        ((wave(every=seconds(4)), wave(every=seconds(5), at=seconds(2))), True),
+        ((wave(every=seconds(4)), wave(every=seconds(4), at=seconds(2), times=9)), True),
+        ((wave(lasts=Duration(1), every=Duration(1)), wave(every=seconds(7))), False),
+        ((Wave(when_in_flight=1, times=10**9),), True),
+    ],
+)
+def test_a_wall_of_endless_waves_lets_nothing_through(waves: tuple[Wave, ...], through: bool) -> None:
+    """Only waves that refuse everybody, without end and without a gap, let nothing through."""
+    assert lets_through(Scenario(wave=waves)) is through
+
+
+# -- digest ------------------------------------------------------------------------------
+
+SMALL: Final = Scenario(
+    wave=(Wave(at=seconds(1), lasts=seconds(2), share=0.5),), fault=(Fault(kind="reset"),)
+)
+SMALL_DIGEST: Final = "e2a3b8c5"
+
+
+def test_a_digest_stays_what_it_is() -> None:
+    """The digest of a fixed scenario is a fixed value: schedule tokens and logs hold it."""
+    assert digest(SMALL) == SMALL_DIGEST
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "4242"])
+def test_a_digest_is_the_same_in_every_process(hash_seed: str) -> None:
+    """Another process with another hash seed computes the same digest from text."""
+    code = (
+        "from wavetank.scenario import digest, parse_scenario; "
+        'text = \'[[wave]]\\nat="1s"\\nlasts="2s"\\nshare=0.5\\n[[fault]]\\nkind="reset"\'; '
+        "print(digest(parse_scenario(text, name='other', source='text')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == (SMALL_DIGEST, "")
+
+
+def test_a_digest_tells_behaviour_and_not_texts() -> None:
+    """Name, title and story may change; any number may not."""
+    told = msgspec.structs.replace(SMALL, name="n", title="t", story="s")
+    assert digest(told) == SMALL_DIGEST
+    changed = msgspec.structs.replace(SMALL, latency=Latency(tokens_per_second=1.0))
+    assert digest(changed) != SMALL_DIGEST
+
+
+def test_the_catalogue_has_a_digest_each() -> None:
+    """No two catalogue scenarios behave alike."""
+    digests = [digest(load_scenario(name)) for name in catalogue()]
+    assert sorted({*digests}) == sorted(digests)
+    assert all(len(each) == 8 and int(each, 16) >= 0 for each in digests)
+
+
+# -- the catalogue -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_catalogue_scenario_tells_its_story(name: str) -> None:
+    """Each file loads under its name, has a title and a story, and explains itself in comments."""
+    scenario = load_scenario(name)
+    assert scenario.name == name
+    assert scenario.title
+    assert scenario.story.endswith(".")
+    lines = (ROOT / "scenarios" / f"{name}.toml").read_text("utf-8").splitlines()
+    assert len([line for line in lines if line.startswith("#")]) >= 3
+    assert max(map(len, lines)) <= 110
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_catalogue_scenario_stays_within_what_sdks_wait(name: str) -> None:
+    """No Retry-After is over a minute, below the two at which openai gives up, and all waves end soon."""
+    scenario = load_scenario(name)
+    assert longest_retry_after(scenario) <= 60 * SECOND
+    assert last_instant(scenario) <= 180 * SECOND
+    assert lets_through(scenario)
+    assert scenario.latency.first_token.high > scenario.latency.first_token.low
+
+
+def refusals(scenario: Scenario, start: int) -> int:
+    """How often an item is refused that arrives at `start` and waits as long as it is told."""
+    instant, count = start, 0
+    while refusing := [each for each in scenario.wave if window_at(each, instant)]:
+        sent = instant + scenario.latency.refusal.high
+        instant, count = sent + stated(refusing[0], sent), count + 1
+    return count
+
+
+def stated(each: Wave, sent: int) -> int:
+    """The Retry-After of a wave's refusal sent at an instant: as written, or the rest in whole seconds."""
+    written = wave_retry_after(each).value
+    window = window_at(each, sent)
+    rest = window[2] - sent if window is not None else 1
+    return written if written is not None else -(-rest // SECOND) * SECOND
+
+
+def test_the_cascade_outlasts_two_retries_and_not_seven() -> None:
+    """Honouring Retry-After, an item is refused up to three times in a row and more, never eight."""
+    cascade = load_scenario("cascade")
+    counts = [refusals(cascade, start * 50 * MILLISECOND) for start in range(20, 1800)]
+    assert 3 <= max(counts) <= 7
+    first_wave = [refusals(cascade, start * 50 * MILLISECOND) for start in range(20, 40)]
+    assert len([count for count in first_wave if count >= 3]) > len(first_wave) // 2
+    assert min(first_wave) == 1
+
+
+def test_calm_refuses_nothing() -> None:
+    """Calm is latency alone."""
+    calm = load_scenario("calm")
+    assert (calm.wave, calm.fault, calm.limits) == ((), (), Limits())
+
+
+def test_simultaneous_is_one_barrier_of_eight() -> None:
+    """All eight are refused at once and told the same second."""
+    (barrier,) = load_scenario("simultaneous").wave
+    assert (barrier.when_in_flight, barrier.status) == (8, 429)
+    assert wave_retry_after(barrier) == RetryAfter(value=seconds(1))
+
+
+def test_mixed_speaks_for_items_and_for_a_model() -> None:
+    """Its waves have different scopes and statuses, and none refuses everything for long."""
+    waves = load_scenario("mixed").wave
+    assert [(wave_scope(each), each.status) for each in waves] == [
+        ("item", 429),
+        ("model", 429),
+        ("item", 503),
+    ]
+    assert all(each.share < 1 or (each.lasts or 0) <= SECOND for each in waves)
+
+
+def test_overloaded_never_says_when_to_return() -> None:
+    """Its refusals are overloads without Retry-After, in stretches that do not overlap."""
+    waves = load_scenario("overloaded").wave
+    assert {each.status for each in waves} == {503, 529}
+    assert {wave_retry_after(each).form for each in waves} == {"none"}
+    instants = [tenth * 100 * MILLISECOND for tenth in range(400)]
+    assert max(sum(window_at(each, instant) is not None for each in waves) for instant in instants) == 1
