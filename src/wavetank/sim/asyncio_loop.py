@@ -20,6 +20,7 @@ from ..clock import SECOND, after_delay, at_instant, format_duration
 from .blocked import describe_task
 from .errors import RealInputOutput, RunStopped, StepBudgetSpent
 from .host import STEPS_WITHOUT_PROGRESS, Host
+from .ready import Ready
 from .turns import RunThread
 
 for _owner, _name in (
@@ -44,6 +45,8 @@ class CountedTask(asyncio.Task[Any]):
 
     def __init__(self, coro: Any, *, loop: SimulatedLoop, name: str | None = None, **options: Any) -> None:
         self._number = loop.next_number()
+        self.number = loop.next_task()
+        """Which of the loop's tasks it is, from 1."""
         super().__init__(coro, loop=loop, name=name or f"task-{self._number}", **options)
 
     def __hash__(self) -> int:
@@ -85,7 +88,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.timeline = host.timeline
         self._steps = 0
         self._callbacks: deque[events.Handle] = deque()
+        self._ready_to_choose = Ready(CountedTask)
         self._created = 0
+        self._tasks_created = 0
         self._step_budget = step_budget
         self._step_limit = step_budget
         self._sleeper: RunThread | None = None
@@ -95,6 +100,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Number the loop's tasks, futures and scopes in the order they are made."""
         self._created += 1
         return self._created
+
+    def next_task(self) -> int:
+        """Number the loop's tasks in the order they are made."""
+        self._tasks_created += 1
+        return self._tasks_created
 
     @property
     def steps(self) -> int:
@@ -178,7 +188,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def pending(self) -> bool:
         """Whether a callback is ready."""
-        return bool(self._callbacks)
+        return bool(self._callbacks or self._ready_to_choose)
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
@@ -188,6 +198,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """A paragraph for each task that has not ended, in creation order."""
         tasks = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
         return tuple(describe_task(task.get_name(), task.get_coro()) for task in tasks)
+
+    def name_of(self, number: int) -> str | None:
+        """The name of the task with this number, if it is alive."""
+        tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
+        return next((task.get_name() for task in tasks if task.number == number), None)
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
@@ -199,16 +214,29 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         """Run batch after batch; as in asyncio, the batch in which the loop is stopped runs to its end."""
         while True:
+            if self.host.chooser is not None and self.host.level.stalls and self._about_to_run():
+                self.host.stall()
             self._take_due()
-            if not self._callbacks and not self._stopping:
+            if not self.pending() and not self._stopping:
                 self._idle()
                 continue
-            self._run_batch()
+            if self.host.chooser is not None and self.host.level.order != "fifo":
+                self._run_chosen()
+            else:
+                self._run_batch()
             if self._stopping:
                 return
 
+    def _about_to_run(self) -> bool:
+        if self.pending():
+            return True
+        due = self.timeline.next_due()
+        return due is not None and due <= self.timeline.now()
+
     def _run_batch(self) -> None:
         callbacks = self._callbacks
+        if self._ready_to_choose:
+            callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
             if self._steps >= self._step_limit:
                 raise self.host.stopped(self._spent())
@@ -216,6 +244,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if not handle._cancelled:
                 self._steps += 1
                 handle._run()
+
+    def _run_chosen(self) -> None:
+        """As many steps as a batch has; which they are is chosen, from the batch or from all that can run."""
+        posted, ready, host = self._callbacks, self._ready_to_choose, self.host
+        ready.admit(posted)
+        batch = ready.newest if host.level.order == "batch" else None
+        for _ in range(len(ready)):
+            if self._steps >= self._step_limit:
+                raise host.stopped(self._spent())
+            handle = ready.choose(host.chooser, batch)
+            if not handle._cancelled:
+                self._steps += 1
+                handle._run()
+                ready.admit(posted, handle)
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""
@@ -245,6 +287,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def drain(self, *, step_budget: int = 10_000) -> None:
         """Cancel what is left, let it unwind in virtual time, close coroutines that will not end."""
         self._step_budget, self.timeline.limit = step_budget, None
+        self.host.in_order()
         left = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
         for task in left:
             task._log_destroy_pending = False
@@ -266,7 +309,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def close(self) -> None:
         """Close the loop; steps that are not its own, such as the timer of a thread, are not lost with it."""
         super().close()
-        for handle in self._callbacks:
+        for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, _Step):
                 self.timeline.call_at(self.timeline.now(), handle._run)
         self._callbacks.clear()

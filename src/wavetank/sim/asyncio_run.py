@@ -39,6 +39,7 @@ def _run(loop: SimulatedLoop, main: Main, ended: Callable[[Ended], object]) -> E
     async def body() -> Ended:
         end = await awaited(main, loop, loop.host)
         ended(end)
+        loop.host.in_order()
         return end
 
     try:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, final
 
 from ..clock import after_delay, format_duration
 from .blocked import describe_thread
+from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread
@@ -35,6 +36,8 @@ PATIENCE: Final = 20.0
 """Real seconds a thread of the run may go without blocking or ending."""
 
 _GLANCE: Final = 0.01
+
+DEFAULT_LEVEL: Final = Level()
 
 
 @final
@@ -68,7 +71,17 @@ class Host:
     """Hands the baton round and moves the timeline."""
 
     def __init__(self, timeline: Timeline) -> None:
+        self.renew(timeline)
+
+    def renew(
+        self, timeline: Timeline, *, chooser: Chooser | None = None, level: Level = DEFAULT_LEVEL
+    ) -> None:
+        """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`."""
         self.timeline = timeline
+        self.chooser = chooser
+        self.level = level
+        self.stalled: Callable[[int], object] = lambda _: None
+        """Told of each stall: the instant at which it began."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
         self.stopped_by: RunStopped | None = None
@@ -79,6 +92,7 @@ class Host:
         self._alive: dict[RunThread, None] = {}
         self._ready: deque[RunThread] = deque()
         self._asleep: dict[RunThread, str] = {}
+        self._started = 0
         self._asked_at = 0
         self._asked = 0
         self._numbers: Counter[str] = Counter()
@@ -188,8 +202,45 @@ class Host:
         """Let the next ready thread run until it blocks or ends; False when none is ready."""
         if not self._ready:
             return False
-        self._run(self._ready.popleft())
+        at = 0
+        if self.chooser is not None and len(self._ready) > 1:
+            at = self.chooser.choose("run", len(self._ready), [thread.number for thread in self._ready])
+        thread = self._ready[at]
+        del self._ready[at]
+        self._run(thread)
         return True
+
+    def stall(self, deadlines: Iterable[int] = ()) -> None:
+        """Let virtual time pass inside the program, past some of the next deadlines, if the chooser says so.
+
+        `deadlines` are instants that the timeline does not know of.
+        """
+        timeline, chooser = self.timeline, self.chooser
+        if chooser is None:
+            return
+        now = timeline.now()
+        until = now + LONGEST_STALL
+        ahead = timeline.upcoming(until)
+        ahead.update(when for when in deadlines if now < when <= until)
+        if not ahead:
+            return
+        passed = sorted(ahead)[:MOST_DEADLINES]
+        count = chooser.choose("stall", len(passed) + 1, ())
+        if count:
+            timeline.advance(passed[count - 1])
+            self.stalled(now)
+
+    def in_order(self) -> None:
+        """From here on the order is FIFO and nobody is asked: the run is being ended."""
+        self.chooser = None
+
+    def who_is(self, number: int) -> str:
+        """What a report calls the entity that a chooser knows by its number."""
+        if number == CALLBACKS:
+            return "plain callbacks"
+        if number < 0:
+            return next((thread.name for thread in self._alive if thread.number == number), "a thread")
+        return (self.engine.name_of(number) if self.engine is not None else None) or f"task {number}"
 
     def _run(self, thread: RunThread) -> None:
         thread.turn += 1
@@ -286,7 +337,8 @@ class Host:
 
     def gated(self, name: str, body: Callable[..., object]) -> Callable[..., None]:
         """What a new thread of the run is to do instead of `body`: the same, when its turn comes."""
-        thread = RunThread(name)
+        self._started += 1
+        thread = RunThread(name, -self._started)
 
         def run(*args: object) -> None:
             thread.park()

@@ -7,7 +7,7 @@ that client and provider share one order of events.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, final
 
 
@@ -41,6 +41,16 @@ class Timer:
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled() else f"due at {self.when} ns"
         return f"<Timer {state}>"
+
+
+def up_to(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tuple[Any, int, Any]]:
+    """The entries of a heap whose first part is not above `until`, in no order; the rest is not looked at."""
+    places = [0]
+    while places:
+        place = places.pop()
+        if place < len(heap) and heap[place][0] <= until:
+            yield heap[place]
+            places += (2 * place + 1, 2 * place + 2)
 
 
 @final
@@ -83,6 +93,11 @@ class Timeline:
         if due is None or due > self._instant:
             return None
         return heapq.heappop(self._heap)[2]
+
+    def upcoming(self, until: int) -> set[int]:
+        """The instants after now, and not after `until`, at which something is due."""
+        now = self._instant
+        return {when for when, _, entry in up_to(self._heap, until) if when > now and not entry.cancelled()}
 
     def advance(self, when: int) -> None:
         """Move the clock to `when`; an instant that has passed leaves it alone."""

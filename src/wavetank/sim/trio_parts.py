@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, final
 
 import trio
@@ -34,8 +35,12 @@ class VirtualClock(Clock):
 class NoInputOutput:
     """Stands in for the selector: there is nothing to wait for but time."""
 
-    def __init__(self, wait: Callable[[float], tuple[str, ...]]) -> None:
+    def __init__(
+        self, wait: Callable[[float], tuple[str, ...]], arrange: Callable[[list[trio.lowlevel.Task]], object]
+    ) -> None:
         self.steps = 0
+        self.arrange = arrange
+        """Puts a batch in creation order into the order in which it is to run."""
         self._wait = wait
 
     def get_events(self, timeout: float) -> tuple[str, ...]:
@@ -62,6 +67,57 @@ class NoInputOutput:
             "let the client meet the fake through an HTTP library that wavetank patches, or give the "
             'test real time with @pytest.mark.llm_clock("real")'
         )
+
+
+@final
+class OneByOne:
+    """Stands in for the queue of tasks that can run: it hands them out one at a time.
+
+    In FIFO order come the tasks of a batch, in creation order, and then those that could run
+    later. `pick` is given their numbers and says which goes next.
+    """
+
+    def __init__(
+        self, pick: Callable[[Sequence[int]], int], number_of: Callable[[trio.lowlevel.Task], int]
+    ) -> None:
+        self._pick = pick
+        self._number_of = number_of
+        self._batch: list[trio.lowlevel.Task] = []
+        self._later: list[trio.lowlevel.Task] = []
+        self._batch_who: list[int] = []
+        self._later_who: list[int] = []
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether somebody of the batch has not run yet."""
+        return bool(self._batch)
+
+    def append(self, task: trio.lowlevel.Task) -> None:
+        number = self._number_of(task)
+        place = bisect_left(self._later_who, number)
+        self._later_who.insert(place, number)
+        self._later.insert(place, task)
+
+    def __len__(self) -> int:
+        return len(self._batch) + len(self._later)
+
+    def __iter__(self) -> Iterator[trio.lowlevel.Task]:
+        """Take out the one task that goes next."""
+        if not self._batch:
+            self._batch, self._later = self._later, self._batch
+            self._batch_who, self._later_who = self._later_who, self._batch_who
+        if not self._batch:
+            return iter(())
+        at = self._pick(self._batch_who + self._later_who)
+        tasks, who = self._batch, self._batch_who
+        if at >= len(tasks):
+            at -= len(tasks)
+            tasks, who = self._later, self._later_who
+        del who[at]
+        return iter((tasks.pop(at),))
+
+    def clear(self) -> None:
+        """What was handed out is out already."""
 
 
 @final

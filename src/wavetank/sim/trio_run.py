@@ -20,13 +20,14 @@ from outcome import Error, Outcome
 from trio._core import _run as core
 from trio.abc import Instrument
 
-from ..clock import after_delay, at_instant, format_duration
+from ..clock import SECOND, after_delay, at_instant, format_duration
 from .blocked import describe_task
+from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped, StepBudgetSpent
 from .host import STEPS_WITHOUT_PROGRESS, Host
-from .timeline import Timer
-from .trio_parts import NoInputOutput, VirtualClock, Wakeup
+from .timeline import Timer, up_to
+from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
 from .turns import outside_of_loops
 
 for _name in (
@@ -49,14 +50,14 @@ _STEPS_TO_UNWIND: Final = 10_000
 
 
 @final
-class _CreationOrder:
-    """Stands in for trio's random generator: each batch runs in creation order."""
+class _Order:
+    """Stands in for trio's random generator: each batch runs in creation order, or as its run chooses."""
 
     def shuffle(self, batch: list[Any]) -> None:
         manager: Any = core.GLOBAL_RUN_CONTEXT.runner.io_manager
         if isinstance(manager, NoInputOutput):
-            manager.steps += len(batch)
-        batch.reverse()
+            manager.arrange(batch)
+        batch.reverse()  # trio takes from the end
 
     def random(self) -> float:
         return 0.0
@@ -80,7 +81,7 @@ class TrioEngine:
         if not host.on_main_thread():
             raise RuntimeError("in virtual time trio runs on the main thread of the test only")
         self.host = host
-        self._manager = NoInputOutput(self._wait_or_unwind)
+        self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
         self._step_budget = step_budget
         self._step_limit = step_budget
         self._callbacks: deque[Callable[[], object]] = deque()
@@ -103,6 +104,10 @@ class TrioEngine:
         )
         self.runner.asyncgens.install_hooks(self.runner)
         self.runner.ki_manager.install(self.runner.deliver_ki, False)
+        self._first: int | None = None
+        self._one_by_one: OneByOne | None = None
+        if host.chooser is not None and host.level.order == "any":
+            self._one_by_one = self.runner.runq = OneByOne(self._pick, self._number)
         core.GLOBAL_RUN_CONTEXT.runner = self.runner
 
     # -- what the host asks of it --------------------------------------------------------
@@ -135,6 +140,37 @@ class TrioEngine:
     def _name(self, task: trio.lowlevel.Task) -> str:
         return "main" if task is self.runner.main_task else task.name
 
+    def name_of(self, number: int) -> str | None:
+        """The name of the task with this number, if it is alive."""
+        alive = (task for task in self.runner.tasks if self._number(task) == number)
+        return next((self._name(task) for task in alive), None)
+
+    def _number(self, task: trio.lowlevel.Task) -> int:
+        """Which of the run's tasks it is; trio counts over all runs, and its own first task is 0 here."""
+        if self._first is None:
+            self._first = task._counter
+        return int(task._counter - self._first)
+
+    # -- the order --------------------------------------------------------------------------
+
+    def _arrange(self, batch: list[Any]) -> None:
+        """Put a batch, which is in creation order, into the order in which it is to run."""
+        self._manager.steps += len(batch)
+        chooser = self.host.chooser
+        if len(batch) < 2 or chooser is None or self.host.level.order == "fifo":
+            return
+        who = [self._number(task) for task in batch]
+        for place in range(len(batch) - 1):
+            at = chooser.choose("run", len(who), who)
+            del who[at]
+            if at:
+                batch.insert(place, batch.pop(place + at))
+
+    def _pick(self, who: Sequence[int]) -> int:
+        """Which of those that can run goes next."""
+        chooser = self.host.chooser
+        return chooser.choose("run", len(who), who) if chooser is not None and len(who) > 1 else 0
+
     # -- between two passes -----------------------------------------------------------------
 
     def wait(self, timeout: float) -> tuple[str, ...]:
@@ -147,10 +183,14 @@ class TrioEngine:
         """
         if self.steps > self._step_limit:
             raise self.host.stopped(self._spent())
+        if self._one_by_one is not None and self._one_by_one.in_batch:
+            return ()
         timeline = self.host.timeline
         quiet = timeline.now() + after_delay(timeout) if self.runner.waiting_for_idle else 0
         if timeout > 0 and not self._callbacks:
             self._idle(quiet)
+        if self.host.chooser is not None and self.host.level.stalls:
+            self._stall()
         self.host.fire_due()
         while self._callbacks:
             self._callbacks.popleft()()
@@ -214,6 +254,18 @@ class TrioEngine:
                 nursery.child_tasks for nursery in task.child_nurseries
             ):
                 self.runner.reschedule(task, Error(RunOver()))  # it waits for a thread that will not end
+
+    def _stall(self) -> None:
+        """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
+        now = self.host.timeline.now()
+        deadlines = [
+            at_instant(deadline)
+            for deadline, _, scope in up_to(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND)
+            if deadline == scope._registered_deadline
+        ]
+        due = self.host.timeline.next_due()
+        if self.pending() or (due is not None and due <= now) or any(when <= now for when in deadlines):
+            self.host.stall(deadlines)
 
     def _idle(self, quiet: int) -> None:
         """Let time pass, up to trio's next deadline, or to the instant `quiet` unless that is 0."""
@@ -285,7 +337,7 @@ def library_is_trio() -> Iterator[None]:
 def creation_order() -> Iterator[None]:
     """Let trio run each batch in creation order."""
     before = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r
-    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _CreationOrder()
+    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _Order()
     try:
         yield
     finally:
@@ -303,6 +355,7 @@ def run_trio(
     async def body() -> Ended:
         end = await awaited(main, engine, host)
         ended(end)
+        host.in_order()
         return end
 
     outside_of_loops()
@@ -316,6 +369,7 @@ def run_trio(
         except RunStopped as reason:
             end = stopped(reason, engine.steps)
             ended(end)
+            host.in_order()
             engine.dispose()
             return end
         except BaseException:

@@ -46,15 +46,20 @@ class Engine(Protocol):
     def blocked(self) -> tuple[str, ...]:
         """A paragraph for each blocked task."""
 
+    def name_of(self, number: int) -> str | None:
+        """The name of the task with this number, if it is alive."""
+
 
 @final
 class RunThread:
     """A thread of the run: it runs only while it has the baton."""
 
-    __slots__ = ("_gate", "given_back", "ident", "name", "turn", "woken")
+    __slots__ = ("_gate", "given_back", "ident", "name", "number", "turn", "woken")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, number: int = 0) -> None:
         self.name = name
+        self.number = number
+        """Below 0 for threads beside the host's, in the order they were started."""
         self.ident = 0
         self.woken = False
         self.turn = 0

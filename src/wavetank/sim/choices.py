@@ -1,0 +1,116 @@
+"""The choices that fix one interleaving: who is asked, what is kept, which orders are allowed.
+
+A run asks its chooser whenever more than one thing could happen next. Choice 0 is always what
+a stock loop on an infinitely fast machine does, so a run of zeros is plain FIFO, and every
+other choice is a *deviation*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, Literal, Protocol, final
+
+from ..clock import MILLISECOND
+
+Kind = Literal["run", "stall", "provider"]
+Order = Literal["fifo", "batch", "any"]
+
+CALLBACKS: Final = 0
+"""The number, among those who may run, of the one queue of plain callbacks."""
+
+LONGEST_STALL: Final = 50 * MILLISECOND
+"""So much virtual time may pass inside the program at once."""
+
+MOST_DEADLINES: Final = 7
+"""So many deadlines a stall passes at most."""
+
+_INSTANT: Final = "-instant"
+
+
+class Chooser(Protocol):
+    """Decides what happens next; asked only when there are at least two options."""
+
+    def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
+        """One of `n` options, from 0.
+
+        `run`: which of the entities `who`, in FIFO order, goes next: tasks are numbered from 1 in
+        the order of their creation, `CALLBACKS` is the queue of plain callbacks, threads are below
+        0. `stall`: how many further deadlines pass inside the program. `provider`: what the fake
+        does; 0 is what its seed says. `who` is not to be kept or changed.
+        """
+
+
+@final
+class Fifo:
+    """Takes choice 0, always."""
+
+    __slots__ = ()
+
+    def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
+        return 0
+
+
+@final
+class Recorder:
+    """Asks another chooser and keeps the answers: of each choice its kind, width and outcome."""
+
+    __slots__ = ("_choose", "kinds", "taken", "widths")
+
+    def __init__(self, chooser: Chooser) -> None:
+        self._choose = chooser.choose
+        self.taken: list[int] = []
+        self.widths: list[int] = []
+        self.kinds: list[Kind] = []
+
+    def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
+        choice = self._choose(kind, n, who)
+        self.taken.append(choice)
+        self.widths.append(n)
+        self.kinds.append(kind)
+        return choice
+
+    def __repr__(self) -> str:
+        return f"<Recorder of {len(self.taken)} choices>"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Which orders a run may use, and whether virtual time may pass inside the program.
+
+    `fifo` is stock asyncio, `batch` is what trio itself may do, `any` is adversarial.
+    """
+
+    order: Order = "any"
+    stalls: bool = True
+
+    @classmethod
+    def parse(cls, text: str) -> Level:
+        """Read `fifo`, `batch` or `any`, with `-instant` behind it for a level without stalls.
+
+        Raises:
+            ValueError: there is no such level; the text names the nearest.
+        """
+        for level in LEVELS:
+            if str(level) == text:
+                return level
+        names = [str(level) for level in LEVELS]
+        near = get_close_matches(str(text), names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+        raise ValueError(f"there is no level {text!r}; {hint}")
+
+    def __str__(self) -> str:
+        return self.order if self.stalls else self.order + _INSTANT
+
+
+LEVELS: Final = tuple(Level(order, stalls) for order in ("fifo", "batch", "any") for stalls in (True, False))
+
+
+def trimmed(choices: Sequence[int]) -> tuple[int, ...]:
+    """The choices without the zeros at their end, which say nothing."""
+    end = len(choices)
+    while end and not choices[end - 1]:
+        end -= 1
+    return tuple(choices[:end])

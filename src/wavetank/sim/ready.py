@@ -1,0 +1,142 @@
+"""What can run when the order is chosen: each task by itself, all plain callbacks as one queue.
+
+A task has at most one ready handle. Plain callbacks keep the order in which they were posted,
+which asyncio documents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+from .choices import CALLBACKS, Chooser
+
+_WAKE_UP: Final = "task_wakeup"
+"""The name of the callback by which a future wakes a task; a task's step has no name."""
+
+
+@final
+class Ready:
+    """The handles that can run, in the order they were posted; who they belong to is `who`."""
+
+    __slots__ = (
+        "_foreign",
+        "_handles",
+        "_numbered",
+        "_plain",
+        "_posted",
+        "_seqs",
+        "_size",
+        "_spinner",
+        "who",
+    )
+
+    def __init__(self, numbered: Any) -> None:
+        self._numbered = numbered
+        """The class of tasks that know their `number`."""
+        self.who: list[int] = []
+        """The entities that can run, in FIFO order."""
+        self._seqs: list[int] = []
+        self._handles: list[events.Handle | None] = []
+        self._plain: deque[tuple[int, events.Handle]] = deque()
+        self._posted = 0
+        self._size = 0
+        self._spinner: events.Handle | None = None
+        self._foreign: dict[asyncio.Task[Any], int] = {}
+
+    def __len__(self) -> int:
+        return self._size
+
+    def admit(self, posted: deque[events.Handle], ran: events.Handle | None = None) -> None:
+        """Take in what was posted, in order; `ran` is the handle that ran meanwhile, if any.
+
+        A plain callback that posted itself again does not go before somebody else has run, unless
+        it is first in FIFO order: anyio's delivery of a cancellation does so until its tasks are gone.
+        """
+        self._spinner = None
+        self._size += len(posted)
+        numbered, seq = self._numbered, self._posted
+        while posted:
+            handle = posted.popleft()
+            seq += 1
+            callback = handle._callback  # type: ignore[attr-defined]
+            owner: Any = getattr(callback, "__self__", None)
+            if type(owner) is numbered and getattr(callback, "__name__", _WAKE_UP) == _WAKE_UP:
+                self._append(seq, owner.number, handle)
+            elif isinstance(owner, asyncio.Task) and getattr(callback, "__name__", _WAKE_UP) == _WAKE_UP:
+                self._append(seq, self._number(owner), handle)
+            else:
+                if not self._plain:
+                    self._append(seq, CALLBACKS, None)
+                self._plain.append((seq, handle))
+                if ran is not None and callback == ran._callback:  # type: ignore[attr-defined]
+                    self._spinner = handle
+        self._posted = seq
+
+    def _append(self, seq: int, number: int, handle: events.Handle | None) -> None:
+        self._seqs.append(seq)
+        self.who.append(number)
+        self._handles.append(handle)
+
+    def _number(self, task: asyncio.Task[Any]) -> int:
+        """A task of somebody's own class is numbered when it first runs, far from our own."""
+        return self._foreign.setdefault(task, 1_000_000 + len(self._foreign))
+
+    @property
+    def newest(self) -> int:
+        """The number of what was posted last."""
+        return self._posted
+
+    def choose(self, chooser: Chooser | None, posted_by: int | None) -> events.Handle:
+        """Take out the handle that goes next; only what was posted by `posted_by` unless that is `None`."""
+        who: Sequence[int] = self.who
+        if posted_by is not None and self._seqs[-1] > posted_by:
+            who = who[: bisect_left(self._seqs, posted_by + 1)]
+        n = len(who)
+        if n == 1 or chooser is None:
+            return self._take(0)
+        if self._spinner is not None and self._plain and self._plain[0][1] is self._spinner:
+            place = who.index(CALLBACKS) if CALLBACKS in who else 0
+            if place:
+                return self._take(self._choose_but(chooser, who, place))
+        return self._take(chooser.choose("run", n, who))
+
+    def _choose_but(self, chooser: Chooser, who: Sequence[int], place: int) -> int:
+        rest = [*who[:place], *who[place + 1 :]]
+        at = chooser.choose("run", len(rest), rest) if len(rest) > 1 else 0
+        return at + (at >= place)
+
+    def _take(self, at: int) -> events.Handle:
+        self._size -= 1
+        seqs, who = self._seqs, self.who
+        del seqs[at]
+        number = who.pop(at)
+        handle = self._handles.pop(at)
+        if handle is not None:
+            return handle
+        _, handle = self._plain.popleft()
+        if self._plain:
+            seq = self._plain[0][0]
+            place = bisect_left(seqs, seq)
+            seqs.insert(place, seq)
+            who.insert(place, number)
+            self._handles.insert(place, None)
+        return handle
+
+    def release(self) -> list[events.Handle]:
+        """Take out everything, in the order it was posted."""
+        pairs = list(self._plain)
+        pairs += [(seq, handle) for seq, handle in zip(self._seqs, self._handles, strict=True) if handle]
+        self._seqs.clear()
+        self.who.clear()
+        self._handles.clear()
+        self._plain.clear()
+        self._size = 0
+        return [handle for _, handle in sorted(pairs, key=lambda pair: pair[0])]
+
+    def __repr__(self) -> str:
+        return f"<Ready {self.who}>"
