@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, final
 
-from ..clock import after_delay, format_duration
+from ..clock import format_duration
 from .blocked import describe_thread
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
@@ -38,32 +38,6 @@ PATIENCE: Final = 20.0
 _GLANCE: Final = 0.01
 
 DEFAULT_LEVEL: Final = Level()
-
-
-@final
-class RunEvent:
-    """As `threading.Event`, for one thread of the run, in virtual time."""
-
-    __slots__ = ("_host", "_set", "_waiting")
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._set = False
-        self._waiting: RunThread | None = None
-
-    def set(self) -> None:
-        self._set = True
-        if self._waiting is not None:
-            self._host.wake(self._waiting)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until it is set; False when `timeout` seconds passed first."""
-        until = None if timeout is None else self._host.timeline.now() + after_delay(timeout)
-        self._waiting = self._host.here()
-        try:
-            return self._set or self._host.wait("an answer of the fake", until=until) or self._set
-        finally:
-            self._waiting = None
 
 
 @final
@@ -147,10 +121,6 @@ class Host:
         if not thread.woken:
             timed_out.append(True)
             self.wake(thread)
-
-    def event(self) -> RunEvent:
-        """An event for the calling thread to wait on."""
-        return RunEvent(self)
 
     def sleep(self, ns: int) -> None:
         """Block the calling thread for so long in virtual time."""

@@ -11,37 +11,21 @@ from functools import partial
 from types import ModuleType
 from typing import Final, final
 
-import anyio
-
 from ..clock import HOUR, ClockFrom, after_delay
 from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.errors import OutsideTheTank
-from ..seams.waiting import AsyncEvent, BlockingEvent
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.host import Host
 from ..sim.timeline import Timeline
 from ..sim.token import Schedule
 from ..sim.turns import Engine
 from .assembly import Parts, assemble
+from .waits import VirtualWaits
 
 DEFAULT_BUDGET: Final = 24 * HOUR
-
-
-@final
-class VirtualWaits:
-    """Events in the time of one host: all of its threads take turns, so plain ones will do."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def event(self) -> AsyncEvent:
-        return anyio.Event()
-
-    def blocking_event(self) -> BlockingEvent:
-        return self._host.event()
 
 
 @final

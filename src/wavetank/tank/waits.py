@@ -1,0 +1,52 @@
+"""What clients of the fake wait on in virtual time: one event for tasks, another for plain threads."""
+
+from __future__ import annotations
+
+from typing import final
+
+import anyio
+
+from ..clock import after_delay
+from ..seams.waiting import AsyncEvent, BlockingEvent
+from ..sim.host import Host
+from ..sim.turns import RunThread
+
+
+@final
+class VirtualWaits:
+    """Events in the time of one host: all of its threads take turns, so plain ones will do."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def event(self) -> AsyncEvent:
+        return anyio.Event()
+
+    def blocking_event(self) -> BlockingEvent:
+        return RunEvent(self._host)
+
+
+@final
+class RunEvent:
+    """As `threading.Event`, for one thread of the run, in virtual time."""
+
+    __slots__ = ("_host", "_set", "_waiting")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._set = False
+        self._waiting: RunThread | None = None
+
+    def set(self) -> None:
+        self._set = True
+        if self._waiting is not None:
+            self._host.wake(self._waiting)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is set; False when `timeout` seconds passed first."""
+        until = None if timeout is None else self._host.timeline.now() + after_delay(timeout)
+        self._waiting = self._host.here()
+        try:
+            return self._set or self._host.wait("an answer of the fake", until=until) or self._set
+        finally:
+            self._waiting = None
