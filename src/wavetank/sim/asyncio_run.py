@@ -43,7 +43,8 @@ def _run(loop: SimulatedLoop, main: Main, ended: Callable[[Ended], object]) -> E
         return end
 
     try:
-        result: Ended = loop.run_until_complete(loop.create_task(body(), name="main"))
+        loop.main = loop.create_task(body(), name="main")
+        result: Ended = loop.run_until_complete(loop.main)
     except RunStopped as reason:
         result = stopped(reason, loop.steps)
         ended(result)

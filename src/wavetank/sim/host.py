@@ -15,9 +15,11 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .blocked import describe_thread
+from .blocked import describe_tasks, describe_thread
+from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
+from .partial import looked_into
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread
 
@@ -289,10 +291,15 @@ class Host:
             )
 
     def stopped(self, reason: RunStopped) -> RunStopped:
-        """Note why the run is stopped, and what was blocked then; the first reason counts."""
+        """Note why the run is stopped, and what was blocked then; the first reason counts.
+
+        A spent budget is a deadlock after all if `main` could not have gone on.
+        """
         if self.stopped_by is None:
+            if not isinstance(reason, Deadlock):
+                reason = looked_into(reason, self._suspended(), now=self.timeline.now())
+                reason.blocked += self._blocked_threads()
             self.stopped_by = reason
-            reason.blocked = reason.blocked or self._blocked()
         return reason
 
     def fire_due(self) -> None:
@@ -346,10 +353,8 @@ class Host:
 
     # -- what is told ----------------------------------------------------------------------------
 
-    def _blocked(self) -> tuple[str, ...]:
-        """A paragraph for each task and thread that waits."""
-        tasks = self.engine.blocked() if self.engine is not None else ()
-        return tasks + self._blocked_threads()
+    def _suspended(self) -> list[Suspended]:
+        return self.engine.suspended() if self.engine is not None else []
 
     def _blocked_threads(self) -> tuple[str, ...]:
         frames = sys._current_frames()
@@ -359,7 +364,7 @@ class Host:
         )
 
     def _deadlock(self, outsiders: Sequence[str] = ()) -> Deadlock:
-        blocked = self._blocked()
+        blocked = describe_tasks(self._suspended()) + self._blocked_threads()
         headline = (
             f"deadlock at {format_duration(self.timeline.now())}: nothing can run, no timer is set, "
             f"{len(blocked) - len(self._asleep)} task(s) and {len(self._asleep)} thread(s) blocked"

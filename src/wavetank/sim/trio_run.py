@@ -21,11 +21,13 @@ from trio._core import _run as core
 from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
-from .blocked import describe_task
+from .chain import Suspended
 from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
-from .errors import RunOver, RunStopped, StepBudgetSpent
+from .errors import RunOver, RunStopped
 from .host import STEPS_WITHOUT_PROGRESS, Host
+from .libraries import due_in_trio
+from .spinning import LAST_STEPS, LastSteps
 from .timeline import Timer, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
 from .turns import outside_of_loops
@@ -83,7 +85,8 @@ class TrioEngine:
         self.host = host
         self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
         self._step_budget = step_budget
-        self._step_limit = step_budget
+        self._last_steps = LastSteps()
+        self._step_limit = step_budget - LAST_STEPS
         self._callbacks: deque[Callable[[], object]] = deque()
         self.run: Generator[float, Any, None] | None = None
         """trio's run loop, once it has started."""
@@ -119,7 +122,8 @@ class TrioEngine:
 
     def progress(self) -> None:
         """Start the step budget anew."""
-        self._step_limit = self.steps + self._step_budget
+        self._step_limit = self.steps + self._step_budget - LAST_STEPS
+        self._last_steps.clear()
 
     def pending(self) -> bool:
         """Whether a callback or a task is ready."""
@@ -129,10 +133,16 @@ class TrioEngine:
         """Run `callback` between two passes."""
         self._callbacks.append(callback)
 
-    def blocked(self) -> tuple[str, ...]:
-        """A paragraph for each task of the program, in creation order."""
-        tasks = sorted(self.runner.tasks, key=lambda task: task._counter)
-        return tuple(describe_task(self._name(task), task.coro) for task in tasks if not self._is_own(task))
+    def suspended(self) -> list[Suspended]:
+        """The tasks of the program, in creation order."""
+        main, due = self.runner.main_task, due_in_trio(self.runner.deadlines._heap)
+        return [
+            Suspended(
+                self._name(task), task, task.coro, task._abort_func is None or id(task) in due, task is main
+            )
+            for task in sorted(self.runner.tasks, key=lambda task: task._counter)
+            if not self._is_own(task)
+        ]
 
     def _is_own(self, task: trio.lowlevel.Task) -> bool:
         return task is self.runner.init_task or task.name == "<TrioToken.run_sync_soon task>"
@@ -156,6 +166,9 @@ class TrioEngine:
     def _arrange(self, batch: list[Any]) -> None:
         """Put a batch, which is in creation order, into the order in which it is to run."""
         self._manager.steps += len(batch)
+        if self._manager.steps > self._step_limit:
+            for task in batch:
+                self._last_steps.note(self._name(task), task.coro)
         chooser = self.host.chooser
         if len(batch) < 2 or chooser is None or self.host.level.order == "fifo":
             return
@@ -181,7 +194,7 @@ class TrioEngine:
         Raises:
             RunStopped: the run cannot, or may not, go on.
         """
-        if self.steps > self._step_limit:
+        if self.steps > self._step_limit + LAST_STEPS:
             raise self.host.stopped(self._spent())
         if self._one_by_one is not None and self._one_by_one.in_batch:
             return ()
@@ -290,10 +303,10 @@ class TrioEngine:
     def _deadline_passed(self) -> None:
         self._deadline, self._deadline_timer = math.inf, None
 
-    def _spent(self) -> StepBudgetSpent:
+    def _spent(self) -> RunStopped:
+        spent = self._last_steps.spent(self._step_budget, self.host.timeline.now())
         self.progress()
-        now = format_duration(self.host.timeline.now())
-        return StepBudgetSpent(f"{self._step_budget} steps without an outcome, at {now} of virtual time")
+        return spent
 
     def __repr__(self) -> str:
         return f"<TrioEngine at {format_duration(self.host.timeline.now())}, {self.steps} steps>"
