@@ -53,11 +53,13 @@ def describe_thread(name: str, frame: FrameType | None, what: str) -> str:
 def _waits(chain: Chain, tasks: Sequence[Suspended]) -> str:
     inner = chain.inner
     if inner is not None:
-        return f"waits in {inner.f_code.co_qualname} on {_described(chain, tasks)}"
+        return (
+            f"waits in {type(chain.resource).__name__}.{inner.f_code.co_name} on {_described(chain, tasks)}"
+        )
     future = chain.future()
     if future is not None and not _is_plain_function(chain, future):
         return f"waits for {_future_named(future, chain.callers)}"
-    return f"waits in {chain.engine[-1].f_code.co_qualname}" if chain.engine else ""
+    return f"waits in {chain.engine[0].f_code.co_qualname}" if chain.engine else ""
 
 
 def _is_plain_function(chain: Chain, future: asyncio.Future[Any]) -> bool:
@@ -90,7 +92,7 @@ def _future_named(future: asyncio.Future[Any], frames: Sequence[FrameType]) -> s
 
 def _named(thing: object, frames: Sequence[FrameType]) -> str:
     """`Gate._resume: Event` where a caller's attribute or variable names it, else just its type."""
-    kind = type(thing).__name__
+    kind = "Future" if isinstance(thing, asyncio.Future) else type(thing).__name__
     for frame in reversed(frames):
         if is_engine(frame):
             continue

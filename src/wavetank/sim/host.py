@@ -19,7 +19,7 @@ from .blocked import describe_tasks, describe_thread
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
-from .partial import looked_into
+from .partial import Lookout, looked_into
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread
 
@@ -60,6 +60,7 @@ class Host:
         """Told of each stall: the instant at which it began."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
+        self._lookout = Lookout()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
         self._main = RunThread("main")
@@ -257,6 +258,8 @@ class Host:
                 return
             raise self.stopped(self._deadlock(outsiders))
         if timeline.limit is not None:
+            if timeline.now() >= self._lookout.next_look:
+                self._look_out()
             self._keep_to_budget(due, timeline.limit)
         timeline.advance(due)
 
@@ -301,6 +304,12 @@ class Host:
                 reason.blocked += self._blocked_threads()
             self.stopped_by = reason
         return reason
+
+    def _look_out(self) -> None:
+        found = self._lookout.look(self._suspended(), now=self.timeline.now())
+        if found is not None:
+            found.blocked += self._blocked_threads()
+            raise self.stopped(found)
 
     def fire_due(self) -> None:
         """Fire what is due by now; timers of an event loop go to that loop."""

@@ -105,7 +105,7 @@ def tasks_to_cancel(timer: Any) -> Iterator[Any]:
         elif hasattr(thing, "_child_scopes"):
             yield from tasks_in_scope(thing)
         elif isinstance(getattr(thing, "_task", None), asyncio.Task):
-            yield thing._task  # type: ignore[union-attr]
+            yield thing._task
 
 
 def tasks_in_scope(scope: Any) -> Iterator[Any]:

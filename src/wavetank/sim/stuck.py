@@ -13,7 +13,7 @@ from typing import Final
 
 from .chain import Chain, Suspended, chain_of
 from .libraries import children_of, gathered, owner_of, statistics_of
-from .orphans import Reach
+from .orphans import reach_of
 
 _ENDED: Final = -1
 _UNKNOWN: Final = -2
@@ -25,7 +25,7 @@ def stuck(tasks: Sequence[Suspended]) -> list[Suspended]:
     places = {id(task.task): number for number, task in enumerate(tasks)}
     awaited = [_awaited(chain_of(task.coro), places) for task in tasks]
     dead = {number: None for number, task in enumerate(tasks) if not task.can_run}
-    reach = Reach(tasks)
+    reach = reach_of(tasks, [number for number in dead if awaited[number] is None])
     while gone := [
         *(number for number in dead if not _is_dead(awaited[number], dead)),
         *reach.woken([number for number in dead if awaited[number] is None], dead),
@@ -37,13 +37,21 @@ def stuck(tasks: Sequence[Suspended]) -> list[Suspended]:
 
 def out_of_reach(tasks: Sequence[Suspended]) -> list[Suspended]:
     """The tasks that wait for what only those who wait for it can reach."""
-    reach = Reach(tasks)
+    judged = [number for number, task in enumerate(tasks) if not task.can_run and _waits_for_a_thing(task)]
+    reach = reach_of(tasks, judged)
     waiting: dict[int, list[int]] = {}
-    for number, task in enumerate(tasks):
-        if not task.can_run and reach.sources(number) and _awaited(chain_of(task.coro), {}) is None:
-            waiting.setdefault(reach.sources(number)[0], []).append(number)
+    for number in judged:
+        for source in reach.sources(number)[:1]:
+            waiting.setdefault(source, []).append(number)
     found = [number for group in waiting.values() if not reach.woken(group, group) for number in group]
     return [tasks[number] for number in sorted(found)]
+
+
+def _waits_for_a_thing(task: Suspended) -> bool:
+    """Whether it waits on a primitive or a future of the program, and not on tasks."""
+    chain = chain_of(task.coro)
+    is_named = chain.inner is not None or not chain.engine
+    return is_named and _awaited(chain, {}) is None
 
 
 def _is_dead(awaited: tuple[int, ...] | None, dead: dict[int, None]) -> bool:

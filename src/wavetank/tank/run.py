@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
 from ..checks.liveness import kind_of_hang
+from ..checks.starvation import NAME as STARVATION
 from ..checks.verdict import Verdict
 from ..clock import to_seconds
 from ..events import EventLog
@@ -21,7 +22,8 @@ class Run(Generic[T]):
     """What came of one run: `value` or `error` of `main`, the verdicts and the event log.
 
     `schedule` is the token that repeats the run and `replay` the whole call. `kind` says how it
-    failed (`deadlock`, `livelock`, `overrun`, `error`, `check`), or is `None` for a run that did not.
+    failed (`deadlock`, `livelock`, `overrun`, `starvation`, `error`, `check`; the first that
+    holds), or is `None` for a run that did not.
     """
 
     value: T | None
@@ -41,6 +43,9 @@ class Run(Generic[T]):
     def kind(self) -> str | None:
         if hang := kind_of_hang(self.events):
             return hang
+        starved = self.verdicts.get(STARVATION)
+        if starved is not None and starved.passed is False:
+            return "starvation"
         if self.error is not None:
             return "error"
         return "check" if any(verdict.passed is False for verdict in self.verdicts.values()) else None
