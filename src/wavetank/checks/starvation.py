@@ -75,7 +75,7 @@ class _Watch:
         """Whether each request is known to be of its item: else one may be of an item that seems to wait."""
 
     def gone_without(self) -> Iterator[tuple[str, int, int, int]]:
-        """Each stretch without a request: the item, how many others came to an outcome, from and until when."""
+        """Each stretch without a request: the item, how many others were done with, from and until when."""
         last = 0
         for event in self._log:
             last = event.at

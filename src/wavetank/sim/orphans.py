@@ -147,6 +147,9 @@ def _sources_of(task: Suspended) -> Iterable[Any]:
 
 
 def _is_followed(thing: object) -> bool:
-    if isinstance(thing, _NOT_FOLLOWED) or type(thing).__module__.startswith(_ROOMS):
+    """Whether what a thing refers to is looked at: modules, the engine and the fake lead everywhere."""
+    if isinstance(thing, _NOT_FOLLOWED):
         return False
-    return not (type(thing) is dict and "__builtins__" in thing)
+    if type(thing) is dict:
+        return "__builtins__" not in thing and "__build_class__" not in thing
+    return isinstance(thing, asyncio.Future) or not type(thing).__module__.startswith(_ROOMS)
