@@ -10,16 +10,17 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .blocked import describe_tasks, describe_thread
+from .blocked import describe_thread
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
+from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
-from .partial import Lookout, looked_into
+from .garbage import Garbage
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread
 
@@ -61,6 +62,7 @@ class Host:
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
         self._lookout = Lookout()
+        self._garbage = Garbage()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
         self._main = RunThread("main")
@@ -256,7 +258,8 @@ class Host:
             outsiders = self._outsiders()
             if outsiders and self._heard_from_outside():
                 return
-            raise self.stopped(self._deadlock(outsiders))
+            tasks, threads = self._suspended(), self._blocked_threads()
+            raise self.stopped(deadlock(tasks, threads, outsiders, now=timeline.now()))
         if timeline.limit is not None:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()
@@ -363,7 +366,12 @@ class Host:
     # -- what is told ----------------------------------------------------------------------------
 
     def _suspended(self) -> list[Suspended]:
-        return self.engine.suspended() if self.engine is not None else []
+        """The tasks, to be reported on; nothing if the run was stopped before."""
+        if self.engine is None or self.stopped_by is not None:
+            return []
+        tasks = self.engine.suspended()
+        self._garbage.collect()
+        return tasks
 
     def _blocked_threads(self) -> tuple[str, ...]:
         frames = sys._current_frames()
@@ -371,19 +379,6 @@ class Host:
             describe_thread(thread.name, frames.get(thread.ident), what)
             for thread, what in self._asleep.items()
         )
-
-    def _deadlock(self, outsiders: Sequence[str] = ()) -> Deadlock:
-        blocked = describe_tasks(self._suspended()) + self._blocked_threads()
-        headline = (
-            f"deadlock at {format_duration(self.timeline.now())}: nothing can run, no timer is set, "
-            f"{len(blocked) - len(self._asleep)} task(s) and {len(self._asleep)} thread(s) blocked"
-        )
-        beside = tuple(
-            f"  thread {name!r} is alive and none of the run's: if the program waits for it, start it inside "
-            'the test, or give the test real time with @pytest.mark.llm_clock("real")'
-            for name in outsiders
-        )
-        return Deadlock(headline, blocked + beside)
 
     def _stuck(self, thread: RunThread) -> str:
         frame = sys._current_frames().get(thread.ident)

@@ -30,20 +30,6 @@ _ROOMS: Final = tuple(
 )
 
 
-def reach_of(tasks: Sequence[Suspended], judged: Sequence[int]) -> Reach:
-    """The reach of the tasks, of which those with the places `judged` will be asked about.
-
-    Garbage that is not collected yet may hold what they wait for. Where it could, it is
-    collected first: when it is collected of itself must not decide what a report says.
-    """
-    reach = Reach(tasks)
-    if reach.woken([number for number in judged if reach.sources(number)], range(len(tasks))):
-        del reach
-        gc.collect()
-        reach = Reach(tasks)
-    return reach
-
-
 @final
 class Reach:
     """The objects around some blocked tasks, and who refers to whom among them."""

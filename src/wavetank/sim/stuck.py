@@ -13,7 +13,7 @@ from typing import Final
 
 from .chain import Chain, Suspended, chain_of
 from .libraries import children_of, gathered, owner_of, statistics_of
-from .orphans import reach_of
+from .orphans import Reach
 
 _ENDED: Final = -1
 _UNKNOWN: Final = -2
@@ -25,7 +25,7 @@ def stuck(tasks: Sequence[Suspended]) -> list[Suspended]:
     places = {id(task.task): number for number, task in enumerate(tasks)}
     awaited = [_awaited(chain_of(task.coro), places) for task in tasks]
     dead = {number: None for number, task in enumerate(tasks) if not task.can_run}
-    reach = reach_of(tasks, [number for number in dead if awaited[number] is None])
+    reach = Reach(tasks)
     while gone := [
         *(number for number in dead if not _is_dead(awaited[number], dead)),
         *reach.woken([number for number in dead if awaited[number] is None], dead),
@@ -38,7 +38,7 @@ def stuck(tasks: Sequence[Suspended]) -> list[Suspended]:
 def out_of_reach(tasks: Sequence[Suspended]) -> list[Suspended]:
     """The tasks that wait for what only those who wait for it can reach."""
     judged = [number for number, task in enumerate(tasks) if not task.can_run and _waits_for_a_thing(task)]
-    reach = reach_of(tasks, judged)
+    reach = Reach(tasks)
     waiting: dict[int, list[int]] = {}
     for number in judged:
         for source in reach.sources(number)[:1]:

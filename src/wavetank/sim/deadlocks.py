@@ -1,4 +1,7 @@
-"""A deadlock of some tasks while others still run: told when a budget is spent, or earlier if it lasts."""
+"""What is said of a deadlock: of the whole run, or of some tasks while others still run.
+
+The latter is looked for when a budget is spent, and now and then before that.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,22 @@ FIRST_LOOK: Final = HOUR
 
 LASTING: Final = 3 * HOUR
 """So long `main` has to be stuck before a run is stopped for it: others may yet cancel it."""
+
+
+def deadlock(
+    tasks: Sequence[Suspended], threads: tuple[str, ...], outsiders: Sequence[str], *, now: int
+) -> Deadlock:
+    """Nothing can run: tells the tasks, the blocked threads, and the threads that are none of the run's."""
+    headline = (
+        f"deadlock at {format_duration(now)}: nothing can run, no timer is set, "
+        f"{len(tasks)} task(s) and {len(threads)} thread(s) blocked"
+    )
+    beside = tuple(
+        f"  thread {name!r} is alive and none of the run's: if the program waits for it, start it inside "
+        'the test, or give the test real time with @pytest.mark.llm_clock("real")'
+        for name in outsiders
+    )
+    return Deadlock(headline, describe_tasks(tasks) + threads + beside)
 
 
 def looked_into(spent: RunStopped, tasks: Sequence[Suspended], *, now: int) -> RunStopped:
