@@ -259,7 +259,7 @@ def test_check_raises_the_first_failed_verdict(backend: str) -> None:
         "exactly_once failed: item 'b' was lost: it was submitted and never came to an outcome"
     )
     assert lines[-1] == (
-        f"to repeat it: wavetank.simulate(main, scenario='calm', backend={backend!r}, seed=3, "
+        f"to repeat it: wavetank.simulate(main, scenario='calm', backend={backend!r}, "
         f"schedule={run.schedule!r})"
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, NoReturn, final
 
-from ..clock import SECOND, after_delay, at_instant, format_duration
+from ..clock import SECOND, after_delay, format_duration
 from .blocked import describe_task
 from .errors import RealInputOutput, RunStopped, StepBudgetSpent
 from .host import STEPS_WITHOUT_PROGRESS, Host
@@ -118,7 +118,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # -- what asyncio asks of a loop -------------------------------------------------
 
     def time(self) -> float:
-        return self.timeline.now() / SECOND
+        return self.timeline.seconds()
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -142,7 +142,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> events.TimerHandle:
         if when == math.inf:
             return self._never(callback, args, context)
-        return self._call_at_ns(at_instant(when), callback, args, context)
+        return self._call_at_ns(self.timeline.instant_of(when), callback, args, context)
 
     def _never(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None

@@ -47,6 +47,7 @@ for _name in (
 
 
 _STEPS_TO_UNWIND: Final = 10_000
+_NEARLY: Final = 0.5 / SECOND
 
 
 @final
@@ -192,6 +193,7 @@ class TrioEngine:
         if self.host.chooser is not None and self.host.level.stalls:
             self._stall()
         self.host.fire_due()
+        self._meet_deadlines()
         while self._callbacks:
             self._callbacks.popleft()()
         return ("woken",) if timeline.now() < quiet else ()
@@ -267,6 +269,13 @@ class TrioEngine:
         if self.pending() or (due is not None and due <= now) or any(when <= now for when in deadlines):
             self.host.stall(deadlines)
 
+    def _meet_deadlines(self) -> None:
+        """Let the clock not be before any deadline that is due: those of one instant are met together."""
+        now = self.host.timeline.now() / SECOND
+        for deadline, _, _ in up_to(self.runner.deadlines._heap, now + _NEARLY):
+            if deadline > now:
+                self.host.timeline.instant_of(deadline)
+
     def _idle(self, quiet: int) -> None:
         """Let time pass, up to trio's next deadline, or to the instant `quiet` unless that is 0."""
         self._set_deadline(self.runner.deadlines.next_deadline())
@@ -285,7 +294,9 @@ class TrioEngine:
             self._deadline_timer.cancel()
         self._deadline, self._deadline_timer = deadline, None
         if deadline != math.inf:
-            self._deadline_timer = self.host.timeline.call_at(at_instant(deadline), self._deadline_passed)
+            self._deadline_timer = self.host.timeline.call_at(
+                self.host.timeline.instant_of(deadline), self._deadline_passed
+            )
 
     def _deadline_passed(self) -> None:
         self._deadline, self._deadline_timer = math.inf, None

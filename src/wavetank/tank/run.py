@@ -1,4 +1,4 @@
-"""The result of a simulated run."""
+"""What a run gives back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ..checks.liveness import kind_of_hang
 from ..checks.verdict import Verdict
 from ..clock import to_seconds
 from ..events import EventLog
+from ..sim.choices import Order
+from ..sim.narrator import Told
 from .failure import CheckFailed
 
 T = TypeVar("T")
@@ -20,8 +22,9 @@ T = TypeVar("T")
 class Run(Generic[T]):
     """What came of one run: `value` or `error` of `main`, the verdicts and the event log.
 
-    `schedule` is the token that repeats the run and `replay` the whole call. `kind` says how it
-    failed (`deadlock`, `livelock`, `overrun`, `error`, `check`), or is `None` for a run that did not.
+    `schedule` is the token that repeats the run and `replay` the whole call or command.
+    `deviations` are the choices in which it differs from FIFO order and `level` the order it
+    needs: `fifo`, `batch` or `any`. `found` says how a search came upon it.
     """
 
     value: T | None
@@ -29,8 +32,11 @@ class Run(Generic[T]):
     verdicts: Mapping[str, Verdict]
     events: EventLog
     steps: int
-    schedule: str
-    replay: str
+    schedule: str = ""
+    replay: str = ""
+    deviations: tuple[Told, ...] = ()
+    level: Order = "fifo"
+    found: tuple[str, ...] = ()
 
     @property
     def virtual_seconds(self) -> float:
@@ -39,11 +45,21 @@ class Run(Generic[T]):
 
     @property
     def kind(self) -> str | None:
+        """How it failed: `deadlock`, `livelock`, `overrun`, `error`, `check`; `None` if it did not."""
         if hang := kind_of_hang(self.events):
             return hang
         if self.error is not None:
             return "error"
         return "check" if any(verdict.passed is False for verdict in self.verdicts.values()) else None
+
+    def report(self) -> str:
+        """How the run failed, in words: verdict and evidence, schedule, last events, the line to repeat it.
+
+        A run that passed has no report: the text is empty.
+        """
+        from .report import report
+
+        return report(self)
 
     def check(self) -> None:
         """Raise what went wrong first, with its evidence and the line that repeats the run.
@@ -54,12 +70,12 @@ class Run(Generic[T]):
         """
         failed = [verdict for verdict in self.verdicts.values() if verdict.passed is False]
         if self.error is not None and not any(verdict.name == "liveness" for verdict in failed):
-            note = f"to repeat it: {self.replay}"
+            note = self.report() if self.found else f"to repeat it: {self.replay}"
             if note not in getattr(self.error, "__notes__", ()):
                 self.error.add_note(note)
             raise self.error
         for verdict in failed:
-            raise CheckFailed(verdict, self.replay)
+            raise CheckFailed(verdict, self.replay, self.report() if self.found else None)
 
     def __repr__(self) -> str:
         came_to_its_end = self.events.end is not None and self.events.end.how == "returned"
