@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     )
     from .sim.errors import Deadlock, RealInputOutput
     from .sim.token import TokenError
-    from .tank.failure import CheckFailed, UnmatchedLedger
+    from .tank.explore import explore
+    from .tank.failure import CheckFailed, Diverged, UnmatchedLedger
     from .tank.fake_llm import FakeLLM
     from .tank.ledger import Ledger
     from .tank.run import Run
+    from .tank.search import Result, search
     from .tank.simulate import simulate
     from .tank.tank import Tank
 
@@ -52,10 +54,12 @@ _HOMES: Final = {
     ),
     "sim.errors": ("Deadlock", "RealInputOutput"),
     "sim.token": ("TokenError",),
-    "tank.failure": ("CheckFailed", "UnmatchedLedger"),
+    "tank.explore": ("explore",),
+    "tank.failure": ("CheckFailed", "Diverged", "UnmatchedLedger"),
     "tank.fake_llm": ("FakeLLM",),
     "tank.ledger": ("Ledger",),
     "tank.run": ("Run",),
+    "tank.search": ("Result", "search"),
     "tank.simulate": ("simulate",),
     "tank.tank": ("Tank",),
 }
@@ -66,6 +70,7 @@ __all__ = [
     "Completion",
     "ConnectionLost",
     "Deadlock",
+    "Diverged",
     "Event",
     "EventLog",
     "FakeLLM",
@@ -78,6 +83,7 @@ __all__ = [
     "RateLimited",
     "RealInputOutput",
     "RequestTooLarge",
+    "Result",
     "Run",
     "Scenario",
     "ScenarioError",
@@ -88,7 +94,9 @@ __all__ = [
     "UnmatchedLedger",
     "Usage",
     "Verdict",
+    "explore",
     "load_scenario",
+    "search",
     "simulate",
 ]
 

@@ -121,20 +121,30 @@ def to_seconds(ns: int) -> float:
     return ns / SECOND
 
 
+_NOISE: Final = 1e-3
+_ULPS: Final = 8
+"""Floats of seconds that differ by no more than this many units in the last place are the same on paper."""
+
+
 def after_delay(seconds: float) -> int:
     """A delay in nanoseconds, rounded up: a timer never fires early, a positive delay is at least 1 ns."""
-    if seconds <= 0:
-        return 0
-    nearest = round(seconds * SECOND)
-    return max(1, nearest if nearest / SECOND >= seconds else nearest + 1)
+    return max(1, at_instant(seconds)) if seconds > 0 else 0
 
 
 def at_instant(seconds: float) -> int:
-    """The first instant, in nanoseconds, whose float reading is not before `seconds`."""
+    """The instant, in nanoseconds, that a float stands for, rounded up.
+
+    What a float cannot tell apart from a whole nanosecond is that nanosecond: sums of floats
+    that are the same on paper are the same instant.
+
+    >>> at_instant(0.1 + 0.2) == at_instant(0.3)
+    True
+    """
     if math.isinf(seconds):
         raise OverflowError("an instant must be finite")
-    nearest = round(seconds * SECOND)
-    return nearest if nearest / SECOND >= seconds else nearest + 1
+    exact = seconds * SECOND
+    nearest = round(exact)
+    return nearest if exact - nearest <= _NOISE + _ULPS * math.ulp(exact) else nearest + 1
 
 
 class Timer(Protocol):

@@ -260,7 +260,7 @@ def test_check_raises_the_first_failed_verdict(backend: str) -> None:
         "exactly_once failed: item 'b' was lost: it was submitted and never came to an outcome"
     )
     assert lines[-1] == (
-        f"to repeat it: wavetank.simulate(main, scenario='calm', backend={backend!r}, seed=3, "
+        f"to repeat it: wavetank.simulate(main, scenario='calm', backend={backend!r}, "
         f"schedule={run.schedule!r})"
     )
 
@@ -414,6 +414,8 @@ def test_starvation_comes_before_an_error(backend: str) -> None:
 
     run = wavetank.simulate(main, backend=backend, checks="strict")
     assert run.kind == "starvation"
+    with pytest.raises(CheckFailed, match="starvation failed: item 'b' saw no request for 3"):
+        run.check()
     assert wavetank.simulate(main, backend=backend).kind == "error"
 
 

@@ -16,16 +16,18 @@ def history(log: EventLog, item: str) -> tuple[str, ...]:
     events = [event for event in log if event.item == item]
     left_out = len(events) - 2 * _TOLD
     if left_out <= 1:
-        return tuple(map(_dated, events))
+        return tuple(map(dated, events))
     return (
-        *map(_dated, events[:_TOLD]),
+        *map(dated, events[:_TOLD]),
         f"… {left_out} more events …",
-        *map(_dated, events[-_TOLD:]),
+        *map(dated, events[-_TOLD:]),
     )
 
 
-def _dated(event: Event) -> str:
-    return f"at {format_duration(event.at)}: {told(event)}"
+def dated(event: Event, *, named: bool = False) -> str:
+    """One event as a sentence with its instant; `named` puts the item in front."""
+    whose = f"{event.item!r}: " if named and event.item is not None else ""
+    return f"at {format_duration(event.at)}: {whose}{told(event)}"
 
 
 def unmatched(log: EventLog) -> str | None:
@@ -68,6 +70,12 @@ def told(event: Event) -> str:
             return f"the refusal of {number} reached the client"
         case "left":
             return f"the client hung up on {number}"
+        case "stalled" if event.until is not None:
+            return f"time passed inside the program, until {format_duration(event.until)}"
+        case "wave-opened":
+            return f"wave {(event.wave or 0) + 1} opened"
+        case "wave-closed":
+            return f"wave {(event.wave or 0) + 1} closed"
         case "failed":
             return f"reported as failed: {event.error}"
         case _:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from ..clock import EPOCH_NS, SECOND, after_delay
+from ..clock import EPOCH_NS, after_delay
 from ..sim.host import Host
 from .names import Names
 
@@ -34,7 +34,7 @@ def _run_here() -> Host | None:
 
 def monotonic() -> float:
     run = _run_here()
-    return _real_monotonic() if run is None else run.timeline.now() / SECOND
+    return _real_monotonic() if run is None else run.timeline.seconds()
 
 
 def monotonic_ns() -> int:
@@ -44,7 +44,7 @@ def monotonic_ns() -> int:
 
 def perf_counter() -> float:
     run = _run_here()
-    return _real_perf_counter() if run is None else run.timeline.now() / SECOND
+    return _real_perf_counter() if run is None else run.timeline.seconds()
 
 
 def perf_counter_ns() -> int:

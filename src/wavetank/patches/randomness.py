@@ -12,18 +12,26 @@ from typing import Any, final
 class Chance:
     """The state of `random.random()` and its kin in one run, kept while the run is left and entered again."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_seed", "_state")
 
     def __init__(self, seed: int) -> None:
-        self._state: Any = random.Random(seed).getstate()
+        self._seed = seed
+        self._state: Any = None
 
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Put the run's state in place of the process's; names imported before follow."""
         before = random.getstate()
-        random.setstate(self._state)
+        if self._state is None:
+            self.anew()
+        else:
+            random.setstate(self._state)
         try:
             yield
         finally:
             self._state = random.getstate()
             random.setstate(before)
+
+    def anew(self) -> None:
+        """Begin another run; only while it is lent."""
+        random.seed(self._seed)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import final
 
 from .model import Request
+from .picks import Picks
 from .waves import Script
 
 
@@ -21,9 +22,9 @@ class Barrier:
         self._firings_left = script.wave.times or 1
         self._held: dict[int, int] = {}
 
-    def takes(self, request: Request, nth: int, seed: int) -> bool:
+    def takes(self, request: Request, nth: int, picks: Picks) -> bool:
         """Whether it holds a request that arrives."""
-        return self._firings_left > 0 and self.script.meets(request, nth, seed)
+        return self._firings_left > 0 and self.script.meets(request, nth, picks)
 
     def hold(self, request_id: int, now: int) -> bool:
         """Hold a request; True when the barrier is full with it."""

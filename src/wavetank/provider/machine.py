@@ -17,7 +17,7 @@ from .barriers import Barrier, earliest
 from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
-from .picks import between
+from .picks import Choose, Picks
 from .retry_after import stated, whole_seconds
 from .spoiling import Faults
 from .timing import Timetable
@@ -64,16 +64,17 @@ class Provider:
         scenario: how it behaves.
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
+        choose: asked for each pick; what it is told 0 for is what the seed says.
     """
 
-    def __init__(self, scenario: Scenario, *, seed: int = 0) -> None:
+    def __init__(self, scenario: Scenario, *, seed: int = 0, choose: Choose | None = None) -> None:
         self.in_flight = 0
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
         self._scenario = scenario
-        self._seed = seed
+        self._picks = Picks(seed, choose)
         waves = scripts(scenario)
-        self._windows = Windows(waves, seed)
+        self._windows = Windows(waves, self._picks)
         self._barriers = tuple(
             Barrier(script, script.wave.when_in_flight)
             for script in waves
@@ -81,7 +82,7 @@ class Provider:
         )
         self._board = NoticeBoard(waves)
         self._limiter = Limiter(scenario.limits)
-        self._faults = Faults(scenario, seed)
+        self._faults = Faults(scenario, self._picks)
         self._orders = count()
         self._open: dict[int, _Exchange] = {}
         self._due: list[tuple[int, int, int]] = []
@@ -152,8 +153,7 @@ class Provider:
         self._release_expired(now)
         replies: list[Reply] = []
         while (due := self._next_reply()) is not None and due <= now:
-            _, _, request_id = heapq.heappop(self._due)
-            replies.append(self._sent(self._open[request_id]))
+            replies.append(self._sent(self._next_to_send(due)))
         return replies
 
     def next_notice(self) -> int | None:
@@ -190,7 +190,7 @@ class Provider:
         if over is not None:
             self._refuse_by_limit(exchange, over, now)
             return
-        barrier = next((b for b in self._barriers if b.takes(request, exchange.nth, self._seed)), None)
+        barrier = next((b for b in self._barriers if b.takes(request, exchange.nth, self._picks)), None)
         if barrier is not None:
             self._hold(exchange, barrier, now)
         else:
@@ -239,7 +239,7 @@ class Provider:
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: _Exchange) -> int:
         item = exchange.request.item or ""
-        return between(self._seed, span.low, span.high, purpose, wave, item, exchange.nth)
+        return self._picks.between(span.low, span.high, purpose, wave, item, exchange.nth)
 
     # -- barriers ----------------------------------------------------------------------------
 
@@ -293,6 +293,20 @@ class Provider:
             exchange.index += 1
             self._schedule(exchange)
         return reply
+
+    def _next_to_send(self, due: int) -> _Exchange:
+        """Take out whose reply goes next: of those due at one instant the first to arrive, or as chosen."""
+        entry = heapq.heappop(self._due)
+        choose = self._picks.choose
+        if choose is not None and self._next_reply() == due:
+            tied = [entry]
+            while self._next_reply() == due:
+                tied.append(heapq.heappop(self._due))
+            at = choose("reply", self._open[entry[2]].request.item, [request for _, _, request in tied])
+            entry = tied.pop(at)
+            for other in tied:
+                heapq.heappush(self._due, other)
+        return self._open[entry[2]]
 
     def _finish(self, exchange: _Exchange) -> None:
         del self._open[exchange.request.id]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol, final
 
 _BITS: Final = 128
 _UNIT_BITS: Final = 53
@@ -30,6 +31,46 @@ def between(seed: int, low: int, high: int, *key: KeyPart) -> int:
     if low == high:
         return low
     return low + (_digest(seed, key) * (high - low + 1) >> _BITS)
+
+
+class Choose(Protocol):
+    """Decides in place of the seed: the index of one of the `options`, of which the first is the seed's.
+
+    `purpose` says what is picked: `first-token` and `refusal` are latencies in nanoseconds, `share`
+    and `fault` whether a wave or fault hits, `reply` the request that is answered next.
+    """
+
+    def __call__(self, purpose: str, item: str | None, options: Sequence[int], /) -> int: ...
+
+
+@final
+class Picks:
+    """The picks a scenario leaves open: what the seed says, or what a search chooses instead."""
+
+    __slots__ = ("_seed", "choose")
+
+    def __init__(self, seed: int, choose: Choose | None = None) -> None:
+        self._seed = seed
+        self.choose = choose
+
+    def between(self, low: int, high: int, purpose: str, wave: int | None, item: str, nth: int) -> int:
+        """An integer from `low` to `high`, both included."""
+        if low == high:
+            return low
+        seeded = between(self._seed, low, high, purpose, wave, item, nth)
+        if self.choose is None:
+            return seeded
+        options = tuple(dict.fromkeys((seeded, low, (low + high) // 2, high)))
+        return options[self.choose(purpose, item, options)]
+
+    def hits(self, share: float, purpose: str, number: int, item: str, nth: int) -> bool:
+        """Whether something with this share hits the n-th request of an item."""
+        if share >= 1:
+            return True
+        seeded = unit(self._seed, purpose, number, item, nth) < share
+        if self.choose is None or share <= 0:
+            return seeded
+        return bool((seeded, not seeded)[self.choose(purpose, item, (seeded, not seeded))])
 
 
 def _digest(seed: int, key: tuple[KeyPart, ...]) -> int:

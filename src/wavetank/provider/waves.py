@@ -10,7 +10,7 @@ from typing import Final, Literal, final
 from ..scenario import RetryAfter, Scenario, ScopeKind, Wave, wave_retry_after, wave_scope, window_at
 from .matching import fits
 from .model import Notice, Request
-from .picks import unit
+from .picks import Picks
 
 _CLOSED: Final = 0
 _OPENED: Final = 1
@@ -32,11 +32,10 @@ class Script:
     scope: ScopeKind
     retry_after: RetryAfter
 
-    def meets(self, request: Request, nth: int, seed: int) -> bool:
+    def meets(self, request: Request, nth: int, picks: Picks) -> bool:
         """Whether the wave means this request: its match fits and the pick falls in its share."""
-        wave = self.wave
-        return fits(wave.match, request) and (
-            wave.share >= 1 or unit(seed, "share", self.number, request.item or "", nth) < wave.share
+        return fits(self.wave.match, request) and picks.hits(
+            self.wave.share, "share", self.number, request.item or "", nth
         )
 
 
@@ -52,15 +51,15 @@ def scripts(scenario: Scenario) -> tuple[Script, ...]:
 class Windows:
     """The waves that run by time."""
 
-    def __init__(self, waves: tuple[Script, ...], seed: int) -> None:
+    def __init__(self, waves: tuple[Script, ...], picks: Picks) -> None:
         self._waves = tuple(script for script in waves if script.wave.when_in_flight is None)
-        self._seed = seed
+        self._picks = picks
 
     def refusing(self, request: Request, nth: int, now: int) -> tuple[Script, int] | None:
         """The first open wave that means the request, and the instant at which it closes."""
         for script in self._waves:
             window = window_at(script.wave, now)
-            if window is not None and script.meets(request, nth, self._seed):
+            if window is not None and script.meets(request, nth, self._picks):
                 return script, window[2]
         return None
 

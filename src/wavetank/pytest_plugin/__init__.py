@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import options
+from . import options, per_test
 
 if TYPE_CHECKING:
     from ..tank.fake_llm import FakeLLM
     from ..tank.hosted import Hosted
     from ..tank.tank import Tank
+    from .exploring import Search
 
 LLM: Final = "wavetank_llm"
 FACTORY: Final = "fake_llm_factory"
+SEARCH: Final = "wavetank_search"
+EXPLORED: Final = "wavetank_explored"
 _MARKERS: Final = (
     "llm_scenario(name, **overrides): run the test under this scenario, whatever the command line says",
     'llm_clock(mode): "virtual" or "real" time for this test',
@@ -51,11 +54,12 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     tests = [(report.nodeid, report.wavetank) for report in reports if hasattr(report, "wavetank")]
-    if tests:
-        from .summary import lines
+    searches = [(report.nodeid, vars(report)[EXPLORED]) for report in reports if hasattr(report, EXPLORED)]
+    if tests or searches:
+        from .summary import lines, search_lines
 
         terminalreporter.section("wavetank")
-        for line in lines(tests):
+        for line in (*lines(tests), *search_lines(searches)):
             terminalreporter.line(line)
 
 
@@ -65,32 +69,46 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = options.scenarios(metafunc.config)
     marked = next(metafunc.definition.iter_markers("llm_scenario"), None)
-    if len(chosen) > 1 and marked is None and LLM in metafunc.fixturenames:
+    if len(chosen) > 1 and marked is None and _takes_a_scenario(metafunc):
         metafunc.fixturenames.append(options.PARAMETER)
-        metafunc.parametrize(options.PARAMETER, chosen, ids=[_short(name) for name in chosen])
+        metafunc.parametrize(options.PARAMETER, chosen, ids=[per_test.short_name(name) for name in chosen])
 
 
-def _short(name: str) -> str:
-    return name.replace("\\", "/").rpartition("/")[2].removesuffix(".toml")
+def _takes_a_scenario(metafunc: pytest.Metafunc) -> bool:
+    """Whether a test runs under the scenario of the command line."""
+    explored = getattr(metafunc.function, EXPLORED, None)
+    if explored is not None:
+        return explored.scenario is None
+    return LLM in metafunc.fixturenames or SEARCH in metafunc.fixturenames
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and _wants_a_world(item) and LLM not in item.fixturenames:
             item.fixturenames.append(LLM)
+    token = options.given(config, "replay")
+    if token:
+        from .exploring import of_another_backend
+
+        out = [item for item in items if of_another_backend(item, token)]
+        if out:
+            config.hook.pytest_deselected(items=out)
+            items[:] = [item for item in items if item not in out]
 
 
 def _wants_a_world(item: pytest.Function) -> bool:
     """Whether a test has the marker or makes fakes of its own; a wrong marker is told at once."""
+    if SEARCH in item.fixturenames:
+        return False
     if item.get_closest_marker("llm_scenario"):
-        options.scenario_of(item)
+        per_test.scenario_of(item)
         return True
     return FACTORY in item.fixturenames
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    ours = [item for item in session.items if LLM in getattr(item, "fixturenames", ())]
+    ours = [item for item in session.items if {LLM, SEARCH} & {*getattr(item, "fixturenames", ())}]
     if options.given(session.config, "replay") and len(ours) != 1:
         raise pytest.UsageError(
             f"--llm-replay repeats one test, and {len(ours)} are selected: give the test's id with it"
@@ -102,6 +120,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    if isinstance(item, pytest.Function) and SEARCH in item.fixturenames:
+        _tell_verdicts_plainly(item)
     if not isinstance(item, pytest.Function) or LLM not in item.fixturenames:
         return (yield)
     hosted = _host_or_refuse(item)
@@ -128,23 +148,14 @@ def _host(item: pytest.Function) -> Hosted:
     from ..tank.hosted import Hosted
     from .scopes import refuse_wider_loops
 
-    clock = options.clock_of(item)
+    clock = per_test.clock_of(item)
     if clock == "virtual":
         refuse_wider_loops(item)
-    name, scenario = options.scenario_of(item)
-    seed = options.seed_of(item, scenario)
-    hosted = Hosted(scenario, seed=seed, replay=_replay(item, name), clock=clock)
-    hosted.judge_at_end = options.checks_of(item)
+    name, scenario = per_test.scenario_of(item)
+    seed = per_test.seed_of(item, scenario)
+    hosted = Hosted(scenario, seed=seed, replay=per_test.replay_command(item, name), clock=clock)
+    hosted.judge_at_end = per_test.checks_of(item)
     return hosted
-
-
-def _replay(item: pytest.Function, scenario: str) -> str:
-    """The command that repeats a test; given one scenario, pytest leaves its name out of the id."""
-    nodeid = item.nodeid
-    if hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
-        ids = [part for part in item.callspec.id.split("-") if part != _short(scenario)]
-        nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
-    return f"pytest '{nodeid}' --llm-scenario={scenario}"
 
 
 def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
@@ -161,12 +172,12 @@ def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
 
 def _tell_verdicts_plainly(item: pytest.Function) -> None:
     """A failed verdict is told by its text; the frames that raised it are ours and say nothing."""
-    from ..tank.failure import CheckFailed
+    from ..tank.failure import CheckFailed, Diverged
 
     repr_failure = item.repr_failure
 
     def told(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-        judged = isinstance(excinfo.value, CheckFailed)
+        judged = isinstance(excinfo.value, CheckFailed | Diverged)
         return excinfo.getrepr(style="value") if judged else repr_failure(excinfo)
 
     item.repr_failure = told  # type: ignore[method-assign]
@@ -225,6 +236,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.when == "call" and SEARCH in getattr(item, "fixturenames", ()):
+        from .exploring import tell
+
+        tell(item, report)
     hosted = item.stash.get(_hosted, None)
     if hosted is not None and report.when == "call":
         from .summary import keep_log
@@ -264,6 +279,20 @@ def fake_llm(wavetank_llm: FakeLLM) -> FakeLLM:
 def tank(wavetank_tank: Tank) -> Tank:
     """The whole world of the test; a project's own fixture of this name takes its place."""
     return wavetank_tank
+
+
+@pytest.fixture
+def wavetank_search(request: pytest.FixtureRequest) -> Search:
+    """Searches schedules of a program: `wavetank_search(main, **options)`, as the command line wants it."""
+    from .exploring import Search
+
+    return Search(request.node)
+
+
+@pytest.fixture
+def llm_search(wavetank_search: Search) -> Search:
+    """`llm_search(main, **options) -> Result`: `wavetank.search` that obeys the command line."""
+    return wavetank_search
 
 
 @pytest.fixture(scope="session")

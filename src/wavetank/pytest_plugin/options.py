@@ -12,7 +12,6 @@ import pytest
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
-    from ..tank.hosted import ClockMode
 
 DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
@@ -29,6 +28,14 @@ _OPTIONS: Final = (
         "",
         "judge every test by these checks at its end: names with commas, default, strict",
     ),
+    ("schedules", "N", "", "how many schedules an explored test is searched for (default 1000)"),
+    (
+        "policy",
+        "NAME",
+        "",
+        "how schedules are chosen: portfolio (default), fifo, random, urw, pct, exhaustive",
+    ),
+    ("level", "NAME", "", "which orders a search may use: any (default), batch, fifo; also with -instant"),
     ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
     ("report", "WHEN", "off", "write each test's event log: off (default), retain-on-failure, on"),
     ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
@@ -55,10 +62,11 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
         raise pytest.UsageError(_clash(str(error), plugins)) from None
     parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
     for name, _, default, _ in _OPTIONS:
-        parser.addini(_ini(name), f"default for --llm-{name}", default=default)
+        parser.addini(ini_name(name), f"default for --llm-{name}", default=default)
 
 
-def _ini(name: str) -> str:
+def ini_name(name: str) -> str:
+    """The ini twin of an option."""
     return "llm_" + name.replace("-", "_")
 
 
@@ -86,7 +94,7 @@ def _adds_llm_options(plugin: object) -> bool:
 def given(config: pytest.Config, name: str) -> str:
     """The value of an option: from the command line, else the ini file, else the default."""
     value = config.getoption(f"--llm-{name}")
-    return str(config.getini(_ini(name)) if value is None else value)
+    return str(config.getini(ini_name(name)) if value is None else value)
 
 
 def validate(config: pytest.Config) -> None:
@@ -98,6 +106,10 @@ def validate(config: pytest.Config) -> None:
     for name in scenarios(config):
         load(name)
     seed(config)
+    from .words import word_for
+
+    for option in ("schedules", "policy", "level"):
+        word_for(config, option, given=False)
     one_of(given(config, "clock"), CLOCKS, "--llm-clock")
     one_of(given(config, "report"), REPORTS, "--llm-report")
     checks_named(given(config, "checks"), "--llm-checks")
@@ -168,67 +180,3 @@ def load(name: str) -> Scenario:
         return load_scenario(name)
     except ScenarioError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-# -- one test --------------------------------------------------------------------------------------
-
-
-def scenario_of(item: pytest.Function) -> tuple[str, Scenario]:
-    """The name and the scenario a test runs under."""
-    marker = item.get_closest_marker("llm_scenario")
-    if marker is not None:
-        return _marked(item, marker)
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    chosen = scenarios(item.config) or [DEFAULT_SCENARIO]
-    name = str(parameters.get(PARAMETER, chosen[0]))
-    return name, load(name)
-
-
-def _marked(item: pytest.Item, marker: pytest.Mark) -> tuple[str, Scenario]:
-    from ..scenario import ScenarioError, load_scenario, override_scenario
-
-    if len(marker.args) != 1:
-        raise pytest.UsageError(
-            f'{item.nodeid}: the marker takes one scenario: @pytest.mark.llm_scenario("cascade")'
-        )
-    name = str(marker.args[0])
-    try:
-        return name, override_scenario(load_scenario(name), dict(marker.kwargs), source="llm_scenario")
-    except ScenarioError as error:
-        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
-
-
-def clock_of(item: pytest.Item) -> ClockMode:
-    """Whether a test's time is virtual or real."""
-    marker = item.get_closest_marker("llm_clock")
-    mode, where = given(item.config, "clock"), "--llm-clock"
-    if marker is not None:
-        where = f"{item.nodeid}: llm_clock"
-        mode = str(marker.args[0]) if len(marker.args) == 1 else repr(marker.args)
-    return "real" if one_of(mode, CLOCKS, where) == "real" else "virtual"
-
-
-def checks_of(item: pytest.Item) -> tuple[str, ...] | None:
-    """The checks a test is judged by at its end because somebody asked for them, or `None`."""
-    marker = item.get_closest_marker("llm_checks")
-    if marker is not None:
-        return checks_named(",".join(map(str, marker.args)), f"{item.nodeid}: llm_checks")
-    return checks_named(given(item.config, "checks"), "--llm-checks") or None
-
-
-def seed_of(item: pytest.Item, scenario: Scenario) -> int:
-    """The seed of a test: that of the token to replay, or the run's.
-
-    Raises:
-        pytest.UsageError: the token is damaged or belongs to another scenario.
-    """
-    token = given(item.config, "replay")
-    if not token:
-        return seed(item.config)
-    from ..scenario import digest
-    from ..sim.token import Schedule, TokenError
-
-    try:
-        return Schedule.parse(token).matching(backend="hosted", digest=digest(scenario)).seed
-    except TokenError as error:
-        raise pytest.UsageError(f"--llm-replay: {error}") from None

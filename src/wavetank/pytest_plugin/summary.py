@@ -15,6 +15,8 @@ from .options import given
 
 def lines(tests: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     """The closing section, from each test's id and numbers; they come from xdist workers, too."""
+    if not tests:
+        return
     all_facts = [facts for _, facts in tests]
     yield (
         f"{len(tests)} {'test' if len(tests) == 1 else 'tests'}: {_total(all_facts, 'requests')} requests, "
@@ -29,6 +31,26 @@ def lines(tests: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
             yield f"{nodeid}: in {facts['scenario']}, {facts['not_met']}: the result says nothing about that"
         if facts["report"]:
             yield f"{nodeid}: event log in {facts['report']}"
+
+
+def search_lines(searches: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """What the searches of the session came to."""
+    if not searches:
+        return
+    all_facts = [facts for _, facts in searches]
+    runs, seconds = _total(all_facts, "schedules"), sum(facts["seconds"] for facts in all_facts)
+    made = runs + _total(all_facts, "after")
+    yield (
+        f"{len(searches)} explored: {runs} schedules, {_total(all_facts, 'distinct')} distinct, "
+        f"in {seconds:.2f} s ({made / max(seconds, 1e-9):.0f} runs/s)"
+    )
+    for nodeid, facts in searches:
+        if facts["proved"]:
+            yield f"{nodeid}: {facts['proved']}"
+        if facts["unmet"]:
+            yield f"{nodeid}: {facts['unmet']} in any schedule: the result says nothing about that"
+        if facts["report"]:
+            yield f"{nodeid}: event log of the failure in {facts['report']}"
 
 
 def _total(facts: list[dict[str, Any]], name: str) -> int:

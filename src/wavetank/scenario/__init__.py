@@ -22,6 +22,7 @@ from .meaning import (
     wave_retry_after,
     wave_scope,
     window_at,
+    without,
 )
 from .model import (
     DurationRange,
@@ -62,4 +63,5 @@ __all__ = [
     "wave_retry_after",
     "wave_scope",
     "window_at",
+    "without",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from ..clock import SECOND
-from .model import Match, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+from .model import Fault, Match, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+
+_Part = TypeVar("_Part", Wave, Fault)
 
 BARRIER_RETRY_AFTER: Final = SECOND
 
@@ -79,6 +81,27 @@ def lets_through(scenario: Scenario) -> bool:
         if instant >= start + hyperperiod:
             break
     return False
+
+
+def without(scenario: Scenario, left_out: int) -> Scenario:
+    """The scenario with some of its waves and faults meeting nobody: a bit each, waves first.
+
+    They keep their places, so that the picks of the others stay as they are.
+    """
+    if not left_out:
+        return scenario
+    waves = len(scenario.wave)
+    return msgspec.structs.replace(
+        scenario,
+        wave=tuple(_spared(each, left_out >> number & 1) for number, each in enumerate(scenario.wave)),
+        fault=tuple(
+            _spared(each, left_out >> number & 1) for number, each in enumerate(scenario.fault, start=waves)
+        ),
+    )
+
+
+def _spared(one: _Part, out: int) -> _Part:
+    return msgspec.structs.replace(one, share=0.0) if out else one
 
 
 def digest(scenario: Scenario) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, final
 
-from ..clock import SECOND, after_delay, at_instant, format_duration
+from ..clock import SECOND, after_delay, format_duration
 from .chain import Suspended
 from .errors import RunStopped
 from .host import STEPS_WITHOUT_PROGRESS, Host
@@ -40,6 +40,9 @@ for _owner, _name in (
 
 _EAGER: Final = getattr(asyncio, "eager_task_factory", object())
 """The task factory that Python 3.12 brought."""
+
+_RUN_UNTIL: Final = getattr(asyncio.base_events, "_run_until_complete_cb", object())
+"""The callback that ends the loop when its task has ended."""
 
 
 @final
@@ -97,8 +100,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._step_budget = step_budget
         self._last_steps = LastSteps()
         self._step_limit = 0
-        self.main: asyncio.Task[Any] | None = None
-        """The task that the run ends with."""
         self._sleeper: RunThread | None = None
         self._clock_resolution = 1 / SECOND
         self.progress()
@@ -126,7 +127,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # -- what asyncio asks of a loop -------------------------------------------------
 
     def time(self) -> float:
-        return self.timeline.now() / SECOND
+        return self.timeline.seconds()
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -150,7 +151,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> events.TimerHandle:
         if when == math.inf:
             return self._never(callback, args, context)
-        return self._call_at_ns(at_instant(when), callback, args, context)
+        return self._call_at_ns(self.timeline.instant_of(when), callback, args, context)
 
     def _never(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
@@ -205,11 +206,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def suspended(self) -> list[Suspended]:
         """The tasks that have not ended, in creation order."""
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
+        left = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
         return [
-            Suspended(
-                task.get_name(), task, task.get_coro(), _can_run(task) or id(task) in due, task is self.main
-            )
-            for task in sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
+            Suspended(one.get_name(), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
+            for one in left
         ]
 
     def name_of(self, number: int) -> str | None:
@@ -347,8 +347,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
 def _can_run(task: asyncio.Task[Any]) -> bool:
     """Whether a step of the task is due, or under way."""
-    awaited = task._fut_waiter
+    awaited = getattr(task, "_fut_waiter", None)
     return awaited is None or awaited.done() or getattr(task.get_coro(), "cr_running", False)
+
+
+def _is_main(task: asyncio.Task[Any]) -> bool:
+    """Whether the loop runs until this task has ended."""
+    return any(callback is _RUN_UNTIL for callback, *_ in task._callbacks or ())
 
 
 def _name_of(callback: object) -> str:

@@ -43,8 +43,7 @@ def _run(loop: SimulatedLoop, main: Main, ended: Callable[[Ended], object]) -> E
         return end
 
     try:
-        loop.main = loop.create_task(body(), name="main")
-        result: Ended = loop.run_until_complete(loop.main)
+        result: Ended = loop.run_until_complete(loop.create_task(body(), name="main"))
     except RunStopped as reason:
         result = stopped(reason, loop.steps)
         ended(result)

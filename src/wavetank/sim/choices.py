@@ -53,26 +53,52 @@ class Fifo:
 
 
 @final
-class Recorder:
-    """Asks another chooser and keeps the answers: of each choice its kind, width and outcome."""
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One choice that is not 0: the `place`-th of its run, from 0, taken among `width` options."""
 
-    __slots__ = ("_choose", "kinds", "taken", "widths")
+    place: int
+    choice: int
+    width: int
+
+
+@final
+class Recorder:
+    """Asks another chooser and keeps the answers: of each choice its kind, width and outcome.
+
+    `went` has the entity that was let go by each choice of the kind `run`.
+    """
+
+    __slots__ = ("_choose", "kinds", "taken", "went", "widths")
 
     def __init__(self, chooser: Chooser) -> None:
         self._choose = chooser.choose
         self.taken: list[int] = []
         self.widths: list[int] = []
         self.kinds: list[Kind] = []
+        self.went: list[int] = []
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
         self.taken.append(choice)
         self.widths.append(n)
         self.kinds.append(kind)
+        if kind == "run":
+            self.went.append(who[choice])
         return choice
 
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """The choices that were not 0."""
+        return tuple(
+            Deviation(place, choice, self.widths[place]) for place, choice in enumerate(self.taken) if choice
+        )
+
+    def __len__(self) -> int:
+        return len(self.taken)
+
     def __repr__(self) -> str:
-        return f"<Recorder of {len(self.taken)} choices>"
+        return f"<Recorder of {len(self)} choices>"
 
 
 @final
@@ -106,11 +132,3 @@ class Level:
 
 
 LEVELS: Final = tuple(Level(order, stalls) for order in ("fifo", "batch", "any") for stalls in (True, False))
-
-
-def trimmed(choices: Sequence[int]) -> tuple[int, ...]:
-    """The choices without the zeros at their end, which say nothing."""
-    end = len(choices)
-    while end and not choices[end - 1]:
-        end -= 1
-    return tuple(choices[:end])

@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, final
 
+from ..clock import SECOND, at_instant
+
 
 class Entry(Protocol):
     """Anything the timeline can hold; asyncio's `TimerHandle` fits."""
@@ -57,10 +59,12 @@ def up_to(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tuple[
 class Timeline:
     """The virtual clock of one run; integer nanoseconds, and it only moves forward."""
 
-    __slots__ = ("_heap", "_instant", "_sequence", "idle", "limit")
+    __slots__ = ("_floor", "_floors", "_heap", "_instant", "_sequence", "idle", "limit")
 
     def __init__(self, *, limit: int | None = None) -> None:
         self._instant = 0
+        self._floor = 0.0
+        self._floors: dict[int, float] = {}
         self._heap: list[tuple[int, int, Any]] = []
         self._sequence = 0
         self.limit = limit
@@ -69,6 +73,20 @@ class Timeline:
 
     def now(self) -> int:
         return self._instant
+
+    def seconds(self) -> float:
+        """What a clock of float seconds reads; never before a deadline that is due."""
+        return max(self._instant / SECOND, self._floor)
+
+    def instant_of(self, deadline: float) -> int:
+        """The instant a float deadline stands for; once it has come, `seconds` is not before the deadline."""
+        instant = at_instant(deadline)
+        if instant / SECOND < deadline:
+            if instant == self._instant:
+                self._floor = max(self._floor, deadline)
+            elif instant > self._instant:
+                self._floors[instant] = max(self._floors.get(instant, 0.0), deadline)
+        return instant
 
     def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
         timer = Timer(when, callback)
@@ -107,6 +125,7 @@ class Timeline:
         """Move the clock to `when`; an instant that has passed leaves it alone."""
         if when > self._instant:
             self._instant = when
+            self._floor = self._floors.pop(when, 0.0) if self._floors else 0.0
 
     def __repr__(self) -> str:
         return f"<Timeline at {self._instant} ns, {len(self._heap)} held>"

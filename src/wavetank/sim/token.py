@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import sys
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
+from .choices import LEVELS, Deviation, Level
+
 PREFIX: Final = "wt1-"
+FIFO: Final = Level("fifo", stalls=False)
+
 _BACKENDS: Final = ("asyncio", "trio", "hosted")
+_CHOSEN: Final = 0x80
+"""Set in the first byte when the schedule deviates from FIFO, or leaves something out."""
 
 
 class TokenError(ValueError):
@@ -18,24 +26,66 @@ class TokenError(ValueError):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """What fixes one run: its backend, its seed and the digest of its scenario; the order is FIFO.
+class Cut:
+    """What a search found it could leave out: waves and faults, a bit each, and all but the first items.
 
-    The backend `hosted` is a test that somebody else's runner runs.
+    `items` and `workers` 0 mean all of them.
+    """
+
+    left_out: int = 0
+    items: int = 0
+    workers: int = 0
+
+
+NOTHING: Final = Cut()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What fixes one run: its backend, its seed, the digest of its scenario and its deviations from FIFO.
+
+    The backend `hosted` is a test that somebody else's runner runs. `program` is the fingerprint of
+    the program and `outcome` that of its event log, 16 bits each, for a schedule that deviates;
+    `python` is the minor version it was made on.
     """
 
     backend: str
     seed: int
     digest: str
+    level: Level = FIFO
+    deviations: tuple[Deviation, ...] = ()
+    cut: Cut = NOTHING
+    program: int = 0
+    outcome: int = 0
+    python: int = sys.version_info.minor
+
+    @property
+    def chosen(self) -> bool:
+        """Whether it is more than plain FIFO order."""
+        return bool(self.deviations) or self.cut != NOTHING
 
     def token(self) -> str:
         """The token that `Schedule.parse` reads back."""
-        body = bytes((_BACKENDS.index(self.backend),)) + bytes.fromhex(self.digest) + _varint(self.seed)
+        first = _BACKENDS.index(self.backend) | (_CHOSEN if self.chosen else 0)
+        body = bytes((first,)) + bytes.fromhex(self.digest) + _varint(self.seed)
+        if self.chosen:
+            body += bytes((LEVELS.index(self.level), self.python))
+            body += self.program.to_bytes(2, "big") + self.outcome.to_bytes(2, "big")
+            body += b"".join(map(_varint, self._numbers()))
         checked = body + _checksum(body)
         return PREFIX + base64.urlsafe_b64encode(checked).decode().rstrip("=")
 
-    def matching(self, *, backend: str, digest: str) -> Schedule:
-        """This schedule, if it belongs to a run on `backend` of the scenario with this `digest`.
+    def _numbers(self) -> Iterator[int]:
+        """What is left out, and each deviation with the number of zeros before it."""
+        yield from (self.cut.left_out, self.cut.items, self.cut.workers)
+        behind = 0
+        for deviation in self.deviations:
+            yield from (deviation.place - behind, deviation.choice, deviation.width)
+            behind = deviation.place + 1
+
+    def matching(self, *, backend: str, digest: str, program: int | None = None) -> Schedule:
+        """This schedule, if it belongs to a run of `program` on `backend` of the scenario with this `digest`.
 
         Raises:
             TokenError: it does not; the text says what to pass.
@@ -49,6 +99,16 @@ class Schedule:
             raise TokenError(
                 "the schedule token was made with another scenario, or the scenario has changed since: "
                 "pass the scenario named beside the token, or run again without the token"
+            )
+        if self.chosen and self.python != sys.version_info.minor:
+            raise TokenError(
+                f"the schedule token was made on Python 3.{self.python}, and this is "
+                f"3.{sys.version_info.minor}: event loops differ between them, so repeat it there"
+            )
+        if self.chosen and program is not None and program != self.program:
+            raise TokenError(
+                "the program has changed since the schedule token was made, and its steps may mean "
+                "something else: search again without the token"
             )
         return self
 
@@ -64,25 +124,53 @@ class Schedule:
                 f"{token!r} is not a schedule token of this version: those start with {PREFIX!r}; "
                 "copy the whole token from the failure message"
             )
-        body = _unchecked(token)
-        seed, rest = _read_varint(body[5:])
-        if rest or body[0] >= len(_BACKENDS):
-            raise _torn(token)
-        schedule = cls(_BACKENDS[body[0]], seed, body[1:5].hex())
+        try:
+            schedule = cls._read(_unchecked(token))
+        except (IndexError, ValueError):
+            raise _torn(token) from None
         if schedule.token() != token:
             raise _torn(token)
         return schedule
 
+    @classmethod
+    def _read(cls, body: bytes) -> Schedule:
+        backend, digest = _BACKENDS[body[0] & ~_CHOSEN], body[1:5].hex()
+        seed, rest = _read_varint(body[5:])
+        if not body[0] & _CHOSEN:
+            return cls(backend, seed, digest)
+        left_out, items, workers, *numbers = _read_varints(rest[6:])
+        return cls(
+            backend,
+            seed,
+            digest,
+            level=LEVELS[rest[0]],
+            deviations=tuple(_deviations(numbers)),
+            cut=Cut(left_out, items, workers),
+            program=int.from_bytes(rest[2:4], "big"),
+            outcome=int.from_bytes(rest[4:6], "big"),
+            python=rest[1],
+        )
+
+
+def checksum(data: bytes) -> int:
+    """Sixteen bits of the data, the same in every process."""
+    return zlib.crc32(data) & 0xFFFF
+
+
+def _deviations(numbers: list[int]) -> Iterator[Deviation]:
+    place = 0
+    for gap, choice, width in zip(*[iter(numbers)] * 3, strict=True):
+        place += gap
+        yield Deviation(place, choice, width)
+        place += 1
+
 
 def _unchecked(token: str) -> bytes:
     text = token.removeprefix(PREFIX)
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise _torn(token) from None
-    body, checksum = data[:-2], data[-2:]
-    if len(body) < 6 or _checksum(body) != checksum:
-        raise _torn(token)
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    body, check = data[:-2], data[-2:]
+    if len(body) < 6 or _checksum(body) != check:
+        raise binascii.Error("the checksum differs")
     return body
 
 
@@ -105,6 +193,12 @@ def _varint(number: int) -> bytes:
             return bytes(out)
 
 
+def _read_varints(data: bytes) -> Iterator[int]:
+    while data:
+        number, data = _read_varint(data)
+        yield number
+
+
 def _read_varint(data: bytes) -> tuple[int, bytes]:
     number = shift = 0
     for position, byte in enumerate(data):
@@ -112,4 +206,4 @@ def _read_varint(data: bytes) -> tuple[int, bytes]:
         shift += 7
         if not byte & 0x80:
             return number, data[position + 1 :]
-    return number, b"\x00"
+    raise ValueError("the number has no end")

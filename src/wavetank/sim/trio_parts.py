@@ -9,7 +9,6 @@ from typing import NoReturn, final
 import trio
 from trio.abc import Clock
 
-from ..clock import SECOND
 from .errors import RealInputOutput
 from .timeline import Timeline
 
@@ -25,7 +24,7 @@ class VirtualClock(Clock):
         """The timeline runs from the start of the run."""
 
     def current_time(self) -> float:
-        return self._timeline.now() / SECOND
+        return self._timeline.seconds()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         return deadline - self.current_time()

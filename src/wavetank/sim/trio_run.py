@@ -47,8 +47,8 @@ for _name in (
             "install a version of trio that wavetank supports (0.30 to 0.35)"
         )
 
-
 _STEPS_TO_UNWIND: Final = 10_000
+_NEARLY: Final = 0.5 / SECOND
 
 
 @final
@@ -136,12 +136,10 @@ class TrioEngine:
     def suspended(self) -> list[Suspended]:
         """The tasks of the program, in creation order."""
         main, due = self.runner.main_task, due_in_trio(self.runner.deadlines._heap)
+        mine = [task for task in self.runner.tasks if not self._is_own(task)]
         return [
-            Suspended(
-                self._name(task), task, task.coro, task._abort_func is None or id(task) in due, task is main
-            )
-            for task in sorted(self.runner.tasks, key=lambda task: task._counter)
-            if not self._is_own(task)
+            Suspended(self._name(one), one, one.coro, one._abort_func is None or id(one) in due, one is main)
+            for one in sorted(mine, key=lambda task: task._counter)
         ]
 
     def _is_own(self, task: trio.lowlevel.Task) -> bool:
@@ -205,6 +203,7 @@ class TrioEngine:
         if self.host.chooser is not None and self.host.level.stalls:
             self._stall()
         self.host.fire_due()
+        self._meet_deadlines()
         while self._callbacks:
             self._callbacks.popleft()()
         return ("woken",) if timeline.now() < quiet else ()
@@ -280,6 +279,13 @@ class TrioEngine:
         if self.pending() or (due is not None and due <= now) or any(when <= now for when in deadlines):
             self.host.stall(deadlines)
 
+    def _meet_deadlines(self) -> None:
+        """Let the clock not be before any deadline that is due: those of one instant are met together."""
+        now = self.host.timeline.now() / SECOND
+        for deadline, _, _ in up_to(self.runner.deadlines._heap, now + _NEARLY):
+            if deadline > now:
+                self.host.timeline.instant_of(deadline)
+
     def _idle(self, quiet: int) -> None:
         """Let time pass, up to trio's next deadline, or to the instant `quiet` unless that is 0."""
         self._set_deadline(self.runner.deadlines.next_deadline())
@@ -298,7 +304,9 @@ class TrioEngine:
             self._deadline_timer.cancel()
         self._deadline, self._deadline_timer = deadline, None
         if deadline != math.inf:
-            self._deadline_timer = self.host.timeline.call_at(at_instant(deadline), self._deadline_passed)
+            self._deadline_timer = self.host.timeline.call_at(
+                self.host.timeline.instant_of(deadline), self._deadline_passed
+            )
 
     def _deadline_passed(self) -> None:
         self._deadline, self._deadline_timer = math.inf, None

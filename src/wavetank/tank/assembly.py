@@ -9,6 +9,7 @@ from typing import Any, final
 from ..clock import EPOCH_NS, Clock
 from ..events import EventKind, EventLog, Header, RunEnd
 from ..provider.machine import Provider
+from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
@@ -58,6 +59,7 @@ def assemble(
     lets_through: Callable[[str], bool] = lambda _: False,
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
+    choose: Choose | None = None,
 ) -> Parts:
     """Build the parts around a clock.
 
@@ -66,7 +68,7 @@ def assemble(
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
     desk = Desk(
-        Provider(scenario, seed=seed),
+        Provider(scenario, seed=seed, choose=choose),
         clock,
         log,
         waits=waits,

@@ -1,4 +1,4 @@
-"""The error a failed check raises."""
+"""The errors and warnings of a judged run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ class UnmatchedLedger(UserWarning):
 class CheckFailed(AssertionError):
     """A check failed: its verdict with the evidence, and the line that repeats the run."""
 
-    def __init__(self, verdict: Verdict, replay: str | None = None) -> None:
+    def __init__(self, verdict: Verdict, replay: str | None = None, report: str | None = None) -> None:
         lines = [str(verdict)]
         if replay is not None:
             lines.append(f"to repeat it: {replay}")
-        super().__init__("\n".join(lines))
+        super().__init__(report or "\n".join(lines))
         self.verdict = verdict
+
+
+@final
+class Diverged(RuntimeError):
+    """A run that was to be repeated took another course; the text says where, and what the cause may be."""

@@ -1,19 +1,23 @@
-"""The result of a simulated run."""
+"""What a run gives back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar, final
+from typing import Final, Generic, TypeVar, final
 
+from ..checks.liveness import NAME as LIVENESS
 from ..checks.liveness import kind_of_hang
 from ..checks.starvation import NAME as STARVATION
 from ..checks.verdict import Verdict
 from ..clock import to_seconds
 from ..events import EventLog
+from ..sim.choices import Order
+from ..sim.narrator import Told
 from .failure import CheckFailed
 
 T = TypeVar("T")
+_BEFORE_AN_ERROR: Final = (LIVENESS, STARVATION)
 
 
 @final
@@ -21,9 +25,9 @@ T = TypeVar("T")
 class Run(Generic[T]):
     """What came of one run: `value` or `error` of `main`, the verdicts and the event log.
 
-    `schedule` is the token that repeats the run and `replay` the whole call. `kind` says how it
-    failed (`deadlock`, `livelock`, `overrun`, `starvation`, `error`, `check`; the first that
-    holds), or is `None` for a run that did not.
+    `schedule` is the token that repeats the run and `replay` the whole call or command.
+    `deviations` are the choices in which it differs from FIFO order and `level` the order it
+    needs: `fifo`, `batch` or `any`. `found` says how a search came upon it.
     """
 
     value: T | None
@@ -31,8 +35,11 @@ class Run(Generic[T]):
     verdicts: Mapping[str, Verdict]
     events: EventLog
     steps: int
-    schedule: str
-    replay: str
+    schedule: str = ""
+    replay: str = ""
+    deviations: tuple[Told, ...] = ()
+    level: Order = "fifo"
+    found: tuple[str, ...] = ()
 
     @property
     def virtual_seconds(self) -> float:
@@ -41,6 +48,10 @@ class Run(Generic[T]):
 
     @property
     def kind(self) -> str | None:
+        """How it failed, the first that holds; `None` if it did not.
+
+        `deadlock`, `livelock`, `overrun`, `starvation`, `error`, `check`.
+        """
         if hang := kind_of_hang(self.events):
             return hang
         starved = self.verdicts.get(STARVATION)
@@ -50,6 +61,15 @@ class Run(Generic[T]):
             return "error"
         return "check" if any(verdict.passed is False for verdict in self.verdicts.values()) else None
 
+    def report(self) -> str:
+        """How the run failed, in words: verdict and evidence, schedule, last events, the line to repeat it.
+
+        A run that passed has no report: the text is empty.
+        """
+        from .report import report
+
+        return report(self)
+
     def check(self) -> None:
         """Raise what went wrong first, with its evidence and the line that repeats the run.
 
@@ -58,13 +78,13 @@ class Run(Generic[T]):
             BaseException: `main` raised it.
         """
         failed = [verdict for verdict in self.verdicts.values() if verdict.passed is False]
-        if self.error is not None and not any(verdict.name == "liveness" for verdict in failed):
-            note = f"to repeat it: {self.replay}"
+        if self.error is not None and not any(verdict.name in _BEFORE_AN_ERROR for verdict in failed):
+            note = self.report() if self.found else f"to repeat it: {self.replay}"
             if note not in getattr(self.error, "__notes__", ()):
                 self.error.add_note(note)
             raise self.error
         for verdict in failed:
-            raise CheckFailed(verdict, self.replay)
+            raise CheckFailed(verdict, self.replay, self.report() if self.found else None)
 
     def __repr__(self) -> str:
         came_to_its_end = self.events.end is not None and self.events.end.how == "returned"

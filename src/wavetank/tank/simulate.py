@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
 
-from ..checks import judge, named
+from ..checks import named
 from ..checks.history import unmatched
-from ..patches.randomness import Chance
-from ..scenario import Scenario, load_scenario
-from ..sim.asyncio_run import run_asyncio
-from ..sim.ended import Ended
-from ..sim.token import Schedule
+from ..scenario import Scenario, digest, load_scenario, without
+from ..sim.fingerprint import fingerprint
+from ..sim.policies.plan import Plan
+from ..sim.policies.replay import Replay
+from ..sim.token import Schedule, checksum
 from .assembly import checked_seed
-from .failure import UnmatchedLedger
+from .divergence import off_course
+from .failure import Diverged, UnmatchedLedger
+from .replay_line import call
 from .run import Run
 from .tank import Tank
-from .world import World
+from .trials import Trial, Trials, checked_backend
 
 T = TypeVar("T")
-BACKENDS: Final = ("asyncio", "trio")
 
 
 def simulate(
@@ -38,80 +39,46 @@ def simulate(
     """Run `main(tank)` in virtual time and judge what happened.
 
     `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is the
-    token of an earlier run; it brings its own seed. HTTP clients in `main` meet the fake at
-    their real URLs.
+    token of an earlier run; it brings its own seed and order, else the order is FIFO. HTTP clients
+    in `main` meet the fake at their real URLs.
 
     Raises:
+        Diverged: the run took another course than the one the token was made from.
         ScenarioError: the scenario cannot be found or read.
-        TokenError: the token is damaged or belongs to another scenario or backend.
+        TokenError: the token is damaged or belongs to another program, scenario or backend.
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
-    names = named(checks)
-    loaded = load_scenario(scenario)
-    world = World(
-        loaded, seed=checked_seed(seed), backend=_backend(backend), max_virtual_seconds=max_virtual_seconds
-    )
+    names, loaded = named(checks), load_scenario(scenario)
+    here = Schedule(checked_backend(backend), checked_seed(seed), digest(loaded))
     if schedule is not None:
-        here = world.schedule
-        seed = Schedule.parse(schedule).matching(backend=here.backend, digest=here.digest).seed
-        world = World(loaded, seed=seed, backend=backend, max_virtual_seconds=max_virtual_seconds)
-    run = _engine(backend)
-    with world.borrowed(), Chance(world.schedule.seed).lent():
-        try:
-            end = run(
-                lambda: _coroutine(main, world.parts.tank),
-                world.host,
-                started=world.started,
-                ended=world.parts.ended,
-            )
-        finally:
-            world.close()
-    if warning := unmatched(world.parts.log):
+        token = Schedule.parse(schedule)
+        here = token.matching(backend=backend, digest=here.digest, program=fingerprint(main))
+    trials = Trials(
+        main,
+        without(loaded, here.cut.left_out),
+        backend=backend,
+        seed=here.seed,
+        checks=names,
+        max_virtual_seconds=max_virtual_seconds,
+    )
+    with trials.borrowed():
+        trial = _repeated(trials, here) if here.chosen else trials.run()
+    if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
-    return Run(
-        value=end.value,
-        error=end.error,
-        verdicts=judge(world.parts.log, names),
-        events=world.parts.log,
-        steps=end.steps,
-        schedule=world.schedule.token(),
-        replay=_replay(scenario, world.schedule, max_virtual_seconds),
-    )
+    replay = call(scenario, backend=backend, max_virtual_seconds=max_virtual_seconds)
+    return replace(trial.run, schedule=here.token(), replay=replay(here.token()))
 
 
-def _replay(
-    scenario: str | os.PathLike[str] | Scenario, schedule: Schedule, max_virtual_seconds: float | None
-) -> str:
-    """The call that repeats a run; a scenario built in code goes by the name of its variable."""
-    named = "scenario" if isinstance(scenario, Scenario) else repr(os.fspath(scenario))
-    budget = "" if max_virtual_seconds is None else f", max_virtual_seconds={max_virtual_seconds!r}"
-    return (
-        f"wavetank.simulate(main, scenario={named}, backend={schedule.backend!r}, "
-        f"seed={schedule.seed}, schedule={schedule.token()!r}{budget})"
-    )
+def _repeated(trials: Trials, schedule: Schedule) -> Trial:
+    """The run that a token stands for.
 
-
-def _coroutine(main: Callable[[Tank], Awaitable[T]], tank: Tank) -> Coroutine[Any, Any, T]:
-    made = main(tank)
-    if not inspect.iscoroutine(made):
-        raise TypeError("main must be a coroutine function: write `async def main(tank): ...`")
-    return made
-
-
-def _backend(name: str) -> str:
-    if name not in BACKENDS:
-        raise ValueError(f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}")
-    return name
-
-
-def _engine(backend: str) -> Callable[..., Ended]:
-    if backend == "asyncio":
-        return run_asyncio
-    try:
-        from ..sim.trio_run import run_trio
-    except ModuleNotFoundError as error:
-        if error.name != "trio":
-            raise
-        raise ValueError('backend="trio" needs trio: install it beside wavetank') from None
-    return run_trio
+    Raises:
+        Diverged: it took another course.
+    """
+    replay = Replay(schedule.deviations)
+    trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
+    outcome = checksum(trial.log.to_ndjson())
+    if (problem := off_course(replay, same_outcome=outcome == schedule.outcome)) is not None:
+        raise Diverged(problem)
+    return trial

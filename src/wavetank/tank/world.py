@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 import sys
 from asyncio import events as asyncio_events
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
 from typing import Final, final
 
 from ..clock import HOUR, ClockFrom, after_delay
+from ..events import Event
 from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
+from ..sim.choices import Chooser, Level
 from ..sim.host import Host
 from ..sim.timeline import Timeline
-from ..sim.token import Schedule
+from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
 from .assembly import Parts, assemble
+from .questions import Question
 from .waits import VirtualWaits
 
 DEFAULT_BUDGET: Final = 24 * HOUR
@@ -33,12 +36,24 @@ class World:
     """One run's parts in virtual time, and what the process lends it."""
 
     def __init__(
-        self, scenario: Scenario, *, seed: int, backend: str, max_virtual_seconds: float | None = None
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        backend: str,
+        max_virtual_seconds: float | None = None,
+        host: Host | None = None,
+        chooser: Chooser | None = None,
+        level: Level = FIFO,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
         self.timeline.idle = self._idle
-        self.host = Host(self.timeline)
+        self.host = host or Host(self.timeline)
+        self.host.renew(self.timeline, chooser=chooser, level=level)
+        self.host.stalled = self._stalled
+        self.asks: Callable[[Question], object] | None = None
+        """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = []
         self._delivered_at = -1
         self._all_parts: list[Parts] = []
@@ -51,6 +66,7 @@ class World:
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
+            choose=None if chooser is None else self._choose,
         )
         self._all_parts.append(self.parts)
 
@@ -77,17 +93,8 @@ class World:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Take what the run needs of the process until the block ends."""
-        with ExitStack() as stack:
-            stack.enter_context(virtual_process(self.host))
-            stack.enter_context(runners_on(self.new_loop, where=self.host.is_mine))
-            stack.enter_context(on_import(("trio",), partial(self._borrow_trio, stack)))
-            stack.enter_context(self.parts.tank.fake_llm.installed())
+        with lent_to(self.host, lambda: self), self.parts.tank.fake_llm.installed():
             yield
-
-    def _borrow_trio(self, stack: ExitStack, _: ModuleType) -> None:
-        from ..patches.trio_hooks import trio_under
-
-        stack.enter_context(trio_under(self.host, self.started))
 
     # -- the run -------------------------------------------------------------------------
 
@@ -115,6 +122,18 @@ class World:
     def steps(self) -> int:
         """Steps of all engines so far."""
         return sum(engine.steps for engine in self.engines)
+
+    def _stalled(self, began: int) -> None:
+        self.parts.log.append(Event(at=began, kind="stalled", until=self.timeline.now()))
+
+    def _choose(self, purpose: str, item: str | None, options: Sequence[int]) -> int:
+        """Let the run's chooser decide in the provider's place; 0 once the run is being ended."""
+        chooser = self.host.chooser
+        if chooser is None:
+            return 0
+        if self.asks is not None:
+            self.asks(Question(purpose, item, options))
+        return chooser.choose("provider", len(options), ())
 
     def _idle(self) -> bool:
         return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
@@ -146,6 +165,32 @@ class World:
 
     def __repr__(self) -> str:
         return f"<World {self.parts.log.header.scenario} {self.host!r}>"
+
+
+@contextmanager
+def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
+    """Let one world after another have the process, but for the fake; `current` tells which has it now."""
+
+    def new_loop() -> SimulatedLoop:
+        world = current()
+        assert world is not None, "no run is under way"
+        return world.new_loop()
+
+    def started(engine: Engine) -> None:
+        world = current()
+        if world is not None:
+            world.started(engine)
+
+    def borrow_trio(stack: ExitStack, _: ModuleType) -> None:
+        from ..patches.trio_hooks import trio_under
+
+        stack.enter_context(trio_under(host, started))
+
+    with ExitStack() as stack:
+        stack.enter_context(virtual_process(host))
+        stack.enter_context(runners_on(new_loop, where=host.is_mine))
+        stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
+        yield
 
 
 def _outside(where: str) -> str:

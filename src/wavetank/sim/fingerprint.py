@@ -1,0 +1,36 @@
+"""A program told from another: sixteen bits of its compiled code."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+from .token import checksum
+
+
+def fingerprint(program: Any) -> int:
+    """The fingerprint of a function and what is defined inside it; 0 for what has no Python code.
+
+    It is the same in every process of one minor version of Python, and does not change with the
+    function's name, its place in the file or its comments.
+    """
+    while isinstance(program, functools.partial):
+        program = program.func
+    program = inspect.unwrap(program)
+    if not hasattr(program, "__code__") and callable(program):
+        program = type(program).__call__
+    code = getattr(program, "__code__", None)
+    return checksum(b"\0".join(_parts(code))) if isinstance(code, CodeType) else 0
+
+
+def _parts(code: CodeType) -> Iterator[bytes]:
+    yield code.co_code
+    yield " ".join((*code.co_names, *code.co_varnames, *code.co_freevars)).encode()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
+        elif isinstance(constant, str | bytes | int | float | complex | tuple | None):
+            yield repr(constant).encode("utf-8", "backslashreplace")

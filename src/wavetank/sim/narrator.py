@@ -1,0 +1,64 @@
+"""Tell in words where a schedule deviates from FIFO order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from ..clock import format_duration
+from .choices import Chooser, Kind
+from .host import Host
+
+_AT_HAND: Final = 4
+"""So many of those who could run are named."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One deviation of a schedule: its kind, the step before which it happened, and the words for it."""
+
+    kind: Kind
+    step: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"at step {self.step} {self.text}"
+
+
+@final
+class Narrator:
+    """Asks another chooser, and tells each answer that is not 0."""
+
+    def __init__(self, chooser: Chooser, host: Host) -> None:
+        self._choose = chooser.choose
+        self._host = host
+        self.told: list[Told] = []
+        self.about: Callable[[int], str] = lambda choice: f"the fake takes option {choice}"
+        """What the provider is asked now, in words, given the choice."""
+
+    def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
+        choice = self._choose(kind, n, who)
+        if choice and kind == "run":
+            self._tell(kind, self._order(choice, who))
+        elif choice and kind == "provider":
+            self._tell(kind, self.about(choice))
+        return choice
+
+    def stalled(self, began: int) -> None:
+        """Virtual time has passed inside the program since the instant `began`."""
+        now = self._host.timeline.now()
+        self._tell(
+            "stall", f"time passes inside the program: {format_duration(began)} to {format_duration(now)}"
+        )
+
+    def _order(self, choice: int, who: Sequence[int]) -> str:
+        passed_over = [self._host.who_is(number) for number in who[: min(choice, _AT_HAND)]]
+        more = choice - len(passed_over)
+        others = ", ".join(passed_over) + (f" and {more} more" if more else "")
+        return f"{self._host.who_is(who[choice])} before {others}"
+
+    def _tell(self, kind: Kind, text: str) -> None:
+        engine = self._host.engine
+        self.told.append(Told(kind, engine.steps if engine is not None else 0, text))

@@ -1,0 +1,40 @@
+"""How the schedules of a search are chosen, one file per policy; the engine knows none of them."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Final
+
+from ..choices import Level
+from .exhaustive import Exhaustive
+from .fifo import FifoPolicy
+from .pct import PctPolicy
+from .plan import Policy
+from .portfolio import Portfolio
+from .random import RandomPolicy
+from .urw import UrwPolicy
+
+__all__ = ["POLICIES", "Policy", "policy_named"]
+
+POLICIES: Final[dict[str, type[Policy]]] = {
+    policy.NAME: policy for policy in (Portfolio, FifoPolicy, RandomPolicy, UrwPolicy, PctPolicy, Exhaustive)
+}
+"""`replay` is not among them: it repeats one schedule, and a token asks for it."""
+
+
+def policy_named(text: str, *, seed: int, level: Level) -> Policy:
+    """The policy of a name; `exhaustive:2` stops after all schedules with at most 2 deviations.
+
+    Raises:
+        ValueError: there is no such policy, or it takes no bound.
+    """
+    name, _, bound = str(text).partition(":")
+    if name not in POLICIES:
+        near = get_close_matches(name, POLICIES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(POLICIES)}"
+        raise ValueError(f"there is no policy {text!r}; {hint}")
+    if not bound:
+        return POLICIES[name](seed=seed, level=level)
+    if name != Exhaustive.NAME or not bound.isdecimal():
+        raise ValueError(f"policy {text!r}: only 'exhaustive' takes a bound, as in 'exhaustive:2'")
+    return Exhaustive(seed=seed, level=level, bound=int(bound))

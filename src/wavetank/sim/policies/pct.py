@@ -1,0 +1,86 @@
+"""PCT: a random priority for each entity, and a few points at which whoever leads falls to the end.
+
+Finds with known likelihood what needs few orderings. A task that yields falls to the end as
+well, or it would spin for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final, final
+
+from ..choices import Level, Recorder
+from ..dice import Dice, dice
+from .plan import Plan
+from .random import MIXES
+from .unfair import Mix, Unfair, tail_after
+
+_IN_A_ROW: Final = 3
+"""Who goes so often while others could has only yielded."""
+
+DEPTHS: Final = (2, 3, 5)
+
+
+@final
+class Prioritised(Unfair):
+    """Lets the entity of the highest priority go, and lowers it at `depth - 1` points of the horizon."""
+
+    def __init__(self, dice: Dice, mix: Mix, *, tail: int, depth: int, horizon: int) -> None:
+        super().__init__(dice, mix, tail=tail)
+        self._priorities: dict[int, float] = {}
+        self._points = {int(self._random() * max(horizon, 1)) for _ in range(depth - 1)}
+        self._chosen = 0
+        self._lowest = 0.0
+        self._last: int | None = None
+        self._in_a_row = 0
+
+    def pick(self, n: int, who: Sequence[int]) -> int:
+        priorities = self._priorities
+        for number in who:
+            if number not in priorities:
+                priorities[number] = self._random()
+        leader = max(who, key=priorities.__getitem__)
+        if self._chosen in self._points or (leader == self._last and self._in_a_row >= _IN_A_ROW):
+            self._fall(leader)
+            leader = max(who, key=priorities.__getitem__)
+        self._chosen += 1
+        self._in_a_row = self._in_a_row + 1 if leader == self._last else 1
+        self._last = leader
+        return who.index(leader)
+
+    def _fall(self, number: int) -> None:
+        self._lowest -= 1
+        self._priorities[number] = self._lowest
+
+
+@final
+class PctPolicy:
+    """Priorities, from another seed in every run; depths take turns."""
+
+    NAME: ClassVar = "pct"
+
+    def __init__(self, *, seed: int, level: Level) -> None:
+        self._seed = seed
+        self._level = level
+        self._runs = 0
+        self._tail = tail_after(0)
+        self._horizon = 1
+
+    def plan(self) -> Plan | None:
+        self._runs += 1
+        depth = DEPTHS[self._runs % len(DEPTHS)]
+        mix = MIXES[self._runs // len(DEPTHS) % len(MIXES)]
+        return Plan(self.chooser(self._runs, mix, depth), self._level, self.NAME)
+
+    def chooser(self, run: int, mix: Mix, depth: int) -> Prioritised:
+        """The chooser of one run."""
+        key = dice(self._seed, self.NAME, run)
+        return Prioritised(key, mix, tail=self._tail, depth=depth, horizon=self._horizon)
+
+    def learn(self, record: Recorder) -> None:
+        self._tail = max(self._tail, tail_after(len(record)))
+        self._horizon = max(self._horizon, len(record.went))
+
+    @property
+    def proved(self) -> str | None:
+        return None

@@ -1,0 +1,53 @@
+"""Uniform: each of those who can run is as likely to go next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final, final
+
+from ..choices import Level, Recorder
+from ..dice import dice
+from .plan import Plan
+from .unfair import ALWAYS, NEVER, SOMETIMES, Mix, Unfair, tail_after
+
+MIXES: Final = (
+    Mix(stalls=NEVER),
+    Mix(stalls=ALWAYS, provider=ALWAYS),
+    Mix(stalls=SOMETIMES),
+    Mix(stalls=ALWAYS),
+    Mix(stalls=NEVER, provider=ALWAYS),
+)
+
+
+@final
+class Uniform(Unfair):
+    """Throws one die for each choice."""
+
+    def pick(self, n: int, who: Sequence[int]) -> int:
+        return int(self._random() * n)
+
+
+@final
+class RandomPolicy:
+    """Uniform choices, from another seed in every run."""
+
+    NAME: ClassVar = "random"
+
+    def __init__(self, *, seed: int, level: Level) -> None:
+        self._seed = seed
+        self._level = level
+        self._runs = 0
+        self._tail = tail_after(0)
+
+    def plan(self) -> Plan | None:
+        self._runs += 1
+        mix = MIXES[self._runs % len(MIXES)]
+        chooser = Uniform(dice(self._seed, self.NAME, self._runs), mix, tail=self._tail)
+        return Plan(chooser, self._level, self.NAME)
+
+    def learn(self, record: Recorder) -> None:
+        self._tail = max(self._tail, tail_after(len(record)))
+
+    @property
+    def proved(self) -> str | None:
+        return None

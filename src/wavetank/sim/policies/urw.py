@@ -1,0 +1,68 @@
+"""URW: who has more steps ahead is likelier to go next, which samples interleavings most evenly.
+
+The weights are those of the FIFO run: how often each task or thread was one to choose.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import ClassVar, final
+
+from ..choices import Level, Recorder
+from ..dice import Dice, dice
+from .plan import Plan
+from .random import MIXES
+from .unfair import Mix, Unfair, tail_after
+
+
+@final
+class Weighted(Unfair):
+    """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
+
+    def __init__(self, dice: Dice, mix: Mix, *, tail: int, weights: Counter[int]) -> None:
+        super().__init__(dice, mix, tail=tail)
+        self._weights = Counter(weights)
+
+    def pick(self, n: int, who: Sequence[int]) -> int:
+        weights = self._weights
+        shares = [weights[number] or 1 for number in who]
+        at = bisect_right(list(accumulate(shares)), self._random() * sum(shares), hi=n - 1)
+        number = who[at]
+        if weights[number] > 1:
+            weights[number] -= 1
+        return at
+
+
+@final
+class UrwPolicy:
+    """Weighted choices, from another seed in every run."""
+
+    NAME: ClassVar = "urw"
+
+    def __init__(self, *, seed: int, level: Level) -> None:
+        self._seed = seed
+        self._level = level
+        self._runs = 0
+        self._tail = tail_after(0)
+        self._weights: Counter[int] | None = None
+
+    def plan(self) -> Plan | None:
+        self._runs += 1
+        return Plan(self.chooser(self._runs, MIXES[self._runs % len(MIXES)]), self._level, self.NAME)
+
+    def chooser(self, run: int, mix: Mix) -> Weighted:
+        """The chooser of one run."""
+        weights = self._weights or Counter()
+        return Weighted(dice(self._seed, self.NAME, run), mix, tail=self._tail, weights=weights)
+
+    def learn(self, record: Recorder) -> None:
+        self._tail = max(self._tail, tail_after(len(record)))
+        if self._weights is None:
+            self._weights = Counter(record.went)
+
+    @property
+    def proved(self) -> str | None:
+        return None

@@ -1,0 +1,50 @@
+"""The report of a failed run: why, in which order of its steps, what happened last, how to repeat it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from ..checks.history import dated
+
+if TYPE_CHECKING:
+    from .run import Run
+
+_LAST: Final = 8
+_DEVIATIONS: Final = 12
+
+
+def report(run: Run[Any]) -> str:
+    """All of it, as text; empty for a run that passed."""
+    return "\n".join(_lines(run)) if run.kind is not None else ""
+
+
+def _lines(run: Run[Any]) -> Iterator[str]:
+    yield from run.found
+    failed = [verdict for verdict in run.verdicts.values() if verdict.passed is False]
+    if failed:
+        yield str(failed[0])
+    elif run.error is not None:
+        yield "".join(traceback.format_exception_only(run.error)).rstrip()
+    yield from schedule_in_words(run)
+    events = run.events[-_LAST:]
+    if events:
+        yield f"the last {len(events)} of {len(run.events)} events:"
+        yield from (f"  {dated(event, named=True)}" for event in events)
+    yield f"to repeat it: {run.replay}"
+
+
+def schedule_in_words(run: Run[Any]) -> Iterator[str]:
+    """`FIFO order, except: …`, a line for each deviation."""
+    told = run.deviations
+    if not told:
+        yield "schedule: plain FIFO order"
+        return
+    if len(told) == 1:
+        yield f"schedule: FIFO order, except: {told[0]}"
+        return
+    yield "schedule: FIFO order, except:"
+    yield from (f"  {each}" for each in told[:_DEVIATIONS])
+    if len(told) > _DEVIATIONS:
+        yield f"  and {len(told) - _DEVIATIONS} more"

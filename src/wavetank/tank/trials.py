@@ -1,0 +1,198 @@
+"""Make run after run of one program, each in a fresh world, in a process that is borrowed once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, final
+
+from ..checks import judge
+from ..events import EventLog
+from ..patches.randomness import Chance
+from ..scenario import Scenario
+from ..sim.asyncio_run import run_asyncio
+from ..sim.choices import Chooser, Level, Recorder
+from ..sim.ended import Ended
+from ..sim.host import Host
+from ..sim.narrator import Narrator, Told
+from ..sim.policies.plan import Plan
+from ..sim.timeline import Timeline
+from ..sim.token import FIFO
+from .run import Run
+from .tank import Tank
+from .world import World, lent_to
+
+BACKENDS: Final = ("asyncio", "trio")
+
+Main = Callable[[Tank], Awaitable[Any]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run that was made: how it ended, its event log, and its choices, if there were any."""
+
+    end: Ended
+    log: EventLog
+    checks: Sequence[str]
+    level: Level = FIFO
+    record: Recorder | None = None
+    told: Sequence[Told] = ()
+    policy: str = "fifo"
+
+    @cached_property
+    def run(self) -> Run[Any]:
+        """The run with its verdicts, as a test sees it."""
+        return Run(
+            value=self.end.value,
+            error=self.end.error,
+            verdicts=judge(self.log, self.checks),
+            events=self.log,
+            steps=self.end.steps,
+            deviations=tuple(self.told),
+            level=self.level.order,
+        )
+
+    @cached_property
+    def failure(self) -> tuple[str, str] | None:
+        """The kind of its failure and what failed, a check or a type of error; `None` for a pass."""
+        kind = self.run.kind
+        if kind is None:
+            return None
+        if kind == "error":
+            return kind, type(self.end.error).__name__
+        failed = (verdict.name for verdict in self.run.verdicts.values() if verdict.passed is False)
+        return kind, next(failed, kind)
+
+
+@final
+class Trials:
+    """A program and the world it is tried in.
+
+    Args:
+        main: `async def main(tank)`.
+        scenario: how the provider behaves.
+        backend: `asyncio` or `trio`.
+        seed: the seed of the provider's keyed picks and of the process's random numbers.
+        checks: the names of the checks that judge a run.
+        max_virtual_seconds: the budget of virtual time; `None` for the default.
+    """
+
+    def __init__(
+        self,
+        main: Main,
+        scenario: Scenario,
+        *,
+        backend: str,
+        seed: int,
+        checks: Sequence[str],
+        max_virtual_seconds: float | None = None,
+    ) -> None:
+        self.main = main
+        self.scenario = scenario
+        self.backend = checked_backend(backend)
+        self.seed = seed
+        self.checks = checks
+        self.max_virtual_seconds = max_virtual_seconds
+        self.made = 0
+        self._engine = _engine(backend)
+        self._host = Host(Timeline())
+        self._world: World | None = None
+        self._chance = Chance(seed)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Take what the runs need of the process until the block ends."""
+        with lent_to(self._host, lambda: self._world), self._chance.lent():
+            yield
+
+    def run(self, plan: Plan | None = None, *, narrated: bool = False) -> Trial:
+        """Make a run, as planned or in FIFO order; only while the process is borrowed."""
+        record = None if plan is None else Recorder(plan.chooser)
+        narrator = Narrator(record, self._host) if record is not None and narrated else None
+        level = FIFO if plan is None else plan.level
+        world = self._new_world(narrator or record, level)
+        if narrator is not None:
+            _listen(narrator, world)
+        end = self._run(world)
+        return Trial(
+            end=end,
+            log=world.parts.log,
+            checks=self.checks,
+            level=level,
+            record=record,
+            told=narrator.told if narrator is not None else (),
+            policy="fifo" if plan is None else plan.policy,
+        )
+
+    def _new_world(self, chooser: Chooser | None, level: Level) -> World:
+        self.made += 1
+        self._chance.anew()
+        self._world = World(
+            self.scenario,
+            seed=self.seed,
+            backend=self.backend,
+            max_virtual_seconds=self.max_virtual_seconds,
+            host=self._host,
+            chooser=chooser,
+            level=level,
+        )
+        return self._world
+
+    def _run(self, world: World) -> Ended:
+        tank = world.parts.tank
+        with tank.fake_llm.installed():
+            try:
+                return self._engine(
+                    lambda: _coroutine(self.main, tank),
+                    world.host,
+                    started=world.started,
+                    ended=world.parts.ended,
+                )
+            finally:
+                world.close()
+
+
+def _listen(narrator: Narrator, world: World) -> None:
+    """Let the narrator know of stalls, and of what the provider is asked."""
+    note = world.host.stalled
+
+    def stalled(began: int) -> None:
+        note(began)
+        narrator.stalled(began)
+
+    world.host.stalled = stalled
+    world.asks = lambda question: setattr(narrator, "about", question.told)
+
+
+def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:
+    made = main(tank)
+    if not inspect.iscoroutine(made):
+        raise TypeError("main must be a coroutine function: write `async def main(tank): ...`")
+    return made
+
+
+def checked_backend(name: str) -> str:
+    """The name, if it is one of a backend.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}")
+    return name
+
+
+def _engine(backend: str) -> Callable[..., Ended]:
+    if backend == "asyncio":
+        return run_asyncio
+    try:
+        from ..sim.trio_run import run_trio
+    except ModuleNotFoundError as error:
+        if error.name != "trio":
+            raise
+        raise ValueError('backend="trio" needs trio: install it beside wavetank') from None
+    return run_trio
