@@ -471,6 +471,30 @@ def test_garbage_does_not_void_the_proof(backend: str) -> None:
         gc.enable()
 
 
+@both
+def test_a_report_is_the_same_every_time(backend: str) -> None:
+    """Neither earlier runs nor the state of the garbage collector show in it."""
+
+    async def main() -> None:
+        gate = Gate()
+
+        async def early() -> None:
+            await gate.passed()
+
+        async def late() -> None:
+            await anyio.sleep(2)
+            gate.replace()
+            await gate.passed()
+
+        await together(early, late, ticker)
+
+    ends = [run(main, backend)[0] for _ in range(2)]
+    gc.collect()
+    ends.append(run(main, backend)[0])
+    assert ends[0] == ends[1] == ends[2]
+    assert ends[0].stuck
+
+
 # -- stuck, while others run -------------------------------------------------------------------------------
 
 
