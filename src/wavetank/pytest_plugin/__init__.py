@@ -5,6 +5,8 @@ Nothing else of wavetank is imported until a test uses it.
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -139,12 +141,17 @@ def _host(item: pytest.Function) -> Hosted:
 
 
 def _replay(item: pytest.Function, scenario: str) -> str:
-    """The command that repeats a test; given one scenario, pytest leaves its name out of the id."""
+    """The command that repeats a test, to be pasted into the shell that pytest was run from.
+
+    Given one scenario, pytest leaves its name out of the id.
+    """
     nodeid = item.nodeid
     if hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
         ids = [part for part in item.callspec.id.split("-") if part != _short(scenario)]
         nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
-    return f"pytest '{nodeid}' --llm-scenario={scenario}"
+    file = os.path.relpath(item.path, item.config.invocation_params.dir)
+    place = (file + nodeid[nodeid.find("::") :]).replace("'", "'\"'\"'")
+    return f"pytest '{place}' --llm-scenario={shlex.quote(scenario)}"
 
 
 def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
