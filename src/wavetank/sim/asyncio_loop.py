@@ -21,6 +21,7 @@ from .blocked import describe_task
 from .errors import RealInputOutput, RunStopped, StepBudgetSpent
 from .host import STEPS_WITHOUT_PROGRESS, Host
 from .ready import Ready
+from .stubborn import close_or_keep
 from .turns import RunThread
 
 for _owner, _name in (
@@ -196,8 +197,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def blocked(self) -> tuple[str, ...]:
         """A paragraph for each task that has not ended, in creation order."""
-        tasks = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
-        return tuple(describe_task(task.get_name(), task.get_coro()) for task in tasks)
+        return tuple(describe_task(task.get_name(), task.get_coro()) for task in self._left())
+
+    def _left(self) -> list[asyncio.Task[Any]]:
+        """The tasks that have not ended, in creation order."""
+        return sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
@@ -288,7 +292,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Cancel what is left, let it unwind in virtual time, close coroutines that will not end."""
         self._step_budget, self.timeline.limit = step_budget, None
         self.host.in_order()
-        left = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
+        left = self._left()
         for task in left:
             task._log_destroy_pending = False
             task.cancel()
@@ -301,13 +305,30 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if self._default_executor is not None:
                 self.run_until_complete(self.shutdown_default_executor())
         except RunStopped:
-            _close_coroutines(left)
+            self._let_go(left)
         for task in left:
             if task.done() and not task.cancelled():
                 task.exception()
 
+    def _let_go(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Close the coroutines of tasks that will not end; what they still await finds its loop and task."""
+        running = events._get_running_loop()
+        events._set_running_loop(self)
+        try:
+            for task in tasks:
+                if not task.done():
+                    asyncio.tasks._enter_task(self, task)
+                    try:
+                        close_or_keep(task.get_coro())
+                    finally:
+                        asyncio.tasks._leave_task(self, task)
+        finally:
+            events._set_running_loop(running)
+
     def close(self) -> None:
         """Close the loop; steps that are not its own, such as the timer of a thread, are not lost with it."""
+        if not self.is_closed():
+            self._let_go(self._left())
         super().close()
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, _Step):
@@ -319,16 +340,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
-
-
-def _close_coroutines(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        coro = task.get_coro()
-        if not task.done() and coro is not None and hasattr(coro, "close"):
-            try:
-                coro.close()
-            except (Exception, asyncio.CancelledError):
-                continue
 
 
 def _refuse(name: str) -> Callable[..., NoReturn]:

@@ -26,6 +26,7 @@ from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped, StepBudgetSpent
 from .host import STEPS_WITHOUT_PROGRESS, Host
+from .stubborn import close_or_keep
 from .timeline import Timer, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
 from .turns import outside_of_loops
@@ -224,8 +225,18 @@ class TrioEngine:
                     while True:
                         self.wait(run.send(()))
         finally:
+            if inspect.getgeneratorstate(run) == inspect.GEN_SUSPENDED:
+                self._let_go()
             with warnings.catch_warnings(action="ignore"):
                 run.close()
+
+    def _let_go(self) -> None:
+        """Close the coroutines of tasks that will not end; what they still await finds runner and task."""
+        left = sorted(self.runner.tasks, key=lambda task: -task._counter)
+        with library_is_trio():
+            for task in (task for task in left if not self._is_own(task)):
+                core.GLOBAL_RUN_CONTEXT.task = task
+                close_or_keep(task.coro)
 
     def unwind(self) -> bool:
         """Take the next harder measure that lets all tasks end, with a small budget; False: none is left."""
