@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Final, final
 
 from ..clock import HOUR, ClockFrom, after_delay
+from ..patches.garbage import collect_young
 from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
@@ -27,6 +28,8 @@ from .waits import VirtualWaits
 
 DEFAULT_BUDGET: Final = 24 * HOUR
 
+IDLE_TIMES_PER_COLLECTION: Final = 2_000
+
 
 @final
 class World:
@@ -41,6 +44,7 @@ class World:
         self.host = Host(self.timeline)
         self.engines: list[Engine] = []
         self._delivered_at = -1
+        self._idle_times = 0
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,
@@ -117,6 +121,11 @@ class World:
         return sum(engine.steps for engine in self.engines)
 
     def _idle(self) -> bool:
+        """Nothing can run; True if that may have changed."""
+        self._idle_times += 1
+        if self._idle_times % IDLE_TIMES_PER_COLLECTION == 0:
+            collect_young()
+            return True
         return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
 
     def _progress(self) -> None:
