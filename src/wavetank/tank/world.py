@@ -13,6 +13,7 @@ from typing import Final, final
 
 from ..clock import HOUR, ClockFrom, after_delay
 from ..events import Event
+from ..patches.garbage import collect_young
 from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
@@ -29,6 +30,8 @@ from .questions import Question
 from .waits import VirtualWaits
 
 DEFAULT_BUDGET: Final = 24 * HOUR
+
+IDLE_TIMES_PER_COLLECTION: Final = 2_000
 
 
 @final
@@ -56,6 +59,7 @@ class World:
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = []
         self._delivered_at = -1
+        self._idle_times = 0
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,
@@ -136,6 +140,11 @@ class World:
         return chooser.choose("provider", len(options), ())
 
     def _idle(self) -> bool:
+        """Nothing can run; True if that may have changed."""
+        self._idle_times += 1
+        if self._idle_times % IDLE_TIMES_PER_COLLECTION == 0:
+            collect_young()
+            return True
         return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
 
     def _progress(self) -> None:
