@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn, final
 from ..clock import SECOND, after_delay, format_duration
 from .blocked import describe_task
 from .errors import RealInputOutput, RunStopped, StepBudgetSpent
-from .host import STEPS_WITHOUT_PROGRESS, Host
+from .host import Host
 from .ready import Ready
 from .stubborn import close_or_keep
 from .turns import RunThread
@@ -83,7 +83,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     `progress` says that something came to an outcome: the step budget counts from the last time.
     """
 
-    def __init__(self, host: Host, *, step_budget: int = STEPS_WITHOUT_PROGRESS) -> None:
+    def __init__(self, host: Host, *, step_budget: int | None = None) -> None:
         super().__init__()
         self.host = host
         self.timeline = host.timeline
@@ -92,8 +92,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready_to_choose = Ready(CountedTask)
         self._created = 0
         self._tasks_created = 0
-        self._step_budget = step_budget
-        self._step_limit = step_budget
+        self._step_budget = self._step_limit = step_budget or host.step_budget
         self._sleeper: RunThread | None = None
         self._clock_resolution = 1 / SECOND
 

@@ -25,7 +25,7 @@ from .blocked import describe_task
 from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped, StepBudgetSpent
-from .host import STEPS_WITHOUT_PROGRESS, Host
+from .host import Host
 from .stubborn import close_or_keep
 from .timeline import Timer, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
@@ -78,14 +78,13 @@ class TrioEngine:
         *,
         instruments: Sequence[Instrument] = (),
         strict_exception_groups: bool = True,
-        step_budget: int = STEPS_WITHOUT_PROGRESS,
+        step_budget: int | None = None,
     ) -> None:
         if not host.on_main_thread():
             raise RuntimeError("in virtual time trio runs on the main thread of the test only")
         self.host = host
         self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
-        self._step_budget = step_budget
-        self._step_limit = step_budget
+        self._step_budget = self._step_limit = step_budget or host.step_budget
         self._callbacks: deque[Callable[[], object]] = deque()
         self.run: Generator[float, Any, None] | None = None
         """trio's run loop, once it has started."""

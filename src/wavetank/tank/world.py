@@ -21,7 +21,7 @@ from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.choices import Chooser, Level
-from ..sim.host import Host
+from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
@@ -48,12 +48,13 @@ class World:
         host: Host | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
+        step_budget: int = STEPS_WITHOUT_PROGRESS,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
-        self.host.renew(self.timeline, chooser=chooser, level=level)
+        self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
         self.host.stalled = self._stalled
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
