@@ -20,21 +20,22 @@ from ..clock import SECOND, after_delay, format_duration
 from .blocked import describe_task
 from .errors import RealInputOutput, RunStopped, StepBudgetSpent
 from .host import Host
+from .private import require
 from .ready import Ready
 from .stubborn import close_or_keep
 from .turns import RunThread
 
-for _owner, _name in (
-    (asyncio.BaseEventLoop, "_run_once"),
-    (asyncio.BaseEventLoop, "_timer_handle_cancelled"),
-    (events.Handle, "_run"),
+for _owner, _names in (
+    (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
+    (events.Handle, ("_run", "_callback", "_cancelled")),
+    (events, ("_get_running_loop", "_set_running_loop")),
 ):
-    if not hasattr(_owner, _name):
-        raise ImportError(
-            f"asyncio of Python {sys.version.split()[0]} has no {_owner.__name__}.{_name}; "
-            "wavetank needs it for virtual time: use a Python that wavetank supports (3.11 to 3.14)"
-        )
-
+    require(
+        _owner,
+        *_names,
+        of=f"asyncio of Python {sys.version.split()[0]}",
+        supported="use a Python that wavetank supports (3.11 to 3.14)",
+    )
 
 _EAGER: Final = getattr(asyncio, "eager_task_factory", object())
 """The task factory that Python 3.12 brought."""

@@ -26,12 +26,16 @@ from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped, StepBudgetSpent
 from .host import Host
+from .private import require
 from .stubborn import close_or_keep
 from .timeline import Timer, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
 from .turns import outside_of_loops
 
-for _name in (
+SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
+
+require(
+    core,
     "_ALLOW_DETERMINISTIC_SCHEDULING",
     "_r",
     "unrolled_run",
@@ -39,13 +43,10 @@ for _name in (
     "Runner",
     "EntryQueue",
     "KIManager",
-):
-    if not hasattr(core, _name):
-        raise ImportError(
-            f"trio {trio.__version__} has no trio._core._run.{_name}; wavetank needs it for virtual time: "
-            "install a version of trio that wavetank supports (0.30 to 0.35)"
-        )
-
+    "GLOBAL_RUN_CONTEXT",
+    of=f"trio {trio.__version__}",
+    supported=SUPPORTED,
+)
 
 _STEPS_TO_UNWIND: Final = 10_000
 _NEARLY: Final = 0.5 / SECOND
