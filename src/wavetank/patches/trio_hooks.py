@@ -16,7 +16,8 @@ from trio._core import _run as core
 from ..sim.errors import RunStopped
 from ..sim.host import Host
 from ..sim.private import require
-from ..sim.trio_run import SUPPORTED, Passes, TrioEngine, creation_order
+from ..sim.trio_parts import creation_order
+from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
 from .attributes import replaced
 
 require(

@@ -29,7 +29,7 @@ from .host import Host
 from .private import require
 from .stubborn import close_or_keep
 from .timeline import Timer, up_to
-from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
+from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order
 from .turns import outside_of_loops
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
@@ -50,23 +50,6 @@ require(
 
 _STEPS_TO_UNWIND: Final = 10_000
 _NEARLY: Final = 0.5 / SECOND
-
-
-@final
-class _Order:
-    """Stands in for trio's random generator: each batch runs in creation order, or as its run chooses."""
-
-    def shuffle(self, batch: list[Any]) -> None:
-        manager: Any = core.GLOBAL_RUN_CONTEXT.runner.io_manager
-        if isinstance(manager, NoInputOutput):
-            manager.arrange(batch)
-        batch.reverse()  # trio takes from the end
-
-    def random(self) -> float:
-        return 0.0
-
-    def uniform(self, low: float, high: float) -> float:
-        return low
 
 
 @final
@@ -353,17 +336,6 @@ def library_is_trio() -> Iterator[None]:
         yield
     finally:
         core.sniffio_library.name = before
-
-
-@contextmanager
-def creation_order() -> Iterator[None]:
-    """Let trio run each batch in creation order."""
-    before = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r
-    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _Order()
-    try:
-        yield
-    finally:
-        core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before
 
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
