@@ -17,7 +17,7 @@ def test_what_is_there_is_fine() -> None:
 def test_what_has_gone_is_told() -> None:
     """The error names the library with its version, the name, and what to install instead."""
     with pytest.raises(ImportError) as missing:
-        require(asyncio.BaseEventLoop, "_run_twice", of="asyncio of Python 9", supported="use Python 3")
+        require(asyncio.BaseEventLoop, "_run_twice", of="Python 9", supported="use Python 3")
     assert str(missing.value) == (
-        "asyncio of Python 9 has no BaseEventLoop._run_twice; wavetank needs it for virtual time: use Python 3"
+        "Python 9 has no BaseEventLoop._run_twice; wavetank needs it for virtual time: use Python 3"
     )
