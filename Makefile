@@ -56,7 +56,8 @@ bench: .venv  ## run every benchmark
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)
-	@cd examples/demo && ../../$(BIN)/python -m pytest --llm-scenario=cascade
+	@$(BIN)/python -m pytest examples/demo --llm-scenario=cascade
+	@printf '(to paste the line that repeats it, first: source %s/activate)\n' '$(BIN)'
 
 clean:  ## remove what the other targets made
 	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

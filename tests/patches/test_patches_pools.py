@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -12,6 +13,7 @@ from queue import SimpleQueue
 from threading import Lock, RLock
 from typing import Any
 
+import httpx2
 import pytest
 
 import wavetank
@@ -134,3 +136,28 @@ def test_locks_and_queues_imported_by_name_take_turns_too() -> None:
         hosted.close()
     assert (Lock, RLock, SimpleQueue) == made
     assert SimpleQueue is queue.SimpleQueue
+
+
+@pytest.mark.parametrize("cores", [1, 2, 64])
+def test_a_pool_without_a_size_has_the_same_on_every_machine(
+    monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """Eight calls of a sync client through `asyncio.to_thread` meet a barrier of eight on one core, too."""
+    for name in ("cpu_count", "process_cpu_count"):
+        monkeypatch.setattr(os, name, lambda: cores, raising=False)
+
+    def ask(item: str) -> int:
+        body = {"model": "m", "messages": [{"role": "user", "content": item}]}
+        headers = {"authorization": "Bearer k"}
+        return httpx2.post(
+            "https://api.openai.com/v1/chat/completions", json=body, headers=headers
+        ).status_code
+
+    async def main(_: wavetank.Tank) -> list[int]:
+        return await asyncio.gather(*(asyncio.to_thread(ask, f"item {number}") for number in range(8)))
+
+    run = wavetank.simulate(main, "simultaneous")
+    run.check()
+    assert run.value == [429] * 8
+    with ThreadPoolExecutor() as after:
+        assert vars(after)["_max_workers"] == min(32, cores + 4)

@@ -131,6 +131,24 @@ def test_the_automatic_modes(pytester: pytest.Pytester, run_pytest: RunPytest, i
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("ini", "left_out", "passed"),
+    [
+        ("asyncio_mode=auto", "test_pytest_trio", 13),
+        ("anyio_mode=auto", "", 19),
+        ("trio_mode=true", "test_pytest_asyncio", 13),
+    ],
+)
+def test_every_runner_beside_an_automatic_mode(
+    pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, left_out: str, passed: int
+) -> None:
+    """All other runners go on; pytest-asyncio and pytest-trio take each other's tests, also without us."""
+    pytester.makepyfile(EVERY_RUNNER)
+    deselect = f"not {left_out}" if left_out else ""
+    result = run_pytest("-o", ini, "-k", deselect, apart=True)
+    result.assert_outcomes(passed=passed, deselected=15 - passed if left_out else 0)
+
+
 def test_real_time_by_option_and_marker(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """`--llm-clock=real` is for every test, a marker for one, and the marker wins."""
     pytester.makepyfile(
@@ -235,6 +253,54 @@ def test_event_logs_are_kept(pytester: pytest.Pytester, run_pytest: RunPytest) -
     result = run_pytest("--llm-report=on", "--llm-report-dir=all", "-n2", apart=True)
     result.stdout.fnmatch_lines(["*test_good: event log in all*"])
     assert len(list((pytester.path / "all").iterdir())) == 2
+
+
+CANCELLED = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+import anyio, openai, pytest
+
+pytestmark = pytest.mark.llm_scenario("mixed")
+BALLAST = [[number] for number in range(int(os.environ.get("BALLAST", 0)))]
+PROMPT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+
+async def ask(client):
+    await client.chat.completions.create(**PROMPT)
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("number", range(2))
+async def test_cancelled(fake_llm, number):
+    async with openai.AsyncOpenAI(max_retries=9) as client:
+        for length in (0.1, 0.3, 1, 3):
+            with anyio.move_on_after(length):
+                async with anyio.create_task_group() as group:
+                    for _ in range(12):
+                        group.start_soon(ask, client)
+
+def test_threads(fake_llm):
+    with openai.OpenAI(max_retries=9) as client, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.chat.completions.create(**PROMPT), range(24)))
+"""
+
+
+def test_workers_of_xdist_write_the_bytes_of_a_plain_run(
+    pytester: pytest.Pytester, run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled groups and threads leave the same log in any process, after any other test."""
+    pytester.makepyfile(CANCELLED)
+    kept: list[dict[str, bytes]] = []
+    for number, workers in enumerate(((), ("-n", "2"))):
+        monkeypatch.setenv("PYTHONHASHSEED", str(number * 4242))
+        monkeypatch.setenv("BALLAST", str(number * 7919))
+        folder = f"kept{number}"
+        run = run_pytest("--llm-report=on", f"--llm-report-dir={folder}", *workers, apart=True)
+        run.assert_outcomes(passed=5)
+        kept.append({path.name: path.read_bytes() for path in (pytester.path / folder).iterdir()})
+    assert kept[0] == kept[1]
+    for backend in ("asyncio", "trio"):
+        logs = {log for name, log in kept[0].items() if backend in name}
+        assert len(logs) == 1
+        assert b'"left"' in logs.pop()
 
 
 def test_a_token_repeats_one_test(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,14 @@ RunPytest = Callable[..., pytest.RunResult]
 LOSES = """
     def test_loses(tank):
         tank.ledger.submit("row-1")
+"""
+
+LOSES_IN_QUOTES = """
+import pytest
+
+@pytest.mark.parametrize("who", ["it's"])
+def test_loses(tank, who):
+    tank.ledger.submit("row-1")
 """
 
 
@@ -40,11 +49,9 @@ def test_an_expected_failure_can_name_the_error(pytester: pytest.Pytester, run_p
 
 def replayed(result: pytest.RunResult, run_pytest: RunPytest) -> pytest.RunResult:
     """The run of the line that a failure gave to repeat it."""
-    found = re.search(
-        r"to repeat it: pytest '(.+)' (--llm-scenario=\S+) (--llm-replay=\S+)", result.stdout.str()
-    )
+    found = re.search(r"to repeat it: pytest ('.+' --llm-scenario=.+ --llm-replay=\S+)", result.stdout.str())
     assert found is not None, "the failure has no line that repeats it"
-    return run_pytest(*found.groups())
+    return run_pytest(*shlex.split(found[1]))
 
 
 def test_the_replay_line_repeats_the_failure(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -53,6 +60,19 @@ def test_the_replay_line_repeats_the_failure(pytester: pytest.Pytester, run_pyte
     again = replayed(run_pytest("--llm-scenario=cascade", "--llm-seed=4"), run_pytest)
     again.assert_outcomes(failed=1)
     again.stdout.fnmatch_lines(["wavetank: scenario cascade, *", "*item 'row-1' was lost*"])
+
+
+def test_the_replay_line_is_for_the_shell_that_ran_pytest(
+    pytester: pytest.Pytester, run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds below the root folder, with blanks in the scenario's path and quotes in the test's id."""
+    below = pytester.mkdir("below")
+    (below / "my own.toml").write_text('title = "Mine"\n', encoding="utf-8")
+    (below / "test_below.py").write_text(LOSES_IN_QUOTES, encoding="utf-8")
+    monkeypatch.chdir(below)
+    again = replayed(run_pytest("--llm-scenario=./my own.toml"), run_pytest)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["*item 'row-1' was lost*"])
 
 
 def test_the_replay_line_of_one_of_several_scenarios(

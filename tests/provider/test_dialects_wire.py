@@ -185,7 +185,17 @@ def test_anthropic_takes_either_header_for_the_key() -> None:
     assert dialect(ANTHROPIC).decode(http(ANTHROPIC, headers=alone)).key == "sk-two"
 
 
-WRONG_MESSAGES: list[Any] = [7, [], ["x"], [{"content": "no role"}]]
+WRONG_MESSAGES: list[Any] = [
+    7,
+    [],
+    ["x"],
+    [{"content": "no role"}],
+    [{"role": 7, "content": "no name"}],
+    [{"role": "usr", "content": "no such role"}],
+    [{"role": "user"}],
+    [{"role": "user", "content": None}],
+    [{"role": "user", "content": 7}],
+]
 
 
 @pytest.mark.parametrize(
@@ -249,8 +259,15 @@ def test_anthropic_turns_bad_requests_away(
 @BOTH
 @pytest.mark.parametrize("messages", WRONG_MESSAGES)
 def test_messages_must_be_messages(host: str, messages: Any) -> None:
-    """A list of objects with roles, and not an empty one."""
+    """A list of objects with roles and content, and not an empty one."""
     assert refused(host, http(host, {"messages": messages})).status == 400
+
+
+def test_a_tool_call_needs_no_content() -> None:
+    """An assistant's turn of OpenAI that only calls a tool has `null` there."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    assert dialect(OPENAI).decode(http(OPENAI, {"messages": turns})).prompt == "x"
 
 
 @BOTH

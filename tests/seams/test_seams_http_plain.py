@@ -17,7 +17,7 @@ import openai
 import pytest
 
 import wavetank
-from wavetank import Scenario, Tank, UnknownHost
+from wavetank import OutsideTheTank, Scenario, Tank, UnknownHost
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DurationRange, Fault, Latency, RetryAfter, Wave, load_scenario
 from wavetank.tank.hosted import Hosted
@@ -370,3 +370,35 @@ def test_a_thread_that_is_not_the_runs_stays_in_real_time() -> None:
     assert told.wait(20)
     thread.join(20)
     assert before <= seen[0] < before + 1000
+
+
+@each_sdk
+def test_a_call_from_a_thread_that_is_not_the_runs_is_told_the_mend(ask: Callable[..., str]) -> None:
+    """The fake does not answer a foreign thread; the error names the place and what to do."""
+    raised: list[BaseException | None] = []
+    ask_now, told = threading.Event(), threading.Event()
+
+    def foreign() -> None:
+        ask_now.wait(20)
+        try:
+            ask(api_key="k", max_retries=0)
+        except Exception as error:
+            raised.append(error if isinstance(error, OutsideTheTank) else error.__cause__)
+        told.set()
+
+    thread = threading.Thread(target=foreign)
+    thread.start()
+
+    def work(_: Tank) -> None:
+        ask_now.set()
+        thread.join(20)
+
+    _, world = hosted(work)
+    assert told.is_set()
+    (error,) = raised
+    assert isinstance(error, OutsideTheTank)
+    assert "a thread that the run did not start" in str(error)
+    assert 'llm_clock("real")' in str(error)
+    assert not world.tank.fake_llm.requests
+    (text, _), _ = hosted(lambda _: (ask(), time.monotonic()))
+    assert "[wt:hi]" in text

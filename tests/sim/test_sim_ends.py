@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -25,7 +27,8 @@ from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, StepBudgetSpent, TimeBudgetSpent
 from wavetank.sim.host import Host
 from wavetank.sim.timeline import Timeline
-from wavetank.sim.trio_run import Passes, TrioEngine, creation_order, run_trio
+from wavetank.sim.trio_parts import creation_order
+from wavetank.sim.trio_run import Passes, TrioEngine, run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -407,6 +410,38 @@ def test_deadlocked_runs_leave_nothing_behind(backend: str) -> None:
         assert run(main, backend)[0].how == "deadlock"
     assert not more_than(before)
     assert set(of_the_runs()) <= set(threads)
+
+
+_CATCHES_ALL = """
+import sys
+import anyio, wavetank
+
+async def for_ever(wait):
+    while True:
+        try:
+            await wait()
+        except BaseException:
+            pass
+
+async def sleep_a_second():
+    with anyio.fail_after(10):
+        await anyio.sleep(1)
+
+async def main(tank):
+    async with anyio.create_task_group() as group:
+        for wait in {"deadlock": (anyio.Event().wait,), "overrun": (sleep_a_second,)}[sys.argv[2]] * 2:
+            group.start_soon(for_ever, wait)
+
+print(wavetank.simulate(main, backend=sys.argv[1], max_virtual_seconds=10).kind)
+"""
+
+
+@pytest.mark.parametrize("kind", ["deadlock", "overrun"])
+def test_tasks_that_catch_everything_for_ever_do_not_hold_up_the_process(backend: str, kind: str) -> None:
+    """A task in a `while True` with a bare `except` is told of and dropped, and Python can end."""
+    command = (sys.executable, "-W", "error", "-c", _CATCHES_ALL, backend, kind)
+    told = subprocess.run(command, timeout=60, capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == (f"{kind}\n", "")
 
 
 def test_a_stubborn_task_does_not_outlive_its_run(backend: str) -> None:

@@ -17,13 +17,12 @@ import trio
 from wavetank.clock import HOUR, SECOND
 from wavetank.patches.trio_hooks import trio_threads
 from wavetank.patches.virtual import virtual_process
-from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.blocked import NEVER, OUT_OF_REACH
 from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
 from wavetank.sim.timeline import Timeline
-from wavetank.sim.trio_run import TrioEngine, run_trio
+from wavetank.sim.trio_run import run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -32,9 +31,13 @@ KEPT: list[Any] = []
 """Things that the whole module can reach."""
 
 
-def run(main: Main, backend: str = "asyncio", *, limit: int = 30 * SECOND) -> tuple[Ended, Host]:
+def run(
+    main: Main, backend: str = "asyncio", *, limit: int = 30 * SECOND, steps: int = 10**6
+) -> tuple[Ended, Host]:
     """Run `main` to its end on `backend`, within so much virtual time."""
-    host = Host(Timeline(limit=limit))
+    timeline = Timeline(limit=limit)
+    host = Host(timeline)
+    host.renew(timeline, step_budget=steps)
     engine = run_asyncio if backend == "asyncio" else run_trio
     with virtual_process(host), trio_threads(host):
         try:
@@ -789,11 +792,8 @@ def test_a_watchdog_may_take_hours(backend: str) -> None:
 
 
 @both
-def test_who_takes_the_last_steps_is_told(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_takes_the_last_steps_is_told(backend: str) -> None:
     """A spent budget of steps names the tasks that spin, and where, not those that wait."""
-    engine = SimulatedLoop if backend == "asyncio" else TrioEngine
-    defaults: Any = engine.__init__
-    monkeypatch.setitem(defaults.__kwdefaults__, "step_budget", 500)
 
     async def waits() -> None:
         with anyio.fail_after(1):
@@ -803,7 +803,7 @@ def test_who_takes_the_last_steps_is_told(backend: str, monkeypatch: pytest.Monk
         while True:
             await anyio.sleep(0)
 
-    end, _ = run(lambda: together(waits, spins), backend)
+    end, _ = run(lambda: together(waits, spins), backend, steps=500)
     assert end.how == "steps"
     assert len(end.spinning) == 1
     assert re.fullmatch(r"  (6\d) of the last \1 steps: task 'spins' at .*spins \(.*\)", end.spinning[0])

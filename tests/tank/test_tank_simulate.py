@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 import time
@@ -735,3 +736,18 @@ def test_latency_is_exact_to_the_nanosecond() -> None:
     assert run.events[-1].at == 1
     run = wavetank.simulate(lambda tank: ask(tank, "a"), refused_once(0.001))
     assert [event.at // MILLISECOND for event in run.events.of("arrived")] == [0, *range(11, 1001, 11), 1001]
+
+
+@pytest.mark.parametrize("processors", [1, 64])
+def test_the_default_pool_is_of_one_size_on_every_machine(
+    monkeypatch: pytest.MonkeyPatch, processors: int
+) -> None:
+    """Thirty-two calls of `asyncio.to_thread` overlap, and the next one waits, on one processor or many."""
+    for name in ("cpu_count", "process_cpu_count"):
+        monkeypatch.setattr(os, name, lambda: processors, raising=False)
+
+    async def main(tank: Tank) -> float:
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 1) for _ in range(33)))
+        return tank.now()
+
+    assert wavetank.simulate(main).value == 2

@@ -3,6 +3,9 @@
 The workers of such a pool are threads outside the run: they would work in real time while
 virtual time goes on. So what the run submits goes to a pool of the same size and name whose
 workers take turns like all threads of the run.
+
+A pool that leaves its size to Python has one worker for each core and four besides, so its run
+would take another course on another machine: in a run it has as many as Python ever gives it.
 """
 
 from __future__ import annotations
@@ -18,11 +21,15 @@ from .attributes import replaced
 
 _RealQueue: Final = queue.SimpleQueue
 
+DEFAULT_WORKERS: Final = 32
+"""The most that Python gives a pool by itself."""
+
 
 @contextmanager
 def pools_under(host: Host) -> Iterator[None]:
-    """Let the run's threads submit to pools from before the run."""
+    """Let the run's threads submit to pools from before the run, and make pools of a fixed default size."""
     submit_to_it = ThreadPoolExecutor.submit
+    make = ThreadPoolExecutor.__init__
     own: dict[ThreadPoolExecutor, ThreadPoolExecutor] = {}
 
     def submit(
@@ -37,7 +44,15 @@ def pools_under(host: Host) -> Iterator[None]:
             pool = own.get(self) or own.setdefault(self, _like(self))
         return submit_to_it(pool, fn, *args, **options)
 
-    with replaced(ThreadPoolExecutor, "submit", submit):
+    def made(self: ThreadPoolExecutor, max_workers: int | None = None, *args: Any, **options: Any) -> None:
+        if max_workers is None and host.is_mine():
+            max_workers = DEFAULT_WORKERS
+        make(self, max_workers, *args, **options)
+
+    with (
+        replaced(ThreadPoolExecutor, "submit", submit),
+        replaced(ThreadPoolExecutor, "__init__", made),
+    ):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote, unquote
 
@@ -10,8 +11,11 @@ _MARK: Final = re.compile(r"\[wt:((?:[A-Za-z0-9\-._~/:]|%[0-9A-F]{2})*)\]")
 _WITH_ITEM: Final = (" is", " the", " item", " this", " answer", " belongs", " to.")
 _WITHOUT_ITEM: Final = ("This", " answer", " carries", " no", " item.")
 _BYTES_PER_TOKEN: Final = 4
+_KEPT: Final = 1 << 10
+"""A search asks for the same texts in every run."""
 
 
+@lru_cache(maxsize=_KEPT)
 def mark(item: str) -> str:
     """The mark of an item in an answer; it is not found in the mark of any other item.
 
@@ -21,6 +25,7 @@ def mark(item: str) -> str:
     return f"[wt:{quote(item, safe='-._~/:', errors='surrogatepass')}]"
 
 
+@lru_cache(maxsize=_KEPT)
 def marks_in(text: str) -> tuple[str, ...]:
     """The items whose marks are in the text, in order, each once.
 
@@ -62,6 +67,7 @@ def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -
     return prompt_tokens + (max_tokens or whole)
 
 
+@lru_cache(maxsize=_KEPT)
 def count_tokens(text: str) -> int:
     """The tokens of a text: one for every four bytes of UTF-8, rounded up, and never less than one.
 

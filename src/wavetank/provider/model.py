@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, final
+
+import msgspec
 
 from ..scenario import Fault, RetryAfterForm
 
@@ -13,8 +14,7 @@ ACCOUNT: Final = "account"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One attempt on an item, as the provider sees it arrive.
 
     `id` counts the requests of a run from 1. `item` is `None` only when the request
@@ -36,8 +36,7 @@ class Request:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class BucketState:
+class BucketState(msgspec.Struct, frozen=True):
     """One token bucket at an instant: per-minute limit, what is left, and nanoseconds until it is full."""
 
     limit: int
@@ -46,8 +45,7 @@ class BucketState:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(msgspec.Struct, frozen=True):
     """What the limit headers tell; `None` where the scenario sets no such limit."""
 
     requests: BucketState | None = None
@@ -55,8 +53,7 @@ class LimitState:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class WireRetryAfter:
+class WireRetryAfter(msgspec.Struct, frozen=True):
     """A Retry-After as it will be written: its form and its value in nanoseconds from the sending.
 
     The value is what the wire can express: whole seconds for the computed default of the
@@ -68,8 +65,7 @@ class WireRetryAfter:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A success: `deltas` joined are the text; one delta is one completion token."""
 
     deltas: tuple[str, ...]
@@ -88,8 +84,7 @@ class Answer:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A refusal: HTTP status, why, the scope it speaks for (`account`, `key:key-1`, `model:…`, `item:…`)."""
 
     status: int
@@ -104,8 +99,7 @@ Outcome = Answer | Refusal
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A part of an outcome that is due: part `index` of `count`, sent at the instant `at`.
 
     A refusal and a plain answer have one part. A streamed answer has `len(deltas) + 2`:
@@ -124,8 +118,7 @@ class Reply:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """Something the provider did by itself: a wave opened or closed, a request was held."""
 
     kind: Literal["wave-opened", "wave-closed", "held"]

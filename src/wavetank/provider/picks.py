@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Protocol, final
 
 _BITS: Final = 128
 _UNIT_BITS: Final = 53
+_KEPT: Final = 1 << 14
+"""A search asks for the same picks in every run."""
 
 KeyPart = str | int | None
 
@@ -73,6 +76,7 @@ class Picks:
         return bool((seeded, not seeded)[self.choose(purpose, item, (seeded, not seeded))])
 
 
+@lru_cache(maxsize=_KEPT)
 def _digest(seed: int, key: tuple[KeyPart, ...]) -> int:
     text = b"".join(_encoded(part) for part in (seed, *key))
     return int.from_bytes(blake2b(text, digest_size=_BITS // 8).digest(), "big")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import final
+
+import msgspec
 
 from ..clock import SECOND
 from ..scenario import Fault
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timetable:
+class Timetable(msgspec.Struct, frozen=True, kw_only=True):
     """The instants of the parts of one outcome.
 
     `start` is the instant of the first token and `pace` the tokens per second after it,
@@ -33,6 +33,8 @@ class Timetable:
 
     def at(self, index: int) -> int:
         """When part `index` is sent."""
+        if self.pace is None and self.fault is None:
+            return self.start
         token = min(max(index - 1, 0), self.tokens - 1) if self.stream else self.tokens - 1
         spread = 0 if self.pace is None else math.ceil(max(token, 0) * SECOND / self.pace)
         return self.start + spread + self._delay(index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final, final
 
 import pytest
@@ -14,7 +15,7 @@ from ..tank.explore import BACKEND, MARK, Explored
 from ..tank.search import Result, search
 from ..tank.simulate import simulate
 from ..tank.tank import Tank
-from . import options, per_test
+from . import fresh, options, per_test
 from .summary import keep_log
 from .words import word_for
 
@@ -44,6 +45,8 @@ class Search:
             if value is not None:
                 wanted[option] = value
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
+        if explored is not None and fresh.wanted() and not options.given(self._item.config, "replay"):
+            result = self._made_sure(result, name)
         self._results.append(result)
         return result
 
@@ -57,6 +60,14 @@ class Search:
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)
         return Result.of_one(run, f"{command} --llm-replay={token}")
+
+    def _made_sure(self, result: Result[Any], scenario: str | None) -> Result[Any]:
+        """The result with a line on whether a fresh process repeats its failure."""
+        failure = result.failure
+        if failure is None or not failure.schedule:
+            return result
+        line = fresh.in_a_fresh_process(self._item, failure.schedule, scenario)
+        return replace(result, failure=replace(failure, found=(*failure.found, line)))
 
     def _scenario(self, given: str | os.PathLike[str] | Scenario | None) -> tuple[str | None, Scenario]:
         """The scenario, and its name for the command line unless the test names it itself."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,17 +77,18 @@ def seed_of(item: pytest.Item, scenario: Scenario) -> int:
 
 
 def replay_command(item: pytest.Function, scenario: str | None) -> str:
-    """The command that repeats a test, but for the token; `scenario` `None`: the test names it itself.
+    """The command that repeats a test, but for the token, to be pasted where pytest was run.
 
-    Given one scenario, pytest leaves its name out of the id.
+    `scenario` `None`: the test names it itself. Given one scenario, pytest leaves its name out of
+    the id.
     """
     nodeid = item.nodeid
-    if scenario is None:
-        return f"pytest '{nodeid}'"
-    if hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
+    if scenario and hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
         ids = [part for part in item.callspec.id.split("-") if part != short_name(scenario)]
         nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
-    return f"pytest '{nodeid}' --llm-scenario={scenario}"
+    file = os.path.relpath(item.path, item.config.invocation_params.dir)
+    place = (file + nodeid[nodeid.find("::") :]).replace("'", "'\"'\"'")
+    return f"pytest '{place}'" + (f" --llm-scenario={shlex.quote(scenario)}" if scenario else "")
 
 
 def short_name(scenario: str) -> str:

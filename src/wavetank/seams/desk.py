@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import _thread
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, final
+
+import msgspec
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import Event, EventKind, EventLog
@@ -18,8 +20,7 @@ from .waiting import Waits
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the desk takes it in, and what `fake_llm.item_of` is shown.
 
     `item` is the identity the client declared, or the one inferred from the last user
@@ -36,8 +37,8 @@ class Incoming:
     declared: bool = False
     max_tokens: int | None = None
     stream: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
+    payload: Mapping[str, Any] = {}
 
 
 @final
@@ -101,7 +102,7 @@ class Desk:
         self.epoch_ns = epoch_ns
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
-        self.lock = threading.RLock()
+        self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time nobody ever waits for it."""
         self.records: list[Record] = []
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
@@ -240,8 +241,7 @@ class Desk:
     def catch_up(self) -> None:
         """Log the waves that opened and closed and the requests held since the last event."""
         due = self._provider.next_notice()
-        now = self.clock.now()
-        if due is None or due > now:
+        if due is None or due > (now := self.clock.now()):
             return
         for notice in self._provider.notices(now):
             number = notice.request_id

@@ -19,24 +19,26 @@ from typing import Any, Final, final
 from ..clock import SECOND, after_delay, format_duration
 from .chain import Suspended
 from .errors import RunStopped
-from .host import STEPS_WITHOUT_PROGRESS, Host
+from .host import Host
 from .libraries import tasks_to_cancel
+from .private import require
 from .ready import Ready
 from .refused import REAL_INPUT_OUTPUT, refusal
 from .spinning import LAST_STEPS, LastSteps
+from .stubborn import close_or_keep
 from .turns import RunThread
 
-for _owner, _name in (
-    (asyncio.BaseEventLoop, "_run_once"),
-    (asyncio.BaseEventLoop, "_timer_handle_cancelled"),
-    (events.Handle, "_run"),
+for _owner, _names in (
+    (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
+    (events.Handle, ("_run", "_callback", "_cancelled")),
+    (events, ("_get_running_loop", "_set_running_loop")),
 ):
-    if not hasattr(_owner, _name):
-        raise ImportError(
-            f"asyncio of Python {sys.version.split()[0]} has no {_owner.__name__}.{_name}; "
-            "wavetank needs it for virtual time: use a Python that wavetank supports (3.11 to 3.14)"
-        )
-
+    require(
+        _owner,
+        *_names,
+        of=f"asyncio of Python {sys.version.split()[0]}",
+        supported="use a Python that wavetank supports (3.11 to 3.14)",
+    )
 
 _EAGER: Final = getattr(asyncio, "eager_task_factory", object())
 """The task factory that Python 3.12 brought."""
@@ -88,7 +90,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     `progress` says that something came to an outcome: the step budget counts from the last time.
     """
 
-    def __init__(self, host: Host, *, step_budget: int = STEPS_WITHOUT_PROGRESS) -> None:
+    def __init__(self, host: Host, *, step_budget: int | None = None) -> None:
         super().__init__()
         self.host = host
         self.timeline = host.timeline
@@ -97,7 +99,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready_to_choose = Ready(CountedTask)
         self._created = 0
         self._tasks_created = 0
-        self._step_budget = step_budget
+        self._step_budget = step_budget or host.step_budget
         self._last_steps = LastSteps()
         self._step_limit = 0
         self._sleeper: RunThread | None = None
@@ -206,11 +208,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def suspended(self) -> list[Suspended]:
         """The tasks that have not ended, in creation order."""
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
-        left = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
         return [
             Suspended(one.get_name(), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
-            for one in left
+            for one in self._left()
         ]
+
+    def _left(self) -> list[asyncio.Task[Any]]:
+        """The tasks that have not ended, in creation order."""
+        return sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
@@ -312,7 +317,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Cancel what is left, let it unwind in virtual time, close coroutines that will not end."""
         self._step_budget, self.timeline.limit = step_budget, None
         self.host.in_order()
-        left = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
+        left = self._left()
         for task in left:
             task._log_destroy_pending = False
             task.cancel()
@@ -325,13 +330,30 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if self._default_executor is not None:
                 self.run_until_complete(self.shutdown_default_executor())
         except RunStopped:
-            _close_coroutines(left)
+            self._let_go(left)
         for task in left:
             if task.done() and not task.cancelled():
                 task.exception()
 
+    def _let_go(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Close the coroutines of tasks that will not end; what they still await finds its loop and task."""
+        running = events._get_running_loop()
+        events._set_running_loop(self)
+        try:
+            for task in tasks:
+                if not task.done():
+                    asyncio.tasks._enter_task(self, task)
+                    try:
+                        close_or_keep(task.get_coro())
+                    finally:
+                        asyncio.tasks._leave_task(self, task)
+        finally:
+            events._set_running_loop(running)
+
     def close(self) -> None:
         """Close the loop; steps that are not its own, such as the timer of a thread, are not lost with it."""
+        if not self.is_closed():
+            self._let_go(self._left())
         super().close()
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, _Step):
@@ -358,16 +380,6 @@ def _is_main(task: asyncio.Task[Any]) -> bool:
 
 def _name_of(callback: object) -> str:
     return getattr(callback, "__qualname__", type(callback).__name__)
-
-
-def _close_coroutines(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        coro = task.get_coro()
-        if not task.done() and coro is not None and hasattr(coro, "close"):
-            try:
-                coro.close()
-            except (Exception, asyncio.CancelledError):
-                continue
 
 
 for _name in REAL_INPUT_OUTPUT:

@@ -51,10 +51,16 @@ class Host:
         self.renew(timeline)
 
     def renew(
-        self, timeline: Timeline, *, chooser: Chooser | None = None, level: Level = DEFAULT_LEVEL
+        self,
+        timeline: Timeline,
+        *,
+        chooser: Chooser | None = None,
+        level: Level = DEFAULT_LEVEL,
+        step_budget: int = STEPS_WITHOUT_PROGRESS,
     ) -> None:
         """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`."""
         self.timeline = timeline
+        self.step_budget = step_budget
         self.chooser = chooser
         self.level = level
         self.stalled: Callable[[int], object] = lambda _: None

@@ -17,7 +17,7 @@ FIFO: Final = Level("fifo", stalls=False)
 
 _BACKENDS: Final = ("asyncio", "trio", "hosted")
 _CHOSEN: Final = 0x80
-"""Set in the first byte when the schedule deviates from FIFO, or leaves something out."""
+"""Set in the first byte when a search has found the schedule."""
 
 
 class TokenError(ValueError):
@@ -46,8 +46,8 @@ class Schedule:
     """What fixes one run: its backend, its seed, the digest of its scenario and its deviations from FIFO.
 
     The backend `hosted` is a test that somebody else's runner runs. `program` is the fingerprint of
-    the program and `outcome` that of its event log, 16 bits each, for a schedule that deviates;
-    `python` is the minor version it was made on.
+    the program and `outcome` that of its event log, 16 bits each, if a search has found it; `python`
+    is the minor version it was made on.
     """
 
     backend: str
@@ -62,8 +62,8 @@ class Schedule:
 
     @property
     def chosen(self) -> bool:
-        """Whether it is more than plain FIFO order."""
-        return bool(self.deviations) or self.cut != NOTHING
+        """Whether it is more than plain FIFO order of any program: a search has found it."""
+        return bool(self.deviations or self.program or self.outcome) or self.cut != NOTHING
 
     def token(self) -> str:
         """The token that `Schedule.parse` reads back."""

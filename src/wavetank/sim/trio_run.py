@@ -25,14 +25,19 @@ from .chain import Suspended
 from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
-from .host import STEPS_WITHOUT_PROGRESS, Host
+from .host import Host
 from .libraries import due_in_trio
+from .private import require
 from .spinning import LAST_STEPS, LastSteps
+from .stubborn import close_or_keep
 from .timeline import Timer, up_to
-from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
+from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order
 from .turns import outside_of_loops
 
-for _name in (
+SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
+
+require(
+    core,
     "_ALLOW_DETERMINISTIC_SCHEDULING",
     "_r",
     "unrolled_run",
@@ -40,32 +45,13 @@ for _name in (
     "Runner",
     "EntryQueue",
     "KIManager",
-):
-    if not hasattr(core, _name):
-        raise ImportError(
-            f"trio {trio.__version__} has no trio._core._run.{_name}; wavetank needs it for virtual time: "
-            "install a version of trio that wavetank supports (0.30 to 0.35)"
-        )
+    "GLOBAL_RUN_CONTEXT",
+    of=f"trio {trio.__version__}",
+    supported=SUPPORTED,
+)
 
 _STEPS_TO_UNWIND: Final = 10_000
 _NEARLY: Final = 0.5 / SECOND
-
-
-@final
-class _Order:
-    """Stands in for trio's random generator: each batch runs in creation order, or as its run chooses."""
-
-    def shuffle(self, batch: list[Any]) -> None:
-        manager: Any = core.GLOBAL_RUN_CONTEXT.runner.io_manager
-        if isinstance(manager, NoInputOutput):
-            manager.arrange(batch)
-        batch.reverse()  # trio takes from the end
-
-    def random(self) -> float:
-        return 0.0
-
-    def uniform(self, low: float, high: float) -> float:
-        return low
 
 
 @final
@@ -78,15 +64,15 @@ class TrioEngine:
         *,
         instruments: Sequence[Instrument] = (),
         strict_exception_groups: bool = True,
-        step_budget: int = STEPS_WITHOUT_PROGRESS,
+        step_budget: int | None = None,
     ) -> None:
         if not host.on_main_thread():
             raise RuntimeError("in virtual time trio runs on the main thread of the test only")
         self.host = host
         self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
-        self._step_budget = step_budget
+        self._step_budget = step_budget or host.step_budget
         self._last_steps = LastSteps()
-        self._step_limit = step_budget - LAST_STEPS
+        self._step_limit = self._step_budget - LAST_STEPS
         self._callbacks: deque[Callable[[], object]] = deque()
         self.run: Generator[float, Any, None] | None = None
         """trio's run loop, once it has started."""
@@ -234,8 +220,18 @@ class TrioEngine:
                     while True:
                         self.wait(run.send(()))
         finally:
+            if inspect.getgeneratorstate(run) == inspect.GEN_SUSPENDED:
+                self._let_go()
             with warnings.catch_warnings(action="ignore"):
                 run.close()
+
+    def _let_go(self) -> None:
+        """Close the coroutines of tasks that will not end; what they still await finds runner and task."""
+        left = sorted(self.runner.tasks, key=lambda task: -task._counter)
+        with library_is_trio():
+            for task in (task for task in left if not self._is_own(task)):
+                core.GLOBAL_RUN_CONTEXT.task = task
+                close_or_keep(task.coro)
 
     def unwind(self) -> bool:
         """Take the next harder measure that lets all tasks end, with a small budget; False: none is left."""
@@ -352,17 +348,6 @@ def library_is_trio() -> Iterator[None]:
         yield
     finally:
         core.sniffio_library.name = before
-
-
-@contextmanager
-def creation_order() -> Iterator[None]:
-    """Let trio run each batch in creation order."""
-    before = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r
-    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _Order()
-    try:
-        yield
-    finally:
-        core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before
 
 
 Main = Callable[[], Coroutine[Any, Any, Any]]

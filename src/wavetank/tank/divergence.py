@@ -27,12 +27,12 @@ def repeated(trials: Trials, failed: Trial) -> None:
     Raises:
         Diverged: a repetition took another course; the text tells the first difference.
     """
-    plan = None
-    for _ in range(REPEATS):
-        if failed.record is not None:
-            plan = Plan(Replay(failed.record.deviations), failed.level, "replay")
-        again = trials.run(plan)
-        where = _first_difference(failed, again)
+    first: Trial | None = None if failed.suspect else failed
+    for _ in range(REPEATS + (first is None)):
+        deviations = failed.record.deviations if failed.record is not None else ()
+        again = trials.run(Plan(Replay(deviations), failed.level, "replay"), hurried=True)
+        where = _first_difference(first, again) if first is not None else None
+        first = first or again
         if where is not None:
             raise Diverged(
                 f"a failing schedule does not repeat. It failed with:\n{_told(failed)}\n"

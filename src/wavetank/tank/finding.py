@@ -57,14 +57,30 @@ class _Investigation:
 
     def __init__(self, trials: Trials, failed: Trial, wanted: Level) -> None:
         self._trials = trials
-        self._failure = failed.failure
         self._failed = failed
+        self._in_a_hurry = failed.failure
+        """How a run fails, in the same way, that is stopped when it is suspected to hang."""
         self._wanted = wanted
         self._shrinking = 0
         self._looking = 0
 
     def finding(self) -> Finding:
+        """The finding; what was shrunk in a hurry is made again with the whole budget to be sure."""
         level, record = self._failed.level, self._failed.record
+        if self._failed.suspect and record is not None:
+            plan = Plan(Replay(record.deviations), level, "replay")
+            self._in_a_hurry = self._trials.run(plan, hurried=True).failure
+        found = self._shrunk_finding(level, record)
+        if found.trial.failure != self._failed.failure:
+            found = self._as_found(level, record)
+        return found
+
+    def _as_found(self, level: Level, record: Recorder | None) -> Finding:
+        deviations = record.deviations if record is not None else ()
+        trial = self._trials.run(planned(deviations, level), narrated=True)
+        return Finding(trial, self._schedule(trial, deviations, level, 0), self._shrinking, self._looking)
+
+    def _shrunk_finding(self, level: Level, record: Recorder | None) -> Finding:
         if record is not None and record.deviations:
             record = self._shrunk(record, level)
             level, record = self._gentlest(level, record)
@@ -98,8 +114,8 @@ class _Investigation:
     # -- fewer deviations ---------------------------------------------------------------------
 
     def _fails(self, deviations: Deviations, level: Level) -> Recorder | None:
-        trial = self._trials.run(Plan(Replay(deviations), level, "replay"))
-        return trial.record if trial.failure == self._failure else None
+        trial = self._trials.run(Plan(Replay(deviations), level, "replay"), hurried=True)
+        return trial.record if trial.failure == self._in_a_hurry else None
 
     def _shrunk(self, record: Recorder, level: Level) -> Recorder:
         shrinker = Shrinker(lambda deviations: self._fails(deviations, level))
@@ -154,8 +170,8 @@ class _Investigation:
         policy = Portfolio(seed=self._trials.seed, level=level)
         for plan in islice(iter(policy.plan, None), GENTLER_RUNS):
             self._looking += 1
-            trial = self._trials.run(plan)
-            if trial.failure == self._failure:
+            trial = self._trials.run(plan, hurried=True)
+            if trial.failure == self._in_a_hurry:
                 return trial.record
             if trial.record is not None:
                 policy.learn(trial.record)

@@ -148,7 +148,7 @@ class _Looking:
         """The first run that fails, `None` if none of them does."""
         plan: Plan | None = Plan(Fifo(), self._level, "fifo")
         while plan is not None:
-            trial = self._trials.run(plan)
+            trial = self._trials.sure(plan)
             self.made += 1
             self._note(trial)
             if trial.failure is not None:

@@ -11,21 +11,27 @@ from typing import Any, Final, final
 
 from ..checks import judge
 from ..events import EventLog
+from ..patches.garbage import collect_all, collect_young
 from ..patches.randomness import Chance
 from ..scenario import Scenario
 from ..sim.asyncio_run import run_asyncio
 from ..sim.choices import Chooser, Level, Recorder
 from ..sim.ended import Ended
-from ..sim.host import Host
+from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
 from ..sim.narrator import Narrator, Told
 from ..sim.policies.plan import Plan
+from ..sim.policies.replay import Replay
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO
+from .patience import patience_for
 from .run import Run
 from .tank import Tank
 from .world import World, lent_to
 
 BACKENDS: Final = ("asyncio", "trio")
+
+RUNS_PER_COLLECTION: Final = 500
+"""After so many runs the garbage of all of them is collected, not only that of the last."""
 
 Main = Callable[[Tank], Awaitable[Any]]
 
@@ -55,6 +61,11 @@ class Trial:
             deviations=tuple(self.told),
             level=self.level.order,
         )
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
+        return self.end.how in ("steps", "time")
 
     @cached_property
     def failure(self) -> tuple[str, str] | None:
@@ -97,6 +108,7 @@ class Trials:
         self.seed = seed
         self.checks = checks
         self.max_virtual_seconds = max_virtual_seconds
+        self.patience = patience_for(scenario, max_virtual_seconds)
         self.made = 0
         self._engine = _engine(backend)
         self._host = Host(Timeline())
@@ -109,12 +121,27 @@ class Trials:
         with lent_to(self._host, lambda: self._world), self._chance.lent():
             yield
 
-    def run(self, plan: Plan | None = None, *, narrated: bool = False) -> Trial:
-        """Make a run, as planned or in FIFO order; only while the process is borrowed."""
+    def sure(self, plan: Plan) -> Trial:
+        """Make a run as planned with patience; one that is suspect then is made again with all budgets."""
+        trial = self.run(plan, hurried=True)
+        if not trial.suspect:
+            self.patience = self.patience.learned(trial.end, trial.run.virtual_seconds)
+            return trial
+        assert trial.record is not None
+        whole = self.run(Plan(Replay(trial.record.deviations), trial.level, trial.policy))
+        if not whole.suspect:
+            self.patience = self.patience.longer()
+        return whole
+
+    def run(self, plan: Plan | None = None, *, narrated: bool = False, hurried: bool = False) -> Trial:
+        """Make a run, as planned or in FIFO order; only while the process is borrowed.
+
+        A `hurried` one is stopped when it is suspected to hang.
+        """
         record = None if plan is None else Recorder(plan.chooser)
         narrator = Narrator(record, self._host) if record is not None and narrated else None
         level = FIFO if plan is None else plan.level
-        world = self._new_world(narrator or record, level)
+        world = self._new_world(narrator or record, level, hurried=hurried)
         if narrator is not None:
             _listen(narrator, world)
         end = self._run(world)
@@ -128,19 +155,28 @@ class Trials:
             policy="fifo" if plan is None else plan.policy,
         )
 
-    def _new_world(self, chooser: Chooser | None, level: Level) -> World:
-        self.made += 1
+    def _new_world(self, chooser: Chooser | None, level: Level, *, hurried: bool) -> World:
+        self._between_runs()
         self._chance.anew()
         self._world = World(
             self.scenario,
             seed=self.seed,
             backend=self.backend,
-            max_virtual_seconds=self.max_virtual_seconds,
+            max_virtual_seconds=self.patience.virtual_seconds if hurried else self.max_virtual_seconds,
             host=self._host,
             chooser=chooser,
             level=level,
+            step_budget=self.patience.steps if hurried else STEPS_WITHOUT_PROGRESS,
         )
         return self._world
+
+    def _between_runs(self) -> None:
+        """Collect the garbage of the run before, so that it strikes in none."""
+        self.made += 1
+        if self.made % RUNS_PER_COLLECTION:
+            collect_young()
+        else:
+            collect_all()
 
     def _run(self, world: World) -> Ended:
         tank = world.parts.tank

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import final
-
-import anyio
 
 from ..clock import after_delay
 from ..seams.waiting import AsyncEvent, BlockingEvent
@@ -20,7 +20,11 @@ class VirtualWaits:
         self._host = host
 
     def event(self) -> AsyncEvent:
-        return anyio.Event()
+        trio = sys.modules.get("trio")
+        if trio is not None and trio.lowlevel.in_trio_task():
+            event: AsyncEvent = trio.Event()
+            return event
+        return asyncio.Event()
 
     def blocking_event(self) -> BlockingEvent:
         return RunEvent(self._host)

@@ -13,6 +13,7 @@ from typing import Final, final
 
 from ..clock import HOUR, ClockFrom, after_delay
 from ..events import Event
+from ..patches.garbage import collect_young
 from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
@@ -20,7 +21,7 @@ from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.choices import Chooser, Level
-from ..sim.host import Host
+from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
@@ -29,6 +30,8 @@ from .questions import Question
 from .waits import VirtualWaits
 
 DEFAULT_BUDGET: Final = 24 * HOUR
+
+IDLE_TIMES_PER_COLLECTION: Final = 2_000
 
 
 @final
@@ -45,17 +48,19 @@ class World:
         host: Host | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
+        step_budget: int = STEPS_WITHOUT_PROGRESS,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
-        self.host.renew(self.timeline, chooser=chooser, level=level)
+        self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
         self.host.stalled = self._stalled
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = []
         self._delivered_at = -1
+        self._idle_times = 0
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,
@@ -136,6 +141,11 @@ class World:
         return chooser.choose("provider", len(options), ())
 
     def _idle(self) -> bool:
+        """Nothing can run; True if that may have changed."""
+        self._idle_times += 1
+        if self._idle_times % IDLE_TIMES_PER_COLLECTION == 0:
+            collect_young()
+            return True
         return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
 
     def _progress(self) -> None:

@@ -30,6 +30,8 @@ ORGANIZATION: Final = "00000000-0000-4000-8000-000000000001"
 _INVALID: Final = "invalid_request_error"
 _OVERLOADED: Final = ("overloaded_error", "Overloaded")
 _RATE_LIMITED: Final = "This request would exceed your account's rate limit. Please try again later."
+# What the vendor's SDK has message types for.
+_ROLES: Final = ("user", "assistant", "system")
 _STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens"}
 
 # Type and message by status; of a status that is not listed, its hundreds decide.
@@ -133,9 +135,18 @@ def _messages(payload: dict[str, Any]) -> list[Message]:
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise _wrong(f"messages.{index}", "Input should be an object")
-        if not isinstance(message.get("role"), str):
-            raise _wrong(f"messages.{index}.role", "Field required")
+        _check_message(message, f"messages.{index}")
     return messages
+
+
+def _check_message(message: Message, place: str) -> None:
+    for name in ("role", "content"):
+        if message.get(name) is None:
+            raise _wrong(f"{place}.{name}", "Field required")
+    if message["role"] not in _ROLES:
+        raise _wrong(f"{place}.role", "Input should be 'user', 'assistant' or 'system'")
+    if not isinstance(message["content"], str | list):
+        raise _wrong(f"{place}.content", "Input should be a valid string or array")
 
 
 def _wrong(field: str, message: str) -> Complaint:

@@ -43,6 +43,9 @@ _SORRY: Final = "The server had an error while processing your request. Sorry ab
 _BUSY: Final = ("service_unavailable_error", "server_is_overloaded", "The server is currently overloaded.")
 _UNSCRIPTED_LIMIT: Final = 500
 
+_ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
+_MAY_BE_SILENT: Final = ("assistant", "function")
+
 # Type, code and message by status; of a status that is not listed, its hundreds decide.
 _ERRORS: Final[dict[int, tuple[str, str | None, str]]] = {
     401: (_INVALID, "invalid_api_key", "Incorrect API key provided."),
@@ -133,9 +136,22 @@ def _messages(payload: dict[str, Any]) -> list[Message]:
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise _wrong_type(f"messages[{index}]", "an object")
-        if not isinstance(message.get("role"), str):
-            raise _missing(f"messages[{index}].role")
+        _check_message(message, f"messages[{index}]")
     return messages
+
+
+def _check_message(message: Message, place: str) -> None:
+    role = message.get("role")
+    if not isinstance(role, str):
+        raise _missing(f"{place}.role")
+    if role not in _ROLES:
+        names = ", ".join(repr(name) for name in _ROLES)
+        text = f"Invalid value: {role!r}. Supported values are: {names}."
+        raise Complaint(400, text, kind=_INVALID, param=f"{place}.role", code="invalid_value")
+    if message.get("content") is None and role in _MAY_BE_SILENT:
+        return
+    if not isinstance(message.get("content"), str | list):
+        raise _wrong_type(f"{place}.content", "a string or an array")
 
 
 def _max_tokens(payload: dict[str, Any]) -> int | None:

@@ -1,0 +1,52 @@
+"""Repeat a failing schedule once in a fresh process, under another hash seed; done where `CI` is set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+_SECONDS: Final = 300
+_SAME: Final = "repeated from its token"
+_TOLD: Final = 600
+
+
+def wanted() -> bool:
+    """Whether this is a run of continuous integration, as its usual variable tells."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def in_a_fresh_process(item: pytest.Item, token: str, scenario: str | None) -> str:
+    """Repeat the schedule of `token`, and say in a line what came of it."""
+    config = item.config
+    file = os.path.relpath(item.path, config.invocation_params.dir)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={config.rootpath}"]
+    command += ["-c", str(config.inipath)] if config.inipath is not None else []
+    command += [file + item.nodeid[item.nodeid.find("::") :], f"--llm-replay={token}"]
+    command += [f"--llm-scenario={scenario}"] if scenario is not None else []
+    environment = {**os.environ, "PYTHONHASHSEED": _other_hash_seed(), "PYTEST_ADDOPTS": ""}
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
+        environment.pop(name, None)
+    try:
+        done = subprocess.run(
+            command,
+            cwd=config.invocation_params.dir,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"a fresh process did not repeat it within {_SECONDS} s of real time"
+    if _SAME in done.stdout:
+        return "a fresh process under another hash seed repeats it"
+    told = (done.stdout + done.stderr)[-_TOLD:].strip()
+    return f"a fresh process under another hash seed does not repeat it; it printed last:\n{told}"
+
+
+def _other_hash_seed() -> str:
+    return "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
