@@ -80,8 +80,9 @@ class Campaign:
         self._others: dict[str, state.Kept] = {}
         self._path = Path()
         self._before = 0
-        self._began = real_now()
-        self._saved = self._began
+        self._began: int | None = None
+        """When the first lane told something: what pytest needs to start is no time of the search."""
+        self._saved = real_now()
 
     def run(self) -> int:
         """Collect, search, keep and tell."""
@@ -90,7 +91,6 @@ class Campaign:
         self._open(explored(collected, self._asked.tests))
         if self._interrupts.many:
             return 0
-        self._began = self._saved = real_now()
         with _closing(display_on()) as display:
             self._search(display)
         self._save()
@@ -163,7 +163,7 @@ class Campaign:
 
     @property
     def _elapsed(self) -> float:
-        return (real_now() - self._began) / 1e9
+        return 0.0 if self._began is None else (real_now() - self._began) / 1e9
 
     @property
     def _seconds_left(self) -> float | None:
@@ -177,13 +177,13 @@ class Campaign:
             for test, course in self._courses.items()
             if course.ended is None and (target is None or course.schedules < target)
         }
-        piece = None if left is None else max(left, _LEAST) / max(len(tests), 1)
+        piece = None if left is None else left / max(len(tests), 1)
         if piece is not None and len(tests) > 1:
             piece = min(piece, _FIRST_SLICE * 4**number)
         return Orders(
             lanes=max(self._asked.processes, 1),
             driver=os.getpid(),
-            deadline=None if left is None else real_now() + int(max(left, _LEAST) * 1e9),
+            deadline=None if left is None or not number else real_now() + int(left * 1e9),
             slice=piece,
             tests=tests,
         )
@@ -223,6 +223,8 @@ class Campaign:
         for fact in session.facts():
             if isinstance(fact, Collected):
                 continue
+            if self._began is None:
+                self._began = real_now()
             course = self._courses[fact.test]
             failed = course.failed
             course.take(fact)
