@@ -59,6 +59,15 @@ async def test_fine(tank):
 def test_plain():
     pass
 """
+DEADLY = """
+import os
+import wavetank
+
+
+@wavetank.explore(backends=("asyncio",))
+async def test_deadly(tank):
+    os._exit(77)
+"""
 INI = """
 [pytest]
 addopts = -x --strict-config -p no:anyio -p no:asyncio -p no:trio -p no:hypothesispytest
@@ -179,6 +188,24 @@ def test_an_exhaustive_search_is_not_split(project: Path) -> None:
     (state,) = kept(project).values()
     assert len(state["distinct"]) == state["schedules"]
     assert "to go on" not in said
+
+
+def test_an_exhaustive_search_begins_anew(project: Path) -> None:
+    """What cannot go on is made anew, and counts once."""
+    asked = ("test_race.py", "--policy", "exhaustive", "-n", "0")
+    explore(*asked, "--schedules", "20")
+    said = explore(*asked, "--schedules", "50", "--resume")
+    assert "1 test, 50 schedules in" in said
+    assert ": no failure; every schedule" not in said
+    (state,) = kept(project).values()
+    assert len(state["distinct"]) == state["schedules"] == 50
+
+
+def test_a_process_that_dies_is_told(project: Path) -> None:
+    """A test that takes its process with it has failed, with the status it left."""
+    (project / "test_fine.py").write_text(DEADLY)
+    said = explore("test_fine.py", "--schedules", "50", "-n", "0", status=1)
+    assert "its process ended with status 77" in said
 
 
 def test_a_test_that_fails_by_itself_is_told(project: Path) -> None:

@@ -18,17 +18,21 @@ from ..clock import real_now
 from . import state, telling
 from .asking import Asked, Refused, explored
 from .display import Display, Figures, display_on
-from .orders import UNLIMITED, Collected, Ended, Order, Orders
+from .orders import UNLIMITED, Collected, Ended, Order, Orders, Progress
 from .session import Session, command
 from .state import FILE, FOLDER, Course, StateError
 
 _POLL: Final = 0.1
 _SAVE_EVERY: Final = 2_000_000_000
-_GRACE: Final = 15.0
+_GRACE: Final = 60.0
 """Real seconds in which lanes that were asked to end may shrink what they have found."""
+_SHORT_GRACE: Final = 15.0
+"""The same after Ctrl-C."""
 _FIRST_SLICE: Final = 5.0
 _LEAST: Final = 1.0
 """Real seconds below which another session is not worth its start."""
+_PYTEST: Final = range(6)
+"""The exit statuses of pytest, and those of them after which a campaign goes on."""
 _FINE: Final = (0, 1, 5)
 
 
@@ -79,7 +83,7 @@ class Campaign:
         self._courses: dict[str, Course] = {}
         self._others: dict[str, state.Kept] = {}
         self._path = Path()
-        self._before = 0
+        self._runs = 0
         self._began: int | None = None
         """When the first lane told something: what pytest needs to start is no time of the search."""
         self._saved = real_now()
@@ -137,16 +141,11 @@ class Campaign:
                 )
             self._courses[test] = Course(test, found)
         self._others = kept
-        self._before = self._made
 
     def _save(self) -> None:
         self._saved = real_now()
         tests = {test: course.kept for test, course in self._courses.items()}
         state.write(self._path, {**self._others, **tests})
-
-    @property
-    def _made(self) -> int:
-        return sum(course.schedules for course in self._courses.values())
 
     # -- searching ----------------------------------------------------------------------------
 
@@ -156,9 +155,9 @@ class Campaign:
             orders = self._orders(number, left)
             if not orders.tests or self._interrupts.many or (number and left is not None and left < _LEAST):
                 return
-            before = self._made
+            before = self._runs
             self._one_session(orders, display)
-            if self._made == before:
+            if self._runs == before:
                 return
 
     @property
@@ -171,11 +170,11 @@ class Campaign:
 
     def _orders(self, number: int, left: float | None) -> Orders:
         """Everything that is left; under a limit of time in growing slices, so that each test has a turn."""
-        target = self._asked.schedules
+        target = UNLIMITED if self._asked.schedules is None else self._asked.schedules
         tests = {
-            test: Order(course.next, UNLIMITED if target is None else target - course.schedules)
+            test: Order(course.next, target - course.schedules, target)
             for test, course in self._courses.items()
-            if course.ended is None and (target is None or course.schedules < target)
+            if course.ended is None and course.schedules < target
         }
         piece = None if left is None else left / max(len(tests), 1)
         if piece is not None and len(tests) > 1:
@@ -202,11 +201,16 @@ class Campaign:
                     if self._interrupts.many:
                         display.say("stopping; once more Ctrl-C ends it at once")
                 elif asked_to_end is not None and self._too_late(asked_to_end):
-                    display.say(f"a run did not come to its end within {_GRACE:g} s: its process was ended")
                     session.kill()
                     self._take(session, display)
+                    if self._interrupts.many < 2:
+                        self._lost(
+                            "a run, or the shrinking of a failure, did not end in time: is it blocked?"
+                        )
                     return
-            if status not in _FINE:
+            if status not in _PYTEST:
+                self._lost(f"its process ended with status {status}")
+            elif status not in _FINE:
                 self._save()
                 raise Refused(f"pytest ended with status {status}:\n{_end_of(session.said)}")
 
@@ -216,7 +220,12 @@ class Campaign:
         return self._interrupts.many > 0 or (left is not None and left < 0)
 
     def _too_late(self, asked_to_end: int) -> bool:
-        return self._interrupts.many > 1 or (real_now() - asked_to_end) / 1e9 > _GRACE
+        grace = _SHORT_GRACE if self._interrupts.many else _GRACE
+        return self._interrupts.many > 1 or (real_now() - asked_to_end) / 1e9 > grace
+
+    def _lost(self, why: str) -> None:
+        for course in self._courses.values():
+            course.lost(why)
 
     def _take(self, session: Session, display: Display) -> None:
         """Add up what the lanes have told, show it, and keep it every now and then."""
@@ -225,6 +234,8 @@ class Campaign:
                 continue
             if self._began is None:
                 self._began = real_now()
+            if isinstance(fact, Progress):
+                self._runs += fact.runs
             course = self._courses[fact.test]
             failed = course.failed
             course.take(fact)
@@ -242,9 +253,7 @@ class Campaign:
         if target is not None:
             parts = [1.0 if each.ended is not None else min(each.schedules / target, 1.0) for each in courses]
             done = max(done, sum(parts) / len(parts))
-        words = telling.figures(
-            courses, target=target, runs=max(self._made - self._before, 0), seconds=self._elapsed
-        )
+        words = telling.figures(courses, target=target, runs=self._runs, seconds=self._elapsed)
         return Figures(done, words)
 
     # -- the end ------------------------------------------------------------------------------
@@ -253,9 +262,8 @@ class Campaign:
         courses = [*self._courses.values()]
         for line in telling.failures(courses):
             print(line)
-        runs = max(self._made - self._before, 0)
         for line in telling.summary(
-            courses, runs=runs, seconds=self._elapsed, processes=self._asked.processes
+            courses, runs=self._runs, seconds=self._elapsed, processes=self._asked.processes
         ):
             print(line)
         if any(course.ended is None for course in courses):

@@ -21,7 +21,7 @@ from ..scenario import Scenario
 from ..sim.choices import Level, Recorder
 from ..tank.search import Result, search
 from ..tank.tank import Tank
-from .orders import STOP, VARIABLE, Collected, Ended, Fact, Orders, Progress, marker
+from .orders import STOP, VARIABLE, Collected, Ended, Fact, Orders, Progress, Shift, marker
 from .tally import Seen, Sketch, course_of
 
 CHUNK: Final = 20_000
@@ -170,14 +170,23 @@ class Searcher:
         order, lanes = orders.tests[self._test], 1 if whole else orders.lanes
         if self._number >= min(lanes, order.left):
             pytest.skip(_QUIETLY + "nothing to do for this lane")
-        left = order.left // lanes + (self._number < order.left % lanes)
+        left = order.target if whole else order.left // lanes + (self._number < order.left % lanes)
+        wanted.update(main=main, scenario=scenario)
+        self._office.tell(Shift(self._test, begins=True))
+        try:
+            return self._searched(left, order.shard + self._number, wanted, whole=whole)
+        finally:
+            self._office.tell(Shift(self._test, begins=False))
+
+    def _searched(self, left: int, shard: int, wanted: dict[str, Any], *, whole: bool) -> Result[Any]:
+        """Search shard after shard; the result of the last one."""
+        lanes = self._office.orders.lanes
         log = _Log(self._office, self._test, anew=whole)
-        shard = order.shard + self._number
         while True:
             asked = left if whole else min(left, CHUNK)
             wanted.update(schedules=asked, seconds=None, shard=shard)
             with log.of(shard):
-                result = search(main, scenario, watch=log.saw, **wanted)
+                result: Result[Any] = search(watch=log.saw, **wanted)
             left, shard = left - result.schedules, shard + lanes
             if result.failure is None and result.schedules < asked and not log.stopped:
                 self._spent(result)

@@ -20,10 +20,11 @@ UNLIMITED: Final = 1 << 62
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What one test is to do: from which shard on, and how many schedules are left."""
+    """What one test is to do: from which shard on, and how many schedules are left of how many."""
 
     shard: int
     left: int
+    target: int
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -76,7 +77,14 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     skipped: str = ""
 
 
-Fact = Collected | Progress | Ended
+class Shift(msgspec.Struct, frozen=True, tag="shift"):
+    """A lane sets about its work (`begins`), or has left off."""
+
+    test: str
+    begins: bool
+
+
+Fact = Collected | Progress | Ended | Shift
 
 
 def marker(folder: Path, test: str) -> Path:

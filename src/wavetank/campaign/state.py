@@ -8,7 +8,7 @@ from typing import Final, final
 
 import msgspec
 
-from .orders import Ended, Fact, Progress
+from .orders import Ended, Fact, Progress, Shift
 from .tally import Points, Seen, Sketch
 
 FORMAT: Final = "wavetank-campaign"
@@ -72,6 +72,8 @@ class Course:
         self.seen = Seen(kept.points)
         self.ended = kept.ended
         self.resumed = kept.schedules
+        self.at_work = 0
+        """So many lanes search it at this moment."""
 
     def take(self, fact: Fact) -> None:
         """Add what a lane has told; the first end counts."""
@@ -83,8 +85,16 @@ class Course:
             for course in fact.courses:
                 self.sketch.add(course)
             self.seen.merge(fact.points)
+        elif isinstance(fact, Shift):
+            self.at_work += 1 if fact.begins else -1
         elif isinstance(fact, Ended) and (self.ended is None or (fact.failure and not self.ended.failure)):
             self.ended = fact
+
+    def lost(self, why: str) -> None:
+        """The process of its lanes has ended without an answer."""
+        if self.at_work > 0:
+            self.at_work = 0
+            self.take(Ended(self.test, broken=why))
 
     @property
     def failed(self) -> bool:

@@ -92,7 +92,9 @@ class Seen:
         """Take in the choices of one run."""
         choices = zip(record.kinds, record.widths, record.taken, strict=True)
         for place, (kind, width, choice) in enumerate(islice(choices, PLACES)):
-            self._widen(kind, place, width, 1 << choice)
+            point = self._at[kind].get(place) if kind in self._at else None
+            if point is None or width > point[0] or not point[1] >> choice & 1:
+                self._widen(kind, place, width, 1 << choice)
 
     def merge(self, points: Points) -> None:
         """Take in what another process has seen."""
