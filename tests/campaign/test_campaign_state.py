@@ -76,3 +76,10 @@ def test_words_are_told_as_they_are_given() -> None:
     words = Words(policy="pct", seed=0, scenario=("calm", "cascade"))
     assert str(words) == "--policy pct --seed 0 --scenario calm --scenario cascade"
     assert str(Words()) == "no --policy, --level, --seed or --scenario"
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Where a file stands in the place of the folder the mend is in the text."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match=r"cannot be written: .* Choose another folder with --state"):
+        write(tmp_path / "file" / "campaign.json", {})

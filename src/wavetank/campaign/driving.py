@@ -95,6 +95,7 @@ class Campaign:
         self._open(explored(collected, self._asked.tests))
         if self._interrupts.many:
             return 0
+        self._save()
         with _closing(display_on()) as display:
             self._search(display)
         self._save()

@@ -22,7 +22,18 @@ _PLUGIN: Final = "wavetank.campaign.lane"
 
 def command(tests: Sequence[str], words: Words, *, processes: int, cache: Path, collect: bool) -> list[str]:
     """The call of pytest; what stands in the user's `addopts` and would split or end a campaign is undone."""
-    made = [sys.executable, "-P", "-m", "pytest", "-p", _PLUGIN, "-o", f"cache_dir={cache}", "--maxfail=0"]
+    made = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-p",
+        _PLUGIN,
+        "-o",
+        f"cache_dir={cache}",
+        "--maxfail=0",
+        "--tb=short",
+    ]
     if find_spec("xdist") is not None:
         made += ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"] if processes else ["-n", "0"]
     made += [f"--llm-scenario={name}" for name in words.scenario]

@@ -135,11 +135,18 @@ def read(path: Path) -> dict[str, Kept]:
 
 
 def write(path: Path, tests: dict[str, Kept]) -> None:
-    """Put a new state in the place of the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ignore = path.parent / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", "utf-8")
+    """Put a new state in the place of the old one.
+
+    Raises:
+        StateError: the folder or the file cannot be written.
+    """
     new = path.with_name(path.name + ".new")
-    new.write_bytes(msgspec.json.encode(_File(FORMAT, VERSION, tests)) + b"\n")
-    os.replace(new, path)
+    ignore = path.parent / ".gitignore"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+        new.write_bytes(msgspec.json.encode(_File(FORMAT, VERSION, tests)) + b"\n")
+        os.replace(new, path)
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error}. Choose another folder with --state") from None

@@ -59,7 +59,7 @@ def summary(courses: Sequence[Course], *, runs: int, seconds: float, processes: 
 def _came_to(course: Course) -> str:
     ended = course.ended
     if ended is None:
-        return "no failure"
+        return "no failure" if course.schedules else "not searched"
     if ended.failure:
         return f"{ended.kind or 'failure'} found"
     if ended.broken:
