@@ -65,7 +65,7 @@ class Trial:
     @property
     def suspect(self) -> bool:
         """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
-        return self.end.how in ("steps", "time")
+        return self.end.how in ("steps", "time") or bool(self.end.stuck)
 
     @cached_property
     def failure(self) -> tuple[str, str] | None:
