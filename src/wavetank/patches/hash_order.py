@@ -17,7 +17,14 @@ from anyio._backends import _asyncio as backend
 
 from ..sim.asyncio_loop import CountedTask, SimulatedLoop
 from ..sim.host import Host
+from ..sim.ready import DELIVERY
 from .attributes import replaced
+
+if not hasattr(backend.CancelScope, DELIVERY):
+    raise ImportError(
+        f"the cancel scope of this anyio has no {DELIVERY}; wavetank needs it so that chosen orders keep "
+        "anyio's promise about cancelled scopes: install a version of anyio that wavetank supports (4.12 to 4.16)"
+    )
 
 
 class CountedScope(backend.CancelScope):

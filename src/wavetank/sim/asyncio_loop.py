@@ -47,7 +47,8 @@ class CountedTask(asyncio.Task[Any]):
         self._number = loop.next_number()
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
-        super().__init__(coro, loop=loop, name=name or f"task-{self._number}", **options)
+        name = f"task-{self._number}" if name is None else name
+        super().__init__(coro, loop=loop, name=name, **options)
 
     def __hash__(self) -> int:
         return self._number
