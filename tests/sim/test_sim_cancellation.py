@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -75,3 +76,112 @@ def test_the_next_checkpoint_of_a_cancelled_scope_raises(backend: str, level: Le
             assert scope.cancelled_caught
 
     holds(program, backend, level)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_plain_callbacks_keep_their_order(level: Level) -> None:
+    """`call_soon` is first in, first out in every order, with cancelled scopes among the callbacks."""
+
+    async def program() -> None:
+        loop, ran = asyncio.get_running_loop(), list[int]()
+        async with anyio.create_task_group() as group:
+            await noise(group)
+            with anyio.CancelScope() as scope:
+                for number in range(10):
+                    loop.call_soon(ran.append, number)
+                    if number == 3:
+                        scope.cancel()
+                await anyio.lowlevel.cancel_shielded_checkpoint()
+                await anyio.lowlevel.checkpoint()
+            while len(ran) < 10:
+                await asyncio.sleep(0)
+        assert ran == list(range(10))
+
+    holds(program, "asyncio", level)
+
+
+def eagerly() -> None:
+    """Let tasks of the running loop start at once, where Python has that."""
+    factory = getattr(asyncio, "eager_task_factory", None)
+    if factory is not None:
+        asyncio.get_running_loop().set_task_factory(factory)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_stock_cancellation_holds_in_every_order(level: Level, eager: bool) -> None:
+    """A cancelled task is thrown the error at its next await, a task group aborts and waits for all, a
+    timeout becomes `TimeoutError`, and context variables stay with their task."""
+    number_of = ContextVar[int]("number_of")
+
+    async def child(number: int, ended: list[int]) -> None:
+        number_of.set(number)
+        try:
+            await asyncio.sleep(number / 100)
+            if number == 3:
+                raise ValueError
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(0.01)
+            assert number_of.get() == number
+            ended.append(number)
+
+    async def cancelled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        task.uncancel()
+
+    async def program() -> None:
+        if eager:
+            eagerly()
+        ended: list[int] = []
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await asyncio.Event().wait()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cancelled())
+                for number in range(6):
+                    group.create_task(child(number, ended))
+        except* ValueError:
+            ended.append(-1)
+        assert ended[-1] == -1
+        assert 3 in ended
+        assert len(ended) == len(set(ended))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert number_of.get(None) is None
+
+    holds(program, "asyncio", level)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_async_generators_are_shut_down_in_every_order(backend: str, level: Level) -> None:
+    """A generator that is left half way runs its clean-up, awaits included, before the run is over."""
+    closed: list[int] = []
+
+    async def numbers(first: int) -> AsyncIterator[int]:
+        try:
+            for number in range(first, first + 5):
+                yield number
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            closed.append(first)
+
+    kept: list[AsyncIterator[int]] = []
+
+    async def program() -> None:
+        kept[:] = [numbers(first) for first in (1, 2)]
+        async with anyio.create_task_group() as group:
+            await noise(group)
+            for generator in kept:
+                assert await anext(generator) > 0
+
+    for seed in SEEDS[:5]:
+        closed.clear()
+        assert ended(program, backend, level, seed).how == "returned"
+        assert sorted(closed) == [1, 2]

@@ -23,7 +23,7 @@ from .attributes import replaced
 if not hasattr(backend.CancelScope, DELIVERY):
     raise ImportError(
         f"the cancel scope of this anyio has no {DELIVERY}; wavetank needs it so that chosen orders keep "
-        "anyio's promise about cancelled scopes: install a version of anyio that wavetank supports (4.12 to 4.16)"
+        "anyio's promise about cancelled scopes: install a version that wavetank supports (4.12 to 4.16)"
     )
 
 
