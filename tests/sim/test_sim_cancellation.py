@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -73,6 +74,21 @@ def test_the_next_checkpoint_of_a_cancelled_scope_raises(backend: str, level: Le
                     with pytest.raises(anyio.get_cancelled_exc_class()):
                         await anyio.lowlevel.checkpoint()
                 await anyio.lowlevel.checkpoint()
+            assert scope.cancelled_caught
+
+    holds(program, backend, level)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_a_deadline_may_lie_before_all_time(backend: str, level: Level) -> None:
+    """A scope whose deadline is minus infinity is cancelled at its first checkpoint, whatever stalls."""
+
+    async def program() -> None:
+        async with anyio.create_task_group() as group:
+            await noise(group)
+            with anyio.CancelScope(deadline=-math.inf) as scope:
+                await anyio.sleep(1)
             assert scope.cancelled_caught
 
     holds(program, backend, level)
