@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -202,3 +206,28 @@ def test_async_generators_are_shut_down_in_every_order(backend: str, level: Leve
         closed.clear()
         assert ended(program, backend, level, seed).how == "returned"
         assert sorted(closed) == [1, 2]
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+def test_a_task_that_failed_is_freed_at_once(level: Level) -> None:
+    """The loop's own frames, which a traceback leads to, do not keep the task whose step they ran."""
+
+    async def program() -> None:
+        async def fails() -> None:
+            sys._getframe(0).f_back  # noqa: B018 - the frames below become objects, and are kept from Python 3.12 on
+            raise ValueError
+
+        asyncio.get_running_loop().set_debug(True)
+        task = asyncio.create_task(fails())
+        kept = weakref.ref(task)
+        with suppress(ValueError):
+            await task
+        del task
+        await asyncio.sleep(0)
+        assert kept() is None
+
+    gc.disable()
+    try:
+        holds(program, "asyncio", level)
+    finally:
+        gc.enable()

@@ -245,6 +245,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if not handle._cancelled:
                 self._steps += 1
                 handle._run()
+        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
         """As many steps as a batch has; which they are is chosen, from the batch or from all that can run."""
@@ -259,6 +260,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._steps += 1
                 handle._run()
                 ready.admit(posted, handle)
+        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""
