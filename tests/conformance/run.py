@@ -99,7 +99,7 @@ def run(suite: Suite, level: str, seeds: str) -> Counter[str]:
     paths = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(HERE)}
     environment = {**os.environ, **paths}
     with outcomes.with_suffix(".log").open("w") as log:
-        subprocess.run(command, cwd=suite.root, env=environment, stdout=log, stderr=log, check=False)
+        subprocess.run(command, cwd=BUILD, env=environment, stdout=log, stderr=log, check=False)
     found = json.loads(outcomes.read_text())["outcomes"]
     return Counter(max(found[test], key=("passed", "skipped", "failed").index) for test in found)
 
