@@ -55,7 +55,8 @@ class CountedTask(asyncio.Task[Any]):
         self._number = loop.next_number()
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
-        super().__init__(coro, loop=loop, name=name or f"task-{self._number}", **options)
+        name = f"task-{self._number}" if name is None else name
+        super().__init__(coro, loop=loop, name=name, **options)
 
     def __hash__(self) -> int:
         return self._number
@@ -262,6 +263,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if not handle._cancelled:
                 self._steps += 1
                 handle._run()
+        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
         """As many steps as a batch has; which they are is chosen, from the batch or from all that can run."""
@@ -276,6 +278,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._steps += 1
                 handle._run()
                 ready.admit(posted, handle)
+        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""

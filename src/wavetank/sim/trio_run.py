@@ -267,7 +267,7 @@ class TrioEngine:
         """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
         now = self.host.timeline.now()
         deadlines = [
-            at_instant(deadline)
+            at_instant(max(deadline, 0.0))  # it may be minus infinity
             for deadline, _, scope in up_to(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND)
             if deadline == scope._registered_deadline
         ]

@@ -110,8 +110,6 @@ class World:
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
         loop = SimulatedLoop(self.host)
-        if self.host.on_main_thread():
-            self.host.engine = loop
         self.started(loop)
         return loop
 
