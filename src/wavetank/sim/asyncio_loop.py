@@ -17,7 +17,7 @@ from contextvars import Context
 from typing import Any, Final, NoReturn, final
 
 from ..clock import SECOND, after_delay, format_duration
-from .blocked import describe_task
+from .blocked import called, describe_task
 from .errors import RealInputOutput, RunStopped, StepBudgetSpent
 from .host import STEPS_WITHOUT_PROGRESS, Host
 from .ready import Ready
@@ -197,12 +197,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def blocked(self) -> tuple[str, ...]:
         """A paragraph for each task that has not ended, in creation order."""
         tasks = sorted((task for task in asyncio.all_tasks(self) if not task.done()), key=hash)
-        return tuple(describe_task(task.get_name(), task.get_coro()) for task in tasks)
+        names = {id(task): _called(task) for task in tasks}
+        return tuple(describe_task(task, task.get_coro(), names) for task in tasks)
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
-        return next((task.get_name() for task in tasks if task.number == number), None)
+        return next((_called(task) for task in tasks if task.number == number), None)
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
@@ -319,6 +320,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
+
+
+def _called(task: asyncio.Task[Any]) -> str:
+    if not isinstance(task, CountedTask):
+        return task.get_name()
+    name = "" if task.get_name() == f"task-{hash(task)}" else task.get_name()
+    return called(name, task.get_coro(), task.number)
 
 
 def _close_coroutines(tasks: list[asyncio.Task[Any]]) -> None:

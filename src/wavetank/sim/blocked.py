@@ -6,7 +6,8 @@ import asyncio
 import gc
 import inspect
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,9 @@ _STATISTICS: Final = (
     "open_send_streams",
     "open_receive_streams",
 )
+_UNNAMED: Final = "functools"
+"""What anyio calls a task that runs a partial function."""
+
 _ASYNC_GENERATOR_STEPS: Final = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
 
 
@@ -32,9 +36,29 @@ class _Wait(NamedTuple):
     callers: list[FrameType]
 
 
-def describe_task(name: str, coro: object) -> str:
-    """A paragraph on one blocked task: its chain from the outermost await to what it waits for."""
-    lines = [f"  task {name!r}", *(f"    {line}" for line in describe_chain(coro))]
+def called(name: str, coro: object, number: int) -> str:
+    """A task's name in a report: the user's own, or, if a library made it up, its function and its number."""
+    function = getattr(coro, "__qualname__", "task") if name in ("", _UNNAMED) else _function_of(name)
+    return name if function is None else f"{function.rpartition('<locals>.')[2]}#{number}"
+
+
+def _function_of(name: str) -> str | None:
+    """The function of a name that is a function's with its module in front, such as anyio and trio make up."""
+    module, _, function = name.rpartition(".")
+    while module:
+        if hasattr(sys.modules.get(module), function.partition(".")[0]):
+            return function
+        module, _, last = module.rpartition(".")
+        function = f"{last}.{function}"
+    return None
+
+
+def describe_task(task: object, coro: object, names: Mapping[int, str]) -> str:
+    """A paragraph on one blocked task: its chain from the outermost await to what it waits for.
+
+    `names` are those of the tasks, by identity.
+    """
+    lines = [f"  task {names[id(task)]!r}", *(f"    {line}" for line in describe_chain(coro, names))]
     return "\n".join(lines)
 
 
@@ -51,7 +75,7 @@ def describe_thread(name: str, frame: FrameType | None, what: str) -> str:
     return "\n".join([f"  thread {name!r}", *chain[-_FRAMES:], f"    waits in {what}"])
 
 
-def describe_chain(coro: object) -> Iterator[str]:
+def describe_chain(coro: object, names: Mapping[int, str]) -> Iterator[str]:
     frames: list[FrameType] = []
     wait: _Wait | None = None
     last: object = None
@@ -67,9 +91,9 @@ def describe_chain(coro: object) -> Iterator[str]:
             wait = _Wait(frame.f_locals["self"], frame.f_code.co_qualname, list(frames))
         frames.append(frame)
     if wait is not None:
-        yield _waits_in(wait)
+        yield _waits_in(wait, names)
     elif last is not None and (awaited := _future_behind(last)) is not None:
-        yield f"waits for {_future_named(awaited, frames)}"
+        yield f"waits for {_future_named(awaited, frames, names)}"
     elif frames and _is_engine(frames[-1]):
         yield f"waits in {frames[-1].f_code.co_qualname}"
 
@@ -81,13 +105,13 @@ def _future_behind(awaitable: object) -> asyncio.Future[Any] | None:
     return next((one for one in gc.get_referents(awaitable) if isinstance(one, asyncio.Future)), None)
 
 
-def _future_named(future: asyncio.Future[Any], frames: list[FrameType]) -> str:
+def _future_named(future: asyncio.Future[Any], frames: list[FrameType], names: Mapping[int, str]) -> str:
     """`task 'job'`, the tasks of a `gather`, or the name a caller has for a plain future."""
     if isinstance(future, asyncio.Task):
-        return f"task {future.get_name()!r}"
+        return f"task {names.get(id(future), future.get_name())!r}"
     gathered = [one for one in getattr(future, "_children", ()) if not one.done()]
     if gathered:
-        return "all of " + ", ".join(_future_named(one, frames) for one in gathered[:_NAMED])
+        return "all of " + ", ".join(_future_named(one, frames, names) for one in gathered[:_NAMED])
     return _named(future, frames)
 
 
@@ -123,7 +147,7 @@ def _at(frame: FrameType) -> str:
     return f"at {frame.f_code.co_qualname} ({file}:{frame.f_lineno})"
 
 
-def _waits_in(wait: _Wait) -> str:
+def _waits_in(wait: _Wait, names: Mapping[int, str]) -> str:
     line = f"waits in {wait.where} on {_named(wait.resource, wait.callers)}"
     statistics = getattr(wait.resource, "statistics", None)
     facts = statistics() if callable(statistics) else None
@@ -131,7 +155,7 @@ def _waits_in(wait: _Wait) -> str:
     if told:
         line += f" [{', '.join(told)}]"
     owner = getattr(facts, "owner", None)
-    return line + (f", held by {owner.name!r}" if owner is not None else "")
+    return line + (f", held by {names.get(owner.id, owner.name)!r}" if owner is not None else "")
 
 
 def _named(thing: object, frames: list[FrameType]) -> str:

@@ -21,7 +21,7 @@ from trio._core import _run as core
 from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
-from .blocked import describe_task
+from .blocked import called, describe_task
 from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped, StepBudgetSpent
@@ -48,6 +48,7 @@ for _name in (
 
 _STEPS_TO_UNWIND: Final = 10_000
 _NEARLY: Final = 0.5 / SECOND
+_OWN: Final = "a task of trio's own"
 
 
 @final
@@ -133,13 +134,16 @@ class TrioEngine:
     def blocked(self) -> tuple[str, ...]:
         """A paragraph for each task of the program, in creation order."""
         tasks = sorted(self.runner.tasks, key=lambda task: task._counter)
-        return tuple(describe_task(self._name(task), task.coro) for task in tasks if not self._is_own(task))
+        names = {id(task): self._name(task) for task in tasks}
+        return tuple(describe_task(task, task.coro, names) for task in tasks if not self._is_own(task))
 
     def _is_own(self, task: trio.lowlevel.Task) -> bool:
         return task is self.runner.init_task or task.name == "<TrioToken.run_sync_soon task>"
 
     def _name(self, task: trio.lowlevel.Task) -> str:
-        return "main" if task is self.runner.main_task else task.name
+        if task is self.runner.main_task:
+            return "main"
+        return _OWN if self._is_own(task) else called(task.name, task.coro, self._number(task))
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
@@ -149,7 +153,7 @@ class TrioEngine:
     def _number(self, task: trio.lowlevel.Task) -> int:
         """Which of the run's tasks it is; trio counts over all runs, and its own first task is 0 here."""
         if self._first is None:
-            self._first = task._counter
+            self._first = (self.runner.init_task or task)._counter
         return int(task._counter - self._first)
 
     # -- the order --------------------------------------------------------------------------
