@@ -43,7 +43,7 @@ def called(name: str, coro: object, number: int) -> str:
 
 
 def _function_of(name: str) -> str | None:
-    """The function of a name that is a function's with its module in front, such as anyio and trio make up."""
+    """The function in a name that is a module and a function, as anyio and trio make them up."""
     module, _, function = name.rpartition(".")
     while module:
         if hasattr(sys.modules.get(module), function.partition(".")[0]):

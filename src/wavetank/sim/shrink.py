@@ -68,7 +68,7 @@ class Shrinker:
         return best
 
     def _closed_up(self, best: Recorder) -> Recorder:
-        """Leave out one of several deviations, and move those behind it: without it, choices may come or go."""
+        """Leave out one of several deviations and move those behind it: it may have added choices."""
         place = 0
         while place < len(best.deviations) - 1 and len(best.deviations) <= _SEVERAL:
             better = self._first(_shifted(best.deviations, place), best)

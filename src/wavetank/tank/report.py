@@ -35,7 +35,7 @@ def _lines(run: Run[Any]) -> Iterator[str]:
 
 
 def _told(error: BaseException, indent: str = "") -> Iterator[str]:
-    """An error in words, without its notes, of which one may be this very report; a group with what is in it."""
+    """An error, and what is in a group, without notes: one of them may be this very report."""
     text = str(error)
     yield f"{indent}{type(error).__name__}{': ' if text else ''}{text}"
     for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
