@@ -255,8 +255,8 @@ def test_several_scenarios_parametrise_the_explored(pytester: pytest.Pytester, r
         "test_ids.py::test_fixture[calm]",
         "test_ids.py::test_fixture[cascade]",
         "test_ids.py::test_own[trio]",
-        "test_ids.py::test_sees[calm-trio]",
-        "test_ids.py::test_sees[cascade-trio]",
+        "test_ids.py::test_sees[trio-calm]",
+        "test_ids.py::test_sees[trio-cascade]",
     ]
 
 

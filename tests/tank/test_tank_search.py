@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -111,6 +112,51 @@ def test_the_report_of_a_race(backend: str) -> None:
         f"schedule={run.schedule!r})",
     ]
     assert str(run.deviations[0]) == f"at step {step} the late one before {task}"
+
+
+class Bank:
+    """Two accounts, each with its lock."""
+
+    def __init__(self) -> None:
+        self.one, self.two = anyio.Lock(), anyio.Lock()
+
+    async def move(self, at: float, source: anyio.Lock, target: anyio.Lock) -> None:
+        await anyio.sleep(at)
+        async with source:
+            await checkpoint()
+            async with target:
+                await checkpoint()
+
+
+async def moves_both_ways(_: Tank) -> None:
+    bank = Bank()
+    async with anyio.create_task_group() as group:
+        group.start_soon(bank.move, 1, bank.one, bank.two)
+        group.start_soon(bank.move, 1.03, bank.two, bank.one, name="back")
+
+
+@on_both
+def test_the_report_of_a_deadlock(backend: str) -> None:
+    """Each blocked task is told by a short name of its own, and so is who holds what it waits for."""
+    run = wavetank.search(moves_both_ways, backend=backend).failure
+    assert run is not None
+    named = "Bank.move#2" if backend == "asyncio" else "Bank.move#3"
+    told = [re.sub(r"(?<=py:)\d+", "…", line) for line in run.report().splitlines()]
+    assert told[1:-1] == [
+        "liveness failed: deadlock at 1.03s",
+        "    task 'main'",
+        "      at moves_both_ways (test_tank_search.py:…)",
+        "      waits in TaskGroup.__aexit__ on group: TaskGroup",
+        f"    task {named!r}",
+        "      at Bank.move (test_tank_search.py:…)",
+        "      waits in Lock.__aenter__ on Bank.two: Lock [tasks_waiting=1], held by 'back'",
+        "    task 'back'",
+        "      at Bank.move (test_tank_search.py:…)",
+        f"      waits in Lock.__aenter__ on Bank.one: Lock [tasks_waiting=1], held by {named!r}",
+        f"schedule: FIFO order, except: {run.deviations[0]}",
+        "the last 1 of 1 events:",
+        "  at 1s: time passed inside the program, until 1.03s",
+    ]
 
 
 @on_both

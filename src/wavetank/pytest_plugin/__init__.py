@@ -72,6 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 # -- which tests ---------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = options.scenarios(metafunc.config)
     marked = next(metafunc.definition.iter_markers("llm_scenario"), None)
