@@ -68,6 +68,7 @@ def test_another_seed_plans_others(chosen: Chosen, policy: str) -> None:
     """Seeds matter, and so does the number of the run: hardly a schedule comes twice."""
     one, other = (list(schedules(chosen, policy, seed=seed, runs=20)) for seed in (1, 2))
     assert one != other
+    assert policy_named(policy, seed=1, level=ANY).proved is None
     assert len({tuple(taken) for taken in one}) >= 12
     assert len({tuple(taken) for taken in one + other}) >= 24
 

@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -157,6 +158,16 @@ def test_the_report_of_a_deadlock(backend: str) -> None:
         "the last 1 of 1 events:",
         "  at 1s: time passed inside the program, until 1.03s",
     ]
+
+
+def test_a_long_schedule_is_told_short() -> None:
+    """Of many deviations the report has the first twelve, a line each, and the number of the others."""
+    run = wavetank.search(tie).failure
+    assert run is not None
+    lines = replace(run, deviations=run.deviations * 15).report().splitlines()
+    start = lines.index("schedule: FIFO order, except:")
+    assert lines[start + 1 : start + 13] == [f"  {run.deviations[0]}"] * 12
+    assert lines[start + 13] == "  and 3 more"
 
 
 @on_both
@@ -378,6 +389,38 @@ async def by_state(tank: Tank) -> None:
     tank.ledger.submit("a")
     if len(RUNS) != 3:
         tank.ledger.complete("a")
+
+
+async def by_turns(tank: Tank) -> None:
+    """Lets one of two tasks go first in one run, and the other in the next; no event tells."""
+    RUNS.append(1)
+    tank.ledger.submit("lost")
+    bells = [anyio.Event(), anyio.Event()]
+    async with anyio.create_task_group() as group:
+        for bell in bells:
+            group.start_soon(bell.wait)
+        await anyio.sleep(1)
+        for bell in bells if len(RUNS) % 2 else reversed(bells):
+            bell.set()
+
+
+async def by_nap(_: Tank) -> None:
+    """Ends a little later in every run, without an event."""
+    RUNS.append(1)
+    await anyio.sleep(len(RUNS))
+    raise LookupError
+
+
+def test_what_leaves_no_event_differs_as_well() -> None:
+    """Other tasks in the same places, or another end, are differences too."""
+    for program, told in (
+        (by_turns, "another task goes at some choice: tasks are not made in the same order"),
+        (by_nap, "the end differs: first «raised LookupError, at 1s after "),
+    ):
+        RUNS.clear()
+        with pytest.raises(Diverged, match="does not repeat") as caught:
+            wavetank.search(program)
+        assert told in str(caught.value)
 
 
 @on_both
