@@ -21,6 +21,7 @@ from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
 from .libraries import tasks_to_cancel
+from .naming import called
 from .private import require
 from .ready import Ready
 from .refused import REAL_INPUT_OUTPUT, refusal
@@ -210,7 +211,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The tasks that have not ended, in creation order."""
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
-            Suspended(one.get_name(), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
+            Suspended(_called(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
             for one in self._left()
         ]
 
@@ -221,7 +222,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
-        return next((task.get_name() for task in tasks if task.number == number), None)
+        return next((_called(task) for task in tasks if task.number == number), None)
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
@@ -368,6 +369,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
+
+
+def _called(task: asyncio.Task[Any]) -> str:
+    if not isinstance(task, CountedTask):
+        return task.get_name()
+    name = "" if task.get_name() == f"task-{hash(task)}" else task.get_name()
+    return called(name, task.get_coro(), task.number)
 
 
 def _can_run(task: asyncio.Task[Any]) -> bool:

@@ -74,7 +74,7 @@ class Trial:
         if kind is None:
             return None
         if kind == "error":
-            return kind, type(self.end.error).__name__
+            return kind, _type_of(self.end.error)
         failed = (verdict.name for verdict in self.run.verdicts.values() if verdict.passed is False)
         return kind, next(failed, kind)
 
@@ -190,6 +190,13 @@ class Trials:
                 )
             finally:
                 world.close()
+
+
+def _type_of(error: BaseException | None) -> str:
+    """The type of an error; of an exception group, those of what is in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__} of {', '.join(map(_type_of, error.exceptions))}"
+    return type(error).__name__
 
 
 def _listen(narrator: Narrator, world: World) -> None:
