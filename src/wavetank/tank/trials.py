@@ -23,6 +23,7 @@ from ..sim.timeline import Timeline
 from ..sim.token import FIFO
 from .run import Run
 from .tank import Tank
+from .workload import Workload, program_number
 from .world import World, lent_to
 
 BACKENDS: Final = ("asyncio", "trio")
@@ -79,6 +80,7 @@ class Trials:
         seed: the seed of the provider's keyed picks and of the process's random numbers.
         checks: the names of the checks that judge a run.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
+        workload: what the program finds as `tank.workload`.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Trials:
         seed: int,
         checks: Sequence[str],
         max_virtual_seconds: float | None = None,
+        workload: Workload | None = None,
     ) -> None:
         self.main = main
         self.scenario = scenario
@@ -97,6 +100,8 @@ class Trials:
         self.seed = seed
         self.checks = checks
         self.max_virtual_seconds = max_virtual_seconds
+        self.workload = workload
+        self.program = program_number(main, workload)
         self.made = 0
         self._engine = _engine(backend)
         self._host = Host(Timeline())
@@ -140,6 +145,7 @@ class Trials:
             chooser=chooser,
             level=level,
         )
+        self._world.parts.tank.workload = self.workload
         return self._world
 
     def _run(self, world: World) -> Ended:
