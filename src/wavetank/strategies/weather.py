@@ -50,54 +50,69 @@ def waves(
     latest: float = 1.0,
     longest: float = 1.0,
     statuses: Sequence[int] = _STATUSES,
+    shares: Sequence[float] = _SHARES,
+    most_times: int = _MOST_TIMES,
     barriers: bool = True,
     most_in_flight: int = 6,
 ) -> st.SearchStrategy[Wave]:
     """Stretches of refusals that begin by `latest` and last up to `longest` seconds, and barriers.
 
     The first, to which it shrinks, is a 429 for everybody, from the start and for one tick. No wave
-    goes on for ever, so a patient client always gets through.
+    goes on for ever, so a patient client always gets through. A stretch comes up to `most_times`
+    times and meets one of the `shares` of the requests; a barrier waits for up to `most_in_flight`.
     """
-    stretches = _stretches(tick=tick, latest=latest, longest=longest, statuses=tuple(statuses))
+    how = _refusals(tick=tick, longest=longest, statuses=tuple(statuses))
+    stretches = _stretches(how, tick, latest, longest, tuple(shares), most_times)
     if not barriers:
         return stretches
-    return stretches | _barriers(tick=tick, longest=longest, statuses=tuple(statuses), most=most_in_flight)
+    return stretches | _barriers(how, tick, longest, most_in_flight, most_times)
+
+
+_How = st.SearchStrategy[dict[str, Any]]
 
 
 @st.composite
 def _stretches(
-    draw: st.DrawFn, *, tick: float, latest: float, longest: float, statuses: tuple[int, ...]
+    draw: st.DrawFn,
+    how: _How,
+    tick: float,
+    latest: float,
+    longest: float,
+    shares: tuple[float, ...],
+    most_times: int,
 ) -> Wave:
     lasts = draw(ticks(tick, least=1, most=longest))
-    times = draw(st.integers(1, _MOST_TIMES))
+    times = draw(st.integers(1, most_times))
     return Wave(
         at=draw(ticks(tick, most=latest)),
         lasts=lasts,
         every=Duration(lasts + draw(ticks(tick, least=1, most=longest))) if times > 1 else None,
         times=times if times > 1 else None,
-        status=draw(st.sampled_from(statuses)),
-        retry_after=draw(_retry_afters(tick, longest)),
-        share=draw(st.sampled_from(_SHARES)),
+        share=draw(st.sampled_from(shares)),
+        **draw(how),
     )
 
 
 @st.composite
-def _barriers(draw: st.DrawFn, *, tick: float, longest: float, statuses: tuple[int, ...], most: int) -> Wave:
-    times = draw(st.integers(1, _MOST_TIMES))
+def _barriers(
+    draw: st.DrawFn, how: _How, tick: float, longest: float, most_in_flight: int, most_times: int
+) -> Wave:
+    times = draw(st.integers(1, most_times))
     return Wave(
-        when_in_flight=draw(st.integers(min(2, most), most)),
+        when_in_flight=draw(st.integers(min(2, most_in_flight), most_in_flight)),
         patience=draw(ticks(tick, least=1, most=longest)),
         times=times if times > 1 else None,
-        status=draw(st.sampled_from(statuses)),
-        retry_after=draw(_retry_afters(tick, longest)),
+        **draw(how),
     )
 
 
-def _retry_afters(tick: float, longest: float) -> st.SearchStrategy[RetryAfter | None]:
+def _refusals(*, tick: float, longest: float, statuses: tuple[int, ...]) -> _How:
+    """Status and Retry-After of a wave's refusals."""
     told: st.SearchStrategy[RetryAfter] = st.builds(
         RetryAfter, form=st.sampled_from(_FORMS), value=ticks(tick, least=1, most=longest)
     )
-    return st.none() | st.just(RetryAfter(form="none")) | told
+    retry_after = st.none() | st.just(RetryAfter(form="none")) | told
+    return st.fixed_dictionaries({"status": st.sampled_from(statuses), "retry_after": retry_after})
 
 
 @st.composite
