@@ -65,7 +65,7 @@ def waves(
     stretches = _stretches(how, tick, latest, longest, tuple(shares), most_times)
     if not barriers:
         return stretches
-    return stretches | _barriers(how, tick, longest, most_in_flight, most_times)
+    return stretches | _barriers(how, tick, longest, tuple(shares), most_in_flight, most_times)
 
 
 _How = st.SearchStrategy[dict[str, Any]]
@@ -95,13 +95,21 @@ def _stretches(
 
 @st.composite
 def _barriers(
-    draw: st.DrawFn, how: _How, tick: float, longest: float, most_in_flight: int, most_times: int
+    draw: st.DrawFn,
+    how: _How,
+    tick: float,
+    longest: float,
+    shares: tuple[float, ...],
+    most_in_flight: int,
+    most_times: int,
 ) -> Wave:
     times = draw(st.integers(1, most_times))
     return Wave(
         when_in_flight=draw(st.integers(min(2, most_in_flight), most_in_flight)),
         patience=draw(ticks(tick, least=1, most=longest)),
         times=times if times > 1 else None,
+        # As many draws as for a stretch: Hypothesis holds the shorter list of draws to be the simpler one.
+        share=draw(st.sampled_from(shares)),
         **draw(how),
     )
 

@@ -122,6 +122,8 @@ class World:
             **{"seed": self.seed, "backend": self.backend, **options},
         )
         result = Result.of_one(run, self._line(main, run.schedule))
+        if result.failure is not None and not isinstance(schedule, str):
+            result = replace(result, failure=replace(result.failure, found=run.found))
         result.check()
         return result
 
@@ -135,6 +137,10 @@ class World:
         seed = f", seed={self.seed}" if self.seed else ""
         backend = f", backend={self.backend!r}" if self.backend != "asyncio" else ""
         return f"World({scenario!r}, {self.workload!r}{seed}{backend})"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """Let pretty printers, that of Hypothesis among them, print the call."""
+        printer.text(repr(self))
 
 
 @st.composite

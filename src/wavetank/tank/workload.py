@@ -67,6 +67,10 @@ class Workload:
             return f"Workload(items={self.items!r}, workers={self.workers})"
         return f"Workload.of({arrivals if any(arrivals) else len(arrivals)}, workers={self.workers})"
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """Let pretty printers, that of Hypothesis among them, print the call."""
+        printer.text(repr(self))
+
 
 def program_number(main: Any, workload: Workload | None) -> int:
     """Sixteen bits that tell a program and its workload from others, as a token keeps them."""
