@@ -21,6 +21,7 @@ QUIET = settings(
     deadline=None,
     database=None,
     phases=[Phase.generate, Phase.shrink],
+    report_multiple_bugs=False,
 )
 
 
@@ -60,12 +61,12 @@ class Careless(ProcessorMachine):
         assert tank.workload is not None
         send, receive = anyio.create_memory_object_stream[WorkloadItem](100)
         shelf: dict[str, Any] = {"tank": tank, "send": send, "receive": receive, "answers": {}, "told": {}}
-        async with anyio.create_task_group() as group:
-            for _ in range(tank.workload.workers):
-                group.start_soon(self._work, shelf)
-            with send, receive:
+        with send, receive:
+            async with anyio.create_task_group() as group:
+                for _ in range(tank.workload.workers):
+                    group.start_soon(self._work, shelf)
                 yield shelf
-            group.cancel_scope.cancel()
+                group.cancel_scope.cancel()
 
     async def _work(self, shelf: dict[str, Any]) -> None:
         while True:
