@@ -56,6 +56,8 @@ class ReferenceOnTrio(Reference):
 class Careless(ProcessorMachine):
     """A worker ends its work at any refusal but a 429, and the item's owner waits for ever."""
 
+    schedules = 2
+
     @asynccontextmanager
     async def running(self, tank: Tank) -> AsyncIterator[dict[str, Any]]:
         assert tank.workload is not None
