@@ -340,5 +340,5 @@ def test_it_works_beside_async_plugins(pytester: pytest.Pytester, mark: str) -> 
     )
     pytester.makepyfile(SUITE.format(mark=mark))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=6 if mark == "anyio" else 4)
+    result.assert_outcomes(passed=7 if mark == "anyio" else 4)
     assert result.ret == 0
