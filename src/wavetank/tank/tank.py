@@ -10,6 +10,7 @@ from ..events import EventLog
 from ..scenario import Scenario
 from .fake_llm import FakeLLM
 from .ledger import Ledger
+from .workload import Workload
 
 EXPECTATIONS: Final = ("paid_per_item", "starvation")
 
@@ -25,6 +26,8 @@ class Tank:
         self.ledger = ledger
         self.events = events
         self.scenario = scenario
+        self.workload: Workload | None = None
+        """What the program is to do; `None` unless the run was given a workload."""
         self._clock = clock
 
     def now(self) -> float:
