@@ -183,7 +183,7 @@ def test_the_token_repeats_the_failure(backend: str) -> None:
         wavetank.simulate(tie, backend={"asyncio": "trio", "trio": "asyncio"}[backend], schedule=run.schedule)
     with pytest.raises(TokenError, match="another scenario"):
         wavetank.simulate(tie, "cascade", backend=backend, schedule=run.schedule)
-    with pytest.raises(TokenError, match="the program has changed"):
+    with pytest.raises(TokenError, match="the program or its workload has changed"):
         wavetank.simulate(well, backend=backend, schedule=run.schedule)
 
 
