@@ -187,6 +187,29 @@ def test_the_token_repeats_the_failure(backend: str) -> None:
         wavetank.simulate(well, backend=backend, schedule=run.schedule)
 
 
+_WAITS = """
+import anyio
+
+async def main(tank):
+    await anyio.Event().wait()
+"""
+
+
+def test_a_token_outlives_an_edit_further_up() -> None:
+    """A comment above the program moves its lines, and the token of a deadlock still repeats it."""
+    mains: list[Main] = []
+    for source in (_WAITS, f"# a comment\n{_WAITS}"):
+        names: dict[str, Main] = {}
+        exec(compile(source, "rows.py", "exec"), names)
+        mains.append(names["main"])
+    failure = wavetank.search(mains[0]).failure
+    assert failure is not None
+    again = wavetank.simulate(mains[1], schedule=failure.schedule)
+    assert again.kind == failure.kind == "deadlock"
+    assert "main (rows.py:5)" in failure.report()
+    assert "main (rows.py:6)" in again.report()
+
+
 @on_both
 def test_the_same_search_finds_the_same(backend: str) -> None:
     """Seed and program fix what is found, to the byte; another seed may find it elsewhere."""

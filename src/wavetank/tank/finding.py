@@ -13,8 +13,8 @@ from ..sim.policies.plan import Plan
 from ..sim.policies.portfolio import Portfolio
 from ..sim.policies.replay import Replay
 from ..sim.shrink import Deviations, Shrinker
-from ..sim.token import FIFO, Cut, Schedule, checksum
-from .divergence import repeated
+from ..sim.token import FIFO, Cut, Schedule
+from .divergence import outcome_of, repeated
 from .fewer import Fewer
 from .trials import Trial, Trials
 
@@ -111,7 +111,7 @@ class _Investigation:
             deviations=deviations,
             cut=cut,
             program=self._trials.program,
-            outcome=checksum(trial.log.to_ndjson()),
+            outcome=outcome_of(trial.log),
         )
 
     # -- fewer deviations ---------------------------------------------------------------------
