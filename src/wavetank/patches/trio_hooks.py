@@ -10,12 +10,13 @@ from typing import Any
 
 import trio
 from outcome import Error, Outcome, capture
-from trio import _threads
+from trio import _subprocess, _threads
 from trio._core import _run as core
 
 from ..sim.errors import RunStopped
 from ..sim.host import Host
 from ..sim.private import require
+from ..sim.refused import refusal
 from ..sim.trio_parts import creation_order
 from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
 from .attributes import replaced
@@ -27,6 +28,7 @@ require(
     of=f"trio {trio.__version__}",
     supported=SUPPORTED,
 )
+require(_subprocess, "_open_process", of=f"trio {trio.__version__}", supported=SUPPORTED)
 
 Begin = Callable[[Sequence[Any], bool], TrioEngine]
 
@@ -57,7 +59,10 @@ def trio_under(host: Host, started: Callable[[TrioEngine], object]) -> Iterator[
 
 @contextmanager
 def trio_threads(host: Host) -> Iterator[None]:
-    """Let `trio.to_thread` start threads of the run instead of using trio's cache of real ones."""
+    """Let `trio.to_thread` start threads of the run instead of using trio's cache of real ones.
+
+    Subprocesses, which trio waits for in such a thread, are refused.
+    """
     original = _threads.start_thread_soon
 
     def start_thread_soon(
@@ -73,8 +78,20 @@ def trio_threads(host: Host) -> Iterator[None]:
     with (
         replaced(_threads, "start_thread_soon", start_thread_soon),
         replaced(_threads, "_send_message_to_trio", _answered_in_turn(_threads._send_message_to_trio)),
+        replaced(_subprocess, "_open_process", _refused_here(_subprocess._open_process, host)),
+        replaced(trio.lowlevel, "open_process", _refused_here(trio.lowlevel.open_process, host)),
     ):
         yield
+
+
+def _refused_here(open_process: Callable[..., Any], host: Host) -> Callable[..., Any]:
+    """Refuse the run's subprocesses before they start, since nobody could wait for them in virtual time."""
+    refused = refusal("trio.lowlevel.open_process")
+
+    def refused_here(*args: Any, **options: Any) -> Any:
+        return refused() if host.is_mine() else open_process(*args, **options)
+
+    return refused_here
 
 
 def _answered_in_turn(send: Callable[..., Any]) -> Callable[..., Any]:
