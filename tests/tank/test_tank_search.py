@@ -440,6 +440,23 @@ async def by_nap(_: Tank) -> None:
     raise LookupError
 
 
+async def by_wear(_: Tank) -> None:
+    """Fails from its fifth run on, whatever the order."""
+    RUNS.append(1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(checkpoint)
+        group.start_soon(checkpoint)
+    assert len(RUNS) < 5
+
+
+@on_both
+def test_state_that_runs_leave_to_the_next_is_told(backend: str) -> None:
+    """A failure that plain FIFO order shows only by now is none of a schedule, since that passed at first."""
+    RUNS.clear()
+    with pytest.raises(Diverged, match="plain FIFO order passed in the first run of the search"):
+        wavetank.search(by_wear, backend=backend)
+
+
 def test_what_leaves_no_event_differs_as_well() -> None:
     """Other tasks in the same places, or another end, are differences too."""
     for program, told in (

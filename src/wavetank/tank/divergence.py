@@ -52,6 +52,16 @@ def repeated(trials: Trials, failed: Trial) -> None:
             )
 
 
+def failed_only_later(failed: Trial) -> Diverged:
+    """What to raise when plain FIFO order fails after all, in which the first run of the search passed."""
+    return Diverged(
+        f"plain FIFO order passed in the first run of the search, and fails in it by now. It failed with:\n"
+        f"{_told(failed)}\n"
+        "Each run must find what the first one found: make anew inside main what the program changes, "
+        "such as a module's variables, a cache, or a fixture of the test."
+    )
+
+
 def _told(failed: Trial) -> str:
     run = failed.run
     bad = [str(verdict) for verdict in run.verdicts.values() if verdict.passed is False]
