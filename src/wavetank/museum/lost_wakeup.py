@@ -13,8 +13,8 @@ from ..tank.tank import Tank
 from .specimen import Specimen
 from .workload import ask, submitted, weather, with_workers
 
-_WORKERS: Final = 3
-_ITEMS: Final = 9
+_WORKERS: Final = 6
+_ITEMS: Final = 12
 
 
 class _Gate:
