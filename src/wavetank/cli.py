@@ -1,4 +1,4 @@
-"""The command line: `wavetank serve` and `wavetank scenarios`."""
+"""The command line: `wavetank serve`, `wavetank scenarios` and `wavetank explore`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ DEFAULT_PORT: Final = 8429
 class _Stop(Exception):
     """Something the user has to mend; the text says what."""
 
+    def __init__(self, text: str, *, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 when it failed, 2 when the words were wrong."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except _Stop as stop:
         print(f"wavetank: {stop}", file=sys.stderr)
-        return 1
-    return 0
+        return stop.status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +50,30 @@ def _parser() -> argparse.ArgumentParser:
     server.set_defaults(command=_serve)
     catalogue = commands.add_parser("scenarios", help="list the catalogue")
     catalogue.set_defaults(command=_scenarios)
+    _add_explore(
+        commands.add_parser("explore", help="search explored tests for a failing schedule, for long")
+    )
     return parser
+
+
+def _add_explore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tests", nargs="+", metavar="TEST", help="paths or ids, as pytest takes them")
+    parser.add_argument(
+        "--schedules", type=_count, metavar="N", help="for each test (default 10000, or none with --seconds)"
+    )
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="real time for all tests together")
+    parser.add_argument(
+        "-n", dest="processes", metavar="N", help="processes, by pytest-xdist: auto (default), or 0 for none"
+    )
+    parser.add_argument("--policy", metavar="NAME", help="overrides the test's own, as does the rest")
+    parser.add_argument("--level", metavar="NAME", help="which orders a search may use")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="seed of the keyed picks and of the policy")
+    parser.add_argument(
+        "--scenario", action="append", default=[], metavar="NAME|PATH", help="as --llm-scenario"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where the last campaign was left")
+    parser.add_argument("--state", metavar="DIR", help="where it is kept (default .wavetank in the rootdir)")
+    parser.set_defaults(command=_explore)
 
 
 def _port(text: str) -> int:
@@ -60,6 +86,22 @@ def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 1 << 64:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 2**64 - 1")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number of at least 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give a number of seconds above 0")
+    return seconds
 
 
 def _load(name: str) -> Scenario:
@@ -79,6 +121,32 @@ def _scenarios(_: argparse.Namespace) -> None:
     for name in names:
         scenario = _load(name)
         print(f"{name:<{width}}  {scenario.title}: {scenario.story}")
+
+
+def _explore(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from .campaign.asking import DEFAULT_SCHEDULES, Asked, Refused, checked_words, processes
+    from .campaign.driving import explore
+    from .campaign.state import Words
+
+    schedules = options.schedules
+    if schedules is None and options.seconds is None:
+        schedules = DEFAULT_SCHEDULES
+    words = Words(options.policy, options.level, options.seed, tuple(options.scenario))
+    try:
+        asked = Asked(
+            tests=options.tests,
+            schedules=schedules,
+            seconds=options.seconds,
+            processes=processes(options.processes),
+            words=checked_words(words),
+            resume=options.resume,
+            folder=Path(options.state) if options.state is not None else None,
+        )
+        return explore(asked)
+    except Refused as error:
+        raise _Stop(str(error), status=2) from None
 
 
 def _serve(options: argparse.Namespace) -> None:

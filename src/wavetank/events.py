@@ -89,13 +89,19 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 @final
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a run ended: at which instant, after how many steps, and what was blocked then."""
+    """How a run ended: at which instant, after how many steps, and what was blocked then.
+
+    `stuck` names the tasks that could never go on although others still ran; `spinning` tells
+    who took the last steps of a spent budget.
+    """
 
     how: Ending
     at: int
     steps: int = 0
     blocked: tuple[str, ...] = ()
     late_steps: int = 0
+    stuck: tuple[str, ...] = ()
+    spinning: tuple[str, ...] = ()
     error: str | None = None
 
 

@@ -27,7 +27,8 @@ from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, StepBudgetSpent, TimeBudgetSpent
 from wavetank.sim.host import Host
 from wavetank.sim.timeline import Timeline
-from wavetank.sim.trio_run import Passes, TrioEngine, creation_order, run_trio
+from wavetank.sim.trio_parts import creation_order
+from wavetank.sim.trio_run import Passes, TrioEngine, run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 import wavetank
-from wavetank import CheckFailed, RateLimited, Scenario, Tank, TokenError
+from wavetank import CheckFailed, EventLog, RateLimited, Scenario, Tank, TokenError
 from wavetank.checks import UnknownCheck
 from wavetank.clock import MILLISECOND, SECOND, Duration
 from wavetank.scenario import DurationRange, Fault, Latency, Match, RetryAfter, ScenarioError, Wave
@@ -69,6 +69,7 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "exactly_once": True,
         "right_answer": True,
         "retry_after": True,
+        "starvation": None,
         "exercised": True,
     }
     assert run.virtual_seconds == 2.01
@@ -333,6 +334,7 @@ def test_a_client_that_retries_for_ever_is_a_livelock(backend: str) -> None:
     assert liveness.summary.startswith("livelock: the budget of virtual time ended after")
     assert liveness.evidence[0] == "1 item(s) without an outcome: 'a'"
     assert re.fullmatch(r"[45]\d request\(s\) in the second half of the run", liveness.evidence[1])
+    assert re.fullmatch(r"item 'a' refused 429 -> asks again, every .*, \d+ times", liveness.evidence[2])
     assert run.verdicts["exactly_once"].passed is None
     with pytest.raises(CheckFailed, match="max_virtual_seconds=100"):
         run.check()
@@ -350,6 +352,72 @@ def test_a_busy_loop_is_a_livelock_though_time_stands_still() -> None:
     assert run.kind == "livelock"
     assert run.virtual_seconds == 0
     assert run.verdicts["liveness"].summary.startswith("livelock: the budget of steps ended")
+    assert any("of the last 64 steps: task 'main' at" in line for line in run.verdicts["liveness"].evidence)
+
+
+@on_both
+def test_a_ticker_does_not_hide_a_deadlock(backend: str) -> None:
+    """A worker that nobody can wake, and `main` that waits for it, are found beside a task that runs on."""
+
+    async def main(tank: Tank) -> None:
+        async def ticker() -> None:
+            while True:
+                await anyio.sleep(60)
+
+        async def worker() -> None:
+            await ask(tank, "a")
+            await anyio.Event().wait()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ticker, name="ticker")
+            group.start_soon(worker, name="worker")
+
+    run = wavetank.simulate(main, backend=backend)
+    assert run.kind == "deadlock"
+    assert run.virtual_seconds == 4 * 3600
+    assert run.events.end is not None
+    assert run.events.end.stuck == ("main", "worker")
+    assert EventLog.from_ndjson(run.events.to_ndjson()).end == run.events.end
+    with pytest.raises(CheckFailed, match="partial deadlock at 4h: 2 task"):
+        run.check()
+
+
+@on_both
+def test_workers_that_wait_for_answers_are_not_stuck(backend: str) -> None:
+    """Whoever the fake owes an answer is not stuck, however long that takes."""
+
+    async def main(tank: Tank) -> None:
+        async with anyio.create_task_group() as group:
+            for item in "ab":
+                group.start_soon(ask, tank, item)
+
+    slow = Scenario(latency=Latency(first_token=seconds(20_000)))
+    run = wavetank.simulate(main, slow, backend=backend)
+    run.check()
+    assert run.virtual_seconds == 20_000
+    cut_short = wavetank.simulate(main, slow, backend=backend, max_virtual_seconds=19_000)
+    assert cut_short.kind == "overrun"
+
+
+@on_both
+def test_starvation_comes_before_an_error(backend: str) -> None:
+    """A last-in-first-out client starves its first item; that it raised as well comes second."""
+
+    async def main(tank: Tank) -> None:
+        tank.expect(starvation=3)
+        stack = list("abcde")
+        for item in stack:
+            tank.ledger.submit(item)
+        for item in reversed(stack):
+            await tank.fake_llm.call("hello", item=item)
+            tank.ledger.complete(item)
+        raise ArithmeticError
+
+    run = wavetank.simulate(main, backend=backend, checks="strict")
+    assert run.kind == "starvation"
+    with pytest.raises(CheckFailed, match="starvation failed: item 'b' saw no request for 3"):
+        run.check()
+    assert wavetank.simulate(main, backend=backend).kind == "error"
 
 
 @on_both
@@ -587,7 +655,7 @@ def test_the_fake_can_be_asked_for_its_verdicts_at_once(backend: str) -> None:
         return list(tank.fake_llm.check("strict", exactly_once=["a"]))
 
     run = wavetank.simulate(main, backend=backend)
-    assert run.value == ["liveness", "exactly_once", "right_answer", "retry_after"]
+    assert run.value == ["liveness", "exactly_once", "right_answer", "retry_after", "starvation"]
 
 
 # -- direct calls ----------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..events import EventLog
-from . import exactly_once, exercised, liveness, retry_after, right_answer
+from . import exactly_once, exercised, liveness, retry_after, right_answer, starvation
 from .verdict import Verdict
 
 __all__ = ["CHECKS", "DEFAULT", "STRICT", "UnknownCheck", "Verdict", "judge", "named"]
 
 CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
-    check.NAME: check.judge for check in (liveness, exactly_once, right_answer, retry_after, exercised)
+    check.NAME: check.judge
+    for check in (liveness, exactly_once, right_answer, retry_after, starvation, exercised)
 }
 DEFAULT: Final = ("liveness", "exactly_once", "right_answer")
 STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)

@@ -6,11 +6,14 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import EventKind, EventLog, RunEnd
+from .repetition import repetition
 from .verdict import Verdict
 
 NAME = "liveness"
 _A_FLOW: Final = 100
 """Fewer steps in half a budget are the end of something, such as one long sleep."""
+
+_SHOWN: Final = 10
 
 _OUTCOMES: Final[tuple[EventKind, ...]] = ("completed", "failed", "cancelled")
 
@@ -23,7 +26,7 @@ def judge(log: EventLog) -> Verdict:
     if end.how in ("returned", "raised"):
         return Verdict(NAME, True, f"main came to its end at {format_duration(end.at)}")
     if end.how == "deadlock":
-        return Verdict(NAME, False, f"deadlock at {format_duration(end.at)}", _open_items(log) + end.blocked)
+        return Verdict(NAME, False, _deadlock(end), _open_items(log) + end.blocked)
     if not log.header.passable:
         return Verdict(NAME, None, "the scenario never lets a request through")
     return _budget_spent(log, end)
@@ -38,18 +41,33 @@ def kind_of_hang(log: EventLog) -> str | None:
         return "deadlock"
     if not log.header.passable:
         return None
+    if end.stuck:
+        return "deadlock"
     return "livelock" if end.how == "steps" or _flowed_in_vain(log, end) else "overrun"
+
+
+def _deadlock(end: RunEnd) -> str:
+    at = format_duration(end.at)
+    if not end.stuck:
+        return f"deadlock at {at}"
+    names = ", ".join(map(repr, end.stuck[:_SHOWN])) + (", …" if len(end.stuck) > _SHOWN else "")
+    return f"partial deadlock at {at}: {len(end.stuck)} task(s) wait for ever while others still run: {names}"
 
 
 def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
     after = f"after {end.steps} steps, at {format_duration(end.at)}"
-    if end.how == "steps":
+    kind = kind_of_hang(log)
+    if kind == "deadlock":
+        what = _deadlock(end)
+    elif end.how == "steps":
         what = f"livelock: the budget of steps ended {after}, and they brought no outcome"
-    elif kind_of_hang(log) == "livelock":
+    elif kind == "livelock":
         what = f"livelock: the budget of virtual time ended {after}, and its second half brought no outcome"
     else:
         what = f"overrun: the budget of virtual time ended {after}, before main did"
-    return Verdict(NAME, False, what, _open_items(log) + _tail_requests(log, end) + end.blocked)
+    pattern = repetition(log) if kind == "livelock" else ()
+    evidence = _open_items(log) + _tail_requests(log, end) + pattern + end.spinning + end.blocked
+    return Verdict(NAME, False, what, evidence)
 
 
 def _flowed_in_vain(log: EventLog, end: RunEnd) -> bool:
@@ -64,7 +82,7 @@ def _open_items(log: EventLog) -> tuple[str, ...]:
     still_open = [repr(event.item) for event in log.of("submitted") if event.item not in done]
     if not still_open:
         return ()
-    shown = ", ".join(still_open[:10]) + (", …" if len(still_open) > 10 else "")
+    shown = ", ".join(still_open[:_SHOWN]) + (", …" if len(still_open) > _SHOWN else "")
     return (f"{len(still_open)} item(s) without an outcome: {shown}",)
 
 

@@ -11,13 +11,23 @@ from asyncio import events
 from collections.abc import Callable, Iterator
 from concurrent.futures import _base
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from typing import Any, Final
 
 from anyio._backends import _asyncio as backend
 
 from ..sim.asyncio_loop import CountedTask, SimulatedLoop
 from ..sim.host import Host
+from ..sim.private import require
 from .attributes import replaced
+
+require(
+    backend,
+    "CancelScope",
+    "_task_states",
+    of=f"anyio {version('anyio')}",
+    supported="install a version of anyio that wavetank supports (4.12 to 4.16)",
+)
 
 
 class CountedScope(backend.CancelScope):

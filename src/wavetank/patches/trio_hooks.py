@@ -15,8 +15,18 @@ from trio._core import _run as core
 
 from ..sim.errors import RunStopped
 from ..sim.host import Host
-from ..sim.trio_run import Passes, TrioEngine, creation_order
+from ..sim.private import require
+from ..sim.trio_parts import creation_order
+from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
 from .attributes import replaced
+
+require(
+    _threads,
+    "start_thread_soon",
+    "_send_message_to_trio",
+    of=f"trio {trio.__version__}",
+    supported=SUPPORTED,
+)
 
 Begin = Callable[[Sequence[Any], bool], TrioEngine]
 

@@ -20,6 +20,8 @@ from .summary import keep_log
 from .words import word_for
 
 RESULTS: Final[pytest.StashKey[list[Result[Any]]]] = pytest.StashKey()
+SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
+"""Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
 
 _FROM_OPTIONS: Final = ("schedules", "policy", "level", "seed", "checks")
 
@@ -55,7 +57,8 @@ class Search:
     ) -> Result[Any]:
         token = options.given(self._item.config, "replay")
         if not token:
-            return search(main, scenario, replay=lambda made: f"{command} --llm-replay={made}", **wanted)
+            searcher = self._item.stash.get(SEARCHER, search)
+            return searcher(main, scenario, replay=lambda made: f"{command} --llm-replay={made}", **wanted)
         for needless in ("schedules", "policy", "level", "seed", "seconds"):
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)

@@ -14,30 +14,37 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, NoReturn, final
+from typing import Any, Final, final
 
 from ..clock import SECOND, after_delay, format_duration
-from .blocked import describe_task
-from .errors import RealInputOutput, RunStopped, StepBudgetSpent
+from .chain import Suspended
+from .errors import RunStopped
 from .host import Host
+from .libraries import tasks_to_cancel
+from .private import require
 from .ready import Ready
+from .refused import REAL_INPUT_OUTPUT, refusal
+from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .turns import RunThread
 
-for _owner, _name in (
-    (asyncio.BaseEventLoop, "_run_once"),
-    (asyncio.BaseEventLoop, "_timer_handle_cancelled"),
-    (events.Handle, "_run"),
+for _owner, _names in (
+    (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
+    (events.Handle, ("_run", "_callback", "_cancelled")),
+    (events, ("_get_running_loop", "_set_running_loop")),
 ):
-    if not hasattr(_owner, _name):
-        raise ImportError(
-            f"asyncio of Python {sys.version.split()[0]} has no {_owner.__name__}.{_name}; "
-            "wavetank needs it for virtual time: use a Python that wavetank supports (3.11 to 3.14)"
-        )
-
+    require(
+        _owner,
+        *_names,
+        of=f"asyncio of Python {sys.version.split()[0]}",
+        supported="use a Python that wavetank supports (3.11 to 3.14)",
+    )
 
 _EAGER: Final = getattr(asyncio, "eager_task_factory", object())
 """The task factory that Python 3.12 brought."""
+
+_RUN_UNTIL: Final = getattr(asyncio.base_events, "_run_until_complete_cb", object())
+"""The callback that ends the loop when its task has ended."""
 
 
 @final
@@ -92,9 +99,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready_to_choose = Ready(CountedTask)
         self._created = 0
         self._tasks_created = 0
-        self._step_budget = self._step_limit = step_budget or host.step_budget
+        self._step_budget = step_budget or host.step_budget
+        self._last_steps = LastSteps()
+        self._step_limit = 0
         self._sleeper: RunThread | None = None
         self._clock_resolution = 1 / SECOND
+        self.progress()
 
     def next_number(self) -> int:
         """Number the loop's tasks, futures and scopes in the order they are made."""
@@ -113,7 +123,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def progress(self) -> None:
         """Start the step budget anew."""
-        self._step_limit = self._steps + self._step_budget
+        self._step_limit = self._steps + self._step_budget - LAST_STEPS
+        self._last_steps.clear()
 
     # -- what asyncio asks of a loop -------------------------------------------------
 
@@ -194,9 +205,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run `callback` in a step of its own."""
         self._add(_Step(callback, (), self))
 
-    def blocked(self) -> tuple[str, ...]:
-        """A paragraph for each task that has not ended, in creation order."""
-        return tuple(describe_task(task.get_name(), task.get_coro()) for task in self._left())
+    def suspended(self) -> list[Suspended]:
+        """The tasks that have not ended, in creation order."""
+        due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
+        return [
+            Suspended(one.get_name(), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
+            for one in self._left()
+        ]
 
     def _left(self) -> list[asyncio.Task[Any]]:
         """The tasks that have not ended, in creation order."""
@@ -241,9 +256,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._ready_to_choose:
             callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
-            if self._steps >= self._step_limit:
-                raise self.host.stopped(self._spent())
             handle = callbacks.popleft()
+            if self._steps >= self._step_limit:
+                self._near_the_end(handle)
             if not handle._cancelled:
                 self._steps += 1
                 handle._run()
@@ -254,9 +269,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         ready.admit(posted)
         batch = ready.newest if host.level.order == "batch" else None
         for _ in range(len(ready)):
-            if self._steps >= self._step_limit:
-                raise host.stopped(self._spent())
             handle = ready.choose(host.chooser, batch)
+            if self._steps >= self._step_limit:
+                self._near_the_end(handle)
             if not handle._cancelled:
                 self._steps += 1
                 handle._run()
@@ -280,10 +295,21 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         else:
             self.host.let_time_pass()
 
-    def _spent(self) -> StepBudgetSpent:
+    def _near_the_end(self, handle: events.Handle) -> None:
+        """Note who takes the last steps of the budget, and stop the run when it is spent."""
+        if self._steps >= self._step_limit + LAST_STEPS:
+            self._callbacks.appendleft(handle)
+            raise self.host.stopped(self._spent())
+        owner = getattr(handle._callback, "__self__", None)
+        if isinstance(owner, asyncio.Task):
+            self._last_steps.note(owner.get_name(), owner.get_coro())
+        else:
+            self._last_steps.note_callback(f"callback {_name_of(handle._callback)}")
+
+    def _spent(self) -> RunStopped:
+        spent = self._last_steps.spent(self._step_budget, self.timeline.now())
         self.progress()
-        now = format_duration(self.timeline.now())
-        return StepBudgetSpent(f"{self._step_budget} steps without an outcome, at {now} of virtual time")
+        return spent
 
     # -- the end -----------------------------------------------------------------------
 
@@ -341,42 +367,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
 
 
-def _refuse(name: str) -> Callable[..., NoReturn]:
-    def refused(*args: object, **options: object) -> NoReturn:
-        raise RealInputOutput(
-            f"loop.{name}() wants real input or output, and virtual time cannot wait for that: "
-            "let the client meet the fake through an HTTP library that wavetank patches, or give the "
-            'test real time with @pytest.mark.llm_clock("real")'
-        )
-
-    refused.__name__ = name
-    return refused
+def _can_run(task: asyncio.Task[Any]) -> bool:
+    """Whether a step of the task is due, or under way."""
+    awaited = getattr(task, "_fut_waiter", None)
+    return awaited is None or awaited.done() or getattr(task.get_coro(), "cr_running", False)
 
 
-for _name in (
-    "getaddrinfo",
-    "getnameinfo",
-    "create_connection",
-    "create_server",
-    "create_unix_connection",
-    "create_unix_server",
-    "create_datagram_endpoint",
-    "connect_accepted_socket",
-    "connect_read_pipe",
-    "connect_write_pipe",
-    "subprocess_exec",
-    "subprocess_shell",
-    "sendfile",
-    "sock_accept",
-    "sock_connect",
-    "sock_recv",
-    "sock_recv_into",
-    "sock_recvfrom",
-    "sock_sendall",
-    "sock_sendfile",
-    "sock_sendto",
-    "start_tls",
-    "add_reader",
-    "add_writer",
-):
-    setattr(SimulatedLoop, _name, _refuse(_name))
+def _is_main(task: asyncio.Task[Any]) -> bool:
+    """Whether the loop runs until this task has ended."""
+    return any(callback is _RUN_UNTIL for callback, *_ in task._callbacks or ())
+
+
+def _name_of(callback: object) -> str:
+    return getattr(callback, "__qualname__", type(callback).__name__)
+
+
+for _name in REAL_INPUT_OUTPUT:
+    setattr(SimulatedLoop, _name, refusal(_name))

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-_ENGINE: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "anyio", "trio", "outcome"))
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+from .chain import Chain, Suspended, at, chain_of, is_engine, is_ours, places
+from .holders import held_by
+from .libraries import fill_of, gathered, statistics_of, told_of
+from .stuck import out_of_reach
+
 _STANDARD: Final = os.path.dirname(os.__file__) + os.sep
 _TEST_RUNNER: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
 _FRAMES: Final = 12
 _NAMED: Final = 5
-_STATISTICS: Final = (
-    "tasks_waiting",
-    "current_buffer_used",
-    "max_buffer_size",
-    "open_send_streams",
-    "open_receive_streams",
-)
-_ASYNC_GENERATOR_STEPS: Final = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
+
+OUT_OF_REACH: Final = "nobody but those who wait for it can reach it any more: they wait for ever"
 
 
-class _Wait(NamedTuple):
-    resource: object
-    where: str
-    callers: list[FrameType]
+NEVER: Final = "nobody who still runs can let it go on"
 
 
-def describe_task(name: str, coro: object) -> str:
-    """A paragraph on one blocked task: its chain from the outermost await to what it waits for."""
-    lines = [f"  task {name!r}", *(f"    {line}" for line in describe_chain(coro))]
-    return "\n".join(lines)
+def describe_tasks(tasks: Sequence[Suspended], stuck: Sequence[Suspended] = ()) -> tuple[str, ...]:
+    """A paragraph on each task: its chain, what it waits for, who holds that, and whether it is `stuck`."""
+    prospects = {id(task.task): NEVER for task in stuck}
+    prospects |= {id(task.task): OUT_OF_REACH for task in out_of_reach(tasks)}
+    return tuple(_paragraph(task, tasks, prospects.get(id(task.task))) for task in tasks)
+
+
+def _paragraph(task: Suspended, tasks: Sequence[Suspended], prospect: str | None) -> str:
+    chain = chain_of(task.coro)
+    told = [*places(chain.callers), _waits(chain, tasks), prospect or ""]
+    lines = [line for line in told if line]
+    return "\n".join((f"  task {task.name!r}", *(f"    {line}" for line in lines)))
 
 
 def describe_thread(name: str, frame: FrameType | None, what: str) -> str:
@@ -43,108 +43,73 @@ def describe_thread(name: str, frame: FrameType | None, what: str) -> str:
     chain: list[str] = []
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_OURS, _STANDARD, "<frozen ")) and not any(
-            part in file for part in _TEST_RUNNER
-        ):
-            chain.insert(0, f"    {_at(frame)}")
+        hidden = is_ours(file) or file.startswith((_STANDARD, "<frozen "))
+        if not hidden and not any(part in file for part in _TEST_RUNNER):
+            chain.insert(0, f"    {at(frame)}")
         frame = frame.f_back
     return "\n".join([f"  thread {name!r}", *chain[-_FRAMES:], f"    waits in {what}"])
 
 
-def describe_chain(coro: object) -> Iterator[str]:
-    frames: list[FrameType] = []
-    wait: _Wait | None = None
-    last: object = None
-    for frame, awaited in _await_chain(coro):
-        if frame is None:
-            last = awaited
-            break
-        if not _is_engine(frame):
-            wait = None
-            if not frame.f_code.co_filename.startswith(_OURS):
-                yield _at(frame)
-        elif wait is None and "self" in frame.f_locals:
-            wait = _Wait(frame.f_locals["self"], frame.f_code.co_qualname, list(frames))
-        frames.append(frame)
-    if wait is not None:
-        yield _waits_in(wait)
-    elif last is not None and (awaited := _future_behind(last)) is not None:
-        yield f"waits for {_future_named(awaited, frames)}"
-    elif frames and _is_engine(frames[-1]):
-        yield f"waits in {frames[-1].f_code.co_qualname}"
+def _waits(chain: Chain, tasks: Sequence[Suspended]) -> str:
+    inner = chain.inner
+    if inner is not None:
+        return (
+            f"waits in {type(chain.resource).__name__}.{inner.f_code.co_name} on {_described(chain, tasks)}"
+        )
+    future = chain.future()
+    if future is not None and not _is_plain_function(chain, future):
+        return f"waits for {_future_named(future, chain.callers)}"
+    return f"waits in {chain.engine[0].f_code.co_qualname}" if chain.engine else ""
 
 
-def _future_behind(awaitable: object) -> asyncio.Future[Any] | None:
-    """The future or task that an awaited iterator stands for; only the garbage collector knows it."""
-    if isinstance(awaitable, asyncio.Future):
-        return awaitable
-    return next((one for one in gc.get_referents(awaitable) if isinstance(one, asyncio.Future)), None)
+def _is_plain_function(chain: Chain, future: asyncio.Future[Any]) -> bool:
+    """Whether a function of the library waits on a future of its own, as `asyncio.sleep` does."""
+    return bool(chain.engine) and not isinstance(future, asyncio.Task) and not gathered(future)
 
 
-def _future_named(future: asyncio.Future[Any], frames: list[FrameType]) -> str:
+def _described(chain: Chain, tasks: Sequence[Suspended]) -> str:
+    resource = chain.resource
+    facts = statistics_of(resource)
+    parts = [_named(resource, chain.callers), fill_of(resource, facts)]
+    told = told_of(facts)
+    if told:
+        parts.append(f"[{', '.join(told)}]")
+    line = " ".join(part for part in parts if part)
+    holders = held_by(resource, tasks)
+    return f"{line}, {holders}" if holders else line
+
+
+def _future_named(future: asyncio.Future[Any], frames: Sequence[FrameType]) -> str:
     """`task 'job'`, the tasks of a `gather`, or the name a caller has for a plain future."""
     if isinstance(future, asyncio.Task):
         return f"task {future.get_name()!r}"
-    gathered = [one for one in getattr(future, "_children", ()) if not one.done()]
-    if gathered:
-        return "all of " + ", ".join(_future_named(one, frames) for one in gathered[:_NAMED])
+    waited = gathered(future)
+    if waited:
+        more = ", …" if len(waited) > _NAMED else ""
+        return "all of " + ", ".join(_future_named(one, frames) for one in waited[:_NAMED]) + more
     return _named(future, frames)
 
 
-def _await_chain(coro: Any) -> Iterator[tuple[FrameType | None, object]]:
-    """From the outermost coroutine to the innermost awaitable; that one comes with no frame."""
-    for _ in range(200):
-        if inspect.iscoroutine(coro):
-            frame, inner = coro.cr_frame, coro.cr_await
-        elif inspect.isgenerator(coro):
-            frame, inner = coro.gi_frame, coro.gi_yieldfrom
-        elif inspect.isasyncgen(coro):
-            frame, inner = coro.ag_frame, coro.ag_await
-        elif type(coro).__name__ in _ASYNC_GENERATOR_STEPS:
-            # These carry no public link to what they drive; the garbage collector knows it.
-            driven = [r for r in gc.get_referents(coro) if inspect.isasyncgen(r) or inspect.iscoroutine(r)]
-            coro = driven[0] if driven else None
-            continue
-        else:
-            if coro is not None:
-                yield None, coro
-            return
-        if frame is not None:
-            yield frame, coro
-        coro = inner
-
-
-def _is_engine(frame: FrameType) -> bool:
-    return any(part in frame.f_code.co_filename for part in _ENGINE)
-
-
-def _at(frame: FrameType) -> str:
-    file = os.path.basename(frame.f_code.co_filename)
-    return f"at {frame.f_code.co_qualname} ({file}:{frame.f_lineno})"
-
-
-def _waits_in(wait: _Wait) -> str:
-    line = f"waits in {wait.where} on {_named(wait.resource, wait.callers)}"
-    statistics = getattr(wait.resource, "statistics", None)
-    facts = statistics() if callable(statistics) else None
-    told = [f"{name}={getattr(facts, name)}" for name in _STATISTICS if hasattr(facts, name)]
-    if told:
-        line += f" [{', '.join(told)}]"
-    owner = getattr(facts, "owner", None)
-    return line + (f", held by {owner.name!r}" if owner is not None else "")
-
-
-def _named(thing: object, frames: list[FrameType]) -> str:
+def _named(thing: object, frames: Sequence[FrameType]) -> str:
     """`Gate._resume: Event` where a caller's attribute or variable names it, else just its type."""
-    kind = type(thing).__name__
+    kind = "Future" if isinstance(thing, asyncio.Future) else type(thing).__name__
     for frame in reversed(frames):
-        if _is_engine(frame):
+        if is_engine(frame):
             continue
         owner = frame.f_locals.get("self")
-        for name, value in getattr(owner, "__dict__", {}).items():
+        for name, value in _attributes(owner):
             if value is thing:
                 return f"{type(owner).__name__}.{name}: {kind}"
         for name, value in frame.f_locals.items():
             if value is thing:
                 return f"{name}: {kind}"
     return kind
+
+
+def _attributes(owner: object) -> Iterator[tuple[str, object]]:
+    yield from getattr(owner, "__dict__", {}).items()
+    for kind in type(owner).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name != "__dict__":
+                yield name, getattr(owner, name, None)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from .errors import Deadlock, RunStopped, TimeBudgetSpent
+from .errors import Deadlock, RunStopped, StepBudgetSpent, TimeBudgetSpent
 from .host import Host
 from .turns import Engine
 
@@ -19,7 +19,9 @@ How = Literal["returned", "raised", "deadlock", "steps", "time"]
 class Ended:
     """`value` or `error` is what `main` returned or raised; `blocked` tells of a deadlock's tasks.
 
-    `late_steps` were run in the second half of a budget of virtual time.
+    `late_steps` were run in the second half of a budget of virtual time. `stuck` names the tasks
+    that could never go on although others still ran, and `spinning` tells who took the last
+    steps of a spent budget.
     """
 
     how: How
@@ -28,6 +30,8 @@ class Ended:
     error: BaseException | None = None
     blocked: tuple[str, ...] = ()
     late_steps: int = 0
+    stuck: tuple[str, ...] = ()
+    spinning: tuple[str, ...] = ()
 
 
 async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host) -> Ended:
@@ -50,8 +54,9 @@ async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host
 
 def stopped(reason: RunStopped, steps: int) -> Ended:
     """The end of a run that its engine stopped."""
+    told: dict[str, Any] = {"steps": steps, "blocked": reason.blocked, "stuck": reason.stuck}
     if isinstance(reason, Deadlock):
-        return Ended(how="deadlock", steps=steps, blocked=reason.blocked)
+        return Ended(how="deadlock", **told)
     if isinstance(reason, TimeBudgetSpent):
-        return Ended(how="time", steps=steps, blocked=reason.blocked, late_steps=reason.late_steps)
-    return Ended(how="steps", steps=steps, blocked=reason.blocked)
+        return Ended(how="time", late_steps=reason.late_steps, **told)
+    return Ended(how="steps", spinning=reason.spinning if isinstance(reason, StepBudgetSpent) else (), **told)

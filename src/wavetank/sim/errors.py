@@ -10,25 +10,34 @@ class RunStopped(BaseException):
 
     It is no `Exception`, so that a program that retries whatever fails does not go on for ever.
     `blocked` has a paragraph for each task and thread that waited then: its await chain and what
-    it waits for.
+    it waits for. `stuck` names the tasks that nobody could wake any more although others still ran.
     """
 
     blocked: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
 
 
 @final
 class Deadlock(RunStopped):
-    """Nothing can run, no timer is set and no answer is under way, yet `main` has not returned."""
+    """Nothing can run, no timer is set and no answer is under way, yet `main` has not returned.
 
-    def __init__(self, headline: str, blocked: tuple[str, ...]) -> None:
+    If `stuck` names `main`, others still ran, but none of them could let it go on.
+    """
+
+    def __init__(self, headline: str, blocked: tuple[str, ...], *, stuck: tuple[str, ...] = ()) -> None:
         super().__init__("\n".join((headline, *blocked)))
         self.headline = headline
         self.blocked = blocked
+        self.stuck = stuck
 
 
 @final
 class StepBudgetSpent(RunStopped):
-    """The run took more steps than its budget, or too many without time passing."""
+    """The run took more steps than its budget; `spinning` tells who took the last ones."""
+
+    def __init__(self, message: str, *, spinning: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.spinning = spinning
 
 
 @final

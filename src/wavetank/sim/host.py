@@ -10,14 +10,17 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
 from .blocked import describe_thread
+from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
+from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
+from .garbage import Garbage
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread
 
@@ -64,6 +67,8 @@ class Host:
         """Told of each stall: the instant at which it began."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
+        self._lookout = Lookout()
+        self._garbage = Garbage()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
         self._main = RunThread("main")
@@ -259,8 +264,11 @@ class Host:
             outsiders = self._outsiders()
             if outsiders and self._heard_from_outside():
                 return
-            raise self.stopped(self._deadlock(outsiders))
+            tasks, threads = self._suspended(), self._blocked_threads()
+            raise self.stopped(deadlock(tasks, threads, outsiders, now=timeline.now()))
         if timeline.limit is not None:
+            if timeline.now() >= self._lookout.next_look:
+                self._look_out()
             self._keep_to_budget(due, timeline.limit)
         timeline.advance(due)
 
@@ -295,11 +303,22 @@ class Host:
             )
 
     def stopped(self, reason: RunStopped) -> RunStopped:
-        """Note why the run is stopped, and what was blocked then; the first reason counts."""
+        """Note why the run is stopped, and what was blocked then; the first reason counts.
+
+        A spent budget is a deadlock after all if `main` could not have gone on.
+        """
         if self.stopped_by is None:
+            if not isinstance(reason, Deadlock):
+                reason = looked_into(reason, self._suspended(), now=self.timeline.now())
+                reason.blocked += self._blocked_threads()
             self.stopped_by = reason
-            reason.blocked = reason.blocked or self._blocked()
         return reason
+
+    def _look_out(self) -> None:
+        found = self._lookout.look(self._suspended(), now=self.timeline.now())
+        if found is not None:
+            found.blocked += self._blocked_threads()
+            raise self.stopped(found)
 
     def fire_due(self) -> None:
         """Fire what is due by now; timers of an event loop go to that loop."""
@@ -352,10 +371,13 @@ class Host:
 
     # -- what is told ----------------------------------------------------------------------------
 
-    def _blocked(self) -> tuple[str, ...]:
-        """A paragraph for each task and thread that waits."""
-        tasks = self.engine.blocked() if self.engine is not None else ()
-        return tasks + self._blocked_threads()
+    def _suspended(self) -> list[Suspended]:
+        """The tasks, to be reported on; nothing if the run was stopped before."""
+        if self.engine is None or self.stopped_by is not None:
+            return []
+        tasks = self.engine.suspended()
+        self._garbage.collect()
+        return tasks
 
     def _blocked_threads(self) -> tuple[str, ...]:
         frames = sys._current_frames()
@@ -363,19 +385,6 @@ class Host:
             describe_thread(thread.name, frames.get(thread.ident), what)
             for thread, what in self._asleep.items()
         )
-
-    def _deadlock(self, outsiders: Sequence[str] = ()) -> Deadlock:
-        blocked = self._blocked()
-        headline = (
-            f"deadlock at {format_duration(self.timeline.now())}: nothing can run, no timer is set, "
-            f"{len(blocked) - len(self._asleep)} task(s) and {len(self._asleep)} thread(s) blocked"
-        )
-        beside = tuple(
-            f"  thread {name!r} is alive and none of the run's: if the program waits for it, start it inside "
-            'the test, or give the test real time with @pytest.mark.llm_clock("real")'
-            for name in outsiders
-        )
-        return Deadlock(headline, blocked + beside)
 
     def _stuck(self, thread: RunThread) -> str:
         frame = sys._current_frames().get(thread.ident)

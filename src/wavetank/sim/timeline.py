@@ -112,6 +112,10 @@ class Timeline:
             return None
         return heapq.heappop(self._heap)[2]
 
+    def __iter__(self) -> Iterator[Any]:
+        """What is held, in no order, but for what was cancelled."""
+        return (entry for _, _, entry in self._heap if not entry.cancelled())
+
     def upcoming(self, until: int) -> set[int]:
         """The instants after now, and not after `until`, at which something is due."""
         now = self._instant

@@ -1,12 +1,14 @@
-"""What stands in for parts of trio's run loop in virtual time: its clock, its selector, its wake-up pipe."""
+"""What stands in for parts of trio's run loop in virtual time: clock, selector, wake-up pipe, dice."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, final
+from contextlib import contextmanager
+from typing import Any, NoReturn, final
 
 import trio
+from trio._core import _run as core
 from trio.abc import Clock
 
 from .errors import RealInputOutput
@@ -158,3 +160,31 @@ class Wakeup:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+@final
+class _Order:
+    """Stands in for trio's random generator: each batch runs in creation order, or as its run chooses."""
+
+    def shuffle(self, batch: list[Any]) -> None:
+        manager: Any = core.GLOBAL_RUN_CONTEXT.runner.io_manager
+        if isinstance(manager, NoInputOutput):
+            manager.arrange(batch)
+        batch.reverse()  # trio takes from the end
+
+    def random(self) -> float:
+        return 0.0
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+
+@contextmanager
+def creation_order() -> Iterator[None]:
+    """Let trio run each batch in creation order."""
+    before = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r
+    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _Order()
+    try:
+        yield
+    finally:
+        core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before

@@ -21,17 +21,23 @@ from trio._core import _run as core
 from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
-from .blocked import describe_task
+from .chain import Suspended
 from .choices import LONGEST_STALL
 from .ended import Ended, awaited, stopped
-from .errors import RunOver, RunStopped, StepBudgetSpent
+from .errors import RunOver, RunStopped
 from .host import Host
+from .libraries import due_in_trio
+from .private import require
+from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .timeline import Timer, up_to
-from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup
+from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order
 from .turns import outside_of_loops
 
-for _name in (
+SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
+
+require(
+    core,
     "_ALLOW_DETERMINISTIC_SCHEDULING",
     "_r",
     "unrolled_run",
@@ -39,33 +45,13 @@ for _name in (
     "Runner",
     "EntryQueue",
     "KIManager",
-):
-    if not hasattr(core, _name):
-        raise ImportError(
-            f"trio {trio.__version__} has no trio._core._run.{_name}; wavetank needs it for virtual time: "
-            "install a version of trio that wavetank supports (0.30 to 0.35)"
-        )
-
+    "GLOBAL_RUN_CONTEXT",
+    of=f"trio {trio.__version__}",
+    supported=SUPPORTED,
+)
 
 _STEPS_TO_UNWIND: Final = 10_000
 _NEARLY: Final = 0.5 / SECOND
-
-
-@final
-class _Order:
-    """Stands in for trio's random generator: each batch runs in creation order, or as its run chooses."""
-
-    def shuffle(self, batch: list[Any]) -> None:
-        manager: Any = core.GLOBAL_RUN_CONTEXT.runner.io_manager
-        if isinstance(manager, NoInputOutput):
-            manager.arrange(batch)
-        batch.reverse()  # trio takes from the end
-
-    def random(self) -> float:
-        return 0.0
-
-    def uniform(self, low: float, high: float) -> float:
-        return low
 
 
 @final
@@ -84,7 +70,9 @@ class TrioEngine:
             raise RuntimeError("in virtual time trio runs on the main thread of the test only")
         self.host = host
         self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
-        self._step_budget = self._step_limit = step_budget or host.step_budget
+        self._step_budget = step_budget or host.step_budget
+        self._last_steps = LastSteps()
+        self._step_limit = self._step_budget - LAST_STEPS
         self._callbacks: deque[Callable[[], object]] = deque()
         self.run: Generator[float, Any, None] | None = None
         """trio's run loop, once it has started."""
@@ -120,7 +108,8 @@ class TrioEngine:
 
     def progress(self) -> None:
         """Start the step budget anew."""
-        self._step_limit = self.steps + self._step_budget
+        self._step_limit = self.steps + self._step_budget - LAST_STEPS
+        self._last_steps.clear()
 
     def pending(self) -> bool:
         """Whether a callback or a task is ready."""
@@ -130,10 +119,14 @@ class TrioEngine:
         """Run `callback` between two passes."""
         self._callbacks.append(callback)
 
-    def blocked(self) -> tuple[str, ...]:
-        """A paragraph for each task of the program, in creation order."""
-        tasks = sorted(self.runner.tasks, key=lambda task: task._counter)
-        return tuple(describe_task(self._name(task), task.coro) for task in tasks if not self._is_own(task))
+    def suspended(self) -> list[Suspended]:
+        """The tasks of the program, in creation order."""
+        main, due = self.runner.main_task, due_in_trio(self.runner.deadlines._heap)
+        mine = [task for task in self.runner.tasks if not self._is_own(task)]
+        return [
+            Suspended(self._name(one), one, one.coro, one._abort_func is None or id(one) in due, one is main)
+            for one in sorted(mine, key=lambda task: task._counter)
+        ]
 
     def _is_own(self, task: trio.lowlevel.Task) -> bool:
         return task is self.runner.init_task or task.name == "<TrioToken.run_sync_soon task>"
@@ -157,6 +150,9 @@ class TrioEngine:
     def _arrange(self, batch: list[Any]) -> None:
         """Put a batch, which is in creation order, into the order in which it is to run."""
         self._manager.steps += len(batch)
+        if self._manager.steps > self._step_limit:
+            for task in batch:
+                self._last_steps.note(self._name(task), task.coro)
         chooser = self.host.chooser
         if len(batch) < 2 or chooser is None or self.host.level.order == "fifo":
             return
@@ -182,7 +178,7 @@ class TrioEngine:
         Raises:
             RunStopped: the run cannot, or may not, go on.
         """
-        if self.steps > self._step_limit:
+        if self.steps > self._step_limit + LAST_STEPS:
             raise self.host.stopped(self._spent())
         if self._one_by_one is not None and self._one_by_one.in_batch:
             return ()
@@ -311,10 +307,10 @@ class TrioEngine:
     def _deadline_passed(self) -> None:
         self._deadline, self._deadline_timer = math.inf, None
 
-    def _spent(self) -> StepBudgetSpent:
+    def _spent(self) -> RunStopped:
+        spent = self._last_steps.spent(self._step_budget, self.host.timeline.now())
         self.progress()
-        now = format_duration(self.host.timeline.now())
-        return StepBudgetSpent(f"{self._step_budget} steps without an outcome, at {now} of virtual time")
+        return spent
 
     def __repr__(self) -> str:
         return f"<TrioEngine at {format_duration(self.host.timeline.now())}, {self.steps} steps>"
@@ -352,17 +348,6 @@ def library_is_trio() -> Iterator[None]:
         yield
     finally:
         core.sniffio_library.name = before
-
-
-@contextmanager
-def creation_order() -> Iterator[None]:
-    """Let trio run each batch in creation order."""
-    before = core._ALLOW_DETERMINISTIC_SCHEDULING, core._r
-    core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = True, _Order()
-    try:
-        yield
-    finally:
-        core._ALLOW_DETERMINISTIC_SCHEDULING, core._r = before
 
 
 Main = Callable[[], Coroutine[Any, Any, Any]]

@@ -8,6 +8,8 @@ from asyncio import events
 from collections.abc import Callable
 from typing import Protocol, final
 
+from .chain import Suspended
+
 _real_lock = threading.Lock
 
 
@@ -43,8 +45,8 @@ class Engine(Protocol):
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
 
-    def blocked(self) -> tuple[str, ...]:
-        """A paragraph for each blocked task."""
+    def suspended(self) -> list[Suspended]:
+        """The tasks that have not ended, in creation order."""
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""

@@ -40,6 +40,8 @@ class Parts:
                 steps=end.steps,
                 blocked=end.blocked,
                 late_steps=end.late_steps,
+                stuck=end.stuck,
+                spinning=end.spinning,
                 error=error,
             )
         )

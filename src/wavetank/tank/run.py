@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar, final
+from typing import Final, Generic, TypeVar, final
 
+from ..checks.liveness import NAME as LIVENESS
 from ..checks.liveness import kind_of_hang
+from ..checks.starvation import NAME as STARVATION
 from ..checks.verdict import Verdict
 from ..clock import to_seconds
 from ..events import EventLog
@@ -15,6 +17,7 @@ from ..sim.narrator import Told
 from .failure import CheckFailed
 
 T = TypeVar("T")
+_BEFORE_AN_ERROR: Final = (LIVENESS, STARVATION)
 
 
 @final
@@ -45,9 +48,15 @@ class Run(Generic[T]):
 
     @property
     def kind(self) -> str | None:
-        """How it failed: `deadlock`, `livelock`, `overrun`, `error`, `check`; `None` if it did not."""
+        """How it failed, the first that holds; `None` if it did not.
+
+        `deadlock`, `livelock`, `overrun`, `starvation`, `error`, `check`.
+        """
         if hang := kind_of_hang(self.events):
             return hang
+        starved = self.verdicts.get(STARVATION)
+        if starved is not None and starved.passed is False:
+            return "starvation"
         if self.error is not None:
             return "error"
         return "check" if any(verdict.passed is False for verdict in self.verdicts.values()) else None
@@ -69,7 +78,7 @@ class Run(Generic[T]):
             BaseException: `main` raised it.
         """
         failed = [verdict for verdict in self.verdicts.values() if verdict.passed is False]
-        if self.error is not None and not any(verdict.name == "liveness" for verdict in failed):
+        if self.error is not None and not any(verdict.name in _BEFORE_AN_ERROR for verdict in failed):
             note = self.report() if self.found else f"to repeat it: {self.replay}"
             if note not in getattr(self.error, "__notes__", ()):
                 self.error.add_note(note)

@@ -12,7 +12,8 @@ from ..checks import named
 from ..checks.exercised import missed
 from ..clock import real_now
 from ..scenario import Scenario, load_scenario
-from ..sim.choices import Fifo, Level
+from ..sim.choices import Fifo, Level, Recorder
+from ..sim.dice import dice
 from ..sim.policies import policy_named
 from ..sim.policies.plan import Plan, Policy
 from .assembly import checked_seed
@@ -25,6 +26,9 @@ from .trials import Trial, Trials
 T = TypeVar("T")
 
 DEFAULT_SCHEDULES: Final = 1000
+
+Watch = Callable[[Recorder, Level], bool]
+"""Sees the choices of each run that was made; True ends the search."""
 
 
 @final
@@ -92,12 +96,15 @@ def search(
     max_virtual_seconds: float | None = None,
     seconds: float | None = None,
     replay: Callable[[str], str] | None = None,
+    shard: int = 0,
+    watch: Watch | None = None,
 ) -> Result[T]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
     shrunk towards FIFO, and looked for at gentler levels. `replay` makes of a token the line that
-    repeats the failure; by default that is a call of `wavetank.simulate`.
+    repeats the failure; by default that is a call of `wavetank.simulate`. Searches with different
+    `shard` numbers take different schedules of the policy, where it throws dice; `watch` sees each run.
 
     Raises:
         Diverged: a failing schedule does not repeat.
@@ -116,7 +123,8 @@ def search(
         checks=tuple(name for name in names if name != "exercised"),
         max_virtual_seconds=max_virtual_seconds,
     )
-    looking = _Looking(trials, policy_named(policy, seed=seed, level=wanted), wanted, schedules, seconds)
+    chosen = policy_named(policy, seed=_seed_of(shard, seed), level=wanted)
+    looking = _Looking(trials, chosen, wanted, schedules, seconds, watch)
     line = replay or call(scenario, backend=backend, max_virtual_seconds=max_virtual_seconds)
     with trials.borrowed():
         failed = looking.until_one_fails()
@@ -126,18 +134,30 @@ def search(
     return looking.result(run)
 
 
+def _seed_of(shard: int, seed: int) -> int:
+    """The policy's seed; the provider's stays the same in every shard."""
+    return seed if not shard else int(dice(seed, "shard", shard).random() * (1 << 53))
+
+
 @final
 class _Looking:
     """One search under way."""
 
     def __init__(
-        self, trials: Trials, policy: Policy, level: Level, schedules: int, seconds: float | None
+        self,
+        trials: Trials,
+        policy: Policy,
+        level: Level,
+        schedules: int,
+        seconds: float | None,
+        watch: Watch | None,
     ) -> None:
         self._trials = trials
         self._policy = policy
         self._level = level
         self._schedules = schedules
         self._began = real_now()
+        self._watch = watch or (lambda *_: False)
         self._until = None if seconds is None else self._began + int(seconds * 1e9)
         self._courses: dict[int, None] = {}
         self._choices: Counter[str] = Counter()
@@ -150,15 +170,20 @@ class _Looking:
         while plan is not None:
             trial = self._trials.sure(plan)
             self.made += 1
-            self._note(trial)
+            enough = self._note(trial)
             if trial.failure is not None:
                 return trial
-            if self.made >= self._schedules or (self._until is not None and real_now() >= self._until):
+            if (
+                enough
+                or self.made >= self._schedules
+                or (self._until is not None and real_now() >= self._until)
+            ):
                 break
             plan = self._policy.plan()
         return None
 
-    def _note(self, trial: Trial) -> None:
+    def _note(self, trial: Trial) -> bool:
+        """Learn from a run; whether it is enough."""
         record = trial.record
         assert record is not None
         self._policy.learn(record)
@@ -169,6 +194,7 @@ class _Looking:
         elif self._unmet:
             still = missed(trial.log)
             self._unmet = {each: None for each in self._unmet if each in still}
+        return self._watch(record, trial.level)
 
     @property
     def unmet(self) -> str:

@@ -11,7 +11,7 @@ from ..scenario import Scenario
 from .fake_llm import FakeLLM
 from .ledger import Ledger
 
-EXPECTATIONS: Final = ("paid_per_item",)
+EXPECTATIONS: Final = ("paid_per_item", "starvation")
 
 
 @final
@@ -34,6 +34,8 @@ class Tank:
     def expect(self, **expectations: int) -> None:
         """Declare what a correct run may do, such as `paid_per_item=2` for a client that hedges.
 
+        `starvation=50` says that no item goes without a request for 50 outcomes of others.
+
         Raises:
             TypeError: no check judges an expectation of that name.
             ValueError: the number is below 1.
@@ -43,7 +45,7 @@ class Tank:
                 near = difflib.get_close_matches(name, EXPECTATIONS, n=1)
                 meant = f"did you mean {near[0]!r}? " if near else ""
                 raise TypeError(
-                    f"no check judges the expectation {name!r}; {meant}there is: {', '.join(EXPECTATIONS)}"
+                    f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
                 )
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"expect({name}={value!r}): it must be a whole number of at least 1")

@@ -47,7 +47,7 @@ class Exhaustive:
     @property
     def proved(self) -> str | None:
         """What is proved once nothing is left, or how far the enumeration has come whole."""
-        if not self._here and not self._deeper:
+        if not self._here and not self._deeper and self._depth != self._bound:
             return f"all {self._made} schedules at level {self._level} were run"
         whole = self._depth if not self._here else self._depth - 1
         if whole < 0:

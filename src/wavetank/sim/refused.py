@@ -1,0 +1,50 @@
+"""What an event loop in virtual time refuses: real sockets, pipes and subprocesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from .errors import RealInputOutput
+
+REAL_INPUT_OUTPUT: Final = (
+    "getaddrinfo",
+    "getnameinfo",
+    "create_connection",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "create_datagram_endpoint",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "subprocess_exec",
+    "subprocess_shell",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_sendall",
+    "sock_sendfile",
+    "sock_sendto",
+    "start_tls",
+    "add_reader",
+    "add_writer",
+)
+"""The methods of an asyncio loop that want real input or output."""
+
+
+def refusal(name: str) -> Callable[..., NoReturn]:
+    """A method in the place of the loop's own, which raises `RealInputOutput`."""
+
+    def refused(*args: object, **options: object) -> NoReturn:
+        raise RealInputOutput(
+            f"loop.{name}() wants real input or output, and virtual time cannot wait for that: "
+            "let the client meet the fake through an HTTP library that wavetank patches, or give the "
+            'test real time with @pytest.mark.llm_clock("real")'
+        )
+
+    refused.__name__ = name
+    return refused

@@ -1,0 +1,265 @@
+"""`wavetank explore`, as a user runs it in a project of theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wavetank.cli import main
+
+RACE = """
+import anyio
+import wavetank
+
+
+@wavetank.explore(scenario="calm", backends=("asyncio",))
+async def test_race(tank):
+    order = []
+
+    async def work(name):
+        for _ in range(2):
+            await anyio.lowlevel.checkpoint()
+            order.append(name)
+
+    async with anyio.create_task_group() as group:
+        for name in "abc":
+            group.start_soon(work, name, name=name)
+    assert order != ["c", "c", "a", "b", "b", "a"]
+"""
+FINE = """
+import os
+import anyio
+import wavetank
+
+runs = 0
+
+
+@wavetank.explore(scenario="calm")
+async def test_fine(tank):
+    global runs
+    runs += 1
+    if runs == 100 and "READY" in os.environ:
+        with open(os.environ["READY"], "w") as ready:
+            ready.write("ready")
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(anyio.sleep, 0.01 * number)
+
+
+def test_plain():
+    pass
+"""
+DEADLY = """
+import os
+import wavetank
+
+
+@wavetank.explore(backends=("asyncio",))
+async def test_deadly(tank):
+    os._exit(77)
+"""
+INI = """
+[pytest]
+addopts = -x --strict-config -p no:anyio -p no:asyncio -p no:trio -p no:hypothesispytest
+filterwarnings = error
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with explored tests, as the current one."""
+    (tmp_path / "pytest.ini").write_text(INI)
+    (tmp_path / "test_race.py").write_text(RACE)
+    (tmp_path / "test_fine.py").write_text(FINE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str) -> list[str]:
+    """The command line of `wavetank explore`."""
+    return [sys.executable, "-m", "wavetank.cli", "explore", *arguments]
+
+
+def explore(*arguments: str, status: int = 0) -> str:
+    """What a campaign in the current folder prints."""
+    done = subprocess.run(call(*arguments), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def kept(project: Path) -> dict[str, Any]:
+    """What the project's state says of each test."""
+    tests: dict[str, Any] = json.loads((project / ".wavetank" / "campaign.json").read_text())["tests"]
+    return tests
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_race_is_found_shrunk_and_repeated(project: Path, processes: str) -> None:
+    """An order that few schedules take is found, told with its report, and repeated by its line."""
+    said = explore("test_race.py", "--schedules", "20000", "-n", processes, status=1)
+    assert re.search(r"^test_race\.py::test_race\[asyncio\]: error after \d+ schedules$", said, re.MULTILINE)
+    assert "schedule: FIFO order, except:" in said
+    assert "test_race.py::test_race[asyncio]: error found" in said
+    assert kept(project)["test_race.py::test_race[asyncio]"]["schedules"] < 20_000
+    line = re.search(r"to repeat it: (pytest .*)", said)
+    assert line is not None
+    again = subprocess.run(
+        [sys.executable, "-m", *shlex.split(line[1])], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert again.returncode == 1
+    assert "order != " in again.stdout
+    before = kept(project)
+    said = explore("test_race.py", "--schedules", "20000", "-n", processes, "--resume", status=1)
+    assert line[0] in said
+    assert "1 test, 0 schedules in" in said
+    assert kept(project) == before
+
+
+def test_a_campaign_goes_on_where_it_was_left(project: Path) -> None:
+    """The count goes on to the new target, with other schedules, in other processes; the rest stays kept."""
+    asked = "test_fine.py::test_fine[asyncio]"
+    said = explore(asked, "--schedules", "100", "-n", "0")
+    assert f"{asked}: no failure; 100 schedules, " in said
+    distinct = len(kept(project)[asked]["distinct"])
+    said = explore("test_fine.py", "--schedules", "200", "-n", "2", "--resume")
+    assert f"{asked}: no failure; 200 schedules (100 of them earlier), " in said
+    assert "test_fine.py::test_fine[trio]: no failure; 200 schedules, " in said
+    assert "2 tests, 300 schedules in" in said
+    state = kept(project)
+    assert {test: each["schedules"] for test, each in state.items()} == {
+        asked: 200,
+        "test_fine.py::test_fine[trio]": 200,
+    }
+    assert len(state[asked]["distinct"]) > distinct
+    said = explore(asked, "--schedules", "500", "--resume", "--policy", "pct", status=2)
+    assert "give the same words" in said
+    assert kept(project) == state
+
+
+def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted, a campaign tells and keeps what it has, and says how it goes on."""
+    ready = project / "ready"
+    os.mkfifo(ready)
+    monkeypatch.setenv("READY", str(ready))
+    reader = os.open(ready, os.O_RDONLY | os.O_NONBLOCK)
+    with subprocess.Popen(
+        call("test_fine.py", "--schedules", "1000000000", "-n", "2"), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert select.select([reader], [], [], 60)[0]
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            os.close(reader)
+    assert process.returncode == 0
+    assert "stopping" in said
+    assert "to go on: wavetank explore test_fine.py --resume -n 2 --schedules 1000000000" in said
+    done = sum(each["schedules"] for each in kept(project).values())
+    assert done >= 100
+    monkeypatch.delenv("READY")
+    said = explore("test_fine.py", "--schedules", "1", "-n", "0", "--resume")
+    assert re.search(r"\d+ schedules \(\d+ of them earlier\)", said)
+
+
+def test_a_limit_of_time_is_shared_by_the_tests(project: Path) -> None:
+    """Under a limit of time each test has its turn, and there is no other limit."""
+    explore("test_fine.py", "--seconds", "3", "-n", "0")
+    assert all(each["schedules"] > 1 for each in kept(project).values())
+    assert len(kept(project)) == 2
+
+
+def test_an_exhaustive_search_is_not_split(project: Path) -> None:
+    """One process makes all of it, and its proof is told and ends the campaign of the test."""
+    said = explore(
+        "test_race.py", "--policy", "exhaustive:1", "--level", "any-instant", "-n", "2", "--schedules", "900"
+    )
+    assert "no failure; every schedule with at most 1 deviation(s) at level any-instant was run; " in said
+    (state,) = kept(project).values()
+    assert len(state["distinct"]) == state["schedules"]
+    assert "to go on" not in said
+
+
+def test_an_exhaustive_search_begins_anew(project: Path) -> None:
+    """What cannot go on is made anew, and counts once."""
+    asked = ("test_race.py", "--policy", "exhaustive", "-n", "0")
+    explore(*asked, "--schedules", "20")
+    said = explore(*asked, "--schedules", "50", "--resume")
+    assert "1 test, 50 schedules in" in said
+    assert ": no failure; every schedule" not in said
+    (state,) = kept(project).values()
+    assert len(state["distinct"]) == state["schedules"] == 50
+
+
+def test_a_process_that_dies_is_told(project: Path) -> None:
+    """A test that takes its process with it has failed, with the status it left."""
+    (project / "test_fine.py").write_text(DEADLY)
+    said = explore("test_fine.py", "--schedules", "50", "-n", "0", status=1)
+    assert "its process ended with status 77" in said
+
+
+def test_a_test_that_fails_by_itself_is_told(project: Path) -> None:
+    """A failing fixture is no finding of a search, but a failure."""
+    (project / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture(autouse=True)\ndef broken():\n    raise OSError('no disk')\n"
+    )
+    said = explore("test_fine.py", "--schedules", "50", "-n", "0", status=1)
+    assert "OSError: no disk" in said
+    assert "test_fine.py::test_fine[trio]: fails, and not by a schedule" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.py"], "not found: missing.py"),
+        (["test_fine.py::test_missing"], "test_fine.py::test_missing"),
+        (
+            ["test_fine.py::test_plain"],
+            "test_fine.py::test_plain is no explored test: write @wavetank.explore",
+        ),
+        (["test_fine.py", "--resume"], "nothing to resume"),
+        (["test_fine.py", "--policy", "pcd"], "did you mean 'pct'?"),
+        (["test_fine.py", "--level", "bach"], "did you mean 'batch'?"),
+        (["test_fine.py", "--scenario", "casade"], "did you mean 'cascade'"),
+        (["test_fine.py", "-n", "some"], "-n some: give a whole number of processes, or auto"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_what_cannot_be_explored_is_told_with_the_mend(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong word ends with status 2 and says what to do, before anything is searched or kept."""
+    assert main(["explore", "-n", "0", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not Path(".wavetank").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--schedules", "0"), ("--seconds", "-1"), ("--seconds", "soon"), ("--seed", "x")]
+)
+def test_a_wrong_number_is_a_usage_error(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number out of range ends with the usage and the right range."""
+    with pytest.raises(SystemExit) as stop:
+        main(["explore", "test_fine.py", f"{option}={value}"])
+    assert stop.value.code == 2
+    assert "give a" in capsys.readouterr().err
+
+
+def test_a_torn_state_is_left_as_it_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A state that cannot be read ends the campaign before it begins, and is not written over."""
+    path = project / ".wavetank" / "campaign.json"
+    path.parent.mkdir()
+    path.write_bytes(b'{"format":"wavetank-campaign","version":1,"tests":{"a":{"wor')
+    assert main(["explore", "-n", "0", "test_fine.py", "--schedules", "5"]) == 2
+    assert "It is left as it is: move it away" in capsys.readouterr().err
+    assert path.read_bytes().endswith(b'"wor')
