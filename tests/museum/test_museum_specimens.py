@@ -34,6 +34,7 @@ def test_the_bug_is_caught(name: str, backend: str) -> None:
         assert result.failure is not None, f"seed {seed}: not caught in {result.schedules} schedules"
         failed = [verdict.name for verdict in result.failure.verdicts.values() if verdict.passed is False]
         assert (failed[:1], result.failure.kind) == ([specimen.check], specimen.failure)
+        assert specimen.shown_by(result)
 
 
 @each_on_its_backends

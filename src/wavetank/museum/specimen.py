@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
 from ..scenario import Scenario
+from ..sim.token import Schedule
 from ..tank.search import DEFAULT_SCHEDULES, Result, search
+from ..tank.simulate import simulate
 from ..tank.tank import Tank
 
 Kind = Literal["H", "L", "D", "S", "W", "C"]
@@ -53,6 +55,19 @@ class Specimen:
         """The checks that judge both programs: the default ones and the one that catches this bug."""
         return ("default", self.check)
 
+    @property
+    def found_as(self) -> str:
+        """What a search reports of the buggy program: the kind of its hang, or the check that fails."""
+        return self.check if self.failure == "check" else self.failure
+
+    def shown_by(self, result: Result[None]) -> bool:
+        """Whether a search found the bug by the check and in the way that are on the label."""
+        failure = result.failure
+        if failure is None or failure.kind != self.failure:
+            return False
+        failed = [verdict.name for verdict in failure.verdicts.values() if verdict.passed is False]
+        return failed[:1] == [self.check]
+
     def search(
         self,
         *,
@@ -78,7 +93,28 @@ class Specimen:
             backend=backend,
             checks=self.checks,
             max_virtual_seconds=self.max_virtual_seconds,
+            replay=lambda token: self._again(token, twin),
         )
+
+    def repeat(self, token: str, *, twin: bool = False) -> Result[None]:
+        """Repeat one schedule of the buggy program, or of its `twin`.
+
+        Raises:
+            Diverged: the run took another course than the one the token was made from.
+            TokenError: the token is damaged or belongs to another program.
+        """
+        run = simulate(
+            self.twin if twin else self.buggy,
+            self.scenario,
+            backend=Schedule.parse(token).backend,
+            schedule=token,
+            max_virtual_seconds=self.max_virtual_seconds,
+            checks=self.checks,
+        )
+        return Result.of_one(run, self._again(token, twin))
+
+    def _again(self, token: str, twin: bool) -> str:
+        return f"wavetank museum {self.name}{' --twin' if twin else ''} --replay {token}"
 
     def __repr__(self) -> str:
         return f"<Specimen {self.name}: {KINDS[self.kind]}>"
