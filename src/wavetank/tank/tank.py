@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Final, final
 
 from ..clock import SECOND, Clock
@@ -10,8 +11,11 @@ from ..events import EventLog
 from ..scenario import Scenario
 from .fake_llm import FakeLLM
 from .ledger import Ledger
+from .watching import Watching
 
-EXPECTATIONS: Final = ("paid_per_item", "starvation")
+EXPECTATIONS: Final = ("herd", "in_flight", "paid_per_item", "requests_per_item", "starvation")
+SHARES: Final = ("herd",)
+"""Those that are a part of the whole; the others are whole numbers."""
 
 
 @final
@@ -25,20 +29,35 @@ class Tank:
         self.ledger = ledger
         self.events = events
         self.scenario = scenario
+        self.watching = Watching(events)
+        """The counts given to `watch`."""
         self._clock = clock
 
     def now(self) -> float:
         """Seconds since the start of the run."""
         return self._clock.now() / SECOND
 
-    def expect(self, **expectations: int) -> None:
-        """Declare what a correct run may do, such as `paid_per_item=2` for a client that hedges.
+    def watch(self, name: str, count: Callable[[], float]) -> None:
+        """Watch a count of the program's own, such as the permits that are lent out, under a name.
 
-        `starvation=50` says that no item goes without a request for 50 outcomes of others.
+        `count` is called at once, with every event and at the end; it must not change anything.
+
+        Raises:
+            ValueError: a count of that name is watched already.
+        """
+        self.watching.add(name, count)
+
+    def expect(self, **expectations: float) -> None:
+        """Declare what a correct run may do.
+
+        `paid_per_item=2`: answers an item may be given, for a client that hedges. `in_flight=8`:
+        requests at one instant. `requests_per_item=6`: attempts on an item. `herd=0.5`: the share of
+        the refused items that may come back at one instant. `starvation=50`: outcomes of others an
+        item may have to go without a request.
 
         Raises:
             TypeError: no check judges an expectation of that name.
-            ValueError: the number is below 1.
+            ValueError: the number is below 1, or the share not between 0 and 1.
         """
         for name, value in expectations.items():
             if name not in EXPECTATIONS:
@@ -47,7 +66,10 @@ class Tank:
                 raise TypeError(
                     f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
                 )
-            if not isinstance(value, int) or value < 1:
+            if name in SHARES:
+                if not isinstance(value, int | float) or not 0 < value <= 1:
+                    raise ValueError(f"expect({name}={value!r}): it must be a share above 0 and at most 1")
+            elif not isinstance(value, int) or value < 1:
                 raise ValueError(f"expect({name}={value!r}): it must be a whole number of at least 1")
             self.events.header.expects[name] = value
 
