@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from . import (
+    all_resume_at_once,
     barrier_never_fills,
+    count_not_released,
     early_reset,
     false_refusal,
     first_deadline_kept,
     full_queue,
     generation_misread,
+    http_date_ignored,
+    limit_not_enforced,
+    limiter_over_grants,
     lost_wakeup,
     negative_attempts,
+    nested_retries,
     oversized_item,
     permit_held,
+    permit_lost_on_cancel,
     poisoned_pool,
     refusals_spend_budget,
     resume_repeats,
@@ -26,6 +33,7 @@ from . import (
     sleep_under_lock,
     stale_refusal,
     swapped_answers,
+    unbounded_fan_out,
 )
 from .specimen import KINDS, Kind, Specimen
 
@@ -47,11 +55,19 @@ _ROOMS: Final = (
     sink_error,
     swapped_answers,
     sleep_under_lock,
+    count_not_released,
+    limiter_over_grants,
+    permit_lost_on_cancel,
     permit_held,
+    nested_retries,
     retry_after_rounded_down,
+    http_date_ignored,
     first_deadline_kept,
+    all_resume_at_once,
+    limit_not_enforced,
     poisoned_pool,
     resume_repeats,
+    unbounded_fan_out,
     barrier_never_fills,
 )
 

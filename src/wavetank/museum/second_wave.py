@@ -69,7 +69,7 @@ SPECIMEN: Final = Specimen(
     row="7",
     kind="S",
     story="Workers wait for an event that says when the pause is over. It is set at the end of the first "
-    "pause and never cleared, so in the second wave nobody waits and the refused ask again at once.",
+    "pause and never cleared, so in the second wave nobody waits.",
     seen="ProjectScylla",
     buggy=_buggy,
     twin=_twin,
@@ -79,7 +79,7 @@ SPECIMEN: Final = Specimen(
         {"at": "1500ms", "lasts": "1s"},
         latency={"first_token": "100ms..300ms"},
     ),
-    check="retry_after",
+    check="shared_pause",
     failure="check",
     items=_ITEMS,
 )
