@@ -7,10 +7,10 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test lint docs deep bench demo clean .venv
+.PHONY: help test lint docs deep conformance bench demo clean .venv
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv: .venv/installed
 
@@ -49,6 +49,15 @@ docs: .venv  ## build build/docs and run the examples in the pages
 deep: .venv  ## the tests with many more generated examples; takes long
 	$(call title,deep tests)
 	@WAVETANK_DEEP=1 $(BIN)/python -m pytest -n $(JOBS)
+
+# Orders in which each of those tests is run, and the levels, all if empty.
+SEEDS ?= 3
+LEVELS ?=
+
+conformance: .venv  ## run the tests of anyio, trio and asyncio on our engines; downloads anyio's, takes long
+	$(call title,tests of others)
+	@$(BIN)/python -m pip install --quiet pytest-mock pytest-timeout trustme psutil
+	@$(BIN)/python tests/conformance/run.py $(SEEDS) $(LEVELS)
 
 bench: .venv  ## run every benchmark
 	@for file in benchmarks/*.py; do \

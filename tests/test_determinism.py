@@ -13,9 +13,14 @@ import pytest
 
 import wavetank
 from wavetank import ProviderError, Tank
-from wavetank.scenario import catalogue
+from wavetank.checks import named
+from wavetank.scenario import catalogue, load_scenario
+from wavetank.sim.choices import Level
+from wavetank.sim.policies import policy_named
+from wavetank.tank.trials import Trials
 
 WORKERS, ITEMS = 10, 40
+SCHEDULES = 32
 BACKENDS = ("asyncio", "trio")
 
 Ask = Callable[[Tank, str], Awaitable[str]]
@@ -50,6 +55,19 @@ async def ask_directly(tank: Tank, item: str) -> str:
     raise ProviderError("gave up", status=0)
 
 
+async def few(tank: Tank) -> None:
+    """Four tasks that ask for an item each, and give up on none."""
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(one_of_few, tank, f"item-{number}")
+
+
+async def one_of_few(tank: Tank, item: str) -> None:
+    tank.ledger.submit(item)
+    await anyio.sleep(1)
+    tank.ledger.complete(item, await ask_directly(tank, item))
+
+
 async def direct(tank: Tank) -> None:
     await batch(tank, ask_directly)
 
@@ -80,6 +98,23 @@ def logs() -> dict[str, bytes]:
                 run = wavetank.simulate(program, scenario, backend=backend, seed=11)
                 assert run.error is None, run.error
                 found[f"{scenario} {backend} {name}"] = run.events.to_ndjson()
+    for backend in BACKENDS:
+        found.update(chosen_logs(backend))
+    return found
+
+
+def chosen_logs(backend: str) -> dict[str, bytes]:
+    """The log of a small batch under schedules of the default policy."""
+    trials = Trials(few, load_scenario("cascade"), backend=backend, seed=3, checks=named("default"))
+    planner = policy_named("portfolio", seed=3, level=Level())
+    found: dict[str, bytes] = {}
+    with trials.borrowed():
+        for number in range(SCHEDULES):
+            plan = planner.plan()
+            trial = trials.run(plan)
+            assert trial.record is not None
+            planner.learn(trial.record)
+            found[f"schedule {number} {backend}"] = trial.log.to_ndjson()
     return found
 
 
@@ -107,6 +142,17 @@ def test_two_processes_write_the_same_log(
     first, second = (logs_of[f"{scenario} {backend} {program}"] for logs_of in two_processes)
     assert first.count(b'"kind":"submitted"') == ITEMS
     assert first == second
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_processes_write_the_same_log_of_a_schedule(
+    two_processes: tuple[dict[str, bytes], dict[str, bytes]], backend: str
+) -> None:
+    """A search runs the same schedules in any process, this one too, and each gives the same bytes."""
+    here = chosen_logs(backend)
+    assert len(set(here.values())) > SCHEDULES // 2
+    for logs_of in two_processes:
+        assert {name: log for name, log in logs_of.items() if name in here} == here
 
 
 def test_the_processes_agree_with_this_one(

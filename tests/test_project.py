@@ -28,7 +28,9 @@ MARKERS = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX",
 def project_files() -> Iterator[Path]:
     """Every text file of the project, without what builds and caches leave behind."""
     yield from (
-        file for file in sorted(ROOT.iterdir()) if file.is_file() and not file.name.startswith(".coverage")
+        file
+        for file in sorted(ROOT.iterdir())
+        if file.is_file() and not file.name.startswith(".coverage") and file.name != ".git"
     )
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*")):

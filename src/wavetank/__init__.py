@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .tank.search import Result, search
     from .tank.simulate import simulate
     from .tank.tank import Tank
+    from .tank.workload import Workload, WorkloadItem
 
 __version__: Final = "0.1.0"
 
@@ -62,6 +63,7 @@ _HOMES: Final = {
     "tank.search": ("Result", "search"),
     "tank.simulate": ("simulate",),
     "tank.tank": ("Tank",),
+    "tank.workload": ("Workload", "WorkloadItem"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -94,6 +96,8 @@ __all__ = [
     "UnmatchedLedger",
     "Usage",
     "Verdict",
+    "Workload",
+    "WorkloadItem",
     "explore",
     "load_scenario",
     "search",
@@ -103,6 +107,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: the pytest plugin must cost nothing unused."""
+    if name == "strategies":
+        # Not among the public names of `import *`: it needs Hypothesis.
+        return import_module(".strategies", __name__)
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'wavetank' has no attribute {name!r}")

@@ -49,8 +49,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     entered the call or its HTTP pool and `declared` whether it named the item itself.
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
-    of a refusal that reached the client. `marks` are the items named in a completed value. `until`
-    is when the stretch ended that a `stalled` began.
+    of a refusal that reached the client. `marks` are the items named in a completed value. `since`
+    is when the stretch began that a `stalled` ends.
     """
 
     at: int
@@ -62,7 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     status: int | None = None
     scope: str | None = None
     retry_after: int | None = None
-    until: int | None = None
+    since: int | None = None
     reason: str | None = None
     wave: int | None = None
     fault: int | None = None

@@ -10,6 +10,7 @@ import wavetank
 from wavetank.campaign.tally import KEPT, Coverage, Seen, Sketch, course_of
 from wavetank.sim.choices import Fifo, Level, Recorder
 from wavetank.tank.search import search
+from wavetank.tank.trials import Trial
 
 
 class Last:
@@ -85,9 +86,9 @@ def courses(shard: int) -> list[int]:
     """The courses of a short search."""
     seen: list[int] = []
 
-    def watch(record: Recorder, level: Level) -> bool:
-        seen.append(course_of(record, level))
-        return False
+    def watch(trial: Trial) -> None:
+        assert trial.record is not None
+        seen.append(course_of(trial.record, trial.level))
 
     search(busy, schedules=40, shard=shard, watch=watch)
     return seen
@@ -105,5 +106,5 @@ def test_shards_take_schedules_of_their_own() -> None:
 
 def test_a_watch_ends_a_search() -> None:
     """A search ends after the run that was enough."""
-    result = search(busy, schedules=40, watch=lambda record, _: len(record) > 0)
+    result = search(busy, schedules=40, watch=lambda trial: trial.record)
     assert result.schedules == 1

@@ -113,7 +113,7 @@ def test_a_response_that_is_neither_read_nor_closed_fails() -> None:
         pytest.param(1, [], id="no time to read it"),
         pytest.param(
             1.04,
-            [Event(at=SECOND, kind="stalled", until=round(1.04 * SECOND))],
+            [Event(at=round(1.04 * SECOND), kind="stalled", since=SECOND)],
             id="a stall, no time to read it",
         ),
     ],

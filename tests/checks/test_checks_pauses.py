@@ -60,7 +60,7 @@ def asked(
 
 
 def stalled(begin: float, end: float) -> list[Event]:
-    return [Event(at=ns(begin), kind="stalled", until=ns(end))]
+    return [Event(at=ns(end), kind="stalled", since=ns(begin))]
 
 
 # -- shared_pause ----------------------------------------------------------------------------------

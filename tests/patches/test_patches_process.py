@@ -361,7 +361,6 @@ def simulated_runners() -> Iterator[list[SimulatedLoop]]:
 
     def make() -> SimulatedLoop:
         loops.append(SimulatedLoop(host))
-        host.engine = loops[-1]
         return loops[-1]
 
     with ExitStack() as stack:
@@ -386,6 +385,58 @@ def test_runners_get_simulated_loops() -> None:
         assert anyio.run(two_seconds) == 8.0
     assert len(loops) == 3
     assert all(loop.is_closed() for loop in loops)
+
+
+class SlowStart(asyncio.SelectorEventLoop):
+    """A loop whose tasks are of somebody's own making."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_task_factory(lambda loop, coro, **_: asyncio.Task(coro, loop=loop, name="theirs"))
+
+
+async def own_name() -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    return task.get_name()
+
+
+def test_a_runner_s_own_factory_says_how_tasks_are_made() -> None:
+    """The task factory of the loop that a runner asked for, eager tasks for instance, is kept."""
+    with simulated_runners() as loops:
+        with asyncio.Runner(loop_factory=SlowStart) as runner:
+            assert runner.run(own_name()) == "theirs"
+        assert asyncio.run(own_name()) != "theirs"
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            assert runner.run(own_name()) != "theirs"
+    assert len(loops) == 3
+
+
+def test_a_runner_without_a_factory_sets_the_event_loop() -> None:
+    """As on asyncio, sync code between two runs of a runner finds the runner's loop."""
+    with simulated_runners() as loops, asyncio.Runner() as runner:
+        assert runner.get_loop() is asyncio.get_event_loop() is loops[0]
+
+
+def test_loops_made_by_hand_are_simulated() -> None:
+    """`asyncio.new_event_loop` gives a loop of the run, one for a thread of the program included."""
+    with simulated_runners():
+        loop = asyncio.new_event_loop()
+        assert loop.run_until_complete(two_seconds()) == 2.0
+        loop.close()
+
+        async def main() -> float:
+            beside = asyncio.new_event_loop()
+            thread = threading.Thread(target=beside.run_forever)
+            thread.start()
+            future = asyncio.run_coroutine_threadsafe(two_seconds(), beside)
+            ended = await asyncio.wrap_future(future)
+            beside.call_soon_threadsafe(beside.stop)
+            await asyncio.to_thread(thread.join)
+            beside.close()
+            return ended
+
+        assert asyncio.run(main()) == 4.0
 
 
 def test_a_thread_s_timer_outlives_the_loop_that_took_it() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+INI = """
+    [pytest]
+    asyncio_default_fixture_loop_scope = function
+"""
 LOSES = """
     import wavetank
 
@@ -30,6 +34,7 @@ def test_a_fresh_process_repeats_it(
 ) -> None:
     """The report says that the schedule was repeated under another hash seed."""
     monkeypatch.setenv("CI", variable)
+    pytester.makeini(INI)
     pytester.makepyfile(LOSES)
     result = pytester.runpytest_subprocess()
     result.stdout.fnmatch_lines(["a fresh process under another hash seed repeats it"])
@@ -41,6 +46,7 @@ def test_a_program_that_hangs_on_the_process_is_told(
     """What takes another course in the fresh process is said not to repeat, with what it printed."""
     monkeypatch.setenv("CI", "true")
     monkeypatch.setenv("PYTHONHASHSEED", "0")
+    pytester.makeini(INI)
     pytester.makepyfile(BY_HASH)
     result = pytester.runpytest_subprocess()
     result.stdout.fnmatch_lines(["a fresh process under another hash seed does not repeat it*"])
@@ -53,6 +59,7 @@ def test_elsewhere_it_is_not(
     """Without the variable no process is started."""
     if variable is not None:
         monkeypatch.setenv("CI", variable)
+    pytester.makeini(INI)
     pytester.makepyfile(LOSES)
     result = pytester.runpytest_inprocess()
     assert "fresh process" not in result.stdout.str()

@@ -24,7 +24,11 @@ import wavetank
 from wavetank.patches.trio_hooks import trio_threads
 from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_run import run_asyncio
+from wavetank.sim.choices import LEVELS
+from wavetank.sim.dice import dice
 from wavetank.sim.host import Host
+from wavetank.sim.policies.random import Uniform
+from wavetank.sim.policies.unfair import SOMETIMES, Mix, tail_after
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_run import run_trio
 
@@ -32,10 +36,18 @@ Course = list[object]
 Program = Callable[[Course], Coroutine[Any, Any, None]]
 
 
-def course(program: Program, backend: str) -> Course:
-    """What `program` notes in one run, and how the run ended."""
+SEEDS = range(20)
+
+
+def course(program: Program, backend: str, seed: int | None = None) -> Course:
+    """What `program` notes in one run, and how it ended; with a seed, in an order chosen at some level."""
     noted: Course = []
-    host = Host(Timeline())
+    timeline = Timeline()
+    host = Host(timeline)
+    if seed is not None:
+        mix = Mix(stalls=SOMETIMES, provider=SOMETIMES)
+        chooser = Uniform(dice(seed, "order"), mix, tail=tail_after(0))
+        host.renew(timeline, chooser=chooser, level=LEVELS[seed % len(LEVELS)])
     engine = run_asyncio if backend == "asyncio" else run_trio
     with virtual_process(host), trio_threads(host):
         try:
@@ -201,6 +213,19 @@ def test_every_run_takes_the_same_course(program: Program, backend: str) -> None
         assert course(program, backend) == first
 
 
+@pytest.mark.parametrize(("program", "backend"), COURSES)
+def test_a_chosen_order_is_taken_again(program: Program, backend: str) -> None:
+    """Of each seed three runs take one course, at whatever level; and the seeds differ."""
+    seen = []
+    for seed in SEEDS:
+        first = course(program, backend, seed)
+        kept = [Noted() for _ in range(7)]
+        assert course(program, backend, seed) == first
+        assert course(program, backend, seed) == first, kept
+        seen.append(repr(first))
+    assert len(set(seen)) > 2
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_children_are_cancelled_in_creation_order(backend: str) -> None:
     """Structured cancellation reaches children in the order they were started."""
@@ -210,7 +235,8 @@ def test_children_are_cancelled_in_creation_order(backend: str) -> None:
 
 
 def all_courses() -> str:
-    return "\n".join(repr(course(program, backend)) for program, backend in COURSES)
+    seeds = (None, *SEEDS)
+    return "\n".join(repr(course(program, backend, seed)) for program, backend in COURSES for seed in seeds)
 
 
 def test_every_process_takes_the_same_course() -> None:

@@ -18,9 +18,9 @@ from ..clock import real_now
 from ..pytest_plugin import SEARCH
 from ..pytest_plugin.exploring import RESULTS, SEARCHER
 from ..scenario import Scenario
-from ..sim.choices import Level, Recorder
 from ..tank.search import Result, search
 from ..tank.tank import Tank
+from ..tank.trials import Trial
 from .orders import STOP, VARIABLE, Collected, Ended, Fact, Orders, Progress, Shift, marker
 from .tally import Seen, Sketch, course_of
 
@@ -226,10 +226,12 @@ class _Log:
         finally:
             self._tell()
 
-    def saw(self, record: Recorder, level: Level) -> bool:
+    def saw(self, trial: Trial) -> bool:
         """Take in one run; whether the lane has to stop."""
+        record = trial.record
+        assert record is not None
         self._runs += 1
-        course = course_of(record, level)
+        course = course_of(record, trial.level)
         if self._sketch.add(course):
             self._courses.append(course)
         self._seen.note(record)

@@ -77,10 +77,11 @@ def speaks_for(scope: str | None, request: Event) -> bool:
 
 @final
 class Stalls:
-    """The stretches in which the explorer let time pass inside the program."""
+    """The stretches in which the explorer let time pass inside the program, between two of its steps."""
 
     def __init__(self, log: EventLog) -> None:
-        self._spans = [(event.at, event.until or event.at) for event in log.of("stalled")]
+        stalls = [event for event in log.of("stalled") if event.reason is None]
+        self._spans = [(event.at if event.since is None else event.since, event.at) for event in stalls]
 
     def within(self, begin: int, end: int) -> int:
         """How long the program was stalled between two instants."""

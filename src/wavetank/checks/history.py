@@ -70,8 +70,9 @@ def told(event: Event) -> str:
             return f"the refusal of {number} reached the client"
         case "left":
             return f"the client hung up on {number}"
-        case "stalled" if event.until is not None:
-            return f"time passed inside the program, until {format_duration(event.until)}"
+        case "stalled" if event.since is not None:
+            where = "within one step" if event.reason else "between two steps"
+            return f"time had passed {where} of the program since {format_duration(event.since)}"
         case "wave-opened":
             return f"wave {(event.wave or 0) + 1} opened"
         case "wave-closed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import indent
 from typing import final
 
 
@@ -11,7 +12,7 @@ from typing import final
 class Verdict:
     """The judgement of one check: `passed` is `None` when it lacked what it needs.
 
-    `summary` is one sentence; `evidence` holds the items and events behind it, a line each.
+    `summary` is one sentence; `evidence` holds the items and events behind it, a line or paragraph each.
     """
 
     name: str
@@ -21,4 +22,4 @@ class Verdict:
 
     def __str__(self) -> str:
         word = {True: "passed", False: "failed", None: "not judged"}[self.passed]
-        return "\n".join((f"{self.name} {word}: {self.summary}", *(f"  {line}" for line in self.evidence)))
+        return indent("\n".join((f"{self.name} {word}: {self.summary}", *self.evidence)), "  ")[2:]

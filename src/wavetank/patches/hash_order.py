@@ -19,15 +19,16 @@ from anyio._backends import _asyncio as backend
 from ..sim.asyncio_loop import CountedTask, SimulatedLoop
 from ..sim.host import Host
 from ..sim.private import require
+from ..sim.ready import DELIVERY
 from .attributes import replaced
 
-require(
-    backend,
-    "CancelScope",
-    "_task_states",
-    of=f"anyio {version('anyio')}",
-    supported="install a version of anyio that wavetank supports (4.12 to 4.16)",
-)
+for _owner, _name in ((backend, "CancelScope"), (backend, "_task_states"), (backend.CancelScope, DELIVERY)):
+    require(
+        _owner,
+        _name,
+        of=f"anyio {version('anyio')}",
+        supported="install a version of anyio that wavetank supports (4.12 to 4.16)",
+    )
 
 
 class CountedScope(backend.CancelScope):

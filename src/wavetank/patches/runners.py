@@ -16,15 +16,22 @@ from .attributes import replaced
 def runners_on(
     make_loop: Callable[[], asyncio.AbstractEventLoop], *, where: Callable[[], bool]
 ) -> Iterator[None]:
-    """Let new runners take their loop from `make_loop`, whatever factory they ask for.
+    """Let new runners, and `asyncio.new_event_loop`, take their loop from `make_loop`.
 
-    `where` tells whether the calling thread is one whose runners are meant. A loop of another
-    clock is not let run there: it would be real time in silence.
+    The loop keeps the task factory that the loop of a runner's own factory has, such as that of
+    eager tasks. `where` tells whether the calling thread is one whose runners are meant. A loop
+    of another clock is not let run there: it would be real time in silence.
     """
-    original = asyncio.Runner.__init__
+    original, new_event_loop = asyncio.Runner.__init__, asyncio.new_event_loop
 
     def __init__(self: asyncio.Runner, *, debug: bool | None = None, loop_factory: Any = None) -> None:
-        original(self, debug=debug, loop_factory=make_loop if where() else loop_factory)
+        if loop_factory is not None and where():
+            original(self, debug=debug, loop_factory=_in_place_of(loop_factory, make_loop))
+        else:
+            original(self, debug=debug, loop_factory=loop_factory)
+
+    def ours_or_stock() -> asyncio.AbstractEventLoop:
+        return make_loop() if where() else new_event_loop()
 
     run_forever = asyncio.BaseEventLoop.run_forever
 
@@ -35,10 +42,30 @@ def runners_on(
                 "made before this test, or by hand. Let the test's event loop and its async fixtures have "
                 'function scope, or give the test real time with @pytest.mark.llm_clock("real")'
             )
+        if isinstance(self, SimulatedLoop) and self.host.on_main_thread():
+            self.host.engine = self
         run_forever(self)
 
     with (
         replaced(asyncio.Runner, "__init__", __init__),
+        replaced(asyncio, "new_event_loop", ours_or_stock),
+        replaced(asyncio.events, "new_event_loop", ours_or_stock),
         replaced(asyncio.BaseEventLoop, "run_forever", guarded),
     ):
         yield
+
+
+MakeLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _in_place_of(factory: MakeLoop, make_loop: MakeLoop) -> MakeLoop:
+    def made() -> asyncio.AbstractEventLoop:
+        theirs = factory()
+        if isinstance(theirs, SimulatedLoop):
+            return theirs
+        ours = make_loop()
+        ours.set_task_factory(theirs.get_task_factory())
+        theirs.close()
+        return ours
+
+    return made

@@ -65,7 +65,10 @@ def trio_threads(host: Host) -> Iterator[None]:
     ) -> None:
         if not host.is_mine():
             return original(fn, deliver, name)
-        return threading.Thread(target=lambda: deliver(capture(fn)), name=name, daemon=True).start()
+        thread = threading.Thread(target=lambda: deliver(capture(fn)), daemon=True)
+        if name is not None:
+            thread.name = name
+        return thread.start()
 
     with (
         replaced(_threads, "start_thread_soon", start_thread_soon),

@@ -28,6 +28,12 @@ _MARKERS: Final = (
     "llm_checks(*names): judge the test by these checks at its end",
 )
 
+_TWO_WORLDS: Final = (
+    "a test that searches schedules has a fresh tank in each of its runs, and none beside: leave out the "
+    "fixtures fake_llm, tank and fake_llm_factory, and use the tank that is passed to the program, as in "
+    "tank.fake_llm"
+)
+
 _hosted: pytest.StashKey[Hosted] = pytest.StashKey()
 _running: Final[list[Hosted]] = []
 """The world of the test that is called now; fixtures of wider scope look it up here."""
@@ -66,6 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 # -- which tests ---------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = options.scenarios(metafunc.config)
     marked = next(metafunc.definition.iter_markers("llm_scenario"), None)
@@ -98,12 +105,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _wants_a_world(item: pytest.Function) -> bool:
     """Whether a test has the marker or makes fakes of its own; a wrong marker is told at once."""
-    if SEARCH in item.fixturenames:
-        return False
-    if item.get_closest_marker("llm_scenario"):
+    marked = item.get_closest_marker("llm_scenario") is not None
+    if marked:
         per_test.scenario_of(item)
-        return True
-    return FACTORY in item.fixturenames
+    return SEARCH not in item.fixturenames and (marked or FACTORY in item.fixturenames)
 
 
 @pytest.hookimpl(trylast=True)
@@ -122,6 +127,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if isinstance(item, pytest.Function) and SEARCH in item.fixturenames:
         _tell_verdicts_plainly(item)
+        if {LLM, FACTORY} & {*item.fixturenames}:
+            _refuse(item, _TWO_WORLDS)
+            return (yield)
     if not isinstance(item, pytest.Function) or LLM not in item.fixturenames:
         return (yield)
     hosted = _host_or_refuse(item)
@@ -138,10 +146,13 @@ def _host_or_refuse(item: pytest.Function) -> Hosted | None:
     try:
         hosted = item.stash[_hosted] = _host(item)
     except pytest.UsageError as error:
-        refusal = str(error)
-        item.setup = lambda: pytest.fail(refusal, pytrace=False)  # type: ignore[method-assign]
+        _refuse(item, str(error))
         return None
     return hosted
+
+
+def _refuse(item: pytest.Function, why: str) -> None:
+    item.setup = lambda: pytest.fail(why, pytrace=False)  # type: ignore[method-assign]
 
 
 def _host(item: pytest.Function) -> Hosted:
@@ -171,14 +182,19 @@ def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
 
 
 def _tell_verdicts_plainly(item: pytest.Function) -> None:
-    """A failed verdict is told by its text; the frames that raised it are ours and say nothing."""
+    """A failed verdict is told by its text; of what a search raises the program's own frames are shown."""
     from ..tank.failure import CheckFailed, Diverged
 
     repr_failure = item.repr_failure
 
     def told(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-        judged = isinstance(excinfo.value, CheckFailed | Diverged)
-        return excinfo.getrepr(style="value") if judged else repr_failure(excinfo)
+        if isinstance(excinfo.value, CheckFailed | Diverged):
+            return excinfo.getrepr(style="value")
+        if SEARCH in item.fixturenames:
+            from .exploring import with_own_frames
+
+            excinfo = with_own_frames(excinfo)
+        return repr_failure(excinfo)
 
     item.repr_failure = told  # type: ignore[method-assign]
 
@@ -282,11 +298,13 @@ def tank(wavetank_tank: Tank) -> Tank:
 
 
 @pytest.fixture
-def wavetank_search(request: pytest.FixtureRequest) -> Search:
+def wavetank_search(request: pytest.FixtureRequest) -> Generator[Search]:
     """Searches schedules of a program: `wavetank_search(main, **options)`, as the command line wants it."""
     from .exploring import Search
 
-    return Search(request.node)
+    search = Search(request.node)
+    yield search
+    search.finish()
 
 
 @pytest.fixture

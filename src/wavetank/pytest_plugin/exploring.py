@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from types import TracebackType
 from typing import Any, Final, final
 
 import pytest
@@ -23,7 +24,15 @@ RESULTS: Final[pytest.StashKey[list[Result[Any]]]] = pytest.StashKey()
 SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
 
+_ENGINES: Final = ("wavetank", "asyncio", "anyio", "trio", "outcome")
+
 _FROM_OPTIONS: Final = ("schedules", "policy", "level", "seed", "checks")
+
+
+_NOT_RUN: Final[Result[Any]] = Result(
+    failure=None, schedules=0, distinct=0, after=0, choices={}, seconds=0.0, proved=None, unmet=""
+)
+"""What a search came to that the token to repeat was not meant for."""
 
 
 @final
@@ -46,6 +55,8 @@ class Search:
             value = word_for(self._item.config, option, given=option in wanted)
             if value is not None:
                 wanted[option] = value
+        if self._item.get_closest_marker("llm_checks") is not None:
+            wanted["checks"] = per_test.checks_of(self._item)
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
         if explored is not None and fresh.wanted() and not options.given(self._item.config, "replay"):
             result = self._made_sure(result, name)
@@ -59,6 +70,8 @@ class Search:
         if not token:
             searcher = self._item.stash.get(SEARCHER, search)
             return searcher(main, scenario, replay=lambda made: f"{command} --llm-replay={made}", **wanted)
+        if _of_another_backend(token, wanted.get("backend", "asyncio")):
+            return _NOT_RUN
         for needless in ("schedules", "policy", "level", "seed", "seconds"):
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)
@@ -71,6 +84,13 @@ class Search:
             return result
         line = fresh.in_a_fresh_process(self._item, failure.schedule, scenario)
         return replace(result, failure=replace(failure, found=(*failure.found, line)))
+
+    def finish(self) -> None:
+        """The test is over: the token it was to repeat must have been meant for one of its searches."""
+        if self._results and all(result is _NOT_RUN for result in self._results):
+            pytest.fail(
+                "--llm-replay: the token was made on a backend that no search of this test is on", False
+            )
 
     def _scenario(self, given: str | os.PathLike[str] | Scenario | None) -> tuple[str | None, Scenario]:
         """The scenario, and its name for the command line unless the test names it itself."""
@@ -86,15 +106,38 @@ def of_another_backend(item: pytest.Item, token: str) -> bool:
     callspec = getattr(item, "callspec", None)
     if callspec is None or BACKEND not in callspec.params:
         return False
+    return _of_another_backend(token, callspec.params[BACKEND])
+
+
+def _of_another_backend(token: str, backend: str) -> bool:
     try:
-        return bool(Schedule.parse(token).backend != callspec.params[BACKEND])
+        return Schedule.parse(token).backend != backend
     except TokenError:
         return False
+
+
+def with_own_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
+    """An error with the frames of the program alone, unless that has none in it."""
+    traceback: TracebackType | None = None
+    for each in reversed([*_entries(excinfo.tb)]):
+        if str(each.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _ENGINES:
+            traceback = TracebackType(traceback, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    if traceback is None:
+        return excinfo
+    return pytest.ExceptionInfo.from_exception(excinfo.value.with_traceback(traceback))
+
+
+def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
 
 
 def tell(item: pytest.Item, report: pytest.TestReport) -> None:
     """Give a test's report the numbers of its searches; keep the log of a failure if asked for."""
     results = item.stash.get(RESULTS, [])
+    if not results:
+        return
     failure = next((result.failure for result in results if result.failure is not None), None)
     kept = keep_log(item, failure.events.to_ndjson(), failed=True) if failure is not None else ""
     vars(report)["wavetank_explored"] = {

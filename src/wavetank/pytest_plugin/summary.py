@@ -40,8 +40,9 @@ def search_lines(searches: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     all_facts = [facts for _, facts in searches]
     runs, seconds = _total(all_facts, "schedules"), sum(facts["seconds"] for facts in all_facts)
     made = runs + _total(all_facts, "after")
+    schedules = "1 schedule" if runs == 1 else f"{runs} schedules"
     yield (
-        f"{len(searches)} explored: {runs} schedules, {_total(all_facts, 'distinct')} distinct, "
+        f"{len(searches)} explored: {schedules}, {_total(all_facts, 'distinct')} distinct, "
         f"in {seconds:.2f} s ({made / max(seconds, 1e-9):.0f} runs/s)"
     )
     for nodeid, facts in searches:

@@ -37,6 +37,7 @@ from .model import (
     ScopeKind,
     Wave,
 )
+from .writing import written
 
 __all__ = [
     "DurationRange",
@@ -64,4 +65,5 @@ __all__ = [
     "wave_scope",
     "window_at",
     "without",
+    "written",
 ]

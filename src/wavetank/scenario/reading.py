@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from types import NoneType
 from typing import Final, Literal, TypeVar, cast, get_args, get_origin
 
@@ -34,7 +35,7 @@ def read_struct(kind: type[_Struct], raw: Mapping[str, object], place: Place) ->
     Raises:
         ScenarioError: an unknown key or value, a wrong type, or a rule that does not hold.
     """
-    fields = {field.name: field for field in msgspec.structs.fields(kind) if _is_written(kind, field.name)}
+    fields = {field.name: field for field in _fields(kind) if _is_written(kind, field.name)}
     values: dict[str, object] = {}
     for name, value in raw.items():
         if name not in fields:
@@ -48,6 +49,12 @@ def read_struct(kind: type[_Struct], raw: Mapping[str, object], place: Place) ->
     return struct
 
 
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a Struct; to find out takes longer than to read a scenario."""
+    return msgspec.structs.fields(kind)
+
+
 def _is_written(kind: type[msgspec.Struct], key: str) -> bool:
     """A scenario's name comes from outside, all other fields from the table."""
     return not (kind is Scenario and key == "name")
@@ -57,7 +64,7 @@ def given(struct: msgspec.Struct) -> dict[str, object]:
     """The fields of a Struct built in code that say more than the default, as `read_struct` takes them."""
     return {
         field.name: _as_duration(field.type, value)
-        for field in msgspec.structs.fields(type(struct))
+        for field in _fields(type(struct))
         if (value := getattr(struct, field.name)) != field.default or field.required
     }
 

@@ -21,6 +21,7 @@ from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
 from .libraries import tasks_to_cancel
+from .naming import called
 from .private import require
 from .ready import Ready
 from .refused import REAL_INPUT_OUTPUT, refusal
@@ -55,7 +56,8 @@ class CountedTask(asyncio.Task[Any]):
         self._number = loop.next_number()
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
-        super().__init__(coro, loop=loop, name=name or f"task-{self._number}", **options)
+        name = f"task-{self._number}" if name is None else name
+        super().__init__(coro, loop=loop, name=name, **options)
 
     def __hash__(self) -> int:
         return self._number
@@ -209,7 +211,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The tasks that have not ended, in creation order."""
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
-            Suspended(one.get_name(), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
+            Suspended(_called(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
             for one in self._left()
         ]
 
@@ -220,7 +222,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
-        return next((task.get_name() for task in tasks if task.number == number), None)
+        return next((_called(task) for task in tasks if task.number == number), None)
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
@@ -262,6 +264,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if not handle._cancelled:
                 self._steps += 1
                 handle._run()
+        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
         """As many steps as a batch has; which they are is chosen, from the batch or from all that can run."""
@@ -276,6 +279,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._steps += 1
                 handle._run()
                 ready.admit(posted, handle)
+        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""
@@ -365,6 +369,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
+
+
+def _called(task: asyncio.Task[Any]) -> str:
+    if not isinstance(task, CountedTask):
+        return task.get_name()
+    name = "" if task.get_name() == f"task-{hash(task)}" else task.get_name()
+    return called(name, task.get_coro(), task.number)
 
 
 def _can_run(task: asyncio.Task[Any]) -> bool:

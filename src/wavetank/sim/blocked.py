@@ -58,7 +58,7 @@ def _waits(chain: Chain, tasks: Sequence[Suspended]) -> str:
         )
     future = chain.future()
     if future is not None and not _is_plain_function(chain, future):
-        return f"waits for {_future_named(future, chain.callers)}"
+        return f"waits for {_future_named(future, chain.callers, tasks)}"
     return f"waits in {chain.engine[0].f_code.co_qualname}" if chain.engine else ""
 
 
@@ -79,14 +79,17 @@ def _described(chain: Chain, tasks: Sequence[Suspended]) -> str:
     return f"{line}, {holders}" if holders else line
 
 
-def _future_named(future: asyncio.Future[Any], frames: Sequence[FrameType]) -> str:
+def _future_named(
+    future: asyncio.Future[Any], frames: Sequence[FrameType], tasks: Sequence[Suspended]
+) -> str:
     """`task 'job'`, the tasks of a `gather`, or the name a caller has for a plain future."""
     if isinstance(future, asyncio.Task):
-        return f"task {future.get_name()!r}"
+        name = next((task.name for task in tasks if task.task is future), future.get_name())
+        return f"task {name!r}"
     waited = gathered(future)
     if waited:
         more = ", …" if len(waited) > _NAMED else ""
-        return "all of " + ", ".join(_future_named(one, frames) for one in waited[:_NAMED]) + more
+        return "all of " + ", ".join(_future_named(one, frames, tasks) for one in waited[:_NAMED]) + more
     return _named(future, frames)
 
 

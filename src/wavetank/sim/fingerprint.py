@@ -34,3 +34,5 @@ def _parts(code: CodeType) -> Iterator[bytes]:
             yield from _parts(constant)
         elif isinstance(constant, str | bytes | int | float | complex | tuple | None):
             yield repr(constant).encode("utf-8", "backslashreplace")
+        elif isinstance(constant, frozenset):
+            yield " ".join(sorted(map(repr, constant))).encode("utf-8", "backslashreplace")

@@ -26,7 +26,8 @@ def held_by(resource: object, tasks: Sequence[Suspended]) -> str:
     facts = statistics_of(resource)
     owner = owner_of(resource, facts)
     if owner is not None:
-        return f"held by {owner.name!r}" + (", which has ended" if owner.ended else "")
+        name = next((task.name for task in tasks if id(task.task) == owner.who), owner.name)
+        return f"held by {name!r}" + (", which has ended" if owner.ended else "")
     borrowers = getattr(facts, "borrowers", None)
     if borrowers is not None:
         return _listed("borrowed by", _names(borrowers, tasks))

@@ -22,16 +22,13 @@ from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .timeline import Timeline, Timer
-from .turns import Engine, RunThread
+from .turns import Engine, RunThread, in_a_loop, outsiders
 
 STEPS_WITHOUT_PROGRESS: Final = 500_000
 """The step budget: so many steps in a row without an outcome end the run."""
 
 _GLANCES: Final = 20
 _GLANCE_OUTSIDE: Final = 0.01
-_IDLE_BY_TRADE: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread")
-"""Threads that live beside every run and never have to do with it."""
-
 QUESTIONS_AT_ONE_INSTANT: Final = 10_000
 """So many times the run's threads may ask in vain, without waiting, before a nanosecond passes."""
 
@@ -65,6 +62,8 @@ class Host:
         self.level = level
         self.stalled: Callable[[int], object] = lambda _: None
         """Told of each stall: the instant at which it began."""
+        self.step_blocked: Callable[[int], object] = lambda _: None
+        """Told when time has passed within one step of an event loop: since which instant."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
         self._lookout = Lookout()
@@ -168,9 +167,12 @@ class Host:
             if self.over:
                 raise RunOver
             return
+        began = self.timeline.now()
         while not me.woken:
             self.let_time_pass()
             self.fire_due()
+        if self.timeline.now() > began and in_a_loop():
+            self.step_blocked(began)
 
     def _make_ready(self, thread: RunThread) -> None:
         self._ready.append(thread)
@@ -261,24 +263,16 @@ class Host:
             return
         due = timeline.next_due()
         if due is None:
-            outsiders = self._outsiders()
-            if outsiders and self._heard_from_outside():
+            strangers = outsiders(self._threads)
+            if strangers and self._heard_from_outside():
                 return
             tasks, threads = self._suspended(), self._blocked_threads()
-            raise self.stopped(deadlock(tasks, threads, outsiders, now=timeline.now()))
+            raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
         if timeline.limit is not None:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()
             self._keep_to_budget(due, timeline.limit)
         timeline.advance(due)
-
-    def _outsiders(self) -> list[str]:
-        """The names of live threads that are none of the run's."""
-        return [
-            thread.name
-            for thread in threading.enumerate()
-            if thread.ident not in self._threads and not thread.name.startswith(_IDLE_BY_TRADE)
-        ]
 
     def _heard_from_outside(self) -> bool:
         """Wait for a moment of real time: a thread outside the run may still post to the engine."""

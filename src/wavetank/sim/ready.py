@@ -1,7 +1,9 @@
 """What can run when the order is chosen: each task by itself, all plain callbacks as one queue.
 
 A task has at most one ready handle. Plain callbacks keep the order in which they were posted,
-which asyncio documents.
+which asyncio documents. anyio promises that a checkpoint in a cancelled scope raises, and keeps
+that on asyncio by a callback that cancels the scope's tasks again and again: what was posted
+after such a callback does not go before it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ from .choices import CALLBACKS, Chooser
 _WAKE_UP: Final = "task_wakeup"
 """The name of the callback by which a future wakes a task; a task's step has no name."""
 
+DELIVERY: Final = "_deliver_cancellation"
+"""The name of the callback by which a cancel scope of anyio cancels its tasks."""
+
 
 @final
 class Ready:
     """The handles that can run, in the order they were posted; who they belong to is `who`."""
 
     __slots__ = (
+        "_deliveries",
         "_foreign",
         "_handles",
         "_numbered",
@@ -43,6 +49,7 @@ class Ready:
         self._seqs: list[int] = []
         self._handles: list[events.Handle | None] = []
         self._plain: deque[tuple[int, events.Handle]] = deque()
+        self._deliveries: deque[int] = deque()
         self._posted = 0
         self._size = 0
         self._spinner: events.Handle | None = None
@@ -73,6 +80,8 @@ class Ready:
                 if not self._plain:
                     self._append(seq, CALLBACKS, None)
                 self._plain.append((seq, handle))
+                if getattr(callback, "__name__", "") == DELIVERY:
+                    self._deliveries.append(seq)
                 if ran is not None and callback == ran._callback:  # type: ignore[attr-defined]
                     self._spinner = handle
         self._posted = seq
@@ -94,6 +103,8 @@ class Ready:
     def choose(self, chooser: Chooser | None, posted_by: int | None) -> events.Handle:
         """Take out the handle that goes next; only what was posted by `posted_by` unless that is `None`."""
         who: Sequence[int] = self.who
+        if self._deliveries and (posted_by is None or self._deliveries[0] < posted_by):
+            posted_by = self._deliveries[0]
         if posted_by is not None and self._seqs[-1] > posted_by:
             who = who[: bisect_left(self._seqs, posted_by + 1)]
         n = len(who)
@@ -118,7 +129,9 @@ class Ready:
         handle = self._handles.pop(at)
         if handle is not None:
             return handle
-        _, handle = self._plain.popleft()
+        seq, handle = self._plain.popleft()
+        if self._deliveries and self._deliveries[0] == seq:
+            self._deliveries.popleft()
         if self._plain:
             seq = self._plain[0][0]
             place = bisect_left(seqs, seq)
@@ -135,6 +148,7 @@ class Ready:
         self.who.clear()
         self._handles.clear()
         self._plain.clear()
+        self._deliveries.clear()
         self._size = 0
         return [handle for _, handle in sorted(pairs, key=lambda pair: pair[0])]
 

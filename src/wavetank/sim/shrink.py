@@ -14,6 +14,8 @@ Attempt = Callable[[Deviations], Recorder | None]
 
 MOST_RUNS: Final = 100
 _FEW: Final = 3
+_SEVERAL: Final = 6
+_SHIFTS: Final = (-1, 1, -2, 2)
 _KINDS: Final[tuple[Kind, ...]] = ("stall", "run", "provider")
 
 
@@ -34,6 +36,7 @@ class Shrinker:
         while before != best.deviations:
             before = best.deviations
             best = self._fewer(best)
+            best = self._closed_up(best)
             best = self._smaller(best)
             best = self._joined(best)
         return best
@@ -62,6 +65,17 @@ class Shrinker:
             if size == 1:
                 break
             size //= 2
+        return best
+
+    def _closed_up(self, best: Recorder) -> Recorder:
+        """Leave out one of several deviations and move those behind it: it may have added choices."""
+        place = 0
+        while place < len(best.deviations) - 1 and len(best.deviations) <= _SEVERAL:
+            better = self._first(_shifted(best.deviations, place), best)
+            if better is None:
+                place += 1
+            else:
+                best = better
         return best
 
     def _smaller(self, best: Recorder) -> Recorder:
@@ -105,6 +119,15 @@ class Shrinker:
         if record is None or _size(record.deviations) >= _size(best.deviations):
             return None
         return record
+
+
+def _shifted(deviations: Deviations, out: int) -> Iterator[Deviations]:
+    before, behind = deviations[:out], deviations[out + 1 :]
+    first = before[-1].place + 1 if before else 0
+    for shift in _SHIFTS:
+        if behind[0].place + shift >= first:
+            moved = (Deviation(each.place + shift, each.choice, each.width) for each in behind)
+            yield (*before, *moved)
 
 
 def _lowered(deviations: Deviations, place: int) -> Iterator[Deviations]:

@@ -107,8 +107,8 @@ class Schedule:
             )
         if self.chosen and program is not None and program != self.program:
             raise TokenError(
-                "the program has changed since the schedule token was made, and its steps may mean "
-                "something else: search again without the token"
+                "the program or its workload has changed since the schedule token was made, and its steps "
+                "may mean something else: search again without the token"
             )
         return self
 

@@ -27,6 +27,7 @@ from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
 from .host import Host
 from .libraries import due_in_trio
+from .naming import called
 from .private import require
 from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
@@ -52,6 +53,7 @@ require(
 
 _STEPS_TO_UNWIND: Final = 10_000
 _NEARLY: Final = 0.5 / SECOND
+_OWN: Final = "a task of trio's own"
 
 
 @final
@@ -132,7 +134,9 @@ class TrioEngine:
         return task is self.runner.init_task or task.name == "<TrioToken.run_sync_soon task>"
 
     def _name(self, task: trio.lowlevel.Task) -> str:
-        return "main" if task is self.runner.main_task else task.name
+        if task is self.runner.main_task:
+            return "main"
+        return _OWN if self._is_own(task) else called(task.name, task.coro, self._number(task))
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
@@ -142,7 +146,7 @@ class TrioEngine:
     def _number(self, task: trio.lowlevel.Task) -> int:
         """Which of the run's tasks it is; trio counts over all runs, and its own first task is 0 here."""
         if self._first is None:
-            self._first = task._counter
+            self._first = (self.runner.init_task or task)._counter
         return int(task._counter - self._first)
 
     # -- the order --------------------------------------------------------------------------
@@ -267,7 +271,7 @@ class TrioEngine:
         """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
         now = self.host.timeline.now()
         deadlines = [
-            at_instant(deadline)
+            at_instant(max(deadline, 0.0))  # it may be minus infinity
             for deadline, _, scope in up_to(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND)
             if deadline == scope._registered_deadline
         ]

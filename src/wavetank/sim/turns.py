@@ -5,12 +5,22 @@ from __future__ import annotations
 import sys
 import threading
 from asyncio import events
-from collections.abc import Callable
-from typing import Protocol, final
+from collections.abc import Callable, Container
+from typing import Final, Protocol, final
 
 from .chain import Suspended
 
 _real_lock = threading.Lock
+
+
+_IDLE_BY_TRADE: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread")
+"""Threads that live beside every run and never have to do with it."""
+
+
+def in_a_loop() -> bool:
+    """Whether an event loop runs on this thread, of asyncio or of trio."""
+    trio = sys.modules.get("trio")
+    return events._get_running_loop() is not None or (trio is not None and trio.lowlevel.in_trio_run())
 
 
 def outside_of_loops() -> None:
@@ -19,11 +29,19 @@ def outside_of_loops() -> None:
     Raises:
         RuntimeError: one does, of asyncio or of trio.
     """
-    trio = sys.modules.get("trio")
-    if events._get_running_loop() is not None or (trio is not None and trio.lowlevel.in_trio_run()):
+    if in_a_loop():
         raise RuntimeError(
             "a simulated run cannot start inside a running event loop: call it from a sync function"
         )
+
+
+def outsiders(ours: Container[int | None]) -> list[str]:
+    """The names of live threads whose idents are not `ours`."""
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.ident not in ours and not thread.name.startswith(_IDLE_BY_TRADE)
+    ]
 
 
 class Engine(Protocol):

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from typing import Final
 
 from ..checks.history import dated
+from ..clock import format_duration
 from ..sim.choices import Recorder
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
@@ -57,7 +58,15 @@ def _first_difference(one: Trial, other: Trial) -> str | None:
         if was != now:
             told = [dated(event, named=True) if event is not None else "nothing" for event in (was, now)]
             return f"event {number} differs: first «{told[0]}», then «{told[1]}»"
-    return f"the end differs: first {one.log.end}, then {other.log.end}"
+    return f"the end differs: first {_ended(one)}, then {_ended(other)}"
+
+
+def _ended(trial: Trial) -> str:
+    end = trial.log.end
+    if end is None:
+        return "none"
+    how = f"{end.how} {end.error}" if end.error else end.how
+    return f"«{how}, at {format_duration(end.at)} after {end.steps} steps»"
 
 
 def _first_choice(one: Recorder, other: Recorder) -> str | None:

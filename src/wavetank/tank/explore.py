@@ -81,7 +81,7 @@ def _explored(test: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
         )
 
     @functools.wraps(test)
-    def explored(**fixtures: Any) -> None:
+    def explored(*instance: Any, **fixtures: Any) -> None:
         __tracebackhide__ = True
         search, backend = fixtures.pop(FIXTURE), fixtures.pop(BACKEND)
         if importlib.util.find_spec(backend) is None:
@@ -91,7 +91,7 @@ def _explored(test: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
 
         @functools.wraps(test)
         async def main(tank: Tank) -> Any:
-            return await test(tank=tank, **fixtures)
+            return await test(*instance, tank=tank, **fixtures)
 
         search(main, backend=backend).check()
 

@@ -9,13 +9,13 @@ from typing import Final, final
 
 from ..scenario import without
 from ..sim.choices import Deviation, Level, Order, Recorder
-from ..sim.fingerprint import fingerprint
 from ..sim.policies.plan import Plan
 from ..sim.policies.portfolio import Portfolio
 from ..sim.policies.replay import Replay
 from ..sim.shrink import Deviations, Shrinker
 from ..sim.token import FIFO, Cut, Schedule, checksum
 from .divergence import repeated
+from .fewer import Fewer
 from .trials import Trial, Trials
 
 GENTLER_RUNS: Final = 120
@@ -78,27 +78,30 @@ class _Investigation:
     def _as_found(self, level: Level, record: Recorder | None) -> Finding:
         deviations = record.deviations if record is not None else ()
         trial = self._trials.run(planned(deviations, level), narrated=True)
-        return Finding(trial, self._schedule(trial, deviations, level, 0), self._shrinking, self._looking)
+        return Finding(trial, self._schedule(trial, deviations, level, Cut()), self._shrinking, self._looking)
 
     def _shrunk_finding(self, level: Level, record: Recorder | None) -> Finding:
         if record is not None and record.deviations:
             record = self._shrunk(record, level)
             level, record = self._gentlest(level, record)
-        deviations = record.deviations if record is not None else ()
-        scenario, left_out = self._trials.scenario, self._needless(deviations, level)
-        self._trials.scenario = without(scenario, left_out)
+        scenario, workload = self._trials.scenario, self._trials.workload
+        fewer = Fewer(self._trials, self._in_a_hurry, level, lambda found: self._shrunk(found, level))
         try:
+            record = fewer.shrink(record)
+            self._shrinking += fewer.runs
+            deviations = record.deviations if record is not None else ()
+            left_out = self._needless(deviations, level)
+            self._trials.scenario = without(scenario, left_out)
             if left_out and record is not None and deviations:
                 record = self._shrunk(record, level)
                 deviations = record.deviations
             trial = self._trials.run(planned(deviations, level), narrated=True)
         finally:
-            self._trials.scenario = scenario
-        return Finding(
-            trial, self._schedule(trial, deviations, level, left_out), self._shrinking, self._looking
-        )
+            self._trials.scenario, self._trials.workload = scenario, workload
+        cut = Cut(left_out, fewer.items, fewer.workers)
+        return Finding(trial, self._schedule(trial, deviations, level, cut), self._shrinking, self._looking)
 
-    def _schedule(self, trial: Trial, deviations: Deviations, level: Level, left_out: int) -> Schedule:
+    def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:
         header = self._failed.log.header
         return Schedule(
             header.backend,
@@ -106,8 +109,8 @@ class _Investigation:
             header.digest,
             level=level if deviations else FIFO,
             deviations=deviations,
-            cut=Cut(left_out),
-            program=fingerprint(self._trials.main),
+            cut=cut,
+            program=self._trials.program,
             outcome=checksum(trial.log.to_ndjson()),
         )
 

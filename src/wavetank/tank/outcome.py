@@ -61,6 +61,17 @@ def _found(trials: Trials, failed: Trial, finding: Finding, made: int) -> Iterat
             if not cut >> number & 1
         ]
         yield f"of the scenario it needs {' and '.join(needed) or 'no wave and no fault'}"
+    yield from _of_the_workload(trials, finding)
+
+
+def _of_the_workload(trials: Trials, finding: Finding) -> Iterator[str]:
+    workload, cut = trials.workload, finding.schedule.cut
+    if workload is not None and (cut.items or cut.workers):
+        kept = workload.first(cut.items, cut.workers)
+        yield (
+            f"of the workload it needs {len(kept.items)} of {len(workload.items)} items "
+            f"and {kept.workers} of {workload.workers} workers"
+        )
 
 
 def _reach(backend: str, run: Run[Any]) -> str:

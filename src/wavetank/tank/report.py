@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,13 +25,21 @@ def _lines(run: Run[Any]) -> Iterator[str]:
     if failed:
         yield str(failed[0])
     elif run.error is not None:
-        yield "".join(traceback.format_exception_only(run.error)).rstrip()
+        yield from _told(run.error)
     yield from schedule_in_words(run)
     events = run.events[-_LAST:]
     if events:
         yield f"the last {len(events)} of {len(run.events)} events:"
         yield from (f"  {dated(event, named=True)}" for event in events)
     yield f"to repeat it: {run.replay}"
+
+
+def _told(error: BaseException, indent: str = "") -> Iterator[str]:
+    """An error, and what is in a group, without notes: one of them may be this very report."""
+    text = str(error)
+    yield f"{indent}{type(error).__name__}{': ' if text else ''}{text}"
+    for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from _told(each, indent + "  ")
 
 
 def schedule_in_words(run: Run[Any]) -> Iterator[str]:

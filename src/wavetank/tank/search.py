@@ -6,13 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, final
 
 from ..checks import named
 from ..checks.exercised import missed
 from ..clock import real_now
 from ..scenario import Scenario, load_scenario
-from ..sim.choices import Fifo, Level, Recorder
+from ..sim.choices import Fifo, Level
 from ..sim.dice import dice
 from ..sim.policies import policy_named
 from ..sim.policies.plan import Plan, Policy
@@ -22,12 +22,13 @@ from .replay_line import call
 from .run import Run
 from .tank import Tank
 from .trials import Trial, Trials
+from .workload import Workload
 
 T = TypeVar("T")
 
 DEFAULT_SCHEDULES: Final = 1000
 
-Watch = Callable[[Recorder, Level], bool]
+Watch = Callable[[Trial], object]
 """Sees the choices of each run that was made; True ends the search."""
 
 
@@ -95,16 +96,19 @@ def search(
     checks: str | Iterable[str] = "default",
     max_virtual_seconds: float | None = None,
     seconds: float | None = None,
+    workload: Workload | None = None,
     replay: Callable[[str], str] | None = None,
     shard: int = 0,
-    watch: Watch | None = None,
+    watch: Watch = lambda _: None,
 ) -> Result[T]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
-    shrunk towards FIFO, and looked for at gentler levels. `replay` makes of a token the line that
-    repeats the failure; by default that is a call of `wavetank.simulate`. Searches with different
-    `shard` numbers take different schedules of the policy, where it throws dice; `watch` sees each run.
+    shrunk towards FIFO, and looked for at gentler levels. A `workload`, which `main` finds as
+    `tank.workload`, is then shrunk too: fewer items, then fewer workers. `replay` makes of a token
+    the line that repeats the failure; by default that is a call of `wavetank.simulate`. Searches with
+    different `shard` numbers take different schedules of the policy, where it throws dice; `watch` is
+    shown each run, and ends the search by returning something true.
 
     Raises:
         Diverged: a failing schedule does not repeat.
@@ -112,26 +116,91 @@ def search(
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
-    if not isinstance(schedules, int) or schedules < 1:
-        raise ValueError(f"schedules={schedules!r}: make at least 1 run")
-    loaded, wanted, names = load_scenario(scenario), Level.parse(level), named(checks)
-    trials = Trials(
+    hunt = Hunt(
         main,
-        loaded,
+        scenario,
+        schedules=schedules,
+        policy=policy,
+        level=level,
+        seed=seed,
         backend=backend,
-        seed=checked_seed(seed),
-        checks=tuple(name for name in names if name != "exercised"),
+        checks=checks,
         max_virtual_seconds=max_virtual_seconds,
+        seconds=seconds,
+        workload=workload,
+        replay=replay,
+        shard=shard,
+        watch=watch,
     )
-    chosen = policy_named(policy, seed=_seed_of(shard, seed), level=wanted)
-    looking = _Looking(trials, chosen, wanted, schedules, seconds, watch)
-    line = replay or call(scenario, backend=backend, max_virtual_seconds=max_virtual_seconds)
-    with trials.borrowed():
-        failed = looking.until_one_fails()
-        run = failing_run(trials, failed, wanted, looking.made, line) if failed is not None else None
-        if run is None and "exercised" in names and looking.unmet:
-            run = unexercised(trials.run(), looking.unmet, looking.made)
-    return looking.result(run)
+    hunt.look()
+    return hunt.result()
+
+
+@final
+class Hunt:
+    """A search in two parts: `look` for a run that fails, then make of it a `result`.
+
+    The arguments are those of `search`.
+    """
+
+    def __init__(
+        self,
+        main: Callable[[Tank], Awaitable[Any]],
+        scenario: str | os.PathLike[str] | Scenario,
+        *,
+        schedules: int = DEFAULT_SCHEDULES,
+        policy: str = "portfolio",
+        level: str = "any",
+        seed: int = 0,
+        backend: str = "asyncio",
+        checks: str | Iterable[str] = "default",
+        max_virtual_seconds: float | None = None,
+        seconds: float | None = None,
+        workload: Workload | None = None,
+        replay: Callable[[str], str] | None = None,
+        shard: int = 0,
+        watch: Watch = lambda _: None,
+    ) -> None:
+        if not isinstance(schedules, int) or schedules < 1:
+            raise ValueError(f"schedules={schedules!r}: make at least 1 run")
+        loaded, self._names = load_scenario(scenario), named(checks)
+        self._level = Level.parse(level)
+        self._trials = Trials(
+            main,
+            loaded,
+            backend=backend,
+            seed=checked_seed(seed),
+            checks=tuple(name for name in self._names if name != "exercised"),
+            max_virtual_seconds=max_virtual_seconds,
+            workload=workload,
+        )
+        chosen = policy_named(policy, seed=_seed_of(shard, seed), level=self._level)
+        self._looking = _Looking(self._trials, chosen, self._level, schedules, seconds, watch)
+        self._line = replay or call(
+            scenario, backend=backend, max_virtual_seconds=max_virtual_seconds, workload=workload
+        )
+        self.failed: Trial | None = None
+
+    def look(self) -> Trial | None:
+        """Make the runs up to the first that fails, which is also kept as `failed`."""
+        with self._trials.borrowed():
+            self.failed = self._looking.until_one_fails()
+        return self.failed
+
+    def result(self) -> Result[Any]:
+        """What the search came to, with the failure repeated and shrunk.
+
+        Raises:
+            Diverged: it does not repeat.
+        """
+        looking, run = self._looking, None
+        if self.failed is not None:
+            with self._trials.borrowed():
+                run = failing_run(self._trials, self.failed, self._level, looking.made, self._line)
+        elif "exercised" in self._names and looking.unmet:
+            with self._trials.borrowed():
+                run = unexercised(self._trials.run(), looking.unmet, looking.made)
+        return looking.result(run)
 
 
 def _seed_of(shard: int, seed: int) -> int:
@@ -150,14 +219,14 @@ class _Looking:
         level: Level,
         schedules: int,
         seconds: float | None,
-        watch: Watch | None,
+        watch: Watch,
     ) -> None:
         self._trials = trials
         self._policy = policy
         self._level = level
         self._schedules = schedules
         self._began = real_now()
-        self._watch = watch or (lambda *_: False)
+        self._watch = watch
         self._until = None if seconds is None else self._began + int(seconds * 1e9)
         self._courses: dict[int, None] = {}
         self._choices: Counter[str] = Counter()
@@ -194,7 +263,7 @@ class _Looking:
         elif self._unmet:
             still = missed(trial.log)
             self._unmet = {each: None for each in self._unmet if each in still}
-        return self._watch(record, trial.level)
+        return bool(self._watch(trial))
 
     @property
     def unmet(self) -> str:

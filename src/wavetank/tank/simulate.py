@@ -6,22 +6,23 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ..checks import named
 from ..checks.history import unmatched
 from ..scenario import Scenario, digest, load_scenario, without
-from ..sim.fingerprint import fingerprint
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
 from ..sim.token import Schedule, checksum
 from .assembly import checked_seed
 from .divergence import off_course
 from .failure import Diverged, UnmatchedLedger
+from .own_schedule import OwnSchedule
 from .replay_line import call
 from .run import Run
 from .tank import Tank
 from .trials import Trial, Trials, checked_backend
+from .workload import Workload, program_number
 
 T = TypeVar("T")
 
@@ -32,14 +33,16 @@ def simulate(
     *,
     backend: str = "asyncio",
     seed: int = 0,
-    schedule: str | None = None,
+    schedule: str | OwnSchedule | None = None,
     max_virtual_seconds: float | None = None,
     checks: str | Iterable[str] = "default",
+    workload: Workload | None = None,
 ) -> Run[T]:
     """Run `main(tank)` in virtual time and judge what happened.
 
     `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is the
-    token of an earlier run; it brings its own seed and order, else the order is FIFO. HTTP clients
+    token of an earlier run; it brings its own seed and order, else the order is FIFO. It may also be
+    what `strategies.schedules()` draws. `main` finds the `workload` as `tank.workload`. HTTP clients
     in `main` meet the fake at their real URLs.
 
     Raises:
@@ -51,9 +54,10 @@ def simulate(
     """
     names, loaded = named(checks), load_scenario(scenario)
     here = Schedule(checked_backend(backend), checked_seed(seed), digest(loaded))
-    if schedule is not None:
-        token = Schedule.parse(schedule)
-        here = token.matching(backend=backend, digest=here.digest, program=fingerprint(main))
+    own = schedule if isinstance(schedule, OwnSchedule) else None
+    if schedule is not None and own is None:
+        token = Schedule.parse(cast(str, schedule))
+        here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
     trials = Trials(
         main,
         without(loaded, here.cut.left_out),
@@ -61,13 +65,36 @@ def simulate(
         seed=here.seed,
         checks=names,
         max_virtual_seconds=max_virtual_seconds,
+        workload=workload and workload.first(here.cut.items, here.cut.workers),
     )
     with trials.borrowed():
-        trial = _repeated(trials, here) if here.chosen else trials.run()
+        if own is not None:
+            trial, here = _as_chosen(trials, here, own)
+        else:
+            trial = _repeated(trials, here) if here.chosen else trials.run()
+    if own is not None:
+        own.ended(here.token())
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
-    replay = call(scenario, backend=backend, max_virtual_seconds=max_virtual_seconds)
-    return replace(trial.run, schedule=here.token(), replay=replay(here.token()))
+    replay = call(scenario, backend=backend, max_virtual_seconds=max_virtual_seconds, workload=workload)
+    found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
+    return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
+
+
+def _as_chosen(trials: Trials, schedule: Schedule, own: OwnSchedule) -> tuple[Trial, Schedule]:
+    """A run in somebody else's order, and what repeats it."""
+    trial = trials.run(Plan(own, own.level, "drawn"), narrated=True)
+    assert trial.record is not None
+    deviations = trial.record.deviations
+    if not deviations:
+        return trial, schedule
+    return trial, replace(
+        schedule,
+        level=own.level,
+        deviations=deviations,
+        program=trials.program,
+        outcome=checksum(trial.log.to_ndjson()),
+    )
 
 
 def _repeated(trials: Trials, schedule: Schedule) -> Trial:

@@ -12,6 +12,7 @@ from ..scenario import Scenario
 from .fake_llm import FakeLLM
 from .ledger import Ledger
 from .watching import Watching
+from .workload import Workload
 
 EXPECTATIONS: Final = ("herd", "in_flight", "paid_per_item", "requests_per_item", "starvation")
 SHARES: Final = ("herd",)
@@ -31,6 +32,8 @@ class Tank:
         self.scenario = scenario
         self.watching = Watching(events)
         """The counts given to `watch`."""
+        self.workload: Workload | None = None
+        """What the program is to do; `None` unless the run was given a workload."""
         self._clock = clock
 
     def now(self) -> float:

@@ -26,6 +26,7 @@ from ..sim.token import FIFO
 from .patience import patience_for
 from .run import Run
 from .tank import Tank
+from .workload import Workload, program_number
 from .world import World, lent_to
 
 BACKENDS: Final = ("asyncio", "trio")
@@ -65,7 +66,7 @@ class Trial:
     @property
     def suspect(self) -> bool:
         """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
-        return self.end.how in ("steps", "time")
+        return self.end.how in ("steps", "time") or bool(self.end.stuck)
 
     @cached_property
     def failure(self) -> tuple[str, str] | None:
@@ -74,7 +75,7 @@ class Trial:
         if kind is None:
             return None
         if kind == "error":
-            return kind, type(self.end.error).__name__
+            return kind, _type_of(self.end.error)
         failed = (verdict.name for verdict in self.run.verdicts.values() if verdict.passed is False)
         return kind, next(failed, kind)
 
@@ -90,6 +91,7 @@ class Trials:
         seed: the seed of the provider's keyed picks and of the process's random numbers.
         checks: the names of the checks that judge a run.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
+        workload: what the program finds as `tank.workload`.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Trials:
         seed: int,
         checks: Sequence[str],
         max_virtual_seconds: float | None = None,
+        workload: Workload | None = None,
     ) -> None:
         self.main = main
         self.scenario = scenario
@@ -109,6 +112,8 @@ class Trials:
         self.checks = checks
         self.max_virtual_seconds = max_virtual_seconds
         self.patience = patience_for(scenario, max_virtual_seconds)
+        self.workload = workload
+        self.program = program_number(main, workload)
         self.made = 0
         self._engine = _engine(backend)
         self._host = Host(Timeline())
@@ -168,6 +173,7 @@ class Trials:
             level=level,
             step_budget=self.patience.steps if hurried else STEPS_WITHOUT_PROGRESS,
         )
+        self._world.parts.tank.workload = self.workload
         return self._world
 
     def _between_runs(self) -> None:
@@ -190,6 +196,13 @@ class Trials:
                 )
             finally:
                 world.close()
+
+
+def _type_of(error: BaseException | None) -> str:
+    """The type of an error; of an exception group, those of what is in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__} of {', '.join(map(_type_of, error.exceptions))}"
+    return type(error).__name__
 
 
 def _listen(narrator: Narrator, world: World) -> None:

@@ -55,7 +55,7 @@ class World:
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
         self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
-        self.host.stalled = self._stalled
+        self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = []
@@ -110,8 +110,6 @@ class World:
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
         loop = SimulatedLoop(self.host)
-        if self.host.on_main_thread():
-            self.host.engine = loop
         self.started(loop)
         return loop
 
@@ -129,7 +127,10 @@ class World:
         return sum(engine.steps for engine in self.engines)
 
     def _stalled(self, began: int) -> None:
-        self.parts.log.append(Event(at=began, kind="stalled", until=self.timeline.now()))
+        self.parts.log.append(Event(at=self.timeline.now(), kind="stalled", since=began))
+
+    def _blocked(self, began: int) -> None:
+        self.parts.desk.note("stalled", since=began, reason="blocking")
 
     def _choose(self, purpose: str, item: str | None, options: Sequence[int]) -> int:
         """Let the run's chooser decide in the provider's place; 0 once the run is being ended."""

@@ -21,6 +21,8 @@ class Exhaustive:
         self._bound = bound
         self._made = 0
         self._depth = 0
+        self._more = False
+        """Whether some schedule deviates more often than the bound allows."""
         self._last: tuple[Deviation, ...] = ()
         self._here: deque[tuple[Deviation, ...]] = deque()
         self._deeper: deque[tuple[Deviation, ...]] = deque()
@@ -37,9 +39,10 @@ class Exhaustive:
     def learn(self, record: Recorder) -> None:
         """Note the schedules that deviate once more, behind the last deviation of this one."""
         self._made += 1
-        if self._depth == self._bound:
-            return
         first = self._last[-1].place + 1 if self._last else 0
+        if self._depth == self._bound:
+            self._more = self._more or first < len(record)
+            return
         for place in range(first, len(record)):
             width = record.widths[place]
             self._deeper.extend((*self._last, Deviation(place, choice, width)) for choice in range(1, width))
@@ -47,9 +50,10 @@ class Exhaustive:
     @property
     def proved(self) -> str | None:
         """What is proved once nothing is left, or how far the enumeration has come whole."""
-        if not self._here and not self._deeper and self._depth != self._bound:
+        if not self._here and not self._deeper and not self._more:
             return f"all {self._made} schedules at level {self._level} were run"
         whole = self._depth if not self._here else self._depth - 1
-        if whole < 0:
+        if whole < 1:
             return None
-        return f"every schedule with at most {whole} deviation(s) at level {self._level} was run"
+        deviations = "1 deviation" if whole == 1 else f"{whole} deviations"
+        return f"every schedule with at most {deviations} at level {self._level} was run"

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from ..choices import Kind
 from ..dice import Dice
+from ..host import STEPS_WITHOUT_PROGRESS
 
 ALWAYS: Final = 1.0
 SOMETIMES: Final = 0.3
@@ -16,11 +17,13 @@ NEVER: Final = 0.0
 
 _AHEAD: Final = 4
 _AT_LEAST: Final = 1_000
+_AT_MOST: Final = STEPS_WITHOUT_PROGRESS // 2
+"""At least half of a step budget is spent in fair order, or its end would prove no livelock."""
 
 
 def tail_after(measured: int) -> int:
     """So many choices a chooser may make before the fair tail, given how many the FIFO run had."""
-    return _AHEAD * measured + _AT_LEAST
+    return min(_AHEAD * measured + _AT_LEAST, _AT_MOST)
 
 
 @final

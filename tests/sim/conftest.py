@@ -1,0 +1,54 @@
+"""What the tests of chosen orders share: one run of a program under a chooser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from wavetank.patches.trio_hooks import trio_threads
+from wavetank.patches.virtual import virtual_process
+from wavetank.sim.asyncio_run import run_asyncio
+from wavetank.sim.choices import Chooser, Level, Recorder
+from wavetank.sim.ended import Ended
+from wavetank.sim.host import Host
+from wavetank.sim.timeline import Timeline
+from wavetank.sim.trio_run import run_trio
+
+Noted = list[Any]
+Program = Callable[[Noted], Coroutine[Any, Any, Any]]
+
+
+class Chosen:
+    """Runs `program(noted)` on `backend` as `chooser` and `level` will have it."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+        self.end: Ended
+        self.record: Recorder | None = None
+
+    def __call__(self, program: Program, chooser: Chooser | None = None, level: Level | str = "any") -> Noted:
+        noted: Noted = []
+        timeline = Timeline()
+        host = Host(timeline)
+        self.record = None if chooser is None else Recorder(chooser)
+        wanted = level if isinstance(level, Level) else Level.parse(level)
+        host.renew(timeline, chooser=self.record, level=wanted)
+        engine = run_asyncio if self.backend == "asyncio" else run_trio
+        with virtual_process(host), trio_threads(host):
+            try:
+                self.end = engine(lambda: program(noted), host, started=lambda _: None, ended=lambda _: None)
+            finally:
+                host.close()
+        return noted
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def chosen(request: pytest.FixtureRequest) -> Chosen:
+    return Chosen(request.param)
+
+
+@pytest.fixture
+def chosen_on_asyncio() -> Chosen:
+    return Chosen("asyncio")
