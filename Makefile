@@ -50,9 +50,21 @@ deep: .venv  ## the tests with many more generated examples; takes long
 	$(call title,deep tests)
 	@WAVETANK_DEEP=1 $(BIN)/python -m pytest -n $(JOBS)
 
-bench: .venv  ## run every benchmark
+bench: .venv build/peers/installed  ## run every benchmark
 	@for file in benchmarks/*.py; do \
-	  printf '\n== %s ==\n' "$$file"; $(BIN)/python "$$file" || exit 1; done
+	  name=$${file##*/}; printf '\n== %s ==\n' "$$file"; \
+	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
+
+# The tools that the benchmarks compare with; one that cannot be installed is left out.
+PEERS := simloop simloom frontrun async-solipsism looptime trio
+
+build/peers/installed: .venv
+	$(call title,install the other tools into build/peers)
+	@$(BIN)/python -m venv build/peers
+	@build/peers/bin/python -m pip install --quiet anyio
+	@for peer in $(PEERS); do \
+	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@touch $@
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)
