@@ -58,7 +58,7 @@ bench: .venv build/peers/installed  ## run every benchmark
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
 PEERS := simloop simloom frontrun async-solipsism looptime trio
 
-build/peers/installed: .venv
+build/peers/installed: .venv/installed
 	$(call title,install the other tools into build/peers)
 	@$(BIN)/python -m venv build/peers
 	@build/peers/bin/python -m pip install --quiet anyio

@@ -22,7 +22,7 @@ from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
 from .chain import Suspended
-from .choices import LONGEST_STALL
+from .choices import LONGEST_STALL, MOST_DEADLINES
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
 from .host import Host
@@ -30,7 +30,7 @@ from .libraries import due_in_trio
 from .private import require
 from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
-from .timeline import Timer, up_to
+from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order
 from .turns import outside_of_loops
 
@@ -266,14 +266,25 @@ class TrioEngine:
     def _stall(self) -> None:
         """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
         now = self.host.timeline.now()
-        deadlines = [
-            at_instant(deadline)
-            for deadline, _, scope in up_to(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND)
-            if deadline == scope._registered_deadline
-        ]
+        deadlines = self._deadlines(now)
         due = self.host.timeline.next_due()
-        if self.pending() or (due is not None and due <= now) or any(when <= now for when in deadlines):
+        if self.pending() or (due is not None and due <= now) or (deadlines and deadlines[0] <= now):
             self.host.stall(deadlines)
+
+    def _deadlines(self, now: int) -> list[int]:
+        """trio's own deadlines that are due, and those a stall may pass, in order."""
+        found: list[int] = []
+        ahead = 0
+        for deadline, _, scope in in_order(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND):
+            if deadline != scope._registered_deadline:
+                continue
+            when = at_instant(deadline)
+            if not found or when != found[-1]:
+                found.append(when)
+                ahead += when > now
+                if ahead == MOST_DEADLINES:
+                    break
+        return found
 
     def _meet_deadlines(self) -> None:
         """Let the clock not be before any deadline that is due: those of one instant are met together."""
