@@ -122,6 +122,11 @@ class Timeline:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
+    def is_due(self) -> bool:
+        """Whether something is due by now."""
+        due = self.next_due()
+        return due is not None and due <= self._instant
+
     def pop_due(self) -> Any | None:
         """Take out the next entry that is due by now, or `None`."""
         heap, now = self._heap, self._instant

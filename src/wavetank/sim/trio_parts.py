@@ -109,7 +109,7 @@ class OneByOne:
             self._batch_who, self._later_who = self._later_who, self._batch_who
         if not self._batch:
             return iter(())
-        at = self._pick(self._batch_who + self._later_who)
+        at = self._pick(self._batch_who + self._later_who) if len(self) > 1 else 0
         tasks, who = self._batch, self._batch_who
         if at >= len(tasks):
             at -= len(tasks)

@@ -267,8 +267,7 @@ class TrioEngine:
         """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
         now = self.host.timeline.now()
         deadlines = self._deadlines(now)
-        due = self.host.timeline.next_due()
-        if self.pending() or (due is not None and due <= now) or (deadlines and deadlines[0] <= now):
+        if self.pending() or self.host.timeline.is_due() or (deadlines and deadlines[0] <= now):
             self.host.stall(deadlines)
 
     def _deadlines(self, now: int) -> list[int]:
@@ -288,8 +287,10 @@ class TrioEngine:
 
     def _meet_deadlines(self) -> None:
         """Let the clock not be before any deadline that is due: those of one instant are met together."""
-        now = self.host.timeline.now() / SECOND
-        for deadline, _, _ in up_to(self.runner.deadlines._heap, now + _NEARLY):
+        heap, now = self.runner.deadlines._heap, self.host.timeline.now() / SECOND
+        if not heap or heap[0][0] > now + _NEARLY:
+            return
+        for deadline, _, _ in up_to(heap, now + _NEARLY):
             if deadline > now:
                 self.host.timeline.instant_of(deadline)
 
@@ -342,11 +343,14 @@ class Passes:
         Raises:
             RunStopped: the run cannot, or may not, go on.
         """
-        with library_is_trio():
-            try:
-                timeout = self._run.send(self._send)
-            except StopIteration:
-                return False
+        library = core.sniffio_library  # as `library_is_trio`, which would cost more in each pass
+        before, library.name = library.name, "trio"
+        try:
+            timeout = self._run.send(self._send)
+        except StopIteration:
+            return False
+        finally:
+            library.name = before
         self._send = self._engine.wait(timeout)
         return True
 
