@@ -110,6 +110,9 @@ class Trials:
         self.max_virtual_seconds = max_virtual_seconds
         self.patience = patience_for(scenario, max_virtual_seconds)
         self.made = 0
+        """Runs so far."""
+        self.shrinking = 0
+        """Those of them that were made to shrink a failure."""
         self._engine = _engine(backend)
         self._host = Host(Timeline())
         self._world: World | None = None
