@@ -115,6 +115,9 @@ class Trials:
         self.workload = workload
         self.program = program_number(main, workload)
         self.made = 0
+        """Runs so far."""
+        self.shrinking = 0
+        """Those of them that were made to shrink a failure."""
         self._engine = _engine(backend)
         self._host = Host(Timeline())
         self._world: World | None = None
