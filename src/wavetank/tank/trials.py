@@ -204,7 +204,8 @@ class Trials:
 def _type_of(error: BaseException | None) -> str:
     """The type of an error; of an exception group, those of what is in it."""
     if isinstance(error, BaseExceptionGroup):
-        return f"{type(error).__name__} of {', '.join(map(_type_of, error.exceptions))}"
+        kinds = sorted({_type_of(each) for each in error.exceptions})
+        return f"{type(error).__name__} of {', '.join(kinds)}"
     return type(error).__name__
 
 
