@@ -7,7 +7,7 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test lint docs deep conformance bench demo clean .venv
+.PHONY: help test lint docs deep conformance bench museum demo clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ build/peers/installed: .venv/installed
 	@for peer in $(PEERS); do \
 	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
 	@touch $@
+
+museum: .venv  ## search every specimen under every policy, and write docs/detection.md
+	$(call title,museum)
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)

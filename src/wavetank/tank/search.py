@@ -184,6 +184,11 @@ class Hunt:
         )
         self.failed: Trial | None = None
 
+    @property
+    def made(self) -> int:
+        """Complete runs so far."""
+        return self._looking.made
+
     def look(self) -> Trial | None:
         """Make the runs up to the first that fails, which is also kept as `failed`."""
         with self._trials.borrowed():
