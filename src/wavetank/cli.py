@@ -1,10 +1,11 @@
-"""The command line: `wavetank serve`, `wavetank scenarios` and `wavetank explore`."""
+"""The command line: `wavetank serve`, `scenarios`, `explore` and `museum`."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explore(
         commands.add_parser("explore", help="search explored tests for a failing schedule, for long")
     )
+    _add_museum(commands.add_parser("museum", help="list the bugs of the museum, or see one happen"))
     return parser
 
 
@@ -74,6 +76,18 @@ def _add_explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on where the last campaign was left")
     parser.add_argument("--state", metavar="DIR", help="where it is kept (default .wavetank in the rootdir)")
     parser.set_defaults(command=_explore)
+
+
+def _add_museum(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("specimen", nargs="?", metavar="NAME", help="search this one and its correct twin")
+    parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="default asyncio")
+    parser.add_argument("--schedules", type=_count, default=1000, metavar="N", help="at most (default 1000)")
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="seed of picks and policy (default 0)"
+    )
+    parser.add_argument("--twin", action="store_true", help="only the twin")
+    parser.add_argument("--replay", metavar="TOKEN", help="repeat one schedule instead")
+    parser.set_defaults(command=_museum)
 
 
 def _port(text: str) -> int:
@@ -147,6 +161,56 @@ def _explore(options: argparse.Namespace) -> int:
         return explore(asked)
     except Refused as error:
         raise _Stop(str(error), status=2) from None
+
+
+def _museum(options: argparse.Namespace) -> int:
+    from .museum import SPECIMENS
+    from .museum.tour import listing
+
+    if options.specimen is None:
+        print(*listing(SPECIMENS.values()), sep="\n")
+        return 0
+    if options.specimen not in SPECIMENS:
+        raise _Stop(_unknown(options.specimen, SPECIMENS), status=2)
+    return _repeat(options) if options.replay else _visit(options)
+
+
+def _visit(options: argparse.Namespace) -> int:
+    from .museum import SPECIMENS
+    from .museum.tour import visit
+
+    right: str | bool = False
+    for right in visit(
+        SPECIMENS[options.specimen],
+        twin=options.twin,
+        backend=options.backend,
+        schedules=options.schedules,
+        seed=options.seed,
+    ):
+        if isinstance(right, str):
+            print(right, flush=True)
+    return int(right is not True)
+
+
+def _repeat(options: argparse.Namespace) -> int:
+    from .museum import SPECIMENS
+    from .museum.tour import told
+    from .sim.token import TokenError
+    from .tank.failure import Diverged
+
+    specimen = SPECIMENS[options.specimen]
+    try:
+        result = specimen.repeat(options.replay, twin=options.twin)
+    except (Diverged, TokenError) as error:
+        raise _Stop(str(error)) from None
+    print(*told(specimen, result, twin=options.twin), sep="\n")
+    return int(result.failure is not None)
+
+
+def _unknown(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else "`wavetank museum` lists them"
+    return f"there is no specimen {name!r} in the museum; {meant}"
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -84,7 +84,17 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     waves: int = 0
     faults: int = 0
     passable: bool = True
-    expects: dict[str, int] = {}
+    expects: dict[str, int | float] = {}
+
+
+@final
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of a count of the program's own: at first, at last, at least and at most."""
+
+    first: int | float
+    last: int | float
+    least: int | float
+    most: int | float
 
 
 @final
@@ -92,7 +102,7 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a run ended: at which instant, after how many steps, and what was blocked then.
 
     `stuck` names the tasks that could never go on although others still ran; `spinning` tells
-    who took the last steps of a spent budget.
+    who took the last steps of a spent budget; `watched` has what `tank.watch` was given.
     """
 
     how: Ending
@@ -102,6 +112,7 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late_steps: int = 0
     stuck: tuple[str, ...] = ()
     spinning: tuple[str, ...] = ()
+    watched: dict[str, Watched] = {}
     error: str | None = None
 
 

@@ -13,7 +13,7 @@ from wavetank.clock import MILLISECOND, SECOND
 from wavetank.events import Event, EventKind, EventLog, Header, RunEnd
 
 
-def log_of(*events: Event | list[Event], how: Any = "returned", **expects: int) -> EventLog:
+def log_of(*events: Event | list[Event], how: Any = "returned", **expects: int | float) -> EventLog:
     """A log of these events, in order, of a run that ended `how`; `None` leaves it open."""
     log = EventLog(Header(scenario="calm", digest="00000000", seed=0, backend="asyncio", expects=expects))
     for event in events:

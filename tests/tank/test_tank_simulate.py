@@ -17,7 +17,7 @@ import pytest
 
 import wavetank
 from wavetank import CheckFailed, EventLog, RateLimited, Scenario, Tank, TokenError
-from wavetank.checks import UnknownCheck
+from wavetank.checks import STRICT, UnknownCheck
 from wavetank.clock import MILLISECOND, SECOND, Duration
 from wavetank.scenario import DurationRange, Fault, Latency, Match, RetryAfter, ScenarioError, Wave
 
@@ -69,7 +69,14 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "exactly_once": True,
         "right_answer": True,
         "retry_after": True,
+        "shared_pause": True,
+        "no_storm": True,
+        "no_herd": None,
+        "in_flight_limit": None,
+        "permits_returned": True,
+        "loop_responsive": True,
         "starvation": None,
+        "order": None,
         "exercised": True,
     }
     assert run.virtual_seconds == 2.01
@@ -655,7 +662,7 @@ def test_the_fake_can_be_asked_for_its_verdicts_at_once(backend: str) -> None:
         return list(tank.fake_llm.check("strict", exactly_once=["a"]))
 
     run = wavetank.simulate(main, backend=backend)
-    assert run.value == ["liveness", "exactly_once", "right_answer", "retry_after", "starvation"]
+    assert run.value == list(STRICT)
 
 
 # -- direct calls ----------------------------------------------------------------------------------

@@ -10,14 +10,42 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..events import EventLog
-from . import exactly_once, exercised, liveness, retry_after, right_answer, starvation
+from . import (
+    exactly_once,
+    exercised,
+    in_flight_limit,
+    liveness,
+    loop_responsive,
+    no_herd,
+    no_storm,
+    order,
+    permits_returned,
+    retry_after,
+    right_answer,
+    shared_pause,
+    starvation,
+)
 from .verdict import Verdict
 
 __all__ = ["CHECKS", "DEFAULT", "STRICT", "UnknownCheck", "Verdict", "judge", "named"]
 
 CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
     check.NAME: check.judge
-    for check in (liveness, exactly_once, right_answer, retry_after, starvation, exercised)
+    for check in (
+        liveness,
+        exactly_once,
+        right_answer,
+        retry_after,
+        shared_pause,
+        no_storm,
+        no_herd,
+        in_flight_limit,
+        permits_returned,
+        loop_responsive,
+        starvation,
+        order,
+        exercised,
+    )
 }
 DEFAULT: Final = ("liveness", "exactly_once", "right_answer")
 STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)

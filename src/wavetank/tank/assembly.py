@@ -42,6 +42,7 @@ class Parts:
                 late_steps=end.late_steps,
                 stuck=end.stuck,
                 spinning=end.spinning,
+                watched=self.tank.watching.at_the_end(),
                 error=error,
             )
         )

@@ -1,0 +1,88 @@
+"""The requests of a log, each with when it was sent, refused, replied to and with its client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from ..events import Event, EventLog
+from .history import ledger_of
+
+
+@final
+@dataclass(slots=True)
+class Exchange:
+    """One request: `replied` is when its last reply was sent, `over` when its client had that or hung up.
+
+    A client that only knows of a refusal once it is `over` cannot have heeded it before.
+    """
+
+    arrived: Event
+    refused: Event | None = None
+    held: int | None = None
+    replied: int | None = None
+    over: int | None = None
+    left: bool = False
+
+    @property
+    def sent(self) -> int:
+        """When the client entered the call or its HTTP pool."""
+        return self.arrived.at if self.arrived.sent is None else self.arrived.sent
+
+    @property
+    def told(self) -> int | None:
+        """When the refusal was with the client, if there was one and the client stayed for it."""
+        return self.over if self.refused is not None and not self.left else None
+
+    @property
+    def free_from(self) -> int | None:
+        """When the wait that the refusal asked for has passed; `None` if it asked for none."""
+        if self.refused is None or self.refused.retry_after is None:
+            return None
+        return self.refused.at + self.refused.retry_after
+
+
+def exchanges(log: EventLog) -> list[Exchange]:
+    """The requests of the ledger's items, in the order of their arrival; without a ledger all of them."""
+    ledger = ledger_of(log)
+    found: dict[int | None, Exchange] = {}
+    for event in log:
+        if event.kind == "arrived" and (not ledger or event.item in ledger):
+            found[event.request] = Exchange(event)
+        elif event.request is not None and (exchange := found.get(event.request)) is not None:
+            _note(exchange, event)
+    return list(found.values())
+
+
+def _note(exchange: Exchange, event: Event) -> None:
+    match event.kind:
+        case "refused":
+            exchange.refused, exchange.replied = event, event.at
+        case "answered":
+            exchange.replied = event.at
+        case "held":
+            exchange.held = event.at
+        case "delivered" | "left":
+            exchange.over, exchange.left = event.at, event.kind == "left"
+        case _:
+            pass
+
+
+def speaks_for(scope: str | None, request: Event) -> bool:
+    """Whether a refusal of this scope speaks for the request that `arrived`."""
+    kind, _, name = (scope or "").partition(":")
+    held = {"account": "", "key": request.key, "model": request.model, "item": request.item}
+    return held.get(kind) == name
+
+
+@final
+class Stalls:
+    """The stretches in which the explorer let time pass inside the program, between two of its steps."""
+
+    def __init__(self, log: EventLog) -> None:
+        stalls = [event for event in log.of("stalled") if event.reason is None]
+        self._spans = [(event.at if event.since is None else event.since, event.at) for event in stalls]
+
+    def within(self, begin: int, end: int) -> int:
+        """How long the program was stalled between two instants."""
+        return sum(max(0, min(end, until) - max(begin, since)) for since, until in self._spans)

@@ -1,0 +1,75 @@
+"""Does a refusal stop the requests, rather than set off more?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from ..clock import MILLISECOND, format_duration
+from ..events import EventLog
+from .exchanges import Exchange, Stalls, exchanges
+from .history import dated, history
+from .verdict import Verdict
+from .windows import Window, windows
+
+NAME: Final = "no_storm"
+EXPECTATION: Final = "requests_per_item"
+_GRACE: Final = 10 * MILLISECOND
+_SHOWN: Final = 10
+
+
+def judge(log: EventLog) -> Verdict:
+    """Fails when a window of refusals has more of them than requests were under way when it began.
+
+    A window of a scope runs from the first refusal sent to when it reached its client plus its
+    Retry-After. Under way is what was sent before the refusal reached the client, or within the
+    grace of 10 ms after that, stalls not counted, and was not over when the window began. It also
+    fails when an item takes more requests than `requests_per_item` declares.
+    """
+    requests, stalls = exchanges(log), Stalls(log)
+    if (much := _too_many_for_one(log, requests)) is not None:
+        return much
+    judged = 0
+    for window in windows(requests):
+        judged += 1
+        under_way = sum(_under_way(window, one, stalls) for one in requests)
+        if _refused(window) > under_way:
+            return _storm(window, under_way)
+    if not judged and EXPECTATION not in log.header.expects:
+        return Verdict(NAME, None, "no refusal reached a client")
+    return Verdict(NAME, True, f"{judged} window(s) of refusals, none of them a storm")
+
+
+def _under_way(window: Window, one: Exchange, stalls: Stalls) -> bool:
+    if not window.covers(one) or (one.over is not None and one.over < window.begin):
+        return False
+    late = one.sent - window.reached
+    return late <= _GRACE or late - stalls.within(window.reached, one.sent) <= _GRACE
+
+
+def _refused(window: Window) -> int:
+    """The refusals of the window, without those of requests that had waited until the first one was over."""
+    return sum(window.first.free_from is None or one.sent < window.first.free_from for one in window.refused)
+
+
+def _storm(window: Window, under_way: int) -> Verdict:
+    span = f"from {format_duration(window.begin)} to {format_duration(window.end)}"
+    summary = (
+        f"{_refused(window)} requests of {window.scope} were refused {span}; "
+        f"{under_way} were under way when the first refusal reached its client"
+    )
+    told = [dated(one.refused, named=True) for one in window.refused if one.refused is not None]
+    more = (f"and {len(told) - _SHOWN} more",) if len(told) > _SHOWN else ()
+    return Verdict(NAME, False, summary, (*told[:_SHOWN], *more))
+
+
+def _too_many_for_one(log: EventLog, requests: list[Exchange]) -> Verdict | None:
+    allowed = log.header.expects.get(EXPECTATION)
+    if allowed is None:
+        return None
+    counts = Counter(one.arrived.item for one in requests if one.arrived.declared)
+    for item, count in counts.items():
+        if item is not None and count > allowed:
+            summary = f"item {item!r} took {count} requests (declared: {allowed})"
+            return Verdict(NAME, False, summary, history(log, item))
+    return None

@@ -1,0 +1,68 @@
+"""A good answer that happens to contain "429" is taken for a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import anyio
+
+from ..seams.errors import RateLimited
+from ..tank.tank import Tank
+from .specimen import Specimen
+from .workload import ask, weather, with_workers
+
+_ITEMS: Final = ("order-427", "order-428", "order-429", "order-430")
+_ATTEMPTS: Final = 3
+
+
+async def _seconds_to_wait(tank: Tank, item: str, refused: Callable[[str], bool]) -> float:
+    """Ask once; 0 when the item came to an outcome."""
+    try:
+        text = await ask(tank, item)
+    except RateLimited as refusal:
+        return refusal.retry_after or 1
+    if refused(text):
+        return 1
+    tank.ledger.complete(item, text)
+    return 0
+
+
+async def _run(tank: Tank, refused: Callable[[str], bool]) -> None:
+    async def work(items: Iterator[str]) -> None:
+        for item in items:
+            for _ in range(_ATTEMPTS):
+                seconds = await _seconds_to_wait(tank, item, refused)
+                if not seconds:
+                    break
+                await anyio.sleep(seconds)
+            else:
+                tank.ledger.fail(item, "rate limited")
+
+    for item in _ITEMS:
+        tank.ledger.submit(item)
+    await with_workers(2, work, iter(_ITEMS))
+
+
+async def _buggy(tank: Tank) -> None:
+    await _run(tank, lambda text: "429" in text or "quota" in text)
+
+
+async def _twin(tank: Tank) -> None:
+    await _run(tank, lambda _: False)
+
+
+SPECIMEN: Final = Specimen(
+    name="false_refusal",
+    row="11",
+    kind="S",
+    story="Refusals are looked for in the text of what came back. An answer about order 429 is thrown away "
+    "as a rate limit, paid for again, and thrown away again.",
+    seen="issue 177 of async-batch-llm; ProjectScylla",
+    buggy=_buggy,
+    twin=_twin,
+    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    check="exactly_once",
+    failure="check",
+    items=len(_ITEMS),
+)

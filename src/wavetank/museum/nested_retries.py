@@ -1,0 +1,75 @@
+"""The framework retries what the SDK below it has retried already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import anyio
+
+from ..seams.errors import RateLimited
+from ..tank.tank import Tank
+from .specimen import Specimen
+from .workload import ask, submitted, weather, with_workers
+
+_WORKERS: Final = 2
+_ITEMS: Final = 3
+_ATTEMPTS: Final = 3
+
+
+async def _sdk(tank: Tank, item: str, attempts: int) -> str:
+    for _ in range(attempts - 1):
+        try:
+            return await ask(tank, item)
+        except RateLimited as refusal:
+            await anyio.sleep(refusal.retry_after or 1)
+    return await ask(tank, item)
+
+
+async def _framework(tank: Tank, item: str, sdk_attempts: int) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            tank.ledger.complete(item, await _sdk(tank, item, sdk_attempts))
+            return
+        except RateLimited as refusal:
+            if attempt == _ATTEMPTS:
+                tank.ledger.fail(item, refusal)
+            else:
+                await anyio.sleep(refusal.retry_after or 1)
+
+
+async def _run(tank: Tank, sdk_attempts: int) -> None:
+    tank.expect(requests_per_item=_ATTEMPTS)
+
+    async def work(items: Iterator[str]) -> None:
+        for item in items:
+            await _framework(tank, item, sdk_attempts)
+
+    await with_workers(_WORKERS, work, iter(submitted(tank, _ITEMS)))
+
+
+async def _buggy(tank: Tank) -> None:
+    await _run(tank, _ATTEMPTS)
+
+
+async def _twin(tank: Tank) -> None:
+    await _run(tank, 1)
+
+
+SPECIMEN: Final = Specimen(
+    name="nested_retries",
+    row="24",
+    kind="S",
+    story="The framework is told to try three times and does not know that the SDK below it tries three "
+    "times on its own: an item that is refused takes nine requests.",
+    seen="pull request 317 of code_puppy: 45 requests for one call",
+    buggy=_buggy,
+    twin=_twin,
+    scenario=weather(
+        "one-item-refused-for-ever",
+        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
+    ),
+    check="no_storm",
+    failure="check",
+    items=_ITEMS,
+)

@@ -1,0 +1,75 @@
+"""The limiter calls itself again while it holds its own lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import anyio
+
+from ..tank.tank import Tank
+from .specimen import Specimen
+from .workload import ask_patiently, submitted, weather, with_workers
+
+_WORKERS: Final = 2
+_ITEMS: Final = 4
+_SPACING: Final = 0.5
+
+
+class _Limiter:
+    """Lets one request start every half second."""
+
+    def __init__(self) -> None:
+        self.lock = anyio.Semaphore(1)
+        self.next = 0.0
+
+    def left(self) -> float:
+        return self.next - anyio.current_time()
+
+    async def acquire(self) -> None:
+        async with self.lock:
+            if self.left() > 0:
+                await anyio.sleep(self.left())
+                await self.acquire()
+            else:
+                self.next = anyio.current_time() + _SPACING
+
+
+class _Mended(_Limiter):
+    async def acquire(self) -> None:
+        while True:
+            async with self.lock:
+                if self.left() <= 0:
+                    self.next = anyio.current_time() + _SPACING
+                    return
+            await anyio.sleep(self.left())
+
+
+async def _work(tank: Tank, limiter: _Limiter, items: Iterator[str]) -> None:
+    for item in items:
+        await limiter.acquire()
+        tank.ledger.complete(item, await ask_patiently(tank, item))
+
+
+async def _buggy(tank: Tank) -> None:
+    await with_workers(_WORKERS, _work, tank, _Limiter(), iter(submitted(tank, _ITEMS)))
+
+
+async def _twin(tank: Tank) -> None:
+    await with_workers(_WORKERS, _work, tank, _Mended(), iter(submitted(tank, _ITEMS)))
+
+
+SPECIMEN: Final = Specimen(
+    name="sleep_under_lock",
+    row="17",
+    kind="H",
+    story="When the limit is reached the limiter sleeps under its lock, which holds everybody up, and then "
+    "calls itself again: it waits for the lock that it holds.",
+    seen="pull request 529 of Archon; the writer of parallamr, whose reset() took its lock twice",
+    buggy=_buggy,
+    twin=_twin,
+    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    check="liveness",
+    failure="deadlock",
+    items=_ITEMS,
+)

@@ -1,0 +1,120 @@
+"""What is known of one specimen, and how to have it searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Literal, final
+
+from ..scenario import Scenario
+from ..sim.token import Schedule
+from ..tank.search import DEFAULT_SCHEDULES, Result, search
+from ..tank.simulate import simulate
+from ..tank.tank import Tank
+
+Kind = Literal["H", "L", "D", "S", "W", "C"]
+KINDS: Final[dict[Kind, str]] = {
+    "H": "hang",
+    "L": "livelock",
+    "D": "lost or doubled item",
+    "S": "storm or needless slowness",
+    "W": "wrong value",
+    "C": "counter leak",
+}
+
+Program = Callable[[Tank], Coroutine[Any, Any, None]]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Specimen:
+    """A small processor with one known bug, its correct twin, and how a search tells them apart.
+
+    `row` is the bug's number in the museum. `story` says what goes wrong and `seen` where it
+    shipped. `items` is how many items both programs are given. The buggy one fails the check
+    `check` with a failure of the kind `failure` (`Run.kind`); the twin passes. `max_virtual_seconds`
+    is the budget of a run whose hang could otherwise go on for a day.
+    """
+
+    name: str
+    row: str
+    kind: Kind
+    story: str
+    seen: str
+    buggy: Program
+    twin: Program
+    scenario: str | Scenario
+    check: str
+    failure: str
+    items: int
+    backends: tuple[str, ...] = ("asyncio", "trio")
+    max_virtual_seconds: float | None = None
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The checks that judge both programs: the default ones and the one that catches this bug."""
+        return ("default", self.check)
+
+    @property
+    def found_as(self) -> str:
+        """What a search reports of the buggy program: the kind of its hang, or the check that fails."""
+        return self.check if self.failure == "check" else self.failure
+
+    def shown_by(self, result: Result[None]) -> bool:
+        """Whether a search found the bug by the check and in the way that are on the label."""
+        failure = result.failure
+        if failure is None or failure.kind != self.failure:
+            return False
+        failed = [verdict.name for verdict in failure.verdicts.values() if verdict.passed is False]
+        return failed[:1] == [self.check]
+
+    def search(
+        self,
+        *,
+        twin: bool = False,
+        schedules: int = DEFAULT_SCHEDULES,
+        policy: str = "portfolio",
+        level: str = "any",
+        seed: int = 0,
+        backend: str = "asyncio",
+    ) -> Result[None]:
+        """Search the buggy program, or its `twin`, for a schedule that fails.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        return search(
+            self.twin if twin else self.buggy,
+            self.scenario,
+            schedules=schedules,
+            policy=policy,
+            level=level,
+            seed=seed,
+            backend=backend,
+            checks=self.checks,
+            max_virtual_seconds=self.max_virtual_seconds,
+            replay=lambda token: self._again(token, twin),
+        )
+
+    def repeat(self, token: str, *, twin: bool = False) -> Result[None]:
+        """Repeat one schedule of the buggy program, or of its `twin`.
+
+        Raises:
+            Diverged: the run took another course than the one the token was made from.
+            TokenError: the token is damaged or belongs to another program.
+        """
+        run = simulate(
+            self.twin if twin else self.buggy,
+            self.scenario,
+            backend=Schedule.parse(token).backend,
+            schedule=token,
+            max_virtual_seconds=self.max_virtual_seconds,
+            checks=self.checks,
+        )
+        return Result.of_one(run, self._again(token, twin))
+
+    def _again(self, token: str, twin: bool) -> str:
+        return f"wavetank museum {self.name}{' --twin' if twin else ''} --replay {token}"
+
+    def __repr__(self) -> str:
+        return f"<Specimen {self.name}: {KINDS[self.kind]}>"

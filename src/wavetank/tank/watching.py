@@ -1,0 +1,51 @@
+"""Counts of the program's own, looked at with every event and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+from ..events import EventLog, Watched
+
+Count = Callable[[], float]
+
+
+@final
+class Watching:
+    """What `tank.watch` was given, and what it has seen of each."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._counts: dict[str, Count] = {}
+        self._seen: dict[str, list[float]] = {}
+
+    def add(self, name: str, count: Count) -> None:
+        """Watch a count from here on; its value now is the one it has to come back to.
+
+        Raises:
+            ValueError: a count of that name is watched already.
+        """
+        if name in self._counts:
+            raise ValueError(f"watch({name!r}): a count of that name is watched already; choose another name")
+        value = count()
+        if not self._counts:
+            self._log.listen(lambda _: self._look())
+        self._counts[name] = count
+        self._seen[name] = [value, value, value, value]
+
+    def at_the_end(self) -> dict[str, Watched]:
+        """Look a last time; what was seen of each count."""
+        if self._log.end is None:
+            self._look()
+        return {
+            name: Watched(first=first, last=last, least=least, most=most)
+            for name, (first, last, least, most) in self._seen.items()
+        }
+
+    def _look(self) -> None:
+        for name, count in self._counts.items():
+            seen, value = self._seen[name], count()
+            seen[1:] = value, min(seen[2], value), max(seen[3], value)
+
+    def __repr__(self) -> str:
+        return f"<Watching {', '.join(self._counts) or 'nothing'}>"

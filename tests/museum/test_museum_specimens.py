@@ -1,0 +1,82 @@
+"""The museum: each bug is caught with the right check and kind, and its twin is never blamed."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+import wavetank.museum
+from wavetank.checks import CHECKS
+from wavetank.museum import SPECIMENS, Specimen
+from wavetank.scenario import load_scenario
+
+DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+SEEDS = range(20 if DEEP else 1)
+MOST = 1000
+TWIN_SCHEDULES = 2000 if DEEP else 200
+FOLDER = Path(wavetank.museum.__file__).parent
+
+each_on_its_backends = pytest.mark.parametrize(
+    ("name", "backend"),
+    [(name, backend) for name, specimen in SPECIMENS.items() for backend in specimen.backends],
+)
+
+
+@each_on_its_backends
+def test_the_bug_is_caught(name: str, backend: str) -> None:
+    """In a thousand schedules at most the program fails by the check, and in the way, on its label."""
+    specimen = SPECIMENS[name]
+    for seed in SEEDS:
+        result = specimen.search(schedules=MOST, backend=backend, seed=seed)
+        assert result.failure is not None, f"seed {seed}: not caught in {result.schedules} schedules"
+        failed = [verdict.name for verdict in result.failure.verdicts.values() if verdict.passed is False]
+        assert (failed[:1], result.failure.kind) == ([specimen.check], specimen.failure)
+        assert specimen.shown_by(result)
+
+
+@each_on_its_backends
+def test_the_twin_is_not_blamed(name: str, backend: str) -> None:
+    """Without its bug the same program passes the same checks."""
+    result = SPECIMENS[name].search(twin=True, schedules=TWIN_SCHEDULES, backend=backend)
+    result.check()
+    assert result.schedules == TWIN_SCHEDULES
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=SPECIMENS)
+def test_a_label_is_complete(specimen: Specimen) -> None:
+    """Every specimen says what it is, names a check that exists and a scenario that can be loaded."""
+    assert specimen.check in CHECKS
+    assert specimen.story.endswith(".")
+    assert specimen.seen
+    assert load_scenario(specimen.scenario)
+    assert 1 <= specimen.items <= 60
+    assert set(specimen.backends) <= {"asyncio", "trio"}
+    assert repr(specimen).startswith(f"<Specimen {specimen.name}: ")
+
+
+def test_every_file_of_a_specimen_is_in_the_catalogue() -> None:
+    """A specimen bears the name of its file, and no file is forgotten."""
+    files = [
+        file.stem for file in sorted(FOLDER.glob("*.py")) if "SPECIMEN: Final" in file.read_text("utf-8")
+    ]
+    assert sorted(SPECIMENS) == files
+
+
+@pytest.mark.parametrize("name", SPECIMENS)
+def test_a_specimen_is_small(name: str) -> None:
+    """The code of a bug, without docstring, imports and label, has at most sixty lines."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))
+    code = [
+        part for part in tree.body if isinstance(part, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert sum((part.end_lineno or 0) - part.lineno + 1 for part in code) <= 60
+
+
+def test_a_livelock_is_told_from_a_deadlock() -> None:
+    """What batch-llm took for a deadlock is a livelock, and its two deadlocks are deadlocks."""
+    names = ("retry_state_lost", "sentinel_overtakes", "full_queue")
+    failures = [SPECIMENS[name].search(schedules=MOST).failure for name in names]
+    assert [failure and failure.kind for failure in failures] == ["livelock", "deadlock", "deadlock"]
