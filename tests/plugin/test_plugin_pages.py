@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from wavetank.museum import SPECIMENS
 from wavetank.scenario import parse_scenario
 
 RunPytest = Callable[..., pytest.RunResult]
@@ -84,8 +85,23 @@ def test_the_example_does_what_make_demo_promises(pytester: pytest.Pytester) -> 
         ]
     )
     assert "Warning" not in screen.stdout.str() + screen.stderr.str()
-    (shown,) = blocks(ROOT / "README.md", "text")
-    printed = iter(screen.outlines)
+    shown, _ = blocks(ROOT / "README.md", "text")
+    assert_printed(shown, screen.outlines)
+
+
+def test_the_museum_prints_what_the_readme_shows() -> None:
+    """The report of the lost wake-up is the one on the first page, but for its token."""
+    failure = SPECIMENS["lost_wakeup"].search(backend="asyncio").failure
+    assert failure is not None
+    _, shown = blocks(ROOT / "README.md", "text")
+    *lines, repeat = shown.splitlines()
+    assert_printed("\n".join(lines), failure.report().splitlines())
+    assert repeat.startswith("to repeat it: wavetank museum lost_wakeup --replay wt1-")
+
+
+def assert_printed(shown: str, lines: list[str]) -> None:
+    """What a page shows is printed, in this order; a line of dots leaves something out."""
+    printed = iter(lines)
     for line in shown.splitlines():
         if line.strip() != "…":
-            assert line in printed, f"the example does not print, in this order: {line!r}"
+            assert line in printed, f"this is not printed, in this order: {line!r}"

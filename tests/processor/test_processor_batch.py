@@ -251,11 +251,15 @@ async def test_no_cleanup_if_nothing_was_prepared() -> None:
 async def test_results_come_in_the_order_of_the_items() -> None:
     """Whichever item is done first, results stand in the order in which the items were added."""
     order: list[str] = []
+    done = {item: anyio.Event() for item in "abcde"}
+    done["e"].set()
 
     async def call(prompt: str) -> str:
-        await anyio.sleep({"a": 0.015, "b": 0.01, "c": 0.005, "d": 0.0}[prompt[-1]])
-        order.append(prompt[-1])
-        return prompt[-1]
+        item = prompt[-1]
+        await done[chr(ord(item) + 1)].wait()
+        order.append(item)
+        done[item].set()
+        return item
 
     processor = ParallelBatchProcessor(call, workers=4)
     await fill(processor, "abcd")
