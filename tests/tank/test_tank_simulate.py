@@ -74,6 +74,7 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "no_herd": None,
         "in_flight_limit": None,
         "permits_returned": True,
+        "loop_responsive": True,
         "starvation": None,
         "exercised": True,
     }

@@ -15,6 +15,7 @@ from . import (
     exercised,
     in_flight_limit,
     liveness,
+    loop_responsive,
     no_herd,
     no_storm,
     permits_returned,
@@ -39,6 +40,7 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
         no_herd,
         in_flight_limit,
         permits_returned,
+        loop_responsive,
         starvation,
         exercised,
     )
