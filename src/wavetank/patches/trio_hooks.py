@@ -10,9 +10,10 @@ from typing import Any
 
 import trio
 from outcome import Error, Outcome, capture
-from trio import _threads
+from trio import _threads, _timeouts
 from trio._core import _run as core
 
+from ..clock import SECOND
 from ..sim.errors import RunStopped
 from ..sim.host import Host
 from ..sim.private import require
@@ -27,6 +28,7 @@ require(
     of=f"trio {trio.__version__}",
     supported=SUPPORTED,
 )
+require(_timeouts, "sleep_until", of=f"trio {trio.__version__}", supported=SUPPORTED)
 
 Begin = Callable[[Sequence[Any], bool], TrioEngine]
 
@@ -50,6 +52,7 @@ def trio_under(host: Host, started: Callable[[TrioEngine], object]) -> Iterator[
         stack.enter_context(replaced(core, "unrolled_run", _kept(core.unrolled_run, host)))
         guest = _guest_run(trio.lowlevel.start_guest_run, host, begin)
         stack.enter_context(replaced(trio.lowlevel, "start_guest_run", guest))
+        stack.enter_context(replaced(_timeouts, "sleep_until", _some_time(_timeouts.sleep_until, host)))
         stack.enter_context(creation_order())
         stack.enter_context(trio_threads(host))
         yield
@@ -85,6 +88,21 @@ def _answered_in_turn(send: Callable[..., Any]) -> Callable[..., Any]:
         return send(trio_token, message)
 
     return send_message_to_trio
+
+
+def _some_time(original: Callable[..., Any], host: Host) -> Callable[..., Any]:
+    """Let `trio.sleep` take a nanosecond at least, where floats cannot tell the end of a delay from now.
+
+    Only `trio.sleep` finds it here, and only for delays above zero.
+    """
+
+    def sleep_until(deadline: float) -> Any:
+        if host.is_mine():
+            now = trio.current_time()
+            deadline = now + 1 / SECOND if deadline <= now else deadline
+        return original(deadline)
+
+    return sleep_until
 
 
 def _setup(original: Callable[..., Any], host: Host, begin: Begin) -> Callable[..., Any]:
