@@ -7,7 +7,7 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test lint docs deep conformance patients bench demo clean .venv
+.PHONY: help test lint docs deep conformance patients bench museum demo clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,9 +69,25 @@ patients:  ## put released packages under the catalogue, write docs/patients.md;
 	  build/patients/bin/python -m pip install --quiet --upgrade "$$package" || true; done
 	@build/patients/bin/python examples/patients/run.py
 
-bench: .venv  ## run every benchmark
+bench: .venv build/peers/installed  ## run every benchmark
 	@for file in benchmarks/*.py; do \
-	  printf '\n== %s ==\n' "$$file"; $(BIN)/python "$$file" || exit 1; done
+	  name=$${file##*/}; printf '\n== %s ==\n' "$$file"; \
+	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
+
+# The tools that the benchmarks compare with; one that cannot be installed is left out.
+PEERS := simloop simloom frontrun async-solipsism looptime trio
+
+build/peers/installed: .venv/installed
+	$(call title,install the other tools into build/peers)
+	@$(BIN)/python -m venv build/peers
+	@build/peers/bin/python -m pip install --quiet anyio
+	@for peer in $(PEERS); do \
+	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@touch $@
+
+museum: .venv  ## search every specimen under every policy, and write docs/detection.md
+	$(call title,museum)
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)

@@ -170,6 +170,16 @@ async def lets_go_ahead(tank: Tank, others: float) -> None:
     await ask(tank, "a")
 
 
+async def answers_in_turn(tank: Tank, first: float) -> None:
+    """`order`: whoever is done sooner waits until it is the turn of its result."""
+    tank.expect(order="input")
+    await refused(tank, "a", "b", "c")
+    await anyio.sleep(FREE)
+    answers = {item: (await tank.fake_llm.call(f"Do {item}.", item=item)).text for item in "cba"}
+    for item in ("abc", "bac")[int(first)]:
+        tank.ledger.complete(item, answers[item])
+
+
 class Near(NamedTuple):
     """A check, a client, what still passes, and what is a shade too much."""
 
@@ -192,6 +202,7 @@ NEAR: Final = (
     Near("in_flight_limit", has_in_flight, 4, 5),
     Near("permits_returned", gives_back, 2, 1),
     Near("loop_responsive", computes_for, 0.1, 0.1001),
+    Near("order", answers_in_turn, 0, 1),
     Near("starvation", lets_go_ahead, 3, 4),
 )
 

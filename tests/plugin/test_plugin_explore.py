@@ -393,7 +393,9 @@ def test_a_token_of_a_changed_test_is_refused(pytester: pytest.Pytester, run_pyt
     pytester.makepyfile(EXPLORED_RACE.replace('one, "late"', 'one, "later"'))
     again = replayed(first, run_pytest)
     again.assert_outcomes(failed=1)
-    again.stdout.fnmatch_lines(["*TokenError: the program has changed since the schedule token was made*"])
+    again.stdout.fnmatch_lines(
+        ["*TokenError: the program or its workload has changed since the schedule token was made*"]
+    )
     torn = run_pytest("-k", "trio", "--llm-replay=wt1-AA23OXoAN5x")
     torn.stdout.fnmatch_lines(["*TokenError: the schedule token 'wt1-AA23OXoAN5x' is damaged*"])
 

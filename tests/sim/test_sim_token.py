@@ -148,7 +148,9 @@ def test_a_token_of_another_program_or_python_is_refused() -> None:
     """Where the order was chosen, program and Python must be those it was chosen on."""
     chosen = Schedule("trio", 3, "01020304", deviations=(Deviation(1, 1, 2),), program=77)
     assert chosen.matching(backend="trio", digest="01020304", program=77) is chosen
-    with pytest.raises(TokenError, match=r"the program has changed.*search again without the token"):
+    with pytest.raises(
+        TokenError, match=r"the program or its workload has changed.*search again without the token"
+    ):
         chosen.matching(backend="trio", digest="01020304", program=78)
     older = replace(chosen, python=9)
     told = rf"made on Python 3\.9, and this is 3\.{sys.version_info.minor}: .* repeat it there"

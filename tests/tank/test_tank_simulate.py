@@ -76,6 +76,7 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "permits_returned": True,
         "loop_responsive": True,
         "starvation": None,
+        "order": None,
         "exercised": True,
     }
     assert run.virtual_seconds == 2.01

@@ -18,6 +18,7 @@ from . import (
     loop_responsive,
     no_herd,
     no_storm,
+    order,
     permits_returned,
     retry_after,
     right_answer,
@@ -42,6 +43,7 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
         permits_returned,
         loop_responsive,
         starvation,
+        order,
         exercised,
     )
 }

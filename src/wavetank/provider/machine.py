@@ -142,7 +142,7 @@ class Provider:
 
     def next_due(self) -> int | None:
         """The next instant at which `advance` has something to do; `None` if nothing is under way."""
-        waiting = earliest(self._barriers)
+        waiting = earliest(self._barriers) if self._barriers else None
         reply = self._next_reply()
         if waiting is None or reply is None:
             return waiting[0] if waiting else reply
@@ -167,7 +167,7 @@ class Provider:
     @property
     def holding(self) -> int:
         """How many requests barriers hold."""
-        return sum(barrier.holding for barrier in self._barriers)
+        return sum(barrier.holding for barrier in self._barriers) if self._barriers else 0
 
     # -- decisions ---------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class Provider:
         return exchange
 
     def _release_expired(self, now: int) -> None:
-        while (waiting := earliest(self._barriers)) and waiting[0] <= now:
+        while self._barriers and (waiting := earliest(self._barriers)) and waiting[0] <= now:
             self._serve_held(waiting[1], waiting[0])
 
     def _idle_until(self, deadline: int, next_event: int | None) -> bool:

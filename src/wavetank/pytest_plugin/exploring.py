@@ -30,7 +30,15 @@ _FROM_OPTIONS: Final = ("schedules", "policy", "level", "seed", "checks")
 
 
 _NOT_RUN: Final[Result[Any]] = Result(
-    failure=None, schedules=0, distinct=0, after=0, choices={}, seconds=0.0, proved=None, unmet=""
+    failure=None,
+    schedules=0,
+    distinct=0,
+    after=0,
+    shrinking=0,
+    choices={},
+    seconds=0.0,
+    proved=None,
+    unmet="",
 )
 """What a search came to that the token to repeat was not meant for."""
 

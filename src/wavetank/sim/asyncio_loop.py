@@ -138,7 +138,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> events.Handle:
         self._check_closed()
         handle = events.Handle(callback, args, self, context)
-        self._add(handle)
+        self._callbacks.append(handle)
+        if self._sleeper is not None:
+            self.host.wake(self._sleeper)
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
@@ -201,7 +203,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def pending(self) -> bool:
         """Whether a callback is ready."""
-        return bool(self._callbacks or self._ready_to_choose)
+        return bool(self._callbacks or self._ready_to_choose.who)
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
@@ -233,25 +235,22 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Run batch after batch; as in asyncio, the batch in which the loop is stopped runs to its end."""
+        host, timeline = self.host, self.timeline
+        posted, can_run = self._callbacks, self._ready_to_choose.who
         while True:
-            if self.host.chooser is not None and self.host.level.stalls and self._about_to_run():
-                self.host.stall()
+            chosen = host.chooser is not None
+            if chosen and host.level.stalls and (posted or can_run or timeline.is_due()):
+                host.stall()
             self._take_due()
-            if not self.pending() and not self._stopping:
+            if not posted and not can_run and not self._stopping:
                 self._idle()
                 continue
-            if self.host.chooser is not None and self.host.level.order != "fifo":
+            if chosen and host.level.order != "fifo":
                 self._run_chosen()
             else:
                 self._run_batch()
             if self._stopping:
                 return
-
-    def _about_to_run(self) -> bool:
-        if self.pending():
-            return True
-        due = self.timeline.next_due()
-        return due is not None and due <= self.timeline.now()
 
     def _run_batch(self) -> None:
         callbacks = self._callbacks

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, final
 
@@ -193,7 +193,7 @@ class Host:
         self._run(thread)
         return True
 
-    def stall(self, deadlines: Iterable[int] = ()) -> None:
+    def stall(self, deadlines: Sequence[int] = ()) -> None:
         """Let virtual time pass inside the program, past some of the next deadlines, if the chooser says so.
 
         `deadlines` are instants that the timeline does not know of.
@@ -203,11 +203,12 @@ class Host:
             return
         now = timeline.now()
         until = now + LONGEST_STALL
-        ahead = timeline.upcoming(until)
-        ahead.update(when for when in deadlines if now < when <= until)
-        if not ahead:
+        passed = timeline.upcoming(until, MOST_DEADLINES)
+        if deadlines:
+            beside = (when for when in deadlines if now < when <= until)
+            passed = sorted({*passed, *beside})[:MOST_DEADLINES]
+        if not passed:
             return
-        passed = sorted(ahead)[:MOST_DEADLINES]
         count = chooser.choose("stall", len(passed) + 1, ())
         if count:
             timeline.advance(passed[count - 1])

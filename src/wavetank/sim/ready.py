@@ -65,15 +65,20 @@ class Ready:
         it is first in FIFO order: anyio's delivery of a cancellation does so until its tasks are gone.
         """
         self._spinner = None
+        if not posted:
+            return
         self._size += len(posted)
         numbered, seq = self._numbered, self._posted
+        seqs, who, handles = self._seqs, self.who, self._handles
         while posted:
             handle = posted.popleft()
             seq += 1
             callback = handle._callback  # type: ignore[attr-defined]
             owner: Any = getattr(callback, "__self__", None)
             if type(owner) is numbered and getattr(callback, "__name__", _WAKE_UP) == _WAKE_UP:
-                self._append(seq, owner.number, handle)
+                seqs.append(seq)
+                who.append(owner.number)
+                handles.append(handle)
             elif isinstance(owner, asyncio.Task) and getattr(callback, "__name__", _WAKE_UP) == _WAKE_UP:
                 self._append(seq, self._number(owner), handle)
             else:

@@ -15,6 +15,9 @@ from ..clock import SECOND, at_instant
 _MOST_AT_ONCE: Final = 100
 """So many deadlines that are due as they are set may be set at one instant; the next ones wait for time."""
 
+_FEW: Final = 16
+"""So many entries are sooner looked at one by one than put in order."""
+
 
 class Entry(Protocol):
     """Anything the timeline can hold; asyncio's `TimerHandle` fits."""
@@ -56,6 +59,20 @@ def up_to(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tuple[
         if place < len(heap) and heap[place][0] <= until:
             yield heap[place]
             places += (2 * place + 1, 2 * place + 2)
+
+
+def in_order(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tuple[Any, int, Any]]:
+    """The entries of a heap whose first part is not above `until`, by that part.
+
+    What comes after the last one taken is not looked at.
+    """
+    ahead = [(heap[0][0], 0)] if heap and heap[0][0] <= until else []
+    while ahead:
+        _, place = heapq.heappop(ahead)
+        yield heap[place]
+        for below in (2 * place + 1, 2 * place + 2):
+            if below < len(heap) and heap[below][0] <= until:
+                heapq.heappush(ahead, (heap[below][0], below))
 
 
 @final
@@ -122,21 +139,39 @@ class Timeline:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
+    def is_due(self) -> bool:
+        """Whether something is due by now."""
+        due = self.next_due()
+        return due is not None and due <= self._instant
+
     def pop_due(self) -> Any | None:
         """Take out the next entry that is due by now, or `None`."""
-        due = self.next_due()
-        if due is None or due > self._instant:
-            return None
-        return heapq.heappop(self._heap)[2]
+        heap, now = self._heap, self._instant
+        while heap and heap[0][0] <= now:
+            entry = heapq.heappop(heap)[2]
+            if not entry.cancelled():
+                return entry
+        return None
 
     def __iter__(self) -> Iterator[Any]:
         """What is held, in no order, but for what was cancelled."""
         return (entry for _, _, entry in self._heap if not entry.cancelled())
 
-    def upcoming(self, until: int) -> set[int]:
-        """The instants after now, and not after `until`, at which something is due."""
-        now = self._instant
-        return {when for when, _, entry in up_to(self._heap, until) if when > now and not entry.cancelled()}
+    def upcoming(self, until: int, most: int) -> list[int]:
+        """The next instants after now, and not after `until`, at which something is due; `most` of them."""
+        heap, now = self._heap, self._instant
+        if not heap or heap[0][0] > until:
+            return []
+        if len(heap) <= _FEW:
+            found = {when for when, _, entry in heap if now < when <= until and not entry.cancelled()}
+            return sorted(found)[:most]
+        ahead: list[int] = []
+        for when, _, entry in in_order(heap, until):
+            if when > now and (not ahead or when != ahead[-1]) and not entry.cancelled():
+                ahead.append(when)
+                if len(ahead) == most:
+                    break
+        return ahead
 
     def advance(self, when: int) -> None:
         """Move the clock to `when`; an instant that has passed leaves it alone."""

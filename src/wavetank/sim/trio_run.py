@@ -11,8 +11,8 @@ import inspect
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import suppress
 from typing import Any, Final, NoReturn, final
 
 import trio
@@ -22,7 +22,7 @@ from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
 from .chain import Suspended
-from .choices import LONGEST_STALL
+from .choices import LONGEST_STALL, MOST_DEADLINES
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
 from .host import Host
@@ -31,8 +31,8 @@ from .naming import called
 from .private import require
 from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
-from .timeline import Timer, up_to
-from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order
+from .timeline import Timer, in_order, up_to
+from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
 from .turns import outside_of_loops
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
@@ -270,19 +270,31 @@ class TrioEngine:
     def _stall(self) -> None:
         """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
         now = self.host.timeline.now()
-        deadlines = [
-            at_instant(max(deadline, 0.0))  # it may be minus infinity
-            for deadline, _, scope in up_to(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND)
-            if deadline == scope._registered_deadline
-        ]
-        due = self.host.timeline.next_due()
-        if self.pending() or (due is not None and due <= now) or any(when <= now for when in deadlines):
+        deadlines = self._deadlines(now)
+        if self.pending() or self.host.timeline.is_due() or (deadlines and deadlines[0] <= now):
             self.host.stall(deadlines)
+
+    def _deadlines(self, now: int) -> list[int]:
+        """trio's own deadlines that are due, and those a stall may pass, in order."""
+        found: list[int] = []
+        ahead = 0
+        for deadline, _, scope in in_order(self.runner.deadlines._heap, (now + LONGEST_STALL) / SECOND):
+            if deadline != scope._registered_deadline:
+                continue
+            when = at_instant(max(deadline, 0.0))  # it may be minus infinity
+            if not found or when != found[-1]:
+                found.append(when)
+                ahead += when > now
+                if ahead == MOST_DEADLINES:
+                    break
+        return found
 
     def _meet_deadlines(self) -> None:
         """Let the clock not be before any deadline that is due: those of one instant are met together."""
-        now = self.host.timeline.now() / SECOND
-        for deadline, _, _ in up_to(self.runner.deadlines._heap, now + _NEARLY):
+        heap, now = self.runner.deadlines._heap, self.host.timeline.now() / SECOND
+        if not heap or heap[0][0] > now + _NEARLY:
+            return
+        for deadline, _, _ in up_to(heap, now + _NEARLY):
             if deadline > now:
                 self.host.timeline.instant_of(deadline)
 
@@ -335,23 +347,16 @@ class Passes:
         Raises:
             RunStopped: the run cannot, or may not, go on.
         """
-        with library_is_trio():
-            try:
-                timeout = self._run.send(self._send)
-            except StopIteration:
-                return False
+        library = core.sniffio_library  # as `library_is_trio`, which would cost more in each pass
+        before, library.name = library.name, "trio"
+        try:
+            timeout = self._run.send(self._send)
+        except StopIteration:
+            return False
+        finally:
+            library.name = before
         self._send = self._engine.wait(timeout)
         return True
-
-
-@contextmanager
-def library_is_trio() -> Iterator[None]:
-    """Let `sniffio` see trio while its tasks run."""
-    before, core.sniffio_library.name = core.sniffio_library.name, "trio"
-    try:
-        yield
-    finally:
-        core.sniffio_library.name = before
 
 
 Main = Callable[[], Coroutine[Any, Any, Any]]

@@ -31,7 +31,6 @@ class Finding:
 
     trial: Trial
     schedule: Schedule
-    shrinking: int
     looking: int
     """Runs made in search of the failure at gentler levels."""
 
@@ -61,7 +60,6 @@ class _Investigation:
         self._in_a_hurry = failed.failure
         """How a run fails, in the same way, that is stopped when it is suspected to hang."""
         self._wanted = wanted
-        self._shrinking = 0
         self._looking = 0
 
     def finding(self) -> Finding:
@@ -78,7 +76,7 @@ class _Investigation:
     def _as_found(self, level: Level, record: Recorder | None) -> Finding:
         deviations = record.deviations if record is not None else ()
         trial = self._trials.run(planned(deviations, level), narrated=True)
-        return Finding(trial, self._schedule(trial, deviations, level, Cut()), self._shrinking, self._looking)
+        return Finding(trial, self._schedule(trial, deviations, level, Cut()), self._looking)
 
     def _shrunk_finding(self, level: Level, record: Recorder | None) -> Finding:
         if record is not None and record.deviations:
@@ -88,7 +86,7 @@ class _Investigation:
         fewer = Fewer(self._trials, self._in_a_hurry, level, lambda found: self._shrunk(found, level))
         try:
             record = fewer.shrink(record)
-            self._shrinking += fewer.runs
+            self._trials.shrinking += fewer.runs
             deviations = record.deviations if record is not None else ()
             left_out = self._needless(deviations, level)
             self._trials.scenario = without(scenario, left_out)
@@ -99,7 +97,7 @@ class _Investigation:
         finally:
             self._trials.scenario, self._trials.workload = scenario, workload
         cut = Cut(left_out, fewer.items, fewer.workers)
-        return Finding(trial, self._schedule(trial, deviations, level, cut), self._shrinking, self._looking)
+        return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking)
 
     def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:
         header = self._failed.log.header
@@ -125,7 +123,7 @@ class _Investigation:
         try:
             return shrinker.shrink(record)
         finally:
-            self._shrinking += shrinker.runs
+            self._trials.shrinking += shrinker.runs
 
     def _needless(self, deviations: Deviations, level: Level) -> int:
         """A bit for each wave, then each fault, of the scenario that the failure does not need."""
@@ -136,7 +134,7 @@ class _Investigation:
         for number in range(many):
             self._trials.scenario = without(scenario, needless | 1 << number)
             try:
-                self._shrinking += 1
+                self._trials.shrinking += 1
                 if self._fails(deviations, level) is not None:
                     needless |= 1 << number
             finally:

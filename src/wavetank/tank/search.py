@@ -39,7 +39,8 @@ class Result(Generic[T]):
 
     `schedules` are the complete runs up to the first failure, the first of which is FIFO;
     `distinct` are those with choices of their own. `after` are the runs made since then, to
-    repeat and shrink the failure and to look for it at gentler levels. `choices` counts what was
+    repeat and shrink the failure and to look for it at gentler levels, `shrinking` of them to
+    shrink it. `choices` counts what was
     chosen, by kind. `proved` says what the runs prove, if they do, and `unmet` which waves and
     faults no run met.
     """
@@ -48,6 +49,7 @@ class Result(Generic[T]):
     schedules: int
     distinct: int
     after: int
+    shrinking: int
     choices: dict[str, int]
     seconds: float
     proved: str | None
@@ -73,6 +75,7 @@ class Result(Generic[T]):
             schedules=1,
             distinct=1,
             after=0,
+            shrinking=0,
             choices={},
             seconds=0.0,
             proved=None,
@@ -181,6 +184,11 @@ class Hunt:
         )
         self.failed: Trial | None = None
 
+    @property
+    def made(self) -> int:
+        """Complete runs so far."""
+        return self._looking.made
+
     def look(self) -> Trial | None:
         """Make the runs up to the first that fails, which is also kept as `failed`."""
         with self._trials.borrowed():
@@ -277,6 +285,7 @@ class _Looking:
             schedules=self.made,
             distinct=len(self._courses),
             after=self._trials.made - self.made,
+            shrinking=self._trials.shrinking,
             choices=dict(sorted(self._choices.items())),
             seconds=(real_now() - self._began) / 1e9,
             proved=None if failure is not None else self._policy.proved,

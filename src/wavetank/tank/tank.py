@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from typing import Final, final
 
+from ..checks import order
 from ..clock import SECOND, Clock
 from ..events import EventLog
 from ..scenario import Scenario
@@ -14,9 +15,12 @@ from .ledger import Ledger
 from .watching import Watching
 from .workload import Workload
 
-EXPECTATIONS: Final = ("herd", "in_flight", "paid_per_item", "requests_per_item", "starvation")
+EXPECTATIONS: Final = ("herd", "in_flight", "order", "paid_per_item", "requests_per_item", "starvation")
 SHARES: Final = ("herd",)
 """Those that are a part of the whole; the others are whole numbers."""
+
+ORDERS: Final = {"input": order.INPUT}
+"""The words for an order of results, and what the header of the log has for them."""
 
 
 @final
@@ -50,17 +54,17 @@ class Tank:
         """
         self.watching.add(name, count)
 
-    def expect(self, **expectations: float) -> None:
+    def expect(self, **expectations: float | str) -> None:
         """Declare what a correct run may do.
 
         `paid_per_item=2`: answers an item may be given, for a client that hedges. `in_flight=8`:
         requests at one instant. `requests_per_item=6`: attempts on an item. `herd=0.5`: the share of
         the refused items that may come back at one instant. `starvation=50`: outcomes of others an
-        item may have to go without a request.
+        item may have to go without a request. `order="input"`: results come as items were submitted.
 
         Raises:
             TypeError: no check judges an expectation of that name.
-            ValueError: the number is below 1, or the share not between 0 and 1.
+            ValueError: the number is below 1, the share not between 0 and 1, or there is no such order.
         """
         for name, value in expectations.items():
             if name not in EXPECTATIONS:
@@ -69,12 +73,22 @@ class Tank:
                 raise TypeError(
                     f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
                 )
-            if name in SHARES:
-                if not isinstance(value, int | float) or not 0 < value <= 1:
-                    raise ValueError(f"expect({name}={value!r}): it must be a share above 0 and at most 1")
-            elif not isinstance(value, int) or value < 1:
-                raise ValueError(f"expect({name}={value!r}): it must be a whole number of at least 1")
-            self.events.header.expects[name] = value
+            self.events.header.expects[name] = _checked(name, value)
 
     def __repr__(self) -> str:
         return f"<Tank {self.scenario.name} at {self.now():g} s>"
+
+
+def _checked(name: str, value: float | str) -> float:
+    """The expectation as the header of the log has it."""
+    if name == order.NAME:
+        if value not in ORDERS:
+            raise ValueError(f"expect({name}={value!r}): there is: {', '.join(map(repr, ORDERS))}")
+        return ORDERS[str(value)]
+    if name in SHARES:
+        if not isinstance(value, int | float) or not 0 < value <= 1:
+            raise ValueError(f"expect({name}={value!r}): it must be a share above 0 and at most 1")
+    elif not isinstance(value, int) or value < 1:
+        raise ValueError(f"expect({name}={value!r}): it must be a whole number of at least 1")
+    assert not isinstance(value, str)
+    return value

@@ -115,6 +115,9 @@ class Trials:
         self.workload = workload
         self.program = program_number(main, workload)
         self.made = 0
+        """Runs so far."""
+        self.shrinking = 0
+        """Those of them that were made to shrink a failure."""
         self._engine = _engine(backend)
         self._host = Host(Timeline())
         self._world: World | None = None
@@ -201,7 +204,8 @@ class Trials:
 def _type_of(error: BaseException | None) -> str:
     """The type of an error; of an exception group, those of what is in it."""
     if isinstance(error, BaseExceptionGroup):
-        return f"{type(error).__name__} of {', '.join(map(_type_of, error.exceptions))}"
+        kinds = sorted({_type_of(each) for each in error.exceptions})
+        return f"{type(error).__name__} of {', '.join(kinds)}"
     return type(error).__name__
 
 

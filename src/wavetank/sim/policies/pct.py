@@ -6,7 +6,7 @@ well, or it would spin for ever.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, final
 
 from ..choices import Level, Recorder
@@ -21,13 +21,24 @@ _IN_A_ROW: Final = 3
 DEPTHS: Final = (2, 3, 5)
 
 
+class _Drawn(dict[int, float]):
+    """Priorities; each is drawn when it is first asked for."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self._draw = draw
+
+    def __missing__(self, number: int) -> float:
+        priority = self[number] = self._draw()
+        return priority
+
+
 @final
 class Prioritised(Unfair):
     """Lets the entity of the highest priority go, and lowers it at `depth - 1` points of the horizon."""
 
     def __init__(self, dice: Dice, mix: Mix, *, tail: int, depth: int, horizon: int) -> None:
         super().__init__(dice, mix, tail=tail)
-        self._priorities: dict[int, float] = {}
+        self._priorities = _Drawn(self._random)
         self._points = {int(self._random() * max(horizon, 1)) for _ in range(depth - 1)}
         self._chosen = 0
         self._lowest = 0.0
@@ -36,9 +47,6 @@ class Prioritised(Unfair):
 
     def pick(self, n: int, who: Sequence[int]) -> int:
         priorities = self._priorities
-        for number in who:
-            if number not in priorities:
-                priorities[number] = self._random()
         leader = max(who, key=priorities.__getitem__)
         if self._chosen in self._points or (leader == self._last and self._in_a_row >= _IN_A_ROW):
             self._fall(leader)

@@ -18,18 +18,25 @@ from .random import MIXES
 from .unfair import Mix, Unfair, tail_after
 
 
+class _AtLeastOne(dict[int, int]):
+    """Weights; whoever has none weighs 1."""
+
+    def __missing__(self, number: int) -> int:
+        return 1
+
+
 @final
 class Weighted(Unfair):
     """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
 
     def __init__(self, dice: Dice, mix: Mix, *, tail: int, weights: Counter[int]) -> None:
         super().__init__(dice, mix, tail=tail)
-        self._weights = Counter(weights)
+        self._weights = _AtLeastOne(weights)
 
     def pick(self, n: int, who: Sequence[int]) -> int:
         weights = self._weights
-        shares = [weights[number] or 1 for number in who]
-        at = bisect_right(list(accumulate(shares)), self._random() * sum(shares), hi=n - 1)
+        shares = list(accumulate(map(weights.__getitem__, who)))
+        at = bisect_right(shares, self._random() * shares[-1], hi=n - 1)
         number = who[at]
         if weights[number] > 1:
             weights[number] -= 1

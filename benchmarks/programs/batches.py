@@ -1,0 +1,72 @@
+"""Two programs against the fake: the reference processor at the direct seam, plain HTTP at a real URL."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+import httpx2
+
+from wavetank import Scenario, Tank
+from wavetank.clock import MILLISECOND, Duration
+from wavetank.processor import LLMWorkItem, ParallelBatchProcessor
+from wavetank.scenario.model import DurationRange, Latency, Wave
+
+DIRECT_ITEMS: Final = 20
+DIRECT_WORKERS: Final = 10
+HTTP_ITEMS: Final = 100
+HTTP_WORKERS: Final = 16
+
+_URL: Final = "https://api.openai.com/v1/chat/completions"
+_HEADERS: Final = {"authorization": "Bearer benchmark"}
+
+THREE_WAVES: Final = Scenario(
+    name="three-waves",
+    title="Three waves",
+    story="A hundred requests meet three short waves.",
+    latency=Latency(first_token=DurationRange(Duration(200 * MILLISECOND), Duration(800 * MILLISECOND))),
+    wave=tuple(
+        Wave(at=Duration(at * MILLISECOND), lasts=Duration(500 * MILLISECOND)) for at in (500, 2_000, 3_500)
+    ),
+)
+
+
+async def direct(tank: Tank) -> None:
+    """The reference processor: ten workers, twenty items."""
+
+    async def ask(prompt: str) -> str:
+        return (await tank.fake_llm.call(prompt, item=prompt)).text
+
+    async with ParallelBatchProcessor(ask, workers=DIRECT_WORKERS) as processor:
+        for number in range(DIRECT_ITEMS):
+            item = f"item-{number}"
+            tank.ledger.submit(item)
+            await processor.add_work(LLMWorkItem(id=item, prompt=item, data=None))
+        batch = await processor.process_all()
+    for result in batch.results:
+        tank.ledger.complete(result.id, result.value)
+
+
+async def over_http(tank: Tank) -> None:
+    """Sixteen workers post a hundred chat completions with a plain client, and wait as they are told."""
+    left = [f"item-{number}" for number in range(HTTP_ITEMS)]
+    for item in left:
+        tank.ledger.submit(item)
+
+    async def work(client: httpx2.AsyncClient) -> None:
+        while left:
+            item = left.pop()
+            tank.ledger.complete(item, await _answer(client, item))
+
+    async with httpx2.AsyncClient(headers=_HEADERS) as client, anyio.create_task_group() as group:
+        for _ in range(HTTP_WORKERS):
+            group.start_soon(work, client)
+
+
+async def _answer(client: httpx2.AsyncClient, item: str) -> str:
+    body = {"model": "gpt-5", "messages": [{"role": "user", "content": item}]}
+    while True:
+        response = await client.post(_URL, json=body, headers={"x-wavetank-item": item}, timeout=60)
+        if response.status_code == 200:
+            return str(response.json()["choices"][0]["message"]["content"])
+        await anyio.sleep(float(response.headers["retry-after"]))

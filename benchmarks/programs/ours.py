@@ -1,0 +1,112 @@
+"""wavetank's contestants: searches as a user starts them, and the engine below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any, Final
+
+import httpx2
+
+import wavetank
+from wavetank import Scenario, Tank
+from wavetank.sim.asyncio_run import run_asyncio
+from wavetank.sim.choices import Fifo, Level, Recorder
+from wavetank.sim.dice import dice
+from wavetank.sim.ended import Ended
+from wavetank.sim.host import Host
+from wavetank.sim.policies.plan import Plan
+from wavetank.sim.policies.random import Uniform
+from wavetank.sim.policies.unfair import ALWAYS, Mix
+from wavetank.sim.timeline import Timeline
+from wavetank.sim.trio_run import run_trio
+from wavetank.tank.trials import Trials
+
+from . import pipeline
+from .batches import THREE_WAVES, direct, over_http
+from .peers import Runs
+
+_TAIL: Final = 1_000_000
+
+_seeds: Final = count(1)
+
+
+async def _pipeline(_: Tank) -> None:
+    await pipeline.main()
+
+
+def searches(
+    main: Callable[[Tank], Any], scenario: str | Scenario, backend: str, policy: str, number: int
+) -> int:
+    """One search of so many schedules, with the default checks."""
+    result = wavetank.search(
+        main, scenario, schedules=number, policy=policy, seed=next(_seeds), backend=backend
+    )
+    result.check()
+    return result.schedules
+
+
+def fifo_runs(backend: str, number: int) -> int:
+    """What a search makes of FIFO order, again and again: whole worlds, judged by the default checks."""
+    trials = Trials(
+        _pipeline,
+        wavetank.load_scenario("calm"),
+        backend=backend,
+        seed=0,
+        checks=("liveness", "exactly_once", "right_answer"),
+    )
+    with trials.borrowed():
+        for _ in range(number):
+            assert trials.run(Plan(Fifo(), Level("fifo", stalls=False), "fifo")).failure is None
+    return number
+
+
+def engine_runs(backend: str, stalls: bool, number: int) -> int:
+    """The engine below a search: uniform orders, no fake, no event log, no checks."""
+    run: Callable[..., Ended] = run_asyncio if backend == "asyncio" else run_trio
+    host = Host(Timeline())
+    for _ in range(number):
+        chooser = Uniform(dice("engine", next(_seeds)), Mix(stalls=ALWAYS), tail=_TAIL)
+        host.renew(Timeline(), chooser=Recorder(chooser), level=Level("any", stalls=stalls))
+        end = run(pipeline.main, host, started=_ignore, ended=_ignore)
+        assert end.error is None, end
+        host.close()
+    return number
+
+
+def _ignore(_: object) -> None:
+    """The engine tells of its start and of its end."""
+
+
+def client_runs(number: int) -> int:
+    """The HTTP program's client alone: as many requests, answered at once and without a network."""
+    import anyio
+
+    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"choices": []}))
+
+    async def posts() -> None:
+        async with httpx2.AsyncClient(transport=answer) as client:
+            for _ in range(100):
+                await client.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-5"})
+
+    for _ in range(number):
+        anyio.run(posts)
+    return number
+
+
+def _contestants() -> dict[str, Runs]:
+    found: dict[str, Runs] = {}
+    for backend in ("asyncio", "trio"):
+        for policy in ("portfolio", "random"):
+            found[f"{backend} {policy}"] = partial(searches, _pipeline, "calm", backend, policy)
+        found[f"{backend} fifo"] = partial(fifo_runs, backend)
+        found[f"{backend} engine"] = partial(engine_runs, backend, False)
+        found[f"{backend} engine, stalls"] = partial(engine_runs, backend, True)
+        found[f"direct {backend}"] = partial(searches, direct, "cascade", backend, "portfolio")
+        found[f"httpx2 {backend}"] = partial(searches, over_http, THREE_WAVES, backend, "portfolio")
+    found["httpx2 client alone"] = client_runs
+    return found
+
+
+OURS: Final = _contestants()
