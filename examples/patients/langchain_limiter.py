@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from batch import MODEL, Ask, Patient, header
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -12,9 +11,10 @@ from langchain_openai import ChatOpenAI
 
 
 @asynccontextmanager
-async def asking(**settings: float) -> AsyncIterator[Ask]:
+async def asking() -> AsyncIterator[Ask]:
     """A chat model that is given the limiter."""
-    limiter = InMemoryRateLimiter(requests_per_second=10, **settings)
+    # A bucket of one is emptied no faster than the limiter looks at it, ten times a second.
+    limiter = InMemoryRateLimiter(requests_per_second=10, max_bucket_size=10)
     model = ChatOpenAI(model=MODEL, rate_limiter=limiter)
 
     async def ask(item: str) -> object:
@@ -23,19 +23,11 @@ async def asking(**settings: float) -> AsyncIterator[Ask]:
     yield ask
 
 
-PACKAGES = ("langchain-core", "langchain-openai", "openai")
-
 PATIENTS = (
     Patient(
         name="langchain's rate limiter",
-        packages=PACKAGES,
-        settings="`ChatOpenAI(rate_limiter=InMemoryRateLimiter(requests_per_second=10))`",
+        packages=("langchain-core", "langchain-openai", "openai"),
+        settings="`ChatOpenAI(rate_limiter=InMemoryRateLimiter(requests_per_second=10, max_bucket_size=10))`",
         asking=asking,
-    ),
-    Patient(
-        name="langchain's, bucket of 10",
-        packages=PACKAGES,
-        settings="`InMemoryRateLimiter(requests_per_second=10, max_bucket_size=10)`",
-        asking=partial(asking, max_bucket_size=10),
     ),
 )
