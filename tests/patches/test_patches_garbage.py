@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 import wavetank
-from wavetank.patches.garbage import collector_at_rest
+from wavetank.patches.garbage import RUNS_PER_COLLECTION, collector_at_rest
 from wavetank.tank.world import IDLE_TIMES_PER_COLLECTION
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
@@ -91,3 +91,28 @@ def test_the_collector_is_given_back(was_on: bool) -> None:
         assert gc.isenabled() is was_on
     finally:
         gc.enable()
+
+
+class Left:
+    """Something in a cycle, which only the collector finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_the_garbage_of_many_short_searches_does_not_add_up() -> None:
+    """What grows old in a search that is too short to collect it is collected in a later one."""
+    newest: list[Left] = []
+
+    async def main(_: wavetank.Tank) -> None:
+        newest[:] = [Left()]
+
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(12):
+            wavetank.search(main, schedules=50, policy="random")
+        assert sum(isinstance(thing, Left) for thing in gc.get_objects()) <= RUNS_PER_COLLECTION
+    finally:
+        if was_on:
+            gc.enable()

@@ -183,6 +183,22 @@ def test_threads_are_part_of_a_deadlock(backend: str) -> None:
     assert end.blocked[-1].endswith("waits in a lock")
 
 
+def test_a_clean_up_that_blocks_for_ever_is_a_deadlock(backend: str) -> None:
+    """A task that joins a thread on its way out, as asyncio's executor does, has its deadlock told."""
+
+    async def main() -> None:
+        thread = threading.Thread(target=threading.Event().wait)
+        thread.start()
+        try:
+            await anyio.Event().wait()
+        finally:
+            thread.join()
+
+    assert run(main, backend)[0].how == "deadlock"
+    if backend == "asyncio":
+        assert run(lambda: asyncio.to_thread(threading.Event().wait), backend)[0].how == "deadlock"
+
+
 def test_a_timer_far_away_is_no_deadlock(backend: str) -> None:
     """As long as a timer is set, time goes there."""
 

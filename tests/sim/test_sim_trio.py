@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
@@ -491,6 +492,26 @@ def test_real_input_and_output_is_refused() -> None:
 
     for text in value_of(main):
         assert "RealInputOutput" in text
+        assert "llm_clock" in text
+
+
+def test_subprocesses_are_refused_before_they_start() -> None:
+    """No child process is left behind, and the error names the call."""
+
+    async def main() -> list[str]:
+        texts: list[str] = []
+        for call in (
+            lambda: trio.run_process([sys.executable, "-V"]),
+            lambda: trio.lowlevel.open_process([sys.executable, "-V"]),
+            lambda: anyio.run_process([sys.executable, "-V"]),
+        ):
+            with pytest.raises((RealInputOutput, ExceptionGroup)) as caught:
+                await call()
+            texts.append(repr(caught.value))
+        return texts
+
+    for text in value_of(main):
+        assert "trio.lowlevel.open_process() wants real input or output" in text
         assert "llm_clock" in text
 
 

@@ -187,6 +187,29 @@ def test_the_token_repeats_the_failure(backend: str) -> None:
         wavetank.simulate(well, backend=backend, schedule=run.schedule)
 
 
+_WAITS = """
+import anyio
+
+async def main(tank):
+    await anyio.Event().wait()
+"""
+
+
+def test_a_token_outlives_an_edit_further_up() -> None:
+    """A comment above the program moves its lines, and the token of a deadlock still repeats it."""
+    mains: list[Main] = []
+    for source in (_WAITS, f"# a comment\n{_WAITS}"):
+        names: dict[str, Main] = {}
+        exec(compile(source, "rows.py", "exec"), names)
+        mains.append(names["main"])
+    failure = wavetank.search(mains[0]).failure
+    assert failure is not None
+    again = wavetank.simulate(mains[1], schedule=failure.schedule)
+    assert again.kind == failure.kind == "deadlock"
+    assert "main (rows.py:5)" in failure.report()
+    assert "main (rows.py:6)" in again.report()
+
+
 @on_both
 def test_the_same_search_finds_the_same(backend: str) -> None:
     """Seed and program fix what is found, to the byte; another seed may find it elsewhere."""
@@ -415,6 +438,23 @@ async def by_nap(_: Tank) -> None:
     RUNS.append(1)
     await anyio.sleep(len(RUNS))
     raise LookupError
+
+
+async def by_wear(_: Tank) -> None:
+    """Fails from its fifth run on, whatever the order."""
+    RUNS.append(1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(checkpoint)
+        group.start_soon(checkpoint)
+    assert len(RUNS) < 5
+
+
+@on_both
+def test_state_that_runs_leave_to_the_next_is_told(backend: str) -> None:
+    """A failure that plain FIFO order shows only by now is none of a schedule, since that passed at first."""
+    RUNS.clear()
+    with pytest.raises(Diverged, match="plain FIFO order passed in the first run of the search"):
+        wavetank.search(by_wear, backend=backend)
 
 
 def test_what_leaves_no_event_differs_as_well() -> None:

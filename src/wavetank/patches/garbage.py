@@ -9,6 +9,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+RUNS_PER_COLLECTION: Final = 500
+"""After so many runs the garbage of all of them is collected, not only that of the last."""
+
+_runs: Final = [0]
 
 
 @contextmanager
@@ -30,6 +36,13 @@ def collect_young() -> None:
     gc.collect(0)
 
 
-def collect_all() -> None:
-    """Collect everything, between two runs."""
-    gc.collect()
+def collect_between_runs() -> None:
+    """Collect the garbage of the run before, and from time to time that of all runs of the process.
+
+    The runs of many short searches add up, since the garbage that has grown old is nobody's run.
+    """
+    _runs[0] += 1
+    if _runs[0] % RUNS_PER_COLLECTION:
+        collect_young()
+    else:
+        gc.collect()

@@ -10,16 +10,17 @@ from typing import Any
 
 import trio
 from outcome import Error, Outcome, capture
-from trio import _threads, _timeouts
+from trio import _subprocess, _threads
 from trio._core import _run as core
 
-from ..clock import SECOND
 from ..sim.errors import RunStopped
 from ..sim.host import Host
 from ..sim.private import require
+from ..sim.refused import refusal
 from ..sim.trio_parts import creation_order
 from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
 from .attributes import replaced
+from .trio_sleep import sleeps_take_time
 
 require(
     _threads,
@@ -28,7 +29,7 @@ require(
     of=f"trio {trio.__version__}",
     supported=SUPPORTED,
 )
-require(_timeouts, "sleep_until", of=f"trio {trio.__version__}", supported=SUPPORTED)
+require(_subprocess, "_open_process", of=f"trio {trio.__version__}", supported=SUPPORTED)
 
 Begin = Callable[[Sequence[Any], bool], TrioEngine]
 
@@ -52,7 +53,7 @@ def trio_under(host: Host, started: Callable[[TrioEngine], object]) -> Iterator[
         stack.enter_context(replaced(core, "unrolled_run", _kept(core.unrolled_run, host)))
         guest = _guest_run(trio.lowlevel.start_guest_run, host, begin)
         stack.enter_context(replaced(trio.lowlevel, "start_guest_run", guest))
-        stack.enter_context(replaced(_timeouts, "sleep_until", _some_time(_timeouts.sleep_until, host)))
+        stack.enter_context(sleeps_take_time(host))
         stack.enter_context(creation_order())
         stack.enter_context(trio_threads(host))
         yield
@@ -60,7 +61,10 @@ def trio_under(host: Host, started: Callable[[TrioEngine], object]) -> Iterator[
 
 @contextmanager
 def trio_threads(host: Host) -> Iterator[None]:
-    """Let `trio.to_thread` start threads of the run instead of using trio's cache of real ones."""
+    """Let `trio.to_thread` start threads of the run instead of using trio's cache of real ones.
+
+    Subprocesses, which trio waits for in such a thread, are refused.
+    """
     original = _threads.start_thread_soon
 
     def start_thread_soon(
@@ -76,8 +80,20 @@ def trio_threads(host: Host) -> Iterator[None]:
     with (
         replaced(_threads, "start_thread_soon", start_thread_soon),
         replaced(_threads, "_send_message_to_trio", _answered_in_turn(_threads._send_message_to_trio)),
+        replaced(_subprocess, "_open_process", _refused_here(_subprocess._open_process, host)),
+        replaced(trio.lowlevel, "open_process", _refused_here(trio.lowlevel.open_process, host)),
     ):
         yield
+
+
+def _refused_here(open_process: Callable[..., Any], host: Host) -> Callable[..., Any]:
+    """Refuse the run's subprocesses before they start, since nobody could wait for them in virtual time."""
+    refused = refusal("trio.lowlevel.open_process")
+
+    def refused_here(*args: Any, **options: Any) -> Any:
+        return refused() if host.is_mine() else open_process(*args, **options)
+
+    return refused_here
 
 
 def _answered_in_turn(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,21 +104,6 @@ def _answered_in_turn(send: Callable[..., Any]) -> Callable[..., Any]:
         return send(trio_token, message)
 
     return send_message_to_trio
-
-
-def _some_time(original: Callable[..., Any], host: Host) -> Callable[..., Any]:
-    """Let `trio.sleep` take a nanosecond at least, where floats cannot tell the end of a delay from now.
-
-    Only `trio.sleep` finds it here, and only for delays above zero.
-    """
-
-    def sleep_until(deadline: float) -> Any:
-        if host.is_mine():
-            now = trio.current_time()
-            deadline = now + 1 / SECOND if deadline <= now else deadline
-        return original(deadline)
-
-    return sleep_until
 
 
 def _setup(original: Callable[..., Any], host: Host, begin: Begin) -> Callable[..., Any]:

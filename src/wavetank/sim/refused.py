@@ -37,14 +37,15 @@ REAL_INPUT_OUTPUT: Final = (
 
 
 def refusal(name: str) -> Callable[..., NoReturn]:
-    """A method in the place of the loop's own, which raises `RealInputOutput`."""
+    """In the place of a method of the loop, or of a call with a dotted name: it raises `RealInputOutput`."""
+    called = name if "." in name else f"loop.{name}"
 
     def refused(*args: object, **options: object) -> NoReturn:
         raise RealInputOutput(
-            f"loop.{name}() wants real input or output, and virtual time cannot wait for that: "
+            f"{called}() wants real input or output, and virtual time cannot wait for that: "
             "let the client meet the fake through an HTTP library that wavetank patches, or give the "
             'test real time with @pytest.mark.llm_clock("real")'
         )
 
-    refused.__name__ = name
+    refused.__name__ = name.rpartition(".")[2]
     return refused

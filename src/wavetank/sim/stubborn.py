@@ -7,6 +7,8 @@ from asyncio import CancelledError
 from collections.abc import Coroutine
 from typing import Any
 
+from .errors import RunStopped
+
 
 def close_or_keep(coro: object) -> None:
     """Close a coroutine while its engine is still there; one that goes on all the same is kept for ever.
@@ -22,7 +24,7 @@ def close_or_keep(coro: object) -> None:
     for each in reversed(chain):
         try:
             each.close()
-        except (Exception, CancelledError):
+        except (Exception, CancelledError, RunStopped):
             if inspect.getcoroutinestate(each) == inspect.CORO_SUSPENDED:
                 _keep(chain[0])
                 return

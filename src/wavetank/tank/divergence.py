@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 from typing import Final
 
 from ..checks.history import dated
 from ..clock import format_duration
+from ..events import EventLog
 from ..sim.choices import Recorder
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
+from ..sim.token import checksum
 from .failure import Diverged
 from .trials import Trial, Trials
 
 REPEATS: Final = 2
+
+_LINE: Final = re.compile(rb"(?<=\.py):\d+(?=\))")
+"""The line number of a place such as `main (rows.py:12)`."""
 
 _CAUSES: Final = (
     "The program itself differs from run to run: look for the order of a set, id() or hash() of an object, "
     "a clock that was read before the run, random numbers of a generator of its own without a seed, or "
     "state that one run leaves to the next"
 )
+
+
+def outcome_of(log: EventLog) -> int:
+    """What a token keeps of an event log; not its line numbers, as any edit further up changes those."""
+    return checksum(_LINE.sub(b"", log.to_ndjson()))
 
 
 def repeated(trials: Trials, failed: Trial) -> None:
@@ -39,6 +50,16 @@ def repeated(trials: Trials, failed: Trial) -> None:
                 f"a failing schedule does not repeat. It failed with:\n{_told(failed)}\n"
                 f"Repeated, {where}.\n{_CAUSES}."
             )
+
+
+def failed_only_later(failed: Trial) -> Diverged:
+    """What to raise when plain FIFO order fails after all, in which the first run of the search passed."""
+    return Diverged(
+        f"plain FIFO order passed in the first run of the search, and fails in it by now. It failed with:\n"
+        f"{_told(failed)}\n"
+        "Each run must find what the first one found: make anew inside main what the program changes, "
+        "such as a module's variables, a cache, or a fixture of the test."
+    )
 
 
 def _told(failed: Trial) -> str:

@@ -13,8 +13,8 @@ from ..sim.policies.plan import Plan
 from ..sim.policies.portfolio import Portfolio
 from ..sim.policies.replay import Replay
 from ..sim.shrink import Deviations, Shrinker
-from ..sim.token import FIFO, Cut, Schedule, checksum
-from .divergence import repeated
+from ..sim.token import FIFO, Cut, Schedule
+from .divergence import failed_only_later, outcome_of, repeated
 from .fewer import Fewer
 from .trials import Trial, Trials
 
@@ -81,6 +81,8 @@ class _Investigation:
     def _shrunk_finding(self, level: Level, record: Recorder | None) -> Finding:
         if record is not None and record.deviations:
             record = self._shrunk(record, level)
+            if not record.deviations and self._trials.run().failure == self._failed.failure:
+                raise failed_only_later(self._failed)
             level, record = self._gentlest(level, record)
         scenario, workload = self._trials.scenario, self._trials.workload
         fewer = Fewer(self._trials, self._in_a_hurry, level, lambda found: self._shrunk(found, level))
@@ -109,7 +111,7 @@ class _Investigation:
             deviations=deviations,
             cut=cut,
             program=self._trials.program,
-            outcome=checksum(trial.log.to_ndjson()),
+            outcome=outcome_of(trial.log),
         )
 
     # -- fewer deviations ---------------------------------------------------------------------

@@ -77,6 +77,7 @@ class Run(Generic[T]):
             CheckFailed: a check failed.
             BaseException: `main` raised it.
         """
+        __tracebackhide__ = True
         failed = [verdict for verdict in self.verdicts.values() if verdict.passed is False]
         if self.error is not None and not any(verdict.name in _BEFORE_AN_ERROR for verdict in failed):
             note = self.report() if self.found else f"to repeat it: {self.replay}"

@@ -13,9 +13,9 @@ from ..checks.history import unmatched
 from ..scenario import Scenario, digest, load_scenario, without
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
-from ..sim.token import Schedule, checksum
+from ..sim.token import Schedule
 from .assembly import checked_seed
-from .divergence import off_course
+from .divergence import off_course, outcome_of
 from .failure import Diverged, UnmatchedLedger
 from .own_schedule import OwnSchedule
 from .replay_line import call
@@ -93,7 +93,7 @@ def _as_chosen(trials: Trials, schedule: Schedule, own: OwnSchedule) -> tuple[Tr
         level=own.level,
         deviations=deviations,
         program=trials.program,
-        outcome=checksum(trial.log.to_ndjson()),
+        outcome=outcome_of(trial.log),
     )
 
 
@@ -105,7 +105,7 @@ def _repeated(trials: Trials, schedule: Schedule) -> Trial:
     """
     replay = Replay(schedule.deviations)
     trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
-    outcome = checksum(trial.log.to_ndjson())
+    outcome = outcome_of(trial.log)
     if (problem := off_course(replay, same_outcome=outcome == schedule.outcome)) is not None:
         raise Diverged(problem)
     return trial

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 from ..checks import judge
 from ..events import EventLog
-from ..patches.garbage import collect_all, collect_young
+from ..patches.garbage import collect_between_runs
 from ..patches.randomness import Chance
 from ..scenario import Scenario
 from ..sim.asyncio_run import run_asyncio
@@ -30,9 +30,6 @@ from .workload import Workload, program_number
 from .world import World, lent_to
 
 BACKENDS: Final = ("asyncio", "trio")
-
-RUNS_PER_COLLECTION: Final = 500
-"""After so many runs the garbage of all of them is collected, not only that of the last."""
 
 Main = Callable[[Tank], Awaitable[Any]]
 
@@ -164,7 +161,8 @@ class Trials:
         )
 
     def _new_world(self, chooser: Chooser | None, level: Level, *, hurried: bool) -> World:
-        self._between_runs()
+        self.made += 1
+        collect_between_runs()
         self._chance.anew()
         self._world = World(
             self.scenario,
@@ -178,14 +176,6 @@ class Trials:
         )
         self._world.parts.tank.workload = self.workload
         return self._world
-
-    def _between_runs(self) -> None:
-        """Collect the garbage of the run before, so that it strikes in none."""
-        self.made += 1
-        if self.made % RUNS_PER_COLLECTION:
-            collect_young()
-        else:
-            collect_all()
 
     def _run(self, world: World) -> Ended:
         tank = world.parts.tank
