@@ -7,7 +7,7 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test lint docs deep conformance bench museum demo clean .venv
+.PHONY: help test lint docs deep conformance patients bench museum demo clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,16 @@ conformance: .venv  ## run the tests of anyio, trio and asyncio on our engines; 
 	$(call title,tests of others)
 	@$(BIN)/python -m pip install --quiet pytest-mock pytest-timeout trustme psutil
 	@$(BIN)/python tests/conformance/run.py $(SEEDS) $(LEVELS)
+
+patients:  ## put released packages under the catalogue, write docs/patients.md; downloads them
+	$(call title,patients)
+	@$(PYTHON) -m venv build/patients
+	@build/patients/bin/python -m pip install --quiet --upgrade pip
+	@build/patients/bin/python -m pip install --quiet --editable .
+	@# One by one: the page says which of them could not be had.
+	@sed '/^#/d' examples/patients/requirements.txt | while read -r package; do \
+	  build/patients/bin/python -m pip install --quiet --upgrade "$$package" || true; done
+	@build/patients/bin/python examples/patients/run.py
 
 bench: .venv build/peers/installed  ## run every benchmark
 	@for file in benchmarks/*.py; do \

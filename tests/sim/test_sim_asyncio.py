@@ -231,6 +231,21 @@ def test_a_positive_sleep_takes_time(delay: float) -> None:
     assert value_of(main) == 1e-9
 
 
+def test_a_wait_too_short_for_a_float_comes_to_its_end() -> None:
+    """A program that repeats a timer for the rest of a rounding error sees the clock move."""
+
+    async def main() -> float:
+        await asyncio.sleep(2)
+        loop = asyncio.get_running_loop()
+        while loop.time() == 2:
+            woken = loop.create_future()
+            loop.call_at(2 + 1e-17, woken.set_result, None)
+            await woken
+        return loop.time()
+
+    assert value_of(main) == 2 + 1e-9
+
+
 @pytest.mark.parametrize("delay", [3600.0, 30 * DAY, 365 * DAY])
 def test_a_long_sleep_is_exact_and_quick(delay: float) -> None:
     """An hour, a month and a year pass to the nanosecond in a handful of steps."""

@@ -758,3 +758,15 @@ def test_the_default_pool_is_of_one_size_on_every_machine(
         return tank.now()
 
     assert wavetank.simulate(main).value == 2
+
+
+@on_both
+def test_the_rest_of_a_rounding_error_is_slept_off(backend: str) -> None:
+    """A positive sleep takes time, however short: a token bucket that lacks next to nothing does not spin."""
+
+    async def main(_: Tank) -> float:
+        await anyio.sleep(2)
+        await anyio.sleep(1e-17)
+        return anyio.current_time()
+
+    assert wavetank.simulate(main, backend=backend).value == 2 + 1e-9

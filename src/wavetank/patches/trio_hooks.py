@@ -20,6 +20,7 @@ from ..sim.refused import refusal
 from ..sim.trio_parts import creation_order
 from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
 from .attributes import replaced
+from .trio_sleep import sleeps_take_time
 
 require(
     _threads,
@@ -52,6 +53,7 @@ def trio_under(host: Host, started: Callable[[TrioEngine], object]) -> Iterator[
         stack.enter_context(replaced(core, "unrolled_run", _kept(core.unrolled_run, host)))
         guest = _guest_run(trio.lowlevel.start_guest_run, host, begin)
         stack.enter_context(replaced(trio.lowlevel, "start_guest_run", guest))
+        stack.enter_context(sleeps_take_time(host))
         stack.enter_context(creation_order())
         stack.enter_context(trio_threads(host))
         yield

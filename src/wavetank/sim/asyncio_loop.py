@@ -157,7 +157,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> events.TimerHandle:
         if when == math.inf:
             return self._never(callback, args, context)
-        return self._call_at_ns(self.timeline.instant_of(when), callback, args, context)
+        return self._call_at_ns(self.timeline.instant_to_call(when), callback, args, context)
 
     def _never(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None

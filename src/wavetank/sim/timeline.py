@@ -12,6 +12,9 @@ from typing import Any, Final, Protocol, final
 
 from ..clock import SECOND, at_instant
 
+_MOST_AT_ONCE: Final = 100
+"""So many deadlines that are due as they are set may be set at one instant; the next ones wait for time."""
+
 _FEW: Final = 16
 """So many entries are sooner looked at one by one than put in order."""
 
@@ -76,10 +79,11 @@ def in_order(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tup
 class Timeline:
     """The virtual clock of one run; integer nanoseconds, and it only moves forward."""
 
-    __slots__ = ("_floor", "_floors", "_heap", "_instant", "_sequence", "idle", "limit")
+    __slots__ = ("_at_once", "_floor", "_floors", "_heap", "_instant", "_sequence", "idle", "limit")
 
     def __init__(self, *, limit: int | None = None) -> None:
         self._instant = 0
+        self._at_once = 0
         self._floor = 0.0
         self._floors: dict[int, float] = {}
         self._heap: list[tuple[int, int, Any]] = []
@@ -104,6 +108,19 @@ class Timeline:
             elif instant > self._instant:
                 self._floors[instant] = max(self._floors.get(instant, 0.0), deadline)
         return instant
+
+    def instant_to_call(self, deadline: float) -> int:
+        """As `instant_of`; a nanosecond from now when too many that were due already were set at one instant.
+
+        A wait may be too short to tell its end from now in floats of seconds, such as the rest of a
+        rounding error that a token bucket has left. Any real clock moves on while a program
+        repeats it; one that stands still would hang the program.
+        """
+        instant = self.instant_of(deadline)
+        if instant > self._instant:
+            return instant
+        self._at_once += 1
+        return instant if self._at_once <= _MOST_AT_ONCE else self._instant + 1
 
     def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
         timer = Timer(when, callback)
@@ -160,6 +177,7 @@ class Timeline:
         """Move the clock to `when`; an instant that has passed leaves it alone."""
         if when > self._instant:
             self._instant = when
+            self._at_once = 0
             self._floor = self._floors.pop(when, 0.0) if self._floors else 0.0
 
     def __repr__(self) -> str:

@@ -1,0 +1,35 @@
+"""SDK retries only: the client of anthropic streams, with the retries it has by default."""
+
+from __future__ import annotations
+
+import anthropic
+import anyio
+
+from wavetank import Tank
+
+
+async def main(tank: Tank) -> None:
+    """Twenty-eight items by ten workers; what the client gives up on is reported."""
+    items = iter([f"item-{number}" for number in range(28)])
+
+    async with anthropic.AsyncAnthropic() as client, anyio.create_task_group() as group:
+
+        async def ask(item: str) -> str:
+            async with client.messages.stream(
+                model="claude",
+                max_tokens=50,
+                messages=[{"role": "user", "content": f"Do {item}."}],
+                extra_headers={"x-wavetank-item": item},
+            ) as events:
+                return await events.get_final_text()
+
+        async def work() -> None:
+            for item in items:
+                tank.ledger.submit(item)
+                try:
+                    tank.ledger.complete(item, await ask(item))
+                except anthropic.APIError as error:
+                    tank.ledger.fail(item, error)
+
+        for _ in range(10):
+            group.start_soon(work)

@@ -1,0 +1,31 @@
+"""The shared gate over HTTP: httpx2 at the provider's real URL, and its refusals as errors."""
+
+from __future__ import annotations
+
+import httpx2
+
+from wavetank import ProviderError, Tank
+
+from .shared_gate import process
+
+URL = "https://api.openai.com/v1/chat/completions"
+
+
+async def main(tank: Tank) -> None:
+    """Twenty-eight items behind the same gate."""
+    async with httpx2.AsyncClient(headers={"authorization": "Bearer key"}, timeout=60) as client:
+
+        async def ask(item: str) -> str:
+            response = await client.post(
+                URL,
+                headers={"x-wavetank-item": item},
+                json={"model": "gpt-4o", "messages": [{"role": "user", "content": f"Do {item}."}]},
+            )
+            if response.is_success:
+                return str(response.json()["choices"][0]["message"]["content"])
+            wait = response.headers.get("retry-after")
+            raise ProviderError(
+                response.text, status=response.status_code, retry_after=float(wait) if wait else None
+            )
+
+        await process(tank, ask, count=28)

@@ -1,0 +1,109 @@
+"""Correct processors of many styles are never blamed, in whatever order and weather."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import wavetank
+from wavetank import Tank
+from wavetank.checks import STRICT as STRICT_CHECKS
+from wavetank.scenario import catalogue
+from wavetank.sim.choices import LEVELS
+from wavetank.tank.trials import Trial
+
+DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+FOLDER = Path(__file__).parent
+
+DIRECT = (
+    "bounded_queue",
+    "gives_up",
+    "hedged",
+    "impatient",
+    "independent",
+    "reference",
+    "rounds",
+    "sequential",
+    "shared_gate",
+    "token_bucket",
+)
+# A run over HTTP takes about ten times as long.
+OVER_HTTP = ("sdk_anthropic", "sdk_openai", "shared_gate_http", "threads")
+GATED = ("shared_gate", "shared_gate_http")
+
+HELPERS = ("gate", "test_processors")
+NEVER_REFUSED = [("sequential", "simultaneous")]
+"""A sequential client cannot fill a barrier."""
+
+on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+under_all = pytest.mark.parametrize("scenario", catalogue())
+
+
+def program(style: str) -> Callable[[Tank], Awaitable[None]]:
+    """The `main` of a style's file."""
+    main: Callable[[Tank], Awaitable[None]] = importlib.import_module(f".{style}", __package__).main
+    return main
+
+
+def schedules(style: str) -> int:
+    """How many schedules each scenario and backend is searched for."""
+    if style in OVER_HTTP:
+        return 400 if DEEP else 2
+    return 2000 if DEEP else 6
+
+
+@on_both
+@under_all
+@pytest.mark.parametrize("style", [*DIRECT, *OVER_HTTP])
+def test_a_correct_processor_is_not_blamed(style: str, scenario: str, backend: str) -> None:
+    """It passes the default checks in every schedule, and its pass says something: it was refused."""
+    refused = 0
+
+    def count(trial: Trial) -> None:
+        nonlocal refused
+        refused += len(trial.log.of("refused"))
+
+    result = wavetank.search(
+        program(style), scenario, schedules=schedules(style), backend=backend, watch=count
+    )
+    result.check()
+    assert result.schedules == schedules(style)
+    assert bool(refused) is (scenario != "calm" and (style, scenario) not in NEVER_REFUSED)
+
+
+@on_both
+@under_all
+@pytest.mark.parametrize("style", GATED)
+def test_a_shared_gate_passes_the_strict_checks(style: str, scenario: str, backend: str) -> None:
+    """At the direct seam and over HTTP, at every level, it holds everybody and lets them back one by one."""
+    for level in LEVELS:
+        wavetank.search(
+            program(style),
+            scenario,
+            schedules=schedules(style) if DEEP else 2,
+            level=str(level),
+            backend=backend,
+            checks="strict",
+        ).check()
+
+
+@pytest.mark.parametrize("style", GATED)
+def test_the_strict_checks_have_what_they_need(style: str) -> None:
+    """In two scenarios together all judge but `starvation`, for want of items, and `order`, undeclared."""
+    runs = [wavetank.simulate(program(style), name, checks="strict") for name in ("cascade", "simultaneous")]
+    verdicts = [verdict for run in runs for verdict in run.verdicts.values()]
+    judged = {verdict.name for verdict in verdicts if verdict.passed is not None}
+    assert [name for name in STRICT_CHECKS if name not in judged] == ["starvation", "order"]
+    assert all(verdict.passed is not False for verdict in verdicts)
+
+
+def test_every_style_is_searched() -> None:
+    """No file is forgotten, and each is small."""
+    files = {file.stem: file for file in sorted(FOLDER.glob("*.py")) if file.stem not in HELPERS}
+    assert list(files) == sorted([*DIRECT, *OVER_HTTP])
+    for file in files.values():
+        assert len(file.read_text("utf-8").splitlines()) <= 60
