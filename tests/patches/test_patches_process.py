@@ -387,28 +387,30 @@ def test_runners_get_simulated_loops() -> None:
     assert all(loop.is_closed() for loop in loops)
 
 
+class TheirTask(asyncio.Task[Any]):
+    """A task of somebody's own making."""
+
+
 class SlowStart(asyncio.SelectorEventLoop):
     """A loop whose tasks are of somebody's own making."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.set_task_factory(lambda loop, coro, **_: asyncio.Task(coro, loop=loop, name="theirs"))
+        self.set_task_factory(lambda loop, coro, **_: TheirTask(coro, loop=loop))
 
 
-async def own_name() -> str:
-    task = asyncio.current_task()
-    assert task is not None
-    return task.get_name()
+async def is_theirs() -> bool:
+    return isinstance(asyncio.current_task(), TheirTask)
 
 
 def test_a_runner_s_own_factory_says_how_tasks_are_made() -> None:
     """The task factory of the loop that a runner asked for, eager tasks for instance, is kept."""
     with simulated_runners() as loops:
         with asyncio.Runner(loop_factory=SlowStart) as runner:
-            assert runner.run(own_name()) == "theirs"
-        assert asyncio.run(own_name()) != "theirs"
+            assert runner.run(is_theirs())
+        assert not asyncio.run(is_theirs())
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            assert runner.run(own_name()) != "theirs"
+            assert not runner.run(is_theirs())
     assert len(loops) == 3
 
 
