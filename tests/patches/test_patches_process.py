@@ -387,7 +387,7 @@ def test_runners_get_simulated_loops() -> None:
     assert all(loop.is_closed() for loop in loops)
 
 
-class TheirTask(asyncio.Task[Any]):
+class TheirTask(asyncio.Task[bool]):
     """A task of somebody's own making."""
 
 
