@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import anyio
@@ -387,7 +388,7 @@ def test_runners_get_simulated_loops() -> None:
     assert all(loop.is_closed() for loop in loops)
 
 
-class TheirTask(asyncio.Task[bool]):
+class TheirTask(asyncio.Task[Any]):
     """A task of somebody's own making."""
 
 
