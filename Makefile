@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Worker processes for the test run.
 JOBS ?= 2
 
+# They make many runs and reach little that is new: the coverage tracer would only slow them down.
+SEARCHES := tests/museum tests/processors tests/quality
+
 title = @printf '\n== %s ==\n' "$(1)"
 
 .PHONY: help test lint docs deep conformance patients bench museum demo clean .venv
@@ -27,9 +30,11 @@ help:  ## list the targets
 test: lint  ## lint, types, import arrows, tests with coverage, docs: the one check
 	$(call title,tests)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n $(JOBS)
+	@$(BIN)/coverage run -m pytest -n $(JOBS) $(SEARCHES:%=--ignore=%)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+	$(call title,tests that search)
+	@$(BIN)/python -m pytest -n $(JOBS) $(SEARCHES)
 	@$(MAKE) --no-print-directory docs
 
 lint: .venv  ## ruff, mypy, import-linter
