@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from .per_test import place_of
+
 _SECONDS: Final = 300
 _SAME: Final = "repeated from its token"
 _TOLD: Final = 600
@@ -19,13 +21,12 @@ def wanted() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-def in_a_fresh_process(item: pytest.Item, token: str, scenario: str | None) -> str:
+def in_a_fresh_process(item: pytest.Function, token: str, scenario: str | None) -> str:
     """Repeat the schedule of `token`, and say in a line what came of it."""
     config = item.config
-    file = os.path.relpath(item.path, config.invocation_params.dir)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={config.rootpath}"]
     command += ["-c", str(config.inipath)] if config.inipath is not None else []
-    command += [file + item.nodeid[item.nodeid.find("::") :], f"--llm-replay={token}"]
+    command += [place_of(item, scenario), f"--llm-replay={token}"]
     command += [f"--llm-scenario={scenario}"] if scenario is not None else []
     environment = {**os.environ, "PYTHONHASHSEED": _other_hash_seed(), "PYTEST_ADDOPTS": ""}
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):

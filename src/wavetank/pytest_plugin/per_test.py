@@ -76,8 +76,8 @@ def seed_of(item: pytest.Item, scenario: Scenario) -> int:
         raise pytest.UsageError(f"--llm-replay: {error}") from None
 
 
-def replay_command(item: pytest.Function, scenario: str | None) -> str:
-    """The command that repeats a test, but for the token, to be pasted where pytest was run.
+def place_of(item: pytest.Function, scenario: str | None) -> str:
+    """The id of a test as it is given where pytest was run, for a session under this one scenario.
 
     `scenario` `None`: the test names it itself. Given one scenario, pytest leaves its name out of
     the id.
@@ -87,7 +87,12 @@ def replay_command(item: pytest.Function, scenario: str | None) -> str:
         ids = [part for part in item.callspec.id.split("-") if part != short_name(scenario)]
         nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
     file = os.path.relpath(item.path, item.config.invocation_params.dir)
-    place = (file + nodeid[nodeid.find("::") :]).replace("'", "'\"'\"'")
+    return file + nodeid[nodeid.find("::") :]
+
+
+def replay_command(item: pytest.Function, scenario: str | None) -> str:
+    """The command that repeats a test, but for the token, to be pasted where pytest was run."""
+    place = place_of(item, scenario).replace("'", "'\"'\"'")
     return f"pytest '{place}'" + (f" --llm-scenario={shlex.quote(scenario)}" if scenario else "")
 
 

@@ -131,4 +131,7 @@ class Level:
         return self.order if self.stalls else self.order + _INSTANT
 
 
-LEVELS: Final = tuple(Level(order, stalls) for order in ("fifo", "batch", "any") for stalls in (True, False))
+ORDERS: Final[tuple[Order, ...]] = ("fifo", "batch", "any")
+"""From the gentlest to the widest."""
+
+LEVELS: Final = tuple(Level(order, stalls) for order in ORDERS for stalls in (True, False))

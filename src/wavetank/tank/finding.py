@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final, final
 
 from ..scenario import without
-from ..sim.choices import Deviation, Level, Order, Recorder
+from ..sim.choices import ORDERS, Deviation, Level, Recorder
 from ..sim.policies.plan import Plan
 from ..sim.policies.portfolio import Portfolio
 from ..sim.policies.replay import Replay
@@ -20,8 +20,6 @@ from .trials import Trial, Trials
 
 GENTLER_RUNS: Final = 120
 """So many schedules are tried at a gentler level before a failure counts as out of its reach."""
-
-_WIDER: Final[tuple[Order, ...]] = ("fifo", "batch", "any")
 
 
 @final
@@ -45,9 +43,9 @@ def find(trials: Trials, failed: Trial, wanted: Level) -> Finding:
     return _Investigation(trials, failed, wanted).finding()
 
 
-def planned(deviations: Deviations, level: Level, policy: str = "replay") -> Plan | None:
+def planned(deviations: Deviations, level: Level) -> Plan | None:
     """A run with these deviations; plain FIFO needs no plan."""
-    return Plan(Replay(deviations), level, policy) if deviations else None
+    return Plan(Replay(deviations), level, "replay") if deviations else None
 
 
 @final
@@ -147,7 +145,7 @@ class _Investigation:
 
     def _gentlest(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
         """The gentlest level at which the same failure is found, and its schedule there."""
-        for order in _WIDER[: _WIDER.index(level.order)]:
+        for order in ORDERS[: ORDERS.index(level.order)]:
             gentler = Level(order, level.stalls)
             found = self._in_order(record, gentler) if order == "fifo" else None
             found = found or self._searched(gentler)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, Final, Literal, NamedTuple, final
 
-from ..choices import Level, Order, Recorder
+from ..choices import ORDERS, Level, Order, Recorder
 from ..dice import dice
 from .pct import PctPolicy
 from .plan import Plan
@@ -43,7 +43,6 @@ _TURNS: Final = (
     _Turn("any", "urw", Mix(stalls=ALWAYS)),
     _Turn("batch", "random", Mix(stalls=ALWAYS, provider=ALWAYS)),
 )
-_WIDENESS: Final[dict[Order, int]] = {"fifo": 0, "batch": 1, "any": 2}
 
 
 @final
@@ -63,7 +62,7 @@ class Portfolio:
     def plan(self) -> Plan | None:
         turn = _TURNS[self._runs % len(_TURNS)]
         self._runs += 1
-        order = min(turn.order, self._level.order, key=_WIDENESS.__getitem__)
+        order = min(turn.order, self._level.order, key=ORDERS.index)
         level = replace(self._level, order=order)
         policy = turn.policy if order != "fifo" else "fifo"
         if policy == "urw":
