@@ -11,7 +11,7 @@ from itertools import count
 from typing import final
 
 from ..clock import SECOND
-from ..scenario import DurationRange, Scenario
+from ..scenario import DurationRange, RefusalError, Scenario, refusal_error
 from .answers import answer_deltas, request_cost
 from .barriers import Barrier, earliest
 from .limiter import Limiter, Over
@@ -207,7 +207,8 @@ class Provider:
             penalty = 0 if over.reason == "penalty" else self._scenario.limits.penalty or 0
             retry_after = whole_seconds(max(over.wait - latency, penalty))
         limits = self._limiter.state(exchange.limit_scope, now)
-        refusal = Refusal(429, over.reason, exchange.limit_scope, retry_after, limits)
+        error: RefusalError = "rate-limit" if over.wait is not None else "too-large"
+        refusal = Refusal(429, over.reason, exchange.limit_scope, retry_after, limits, error=error)
         self._send(exchange, refusal, Timetable(start=now + latency))
 
     def _refuse(
@@ -220,6 +221,9 @@ class Provider:
             stated(script.retry_after, rest, sent),
             self._limiter.state(exchange.limit_scope, now),
             script.number,
+            refusal_error(script.wave),
+            script.wave.wrapping,
+            script.wave.should_retry,
         )
         self._send(exchange, refusal, Timetable(start=sent))
 

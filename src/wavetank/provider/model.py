@@ -6,7 +6,7 @@ from typing import Final, Literal, final
 
 import msgspec
 
-from ..scenario import Fault, RetryAfterForm
+from ..scenario import Fault, RefusalError, RetryAfterForm, Wrapping
 
 Reason = Literal["wave", "barrier", "requests", "tokens", "concurrent", "penalty", "bad-request"]
 
@@ -50,6 +50,10 @@ class LimitState(msgspec.Struct, frozen=True):
 
     requests: BucketState | None = None
     tokens: BucketState | None = None
+    input_tokens: BucketState | None = None
+    output_tokens: BucketState | None = None
+    requests_per_day: BucketState | None = None
+    tokens_per_day: BucketState | None = None
 
 
 @final
@@ -85,7 +89,11 @@ class Answer(msgspec.Struct, frozen=True):
 
 @final
 class Refusal(msgspec.Struct, frozen=True):
-    """A refusal: HTTP status, why, the scope it speaks for (`account`, `key:key-1`, `model:…`, `item:…`)."""
+    """A refusal: HTTP status, why, the scope it speaks for (`account`, `key:key-1`, `model:…`, `item:…`).
+
+    `error` is what it says is wrong, `wrapping` what it comes in, and `should_retry` the value of the
+    header `x-should-retry`, if there is one.
+    """
 
     status: int
     reason: Reason
@@ -93,6 +101,9 @@ class Refusal(msgspec.Struct, frozen=True):
     retry_after: WireRetryAfter | None
     limits: LimitState
     wave: int | None = None
+    error: RefusalError = "rate-limit"
+    wrapping: Wrapping = "json"
+    should_retry: bool | None = None
 
 
 Outcome = Answer | Refusal

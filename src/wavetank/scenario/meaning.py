@@ -10,12 +10,21 @@ from typing import Final, TypeVar
 import msgspec
 
 from ..clock import SECOND
-from .model import Fault, Match, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+from .model import Fault, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
 
 _Part = TypeVar("_Part", Wave, Fault)
 
 BARRIER_RETRY_AFTER: Final = SECOND
 
+_ERRORS: Final[dict[int, RefusalError]] = {
+    402: "billing",
+    408: "timeout",
+    409: "conflict",
+    413: "too-large",
+    429: "rate-limit",
+    503: "overloaded",
+    529: "overloaded",
+}
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 _TELLS_NOTHING: Final = ("name", "title", "story")
@@ -38,6 +47,13 @@ def wave_retry_after(wave: Wave) -> RetryAfter:
     if wave.retry_after is not None:
         return wave.retry_after
     return RetryAfter(form="seconds" if wave.status == 429 else "none")
+
+
+def refusal_error(wave: Wave) -> RefusalError:
+    """What a wave's refusals say is wrong: as written, else by the status."""
+    if wave.error is not None:
+        return wave.error
+    return _ERRORS.get(wave.status, "server" if wave.status >= 500 else "rate-limit")
 
 
 def window_at(wave: Wave, instant: int) -> tuple[int, int, int] | None:

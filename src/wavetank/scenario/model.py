@@ -10,6 +10,28 @@ from ..clock import MILLISECOND, SECOND, Duration
 
 ScopeKind = Literal["account", "key", "model", "item"]
 RetryAfterForm = Literal["seconds", "http-date", "ms", "body", "none"]
+RefusalError = Literal[
+    "rate-limit",
+    "too-large",
+    "quota",
+    "billing",
+    "ramp",
+    "throttle",
+    "overloaded",
+    "server",
+    "timeout",
+    "conflict",
+]
+"""What a refusal says is wrong; which words, codes and status stand for it is the dialect's business.
+
+`rate-limit`: too many requests or tokens. `too-large`: never succeeds. `quota`: a quota is used up
+until it resets (a day, a month). `billing`: no credit, a spending limit. `ramp`: traffic grows too
+fast. `throttle`: a transient throttle that tells no limits. `overloaded`: no capacity. `server`: an
+internal error. `timeout` and `conflict`: 408 and 409.
+"""
+Wrapping = Literal["json", "html", "empty", "in-200", "text"]
+"""What a refusal comes in: the provider's own JSON, a proxy's HTML page, no body at all, an error
+inside a 200, or the words a command-line agent prints."""
 FaultKind = Literal[
     "stall",
     "cut-mid-stream",
@@ -29,7 +51,7 @@ class DurationRange(msgspec.Struct, frozen=True):
     high: Duration
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How long answers and refusals take.
 
     `first_token` is the wait before an answer begins and `tokens_per_second` its pace after
@@ -41,7 +63,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     refusal: DurationRange = DurationRange(Duration(10 * MILLISECOND), Duration(10 * MILLISECOND))
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Token buckets and caps; `None` means no such limit.
 
     `burst` is how much of the per-minute budget may be spent at once, as a length of time.
@@ -57,7 +79,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scope: ScopeKind = "account"
 
 
-class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which requests a wave or fault meets; each field is a shell pattern."""
 
     model: str = "*"
@@ -65,7 +87,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     item: str = "*"
 
 
-class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a refusal states when to come back; `value` `None` means "when the wave ends".
 
     For a barrier, which has no end, `None` means one second.
@@ -75,7 +97,7 @@ class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     value: Duration | None = None
 
 
-class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A stretch in which matching requests are refused, or a barrier (`when_in_flight`).
 
     A stretch begins at `at`, covers `lasts` (its end excluded) and comes again each `every`,
@@ -87,6 +109,8 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `retry_after` `None`: a 429 states the rest of the wave in whole seconds, rounded up (a
     barrier one second); any other status states none (`wave_retry_after`).
+    `error` `None`: what the status stands for (`refusal_error`). `wrapping` is what the refusal comes
+    in. `should_retry`: the header `x-should-retry` says so; `None` leaves it out.
     `scope` `None`: the narrowest field of `match` that is not `"*"`, and `item` when
     `share` is below 1 (`wave_scope`).
     """
@@ -96,6 +120,9 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     every: Duration | None = None
     times: int | None = None
     status: int = 429
+    error: RefusalError | None = None
+    wrapping: Wrapping = "json"
+    should_retry: bool | None = None
     retry_after: RetryAfter | None = None
     share: float = 1.0
     scope: ScopeKind | None = None
@@ -104,7 +131,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     patience: Duration = Duration(SECOND)
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on."""
 
     kind: FaultKind
@@ -116,7 +143,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     match: Match = Match()
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A scripted provider: its latency, limits, waves and faults."""
 
     name: str = "scenario"
