@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar, final, overl
 
 import anyio
 
-from .budget import Limits
+from .budget import Budgets
 from .run import OnResult, Run
 from .work import BatchResult, CallResult, LLMCallStrategy, LLMWorkItem
 
@@ -101,7 +101,7 @@ class ParallelBatchProcessor(Generic[T]):
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, not {workers!r}")
-        self._limits = Limits(max_attempts, max_rate_limit_retries, max_rate_limit_seconds)
+        self._limits = Budgets(max_attempts, max_rate_limit_retries, max_rate_limit_seconds)
         self._strategy = _as_strategy(call)
         self._workers = workers
         self._on_result = on_result

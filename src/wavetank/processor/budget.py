@@ -14,7 +14,7 @@ _MAX_DOUBLINGS: Final = 16
 
 @final
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Budgets:
     """The budgets of every item: one for rate limits, one for all other errors."""
 
     max_attempts: int
@@ -32,7 +32,7 @@ class Limits:
 class Budget:
     """What one item has spent; it stays with the item from its first request to its last."""
 
-    limits: Limits
+    limits: Budgets
     attempts: int = 0
     errors: int = 0
     refusals: int = 0

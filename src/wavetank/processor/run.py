@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
 
-from .budget import Budget, Limits
+from .budget import Budget, Budgets
 from .classify import Failure, classify, sole
 from .gate import Gate
 from .work import BatchResult, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
@@ -40,7 +40,7 @@ class Run(Generic[T]):
         strategy: LLMCallStrategy[T],
         items: Sequence[LLMWorkItem[Any]],
         *,
-        limits: Limits,
+        limits: Budgets,
         on_result: OnResult | None,
     ) -> None:
         self._strategy = strategy
