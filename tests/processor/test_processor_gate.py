@@ -188,7 +188,7 @@ def test_a_late_refusal_that_shuts_an_open_gate_is_followed_by_a_probe() -> None
 
 
 def test_after_a_pause_one_goes_ahead_and_the_others_follow_one_by_one() -> None:
-    """Of five waiters one starts when the pause ends, the next when its answer is there, the rest at the pace."""
+    """Of five waiters one starts when the pause ends, one when its answer is there, the rest at the pace."""
 
     async def main() -> None:
         gate, log = Gate(), list[tuple[str, float]]()

@@ -24,6 +24,11 @@ Tell = Callable[[str, float, float], None]
 
 
 @final
+class GateClosed(RuntimeError):
+    """Nothing may start any more, since the run has ended."""
+
+
+@final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
     """Leave to send one request.
@@ -73,7 +78,8 @@ class Gate:
     Args:
         delays: the length of a pause; by default 1 s, doubled up to 60 s, or what is stated.
         limits: the limits that are known; the others are learnt.
-        tell: called with each decision of the gate.
+        tell: called with each decision of the gate; may be set later.
+        name: what the gate is for.
     """
 
     def __init__(
@@ -82,10 +88,12 @@ class Gate:
         delays: RateLimitStrategy | None = None,
         limits: Limits | None = None,
         tell: Tell | None = None,
+        name: str = "",
     ) -> None:
-        self.pace: Final = Pace(limits or Limits(), tell=tell)
+        self.name: Final = name
+        self.tell = tell
+        self.pace: Final = Pace(limits or Limits(), tell=self._say)
         self._delays = delays or ExponentialDelay()
-        self._tell = tell
         self._generation = 0
         self._deadline = float("-inf")
         self._proven = True
@@ -97,9 +105,18 @@ class Gate:
         self._under_way: dict[Ticket, None] = {}
         self._line = anyio.Lock()
         self._changed: anyio.Event | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
-        state = "open" if self._proven else "probe under way" if self._probe else "paused"
+        state = (
+            "closed"
+            if self._closed
+            else "open"
+            if self._proven
+            else "probe under way"
+            if self._probe
+            else "paused"
+        )
         return (
             f"<Gate {state}, generation {self._generation}, {len(self._under_way)} under way, "
             f"no request before {self._deadline}>"
@@ -134,6 +151,9 @@ class Gate:
 
         Args:
             tokens: what the request is thought to take.
+
+        Raises:
+            GateClosed: the gate was closed.
         """
         await anyio.lowlevel.checkpoint()
         now = anyio.current_time()
@@ -143,6 +163,15 @@ class Gate:
             while (until := self._opens_at(tokens, now := anyio.current_time())) > now:
                 await self._wait(until)
             return self._start(tokens, now)
+
+    def admits(self, ticket: Ticket) -> bool:
+        """Whether a ticket is still good: no pause began since it was given out."""
+        return ticket.generation == self._generation and anyio.current_time() >= self._deadline
+
+    def close(self) -> None:
+        """Let nothing start any more; whoever waits or comes gets `GateClosed`."""
+        self._closed = True
+        self._look_again()
 
     def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
         """Note that the ticket's request was refused, now, for reasons that waiting mends.
@@ -203,6 +232,8 @@ class Gate:
 
     def _opens_at(self, tokens: float, now: float) -> float:
         """The instant to look again; not later than `now`: a request may start."""
+        if self._closed:
+            raise GateClosed("the run has ended; nothing more is sent")
         if now < self._deadline:
             return self._deadline
         if self._probe is not None:
@@ -257,5 +288,5 @@ class Gate:
             self._say("paused", deadline, stated or 0.0)
 
     def _say(self, what: str, one: float, other: float) -> None:
-        if self._tell is not None:
-            self._tell(what, one, other)
+        if self.tell is not None:
+            self.tell(what, one, other)
