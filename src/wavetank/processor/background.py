@@ -44,17 +44,15 @@ class Background:
         self._group.start_soon(run, name="wavetank-run")
         return scope
 
-    async def close(self, error: BaseException | None) -> bool:
-        """Cancel what still runs and wait for its end; whether the body's error ends here."""
+    async def close(self, error: BaseException | None) -> None:
+        """Cancel what still runs and wait for its end; the body's error is left to the body."""
         if error is None:
             self._group.cancel_scope.cancel()
         try:
-            ends_here = await self._group.__aexit__(type(error) if error else None, error, None)
+            await self._group.__aexit__(type(error) if error else None, error, None)
         except BaseExceptionGroup as errors:
             one = sole(errors)
-            if one is error:
-                return False
             if one is errors:
                 raise
-            raise one from one.__cause__
-        return bool(ends_here)
+            if one is not error:
+                raise one from one.__cause__

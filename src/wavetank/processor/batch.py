@@ -123,10 +123,11 @@ class ParallelBatchProcessor(Generic[T]):
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         self._state = "closed"
         try:
-            return self._group is not None and await self._group.close(exc)
+            if self._group is not None:
+                await self._group.close(exc)
         finally:
             self._group = None
             if self._needs_cleanup:

@@ -46,7 +46,7 @@ class Gates:
         return gate
 
     def hold(self, until: Mapping[str, float]) -> None:
-        """Let nothing of a scope start before an instant in seconds since 1970: an earlier run was told so."""
+        """Let nothing of a scope start before an instant in seconds since 1970; earlier runs were told."""
         self._held = until
 
     def close(self) -> None:
