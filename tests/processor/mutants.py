@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -69,16 +70,10 @@ def _operators(node: ast.AST) -> Iterator[tuple[str, Change]]:
     if isinstance(node, ast.Compare):
         for at, op in enumerate(node.ops):
             if (swap := _SWAPS.get(type(op))) is not None:
-                yield (
-                    f"`{ast.unparse(node)}` with {swap.__name__}",
-                    lambda n, at=at, swap=swap: n.ops.__setitem__(at, swap()),
-                )
+                yield f"`{ast.unparse(node)}` with {swap.__name__}", partial(_put, "ops", at, swap())
     elif isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp):
         if (swap := _SWAPS.get(type(node.op))) is not None:
-            yield (
-                f"`{ast.unparse(node)}` with {swap.__name__}",
-                lambda n, swap=swap: setattr(n, "op", swap()),
-            )
+            yield f"`{ast.unparse(node)}` with {swap.__name__}", partial(_set, "op", swap())
     elif isinstance(node, ast.If | ast.While | ast.IfExp):
         yield (
             f"the opposite of `{ast.unparse(node.test)}`",
@@ -104,10 +99,15 @@ def _statements(node: ast.AST) -> Iterator[tuple[str, Change]]:
                     continue
                 if isinstance(node, ast.Module | ast.ClassDef):
                     continue
-                yield (
-                    f"without `{ast.unparse(statement)}`",
-                    lambda n, field=field, at=at: getattr(n, field).__setitem__(at, ast.Pass()),
-                )
+                yield f"without `{ast.unparse(statement)}`", partial(_put, field, at, ast.Pass())
+
+
+def _put(field: str, at: int, value: object, node: Any) -> None:
+    getattr(node, field)[at] = value
+
+
+def _set(field: str, value: object, node: Any) -> None:
+    setattr(node, field, value)
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
