@@ -128,6 +128,8 @@ def _try(tree: ast.Module) -> None:
     sys.meta_path.insert(0, Changed(tree))
     for name in [name for name in sys.modules if name.startswith("wavetank.processor")]:
         del sys.modules[name]
+    # Before pytest puts its own finder, which rewrites the package of a plugin, before ours.
+    importlib.import_module(MODULE)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
