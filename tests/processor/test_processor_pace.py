@@ -145,7 +145,8 @@ def run_at(pace: Pace, seconds: float, *, now: float = 0.0, latency: float = 0.0
             now = at
             continue
         pace.spend(0, now)
-        pace.served(now - latency, now, crowded=False)
+        pace.answered(latency)
+        pace.served(now, crowded=False)
     return now
 
 
@@ -163,7 +164,8 @@ def test_the_pace_does_not_grow_while_it_holds_nothing_back() -> None:
     for number in range(200):
         assert pace.opens_at(0, number / 10) <= number / 10
         pace.spend(0, number / 10)
-        pace.served(number / 10, number / 10 + 0.05, crowded=False)
+        pace.answered(0.05)
+        pace.served(number / 10 + 0.05, crowded=False)
     assert pace.per_second == 40
 
 
@@ -171,7 +173,8 @@ def test_the_pace_is_never_below_that_of_one_worker_before_a_refusal() -> None:
     """Answers of a millisecond let a thousand go in a second; after a refusal that no longer counts."""
     pace = Pace(Limits())
     pace.spend(0, 0.0)
-    pace.served(0.0, 0.001, crowded=False)
+    pace.answered(0.001)
+    pace.served(0.001, crowded=False)
     assert pace.per_second == pytest.approx(1000)
 
 
@@ -201,8 +204,8 @@ def test_room_is_made_small_when_the_pace_cannot_be_the_reason() -> None:
         pace.refused(at + 5, 6, float("-inf"), at + 5)
     assert pace.room == 5
     assert "room for 5" in repr(pace)
-    pace.served(16.0, 17.0, crowded=True)
-    pace.served(16.0, 46.0, crowded=True)
+    pace.served(17.0, crowded=True)
+    pace.served(46.0, crowded=True)
     assert 5 < pace.room < 6
 
 
@@ -223,6 +226,7 @@ def test_rounds_are_for_quick_and_regular_answers() -> None:
     quick, slow = Pace(Limits()), Pace(Limits())
     assert not quick.in_rounds
     assert quick.round_seconds == pytest.approx(0.1)
+    assert quick.room_seconds == 10
     run_at(quick, 1)
     assert quick.in_rounds
     assert quick.round_seconds == 1
