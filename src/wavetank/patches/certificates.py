@@ -1,4 +1,4 @@
-"""Put off the reading of certificates: in a run nobody checks any, and most runs are shorter than the reading.
+"""Put off the reading of certificates: in a run nobody checks any, and most runs take less time.
 
 A client reads a whole store of certificates when it is made. It is read after all when a connection is
 wrapped or the store is looked at, and for a client that outlives the run when the process is given back.
