@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
 
 from ..clock import SECOND
 from .model import Fault, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+from .writing import written
 
 _Part = TypeVar("_Part", Wave, Fault)
 
@@ -28,6 +30,9 @@ _ERRORS: Final[dict[int, RefusalError]] = {
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 _TELLS_NOTHING: Final = ("name", "title", "story")
+
+_KEPT: Final = 256
+"""A search asks about the same scenario in every run."""
 
 # Windows that follow each other without a gap so often are taken to go on for ever.
 _LONGEST_CHAIN: Final = 10_000
@@ -84,6 +89,7 @@ def longest_retry_after(scenario: Scenario) -> int:
     return max([_in_whole_seconds(penalty), *_stated(scenario)])
 
 
+@lru_cache(maxsize=_KEPT)
 def lets_through(scenario: Scenario) -> bool:
     """Whether any request can ever be served: false when waves without end refuse all, with no gap."""
     waves = [wave for wave in scenario.wave if _refuses_all_for_ever(wave)]
@@ -120,13 +126,14 @@ def _spared(one: _Part, out: int) -> _Part:
     return msgspec.structs.replace(one, share=0.0) if out else one
 
 
+@lru_cache(maxsize=_KEPT)
 def digest(scenario: Scenario) -> str:
-    """Eight hex digits of what a scenario does, the same in every process; its texts do not count."""
-    content = {
-        name: getattr(scenario, name) for name in scenario.__struct_fields__ if name not in _TELLS_NOTHING
-    }
-    # msgspec encodes a subclass of int, which Duration is, only through this hook.
-    canonical = msgspec.json.encode(content, order="deterministic", enc_hook=int)
+    """Eight hex digits of what a scenario does, the same in every process.
+
+    Its texts do not count, nor what it says by default.
+    """
+    content = {name: value for name, value in written(scenario).items() if name not in _TELLS_NOTHING}
+    canonical = msgspec.json.encode(content, order="deterministic")
     return hashlib.blake2b(canonical, digest_size=4).hexdigest()
 
 

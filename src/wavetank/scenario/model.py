@@ -51,7 +51,7 @@ class DurationRange(msgspec.Struct, frozen=True):
     high: Duration
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long answers and refusals take.
 
     `first_token` is the wait before an answer begins and `tokens_per_second` its pace after
@@ -63,7 +63,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     refusal: DurationRange = DurationRange(Duration(10 * MILLISECOND), Duration(10 * MILLISECOND))
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Token buckets and caps; `None` means no such limit.
 
     `burst` is how much of the per-minute budget may be spent at once, as a length of time.
@@ -79,7 +79,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scope: ScopeKind = "account"
 
 
-class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which requests a wave or fault meets; each field is a shell pattern."""
 
     model: str = "*"
@@ -87,7 +87,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     item: str = "*"
 
 
-class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a refusal states when to come back; `value` `None` means "when the wave ends".
 
     For a barrier, which has no end, `None` means one second.
@@ -97,7 +97,7 @@ class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     value: Duration | None = None
 
 
-class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stretch in which matching requests are refused, or a barrier (`when_in_flight`).
 
     A stretch begins at `at`, covers `lasts` (its end excluded) and comes again each `every`,
@@ -131,7 +131,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     patience: Duration = Duration(SECOND)
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on."""
 
     kind: FaultKind
@@ -143,7 +143,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     match: Match = Match()
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A scripted provider: its latency, limits, waves and faults."""
 
     name: str = "scenario"
