@@ -167,8 +167,8 @@ class Hunt:
     ) -> None:
         if not isinstance(schedules, int) or schedules < 1:
             raise ValueError(f"schedules={schedules!r}: make at least 1 run")
-        if seconds is not None and not 0 < seconds < math.inf:
-            raise ValueError(f"seconds={seconds!r}: a search takes a number of real seconds above 0")
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds={seconds!r}: a search takes a number of real seconds, 0 or more")
         loaded, self._names = load_scenario(scenario), named(checks)
         self._level = Level.parse(level)
         self._trials = Trials(
