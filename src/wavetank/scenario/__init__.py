@@ -26,12 +26,14 @@ from .meaning import (
     without,
 )
 from .model import (
+    DayKind,
     DurationRange,
     Fault,
     FaultKind,
     Latency,
     Limits,
     Match,
+    Ramp,
     RefusalError,
     RetryAfter,
     RetryAfterForm,
@@ -43,12 +45,14 @@ from .model import (
 from .writing import written
 
 __all__ = [
+    "DayKind",
     "DurationRange",
     "Fault",
     "FaultKind",
     "Latency",
     "Limits",
     "Match",
+    "Ramp",
     "RefusalError",
     "RetryAfter",
     "RetryAfterForm",
