@@ -316,6 +316,22 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "[[wave]]\nlasts = '1s'\nstatus = 200",
         ("status: ", "from 400 to 599, not 200", "429"),
     ),
+    "a stagger that leaves no stretch": (
+        "[[wave]]\nlasts = '4s'\nstagger = '2s'\nscope = 'item'",
+        ("number 1, stagger: must be more than 0 and less than half of lasts (4s), not 2s",),
+    ),
+    "no stagger": (
+        "[[wave]]\nlasts = '4s'\nstagger = '0s'\nscope = 'item'",
+        ("number 1, stagger: must be more than 0",),
+    ),
+    "a stagger of the account": (
+        "[[wave]]\nlasts = '4s'\nstagger = '1s'",
+        ("number 1, stagger: all are one account", 'scope = "item"'),
+    ),
+    "a stagger of a barrier": (
+        "[[wave]]\nwhen_in_flight = 2\nstagger = '1s'\nscope = 'item'",
+        ("number 1, stagger: a barrier has no window",),
+    ),
     "status of an error inside a success": (
         "[[wave]]\nlasts = '1s'\nstatus = 200\nwrapping = 'in-200'",
         ("status: ", "not 200", "makes it a 200", "write 429"),

@@ -15,7 +15,6 @@ from .loading import (
     scenario_from_dict,
 )
 from .meaning import (
-    digest,
     last_instant,
     lets_through,
     longest_retry_after,
@@ -42,7 +41,7 @@ from .model import (
     Wave,
     Wrapping,
 )
-from .writing import written
+from .writing import digest, written
 
 __all__ = [
     "DayKind",

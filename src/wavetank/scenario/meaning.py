@@ -1,8 +1,7 @@
-"""What a scenario means where it is silent, when its waves run, and what tells it from another."""
+"""What a scenario means where it is silent, and when its waves run."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,7 +11,6 @@ import msgspec
 
 from ..clock import DAY, SECOND
 from .model import Fault, Limits, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
-from .writing import written
 
 _Part = TypeVar("_Part", Wave, Fault)
 
@@ -31,7 +29,6 @@ _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 # No waiting mends the first two, and the third tells nothing.
 _TIMELESS: Final[tuple[RefusalError, ...]] = ("too-large", "billing", "throttle")
-_TELLS_NOTHING: Final = ("name", "title", "story")
 
 _KEPT: Final = 256
 """A search asks about the same scenario in every run."""
@@ -129,20 +126,9 @@ def _spared(one: _Part, out: int) -> _Part:
     return msgspec.structs.replace(one, share=0.0) if out else one
 
 
-@lru_cache(maxsize=_KEPT)
-def digest(scenario: Scenario) -> str:
-    """Eight hex digits of what a scenario does, the same in every process.
-
-    Its texts do not count, nor what it says by default.
-    """
-    content = {name: value for name, value in written(scenario).items() if name not in _TELLS_NOTHING}
-    canonical = msgspec.json.encode(content, order="deterministic")
-    return hashlib.blake2b(canonical, digest_size=4).hexdigest()
-
-
 def _refuses_all_for_ever(wave: Wave) -> bool:
     endless = wave.every is not None and wave.times is None
-    return endless and wave.share >= 1 and wave.match == Match()
+    return endless and wave.share >= 1 and wave.stagger is None and wave.match == Match()
 
 
 def _last_end(wave: Wave) -> int:

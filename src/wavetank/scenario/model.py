@@ -140,6 +140,9 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     in. `should_retry`: the header `x-should-retry` says so; `None` leaves it out.
     `scope` `None`: the narrowest field of `match` that is not `"*"`, and `item` when
     `share` is below 1 (`wave_scope`).
+    `stagger` gives each value of the scope a stretch of its own inside the wave: it opens up to so
+    much later and closes up to so much earlier. `share` then picks values of the scope, for all of
+    an occurrence, not single requests.
     """
 
     at: Duration = Duration(0)
@@ -152,6 +155,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     should_retry: bool | None = None
     retry_after: RetryAfter | None = None
     share: float = 1.0
+    stagger: Duration | None = None
     scope: ScopeKind | None = None
     match: Match = Match()
     when_in_flight: int | None = None

@@ -9,6 +9,7 @@ import msgspec
 
 from ..clock import DAY
 from .errors import Place
+from .meaning import wave_scope
 from .model import Fault, Latency, Limits, Ramp, RetryAfter, Wave
 
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
@@ -60,6 +61,8 @@ def _check_wave(wave: Wave, given: frozenset[str], place: Place) -> None:
     if not 400 <= wave.status <= 599:
         raise place.key("status").error(_wrong_status(wave))
     _check_wrapping(wave, place)
+    if wave.stagger is not None:
+        _check_stagger(wave.stagger, wave, place)
     _check_share(wave.share, place)
 
 
@@ -114,6 +117,18 @@ def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
             f"{wave.every} is shorter than lasts ({wave.lasts}), so occurrences would overlap; "
             f'write "{wave.lasts}" or more'
         )
+
+
+def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
+    if wave.when_in_flight is not None:
+        raise place.key("stagger").error("a barrier has no window; remove stagger or remove when_in_flight")
+    if stagger <= 0 or 2 * stagger >= (wave.lasts or 0):
+        raise place.key("stagger").error(
+            f"must be more than 0 and less than half of lasts ({wave.lasts}), "
+            f"not {wave.stagger}: everybody's stretch has a beginning and an end"
+        )
+    if wave_scope(wave) == "account":
+        raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
 
 
 def _check_fault(fault: Fault, place: Place) -> None:
