@@ -473,7 +473,7 @@ def test_an_unknown_name_lists_the_catalogue() -> None:
     """A misspelt name is answered with the near one and with all there are."""
     with pytest.raises(ScenarioError) as caught:
         load_scenario("casacde")
-    assert "no scenario 'casacde'; did you mean 'cascade'? The catalogue has: calm, cascade, " in str(
+    assert "no scenario 'casacde'; did you mean 'cascade'? The catalogue has: acceleration-limit, " in str(
         caught.value
     )
 
@@ -501,7 +501,7 @@ def test_a_missing_file_lists_the_catalogue(path: str | Path) -> None:
     with pytest.raises(ScenarioError) as caught:
         load_scenario(path)
     said = str(caught.value)
-    assert f"no scenario file '{path}'; did you mean 'calm'? The catalogue has: calm, " in said
+    assert f"no scenario file '{path}'; did you mean 'calm'? The catalogue has: acceleration-limit, " in said
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -777,12 +777,16 @@ def test_a_catalogue_scenario_tells_its_story(name: str) -> None:
     assert max(map(len, lines)) <= 110
 
 
+LONG: Final = ("billing-stop", "daily-quota", "retry-after-two-minutes")
+"""These ask for patience: that is their story."""
+
+
 @pytest.mark.parametrize("name", catalogue())
 def test_a_catalogue_scenario_stays_within_what_sdks_wait(name: str) -> None:
     """No Retry-After is over a minute, below the two at which openai gives up, and all waves end soon."""
     scenario = load_scenario(name)
-    assert longest_retry_after(scenario) <= 60 * SECOND
-    assert last_instant(scenario) <= 180 * SECOND
+    within = longest_retry_after(scenario) <= 60 * SECOND and last_instant(scenario) <= 180 * SECOND
+    assert within is (name not in LONG)
     assert lets_through(scenario)
     assert scenario.latency.first_token.high > scenario.latency.first_token.low
 

@@ -63,7 +63,8 @@ def answer_deltas(
 
 def longest_answer(item: str | None, max_tokens: int | None) -> int:
     """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
-    return max_tokens or (len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1)
+    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
+    return whole if max_tokens is None else max_tokens
 
 
 def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
