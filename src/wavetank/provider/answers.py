@@ -61,10 +61,15 @@ def answer_deltas(
     return whole[: max(0, max_tokens)], "length"
 
 
+def longest_answer(item: str | None, max_tokens: int | None) -> int:
+    """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
+    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
+    return whole if max_tokens is None else max_tokens
+
+
 def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
     """The tokens a request is charged with on arrival: its prompt and the longest answer it allows."""
-    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
-    return prompt_tokens + (max_tokens or whole)
+    return prompt_tokens + longest_answer(item, max_tokens)
 
 
 @lru_cache(maxsize=_KEPT)
