@@ -12,14 +12,13 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 
-from ..provider.wire import Dialect, HttpRequest, dialect_for
+from ..provider.wire import dialect_spoken
 from .desk import Desk
 from .http1 import ServerConnection
 
 logger = logging.getLogger(__name__)
 
 _CHUNK: Final = 65536
-_ANTHROPIC: Final = ("anthropic-version", "x-api-key")
 
 
 async def serve(
@@ -50,7 +49,7 @@ async def _converse(desk: Desk, stream: ByteStream) -> None:
 async def _exchange_bytes(desk: Desk, stream: ByteStream) -> None:
     async with stream, anyio.create_task_group() as group:
         something = _Bell(desk)
-        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=something.ring)
+        connection = ServerConnection(desk, dialect_spoken, "127.0.0.1", wake=something.ring)
         group.start_soon(_write, connection, stream, something)
         try:
             await _read(connection, stream)
@@ -98,11 +97,3 @@ class _Bell:
         self._event = self._new()
         if not already():
             await self._event.wait()
-
-
-def _dialect_spoken(request: HttpRequest) -> Dialect:
-    """The dialect of a request that came to no provider's own host: told by its path, then its headers."""
-    anthropic = request.path.startswith("/v1/messages") or any(name in request.headers for name in _ANTHROPIC)
-    dialect = dialect_for("api.anthropic.com" if anthropic else "api.openai.com")
-    assert dialect is not None
-    return dialect
