@@ -70,15 +70,8 @@ def _hint(retry_after: WireRetryAfter | None) -> str:
 
 def _filter_results(page: Page) -> bytes:
     """The first chunk of a stream: it has no choices, and tells what the filter found in the prompt."""
-    body = {
-        "choices": [],
-        "created": 0,
-        "id": "",
-        "model": "",
-        "object": "",
-        "prompt_filter_results": _PROMPT,
-    }
-    return data_event(body)
+    empty = {"choices": [], "created": 0, "id": "", "model": "", "object": "chat.completion.chunk"}
+    return data_event(empty | {"prompt_filter_results": _PROMPT})
 
 
 class AzureVendor(Vendor):

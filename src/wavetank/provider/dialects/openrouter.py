@@ -46,6 +46,8 @@ _STATUSES: Final = {
     403: ("permission_denied", "Forbidden"),
     404: ("not_found", "No endpoints found for this model."),
 }
+# What the provider behind it said.
+_UPSTREAM: Final = {"rate-limit": "rate_limited", "throttle": "rate_limited", "overloaded": "overloaded"}
 _NAMES: Final = (
     ("requests", "free-models-per-min"),
     ("requests-per-day", "free-models-per-day"),
@@ -88,8 +90,8 @@ class OpenRouterVendor(Vendor):
         metadata: Values = {"error_type": kind}
         if hit is not None:
             metadata["headers"] = dict(self._told(refusal.limits, refused.sent))
-        elif refusal.error in ("rate-limit", "throttle", "overloaded"):
-            metadata |= {"provider_name": _PROVIDER, "provider_code": kind.replace("_exceeded", "")}
+        elif refusal.error in _UPSTREAM:
+            metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
         error = {"message": message.strip(), "code": refusal.status, "metadata": metadata}
         return {"error": error, "user_id": "user_wavetank"}
 
