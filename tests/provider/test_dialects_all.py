@@ -21,7 +21,7 @@ from wavetank.provider.wire import (
     HttpRequest,
     WireReply,
     dialect_for,
-    dialect_spoken,
+    route,
 )
 from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, Scenario, Wave, Wrapping
 
@@ -253,7 +253,7 @@ def test_a_dialect_is_told_by_its_name_on_loopback(way: str) -> None:
     """A path that begins with the name of the dialect is that dialect's, and the rest is its path."""
     name = WAYS[way].name or way
     asked = http(way, host="127.0.0.1", path=f"/{name}{WAYS[way].path}")
-    dialect = dialect_spoken(asked)
+    dialect = route(asked.host, asked.path, asked.headers)
     assert dialect.name == name
     assert dialect.decode(asked).item == "item-1"
 

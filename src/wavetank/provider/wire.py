@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from .dialects import ANTHROPIC, DIALECTS, OPENAI
+from .dialects import DIALECTS
 from .http import BadRequest, Decoded, Dialect, Frame, Head, Headers, HttpRequest, WireReply
+from .naming import answers_for
 
 HOSTS: Final = tuple(host for dialect in DIALECTS for host in dialect.hosts)
 """The hosts the fake answers for: shell patterns, some with a port."""
 
+_BY_NAME: Final = {dialect.name: dialect for dialect in DIALECTS}
 _KEPT: Final = 256
 
 # What stands at the beginning of a path that only one dialect has.
 _PATHS: Final = (
     ("/v1/messages", "anthropic"),
     ("/v1beta/", "gemini"),
-    ("/v1/projects/", "gemini"),
-    ("/v1beta1/", "gemini"),
+    ("/v1/projects/", "vertex"),
+    ("/v1/publishers/", "vertex"),
+    ("/v1beta1/", "vertex"),
     ("/api/v1/", "openrouter"),
     ("/api/", "ollama"),
     ("/v2/", "cohere"),
     ("/v1/chat/completions", "openai"),
     ("/v1/chat", "cohere"),
+    ("/compatibility/", "cohere"),
     ("/openai/deployments/", "azure"),
-    ("/openai/v1/", "groq"),
 )
-_ANTHROPIC: Final = ("anthropic-version", "x-api-key")
+# What is in the headers of one dialect's clients only.
+_HEADERS: Final = (
+    ("anthropic-version", "anthropic"),
+    ("x-api-key", "anthropic"),
+    ("x-goog-api-key", "gemini"),
+    ("api-key", "azure"),
+)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -42,41 +51,26 @@ def dialect_for(host: str, port: int | None = None) -> Dialect | None:
     Returns:
         The dialect, `None` for other hosts.
     """
-    name, given = _split(host.strip().lower())
-    at = given or (str(port) if port is not None else "")
-    for dialect in DIALECTS:
-        for pattern in dialect.hosts:
-            bare, wanted = _split(pattern)
-            if fnmatchcase(name, bare) and wanted in ("", at):
-                return dialect
-    return None
+    return next((dialect for dialect in DIALECTS if answers_for(dialect.hosts, host, port)), None)
 
 
-def _split(host: str) -> tuple[str, str]:
-    """A host and its port, `""` if it has none; an address of IPv6 may be in brackets or not."""
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        return name, rest.removeprefix(":")
-    if host.count(":") > 1:
-        return host, ""
-    name, _, port = host.partition(":")
-    return name.removesuffix("."), port
+def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
+    """The dialect of a request: that of its host, or else, at an address of our own, what it looks like.
 
-
-def dialect_spoken(request: HttpRequest) -> Dialect:
-    """The dialect of a request that came to no provider's own host, told by its path, then its headers.
-
-    A path may begin with the name of a dialect, such as `/groq/openai/v1/chat/completions`.
-    OpenAI's is spoken where nothing else is known.
+    At such an address a path may begin with the name of a dialect, as in
+    `/groq/openai/v1/chat/completions`. Where nothing else is known it is OpenAI's. Header
+    names are lower-case.
     """
-    by_name = {dialect.name: dialect for dialect in DIALECTS}
-    first = request.path[1:].partition("/")[0]
-    if first in by_name:
-        return by_name[first]
-    for beginning, name in _PATHS:
-        if request.path.startswith(beginning) and name in by_name:
-            return by_name[name]
-    return ANTHROPIC if any(name in request.headers for name in _ANTHROPIC) else OPENAI
+    spoken = dialect_for(host)
+    if spoken is not None:
+        return spoken
+    named = _BY_NAME.get(path[1:].partition("/")[0])
+    if named is not None:
+        return named
+    by_path = next((name for beginning, name in _PATHS if path.startswith(beginning)), None)
+    by_header = next((name for header, name in _HEADERS if header in headers), None)
+    unknown = "groq" if path.startswith("/openai/") else "openai"
+    return _BY_NAME[by_path or by_header or unknown]
 
 
 __all__ = [
@@ -90,5 +84,5 @@ __all__ = [
     "HttpRequest",
     "WireReply",
     "dialect_for",
-    "dialect_spoken",
+    "route",
 ]

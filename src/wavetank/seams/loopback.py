@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 
-from ..provider.wire import dialect_spoken
+from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
 from .http1 import ServerConnection
 
@@ -49,7 +49,7 @@ async def _converse(desk: Desk, stream: ByteStream) -> None:
 async def _exchange_bytes(desk: Desk, stream: ByteStream) -> None:
     async with stream, anyio.create_task_group() as group:
         something = _Bell(desk)
-        connection = ServerConnection(desk, dialect_spoken, "127.0.0.1", wake=something.ring)
+        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=something.ring)
         group.start_soon(_write, connection, stream, something)
         try:
             await _read(connection, stream)
@@ -97,3 +97,8 @@ class _Bell:
         self._event = self._new()
         if not already():
             await self._event.wait()
+
+
+def _dialect_spoken(request: HttpRequest) -> Dialect:
+    """The dialect of a request that came to no provider's own host."""
+    return route(request.headers.get("host", ""), request.path, request.headers)

@@ -31,4 +31,4 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
 )
 """All dialects; where the hosts of two would overlap, the first one speaks."""
 
-__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI"]
+__all__ = ["DIALECTS"]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 from ...clock import EPOCH_NS, MILLISECOND
 from ..answers import in_pieces
 from ..faults import spoiled
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import Answer, LimitState, Refusal, Reply
+from ..naming import answers_for
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
 from .wrapped import wrapped
-
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
 @final
@@ -244,7 +243,7 @@ class Spoken:
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
         path = request.path
-        if request.host in _LOOPBACK:
+        if path.startswith(f"/{self.name}/") and not answers_for(self.hosts, request.host):
             path = path.removeprefix(f"/{self.name}")
         if "alt=sse" in request.query.split("&"):
             path = f"{path}?alt=sse"
