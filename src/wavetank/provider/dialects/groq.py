@@ -132,6 +132,7 @@ _FLAVOUR: Final = Flavour(
     message={},
     delta={},
     usage=_timed,
+    whole_calls=True,
 )
 
 GROQ: Final = Spoken(

@@ -147,6 +147,7 @@ _FLAVOUR: Final = Flavour(
     delta={},
     usage=usage,
     usage_in="last-chunk",
+    whole_calls=True,
 )
 
 MISTRAL: Final = Spoken(

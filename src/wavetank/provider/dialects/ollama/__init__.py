@@ -20,6 +20,7 @@ _FLAVOUR: Final = Flavour(
     message={},
     delta={},
     usage=usage,
+    whole_calls=True,
 )
 
 OLLAMA: Final = Spoken(

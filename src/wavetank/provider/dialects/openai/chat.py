@@ -62,6 +62,7 @@ class Flavour:
     `usage_in`: a chunk of its own if the request asks for one, always, or the last chunk.
     `before` are bytes that come before the first chunk and `done` those after the last; `failed`
     makes an error body the data of an event, and `after_failure` comes after that.
+    `whole_calls`: a stream has a tool call in one chunk instead of pieces.
     """
 
     ident: Callable[[Page], str] = _ident
@@ -77,6 +78,7 @@ class Flavour:
     done: bytes = b"data: [DONE]\n\n"
     failed: Callable[[Any, Decoded, Reply], Any] = lambda body, decoded, reply: body
     after_failure: bytes = b""
+    whole_calls: bool = False
 
 
 @final
@@ -139,13 +141,16 @@ class Chat:
 
     def _opening(self, page: Page) -> Values:
         delta: Values = {"role": "assistant", "content": "", **self.flavour.delta}
-        if page.tool is not None:
+        if page.tool is not None and not self.flavour.whole_calls:
             delta |= {"content": None, "tool_calls": [{"index": 0, **self._call(page, "")}]}
         return delta
 
     def _delta(self, page: Page) -> Values:
         if page.tool is None:
             return {"content": page.piece}
+        if self.flavour.whole_calls:
+            call = {"index": 0, **self._call(page, page.text)}
+            return {"content": "", "tool_calls": [call]} if page.reply.index == 1 else {"content": ""}
         return {"tool_calls": [{"index": 0, "function": {"arguments": page.piece}}]}
 
     def _chunk(self, page: Page, delta: Values, finish: str | None = None) -> bytes:
