@@ -72,6 +72,19 @@ def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -
     return prompt_tokens + longest_answer(item, max_tokens)
 
 
+def in_pieces(text: str, deltas: tuple[str, ...], finish: Literal["stop", "length"]) -> tuple[str, ...]:
+    """Another text in place of an answer's own words, cut into as many pieces, and as early.
+
+    >>> in_pieces("abcdefgh", ("[wt:item-1]", " is"), "length")
+    ('a', 'b')
+    """
+    marked = bool(deltas) and deltas[0].startswith("[wt:")
+    whole = len(_WITH_ITEM) + 1 if marked else len(_WITHOUT_ITEM)
+    count = whole if finish == "length" else len(deltas)
+    size = len(text)
+    return tuple(text[n * size // count : (n + 1) * size // count] for n in range(len(deltas)))
+
+
 @lru_cache(maxsize=_KEPT)
 def count_tokens(text: str) -> int:
     """The tokens of a text: one for every four bytes of UTF-8, rounded up, and never less than one.

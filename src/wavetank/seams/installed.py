@@ -13,7 +13,21 @@ from ..patches.imports import on_import
 from . import httpcore
 from .desk import Desk
 
-DUMMY_KEYS: Final = {"OPENAI_API_KEY": "sk-wavetank", "ANTHROPIC_API_KEY": "sk-ant-wavetank"}
+DUMMY_KEYS: Final = {
+    "OPENAI_API_KEY": "sk-wavetank",
+    "ANTHROPIC_API_KEY": "sk-ant-wavetank",
+    "AZURE_OPENAI_API_KEY": "wavetank",
+    "GEMINI_API_KEY": "wavetank",
+    "OPENROUTER_API_KEY": "sk-or-wavetank",
+    "MISTRAL_API_KEY": "wavetank",
+    "GROQ_API_KEY": "gsk_wavetank",
+    "CO_API_KEY": "wavetank",
+    "COHERE_API_KEY": "wavetank",
+}
+"""By the name of its variable, the key that a client gets where none is set."""
+
+_SAME: Final = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
+"""Two names for one key: Google's SDK warns of both."""
 
 
 @contextmanager
@@ -31,7 +45,9 @@ def _install(desk: Desk, stack: ExitStack, core: ModuleType) -> None:
 
 @contextmanager
 def _dummy_keys() -> Iterator[None]:
-    missing = [name for name in DUMMY_KEYS if name not in os.environ]
+    missing = [
+        name for name in DUMMY_KEYS if name not in os.environ and _SAME.get(name, name) not in os.environ
+    ]
     os.environ.update({name: DUMMY_KEYS[name] for name in missing})
     try:
         yield
