@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from wavetank.processor import ItemResult, LLMWorkItem, TokenUsage
 from wavetank.processor import journal as journals
 from wavetank.processor.journal import (
     InputChanged,
@@ -20,8 +20,10 @@ from wavetank.processor.journal import (
     JournalInUse,
     NotAJournal,
     Outcome,
+    Pause,
     fingerprint,
 )
+from wavetank.processor.store import Store
 
 
 def rows(*ids: str) -> list[tuple[str, bytes]]:
@@ -44,7 +46,7 @@ journal.register([(id, fingerprint(id)) for id in {ids!r}])
 journal.sending({ids[0]!r})
 journal.keep(Outcome({ids[0]!r}, {{"text": "wave"}}, input_tokens=3, output_tokens=4))
 journal.sending({ids[1]!r})
-journal.pause("account", 60.0, 2)
+journal.pause("account", 4e9, 2)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
@@ -73,8 +75,7 @@ def test_a_killed_run_loses_no_outcome_and_marks_what_was_under_way(path: Path) 
         assert journal.outcome("b") is None
         assert journal.repeats() == ("b",)
         assert journal.counts() == (1, 0, 2)
-        assert 50 < journal.paused_seconds("account") <= 60
-        assert journal.pauses()["account"].pause_count == 2
+        assert journal.pauses() == {"account": Pause(4e9, 2)}
         journal.sending("b")
         journal.keep(Outcome("b", error="no such model", error_type="NotFound", reason="status 404"))
         outcome = journal.outcome("b")
@@ -109,15 +110,18 @@ def test_failed_items_are_tried_again_only_when_asked(path: Path) -> None:
         assert [outcome.id for outcome in journal.outcomes()] == ["a"]
 
 
-def test_a_longer_pause_stands(path: Path) -> None:
-    """A rate limit only grows, and one that is over counts for nothing."""
+@pytest.mark.anyio
+async def test_a_longer_pause_stands_and_pauses_add_up(path: Path) -> None:
+    """A rate limit only grows; the count goes on over the runs."""
     with Journal(path) as journal:
-        journal.pause("account", 60, 3)
-        journal.pause("account", 1, 2)
-        journal.pause("other", -5, 1)
-        assert journal.paused_seconds("account") > 50
-        assert journal.pauses()["account"].pause_count == 3
-        assert journal.paused_seconds("other") == journal.paused_seconds("unheard of") == 0
+        assert await journal.limited_until() == {}
+        await journal.paused("account", 1000.0, 1)
+        await journal.paused("account", 900.0, 2)
+        await journal.paused("other", 5.0, 1)
+    with Journal(path, resume=True) as journal:
+        assert await journal.limited_until() == {"account": 1000.0, "other": 5.0}
+        await journal.paused("account", 1100.0, 1)
+        assert journal.pauses() == {"account": Pause(1100.0, 3), "other": Pause(5.0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -141,10 +145,10 @@ def test_a_changed_input_names_its_first_row(path: Path, given: tuple[str, ...],
 def test_a_changed_prompt_or_setting_is_noticed(path: Path) -> None:
     """Another text under the same id, other data, or another model are refused."""
     with Journal(path, settings={"model": "m"}) as journal:
-        journal.admit(0, "a", fingerprint("wave", {"row": 1}))
-        journal.admit(0, "a", fingerprint("wave", {"row": 1}))
-        with pytest.raises(InputChanged, match="row 1, with the id 'a', had another prompt or other data"):
-            journal.admit(0, "a", fingerprint("wave", {"row": 2}))
+        journal.admit([("a", fingerprint("wave", {"row": 1}))])
+    said = "row 1, with the id 'a', had another prompt or other data"
+    with resumed(path) as journal, pytest.raises(InputChanged, match=said):
+        journal.admit([("a", fingerprint("wave", {"row": 2}))])
     with pytest.raises(InputChanged, match="model 'm', not 'n'"):
         Journal(path, resume=True, settings={"model": "n"})
 
@@ -201,6 +205,26 @@ def test_a_closed_journal_says_so(path: Path) -> None:
     assert "closed" in repr(journal)
     with pytest.raises(JournalError, match="closed"):
         journal.sending("a")
+
+
+@pytest.mark.anyio
+async def test_the_items_of_a_run_are_recalled(path: Path) -> None:
+    """A run that resumes gets value, error, usage and attempts of what is done, nothing of the rest."""
+    items = [LLMWorkItem(id, f"prompt {id}", {"n": 1}) for id in "abc"]
+    with Journal(path) as journal:
+        assert isinstance(journal, Store)
+        assert await journal.recall(items[:2]) == {}
+        assert await journal.recall(items[2:]) == {}
+        for item in items[:2]:
+            await journal.started(item, 1)
+        await journal.settled(items[0], ItemResult("a", value=[1], usage=TokenUsage(3, 4)))
+        await journal.settled(items[1], ItemResult("b", error=ValueError("no"), reason="terminal"))
+    with Journal(path, resume=True) as journal:
+        found = await journal.recall(items)
+        assert found["a"] == ItemResult("a", value=[1], attempts=1, usage=TokenUsage(3, 4))
+        assert repr(found["b"].error) == "EarlierError('ValueError: no')"
+        assert (found["b"].reason, found["b"].attempts) == ("terminal", 1)
+        assert list(found) == ["a", "b"]
 
 
 def test_two_runs_on_one_journal_are_refused(path: Path) -> None:
@@ -309,8 +333,8 @@ def test_a_file_that_cannot_be_written_any_more_is_an_error(path: Path) -> None:
     with Journal(path) as journal:
         journal.register(rows("a", "b"))
         journal.keep(Outcome("a", "wave"))
-        (pages,) = journal._one("PRAGMA page_count") or (0,)
-        journal._do(f"PRAGMA max_page_count = {pages}")
+        (pages,) = journal._file.one("PRAGMA page_count") or (0,)
+        journal._file.do(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(JournalError, match=r"full.* space left"):
             journal.keep(Outcome("b", "w" * 100_000))
         assert journal.counts() == (1, 0, 1)
@@ -363,4 +387,4 @@ def test_a_fingerprint_repeats_in_every_process() -> None:
     )
     assert other.stdout.strip() == fingerprint("wave", {"a": [2], "b": 1}).hex()
     assert fingerprint("wave", object()) == fingerprint("wave", object()) != fingerprint("wave")
-    assert json.loads(json.dumps(journals.__all__)) == sorted(journals.__all__)
+    assert journals.__all__ == sorted(journals.__all__)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, final
 
-from .journal_file import InputChanged, JournalError, JournalInUse, NotAJournal, open_file, release, told
+from .journal_file import InputChanged, JournalError, JournalFile, JournalInUse, NotAJournal
+from .kept import EarlierError, Outcome, Pause, as_outcome, as_result, fingerprint, read, written
+from .work import ItemResult, LLMWorkItem
 
 __all__ = [
+    "EarlierError",
     "InputChanged",
     "Journal",
     "JournalError",
@@ -29,52 +28,6 @@ _WAITING: Final = 0
 _SENT: Final = 1
 _SUCCEEDED: Final = 2
 _FAILED: Final = 3
-_FINGERPRINT_BYTES: Final = 16
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one item, as the journal keeps it.
-
-    `error` is the text of the error, `error_type` its class; both are `None` for an item
-    with a value. `attempts` counts its requests over all runs of the journal.
-    `possibly_repeated` says that a request of the item was under way when a run was cut
-    off, so that the provider may have been paid for it twice.
-    """
-
-    id: str
-    value: Any = None
-    error: str | None = None
-    error_type: str | None = None
-    reason: str | None = None
-    attempts: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    possibly_repeated: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A rate limit as a run left it: until when, in seconds of Unix time, and the how many-th it was."""
-
-    rate_limit_until: float
-    pause_count: int
-
-
-def fingerprint(prompt: str, data: Any = None) -> bytes:
-    """What tells one input from another: 16 bytes from the prompt and, where JSON can hold it, the data.
-
-    >>> fingerprint("Translate: wave") == fingerprint("Translate: tank")
-    False
-    """
-    try:
-        written = json.dumps([prompt, data], sort_keys=True)
-    except (TypeError, ValueError):
-        written = json.dumps([prompt])
-    return hashlib.blake2b(written.encode(), digest_size=_FINGERPRINT_BYTES).digest()
 
 
 @final
@@ -92,13 +45,13 @@ class Journal:
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> with Journal(Path(folder.name) / "run.db") as journal:
-    ...     journal.register([("a", fingerprint("wave")), ("b", fingerprint("tank"))])
+    ...     new = journal.register([("a", fingerprint("wave")), ("b", fingerprint("tank"))])
     ...     journal.sending("a")
     ...     journal.keep(Outcome("a", "WAVE"))
     ...     journal.sending("b")
     >>> with Journal(Path(folder.name) / "run.db", resume=True) as journal:
-    ...     journal.outcome("a"), journal.outcome("b"), journal.possibly_repeated("b")
-    (Outcome(id='a', value='WAVE', ..., attempts=1, ...), None, True)
+    ...     [outcome.value for outcome in journal.outcomes()], journal.repeats()
+    (['WAVE'], ('b',))
     >>> folder.cleanup()
 
     Args:
@@ -129,17 +82,18 @@ class Journal:
         self._path = Path(path)
         self._encode = encode
         self._decode = decode
-        self._file: sqlite3.Connection | None = open_file(self._path, resume=resume)
+        self._file = JournalFile(self._path, resume=resume)
+        self._row = 0
         try:
-            with told(self._path):
-                self._settle(settings or {})
-                self._take_up(retry_failed=retry_failed)
+            self._settle(settings or {})
+            self._take_up(retry_failed=retry_failed)
+            self._earlier = self.pauses()
         except BaseException:
             self.close()
             raise
 
     def __repr__(self) -> str:
-        return f"<Journal {str(self._path)!r}, {'open' if self._file else 'closed'}>"
+        return f"<Journal on {self._file}>"
 
     def __enter__(self) -> Journal:
         return self
@@ -159,14 +113,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and let others open it; a second time does nothing."""
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        try:
-            with told(self._path):
-                file.close()
-        finally:
-            release(self._path)
+        self._file.close()
 
     def register(self, rows: Iterable[tuple[str, bytes]]) -> int:
         """Hold the journal to a whole input, before anything is sent: ids and fingerprints in its order.
@@ -179,7 +126,7 @@ class Journal:
         Raises:
             InputChanged: a row differs from the journal's, or the journal has more; the first is named.
         """
-        known = self._query("SELECT position, id, fingerprint FROM items ORDER BY position")
+        known = self._file.rows("SELECT position, id, fingerprint FROM items ORDER BY position")
         position, new = 0, []
         for id, mark in rows:
             old = next(known, None)
@@ -196,17 +143,21 @@ class Journal:
         self._add(new)
         return len(new)
 
-    def admit(self, position: int, id: str, mark: bytes) -> None:
-        """Hold the journal to one row of an input that comes bit by bit; `position` counts from 0.
+    def admit(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        """Hold the journal to the next rows of an input that comes bit by bit.
 
         Raises:
-            InputChanged: the row differs from the journal's.
+            InputChanged: a row differs from the journal's; the first is named.
         """
-        old = self._one("SELECT id, fingerprint FROM items WHERE position = ?", position)
-        if old is None:
-            self._add([(position, id, mark)])
-        else:
-            self._compare(position, id, mark, old)
+        new = []
+        for id, mark in rows:
+            old = self._file.one("SELECT id, fingerprint FROM items WHERE position = ?", self._row)
+            if old is not None:
+                self._compare(self._row, id, mark, old)
+            else:
+                new.append((self._row, id, mark))
+            self._row += 1
+        self._add(new)
 
     def sending(self, id: str) -> None:
         """Note that a request of the item is about to leave; commit it before the first byte does."""
@@ -214,7 +165,7 @@ class Journal:
 
     def answered(self, id: str) -> None:
         """Note that the item's request ended without an outcome, as after a refusal: nothing is under way."""
-        self._do(f"UPDATE items SET state = {_WAITING} WHERE id = ? AND state = {_SENT}", id)
+        self._file.do(f"UPDATE items SET state = {_WAITING} WHERE id = ? AND state = {_SENT}", id)
 
     def keep(self, outcome: Outcome) -> None:
         """Keep what came of an item, in one transaction.
@@ -230,29 +181,29 @@ class Journal:
 
     def tell(self, id: str) -> None:
         """Note that the item's outcome has reached everybody who was to be told."""
-        self._do("UPDATE items SET told = 1 WHERE id = ?", id)
+        self._file.do("UPDATE items SET told = 1 WHERE id = ?", id)
 
     def outcome(self, id: str) -> Outcome | None:
         """What came of the item, or `None` if that is open."""
-        row = self._one(f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state >= {_SUCCEEDED}", id)
+        row = self._file.one(f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state >= {_SUCCEEDED}", id)
         return None if row is None else self._outcome(row)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every outcome, in the order of the input."""
         query = f"SELECT {_COLUMNS} FROM items WHERE state >= {_SUCCEEDED} ORDER BY position"
-        return map(self._outcome, self._query(query))
+        return map(self._outcome, self._file.rows(query))
 
     def was_told(self, id: str) -> bool:
         """Whether `tell` was called for the item."""
-        return self._one("SELECT 1 FROM items WHERE id = ? AND told = 1", id) is not None
+        return self._file.one("SELECT 1 FROM items WHERE id = ? AND told = 1", id) is not None
 
     def possibly_repeated(self, id: str) -> bool:
         """Whether a request of the item was under way when a run was cut off."""
-        return self._one("SELECT 1 FROM items WHERE id = ? AND repeated > 0", id) is not None
+        return self._file.one("SELECT 1 FROM items WHERE id = ? AND repeated > 0", id) is not None
 
     def counts(self) -> tuple[int, int, int]:
         """How many items succeeded, failed, and are open."""
-        found = dict(self._query("SELECT state, count(*) FROM items GROUP BY state"))
+        found = dict(self._file.rows("SELECT state, count(*) FROM items GROUP BY state"))
         return (
             found.get(_SUCCEEDED, 0),
             found.get(_FAILED, 0),
@@ -261,33 +212,62 @@ class Journal:
 
     def repeats(self) -> tuple[str, ...]:
         """The ids of the items that may have been paid for twice, in the order of the input."""
-        return tuple(id for (id,) in self._query("SELECT id FROM items WHERE repeated > 0 ORDER BY position"))
+        return tuple(
+            id for (id,) in self._file.rows("SELECT id FROM items WHERE repeated > 0 ORDER BY position")
+        )
 
-    def pause(self, scope: str, seconds: float, count: int) -> None:
-        """Keep a rate limit: how long it still lasts, in seconds, and the how many-th pause it is."""
-        self._do(
+    def pause(self, scope: str, until: float, count: int) -> None:
+        """Keep a rate limit: until when, in seconds of Unix time, and which pause of this run it is."""
+        if scope in self._earlier:
+            count += self._earlier[scope].pause_count
+        self._file.do(
             "INSERT INTO pauses VALUES (?1, ?2, ?3) ON CONFLICT (scope) DO UPDATE SET "
             "rate_limit_until = max(rate_limit_until, ?2), pause_count = max(pause_count, ?3)",
             scope,
-            _wall_seconds() + seconds,
+            until,
             count,
         )
 
     def pauses(self) -> dict[str, Pause]:
         """The rate limits that were met, by scope; many are over by the time they are read."""
         query = "SELECT scope, rate_limit_until, pause_count FROM pauses ORDER BY scope"
-        return {scope: Pause(until, count) for scope, until, count in self._query(query)}
+        return {scope: Pause(until, count) for scope, until, count in self._file.rows(query)}
 
-    def paused_seconds(self, scope: str) -> float:
-        """How much longer the scope's rate limit lasts, in seconds; 0 if it is over or none was met."""
-        found = self._one("SELECT rate_limit_until FROM pauses WHERE scope = ?", scope)
-        return 0.0 if found is None else max(0.0, found[0] - _wall_seconds())
+    async def limited_until(self) -> dict[str, float]:
+        """Until when earlier runs were told to wait, by scope, in seconds of Unix time."""
+        return {scope: pause.rate_limit_until for scope, pause in self._earlier.items()}
+
+    async def recall(self, items: Sequence[LLMWorkItem[Any]]) -> dict[str, ItemResult[Any]]:
+        """The outcomes of these items, which are held to be the next rows of the input.
+
+        Raises:
+            InputChanged: one of them differs from the journal's row; the first is named.
+        """
+        self.admit((item.id, fingerprint(item.prompt, item.data)) for item in items)
+        found = ((item.id, self.outcome(item.id)) for item in items)
+        return {id: as_result(outcome) for id, outcome in found if outcome is not None}
+
+    async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:  # noqa: ARG002 - it counts itself.
+        """Note that a request is about to leave."""
+        self.sending(item.id)
+
+    async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
+        """Keep the outcome of an item."""
+        self.keep(as_outcome(item.id, result))
+
+    async def paused(self, scope: str, until: float, count: int) -> None:
+        """Keep a rate limit."""
+        self.pause(scope, until, count)
+
+    async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:  # noqa: ARG002
+        """Note that every sink before this one has the result."""
+        self.tell(item.id)
 
     def _settle(self, settings: Mapping[str, str]) -> None:
         """Keep the settings of a new journal; hold those of this run to the ones of an old one."""
-        known = dict(self._query("SELECT name, value FROM settings ORDER BY name"))
+        known = dict(self._file.rows("SELECT name, value FROM settings ORDER BY name"))
         if not known:
-            self._all("INSERT INTO settings VALUES (?, ?)", sorted(settings.items()))
+            self._file.many("INSERT INTO settings VALUES (?, ?)", sorted(settings.items()))
             return
         for name in sorted({**known, **settings}):
             if known.get(name) != settings.get(name):
@@ -298,9 +278,11 @@ class Journal:
 
     def _take_up(self, *, retry_failed: bool) -> None:
         """Mark what was under way when the last run ended."""
-        self._do(f"UPDATE items SET state = {_WAITING}, repeated = repeated + 1 WHERE state = {_SENT}")
+        self._file.do(f"UPDATE items SET state = {_WAITING}, repeated = repeated + 1 WHERE state = {_SENT}")
         if retry_failed:
-            self._do(f"UPDATE items SET state = {_WAITING}, told = 0, outcome = NULL WHERE state = {_FAILED}")
+            self._file.do(
+                f"UPDATE items SET state = {_WAITING}, told = 0, outcome = NULL WHERE state = {_FAILED}"
+            )
 
     def _compare(self, position: int, id: str, mark: bytes, old: tuple[str, bytes]) -> None:
         if old == (id, mark):
@@ -310,90 +292,26 @@ class Journal:
         raise InputChanged(f"row {position + 1}, with the id {id!r}, {what}; {_AS_IT_WAS}")
 
     def _add(self, rows: list[tuple[int, str, bytes]]) -> None:
-        try:
-            self._all("INSERT INTO items (position, id, fingerprint) VALUES (?, ?, ?)", rows)
-        except sqlite3.IntegrityError:
-            raise JournalError(
-                f"two rows have the same id; the journal {self._path} needs one for each"
-            ) from None
+        self._file.many("INSERT INTO items (position, id, fingerprint) VALUES (?, ?, ?)", rows)
+
+    def _of(self, id: str, statement: str, *values: Any) -> None:
+        """One transaction on one item."""
+        if not self._file.do(statement, *values, id):
+            raise JournalError(f"the journal {self._path} holds no item {id!r}; register or admit it first")
 
     def _text(self, outcome: Outcome) -> str:
         try:
-            value = None if outcome.value is None else self._encode(outcome.value)
+            return written(outcome, self._encode)
         except (TypeError, ValueError) as error:
             raise JournalError(
                 f"the value of item {outcome.id!r} cannot be written to the journal {self._path}: {error}; "
                 "return what JSON can hold, or give the journal encode= and decode="
             ) from error
-        return json.dumps(
-            {
-                "value": value,
-                "error": outcome.error,
-                "error_type": outcome.error_type,
-                "reason": outcome.reason,
-                "input_tokens": outcome.input_tokens,
-                "output_tokens": outcome.output_tokens,
-                "extra": dict(outcome.extra),
-            }
-        )
 
     def _outcome(self, row: tuple[Any, ...]) -> Outcome:
         id, requests, repeated, text = row
-        kept = json.loads(text)
-        value = kept.pop("value")
-        return Outcome(
-            id,
-            None if value is None else self._decode(value),
-            attempts=requests,
-            possibly_repeated=repeated > 0,
-            **kept,
-        )
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._file is None:
-            raise JournalError(f"the journal {self._path} is closed; use it inside its `with` block")
-        return self._file
-
-    def _do(self, statement: str, *values: Any) -> int:
-        """One statement, one transaction; return how many rows it met."""
-        with told(self._path):
-            return self._connection().execute(statement, values).rowcount
-
-    def _of(self, id: str, statement: str, *values: Any) -> None:
-        """One transaction on one item."""
-        if not self._do(statement, *values, id):
-            raise JournalError(f"the journal {self._path} holds no item {id!r}; register or admit it first")
-
-    def _all(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Many rows, one transaction."""
-        connection = self._connection()
-        try:
-            connection.execute("BEGIN")
-            connection.executemany(statement, rows)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.IntegrityError):
-                raise
-            with told(self._path):
-                raise
-
-    def _query(self, statement: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        with told(self._path):
-            # Not from the cursor itself: a dropped generator would close it, which fails after `close`.
-            yield from map(tuple, self._connection().execute(statement, values))
-
-    def _one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
-        with told(self._path):
-            row: tuple[Any, ...] | None = self._connection().execute(statement, values).fetchone()
-            return row
+        return read(id, text, self._decode, attempts=requests, possibly_repeated=repeated > 0)
 
 
 _AS_IT_WAS: Final = "resume with the input as it was, or begin a new journal"
 _COLUMNS: Final = "id, requests, repeated, outcome"
-
-
-def _wall_seconds() -> float:
-    """The machine's clock: a monotonic one means nothing to the next process."""
-    return time.time()  # noqa: TID251

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, final
 
 APPLICATION_ID: Final = 0x57544A31
 """What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
@@ -72,6 +72,8 @@ def _fail(path: Path, error: sqlite3.Error) -> NoReturn:
         raise JournalInUse(
             f"the journal {path} is in use by another process; wait for it to end, or name another journal"
         ) from error
+    if name.startswith("SQLITE_CONSTRAINT"):
+        raise JournalError(f"two rows have the same id; the journal {path} needs one for each") from error
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         raise NotAJournal(f"the journal {path} is torn ({error}) and was left as it is; {_MEND}") from error
     raise JournalError(
@@ -205,3 +207,64 @@ def _locked(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@final
+class JournalFile:
+    """An open journal file: statements in, rows out.
+
+    Raises:
+        JournalError: from every method, when the file is closed or SQLite raises.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self._open: sqlite3.Connection | None = open_file(path, resume=resume)
+
+    def __repr__(self) -> str:
+        return f"<JournalFile {str(self.path)!r}, {'open' if self._open else 'closed'}>"
+
+    def close(self) -> None:
+        """Close the file and let others open it; a second time does nothing."""
+        if self._open is None:
+            return
+        connection, self._open = self._open, None
+        try:
+            with told(self.path):
+                connection.close()
+        finally:
+            release(self.path)
+
+    def do(self, statement: str, *values: Any) -> int:
+        """One statement, one transaction; return how many rows it met."""
+        with told(self.path):
+            return self._connection().execute(statement, values).rowcount
+
+    def many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """One statement for many rows, one transaction: all of them or none."""
+        connection = self._connection()
+        with told(self.path):
+            connection.execute("BEGIN")
+            try:
+                connection.executemany(statement, rows)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, one by one."""
+        with told(self.path):
+            # Not from the cursor itself: a dropped generator would close it, which fails after `close`.
+            yield from map(tuple, self._connection().execute(query, values))
+
+    def one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
+        """The first row of a query."""
+        with told(self.path):
+            row: tuple[Any, ...] | None = self._connection().execute(query, values).fetchone()
+            return row
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            raise JournalError(f"the journal {self.path} is closed; use it inside its `with` block")
+        return self._open
