@@ -6,21 +6,42 @@ It needs anyio and nothing else of this package.
 from __future__ import annotations
 
 from .batch import ParallelBatchProcessor
-from .classify import Failure, FailureKind, classify
-from .gate import Gate, Ticket
-from .run import WorkerLost
-from .work import BatchResult, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .classify import ErrorClassifier, Failure, FailureKind, classify
+from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
+from .gate import Gate, GateClosed, Ticket
+from .limits import Limits, Quota, RateInfo
+from .results import BatchResult
+from .sender import ItemTooLarge
+from .sight import Decision, DecisionKind
+from .stopping import Bounds, RunStopped, WorkerLost
+from .store import Sink, Store
+from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 __all__ = [
     "BatchResult",
+    "Bounds",
     "CallResult",
+    "Decision",
+    "DecisionKind",
+    "ErrorClassifier",
+    "ExponentialDelay",
     "Failure",
     "FailureKind",
+    "FixedDelay",
     "Gate",
+    "GateClosed",
     "ItemResult",
+    "ItemTooLarge",
     "LLMCallStrategy",
     "LLMWorkItem",
+    "Limits",
     "ParallelBatchProcessor",
+    "Quota",
+    "RateInfo",
+    "RateLimitStrategy",
+    "RunStopped",
+    "Sink",
+    "Store",
     "Ticket",
     "TokenUsage",
     "WorkerLost",

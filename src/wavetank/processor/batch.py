@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar, final, overload
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, Unpack, final, overload
 
 import anyio
 
-from .budget import Limits
-from .run import OnResult, Run
-from .work import BatchResult, CallResult, LLMCallStrategy, LLMWorkItem
+from .background import Background
+from .intake import Batch, Stream
+from .options import OptionFields, Options
+from .outlet import Outlet
+from .results import BatchResult
+from .run import Run
+from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -32,11 +36,12 @@ class _Accounting(Protocol[T_co]):
 
 @final
 class ParallelBatchProcessor(Generic[T]):
-    """Puts a batch of items to a provider, several at a time, and survives its rate limits.
+    """Puts items to a provider, several at a time, and survives its rate limits.
 
     A rate limit pauses all workers, each item keeps its worker through all its attempts,
-    and an item that fails does not stop the others. It runs on asyncio and trio, and also
-    without `async with`; then the strategy's `cleanup` is yours to call.
+    and an item that fails does not stop the others. It runs on asyncio and trio.
+    `process_all` also works without `async with`; then the strategy's `cleanup` is yours
+    to call.
 
     >>> async def main() -> tuple[str | None, ...]:
     ...     async def shout(prompt: str) -> str:
@@ -58,8 +63,27 @@ class ParallelBatchProcessor(Generic[T]):
         max_rate_limit_retries: how often an item may be sent again after a rate limit.
         max_rate_limit_seconds: how long after its first rate limit an item may still be
             sent again; judged when a refusal comes, it never cuts a wait short.
-        on_result: called, and awaited if it is async, with each `ItemResult` as it comes.
-            What it raises is logged and stops nothing.
+        request_seconds: how long one request may take; then it is cancelled and tried again.
+        limits: the provider's limits, where they are known. The others are learnt.
+        delays: how long a pause is.
+        classifier: what tells refusals from errors; by default `classify`.
+        scope: the key of what an item's limits are for, such as its model; by default all
+            items share one account. Each key has a gate of its own.
+        estimate_tokens: how many tokens an item is thought to take.
+        bounds: what the run may take at most.
+        fail_fast: send nothing more after the first item that failed.
+        prepare_item: makes the item that is sent, or raises: then the item fails alone.
+            `process_all` prepares all before it sends any.
+        post_process: makes the value of a result out of item and answer, or raises.
+        order: whether post-processing, sinks, `on_result` and `process` get the results as
+            they are `completed` or in the order of the `input`.
+        batch_size: how many items `process` may have taken up whose results were not
+            fetched; a bound, not a barrier.
+        on_result: called, and awaited if it is async, with each `ItemResult`. What it raises
+            is logged and stops nothing.
+        observer: called with each `Decision`.
+        store: a memory of what was done, such as a journal.
+        sinks: where results are written.
 
     Raises:
         ValueError: an argument is too small.
@@ -71,49 +95,27 @@ class ParallelBatchProcessor(Generic[T]):
     def __init__(
         self,
         call: Callable[[str], Awaitable[CallResult[T]]] | _Accounting[T],
-        *,
-        workers: int = ...,
-        max_attempts: int = ...,
-        max_rate_limit_retries: int = ...,
-        max_rate_limit_seconds: float = ...,
-        on_result: OnResult | None = ...,
+        **options: Unpack[OptionFields],
     ) -> None: ...
     @overload
-    def __init__(
-        self,
-        call: Call[T] | LLMCallStrategy[T],
-        *,
-        workers: int = ...,
-        max_attempts: int = ...,
-        max_rate_limit_retries: int = ...,
-        max_rate_limit_seconds: float = ...,
-        on_result: OnResult | None = ...,
-    ) -> None: ...
-    def __init__(
-        self,
-        call: Call[T] | LLMCallStrategy[T],
-        *,
-        workers: int = 10,
-        max_attempts: int = 3,
-        max_rate_limit_retries: int = 50,
-        max_rate_limit_seconds: float = 3600.0,
-        on_result: OnResult | None = None,
-    ) -> None:
-        if workers < 1:
-            raise ValueError(f"workers must be at least 1, not {workers!r}")
-        self._limits = Limits(max_attempts, max_rate_limit_retries, max_rate_limit_seconds)
+    def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None: ...
+    def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None:
+        self._options = Options(**options)
         self._strategy = _as_strategy(call)
-        self._workers = workers
-        self._on_result = on_result
         self._items: dict[str, LLMWorkItem[Any]] = {}
         self._state: Literal["new", "started", "closed"] = "new"
+        self._started_by = ""
         self._needs_cleanup = False
+        self._group: Background | None = None
 
     def __repr__(self) -> str:
-        return f"<ParallelBatchProcessor {self._state}, {len(self._items)} items, {self._workers} workers>"
+        workers = self._options.workers
+        return f"<ParallelBatchProcessor {self._state}, {len(self._items)} items, {workers} workers>"
 
     async def __aenter__(self) -> ParallelBatchProcessor[T]:
         self._refuse_unless_new("async with")
+        self._group = Background()
+        await self._group.open()
         return self
 
     async def __aexit__(
@@ -123,16 +125,21 @@ class ParallelBatchProcessor(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         self._state = "closed"
-        if self._needs_cleanup:
-            self._needs_cleanup = False
-            await _clean_up(self._strategy)
+        try:
+            if self._group is not None:
+                await self._group.close(exc)
+        finally:
+            self._group = None
+            if self._needs_cleanup:
+                self._needs_cleanup = False
+                await _clean_up(self._strategy)
 
     async def add_work(self, item: LLMWorkItem[Any]) -> None:
         """Add an item to the batch.
 
         Raises:
             ValueError: the batch holds an item with this id.
-            RuntimeError: `process_all` has started.
+            RuntimeError: `process_all` or `process` has started.
         """
         self._refuse_unless_new("add_work()")
         if item.id in self._items:
@@ -145,24 +152,87 @@ class ParallelBatchProcessor(Generic[T]):
         Cancelled, it leaves nothing running.
 
         Raises:
-            RuntimeError: it was called before.
-            Exception: what the strategy's `prepare` raised.
+            RuntimeError: it or `process` was called before.
+            Exception: what the strategy's `prepare`, the store or a sink raised.
         """
-        self._refuse_unless_new("process_all()")
-        self._state = "started"
-        run = Run(self._strategy, tuple(self._items.values()), limits=self._limits, on_result=self._on_result)
+        self._start("process_all()")
+        results: dict[int, ItemResult[T]] = {}
+        first: list[float] = []
+
+        def keep(number: int, result: ItemResult[T]) -> None:
+            if not first:
+                first.append(anyio.current_time() - run.began)
+            results[number] = result
+
+        run = Run(self._strategy, self._options, intake=Batch(tuple(self._items.values())), out=keep)
         if self._items:
             self._needs_cleanup = True
             await self._strategy.prepare()
-        return await run.work(self._workers)
+        await run.work()
+        ordered = tuple(results[number] for number in sorted(results))
+        return _batch_result(run, ordered, first[0] if first else None)
+
+    async def process(
+        self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]]
+    ) -> AsyncGenerator[ItemResult[T], None]:
+        """Process items as they are taken from an iterable, and give each result as it comes.
+
+        No more than `batch_size` items are held at any time, so the iterable may be of any
+        length. The ids are not compared. Leaving the loop early stops the run.
+
+        Raises:
+            RuntimeError: it or `process_all` was called before, or there is no `async with`.
+            Exception: what the strategy's `prepare`, the iterable, the store or a sink raised.
+        """
+        if self._group is None:
+            raise RuntimeError(
+                "process() needs `async with ParallelBatchProcessor(...) as processor:` around it"
+            )
+        self._start("process()")
+        outlet = Outlet[T](self._options.batch_size)
+        run = Run(
+            self._strategy,
+            self._options,
+            intake=Stream(items, outlet),
+            out=lambda _, result: outlet.put(result),
+        )
+        self._needs_cleanup = True
+        await self._strategy.prepare()
+        scope = self._group.start(run.work, outlet.close)
+        try:
+            while (result := await outlet.get()) is not None:
+                yield result
+        finally:
+            scope.cancel()
+
+    def _start(self, what: str) -> None:
+        self._refuse_unless_new(what)
+        self._state, self._started_by = "started", what
 
     def _refuse_unless_new(self, what: str) -> None:
         if self._state != "new":
-            when = "process_all() has started" if self._state == "started" else "the processor was closed"
+            when = (
+                f"{self._started_by} has started" if self._state == "started" else "the processor was closed"
+            )
             raise RuntimeError(
                 f"{what} came after {when}; add every item first, call process_all() once, "
                 "and use a new ParallelBatchProcessor for the next batch"
             )
+
+
+def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...], first: float | None) -> BatchResult[T]:
+    gates = list(run.gates)
+    return BatchResult(
+        results=results,
+        seconds=anyio.current_time() - run.began,
+        first_result_seconds=first,
+        requests=run.totals.requests,
+        refusals=run.totals.refusals,
+        retries=run.totals.retries,
+        pauses=sum(gate.generation for gate in gates),
+        paused_seconds=sum(gate.paused_seconds for gate in gates),
+        stopped=run.stopped,
+    )
 
 
 @final

@@ -14,14 +14,19 @@ _MAX_DOUBLINGS: Final = 16
 
 @final
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Budgets:
     """The budgets of every item: one for rate limits, one for all other errors."""
 
     max_attempts: int
     max_rate_limit_retries: int
     max_rate_limit_seconds: float
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse budgets that are too small.
+
+        Raises:
+            ValueError: a number is too small or none.
+        """
         _at_least("max_attempts", self.max_attempts, 1)
         _at_least("max_rate_limit_retries", self.max_rate_limit_retries, 0)
         _at_least("max_rate_limit_seconds", self.max_rate_limit_seconds, 0)
@@ -32,7 +37,7 @@ class Limits:
 class Budget:
     """What one item has spent; it stays with the item from its first request to its last."""
 
-    limits: Limits
+    limits: Budgets
     attempts: int = 0
     errors: int = 0
     refusals: int = 0
@@ -48,8 +53,8 @@ class Budget:
         return self._over(failure, self.errors >= self.limits.max_attempts, f"{self.errors} errors")
 
     def backoff_seconds(self, failure: Failure) -> float:
-        """How long the item itself waits before its next request; after a rate limit the gate decides."""
-        if failure.kind == "rate-limited":
+        """How long the item itself waits before its next request; where all wait the gate decides."""
+        if failure.pauses:
             return 0.0
         doublings = min(max(self.errors - 1, 0), _MAX_DOUBLINGS)
         return min(BACKOFF_SECONDS * 2.0**doublings, BACKOFF_CAP_SECONDS)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeGuard, final
+from typing import Any, Final, Literal, Protocol, TypeGuard, final
 
+from .limits import RateInfo
 from .retry_after import stated_wait
 
 FailureKind = Literal["rate-limited", "transient", "terminal"]
@@ -69,6 +70,7 @@ _CONNECTION_CLASSES: Final = (
 class Failure:
     """A failed request: its kind, why it is of that kind, and the wait it asked for, in seconds.
 
+    `info` is what its headers tell of the limits.
     `rate-limited` is mended by waiting, `transient` perhaps by another try, `terminal` by neither.
     """
 
@@ -76,6 +78,7 @@ class Failure:
     error: BaseException
     reason: str
     retry_after_seconds: float | None = None
+    info: RateInfo | None = None
 
     @property
     def pauses(self) -> bool:
@@ -83,6 +86,14 @@ class Failure:
         return self.kind == "rate-limited" or (
             self.kind == "transient" and self.retry_after_seconds is not None
         )
+
+
+class ErrorClassifier(Protocol):
+    """What tells refusals from errors: any function like `classify`."""
+
+    def __call__(self, error: BaseException, /) -> Failure:
+        """Judge what a call raised."""
+        ...
 
 
 def classify(error: BaseException) -> Failure:

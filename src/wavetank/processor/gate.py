@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
 import anyio
 import anyio.lowlevel
 
-RETRY_AFTER_BUFFER: Final = 0.1
-_MAX_DOUBLINGS: Final = 32
+from .delays import ExponentialDelay, RateLimitStrategy, with_buffer
+from .limits import Limits, RateInfo
+from .pace import SAME_INSTANT_SECONDS, Pace
+
+PROBE_PATIENCE_SECONDS: Final = 1.0
+
+Tell = Callable[[str, float, float], None]
+"""Called with what the gate did and two numbers.
+
+`paused`: its end and the Retry-After behind it, or 0. `resumed`: the end and 0. `cut` and
+`grown`: the old and the new requests in a second.
+"""
+
+
+@final
+class GateClosed(RuntimeError):
+    """Nothing may start any more, since the run has ended."""
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """Leave to send one request; `generation` counts the pauses opened before it was sent."""
+    """Leave to send one request.
+
+    `generation` counts the pauses opened before it was sent; `under_way` is how many
+    requests were under way then, with this one; `tokens` is what it is thought to take.
+    """
 
     generation: int
+    sent: float
+    under_way: int
+    tokens: float = 0.0
 
 
 @final
 class Gate:
-    """Lets requests start, and holds them all back during a pause.
+    """Lets requests start at a pace, and holds them all back during a pause.
 
-    A pause is a number, the instant before which nothing starts: each waiter sleeps until
-    then by itself. No task owns the pause and no event ends it, so no wake-up can be lost
-    and cancelling one waiter cannot end the pause of another. The instant only ever moves
-    later.
+    A pause is a number, the instant before which nothing starts. No task owns it and no
+    event ends it, so cancelling one waiter cannot end the pause of another. The instant
+    only ever moves later.
 
     Each pause opens a new generation. A refusal of a request sent before that belongs to
     the same wave: it can make the pause longer by the Retry-After it states, but never
     opens another.
 
-    After a pause one request goes ahead, the probe, and the others wait for its answer.
-    A success lets all of them start, a refusal opens the next pause, and any other end,
-    cancellation included, makes the next waiter the probe.
+    After a pause one request goes ahead, the probe, and the others wait for its answer, or
+    for as long as a refusal may take to come. A success lets the others follow at the pace,
+    a refusal opens the next pause, and any other end, cancellation included, makes the next
+    waiter the probe.
+
+    Waiters stand in one line. Only the first looks at the clock, so requests start in the
+    order in which they came, and one that costs much is not overtaken for ever.
 
     Every ticket must come back through `leave`, so use the gate like this:
 
@@ -50,24 +76,51 @@ class Gate:
             gate.leave(ticket)
 
     Args:
-        base_seconds: the first pause when a refusal states no Retry-After; it doubles with
-            each pause until a request succeeds.
-        cap_seconds: the longest such pause. A stated Retry-After has no cap.
+        delays: the length of a pause; by default 1 s, doubled up to 60 s, or what is stated.
+        limits: the limits that are known; the others are learnt.
+        tell: called with each decision of the gate; may be set later.
+        name: what the gate is for.
     """
 
-    def __init__(self, *, base_seconds: float = 1.0, cap_seconds: float = 60.0) -> None:
-        self._base = base_seconds
-        self._cap = cap_seconds
+    def __init__(
+        self,
+        *,
+        delays: RateLimitStrategy | None = None,
+        limits: Limits | None = None,
+        tell: Tell | None = None,
+        name: str = "",
+    ) -> None:
+        self.name: Final = name
+        self.tell = tell
+        self.pace: Final = Pace(limits or Limits(), tell=self._say)
+        self._delays = delays or ExponentialDelay()
         self._generation = 0
         self._deadline = float("-inf")
         self._proven = True
+        self._resumes = False
         self._pauses_in_a_row = 0
+        self._paused_seconds = 0.0
         self._probe: Ticket | None = None
-        self._probe_done: anyio.Event | None = None
+        self._refusal_seconds = 0.0
+        self._under_way: dict[Ticket, None] = {}
+        self._line = anyio.Lock()
+        self._changed: anyio.Event | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
-        state = "open" if self._proven else "probe under way" if self._probe else "paused"
-        return f"<Gate {state}, generation {self._generation}, no request before {self._deadline}>"
+        state = (
+            "closed"
+            if self._closed
+            else "open"
+            if self._proven
+            else "probe under way"
+            if self._probe
+            else "paused"
+        )
+        return (
+            f"<Gate {state}, generation {self._generation}, {len(self._under_way)} under way, "
+            f"no request before {self._deadline}>"
+        )
 
     @property
     def generation(self) -> int:
@@ -79,20 +132,46 @@ class Gate:
         """The instant, on anyio's clock in seconds, before which no request starts."""
         return self._deadline
 
-    async def enter(self) -> Ticket:
+    @property
+    def under_way(self) -> int:
+        """How many requests have started and not come back."""
+        return len(self._under_way)
+
+    @property
+    def paused_seconds(self) -> float:
+        """How long all pauses together last, the one that may be on to its end."""
+        return self._paused_seconds
+
+    async def enter(self, tokens: float = 0.0) -> Ticket:
         """Wait until a request may start, then return its ticket.
 
         Nothing is awaited between the decision and the return: a request sent at once
         cannot slip into a pause that began in between, and a cancelled waiter never holds
         a ticket.
+
+        Args:
+            tokens: what the request is thought to take.
+
+        Raises:
+            GateClosed: the gate was closed.
         """
         await anyio.lowlevel.checkpoint()
-        while not self._admits(anyio.current_time()):
-            await self._wait()
-        ticket = Ticket(self._generation)
-        if not self._proven:
-            self._probe, self._probe_done = ticket, anyio.Event()
-        return ticket
+        now = anyio.current_time()
+        if not self._line.locked() and self._opens_at(tokens, now) <= now:
+            return self._start(tokens, now)
+        async with self._line:
+            while (until := self._opens_at(tokens, now := anyio.current_time())) > now:
+                await self._wait(until)
+            return self._start(tokens, now)
+
+    def admits(self, ticket: Ticket) -> bool:
+        """Whether a ticket is still good: no pause began since it was given out."""
+        return ticket.generation == self._generation and anyio.current_time() >= self._deadline
+
+    def close(self) -> None:
+        """Let nothing start any more; whoever waits or comes gets `GateClosed`."""
+        self._closed = True
+        self._look_again()
 
     def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
         """Note that the ticket's request was refused, now, for reasons that waiting mends.
@@ -102,49 +181,112 @@ class Gate:
             retry_after_seconds: the wait the provider asked for; nothing starts before it,
                 plus a tenth, has passed. `None` or nothing above 0: the gate's own delay.
         """
-        floor = (retry_after_seconds or 0.0) * (1 + RETRY_AFTER_BUFFER)
+        now = anyio.current_time()
+        self._refusal_seconds = now - ticket.sent
+        stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
-            self._pause(floor if floor > 0 else self._own_delay())
+            self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
             self._generation += 1
+            self._pause(now + self._delays.seconds(self._pauses_in_a_row, stated), now, stated)
             self._pauses_in_a_row += 1
-        elif floor > 0:
-            self._pause(floor)
+        elif stated is not None:
+            self._pause(now + with_buffer(stated), now, stated)
         self.leave(ticket)
 
-    def succeeded(self, ticket: Ticket) -> None:
-        """Note that the ticket's request was served.
+    def succeeded(self, ticket: Ticket, tokens: float | None = None) -> None:
+        """Note that the ticket's request was served, and what it took in tokens, if that is known.
 
         A request sent before the latest pause says nothing about the time after it, and
         only the probe's success opens the gate.
         """
+        now = anyio.current_time()
         if ticket.generation == self._generation:
             self._pauses_in_a_row = 0
-            if ticket is self._probe and anyio.current_time() >= self._deadline:
+            self.pace.served(ticket.sent, now, crowded=ticket.under_way + 1 > self.pace.room)
+            if ticket is self._probe and now >= self._deadline:
                 self._proven = True
+                self.pace.restart(now)
+        if tokens is not None:
+            self.pace.corrected(tokens - ticket.tokens)
         self.leave(ticket)
+
+    def learn(self, info: RateInfo) -> None:
+        """Take what an answer tells of the provider's limits."""
+        now = anyio.current_time()
+        self.pace.learn(info, len(self._under_way), now)
+        if info.wait is not None and info.wait > 0:
+            self._pause(now + info.wait, now, info.wait)
+        self._look_again()
+
+    def hold(self, until: float) -> None:
+        """Let nothing start before this instant, as an earlier run was told."""
+        self._pause(until, anyio.current_time(), None)
 
     def leave(self, ticket: Ticket) -> None:
         """Give the ticket back, whatever became of its request; a second time does nothing."""
-        if ticket is self._probe and self._probe_done is not None:
-            self._probe = None
-            self._probe_done.set()
+        if ticket in self._under_way:
+            del self._under_way[ticket]
+            if ticket is self._probe:
+                self._probe = None
+            self._look_again()
 
-    def _admits(self, now: float) -> bool:
-        return now >= self._deadline and (self._proven or self._probe is None)
+    def _opens_at(self, tokens: float, now: float) -> float:
+        """The instant to look again; not later than `now`: a request may start."""
+        if self._closed:
+            raise GateClosed("the run has ended; nothing more is sent")
+        if now < self._deadline:
+            return self._deadline
+        if self._probe is not None:
+            patience = max(PROBE_PATIENCE_SECONDS, 1.5 * self._refusal_seconds)
+            if now < self._probe.sent + patience:
+                return self._probe.sent + patience
+            self._probe, self._proven = None, True
+            self.pace.restart(now)
+        if len(self._under_way) + 1 > self.pace.room:
+            return float("inf")
+        at = self.pace.opens_at(tokens, now)
+        return max(at, self._round_ends_at(now)) if self.pace.in_rounds else at
 
-    async def _wait(self) -> None:
-        """Wait for what holds the request back; the caller looks again, since a pause may have grown."""
-        if anyio.current_time() < self._deadline:
-            await anyio.sleep_until(self._deadline)
-        elif self._probe_done is not None:
-            await self._probe_done.wait()
+    def _round_ends_at(self, now: float) -> float:
+        """When an earlier round no longer holds the next one back, if it stays unanswered."""
+        patience = self.pace.round_seconds
+        for ticket in self._under_way:
+            if ticket.sent + patience > now:
+                same = now - ticket.sent < SAME_INSTANT_SECONDS
+                return now if same else ticket.sent + patience
+        return now
 
-    def _pause(self, seconds: float) -> None:
-        deadline = anyio.current_time() + seconds
+    def _start(self, tokens: float, now: float) -> Ticket:
+        ticket = Ticket(self._generation, now, len(self._under_way) + 1, tokens)
+        self._under_way[ticket] = None
+        self.pace.spend(tokens, now)
+        if not self._proven:
+            self._probe = ticket
+        if self._resumes:
+            self._resumes = False
+            self._say("resumed", self._deadline, 0.0)
+        return ticket
+
+    async def _wait(self, until: float) -> None:
+        """Wait until that instant or until something changed; the first in line alone comes here."""
+        self._changed = anyio.Event()
+        with anyio.CancelScope(deadline=until):
+            await self._changed.wait()
+
+    def _look_again(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    def _pause(self, deadline: float, now: float, stated: float | None) -> None:
         if deadline > self._deadline:
+            self._paused_seconds += deadline - max(now, self._deadline)
             self._deadline = deadline
             self._proven = False
+            self._resumes = True
+            self.pace.restart(deadline)
+            self._say("paused", deadline, stated or 0.0)
 
-    def _own_delay(self) -> float:
-        doublings = min(self._pauses_in_a_row, _MAX_DOUBLINGS)
-        return min(self._base * 2.0**doublings, self._cap)
+    def _say(self, what: str, one: float, other: float) -> None:
+        if self.tell is not None:
+            self.tell(what, one, other)

@@ -1,161 +1,269 @@
-"""One pass over a batch: a fixed number of workers, one item each at a time, one gate for all."""
+"""One pass over a run's items: workers that keep an item each, and what becomes of those they leave."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
+from anyio.abc import TaskGroup
 
-from .budget import Budget, Limits
-from .classify import Failure, classify, sole
-from .gate import Gate
-from .work import BatchResult, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
+from .budget import Budget
+from .classify import sole
+from .delivery import Delivery
+from .gates import Gates
+from .intake import Batch, Intake
+from .options import Options
+from .permits import Permits
+from .sender import Errand, Sender, Stopped, Totals
+from .sight import Sight
+from .stopping import RunStopped, WorkerLost
+from .work import ItemResult, LLMCallStrategy, LLMWorkItem
 
 T = TypeVar("T")
-OnResult = Callable[[ItemResult[Any]], Awaitable[object] | object]
 
-logger: Final = logging.getLogger(__name__)
-
-
-@final
-class WorkerLost(RuntimeError):
-    """The error of an item whose worker was cancelled from outside, while the batch went on."""
+TASKS_PER_WORKER: Final = 8
 
 
 @final
 class Run(Generic[T]):
-    """The state of one `process_all`.
+    """The state of one `process_all` or `process`.
 
     A worker keeps its item through all its attempts, so nothing is put back into the
     queue, and an item that fails ends nobody else's work.
+
+    Args:
+        strategy: how items are sent.
+        options: what the caller chose.
+        intake: where the items come from.
+        out: called with the number of each item and its result.
     """
 
     def __init__(
         self,
         strategy: LLMCallStrategy[T],
-        items: Sequence[LLMWorkItem[Any]],
+        options: Options,
         *,
-        limits: Limits,
-        on_result: OnResult | None,
+        intake: Intake,
+        out: Callable[[int, ItemResult[T]], None],
     ) -> None:
-        self._strategy = strategy
-        self._limits = limits
-        self._on_result = on_result
-        self._gate = Gate()
-        self._queue = deque(enumerate(items))
-        self._results: dict[int, ItemResult[T]] = {}
-        self._lost: list[int] = []
-        self._started = anyio.current_time()
-        self._first: float | None = None
+        self.began: Final = anyio.current_time()
+        self.stopped: str | None = None
+        self.totals: Final = Totals()
+        self._options = options
+        self._intake = intake
+        self._out = out
+        self._sight = Sight(options.observer, self.began)
+        self.gates: Final = Gates(options, self._sight)
+        self._permits = Permits(options.workers, self._substitute)
+        self._sender = Sender(
+            strategy,
+            options,
+            gates=self.gates,
+            permits=self._permits,
+            totals=self.totals,
+            sight=self._sight,
+        )
+        self._delivery = Delivery[T](options, self._hand_out)
+        self._open: dict[int, Errand] = {}
+        self._prepared: dict[int, Errand] = {}
+        self._known: Mapping[str, ItemResult[T]] = {}
+        self._error: Exception | None = None
+        self._group: TaskGroup | None = None
+        self._tasks = 0
 
-    async def work(self, workers: int) -> BatchResult[T]:
-        """Process every item and return the outcomes; start new workers if outsiders cancelled them all."""
-        while self._queue:
-            await self._crew(min(workers, len(self._queue)))
-        for index in self._lost:
-            await self._tell(self._results[index])
-        return self._batch()
+    async def work(self) -> None:
+        """Bring every item to its outcome; start new workers if outsiders cancelled them all.
 
-    async def _crew(self, size: int) -> None:
+        Raises:
+            Exception: what the store, a sink or the source of the items raised.
+        """
         try:
-            async with anyio.create_task_group() as group:
-                for number in range(size):
-                    group.start_soon(self._worker, name=f"wavetank-worker-{number}")
+            await self._remember()
+            with self._time_limit() as scope:
+                await self._prepare_all()
+                while self.stopped is None and not self._intake.exhausted:
+                    await self._crew()
+            if scope.cancelled_caught:
+                self.stop("its time was up")
+            await self._settle_the_rest()
+        except Exception as error:
+            self._fail(error)
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, reason: str) -> None:
+        """Send nothing more; what is under way comes home."""
+        if self.stopped is None:
+            self.stopped = reason
+            self._sight.tell("stopped", anyio.current_time(), reason=reason)
+            self.gates.close()
+            self._permits.stop()
+            self._intake.stop()
+
+    async def _remember(self) -> None:
+        store = self._options.store
+        if store is not None:
+            self.gates.hold(await store.limited_until())
+            if isinstance(self._intake, Batch):
+                self._known = await store.recall([item for _, item in self._intake.rest_of_it])
+
+    async def _crew(self) -> None:
+        size = self._options.workers
+        if isinstance(self._intake, Batch):
+            size = min(size, len(self._intake))
+        try:
+            async with anyio.create_task_group() as self._group:
+                for _ in range(size):
+                    self._hire()
         except BaseExceptionGroup as failures:
             # Only KeyboardInterrupt and its like, no Exception, ends a worker: it is meant for the caller.
             if (failure := sole(failures)) is failures:
                 raise
             raise failure from failure.__cause__
 
+    def _hire(self) -> None:
+        if self._group is not None:
+            self._tasks += 1
+            self._group.start_soon(self._worker, name=f"wavetank-worker-{self._tasks}")
+
+    def _substitute(self) -> None:
+        """Start a worker for one whose item waits, if there is anything for it to do."""
+        workers = self._options.workers
+        wanted = self.stopped is None and not self._intake.exhausted
+        awake = self._tasks - self._permits.lent
+        if wanted and awake < workers and self._tasks < TASKS_PER_WORKER * workers:
+            self._hire()
+
     async def _worker(self) -> None:
-        while self._queue:
-            index, item = self._queue.popleft()
-            budget = Budget(self._limits)
-            try:
-                result = await self._attend(item, budget)
-            except anyio.get_cancelled_exc_class():
-                self._lose(index, item, budget)
-                raise
-            self._keep(index, result)
-            await self._tell(result)
-
-    async def _attend(self, item: LLMWorkItem[Any], budget: Budget) -> ItemResult[T]:
-        while True:
-            answer = await self._request(item, budget)
-            if isinstance(answer, CallResult):
-                return ItemResult(item.id, answer.value, attempts=budget.attempts, usage=answer.usage)
-            reason = budget.spend(answer, anyio.current_time())
-            if reason is not None:
-                return ItemResult(item.id, error=answer.error, attempts=budget.attempts, reason=reason)
-            await anyio.sleep(budget.backoff_seconds(answer))
-
-    async def _request(self, item: LLMWorkItem[Any], budget: Budget) -> CallResult[T] | Failure:
-        """Send one request; between its end and the gate's hearing of it nothing is awaited."""
-        ticket = await self._gate.enter()
-        budget.attempts += 1
         try:
-            answer = await self._strategy.execute(item)
-        except (Exception, asyncio.CancelledError) as error:
-            if _cancels_this_task(error):
-                raise
-            failure = classify(error)
-            if failure.pauses:
-                self._gate.refused(ticket, failure.retry_after_seconds)
-            return failure
-        else:
-            self._gate.succeeded(ticket)
-            return answer if isinstance(answer, CallResult) else CallResult(answer)
+            while self.stopped is None and (taken := await self._take()) is not None:
+                await self._process(*taken)
+                if self._tasks - self._permits.lent > self._options.workers:
+                    return
         finally:
-            self._gate.leave(ticket)
+            self._tasks -= 1
 
-    def _keep(self, index: int, result: ItemResult[T]) -> None:
-        if self._first is None:
-            self._first = anyio.current_time()
-        self._results[index] = result
+    async def _take(self) -> tuple[int, LLMWorkItem[Any]] | None:
+        try:
+            return await self._intake.take()
+        except Exception as error:
+            self._fail(error)
+            return None
 
-    def _lose(self, index: int, item: LLMWorkItem[Any], budget: Budget) -> None:
-        """Note the outcome that stands if only this worker is cancelled, not the batch."""
-        error = WorkerLost(
-            f"the worker that held item {item.id!r} was cancelled; add the item to a new batch"
-        )
-        self._keep(
-            index, ItemResult(item.id, error=error, attempts=budget.attempts, reason="worker cancelled")
-        )
-        self._lost.append(index)
+    async def _process(self, number: int, item: LLMWorkItem[Any]) -> None:
+        errand = self._open[number] = self._errand(number, item)
+        try:
+            await self._permits.get(errand)
+            errand.result = await self._attend(errand)
+        except Stopped as stopped:
+            self.stop(str(stopped))
+            return
+        except Exception as error:
+            self._fail(error)
+            return
+        finally:
+            self._permits.give_back(errand)
+        await self._settle(number, errand, errand.result)
 
-    async def _tell(self, result: ItemResult[T]) -> None:
-        """Call `on_result`; what it raises is logged, since the outcome itself is safe in the batch."""
-        if self._on_result is None:
+    def _errand(self, number: int, item: LLMWorkItem[Any]) -> Errand:
+        errand = self._prepared.pop(number, None)
+        return errand if errand is not None else self._new_errand(item)
+
+    def _new_errand(self, item: LLMWorkItem[Any]) -> Errand:
+        return Errand(item, item, Budget(self._options.budgets), anyio.current_time())
+
+    async def _attend(self, errand: Errand) -> ItemResult[T]:
+        if (known := await self._recalled(errand.item)) is not None:
+            return replace(known, recalled=True)
+        if errand.result is None and not isinstance(self._intake, Batch):
+            await self._prepare(errand)
+        return errand.result or await self._sender.run(errand)
+
+    async def _prepare_all(self) -> None:
+        """Prepare a whole batch before its first request is sent; a bad item fails alone."""
+        if self._options.prepare_item is None or not isinstance(self._intake, Batch):
+            return
+        for number, item in self._intake.rest_of_it:
+            if item.id not in self._known:
+                self._prepared[number] = self._new_errand(item)
+                await self._prepare(self._prepared[number])
+
+    async def _prepare(self, errand: Errand) -> None:
+        if self._options.prepare_item is None:
             return
         try:
-            told = self._on_result(result)
-            if inspect.isawaitable(told):
-                await told
-        except Exception:
-            logger.exception("on_result raised for item %r; its result stays in the batch", result.id)
+            errand.request = await _prepared(self._options.prepare_item, errand.item)
+        except Exception as error:
+            reason = f"preparation failed: {type(error).__name__}: {error}"
+            errand.result = ItemResult(errand.item.id, error=error, reason=reason, cause=reason)
 
-    def _batch(self) -> BatchResult[T]:
-        return BatchResult(
-            results=tuple(self._results[index] for index in sorted(self._results)),
-            seconds=anyio.current_time() - self._started,
-            first_result_seconds=None if self._first is None else self._first - self._started,
-        )
+    async def _recalled(self, item: LLMWorkItem[Any]) -> ItemResult[T] | None:
+        if self._options.store is None:
+            return None
+        if isinstance(self._intake, Batch):
+            return self._known.get(item.id)
+        return (await self._options.store.recall([item])).get(item.id)
+
+    async def _settle(self, number: int, errand: Errand, result: ItemResult[T]) -> None:
+        """Keep an outcome, then let others hear of it; what fails there stops the run, not the outcome."""
+        item = errand.item
+        try:
+            if self._options.store is not None and not result.recalled:
+                # It has been paid for: not even a cancellation keeps it from being kept.
+                with anyio.CancelScope(shield=True):
+                    await self._options.store.settled(item, result)
+            if self._sight.wanted:
+                self._sight.tell("done", anyio.current_time(), item=item.id, reason=result.reason)
+            if self._options.fail_fast and result.error is not None:
+                self.stop(f"item {item.id!r} failed: {result.reason}")
+            await self._delivery.take(number, item, result)
+        except Exception as error:
+            self._fail(error)
+
+    async def _settle_the_rest(self) -> None:
+        """Give an outcome to the items that were taken up and left, and to those never taken up."""
+        rest = dict(self._open)
+        if isinstance(self._intake, Batch):
+            rest |= {number: self._errand(number, item) for number, item in self._intake.rest_of_it}
+        for number, errand in rest.items():
+            await self._delivery.take(number, errand.item, errand.result or self._left(errand))
+
+    def _left(self, errand: Errand) -> ItemResult[T]:
+        item = errand.item
+        error: RuntimeError
+        if self.stopped is not None:
+            cause = f"not finished, the run was stopped: {self.stopped}"
+            error = RunStopped(f"item {item.id!r} was {cause}; add it to a new batch")
+        else:
+            cause = "worker cancelled"
+            error = WorkerLost(
+                f"the worker that held item {item.id!r} was cancelled; add the item to a new batch"
+            )
+        return ItemResult(item.id, error=error, attempts=errand.budget.attempts, reason=cause, cause=cause)
+
+    def _hand_out(self, number: int, result: ItemResult[T]) -> None:
+        self._open.pop(number, None)
+        self._out(number, result)
+
+    def _fail(self, error: Exception) -> None:
+        """Stop the run for an error of the store, a sink or the source; the first is what the caller gets."""
+        if self._error is None:
+            self._error = error
+        self.stop(f"{type(error).__name__}: {error}")
+
+    def _time_limit(self) -> anyio.CancelScope:
+        seconds = None if self._options.bounds is None else self._options.bounds.seconds
+        return anyio.CancelScope(deadline=math.inf if seconds is None else self.began + seconds)
 
 
-def _cancels_this_task(error: BaseException) -> bool:
-    """Whether a `CancelledError` is meant for this task, not a leak from a task or future the call awaited.
-
-    On asyncio a call that awaits something cancelled raises the same exception; taken
-    for a cancellation of the worker, it would end the worker in silence.
-    """
-    if not isinstance(error, asyncio.CancelledError):
-        return False
-    if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
-        return True
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+async def _prepared(prepare: Callable[[Any], Any], item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
+    prepared = prepare(item)
+    if inspect.isawaitable(prepared):
+        prepared = await prepared
+    if not isinstance(prepared, LLMWorkItem) or prepared.id != item.id:
+        raise TypeError(f"prepare_item must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
+    return prepared

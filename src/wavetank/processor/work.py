@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final, overload, runtime_checkable
+
+from .limits import RateInfo
 
 D_co = TypeVar("D_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -56,10 +58,16 @@ class TokenUsage:
 @final
 @dataclass(frozen=True, slots=True)
 class CallResult(Generic[T_co]):
-    """What a call may return in place of its bare value, to report the tokens it took."""
+    """What a call may return in place of its bare value, to report what it took and what it was told.
+
+    `cost` is in whatever currency the run's budget is in. `info` is what the answer tells of
+    the provider's limits; `rate_info` reads it from an answer's headers.
+    """
 
     value: T_co
     usage: TokenUsage = TokenUsage()
+    cost: float = 0.0
+    info: RateInfo | None = None
 
 
 @runtime_checkable
@@ -88,7 +96,9 @@ class LLMCallStrategy(Protocol[T_co]):
 class ItemResult(Generic[T_co]):
     """The outcome of one item: a value, or an error with the reason why it was not tried again.
 
-    `attempts` counts the requests made for it. `usage` is what the successful one reported.
+    `attempts` counts the requests made for it. `usage` and `cost` are what the successful one
+    reported. `cause` says why it failed in words that other items may share, `seconds` how
+    long it took from when it was taken up, `recalled` whether an earlier run did the work.
     """
 
     id: str
@@ -97,32 +107,7 @@ class ItemResult(Generic[T_co]):
     attempts: int = 0
     reason: str | None = None
     usage: TokenUsage = TokenUsage()
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class BatchResult(Generic[T_co]):
-    """The outcome of a batch, its results in the order in which the items were added.
-
-    `seconds` is how long `process_all` took; `first_result_seconds` is when the first
-    outcome came, counted from the same start, `None` for an empty batch.
-    """
-
-    results: tuple[ItemResult[T_co], ...]
-    seconds: float
-    first_result_seconds: float | None
-
-    @property
-    def succeeded(self) -> int:
-        """How many items have a value."""
-        return len(self.results) - self.failed
-
-    @property
-    def failed(self) -> int:
-        """How many items have an error."""
-        return sum(result.error is not None for result in self.results)
-
-    @property
-    def usage(self) -> TokenUsage:
-        """The tokens of all successful calls that reported any."""
-        return sum((result.usage for result in self.results), TokenUsage())
+    cost: float = field(default=0.0, kw_only=True)
+    cause: str | None = field(default=None, kw_only=True, compare=False)
+    seconds: float = field(default=0.0, kw_only=True, compare=False)
+    recalled: bool = field(default=False, kw_only=True, compare=False)

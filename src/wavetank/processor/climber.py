@@ -1,0 +1,131 @@
+"""Limits that nobody told: found by climbing, and by falling when a request is refused."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+GROWTH_PER_SECOND: Final = 0.15
+PLATEAU_SECONDS: Final = 60.0
+LONGEST_STEP_SECONDS: Final = 1.0
+NEAR: Final = 0.25
+
+DEEPEST_CUT: Final = 0.5
+SLIGHTEST_CUT: Final = 0.9
+
+SLOT_SECONDS: Final = 0.25
+TALLY_SECONDS: Final = 3.0
+
+
+@final
+class Climber:
+    """A limit that is looked for: it climbs by 15 % a second while it holds requests back.
+
+    A refusal may come from anywhere, so one alone makes no ceiling: the climb goes on as
+    fast as before. The second at about the same height does. From then on the limit leaves
+    its new height slowly, by a cube of the time: 1 % in 13 s, 12 % in 30 s, twice in 60 s.
+
+    Args:
+        start: the height to begin at.
+        highest: where the climb ends.
+        lowest: where the fall ends.
+    """
+
+    def __init__(self, start: float, *, highest: float = float("inf"), lowest: float = 0.0) -> None:
+        self.value = start
+        self.highest = highest
+        self._lowest = lowest
+        self._failed_at: float | None = None
+        self._plateau: float | None = None
+        self._since = 0.0
+        self._grown_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Climber at {self.value:g}{', at a ceiling' if self._plateau else ''}>"
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no refusal was ever blamed on this limit."""
+        return self._failed_at is None
+
+    def grow(self, now: float) -> None:
+        """Note, at the instant `now`, a success while this limit held requests back."""
+        step = 0.0 if self._grown_at is None else min(now - self._grown_at, LONGEST_STEP_SECONDS)
+        self._grown_at = now
+        if self._plateau is None:
+            aim = self.value * (1 + GROWTH_PER_SECOND * step)
+        else:
+            aim = self._plateau * (1 + ((now - self._since) / PLATEAU_SECONDS) ** 3)
+        self.value = min(max(self.value, aim), self.highest)
+
+    def rest(self) -> None:
+        """Note a pause: no time passed in which the limit could have grown."""
+        self._grown_at = None
+
+    def near(self, height: float) -> bool:
+        """Whether a refusal at this height is the second one there."""
+        return self._failed_at is not None and abs(height / self._failed_at - 1) <= NEAR
+
+    def fall(self, height: float, to: float, now: float, *, ceiling: bool) -> None:
+        """Fall to a height after a refusal at another; with `ceiling`, leave it slowly."""
+        self._failed_at = height
+        self.value = min(max(to, self._lowest), self.highest)
+        self._plateau = self.value if ceiling else None
+        self._since, self._grown_at = now, None
+
+
+@final
+class Tally:
+    """How many requests were served in the last seconds, by when they were sent."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, int] = {}
+        self._first: float | None = None
+
+    def add(self, sent: float) -> None:
+        """Note that a request sent at that instant was served."""
+        if self._first is None:
+            self._first = sent
+        slot = int(sent / SLOT_SECONDS)
+        if slot in self._slots:
+            self._slots[slot] += 1
+            return
+        self._slots[slot] = 1
+        oldest = slot - 4 * TALLY_SECONDS / SLOT_SECONDS
+        for old in [old for old in self._slots if old < oldest]:
+            del self._slots[old]
+
+    def per_second(self, since: float, until: float) -> float:
+        """The mean rate of the served between two instants, looking back no further than some seconds."""
+        if self._first is None:
+            return 0.0
+        oldest = (int((until - TALLY_SECONDS) / SLOT_SECONDS) + 1) * SLOT_SECONDS
+        since = max(since, oldest, self._first)
+        slots = int(since / SLOT_SECONDS), int(until / SLOT_SECONDS)
+        served = sum(count for slot, count in self._slots.items() if slots[0] <= slot <= slots[1])
+        return served / max(until - since, SLOT_SECONDS)
+
+
+@final
+class Latency:
+    """How long an answer takes, and how much that varies; the estimate TCP makes of a round trip."""
+
+    __slots__ = ("deviation", "mean", "seen")
+
+    def __init__(self) -> None:
+        self.seen = False
+        self.mean = 0.0
+        self.deviation = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Note one answer."""
+        if not self.seen:
+            self.seen, self.mean = True, seconds
+            return
+        off = seconds - self.mean
+        self.mean += off / 8
+        self.deviation += (abs(off) - self.deviation) / 4
+
+    @property
+    def bound(self) -> float:
+        """Seconds within which nearly every answer comes."""
+        return self.mean + 4 * self.deviation

@@ -1,0 +1,87 @@
+"""What happens to a result once it is there: post-processing, sinks, callback, in the order asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Generic, TypeVar, final
+
+import anyio
+
+from .options import Options
+from .sight import logger
+from .work import ItemResult, LLMWorkItem
+
+T = TypeVar("T")
+
+
+@final
+class Delivery(Generic[T]):
+    """Takes results one at a time: as they come, or in the order of the items.
+
+    Args:
+        options: has what is done with a result, and the order.
+        out: called with the number of an item and its result when all that is done.
+    """
+
+    def __init__(self, options: Options, out: Callable[[int, ItemResult[T]], None]) -> None:
+        self._options = options
+        self._out = out
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._waiting: dict[int, tuple[LLMWorkItem[Any], ItemResult[T]]] = {}
+        self._next = 0
+        self._in_order = options.order == "input"
+        nobody_hears = options.post_process is None and options.on_result is None and not options.sinks
+        self._quick = nobody_hears and not self._in_order
+
+    async def take(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
+        """Take the result of an item."""
+        if self._quick:
+            self._out(number, result)
+            return
+        if not self._in_order:
+            async with self._turn:
+                await self._hand_over(number, item, result)
+            return
+        self._waiting[number] = item, result
+        async with self._turn:
+            await self._hand_over_in_order()
+
+    async def _hand_over_in_order(self) -> None:
+        while (ready := self._waiting.pop(self._next, None)) is not None:
+            number = self._next
+            self._next += 1
+            await self._hand_over(number, *ready)
+
+    async def _hand_over(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
+        try:
+            result = await self._post_processed(item, result)
+            for sink in self._options.sinks:
+                await sink.write(item, result)
+            await self._call_back(result)
+        finally:
+            self._out(number, result)
+
+    async def _post_processed(self, item: LLMWorkItem[Any], result: ItemResult[T]) -> ItemResult[T]:
+        if self._options.post_process is None or result.error is not None:
+            return result
+        try:
+            value = self._options.post_process(item, result.value)
+            if inspect.isawaitable(value):
+                value = await value
+        except Exception as error:
+            reason = f"post-processing failed: {type(error).__name__}: {error}"
+            return replace(result, value=None, error=error, reason=reason, cause=reason)
+        return replace(result, value=value)
+
+    async def _call_back(self, result: ItemResult[T]) -> None:
+        """Call `on_result`; what it raises is logged, since the outcome itself is safe."""
+        if self._options.on_result is None:
+            return
+        try:
+            told = self._options.on_result(result)
+            if inspect.isawaitable(told):
+                await told
+        except Exception:
+            logger.exception("on_result raised for item %r; its result stays in the batch", result.id)

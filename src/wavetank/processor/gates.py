@@ -1,0 +1,83 @@
+"""The gates of a run: one for each scope, found by its key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, Final, final
+
+import anyio
+
+from .gate import Gate
+from .options import Options
+from .sight import Sight
+from .work import LLMWorkItem
+
+ONE_SCOPE: Final = "account"
+
+
+@final
+class Gates:
+    """A gate for each scope that `scope` names; without it one gate for all.
+
+    A scope is known by its key, which is the account, the key or the model of a request,
+    and never by which object carries it.
+    """
+
+    def __init__(self, options: Options, sight: Sight) -> None:
+        self._options = options
+        self._sight = sight
+        self._gates: dict[Hashable, Gate] = {}
+        self._pauses: list[tuple[str, float, int]] = []
+        self._held: Mapping[str, float] = {}
+
+    def __iter__(self) -> Iterator[Gate]:
+        return iter(self._gates.values())
+
+    def __len__(self) -> int:
+        return len(self._gates)
+
+    def of(self, item: LLMWorkItem[Any]) -> Gate:
+        """The gate for an item."""
+        key = ONE_SCOPE if self._options.scope is None else self._options.scope(item)
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = self._make(str(key))
+        return gate
+
+    def hold(self, until: Mapping[str, float]) -> None:
+        """Let nothing of a scope start before an instant in seconds since 1970; earlier runs were told."""
+        self._held = until
+
+    def close(self) -> None:
+        """Let nothing start any more, and release who waits."""
+        for gate in self._gates.values():
+            gate.close()
+
+    def take_pauses(self) -> list[tuple[str, float, int]]:
+        """The pauses since the last call: scope, end in seconds since 1970, number of pauses so far."""
+        taken, self._pauses = self._pauses, []
+        return taken
+
+    def _make(self, scope: str) -> Gate:
+        gate = Gate(delays=self._options.rule, limits=self._options.limits, name=scope)
+        gate.tell = lambda what, one, other: self._tell(scope, gate, what, one, other)
+        if scope in self._held:
+            gate.hold(anyio.current_time() + self._held[scope] - wall_seconds())
+        return gate
+
+    def _tell(self, scope: str, gate: Gate, what: str, one: float, other: float) -> None:
+        now = anyio.current_time()
+        if what == "paused":
+            if self._options.store is not None:
+                self._pauses.append((scope, wall_seconds() + one - now, gate.generation))
+            self._sight.tell("paused", now, scope, until=one)
+        elif what == "resumed":
+            self._sight.tell("resumed", now, scope)
+        else:
+            self._sight.tell("cut" if what == "cut" else "grown", now, scope, rate=other)
+
+
+def wall_seconds() -> float:
+    """The machine's clock: an instant that another process can read needs it."""
+    return time.time()  # noqa: TID251

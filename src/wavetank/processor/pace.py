@@ -1,0 +1,182 @@
+"""The pace of one gate: what it knows of the limits, what it learns, and when the next request may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from .climber import Climber, Latency, Tally
+from .limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
+from .pacer import Pacer
+
+FIRST_PER_SECOND: Final = 40.0
+FIRST_BURST: Final = 5.0
+LOWEST_PER_SECOND: Final = 1 / 60
+LONGEST_ROUND_SECONDS: Final = 0.1
+ROUND_PATIENCE_SECONDS: Final = 1.0
+SAME_INSTANT_SECONDS: Final = 0.001
+SHORTEST_LATENCY_SECONDS: Final = 1e-7
+TELLING_SHARE: Final = 1.1
+
+Tell = Callable[[str, float, float], None]
+"""Called with `cut` or `grown`, the old and the new requests in a second."""
+
+
+@final
+class Pace:
+    """The rate of requests and of tokens, and how many may be under way.
+
+    A configured or told limit is kept as it is. One that nobody told is learnt: the rate
+    starts with five requests and 40 a second, or what one worker alone would send if that is more,
+    and climbs while it holds requests back. While answers are quick and the rate is what
+    holds requests back, they go in rounds: the next starts when the last is answered. So
+    a limit that is passed is noticed by one request and not by all that followed it.
+    """
+
+    def __init__(self, limits: Limits, *, tell: Tell | None = None) -> None:
+        known = limits.requests_per_second
+        rate = FIRST_PER_SECOND if known is None else known * MARGIN
+        self._limits = limits
+        self._tell = tell
+        self._told = known is not None
+        self._rate = Climber(rate, highest=rate if self._told else float("inf"), lowest=LOWEST_PER_SECOND)
+        self._room = Climber(float("inf"), lowest=1.0)
+        self._requests = Pacer(rate, burst=self._burst(rate))
+        tokens = limits.tokens_per_second
+        self._tokens = None if tokens is None else _token_pacer(tokens * MARGIN, limits)
+        self._served = Tally()
+        self._latency = Latency()
+        self._binding = False
+        self._told_rate = rate
+
+    def __repr__(self) -> str:
+        return f"<Pace {self._rate.value:g}/s, room for {self._room.value:g}>"
+
+    @property
+    def per_second(self) -> float:
+        """The requests in a second that the gate lets start at the moment."""
+        return self._rate.value
+
+    @property
+    def room(self) -> float:
+        """How many requests may be under way at the moment."""
+        return self._room.value
+
+    def opens_at(self, tokens: float, now: float) -> float:
+        """The instant from which a request of so many tokens keeps the rates."""
+        at = self._requests.ready_at(1)
+        if at > now:
+            self._binding = True
+        elif self._requests.full(now):
+            self._binding = False
+        if self._tokens is None:
+            return at
+        return max(at, self._tokens.ready_at(tokens))
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether a round has to be answered before the next starts."""
+        return not self._told and self._binding and self._latency.bound <= LONGEST_ROUND_SECONDS
+
+    @property
+    def round_seconds(self) -> float:
+        """How long an unanswered round holds the next one back."""
+        return ROUND_PATIENCE_SECONDS if self._latency.seen else LONGEST_ROUND_SECONDS
+
+    def spend(self, tokens: float, now: float) -> None:
+        """Note that a request of so many tokens starts."""
+        self._requests.spend(1, now)
+        if self._tokens is not None:
+            self._tokens.spend(tokens, now)
+
+    def restart(self, at: float) -> None:
+        """Know that from this instant on, after a pause, requests go one by one."""
+        self._requests.at_most(1, at)
+        self._rate.rest()
+        self._room.rest()
+
+    def served(self, sent: float, now: float, *, crowded: bool) -> None:
+        """Note that a request was served; `crowded`: when it started nothing else had room."""
+        self._latency.add(now - sent)
+        self._served.add(sent)
+        if self._binding:
+            self._rate.grow(now)
+        if crowded:
+            self._room.grow(now)
+        if self._rate.untouched and not self._told:
+            self._rate.value = max(self._rate.value, 1 / max(self._latency.mean, SHORTEST_LATENCY_SECONDS))
+        if self._rate.value > self._requests.per_second:
+            self._follow(now)
+
+    def refused(self, sent: float, under_way: int, since: float, now: float) -> None:
+        """Cut rate and room after a refusal that opened a pause.
+
+        Args:
+            sent: when the refused request was sent.
+            under_way: how many were under way then, it included.
+            since: when the last pause ended.
+            now: the instant of the refusal.
+        """
+        served = self._served.per_second(since if sent - since >= 1 else sent - 3, sent)
+        if served == 0:
+            return
+        old = self._rate.value
+        if not self._binding:
+            # A rate that held nothing back is not the one that failed.
+            old = min(old, max(served, FIRST_PER_SECOND))
+        rate_is_near, room_is_near = self._rate.near(old), self._room.near(under_way)
+        cut = min(max(served * 0.9, old * 0.5), old * 0.9)
+        self._rate.fall(old, cut, now, ceiling=rate_is_near)
+        self._room.fall(under_way, under_way - 1, now, ceiling=room_is_near and not rate_is_near)
+        self._follow(now)
+
+    def corrected(self, more_tokens: float) -> None:
+        """Book that a request took more tokens than was thought, or fewer."""
+        if self._tokens is not None:
+            self._tokens.correct(more_tokens)
+
+    def learn(self, info: RateInfo, under_way: int, now: float) -> None:
+        """Take what the provider tells of its limits; a configured limit is not raised by it."""
+        if info.requests is not None:
+            self._learn_requests(info.requests, under_way, now)
+        if info.tokens is not None:
+            self._learn_tokens(info.tokens, now)
+
+    def _learn_requests(self, quota: Quota, under_way: int, now: float) -> None:
+        if quota.per_second is not None and quota.per_second > 0 and self._limits.requests_per_minute is None:
+            self._told = True
+            self._rate.highest = quota.per_second * MARGIN
+            if self._rate.untouched or self._rate.value > self._rate.highest:
+                self._rate.value = self._rate.highest
+            self._follow(now)
+        if quota.remaining is not None and self._told:
+            self._requests.at_most(quota.remaining - under_way, now)
+
+    def _learn_tokens(self, quota: Quota, now: float) -> None:
+        if quota.per_second is not None and quota.per_second > 0 and self._limits.tokens_per_minute is None:
+            rate = quota.per_second * MARGIN
+            if self._tokens is None:
+                self._tokens = Pacer(rate, burst=quota.limit or rate)
+            self._tokens.change(rate, quota.limit or rate, now)
+        if quota.remaining is not None and self._tokens is not None:
+            self._tokens.at_most(quota.remaining, now)
+
+    def _follow(self, now: float) -> None:
+        """Let the pacer keep the rate that was found, and tell of it when it has changed by a tenth."""
+        rate = self._rate.value
+        self._requests.change(rate, self._burst(rate), now)
+        old = self._told_rate
+        if not old / TELLING_SHARE < rate < old * TELLING_SHARE:
+            self._told_rate = rate
+            if self._tell is not None:
+                self._tell("grown" if rate > old else "cut", old, rate)
+
+    def _burst(self, rate: float) -> float:
+        if self._limits.burst is not None:
+            return self._limits.burst
+        least = FIRST_BURST if self._rate.untouched and not self._told else 1.0
+        return max(least, rate * BURST_SECONDS)
+
+
+def _token_pacer(rate: float, limits: Limits) -> Pacer:
+    return Pacer(rate, burst=limits.token_burst or max(1.0, rate * BURST_SECONDS))

@@ -1,0 +1,77 @@
+"""The permits to have a request under way: as many as there are workers, lent on while an item waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, final
+
+import anyio
+
+
+class Holder(Protocol):
+    """Whoever may hold a permit."""
+
+    holds_permit: bool
+
+
+@final
+class Permits:
+    """Counts the requests that may be under way.
+
+    An item keeps its worker while it waits for its next try, and lends its permit: a
+    substitute is hired for the time, so that with one worker another item runs meanwhile.
+
+    Args:
+        count: how many there are.
+        hire: called when a permit is lent; may start another worker.
+    """
+
+    def __init__(self, count: int, hire: Callable[[], None]) -> None:
+        self.count = count
+        self._hire = hire
+        self._free = anyio.Semaphore(count, fast_acquire=True)
+        self._stopped: anyio.Event | None = None
+        self._is_stopped = False
+        self.lent = 0
+
+    def __repr__(self) -> str:
+        return f"<Permits {self._free.value} of {self.count} free, {self.lent} lent>"
+
+    async def get(self, holder: Holder) -> None:
+        """Wait for a permit; who waited longest is first."""
+        try:
+            self._free.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._free.acquire()
+        holder.holds_permit = True
+
+    def give_back(self, holder: Holder) -> None:
+        """Give the permit back; without one this does nothing."""
+        if holder.holds_permit:
+            holder.holds_permit = False
+            self._free.release()
+
+    async def lend(self, holder: Holder, until: float) -> None:
+        """Let others have the permit until that instant, or until the run is stopped; then get one again."""
+        self.give_back(holder)
+        self.lent += 1
+        try:
+            self._hire()
+            await self._sleep(until)
+        finally:
+            self.lent -= 1
+        await self.get(holder)
+
+    def stop(self) -> None:
+        """End all waits: nothing more is sent."""
+        self._is_stopped = True
+        if self._stopped is not None:
+            self._stopped.set()
+
+    async def _sleep(self, until: float) -> None:
+        if self._is_stopped:
+            return
+        if self._stopped is None:
+            self._stopped = anyio.Event()
+        with anyio.CancelScope(deadline=until):
+            await self._stopped.wait()

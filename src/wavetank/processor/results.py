@@ -1,0 +1,113 @@
+"""What comes out of a batch, and what it says in words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Generic, TypeVar, final
+
+from .work import ItemResult, TokenUsage
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BatchResult(Generic[T_co]):
+    """The outcome of a batch, its results in the order in which the items were added.
+
+    `seconds` is how long `process_all` took; `first_result_seconds` is when the first
+    outcome came, counted from the same start, `None` for an empty batch. `requests`,
+    `refusals`, `retries` and `pauses` are counts; `paused_seconds` is how long the pauses
+    took together. `stopped` says why the run ended before its items did.
+    """
+
+    results: tuple[ItemResult[T_co], ...]
+    seconds: float
+    first_result_seconds: float | None
+    requests: int = 0
+    refusals: int = 0
+    retries: int = 0
+    pauses: int = 0
+    paused_seconds: float = 0.0
+    stopped: str | None = None
+
+    def __str__(self) -> str:
+        return self.summary
+
+    @property
+    def succeeded(self) -> int:
+        """How many items have a value."""
+        return len(self.results) - self.failed
+
+    @property
+    def failed(self) -> int:
+        """How many items have an error."""
+        return sum(result.error is not None for result in self.results)
+
+    @property
+    def usage(self) -> TokenUsage:
+        """The tokens of all successful calls that reported any."""
+        return sum((result.usage for result in self.results), TokenUsage())
+
+    @property
+    def cost(self) -> float:
+        """What all successful calls that reported it cost."""
+        return math.fsum(result.cost for result in self.results)
+
+    @property
+    def seconds_per_request(self) -> float:
+        """The time of the whole batch divided by its requests; 0 without any."""
+        return self.seconds / self.requests if self.requests else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """The seconds within which so many percent of the items had their outcome; 0 without items.
+
+        Raises:
+            ValueError: `percent` is not from 0 to 100.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent must be from 0 to 100, not {percent!r}")
+        times = sorted(result.seconds for result in self.results)
+        return times[max(0, math.ceil(len(times) * percent / 100) - 1)] if times else 0.0
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many items failed for each cause, the most frequent first."""
+        causes = Counter(
+            result.cause or result.reason or type(result.error).__name__
+            for result in self.results
+            if result.error is not None
+        )
+        return dict(causes.most_common())
+
+    @property
+    def summary(self) -> str:
+        """What happened, in words, a line for each thing worth knowing."""
+        lines = [f"{_items(self.succeeded)} of {len(self.results)} succeeded in {self.seconds:.1f} s"]
+        lines += [f"{_items(count)} failed: {cause}" for cause, count in self.failures.items()]
+        if self.refusals:
+            lines.append(
+                f"refused {_times(self.refusals)}, "
+                f"{_counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together"
+            )
+        if self.retries:
+            lines.append(f"{_counted(self.requests, 'request')}, {self.retries} of them retries")
+        if self.usage.total:
+            lines.append(f"{self.usage.input_tokens} tokens in, {self.usage.output_tokens} out")
+        if self.stopped is not None:
+            lines.append(f"stopped early: {self.stopped}")
+        return "\n".join(lines)
+
+
+def _items(count: int) -> str:
+    return _counted(count, "item")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

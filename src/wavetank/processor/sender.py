@@ -1,0 +1,242 @@
+"""Sends one item, as often as it takes: gate, request, judgement, backoff."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar, final
+
+import anyio
+
+from .budget import Budget
+from .classify import Failure
+from .gate import Gate, GateClosed, Ticket
+from .gates import Gates
+from .options import Options
+from .permits import Permits
+from .sight import Sight
+from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+
+T = TypeVar("T")
+
+CHARACTERS_PER_TOKEN: Final = 4
+FIRST_ANSWER_TOKENS: Final = 256
+
+
+@final
+@dataclass(slots=True)
+class Totals:
+    """What a run has done so far."""
+
+    requests: int = 0
+    refusals: int = 0
+    retries: int = 0
+    answers: int = 0
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    cost: float = 0.0
+
+
+@final
+@dataclass(slots=True)
+class Errand:
+    """An item on its way to its outcome; `request` is what is sent for it, the item as it was prepared."""
+
+    item: LLMWorkItem[Any]
+    request: LLMWorkItem[Any]
+    budget: Budget
+    began: float
+    holds_permit: bool = False
+    result: ItemResult[Any] | None = None
+
+
+@final
+class Stopped(Exception):
+    """The run sends nothing more; `str` says why."""
+
+
+@final
+class Sender(Generic[T]):
+    """Brings errands to their outcomes; it never raises what a call raised."""
+
+    def __init__(
+        self,
+        strategy: LLMCallStrategy[T],
+        options: Options,
+        *,
+        gates: Gates,
+        permits: Permits,
+        totals: Totals,
+        sight: Sight,
+    ) -> None:
+        self._strategy = strategy
+        self._options = options
+        self._gates = gates
+        self._permits = permits
+        self._totals = totals
+        self._sight = sight
+        self._limits = options.limits
+        self._estimates = options.estimate_tokens is not None or (
+            options.limits is not None and options.limits.tokens_per_minute is not None
+        )
+
+    async def run(self, errand: Errand) -> ItemResult[T]:
+        """Send an item until it is answered or given up.
+
+        Raises:
+            Stopped: the run sends nothing more.
+        """
+        tokens = self._estimate(errand.request) if self._estimates else 0.0
+        if (refusal := self._too_dear(tokens)) is not None:
+            return _failed(errand, refusal, refusal.reason)
+        while True:
+            answer = await self._request(errand, tokens)
+            if isinstance(answer, CallResult):
+                return self._succeeded(errand, answer)
+            await self._note_pauses()
+            reason = errand.budget.spend(answer, anyio.current_time())
+            if reason is not None:
+                return _failed(errand, answer, reason)
+            await self._back_off(errand, answer)
+
+    async def _request(self, errand: Errand, tokens: float) -> CallResult[T] | Failure:
+        """Send one request; between its end and the gate's hearing of it nothing is awaited."""
+        gate = self._gates.of(errand.request)
+        ticket = await self._enter(gate, errand, tokens)
+        self._totals.requests += 1
+        errand.budget.attempts += 1
+        try:
+            with self._time_limit():
+                answer = await self._strategy.execute(errand.request)
+        except (Exception, asyncio.CancelledError) as error:
+            if cancels_this_task(error):
+                raise
+            return self._judged(gate, ticket, errand, error)
+        else:
+            result = answer if isinstance(answer, CallResult) else CallResult(answer)
+            gate.succeeded(ticket, result.usage.total or None)
+            if result.info is not None:
+                gate.learn(result.info)
+            return result
+        finally:
+            gate.leave(ticket)
+
+    async def _enter(self, gate: Gate, errand: Errand, tokens: float) -> Ticket:
+        while True:
+            if len(self._gates) > 1 and gate.deadline > anyio.current_time():
+                # Others may be let through by another gate meanwhile.
+                await self._permits.lend(errand, gate.deadline)
+            self._check_bounds()
+            try:
+                ticket = await gate.enter(tokens)
+            except GateClosed as closed:
+                raise Stopped(str(closed)) from None
+            if self._options.store is None:
+                return ticket
+            try:
+                await self._note_start(errand)
+                if gate.admits(ticket):
+                    return ticket
+            except BaseException:
+                gate.leave(ticket)
+                raise
+            gate.leave(ticket)
+
+    async def _note_start(self, errand: Errand) -> None:
+        if self._options.store is not None:
+            await self._options.store.started(errand.item, errand.budget.attempts + 1)
+
+    async def _note_pauses(self) -> None:
+        if self._options.store is not None:
+            with anyio.CancelScope(shield=True):
+                for scope, until, count in self._gates.take_pauses():
+                    await self._options.store.paused(scope, until, count)
+
+    def _check_bounds(self) -> None:
+        totals, bounds = self._totals, self._options.bounds
+        if bounds is not None:
+            reached = bounds.reached(totals.requests, totals.usage, totals.cost)
+            if reached is not None:
+                raise Stopped(reached)
+
+    def _judged(self, gate: Gate, ticket: Ticket, errand: Errand, error: BaseException) -> Failure:
+        failure = self._options.judge(error)
+        if failure.pauses:
+            self._totals.refusals += 1
+            now = anyio.current_time()
+            self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
+            gate.refused(ticket, failure.retry_after_seconds)
+        if failure.info is not None:
+            gate.learn(failure.info)
+        return failure
+
+    async def _back_off(self, errand: Errand, failure: Failure) -> None:
+        self._totals.retries += 1
+        seconds = errand.budget.backoff_seconds(failure)
+        now = anyio.current_time()
+        self._sight.tell("retried", now, item=errand.item.id, reason=failure.reason, until=now + seconds)
+        if seconds > 0:
+            await self._permits.lend(errand, now + seconds)
+
+    def _succeeded(self, errand: Errand, answer: CallResult[T]) -> ItemResult[T]:
+        totals = self._totals
+        totals.answers += 1
+        totals.cost += answer.cost
+        if answer.usage.total:
+            totals.usage += answer.usage
+        return ItemResult(
+            errand.item.id,
+            answer.value,
+            attempts=errand.budget.attempts,
+            usage=answer.usage,
+            cost=answer.cost,
+            seconds=anyio.current_time() - errand.began,
+        )
+
+    def _estimate(self, item: LLMWorkItem[Any]) -> float:
+        if self._options.estimate_tokens is not None:
+            return self._options.estimate_tokens(item)
+        out = self._totals.usage.output_tokens
+        per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
+        return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
+
+    def _too_dear(self, tokens: float) -> Failure | None:
+        dearest = None if self._limits is None else self._limits.dearest
+        if dearest is None or tokens <= dearest:
+            return None
+        reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {dearest:.0f} at once"
+        return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
+
+    def _time_limit(self) -> AbstractContextManager[object]:
+        seconds = self._options.request_seconds
+        return nullcontext() if seconds is None else anyio.fail_after(seconds)
+
+
+@final
+class ItemTooLarge(ValueError):
+    """The error of an item that needs more tokens than the limit can ever let through."""
+
+
+def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
+    return ItemResult(
+        errand.item.id,
+        error=failure.error,
+        attempts=errand.budget.attempts,
+        reason=reason,
+        cause=failure.reason,
+        seconds=anyio.current_time() - errand.began,
+    )
+
+
+def cancels_this_task(error: BaseException) -> bool:
+    """Whether a `CancelledError` is meant for this task, not a leak from a task or future the call awaited.
+
+    On asyncio a call that awaits something cancelled raises the same exception; taken
+    for a cancellation of the worker, it would end the worker in silence.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
+        return True
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

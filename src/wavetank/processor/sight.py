@@ -1,0 +1,97 @@
+"""What a run lets be seen of itself: each decision as an event, a log record and a count."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+DecisionKind = Literal["refused", "paused", "resumed", "cut", "grown", "retried", "done", "stopped"]
+
+logger: Final = logging.getLogger("wavetank.processor")
+
+_IN_THE_LOG: Final = {"paused": logging.INFO, "resumed": logging.INFO, "stopped": logging.WARNING}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing that a run decided or was told.
+
+    `at` and `until` are in seconds since the run began, `scope` is what the gate is for.
+
+    | kind | the other fields |
+    |---|---|
+    | `refused` | `item`, `reason` |
+    | `paused` | `until` |
+    | `resumed` | |
+    | `cut`, `grown` | `rate`: requests in a second from now on |
+    | `retried` | `item`, `reason`; `until`: when its own backoff ends |
+    | `done` | `item`; `reason` if it failed |
+    | `stopped` | `reason` |
+    """
+
+    kind: DecisionKind
+    at: float
+    scope: str = ""
+    item: str | None = None
+    reason: str | None = None
+    until: float | None = None
+    rate: float | None = None
+
+    def __str__(self) -> str:
+        told = [f"{self.at:.3f} s", self.kind, self.scope]
+        if self.item is not None:
+            told.append(f"item {self.item!r}")
+        if self.rate is not None:
+            told.append(f"to {self.rate:.3g} requests/s")
+        if self.until is not None:
+            told.append(f"until {self.until:.3f} s")
+        if self.reason is not None:
+            told.append(f"({self.reason})")
+        return " ".join(word for word in told if word)
+
+
+Observer = Callable[[Decision], object]
+
+
+@final
+class Sight:
+    """Tells the observer and the log of each decision; an observer that raises stops nothing."""
+
+    def __init__(self, observer: Observer | None, began: float) -> None:
+        self._observer = observer
+        self._began = began
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody looks at the small things; they are many, so they are not made for nobody."""
+        return self._observer is not None or logger.isEnabledFor(logging.DEBUG)
+
+    def tell(
+        self,
+        kind: DecisionKind,
+        at: float,
+        scope: str = "",
+        *,
+        item: str | None = None,
+        reason: str | None = None,
+        until: float | None = None,
+        rate: float | None = None,
+    ) -> None:
+        """Tell of a decision; instants are those of anyio's clock."""
+        level = _IN_THE_LOG.get(kind, logging.DEBUG)
+        if self._observer is None and not logger.isEnabledFor(level):
+            return
+        end = None if until is None else until - self._began
+        decision = Decision(kind, at - self._began, scope, item, reason, end, rate)
+        logger.log(level, "%s", decision)
+        if self._observer is not None:
+            self._show(self._observer, decision)
+
+    def _show(self, observer: Observer, decision: Decision) -> None:
+        try:
+            observer(decision)
+        except Exception:
+            logger.exception("the observer raised at %s; the run goes on", decision)

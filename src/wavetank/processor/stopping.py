@@ -1,0 +1,59 @@
+"""What ends a run before its items do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from .work import TokenUsage
+
+
+@final
+class WorkerLost(RuntimeError):
+    """The error of an item whose worker was cancelled from outside, while the batch went on."""
+
+
+@final
+class RunStopped(RuntimeError):
+    """The error of an item that was not finished because the run was stopped: a bound, or `fail_fast`."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a run may take at most; without a number there is no bound.
+
+    When the time is up, what is under way is cancelled. When another bound is reached nothing
+    more is sent, and what is under way comes home: it has been paid for. So tokens and cost,
+    which are known when an answer is there, may exceed the bound by the requests under way.
+
+    Args:
+        seconds: how long the run may last.
+        requests: how many requests may be sent.
+        tokens: how many tokens the answers may have taken.
+        cost: what the answers may have cost, in the currency of `CallResult.cost`.
+
+    Raises:
+        ValueError: a number is not above 0.
+    """
+
+    seconds: float | None = None
+    requests: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "requests", "tokens", "cost"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value!r}")
+
+    def reached(self, requests: int, usage: TokenUsage, cost: float) -> str | None:
+        """Say which bound was reached, or `None`."""
+        if self.requests is not None and requests >= self.requests:
+            return f"its {self.requests} requests were sent"
+        if self.tokens is not None and usage.total >= self.tokens:
+            return f"its {self.tokens} tokens were spent"
+        if self.cost is not None and cost >= self.cost:
+            return f"its cost of {self.cost:g} was reached"
+        return None
