@@ -1,4 +1,4 @@
-"""The command line: `wavetank serve`, `scenarios`, `explore` and `museum`."""
+"""The command line: `wavetank serve`, `run`, `scenarios`, `explore` and `museum`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class _Stop(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 when it failed, 2 when the words were wrong."""
     options = _parser().parse_args(arguments)
+    options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.command(options) or 0
     except _Stop as stop:
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument("--seed", type=_seed, default=0, help="seed of the keyed picks (default 0)")
     server.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help=argparse.SUPPRESS)
     server.set_defaults(command=_serve)
+    _add_run(commands.add_parser("run", help="put a table of prompts to a provider, and resume it"))
     catalogue = commands.add_parser("scenarios", help="list the catalogue")
     catalogue.set_defaults(command=_scenarios)
     _add_explore(
@@ -56,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_museum(commands.add_parser("museum", help="list the bugs of the museum, or see one happen"))
     return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    from .run.options import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(command=_run)
 
 
 def _add_explore(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +144,39 @@ def _scenarios(_: argparse.Namespace) -> None:
     for name in names:
         scenario = _load(name)
         print(f"{name:<{width}}  {scenario.title}: {scenario.story}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .campaign.display import Figures, display_on
+    from .run.command import run
+    from .run.errors import RunError
+    from .run.options import read_options
+    from .run.rehearsal import rehearse
+    from .scenario import ScenarioError
+
+    display = display_on()
+
+    class Shown:
+        """The display of a campaign, for a run."""
+
+        say, close = staticmethod(display.say), staticmethod(display.close)
+
+        @staticmethod
+        def show(done: float, words: str) -> None:
+            display.show(Figures(done, words))
+
+    try:
+        asked = read_options(options)
+        if asked.scenario is not None:
+            return rehearse(asked, Shown())
+        return run(asked, options.words[1:], Shown())
+    except KeyboardInterrupt:
+        # Before the run listens for it itself: nothing was sent.
+        display.close()
+        return 130
+    except (RunError, ScenarioError) as error:
+        display.close()
+        raise _Stop(str(error), status=2) from None
 
 
 def _explore(options: argparse.Namespace) -> int:
