@@ -38,7 +38,7 @@ class ServerConnection:
         """The provider closed the connection; what is queued may still be read."""
         self.reset = False
         """The provider broke the connection off before it answered."""
-        self._desk = desk
+        self.desk = desk
         desk.connected(self.close)
         self._dialect_of = dialect_of
         self._host = host
@@ -50,7 +50,9 @@ class ServerConnection:
         self._sender: Attempt | None = None
         self._attempt: Attempt | None = None
         self._begun = False
+        self._head_taken = False
         self._replied = False
+        self._end_mark = 0
 
     def close(self) -> None:
         """End the connection from the provider's side."""
@@ -61,7 +63,7 @@ class ServerConnection:
 
     def receive(self, data: bytes, attempt: Attempt | None = None) -> None:
         """Take bytes from the client; `attempt` is who sends them."""
-        with self._desk.lock:
+        with self.desk.lock:
             if self.ended:
                 return
             self._sender = attempt
@@ -70,8 +72,9 @@ class ServerConnection:
 
     def take(self, limit: int) -> bytes:
         """Up to `limit` bytes for the client; empty when there is nothing yet."""
-        with self._desk.lock:
+        with self.desk.lock:
             data = bytes(self._out[:limit])
+            self._head_taken = self._begun
             del self._out[:limit]
             return data
 
@@ -80,17 +83,36 @@ class ServerConnection:
         """Whether a client that reads now gets something: bytes, or the end of the connection."""
         return bool(self._out) or self.ended
 
+    @property
+    def pending(self) -> int:
+        """How many bytes there are for the client."""
+        return len(self._out)
+
+    def line_length(self, limit: int) -> int:
+        """How many bytes to take, at most `limit`, so as not to go beyond the end of a line."""
+        with self.desk.lock:
+            end = self._out.find(b"\n", 0, limit)
+        return limit if end < 0 else end + 1
+
     def handed_over(self) -> None:
-        """All bytes are on their way to the client: a whole reply counts as having reached it."""
-        if self._replied and not self._out and self._attempt is not None and self._attempt.record is not None:
-            self._desk.reached(self._attempt.record)
+        """What was taken is with the client: a reply whose body it has whole has reached it."""
+        record = self._attempt.record if self._attempt is not None else None
+        if self._replied and len(self._out) <= self._end_mark and record is not None:
+            self.desk.reached(record)
 
     def hang_up(self) -> None:
-        """The client closed the connection; a reply it has not read whole is lost to it."""
+        """The client closed the connection; an answer it has not read whole is lost to it.
+
+        A refusal has reached it with its head.
+        """
         self.ended = True
-        whole = self._replied and not self._out
-        if self._attempt is not None and self._attempt.record is not None and not whole:
-            self._desk.leave(self._attempt.record)
+        record = self._attempt.record if self._attempt is not None else None
+        if record is None:
+            return
+        if self._head_taken and record.status != 200:
+            self.desk.reached(record)
+        elif not self._replied or self._out:
+            self.desk.leave(record)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -123,9 +145,9 @@ class ServerConnection:
         assert self._request is not None
         request = _http_request(self._request, self._host, bytes(self._body))
         self._body = bytearray()
-        self._attempt = self._sender or Attempt(self._desk.clock.now())
-        self._replied = self._begun = False
-        begin(self._desk, self._dialect_of(request), request, self._attempt, self._write)
+        self._attempt = self._sender or Attempt(self.desk.clock.now())
+        self._replied = self._begun = self._head_taken = False
+        begin(self.desk, self._dialect_of(request), request, self._attempt, self._write)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -143,7 +165,9 @@ class ServerConnection:
             self._end()
             return
         if frame.end:
+            before = len(self._out)
             self._send(h11.EndOfMessage())
+            self._end_mark = len(self._out) - before
             self._replied = True
             self._next_request()
         self._wake()
