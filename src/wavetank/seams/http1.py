@@ -19,6 +19,11 @@ MAX_BODY: Final = 64 * 1024 * 1024
 """The longest request body in bytes; a longer one is answered with 413."""
 
 
+def too_large() -> str:
+    """What a client with a longer body is told."""
+    return f"the request body is longer than {MAX_BODY} bytes\n"
+
+
 @final
 class ServerConnection:
     """Parses requests, passes them to the desk, and queues the bytes of the replies.
@@ -188,7 +193,7 @@ class ServerConnection:
         self._out += self._http.send(event) or b""
 
     def _too_large(self) -> None:
-        self._plain(413, f"the request body is longer than {MAX_BODY} bytes\n")
+        self._plain(413, too_large())
         self._end()
 
     def _protocol_error(self, error: h11.RemoteProtocolError) -> None:

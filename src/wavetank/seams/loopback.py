@@ -12,14 +12,13 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 
-from ..provider.wire import Dialect, HttpRequest, dialect_for
+from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
 from .http1 import ServerConnection
 
 logger = logging.getLogger(__name__)
 
 _CHUNK: Final = 65536
-_ANTHROPIC: Final = ("anthropic-version", "x-api-key")
 
 
 async def serve(
@@ -101,8 +100,5 @@ class _Bell:
 
 
 def _dialect_spoken(request: HttpRequest) -> Dialect:
-    """The dialect of a request that came to no provider's own host: told by its path, then its headers."""
-    anthropic = request.path.startswith("/v1/messages") or any(name in request.headers for name in _ANTHROPIC)
-    dialect = dialect_for("api.anthropic.com" if anthropic else "api.openai.com")
-    assert dialect is not None
-    return dialect
+    """By the host the client named, if it is a provider's, and else by path and headers."""
+    return route(request.headers.get("host", ""), request.path, request.headers)
