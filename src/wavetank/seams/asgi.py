@@ -12,7 +12,7 @@ from ..provider.wire import Frame, HttpRequest, route
 from .desk import Desk
 from .errors import ConnectionLost
 from .exchange import Attempt, begin, left
-from .http1 import MAX_BODY, too_large
+from .request_reader import MAX_BODY, too_large
 from .waiting import AsyncEvent
 
 Scope = MutableMapping[str, Any]
@@ -44,7 +44,7 @@ class AsgiApp:
         if body is None:
             return
         if len(body) > MAX_BODY:
-            await _plain(send, 413, too_large())
+            await _plain(send, 413, f"{too_large()}\n")
             return
         exchange = _Exchange(self._desk, Attempt(sent), send)
         request = _request(scope, body)

@@ -5,20 +5,32 @@ The bytes go through the same connection handler as in memory; time is the machi
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
+import ssl
+import struct
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, TaskStatus
+from anyio.abc import AnyByteStream, ByteStream, SocketAttribute, TaskStatus
+from anyio.streams.tls import TLSListener
 
 from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
-from .http1 import ServerConnection
+from .http1 import ServerConnection, SideDoor
+from .loopback_asyncio import serve_asyncio
 
 logger = logging.getLogger(__name__)
 
 _CHUNK: Final = 65536
+_LINGER: Final = 5
+"""So many seconds a client that was refused may go on sending before its connection is closed."""
+_RESET: Final = struct.pack("ii", 1, 0)
+
+Connect = Callable[[str, Callable[[], object]], ServerConnection]
 
 
 async def serve(
@@ -26,6 +38,8 @@ async def serve(
     *,
     host: str,
     port: int,
+    tls: ssl.SSLContext | None = None,
+    side_door: SideDoor | None = None,
     task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer on `host`:`port` until cancelled; reports the port, which `0` leaves to the system.
@@ -33,57 +47,93 @@ async def serve(
     Raises:
         OSError: the port is taken, or the address is not this machine's.
     """
-    async with await anyio.create_tcp_listener(local_host=host, local_port=port) as listener:
-        task_status.started(listener.extra(SocketAttribute.local_port))
-        await listener.serve(lambda stream: _converse(desk, stream))
+
+    def connect(name: str, wake: Callable[[], object]) -> ServerConnection:
+        return ServerConnection(desk, _dialect_spoken, name, wake=wake, side_door=side_door)
+
+    if asyncio._get_running_loop() is not None:
+        await serve_asyncio(connect, host=host, port=port, tls=tls, started=task_status.started)
+        return
+    tcp: Any = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    listener = tcp if tls is None else _QuietTLSListener(tcp, tls, standard_compatible=False)
+    async with listener:
+        task_status.started(tcp.extra(SocketAttribute.local_port))
+        await listener.serve(lambda stream: _converse(desk, connect, stream))
 
 
-async def _converse(desk: Desk, stream: ByteStream) -> None:
+class _QuietTLSListener(TLSListener):
+    """A handshake that fails is the client's affair."""
+
+    @staticmethod
+    async def handle_handshake_error(exc: BaseException, stream: AnyByteStream) -> None:
+        await anyio.aclose_forcefully(stream)
+        if not isinstance(exc, Exception):
+            raise exc
+
+
+async def _converse(desk: Desk, connect: Connect, stream: ByteStream) -> None:
     """One connection, from its first byte to its end; what goes wrong in it ends no other."""
     try:
-        await _exchange_bytes(desk, stream)
+        await _exchange_bytes(desk, connect, stream)
     except Exception:
         logger.exception("a connection was dropped")
 
 
-async def _exchange_bytes(desk: Desk, stream: ByteStream) -> None:
+async def _exchange_bytes(desk: Desk, connect: Connect, stream: ByteStream) -> None:
     async with stream, anyio.create_task_group() as group:
-        something = _Bell(desk)
-        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=something.ring)
-        group.start_soon(_write, connection, stream, something)
+        bell = _Bell(desk)
+        connection = connect("127.0.0.1", bell.ring)
+        group.start_soon(_write, connection, stream, bell)
         try:
-            await _read(connection, stream)
+            await _read(connection, stream, bell)
         finally:
             connection.hang_up()
-            something.ring()
+            bell.ring()
         group.cancel_scope.cancel()
 
 
-async def _read(connection: ServerConnection, stream: ByteStream) -> None:
+async def _read(connection: ServerConnection, stream: ByteStream, bell: _Bell) -> None:
     try:
         while not connection.ended:
             connection.receive(await stream.receive(_CHUNK))
+            while connection.full:
+                await bell.to_do(lambda: not connection.full)
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
         return
     await anyio.sleep_forever()
 
 
-async def _write(connection: ServerConnection, stream: ByteStream, something: _Bell) -> None:
+async def _write(connection: ServerConnection, stream: ByteStream, bell: _Bell) -> None:
     try:
         while True:
             while data := connection.take(_CHUNK):
                 await stream.send(data)
             connection.handed_over()
-            if connection.ended:
-                await stream.aclose()
+            if connection.readable and not connection.ended:
+                continue
+            if connection.ended and not connection.pending:
+                await _close(connection, stream)
                 return
-            await something.to_do(lambda: connection.readable)
+            await bell.to_do(lambda: connection.readable)
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         return
 
 
+async def _close(connection: ServerConnection, stream: ByteStream) -> None:
+    """End the connection so that the client gets all that was sent, or a reset if that is the fault."""
+    if connection.reset:
+        raw = stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    elif connection.refused:
+        with anyio.move_on_after(_LINGER), suppress(anyio.EndOfStream, NotImplementedError):
+            await stream.send_eof()
+            while True:
+                await stream.receive(_CHUNK)
+    await stream.aclose()
+
+
 class _Bell:
-    """Tells the writing task that there is something to do; rung from any thread."""
+    """Tells the tasks of a connection that there is something to do; rung from any thread."""
 
     def __init__(self, desk: Desk) -> None:
         self._new = desk.waits.event
