@@ -168,11 +168,10 @@ class EventLog:
 
     def to_ndjson(self) -> bytes:
         """The whole log as bytes: header, events, and the end if the run has ended."""
-        lines = [_encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(self.header)})]
-        lines += map(_encoded, self._events)
+        lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
-            lines.append(_encoded({"end": self.end}))
-        return b"\n".join(lines) + b"\n"
+            lines.append(line_of(self.end))
+        return b"".join(lines)
 
     @classmethod
     def from_ndjson(cls, data: bytes) -> EventLog:
@@ -222,6 +221,13 @@ def _by_kind(log: EventLog) -> dict[EventKind, list[Event]]:
     for event in log:
         found.setdefault(event.kind, []).append(event)
     return found
+
+
+def line_of(part: Header | Event | RunEnd) -> bytes:
+    """One line of a log written as NDJSON, with its line end."""
+    if isinstance(part, Header):
+        return _encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(part)}) + b"\n"
+    return _encoded({"end": part} if isinstance(part, RunEnd) else part) + b"\n"
 
 
 def _encoded(value: object) -> bytes:

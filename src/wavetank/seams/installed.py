@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from types import ModuleType
 from typing import Final
 
+from ..patches.attributes import replaced
 from ..patches.imports import on_import
-from . import httpcore
+from . import aiohttp, httpcore, urllib3
 from .desk import Desk
+from .reception import Patch, receiving
 
 DUMMY_KEYS: Final = {
     "OPENAI_API_KEY": "sk-wavetank",
@@ -29,18 +30,35 @@ DUMMY_KEYS: Final = {
 _SAME: Final = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 """Two names for one key: Google's SDK warns of both."""
 
+_PATCHES_OF: Final[dict[str, Callable[[ModuleType], Sequence[Patch]]]] = {
+    name: seam.patches for seam in (httpcore, aiohttp, urllib3) for name in seam.LIBRARIES
+}
+_made: Final[dict[str, Sequence[Patch]]] = {}
+_borrowed: Final = ExitStack()
+
 
 @contextmanager
 def installed(desk: Desk) -> Iterator[None]:
-    """Patch every supported library, now or when it is imported; set dummy API keys that are unset."""
-    with ExitStack() as stack:
-        stack.enter_context(_dummy_keys())
-        stack.enter_context(on_import(httpcore.LIBRARIES, partial(_install, desk, stack)))
+    """Patch every supported library, now or when it is imported; set dummy API keys that are unset.
+
+    Blocks may overlap in any way: clients meet the desk that came last, and the libraries are as
+    they were once the last block has ended.
+    """
+    with receiving(desk, opened=_borrow, closed=_borrowed.close):
         yield
 
 
-def _install(desk: Desk, stack: ExitStack, core: ModuleType) -> None:
-    httpcore.install(core, desk, stack)
+def _borrow() -> None:
+    _borrowed.enter_context(_dummy_keys())
+    _borrowed.enter_context(on_import(tuple(_PATCHES_OF), _patch))
+
+
+def _patch(library: ModuleType) -> None:
+    name = library.__name__
+    if name not in _made:
+        _made[name] = _PATCHES_OF[name](library)
+    for owner, attribute, ours in _made[name]:
+        _borrowed.enter_context(replaced(owner, attribute, ours))
 
 
 @contextmanager
