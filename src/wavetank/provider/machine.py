@@ -111,6 +111,10 @@ class Provider:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
+    def refuse_connection(self, now: int) -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
+        return self._faults.refuse(now)
+
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
 

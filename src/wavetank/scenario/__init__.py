@@ -25,6 +25,7 @@ from .meaning import (
     without,
 )
 from .model import (
+    DELAYS,
     DayKind,
     DurationRange,
     Fault,
@@ -44,6 +45,7 @@ from .model import (
 from .writing import digest, written
 
 __all__ = [
+    "DELAYS",
     "DayKind",
     "DurationRange",
     "Fault",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
-from ..scenario import Fault
+from ..scenario import DELAYS, Fault
 from .waiting import Waits
 
 
@@ -67,9 +68,6 @@ class Record:
 
 
 _MANY: Final = 256
-
-DELAYS: Final = ("stall", "slow-trickle")
-"""Faults that only take time: the answer is good once it is there."""
 
 
 class Shows(Protocol):
@@ -145,6 +143,24 @@ class Desk:
     def admit(self) -> None:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
+
+    def connect(self) -> None:
+        """A client wants to connect.
+
+        Raises:
+            ConnectionRefusedError: the scenario has the connection refused.
+        """
+        if self.refuses_connection():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
+
+    def refuses_connection(self) -> bool:
+        """Whether a client that wants to connect now is refused; asked once for each connection."""
+        with self.lock:
+            number = self._provider.refuse_connection(self.clock.now())
+            if number is None:
+                return False
+            self.note("left", fault=number, reason=self._faults[number].kind)
+            return True
 
     def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""

@@ -31,8 +31,10 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
     Raises:
         UnknownHost: the fake does not answer for that host.
         OutsideTheTank: the caller is where the desk's clock does not run.
+        ConnectionRefusedError: the scenario has the connection refused.
     """
     desk.admit()
+    desk.connect()
     dialect = dialect_of(host, port)
     return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
 

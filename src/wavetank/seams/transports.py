@@ -36,6 +36,10 @@ class _Exchange:
         self._request = request
         self._wake: AsyncEvent | BlockingEvent | None = None
         desk.admit()
+        try:
+            desk.connect()
+        except ConnectionRefusedError as refusal:
+            raise library.ConnectError(str(refusal), request=request) from refusal
         http = HttpRequest(
             method=request.method,
             host=url.host,
