@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import MILLISECOND, SECOND, Duration, format_duration
 from wavetank.scenario import (
+    Answers,
     DurationRange,
     Fault,
     Latency,
@@ -50,6 +51,9 @@ story = "Every key once."
 first_token = "80ms..400ms"
 tokens_per_second = 60
 refusal = "20ms"
+
+[answers]
+text = "The quota is fine."
 
 [limits]
 requests_per_minute = 600
@@ -143,6 +147,7 @@ def test_every_key_is_read() -> None:
             tokens_per_second=60.0,
             refusal=DurationRange(Duration(20 * MILLISECOND), Duration(20 * MILLISECOND)),
         ),
+        answers=Answers(text="The quota is fine."),
         limits=Limits(
             requests_per_minute=600,
             input_tokens_per_minute=60_000,
@@ -350,6 +355,11 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "status of success": (
         "[[wave]]\nlasts = '1s'\nstatus = 200",
         ("status: ", "from 400 to 599, not 200", "429"),
+    ),
+    "an answer that says nothing": ("[answers]\ntext = ' '", ("answers.text: is empty",)),
+    "an answer with another's mark": (
+        "[answers]\ntext = 'see [wt:item-1]'",
+        ("answers.text: '[wt:' begins the mark", "remove it"),
     ),
     "time of a fault that takes none": (
         "[[fault]]\nkind = 'reset'\nlasts = '5s'",
@@ -824,7 +834,7 @@ def test_a_catalogue_scenario_tells_its_story(name: str) -> None:
     assert max(map(len, lines)) <= 110
 
 
-LONG: Final = ("billing-stop", "daily-quota", "retry-after-two-minutes")
+LONG: Final = ("agent-limit", "billing-stop", "daily-quota", "retry-after-two-minutes")
 """These ask for patience: that is their story."""
 
 

@@ -26,6 +26,7 @@ from .meaning import (
 )
 from .model import (
     DELAYS,
+    Answers,
     DayKind,
     DurationRange,
     Fault,
@@ -46,6 +47,7 @@ from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "Answers",
     "DayKind",
     "DurationRange",
     "Fault",

@@ -188,6 +188,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     match: Match = Match()
 
 
+class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What good answers say after the mark of their item; `None` is a short sentence of the fake's own."""
+
+    text: str | None = None
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A scripted provider: its latency, limits, waves and faults; each `limit` holds beside `limits`."""
 
@@ -195,6 +201,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     title: str = ""
     story: str = ""
     latency: Latency = Latency()
+    answers: Answers = Answers()
     limits: Limits = Limits()
     limit: tuple[Limits, ...] = ()
     wave: tuple[Wave, ...] = ()

@@ -10,7 +10,7 @@ import msgspec
 from ..clock import DAY
 from .errors import Place, listed
 from .meaning import wave_scope
-from .model import DELAYS, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
+from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
 
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
 _LIMIT_KEYS: Final = (
@@ -26,6 +26,7 @@ _LIMIT_KEYS: Final = (
 )
 _DAILY_KEYS: Final = ("requests_per_day", "tokens_per_day")
 _RAMP_KEYS: Final = ("requests", "tokens", "window")
+_MARK: Final = "[wt:"
 _MUTE: Final = ("html", "empty")
 
 
@@ -44,6 +45,8 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
             _check_limits(struct, given, place)
         case Ramp():
             _check_ramp(struct, place)
+        case Answers():
+            _check_answers(struct, place)
         case Latency():
             _check_latency(struct, place)
         case RetryAfter():
@@ -189,6 +192,15 @@ def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place,
         value = getattr(struct, key)
         if value is not None and value <= 0:
             raise place.key(key).error(f"must be more than 0, not {value}; {mend}")
+
+
+def _check_answers(answers: Answers, place: Place) -> None:
+    if answers.text is None:
+        return
+    if not answers.text.strip():
+        raise place.key("text").error("is empty; write what answers should say, or remove it")
+    if _MARK in answers.text:
+        raise place.key("text").error(f"{_MARK!r} begins the mark by which answers are told apart; remove it")
 
 
 def _check_latency(latency: Latency, place: Place) -> None:
