@@ -834,6 +834,13 @@ def test_a_catalogue_scenario_tells_its_story(name: str) -> None:
     assert max(map(len, lines)) <= 110
 
 
+def test_the_reference_lists_the_catalogue() -> None:
+    """Each scenario has a row with its story on the page, in the order of the names."""
+    _, _, page = (ROOT / "docs" / "scenarios.md").read_text("utf-8").partition("\n## The catalogue\n")
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", page, flags=re.MULTILINE)
+    assert rows == [(name, load_scenario(name).story) for name in catalogue()]
+
+
 LONG: Final = ("agent-limit", "billing-stop", "daily-quota", "retry-after-two-minutes")
 """These ask for patience: that is their story."""
 

@@ -129,7 +129,7 @@ def test_it_survives_other_picks(scenario: str, backend: str, seed: int) -> None
 @on_both
 @pytest.mark.parametrize("scenario", STOPPED)
 def test_it_says_loudly_what_is_past_helping(scenario: str, backend: str) -> None:
-    """What is done is kept, and every other item is reported as failed; an item that is refused for good is asked for once."""
+    """What is done is kept, what is not is reported; an item refused for good is asked for once."""
     run = wavetank.simulate(directly, scenario, backend=backend)
     run.check()
     assert run.value is not None
