@@ -113,6 +113,11 @@ def as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def as_list(value: object) -> list[Any]:
+    """A JSON array as it is, and an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def retry_headers(retry_after: WireRetryAfter | None, sent: int) -> Headers:
     """The header that states a Retry-After; the forms `body` and `none` have no header.
 
