@@ -92,8 +92,8 @@ class _Filling:
         """Whether there is room for what a schema does not require."""
         return depth < _DEEPEST and self._left > 0
 
-    def _resolved(self, schema: object) -> Mapping[str, Any]:
-        """The schema behind references, with what `allOf` adds."""
+    def _resolved(self, schema: object, within: int = 0) -> Mapping[str, Any]:
+        """The schema behind references, with what `allOf` adds; `within` counts those around it."""
         for _ in range(_DEEPEST):
             if not isinstance(schema, Mapping):
                 return {}
@@ -104,7 +104,9 @@ class _Filling:
         if not isinstance(schema, Mapping):
             return {}
         parts = schema.get("allOf")
-        return self._merged(schema, parts) if isinstance(parts, list) and self._left > 0 else schema
+        if not isinstance(parts, list) or not self._open(within):
+            return schema
+        return self._merged(schema, parts, within + 1)
 
     def _at(self, reference: str) -> object:
         place: object = self._root
@@ -113,11 +115,11 @@ class _Filling:
             place = place.get(name) if isinstance(place, Mapping) else None
         return place
 
-    def _merged(self, schema: Mapping[str, Any], parts: list[Any]) -> Mapping[str, Any]:
+    def _merged(self, schema: Mapping[str, Any], parts: list[Any], within: int) -> Mapping[str, Any]:
         self._left -= 1
         whole: dict[str, Any] = {name: value for name, value in schema.items() if name != "allOf"}
         for part in parts:
-            for name, value in self._resolved(part).items():
+            for name, value in self._resolved(part, within).items():
                 mine = whole.get(name)
                 if isinstance(mine, dict) and isinstance(value, dict):
                     whole[name] = mine | value

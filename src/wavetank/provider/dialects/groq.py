@@ -94,7 +94,7 @@ class GroqVendor(Vendor):
             kind, code, message = other
             return _error(message + retry_hint(refusal.retry_after), kind, code)
         where = f"for model `{decoded.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
-        message = f"{rate_limited(refusal, decoded, where=where)} {_UPGRADE}"
+        message = f"{rate_limited(refusal, decoded, where=where, minute='minute')} {_UPGRADE}"
         return _error(message, counted(refusal)[0], "rate_limit_exceeded")
 
     def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
