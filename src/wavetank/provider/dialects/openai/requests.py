@@ -96,6 +96,8 @@ def form_of(payload: Mapping[str, Any]) -> Form | None:
 
     A tool that is only offered (`auto`) is not called.
     """
+    if "tools" not in payload and "tool_choice" not in payload and "response_format" not in payload:
+        return None
     return called(payload.get("tools"), payload.get("tool_choice")) or structured(
         payload.get("response_format")
     )
