@@ -25,7 +25,6 @@ from wavetank.scenario import Fault, RetryAfter, Wave
 pytestmark = [
     # SDKs leave generators of their own to the garbage collector, of which trio warns.
     pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning"),
-    pytest.mark.filterwarnings(r"ignore::pytest.PytestUnraisableExceptionWarning"),
     # Google's SDK, of a class of its own.
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
 ]
