@@ -233,6 +233,25 @@ def test_anthropic_s_413_is_too_large() -> None:
     assert body(refused(ANTHROPIC, "too-large", 413))["error"]["type"] == "request_too_large"
 
 
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (OPENAI, "on requests per day (RPD): Limit 14400, Used 1, Requested 1. Please try again in 2h0m0s."),
+        (GROQ, "on requests per day (RPD): Limit 14400, Used 1, Requested 1. Please try again in 2h0m0s."),
+        (ANTHROPIC, "rate limit of 14,400 requests per day"),
+        (GEMINI, "generate_content_free_tier_requests, limit: 14400\nPlease retry in 7200s."),
+        (OPENROUTER, "Rate limit exceeded: free-models-per-day"),
+        (AZURE, "Please retry after 7200 seconds."),
+    ],
+)
+def test_a_day_s_budget_is_named(host: str, words: str) -> None:
+    """One that was hit is a rate limit, and no lack of credit."""
+    frame = refused(host, "quota", reason="requests-per-day", limits=LIMITS, after=7200)
+    error = body(frame)["error"]
+    assert words in error["message"]
+    assert error.get("code") in ("rate_limit_exceeded", 429, "429", None)
+
+
 def test_azure_names_the_operation_and_the_kind_of_limit() -> None:
     """The code is a string, and there is neither type nor param."""
     error = body(refused(AZURE, reason="tokens", limits=LIMITS, after=6.8))["error"]

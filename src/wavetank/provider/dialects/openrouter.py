@@ -88,9 +88,9 @@ class OpenRouterVendor(Vendor):
         if hint:
             message = f"{message.rstrip('. ')}.{hint}"
         metadata: Values = {"error_type": kind}
-        if hit is not None:
+        if hit is not None and _shown(refusal.limits) is not None:
             metadata["headers"] = dict(self._told(refusal.limits, refused.sent))
-        elif refusal.error in _UPSTREAM:
+        elif hit is None and refusal.error in _UPSTREAM:
             metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
         error = {"message": message.strip(), "code": refusal.status, "metadata": metadata}
         return {"error": error, "user_id": "user_wavetank"}

@@ -151,6 +151,11 @@ def limit_hit(refusal: Refusal) -> BucketState | None:
     return bucket if isinstance(bucket, BucketState) else None
 
 
+def is_limit(refusal: Refusal) -> bool:
+    """Whether a refusal is a rate limit in the provider's words: so is a budget of a day that is spent."""
+    return refusal.error == "rate-limit" or (refusal.error == "quota" and limit_hit(refusal) is not None)
+
+
 def limit_headers(
     buckets: Iterable[tuple[str, BucketState | None]],
     reset: Callable[[int], str] | None,

@@ -12,7 +12,7 @@ from ...answers import request_cost
 from ...http import Decoded, Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal
 from ...wording import go_duration, imf_fixdate
-from ..shared import Complaint, limit_headers, limit_hit, retry_hint
+from ..shared import Complaint, is_limit, limit_headers, limit_hit, retry_hint
 from ..spoken import Refused, Vendor
 from .requests import INVALID
 
@@ -77,7 +77,7 @@ def error(
 
 def status_error(refusal: Refusal) -> tuple[str, str | None, str] | None:
     """Type, code and message of a refusal that is no rate limit; `None` for one that is."""
-    if refusal.error == "rate-limit" or (refusal.error == "too-large" and refusal.status == 413):
+    if is_limit(refusal) or (refusal.error == "too-large" and refusal.status == 413):
         return _STATUSES.get(refusal.status)
     return _ERRORS.get(refusal.error)
 
