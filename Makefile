@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 # They make many runs and reach little that is new: the coverage tracer would only slow them down.
-SEARCHES := tests/museum tests/processors tests/quality tests/sim/test_sim_exhaustive.py
+SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/sim/test_sim_exhaustive.py
 
 title = @printf '\n== %s ==\n' "$(1)"
 
