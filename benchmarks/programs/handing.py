@@ -2,7 +2,8 @@
 
 So each is run twice: as one task, which frontrun runs in one order since it does not see the tasks
 that the specimen starts; and, where the specimen starts its workers in one place, with these
-workers handed over.
+workers handed over. Its virtual clock reaches neither the sleep of anyio nor the timers of the
+loop, so all of this is in real time.
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ def can_hand_over(specimen: Specimen) -> bool:
 
 
 def as_one_task(
-    run: Callable[[], Awaitable[None]], seconds: float, told: Callable[[BaseException], str]
+    run: Callable[[], Awaitable[None]],
+    seconds: float,
+    limit: float,
+    told: Callable[[BaseException], str],
 ) -> Explored:
     """Run the whole program as one task; `told` makes words of what it raises."""
     raised: list[BaseException] = []
@@ -92,14 +96,14 @@ def as_one_task(
             raised.append(error)
             raise
 
-    result = _explore(lambda: None, [task], lambda _: True, seconds, executions=1)
+    result = _explore(lambda: None, [task], lambda _: True, seconds, limit, executions=1)
     if raised:
         return Explored(1, told(raised[0]), True)
     return _explored(result, 1, "")
 
 
-def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float) -> Explored:
-    """Explore the orders of the specimen's workers, timers among them, until one fails."""
+def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float, limit: float) -> Explored:
+    """Explore the orders of the specimen's workers until one fails; `limit` is the seconds of a run."""
     module, failed, made = sys.modules[specimen.buggy.__module__], list[str](), 0
 
     def setup() -> _State:
@@ -116,7 +120,7 @@ def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float) -> 
     setattr(module, _PLACE, _hand_over)
     try:
         number = asyncio.run(_number(specimen, twin))
-        result = _explore(setup, [_State.work] * number, holds, seconds, executions=_ENOUGH)
+        result = _explore(setup, [_State.work] * number, holds, seconds, limit, executions=_ENOUGH)
     finally:
         setattr(module, _PLACE, original)
     return _explored(result, int(result.num_explored), failed[0] if failed else "")
@@ -139,10 +143,11 @@ def _explore(
     workers: list[Callable[[Any], Any]],
     invariant: Callable[[Any], bool],
     seconds: float,
+    limit: float,
     *,
     executions: int,
 ) -> Any:
-    """frontrun's default search, of orders and of the instants of timers; its budget is wall time."""
+    """frontrun's default search."""
     explore = import_module("frontrun").explore
 
     async def explored() -> Any:
@@ -153,6 +158,8 @@ def _explore(
             clock="explored",
             max_executions=executions,
             total_timeout=seconds,
+            timeout_per_run=limit,
+            deadlock_timeout=limit,
             reproduce_on_failure=0,
         )
 

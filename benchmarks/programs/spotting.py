@@ -53,6 +53,8 @@ def told(error: BaseException) -> str:
         return str(error).partition(":")[0]
     if isinstance(error, bridge.Spent):
         return "never done"
+    if isinstance(error, BaseExceptionGroup):
+        return told(error.exceptions[0])
     name = type(error).__name__
     return "deadlock" if "Deadlock" in name else f"raised {name}"
 
@@ -131,9 +133,10 @@ def _patience(specimen: Specimen) -> float:
 
 def frontrun(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     """As one task, then with its workers handed over."""
-    explored = [handing.as_one_task(program(specimen, twin, 1), seconds, told)]
+    limit = _patience(specimen)
+    explored = [handing.as_one_task(program(specimen, twin, 1), seconds, limit, told)]
     if not explored[0].failure and handing.can_hand_over(specimen):
-        explored.append(handing.with_workers_handed_over(specimen, twin, seconds))
+        explored.append(handing.with_workers_handed_over(specimen, twin, seconds, limit))
     runs, last = sum(one.runs for one in explored), explored[-1]
     if last.failure:
         return Spotted(runs, runs, last.failure)
