@@ -22,7 +22,7 @@ from wavetank.scenario import load_scenario
 from wavetank.sim.ended import Ended
 from wavetank.tank.assembly import assemble
 
-from .bridge import LoopClock, LoopWaits
+from .bridge import LoopClock, LoopWaits, Spent
 
 _PLACE: Final = "with_workers"
 _ENOUGH: Final = 1_000_000
@@ -87,19 +87,31 @@ def as_one_task(
     told: Callable[[BaseException], str],
 ) -> Explored:
     """Run the whole program as one task; `told` makes words of what it raises."""
-    raised: list[BaseException] = []
+    seen: list[BaseException | None] = []
 
     async def task(_: None) -> None:
+        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        assert current is not None
+        timer = loop.call_later(limit, current.cancel)
         try:
             await run()
-        except Exception as error:
-            raised.append(error)
+        except asyncio.CancelledError:
+            if loop.time() >= timer.when():
+                seen.append(Spent(f"not done after {limit:g} s"))
             raise
+        except Exception as error:
+            seen.append(error)
+            raise
+        else:
+            seen.append(None)
+        finally:
+            timer.cancel()
 
     result = _explore(lambda: None, [task], lambda _: True, seconds, limit, executions=1)
-    if raised:
-        return Explored(1, told(raised[0]), True)
-    return _explored(result, 1, "")
+    if seen and seen[0] is not None:
+        return Explored(1, told(seen[0]), True)
+    explored = _explored(result, 1, "")
+    return explored._replace(conclusive=explored.conclusive and bool(seen))
 
 
 def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float, limit: float) -> Explored:
@@ -158,8 +170,8 @@ def _explore(
             clock="explored",
             max_executions=executions,
             total_timeout=seconds,
-            timeout_per_run=limit,
-            deadlock_timeout=limit,
+            timeout_per_run=3 * limit + 10,
+            deadlock_timeout=limit + 5,
             reproduce_on_failure=0,
         )
 

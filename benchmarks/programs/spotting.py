@@ -23,6 +23,8 @@ from wavetank.tank.search import Hunt
 from . import bridge, handing
 
 DAY: Final = 24 * 3600.0
+SLOW: Final = 10.0
+"""Real seconds more for a run that frontrun traces line by line."""
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 
@@ -133,7 +135,7 @@ def _patience(specimen: Specimen) -> float:
 
 def frontrun(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     """As one task, then with its workers handed over."""
-    limit = _patience(specimen)
+    limit = _patience(specimen) + SLOW
     explored = [handing.as_one_task(program(specimen, twin, 1), seconds, limit, told)]
     if not explored[0].failure and handing.can_hand_over(specimen):
         explored.append(handing.with_workers_handed_over(specimen, twin, seconds, limit))
