@@ -311,7 +311,7 @@ class Desk:
         record = self._open[reply.request_id]
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
-            self._refused(record, outcome)
+            self._refused(record, outcome, reply.at)
         elif isinstance(outcome, Answer):
             record.status = 200
             if reply.last:
@@ -330,8 +330,10 @@ class Desk:
             record.fault = number
         self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
 
-    def _refused(self, record: Record, refusal: Refusal) -> None:
+    def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
+        if wait is not None and refusal.retry_after is not None and refusal.retry_after.form == "http-date":
+            wait = max(0, wait - (self.clock.now() - due))  # a date is what it is, however late it is sent
         record.status, record.scope = refusal.status, refusal.scope
         record.retry_after = wait / SECOND if wait is not None else None
         self.refused += 1
