@@ -26,6 +26,7 @@ _TABLES: Final = (
         fingerprint BLOB NOT NULL,
         state INTEGER NOT NULL DEFAULT 0,
         requests INTEGER NOT NULL DEFAULT 0,
+        earlier INTEGER NOT NULL DEFAULT 0,
         repeated INTEGER NOT NULL DEFAULT 0,
         told INTEGER NOT NULL DEFAULT 0,
         outcome TEXT
