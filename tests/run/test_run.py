@@ -290,3 +290,19 @@ def test_the_help_says_what_the_statuses_mean(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "exit status:" in said
     assert "130  interrupted" in said
+
+
+def test_rows_that_are_tried_again_come_in_their_turn(folder: Path) -> None:
+    """With `--order input`, also the rows after one that is tried again leave the output and come back."""
+    (folder / "in.csv").write_text("id,prompt\na,wave\nbad,tank\nc,wave\n")
+    common = [*WORDS, "--journal", "run.db", "--order", "input"]
+    with serving(folder) as (url, _):
+        assert main([*common, "--base-url", url]) == 1
+        assert list(output(folder)) == ["a", "bad", "c"]
+    with serving(folder, STEADY.replace("bad", "nothing")) as (url, server):
+        assert main([*common, "--base-url", url, "--resume", "--retry-failed"]) == 0
+        server.send_signal(signal.SIGINT)
+        assert "1 requests" in server.communicate(timeout=20)[0]
+    rows = output(folder)
+    assert list(rows) == ["a", "bad", "c"]
+    assert all(row["answer"] for row in rows.values())

@@ -73,7 +73,9 @@ class Session:
             Exception: what the journal or the output raised; nothing is sent after it.
         """
         pace = self._pace
-        told = _Told(self._tally, self._output)
+        # What is not written now, the journal hands over in its turn when the run is resumed.
+        in_turn = pace.order == "input" and self._journal is not None
+        told = _Told(self._tally, self._output, in_turn=in_turn)
         processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
             self._strategy,
             workers=pace.parallel,
@@ -101,15 +103,21 @@ class Session:
 
 @final
 class _Told:
-    """A sink that counts each outcome and hands it on; a row that was not finished has none yet."""
+    """A sink that counts each outcome and hands it on; a row that was not finished has none yet.
 
-    def __init__(self, tally: Tally, output: Sink | None) -> None:
+    With `in_turn` nothing is handed on after a row that was not finished.
+    """
+
+    def __init__(self, tally: Tally, output: Sink | None, *, in_turn: bool) -> None:
         self._tally = tally
         self._output = output
+        self._in_turn = in_turn
 
     async def write(self, item: Item, result: ItemResult[Any]) -> None:
         """Take the outcome of an item."""
         if isinstance(result.error, RunStopped):
+            if self._in_turn:
+                self._output = None
             return
         self._tally.result(result)
         if self._output is not None:
