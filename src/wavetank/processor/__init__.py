@@ -15,6 +15,7 @@ from .sender import ItemTooLarge
 from .sight import Decision, DecisionKind
 from .stopping import Bounds, RunStopped, WorkerLost
 from .store import Sink, Store
+from .streamed import Results
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Quota",
     "RateInfo",
     "RateLimitStrategy",
+    "Results",
     "RunStopped",
     "Sink",
     "Store",

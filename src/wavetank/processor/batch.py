@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar, Unpack, final, overload
 
@@ -15,6 +16,7 @@ from .options import OptionFields, Options
 from .outlet import Outlet
 from .results import BatchResult
 from .run import Run
+from .streamed import Results
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
 
 T = TypeVar("T")
@@ -172,38 +174,40 @@ class ParallelBatchProcessor(Generic[T]):
         ordered = tuple(results[number] for number in sorted(results))
         return _batch_result(run, ordered, first[0] if first else None)
 
-    async def process(
-        self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]]
-    ) -> AsyncGenerator[ItemResult[T], None]:
+    def process(self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]]) -> Results[T]:
         """Process items as they are taken from an iterable, and give each result as it comes.
 
         No more than `batch_size` items are held at any time, so the iterable may be of any
-        length. The ids are not compared. Leaving the loop early stops the run.
+        length. Their ids are not compared. After an early end of the loop no more than that
+        are sent; `contextlib.aclosing` around the results stops the run at once.
 
         Raises:
             RuntimeError: it or `process_all` was called before, or there is no `async with`.
-            Exception: what the strategy's `prepare`, the iterable, the store or a sink raised.
+            Exception: in the loop, what the strategy's `prepare`, the iterable, the store or
+                a sink raised.
         """
         if self._group is None:
-            raise RuntimeError(
-                "process() needs `async with ParallelBatchProcessor(...) as processor:` around it"
-            )
+            self._refuse_unless_new("process()")
+            raise RuntimeError("process() needs `async with ParallelBatchProcessor(...)` around it")
         self._start("process()")
         outlet = Outlet[T](self._options.batch_size)
+        return Results(outlet, partial(self._begin, items, outlet, self._group))
+
+    async def _begin(
+        self,
+        items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
+        outlet: Outlet[T],
+        group: Background,
+    ) -> anyio.CancelScope:
+        self._needs_cleanup = True
+        await self._strategy.prepare()
         run = Run(
             self._strategy,
             self._options,
             intake=Stream(items, outlet),
             out=lambda _, result: outlet.put(result),
         )
-        self._needs_cleanup = True
-        await self._strategy.prepare()
-        scope = self._group.start(run.work, outlet.close)
-        try:
-            while (result := await outlet.get()) is not None:
-                yield result
-        finally:
-            scope.cancel()
+        return group.start(run.work, outlet.close)
 
     def _start(self, what: str) -> None:
         self._refuse_unless_new(what)

@@ -34,9 +34,6 @@ class Gates:
     def __iter__(self) -> Iterator[Gate]:
         return iter(self._gates.values())
 
-    def __len__(self) -> int:
-        return len(self._gates)
-
     def of(self, item: LLMWorkItem[Any]) -> Gate:
         """The gate for an item."""
         key = ONE_SCOPE if self._options.scope is None else self._options.scope(item)

@@ -123,18 +123,16 @@ class Sender(Generic[T]):
 
     async def _enter(self, gate: Gate, errand: Errand, tokens: float) -> Ticket:
         while True:
-            if len(self._gates) > 1 and gate.deadline > anyio.current_time():
+            if self._options.scope is not None and gate.deadline > anyio.current_time():
                 # Others may be let through by another gate meanwhile.
                 await self._permits.lend(errand, gate.deadline)
-            self._check_bounds()
             try:
                 ticket = await gate.enter(tokens)
             except GateClosed as closed:
                 raise Stopped(str(closed)) from None
-            if self._options.store is None:
-                return ticket
             try:
                 await self._note_start(errand)
+                self._check_bounds()
                 if gate.admits(ticket):
                     return ticket
             except BaseException:

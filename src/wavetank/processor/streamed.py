@@ -1,0 +1,48 @@
+"""The results of a stream, as the caller meets them: an async iterator."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar, final
+
+import anyio
+
+from .outlet import Outlet
+from .work import ItemResult
+
+T = TypeVar("T")
+
+
+@final
+class Results(Generic[T]):
+    """Gives each result of a stream once, as it comes.
+
+    The run begins with the first and ends with the last, when the iterator is closed, or with
+    the processor's `async with`. It is no generator: one that is left early would be closed
+    by the garbage collector, at any time and in any task.
+
+    Args:
+        outlet: where the results arrive.
+        begin: starts the run and returns what cancels it.
+    """
+
+    def __init__(self, outlet: Outlet[T], begin: Callable[[], Awaitable[anyio.CancelScope]]) -> None:
+        self._outlet = outlet
+        self._begin = begin
+        self._run: anyio.CancelScope | None = None
+
+    def __aiter__(self) -> Results[T]:
+        return self
+
+    async def __anext__(self) -> ItemResult[T]:
+        if self._run is None:
+            self._run = await self._begin()
+        result = await self._outlet.get()
+        if result is None:
+            raise StopAsyncIteration
+        return result
+
+    async def aclose(self) -> None:
+        """Stop the run now, as `contextlib.aclosing` does after an early end of the loop."""
+        if self._run is not None:
+            self._run.cancel()

@@ -1,0 +1,248 @@
+"""Streaming: results as they come, bounded memory, early ends, on both backends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from wavetank.processor import ItemResult, LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor
+
+pytestmark = pytest.mark.anyio
+
+
+async def echo(prompt: str) -> str:
+    """A provider that never refuses."""
+    await anyio.lowlevel.checkpoint()
+    return f"echo {prompt}"
+
+
+def rows(count: int, taken: list[int] | None = None) -> Iterator[LLMWorkItem[None]]:
+    """Items `0`, `1`, …; what is taken of them is noted."""
+    for number in range(count):
+        if taken is not None:
+            taken.append(number)
+        yield LLMWorkItem(id=str(number), prompt=str(number))
+
+
+async def rows_later(count: int) -> AsyncIterator[LLMWorkItem[None]]:
+    """The same, each after a step of the loop."""
+    for item in rows(count):
+        await anyio.lowlevel.checkpoint()
+        yield item
+
+
+async def gathered(processor: ParallelBatchProcessor[Any], items: Any) -> list[ItemResult[Any]]:
+    """All results, in the order in which they came."""
+    return [result async for result in processor.process(items)]
+
+
+@pytest.mark.parametrize("source", [rows, rows_later], ids=["sync", "async"])
+@pytest.mark.parametrize("count", [0, 1, 7, 250])
+async def test_each_item_of_an_iterable_gives_one_result(source: Any, count: int) -> None:
+    """None is lost and none comes twice, from sync and async iterables of any length."""
+    async with ParallelBatchProcessor(echo, workers=4, batch_size=10) as processor:
+        results = await gathered(processor, source(count))
+    assert sorted(int(result.id) for result in results) == list(range(count))
+    assert all(result.value == f"echo {result.id}" for result in results)
+
+
+async def test_results_come_as_they_are_completed() -> None:
+    """A slow first item holds back no other."""
+
+    async def call(prompt: str) -> str:
+        await anyio.sleep(0.05 if prompt == "0" else 0)
+        return prompt
+
+    async with ParallelBatchProcessor(call, workers=3) as processor:
+        results = await gathered(processor, rows(6))
+    assert results[-1].id == "0"
+
+
+async def test_results_come_in_the_order_of_the_input_if_asked_for() -> None:
+    """A slow first item is waited for, and the others follow it in order."""
+
+    async def call(prompt: str) -> str:
+        await anyio.sleep(0.02 if prompt in "05" else 0)
+        return prompt
+
+    async with ParallelBatchProcessor(call, workers=3, order="input", batch_size=4) as processor:
+        results = await gathered(processor, rows(9))
+    assert [result.id for result in results] == list("012345678")
+
+
+async def test_no_more_items_are_taken_than_batch_size_ahead_of_the_consumer() -> None:
+    """However slow the consumer, what is taken and not fetched stays within the bound."""
+    taken: list[int] = []
+    async with ParallelBatchProcessor(echo, workers=3, batch_size=5) as processor:
+        fetched = 0
+        async for _ in processor.process(rows(40, taken)):
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            fetched += 1
+            assert len(taken) <= fetched + 5
+    assert len(taken) == 40
+
+
+async def test_leaving_the_loop_early_stops_the_run() -> None:
+    """After `break` nothing more is taken, and `async with` ends at once."""
+    taken: list[int] = []
+    ended = []
+
+    async def call(prompt: str) -> str:
+        try:
+            await anyio.sleep(0 if prompt == "0" else 1000)
+        finally:
+            ended.append(prompt)
+        return prompt
+
+    with anyio.fail_after(5):
+        async with (
+            ParallelBatchProcessor(call, workers=3) as processor,
+            aclosing(processor.process(rows(1000, taken))) as results,
+        ):
+            async for result in results:
+                assert result.id == "0"
+                break
+    assert len(taken) <= 5
+    assert sorted(ended) == [str(number) for number in range(len(ended))]
+
+
+async def test_an_error_in_the_body_leaves_as_it_is() -> None:
+    """What the loop's body raises is not wrapped, and nothing is left running."""
+
+    async def body() -> None:
+        async with ParallelBatchProcessor(echo, workers=3) as processor:
+            async for _ in processor.process(rows(100)):
+                raise KeyError("mine")
+
+    with anyio.fail_after(5), pytest.raises(KeyError, match="mine"):
+        await body()
+
+
+async def test_an_error_of_the_source_reaches_the_consumer_after_the_results_that_are_there() -> None:
+    """The items taken before it have their results, then the error is raised as it is."""
+
+    def broken() -> Iterator[LLMWorkItem[None]]:
+        yield from rows(3)
+        raise OSError("the file is torn")
+
+    seen: list[str] = []
+
+    async def consume() -> None:
+        async with ParallelBatchProcessor(echo, workers=1) as processor:
+            async for result in processor.process(broken()):
+                seen.append(result.id)
+
+    with pytest.raises(OSError, match="torn"):
+        await consume()
+    assert seen == ["0", "1", "2"]
+
+
+async def test_process_needs_async_with_and_comes_once() -> None:
+    """Without `async with` it says so; after it nothing else can be started, nor before."""
+    with pytest.raises(RuntimeError, match="needs `async with"):
+        await gathered(ParallelBatchProcessor(echo), rows(1))
+    async with ParallelBatchProcessor(echo) as processor:
+        assert len(await gathered(processor, rows(2))) == 2
+        with pytest.raises(RuntimeError, match=r"process_all\(\) came after process\(\) has started"):
+            await processor.process_all()
+        with pytest.raises(RuntimeError, match=r"process\(\) came after"):
+            await gathered(processor, rows(1))
+        with pytest.raises(RuntimeError, match=r"add_work\(\) came after"):
+            await processor.add_work(LLMWorkItem(id="a", prompt="a"))
+
+
+async def test_a_strategy_is_prepared_and_cleaned_up_once_around_a_stream() -> None:
+    """Prepare, items, cleanup, also when the loop was left early."""
+    log: list[str] = []
+
+    class Recorder(LLMCallStrategy[str]):
+        async def prepare(self) -> None:
+            log.append("prepare")
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            await anyio.lowlevel.checkpoint()
+            log.append(item.id)
+            return item.id
+
+        async def cleanup(self) -> None:
+            log.append("cleanup")
+
+    async with ParallelBatchProcessor(Recorder(), workers=1) as processor:
+        async for _ in processor.process(rows(100)):
+            break
+    assert log[0] == "prepare"
+    assert log[-1] == "cleanup"
+    assert log.count("cleanup") == log.count("prepare") == 1
+
+
+async def test_cancelling_the_consumer_leaves_nothing_running() -> None:
+    """A timeout around the loop ends every request under way."""
+    under_way = 0
+
+    async def call(prompt: str) -> str:
+        nonlocal under_way
+        under_way += 1
+        try:
+            await anyio.sleep(1000)
+        finally:
+            under_way -= 1
+        return prompt
+
+    with anyio.move_on_after(0.02) as scope:
+        async with ParallelBatchProcessor(call, workers=3) as processor:
+            await gathered(processor, rows(10))
+    assert scope.cancelled_caught
+    assert under_way == 0
+
+
+async def test_a_timeout_inside_the_block_leaves_the_processor_whole() -> None:
+    """The loop is cancelled from a scope inside `async with`; leaving the block still cleans up."""
+    async with ParallelBatchProcessor(echo, workers=2) as processor:
+        with anyio.move_on_after(0.02):
+            async for result in processor.process(rows(5)):
+                await anyio.sleep(1000 if result.id == "3" else 0)
+    assert "closed" in repr(processor)
+
+
+class Stop(BaseException):
+    """As serious as KeyboardInterrupt, but safe to raise inside a test runner."""
+
+
+async def test_what_is_no_exception_leaves_the_stream_as_it_is() -> None:
+    """A BaseException of a call ends the loop and is not wrapped in a group."""
+
+    async def call(prompt: str) -> str:
+        if prompt == "1":
+            raise Stop
+        await anyio.sleep(1000)
+        return prompt
+
+    async def consume() -> None:
+        async with ParallelBatchProcessor(call, workers=2) as processor:
+            await gathered(processor, rows(5))
+
+    with pytest.raises(Stop):
+        await consume()
+
+
+async def test_an_async_source_that_waits_for_ever_is_let_go() -> None:
+    """When the run is stopped nobody waits for the next item."""
+
+    async def slow() -> AsyncIterator[LLMWorkItem[None]]:
+        yield LLMWorkItem(id="a", prompt="a")
+        await anyio.sleep(1000)
+        yield LLMWorkItem(id="b", prompt="b")
+
+    async def call(prompt: str) -> str:
+        raise ValueError(prompt)
+
+    with anyio.fail_after(5):
+        async with ParallelBatchProcessor(call, fail_fast=True) as processor:
+            (result,) = await gathered(processor, slow())
+    assert isinstance(result.error, ValueError)
