@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,7 +61,7 @@ def misbehave(how: str) -> Any:
         return sys.stdin.read()
     if how in ("exit", "kill"):
         os._exit(7) if how == "exit" else os.kill(os.getpid(), signal.SIGKILL)
-    return {
+    ways: dict[str, Callable[[], Any]] = {
         "value": lambda: {"pid": os.getpid()},
         "unpicklable value": lambda: lambda: None,
         "unpicklable": lambda: _raise(Unpicklable()),
@@ -68,7 +69,8 @@ def misbehave(how: str) -> Any:
         "limited": lambda: _raise(Limited(wait=7.0)),
         "lost": lambda: _raise(ConnectionResetError("gone")),
         "SystemExit": lambda: sys.exit(4),
-    }[how]()
+    }
+    return ways[how]()
 
 
 def _raise(error: BaseException) -> NoReturn:
