@@ -13,7 +13,7 @@ import openai
 import pytest
 import trio
 
-from wavetank.processor import FailureKind, classify
+from wavetank.processor import FailureKind, classify, error_in_answer
 
 
 class Told(Exception):
@@ -310,3 +310,133 @@ def test_an_exception_that_cannot_be_read_is_classified_all_the_same() -> None:
     assert classify(Told(status=True)).kind == "terminal"
     assert classify(Told(status=0)).kind == "terminal"
     assert classify(Told(status="429")).kind == "terminal"
+
+
+class TooManyRequestsError(Told):
+    """As a client may call it."""
+
+
+def gemini_429(*details: dict[str, Any], message: str = "You exceeded your current quota") -> Told:
+    """What google-genai raises: a numeric code, a status, and the whole body as details."""
+    body = {"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": [*details]}}
+    return Told(code=429, status="RESOURCE_EXHAUSTED", details=body)
+
+
+def quota_failure(quota: str) -> dict[str, Any]:
+    """The detail that names a quota."""
+    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]}
+
+
+RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "26s"}
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Limit 30000, Used 25339, Requested 5560. Please try again in 1.798s. Visit us.", 1.798),
+        ("Limit 500, Used 500, Requested 1. Please try again in 120ms. Visit us.", 0.12),
+        ("on tokens per minute (TPM): Please try again in 9m38.016s. Need more tokens?", 578.016),
+        ("have exceeded token rate limit. Please retry after 7 seconds. Please go here", 7.0),
+        ("head to: https://example.org.\nPlease retry in 36.473s.", 36.473),
+        ("Overloaded", None),
+    ],
+)  # fmt: skip
+def test_the_wait_in_a_refusals_own_sentence(message: str, seconds: float | None) -> None:
+    """It counts where no header states one, and a header comes first."""
+    error = openai_error(429, {"message": message, "code": "rate_limit_exceeded"}, {})
+    assert classify(error).retry_after_seconds == seconds
+    stated = openai_error(429, {"message": message}, {"retry-after": "3"})
+    assert classify(stated).retry_after_seconds == 3
+
+
+def test_a_request_above_the_whole_limit_is_too_large() -> None:
+    """OpenAI and Groq call it a rate limit; the numbers say that no waiting mends it."""
+    message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30,000, Requested 30,601."
+    for status in (429, 413):
+        failure = classify(openai_error(status, {"message": message, "code": "rate_limit_exceeded"}, {}))
+        assert failure.kind == "terminal"
+        assert "too large: 30601 tokens of at most 30000" in failure.reason
+
+
+def test_daily_quotas_are_terminal_and_say_when_they_reset() -> None:
+    """Gemini names the quota, OpenRouter has it in a fixed name."""
+    per_day = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+    failure = classify(gemini_429(quota_failure(per_day), RETRY_INFO), now=0.0)
+    assert (failure.kind, failure.reason) == ("terminal", "daily quota, resets 1970-01-01 00:00 UTC")
+    assert classify(gemini_429(quota_failure(per_day))).reason == "daily quota"
+    message = "Rate limit exceeded: free-models-per-day. Add 10 credits"
+    repeated = {"X-RateLimit-Limit": "50", "X-RateLimit-Reset": "1741305600000"}
+    body = {"message": message, "code": 429, "metadata": {"headers": repeated}}
+    failure = classify(Told(status_code=429, body={"error": body}), now=1_741_300_000.0)
+    assert (failure.kind, failure.reason) == ("terminal", "daily quota, resets 2025-03-07 00:00 UTC")
+    assert classify(gemini_429(message="quota exceeded, limit: 0")).reason == "no quota"
+
+
+def test_a_quota_of_a_minute_is_waited_for() -> None:
+    """With the delay that is stated, else for the minute."""
+    per_minute = quota_failure("GenerateContentInputTokensPerModelPerMinute-FreeTier")
+    assert classify(gemini_429(per_minute, RETRY_INFO)).retry_after_seconds == 26
+    failure = classify(gemini_429(per_minute))
+    assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 60)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("RATE_LIMIT_EXCEEDED", "rate-limited"),
+        ("MODEL_CAPACITY_EXHAUSTED", "rate-limited"),
+        ("QUOTA_EXHAUSTED", "terminal"),
+        ("INSUFFICIENT_G1_CREDITS_BALANCE", "terminal"),
+    ],
+)
+def test_reasons_in_error_info(reason: str, kind: FailureKind) -> None:
+    """The reason among the details decides."""
+    detail = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+    assert classify(gemini_429(detail)).kind == kind
+
+
+def botocore_error(code: str, status: int, headers: dict[str, str] | None = None) -> Told:
+    """What botocore raises: the response is a dictionary."""
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers or {}}
+    return Told(response={"Error": {"Code": code, "Message": "Too many"}, "ResponseMetadata": metadata})
+
+
+def test_errors_of_botocore() -> None:
+    """Code, status and the wait in milliseconds are read from the dictionary."""
+    failure = classify(botocore_error("ThrottlingException", 429, {"x-amz-retry-after": "1500"}))
+    assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 1.5)
+    assert classify(botocore_error("ServiceUnavailableException", 503)).kind == "rate-limited"
+    assert classify(botocore_error("ModelStreamErrorException", 424)).kind == "transient"
+    assert classify(botocore_error("ValidationException", 400)).kind == "terminal"
+    streamed = Told(headers={"x-amzn-errortype": "ThrottlingException:http://internal"})
+    assert classify(streamed).kind == "rate-limited"
+
+
+def test_errors_of_codex_and_openrouter() -> None:
+    """The instant of the reset, the budget of requests under way, and hints about the wait are read."""
+    codex = Told(status_code=429, body={"error": {"type": "usage_limit_reached", "resets_at": 1060}})
+    assert classify(codex, now=1000.0).retry_after_seconds == 60
+    assert classify(Told(status_code=429, body={"error": {"type": "usage_not_included"}})).kind == "terminal"
+    in_flight = {"code": 402, "metadata": {"limit_source": "openrouter_in_flight_budget"}}
+    failure = classify(Told(status_code=402, body={"error": in_flight}, headers={"retry-after": "2"}))
+    assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 2)
+    hint = Told(status_code=503, body={"error": {"code": 503, "availability": {"retry_after": 4}}})
+    assert classify(hint).retry_after_seconds == 4
+
+
+def test_an_error_inside_a_200_is_found_by_its_structure() -> None:
+    """An answer with an error at its top is one; an answer that speaks of errors is none."""
+    failure = error_in_answer({"error": {"code": 429, "message": "Rate limit exceeded"}})
+    assert failure is not None
+    assert failure.kind == "rate-limited"
+    assert error_in_answer({"choices": [{"message": {"content": '{"error": {"code": 429}}'}}]}) is None
+    assert error_in_answer({}) is None
+
+
+def test_the_limits_in_a_refusals_headers_come_with_the_failure() -> None:
+    """So that the gate can learn from refusals too."""
+    headers = {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "0"}
+    info = classify(Told(status=429, headers=headers)).info
+    assert info is not None
+    assert info.requests is not None
+    assert info.requests.per_second == 1

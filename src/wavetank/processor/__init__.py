@@ -5,11 +5,14 @@ It needs anyio and nothing else of this package.
 
 from __future__ import annotations
 
+from .agents import AgentFailed, classify_output, classify_result
 from .batch import ParallelBatchProcessor
-from .classify import ErrorClassifier, Failure, FailureKind, classify
+from .classify import ErrorClassifier, classify, error_in_answer
 from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
+from .failure import Failure, FailureKind
 from .gate import Gate, GateClosed, Ticket
 from .limits import Limits, Quota, RateInfo
+from .rate_headers import rate_info
 from .results import BatchResult
 from .sender import ItemTooLarge
 from .sight import Decision, DecisionKind
@@ -19,6 +22,7 @@ from .streamed import Results
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 __all__ = [
+    "AgentFailed",
     "BatchResult",
     "Bounds",
     "CallResult",
@@ -48,4 +52,8 @@ __all__ = [
     "TokenUsage",
     "WorkerLost",
     "classify",
+    "classify_output",
+    "classify_result",
+    "error_in_answer",
+    "rate_info",
 ]

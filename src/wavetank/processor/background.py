@@ -8,7 +8,7 @@ from typing import final
 import anyio
 from anyio.abc import TaskGroup
 
-from .classify import sole
+from .shape import sole
 
 
 @final

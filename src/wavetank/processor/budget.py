@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
-from .classify import Failure
+from .failure import Failure
 
 BACKOFF_SECONDS: Final = 0.5
 BACKOFF_CAP_SECONDS: Final = 8.0

@@ -1,21 +1,23 @@
 """Tells a refusal that waiting mends from an error that a retry may mend and from one that nothing mends.
 
-It reads the shape of an exception, never the words of its message: "429" or "quota" may
-stand in any text. No client library is imported; those of OpenAI, Anthropic, Google,
-Groq, Mistral, httpx, aiohttp and requests put status, headers and body where it looks.
+It reads the shape of an exception, never the words of its text: "429" or "quota" may stand in
+any text. In the body of a refusal it reads numbers and names; in what a command-line agent
+printed when it failed, whole sentences, since there is nothing else.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeGuard, final
+import re
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from typing import Any, Final, Protocol
 
-from .limits import RateInfo
-from .retry_after import stated_wait
-
-FailureKind = Literal["rate-limited", "transient", "terminal"]
+from .agents import classify_output
+from .failure import Failure, FailureKind
+from .rate_headers import rate_info
+from .reset_times import clock_text
+from .retry_after import stated_wait, wall_seconds
+from .shape import Shape, error_object, read, shape_of, sole
 
 # Quota and billing: OpenAI (help centre, 2026 billing codes), Anthropic (error.type and
 # error.details.error_code), Codex, Gemini CLI. Sent as 429 too, but no waiting mends them.
@@ -30,62 +32,65 @@ TERMINAL_CODES: Final = (
     "enforced_spend_limit_reached",
     "contract_spend_limit_reached",
     "usage_not_included",
+    "QUOTA_EXHAUSTED",
     "INSUFFICIENT_G1_CREDITS_BALANCE",
     "request_too_large",
     "context_length_exceeded",
 )
-# Overload told inside a 200 or without a status, as streams do: Anthropic, OpenAI, Gemini, Mistral.
+# Overload told inside a 200 or without a status, as streams do: Anthropic, OpenAI, Gemini,
+# Mistral, Bedrock, Codex, OpenRouter.
 OVERLOAD_CODES: Final = (
     "overloaded_error",
     "rate_limit_error",
     "rate_limit_exceeded",
     "ramp_limit_exceeded",
     "rate_limited",
+    "usage_limit_reached",
     "server_is_overloaded",
     "slow_down",
     "RESOURCE_EXHAUSTED",
+    "RATE_LIMIT_EXCEEDED",
+    "MODEL_CAPACITY_EXHAUSTED",
+    "openrouter_in_flight_budget",
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ModelNotReadyException",
+    "ServiceUnavailableException",
 )
-TRANSIENT_CODES: Final = ("server_error", "api_error", "timeout_error", "INTERNAL", "UNAVAILABLE")
+TRANSIENT_CODES: Final = (
+    "server_error",
+    "api_error",
+    "timeout_error",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "ModelTimeoutException",
+    "ModelStreamErrorException",
+    "InternalServerException",
+)
 
-OVERLOAD_STATUSES: Final = (429, 503, 529)
-TRANSIENT_STATUSES: Final = (408, 409, 425)
+OVERLOAD_STATUSES: Final = (429, 498, 503, 529)
+TRANSIENT_STATUSES: Final = (408, 409, 424, 425, 499)
 
 _TERMINAL_CLASSES: Final = ("QuotaExhausted", "RequestTooLarge")
-# Ends of class names, of builtins and of httpx, httpcore, aiohttp, trio and the providers' clients.
+# Ends of class names, of builtins and of httpx, httpcore, aiohttp, trio, botocore and the providers' clients.
 _CONNECTION_CLASSES: Final = (
     "ConnectionError",
     "TimeoutError",
+    "TimeoutExpired",
     "ConnectionLost",
     "TransportError",
     "TimeoutException",
     "NetworkError",
     "RemoteProtocolError",
     "ClientPayloadError",
+    "HTTPClientError",
     "TooSlowError",
 )
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A failed request: its kind, why it is of that kind, and the wait it asked for, in seconds.
-
-    `info` is what its headers tell of the limits.
-    `rate-limited` is mended by waiting, `transient` perhaps by another try, `terminal` by neither.
-    """
-
-    kind: FailureKind
-    error: BaseException
-    reason: str
-    retry_after_seconds: float | None = None
-    info: RateInfo | None = None
-
-    @property
-    def pauses(self) -> bool:
-        """Whether everybody should wait: a rate limit, or any retryable error that states a wait."""
-        return self.kind == "rate-limited" or (
-            self.kind == "transient" and self.retry_after_seconds is not None
-        )
+_LIMIT_AND_REQUEST: Final = re.compile(r"Limit:? ([\d,]+),(?: Used:? [\d,]+,)? Requested:? ([\d,]+)")
+_PER_MINUTE_SECONDS: Final = 60.0
 
 
 class ErrorClassifier(Protocol):
@@ -96,140 +101,140 @@ class ErrorClassifier(Protocol):
         ...
 
 
-def classify(error: BaseException) -> Failure:
+def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC) -> Failure:
     """Judge what a call raised.
 
     Read are `status_code`, `status`, `response.status_code` and a numeric `code`; the
-    headers of `response` or of the exception; `retry_after` in seconds; and `code`,
-    `type` and the like, on the exception and in its `body`, `details` or response.
-    A group of one exception is judged by that exception.
+    headers of `response` or of the exception; `retry_after` in seconds; `code`, `type` and
+    the like, on the exception and in its `body`, `details` or response; and `returncode`
+    with `stdout` and `stderr`. A group of one exception is judged by that exception.
 
     >>> classify(ConnectionResetError()).kind
     'transient'
     >>> classify(ValueError("429: rate limit")).kind
     'terminal'
+
+    Args:
+        error: what was raised.
+        now: the present, in seconds since 1970; by default that of the machine.
+        tz: the zone of clock times that name none, and of those in reasons.
     """
     cause = sole(error)
-    status, body = _status(cause), _body(cause)
-    kind, reason = _judge(cause, status, _codes(cause, body))
-    return Failure(kind, error, reason, _wait(cause, body))
+    now = wall_seconds() if now is None else now
+    if isinstance(code := read(cause, "returncode"), int):
+        return _judge_process(error, cause, code, now, tz)
+    shape = shape_of(cause)
+    wait = _wait(cause, shape, now)
+    kind, reason = _judge(cause, shape)
+    if daily := _daily_quota(shape):
+        resets = f", resets {clock_text(now + wait, tz)}" if wait else ""
+        kind, reason = "terminal", f"{daily}{resets}"
+    return Failure(kind, error, reason, wait, rate_info(shape.headers, now=now))
 
 
-def sole(error: BaseException) -> BaseException:
-    """The one exception in a group of one, however deep, or the exception itself."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+def error_in_answer(answer: Mapping[str, Any], *, now: float | None = None) -> Failure | None:
+    """Judge an answer that came with status 200 but holds an error in place of a result; `None` for a result.
+
+    OpenRouter and some proxies send such answers. What is read is the answer's structure:
+    an `error` at its top, never its words.
+
+    >>> error_in_answer({"choices": [{"text": "429 means too many requests"}]}) is None
+    True
+    >>> error_in_answer({"error": {"code": 429, "message": "Rate limit exceeded"}}).kind
+    'rate-limited'
+    """
+    body = error_object(answer)
+    if body is answer or not body:
+        return None
+    return classify(AnswerError(body), now=now)
 
 
-def _judge(error: BaseException, status: int | None, codes: tuple[str, ...]) -> tuple[FailureKind, str]:
+class AnswerError(RuntimeError):
+    """An error that stood in an answer with status 200; `body` is its error object."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__(f"the answer holds an error: {body.get('message', body)}")
+        self.body = body
+        self.code = body.get("code")
+
+
+def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
+    status, codes = shape.status, shape.codes
     where = f"status {status}" if status is not None else f"no status, {type(error).__name__}"
-    if final_code := _first(codes, TERMINAL_CODES) or _first(_class_names(error), _TERMINAL_CLASSES):
+    if final_code := _first(codes, TERMINAL_CODES) or _first(shape.classes, _TERMINAL_CLASSES):
         return "terminal", f"{where}, {final_code}: no waiting mends it"
+    if (numbers := _too_large(shape)) is not None:
+        return "terminal", f"{where}, too large: {numbers[1]} tokens of at most {numbers[0]}"
     if status in OVERLOAD_STATUSES:
         return "rate-limited", where
-    may_hide_overload = status is None or status >= 500 or 200 <= status < 300
+    # 402 is one of them where it speaks of a budget of requests under way.
+    may_hide_overload = status is None or status >= 500 or 200 <= status < 300 or status == 402
     if may_hide_overload and (code := _first(codes, OVERLOAD_CODES)):
         return "rate-limited", f"{where}, {code}"
-    return _judge_the_rest(error, status, codes), where
+    return _judge_the_rest(error, shape), where
 
 
-def _judge_the_rest(error: BaseException, status: int | None, codes: tuple[str, ...]) -> FailureKind:
+def _judge_the_rest(error: BaseException, shape: Shape) -> FailureKind:
     """An error with a 2xx is an answer that broke off or cannot be read, so another try may do."""
+    status = shape.status
     if status is not None:
         retryable = status in TRANSIENT_STATUSES or status >= 500 or 200 <= status < 300
     else:
-        retryable = _is_connection_error(error) or _first(codes, TRANSIENT_CODES) is not None
+        # ConnectionError and TimeoutError are OSErrors.
+        lost = isinstance(error, OSError) or any(name.endswith(_CONNECTION_CLASSES) for name in shape.classes)
+        retryable = lost or _first(shape.codes, TRANSIENT_CODES) is not None
     return "transient" if retryable else "terminal"
 
 
-def _is_connection_error(error: BaseException) -> bool:
-    # ConnectionError and TimeoutError are OSErrors.
-    return isinstance(error, OSError) or any(
-        name.endswith(_CONNECTION_CLASSES) for name in _class_names(error)
-    )
+def _judge_process(error: BaseException, cause: BaseException, code: int, now: float, tz: tzinfo) -> Failure:
+    stdout = _text(read(cause, "stdout") or read(cause, "output"))
+    # Whoever raises for it does not take the output for an answer, whatever the exit code.
+    found = classify_output(code or 1, stdout, _text(read(cause, "stderr")), now=now, tz=tz)
+    if found is None:
+        return Failure("transient", error, f"exit code {code}")
+    return Failure(found.kind, error, found.reason, found.retry_after_seconds)
 
 
-def _class_names(error: BaseException) -> tuple[str, ...]:
-    return tuple(cls.__name__ for cls in type(error).__mro__)
+def _text(output: object) -> str:
+    if isinstance(output, bytes):
+        return output.decode("utf-8", "replace")
+    return output if isinstance(output, str) else ""
 
 
 def _first(found: tuple[str, ...], known: tuple[str, ...]) -> str | None:
     return next((name for name in found if name in known), None)
 
 
-def _status(error: BaseException) -> int | None:
-    response = _read(error, "response")
-    candidates = (
-        _read(error, "status_code"),
-        _read(error, "status"),
-        _read(response, "status_code"),
-        _read(response, "status"),
-        _read(error, "code"),
-    )
-    return next((value for value in candidates if _is_status(value)), None)
+def _too_large(shape: Shape) -> tuple[int, int] | None:
+    """The limit and the request, if it is above the whole limit: OpenAI calls that a rate limit too."""
+    found = _LIMIT_AND_REQUEST.search(shape.message)
+    if found is None or shape.status not in (None, 413, 429):
+        return None
+    limit, requested = (int(number.replace(",", "")) for number in found.groups())
+    return (limit, requested) if requested > limit else None
 
 
-def _is_status(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600
+def _daily_quota(shape: Shape) -> str | None:
+    """Gemini and OpenRouter say by a name which quota is spent; one of a day is not waited for."""
+    if shape.status not in (None, 402, 429):
+        return None
+    for quota in _quota_ids(shape):
+        if "PerDay" in quota or "Daily" in quota:
+            return "daily quota"
+    if re.search(r"\bfree-models-per-day\b", shape.message):
+        return "daily quota"
+    return "no quota" if re.search(r"\blimit: 0\b", shape.message) else None
 
 
-def _wait(error: BaseException, body: Mapping[str, Any]) -> float | None:
-    told = _read(error, "retry_after")
+def _quota_ids(shape: Shape) -> list[str]:
+    violations = [one for detail in shape.details for one in detail.get("violations") or ()]
+    return [str(one.get("quotaId", "")) for one in violations if isinstance(one, Mapping)]
+
+
+def _wait(error: BaseException, shape: Shape, now: float) -> float | None:
+    told = read(error, "retry_after")
     as_header = {"retry-after": str(told)} if isinstance(told, (int, float)) else {}
-    return stated_wait(as_header, {}) or stated_wait(_headers(error), body)
-
-
-def _headers(error: BaseException) -> dict[str, str]:
-    for headers in (_read(_read(error, "response"), "headers"), _read(error, "headers")):
-        if isinstance(headers, Mapping):
-            return {str(name).lower(): str(value) for name, value in headers.items()}
-    return {}
-
-
-def _codes(error: BaseException, body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The machine-readable names of the error, most exact first; messages are left out."""
-    return tuple(code for code in _all_codes(error, body) if isinstance(code, str))
-
-
-def _all_codes(error: BaseException, body: Mapping[str, Any]) -> Iterator[object]:
-    details = body.get("details")
-    if isinstance(details, Mapping):
-        yield details.get("error_code")
-    yield from (body.get("code"), body.get("type"), body.get("status"))
-    yield from (_read(error, "code"), _read(error, "type"), _read(error, "status"))
-
-
-def _body(error: BaseException) -> Mapping[str, Any]:
-    """The error object of the answer, from the first place that holds one."""
-    for source in (_read(error, "body"), _read(error, "details"), _read(_read(error, "response"), "text")):
-        if found := _error_object(source):
-            return found
-    return {}
-
-
-def _error_object(source: object) -> Mapping[str, Any]:
-    """What stands under `error`, or the whole where nothing does; Gemini's streams put it in a list."""
-    if isinstance(source, (str, bytes)):
-        source = _parsed(source)
-    if isinstance(source, list) and source:
-        source = source[0]
-    if not isinstance(source, Mapping):
-        return {}
-    inner = source.get("error")
-    return inner if isinstance(inner, Mapping) else source
-
-
-def _parsed(text: str | bytes) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _read(owner: object, name: str) -> object:
-    """An attribute, or `None` if reading it raises, as some do on an answer that is not read to its end."""
-    try:
-        return getattr(owner, name, None)
-    except Exception:
-        return None
+    wait = stated_wait(as_header, {}, now=now) or stated_wait(shape.headers, shape.body, now=now)
+    if wait is None and any("PerMinute" in quota for quota in _quota_ids(shape)):
+        return _PER_MINUTE_SECONDS
+    return wait

@@ -33,10 +33,12 @@ class GateClosed(RuntimeError):
 class Ticket:
     """Leave to send one request.
 
-    `generation` counts the pauses opened before it was sent; `under_way` is how many
-    requests were under way then, with this one; `tokens` is what it is thought to take.
+    `number` counts the requests from 1; `generation` counts the pauses opened before it was
+    sent; `under_way` is how many requests were under way then, with this one; `tokens` is
+    what it is thought to take.
     """
 
+    number: int
     generation: int
     sent: float
     under_way: int
@@ -94,6 +96,7 @@ class Gate:
         self.tell = tell
         self.pace: Final = Pace(limits or Limits(), tell=self._say)
         self._delays = delays or ExponentialDelay()
+        self._started = 0
         self._generation = 0
         self._deadline = float("-inf")
         self._proven = True
@@ -210,12 +213,21 @@ class Gate:
             self.pace.corrected(tokens - ticket.tokens)
         self.leave(ticket)
 
-    def learn(self, info: RateInfo) -> None:
-        """Take what an answer tells of the provider's limits."""
+    def learn(self, info: RateInfo, ticket: Ticket | None = None) -> None:
+        """Take what an answer tells of the provider's limits.
+
+        A budget that is spent, and of which only the reset is known, holds everybody until then.
+
+        Args:
+            info: what was told.
+            ticket: that of the request that was answered.
+        """
         now = anyio.current_time()
-        self.pace.learn(info, len(self._under_way), now)
-        if info.wait is not None and info.wait > 0:
-            self._pause(now + info.wait, now, info.wait)
+        sent, later = (now, 0) if ticket is None else (ticket.sent, self._started - ticket.number)
+        self.pace.learn(info, sent=sent, later=later, now=now)
+        waits = [info.wait, *(quota.spent_for for quota in (info.requests, info.tokens) if quota is not None)]
+        if (wait := max((wait for wait in waits if wait is not None), default=0.0)) > 0:
+            self._pause(now + wait, now, wait)
         self._look_again()
 
     def hold(self, until: float) -> None:
@@ -257,7 +269,8 @@ class Gate:
         return now
 
     def _start(self, tokens: float, now: float) -> Ticket:
-        ticket = Ticket(self._generation, now, len(self._under_way) + 1, tokens)
+        self._started += 1
+        ticket = Ticket(self._started, self._generation, now, len(self._under_way) + 1, tokens)
         self._under_way[ticket] = None
         self.pace.spend(tokens, now)
         if not self._proven:

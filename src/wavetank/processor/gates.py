@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Final, final
 
@@ -10,6 +9,7 @@ import anyio
 
 from .gate import Gate
 from .options import Options
+from .retry_after import wall_seconds
 from .sight import Sight
 from .work import LLMWorkItem
 
@@ -73,8 +73,3 @@ class Gates:
             self._sight.tell("resumed", now, scope)
         else:
             self._sight.tell("cut" if what == "cut" else "grown", now, scope, rate=other)
-
-
-def wall_seconds() -> float:
-    """The machine's clock: an instant that another process can read needs it."""
-    return time.time()  # noqa: TID251

@@ -70,6 +70,12 @@ class Quota:
     resets_in: float | None = None
     per_second: float | None = None
 
+    @property
+    def spent_for(self) -> float | None:
+        """How long nothing is left, in seconds, where only the reset is known."""
+        spent = self.remaining is not None and self.remaining < 1 and self.per_second is None
+        return self.resets_in if spent else None
+
 
 @final
 @dataclass(frozen=True, slots=True)

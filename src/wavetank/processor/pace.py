@@ -135,14 +135,18 @@ class Pace:
         if self._tokens is not None:
             self._tokens.correct(more_tokens)
 
-    def learn(self, info: RateInfo, under_way: int, now: float) -> None:
-        """Take what the provider tells of its limits; a configured limit is not raised by it."""
+    def learn(self, info: RateInfo, *, sent: float, later: int, now: float) -> None:
+        """Take what the provider tells of its limits; a configured limit is not raised by it.
+
+        What is left is told for when the request was sent: `later` others have started since,
+        and some of it has come back.
+        """
         if info.requests is not None:
-            self._learn_requests(info.requests, under_way, now)
+            self._learn_requests(info.requests, sent, later, now)
         if info.tokens is not None:
             self._learn_tokens(info.tokens, now)
 
-    def _learn_requests(self, quota: Quota, under_way: int, now: float) -> None:
+    def _learn_requests(self, quota: Quota, sent: float, later: int, now: float) -> None:
         if quota.per_second is not None and quota.per_second > 0 and self._limits.requests_per_minute is None:
             self._told = True
             self._rate.highest = quota.per_second * MARGIN
@@ -150,7 +154,8 @@ class Pace:
                 self._rate.value = self._rate.highest
             self._follow(now)
         if quota.remaining is not None and self._told:
-            self._requests.at_most(quota.remaining - under_way, now)
+            back = self._requests.per_second * (now - sent)
+            self._requests.at_most(quota.remaining - later + back, now)
 
     def _learn_tokens(self, quota: Quota, now: float) -> None:
         if quota.per_second is not None and quota.per_second > 0 and self._limits.tokens_per_minute is None:

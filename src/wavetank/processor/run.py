@@ -12,13 +12,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .budget import Budget
-from .classify import sole
 from .delivery import Delivery
 from .gates import Gates
 from .intake import Batch, Intake
 from .options import Options
 from .permits import Permits
 from .sender import Errand, Sender, Stopped, Totals
+from .shape import sole
 from .sight import Sight
 from .stopping import RunStopped, WorkerLost
 from .work import ItemResult, LLMCallStrategy, LLMWorkItem

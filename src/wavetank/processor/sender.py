@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar, final
 import anyio
 
 from .budget import Budget
-from .classify import Failure
+from .failure import Failure
 from .gate import Gate, GateClosed, Ticket
 from .gates import Gates
 from .options import Options
@@ -116,7 +116,7 @@ class Sender(Generic[T]):
             result = answer if isinstance(answer, CallResult) else CallResult(answer)
             gate.succeeded(ticket, result.usage.total or None)
             if result.info is not None:
-                gate.learn(result.info)
+                gate.learn(result.info, ticket)
             return result
         finally:
             gate.leave(ticket)
@@ -165,7 +165,7 @@ class Sender(Generic[T]):
             self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
             gate.refused(ticket, failure.retry_after_seconds)
         if failure.info is not None:
-            gate.learn(failure.info)
+            gate.learn(failure.info, ticket)
         return failure
 
     async def _back_off(self, errand: Errand, failure: Failure) -> None:

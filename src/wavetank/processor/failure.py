@@ -1,0 +1,33 @@
+"""What became of a request that failed, in the terms in which it is decided what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+from .limits import RateInfo
+
+FailureKind = Literal["rate-limited", "transient", "terminal"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed request: its kind, why it is of that kind, and the wait it asked for, in seconds.
+
+    `rate-limited` is mended by waiting, `transient` perhaps by another try, `terminal` by neither.
+    `info` is what its headers tell of the limits.
+    """
+
+    kind: FailureKind
+    error: BaseException
+    reason: str
+    retry_after_seconds: float | None = None
+    info: RateInfo | None = None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether everybody should wait: a rate limit, or any retryable error that states a wait."""
+        return self.kind == "rate-limited" or (
+            self.kind == "transient" and self.retry_after_seconds is not None
+        )

@@ -1,0 +1,133 @@
+"""Reads when a limit resets, in all the ways in which people and programs write it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+# What command-line agents print after a clock time; summer and winter names are fixed offsets.
+_ABBREVIATED: Final = {
+    "UTC": 0, "GMT": 0, "Z": 0,
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+    "AKST": -9, "AKDT": -8, "HST": -10,
+    "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11,
+}  # fmt: skip
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# No word boundary after `m`, or 9m38s is not read; `ms` comes before `m` and `s`.
+_PART: Final = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)"
+_DURATION: Final = re.compile(rf"(?:{_PART})(?:\s*{_PART})*")
+_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d:?\d\d|UTC)?")
+_CLOCK: Final = re.compile(
+    r"""(?:(?P<weekday>mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?
+        (?:(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\s+
+           (?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?:(?P<year>\d{4}),?\s+)?(?:at\s+)?)?
+        (?<![\d:.])(?P<hour>1[0-2]|0?\d)(?::(?P<minute>\d\d))?\s*(?P<half>am|pm)\b
+        (?:\s*\(?(?P<zone>[A-Za-z]+(?:/[A-Za-z0-9_+\-]+)*(?:[+-]\d{1,2}(?::?\d\d)?)?)\)?)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration as Go and people write it, in seconds: `9m38.016s`, `120ms`, `7.66s`; or a bare number.
+
+    >>> seconds_of("9m38.016s"), seconds_of("120ms"), seconds_of("7"), seconds_of("soon")
+    (578.016, 0.12, 7.0, None)
+    """
+    text = text.strip()
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    if not _DURATION.fullmatch(text):
+        return None
+    return round(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)), 9)
+
+
+def reset_instant(text: str, *, now: float, tz: tzinfo = UTC) -> float | None:
+    """When a limit resets, in seconds since 1970, or `None` if the text does not say.
+
+    Read are `|` and an epoch, ISO dates, and clock times with or without a weekday, a date and
+    a zone. A clock time that is past is that of the next day, week or year.
+
+    >>> reset_instant("4pm (America/Los_Angeles)", now=1_767_225_600) - 1_767_225_600
+    0.0
+
+    Args:
+        text: what stands after words like "resets".
+        now: the present, in seconds since 1970.
+        tz: the zone of a clock time that names none.
+    """
+    text = text.replace("\u202f", " ").replace("\u00a0", " ")
+    if epoch := re.search(r"\|\s*(\d{10}(?:\d{3})?)\b", text):
+        return as_epoch(float(epoch[1]))
+    if iso := _ISO.search(text):
+        return _iso(iso, tz)
+    if clock := _CLOCK.search(text):
+        return _clock(clock, now, tz)
+    return None
+
+
+def as_epoch(number: float) -> float:
+    """Seconds since 1970 from a number that may be in milliseconds."""
+    return number / 1000 if number > 1e11 else number
+
+
+def clock_text(instant: float, tz: tzinfo = UTC) -> str:
+    """An instant as people read it, with its zone.
+
+    >>> clock_text(1_767_225_600)
+    '2026-01-01 00:00 UTC'
+    """
+    return datetime.fromtimestamp(instant, tz).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def _iso(found: re.Match[str], tz: tzinfo) -> float | None:
+    zone = (found[3] or "").replace("UTC", "Z").replace("Z", "+00:00")
+    try:
+        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=tz)).timestamp()
+
+
+def _clock(found: re.Match[str], now: float, tz: tzinfo) -> float | None:
+    zone = _zone(found["zone"]) or tz
+    today = datetime.fromtimestamp(now, zone)
+    hour = int(found["hour"]) % 12 + (12 if found["half"].lower() == "pm" else 0)
+    try:
+        moment = today.replace(hour=hour, minute=int(found["minute"] or 0), second=0, microsecond=0)
+        if found["month"]:
+            month = _MONTHS.index(found["month"].lower()) + 1
+            moment = moment.replace(year=int(found["year"] or today.year), month=month, day=int(found["day"]))
+            if found["year"] is None and moment.timestamp() < now:
+                moment = moment.replace(year=moment.year + 1)
+        elif found["weekday"]:
+            ahead = (_WEEKDAYS.index(found["weekday"].lower()[:3]) - today.weekday()) % 7
+            moment += timedelta(days=ahead)
+            moment += timedelta(days=7 if moment.timestamp() < now else 0)
+        elif moment.timestamp() < now:
+            moment += timedelta(days=1)
+    except ValueError:
+        return None
+    return moment.timestamp()
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    """A zone by its name in the tz database, an abbreviation, or GMT+1, which is east of Greenwich."""
+    if not name:
+        return None
+    if name.upper() in _ABBREVIATED:
+        return timezone(timedelta(hours=_ABBREVIATED[name.upper()]))
+    if offset := re.fullmatch(r"(?:GMT|UTC)([+-]\d{1,2})(?::?(\d\d))?", name):
+        hours = int(offset[1])
+        minutes = int(offset[2] or 0) * (-1 if hours < 0 else 1)
+        return timezone(timedelta(hours=hours, minutes=minutes))
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None

@@ -1,0 +1,142 @@
+"""Reads status, headers, body and codes off an exception, wherever its library puts them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard, final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an exception has of an HTTP answer; `codes` are its machine-readable names, the most exact first.
+
+    `headers` have names in lower case; `body` is the error object, without the `error` around it.
+    """
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+    codes: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """The text in the error object; the exception's own text is left alone."""
+        text = self.body.get("message") or self.body.get("Message")
+        return text if isinstance(text, str) else ""
+
+    @property
+    def details(self) -> list[Mapping[str, Any]]:
+        """The `google.rpc` details of the error, in their order, which varies."""
+        details = self.body.get("details")
+        return [one for one in details if isinstance(one, Mapping)] if isinstance(details, list) else []
+
+
+def shape_of(error: BaseException) -> Shape:
+    """The shape of an exception.
+
+    It fits the clients of OpenAI, Anthropic, Google, Groq, Mistral, Cohere, OpenRouter, Ollama,
+    LiteLLM, httpx, httpx2, aiohttp, requests and botocore; none of them is imported.
+    """
+    headers, body = _headers(error), _body(error)
+    codes = tuple(code for code in _all_codes(error, headers, body) if isinstance(code, str))
+    return Shape(_status(error), headers, body, codes, tuple(cls.__name__ for cls in type(error).__mro__))
+
+
+def sole(error: BaseException) -> BaseException:
+    """The one exception in a group of one, however deep, or the exception itself."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def read(owner: object, name: str) -> object:
+    """An attribute, or `None` if reading it raises, as some do on an answer that is not read to its end."""
+    try:
+        return getattr(owner, name, None)
+    except Exception:
+        return None
+
+
+def _status(error: BaseException) -> int | None:
+    response = read(error, "response")
+    candidates = (
+        read(error, "status_code"),
+        read(error, "status"),
+        read(response, "status_code"),
+        read(response, "status"),
+        _in_metadata(response, "HTTPStatusCode"),
+        read(error, "code"),
+    )
+    return next((value for value in candidates if _is_status(value)), None)
+
+
+def _is_status(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600
+
+
+def _in_metadata(response: object, name: str) -> object:
+    """botocore's responses are plain dictionaries."""
+    metadata = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
+    return metadata.get(name) if isinstance(metadata, Mapping) else None
+
+
+def _headers(error: BaseException) -> dict[str, str]:
+    response = read(error, "response")
+    for headers in (
+        read(response, "headers"),
+        read(error, "headers"),
+        read(read(error, "raw_response"), "headers"),
+        _in_metadata(response, "HTTPHeaders"),
+    ):
+        if isinstance(headers, Mapping):
+            return {str(name).lower(): str(value) for name, value in headers.items()}
+    return {}
+
+
+def _body(error: BaseException) -> Mapping[str, Any]:
+    """The error object of the answer, from the first place that holds one."""
+    response = read(error, "response")
+    places = (
+        read(error, "body"),
+        read(error, "details"),
+        response if isinstance(response, Mapping) else None,
+        read(response, "text"),
+    )
+    return next((found for place in places if (found := error_object(place))), {})
+
+
+def error_object(source: object) -> Mapping[str, Any]:
+    """What stands under `error`, or the whole where nothing does; Gemini's streams put it in a list."""
+    if isinstance(source, (str, bytes)):
+        source = _parsed(source)
+    if isinstance(source, list) and source:
+        source = source[0]
+    if not isinstance(source, Mapping):
+        return {}
+    inner = source.get("error", source.get("Error"))
+    return inner if isinstance(inner, Mapping) else source
+
+
+def _parsed(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _all_codes(error: BaseException, headers: Mapping[str, str], body: Mapping[str, Any]) -> Iterator[object]:
+    details = body.get("details")
+    if isinstance(details, Mapping):
+        yield details.get("error_code")
+    elif isinstance(details, list):
+        yield from (one.get("reason") for one in details if isinstance(one, Mapping))
+    yield from (body.get(name) for name in ("code", "Code", "type", "status"))
+    metadata = body.get("metadata")
+    if isinstance(metadata, Mapping):
+        yield from (metadata.get("error_type"), metadata.get("limit_source"))
+    yield headers.get("x-amzn-errortype", "").partition(":")[0] or None
+    yield from (read(error, name) for name in ("code", "type", "status"))
