@@ -197,7 +197,7 @@ def test_a_failure_is_judged_here_as_it_was_there() -> None:
     ):
         failed = Failed(kind, "why", wait, "Some", "text")  # type: ignore[arg-type]
         judged = classify(ProcessStrategy(work)._error(LLMWorkItem("a", ""), failed))
-        assert (judged.kind, judged.retry_after_seconds) == (kind, wait)
+        assert (judged.kind, judged.reason, judged.retry_after_seconds) == (kind, "why", wait)
     assert classify(WorkerDied("its worker ended")).kind == "transient"
     assert isinstance(pickle.loads(pickle.dumps(facts_of(Unreadable()))), dict)
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final, overload
@@ -17,7 +16,8 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from .classify import FailureKind
+from .failure import Failure, FailureKind
+from .process_group import end_group
 from .work import CallResult, LLMCallStrategy, LLMWorkItem
 from .worker_process import BOOT, LENGTH
 
@@ -26,7 +26,6 @@ __all__ = ["Done", "Failed", "ProcessPool", "ProcessStrategy", "WorkError", "Wor
 T = TypeVar("T")
 
 MAX_RETRIES: Final = 3
-LAST_MOMENT_SECONDS: Final = 1.0
 
 
 @final
@@ -58,24 +57,14 @@ class Failed:
         return said or self.reason
 
 
+@final
 class WorkError(Exception):
-    """The error of a call in another process, judged by `classify` as the original was there."""
+    """The error of a call in another process; `failure` is what `classify` says of it, as it did there."""
 
     def __init__(self, failed: Failed) -> None:
         super().__init__(str(failed))
         self.failed = failed
-        if failed.kind == "rate-limited":
-            self.status_code = 429
-            self.retry_after = failed.retry_after_seconds
-
-
-@final
-class TransientWorkError(WorkError, ConnectionError):
-    """A `WorkError` that another try may mend."""
-
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed)
-        self.retry_after = failed.retry_after_seconds
+        self.failure = Failure(failed.kind, self, failed.reason, failed.retry_after_seconds)
 
 
 @final
@@ -195,18 +184,10 @@ class _Worker:
         return pickle.loads(await self._answers.receive_exactly(length))
 
     async def end(self, *, dying: bool = False) -> str:
-        """Kill the process and what it has started, and say in words how it ended.
-
-        One that is `dying` is given a moment to end by itself.
-        """
+        """End the process and what it has started, and say in words how it ended."""
         with anyio.CancelScope(shield=True):
             await self._calls.aclose()
-            if dying:
-                with anyio.move_on_after(LAST_MOMENT_SECONDS):
-                    await self._process.wait()
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            await self._process.aclose()
+        await end_group(self._process, dying=dying)
         return _ended(self._process.returncode)
 
     async def _send(self, data: bytes) -> None:
@@ -271,7 +252,7 @@ class ProcessStrategy(LLMCallStrategy[T]):
 
     def _error(self, item: LLMWorkItem[Any], failed: Failed) -> Exception:
         if not failed.died:
-            return TransientWorkError(failed) if failed.kind == "transient" else WorkError(failed)
+            return WorkError(failed)
         deaths = self._deaths[item.id] = self._deaths.get(item.id, 0) + 1
         if deaths <= self._max_retries:
             return WorkerDied(failed.reason)
