@@ -74,7 +74,7 @@ patients:  ## put released packages under the catalogue, write docs/patients.md;
 	  build/patients/bin/python -m pip install --quiet --upgrade "$$package" || true; done
 	@build/patients/bin/python examples/patients/run.py
 
-bench: .venv build/peers/installed  ## run every benchmark
+bench: .venv build/peers/installed build/museum/installed  ## run every benchmark
 	@for file in benchmarks/*.py; do \
 	  name=$${file##*/}; printf '\n== %s ==\n' "$$file"; \
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
@@ -90,7 +90,21 @@ build/peers/installed: .venv/installed
 	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
 	@touch $@
 
-museum: .venv  ## search every specimen under every policy, and write docs/detection.md
+# simloop and simloom need Python 3.12: without one they are left out.
+MUSEUM_PYTHON ?= $(or $(firstword $(foreach version,12 13 14,\
+  $(shell python3.$(version) -c 'print("python3.$(version)")' 2>/dev/null))),$(BIN)/python)
+MUSEUM_PEERS := simloop simloom frontrun
+
+build/museum/installed: .venv/installed
+	$(call title,install wavetank and the other tools into build/museum)
+	@$(MUSEUM_PYTHON) -m venv build/museum
+	@build/museum/bin/python -m pip install --quiet --upgrade pip
+	@build/museum/bin/python -m pip install --quiet --editable . httpx
+	@for peer in $(MUSEUM_PEERS); do \
+	  build/museum/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@touch $@
+
+museum: .venv build/museum/installed  ## search every specimen, here and with other tools, and write the tables
 	$(call title,museum)
 	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md
 

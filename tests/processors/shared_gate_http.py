@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
+
 import httpx2
 
 from wavetank import ProviderError, Tank
@@ -9,6 +12,13 @@ from wavetank import ProviderError, Tank
 from .shared_gate import process
 
 URL = "https://api.openai.com/v1/chat/completions"
+
+
+def told(wait: str) -> float | None:
+    """A Retry-After in seconds: a number or a date."""
+    if not wait.endswith("GMT"):
+        return float(wait) if wait else None
+    return parsedate_to_datetime(wait).timestamp() - time.time()
 
 
 async def main(tank: Tank) -> None:
@@ -23,9 +33,7 @@ async def main(tank: Tank) -> None:
             )
             if response.is_success:
                 return str(response.json()["choices"][0]["message"]["content"])
-            wait = response.headers.get("retry-after")
-            raise ProviderError(
-                response.text, status=response.status_code, retry_after=float(wait) if wait else None
-            )
+            wait = told(response.headers.get("retry-after", ""))
+            raise ProviderError(response.text, status=response.status_code, retry_after=wait)
 
         await process(tank, ask, count=28)

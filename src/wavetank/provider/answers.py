@@ -61,10 +61,28 @@ def answer_deltas(
     return whole[: max(0, max_tokens)], "length"
 
 
+def longest_answer(item: str | None, max_tokens: int | None) -> int:
+    """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
+    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
+    return whole if max_tokens is None else max_tokens
+
+
 def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
     """The tokens a request is charged with on arrival: its prompt and the longest answer it allows."""
-    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
-    return prompt_tokens + (max_tokens or whole)
+    return prompt_tokens + longest_answer(item, max_tokens)
+
+
+def in_pieces(text: str, deltas: tuple[str, ...], finish: Literal["stop", "length"]) -> tuple[str, ...]:
+    """Another text in place of an answer's own words, cut into as many pieces, and as early.
+
+    >>> in_pieces("abcdefgh", ("[wt:item-1]", " is"), "length")
+    ('a', 'b')
+    """
+    marked = bool(deltas) and deltas[0].startswith("[wt:")
+    whole = len(_WITH_ITEM) + 1 if marked else len(_WITHOUT_ITEM)
+    count = whole if finish == "length" else len(deltas)
+    size = len(text)
+    return tuple(text[n * size // count : (n + 1) * size // count] for n in range(len(deltas)))
 
 
 @lru_cache(maxsize=_KEPT)

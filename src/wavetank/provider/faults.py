@@ -75,10 +75,10 @@ def _malformed(frame: Frame, spot: Spot) -> Frame:
 
 
 def _torn(event: bytes) -> bytes:
-    """The first event of some, with half of its JSON."""
-    first, _, _ = event.partition(b"\n\n")
-    start = first.index(_DATA) + len(_DATA)
-    return first[: start + (len(first) - start) // 2] + b"\n\n"
+    """The first event of some, or a line of JSON, with half of its JSON."""
+    first, end, _ = event.partition(b"\n\n" if _DATA in event else b"\n")
+    start = first.index(_DATA) + len(_DATA) if _DATA in first else 0
+    return first[: start + (len(first) - start) // 2] + end
 
 
 def _error(frame: Frame, spot: Spot) -> Frame:

@@ -111,3 +111,49 @@ def _number(key: tuple[object, ...]) -> int:
 def unix_seconds(at: int, epoch_ns: int = EPOCH_NS) -> int:
     """An instant as whole Unix seconds, rounded down."""
     return (epoch_ns + at) // SECOND
+
+
+def agent_clock(now: int, then: int) -> str:
+    """A time of day in Los Angeles as command-line agents print it, with the date unless it is today's.
+
+    Args:
+        now: the Unix time at which it is printed, in nanoseconds.
+        then: the Unix time that is printed, rounded up to a minute.
+
+    >>> agent_clock(1_767_225_600 * 10**9, 1_767_225_661 * 10**9)
+    '4:02pm (America/Los_Angeles)'
+    """
+    minutes = -(-then // MINUTE)
+    local = minutes + _los_angeles(minutes)
+    days, minute = divmod(local, 1440)
+    hour, minute = divmod(minute, 60)
+    clock = f"{hour % 12 or 12}{f':{minute:02d}' if minute else ''}{'am' if hour < 12 else 'pm'}"
+    today = now // MINUTE
+    _, month, day = _civil(days)
+    date = "" if days == (today + _los_angeles(today)) // 1440 else f"{_MONTHS[month - 1]} {day}, "
+    return f"{date}{clock} (America/Los_Angeles)"
+
+
+def _los_angeles(minutes: int) -> int:
+    """Minutes to add to UTC: summer time is from the second Sunday of March to the first of November.
+
+    By rule, so that a run does not depend on the machine's time zone data.
+    """
+    year, _, _ = _civil(minutes // 1440)
+    begins = _sunday(year, 3, 8) * 1440 + 600
+    ends = _sunday(year, 11, 1) * 1440 + 540
+    return -420 if begins <= minutes < ends else -480
+
+
+def _sunday(year: int, month: int, day: int) -> int:
+    """The first Sunday at or after a date, in days since 1970."""
+    days = _days(year, month, day)
+    return days + (3 - days) % 7
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01 to a date: `_civil` backwards."""
+    year -= month <= 2
+    era, of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + day_of_year - 719_468

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, final
 import msgspec
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
-from ..events import Event, EventKind, EventLog
+from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import Fault
@@ -76,19 +76,26 @@ class Shows(Protocol):
     def __call__(self, incoming: Incoming, /) -> str | None: ...
 
 
+class Log(Protocol):
+    """Where events go: as `EventLog`."""
+
+    def append(self, event: Event, /) -> None: ...
+
+
 @final
 class Desk:
     """Brings clients and one `Provider` together on one clock; safe to use from several threads.
 
     `admit` is called before a request is let in and may raise. `progress` is called when a
-    success has reached its client. `epoch_ns` is the Unix time of the instant 0.
+    success has reached its client. `epoch_ns` is the Unix time of the instant 0. Without
+    `keep_records` the record of a request is dropped when its exchange is over.
     """
 
     def __init__(
         self,
         provider: Provider,
         clock: Clock,
-        log: EventLog,
+        log: Log,
         *,
         waits: Waits,
         epoch_ns: int = EPOCH_NS,
@@ -96,6 +103,7 @@ class Desk:
         admit: Callable[[], object] = lambda: None,
         lets_through: Callable[[str], bool] = lambda _: False,
         progress: Callable[[], object] = lambda: None,
+        keep_records: bool = True,
     ) -> None:
         self.clock = clock
         self.waits = waits
@@ -105,6 +113,13 @@ class Desk:
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time nobody ever waits for it."""
         self.records: list[Record] = []
+        """All requests so far, unless they are not kept."""
+        self.count = 0
+        """How many requests there were."""
+        self.answered = 0
+        self.refused = 0
+        self._open: dict[int, Record] = {}
+        self._keep_records = keep_records
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
         self.item_of: Shows | None = None
         self._provider = provider
@@ -146,15 +161,18 @@ class Desk:
         with self.lock:
             record, request = self._enter(incoming, sent)
             record.status = status
+            self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
     def _enter(self, incoming: Incoming, sent: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
         label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
-        number = len(self.records) + 1
+        self.count = number = self.count + 1
         record = Record(number, item, not declared, incoming.model, incoming.key, sent / SECOND)
-        self.records.append(record)
+        self._open[number] = record
+        if self._keep_records:
+            self.records.append(record)
         self.note(
             "arrived",
             item=item,
@@ -195,6 +213,7 @@ class Desk:
             self.note(
                 "delivered", item=record.item, request=record.id, status=record.status, fault=record.fault
             )
+            self._open.pop(record.id, None)
         if record.delivered:
             self._progress()
 
@@ -212,6 +231,7 @@ class Desk:
                 self.note(
                     "left", item=record.item, request=record.id, status=record.status, fault=record.fault
                 )
+            self._open.pop(record.id, None)
             self._arm()
 
     def connected(self, hang_up: Callable[[], object]) -> None:
@@ -245,7 +265,7 @@ class Desk:
             return
         for notice in self._provider.notices(now):
             number = notice.request_id
-            item = self.records[number - 1].item if number is not None else None
+            item = self._open[number].item if number is not None else None
             self._log.append(
                 Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
             )
@@ -272,13 +292,14 @@ class Desk:
             self._arm()
 
     def _hand_over(self, reply: Reply) -> None:
-        record = self.records[reply.request_id - 1]
+        record = self._open[reply.request_id]
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
             self._refused(record, outcome)
         elif isinstance(outcome, Answer):
             record.status = 200
             if reply.last:
+                self.answered += 1
                 self._note_answer("answered", record, outcome)
         deliver = self._deliver[record.id]
         if reply.last:
@@ -297,6 +318,7 @@ class Desk:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
         record.status, record.scope = refusal.status, refusal.scope
         record.retry_after = wait / SECOND if wait is not None else None
+        self.refused += 1
         self.note(
             "refused",
             item=record.item,
@@ -322,4 +344,4 @@ class Desk:
         self._timer = self._timer_due = None
 
     def __repr__(self) -> str:
-        return f"<Desk {len(self.records)} requests, {self.in_flight} in flight>"
+        return f"<Desk {self.count} requests, {self.in_flight} in flight>"

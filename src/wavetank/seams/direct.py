@@ -8,6 +8,7 @@ from typing import Final, final
 from ..clock import SECOND
 from ..provider.answers import count_tokens
 from ..provider.model import Answer, Outcome, Refusal, Reply
+from ..scenario import RefusalError
 from .desk import Desk, Incoming
 from .errors import (
     ConnectionLost,
@@ -23,12 +24,16 @@ from .errors import (
 DEFAULT_MODEL: Final = "fake-model"
 DEFAULT_KEY: Final = "fake-key"
 
-_BY_STATUS: Final = {
-    402: QuotaExhausted,
-    413: RequestTooLarge,
-    429: RateLimited,
-    503: Overloaded,
-    529: Overloaded,
+_BY_ERROR: Final[dict[RefusalError, type[ProviderError]]] = {
+    "quota": QuotaExhausted,
+    "billing": QuotaExhausted,
+    "too-large": RequestTooLarge,
+    "overloaded": Overloaded,
+    "server": ServerError,
+    "ramp": RateLimited,
+    "throttle": RateLimited,
+    "timeout": ProviderError,
+    "conflict": ProviderError,
 }
 _LOST: Final = ("cut-mid-stream", "reset")
 _UNREADABLE: Final = ("malformed-chunk", "empty-body", "html-body")
@@ -128,8 +133,6 @@ def _error(refusal: Refusal) -> ProviderError:
 
 
 def _error_type(refusal: Refusal) -> type[ProviderError]:
-    if refusal.reason == "tokens" and refusal.retry_after is None:
-        return RequestTooLarge
-    if refusal.status in _BY_STATUS:
-        return _BY_STATUS[refusal.status]
-    return ServerError if refusal.status >= 500 else ProviderError
+    """By what the refusal says is wrong; where that is a plain limit, only a 429 is known as one."""
+    plain = RateLimited if refusal.status == 429 else ProviderError
+    return _BY_ERROR.get(refusal.error, plain)

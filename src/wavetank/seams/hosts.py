@@ -21,7 +21,7 @@ def dialect_of(host: str, port: int | None = None) -> Dialect:
     Raises:
         UnknownHost: the fake does not answer for it; the text names it and the mend.
     """
-    dialect = dialect_for(host)
+    dialect = dialect_for(host, port)
     if dialect is None:
         raise refused(host if port is None else f"{host}:{port}", loopback=is_loopback(host))
     return dialect

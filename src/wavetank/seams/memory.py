@@ -13,7 +13,9 @@ from typing import Any, Final
 import anyio
 import anyio.lowlevel
 
+from .desk import Desk
 from .exchange import Attempt
+from .hosts import dialect_of
 from .http1 import ServerConnection
 from .waiting import AsyncEvent, BlockingEvent, Waits
 
@@ -23,11 +25,24 @@ current_attempt: Final[ContextVar[Attempt | None]] = ContextVar("wavetank_attemp
 """The request whose bytes the running task or thread sends."""
 
 
+def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
+    """A connection to the provider behind `host`, still to be given its `wake`.
+
+    Raises:
+        UnknownHost: the fake does not answer for that host.
+        OutsideTheTank: the caller is where the desk's clock does not run.
+    """
+    desk.admit()
+    dialect = dialect_of(host, port)
+    return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
+
+
 class _Shared:
     """What the async and the blocking end have in common."""
 
     _core: ModuleType
     _server: ServerConnection
+    _waits: Waits
     _readable: AsyncEvent | BlockingEvent | None = None
 
     def _wake(self) -> None:
@@ -57,14 +72,15 @@ class _Shared:
         return f"<in-memory stream to {self._server!r}>"
 
 
-def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], Any]:
+def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
     """The async stream class for one library."""
     base: Any = core.AsyncNetworkStream
 
     class AsyncStream(_Shared, base):  # type: ignore[misc]
         _core = core
 
-        def __init__(self, connected: Connected) -> None:
+        def __init__(self, connected: Connected, waits: Waits) -> None:
+            self._waits = waits
             self._server = connected(self._wake)
 
         async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -79,7 +95,7 @@ def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], A
             return self._take(max_bytes)
 
         async def _wait(self, timeout: float | None) -> None:
-            self._readable = readable = waits.event()
+            self._readable = readable = self._waits.event()
             try:
                 with anyio.fail_after(timeout):
                     if not self._server.readable:
@@ -99,14 +115,15 @@ def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], A
     return AsyncStream
 
 
-def blocking_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], Any]:
+def blocking_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
     """The blocking stream class for one library."""
     base: Any = core.NetworkStream
 
     class BlockingStream(_Shared, base):  # type: ignore[misc]
         _core = core
 
-        def __init__(self, connected: Connected) -> None:
+        def __init__(self, connected: Connected, waits: Waits) -> None:
+            self._waits = waits
             self._server = connected(self._wake)
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -118,7 +135,7 @@ def blocking_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected]
             return self._take(max_bytes)
 
         def _wait(self, timeout: float | None) -> None:
-            self._readable = readable = waits.blocking_event()
+            self._readable = readable = self._waits.blocking_event()
             try:
                 if not self._server.readable and not readable.wait(timeout):
                     raise self._too_late(timeout)

@@ -1,0 +1,163 @@
+"""What other tools make of the museum: each specimen and its twin, on asyncio, in the same CPU time.
+
+The tools are those that `make museum` installs beside wavetank into an environment of their own. Each
+runs one specimen in a process of its own, until the bug is seen or its time is used up.
+`programs/spotting.py` says how a run is made and when a bug counts as seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from wavetank.checks import CHECKS
+from wavetank.museum import SPECIMENS
+
+TOOLS: Final = ("wavetank", "simloop", "simloom", "frontrun", "asyncio")
+PYTHON: Final = Path("build/museum/bin/python")
+SECONDS: Final = 5.0
+TWIN_SECONDS: Final = 2.0
+REAL_TIMES: Final = 4
+"""So much longer is plain asyncio's time, which is real: it sleeps through most of it."""
+SIDE_BY_SIDE: Final = 8
+"""So many processes that mostly sleep run at a time."""
+_PATIENCE: Final = 180.0
+
+_VERSIONS: Final = """
+import sys
+from importlib.metadata import PackageNotFoundError, version
+print("Python", sys.version.split()[0])
+for name in sys.argv[1:]:
+    try:
+        print(name, version(name))
+    except PackageNotFoundError:
+        pass
+"""
+
+
+class Seen(NamedTuple):
+    """What a tool came to with one program: runs, the one that failed or 0, and how that was seen."""
+
+    runs: int
+    first: int
+    how: str
+
+    @property
+    def by_our_checks(self) -> bool:
+        """Whether the tool let the program come to its end, and it was our check that failed."""
+        return self.how in CHECKS
+
+    def __str__(self) -> str:
+        if not self.runs:
+            return self.how
+        how = f"`{self.how}`" if self.by_our_checks else self.how
+        return f"{how or 'not seen'}, {self.runs}"
+
+
+Seens = Mapping[tuple[str, str, str], Seen]
+"""By tool, specimen, and `buggy` or `twin`."""
+
+
+def installed() -> list[str]:
+    """Python and the tools of the environment, each with its version."""
+    packages = [tool for tool in (*TOOLS, "anyio") if tool != "asyncio"]
+    command = [str(PYTHON), "-c", _VERSIONS, *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE)
+    return done.stdout.splitlines()
+
+
+def see(tool: str, name: str, which: str) -> Seen:
+    """Let a tool run a program; one that does not come back in time is ended."""
+    seconds = SECONDS if which == "buggy" else TWIN_SECONDS
+    if tool == "asyncio":
+        seconds *= REAL_TIMES
+    command = [str(PYTHON), "-m", "benchmarks.programs.spotting", tool, name, which, str(seconds)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return Seen(0, 0, "did not come back")
+    except subprocess.CalledProcessError as error:
+        return Seen(0, 0, f"cannot run: {error.stderr.strip().splitlines()[-1]}")
+    return Seen(*json.loads(done.stdout.splitlines()[-1]))
+
+
+def see_all(tools: Sequence[str], names: Sequence[str]) -> dict[tuple[str, str, str], Seen]:
+    """Let every tool run every specimen and its twin; only what mostly sleeps runs side by side."""
+    jobs = [(tool, name, which) for name in names for which in ("buggy", "twin") for tool in tools]
+    found: dict[tuple[str, str, str], Seen] = {}
+    for width, turn in (
+        (1, [job for job in jobs if job[0] != "asyncio"]),
+        (SIDE_BY_SIDE, [job for job in jobs if job[0] == "asyncio"]),
+    ):
+        with ThreadPoolExecutor(width) as pool:
+            for job, seen in zip(turn, pool.map(lambda job: see(*job), turn), strict=True):
+                print(" | ".join((*job, str(seen))), file=sys.stderr, flush=True)
+                found[job] = seen
+    return found
+
+
+def lines(seens: Seens, tools: Sequence[str], names: Sequence[str], versions: Sequence[str]) -> Iterator[str]:
+    """The part of the page about other tools, line by line."""
+    yield "## Beside other tools"
+    yield ""
+    yield f"Made in the same run, with {', '.join(versions)}; `asyncio` is the loop of that Python."
+    yield f"Each specimen runs on asyncio until it is seen or {SECONDS:g} s of CPU time are used up; its"
+    yield f"twin has {TWIN_SECONDS:g} s. What runs in real time, plain asyncio, has {REAL_TIMES} times as"
+    yield "much, by the wall clock; frontrun's own budget goes by the wall clock, too."
+    yield "The fake provider runs on the clock of each tool's own loop, with another seed in every run."
+    yield ""
+    yield "A cell says how the bug was seen and in which run, or how many runs did not show it:"
+    yield ""
+    yield "- `check` in this font: the tool let the program come to its end, and only a check of wavetank,"
+    yield "  read over the event log of the run, found the fault; the tool alone would have passed it;"
+    yield "- deadlock: reported by the tool itself;"
+    yield "- never done: the budget of the specimen's virtual time ended, or a day; under plain asyncio, it"
+    yield "  took more than thrice the time of its twin and a second;"
+    yield "- inconclusive: frontrun's own word for a search in which runs did not end in time."
+    yield ""
+    yield "frontrun orders only the tasks that it is handed: it runs each specimen as one task, in one order,"
+    yield "and then, where the specimen starts its workers in one place, with these workers handed over."
+    yield "simloop and simloom choose uniform orders among the tasks that can run; they let no time pass"
+    yield "inside the program. wavetank's column is its default search."
+    yield ""
+    yield f"| specimen | {' | '.join(tools)} | twin blamed by |"
+    yield f"|{'---|' * (len(tools) + 2)}"
+    for name in names:
+        blaming = [tool for tool in tools if seens[tool, name, "twin"].first]
+        cells = (str(seens[tool, name, "buggy"]) for tool in tools)
+        yield f"| `{name}` | {' | '.join(cells)} | {', '.join(blaming) or 'nobody'} |"
+    yield ""
+    yield from tally(seens, tools, names)
+
+
+def tally(seens: Seens, tools: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """How many each tool saw, by itself and with our checks, and what the twins' runs were."""
+    for tool in tools:
+        seen = [seens[tool, name, "buggy"] for name in names if seens[tool, name, "buggy"].first]
+        twins = sum(seens[tool, name, "twin"].runs for name in names)
+        lent = sum(one.by_our_checks for one in seen)
+        theirs = "" if tool == "wavetank" else f", {lent} of them only by wavetank's checks"
+        yield f"- {tool}: {len(seen)} of {len(names)} seen{theirs}; {twins} runs of the twins"
+
+
+def main() -> None:
+    """Print the part of the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", help="some specimens")
+    options = parser.parse_args()
+    if not PYTHON.exists():
+        raise SystemExit(f"{PYTHON} is missing: make build/museum/installed")
+    versions = installed()
+    tools = [tool for tool in TOOLS if tool == "asyncio" or any(v.startswith(f"{tool} ") for v in versions)]
+    names = options.only or list(SPECIMENS)
+    print("\n".join(lines(see_all(tools, names), tools, names, versions)))
+
+
+if __name__ == "__main__":
+    main()
