@@ -77,6 +77,7 @@ def test_a_killed_run_loses_no_outcome_and_marks_what_was_under_way(path: Path) 
         assert journal.counts() == (1, 0, 2)
         assert journal.pauses() == {"account": Pause(4e9, 2)}
         journal.sending("b")
+        journal.sending("b")
         journal.keep(Outcome("b", error="no such model", error_type="NotFound", reason="status 404"))
         outcome = journal.outcome("b")
         assert outcome is not None

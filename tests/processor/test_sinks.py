@@ -221,6 +221,7 @@ async def test_a_callback_hears_of_each_result_once_per_journal(path: Path) -> N
     await CallbackSink(lambda item, _: heard.append(item.id)).write(ITEM, result)
     with Journal(path) as journal:
         journal.register([("a", fingerprint("wave"))])
+        await journal.settled(ITEM, result)
         sinks: list[Sink] = [CallbackSink(listen, journal=journal), journal]
         for _ in range(2):
             for sink in sinks:

@@ -199,6 +199,15 @@ async def test_no_key_is_in_an_error(status: int) -> None:
         assert "***" in str(refused.value)
 
 
+async def test_an_answer_tells_the_limits() -> None:
+    """The headers of an answer come with it, so that the pace is known before the first refusal."""
+    headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599"}
+    answer = await asked("openai", replying(httpx2.Response(200, headers=headers, json=CHAT)))
+    assert answer.info is not None
+    assert answer.info.requests is not None
+    assert answer.info.requests.limit == 600
+
+
 async def test_an_answer_that_is_none_may_be_tried_again() -> None:
     """A 200 without an answer is transient; a blocked prompt is final."""
     for content in ("<html>", '{"choices": []}', "[]"):

@@ -159,9 +159,12 @@ class Journal:
             self._row += 1
         self._add(new)
 
-    def sending(self, id: str) -> None:
-        """Note that a request of the item is about to leave; commit it before the first byte does."""
-        self._of(id, f"UPDATE items SET state = {_SENT}, requests = requests + 1 WHERE id = ?")
+    def sending(self, id: str, attempt: int = 1) -> None:
+        """Note that a request of the item is about to leave; commit it before the first byte does.
+
+        `attempt` counts the item's requests in this run from 1; to note one twice counts it once.
+        """
+        self._of(id, f"UPDATE items SET state = {_SENT}, requests = earlier + ? WHERE id = ?", attempt)
 
     def answered(self, id: str) -> None:
         """Note that the item's request ended without an outcome, as after a refusal: nothing is under way."""
@@ -180,8 +183,8 @@ class Journal:
         self._of(outcome.id, "UPDATE items SET state = ?, outcome = ? WHERE id = ?", state, text)
 
     def tell(self, id: str) -> None:
-        """Note that the item's outcome has reached everybody who was to be told."""
-        self._file.do("UPDATE items SET told = 1 WHERE id = ?", id)
+        """Note that the item's outcome, if it has one, has reached everybody who was to be told."""
+        self._file.do(f"UPDATE items SET told = 1 WHERE id = ? AND state >= {_SUCCEEDED}", id)
 
     def outcome(self, id: str) -> Outcome | None:
         """What came of the item, or `None` if that is open."""
@@ -247,9 +250,9 @@ class Journal:
         found = ((item.id, self.outcome(item.id)) for item in items)
         return {id: as_result(outcome) for id, outcome in found if outcome is not None}
 
-    async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:  # noqa: ARG002 - it counts itself.
+    async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
         """Note that a request is about to leave."""
-        self.sending(item.id)
+        self.sending(item.id, attempt)
 
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Keep the outcome of an item."""
@@ -279,6 +282,7 @@ class Journal:
     def _take_up(self, *, retry_failed: bool) -> None:
         """Mark what was under way when the last run ended."""
         self._file.do(f"UPDATE items SET state = {_WAITING}, repeated = repeated + 1 WHERE state = {_SENT}")
+        self._file.do("UPDATE items SET earlier = requests WHERE earlier < requests")
         if retry_failed:
             self._file.do(
                 f"UPDATE items SET state = {_WAITING}, told = 0, outcome = NULL WHERE state = {_FAILED}"

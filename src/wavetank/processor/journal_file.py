@@ -13,6 +13,8 @@ from typing import Any, Final, NoReturn, final
 APPLICATION_ID: Final = 0x57544A31
 """What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
 VERSION: Final = 1
+SYNCHRONOUS = "NORMAL"
+"""Enough against a kill at any instant; only a power cut can take the last transactions."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
@@ -26,6 +28,7 @@ _TABLES: Final = (
         fingerprint BLOB NOT NULL,
         state INTEGER NOT NULL DEFAULT 0,
         requests INTEGER NOT NULL DEFAULT 0,
+        earlier INTEGER NOT NULL DEFAULT 0,
         repeated INTEGER NOT NULL DEFAULT 0,
         told INTEGER NOT NULL DEFAULT 0,
         outcome TEXT
@@ -192,6 +195,7 @@ def _locked(path: Path, *, create: bool) -> sqlite3.Connection:
     connection = _connect(path, "mode=rwc" if create else "mode=rw")
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         connection.execute("BEGIN EXCLUSIVE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not version:
@@ -201,8 +205,6 @@ def _locked(path: Path, *, create: bool) -> sqlite3.Connection:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
-        # Enough against a kill at any instant; only a power cut can take the last transactions.
-        connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
         raise

@@ -37,6 +37,7 @@ class Outcome:
     attempts: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cost: float = 0.0
     possibly_repeated: bool = False
 
 
@@ -74,6 +75,7 @@ def as_outcome(id: str, result: ItemResult[Any]) -> Outcome:
         attempts=result.attempts,
         input_tokens=result.usage.input_tokens,
         output_tokens=result.usage.output_tokens,
+        cost=result.cost,
     )
 
 
@@ -87,6 +89,9 @@ def as_result(outcome: Outcome) -> ItemResult[Any]:
         attempts=outcome.attempts,
         reason=outcome.reason,
         usage=TokenUsage(outcome.input_tokens, outcome.output_tokens),
+        cost=outcome.cost,
+        cause=outcome.reason,
+        recalled=True,
     )
 
 
@@ -100,6 +105,7 @@ def written(outcome: Outcome, encode: Callable[[Any], str]) -> str:
             "reason": outcome.reason,
             "input_tokens": outcome.input_tokens,
             "output_tokens": outcome.output_tokens,
+            "cost": outcome.cost,
         }
     )
 

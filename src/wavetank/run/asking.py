@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
-from ..processor import CallResult, LLMCallStrategy, LLMWorkItem
+from ..clock import real_epoch_ns, to_seconds
+from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, rate_info
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
 from .providers import Ask, Provider, is_loopback
 
@@ -97,7 +99,8 @@ class ProviderStrategy(LLMCallStrategy[str]):
         parsed = _parsed(text)
         if status < 400 and not (isinstance(parsed, dict) and parsed.get("error")):
             try:
-                return self._provider.read(parsed)
+                answer = self._provider.read(parsed)
+                return replace(answer, info=rate_info(headers, now=_wall()))
             except (AttributeError, IndexError, KeyError, TypeError):
                 raise _not_an_answer(status, parsed, self._hidden(text)) from None
         text = self._hidden(text)
@@ -140,3 +143,7 @@ def _parsed(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def _wall() -> float:
+    return to_seconds(real_epoch_ns())

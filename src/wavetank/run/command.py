@@ -115,23 +115,22 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
         work.display.say(f"wavetank: {line}")
     if work.trouble:
         work.display.say(f"wavetank: stopped: {work.trouble[0]}")
-    if work.signal or work.trouble or work.tally.failed:
+    cut_off = work.tally.done < work.tally.total
+    if cut_off or work.tally.failed:
         _tell_how_to_resume(work, words)
     if work.signal:
         return _BY_SIGNAL + work.signal
-    return STOPPED if work.trouble else int(work.tally.failed > 0)
+    return STOPPED if work.trouble else int(cut_off or work.tally.failed > 0)
 
 
 def _tell_how_to_resume(work: _Work, words: Sequence[str]) -> None:
     if work.journal is None:
         work.display.say("wavetank: without a --journal nothing can be resumed")
         return
-    flags = ["--resume"]
-    if not (work.signal or work.trouble):
-        flags.append("--retry-failed")
+    cut_off = work.tally.done < work.tally.total
+    flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
     line = shlex.join(["wavetank", "run", *(word for word in words if word not in flags), *flags])
-    what = "to go on" if work.signal or work.trouble else "to try the failed rows again"
-    work.display.say(f"wavetank: {what}: {line}")
+    work.display.say(f"wavetank: {'to go on' if cut_off else 'to try the failed rows again'}: {line}")
 
 
 async def _main(work: _Work) -> None:
@@ -145,13 +144,15 @@ async def _main(work: _Work) -> None:
 
 async def _process(work: _Work) -> None:
     options = work.options
-    async with open_client(connections=options.parallel, timeout_seconds=options.timeout_seconds) as client:
+    async with open_client(
+        connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
+    ) as client:
         session = Session(
             ProviderStrategy(client, options.provider, options.ask, key=work.key, base_url=options.base_url),
-            parallel=options.parallel,
+            pace=options.pace,
             tally=work.tally,
             journal=work.journal,
-            sinks=[work.output, *([work.journal] if work.journal is not None else [])],
+            output=work.output,
         )
         try:
             await session.process(work.table.items)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
+from ..processor import Bounds, Limits
 from .errors import RunError
 from .providers import PROVIDERS, Ask, Provider
 from .reading import JSON_LINES, Shape
+from .session import Pace
 
 EXIT_CODES: Final = """exit status:
   0    every row has an answer
-  1    some rows failed; the others have their answers
+  1    some rows failed or were left out; the others have their answers
   2    wrong words, or an input, output, journal or key that has to be mended first
   3    the run was stopped: the output or the journal cannot be written
   130  interrupted by Ctrl-C; the journal is whole, and the line to resume was printed
@@ -36,7 +38,7 @@ class Options:
     provider: Provider
     ask: Ask
     base_url: str | None
-    parallel: int
+    pace: Pace
     timeout_seconds: float
     journal: Path | None
     resume: bool
@@ -107,7 +109,23 @@ def _add_pace(group: Any) -> None:
         type=_count,
         default=DEFAULT_PARALLEL,
         metavar="N",
-        help="requests under way at once (default 10)",
+        help=f"requests under way at once (default {DEFAULT_PARALLEL})",
+    )
+    group.add_argument(
+        "--rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of requests, if known"
+    )
+    group.add_argument(
+        "--token-rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of tokens, if known"
+    )
+    group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
+    group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
+    group.add_argument("--max-seconds", type=_seconds, metavar="S", help="cancel what is not done by then")
+    group.add_argument("--max-requests", type=_count, metavar="N", help="send no more than these")
+    group.add_argument(
+        "--max-total-tokens", type=_count, metavar="N", help="send nothing once they are spent"
+    )
+    group.add_argument(
+        "--max-cost", type=_seconds, metavar="C", help="the same for the cost, where the provider tells it"
     )
 
 
@@ -158,7 +176,7 @@ def read_options(words: argparse.Namespace) -> Options:
         provider=provider,
         ask=Ask(words.model, words.system, words.max_tokens, words.temperature),
         base_url=words.base_url,
-        parallel=words.parallel,
+        pace=_pace(words),
         timeout_seconds=words.timeout,
         journal=words.journal,
         resume=words.resume,
@@ -166,6 +184,36 @@ def read_options(words: argparse.Namespace) -> Options:
         scenario=words.scenario,
         seed=words.seed,
     )
+
+
+def _pace(words: argparse.Namespace) -> Pace:
+    limits = Limits(requests_per_minute=words.rate, tokens_per_minute=words.token_rate)
+    bounds = Bounds(
+        seconds=words.max_seconds,
+        requests=words.max_requests,
+        tokens=words.max_total_tokens,
+        cost=words.max_cost,
+    )
+    return Pace(
+        parallel=words.parallel,
+        limits=None if limits == Limits() else limits,
+        bounds=None if bounds == Bounds() else bounds,
+        fail_fast=words.fail_fast,
+        order=words.order,
+    )
+
+
+def _per_minute(text: str) -> float:
+    number, _, unit = text.replace("_", "").partition("/")
+    try:
+        rate = float(number) * {"s": 60.0, "m": 1.0}[unit]
+    except (KeyError, ValueError):
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
+        )
+    return rate
 
 
 def _count(text: str) -> int:
@@ -186,5 +234,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no such number: give one above 0")
     return seconds

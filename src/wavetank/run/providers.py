@@ -83,7 +83,9 @@ def _openai_read(answer: Any) -> CallResult[str]:
     message = answer["choices"][0]["message"]
     usage = answer.get("usage") or {}
     text = message.get("content") or message.get("refusal") or ""
-    return _result(text, usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    # OpenRouter tells what an answer cost, in its credits.
+    cost = usage.get("cost") or 0.0
+    return _result(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), cost)
 
 
 def _anthropic_headers(key: str) -> Mapping[str, str]:
@@ -138,8 +140,10 @@ def _ollama_read(answer: Any) -> CallResult[str]:
     return _result(answer["message"]["content"], answer.get("prompt_eval_count"), answer.get("eval_count"))
 
 
-def _result(text: str, input_tokens: int | None, output_tokens: int | None) -> CallResult[str]:
-    return CallResult(text, TokenUsage(input_tokens or 0, output_tokens or 0))
+def _result(
+    text: str, input_tokens: int | None, output_tokens: int | None, cost: float = 0.0
+) -> CallResult[str]:
+    return CallResult(text, TokenUsage(input_tokens or 0, output_tokens or 0), cost)
 
 
 def _chat(_: Ask) -> str:

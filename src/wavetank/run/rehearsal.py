@@ -45,11 +45,9 @@ def rehearse(options: Options, display: Display) -> int:
         )
         for item in table.items:
             tank.ledger.submit(item.id)
-        session = Session(
-            _Fake(tank.fake_llm, options), parallel=options.parallel, tally=tally, sinks=[_Ledger(tank)]
-        )
+        session = Session(_Fake(tank.fake_llm, options), pace=options.pace, tally=tally, output=_Ledger(tank))
         await session.process(table.items)
-        return tally.report(), tally.failed
+        return tally.report(), tally.total - tally.done + tally.failed
 
     run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
     return _forecast(run, options, display)
@@ -91,7 +89,7 @@ def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Displa
     asked = len(run.events.of("arrived"))
     refused = len(run.events.of("refused"))
     display.say(
-        f"wavetank: in {options.scenario!r} with seed {options.seed}, {options.parallel} in parallel: "
+        f"wavetank: in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
         f"{lasting(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
     )
     for line in report:

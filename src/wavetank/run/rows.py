@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, Final, final
 
 from ..processor import ItemResult, LLMWorkItem
@@ -60,18 +61,27 @@ class Rows:
 def open_output(options: Options, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
     """The output file, ready for more rows.
 
-    Resumed, it loses the rows whose outcome the journal does not hold: they come again.
+    Resumed, it loses the rows whose outcome the journal does not hold, and with
+    `--order input` those after the first of them: they come again.
 
     Raises:
         SinkError: it holds rows and the run does not resume, or it is something else.
         RunError: a column of the input has the name of one that the run adds.
     """
     rows = Rows(table.columns, journal)
-    ids = frozenset(item.id for item in table.items)
-
-    def stays(id: str) -> bool:
-        return journal is None or id not in ids or journal.outcome(id) is not None
-
+    stays = _who_stays(options, table, journal)
     if options.output.suffix.lower() in JSON_LINES:
         return JsonlSink(options.output, row=rows.row, resume=options.resume, keep=stays)
     return CsvSink(options.output, rows.columns, row=rows.row, resume=options.resume, keep=stays)
+
+
+def _who_stays(options: Options, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
+    if journal is None or not options.resume:
+        return None
+    ids = [item.id for item in table.items]
+    done = {outcome.id for outcome in journal.outcomes()}
+    if options.pace.order == "input":
+        done = set(takewhile(done.__contains__, ids))
+    again = frozenset(ids) - done
+    # A row whose id the input does not have is not ours to remove.
+    return lambda id: id not in again

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from dataclasses import dataclass
+from typing import Any, Final, Literal, final
 
-import anyio
-
-from ..processor import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor, classify
+from ..processor import (
+    Bounds,
+    CallResult,
+    Decision,
+    ItemResult,
+    Limits,
+    LLMCallStrategy,
+    LLMWorkItem,
+    ParallelBatchProcessor,
+    RunStopped,
+    Sink,
+)
 from ..processor.journal import Journal
-from ..processor.store import Sink
 from .telling import Tally
 
 Item = LLMWorkItem[Any]
+
+ROWS_AHEAD: Final = 1000
+"""How many rows may be taken up whose results wait for their turn; a slow row holds back no more."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast, how far and in which order a run goes."""
+
+    parallel: int = 10
+    limits: Limits | None = None
+    bounds: Bounds | None = None
+    fail_fast: bool = False
+    order: Literal["input", "completed"] = "completed"
 
 
 @final
@@ -21,81 +45,94 @@ class Session:
 
     Args:
         strategy: sends one request.
-        parallel: how many may be under way at once.
+        pace: how fast, how far and in which order.
         tally: counts what happens.
         journal: keeps it for a run that resumes.
-        sinks: get each result, one at a time.
+        output: gets each result, one at a time.
     """
 
     def __init__(
         self,
         strategy: LLMCallStrategy[str],
         *,
-        parallel: int,
+        pace: Pace,
         tally: Tally,
         journal: Journal | None = None,
-        sinks: Sequence[Sink] = (),
+        output: Sink | None = None,
     ) -> None:
-        self._strategy = _Watched(strategy, tally, journal)
-        self._parallel = parallel
+        self._strategy = strategy if journal is None else _Noting(strategy, journal)
+        self._pace = pace
         self._tally = tally
         self._journal = journal
-        self._sinks = sinks
-        self._trouble: list[Exception] = []
+        self._output = output
 
     async def process(self, items: Sequence[Item]) -> None:
-        """Process every item that has no outcome yet.
+        """Process every item that has no outcome yet, and hand all outcomes to the output.
 
         Raises:
-            Exception: what the journal or a sink raised; nothing is sent after it.
+            Exception: what the journal or the output raised; nothing is sent after it.
         """
-        by_id = {item.id: item for item in items}
-        known = await self._known(items)
-        for id, result in known.items():
-            self._tally.result(result, earlier=True)
-            await self._write(by_id[id], result)
-        with anyio.CancelScope() as scope:
+        pace = self._pace
+        # What is not written now, the journal hands over in its turn when the run is resumed.
+        in_turn = pace.order == "input" and self._journal is not None
+        told = _Told(self._tally, self._output, in_turn=in_turn)
+        processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
+            self._strategy,
+            workers=pace.parallel,
+            limits=pace.limits,
+            bounds=pace.bounds,
+            fail_fast=pace.fail_fast,
+            order=pace.order,
+            batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
+            observer=self._observe,
+            store=self._journal,
+            sinks=(told,) if self._journal is None else (told, self._journal),
+        )
+        async with processor:
+            async for _ in processor.process(items):
+                pass
 
-            async def settle(result: ItemResult[Any]) -> None:
-                try:
-                    await self._settle(by_id[result.id], result)
-                except Exception as error:
-                    self._trouble.append(error)
-                    scope.cancel()
-
-            async with ParallelBatchProcessor(
-                self._strategy, workers=self._parallel, on_result=settle
-            ) as processor:
-                for item in items:
-                    if item.id not in known:
-                        await processor.add_work(item)
-                await processor.process_all()
-        if self._trouble:
-            raise self._trouble[0]
-
-    async def _known(self, items: Sequence[Item]) -> dict[str, ItemResult[Any]]:
-        if self._journal is None:
-            return {}
-        return await self._journal.recall(items)
-
-    async def _settle(self, item: Item, result: ItemResult[Any]) -> None:
-        if self._journal is not None:
-            await self._journal.settled(item, result)
-        self._tally.result(result)
-        await self._write(item, result)
-
-    async def _write(self, item: Item, result: ItemResult[Any]) -> None:
-        for sink in self._sinks:
-            await sink.write(item, result)
+    def _observe(self, decision: Decision) -> None:
+        if decision.kind == "refused":
+            self._tally.refused()
+        elif decision.kind == "paused" and decision.until is not None:
+            self._tally.paused(decision.until - decision.at)
+        elif decision.kind == "stopped":
+            self._tally.stopped = decision.reason
 
 
 @final
-class _Watched(LLMCallStrategy[str]):
-    """A strategy that tells of each request: when it leaves, and when it was refused."""
+class _Told:
+    """A sink that counts each outcome and hands it on; a row that was not finished has none yet.
 
-    def __init__(self, strategy: LLMCallStrategy[str], tally: Tally, journal: Journal | None) -> None:
-        self._strategy = strategy
+    With `in_turn` nothing is handed on after a row that was not finished.
+    """
+
+    def __init__(self, tally: Tally, output: Sink | None, *, in_turn: bool) -> None:
         self._tally = tally
+        self._output = output
+        self._in_turn = in_turn
+
+    async def write(self, item: Item, result: ItemResult[Any]) -> None:
+        """Take the outcome of an item."""
+        if isinstance(result.error, RunStopped):
+            if self._in_turn:
+                self._output = None
+            return
+        self._tally.result(result)
+        if self._output is not None:
+            await self._output.write(item, result)
+
+
+@final
+class _Noting(LLMCallStrategy[str]):
+    """A strategy that notes in the journal when a request ended without an outcome.
+
+    So a row that was refused and waits does not count as one whose request is under way.
+    """
+
+    def __init__(self, strategy: LLMCallStrategy[str], journal: Journal) -> None:
+        self._strategy = strategy
         self._journal = journal
 
     async def prepare(self) -> None:
@@ -105,13 +142,8 @@ class _Watched(LLMCallStrategy[str]):
         await self._strategy.cleanup()
 
     async def execute(self, item: Item) -> str | CallResult[str]:
-        if self._journal is not None:
-            await self._journal.started(item, 1)
         try:
             return await self._strategy.execute(item)
-        except Exception as error:
-            if classify(error).pauses:
-                self._tally.refused()
-            if self._journal is not None:
-                self._journal.answered(item.id)
+        except Exception:
+            self._journal.answered(item.id)
             raise

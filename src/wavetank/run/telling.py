@@ -43,6 +43,7 @@ class Tally:
         self.earlier = 0
         self.refusals = 0
         self.pauses = 0
+        self.stopped: str | None = None
         self.input_tokens = 0
         self.output_tokens = 0
         self._now = now
@@ -51,10 +52,10 @@ class Tally:
         self._paused_until = now()
         self._reasons: dict[str, tuple[int, float]] = {}
 
-    def result(self, result: ItemResult[Any], *, earlier: bool = False) -> None:
-        """Count the outcome of a row; `earlier`: of a run before this one."""
+    def result(self, result: ItemResult[Any]) -> None:
+        """Count the outcome of a row."""
         self.done += 1
-        self.earlier += earlier
+        self.earlier += result.recalled
         self.input_tokens += result.usage.input_tokens
         self.output_tokens += result.usage.output_tokens
         if result.error is not None:
@@ -109,10 +110,12 @@ class Tally:
             lines.append(f"{_counted(count, 'row')} failed: {why} at {clock_time(at)}")
         if (more := len(failures) - _REASONS_SHOWN) > 0:
             lines.append(f"and {_counted(more, 'other reason')}")
+        if self.stopped is not None:
+            lines.append(f"stopped early: {self.stopped}")
         return lines
 
     def _failed(self, result: ItemResult[Any]) -> None:
-        said, reason = str(result.error), result.reason or type(result.error).__name__
+        said, reason = str(result.error), result.cause or result.reason or type(result.error).__name__
         # An earlier run's error is told by its reason: its text begins with its class.
         if isinstance(result.error, EarlierError) or not said:
             said = reason
