@@ -6,7 +6,6 @@ import _thread
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, final
 
 import msgspec
@@ -42,8 +41,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """One request and what became of it; times are seconds since the start of the run.
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, final
+
+import msgspec
 
 MAX_HEAD: Final = 65536
 """The longest request line and headers together, in bytes; longer ones are answered with 431."""
@@ -43,8 +44,7 @@ class BadHttp(Exception):
 
 
 @final
-@dataclass(slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct):
     """Request line and headers; names are lower-case, and `close` ends the connection afterwards."""
 
     method: str
