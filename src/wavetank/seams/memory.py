@@ -10,14 +10,13 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-import anyio
 import anyio.lowlevel
 
 from .desk import Desk
 from .exchange import Attempt
 from .hosts import dialect_of
 from .http1 import ServerConnection
-from .waiting import AsyncEvent, BlockingEvent, Waits
+from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
 Connected = Callable[[Callable[[], object]], ServerConnection]
 
@@ -97,13 +96,12 @@ def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
         async def _wait(self, timeout: float | None) -> None:
             self._readable = readable = self._waits.event()
             try:
-                with anyio.fail_after(timeout):
-                    if not self._server.readable:
-                        await readable.wait()
-            except TimeoutError:
-                raise self._too_late(timeout) from None
+                if not self._server.readable:
+                    await wait_for(readable, self._server.desk.clock, timeout)
             finally:
                 self._readable = None
+            if not self._server.readable:
+                raise self._too_late(timeout)
 
         async def aclose(self) -> None:
             await anyio.lowlevel.checkpoint()
