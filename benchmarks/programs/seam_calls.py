@@ -1,7 +1,8 @@
 """CPU time of one SDK call: with the SDK's own stand-in, through our transport, and installed.
 
-Prints one JSON object: microseconds per call for each way, and a round for each repetition. All
-ways run in one simulated world, in turns, so that a slow spell of the machine hits all of them.
+Prints one JSON object: microseconds per call for each way, the median over the rounds. All ways run
+in one simulated world, in turns, so that a slow spell of the machine hits all of them; the client
+gets the same status, headers and body in each.
 """
 
 from __future__ import annotations
@@ -22,26 +23,18 @@ from wavetank.scenario import Scenario
 
 CALLS: Final = 100
 MESSAGES: Final[Any] = [{"role": "user", "content": "How long is a wave?"}]
-ANSWER: Final = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1_767_225_600,
-    "model": "gpt-4o",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "As long as it is.", "refusal": None},
-            "logprobs": None,
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
-}
 
 
-def stand_in(_: httpx2.Request) -> httpx2.Response:
-    """What a test writes by hand."""
-    return httpx2.Response(200, json=ANSWER)
+class Replay:
+    """What a test writes by hand: the same answer for every request, here one of the fake's own."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        self._status = answer.status_code
+        self._headers = [(name, value) for name, value in answer.headers.raw if name != b"content-length"]
+        self._content = answer.content
+
+    def __call__(self, _: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(self._status, headers=self._headers, content=self._content)
 
 
 async def calls(client: openai.AsyncOpenAI) -> float:
@@ -52,18 +45,29 @@ async def calls(client: openai.AsyncOpenAI) -> float:
     return (time.process_time_ns() - started) / CALLS / 1000
 
 
+async def one_answer(tank: wavetank.Tank) -> httpx2.Response:
+    """The fake's answer, as it comes from the wire."""
+    async with httpx2.AsyncClient(transport=tank.fake_llm.httpx2_transport()) as client:
+        return await client.post(
+            "https://api.openai.com/v1/chat/completions",
+            headers={"authorization": "Bearer key"},
+            json={"model": "gpt-4o", "messages": MESSAGES},
+        )
+
+
 def measured(rounds: int) -> dict[str, float]:
     """The median of each way over the rounds."""
 
     async def main(tank: wavetank.Tank) -> dict[str, list[float]]:
         async with AsyncExitStack() as stack:
+            answer = await one_answer(tank)
 
             async def with_transport(transport: Any) -> openai.AsyncOpenAI:
                 http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport))
                 return openai.AsyncOpenAI(http_client=http)
 
             ways: dict[str, Callable[[], Awaitable[openai.AsyncOpenAI]]] = {
-                "MockTransport": lambda: with_transport(httpx2.MockTransport(stand_in)),
+                "MockTransport": lambda: with_transport(httpx2.MockTransport(Replay(answer))),
                 "transport": lambda: with_transport(tank.fake_llm.httpx2_transport()),
                 "installed": lambda: stack.enter_async_context(openai.AsyncOpenAI()),
             }

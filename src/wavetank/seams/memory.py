@@ -51,8 +51,7 @@ class _Shared:
     def _send(self, buffer: bytes) -> None:
         if self._server.ended:
             raise self._core.WriteError("the provider closed the connection")
-        if buffer:
-            self._server.receive(buffer, current_attempt.get())
+        self._server.receive(buffer, current_attempt.get())
 
     def _take(self, limit: int) -> bytes:
         data = self._server.take(limit)
@@ -83,8 +82,9 @@ def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
             self._server = connected(self._wake)
 
         async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            await anyio.lowlevel.checkpoint()
-            self._send(buffer)
+            if buffer:
+                await anyio.lowlevel.checkpoint()
+                self._send(buffer)
 
         async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if self._server.readable:
@@ -125,7 +125,8 @@ def blocking_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
             self._server = connected(self._wake)
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._send(buffer)
+            if buffer:
+                self._send(buffer)
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if not self._server.readable:
