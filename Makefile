@@ -80,7 +80,10 @@ bench: .venv build/peers/installed build/museum/installed  ## run every benchmar
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
-PEERS := simloop simloom frontrun async-solipsism looptime trio
+PEERS := simloop simloom frontrun async-solipsism looptime trio llmock
+
+# One of them is a program for Node.
+NODE_PEER := @copilotkit/aimock
 
 build/peers/installed: .venv/installed
 	$(call title,install the other tools into build/peers)
@@ -88,6 +91,8 @@ build/peers/installed: .venv/installed
 	@build/peers/bin/python -m pip install --quiet anyio
 	@for peer in $(PEERS); do \
 	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@npm install --silent --ignore-scripts --prefix build/peers/node $(NODE_PEER) || \
+	  echo "left out: $(NODE_PEER)"
 	@touch $@
 
 # simloop and simloom need Python 3.12: without one they are left out.

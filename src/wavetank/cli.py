@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -268,6 +267,8 @@ def _repeat(options: argparse.Namespace) -> int:
 
 
 def _unknown(name: str, names: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"did you mean {near[0]!r}?" if near else "`wavetank museum` lists them"
     return f"there is no specimen {name!r} in the museum; {meant}"

@@ -7,7 +7,6 @@ import errno
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, final
 
 import msgspec
@@ -43,8 +42,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """One request and what became of it; times are seconds since the start of the run.
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
@@ -165,9 +163,10 @@ class Desk:
     def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
-            record, request = self._enter(incoming, sent)
+            now = self.clock.now()
+            record, request = self._enter(incoming, sent, now)
             self._deliver[request.id] = deliver
-            self._provider.arrive(request, self.clock.now())
+            self._provider.arrive(request, now)
             self.catch_up()
             self._arm()
             return record
@@ -175,13 +174,13 @@ class Desk:
     def turn_away(self, incoming: Incoming, *, sent: int, status: int) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
         with self.lock:
-            record, request = self._enter(incoming, sent)
+            record, request = self._enter(incoming, sent, self.clock.now())
             record.status = status
             self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
-    def _enter(self, incoming: Incoming, sent: int) -> tuple[Record, Request]:
+    def _enter(self, incoming: Incoming, sent: int, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
         label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
         self.count = number = self.count + 1
@@ -189,8 +188,9 @@ class Desk:
         self._open[number] = record
         if self._keep_records:
             self.records.append(record)
-        self.note(
-            "arrived",
+        arrived = Event(
+            at=now,
+            kind="arrived",
             item=item,
             request=number,
             declared=declared,
@@ -198,6 +198,7 @@ class Desk:
             model=incoming.model,
             key=label,
         )
+        self._append(arrived)
         return record, Request(
             id=number,
             dialect=incoming.dialect,
@@ -271,8 +272,13 @@ class Desk:
     def note(self, kind: EventKind, **fields: Any) -> None:
         """Log an event as of now, after whatever the provider did by itself before."""
         with self.lock:
+            self._append(Event(at=self.clock.now(), kind=kind, **fields))
+
+    def _append(self, event: Event) -> None:
+        due = self._provider.next_notice()
+        if due is not None and due <= event.at:
             self.catch_up()
-            self._log.append(Event(at=self.clock.now(), kind=kind, **fields))
+        self._log.append(event)
 
     def catch_up(self) -> None:
         """Log the waves that opened and closed and the requests held since the last event."""

@@ -152,8 +152,8 @@ class Conversation(asyncio.Protocol):
         connection, transport = self._connection, self._transport
         if transport is None or transport.is_closing():
             return
-        while not self._paused and (data := connection.take(_CHUNK)):
-            transport.write(data)
+        while connection.to_take and not self._paused:
+            transport.write(connection.take(_CHUNK))
         if not self._paused:
             connection.handed_over()
         if self._held and not connection.full:
