@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 # They make many runs and reach little that is new: the coverage tracer would only slow them down.
-SEARCHES := tests/museum tests/processors tests/quality tests/sim/test_sim_exhaustive.py
+SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/sim/test_sim_exhaustive.py
 
 title = @printf '\n== %s ==\n' "$(1)"
 
@@ -74,13 +74,16 @@ patients:  ## put released packages under the catalogue, write docs/patients.md;
 	  build/patients/bin/python -m pip install --quiet --upgrade "$$package" || true; done
 	@build/patients/bin/python examples/patients/run.py
 
-bench: .venv build/peers/installed  ## run every benchmark
+bench: .venv build/peers/installed build/museum/installed  ## run every benchmark
 	@for file in benchmarks/*.py; do \
 	  name=$${file##*/}; printf '\n== %s ==\n' "$$file"; \
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
-PEERS := simloop simloom frontrun async-solipsism looptime trio
+PEERS := simloop simloom frontrun async-solipsism looptime trio llmock
+
+# One of them is a program for Node.
+NODE_PEER := @copilotkit/aimock
 
 build/peers/installed: .venv/installed
 	$(call title,install the other tools into build/peers)
@@ -88,11 +91,27 @@ build/peers/installed: .venv/installed
 	@build/peers/bin/python -m pip install --quiet anyio
 	@for peer in $(PEERS); do \
 	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@npm install --silent --ignore-scripts --prefix build/peers/node $(NODE_PEER) || \
+	  echo "left out: $(NODE_PEER)"
 	@touch $@
 
-museum: .venv  ## search every specimen under every policy, and write docs/detection.md
+# simloop and simloom need Python 3.12: without one they are left out.
+MUSEUM_PYTHON ?= $(or $(firstword $(foreach version,12 13 14,\
+  $(shell python3.$(version) -c 'print("python3.$(version)")' 2>/dev/null))),$(BIN)/python)
+MUSEUM_PEERS := simloop simloom frontrun
+
+build/museum/installed: .venv/installed
+	$(call title,install wavetank and the other tools into build/museum)
+	@$(MUSEUM_PYTHON) -m venv build/museum
+	@build/museum/bin/python -m pip install --quiet --upgrade pip
+	@build/museum/bin/python -m pip install --quiet --editable . httpx
+	@for peer in $(MUSEUM_PEERS); do \
+	  build/museum/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@touch $@
+
+museum: .venv build/museum/installed  ## search every specimen, here and with other tools, and write the tables
 	$(call title,museum)
-	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --readme README.md
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)

@@ -87,17 +87,25 @@ async def through_the_sdk(tank: Tank) -> None:
 
 
 PROGRAMS = {"direct": direct, "sdk": through_the_sdk}
+# A run through the SDK takes about ten times as long; not every scenario is new to it.
+BY_SDK = ("calm", "cascade", "mixed", "overloaded", "simultaneous", "token-limits", "swizzle")
+DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+CASES = [
+    (scenario, program)
+    for scenario in catalogue()
+    for program in PROGRAMS
+    if program == "direct" or scenario in BY_SDK or DEEP
+]
 
 
 def logs() -> dict[str, bytes]:
-    """The log of every program under every scenario of the catalogue on every backend."""
+    """The log of every case on every backend."""
     found: dict[str, bytes] = {}
-    for scenario in catalogue():
+    for scenario, name in CASES:
         for backend in BACKENDS:
-            for name, program in PROGRAMS.items():
-                run = wavetank.simulate(program, scenario, backend=backend, seed=11)
-                assert run.error is None, run.error
-                found[f"{scenario} {backend} {name}"] = run.events.to_ndjson()
+            run = wavetank.simulate(PROGRAMS[name], scenario, backend=backend, seed=11)
+            assert run.error is None, run.error
+            found[f"{scenario} {backend} {name}"] = run.events.to_ndjson()
     for backend in BACKENDS:
         found.update(chosen_logs(backend))
     return found
@@ -132,9 +140,8 @@ def two_processes() -> tuple[dict[str, bytes], dict[str, bytes]]:
     return in_a_process(1), in_a_process(4242)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("scenario", catalogue())
+@pytest.mark.parametrize(("scenario", "program"), CASES)
 def test_two_processes_write_the_same_log(
     two_processes: tuple[dict[str, bytes], dict[str, bytes]], scenario: str, backend: str, program: str
 ) -> None:

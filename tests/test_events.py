@@ -187,6 +187,24 @@ def test_a_log_is_a_sequence_of_its_events() -> None:
     assert log.of("completed", "arrived") == [ARRIVED, COMPLETED]
 
 
+def test_what_is_derived_is_made_once_and_anew_after_an_event() -> None:
+    """Checks that read the same out of a log share it, and never see what was true before."""
+    log = EventLog(HEADER)
+    read = [0]
+
+    def count(log: EventLog) -> int:
+        read[0] += 1
+        return len(log)
+
+    log.append(ARRIVED)
+    assert [log.derived(count), log.derived(count), read[0]] == [1, 1, 1]
+    assert log.of("refused") == []
+    log.append(REFUSED)
+    assert [log.derived(count), read[0], log.of("refused")] == [2, 2, [REFUSED]]
+    log.of("refused").clear()
+    assert log.of("refused") == [REFUSED]
+
+
 def test_no_address_is_in_any_repr() -> None:
     """What a test can print of a run is the same in every process."""
 

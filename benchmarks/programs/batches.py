@@ -31,14 +31,14 @@ THREE_WAVES: Final = Scenario(
 )
 
 
-async def direct(tank: Tank) -> None:
-    """The reference processor: ten workers, twenty items."""
+async def direct(tank: Tank, *, workers: int = DIRECT_WORKERS, items: int = DIRECT_ITEMS) -> None:
+    """The reference processor: so many workers and items."""
 
     async def ask(prompt: str) -> str:
         return (await tank.fake_llm.call(prompt, item=prompt)).text
 
-    async with ParallelBatchProcessor(ask, workers=DIRECT_WORKERS) as processor:
-        for number in range(DIRECT_ITEMS):
+    async with ParallelBatchProcessor(ask, workers=workers) as processor:
+        for number in range(items):
             item = f"item-{number}"
             tank.ledger.submit(item)
             await processor.add_work(LLMWorkItem(id=item, prompt=item, data=None))

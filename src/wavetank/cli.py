@@ -1,18 +1,21 @@
-"""The command line: `wavetank serve`, `scenarios`, `explore` and `museum`."""
+"""The command line: `wavetank serve`, `run`, `scenarios`, `explore` and `museum`."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import ssl
+
     from .scenario import Scenario
-    from .tank.real import RealWorld
+    from .tank.serving import Serving
 
 DEFAULT_PORT: Final = 8429
+WIDEST: Final = 110
+"""Columns of a drawing, also where the terminal has more."""
 
 
 class _Stop(Exception):
@@ -26,6 +29,7 @@ class _Stop(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 when it failed, 2 when the words were wrong."""
     options = _parser().parse_args(arguments)
+    options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return options.command(options) or 0
     except _Stop as stop:
@@ -38,24 +42,39 @@ def _parser() -> argparse.ArgumentParser:
         prog="wavetank", description="A fake LLM provider with scripted rate limits."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    server = commands.add_parser("serve", help="answer on this machine, in real time")
-    server.add_argument(
-        "scenario", metavar="SCENARIO", help="a name of the catalogue or a path to a .toml file"
-    )
-    server.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    server.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free one"
-    )
-    server.add_argument("--seed", type=_seed, default=0, help="seed of the keyed picks (default 0)")
-    server.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help=argparse.SUPPRESS)
-    server.set_defaults(command=_serve)
-    catalogue = commands.add_parser("scenarios", help="list the catalogue")
+    _add_run(commands.add_parser("run", help="put a table of prompts to a provider, and resume it"))
+    _add_serve(commands.add_parser("serve", help="answer on this machine, in real time"))
+    catalogue = commands.add_parser("scenarios", help="list the catalogue, or draw a scenario")
+    catalogue.add_argument("scenario", nargs="?", metavar="NAME|PATH", help="draw this one")
     catalogue.set_defaults(command=_scenarios)
     _add_explore(
         commands.add_parser("explore", help="search explored tests for a failing schedule, for long")
     )
     _add_museum(commands.add_parser("museum", help="list the bugs of the museum, or see one happen"))
     return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    from .run.options import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(command=_run)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    told = "a name of the catalogue or a path to a .toml file"
+    parser.add_argument("scenario", nargs="?", metavar="SCENARIO", help=told)
+    parser.add_argument("--scenario", dest="named", metavar="SCENARIO", help="the same, as an option")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free one"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the keyed picks (default 0)")
+    parser.add_argument("--journal", metavar="FILE", help="write events to this new file and keep none")
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate chain (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key, if it is in another file")
+    parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help=argparse.SUPPRESS)
+    parser.set_defaults(command=_serve)
 
 
 def _add_explore(parser: argparse.ArgumentParser) -> None:
@@ -127,14 +146,54 @@ def _load(name: str) -> Scenario:
         raise _Stop(str(error)) from None
 
 
-def _scenarios(_: argparse.Namespace) -> None:
-    from .scenario import catalogue
+def _scenarios(options: argparse.Namespace) -> None:
+    import shutil
 
+    from .scenario import catalogue
+    from .scenario.drawing import drawn
+
+    if options.scenario is not None:
+        columns = shutil.get_terminal_size().columns
+        print(*drawn(_load(options.scenario), width=min(columns, WIDEST)), sep="\n")
+        return
     names = catalogue()
     width = max(map(len, names))
     for name in names:
         scenario = _load(name)
         print(f"{name:<{width}}  {scenario.title}: {scenario.story}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .campaign.display import Figures, display_on
+    from .run.command import run
+    from .run.errors import RunError
+    from .run.options import read_options
+    from .run.rehearsal import rehearse
+    from .scenario import ScenarioError
+
+    display = display_on()
+
+    class Shown:
+        """The display of a campaign, for a run."""
+
+        say, close = staticmethod(display.say), staticmethod(display.close)
+
+        @staticmethod
+        def show(done: float, words: str) -> None:
+            display.show(Figures(done, words))
+
+    try:
+        asked = read_options(options)
+        if asked.scenario is not None:
+            return rehearse(asked, Shown())
+        return run(asked, options.words[1:], Shown())
+    except KeyboardInterrupt:
+        # Before the run listens for it itself: nothing was sent.
+        display.close()
+        return 130
+    except (RunError, ScenarioError) as error:
+        display.close()
+        raise _Stop(str(error), status=2) from None
 
 
 def _explore(options: argparse.Namespace) -> int:
@@ -208,69 +267,106 @@ def _repeat(options: argparse.Namespace) -> int:
 
 
 def _unknown(name: str, names: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"did you mean {near[0]!r}?" if near else "`wavetank museum` lists them"
     return f"there is no specimen {name!r} in the museum; {meant}"
 
 
 def _serve(options: argparse.Namespace) -> None:
-    import anyio
+    from pathlib import Path
 
-    from .tank.real import RealWorld
+    from .tank.server import Service
 
-    world = RealWorld(_load(options.scenario), seed=options.seed)
+    name = options.named or options.scenario
+    if name is None:
+        raise _Stop("name a scenario: `wavetank serve cascade`; `wavetank scenarios` lists them", status=2)
+    scenario, tls = _load(name), _tls(options)
+    if not is_loopback(options.host):
+        print(_OPEN.format(host=options.host), file=sys.stderr)
+    service = Service(
+        scenario=scenario,
+        seed=options.seed,
+        host=options.host,
+        port=options.port,
+        backend=options.backend,
+        journal=Path(options.journal) if options.journal is not None else None,
+        tls=tls,
+        opened=lambda port: _announce(options, f"{scenario.name}, seed {options.seed}", port),
+        tick=_show_status if sys.stderr.isatty() else lambda _: None,
+    )
     try:
-        anyio.run(_answer, world, options.host, options.port, backend=options.backend)
-    except BaseExceptionGroup as errors:
-        cause = _only(errors)
-        if isinstance(cause, OSError):
-            raise _Stop(_cannot_listen(options, cause)) from None
-        if not isinstance(cause, KeyboardInterrupt):
-            raise
-    except KeyboardInterrupt:
-        pass
-    finally:
-        world.close()
-        _tell(world)
+        serving = service.run()
+    except FileExistsError:
+        text = f"there is a {options.journal} already: give --journal another name, or remove it"
+        raise _Stop(text) from None
+    except OSError as error:
+        raise _Stop(_cannot_serve(options, error)) from None
+    _tell(serving)
 
 
-def _only(error: BaseException) -> BaseException:
-    """The one error in nested groups of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+_OPEN: Final = (
+    "wavetank: warning: on {host} everybody who reaches this machine over the network may ask; "
+    "leave --host out to serve this machine only"
+)
 
 
-def _cannot_listen(options: argparse.Namespace, error: OSError) -> str:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.tls_cert is None:
+        if options.tls_key is not None:
+            raise _Stop("--tls-key needs its certificate: add --tls-cert FILE", status=2)
+        return None
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        text = (
+            f"cannot read the certificate {options.tls_cert}: {error}; give PEM files, the key by --tls-key"
+        )
+        raise _Stop(text) from None
+    return context
+
+
+def _cannot_serve(options: argparse.Namespace, error: OSError) -> str:
+    if error.filename is not None:
+        return f"cannot write the journal {options.journal}: {error.strerror}; name another file"
     return (
-        f"cannot listen on {options.host}:{options.port}: {error}. Is another server running there? "
-        "Choose another --port, or 0 for any free one"
+        f"cannot listen on {options.host}:{options.port}: {error.strerror or error}. Is another server "
+        "running there? Choose another --port, or 0 for any free one"
     )
 
 
-async def _answer(world: RealWorld, host: str, port: int) -> None:
-    import anyio
-
-    from .seams.loopback import serve
-
-    async with anyio.create_task_group() as group:
-        bound = await group.start(
-            lambda *, task_status: serve(world.parts.desk, host=host, port=port, task_status=task_status)
-        )
-        address = f"http://{host}:{bound}"
-        log = world.parts.log.header
-        print(f"wavetank: {log.scenario}, seed {log.seed}, on {address} (Ctrl-C ends it)")
-        print(f"  OpenAI clients:    base_url={address}/v1")
-        print(f"  Anthropic clients: base_url={address}", flush=True)
+def _announce(options: argparse.Namespace, what: str, port: int) -> None:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"{'http' if options.tls_cert is None else 'https'}://{host}:{port}"
+    print(f"wavetank: {what}, on {address} (Ctrl-C ends it)")
+    print(f"  OpenAI clients:    base_url={address}/v1")
+    print(f"  Anthropic clients: base_url={address}")
+    print(f"  verdict, events:   {address}/_wavetank/verdict, {address}/_wavetank/events", flush=True)
 
 
-def _tell(world: RealWorld) -> None:
-    desk, log = world.parts.desk, world.parts.log
-    if desk.records:
-        print(
-            f"wavetank: {len(desk.records)} requests, {len(log.of('refused'))} refused, "
-            f"at most {desk.peak_in_flight} in flight"
-        )
+def _show_status(serving: Serving) -> None:
+    """One line on a terminal, written over and over."""
+    desk = serving.desk
+    line = f"in flight {desk.in_flight} · answered {desk.answered} · refused {desk.refused}"
+    print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _tell(serving: Serving) -> None:
+    desk = serving.desk
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    if desk.count:
+        most = f"at most {desk.peak_in_flight} in flight"
+        print(f"wavetank: {desk.count} requests, {desk.refused} refused, {most}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
 
 EPOCH_SECONDS: Final = 1_767_225_600
 """The instant 0 of every run as a Unix time: 2026-01-01T00:00:00Z."""
@@ -32,7 +33,7 @@ _UNITS: Final = {
     "s": SECOND,
     "m": MINUTE,
     "h": HOUR,
-    "d": 24 * HOUR,
+    "d": DAY,
 }
 _PART: Final = re.compile(r"(\d[\d_]*)(?:\.(\d+))?(ns|us|µs|ms|s|m|h|d)")
 _WRITTEN: Final = (("h", HOUR), ("m", MINUTE), ("s", SECOND))

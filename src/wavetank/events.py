@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, final, get_args, overload
+from typing import Any, Final, Literal, TypeVar, final, get_args, overload
 
 import msgspec
+
+T = TypeVar("T")
 
 FORMAT: Final = "wavetank-events"
 VERSION: Final = 1
@@ -120,19 +122,22 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EventLog:
     """The events of one run, in order; a sequence of `Event`."""
 
-    __slots__ = ("_events", "_listeners", "end", "header")
+    __slots__ = ("_derived", "_events", "_listeners", "end", "header")
 
     def __init__(self, header: Header) -> None:
         self.header = header
         self.end: RunEnd | None = None
         self._events: list[Event] = []
         self._listeners: list[Callable[[Event], object]] = []
+        self._derived: dict[Callable[[EventLog], Any], Any] = {}
 
     def append(self, event: Event) -> None:
         """Add an event; after the end of the run it is dropped."""
         if self.end is not None:
             return
         self._events.append(event)
+        if self._derived:
+            self._derived.clear()
         for listener in self._listeners:
             listener(event)
 
@@ -147,15 +152,26 @@ class EventLog:
 
     def of(self, *kinds: EventKind) -> list[Event]:
         """The events of these kinds, in order."""
+        if len(kinds) == 1:
+            return list(self.derived(_by_kind).get(kinds[0], ()))
         return [event for event in self._events if event.kind in kinds]
+
+    def derived(self, read: Callable[[EventLog], T]) -> T:
+        """What `read` makes of the events, made once for all who ask until another event comes.
+
+        Whoever asks must leave it as it is.
+        """
+        if read not in self._derived:
+            self._derived[read] = read(self)
+        found: T = self._derived[read]
+        return found
 
     def to_ndjson(self) -> bytes:
         """The whole log as bytes: header, events, and the end if the run has ended."""
-        lines = [_encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(self.header)})]
-        lines += map(_encoded, self._events)
+        lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
-            lines.append(_encoded({"end": self.end}))
-        return b"\n".join(lines) + b"\n"
+            lines.append(line_of(self.end))
+        return b"".join(lines)
 
     @classmethod
     def from_ndjson(cls, data: bytes) -> EventLog:
@@ -198,6 +214,20 @@ class EventLog:
 
     def __repr__(self) -> str:
         return f"<EventLog {self.header.scenario} [{len(self)} events]>"
+
+
+def _by_kind(log: EventLog) -> dict[EventKind, list[Event]]:
+    found: dict[EventKind, list[Event]] = {}
+    for event in log:
+        found.setdefault(event.kind, []).append(event)
+    return found
+
+
+def line_of(part: Header | Event | RunEnd) -> bytes:
+    """One line of a log written as NDJSON, with its line end."""
+    if isinstance(part, Header):
+        return _encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(part)}) + b"\n"
+    return _encoded({"end": part} if isinstance(part, RunEnd) else part) + b"\n"
 
 
 def _encoded(value: object) -> bytes:

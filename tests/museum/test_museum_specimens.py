@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 import wavetank.museum
-from wavetank.checks import CHECKS
+from wavetank import simulate
+from wavetank.checks import CHECKS, judge
+from wavetank.events import EventLog
 from wavetank.museum import SPECIMENS, Specimen
 from wavetank.scenario import load_scenario
 
@@ -18,6 +21,7 @@ SEEDS = range(20 if DEEP else 1)
 MOST = 1000
 TWIN_SCHEDULES = 2000 if DEEP else 200
 FOLDER = Path(wavetank.museum.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 each_on_its_backends = pytest.mark.parametrize(
     ("name", "backend"),
@@ -43,6 +47,24 @@ def test_the_twin_is_not_blamed(name: str, backend: str) -> None:
     result = SPECIMENS[name].search(twin=True, schedules=TWIN_SCHEDULES, backend=backend)
     result.check()
     assert result.schedules == TWIN_SCHEDULES
+
+
+@each_on_its_backends
+def test_the_log_alone_is_judged(name: str, backend: str) -> None:
+    """Read back from its bytes a log gets the same verdicts; a failing one has evidence, and says when."""
+    specimen = SPECIMENS[name]
+    run = simulate(
+        specimen.buggy,
+        specimen.scenario,
+        backend=backend,
+        max_virtual_seconds=specimen.max_virtual_seconds,
+        checks=tuple(CHECKS),
+    )
+    assert judge(EventLog.from_ndjson(run.events.to_ndjson()), tuple(CHECKS)) == run.verdicts
+    for verdict in run.verdicts.values():
+        if verdict.passed is False:
+            assert verdict.evidence
+            assert re.search(r"\bat \d|, from \d|second half of the run", str(verdict)), verdict
 
 
 @pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=SPECIMENS)
@@ -80,3 +102,14 @@ def test_a_livelock_is_told_from_a_deadlock() -> None:
     names = ("retry_state_lost", "sentinel_overtakes", "full_queue")
     failures = [SPECIMENS[name].search(schedules=MOST).failure for name in names]
     assert [failure and failure.kind for failure in failures] == ["livelock", "deadlock", "deadlock"]
+
+
+def test_the_tables_have_every_specimen() -> None:
+    """The README and the page that `make museum` writes have a row for each."""
+    page = (ROOT / "docs" / "detection.md").read_text("utf-8")
+    rows = [f"| `{name}` |" for name in SPECIMENS]
+    readme = (ROOT / "README.md").read_text("utf-8").split("<!-- museum -->")[1].split("<!-- /museum -->")[0]
+    assert [row for row in rows if readme.count(row) != 1] == []
+    each_table = page.split("## Beside other tools")
+    assert [row for row in rows if any(row not in part for part in each_table)] == []
+    assert len(each_table) == 2

@@ -39,8 +39,25 @@ HELPERS = ("gate", "test_figures", "test_processors", "test_reference")
 NEVER_REFUSED = [("sequential", "simultaneous")]
 """A sequential client cannot fill a barrier."""
 
+CLASSICS = ("calm", "cascade", "mixed", "overloaded", "simultaneous")
+"""Every style meets these; the others each take turns, unless the suite is to go deep."""
+
+# The SDKs do not close the generators of a stream that breaks, of which trio warns.
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:Async generator '(openai|anthropic|httpcore2|httpx2)\.:ResourceWarning"
+)
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-under_all = pytest.mark.parametrize("scenario", catalogue())
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Who meets which scenario."""
+    styles = (*DIRECT, *OVER_HTTP)
+    met = []
+    for number, scenario in enumerate(catalogue()):
+        whole = DEEP or scenario in CLASSICS
+        turns = (DIRECT[number % len(DIRECT)], OVER_HTTP[number % len(OVER_HTTP)])
+        met += [(style, scenario) for style in styles if whole or style in turns]
+    return met
 
 
 def program(style: str) -> Callable[[Tank], Awaitable[None]]:
@@ -57,10 +74,9 @@ def schedules(style: str) -> int:
 
 
 @on_both
-@under_all
-@pytest.mark.parametrize("style", [*DIRECT, *OVER_HTTP])
+@pytest.mark.parametrize(("style", "scenario"), pairs())
 def test_a_correct_processor_is_not_blamed(style: str, scenario: str, backend: str) -> None:
-    """It passes the default checks in every schedule, and its pass says something: it was refused."""
+    """It passes the default checks in every schedule; in the classics its pass says that it was refused."""
     refused = 0
 
     def count(trial: Trial) -> None:
@@ -72,11 +88,12 @@ def test_a_correct_processor_is_not_blamed(style: str, scenario: str, backend: s
     )
     result.check()
     assert result.schedules == schedules(style)
-    assert bool(refused) is (scenario != "calm" and (style, scenario) not in NEVER_REFUSED)
+    if scenario in CLASSICS:
+        assert bool(refused) is (scenario != "calm" and (style, scenario) not in NEVER_REFUSED)
 
 
 @on_both
-@under_all
+@pytest.mark.parametrize("scenario", CLASSICS)
 @pytest.mark.parametrize("style", GATED)
 def test_a_shared_gate_passes_the_strict_checks(style: str, scenario: str, backend: str) -> None:
     """At the direct seam and over HTTP, at every level, it holds everybody and lets them back one by one."""

@@ -196,7 +196,7 @@ async def test_openai_sees_an_answer_cut_short() -> None:
 @pytest.mark.parametrize(
     ("status", "error", "code"),
     [
-        (400, openai.BadRequestError, None),
+        (400, openai.BadRequestError, "rate_limit_exceeded"),
         (401, openai.AuthenticationError, "invalid_api_key"),
         (403, openai.PermissionDeniedError, None),
         (404, openai.NotFoundError, "model_not_found"),
@@ -226,7 +226,7 @@ async def test_openai_hears_of_a_bad_request() -> None:
             await client.chat.completions.create(**OPENAI_ASKED, max_tokens=0)
         assert caught.value.param == "max_tokens"
         with pytest.raises(openai.NotFoundError, match="Invalid URL"):
-            await client.embeddings.create(model="m", input="x")
+            await client.files.list()
         with pytest.raises(openai.AuthenticationError):
             await client.chat.completions.create(**OPENAI_ASKED, extra_headers={"Authorization": ""})
 
@@ -341,7 +341,7 @@ async def test_anthropic_sees_an_answer_cut_short() -> None:
 @pytest.mark.parametrize(
     ("status", "error", "kind"),
     [
-        (400, anthropic.BadRequestError, "invalid_request_error"),
+        (400, anthropic.BadRequestError, "rate_limit_error"),
         (401, anthropic.AuthenticationError, "authentication_error"),
         (403, anthropic.PermissionDeniedError, "permission_error"),
         (404, anthropic.NotFoundError, "not_found_error"),
@@ -378,7 +378,7 @@ async def test_anthropic_hears_of_a_bad_request() -> None:
         with pytest.raises(anthropic.BadRequestError, match="max_tokens"):
             await client.messages.create(**ANTHROPIC_ASKED | {"max_tokens": 0})
         with pytest.raises(anthropic.NotFoundError):
-            await client.messages.count_tokens(model="m", messages=[{"role": "user", "content": "x"}])
+            await client.messages.batches.list()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from wavetank.clock import EPOCH_NS, EPOCH_SECONDS, SECOND, Duration
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
 from wavetank.provider.wire import (
-    HOSTS,
     BadRequest,
     Decoded,
     Dialect,
@@ -140,7 +139,6 @@ def test_a_host_is_known_whatever_its_case_and_port() -> None:
     assert dialect("API.OpenAI.com:443").name == "openai"
     assert dialect("api.anthropic.com.").name == "anthropic"
     assert dialect_for("example.com") is None
-    assert (OPENAI, ANTHROPIC) == HOSTS
 
 
 @BOTH
@@ -421,12 +419,12 @@ def test_anthropic_names_the_limit_that_was_hit() -> None:
 @pytest.mark.parametrize(
     ("status", "openai", "anthropic"),
     [
-        (400, ("invalid_request_error", None), "invalid_request_error"),
+        (400, ("requests", "rate_limit_exceeded"), "rate_limit_error"),
         (401, ("invalid_request_error", "invalid_api_key"), "authentication_error"),
-        (402, ("insufficient_quota", "insufficient_quota"), "billing_error"),
+        (402, ("insufficient_quota", "credit_balance_exhausted"), "billing_error"),
         (403, ("invalid_request_error", None), "permission_error"),
         (408, ("timeout", None), "timeout_error"),
-        (418, ("invalid_request_error", None), "invalid_request_error"),
+        (418, ("requests", "rate_limit_exceeded"), "rate_limit_error"),
         (429, ("requests", "rate_limit_exceeded"), "rate_limit_error"),
         (500, ("server_error", None), "api_error"),
         (503, ("service_unavailable_error", "server_is_overloaded"), "overloaded_error"),

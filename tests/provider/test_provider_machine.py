@@ -12,6 +12,7 @@ from wavetank.provider.answers import marks_in
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, Outcome, Refusal, Reply, Request, WireRetryAfter
 from wavetank.scenario import (
+    Answers,
     DurationRange,
     Fault,
     Latency,
@@ -101,6 +102,17 @@ def waits(outcome: Outcome) -> int:
 
 
 # -- answers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("item", "said"), [("a", "[wt:a] Mind the quota."), (None, "Mind the quota.")])
+def test_answers_say_what_the_scenario_wants(item: str | None, said: str) -> None:
+    """After the mark of the item, word by word; a limit on tokens cuts it."""
+    provider = Provider(Scenario(answers=Answers(text="Mind the quota.")))
+    whole, cut = outcomes(provider, [(0, ask(1, item)), (0, ask(2, item, max_tokens=2))])
+    assert isinstance(whole, Answer)
+    assert isinstance(cut, Answer)
+    assert (whole.text, whole.finish, len(cut.deltas), cut.finish) == (said, "stop", 2, "length")
+    assert marks_in(whole.text) == (("a",) if item else ())
 
 
 def test_a_silent_scenario_answers_at_once() -> None:
@@ -384,7 +396,7 @@ def test_a_refusal_spends_nothing() -> None:
 def test_a_request_dearer_than_the_burst_needs_a_full_bucket() -> None:
     """It passes when the bucket is full, and the next one waits until the debt is paid."""
     scenario = Scenario(limits=Limits(tokens_per_minute=600, burst=seconds(1)))
-    dear = [ask(n, prompt_tokens=100, max_tokens=50) for n in (1, 2, 3)]
+    dear = [ask(n, prompt_tokens=142, max_tokens=8) for n in (1, 2, 3)]
     first, second, third = outcomes(Provider(scenario), [(0, dear[0]), (0, dear[1]), (15.01, dear[2])])
     assert isinstance(first, Answer)
     assert waits(second) == 15 * SECOND
@@ -402,7 +414,7 @@ def test_a_request_dearer_than_the_minute_never_passes() -> None:
 def test_the_longer_wait_names_the_limit() -> None:
     """A request that runs into both budgets hears of the one that keeps it longer."""
     scenario = Scenario(limits=Limits(requests_per_minute=60, tokens_per_minute=60))
-    costly = [ask(n, prompt_tokens=20, max_tokens=10) for n in (1, 2)]
+    costly = [ask(n, prompt_tokens=22, max_tokens=8) for n in (1, 2)]
     _, refused = outcomes(Provider(scenario), [(0, costly[0]), (0, costly[1])])
     assert (refusal(refused).reason, waits(refused)) == ("tokens", 30 * SECOND)
 
@@ -680,8 +692,8 @@ def test_many_requests_leave_nothing_behind() -> None:
         provider.advance(now)
     drain(provider)
     assert (len(provider._open), len(provider._due), provider.in_flight) == (0, 0, 0)
-    assert len(provider._limiter._accounts) <= 1024
-    assert len(provider._limiter._in_flight) == 0
+    (table,) = provider._limiter._tables
+    assert (len(table._budgets) <= 1024, len(table._in_flight)) == (True, 0)
 
 
 def test_a_provider_shows_its_state() -> None:

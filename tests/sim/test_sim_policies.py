@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -21,6 +21,7 @@ from .conftest import Chosen, Noted, Program
 
 SAMPLING = ("random", "urw", "pct", "portfolio")
 ANY = Level()
+NO_BOUND: Final = "only 'exhaustive' takes a bound, a whole number above 0, as in 'exhaustive:2'"
 
 
 async def crowd(noted: Noted) -> None:
@@ -121,9 +122,22 @@ def test_the_portfolio_takes_turns() -> None:
     [
         ("portfolo", "there is no policy 'portfolo'; did you mean 'portfolio'?"),
         ("zzz", "there is no policy 'zzz'; there are: portfolio, fifo, random, urw, pct, exhaustive"),
-        ("random:3", "policy 'random:3': only 'exhaustive' takes a bound, as in 'exhaustive:2'"),
-        ("exhaustive:-1", "policy 'exhaustive:-1': only 'exhaustive' takes a bound, as in 'exhaustive:2'"),
-        ("exhaustive:x", "policy 'exhaustive:x': only 'exhaustive' takes a bound, as in 'exhaustive:2'"),
+        (
+            "random:3",
+            f"policy 'random:3': {NO_BOUND}",
+        ),
+        (
+            "exhaustive:-1",
+            f"policy 'exhaustive:-1': {NO_BOUND}",
+        ),
+        (
+            "exhaustive:x",
+            f"policy 'exhaustive:x': {NO_BOUND}",
+        ),
+        (
+            "exhaustive:0",
+            f"policy 'exhaustive:0': {NO_BOUND}",
+        ),
     ],
 )
 def test_a_wrong_policy_is_told(text: str, told: str) -> None:

@@ -138,7 +138,7 @@ def test_a_correct_program_passes_in_every_world() -> None:
     @settings(database=None, max_examples=40, deadline=None, suppress_health_check=())
     @given(strategies.worlds(backends=st.sampled_from(["asyncio", "trio"])))
     def test(world: World) -> None:
-        assert world.run(patient).schedules == 8
+        assert world.run(patient).schedules == 12
 
     test()
 

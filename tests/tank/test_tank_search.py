@@ -110,7 +110,7 @@ def test_the_report_of_a_race(backend: str) -> None:
         "reachable on trio (1 reordering)",
         "LookupError: late before early",
         f"schedule: FIFO order, except: at step {step} the late one before {task}",
-        f"to repeat it: wavetank.simulate(main, scenario='calm', backend={backend!r}, "
+        f"to repeat it: wavetank.simulate(tie, scenario='calm', backend={backend!r}, "
         f"schedule={run.schedule!r})",
     ]
     assert str(run.deviations[0]) == f"at step {step} the late one before {task}"
@@ -276,6 +276,13 @@ def test_time_ends_a_search() -> None:
     assert 1 <= result.schedules < 100_000
     assert 0.2 <= result.seconds < 10
     assert wavetank.search(well, seconds=0).schedules == 1
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_seconds_is_a_number(seconds: float) -> None:
+    """A search of negative or endless time is refused before it begins."""
+    with pytest.raises(ValueError, match=r"seconds=.*: a search takes a number of real seconds, 0 or more"):
+        wavetank.search(tie, seconds=seconds)
 
 
 @pytest.mark.parametrize("schedules", [0, -1, 1.5, "7"])

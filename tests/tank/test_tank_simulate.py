@@ -268,7 +268,7 @@ def test_check_raises_the_first_failed_verdict(backend: str) -> None:
         "exactly_once failed: item 'b' was lost: it was submitted and never came to an outcome"
     )
     assert lines[-1] == (
-        f"to repeat it: wavetank.simulate(main, scenario='calm', backend={backend!r}, "
+        f"to repeat it: wavetank.simulate(lose_b, scenario='calm', backend={backend!r}, "
         f"schedule={run.schedule!r})"
     )
 
@@ -572,7 +572,7 @@ def test_the_replay_line_can_be_pasted(tmp_path: Path) -> None:
     file.write_text('[[wave]]\nat = "0s"\nlasts = "1s"\nretry_after = "500ms"\n')
     for scenario in ("mixed", str(file), file, refused_once(3)):
         run = wavetank.simulate(four_workers, scenario, seed=2, max_virtual_seconds=900)
-        again = eval(run.replay, {"wavetank": wavetank, "main": four_workers, "scenario": scenario})
+        again = eval(run.replay, {"wavetank": wavetank, "four_workers": four_workers, "scenario": scenario})
         assert again.events.to_ndjson() == run.events.to_ndjson()
         assert again.replay == run.replay
 

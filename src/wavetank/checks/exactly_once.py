@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from ..clock import format_duration
-from ..events import Event, EventLog
+from ..events import Event, EventKind, EventLog
 from .history import history
 from .verdict import Verdict
 
 NAME = "exactly_once"
-_OUTCOMES = ("completed", "failed", "cancelled")
+_OUTCOMES: Final[tuple[EventKind, ...]] = ("completed", "failed", "cancelled")
 _SHOWN = 1
 _LISTED = 10
-_DELAYS = ("stall", "slow-trickle")
+_DELAYS = ("stall", "stall-before-headers", "slow-trickle")
 
 
 def judge(log: EventLog) -> Verdict:
@@ -66,8 +67,8 @@ def paid_for(event: Event) -> bool:
     return event.status == 200 and event.fault is None
 
 
-def _items(log: EventLog, *kinds: str) -> list[str]:
-    return [event.item for event in log if event.kind in kinds and event.item is not None]
+def _items(log: EventLog, *kinds: EventKind) -> list[str]:
+    return [event.item for event in log.of(*kinds) if event.item is not None]
 
 
 def _lost(log: EventLog, submitted: list[str], outcomes: Counter[str]) -> Iterable[tuple[str, str]]:

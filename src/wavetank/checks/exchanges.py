@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import final
 
 from ..events import Event, EventLog
@@ -44,6 +46,10 @@ class Exchange:
 
 def exchanges(log: EventLog) -> list[Exchange]:
     """The requests of the ledger's items, in the order of their arrival; without a ledger all of them."""
+    return log.derived(_read)
+
+
+def _read(log: EventLog) -> list[Exchange]:
     ledger = ledger_of(log)
     found: dict[int | None, Exchange] = {}
     for event in log:
@@ -70,9 +76,18 @@ def _note(exchange: Exchange, event: Event) -> None:
 
 def speaks_for(scope: str | None, request: Event) -> bool:
     """Whether a refusal of this scope speaks for the request that `arrived`."""
+    return whom(scope) in belongs_to(request)
+
+
+def whom(scope: str | None) -> tuple[str, str]:
+    """The kind of a scope and the name in it, as in `("model", "gpt-4o")`."""
     kind, _, name = (scope or "").partition(":")
-    held = {"account": "", "key": request.key, "model": request.model, "item": request.item}
-    return held.get(kind) == name
+    return kind, name
+
+
+def belongs_to(request: Event) -> tuple[tuple[str, str | None], ...]:
+    """Every scope that speaks for the request that `arrived`."""
+    return ("account", ""), ("key", request.key), ("model", request.model), ("item", request.item)
 
 
 @final
@@ -80,9 +95,19 @@ class Stalls:
     """The stretches in which the explorer let time pass inside the program, between two of its steps."""
 
     def __init__(self, log: EventLog) -> None:
-        stalls = [event for event in log.of("stalled") if event.reason is None]
-        self._spans = [(event.at if event.since is None else event.since, event.at) for event in stalls]
+        stalls = [event for event in log.of("stalled") if event.reason is None and event.since is not None]
+        spans = sorted((event.since, event.at) for event in stalls if event.since is not None)
+        self._since = [since for since, _ in spans]
+        self._until = [until for _, until in spans]
+        self._before = [0, *accumulate(until - since for since, until in spans)]
+        """How long the stretches before each of them took."""
 
     def within(self, begin: int, end: int) -> int:
         """How long the program was stalled between two instants."""
-        return sum(max(0, min(end, until) - max(begin, since)) for since, until in self._spans)
+        return max(0, end - begin) - max(0, self.work_until(end) - self.work_until(begin))
+
+    def work_until(self, instant: int) -> int:
+        """How much time had passed by then without a stall; it never goes back."""
+        number = bisect_right(self._since, instant)
+        over_by = self._until[number - 1] - instant if number else 0
+        return instant - self._before[number] + max(0, over_by)

@@ -45,6 +45,10 @@ def unmatched(log: EventLog) -> str | None:
 
 def ledger_of(log: EventLog) -> dict[str, None]:
     """The items that were entered in the ledger; all others are judged for nothing."""
+    return log.derived(_entered)
+
+
+def _entered(log: EventLog) -> dict[str, None]:
     entered = log.of("submitted", "completed", "failed", "cancelled")
     return {event.item: None for event in entered if event.item is not None}
 

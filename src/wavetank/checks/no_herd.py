@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from ..clock import MILLISECOND, format_duration
@@ -28,13 +29,15 @@ def judge(log: EventLog) -> Verdict:
     if share is None:
         return Verdict(NAME, None, "no share was declared: tank.expect(herd=…)")
     requests, stalls, judged = exchanges(log), Stalls(log), 0
+    held = [one for one in requests if one.held is not None]
+    sent = sorted(requests, key=_sent)
     for window in windows(requests):
-        items = _items(window, requests)
+        items = _items(window, held)
         until = window.end + window.length
         if len(items) < _HERD or not window.length or stalls.within(window.begin, until):
             continue
         judged += 1
-        herd = _largest(_back(window, items, requests, until))
+        herd = _largest(_back(window, items, sent, until))
         if len(herd) > share * len(items):
             return _stampede(window, len(items), herd, share)
     if not judged:
@@ -42,22 +45,25 @@ def judge(log: EventLog) -> Verdict:
     return Verdict(NAME, True, f"{judged} window(s), each with at most {share:g} of its items back at once")
 
 
-def _items(window: Window, requests: list[Exchange]) -> dict[str | None, None]:
-    held = [
+def _sent(request: Exchange) -> int:
+    return request.sent
+
+
+def _items(window: Window, held: list[Exchange]) -> dict[str | None, None]:
+    then = [
         one
-        for one in requests
+        for one in held
         if one.held is not None and window.begin <= one.held <= window.end and window.covers(one)
     ]
-    return dict.fromkeys(one.arrived.item for one in [*window.refused, *held])
+    return dict.fromkeys(one.arrived.item for one in [*window.refused, *then])
 
 
-def _back(
-    window: Window, items: dict[str | None, None], requests: list[Exchange], until: int
-) -> list[Exchange]:
+def _back(window: Window, items: dict[str | None, None], sent: list[Exchange], until: int) -> list[Exchange]:
     """The first request after the window of each of its items, in the order they were sent."""
     back: dict[str | None, Exchange] = {}
-    for one in sorted(requests, key=lambda one: one.sent):
-        if one.arrived.item in items and window.end - _AT_ONCE <= one.sent <= until:
+    first = bisect_left(sent, window.end - _AT_ONCE, key=_sent)
+    for one in sent[first : bisect_right(sent, until, key=_sent)]:
+        if one.arrived.item in items:
             back.setdefault(one.arrived.item, one)
     return list(back.values())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from typing import Final
+from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
-from .exchanges import Exchange, Stalls, exchanges
+from .exchanges import Exchange, Stalls, belongs_to, exchanges, whom
 from .history import dated, history
 from .verdict import Verdict
 from .windows import Window, windows
@@ -29,10 +30,10 @@ def judge(log: EventLog) -> Verdict:
     requests, stalls = exchanges(log), Stalls(log)
     if (much := _too_many_for_one(log, requests)) is not None:
         return much
-    judged = 0
+    judged, traffic = 0, _Traffic(requests, stalls)
     for window in windows(requests):
         judged += 1
-        under_way = sum(_under_way(window, one, stalls) for one in requests)
+        under_way = traffic.under_way(window)
         if _refused(window) > under_way:
             return _storm(window, under_way)
     if not judged and EXPECTATION not in log.header.expects:
@@ -40,11 +41,28 @@ def judge(log: EventLog) -> Verdict:
     return Verdict(NAME, True, f"{judged} window(s) of refusals, none of them a storm")
 
 
-def _under_way(window: Window, one: Exchange, stalls: Stalls) -> bool:
-    if not window.covers(one) or (one.over is not None and one.over < window.begin):
-        return False
-    late = one.sent - window.reached
-    return late <= _GRACE or late - stalls.within(window.reached, one.sent) <= _GRACE
+@final
+class _Traffic:
+    """The requests by what a refusal may speak for: when each was sent, and when it was over."""
+
+    def __init__(self, requests: list[Exchange], stalls: Stalls) -> None:
+        self._stalls = stalls
+        self._sent: dict[tuple[str, str | None], list[int]] = {}
+        self._over: dict[tuple[str, str | None], list[int]] = {}
+        for one in requests:
+            work = stalls.work_until(one.sent)
+            for scope in belongs_to(one.arrived):
+                self._sent.setdefault(scope, []).append(work)
+                if one.over is not None:
+                    self._over.setdefault(scope, []).append(one.over)
+        for instants in (*self._sent.values(), *self._over.values()):
+            instants.sort()
+
+    def under_way(self, window: Window) -> int:
+        """The requests sent until the grace is over, stalls not counted, without those over before it."""
+        scope, until = whom(window.scope), self._stalls.work_until(window.reached) + _GRACE
+        sent = bisect_right(self._sent.get(scope, []), until)
+        return sent - bisect_left(self._over.get(scope, []), window.begin)
 
 
 def _refused(window: Window) -> int:

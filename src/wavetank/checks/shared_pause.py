@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from bisect import bisect_left
+from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
-from .exchanges import Exchange, Stalls, exchanges, speaks_for
+from .exchanges import Exchange, Stalls, belongs_to, exchanges, whom
 from .history import dated
 from .verdict import Verdict
 
@@ -28,39 +29,66 @@ def judge(log: EventLog) -> Verdict:
     told = [one for one in requests if one.told is not None and one.free_from is not None]
     if not told:
         return Verdict(NAME, None, "no refusal with a Retry-After reached a client")
-    judged = 0
+    held: dict[tuple[str, str | None], _Held] = {}
+    for refusal in sorted(told, key=_told):
+        assert refusal.refused is not None
+        held.setdefault(whom(refusal.refused.scope), _Held(stalls)).add(refusal)
     for request in requests:
-        for refusal in told:
-            if _holds(refusal, request):
-                judged += 1
-                if _late(refusal, request, stalls) > GRACE:
-                    return _breach(refusal, request)
+        latest = stalls.work_until(request.sent) - GRACE
+        scopes = [held[scope] for scope in belongs_to(request.arrived) if scope in held]
+        breached = [refusal for scope in scopes for refusal in scope.breached(request.sent, latest)]
+        if breached:
+            return _breach(min(breached, key=_number), request)
     return Verdict(NAME, True, f"{len(told)} refusal(s), and nothing was sent while they held")
 
 
-def _holds(refusal: Exchange, request: Exchange) -> bool:
-    """Whether the request was sent between the two instants, in the refusal's scope."""
+@final
+class _Held:
+    """The refusals of one scope, in the order in which they reached the client."""
+
+    def __init__(self, stalls: Stalls) -> None:
+        self._stalls = stalls
+        self._refusals: list[Exchange] = []
+        self._told: list[int] = []
+        """When each had reached the client, stalls not counted."""
+        self._until: list[int] = []
+        """Until when it held, or one before it."""
+
+    def add(self, refusal: Exchange) -> None:
+        """Take in the next one."""
+        self._refusals.append(refusal)
+        self._told.append(self._stalls.work_until(_told(refusal)))
+        self._until.append(max(_until(refusal), self._until[-1] if self._until else 0))
+
+    def breached(self, sent: int, latest: int) -> list[Exchange]:
+        """Those that still held when a request was sent, and were told before the `latest` instant."""
+        number = bisect_left(self._told, latest)
+        if not number or self._until[number - 1] <= sent:
+            return []
+        return [one for one in self._refusals[:number] if sent < _until(one)]
+
+
+def _told(refusal: Exchange) -> int:
     assert refusal.told is not None
+    return refusal.told
+
+
+def _until(refusal: Exchange) -> int:
     assert refusal.free_from is not None
-    assert refusal.refused is not None
-    return refusal.told < request.sent < refusal.free_from - _TOLERANCE and speaks_for(
-        refusal.refused.scope, request.arrived
-    )
+    return refusal.free_from - _TOLERANCE
 
 
-def _late(refusal: Exchange, request: Exchange, stalls: Stalls) -> int:
-    assert refusal.told is not None
-    return request.sent - refusal.told - stalls.within(refusal.told, request.sent)
+def _number(request: Exchange) -> int:
+    return request.arrived.request or 0
 
 
 def _breach(refusal: Exchange, request: Exchange) -> Verdict:
-    assert refusal.told is not None
-    assert refusal.free_from is not None
     assert refusal.refused is not None
+    assert refusal.free_from is not None
     summary = (
         f"request {request.arrived.request} (item {request.arrived.item!r}) was sent at "
         f"{format_duration(request.sent)}; a refusal of {refusal.refused.scope} had reached the client at "
-        f"{format_duration(refusal.told)} and held until {format_duration(refusal.free_from)}"
+        f"{format_duration(_told(refusal))} and held until {format_duration(refusal.free_from)}"
     )
     return Verdict(
         NAME, False, summary, (dated(refusal.refused, named=True), dated(request.arrived, named=True))

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from anyio._backends import _asyncio as backend
 
-from ..sim.asyncio_loop import CountedTask, SimulatedLoop
+from ..sim.asyncio_handles import CountedTask
+from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.host import Host
 from ..sim.private import require
 from ..sim.ready import DELIVERY

@@ -15,6 +15,8 @@ _PACKAGE: Final = __name__.partition(".")[0] + "."
 _SOURCES: Final = ("_thread", "_queue")
 """Where the originals live; the interpreter itself takes them from there."""
 
+_is_module: Final = ModuleType.__instancecheck__
+
 
 @final
 class Names:
@@ -26,7 +28,9 @@ class Names:
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         self._pairs = tuple(pairs)
         self._wanted = frozenset(id(thing) for pair in self._pairs for thing in pair)
-        self._found: dict[str, tuple[ModuleType, int, tuple[str, ...]]] = {}
+        self._modules: list[ModuleType] = []
+        self._sizes: list[int] = []
+        self._names: dict[int, tuple[str, ...]] = {}
 
     def put_in(self) -> None:
         """Bind the stand-ins."""
@@ -37,21 +41,35 @@ class Names:
         self._swap({id(stand_in): original for original, stand_in in self._pairs})
 
     def _swap(self, by_identity: Mapping[int, Any]) -> None:
-        for module_name, module in list(sys.modules.items()):
-            if isinstance(module, ModuleType) and not module_name.startswith(_PACKAGE):
-                for name in self._names(module_name, module):
-                    other = by_identity.get(id(vars(module).get(name)))
-                    if other is not None:
-                        setattr(module, name, other)
+        self._look()
+        for place, names in self._names.items():
+            module = self._modules[place]
+            for name in names:
+                other = by_identity.get(id(vars(module).get(name)))
+                if other is not None:
+                    setattr(module, name, other)
 
-    def _names(self, module_name: str, module: ModuleType) -> tuple[str, ...]:
-        """The global names of interest in a module; looked up anew when the module has grown."""
-        size = len(vars(module))
-        known = self._found.get(module_name)
-        if known is not None and known[0] is module and known[1] == size:
-            return known[2]
-        names: tuple[str, ...] = ()
-        if module_name not in _SOURCES:
-            names = tuple(name for name, value in list(vars(module).items()) if id(value) in self._wanted)
-        self._found[module_name] = (module, size, names)
-        return names
+    def _look(self) -> None:
+        """Find the names anew in modules that are new or have grown; a process has thousands of others."""
+        modules = list(filter(_is_module, sys.modules.values()))
+        sizes = list(map(len, map(vars, modules)))
+        if modules == self._modules and sizes == self._sizes:
+            return
+        known = {id(module): place for place, module in enumerate(self._modules)}
+        found: dict[int, tuple[str, ...]] = {}
+        for place, (module, size) in enumerate(zip(modules, sizes, strict=True)):
+            before = known.get(id(module))
+            if before is not None and self._sizes[before] == size:
+                names = self._names.get(before, ())
+            else:
+                names = self._names_in(module)
+            if names:
+                found[place] = names
+        self._modules, self._sizes, self._names = modules, sizes, found
+
+    def _names_in(self, module: ModuleType) -> tuple[str, ...]:
+        """The global names of interest in a module; none in wavetank's own."""
+        own_name = vars(module).get("__name__")
+        if own_name in _SOURCES or str(own_name).startswith(_PACKAGE):
+            return ()
+        return tuple(name for name, value in list(vars(module).items()) if id(value) in self._wanted)

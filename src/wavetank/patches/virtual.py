@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ..sim.host import Host
+from .certificates import certificates_unread
 from .clocks import borrowed_clocks
 from .garbage import collector_at_rest
 from .hash_order import creation_order
@@ -16,8 +17,9 @@ from .threads import threads_under
 
 @contextmanager
 def virtual_process(host: Host) -> Iterator[None]:
-    """Clocks, sockets, threads, hash order and garbage are the run's until the block ends."""
+    """Clocks, sockets, threads, hash order, garbage and certificates are the run's until the block ends."""
     with ExitStack() as stack:
+        stack.enter_context(certificates_unread(host.is_mine))
         stack.enter_context(collector_at_rest())
         stack.enter_context(borrowed_clocks(host))
         stack.enter_context(no_network(host.is_mine))

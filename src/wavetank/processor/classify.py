@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Any, Final, Protocol
 
@@ -107,7 +108,8 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     Read are `status_code`, `status`, `response.status_code` and a numeric `code`; the
     headers of `response` or of the exception; `retry_after` in seconds; `code`, `type` and
     the like, on the exception and in its `body`, `details` or response; and `returncode`
-    with `stdout` and `stderr`. A group of one exception is judged by that exception.
+    with `stdout` and `stderr`. A group of one exception is judged by that exception, and one
+    whose `failure` is a `Failure` has been judged.
 
     >>> classify(ConnectionResetError()).kind
     'transient'
@@ -120,6 +122,9 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
         tz: the zone of clock times that name none, and of those in reasons.
     """
     cause = sole(error)
+    if isinstance(judged := read(cause, "failure"), Failure):
+        # It was judged where more of it was known, as in a worker process.
+        return replace(judged, error=error)
     now = wall_seconds() if now is None else now
     if isinstance(code := read(cause, "returncode"), int):
         return _judge_process(error, cause, code, now, tz)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
+from .forms import Form
 from .model import Reply
 
 Headers = tuple[tuple[str, str], ...]
@@ -45,6 +46,8 @@ class Decoded:
     stream: bool = False
     payload: Mapping[str, Any] = field(default_factory=dict)
     arrived: int | None = None
+    endpoint: str = ""
+    form: Form | None = None
 
 
 @final
@@ -103,7 +106,7 @@ class Dialect(Protocol):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts it answers for."""
+        """The hosts it answers for: shell patterns, some with a port; others speak of any port."""
 
     def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Decoded:
         """Read a request that arrives at the instant `now`; `epoch_ns` is the Unix time of the instant 0.

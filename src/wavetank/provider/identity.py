@@ -8,6 +8,9 @@ from typing import Any, Final
 
 ITEM_HEADER: Final = "x-wavetank-item"
 
+_TEXTS: Final = ("text", "input_text", "output_text")
+"""The types of parts that are text, in messages and in OpenAI's responses."""
+
 _LONGEST: Final = 64
 _KEPT: Final = 40
 
@@ -38,7 +41,7 @@ def text_of(content: object) -> str:
         return content
     if not isinstance(content, list):
         return ""
-    parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+    parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") in _TEXTS)
     return "\n".join(part for part in parts if isinstance(part, str))
 
 

@@ -1,173 +1,299 @@
-"""Limits: token buckets, caps on concurrency, and the penalty for going over them."""
+"""Limits: budgets by the minute and the day, caps on concurrency, growth, and the penalty for going over.
+
+A request's longest answer is reserved when it arrives, and what it did not use comes back when it
+is finished. So OpenAI counts (its guide on rate limits: the larger of `max_tokens` and the estimate
+of the request), and so do those that reserve and reconcile, such as Amazon Bedrock.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, final
+from typing import Final, final
 
-from ..clock import MINUTE, SECOND
-from ..scenario import Limits
-from .model import BucketState, LimitState
+from ..clock import DAY, EPOCH_NS, SECOND
+from ..scenario import Limits, RefusalError, RetryAfter, Scenario
+from .matching import fits, scope_of
+from .meters import Bucket, Day, Growth, Meter
+from .model import BucketState, LimitReason, LimitState, Request
 
 _SWEEP_FROM: Final = 1024
+_PLAIN: Final = RetryAfter(form="seconds")
 
-LimitReason = Literal["requests", "tokens", "concurrent", "penalty"]
+# What a request costs of each kind of budget, as places in a tuple.
+_REQUESTS, _INPUT, _OUTPUT, _TOTAL = range(4)
+_Amounts = tuple[int, int, int, int]
 
-
-@final
-class Bucket:
-    """A token bucket in exact integers: what it holds is counted in units times nanoseconds per minute."""
-
-    __slots__ = ("_at", "_capacity", "_level", "_limit")
-
-    def __init__(self, limit: int, burst: int, now: int) -> None:
-        self._limit = limit
-        self._capacity = max(MINUTE, limit * burst)
-        self._level = self._capacity
-        self._at = now
-
-    def wait(self, cost: int, now: int) -> int:
-        """Nanoseconds until a request of that cost would pass; one dearer than the burst needs it full."""
-        self._refill(now)
-        short = min(cost * MINUTE, self._capacity) - self._level
-        return max(0, _divided_up(short, self._limit))
-
-    def spend(self, cost: int) -> None:
-        self._level -= cost * MINUTE
-
-    def state(self, now: int) -> BucketState:
-        self._refill(now)
-        full_in = _divided_up(self._capacity - self._level, self._limit)
-        return BucketState(self._limit, max(0, self._level // MINUTE), full_in)
-
-    def full(self, now: int) -> bool:
-        self._refill(now)
-        return self._level == self._capacity
-
-    def _refill(self, now: int) -> None:
-        if now > self._at:
-            self._level = min(self._capacity, self._level + self._limit * (now - self._at))
-            self._at = now
-
-
-def _divided_up(amount: int, by: int) -> int:
-    return -(-amount // by)
-
-
-@final
-@dataclass(slots=True)
-class _Account:
-    """What one scope value has spent."""
-
-    requests: Bucket | None
-    tokens: Bucket | None
-    penalty_until: int = 0
-
-    def idle(self, now: int) -> bool:
-        buckets = (self.requests, self.tokens)
-        return now >= self.penalty_until and all(b is None or b.full(now) for b in buckets)
+_QUOTAS: Final[tuple[LimitReason, ...]] = ("requests-per-day", "tokens-per-day")
+_HEADERS: Final[dict[LimitReason, str]] = {
+    "requests": "requests",
+    "input-tokens": "input_tokens",
+    "output-tokens": "output_tokens",
+    "tokens": "tokens",
+    "requests-per-day": "requests_per_day",
+    "tokens-per-day": "tokens_per_day",
+}
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A limit that a request runs into, and nanoseconds until it would pass (`None`: never)."""
+    """A limit that a request runs into.
+
+    `wait` is how many nanoseconds until it would pass, `None` for never; `penalty` how long
+    everything of the scope is refused from now on; `rule` how to state it.
+    """
 
     reason: LimitReason
+    error: RefusalError
+    scope: str
     wait: int | None
+    penalty: int
+    rule: RetryAfter
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """What a request that was let in holds until it is finished."""
+
+    places: tuple[tuple[_Table, str], ...]
+    reserved: int
+    at: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    """One kind of budget of a table: which part of a cost it counts, its size, and a new meter."""
+
+    reason: LimitReason
+    unit: int
+    size: int | None
+    fresh: Callable[[int], Meter]
+
+
+@final
+@dataclass(slots=True)
+class _Budget:
+    """What one scope value has spent; a meter for each gauge of the table."""
+
+    meters: tuple[Meter, ...]
+    penalty_until: int = 0
+
+    def idle(self, now: int) -> bool:
+        return now >= self.penalty_until and all(meter.idle(now) for meter in self.meters)
 
 
 @final
 class Limiter:
-    """All limits of a scenario; each scope value has budgets of its own."""
+    """All limits of a scenario; each scope value has budgets of its own.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._accounts: dict[str, _Account] = {}
+    Args:
+        scenario: whose tables of limits hold, all of them.
+        epoch_ns: the Unix time of the instant 0, by which days are counted.
+    """
+
+    def __init__(self, scenario: Scenario, *, epoch_ns: int = EPOCH_NS) -> None:
+        tables = (_Table(limits, epoch_ns) for limits in (scenario.limits, *scenario.limit))
+        self._tables = tuple(table for table in tables if table.limits_anything)
+
+    def admit(self, request: Request, output: int, now: int) -> Stay | Over:
+        """Spend the budgets for a request that may answer with `output` tokens, or say what it runs into."""
+        places = self._places(request)
+        amounts = (1, request.prompt_tokens, output, request.prompt_tokens + output)
+        over = _refused(places, amounts, now)
+        if over is not None:
+            return over
+        for table, scope in places:
+            table.enter(scope, amounts, now)
+        return Stay(places, output, now)
+
+    def leave(self, stay: Stay, output: int) -> None:
+        """A request is finished, and its answer had `output` tokens."""
+        for table, scope in stay.places:
+            table.leave(scope, max(0, stay.reserved - output), stay.at)
+
+    def state(self, request: Request, now: int) -> LimitState:
+        """What the limit headers tell: of each kind of budget the one with the least left."""
+        told: dict[str, BucketState] = {}
+        for table, scope in self._places(request):
+            for name, state in table.states(scope, now):
+                other = told.get(name)
+                if other is None or (state.remaining, -state.reset) < (other.remaining, -other.reset):
+                    told[name] = state
+        return LimitState(**told)
+
+    def _places(self, request: Request) -> tuple[tuple[_Table, str], ...]:
+        return tuple(
+            (table, scope_of(table.limits.scope, request))
+            for table in self._tables
+            if fits(table.limits.match, request)
+        )
+
+
+def _refused(places: Sequence[tuple[_Table, str]], amounts: _Amounts, now: int) -> Over | None:
+    """What refuses a request: a penalty first, then a cap, then the budget that keeps it longest."""
+    for find in (_Table.punished, _Table.crowded, _Table.too_large):
+        for table, scope in places:
+            over = find(table, scope, amounts, now)
+            if over is not None:
+                return over
+    found = [over for table, scope in places if (over := table.short(scope, amounts, now)) is not None]
+    return max(found, key=lambda over: over.wait or 0, default=None)
+
+
+@final
+class _Table:
+    """One table of limits, and what each scope value has spent of it."""
+
+    def __init__(self, limits: Limits, epoch_ns: int) -> None:
+        self.limits = limits
+        self._gauges = tuple(_gauges(limits, epoch_ns - limits.day_begins))
+        self._budgets: dict[str, _Budget] = {}
         self._in_flight: dict[str, int] = {}
         self._sweep_at = _SWEEP_FROM
 
-    def enter(self, scope: str) -> None:
-        """A request is in flight."""
-        self._in_flight[scope] = self._in_flight.get(scope, 0) + 1
+    @property
+    def limits_anything(self) -> bool:
+        return bool(self._gauges) or self.limits.concurrent is not None
 
-    def leave(self, scope: str) -> None:
-        """A request is no longer in flight."""
-        rest = self._in_flight[scope] - 1
-        if rest:
-            self._in_flight[scope] = rest
-        else:
-            del self._in_flight[scope]
+    def enter(self, scope: str, amounts: _Amounts, now: int) -> None:
+        """A request is in flight and spends its budgets."""
+        if self.limits.concurrent is not None:
+            self._in_flight[scope] = self._in_flight.get(scope, 0) + 1
+        for gauge, meter in zip(self._gauges, self._budget(scope, now).meters, strict=True):
+            meter.spend(amounts[gauge.unit])
 
-    def admit(self, scope: str, cost: int, now: int) -> Over | None:
-        """Spend the budgets for a request of `cost` tokens, or say which limit it runs into."""
-        penalty = self._penalty_rest(scope, now)
-        if penalty > 0:
-            return Over("penalty", penalty)
-        over = self._crowded(scope) or self._short(scope, cost, now)
-        if over is None:
-            self._spend(scope, cost, now)
-        elif over.wait is not None:
-            self._punish(scope, now)
-        return over
+    def leave(self, scope: str, spare: int, at: int) -> None:
+        """A request that was let in at the instant `at` is finished; `spare` tokens were not used."""
+        if self.limits.concurrent is not None:
+            self._in_flight[scope] -= 1
+            if not self._in_flight[scope]:
+                del self._in_flight[scope]
+        budget = self._budgets.get(scope)
+        if spare and budget is not None:
+            for gauge, meter in zip(self._gauges, budget.meters, strict=True):
+                if gauge.unit in (_OUTPUT, _TOTAL):
+                    meter.refund(spare, at)
 
-    def state(self, scope: str, now: int) -> LimitState:
-        """What the limit headers tell at this instant."""
-        account = self._accounts.get(scope) or self._fresh(now)
-        return LimitState(
-            account.requests.state(now) if account.requests else None,
-            account.tokens.state(now) if account.tokens else None,
-        )
+    def states(self, scope: str, now: int) -> Iterator[tuple[str, BucketState]]:
+        """The budgets that headers tell of, by the names of `LimitState`."""
+        budget = self._budgets.get(scope) or self._fresh(now)
+        for gauge, meter in zip(self._gauges, budget.meters, strict=True):
+            state = meter.state(now)
+            if state is not None:
+                yield _HEADERS[gauge.reason], state
 
-    def _penalty_rest(self, scope: str, now: int) -> int:
-        account = self._accounts.get(scope)
-        return account.penalty_until - now if account else 0
+    # -- what it refuses ---------------------------------------------------------------------
 
-    def _crowded(self, scope: str) -> Over | None:
-        cap = self._limits.concurrent
-        if cap is not None and self._in_flight.get(scope, 0) >= cap:
-            return Over("concurrent", SECOND)
+    def punished(self, scope: str, _amounts: _Amounts, now: int) -> Over | None:
+        """The penalty is under way."""
+        budget = self._budgets.get(scope)
+        if budget is None or budget.penalty_until <= now:
+            return None
+        return self._over("penalty", scope, budget.penalty_until - now)
+
+    def crowded(self, scope: str, _amounts: _Amounts, now: int) -> Over | None:
+        """As many as may be are in flight."""
+        cap = self.limits.concurrent
+        if cap is None or self._in_flight.get(scope, 0) < cap:
+            return None
+        return self._over("concurrent", scope, SECOND, penalty=self._punish(scope, now))
+
+    def too_large(self, scope: str, amounts: _Amounts, _now: int) -> Over | None:
+        """The request is dearer than a whole budget."""
+        for gauge in self._gauges:
+            if gauge.size is not None and amounts[gauge.unit] > gauge.size:
+                return self._over(gauge.reason, scope, None, error="too-large")
         return None
 
-    def _short(self, scope: str, cost: int, now: int) -> Over | None:
-        per_minute = self._limits.tokens_per_minute
-        if per_minute is not None and cost > per_minute:
-            return Over("tokens", None)
-        account = self._accounts.get(scope) or self._fresh(now)
-        requests = account.requests.wait(1, now) if account.requests else 0
-        tokens = account.tokens.wait(cost, now) if account.tokens else 0
-        wait = max(requests, tokens)
-        return Over("requests" if requests == wait else "tokens", wait) if wait else None
+    def short(self, scope: str, amounts: _Amounts, now: int) -> Over | None:
+        """Too little is left; the budget that keeps the request longest, the first of equals."""
+        budget = self._budgets.get(scope) or self._fresh(now)
+        waits = [
+            meter.wait(amounts[gauge.unit], now)
+            for gauge, meter in zip(self._gauges, budget.meters, strict=True)
+        ]
+        longest = max(waits, default=0)
+        if not longest:
+            return None
+        reason = self._gauges[waits.index(longest)].reason
+        if reason in _QUOTAS:
+            return self._over(reason, scope, longest, error="quota")
+        error: RefusalError = "ramp" if reason == "ramp" else "rate-limit"
+        return self._over(reason, scope, longest, error=error, penalty=self._punish(scope, now))
 
-    def _spend(self, scope: str, cost: int, now: int) -> None:
-        account = self._account(scope, now)
-        if account.requests:
-            account.requests.spend(1)
-        if account.tokens:
-            account.tokens.spend(cost)
+    def _over(
+        self,
+        reason: LimitReason,
+        scope: str,
+        wait: int | None,
+        *,
+        error: RefusalError = "rate-limit",
+        penalty: int = 0,
+    ) -> Over:
+        return Over(reason, error, scope, wait, penalty, self.limits.retry_after or _PLAIN)
 
-    def _punish(self, scope: str, now: int) -> None:
-        """Going over a limit opens the penalty; a request too large for any budget does not."""
-        if self._limits.penalty is not None:
-            self._account(scope, now).penalty_until = now + self._limits.penalty
+    def _punish(self, scope: str, now: int) -> int:
+        """Going over a limit opens the penalty; its length."""
+        if self.limits.penalty is None:
+            return 0
+        self._budget(scope, now).penalty_until = now + self.limits.penalty
+        return self.limits.penalty
 
-    def _fresh(self, now: int) -> _Account:
-        limits = self._limits
-        return _Account(
-            Bucket(limits.requests_per_minute, limits.burst, now) if limits.requests_per_minute else None,
-            Bucket(limits.tokens_per_minute, limits.burst, now) if limits.tokens_per_minute else None,
-        )
+    # -- scope values ------------------------------------------------------------------------
 
-    def _account(self, scope: str, now: int) -> _Account:
-        account = self._accounts.get(scope)
-        if account is None:
+    def _fresh(self, now: int) -> _Budget:
+        return _Budget(tuple(gauge.fresh(now) for gauge in self._gauges))
+
+    def _budget(self, scope: str, now: int) -> _Budget:
+        budget = self._budgets.get(scope)
+        if budget is None:
             self._sweep(now)
-            account = self._accounts[scope] = self._fresh(now)
-        return account
+            budget = self._budgets[scope] = self._fresh(now)
+        return budget
 
     def _sweep(self, now: int) -> None:
-        """Forget scope values with full buckets: a fresh account is the same."""
-        if len(self._accounts) < self._sweep_at:
+        """Forget scope values that have spent nothing of late: a fresh budget is the same."""
+        if len(self._budgets) < self._sweep_at:
             return
-        self._accounts = {name: a for name, a in self._accounts.items() if not a.idle(now)}
-        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._accounts))
+        self._budgets = {name: budget for name, budget in self._budgets.items() if not budget.idle(now)}
+        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._budgets))
+
+
+def _gauges(limits: Limits, shift: int) -> Iterator[_Gauge]:
+    by_minute: tuple[tuple[LimitReason, int, int | None], ...] = (
+        ("requests", _REQUESTS, limits.requests_per_minute),
+        ("input-tokens", _INPUT, limits.input_tokens_per_minute),
+        ("output-tokens", _OUTPUT, limits.output_tokens_per_minute),
+        ("tokens", _TOTAL, limits.tokens_per_minute),
+    )
+    by_day: tuple[tuple[LimitReason, int, int | None], ...] = (
+        ("requests-per-day", _REQUESTS, limits.requests_per_day),
+        ("tokens-per-day", _TOTAL, limits.tokens_per_day),
+    )
+    for reason, unit, size in by_minute:
+        if size is not None:
+            yield _Gauge(reason, unit, size, _bucket(size, limits.burst))
+    for reason, unit, size in by_day:
+        if size is not None:
+            yield _Gauge(reason, unit, size, _day(size, shift, rolling=limits.day == "rolling"))
+    if limits.ramp is not None:
+        for unit, free in ((_REQUESTS, limits.ramp.requests), (_TOTAL, limits.ramp.tokens)):
+            if free is not None:
+                yield _Gauge("ramp", unit, None, _growth(free, limits))
+
+
+def _bucket(size: int, burst: int) -> Callable[[int], Meter]:
+    return lambda now: Bucket(size, burst, now)
+
+
+def _day(size: int, shift: int, *, rolling: bool) -> Callable[[int], Meter]:
+    return lambda now: Bucket(size, DAY, now, period=DAY) if rolling else Day(size, shift, now)
+
+
+def _growth(free: int, limits: Limits) -> Callable[[int], Meter]:
+    ramp = limits.ramp
+    assert ramp is not None
+    return lambda now: Growth(free, ramp, now)

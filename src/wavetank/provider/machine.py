@@ -10,15 +10,16 @@ import heapq
 from itertools import count
 from typing import final
 
-from ..clock import SECOND
-from ..scenario import DurationRange, RefusalError, Scenario, refusal_error
-from .answers import answer_deltas, request_cost
+from ..clock import EPOCH_NS, SECOND
+from ..scenario import DurationRange, Scenario, refusal_error
+from .answers import answer_deltas, longest_answer, words_of
+from .attempts import Attempts
 from .barriers import Barrier, earliest
-from .limiter import Limiter, Over
+from .limiter import Limiter, Over, Stay
 from .matching import scope_of
 from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
 from .picks import Choose, Picks
-from .retry_after import stated, whole_seconds
+from .retry_after import stated
 from .spoiling import Faults
 from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
@@ -30,23 +31,21 @@ class _Exchange:
 
     __slots__ = (
         "barrier",
-        "counted",
         "due",
         "index",
-        "limit_scope",
         "nth",
         "order",
         "outcome",
         "request",
+        "stay",
         "timetable",
     )
 
-    def __init__(self, request: Request, order: int, nth: int, limit_scope: str) -> None:
+    def __init__(self, request: Request, order: int, nth: int) -> None:
         self.request = request
         self.order = order
         self.nth = nth
-        self.limit_scope = limit_scope
-        self.counted = False
+        self.stay: Stay | None = None
         self.barrier: Barrier | None = None
         self.outcome: Outcome | None = None
         self.timetable = Timetable(start=0)
@@ -65,13 +64,23 @@ class Provider:
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
         choose: asked for each pick; what it is told 0 for is what the seed says.
+        epoch_ns: the Unix time of the instant 0, which says when a day begins.
     """
 
-    def __init__(self, scenario: Scenario, *, seed: int = 0, choose: Choose | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int = 0,
+        choose: Choose | None = None,
+        epoch_ns: int = EPOCH_NS,
+    ) -> None:
         self.in_flight = 0
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
         self._scenario = scenario
+        text = scenario.answers.text
+        self._words = words_of(text) if text is not None else None
         self._picks = Picks(seed, choose)
         waves = scripts(scenario)
         self._windows = Windows(waves, self._picks)
@@ -81,12 +90,12 @@ class Provider:
             if script.wave.when_in_flight is not None
         )
         self._board = NoticeBoard(waves)
-        self._limiter = Limiter(scenario.limits)
+        self._limiter = Limiter(scenario, epoch_ns=epoch_ns)
         self._faults = Faults(scenario, self._picks)
         self._orders = count()
         self._open: dict[int, _Exchange] = {}
         self._due: list[tuple[int, int, int]] = []
-        self._asked: dict[str, int] = {}
+        self._attempts = Attempts()
 
     # -- what happens to it ------------------------------------------------------------------
 
@@ -101,11 +110,12 @@ class Provider:
         self._release_expired(now)
         exchange = self._entered(request)
         self._decide(exchange, now)
-        if not isinstance(exchange.outcome, Refusal):
-            self._limiter.enter(exchange.limit_scope)
-            exchange.counted = True
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def refuse_connection(self, now: int) -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
+        return self._faults.refuse(now)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
@@ -172,11 +182,8 @@ class Provider:
     # -- decisions ---------------------------------------------------------------------------
 
     def _entered(self, request: Request) -> _Exchange:
-        item = request.item or ""
-        nth = self._asked.get(item, 0)
-        self._asked[item] = nth + 1
-        scope = scope_of(self._scenario.limits.scope, request)
-        exchange = self._open[request.id] = _Exchange(request, next(self._orders), nth, scope)
+        nth = self._attempts.count(request.item or "")
+        exchange = self._open[request.id] = _Exchange(request, next(self._orders), nth)
         return exchange
 
     def _decide(self, exchange: _Exchange, now: int) -> None:
@@ -185,11 +192,12 @@ class Provider:
         if refusing is not None:
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        cost = request_cost(request.item, request.prompt_tokens, request.max_tokens)
-        over = self._limiter.admit(exchange.limit_scope, cost, now)
-        if over is not None:
-            self._refuse_by_limit(exchange, over, now)
+        output = longest_answer(request.item, request.max_tokens, self._words)
+        admitted = self._limiter.admit(request, output, now)
+        if isinstance(admitted, Over):
+            self._refuse_by_limit(exchange, admitted, now)
             return
+        exchange.stay = admitted
         barrier = next((b for b in self._barriers if b.takes(request, exchange.nth, self._picks)), None)
         if barrier is not None:
             self._hold(exchange, barrier, now)
@@ -202,14 +210,12 @@ class Provider:
 
     def _refuse_by_limit(self, exchange: _Exchange, over: Over, now: int) -> None:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
-        retry_after = None
-        if over.wait is not None:
-            penalty = 0 if over.reason == "penalty" else self._scenario.limits.penalty or 0
-            retry_after = whole_seconds(max(over.wait - latency, penalty))
-        limits = self._limiter.state(exchange.limit_scope, now)
-        error: RefusalError = "rate-limit" if over.wait is not None else "too-large"
-        refusal = Refusal(429, over.reason, exchange.limit_scope, retry_after, limits, error=error)
-        self._send(exchange, refusal, Timetable(start=now + latency))
+        sent = now + latency
+        rest = None if over.wait is None else max(over.wait - latency, over.penalty)
+        told = None if rest is None else stated(over.rule, rest, sent)
+        limits = self._limiter.state(exchange.request, now)
+        refusal = Refusal(429, over.reason, over.scope, told, limits, error=over.error)
+        self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse(
         self, exchange: _Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
@@ -219,7 +225,7 @@ class Provider:
             reason,
             scope_of(script.scope, exchange.request),
             stated(script.retry_after, rest, sent),
-            self._limiter.state(exchange.limit_scope, now),
+            self._limiter.state(exchange.request, now),
             script.number,
             refusal_error(script.wave),
             script.wave.wrapping,
@@ -229,9 +235,9 @@ class Provider:
 
     def _answer(self, exchange: _Exchange, now: int) -> None:
         request, latency = exchange.request, self._scenario.latency
-        deltas, finish = answer_deltas(request.item, request.max_tokens)
+        deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
         fault = self._faults.take(request, exchange.nth, now)
-        limits = self._limiter.state(exchange.limit_scope, now)
+        limits = self._limiter.state(exchange.request, now)
         timetable = Timetable(
             start=now + self._pick(latency.first_token, "first-token", None, exchange),
             tokens=len(deltas),
@@ -318,10 +324,13 @@ class Provider:
         self.in_flight -= 1
 
     def _uncount(self, exchange: _Exchange) -> None:
-        """A request that is refused, or done, takes no place under the cap."""
-        if exchange.counted:
-            exchange.counted = False
-            self._limiter.leave(exchange.limit_scope)
+        """A request that is refused, or done, takes no place under the cap and reserves no tokens."""
+        if exchange.stay is not None:
+            outcome = exchange.outcome
+            self._limiter.leave(
+                exchange.stay, outcome.completion_tokens if isinstance(outcome, Answer) else 0
+            )
+            exchange.stay = None
 
     def _next_reply(self) -> int | None:
         """The instant of the next part; parts of requests that left are passed over."""

@@ -8,7 +8,19 @@ import msgspec
 
 from ..scenario import Fault, RefusalError, RetryAfterForm, Wrapping
 
-Reason = Literal["wave", "barrier", "requests", "tokens", "concurrent", "penalty", "bad-request"]
+LimitReason = Literal[
+    "requests",
+    "input-tokens",
+    "output-tokens",
+    "tokens",
+    "requests-per-day",
+    "tokens-per-day",
+    "concurrent",
+    "ramp",
+    "penalty",
+]
+"""Which limit a request ran into; `requests` and the three of tokens are the per-minute ones."""
+Reason = Literal["wave", "barrier", "bad-request"] | LimitReason
 
 ACCOUNT: Final = "account"
 
@@ -37,7 +49,7 @@ class Request(msgspec.Struct, frozen=True):
 
 @final
 class BucketState(msgspec.Struct, frozen=True):
-    """One token bucket at an instant: per-minute limit, what is left, and nanoseconds until it is full."""
+    """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole."""
 
     limit: int
     remaining: int

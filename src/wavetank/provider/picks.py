@@ -56,6 +56,10 @@ class Picks:
         self._seed = seed
         self.choose = choose
 
+    def steady(self) -> Picks:
+        """The same picks, left to the seed alone: for what is asked again and must stay as it is."""
+        return Picks(self._seed)
+
     def between(self, low: int, high: int, purpose: str, wave: int | None, item: str, nth: int) -> int:
         """An integer from `low` to `high`, both included."""
         if low == high:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..clock import MILLISECOND, NANOSECOND, SECOND
+from ..clock import MILLISECOND, SECOND
 from ..scenario import RetryAfter
 from .model import WireRetryAfter
 
@@ -23,11 +23,6 @@ def stated(rule: RetryAfter, rest: int | None, sent: int) -> WireRetryAfter | No
     if rule.value is None:
         value = _up(max(1, value), SECOND if rule.form == "seconds" else MILLISECOND)
     return WireRetryAfter(rule.form, int(value))
-
-
-def whole_seconds(rest: int) -> WireRetryAfter:
-    """The Retry-After of a limit: whole seconds, rounded up, at least one."""
-    return WireRetryAfter("seconds", _up(max(NANOSECOND, rest), SECOND))
 
 
 def _up(value: int, size: int) -> int:

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Final, Literal, final
 
 from ..scenario import RetryAfter, Scenario, ScopeKind, Wave, wave_retry_after, wave_scope, window_at
-from .matching import fits
+from .matching import fits, scope_of
 from .model import Notice, Request
 from .picks import Picks
 
@@ -38,6 +38,23 @@ class Script:
             self.wave.share, "share", self.number, request.item or "", nth
         )
 
+    def staggered(self, request: Request, occurrence: int, picks: Picks) -> tuple[int, int] | None:
+        """How much later this wave opens for a request's scope, and how much earlier it closes.
+
+        `None` when it does not mean the request. All requests of a scope get the same within one
+        occurrence of the wave.
+        """
+        stagger, number = self.wave.stagger or 0, self.number
+        who = scope_of(self.scope, request)
+        if not fits(self.wave.match, request):
+            return None
+        if not picks.hits(self.wave.share, "share", number, who, occurrence):
+            return None
+        return (
+            picks.between(0, stagger, "opens-later", number, who, occurrence),
+            picks.between(0, stagger, "closes-earlier", number, who, occurrence),
+        )
+
 
 def scripts(scenario: Scenario) -> tuple[Script, ...]:
     """The waves of a scenario in file order."""
@@ -54,14 +71,27 @@ class Windows:
     def __init__(self, waves: tuple[Script, ...], picks: Picks) -> None:
         self._waves = tuple(script for script in waves if script.wave.when_in_flight is None)
         self._picks = picks
+        self._steady = picks.steady()
 
     def refusing(self, request: Request, nth: int, now: int) -> tuple[Script, int] | None:
-        """The first open wave that means the request, and the instant at which it closes."""
+        """The first open wave that means the request, and the instant at which it closes for it."""
         for script in self._waves:
             window = window_at(script.wave, now)
-            if window is not None and script.meets(request, nth, self._picks):
-                return script, window[2]
+            closes = self._closes(script, window, request, nth, now) if window is not None else None
+            if closes is not None:
+                return script, closes
         return None
+
+    def _closes(
+        self, script: Script, window: tuple[int, int, int], request: Request, nth: int, now: int
+    ) -> int | None:
+        occurrence, opens, closes = window
+        if script.wave.stagger is None:
+            return closes if script.meets(request, nth, self._picks) else None
+        offsets = script.staggered(request, occurrence, self._steady)
+        if offsets is None or not opens + offsets[0] <= now < closes - offsets[1]:
+            return None
+        return closes - offsets[1]
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -11,7 +12,10 @@ from ..clock import EPOCH_NS, HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LETTERS: Final = bytes(_DIGITS[byte % len(_DIGITS)] for byte in range(256))
+"""A letter for each byte."""
+_KEPT: Final = 1 << 10
 
 
 def json_bytes(value: Any) -> bytes:
@@ -25,7 +29,12 @@ def imf_fixdate(unix_ns: int) -> str:
     >>> imf_fixdate(1_767_225_600 * 10**9)
     'Thu, 01 Jan 2026 00:00:00 GMT'
     """
-    days, clock = _split(unix_ns)
+    return _imf_fixdate(-(-unix_ns // SECOND))
+
+
+@lru_cache(maxsize=_KEPT)
+def _imf_fixdate(unix_seconds: int) -> str:
+    days, clock = _split(unix_seconds * SECOND)
     year, month, day = _civil(days)
     return f"{_DAYS[(days + 3) % 7]}, {day:02d} {_MONTHS[month - 1]} {year:04d} {clock} GMT"
 
@@ -89,25 +98,66 @@ def decimal(ns: int, size: int) -> str:
 
 
 def base62(length: int, *key: object) -> str:
-    """An id of that many letters and digits that depends on the key alone."""
-    number = _number(key)
-    letters = []
-    for _ in range(length):
-        number, digit = divmod(number, len(_DIGITS))
-        letters.append(_DIGITS[digit])
-    return "".join(letters)
+    """An id of that many letters and digits, 64 at most, that depends on the key alone."""
+    return _digest(key).translate(_LETTERS)[:length].decode()
 
 
 def hexadecimal(length: int, *key: object) -> str:
-    """An id of that many hexadecimal digits that depends on the key alone."""
-    return f"{_number(key):0128x}"[:length]
+    """An id of that many hexadecimal digits, 128 at most, that depends on the key alone."""
+    return _digest(key).hex()[:length]
 
 
-def _number(key: tuple[object, ...]) -> int:
-    text = "\x1f".join(str(part) for part in key)
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass")).digest(), "big")
+def _digest(key: tuple[object, ...]) -> bytes:
+    text = "\x1f".join([str(part) for part in key])
+    return blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def unix_seconds(at: int, epoch_ns: int = EPOCH_NS) -> int:
     """An instant as whole Unix seconds, rounded down."""
     return (epoch_ns + at) // SECOND
+
+
+def agent_clock(now: int, then: int) -> str:
+    """A time of day in Los Angeles as command-line agents print it, with the date unless it is today's.
+
+    Args:
+        now: the Unix time at which it is printed, in nanoseconds.
+        then: the Unix time that is printed, rounded up to a minute.
+
+    >>> agent_clock(1_767_225_600 * 10**9, 1_767_225_661 * 10**9)
+    '4:02pm (America/Los_Angeles)'
+    """
+    minutes = -(-then // MINUTE)
+    local = minutes + _los_angeles(minutes)
+    days, minute = divmod(local, 1440)
+    hour, minute = divmod(minute, 60)
+    clock = f"{hour % 12 or 12}{f':{minute:02d}' if minute else ''}{'am' if hour < 12 else 'pm'}"
+    today = now // MINUTE
+    _, month, day = _civil(days)
+    date = "" if days == (today + _los_angeles(today)) // 1440 else f"{_MONTHS[month - 1]} {day}, "
+    return f"{date}{clock} (America/Los_Angeles)"
+
+
+def _los_angeles(minutes: int) -> int:
+    """Minutes to add to UTC: summer time is from the second Sunday of March to the first of November.
+
+    By rule, so that a run does not depend on the machine's time zone data.
+    """
+    year, _, _ = _civil(minutes // 1440)
+    begins = _sunday(year, 3, 8) * 1440 + 600
+    ends = _sunday(year, 11, 1) * 1440 + 540
+    return -420 if begins <= minutes < ends else -480
+
+
+def _sunday(year: int, month: int, day: int) -> int:
+    """The first Sunday at or after a date, in days since 1970."""
+    days = _days(year, month, day)
+    return days + (3 - days) % 7
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01 to a date: `_civil` backwards."""
+    year -= month <= 2
+    era, of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + day_of_year - 719_468

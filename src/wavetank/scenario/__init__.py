@@ -15,7 +15,6 @@ from .loading import (
     scenario_from_dict,
 )
 from .meaning import (
-    digest,
     last_instant,
     lets_through,
     longest_retry_after,
@@ -26,12 +25,16 @@ from .meaning import (
     without,
 )
 from .model import (
+    DELAYS,
+    Answers,
+    DayKind,
     DurationRange,
     Fault,
     FaultKind,
     Latency,
     Limits,
     Match,
+    Ramp,
     RefusalError,
     RetryAfter,
     RetryAfterForm,
@@ -40,15 +43,19 @@ from .model import (
     Wave,
     Wrapping,
 )
-from .writing import written
+from .writing import digest, written
 
 __all__ = [
+    "DELAYS",
+    "Answers",
+    "DayKind",
     "DurationRange",
     "Fault",
     "FaultKind",
     "Latency",
     "Limits",
     "Match",
+    "Ramp",
     "RefusalError",
     "RetryAfter",
     "RetryAfterForm",

@@ -1,16 +1,16 @@
-"""What a scenario means where it is silent, when its waves run, and what tells it from another."""
+"""What a scenario means where it is silent, and when its waves run."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
 
-from ..clock import SECOND
-from .model import Fault, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+from ..clock import DAY, SECOND
+from .model import Fault, Limits, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
 
 _Part = TypeVar("_Part", Wave, Fault)
 
@@ -27,7 +27,11 @@ _ERRORS: Final[dict[int, RefusalError]] = {
 }
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
-_TELLS_NOTHING: Final = ("name", "title", "story")
+# No waiting mends the first two, and the third tells nothing.
+_TIMELESS: Final[tuple[RefusalError, ...]] = ("too-large", "billing", "throttle")
+
+_KEPT: Final = 256
+"""A search asks about the same scenario in every run."""
 
 # Windows that follow each other without a gap so often are taken to go on for ever.
 _LONGEST_CHAIN: Final = 10_000
@@ -43,10 +47,11 @@ def wave_scope(wave: Wave) -> ScopeKind:
 
 
 def wave_retry_after(wave: Wave) -> RetryAfter:
-    """How a wave's refusals state when to come back: as written, else by the status."""
+    """How a wave's refusals state when to come back: as written, else by the status and the error."""
     if wave.retry_after is not None:
         return wave.retry_after
-    return RetryAfter(form="seconds" if wave.status == 429 else "none")
+    tells = wave.status == 429 and refusal_error(wave) not in _TIMELESS
+    return RetryAfter(form="seconds" if tells else "none")
 
 
 def refusal_error(wave: Wave) -> RefusalError:
@@ -79,11 +84,12 @@ def last_instant(scenario: Scenario) -> int:
 
 
 def longest_retry_after(scenario: Scenario) -> int:
-    """The longest Retry-After, in nanoseconds, that waves and the penalty can state."""
-    penalty = scenario.limits.penalty or 0
-    return max([_in_whole_seconds(penalty), *_stated(scenario)])
+    """The longest Retry-After, in nanoseconds, that waves, penalties, days and ramps can state."""
+    limits = (scenario.limits, *scenario.limit)
+    return max([0, *_stated(scenario), *(wait for each in limits for wait in _stated_by(each))])
 
 
+@lru_cache(maxsize=_KEPT)
 def lets_through(scenario: Scenario) -> bool:
     """Whether any request can ever be served: false when waves without end refuse all, with no gap."""
     waves = [wave for wave in scenario.wave if _refuses_all_for_ever(wave)]
@@ -120,19 +126,9 @@ def _spared(one: _Part, out: int) -> _Part:
     return msgspec.structs.replace(one, share=0.0) if out else one
 
 
-def digest(scenario: Scenario) -> str:
-    """Eight hex digits of what a scenario does, the same in every process; its texts do not count."""
-    content = {
-        name: getattr(scenario, name) for name in scenario.__struct_fields__ if name not in _TELLS_NOTHING
-    }
-    # msgspec encodes a subclass of int, which Duration is, only through this hook.
-    canonical = msgspec.json.encode(content, order="deterministic", enc_hook=int)
-    return hashlib.blake2b(canonical, digest_size=4).hexdigest()
-
-
 def _refuses_all_for_ever(wave: Wave) -> bool:
     endless = wave.every is not None and wave.times is None
-    return endless and wave.share >= 1 and wave.match == Match()
+    return endless and wave.share >= 1 and wave.stagger is None and wave.match == Match()
 
 
 def _last_end(wave: Wave) -> int:
@@ -150,6 +146,18 @@ def _stated(scenario: Scenario) -> Iterator[int]:
         length = told.value if told.value is not None else wave.lasts or BARRIER_RETRY_AFTER
         rounded = told.form == "http-date" or (told.value is None and told.form in _WHOLE_SECONDS)
         yield _in_whole_seconds(length) if rounded else int(length)
+
+
+def _stated_by(limits: Limits) -> Iterator[int]:
+    """What a table of limits can state, but for its minutes: those are shorter than any budget of time."""
+    if limits.retry_after is not None and limits.retry_after.value is not None:
+        yield _in_whole_seconds(limits.retry_after.value)
+        return
+    yield _in_whole_seconds(limits.penalty or 0)
+    if limits.requests_per_day is not None or limits.tokens_per_day is not None:
+        yield DAY
+    if limits.ramp is not None:
+        yield _in_whole_seconds(limits.ramp.window)
 
 
 def _in_whole_seconds(ns: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from ..clock import MILLISECOND, SECOND, Duration
+from ..clock import MILLISECOND, MINUTE, SECOND, Duration
 
 ScopeKind = Literal["account", "key", "model", "item"]
+DayKind = Literal["calendar", "rolling"]
 RetryAfterForm = Literal["seconds", "http-date", "ms", "body", "none"]
 RefusalError = Literal[
     "rate-limit",
@@ -41,7 +42,17 @@ FaultKind = Literal[
     "empty-body",
     "html-body",
     "slow-trickle",
+    "connection-refused",
+    "reset-after-headers",
+    "stall-before-headers",
+    "truncated-json",
+    "missing-end",
+    "duplicate-event",
+    "length-too-long",
+    "length-too-short",
 ]
+DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
+"""Faults that only take time."""
 
 
 class DurationRange(msgspec.Struct, frozen=True):
@@ -51,7 +62,7 @@ class DurationRange(msgspec.Struct, frozen=True):
     high: Duration
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long answers and refusals take.
 
     `first_token` is the wait before an answer begins and `tokens_per_second` its pace after
@@ -63,23 +74,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     refusal: DurationRange = DurationRange(Duration(10 * MILLISECOND), Duration(10 * MILLISECOND))
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Token buckets and caps; `None` means no such limit.
-
-    `burst` is how much of the per-minute budget may be spent at once, as a length of time.
-    `penalty` is how long everything of the scope is refused after the limit was passed.
-    Each `scope` has a budget of its own: the whole account, each key, each model or each item.
-    """
-
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    burst: Duration = Duration(SECOND)
-    concurrent: int | None = None
-    penalty: Duration | None = None
-    scope: ScopeKind = "account"
-
-
-class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which requests a wave or fault meets; each field is a shell pattern."""
 
     model: str = "*"
@@ -87,7 +82,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     item: str = "*"
 
 
-class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a refusal states when to come back; `value` `None` means "when the wave ends".
 
     For a barrier, which has no end, `None` means one second.
@@ -97,7 +92,49 @@ class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     value: Duration | None = None
 
 
-class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast traffic may grow: no more in one window than in the one before, and so many percent.
+
+    Up to `requests` or `tokens` in a window are always free; `None` does not count them. Windows
+    of the length `window` follow each other from the start of the run.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    growth_percent: int = 50
+    window: Duration = Duration(15 * MINUTE)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Budgets, caps and growth; `None` means no such limit.
+
+    `burst` is how much of a per-minute budget may be spent at once, as a length of time. A day
+    begins each `day_begins` after midnight UTC (`calendar`), or is a bucket that refills all the
+    time (`rolling`).
+    `penalty` is how long everything of the scope is refused after a limit was passed.
+    Each `scope` has a budget of its own: the whole account, each key, each model or each item.
+    `retry_after` `None` states in whole seconds when the request would pass.
+    Only requests that fit `match` count and are limited.
+    """
+
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    burst: Duration = Duration(SECOND)
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+    day: DayKind = "calendar"
+    day_begins: Duration = Duration(0)
+    concurrent: int | None = None
+    ramp: Ramp | None = None
+    penalty: Duration | None = None
+    retry_after: RetryAfter | None = None
+    scope: ScopeKind = "account"
+    match: Match = Match()
+
+
+class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stretch in which matching requests are refused, or a barrier (`when_in_flight`).
 
     A stretch begins at `at`, covers `lasts` (its end excluded) and comes again each `every`,
@@ -113,6 +150,9 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     in. `should_retry`: the header `x-should-retry` says so; `None` leaves it out.
     `scope` `None`: the narrowest field of `match` that is not `"*"`, and `item` when
     `share` is below 1 (`wave_scope`).
+    `stagger` gives each value of the scope a stretch of its own inside the wave: it opens up to so
+    much later and closes up to so much earlier. `share` then picks values of the scope, for all of
+    an occurrence, not single requests.
     """
 
     at: Duration = Duration(0)
@@ -125,31 +165,44 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     should_retry: bool | None = None
     retry_after: RetryAfter | None = None
     share: float = 1.0
+    stagger: Duration | None = None
     scope: ScopeKind | None = None
     match: Match = Match()
     when_in_flight: int | None = None
     patience: Duration = Duration(SECOND)
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on."""
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on.
+
+    `error` is what an `error-in-stream` says is wrong; `None` leaves it to the dialect.
+    """
 
     kind: FaultKind
     at: Duration = Duration(0)
     lasts: Duration = Duration(60 * SECOND)
     after_chunks: int = 1
+    error: RefusalError | None = None
     times: int = 1
     share: float = 1.0
     match: Match = Match()
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A scripted provider: its latency, limits, waves and faults."""
+class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What good answers say after the mark of their item; `None` is a short sentence of the fake's own."""
+
+    text: str | None = None
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A scripted provider: its latency, limits, waves and faults; each `limit` holds beside `limits`."""
 
     name: str = "scenario"
     title: str = ""
     story: str = ""
     latency: Latency = Latency()
+    answers: Answers = Answers()
     limits: Limits = Limits()
+    limit: tuple[Limits, ...] = ()
     wave: tuple[Wave, ...] = ()
     fault: tuple[Fault, ...] = ()

@@ -7,11 +7,27 @@ from typing import Final
 
 import msgspec
 
-from .errors import Place
-from .model import Fault, Latency, Limits, RetryAfter, Wave
+from ..clock import DAY
+from .errors import Place, listed
+from .meaning import wave_scope
+from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
 
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
-_LIMIT_KEYS: Final = ("requests_per_minute", "tokens_per_minute", "burst", "concurrent", "penalty")
+_LIMIT_KEYS: Final = (
+    "requests_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+    "tokens_per_minute",
+    "burst",
+    "requests_per_day",
+    "tokens_per_day",
+    "concurrent",
+    "penalty",
+)
+_DAILY_KEYS: Final = ("requests_per_day", "tokens_per_day")
+_RAMP_KEYS: Final = ("requests", "tokens", "window")
+_MARK: Final = "[wt:"
+_MUTE: Final = ("html", "empty")
 
 
 def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
@@ -24,9 +40,13 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
         case Wave():
             _check_wave(struct, given, place)
         case Fault():
-            _check_fault(struct, place)
+            _check_fault(struct, given, place)
         case Limits():
-            _check_limits(struct, place)
+            _check_limits(struct, given, place)
+        case Ramp():
+            _check_ramp(struct, place)
+        case Answers():
+            _check_answers(struct, place)
         case Latency():
             _check_latency(struct, place)
         case RetryAfter():
@@ -42,10 +62,34 @@ def _check_wave(wave: Wave, given: frozenset[str], place: Place) -> None:
         silent = "repeats for ever" if wave.when_in_flight is None else "fires once"
         raise place.key("times").error(f"must be 1 or more, not {wave.times}; left out, the wave {silent}")
     if not 400 <= wave.status <= 599:
-        raise place.key("status").error(
-            f"a refusal has a status from 400 to 599, not {wave.status}; write 429"
-        )
+        raise place.key("status").error(_wrong_status(wave))
+    _check_wrapping(wave, place)
+    if wave.stagger is not None:
+        _check_stagger(wave.stagger, wave, place)
     _check_share(wave.share, place)
+
+
+def _wrong_status(wave: Wave) -> str:
+    text = f"a refusal has a status from 400 to 599, not {wave.status}"
+    if wave.status != 200:
+        return f"{text}; write 429"
+    if wave.wrapping == "in-200":
+        return f'{text}; wrapping = "in-200" makes it a 200, and this is the one inside: write 429'
+    return f'{text}; write 429, and for an error inside a 200 also wrapping = "in-200"'
+
+
+def _check_wrapping(wave: Wave, place: Place) -> None:
+    """What does not come from the provider itself has no place for what the provider would say."""
+    if wave.wrapping not in _MUTE:
+        return
+    if wave.retry_after is not None and wave.retry_after.form == "body":
+        raise place.key("retry_after").error(
+            f'wrapping = "{wave.wrapping}" has no text to state it in; write form = "seconds"'
+        )
+    if wave.error is not None:
+        raise place.key("error").error(
+            f'wrapping = "{wave.wrapping}" says nothing of what is wrong; remove error or wrapping'
+        )
 
 
 def _check_barrier(when_in_flight: int, given: frozenset[str], place: Place) -> None:
@@ -78,7 +122,19 @@ def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
         )
 
 
-def _check_fault(fault: Fault, place: Place) -> None:
+def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
+    if wave.when_in_flight is not None:
+        raise place.key("stagger").error("a barrier has no window; remove stagger or remove when_in_flight")
+    if stagger <= 0 or 2 * stagger >= (wave.lasts or 0):
+        raise place.key("stagger").error(
+            f"must be more than 0 and less than half of lasts ({wave.lasts}), "
+            f"not {wave.stagger}: everybody's stretch has a beginning and an end"
+        )
+    if wave_scope(wave) == "account":
+        raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
+
+
+def _check_fault(fault: Fault, given: frozenset[str], place: Place) -> None:
     if fault.after_chunks < 0:
         raise place.key("after_chunks").error(
             f"must be 0 or more, not {fault.after_chunks}; 0 is before the first"
@@ -89,6 +145,14 @@ def _check_fault(fault: Fault, place: Place) -> None:
         )
     if fault.lasts <= 0:
         raise place.key("lasts").error('must be longer than 0; write a length such as "60s"')
+    if "lasts" in given and fault.kind not in DELAYS:
+        raise place.key("lasts").error(
+            f"{fault.kind} takes no time; remove lasts, or choose a kind that does: {listed(DELAYS)}"
+        )
+    if fault.error is not None and fault.kind != "error-in-stream":
+        raise place.key("error").error(f'{fault.kind} says nothing; remove error, or write "error-in-stream"')
+    if fault.kind == "connection-refused" and fault.match != Match():
+        raise place.key("match").error("a connection has no model, key or item yet; remove match")
     _check_share(fault.share, place)
 
 
@@ -99,11 +163,44 @@ def _check_share(share: float, place: Place) -> None:
         )
 
 
-def _check_limits(limits: Limits, place: Place) -> None:
-    for key in _LIMIT_KEYS:
-        value = getattr(limits, key)
+def _check_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
+    _check_positive(limits, _LIMIT_KEYS, place, "leave it out for the default")
+    daily = any(getattr(limits, key) is not None for key in _DAILY_KEYS)
+    for key in ("day", "day_begins"):
+        if key in given and not daily:
+            raise place.key(key).error(f"there is no budget by the day; add {' or '.join(_DAILY_KEYS)}")
+    if limits.day == "rolling" and "day_begins" in given:
+        raise place.key("day_begins").error("a rolling day never begins; remove day_begins or day")
+    if limits.day_begins >= DAY:
+        raise place.key("day_begins").error(
+            f"must be less than a day, not {limits.day_begins}; 8h is 08:00 UTC"
+        )
+
+
+def _check_ramp(ramp: Ramp, place: Place) -> None:
+    _check_positive(ramp, _RAMP_KEYS, place, "leave it out for the default")
+    if ramp.requests is None and ramp.tokens is None:
+        raise place.error("nothing is counted; say how many requests or tokens a window may always have")
+    if ramp.growth_percent < 0:
+        raise place.key("growth_percent").error(
+            f"must be 0 or more, not {ramp.growth_percent}; 50 lets each window have half as much again"
+        )
+
+
+def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place, mend: str) -> None:
+    for key in keys:
+        value = getattr(struct, key)
         if value is not None and value <= 0:
-            raise place.key(key).error(f"must be more than 0, not {value}; leave it out for the default")
+            raise place.key(key).error(f"must be more than 0, not {value}; {mend}")
+
+
+def _check_answers(answers: Answers, place: Place) -> None:
+    if answers.text is None:
+        return
+    if not answers.text.strip():
+        raise place.key("text").error("is empty; write what answers should say, or remove it")
+    if _MARK in answers.text:
+        raise place.key("text").error(f"{_MARK!r} begins the mark by which answers are told apart; remove it")
 
 
 def _check_latency(latency: Latency, place: Place) -> None:

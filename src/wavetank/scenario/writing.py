@@ -1,12 +1,20 @@
-"""From a scenario back to the table of plain values it could have been read from."""
+"""From a scenario back to plain values: the table it could have been read from, and its digest."""
 
 from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
 from ..clock import Duration
 from .model import DurationRange, Scenario
 from .reading import given
+
+_TELLS_NOTHING: Final = ("name", "title", "story")
+_KEPT: Final = 256
+"""A search asks about the same scenario in every run."""
 
 
 def written(scenario: Scenario) -> dict[str, object]:
@@ -26,3 +34,14 @@ def _plain(value: object) -> object:
         case tuple():
             return [_plain(part) for part in value]
     return value
+
+
+@lru_cache(maxsize=_KEPT)
+def digest(scenario: Scenario) -> str:
+    """Eight hex digits of what a scenario does, the same in every process.
+
+    Its texts do not count, nor what it says by default.
+    """
+    content = {name: value for name, value in written(scenario).items() if name not in _TELLS_NOTHING}
+    canonical = msgspec.json.encode(content, order="deterministic")
+    return hashlib.blake2b(canonical, digest_size=4).hexdigest()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, final
 
 import msgspec
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
-from ..events import Event, EventKind, EventLog
+from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
-from ..scenario import Fault
+from ..scenario import DELAYS, Fault
 from .waiting import Waits
 
 
@@ -42,8 +42,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """One request and what became of it; times are seconds since the start of the run.
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
@@ -68,12 +67,15 @@ class Record:
 
 _MANY: Final = 256
 
-DELAYS: Final = ("stall", "slow-trickle")
-"""Faults that only take time: the answer is good once it is there."""
-
 
 class Shows(Protocol):
     def __call__(self, incoming: Incoming, /) -> str | None: ...
+
+
+class Log(Protocol):
+    """Where events go: as `EventLog`."""
+
+    def append(self, event: Event, /) -> None: ...
 
 
 @final
@@ -81,14 +83,15 @@ class Desk:
     """Brings clients and one `Provider` together on one clock; safe to use from several threads.
 
     `admit` is called before a request is let in and may raise. `progress` is called when a
-    success has reached its client. `epoch_ns` is the Unix time of the instant 0.
+    success has reached its client. `epoch_ns` is the Unix time of the instant 0. Without
+    `keep_records` the record of a request is dropped when its exchange is over.
     """
 
     def __init__(
         self,
         provider: Provider,
         clock: Clock,
-        log: EventLog,
+        log: Log,
         *,
         waits: Waits,
         epoch_ns: int = EPOCH_NS,
@@ -96,6 +99,7 @@ class Desk:
         admit: Callable[[], object] = lambda: None,
         lets_through: Callable[[str], bool] = lambda _: False,
         progress: Callable[[], object] = lambda: None,
+        keep_records: bool = True,
     ) -> None:
         self.clock = clock
         self.waits = waits
@@ -105,6 +109,13 @@ class Desk:
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time nobody ever waits for it."""
         self.records: list[Record] = []
+        """All requests so far, unless they are not kept."""
+        self.count = 0
+        """How many requests there were."""
+        self.answered = 0
+        self.refused = 0
+        self._open: dict[int, Record] = {}
+        self._keep_records = keep_records
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
         self.item_of: Shows | None = None
         self._provider = provider
@@ -131,12 +142,31 @@ class Desk:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
 
+    def connect(self) -> None:
+        """A client wants to connect.
+
+        Raises:
+            ConnectionRefusedError: the scenario has the connection refused.
+        """
+        if self.refuses_connection():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
+
+    def refuses_connection(self) -> bool:
+        """Whether a client that wants to connect now is refused; asked once for each connection."""
+        with self.lock:
+            number = self._provider.refuse_connection(self.clock.now())
+            if number is None:
+                return False
+            self.note("left", fault=number, reason=self._faults[number].kind)
+            return True
+
     def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
-            record, request = self._enter(incoming, sent)
+            now = self.clock.now()
+            record, request = self._enter(incoming, sent, now)
             self._deliver[request.id] = deliver
-            self._provider.arrive(request, self.clock.now())
+            self._provider.arrive(request, now)
             self.catch_up()
             self._arm()
             return record
@@ -144,19 +174,23 @@ class Desk:
     def turn_away(self, incoming: Incoming, *, sent: int, status: int) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
         with self.lock:
-            record, request = self._enter(incoming, sent)
+            record, request = self._enter(incoming, sent, self.clock.now())
             record.status = status
+            self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
-    def _enter(self, incoming: Incoming, sent: int) -> tuple[Record, Request]:
+    def _enter(self, incoming: Incoming, sent: int, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
         label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
-        number = len(self.records) + 1
+        self.count = number = self.count + 1
         record = Record(number, item, not declared, incoming.model, incoming.key, sent / SECOND)
-        self.records.append(record)
-        self.note(
-            "arrived",
+        self._open[number] = record
+        if self._keep_records:
+            self.records.append(record)
+        arrived = Event(
+            at=now,
+            kind="arrived",
             item=item,
             request=number,
             declared=declared,
@@ -164,6 +198,7 @@ class Desk:
             model=incoming.model,
             key=label,
         )
+        self._append(arrived)
         return record, Request(
             id=number,
             dialect=incoming.dialect,
@@ -195,6 +230,7 @@ class Desk:
             self.note(
                 "delivered", item=record.item, request=record.id, status=record.status, fault=record.fault
             )
+            self._open.pop(record.id, None)
         if record.delivered:
             self._progress()
 
@@ -212,6 +248,7 @@ class Desk:
                 self.note(
                     "left", item=record.item, request=record.id, status=record.status, fault=record.fault
                 )
+            self._open.pop(record.id, None)
             self._arm()
 
     def connected(self, hang_up: Callable[[], object]) -> None:
@@ -235,8 +272,13 @@ class Desk:
     def note(self, kind: EventKind, **fields: Any) -> None:
         """Log an event as of now, after whatever the provider did by itself before."""
         with self.lock:
+            self._append(Event(at=self.clock.now(), kind=kind, **fields))
+
+    def _append(self, event: Event) -> None:
+        due = self._provider.next_notice()
+        if due is not None and due <= event.at:
             self.catch_up()
-            self._log.append(Event(at=self.clock.now(), kind=kind, **fields))
+        self._log.append(event)
 
     def catch_up(self) -> None:
         """Log the waves that opened and closed and the requests held since the last event."""
@@ -245,7 +287,7 @@ class Desk:
             return
         for notice in self._provider.notices(now):
             number = notice.request_id
-            item = self.records[number - 1].item if number is not None else None
+            item = self._open[number].item if number is not None else None
             self._log.append(
                 Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
             )
@@ -272,13 +314,14 @@ class Desk:
             self._arm()
 
     def _hand_over(self, reply: Reply) -> None:
-        record = self.records[reply.request_id - 1]
+        record = self._open[reply.request_id]
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
-            self._refused(record, outcome)
+            self._refused(record, outcome, reply.at)
         elif isinstance(outcome, Answer):
             record.status = 200
             if reply.last:
+                self.answered += 1
                 self._note_answer("answered", record, outcome)
         deliver = self._deliver[record.id]
         if reply.last:
@@ -293,10 +336,13 @@ class Desk:
             record.fault = number
         self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
 
-    def _refused(self, record: Record, refusal: Refusal) -> None:
+    def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
+        if wait is not None and refusal.retry_after is not None and refusal.retry_after.form == "http-date":
+            wait = max(0, wait - (self.clock.now() - due))  # a date is what it is, however late it is sent
         record.status, record.scope = refusal.status, refusal.scope
         record.retry_after = wait / SECOND if wait is not None else None
+        self.refused += 1
         self.note(
             "refused",
             item=record.item,
@@ -322,4 +368,4 @@ class Desk:
         self._timer = self._timer_due = None
 
     def __repr__(self) -> str:
-        return f"<Desk {len(self.records)} requests, {self.in_flight} in flight>"
+        return f"<Desk {self.count} requests, {self.in_flight} in flight>"

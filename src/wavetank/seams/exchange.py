@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
+
+import msgspec
 
 from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
 from .desk import Desk, Incoming, Record
 
 
 @final
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """One request of a client: when it set out, and the desk's record once it has arrived."""
 
     sent: int
@@ -73,10 +73,15 @@ def closed(desk: Desk, attempt: Attempt, read: int) -> None:
     record = attempt.record
     if record is None:
         return
-    if record.status != 200 or (attempt.whole and read == attempt.body):
+    if record.status != 200 or has_read(attempt, read):
         desk.reached(record)
     else:
         desk.leave(record)
+
+
+def has_read(attempt: Attempt, read: int) -> bool:
+    """Whether so many bytes are all of the response body."""
+    return attempt.whole and read == attempt.body
 
 
 def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:

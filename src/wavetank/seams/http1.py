@@ -1,22 +1,48 @@
 """The provider's side of one HTTP/1.1 connection: bytes in, bytes out, no socket.
 
-The in-memory network and a real server feed the same handler. HTTP is parsed by h11.
+The in-memory network and a real server feed the same handler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, final
+from typing import Final, Protocol, final
 
-import h11
-
+from ..clock import SECOND, Timer
 from ..provider.wire import Dialect, Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import Attempt, begin
+from .request_reader import BadHttp, RequestHead, RequestReader
 
-MAX_BODY: Final = 64 * 1024 * 1024
-"""The longest request body in bytes; a longer one is answered with 413."""
+PATIENCE: Final = 60 * SECOND
+"""How long a client may take for one request, from its first byte to its last, before it gets 408."""
+
+MAX_AHEAD: Final = 65536
+"""A connection that answers takes about so many bytes of further requests, not more."""
+
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class SideDoor(Protocol):
+    """Answers what is meant for the server itself and not for the provider."""
+
+    def __call__(self, request: HttpRequest, answer: Callable[[Page], object], /) -> bool:
+        """Take a request, or return False; `answer` may be called later and from any thread."""
+
+
+@final
+class Page:
+    """An answer of the side door; its parts are made when the client takes them."""
+
+    __slots__ = ("headers", "parts", "status")
+
+    def __init__(self, status: int, content_type: str, parts: Iterator[bytes]) -> None:
+        self.status = status
+        self.headers = (("content-type", content_type), ("cache-control", "no-store"))
+        self.parts = parts
 
 
 @final
@@ -33,24 +59,33 @@ class ServerConnection:
         host: str,
         *,
         wake: Callable[[], object],
+        side_door: SideDoor | None = None,
     ) -> None:
+        self.desk = desk
         self.ended = False
         """The provider closed the connection; what is queued may still be read."""
         self.reset = False
         """The provider broke the connection off before it answered."""
-        self._desk = desk
+        self.refused = False
+        """The connection ended because of what the client sent; it may be sending still."""
         desk.connected(self.close)
         self._dialect_of = dialect_of
         self._host = host
         self._wake = wake
-        self._http = h11.Connection(h11.SERVER)
+        self._side_door = side_door
+        self._reader = RequestReader()
         self._out = bytearray()
-        self._request: h11.Request | None = None
-        self._body = bytearray()
+        self._more: Iterator[bytes] | None = None
+        self._request: RequestHead | None = None
         self._sender: Attempt | None = None
         self._attempt: Attempt | None = None
+        self._chunked = False
         self._begun = False
-        self._replied = False
+        self._head_taken = False
+        self._replied = True
+        self._end_mark = 0
+        self._told_to_go_on = False
+        self._patience: Timer | None = None
 
     def close(self) -> None:
         """End the connection from the provider's side."""
@@ -61,71 +96,134 @@ class ServerConnection:
 
     def receive(self, data: bytes, attempt: Attempt | None = None) -> None:
         """Take bytes from the client; `attempt` is who sends them."""
-        with self._desk.lock:
+        with self.desk.lock:
             if self.ended:
                 return
             self._sender = attempt
-            self._http.receive_data(data)
+            self._reader.feed(data)
             self._read_on()
 
     def take(self, limit: int) -> bytes:
         """Up to `limit` bytes for the client; empty when there is nothing yet."""
-        with self._desk.lock:
+        with self.desk.lock:
+            while self._more is not None and len(self._out) < limit:
+                self._next_part()
             data = bytes(self._out[:limit])
+            self._head_taken = self._begun
             del self._out[:limit]
             return data
 
     @property
     def readable(self) -> bool:
         """Whether a client that reads now gets something: bytes, or the end of the connection."""
-        return bool(self._out) or self.ended
+        return bool(self._out) or self.ended or self._more is not None
+
+    @property
+    def to_take(self) -> bool:
+        """Whether `take` gives bytes, or may."""
+        return bool(self._out) or self._more is not None
+
+    @property
+    def pending(self) -> int:
+        """How many bytes there are for the client."""
+        return len(self._out)
+
+    @property
+    def full(self) -> bool:
+        """Whether the client should be kept from sending more for now."""
+        return self._busy and self._reader.buffered >= MAX_AHEAD
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a reply is due, or not yet with the client; requests behind it wait."""
+        return not self._replied or len(self._out) > self._end_mark
+
+    def line_length(self, limit: int) -> int:
+        """How many bytes to take, at most `limit`, so as not to go beyond the end of a line."""
+        with self.desk.lock:
+            end = self._out.find(b"\n", 0, limit)
+        return limit if end < 0 else end + 1
 
     def handed_over(self) -> None:
-        """All bytes are on their way to the client: a whole reply counts as having reached it."""
-        if self._replied and not self._out and self._attempt is not None and self._attempt.record is not None:
-            self._desk.reached(self._attempt.record)
+        """What was taken is with the client: a reply whose body it has whole has reached it."""
+        if self._busy:
+            return
+        if self._attempt is not None and self._attempt.record is not None:
+            self.desk.reached(self._attempt.record)
+        if self._reader.buffered and not self._out and not self.ended:
+            with self.desk.lock:
+                self._read_on()
 
     def hang_up(self) -> None:
-        """The client closed the connection; a reply it has not read whole is lost to it."""
+        """The client closed the connection; an answer it has not read whole is lost to it.
+
+        A refusal has reached it with its head.
+        """
         self.ended = True
-        whole = self._replied and not self._out
-        if self._attempt is not None and self._attempt.record is not None and not whole:
-            self._desk.leave(self._attempt.record)
+        self._be_patient(False)
+        record = self._attempt.record if self._attempt is not None else None
+        if record is None:
+            return
+        if self._head_taken and record.status != 200:
+            self.desk.reached(record)
+        elif not self._replied or self._out:
+            self.desk.leave(record)
 
     # -- reading --------------------------------------------------------------------------------
 
     def _read_on(self) -> None:
+        """Take the next request, if it is whole; those behind it wait until it is answered."""
+        if self._busy:
+            return
         try:
-            self._read_events()
-        except h11.RemoteProtocolError as error:
-            self._protocol_error(error)
+            request = self._reader.next()
+        except BadHttp as error:
+            self._refuse(error.status, error.text)
+            return
+        if request is not None:
+            self._be_patient(False)
+            self._arrived(*request)
+        elif self._reader.head is not None or self._reader.buffered:
+            self._be_patient(True)
+            if self._reader.waits_for_continue:
+                self._go_on()
 
-    def _read_events(self) -> None:
-        while True:
-            event = self._http.next_event()
-            if isinstance(event, h11.Request):
-                self._request, self._body = event, bytearray()
-                if self._http.they_are_waiting_for_100_continue:
-                    self._send(h11.InformationalResponse(status_code=100, headers=[]))
-                    self._wake()
-            elif isinstance(event, h11.Data):
-                self._body += event.data
-                if len(self._body) > MAX_BODY:
-                    return self._too_large()
-            elif isinstance(event, h11.EndOfMessage):
-                self._arrived()
-            elif isinstance(event, h11.ConnectionClosed):
-                return self._end()
-            else:
-                return None
+    def _go_on(self) -> None:
+        """Tell a client once that it may send the body."""
+        if not self._told_to_go_on:
+            self._told_to_go_on = True
+            self._out += _CONTINUE
+            self._end_mark = len(self._out)
+            self._wake()
 
-    def _arrived(self) -> None:
-        assert self._request is not None
-        request = _http_request(self._request, self._host, bytes(self._body))
-        self._body = bytearray()
-        self._attempt = self._sender or Attempt(self._desk.clock.now())
-        self._replied = self._begun = False
-        begin(self._desk, self._dialect_of(request), request, self._attempt, self._write)
+    def _arrived(self, head: RequestHead, body: bytes) -> None:
+        self._request = head
+        self._replied = self._begun = self._head_taken = self._told_to_go_on = False
+        self._end_mark = 0
+        self._attempt = None
+        path, _, query = head.target.partition("?")
+        request = HttpRequest(
+            method=head.method, host=self._host, path=path, query=query, headers=head.headers, body=body
+        )
+        if self._side_door is not None and self._side_door(request, self._write_page):
+            return
+        self._attempt = self._sender or Attempt(self.desk.clock.now())
+        begin(self.desk, self._dialect_of(request), request, self._attempt, self._write)
+
+    def _be_patient(self, reading: bool) -> None:
+        """Let a client that has begun a request end it in time."""
+        if reading and self._patience is None:
+            clock = self.desk.clock
+            self._patience = clock.call_at(clock.now() + PATIENCE, self._too_slow)
+        elif not reading and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _too_slow(self) -> None:
+        with self.desk.lock:
+            self._patience = None
+            if self._replied and not self.ended:
+                self._refuse(408, f"no whole request came within {PATIENCE // SECOND} s")
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -135,56 +233,74 @@ class ServerConnection:
         if frame.head is not None:
             self._begun = True
             whole = len(frame.data) if frame.end and not frame.abort else frame.head.length
-            self._send(_response(frame.head, length=whole))
-        if frame.data and not self._bodiless:
-            self._send(h11.Data(data=frame.data))
+            self._write_head(frame.head, whole)
+        if frame.data:
+            self._write_data(frame.data)
         if frame.abort:
             self.reset = not self._begun
             self._end()
             return
         if frame.end:
-            self._send(h11.EndOfMessage())
-            self._replied = True
-            self._next_request()
+            self._write_end()
         self._wake()
 
-    def _next_request(self) -> None:
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
-            self._http.start_next_cycle()
-            self._read_on()
+    def _write_page(self, page: Page) -> None:
+        with self.desk.lock:
+            if not self.ended:
+                self._write_head(Head(page.status, page.headers), None)
+                self._more = page.parts
+                self._wake()
+
+    def _next_part(self) -> None:
+        assert self._more is not None
+        part = next(self._more, None)
+        if part is None:
+            self._more = None
+            self._write_end()
+        elif part:
+            self._write_data(part)
+
+    def _write_head(self, head: Head, length: int | None) -> None:
+        request = self._request
+        assert request is not None
+        self._chunked = length is None and request.minor == 1
+        if length is None and not self._chunked:
+            request.close = True
+        self._out += _encoded_head(head, length, chunked=self._chunked, close=request.close)
+
+    def _write_data(self, data: bytes) -> None:
+        request = self._request
+        assert request is not None
+        if request.method == "HEAD":
+            return
+        if self._chunked:
+            self._out += b"%x\r\n%b\r\n" % (len(data), data)
         else:
+            self._out += data
+
+    def _write_end(self) -> None:
+        request = self._request
+        assert request is not None
+        self._end_mark = 0
+        if self._chunked and request.method != "HEAD":
+            self._out += _LAST_CHUNK
+            self._end_mark = len(_LAST_CHUNK)
+        self._replied = True
+        if request.close:
             self._end()
 
-    @property
-    def _bodiless(self) -> bool:
-        """Whether the response may have a head only."""
-        return self._request is not None and self._request.method == b"HEAD"
-
-    def _send(self, event: h11.Event) -> None:
-        self._out += self._http.send(event) or b""
-
-    def _too_large(self) -> None:
-        self._plain(413, f"the request body is longer than {MAX_BODY} bytes\n")
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer what is no request, and end the connection."""
+        self._attempt = None
+        body = f"{text}\n".encode()
+        head = Head(status, (("content-type", "text/plain; charset=utf-8"),))
+        self._out += _encoded_head(head, len(body), chunked=False, close=True) + body
+        self.refused = True
         self._end()
-
-    def _protocol_error(self, error: h11.RemoteProtocolError) -> None:
-        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._plain(error.error_status_hint, f"this is not HTTP/1.1: {error}\n")
-        self._end()
-
-    def _plain(self, status: int, text: str) -> None:
-        body = text.encode()
-        self._send(
-            _response(
-                Head(status, (("content-type", "text/plain"), ("connection", "close"))), length=len(body)
-            )
-        )
-        if not self._bodiless:
-            self._send(h11.Data(data=body))
-        self._send(h11.EndOfMessage())
 
     def _end(self) -> None:
         self.ended = True
+        self._be_patient(False)
         self._wake()
 
     def __repr__(self) -> str:
@@ -192,23 +308,25 @@ class ServerConnection:
         return f"<ServerConnection {self._host} {state}>"
 
 
-def _http_request(request: h11.Request, host: str, body: bytes) -> HttpRequest:
-    path, _, query = request.target.decode("latin-1").partition("?")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
-    return HttpRequest(
-        method=request.method.decode("latin-1"), host=host, path=path, query=query, headers=headers, body=body
-    )
-
-
-def _response(head: Head, *, length: int | None) -> h11.Response:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
+def _encoded_head(head: Head, length: int | None, *, chunked: bool, close: bool) -> bytes:
+    lines = [_status_line(head.status)]
+    lines += [f"{name}: {value}" for name, value in head.headers]
     if length is not None:
-        headers.append((b"content-length", str(length).encode()))
-    return h11.Response(status_code=head.status, headers=headers, reason=_reason(head.status))
+        lines.append(f"content-length: {length}")
+    elif chunked:
+        lines.append("transfer-encoding: chunked")
+    if close:
+        lines.append("connection: close")
+    text = "\r\n".join(lines)
+    if text.count("\n") != len(lines) - 1:
+        raise ValueError(f"a header of the reply breaks its line: {head.headers!r}")
+    return f"{text}\r\n\r\n".encode("latin-1")
 
 
-def _reason(status: int) -> bytes:
+@lru_cache(maxsize=256)
+def _status_line(status: int) -> str:
     try:
-        return HTTPStatus(status).phrase.encode()
+        reason = HTTPStatus(status).phrase
     except ValueError:
-        return b"Unknown"
+        reason = "Unknown"
+    return f"HTTP/1.1 {status} {reason}"

@@ -8,72 +8,72 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
 
 import anyio.lowlevel
 
-from ..patches.attributes import replaced
 from .desk import Desk
 from .exchange import Attempt, closed, left
-from .hosts import dialect_of, refused
-from .http1 import ServerConnection
-from .memory import Connected, async_stream_type, blocking_stream_type, current_attempt
+from .hosts import refused
+from .memory import Connected, async_stream_type, blocking_stream_type, connection_to, current_attempt
+from .reception import Patch, current
 
 LIBRARIES: Final = ("httpcore2", "httpcore")
 
 
-def install(core: ModuleType, desk: Desk, stack: ExitStack) -> None:
-    """Let every client of `core` in this process meet `desk` until `stack` unwinds."""
+def patches(core: ModuleType) -> Sequence[Patch]:
+    """What is replaced in `httpcore` or `httpcore2`."""
     backends = core._backends
-    for owner, name, ours in (
-        (backends.auto.AutoBackend, "connect_tcp", _async_connect(core, desk)),
+    return (
+        (backends.auto.AutoBackend, "connect_tcp", _async_connect(core)),
         (backends.auto.AutoBackend, "connect_unix_socket", _no_unix_socket_async),
-        (backends.sync.SyncBackend, "connect_tcp", _blocking_connect(core, desk)),
+        (backends.sync.SyncBackend, "connect_tcp", _blocking_connect(core)),
         (backends.sync.SyncBackend, "connect_unix_socket", _no_unix_socket),
-        (core.AsyncConnectionPool, "handle_async_request", _async_entry(core, desk)),
-        (core.ConnectionPool, "handle_request", _blocking_entry(core, desk)),
-    ):
-        stack.enter_context(replaced(owner, name, ours))
+        (core.AsyncConnectionPool, "handle_async_request", _async_entry(core)),
+        (core.ConnectionPool, "handle_request", _blocking_entry(core)),
+    )
 
 
 # -- connecting --------------------------------------------------------------------------------
 
 
-def _async_connect(core: ModuleType, desk: Desk) -> Callable[..., Any]:
-    stream = async_stream_type(core, desk.waits)
+def _async_connect(core: ModuleType) -> Callable[..., Any]:
+    stream = async_stream_type(core)
     original = inspect.unwrap(core._backends.auto.AutoBackend.connect_tcp)
 
     @functools.wraps(original)
     async def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+        desk = current()
         if desk.lets_through(host):
             return await original(self, host, port, *args, **options)
         await anyio.lowlevel.checkpoint()
-        return stream(_connect(desk, host, port))
+        return stream(_connection(core, desk, host, port), desk.waits)
 
     return connect_tcp
 
 
-def _blocking_connect(core: ModuleType, desk: Desk) -> Callable[..., Any]:
-    stream = blocking_stream_type(core, desk.waits)
+def _blocking_connect(core: ModuleType) -> Callable[..., Any]:
+    stream = blocking_stream_type(core)
     original = inspect.unwrap(core._backends.sync.SyncBackend.connect_tcp)
 
     @functools.wraps(original)
     def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+        desk = current()
         if desk.lets_through(host):
             return original(self, host, port, *args, **options)
-        return stream(_connect(desk, host, port))
+        return stream(_connection(core, desk, host, port), desk.waits)
 
     return connect_tcp
 
 
-def _connect(desk: Desk, host: str, port: int) -> Connected:
-    """A connection to the provider behind `host`, still to be given its `wake`."""
-    desk.admit()
-    dialect = dialect_of(host, port)
-    return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
+def _connection(core: ModuleType, desk: Desk, host: str, port: int) -> Connected:
+    try:
+        return connection_to(desk, host, port)
+    except ConnectionRefusedError as refusal:
+        raise core.ConnectError(str(refusal)) from refusal
 
 
 async def _no_unix_socket_async(self: object, path: str, *args: object, **options: object) -> Any:
@@ -87,11 +87,12 @@ def _no_unix_socket(self: object, path: str, *args: object, **options: object) -
 # -- the pool's entry: when a request sets out, and when its reply has been read whole --------------
 
 
-def _async_entry(core: ModuleType, desk: Desk) -> Callable[..., Any]:
+def _async_entry(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core.AsyncConnectionPool.handle_async_request)
 
     @functools.wraps(original)
     async def handle_async_request(self: object, request: Any) -> Any:
+        desk = current()
         with _setting_out(desk) as attempt:
             response = await original(self, request)
         response.stream = _AsyncBody(response.stream, desk, attempt)
@@ -100,11 +101,12 @@ def _async_entry(core: ModuleType, desk: Desk) -> Callable[..., Any]:
     return handle_async_request
 
 
-def _blocking_entry(core: ModuleType, desk: Desk) -> Callable[..., Any]:
+def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core.ConnectionPool.handle_request)
 
     @functools.wraps(original)
     def handle_request(self: object, request: Any) -> Any:
+        desk = current()
         with _setting_out(desk) as attempt:
             response = original(self, request)
         response.stream = _BlockingBody(response.stream, desk, attempt)

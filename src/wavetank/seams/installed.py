@@ -3,35 +3,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from types import ModuleType
 from typing import Final
 
+from ..patches.attributes import replaced
 from ..patches.imports import on_import
-from . import httpcore
+from . import aiohttp, httpcore, urllib3
 from .desk import Desk
+from .reception import Patch, receiving
 
-DUMMY_KEYS: Final = {"OPENAI_API_KEY": "sk-wavetank", "ANTHROPIC_API_KEY": "sk-ant-wavetank"}
+DUMMY_KEYS: Final = {
+    "OPENAI_API_KEY": "sk-wavetank",
+    "ANTHROPIC_API_KEY": "sk-ant-wavetank",
+    "AZURE_OPENAI_API_KEY": "wavetank",
+    "GEMINI_API_KEY": "wavetank",
+    "OPENROUTER_API_KEY": "sk-or-wavetank",
+    "MISTRAL_API_KEY": "wavetank",
+    "GROQ_API_KEY": "gsk_wavetank",
+    "CO_API_KEY": "wavetank",
+    "COHERE_API_KEY": "wavetank",
+}
+"""By the name of its variable, the key that a client gets where none is set."""
+
+_SAME: Final = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
+"""Two names for one key: Google's SDK warns of both."""
+
+_PATCHES_OF: Final[dict[str, Callable[[ModuleType], Sequence[Patch]]]] = {
+    name: seam.patches for seam in (httpcore, aiohttp, urllib3) for name in seam.LIBRARIES
+}
+_made: Final[dict[str, Sequence[Patch]]] = {}
+_borrowed: Final = ExitStack()
 
 
 @contextmanager
 def installed(desk: Desk) -> Iterator[None]:
-    """Patch every supported library, now or when it is imported; set dummy API keys that are unset."""
-    with ExitStack() as stack:
-        stack.enter_context(_dummy_keys())
-        stack.enter_context(on_import(httpcore.LIBRARIES, partial(_install, desk, stack)))
+    """Patch every supported library, now or when it is imported; set dummy API keys that are unset.
+
+    Blocks may overlap in any way: clients meet the desk that came last, and the libraries are as
+    they were once the last block has ended.
+    """
+    with receiving(desk, opened=_borrow, closed=_borrowed.close):
         yield
 
 
-def _install(desk: Desk, stack: ExitStack, core: ModuleType) -> None:
-    httpcore.install(core, desk, stack)
+def _borrow() -> None:
+    _borrowed.enter_context(_dummy_keys())
+    _borrowed.enter_context(on_import(tuple(_PATCHES_OF), _patch))
+
+
+def _patch(library: ModuleType) -> None:
+    name = library.__name__
+    if name not in _made:
+        _made[name] = _PATCHES_OF[name](library)
+    for owner, attribute, ours in _made[name]:
+        _borrowed.enter_context(replaced(owner, attribute, ours))
 
 
 @contextmanager
 def _dummy_keys() -> Iterator[None]:
-    missing = [name for name in DUMMY_KEYS if name not in os.environ]
+    missing = [
+        name for name in DUMMY_KEYS if name not in os.environ and _SAME.get(name, name) not in os.environ
+    ]
     os.environ.update({name: DUMMY_KEYS[name] for name in missing})
     try:
         yield

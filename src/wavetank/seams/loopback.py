@@ -1,25 +1,53 @@
 """A real server on this machine, for clients that live in another process or language.
 
-The bytes go through the same connection handler as in memory; time is the machine's.
+The bytes go through the same connection handler as in memory; time is the machine's. On asyncio
+each connection is a protocol, without a task or a stream.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import socket
+import ssl
+import struct
+import threading
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final, final
 
-import anyio
-from anyio.abc import ByteStream, SocketAttribute, TaskStatus
-
-from ..provider.wire import Dialect, HttpRequest, dialect_for
+from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
-from .http1 import ServerConnection
+from .http1 import ServerConnection, SideDoor
 
-logger = logging.getLogger(__name__)
+_CHUNK: Final = 1 << 18
+BACKLOG: Final = 1024
+"""So many clients may wait for their connection to be taken."""
 
-_CHUNK: Final = 65536
-_ANTHROPIC: Final = ("anthropic-version", "x-api-key")
+LINGER: Final = 5
+"""So many seconds a client that was refused may go on sending before its connection is closed."""
+
+RESET: Final = struct.pack("ii", 1, 0)
+"""The socket option that ends a connection with a reset."""
+
+
+Connect = Callable[[Callable[[], object]], ServerConnection]
+
+
+def connections(desk: Desk, side_door: SideDoor | None) -> Connect:
+    """Makes the server's side of each connection, given what wakes its writer."""
+
+    def connect(wake: Callable[[], object]) -> ServerConnection:
+        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door)
+        if desk.refuses_connection():
+            connection.close()  # the port is open, so all it can do is hang up at once
+        return connection
+
+    return connect
+
+
+def _dialect_spoken(request: HttpRequest) -> Dialect:
+    """By the host the client named, if it is a provider's, and else by path and headers."""
+    return route(request.headers.get("host", ""), request.path, request.headers)
 
 
 async def serve(
@@ -27,82 +55,124 @@ async def serve(
     *,
     host: str,
     port: int,
-    task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+    tls: ssl.SSLContext | None = None,
+    side_door: SideDoor | None = None,
+    started: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Answer on `host`:`port` until cancelled; reports the port, which `0` leaves to the system.
+    """Answer on `host`:`port` until cancelled, on asyncio; `started` is told the port.
+
+    Port `0` leaves the choice to the system.
 
     Raises:
         OSError: the port is taken, or the address is not this machine's.
     """
-    async with await anyio.create_tcp_listener(local_host=host, local_port=port) as listener:
-        task_status.started(listener.extra(SocketAttribute.local_port))
-        await listener.serve(lambda stream: _converse(desk, stream))
-
-
-async def _converse(desk: Desk, stream: ByteStream) -> None:
-    """One connection, from its first byte to its end; what goes wrong in it ends no other."""
+    loop = asyncio.get_running_loop()
+    connect = connections(desk, side_door)
+    open_ones: dict[Conversation, None] = {}
+    server = await loop.create_server(
+        lambda: Conversation(connect, loop, open_ones), host, port, ssl=tls, backlog=BACKLOG
+    )
     try:
-        await _exchange_bytes(desk, stream)
-    except Exception:
-        logger.exception("a connection was dropped")
+        started(server.sockets[0].getsockname()[1])
+        await asyncio.Event().wait()
+    finally:
+        server.close()
+        for conversation in tuple(open_ones):
+            conversation.abort()
+        # Lets the aborted connections tell of their end.
+        await asyncio.sleep(0)
 
 
-async def _exchange_bytes(desk: Desk, stream: ByteStream) -> None:
-    async with stream, anyio.create_task_group() as group:
-        something = _Bell(desk)
-        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=something.ring)
-        group.start_soon(_write, connection, stream, something)
-        try:
-            await _read(connection, stream)
-        finally:
-            connection.hang_up()
-            something.ring()
-        group.cancel_scope.cancel()
+@final
+class Conversation(asyncio.Protocol):
+    """One client's connection."""
 
+    def __init__(
+        self,
+        connect: Connect,
+        loop: asyncio.AbstractEventLoop,
+        all_of_them: dict[Conversation, None],
+    ) -> None:
+        self._loop = loop
+        self._all = all_of_them
+        self._thread = threading.get_ident()
+        self._transport: Any = None
+        self._scheduled = False
+        self._paused = False
+        self._held = False
+        self._lingering: asyncio.TimerHandle | None = None
+        self._connection = connect(self._wake)
 
-async def _read(connection: ServerConnection, stream: ByteStream) -> None:
-    try:
-        while not connection.ended:
-            connection.receive(await stream.receive(_CHUNK))
-    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        return
-    await anyio.sleep_forever()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._all[self] = None
+        if self._connection.ended:
+            self._wake()
 
+    def data_received(self, data: bytes) -> None:
+        if self._lingering is not None:
+            return
+        self._connection.receive(data)
+        if self._connection.full:
+            self._held = True
+            self._transport.pause_reading()
 
-async def _write(connection: ServerConnection, stream: ByteStream, something: _Bell) -> None:
-    try:
-        while True:
-            while data := connection.take(_CHUNK):
-                await stream.send(data)
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._all.pop(self, None)
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._connection.hang_up()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._connection.hang_up()
+        self._transport.abort()
+
+    def _wake(self) -> None:
+        """There is something new; told in any thread."""
+        if threading.get_ident() != self._thread:
+            with suppress(RuntimeError):  # the loop is gone, and with it the client
+                self._loop.call_soon_threadsafe(self._wake)
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        connection, transport = self._connection, self._transport
+        if transport is None or transport.is_closing():
+            return
+        while connection.to_take and not self._paused:
+            transport.write(connection.take(_CHUNK))
+        if not self._paused:
             connection.handed_over()
-            if connection.ended:
-                await stream.aclose()
-                return
-            await something.to_do(lambda: connection.readable)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        return
+        if self._held and not connection.full:
+            self._held = False
+            transport.resume_reading()
+        if connection.ended and not connection.pending and self._lingering is None:
+            self._close(transport)
 
+    def _close(self, transport: Any) -> None:
+        """End the connection so that the client gets all that was sent, or a reset if that is the fault."""
+        if self._connection.reset:
+            raw = transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            transport.abort()
+        elif self._connection.refused and transport.can_write_eof():
+            transport.write_eof()
+            self._lingering = self._loop.call_later(LINGER, transport.abort)
+        else:
+            transport.close()
 
-class _Bell:
-    """Tells the writing task that there is something to do; rung from any thread."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._new = desk.waits.event
-        self._event = self._new()
-
-    def ring(self) -> None:
-        self._event.set()
-
-    async def to_do(self, already: Callable[[], bool]) -> None:
-        """Return when it was rung, or if there is something already."""
-        self._event = self._new()
-        if not already():
-            await self._event.wait()
-
-
-def _dialect_spoken(request: HttpRequest) -> Dialect:
-    """The dialect of a request that came to no provider's own host: told by its path, then its headers."""
-    anthropic = request.path.startswith("/v1/messages") or any(name in request.headers for name in _ANTHROPIC)
-    dialect = dialect_for("api.anthropic.com" if anthropic else "api.openai.com")
-    assert dialect is not None
-    return dialect
+    def __repr__(self) -> str:
+        return f"<Conversation on {self._connection!r}>"

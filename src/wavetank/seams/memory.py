@@ -10,12 +10,13 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-import anyio
 import anyio.lowlevel
 
+from .desk import Desk
 from .exchange import Attempt
+from .hosts import dialect_of
 from .http1 import ServerConnection
-from .waiting import AsyncEvent, BlockingEvent, Waits
+from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
 Connected = Callable[[Callable[[], object]], ServerConnection]
 
@@ -23,11 +24,26 @@ current_attempt: Final[ContextVar[Attempt | None]] = ContextVar("wavetank_attemp
 """The request whose bytes the running task or thread sends."""
 
 
+def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
+    """A connection to the provider behind `host`, still to be given its `wake`.
+
+    Raises:
+        UnknownHost: the fake does not answer for that host.
+        OutsideTheTank: the caller is where the desk's clock does not run.
+        ConnectionRefusedError: the scenario has the connection refused.
+    """
+    desk.admit()
+    desk.connect()
+    dialect = dialect_of(host, port)
+    return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
+
+
 class _Shared:
     """What the async and the blocking end have in common."""
 
     _core: ModuleType
     _server: ServerConnection
+    _waits: Waits
     _readable: AsyncEvent | BlockingEvent | None = None
 
     def _wake(self) -> None:
@@ -37,8 +53,7 @@ class _Shared:
     def _send(self, buffer: bytes) -> None:
         if self._server.ended:
             raise self._core.WriteError("the provider closed the connection")
-        if buffer:
-            self._server.receive(buffer, current_attempt.get())
+        self._server.receive(buffer, current_attempt.get())
 
     def _take(self, limit: int) -> bytes:
         data = self._server.take(limit)
@@ -57,19 +72,21 @@ class _Shared:
         return f"<in-memory stream to {self._server!r}>"
 
 
-def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], Any]:
+def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
     """The async stream class for one library."""
     base: Any = core.AsyncNetworkStream
 
     class AsyncStream(_Shared, base):  # type: ignore[misc]
         _core = core
 
-        def __init__(self, connected: Connected) -> None:
+        def __init__(self, connected: Connected, waits: Waits) -> None:
+            self._waits = waits
             self._server = connected(self._wake)
 
         async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            await anyio.lowlevel.checkpoint()
-            self._send(buffer)
+            if buffer:
+                await anyio.lowlevel.checkpoint()
+                self._send(buffer)
 
         async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if self._server.readable:
@@ -79,15 +96,14 @@ def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], A
             return self._take(max_bytes)
 
         async def _wait(self, timeout: float | None) -> None:
-            self._readable = readable = waits.event()
+            self._readable = readable = self._waits.event()
             try:
-                with anyio.fail_after(timeout):
-                    if not self._server.readable:
-                        await readable.wait()
-            except TimeoutError:
-                raise self._too_late(timeout) from None
+                if not self._server.readable:
+                    await wait_for(readable, self._server.desk.clock, timeout)
             finally:
                 self._readable = None
+            if not self._server.readable:
+                raise self._too_late(timeout)
 
         async def aclose(self) -> None:
             await anyio.lowlevel.checkpoint()
@@ -99,18 +115,20 @@ def async_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], A
     return AsyncStream
 
 
-def blocking_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected], Any]:
+def blocking_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
     """The blocking stream class for one library."""
     base: Any = core.NetworkStream
 
     class BlockingStream(_Shared, base):  # type: ignore[misc]
         _core = core
 
-        def __init__(self, connected: Connected) -> None:
+        def __init__(self, connected: Connected, waits: Waits) -> None:
+            self._waits = waits
             self._server = connected(self._wake)
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._send(buffer)
+            if buffer:
+                self._send(buffer)
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if not self._server.readable:
@@ -118,7 +136,7 @@ def blocking_stream_type(core: ModuleType, waits: Waits) -> Callable[[Connected]
             return self._take(max_bytes)
 
         def _wait(self, timeout: float | None) -> None:
-            self._readable = readable = waits.blocking_event()
+            self._readable = readable = self._waits.blocking_event()
             try:
                 if not self._server.readable and not readable.wait(timeout):
                     raise self._too_late(timeout)

@@ -17,6 +17,7 @@ from contextvars import Context
 from typing import Any, Final, final
 
 from ..clock import SECOND, after_delay, format_duration
+from .asyncio_handles import CountedFuture, CountedTask, EngineStep, Posted
 from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
@@ -31,7 +32,8 @@ from .turns import RunThread
 
 for _owner, _names in (
     (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
-    (events.Handle, ("_run", "_callback", "_cancelled")),
+    (events.Handle, ("_run", "_callback", "_args", "_context", "_cancelled", "_source_traceback")),
+    (asyncio.format_helpers, ("_format_callback_source",)),
     (events, ("_get_running_loop", "_set_running_loop")),
 ):
     require(
@@ -46,43 +48,6 @@ _EAGER: Final = getattr(asyncio, "eager_task_factory", object())
 
 _RUN_UNTIL: Final = getattr(asyncio.base_events, "_run_until_complete_cb", object())
 """The callback that ends the loop when its task has ended."""
-
-
-@final
-class CountedTask(asyncio.Task[Any]):
-    """A task that hashes by its creation number, so that sets of tasks iterate in creation order."""
-
-    def __init__(self, coro: Any, *, loop: SimulatedLoop, name: str | None = None, **options: Any) -> None:
-        self._number = loop.next_number()
-        self.number = loop.next_task()
-        """Which of the loop's tasks it is, from 1."""
-        name = f"task-{self._number}" if name is None else name
-        super().__init__(coro, loop=loop, name=name, **options)
-
-    def __hash__(self) -> int:
-        return self._number
-
-
-@final
-class CountedFuture(asyncio.Future[Any]):
-    """A future that hashes by its creation number."""
-
-    def __init__(self, *, loop: SimulatedLoop) -> None:
-        self._number = loop.next_number()
-        super().__init__(loop=loop)
-
-    def __hash__(self) -> int:
-        return self._number
-
-
-@final
-class _Step(events.Handle):
-    """A step of the engine itself: what goes wrong in it stops the loop instead of being logged."""
-
-    __slots__ = ()
-
-    def _run(self) -> None:
-        self._context.run(self._callback)
 
 
 @final
@@ -136,8 +101,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.Handle:
-        self._check_closed()
-        handle = events.Handle(callback, args, self, context)
+        if self._closed or self._debug:
+            self._check_closed()
+            handle = events.Handle(callback, args, self, context)
+        else:
+            handle = Posted(callback, args, self, context)
         self._callbacks.append(handle)
         if self._sleeper is not None:
             self.host.wake(self._sleeper)
@@ -207,7 +175,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
-        self._add(_Step(callback, (), self))
+        self._add(EngineStep(callback, (), self))
 
     def suspended(self) -> list[Suspended]:
         """The tasks that have not ended, in creation order."""
@@ -262,7 +230,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._near_the_end(handle)
             if not handle._cancelled:
                 self._steps += 1
-                handle._run()
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except BaseException as error:
+                    self._failed(handle, error)
         handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
@@ -274,11 +245,27 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             handle = ready.choose(host.chooser, batch)
             if self._steps >= self._step_limit:
                 self._near_the_end(handle)
-            if not handle._cancelled:
-                self._steps += 1
-                handle._run()
+            if handle._cancelled:
+                continue
+            self._steps += 1
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except BaseException as error:
+                self._failed(handle, error)
+            ready.spinner = None
+            if posted:
                 ready.admit(posted, handle)
         handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
+
+    def _failed(self, handle: events.Handle, error: BaseException) -> None:
+        """Log what a callback raised, as asyncio does; a step of the engine, and an exit, stop the loop."""
+        if isinstance(error, (SystemExit, KeyboardInterrupt)) or isinstance(handle, EngineStep):
+            raise error
+        told = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
+        context = {"message": f"Exception in callback {told}", "exception": error, "handle": handle}
+        if handle._source_traceback:
+            context["source_traceback"] = handle._source_traceback
+        self.call_exception_handler(context)
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""
@@ -359,7 +346,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._let_go(self._left())
         super().close()
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
-            if isinstance(handle, _Step):
+            if isinstance(handle, EngineStep):
                 self.timeline.call_at(self.timeline.now(), handle._run)
         self._callbacks.clear()
 

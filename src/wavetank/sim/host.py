@@ -40,6 +40,10 @@ _GLANCE: Final = 0.01
 DEFAULT_LEVEL: Final = Level()
 
 
+def _unheard(_: int) -> None:
+    """Nobody is told."""
+
+
 @final
 class Host:
     """Hands the baton round and moves the timeline."""
@@ -60,9 +64,9 @@ class Host:
         self.step_budget = step_budget
         self.chooser = chooser
         self.level = level
-        self.stalled: Callable[[int], object] = lambda _: None
+        self.stalled: Callable[[int], object] = _unheard
         """Told of each stall: the instant at which it began."""
-        self.step_blocked: Callable[[int], object] = lambda _: None
+        self.step_blocked: Callable[[int], object] = _unheard
         """Told when time has passed within one step of an event loop: since which instant."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
@@ -355,6 +359,7 @@ class Host:
         """
         self.over = True
         self._ready.clear()
+        self.stalled = self.step_blocked = _unheard
         stuck: ThreadStuck | None = None
         while self._alive:
             try:

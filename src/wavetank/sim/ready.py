@@ -37,7 +37,7 @@ class Ready:
         "_posted",
         "_seqs",
         "_size",
-        "_spinner",
+        "spinner",
         "who",
     )
 
@@ -52,7 +52,8 @@ class Ready:
         self._deliveries: deque[int] = deque()
         self._posted = 0
         self._size = 0
-        self._spinner: events.Handle | None = None
+        self.spinner: events.Handle | None = None
+        """A plain callback that has just posted itself again."""
         self._foreign: dict[asyncio.Task[Any], int] = {}
 
     def __len__(self) -> int:
@@ -64,9 +65,6 @@ class Ready:
         A plain callback that posted itself again does not go before somebody else has run, unless
         it is first in FIFO order: anyio's delivery of a cancellation does so until its tasks are gone.
         """
-        self._spinner = None
-        if not posted:
-            return
         self._size += len(posted)
         numbered, seq = self._numbered, self._posted
         seqs, who, handles = self._seqs, self.who, self._handles
@@ -88,7 +86,7 @@ class Ready:
                 if getattr(callback, "__name__", "") == DELIVERY:
                     self._deliveries.append(seq)
                 if ran is not None and callback == ran._callback:  # type: ignore[attr-defined]
-                    self._spinner = handle
+                    self.spinner = handle
         self._posted = seq
 
     def _append(self, seq: int, number: int, handle: events.Handle | None) -> None:
@@ -113,35 +111,33 @@ class Ready:
         if posted_by is not None and self._seqs[-1] > posted_by:
             who = who[: bisect_left(self._seqs, posted_by + 1)]
         n = len(who)
-        if n == 1 or chooser is None:
-            return self._take(0)
-        if self._spinner is not None and self._plain and self._plain[0][1] is self._spinner:
-            place = who.index(CALLBACKS) if CALLBACKS in who else 0
-            if place:
-                return self._take(self._choose_but(chooser, who, place))
-        return self._take(chooser.choose("run", n, who))
+        at = 0
+        if n > 1 and chooser is not None:
+            at = chooser.choose("run", n, who) if self.spinner is None else self._choose_but(chooser, who)
+        self._size -= 1
+        del self._seqs[at], self.who[at]
+        handle = self._handles.pop(at)
+        return self._next_callback() if handle is None else handle
 
-    def _choose_but(self, chooser: Chooser, who: Sequence[int], place: int) -> int:
+    def _choose_but(self, chooser: Chooser, who: Sequence[int]) -> int:
+        """Choose, but not a plain callback that has just posted itself unless it is first in FIFO order."""
+        place = who.index(CALLBACKS) if CALLBACKS in who and self._plain[0][1] is self.spinner else 0
+        if not place:
+            return chooser.choose("run", len(who), who)
         rest = [*who[:place], *who[place + 1 :]]
         at = chooser.choose("run", len(rest), rest) if len(rest) > 1 else 0
         return at + (at >= place)
 
-    def _take(self, at: int) -> events.Handle:
-        self._size -= 1
-        seqs, who = self._seqs, self.who
-        del seqs[at]
-        number = who.pop(at)
-        handle = self._handles.pop(at)
-        if handle is not None:
-            return handle
+    def _next_callback(self) -> events.Handle:
+        """Take out the first plain callback; the next one stands in the queue where it was posted."""
         seq, handle = self._plain.popleft()
         if self._deliveries and self._deliveries[0] == seq:
             self._deliveries.popleft()
         if self._plain:
             seq = self._plain[0][0]
-            place = bisect_left(seqs, seq)
-            seqs.insert(place, seq)
-            who.insert(place, number)
+            place = bisect_left(self._seqs, seq)
+            self._seqs.insert(place, seq)
+            self.who.insert(place, CALLBACKS)
             self._handles.insert(place, None)
         return handle
 

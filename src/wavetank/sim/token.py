@@ -114,21 +114,22 @@ class Schedule:
 
     @classmethod
     def parse(cls, token: str) -> Schedule:
-        """Read a token.
+        """Read a token; white space around it, which is easily pasted along, does not count.
 
         Raises:
             TokenError: not a token, torn, or of another version.
         """
-        if not isinstance(token, str) or not token.startswith(PREFIX):
+        text = token.strip() if isinstance(token, str) else ""
+        if not text.startswith(PREFIX):
             raise TokenError(
                 f"{token!r} is not a schedule token of this version: those start with {PREFIX!r}; "
                 "copy the whole token from the failure message"
             )
         try:
-            schedule = cls._read(_unchecked(token))
+            schedule = cls._read(_unchecked(text))
         except (IndexError, ValueError):
             raise _torn(token) from None
-        if schedule.token() != token:
+        if schedule.token() != text:
             raise _torn(token)
         return schedule
 

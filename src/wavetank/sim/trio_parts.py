@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, final
 
@@ -12,6 +12,7 @@ from trio._core import _run as core
 from trio.abc import Clock
 
 from .errors import RealInputOutput
+from .host import Host
 from .timeline import Timeline
 
 
@@ -75,45 +76,43 @@ class OneByOne:
     """Stands in for the queue of tasks that can run: it hands them out one at a time.
 
     In FIFO order come the tasks of a batch, in creation order, and then those that could run
-    later. `pick` is given their numbers and says which goes next.
+    later. The host's chooser is given their numbers and says which goes next.
     """
 
-    def __init__(
-        self, pick: Callable[[Sequence[int]], int], number_of: Callable[[trio.lowlevel.Task], int]
-    ) -> None:
-        self._pick = pick
+    def __init__(self, host: Host, number_of: Callable[[trio.lowlevel.Task], int]) -> None:
+        self._host = host
         self._number_of = number_of
-        self._batch: list[trio.lowlevel.Task] = []
+        self._size = 0
+        self.batch: list[trio.lowlevel.Task] = []
+        """Those of the batch that have not run yet."""
         self._later: list[trio.lowlevel.Task] = []
         self._batch_who: list[int] = []
         self._later_who: list[int] = []
 
-    @property
-    def in_batch(self) -> bool:
-        """Whether somebody of the batch has not run yet."""
-        return bool(self._batch)
-
     def append(self, task: trio.lowlevel.Task) -> None:
+        self._size += 1
         number = self._number_of(task)
         place = bisect_left(self._later_who, number)
         self._later_who.insert(place, number)
         self._later.insert(place, task)
 
     def __len__(self) -> int:
-        return len(self._batch) + len(self._later)
+        return self._size
 
     def __iter__(self) -> Iterator[trio.lowlevel.Task]:
         """Take out the one task that goes next."""
-        if not self._batch:
-            self._batch, self._later = self._later, self._batch
-            self._batch_who, self._later_who = self._later_who, self._batch_who
-        if not self._batch:
+        if not self._size:
             return iter(())
-        at = self._pick(self._batch_who + self._later_who) if len(self) > 1 else 0
-        tasks, who = self._batch, self._batch_who
-        if at >= len(tasks):
-            at -= len(tasks)
-            tasks, who = self._later, self._later_who
+        if not self.batch:
+            self.batch, self._later = self._later, self.batch
+            self._batch_who, self._later_who = self._later_who, self._batch_who
+        at, tasks, who, chooser = 0, self.batch, self._batch_who, self._host.chooser
+        if chooser is not None and self._size > 1:
+            at = chooser.choose("run", self._size, who + self._later_who if self._later_who else who)
+            if at >= len(tasks):
+                at -= len(tasks)
+                tasks, who = self._later, self._later_who
+        self._size -= 1
         del who[at]
         return iter((tasks.pop(at),))
 

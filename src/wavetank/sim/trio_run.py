@@ -98,7 +98,7 @@ class TrioEngine:
         self._first: int | None = None
         self._one_by_one: OneByOne | None = None
         if host.chooser is not None and host.level.order == "any":
-            self._one_by_one = self.runner.runq = OneByOne(self._pick, self._number)
+            self._one_by_one = self.runner.runq = OneByOne(host, self._number)
         core.GLOBAL_RUN_CONTEXT.runner = self.runner
 
     # -- what the host asks of it --------------------------------------------------------
@@ -167,11 +167,6 @@ class TrioEngine:
             if at:
                 batch.insert(place, batch.pop(place + at))
 
-    def _pick(self, who: Sequence[int]) -> int:
-        """Which of those that can run goes next."""
-        chooser = self.host.chooser
-        return chooser.choose("run", len(who), who) if chooser is not None and len(who) > 1 else 0
-
     # -- between two passes -----------------------------------------------------------------
 
     def wait(self, timeout: float) -> tuple[str, ...]:
@@ -182,17 +177,17 @@ class TrioEngine:
         Raises:
             RunStopped: the run cannot, or may not, go on.
         """
-        if self.steps > self._step_limit + LAST_STEPS:
+        if self._manager.steps > self._step_limit + LAST_STEPS:
             raise self.host.stopped(self._spent())
-        if self._one_by_one is not None and self._one_by_one.in_batch:
+        if self._one_by_one is not None and self._one_by_one.batch:
             return ()
-        timeline = self.host.timeline
+        host, timeline = self.host, self.host.timeline
         quiet = timeline.now() + after_delay(timeout) if self.runner.waiting_for_idle else 0
         if timeout > 0 and not self._callbacks:
             self._idle(quiet)
-        if self.host.chooser is not None and self.host.level.stalls:
+        if host.chooser is not None and host.level.stalls:
             self._stall()
-        self.host.fire_due()
+        host.fire_due()
         self._meet_deadlines()
         while self._callbacks:
             self._callbacks.popleft()()

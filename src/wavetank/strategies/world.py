@@ -27,7 +27,7 @@ from .work import workloads
 
 T = TypeVar("T")
 
-SCHEDULES: Final = 8
+SCHEDULES: Final = 12
 """With fewer, Hypothesis does not reach the smallest world; with more it takes longer to."""
 
 _warm: Final[dict[str, None]] = {}

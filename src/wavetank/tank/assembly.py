@@ -69,7 +69,7 @@ def assemble(
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
     desk = Desk(
-        Provider(scenario, seed=seed, choose=choose),
+        Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns),
         clock,
         log,
         waits=waits,

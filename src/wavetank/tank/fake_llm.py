@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -69,6 +69,25 @@ class FakeLLM:
         import httpx2
 
         return transport(httpx2, self._desk)
+
+    @property
+    def respx_handler(self) -> Callable[[Any], Any]:
+        """A side effect for routes of respx: `respx.route().mock(side_effect=fake_llm.respx_handler)`.
+
+        It serves the sync and async clients of httpx, and with `pytest-httpx2` those of httpx2.
+        """
+        from ..seams.respx import respx_handler
+
+        return respx_handler(self._desk)
+
+    def asgi_app(self) -> Any:
+        """The provider as an ASGI application, to be mounted in another one or served by a server.
+
+        The host in the `Host` header decides the dialect, and where that is no provider's, the path.
+        """
+        from ..seams.asgi import AsgiApp
+
+        return AsgiApp(self._desk)
 
     @property
     def requests(self) -> Sequence[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -166,6 +167,8 @@ class Hunt:
     ) -> None:
         if not isinstance(schedules, int) or schedules < 1:
             raise ValueError(f"schedules={schedules!r}: make at least 1 run")
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds={seconds!r}: a search takes a number of real seconds, 0 or more")
         loaded, self._names = load_scenario(scenario), named(checks)
         self._level = Level.parse(level)
         self._trials = Trials(
@@ -180,7 +183,7 @@ class Hunt:
         chosen = policy_named(policy, seed=_seed_of(shard, seed), level=self._level)
         self._looking = _Looking(self._trials, chosen, self._level, schedules, seconds, watch)
         self._line = replay or call(
-            scenario, backend=backend, max_virtual_seconds=max_virtual_seconds, workload=workload
+            main, scenario, backend=backend, max_virtual_seconds=max_virtual_seconds, workload=workload
         )
         self.failed: Trial | None = None
 

@@ -189,6 +189,7 @@ class Trials:
                 )
             finally:
                 world.close()
+                self._world = None
 
 
 def _type_of(error: BaseException | None) -> str:

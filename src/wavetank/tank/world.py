@@ -118,6 +118,7 @@ class World:
         for parts in self._all_parts:
             parts.desk.close()
         self.host.close()
+        self.timeline.idle = None
         for engine in self.engines:
             engine.dispose()
 

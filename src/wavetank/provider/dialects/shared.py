@@ -1,21 +1,23 @@
-"""What the dialects have in common: reading a body, telling a Retry-After, framing a part."""
+"""What the dialects have in common: reading a body, telling a Retry-After, framing an event."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
 
 import msgspec
 
 from ...clock import MILLISECOND, SECOND
 from ..answers import count_tokens
-from ..http import Decoded, Frame, Head, Headers, HttpRequest
+from ..forms import Form
+from ..http import Headers, HttpRequest
 from ..identity import identity, last_user_text, text_of
-from ..model import Refusal, Reply, WireRetryAfter
-from ..wording import decimal, go_duration, imf_fixdate
+from ..model import BucketState, Refusal, WireRetryAfter
+from ..wording import decimal, go_duration, imf_fixdate, json_bytes
 
-JSON: str = "application/json"
-EVENT_STREAM: str = "text/event-stream; charset=utf-8"
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 
 Message = Mapping[str, Any]
 
@@ -25,7 +27,7 @@ class Complaint(Exception):
     """Why a request cannot be taken, before its dialect has put it into words."""
 
     def __init__(
-        self, status: int, message: str, *, kind: str, param: str | None = None, code: str | None = None
+        self, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -33,6 +35,57 @@ class Complaint(Exception):
         self.kind = kind
         self.param = param
         self.code = code
+        self.allow = ""
+        """The methods that would have been right, for the header of that name."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the body of a request asks for; the fields are those of `Decoded`."""
+
+    model: str
+    item: str | None
+    declared: bool
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int | None = None
+    stream: bool = False
+    payload: Mapping[str, Any]
+    form: Form | None = None
+
+
+def asked(
+    request: HttpRequest,
+    payload: Mapping[str, Any],
+    messages: list[Message],
+    *,
+    model: str,
+    max_tokens: int | None = None,
+    system: str = "",
+    stream: bool | None = None,
+    form: Form | None = None,
+) -> Asked:
+    """The request of a body that has been found good; `stream` `None` means as the body says."""
+    prompt = last_user_text(messages)
+    item, declared = identity(request.headers, payload, prompt)
+    texts = [system, *(text_of(message.get("content")) for message in messages)]
+    return Asked(
+        model=model,
+        item=item,
+        declared=declared,
+        prompt=prompt,
+        prompt_tokens=count_tokens("\n".join(text for text in texts if text)),
+        max_tokens=max_tokens,
+        stream=payload.get("stream") is True if stream is None else stream,
+        payload=payload,
+        form=form,
+    )
+
+
+def nothing_asked(model: str = "") -> Asked:
+    """A request without a body, such as for a list of models: it costs no tokens."""
+    return Asked(model=model, item=None, declared=False, prompt="", prompt_tokens=0, max_tokens=0, payload={})
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
@@ -55,34 +108,14 @@ def whole_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def decoded(
-    dialect: str,
-    request: HttpRequest,
-    payload: dict[str, Any],
-    messages: list[Message],
-    *,
-    key: str,
-    max_tokens: int | None,
-    system: str = "",
-    now: int | None,
-) -> Decoded:
-    """The request of a body that has been found good."""
-    prompt = last_user_text(messages)
-    item, declared = identity(request.headers, payload, prompt)
-    texts = [system, *(text_of(message.get("content")) for message in messages)]
-    return Decoded(
-        dialect=dialect,
-        model=payload["model"],
-        key=key,
-        item=item,
-        declared=declared,
-        prompt=prompt,
-        prompt_tokens=count_tokens("\n".join(text for text in texts if text)),
-        max_tokens=max_tokens,
-        stream=payload.get("stream") is True,
-        payload=payload,
-        arrived=now,
-    )
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """A JSON object as it is, and an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """A JSON array as it is, and an empty one for anything else."""
+    return value if isinstance(value, list) else []
 
 
 def retry_headers(retry_after: WireRetryAfter | None, sent: int) -> Headers:
@@ -107,15 +140,52 @@ def retry_hint(retry_after: WireRetryAfter | None) -> str:
     return "" if retry_after is None else f" Please try again in {go_duration(retry_after.value)}."
 
 
-def refusal_frame(refusal: Refusal, headers: Headers, body: bytes) -> Frame:
-    """A refusal in one piece."""
-    return Frame(head=Head(refusal.status, (("content-type", JSON), *headers)), data=body, end=True)
+def stated_in_body(retry_after: WireRetryAfter | None) -> str:
+    """The same sentence for the form `body` alone: for those whose bodies say nothing by themselves."""
+    return retry_hint(retry_after) if retry_after is not None and retry_after.form == "body" else ""
 
 
-def answer_frame(reply: Reply, headers: Headers, data: bytes) -> Frame:
-    """One part of an answer as it should be, before its fault."""
-    head = None
-    if reply.index == 0:
-        content_type = JSON if reply.count == 1 else EVENT_STREAM
-        head = Head(200, (("content-type", content_type), *headers))
-    return Frame(head=head, data=data, end=reply.last)
+def limit_hit(refusal: Refusal) -> BucketState | None:
+    """The limit that a refusal names as its reason; a scripted one names none."""
+    bucket = getattr(refusal.limits, refusal.reason.replace("-", "_"), None)
+    return bucket if isinstance(bucket, BucketState) else None
+
+
+def is_limit(refusal: Refusal) -> bool:
+    """Whether a refusal is a rate limit in the provider's words: so is a budget of a day that is spent."""
+    return refusal.error == "rate-limit" or (refusal.error == "quota" and limit_hit(refusal) is not None)
+
+
+def limit_headers(
+    buckets: Iterable[tuple[str, BucketState | None]],
+    reset: Callable[[int], str] | None,
+    *,
+    prefix: str = "x-ratelimit-",
+) -> Headers:
+    """Limit, rest and reset of each known limit, as `x-ratelimit-limit-requests` and its like.
+
+    Args:
+        buckets: a name and the state of each limit; unknown ones are left out.
+        reset: writes the nanoseconds until a limit is whole again; without it resets are not told.
+        prefix: what the names begin with.
+    """
+    return tuple(
+        (f"{prefix}{field}-{name}", value)
+        for name, bucket in buckets
+        if bucket is not None
+        for field, value in (
+            ("limit", str(bucket.limit)),
+            ("remaining", str(bucket.remaining)),
+            *((("reset", reset(bucket.reset)),) if reset is not None else ()),
+        )
+    )
+
+
+def data_event(value: Any) -> bytes:
+    """An event of a stream that has no name."""
+    return b"data: " + json_bytes(value) + b"\n\n"
+
+
+def named_event(value: Mapping[str, Any]) -> bytes:
+    """An event of a stream whose name is the type of its data."""
+    return f"event: {value['type']}\n".encode() + data_event(value)

@@ -1,0 +1,151 @@
+"""Command-line agents as a strategy: run, read, and judged by all they leave."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, Final, final
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream
+
+from .agents import AgentFailed, classify_output, classify_result
+from .failure import Failure
+from .process_group import end_group
+from .processes import Failed, WorkError
+from .retry_after import wall_seconds
+from .work import LLMCallStrategy, LLMWorkItem
+
+__all__ = ["CommandStrategy"]
+
+_FIELD: Final = re.compile(r"\{(prompt|id)\}")
+
+
+@final
+class CommandStrategy(LLMCallStrategy[str]):
+    """Runs a command for each item; its value is what the command prints.
+
+    It failed if its exit code, what it printed or its result file says so: a rate limit is
+    known by the sentences of the agents, and until when. A cancelled item's command is
+    killed with all that it started.
+
+    >>> CommandStrategy(["claude", "-p", "{prompt}"], result_file="runs/{id}.json")
+    <CommandStrategy claude>
+
+    Args:
+        command: the program and its arguments; `{prompt}` and `{id}` in them are the item's.
+            Without `{prompt}` the prompt is the standard input.
+        cwd: the folder it runs in.
+        env: its environment; by default this process's own.
+        result_file: where it writes how it ended, with `{id}`; read if it is there.
+        tz: the zone of the clock times that it prints without one; by default the machine's.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str | Path | None = None,
+        env: Mapping[str, str] | None = None,
+        result_file: str | None = None,
+        tz: tzinfo | None = None,
+    ) -> None:
+        if not command:
+            raise ValueError("the command is empty; give a program and its arguments")
+        self._command = tuple(command)
+        self._cwd = cwd
+        self._env = env
+        self._result_file = result_file
+        self._tz = tz
+        self._by_input = not any("{prompt}" in part for part in self._command)
+
+    def __repr__(self) -> str:
+        return f"<CommandStrategy {self._command[0]}>"
+
+    async def execute(self, item: LLMWorkItem[Any]) -> str:
+        """Run the command once.
+
+        Raises:
+            WorkError: it failed, or could not be run.
+        """
+        code, stdout, stderr = await self._run(item)
+        failure = self._judge(item, code, stdout, stderr)
+        if failure is not None:
+            said = str(failure.error)
+            raise WorkError(
+                Failed(failure.kind, failure.reason, failure.retry_after_seconds, "AgentFailed", said)
+            )
+        return stdout
+
+    async def _run(self, item: LLMWorkItem[Any]) -> tuple[int, str, str]:
+        arguments = [_filled(part, item) for part in self._command]
+        try:
+            process = await anyio.open_process(
+                arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._cwd,
+                env=self._env,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = f"cannot run {arguments[0]!r}: {error}; install it, or give its path"
+            raise WorkError(Failed("terminal", reason)) from error
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        out, err = bytearray(), bytearray()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_read, process.stdout, out)
+                group.start_soon(_read, process.stderr, err)
+                await _give(process.stdin, item.prompt if self._by_input else "")
+            code = await process.wait()
+        finally:
+            # What it leaves running after a good end is its own affair.
+            if process.returncode is None:
+                await end_group(process)
+            await process.aclose()
+        return code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+    def _judge(self, item: LLMWorkItem[Any], code: int, stdout: str, stderr: str) -> Failure | None:
+        now = wall_seconds()
+        tz = self._tz or datetime.fromtimestamp(now).astimezone().tzinfo
+        assert tz is not None
+        found = classify_output(code, stdout, stderr, now=now, tz=tz)
+        if (found is None or found.kind == "transient") and (text := self._result(item)) is not None:
+            found = classify_result(text, now=now, tz=tz) or found
+        if found is None and code:
+            return Failure("transient", AgentFailed(code, stdout, stderr), f"exit code {code}")
+        return found
+
+    def _result(self, item: LLMWorkItem[Any]) -> str | None:
+        if self._result_file is None:
+            return None
+        path = Path(self._cwd or ".") / _filled(self._result_file, item)
+        try:
+            return path.read_text("utf-8", "replace")
+        except OSError:
+            return None
+
+
+def _filled(part: str, item: LLMWorkItem[Any]) -> str:
+    return _FIELD.sub(lambda found: item.prompt if found[1] == "prompt" else item.id, part)
+
+
+async def _read(stream: ByteReceiveStream, into: bytearray) -> None:
+    async for chunk in stream:
+        into += chunk
+
+
+async def _give(stream: ByteSendStream, text: str) -> None:
+    try:
+        async with stream:
+            await stream.send(text.encode())
+    except (anyio.BrokenResourceError, OSError):
+        # A command need not read its input to its end.
+        return

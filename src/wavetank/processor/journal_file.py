@@ -1,0 +1,272 @@
+"""The file of a journal: how it is opened, told from other files, and kept to one process."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn, final
+
+APPLICATION_ID: Final = 0x57544A31
+"""What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
+VERSION: Final = 1
+SYNCHRONOUS = "NORMAL"
+"""Enough against a kill at any instant; only a power cut can take the last transactions."""
+
+_MAGIC: Final = b"SQLite format 3\x00"
+_HEADER_BYTES: Final = 100
+_MEND: Final = "restore it from a copy, or name another file and begin again"
+
+_TABLES: Final = (
+    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE items (
+        position INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        fingerprint BLOB NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0,
+        requests INTEGER NOT NULL DEFAULT 0,
+        earlier INTEGER NOT NULL DEFAULT 0,
+        repeated INTEGER NOT NULL DEFAULT 0,
+        told INTEGER NOT NULL DEFAULT 0,
+        outcome TEXT
+    )""",
+    """CREATE TABLE pauses (
+        scope TEXT PRIMARY KEY,
+        rate_limit_until REAL NOT NULL,
+        pause_count INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+)
+
+_open_here: Final[set[str]] = set()
+_guard: Final = threading.Lock()
+
+
+class JournalError(Exception):
+    """A journal that cannot be used or written; the text names the file and the mend."""
+
+
+class JournalInUse(JournalError):
+    """Another run holds the journal: two on one journal would pay twice."""
+
+
+class NotAJournal(JournalError):
+    """The file is torn, or is no journal of this library; it was left as it is."""
+
+
+class InputChanged(JournalError):
+    """What is to be processed differs from what the journal was begun with."""
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into a `JournalError` that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        _fail(path, error)
+
+
+def _fail(path: Path, error: sqlite3.Error) -> NoReturn:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        raise JournalInUse(
+            f"the journal {path} is in use by another process; wait for it to end, or name another journal"
+        ) from error
+    if name.startswith("SQLITE_CONSTRAINT"):
+        raise JournalError(f"two rows have the same id; the journal {path} needs one for each") from error
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        raise NotAJournal(f"the journal {path} is torn ({error}) and was left as it is; {_MEND}") from error
+    raise JournalError(
+        f"the journal {path} cannot be used: {error}; check its folder, its permissions and the space left"
+    ) from error
+
+
+def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
+    """Open the journal at `path` for this process alone, making it if there is none.
+
+    An empty file counts as none. Nothing is written before the file is known to be a
+    whole journal of this version.
+
+    Raises:
+        JournalInUse: this or another process has it open.
+        NotAJournal: it is torn, or something else.
+        JournalError: it holds a run and `resume` is false, or it cannot be opened.
+    """
+    key = os.path.realpath(path)
+    with _guard:
+        # Before anything is read: to close a second handle on a file drops the locks of the first.
+        if key in _open_here:
+            raise JournalInUse(f"the journal {path} is open in this process; close it first")
+        _open_here.add(key)
+    try:
+        with told(path):
+            return _checked(path, resume=resume)
+    except BaseException:
+        release(path)
+        raise
+
+
+def release(path: Path) -> None:
+    """Let this process open the journal again."""
+    with _guard:
+        _open_here.discard(os.path.realpath(path))
+
+
+def _checked(path: Path, *, resume: bool) -> sqlite3.Connection:
+    header = _header(path)
+    if not header:
+        _refuse_orphans(path)
+        return _locked(path, create=True)
+    _refuse_foreign(path, header)
+    if _beside(path, "-wal") or not _beside(path, "-journal"):
+        # A rollback journal is left only by a kill while the file was made: then nothing is in it.
+        _refuse_torn(path)
+    if not resume:
+        raise JournalError(
+            f"the journal {path} holds a run: resume it (resume=True, or --resume), or name another file"
+        )
+    return _locked(path, create=False)
+
+
+def _header(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise JournalError(
+            f"the journal {path} cannot be read: {error.strerror}; name a file in a folder of yours"
+        ) from error
+
+
+def _refuse_orphans(path: Path) -> None:
+    if _beside(path, "-wal"):
+        raise NotAJournal(
+            f"{path} is missing or empty, but {path}-wal holds what was written last; "
+            "put the journal back beside it, or remove it to begin again"
+        )
+
+
+def _refuse_foreign(path: Path, header: bytes) -> None:
+    if not header.startswith(_MAGIC):
+        raise NotAJournal(f"{path} is no journal of wavetank and was left as it is; name another file")
+    if len(header) < _HEADER_BYTES:
+        raise NotAJournal(f"the journal {path} is torn ({len(header)} bytes) and was left as it is; {_MEND}")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise NotAJournal(
+            f"{path} is a database, but no journal of wavetank, and was left as it is; name another file"
+        )
+
+
+def _refuse_torn(path: Path) -> None:
+    """Read the whole file without writing it."""
+    # Where nothing is left beside it, SQLite need not make its shared memory either.
+    alone = "" if _beside(path, "-wal") else "&immutable=1"
+    with closing(_connect(path, f"mode=ro{alone}")) as connection:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            said = " ".join(str(verdict).split())
+            raise NotAJournal(f"the journal {path} is torn ({said}) and was left as it is; {_MEND}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise NotAJournal(
+                f"the journal {path} was written by a newer wavetank (version {version} of the format, this "
+                f"one knows {VERSION}) and was left as it is; update wavetank, or name another file"
+            )
+
+
+def _beside(path: Path, suffix: str) -> bool:
+    """Whether SQLite left something in a file of its own beside the journal."""
+    beside = path.with_name(path.name + suffix)
+    return beside.exists() and beside.stat().st_size > 0
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    # Autocommit: every statement outside BEGIN ... COMMIT is a transaction of its own.
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=0)
+
+
+def _locked(path: Path, *, create: bool) -> sqlite3.Connection:
+    """A connection that keeps every other one out; the system takes its lock back when the process ends."""
+    connection = _connect(path, "mode=rwc" if create else "mode=rw")
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+        connection.execute("BEGIN EXCLUSIVE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not version:
+            for table in _TABLES:
+                connection.execute(table)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@final
+class JournalFile:
+    """An open journal file: statements in, rows out.
+
+    Raises:
+        JournalError: from every method, when the file is closed or SQLite raises.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self._open: sqlite3.Connection | None = open_file(path, resume=resume)
+
+    def __repr__(self) -> str:
+        return f"<JournalFile {str(self.path)!r}, {'open' if self._open else 'closed'}>"
+
+    def close(self) -> None:
+        """Close the file and let others open it; a second time does nothing."""
+        if self._open is None:
+            return
+        connection, self._open = self._open, None
+        try:
+            with told(self.path):
+                connection.close()
+        finally:
+            release(self.path)
+
+    def do(self, statement: str, *values: Any) -> int:
+        """One statement, one transaction; return how many rows it met."""
+        with told(self.path):
+            return self._connection().execute(statement, values).rowcount
+
+    def many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """One statement for many rows, one transaction: all of them or none."""
+        connection = self._connection()
+        with told(self.path):
+            connection.execute("BEGIN")
+            try:
+                connection.executemany(statement, rows)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, one by one."""
+        with told(self.path):
+            # Not from the cursor itself: a dropped generator would close it, which fails after `close`.
+            yield from map(tuple, self._connection().execute(query, values))
+
+    def one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
+        """The first row of a query."""
+        with told(self.path):
+            row: tuple[Any, ...] | None = self._connection().execute(query, values).fetchone()
+            return row
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            raise JournalError(f"the journal {self.path} is closed; use it inside its `with` block")
+        return self._open

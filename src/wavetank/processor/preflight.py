@@ -1,0 +1,60 @@
+"""One cheap call before the work starts: is it limited, and until when?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from .classify import ErrorClassifier, classify
+from .failure import Failure
+from .reset_times import clock_text
+from .retry_after import wall_seconds
+from .work import LLMCallStrategy, LLMWorkItem
+
+__all__ = ["PREFLIGHT_ID", "PreFlight", "preflight"]
+
+PREFLIGHT_ID: Final = "preflight"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PreFlight:
+    """What the call before the work showed; `limited_until` is in seconds since 1970."""
+
+    failure: Failure | None = None
+    limited_until: float | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the work may start."""
+        return self.failure is None
+
+    def __str__(self) -> str:
+        if self.failure is None:
+            return "clear: the call was answered"
+        until = f" until {clock_text(self.limited_until)}" if self.limited_until is not None else ""
+        what = "limited" if self.failure.kind == "rate-limited" else "not clear"
+        return f"{what}{until}: {self.failure.reason}"
+
+
+async def preflight(
+    strategy: LLMCallStrategy[Any], *, prompt: str = "Say ok.", classifier: ErrorClassifier = classify
+) -> PreFlight:
+    """Send one request, and say whether the work may start.
+
+    The strategy is prepared before it and cleaned up after it. The call is no item: it has the
+    id `preflight`.
+
+    Raises:
+        Exception: what the strategy's `prepare` or `cleanup` raised.
+    """
+    await strategy.prepare()
+    try:
+        await strategy.execute(LLMWorkItem(PREFLIGHT_ID, prompt))
+    except Exception as error:
+        failure = classifier(error)
+        wait = failure.retry_after_seconds
+        return PreFlight(failure, None if wait is None else wall_seconds() + wait)
+    finally:
+        await strategy.cleanup()
+    return PreFlight()

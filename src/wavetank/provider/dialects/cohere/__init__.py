@@ -1,0 +1,50 @@
+"""The Cohere dialect: chat in its second and first version, embeddings and models."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ..openai.chat import Chat, Flavour, usage
+from ..openai.models import Models
+from ..spoken import Page, Spoken
+from .chat import ChatV2
+from .embed import Embed
+from .first import ChatV1
+from .vendor import CohereVendor
+
+
+def _model(name: str, page: Page) -> dict[str, Any]:
+    """A model (`GetModelResponse` of the SDK)."""
+    return {
+        "name": name,
+        "endpoints": ["chat"],
+        "finetuned": False,
+        "context_length": 256000,
+        "tokenizer_url": None,
+        "default_endpoints": [],
+    }
+
+
+_COMPATIBLE: Final = Flavour(
+    ident=lambda page: page.digits(32), top=lambda page: {}, choice={}, message={}, delta={}, usage=usage
+)
+
+COHERE: Final = Spoken(
+    CohereVendor(),
+    (
+        ChatV2(re.compile(r"/v2/chat")),
+        ChatV1(re.compile(r"/v1/chat")),
+        Embed(re.compile(r"/v(?P<version>[12])/embed")),
+        Models(
+            re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
+            ("command-a-03-2025", "embed-v4.0"),
+            entry=_model,
+            whole=lambda entries: {"models": entries, "next_page_token": None},
+        ),
+        Chat(re.compile(r"/compatibility/v1/chat/completions"), _COMPATIBLE, name="compatible-chat"),
+    ),
+)
+"""`api.cohere.com`."""
+
+__all__ = ["COHERE"]

@@ -1,0 +1,89 @@
+"""Cohere's headers and errors.
+
+Sources: the pages on errors and rate limits of docs.cohere.com, the error types of its SDK
+(`cohere.errors`), and refusals that its users have quoted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ...http import Decoded, Headers, HttpRequest
+from ...model import LimitState
+from ...wording import hexadecimal, imf_fixdate
+from ..shared import Complaint, limit_hit, stated_in_body
+from ..spoken import Refused, Vendor
+
+_MESSAGES: Final = {
+    "rate-limit": "Please wait and try again later",
+    "too-large": "too many tokens: the total number of tokens in the prompt exceeds the limit",
+    "quota": "Your API key has reached its monthly limit of calls. Upgrade to a Production key.",
+    "billing": "Your billing has failed or you have reached your maximum billing limit",
+    "ramp": "Please wait and try again later",
+    "throttle": "Please wait and try again later",
+    "overloaded": "The service is temporarily unavailable, please try again later",
+    "server": "internal server error, this has been reported to our developers",
+    "timeout": "The request timed out",
+    "conflict": "The request conflicts with another one",
+}
+_STATUSES: Final = {
+    401: "invalid api token",
+    403: "Forbidden",
+    404: "model not found, make sure the correct model ID was used and that you have access to the model.",
+}
+
+
+class CohereVendor(Vendor):
+    """api.cohere.com."""
+
+    name = "cohere"
+    hosts = ("api.cohere.com", "api.cohere.ai", "production.api.cohere.ai")
+    no_key = "no api key supplied"
+
+    def number(self, *key: object) -> str:
+        """The id with which support can find a request."""
+        return hexadecimal(32, "cohere", *key)
+
+    def headers(self, number: str, sent: int, took: int) -> Headers:
+        """Date, ids and the time at the backend."""
+        return (
+            ("date", imf_fixdate(sent)),
+            ("x-debug-trace-id", number),
+            ("x-envoy-upstream-service-time", str(took)),
+        )
+
+    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+        """The calls of a trial key, without a reset."""
+        bucket = limits.requests
+        if bucket is None:
+            return ()
+        return (
+            ("x-trial-endpoint-call-limit", str(bucket.limit)),
+            ("x-trial-endpoint-call-remaining", str(bucket.remaining)),
+        )
+
+    def complaint(
+        self, complaint: Complaint, number: str, request: HttpRequest
+    ) -> tuple[int, dict[str, Any]]:
+        """The error of a bad request."""
+        return complaint.status, {"id": number, "message": complaint.message}
+
+    def refusal(self, refused: Refused) -> dict[str, Any]:
+        """The error of a refusal; a limit that was hit is that of a trial key."""
+        refusal = refused.refusal
+        message = _MESSAGES[refusal.error]
+        if refusal.error == "rate-limit":
+            message = _STATUSES.get(refusal.status, message)
+            hit = limit_hit(refusal)
+            if hit is not None and refusal.reason == "requests":
+                message = (
+                    f"You are using a Trial key, which is limited to {hit.limit} API calls / minute. You can "
+                    "continue to use the Trial key for free or upgrade to a Production key with higher rate "
+                    "limits at 'https://dashboard.cohere.com/api-keys'."
+                )
+        hint = stated_in_body(refusal.retry_after)
+        return {"id": refused.number, "message": f"{message.rstrip('.')}.{hint}" if hint else message}
+
+    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+        """The error after a 200: the server's own."""
+        return {"id": number, "message": _MESSAGES["server"]}

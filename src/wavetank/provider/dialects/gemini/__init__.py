@@ -1,0 +1,58 @@
+"""The Gemini dialect, at the Developer API and at Vertex AI."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ..openai.models import Models
+from ..spoken import Endpoint, Page, Spoken
+from .content import SSE, CountTokens, Embed, Generate
+from .vendor import IN_ARRAY, GeminiVendor, VertexVendor
+
+_MODEL: Final = r"models/(?P<model>[^/:]+)"
+_DEVELOPER: Final = rf"/v1(?:alpha|beta)?/{_MODEL}"
+_VERTEX: Final = rf"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/{_MODEL}"
+
+
+def _model(name: str, page: Page) -> dict[str, Any]:
+    """A model (`Model` of the Gemini API reference)."""
+    return {
+        "name": f"models/{name}",
+        "version": "001",
+        "displayName": name,
+        "inputTokenLimit": 1048576,
+        "outputTokenLimit": 65536,
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
+    }
+
+
+def _endpoints(start: str) -> tuple[Endpoint, ...]:
+    stream = f"{start}:streamGenerateContent"
+    return (
+        Generate(re.compile(f"{start}:generateContent"), "generate"),
+        Generate(re.compile(rf"{stream}\?alt=sse"), "stream", streamed=True, streams_as=SSE),
+        Generate(re.compile(stream), IN_ARRAY, streamed=True),
+        CountTokens(re.compile(f"{start}:countTokens")),
+        Embed(re.compile(f"{start}:(?:e|batchE)mbedContents?")),
+    )
+
+
+GEMINI: Final = Spoken(
+    GeminiVendor(),
+    (
+        *_endpoints(_DEVELOPER),
+        Models(
+            re.compile(r"/v1(?:alpha|beta)?/models(?:/(?P<model>[^/:]+))?"),
+            ("gemini-2.5-pro", "gemini-2.5-flash"),
+            entry=_model,
+            whole=lambda entries: {"models": entries},
+        ),
+    ),
+)
+"""`generativelanguage.googleapis.com`."""
+
+VERTEX: Final = Spoken(VertexVendor(), _endpoints(_VERTEX))
+"""`*-aiplatform.googleapis.com`."""
+
+__all__ = ["GEMINI", "VERTEX"]

@@ -1,0 +1,37 @@
+"""The Ollama dialect: its own chat and generation, and the part of OpenAI's that it offers."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..openai.chat import Chat, Flavour, usage
+from ..openai.embeddings import Embeddings
+from ..openai.models import Models
+from ..spoken import Spoken
+from .native import NATIVE
+from .vendor import OllamaVendor
+
+_FLAVOUR: Final = Flavour(
+    ident=lambda page: f"chatcmpl-{page.reply.request_id}",
+    call_ident=lambda page: f"call_{page.letters(8, 'call').lower()}",
+    top=lambda page: {"system_fingerprint": "fp_ollama"},
+    choice={},
+    message={},
+    delta={},
+    usage=usage,
+    whole_calls=True,
+)
+
+OLLAMA: Final = Spoken(
+    OllamaVendor(),
+    (
+        *NATIVE,
+        Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
+        Embeddings(re.compile(r"/v1/embeddings")),
+        Models(re.compile(r"/v1/models(?:/(?P<model>.+))?"), ("llama3.2:latest",)),
+    ),
+)
+"""`localhost:11434` and `ollama.com`."""
+
+__all__ = ["OLLAMA"]

@@ -1,0 +1,29 @@
+"""The OpenAI dialect: chat completions, responses, embeddings and models."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..spoken import Spoken
+from .chat import Chat
+from .embeddings import Embeddings
+from .models import Models
+from .responses import Responses
+from .vendor import OpenAIVendor
+
+OPENAI: Final = Spoken(
+    OpenAIVendor(),
+    (
+        Chat(re.compile(r"/v1/chat/completions")),
+        Responses(re.compile(r"/v1/responses")),
+        Embeddings(re.compile(r"/v1/embeddings")),
+        Models(
+            re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
+            ("gpt-5", "gpt-5-mini", "text-embedding-3-small"),
+        ),
+    ),
+)
+"""`api.openai.com`."""
+
+__all__ = ["OPENAI"]

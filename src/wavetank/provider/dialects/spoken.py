@@ -1,0 +1,319 @@
+"""A dialect put together: a vendor, who has hosts, headers and errors, and its endpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, final
+
+from ...clock import EPOCH_NS, MILLISECOND
+from ..answers import in_pieces
+from ..faults import spoiled
+from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
+from ..model import Answer, LimitState, Refusal, Reply
+from ..naming import answers_for
+from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
+from .shared import JSON, Asked, Complaint, bearer, retry_headers
+from .wrapped import wrapped
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One part of one answer, still to be written."""
+
+    decoded: Decoded
+    reply: Reply
+    answer: Answer
+    epoch_ns: int
+
+    @property
+    def first(self) -> bool:
+        return self.reply.index == 0
+
+    @property
+    def last(self) -> bool:
+        return self.reply.last
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The text of the answer, or its JSON, in pieces of one token each."""
+        answer, form = self.answer, self.decoded.form
+        if form is None:
+            return answer.deltas
+        word = answer.deltas[0].strip() if answer.deltas else ""
+        return in_pieces(form.text(word), answer.deltas, answer.finish)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def piece(self) -> str:
+        """The token that this part of a stream carries."""
+        return self.pieces[self.reply.index - 1]
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that the answer calls."""
+        return self.decoded.form.tool if self.decoded.form is not None else None
+
+    @property
+    def began(self) -> int:
+        """The instant at which the request arrived."""
+        return self.decoded.arrived if self.decoded.arrived is not None else self.reply.at
+
+    @property
+    def took(self) -> int:
+        """Nanoseconds from the arrival to this part."""
+        return self.reply.at - self.began
+
+    @property
+    def created(self) -> int:
+        """The arrival in whole Unix seconds."""
+        return unix_seconds(self.began, self.epoch_ns)
+
+    def letters(self, length: int, *key: object) -> str:
+        """An id of letters and digits that is this request's alone."""
+        return base62(length, self.decoded.dialect, *key, self.reply.request_id)
+
+    def digits(self, length: int, *key: object) -> str:
+        """An id of hexadecimal digits that is this request's alone."""
+        return hexadecimal(length, self.decoded.dialect, *key, self.reply.request_id)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal, still to be written; `number` is the id of the request on the wire."""
+
+    decoded: Decoded
+    refusal: Refusal
+    number: str
+    sent: int
+
+
+class Endpoint(Protocol):
+    """One thing that can be asked of a provider."""
+
+    @property
+    def name(self) -> str:
+        """A name that no other endpoint of the dialect has."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+
+    @property
+    def path(self) -> re.Pattern[str]:
+        """What the whole path matches; of a query only `alt=sse` belongs to it."""
+
+    @property
+    def streams_as(self) -> str:
+        """The content type of a stream."""
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+        """Read a request; `found` is the match of its path.
+
+        Raises:
+            Complaint: the provider would not take it.
+        """
+
+    def plain(self, page: Page) -> bytes:
+        """The body of an answer in one piece."""
+
+    def part(self, page: Page) -> bytes:
+        """One part of a stream."""
+
+    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+        """An error body as the last thing in a stream."""
+
+
+class Vendor:
+    """What all endpoints of a provider have in common; each provider writes its own errors.
+
+    `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
+    stated in the body instead of a header. `no_key` is what a request without a key is told.
+    """
+
+    name: ClassVar[str]
+    hosts: ClassVar[tuple[str, ...]]
+    retry_in_body: ClassVar[bool] = False
+    no_key: ClassVar[str] = "No API key was given"
+
+    def key(self, request: HttpRequest) -> str:
+        """The API key.
+
+        Raises:
+            Complaint: there is none.
+        """
+        key = bearer(request.headers)
+        if not key:
+            raise Complaint(401, self.no_key, kind="authentication")
+        return key
+
+    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+        """What is said to a path that is not known (no method `allowed`), or to a wrong method."""
+        if allowed:
+            return Complaint(405, "Method Not Allowed")
+        return Complaint(404, "Not Found")
+
+    def number(self, *key: object) -> str:
+        """The id of a request on the wire."""
+        return f"req_{hexadecimal(32, self.name, *key)}"
+
+    def headers(self, number: str, sent: int, took: int) -> Headers:
+        """The headers of every response; `took` is in whole milliseconds."""
+        return (("date", imf_fixdate(sent)),)
+
+    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+        """The headers that tell the limits; none unless a provider has such headers."""
+        return ()
+
+    def complaint(
+        self, complaint: Complaint, number: str, request: HttpRequest
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and body for a request that cannot be taken."""
+        raise NotImplementedError
+
+    def refusal(self, refused: Refused) -> Any:
+        """The body of a refusal."""
+        raise NotImplementedError
+
+    def broken(self, decoded: Decoded, number: str) -> Any:
+        """The error body that follows after an answer has begun with 200."""
+        raise NotImplementedError
+
+
+@final
+class Spoken:
+    """A dialect; see `Dialect`."""
+
+    def __init__(self, vendor: Vendor, endpoints: Sequence[Endpoint]) -> None:
+        self.name = vendor.name
+        self.hosts = vendor.hosts
+        self._vendor = vendor
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+
+    def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Decoded:
+        """Read a request; see `Dialect.decode`."""
+        try:
+            return self._read(request, now)
+        except Complaint as complaint:
+            raise BadRequest(self._complained(request, complaint, epoch_ns + (now or 0))) from None
+
+    def encode(self, decoded: Decoded, reply: Reply, *, epoch_ns: int = EPOCH_NS) -> Frame:
+        """Write one part of an outcome; see `Dialect.encode`."""
+        outcome = reply.outcome
+        if isinstance(outcome, Refusal):
+            return self._refuse(decoded, reply, outcome, epoch_ns + reply.at)
+        endpoint = self._endpoints[decoded.endpoint]
+        page = Page(decoded, reply, outcome, epoch_ns)
+        data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
+        head = self._head(page, endpoint) if page.first else None
+        frame = Frame(head=head, data=data, end=reply.last)
+        if outcome.fault is None:
+            return frame
+        error = self._vendor.broken(decoded, self._vendor.number(reply.request_id))
+        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply)
+        return spoiled(frame, reply, outcome.fault, body)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def _read(self, request: HttpRequest, now: int | None) -> Decoded:
+        endpoint, found = self._route(request)
+        key = self._vendor.key(request)
+        wanted = endpoint.read(request, found)
+        return Decoded(
+            dialect=self.name,
+            model=wanted.model,
+            key=key,
+            item=wanted.item,
+            declared=wanted.declared,
+            prompt=wanted.prompt,
+            prompt_tokens=wanted.prompt_tokens,
+            max_tokens=wanted.max_tokens,
+            stream=wanted.stream,
+            payload=wanted.payload,
+            arrived=now,
+            endpoint=endpoint.name,
+            form=wanted.form,
+        )
+
+    def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
+        path = request.path
+        if path.startswith(f"/{self.name}/") and not answers_for(self.hosts, request.host):
+            path = path.removeprefix(f"/{self.name}")
+        if "alt=sse" in request.query.split("&"):
+            path = f"{path}?alt=sse"
+        allowed: list[str] = []
+        for endpoint in self._endpoints.values():
+            found = endpoint.path.fullmatch(path)
+            if found is not None:
+                if endpoint.method == request.method:
+                    return endpoint, found
+                allowed.append(endpoint.method)
+        complaint = self._vendor.astray(request, tuple(allowed))
+        complaint.allow = ", ".join(dict.fromkeys(allowed))
+        raise complaint
+
+    def _complained(self, request: HttpRequest, complaint: Complaint, sent: int) -> WireReply:
+        number = self._vendor.number(request.method, request.path, request.body)
+        status, body = self._vendor.complaint(complaint, number, request)
+        headers = (
+            ("content-type", JSON),
+            *self._vendor.headers(number, sent, 0),
+            *((("allow", complaint.allow),) if complaint.allow else ()),
+        )
+        return WireReply(status, headers, json_bytes(body))
+
+    # -- replies -----------------------------------------------------------------------------
+
+    def _head(self, page: Page, endpoint: Endpoint) -> Head:
+        vendor, sent = self._vendor, page.epoch_ns + page.reply.at
+        content_type = JSON if page.reply.count == 1 else endpoint.streams_as
+        number = vendor.number(page.reply.request_id)
+        return Head(
+            200,
+            (
+                ("content-type", content_type),
+                *vendor.headers(number, sent, page.took // MILLISECOND),
+                *vendor.limits(page.answer.limits, page.decoded, sent, refused=False),
+            ),
+        )
+
+    def _refuse(self, decoded: Decoded, reply: Reply, refusal: Refusal, sent: int) -> Frame:
+        if refusal.wrapping in ("html", "empty", "text"):
+            return wrapped(refusal, sent)
+        vendor, number = self._vendor, self._vendor.number(reply.request_id)
+        began = decoded.arrived if decoded.arrived is not None else reply.at
+        body = vendor.refusal(Refused(decoded, refusal, number, sent))
+        inside = refusal.wrapping == "in-200"
+        streamed = inside and decoded.stream
+        endpoint = self._endpoints[decoded.endpoint]
+        headers = (
+            ("content-type", endpoint.streams_as if streamed else JSON),
+            *vendor.headers(number, sent, (reply.at - began) // MILLISECOND),
+            *self._told(decoded, refusal, sent),
+        )
+        data = endpoint.failure(body, decoded, reply) if streamed else json_bytes(body)
+        return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
+
+    def _told(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:
+        """Limits, unless a throttle hides them; when to come back, and whether to."""
+        stated, should = refusal.retry_after, refusal.should_retry
+        in_body = stated is not None and stated.form == "seconds" and self._vendor.retry_in_body
+        shown = (
+            ()
+            if refusal.error == "throttle"
+            else self._vendor.limits(refusal.limits, decoded, sent, refused=True)
+        )
+        return (
+            *shown,
+            *(() if in_body else retry_headers(stated, sent)),
+            *((("x-should-retry", str(should).lower()),) if should is not None else ()),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Spoken {self.name} at {', '.join(self.hosts)}>"

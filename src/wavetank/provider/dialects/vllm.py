@@ -1,0 +1,108 @@
+"""The vLLM dialect: OpenAI's formats as the self-hosted server writes them.
+
+Source: `vllm/entrypoints/openai/engine/protocol.py` of vllm-project/vllm (`ErrorInfo`,
+`ErrorResponse`) and its chat completion protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any, Final
+
+from ..http import Decoded, HttpRequest
+from .openai.chat import Chat, Flavour, Values, usage
+from .openai.embeddings import Embeddings
+from .openai.models import Models
+from .openai.responses import Responses
+from .shared import Complaint, bearer, stated_in_body
+from .spoken import Page, Refused, Spoken, Vendor
+
+_MESSAGES: Final = {
+    "rate-limit": "Too many requests",
+    "too-large": "This model's maximum context length is exceeded. Please reduce the length of the messages.",
+    "quota": "Too many requests",
+    "billing": "Too many requests",
+    "ramp": "Too many requests",
+    "throttle": "Too many requests",
+    "overloaded": "The server is overloaded: too many requests are waiting",
+    "server": "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+    "timeout": "Request timed out",
+    "conflict": "The request conflicts with another one",
+}
+
+
+def _error(message: str, status: int, param: str | None = None) -> dict[str, Any]:
+    """An error object: its code is the HTTP status, a number."""
+    return {"error": {"message": message, "type": _kind(status), "param": param, "code": status}}
+
+
+def _kind(status: int) -> str:
+    """The name of the exception that a status stands for."""
+    try:
+        name = "".join(word.capitalize() for word in HTTPStatus(status).phrase.split())
+    except ValueError:
+        name = "ServiceUnavailable" if status >= 500 else "BadRequest"
+    return name if name.endswith("Error") else f"{name}Error"
+
+
+class VllmVendor(Vendor):
+    """A server of one's own: a host named `vllm`, or one whose name begins with `vllm-` or `vllm.`."""
+
+    name = "vllm"
+    hosts = ("vllm", "vllm-*", "vllm.*")
+
+    def key(self, request: HttpRequest) -> str:
+        """The key if there is one; the server asks for none unless told to."""
+        return bearer(request.headers)
+
+    def complaint(
+        self, complaint: Complaint, number: str, request: HttpRequest
+    ) -> tuple[int, dict[str, Any]]:
+        """The error of a bad request; the web framework answers for paths and methods."""
+        if complaint.status in (404, 405):
+            return complaint.status, {"detail": complaint.message}
+        return complaint.status, _error(complaint.message, complaint.status, complaint.param)
+
+    def refusal(self, refused: Refused) -> dict[str, Any]:
+        """The error of a refusal."""
+        refusal = refused.refusal
+        hint = stated_in_body(refusal.retry_after)
+        message = _MESSAGES[refusal.error]
+        return _error(f"{message}.{hint}" if hint else message, refusal.status)
+
+    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+        """The error after a 200: the engine died."""
+        return _error(_MESSAGES["server"], 500)
+
+
+def _top(page: Page) -> Values:
+    return {} if page.reply.count > 1 else {"service_tier": None, "system_fingerprint": None}
+
+
+def _plain(page: Page) -> Values:
+    return {"prompt_logprobs": None, "kv_transfer_params": None}
+
+
+_FLAVOUR: Final = Flavour(
+    ident=lambda page: f"chatcmpl-{page.digits(32)}",
+    call_ident=lambda page: f"chatcmpl-tool-{page.digits(32, 'call')}",
+    top=_top,
+    plain=_plain,
+    choice={"logprobs": None, "stop_reason": None},
+    message={"refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": []},
+    delta={},
+    usage=usage,
+    after_failure=b"data: [DONE]\n\n",
+)
+
+VLLM: Final = Spoken(
+    VllmVendor(),
+    (
+        Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
+        Responses(re.compile(r"/v1/responses")),
+        Embeddings(re.compile(r"/v1/embeddings")),
+        Models(re.compile(r"/v1/models"), ("served-model",)),
+    ),
+)
+"""A host named `vllm`, and `/vllm/v1` of the loopback server."""

@@ -1,0 +1,36 @@
+"""Hosts and their patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+
+def split_host(host: str) -> tuple[str, str]:
+    """A host without its port, and the port, `""` if it has none; the brackets of IPv6 are taken off.
+
+    >>> split_host("Localhost.:11434"), split_host("[::1]:80"), split_host("::1")
+    (('localhost', '11434'), ('::1', '80'), ('::1', ''))
+    """
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        return name, rest.removeprefix(":")
+    if host.count(":") > 1:
+        return host, ""
+    name, _, port = host.partition(":")
+    return name.removesuffix("."), port
+
+
+def answers_for(patterns: Iterable[str], host: str, port: int | None = None) -> bool:
+    """Whether a host is among some patterns; a pattern with a port is for that port only.
+
+    >>> answers_for(["*.openai.azure.com"], "mine.openai.azure.com", 443)
+    True
+    """
+    name, given = split_host(host)
+    at = given or (str(port) if port is not None else "")
+    return any(
+        fnmatchcase(name, bare) and wanted in ("", at)
+        for bare, wanted in (split_host(pattern) for pattern in patterns)
+    )

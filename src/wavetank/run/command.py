@@ -1,0 +1,185 @@
+"""The run itself: files, client and processor put together, Ctrl-C, and the exit status."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final, final
+
+import anyio
+
+from ..clock import real_epoch_ns, real_now, to_seconds
+from ..processor.journal import Journal, JournalError, fingerprint
+from ..processor.sinks import Sink, SinkError
+from .asking import ProviderStrategy, open_client
+from .errors import RunError
+from .options import Options
+from .providers import is_loopback
+from .reading import Table, read_table
+from .rows import open_output
+from .session import Session
+from .telling import Display, Tally
+
+SHOW_EVERY_SECONDS: Final = 0.2
+STOPPED: Final = 3
+NO_KEY: Final = "wavetank-needs-no-key"
+"""What a server on this machine is shown where no variable holds a key: most ask for any."""
+_BY_SIGNAL: Final = 128
+
+
+def run(options: Options, words: Sequence[str], display: Display) -> int:
+    """Process the rows of a file; the exit status is one of those in `EXIT_CODES`.
+
+    Args:
+        options: what was asked for.
+        words: the command line, to print it as the line that resumes.
+        display: shows where the run stands.
+
+    Raises:
+        RunError: something has to be mended before the run starts.
+    """
+    table = read_table(options.input, options.shape)
+    key = find_key(options, os.environ)
+    with ExitStack() as stack:
+        try:
+            journal = _journal(options, table)
+            if journal is not None:
+                stack.callback(journal.close)
+            output = open_output(options, table, journal)
+            stack.callback(output.close)
+        except (JournalError, SinkError) as error:
+            raise RunError(str(error)) from None
+        tally = Tally(len(table.items), now=lambda: to_seconds(real_now()), wall=_wall)
+        work = _Work(options, table, key, journal, output, tally, display)
+        return _ended(work, words)
+
+
+def find_key(options: Options, environment: Mapping[str, str]) -> str:
+    """The provider's API key, from the environment alone; a server on this machine may need none.
+
+    Raises:
+        RunError: no variable holds it.
+    """
+    provider = options.provider
+    for name in provider.keys:
+        if key := environment.get(name, "").strip():
+            return key
+    if not provider.keys or is_loopback(options.base_url or provider.base_url):
+        return NO_KEY
+    raise RunError(f"set {' or '.join(provider.keys)} to the API key of {provider.name}")
+
+
+def _journal(options: Options, table: Table) -> Journal | None:
+    if options.journal is None:
+        return None
+    journal = Journal(
+        options.journal,
+        resume=options.resume,
+        settings=options.settings,
+        retry_failed=options.retry_failed,
+    )
+    try:
+        journal.register((item.id, fingerprint(item.prompt, item.data)) for item in table.items)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+@final
+@dataclass(slots=True)
+class _Work:
+    """What one run holds, and the signal that ended it."""
+
+    options: Options
+    table: Table
+    key: str
+    journal: Journal | None
+    output: Sink
+    tally: Tally
+    display: Display
+    signal: int = 0
+    trouble: list[Exception] = field(default_factory=list)
+
+
+def _ended(work: _Work, words: Sequence[str]) -> int:
+    """Do the work and say what came of it."""
+    anyio.run(_main, work)
+    work.display.close()
+    for line in work.tally.report():
+        work.display.say(f"wavetank: {line}")
+    if work.trouble:
+        work.display.say(f"wavetank: stopped: {work.trouble[0]}")
+    cut_off = work.tally.done < work.tally.total
+    if cut_off or work.tally.failed:
+        _tell_how_to_resume(work, words)
+    if work.signal:
+        return _BY_SIGNAL + work.signal
+    return STOPPED if work.trouble else int(cut_off or work.tally.failed > 0)
+
+
+def _tell_how_to_resume(work: _Work, words: Sequence[str]) -> None:
+    if work.journal is None:
+        work.display.say("wavetank: without a --journal nothing can be resumed")
+        return
+    cut_off = work.tally.done < work.tally.total
+    flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
+    line = shlex.join(["wavetank", "run", *(word for word in words if word not in flags), *flags])
+    work.display.say(f"wavetank: {'to go on' if cut_off else 'to try the failed rows again'}: {line}")
+
+
+async def _main(work: _Work) -> None:
+    async with anyio.create_task_group() as watchers:
+        with anyio.CancelScope() as scope:
+            await watchers.start(_stop_on_signal, work, scope)
+            watchers.start_soon(_show, work)
+            await _process(work)
+        watchers.cancel_scope.cancel()
+
+
+async def _process(work: _Work) -> None:
+    options = work.options
+    async with open_client(
+        connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
+    ) as client:
+        session = Session(
+            ProviderStrategy(client, options.provider, options.ask, key=work.key, base_url=options.base_url),
+            pace=options.pace,
+            tally=work.tally,
+            journal=work.journal,
+            output=work.output,
+        )
+        try:
+            await session.process(work.table.items)
+        except (JournalError, SinkError) as error:
+            work.trouble.append(error)
+
+
+async def _stop_on_signal(
+    work: _Work, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    """The first Ctrl-C ends the run in good order; the second ends the process where it stands."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            if work.signal:
+                # Each outcome so far is in the journal, whatever the process was about to do.
+                sys.stdout.flush()
+                os._exit(_BY_SIGNAL + work.signal)
+            work.signal = number
+            scope.cancel()
+
+
+async def _show(work: _Work) -> None:
+    while True:
+        work.display.show(work.tally.share, work.tally.standing())
+        await anyio.sleep(SHOW_EVERY_SECONDS)
+
+
+def _wall() -> float:
+    return to_seconds(real_epoch_ns())

@@ -1,0 +1,42 @@
+"""What stops `wavetank run`, and what one request can end in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, final
+
+_SHOWN: Final = 500
+
+
+@final
+class RunError(Exception):
+    """Something the user has to mend before the run can start or go on; the text says what."""
+
+    def __init__(self, text: str, *, status: int = 2) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@final
+class ApiError(Exception):
+    """A provider answered with an error: its status, headers and body, where a classifier looks for them."""
+
+    def __init__(self, status_code: int, headers: Mapping[str, str], body: object, text: str) -> None:
+        super().__init__(f"status {status_code}: {text[:_SHOWN]}" if text else f"status {status_code}")
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+
+
+@final
+class UnreadableAnswer(Exception):
+    """A provider answered with success, but not with an answer of its API; another try may do."""
+
+    def __init__(self, status_code: int, text: str) -> None:
+        super().__init__(f"status {status_code}, but no answer: {text[:_SHOWN]!r}")
+        self.status_code = status_code
+
+
+@final
+class NoPrompt(Exception):
+    """A row without a prompt: it fails alone, and nothing is sent for it."""

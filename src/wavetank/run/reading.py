@@ -1,0 +1,129 @@
+"""Reads the rows to be processed, from CSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+from ..processor import LLMWorkItem
+from .errors import RunError
+
+JSON_LINES: Final = (".jsonl", ".ndjson")
+LONGEST_CELL: Final = 1 << 30
+"""In characters; the csv module's own bound of 128 KiB is below many a prompt."""
+
+Record = Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where a row keeps its id and its prompt: a column, or a template over all of them."""
+
+    prompt_column: str = "prompt"
+    id_column: str = "id"
+    template: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What was read: an item for each row, its `data` the row itself, and the names of all columns."""
+
+    items: tuple[LLMWorkItem[Record], ...]
+    columns: tuple[str, ...]
+
+
+def read_table(path: Path, shape: Shape) -> Table:
+    """Read a whole input.
+
+    A row without an id column is `row-1`, `row-2`, … by its place. A row with an empty
+    prompt is an item all the same: it fails alone.
+
+    Raises:
+        RunError: the file cannot be read, lacks a column, or two rows have the same id; the
+            text names the place.
+    """
+    items: dict[str, LLMWorkItem[Record]] = {}
+    columns: dict[str, None] = {}
+    for number, (line, record) in enumerate(_records(path), start=1):
+        columns.update(dict.fromkeys(record))
+        item = _item(f"{path}:{line}", number, record, shape)
+        if item.id in items:
+            raise RunError(f"{path}:{line}: an earlier row has the id {item.id!r}, too; give each its own")
+        items[item.id] = item
+    if not items:
+        raise RunError(f"{path} has no rows; the first line of a CSV file names its columns")
+    return Table(tuple(items.values()), tuple(columns))
+
+
+def _records(path: Path) -> Iterator[tuple[int, Record]]:
+    try:
+        yield from _json_lines(path) if path.suffix.lower() in JSON_LINES else _csv(path)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it") from None
+
+
+def _csv(path: Path) -> Iterator[tuple[int, Record]]:
+    csv.field_size_limit(LONGEST_CELL)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True, restkey=None)
+        try:
+            for row in reader:
+                yield reader.line_num, _whole(f"{path}:{reader.line_num}", row)
+        except csv.Error as error:
+            raise RunError(f"{path}:{reader.line_num}: {error}; close the quotes of the cell") from None
+
+
+def _whole(place: str, row: Mapping[Any, Any]) -> Record:
+    if None in row:
+        raise RunError(f"{place}: the row has more cells than the first line has names; quote its commas")
+    return {name: "" if cell is None else cell for name, cell in row.items()}
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise RunError(f"{path}:{number}: {error}; write one JSON object a line") from None
+            if not isinstance(record, dict):
+                raise RunError(f"{path}:{number}: no JSON object; write one a line")
+            yield number, record
+
+
+def _item(place: str, number: int, record: Record, shape: Shape) -> LLMWorkItem[Record]:
+    id = str(record.get(shape.id_column, f"row-{number}"))
+    return LLMWorkItem(id, _prompt(place, record, shape), record)
+
+
+def _prompt(place: str, record: Record, shape: Shape) -> str:
+    if shape.template is not None:
+        return _filled(place, record, shape.template)
+    if shape.prompt_column not in record:
+        raise RunError(
+            f"{place}: there is no column {shape.prompt_column!r}, only {', '.join(map(repr, record))}; "
+            "name one with --prompt-column, or give a --template"
+        )
+    prompt = record[shape.prompt_column]
+    return prompt if isinstance(prompt, str) else "" if prompt is None else json.dumps(prompt)
+
+
+def _filled(place: str, record: Record, template: str) -> str:
+    try:
+        return string.Formatter().vformat(template, (), record)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{place}: the template does not fit: {error}; the columns are {', '.join(map(repr, record))}, "
+            "written as {column}, and a brace itself as {{ or }}"
+        ) from None

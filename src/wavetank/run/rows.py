@@ -1,0 +1,87 @@
+"""What stands in a row of the output: the input's own columns, and what came of the row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import Any, Final, final
+
+from ..processor import ItemResult, LLMWorkItem
+from ..processor.journal import Journal
+from ..processor.sinks import CsvSink, JsonlSink
+from .errors import RunError
+from .options import Options
+from .reading import JSON_LINES, Table
+
+OWN_COLUMNS: Final = (
+    "answer",
+    "error",
+    "reason",
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "possibly_repeated",
+)
+"""The columns that a run adds to those of the input."""
+
+
+@final
+class Rows:
+    """Makes the rows of one output."""
+
+    def __init__(self, columns: Sequence[str], journal: Journal | None) -> None:
+        taken = [name for name in OWN_COLUMNS if name in columns]
+        if taken:
+            raise RunError(
+                f"the input has a column {taken[0]!r}, which the output needs for itself; rename it "
+                f"(it adds {', '.join(OWN_COLUMNS)})"
+            )
+        self._inputs = tuple(name for name in columns if name != "id")
+        self._journal = journal
+        self.columns = ("id", *self._inputs, *OWN_COLUMNS)
+
+    def row(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any]:
+        """The row of an item; its id stands in `id`, whatever the input calls it."""
+        record = item.data or {}
+        repeated = self._journal is not None and self._journal.possibly_repeated(item.id)
+        error = result.error
+        return {
+            "id": item.id,
+            **{name: record.get(name, "") for name in self._inputs},
+            "answer": result.value,
+            "error": None if error is None else str(error),
+            "reason": result.reason,
+            "attempts": result.attempts,
+            "input_tokens": result.usage.input_tokens,
+            "output_tokens": result.usage.output_tokens,
+            "possibly_repeated": "yes" if repeated else "",
+        }
+
+
+def open_output(options: Options, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
+    """The output file, ready for more rows.
+
+    Resumed, it loses the rows whose outcome the journal does not hold, and with
+    `--order input` those after the first of them: they come again.
+
+    Raises:
+        SinkError: it holds rows and the run does not resume, or it is something else.
+        RunError: a column of the input has the name of one that the run adds.
+    """
+    rows = Rows(table.columns, journal)
+    stays = _who_stays(options, table, journal)
+    if options.output.suffix.lower() in JSON_LINES:
+        return JsonlSink(options.output, row=rows.row, resume=options.resume, keep=stays)
+    return CsvSink(options.output, rows.columns, row=rows.row, resume=options.resume, keep=stays)
+
+
+def _who_stays(options: Options, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
+    if journal is None or not options.resume:
+        return None
+    ids = [item.id for item in table.items]
+    done = {outcome.id for outcome in journal.outcomes()}
+    if options.pace.order == "input":
+        done = set(takewhile(done.__contains__, ids))
+    again = frozenset(ids) - done
+    # A row whose id the input does not have is not ours to remove.
+    return lambda id: id not in again

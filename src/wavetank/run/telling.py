@@ -1,0 +1,147 @@
+"""What `wavetank run` says: where it stands while it runs, and what came of it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, Protocol, final
+
+from ..processor import ItemResult
+from ..processor.kept import EarlierError
+
+_REASONS_SHOWN: Final = 10
+_REASON_LENGTH: Final = 160
+
+
+class Display(Protocol):
+    """Where the standing is shown again and again, and lines that stay are written."""
+
+    def show(self, done: float, words: str) -> None:
+        """Show how much is done, from 0 to 1, and the rest in words, in place of the last."""
+
+    def say(self, line: str) -> None:
+        """Write a line that stays."""
+
+    def close(self) -> None:
+        """Leave the place to what comes after."""
+
+
+@final
+class Tally:
+    """Counts what comes of the rows, and tells it.
+
+    Args:
+        total: how many rows there are.
+        now: seconds on a clock that only moves on.
+        wall: seconds since 1970.
+    """
+
+    def __init__(self, total: int, *, now: Callable[[], float], wall: Callable[[], float]) -> None:
+        self.total = total
+        self.done = 0
+        self.failed = 0
+        self.earlier = 0
+        self.refusals = 0
+        self.pauses = 0
+        self.stopped: str | None = None
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self._now = now
+        self._wall = wall
+        self._started = now()
+        self._paused_until = now()
+        self._reasons: dict[str, tuple[int, float]] = {}
+
+    def result(self, result: ItemResult[Any]) -> None:
+        """Count the outcome of a row."""
+        self.done += 1
+        self.earlier += result.recalled
+        self.input_tokens += result.usage.input_tokens
+        self.output_tokens += result.usage.output_tokens
+        if result.error is not None:
+            self.failed += 1
+            self._failed(result)
+
+    def refused(self) -> None:
+        """Count a refusal."""
+        self.refusals += 1
+
+    def paused(self, seconds: float) -> None:
+        """Count a pause that ends in so many seconds."""
+        self.pauses += 1
+        self._paused_until = max(self._paused_until, self._now() + seconds)
+
+    @property
+    def share(self) -> float:
+        """How much is done, from 0 to 1."""
+        return self.done / self.total if self.total else 1.0
+
+    def standing(self) -> str:
+        """Where the run stands: rows, rate, refusals, pauses, time left."""
+        now = self._now()
+        seconds = now - self._started
+        fresh = self.done - self.earlier
+        rate = fresh / seconds if seconds > 0 else 0.0
+        words = [f"{self.done} of {self.total} rows"]
+        if self.failed:
+            words.append(f"{self.failed} failed")
+        words.append(f"{rate:.3g}/s")
+        if self.refusals:
+            words.append(f"{self.refusals} refused")
+        if self.pauses:
+            words.append(f"{self.pauses} {'pause' if self.pauses == 1 else 'pauses'}")
+        if (paused := self._paused_until - now) > 0:
+            words.append(f"paused for {lasting(paused)}")
+        if fresh and self.done < self.total:
+            words.append(f"{lasting((self.total - self.done) / rate)} left")
+        return ", ".join(words)
+
+    def report(self) -> list[str]:
+        """What came of the run, in lines."""
+        seconds = self._now() - self._started
+        earlier = f", {self.earlier} of them in earlier runs" if self.earlier else ""
+        lines = [
+            f"{self.done - self.failed} of {self.total} rows have answers{earlier}; "
+            f"{lasting(seconds)}, {_counted(self.refusals, 'refusal')}, {_counted(self.pauses, 'pause')}, "
+            f"{self.input_tokens} tokens in, {self.output_tokens} out"
+        ]
+        failures = sorted(self._reasons.items(), key=lambda reason: -reason[1][0])
+        for why, (count, at) in failures[:_REASONS_SHOWN]:
+            lines.append(f"{_counted(count, 'row')} failed: {why} at {clock_time(at)}")
+        if (more := len(failures) - _REASONS_SHOWN) > 0:
+            lines.append(f"and {_counted(more, 'other reason')}")
+        if self.stopped is not None:
+            lines.append(f"stopped early: {self.stopped}")
+        return lines
+
+    def _failed(self, result: ItemResult[Any]) -> None:
+        said, reason = str(result.error), result.cause or result.reason or type(result.error).__name__
+        # An earlier run's error is told by its reason: its text begins with its class.
+        if isinstance(result.error, EarlierError) or not said:
+            said = reason
+        why = " ".join((said if said.startswith(reason) else f"{reason}: {said}").split())
+        short = why if len(why) <= _REASON_LENGTH else why[: _REASON_LENGTH - 1] + "…"
+        count, _ = self._reasons.get(short, (0, 0.0))
+        self._reasons[short] = (count + 1, self._wall())
+
+
+def lasting(seconds: float) -> str:
+    """A length of time as people say it.
+
+    >>> lasting(3.21), lasting(75), lasting(7384)
+    ('3.2s', '1m15s', '2h03m')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def clock_time(at: float) -> str:
+    """An instant of Unix time on this machine's clock, to the minute."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

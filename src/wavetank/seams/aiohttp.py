@@ -1,0 +1,169 @@
+"""The in-memory network under `aiohttp`: real client, real connector, real HTTP parser.
+
+A connection to a provider's host ends at the desk; TLS is passed over, because both ends are in
+this process. The client's `ClientTimeout` stays in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, Final, Self
+
+from .exchange import Attempt, closed, has_read
+from .hosts import refused
+from .memory import connection_to
+from .memory_transport import MemoryTransport
+from .reception import Patch, current
+
+LIBRARIES: Final = ("aiohttp",)
+
+
+def patches(library: ModuleType) -> Sequence[Patch]:
+    """What is replaced in `aiohttp`."""
+    connector, response = library.connector, library.client_reqrep.ClientResponse
+    return (
+        (connector.TCPConnector, "_create_connection", _create_connection(library)),
+        (connector.UnixConnector, "_create_connection", _no_unix_socket),
+        (connector.BaseConnector, "connect", _entry(library)),
+        (response, "start", _started(library)),
+        (response, "release", _given_back(response.release)),
+        (response, "close", _given_back(response.close)),
+    )
+
+
+# -- connecting --------------------------------------------------------------------------------
+
+
+def _create_connection(library: ModuleType) -> Callable[..., Any]:
+    original = inspect.unwrap(library.connector.TCPConnector._create_connection)
+
+    @functools.wraps(original)
+    async def create_connection(self: Any, request: Any, traces: Any, timeout: Any) -> Any:
+        desk = current()
+        url = request.proxy or request.url
+        if desk.lets_through(url.host):
+            return await original(self, request, traces, timeout)
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        protocol = library.client_proto.ResponseHandler(loop=loop)
+        try:
+            connected = connection_to(desk, url.host, url.port)
+        except ConnectionRefusedError as refusal:
+            raise library.ClientConnectorError(request.connection_key, refusal) from refusal
+        transport = MemoryTransport(connected, protocol, loop)
+        protocol.connection_made(transport)
+        return protocol
+
+    return create_connection
+
+
+async def _no_unix_socket(self: Any, request: object, traces: object, timeout: object) -> Any:
+    raise refused(f"the unix socket {self.path}", loopback=True)
+
+
+def _entry(library: ModuleType) -> Callable[..., Any]:
+    """The pool's entry, where each request sets out."""
+    original = inspect.unwrap(library.connector.BaseConnector.connect)
+
+    @functools.wraps(original)
+    async def connect(self: object, *args: object, **options: object) -> Any:
+        desk = current()
+        attempt = Attempt(desk.clock.now())
+        connection = await original(self, *args, **options)
+        if isinstance(connection.transport, MemoryTransport):
+            connection.transport.attempt = attempt
+        return connection
+
+    return connect
+
+
+# -- the response: when it has been read whole, or is given up -----------------------------------------
+
+
+class _Watch:
+    """Stands in for the timer of a response's body and knows how far the client has read."""
+
+    def __init__(self, transport: MemoryTransport, timer: Any) -> None:
+        self._desk = transport.desk
+        self._attempt = transport.attempt
+        self._timer = timer
+
+    def read(self, body: Any) -> None:
+        """The client has read from the body, maybe to its end."""
+        if has_read(self._attempt, body.total_bytes - body._size):
+            closed(self._desk, self._attempt, self._attempt.body)
+
+    def given_back(self, body: Any) -> None:
+        """The client is done with the response."""
+        closed(self._desk, self._attempt, body.total_bytes - body._size)
+
+    def __enter__(self) -> Self:
+        self._timer.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> Any:
+        return self._timer.__exit__(*error)
+
+    def assert_timeout(self) -> None:
+        self._timer.assert_timeout()
+
+
+def _started(library: ModuleType) -> Callable[..., Any]:
+    original = inspect.unwrap(library.client_reqrep.ClientResponse.start)
+    watched = _watched_type(library)
+
+    @functools.wraps(original)
+    async def start(self: Any, connection: Any) -> Any:
+        transport = connection.transport
+        response = await original(self, connection)
+        if isinstance(transport, MemoryTransport):
+            _watch(response.content, transport, watched)
+        return response
+
+    return start
+
+
+def _watch(body: Any, transport: MemoryTransport, watched: type) -> None:
+    if type(body) not in watched.__bases__:
+        # No body: the head is all there is to read.
+        closed(transport.desk, transport.attempt, transport.attempt.body)
+        return
+    body.__class__ = watched
+    body._timer = _Watch(transport, body._timer)
+
+
+def _watched_type(library: ModuleType) -> type:
+    base: Any = library.streams.StreamReader
+
+    class Watched(base):  # type: ignore[misc]
+        """A response body that tells how far it was read, in the reader's own step."""
+
+        __slots__ = ()
+
+        def _read_nowait_chunk(self, n: int) -> bytes:
+            data: bytes = super()._read_nowait_chunk(n)
+            self._timer.read(self)
+            return data
+
+        async def _wait(self, func_name: str) -> None:
+            await super()._wait(func_name)
+            self._timer.read(self)
+
+    return Watched
+
+
+def _given_back(method: Callable[..., Any]) -> Callable[..., Any]:
+    original = inspect.unwrap(method)
+
+    @functools.wraps(original)
+    def given_back(self: Any, *args: object, **options: object) -> Any:
+        watch = getattr(self.content, "_timer", None)
+        if isinstance(watch, _Watch):
+            watch.given_back(self.content)
+        return original(self, *args, **options)
+
+    return given_back

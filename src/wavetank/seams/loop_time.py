@@ -1,0 +1,42 @@
+"""The machine's own time on one asyncio loop: timers without a thread, and plain events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import final
+
+from ..clock import Timer, real_now, to_seconds
+from .waiting import AsyncEvent, BlockingEvent
+
+
+@final
+class LoopClock:
+    """The machine's clock from now on; it implements `Clock`, and callbacks come on the running loop."""
+
+    def __init__(self) -> None:
+        self._start = real_now()
+        self._loop = asyncio.get_running_loop()
+
+    def now(self) -> int:
+        return real_now() - self._start
+
+    def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
+        delay = when - self.now()
+        if delay <= 0:
+            return self._loop.call_soon(callback)
+        return self._loop.call_later(to_seconds(delay), callback)
+
+    def close(self) -> None:
+        """Nothing is left behind: timers end with the loop."""
+
+
+@final
+class LoopWaits:
+    """Events for the tasks of the one loop."""
+
+    def event(self) -> AsyncEvent:
+        return asyncio.Event()
+
+    def blocking_event(self) -> BlockingEvent:
+        raise RuntimeError("a thread must not wait for a clock that runs on this loop")

@@ -1,0 +1,79 @@
+"""The in-memory network under `urllib3`, and so under `requests` and botocore.
+
+The pool, its retries and timeouts, and the HTTP parser of the standard library are the real
+ones; only the socket is ours. TLS is passed over, because both ends are in this process.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from .exchange import Attempt
+from .memory import connection_to, current_attempt
+from .memory_socket import MemorySocket
+from .reception import Patch, current
+
+LIBRARIES: Final = ("urllib3",)
+
+
+def patches(library: ModuleType) -> Sequence[Patch]:
+    """What is replaced in `urllib3`."""
+    plain, secure = library.connection.HTTPConnection, library.connection.HTTPSConnection
+    return (
+        (plain, "connect", _connect(library, plain)),
+        (secure, "connect", _connect(library, secure)),
+        (plain, "is_connected", _is_connected(plain)),
+        (library.connectionpool.HTTPConnectionPool, "urlopen", _entry(library)),
+    )
+
+
+def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
+    original = inspect.unwrap(connection_type.connect)
+
+    @functools.wraps(original)
+    def connect(self: Any) -> None:
+        desk = current()
+        if desk.lets_through(self.host):
+            original(self)
+            return
+        try:
+            connected = connection_to(desk, self.host, self.port)
+        except ConnectionRefusedError as refusal:
+            raise library.exceptions.NewConnectionError(self, str(refusal)) from refusal
+        self.sock = MemorySocket(connected, desk.waits, self.timeout)
+        # What the pool would otherwise warn about.
+        self.is_verified = True
+
+    return connect
+
+
+def _is_connected(connection_type: Any) -> property:
+    """Whether a pooled connection still stands; the real one asks the system about the socket."""
+    original: property = connection_type.is_connected
+
+    def is_connected(self: Any) -> bool:
+        if isinstance(self.sock, MemorySocket):
+            return self.sock.connected
+        connected: bool = original.__get__(self)
+        return connected
+
+    return property(is_connected)
+
+
+def _entry(library: ModuleType) -> Callable[..., Any]:
+    """The pool's entry, where each attempt sets out; for a retry the pool calls it again."""
+    original = inspect.unwrap(library.connectionpool.HTTPConnectionPool.urlopen)
+
+    @functools.wraps(original)
+    def urlopen(self: object, *args: object, **options: object) -> Any:
+        token = current_attempt.set(Attempt(current().clock.now()))
+        try:
+            return original(self, *args, **options)
+        finally:
+            current_attempt.reset(token)
+
+    return urlopen

@@ -1,0 +1,71 @@
+"""What a loop in virtual time holds: tasks and futures that know their number, and handles.
+
+A handle is made for every step of every task, so it is made as cheaply as can be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from .asyncio_loop import SimulatedLoop
+
+
+@final
+class CountedTask(asyncio.Task[Any]):
+    """A task that hashes by its creation number, so that sets of tasks iterate in creation order."""
+
+    def __init__(self, coro: Any, *, loop: SimulatedLoop, name: str | None = None, **options: Any) -> None:
+        self._number = loop.next_number()
+        self.number = loop.next_task()
+        """Which of the loop's tasks it is, from 1."""
+        name = f"task-{self._number}" if name is None else name
+        super().__init__(coro, loop=loop, name=name, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+@final
+class CountedFuture(asyncio.Future[Any]):
+    """A future that hashes by its creation number."""
+
+    def __init__(self, *, loop: SimulatedLoop) -> None:
+        self._number = loop.next_number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+@final
+class Posted(events.Handle):
+    """A callback that is ready; made as in asyncio, but for the traceback of the debug mode."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: SimulatedLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+@final
+class EngineStep(events.Handle):
+    """A step of the engine itself: what goes wrong in it stops the loop instead of being logged."""
+
+    __slots__ = ()

@@ -1,0 +1,131 @@
+"""Run a server for a scenario until a signal ends it."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, final
+
+import msgspec
+
+from ..scenario import Scenario
+from .serving import Serving
+
+TICK: Final = 0.5
+"""So often, in seconds, the journal is flushed and the status told."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@final
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What is served, where, and who is told of it.
+
+    `opened` is told the port once clients may come; `tick` is called every half second.
+    """
+
+    scenario: Scenario
+    seed: int = 0
+    host: str
+    port: int
+    backend: str = "asyncio"
+    journal: Path | None = None
+    tls: ssl.SSLContext | None = None
+    opened: Callable[[int], object] = lambda _: None
+    tick: Callable[[Serving], object] = lambda _: None
+
+    def run(self) -> Serving:
+        """Serve until SIGINT or SIGTERM; what was served, its journal closed.
+
+        Raises:
+            OSError: the port is taken, the address is not this machine's, or the journal cannot be
+                written or is there already.
+        """
+        if self.backend == "asyncio":
+            import asyncio
+
+            return asyncio.run(self._on_asyncio())
+        import anyio
+
+        return anyio.run(self._on_trio, backend=self.backend)
+
+    def _made(self) -> Serving:
+        return Serving(self.scenario, seed=self.seed, backend=self.backend, journal=self.journal)
+
+    async def _on_asyncio(self) -> Serving:
+        import asyncio
+
+        from ..seams.loopback import serve
+
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        serving = self._made()
+        server = asyncio.ensure_future(
+            serve(
+                serving.desk,
+                host=self.host,
+                port=self.port,
+                tls=self.tls,
+                side_door=serving.side_door,
+                started=self.opened,
+            )
+        )
+        server.add_done_callback(lambda _: stop.set())
+        for number in _SIGNALS:
+            with suppress(NotImplementedError):  # not on every system
+                loop.add_signal_handler(number, stop.set)
+        try:
+            while not stop.is_set():
+                self._ticks(serving)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), TICK)
+        finally:
+            server.cancel()
+            with suppress(asyncio.CancelledError), serving:
+                await server
+        return serving
+
+    async def _on_trio(self) -> Serving:
+        import anyio
+
+        from ..seams.loopback_trio import serve
+
+        serving = self._made()
+        problem: OSError | None = None
+        async with anyio.create_task_group() as group:
+
+            async def answer() -> None:
+                nonlocal problem
+                try:
+                    await serve(
+                        serving.desk,
+                        host=self.host,
+                        port=self.port,
+                        tls=self.tls,
+                        side_door=serving.side_door,
+                        started=self.opened,
+                    )
+                except OSError as error:
+                    problem = error
+                    group.cancel_scope.cancel()
+
+            async def tick() -> None:
+                while True:
+                    self._ticks(serving)
+                    await anyio.sleep(TICK)
+
+            group.start_soon(answer)
+            group.start_soon(tick)
+            with anyio.open_signal_receiver(*_SIGNALS) as signals:
+                async for _ in signals:
+                    group.cancel_scope.cancel()
+        with serving:
+            if problem is not None:
+                raise problem
+        return serving
+
+    def _ticks(self, serving: Serving) -> None:
+        serving.journal.flush()
+        self.tick(serving)

@@ -1,0 +1,76 @@
+"""A world for clients of other processes: the fake behind a server, in the machine's own time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self, final
+
+from ..clock import real_epoch_ns
+from ..events import EventKind, Header, RunEnd
+from ..provider.machine import Provider
+from ..scenario import Scenario, digest, lets_through
+from ..seams.desk import Desk
+from .journal import FileJournal, Journal, MemoryJournal
+from .ledger import Ledger
+from .side_door import SideDoor
+
+
+@final
+class Serving:
+    """A provider, its journal and its ledger; made inside the event loop that serves.
+
+    Raises:
+        OSError: the journal cannot be written, or is there already.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int, backend: str, journal: Path | None = None) -> None:
+        header = Header(
+            scenario=scenario.name,
+            digest=digest(scenario),
+            seed=seed,
+            backend="real",
+            waves=len(scenario.wave),
+            faults=len(scenario.fault),
+            passable=lets_through(scenario),
+        )
+        self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
+        self._clock, waits = _time_of(backend)
+        self.desk = Desk(
+            Provider(scenario, seed=seed),
+            self._clock,
+            self.journal,
+            waits=waits,
+            epoch_ns=real_epoch_ns(),
+            faults=scenario.fault,
+            keep_records=False,
+        )
+        self.side_door = SideDoor(scenario, self.journal, Ledger(self._note))
+
+    def _note(self, kind: EventKind, /, **fields: Any) -> None:
+        self.desk.note(kind, **fields)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the connections and close the journal, which is removed if nothing could be served."""
+        self.desk.close()
+        self.desk.catch_up()
+        self.journal.finish(RunEnd(how="returned", at=self._clock.now()))
+        if kind is not None and issubclass(kind, OSError):
+            self.journal.remove()
+        self._clock.close()
+
+    def __repr__(self) -> str:
+        return f"<Serving {self.journal.header.scenario}>"
+
+
+def _time_of(backend: str) -> tuple[Any, Any]:
+    """The clock of the machine and what its clients wait on."""
+    if backend == "asyncio":
+        from ..seams.loop_time import LoopClock, LoopWaits
+
+        return LoopClock(), LoopWaits()
+    from ..seams.real_time import RealClock, RealWaits
+
+    return RealClock(), RealWaits()

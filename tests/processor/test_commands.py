@@ -1,0 +1,133 @@
+"""Command-line agents: how they are run, how their end is judged, and the call before the work."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from wavetank.processor import LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor, classify
+from wavetank.processor.commands import CommandStrategy
+from wavetank.processor.preflight import PREFLIGHT_ID, PreFlight, preflight
+from wavetank.processor.processes import ProcessStrategy, WorkError
+
+pytestmark = pytest.mark.anyio
+
+ITEM = LLMWorkItem("row-1", "wave 'n {id} tank")
+
+
+def agent(script: str, **options: Any) -> CommandStrategy:
+    """An agent that is a line of shell; times without a zone are UTC."""
+    return CommandStrategy(["sh", "-c", script], **({"tz": UTC} | options))
+
+
+async def failed(strategy: LLMCallStrategy[str], item: LLMWorkItem[Any] = ITEM) -> WorkError:
+    """The error of an agent."""
+    with pytest.raises(WorkError) as error:
+        await strategy.execute(item)
+    return error.value
+
+
+async def test_a_command_gets_the_prompt_and_gives_its_output(tmp_path: Path) -> None:
+    """By the standard input or in an argument, to the letter; folder and environment are its own."""
+    assert await agent("cat").execute(ITEM) == ITEM.prompt
+    direct = CommandStrategy(["printf", "%s|%s", "{prompt}", "<{id}>"])
+    assert await direct.execute(ITEM) == f"{ITEM.prompt}|<row-1>"
+    where = agent('pwd; echo "$WHO"', cwd=tmp_path, env={"WHO": "me", "PATH": "/usr/bin:/bin"})
+    assert (await where.execute(ITEM)).splitlines() == [str(tmp_path), "me"]
+    # It need not read what it is given, and may print more than a pipe holds.
+    long = LLMWorkItem("long", "w" * 200_000)
+    assert await agent("head -c 300000 /dev/zero | tr '\\0' x").execute(long) == "x" * 300_000
+    assert repr(direct) == "<CommandStrategy printf>"
+
+
+LIMIT = "You've hit your limit · resets 4pm (America/Los_Angeles)"
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (f"echo {shlex.quote(LIMIT)} >&2; exit 1", "rate-limited"),
+        (f"echo {shlex.quote(LIMIT)}; exit 1", "rate-limited"),
+        # A message in the shape of a success.
+        (f"echo {shlex.quote(LIMIT)}", "rate-limited"),
+        ("echo 'Credit balance is too low'; exit 1", "terminal"),
+        ("echo 'segmentation fault' >&2; exit 139", "transient"),
+    ],
+)
+async def test_an_end_is_judged_by_exit_code_and_output(script: str, kind: str) -> None:
+    """Limits are known by the agents' own sentences, on either stream, and until when."""
+    error = await failed(agent(script))
+    judged = classify(error)
+    assert judged.kind == kind
+    if kind == "rate-limited":
+        assert judged.retry_after_seconds is not None
+        assert 0 < judged.retry_after_seconds <= 86_400
+
+
+async def test_a_result_file_is_judged_too(tmp_path: Path) -> None:
+    """Where the command ends well or says nothing, what it wrote decides; a missing file does not."""
+    (tmp_path / "row-1.json").write_text('{"exit_code": 1, "stderr": "Credit balance is too low"}')
+    options = {"cwd": tmp_path, "result_file": "{id}.json"}
+    assert classify(await failed(agent("echo done", **options))).kind == "terminal"
+    assert classify(await failed(agent("exit 1", **options))).kind == "terminal"
+    assert await agent("echo done", **options).execute(LLMWorkItem("other", "")) == "done\n"
+
+
+async def test_a_command_that_cannot_be_run_is_told() -> None:
+    """The error names the program and the mend, and no other try is made."""
+    error = await failed(CommandStrategy(["no-such-agent"]))
+    assert "cannot run 'no-such-agent'" in str(error)
+    assert "install it" in str(error)
+    assert classify(error).kind == "terminal"
+    with pytest.raises(ValueError, match="command is empty"):
+        CommandStrategy([])
+
+
+async def test_a_cancelled_command_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    """Nothing of it goes on working."""
+    strategy = agent("(sleep 0.3; touch late) & touch started; wait", cwd=tmp_path)
+    async with anyio.create_task_group() as group:
+        group.start_soon(strategy.execute, ITEM)
+        with anyio.fail_after(10):
+            while not (tmp_path / "started").exists():
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    await anyio.sleep(0.4)
+    assert not (tmp_path / "late").exists()
+
+
+async def test_an_agent_under_the_processor_waits_its_limit_out(tmp_path: Path) -> None:
+    """A throttled agent pauses everybody, and every item gets its answer."""
+    script = "if mkdir first 2>/dev/null; then echo 'Suggested retry after 0.05s.' >&2; exit 1; fi; cat"
+    async with ParallelBatchProcessor(agent(script, cwd=tmp_path), workers=2) as processor:
+        for number in range(4):
+            await processor.add_work(LLMWorkItem(str(number), f"prompt {number}"))
+        batch = await processor.process_all()
+    assert [result.value for result in batch.results] == [f"prompt {number}" for number in range(4)]
+
+
+async def test_the_call_before_the_work_says_until_when(tmp_path: Path) -> None:
+    """It is clear, limited until a time, or failed with a reason; the strategy is cleaned up."""
+    assert await preflight(agent("cat")) == PreFlight()
+    assert str(PreFlight()).startswith("clear")
+    limited = await preflight(agent(f"echo {shlex.quote(LIMIT)}; exit 1"))
+    assert not limited.clear
+    assert limited.limited_until is not None
+    assert str(limited).startswith("limited until ")
+    broken = await preflight(agent("exit 3"))
+    assert str(broken).startswith("not clear: exit code 3")
+    processes = ProcessStrategy(check)
+    found = await preflight(processes, prompt=str(tmp_path))
+    assert found.clear, found
+    assert "closed, 0 idle" in repr(processes)
+
+
+def check(item: LLMWorkItem[Any]) -> str:
+    """Answers the call before the work, in a worker."""
+    assert item.id == PREFLIGHT_ID
+    return item.prompt

@@ -1,0 +1,484 @@
+"""Every SDK at its vendor's real URL, in virtual time: what it reads, what it raises, when it asks again.
+
+The SDKs are the judges: they parse strictly where they can, and `docs/dialects.md` says what
+is seen here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+import pytest
+from pydantic import BaseModel
+
+import wavetank
+from wavetank import Scenario, Tank
+from wavetank.clock import SECOND, Duration
+from wavetank.provider.answers import marks_in
+from wavetank.scenario import Fault, RetryAfter, Wave
+
+pytestmark = [
+    # SDKs leave generators of their own to the garbage collector, of which trio warns.
+    pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning"),
+    # Google's SDK, of a class of its own.
+    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
+]
+
+Mode = Literal["plain", "stream", "tool", "tool-stream", "json"]
+Ask = Callable[[Mode], Awaitable[str]]
+
+PAGE = Path(__file__).parents[2] / "docs" / "dialects.md"
+MESSAGES: Any = [{"role": "user", "content": "item-1"}]
+TEXT = "[wt:item-1] is the item this answer belongs to."
+
+
+class City(BaseModel):
+    """What the structured answers are to be."""
+
+    name: str
+    people: int
+
+
+PARAMETERS: dict[str, Any] = City.model_json_schema()
+FUNCTION = {"name": "look", "description": "Look a city up.", "parameters": PARAMETERS}
+TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "city", "schema": PARAMETERS, "strict": True}}
+
+
+# -- how each SDK is asked -------------------------------------------------------------------------
+
+
+async def joined(chunks: AsyncIterator[Any], piece: Callable[[Any], str | None]) -> str:
+    """The pieces of a stream, put together."""
+    return "".join([piece(chunk) or "" async for chunk in chunks])
+
+
+def fields(mode: Mode) -> dict[str, Any]:
+    """What OpenAI's format has in a request for a mode."""
+    more: dict[str, Any] = {"model": "m-1", "messages": MESSAGES}
+    if mode.startswith("tool"):
+        more |= {"tools": TOOLS, "tool_choice": "required"}
+    return more | ({"response_format": SCHEMA} if mode == "json" else {})
+
+
+def said(choice: Any) -> str:
+    """The text of a message in OpenAI's format, or the arguments of its call."""
+    calls = choice.message.tool_calls
+    return str(calls[0].function.arguments if calls else choice.message.content)
+
+
+def piece(chunk: Any) -> str | None:
+    """The text of a chunk in OpenAI's format, or a piece of the arguments of a call."""
+    if not chunk.choices:
+        return None
+    delta = chunk.choices[0].delta
+    text: str | None = delta.tool_calls[0].function.arguments if delta.tool_calls else delta.content
+    return text
+
+
+async def ask_chat(client: Any, mode: Mode) -> str:
+    """A chat completion of a client in OpenAI's shape."""
+    async with client:
+        if mode.endswith("stream"):
+            return await joined(await client.chat.completions.create(**fields(mode), stream=True), piece)
+        return said((await client.chat.completions.create(**fields(mode))).choices[0])
+
+
+async def ask_openai(mode: Mode) -> str:
+    import openai
+
+    return await ask_chat(openai.AsyncOpenAI(_strict_response_validation=True), mode)
+
+
+async def ask_azure(mode: Mode) -> str:
+    import openai
+
+    client = openai.AsyncAzureOpenAI(
+        azure_endpoint="https://mine.openai.azure.com",
+        api_version="2024-10-21",
+        _strict_response_validation=True,
+    )
+    return await ask_chat(client, mode)
+
+
+async def ask_vllm(mode: Mode) -> str:
+    import openai
+
+    return await ask_chat(
+        openai.AsyncOpenAI(base_url="http://vllm:8000/v1", _strict_response_validation=True), mode
+    )
+
+
+async def ask_ollama_v1(mode: Mode) -> str:
+    import openai
+
+    return await ask_chat(
+        openai.AsyncOpenAI(base_url="http://localhost:11434/v1", _strict_response_validation=True), mode
+    )
+
+
+async def ask_groq(mode: Mode) -> str:
+    import groq
+
+    return await ask_chat(groq.AsyncGroq(_strict_response_validation=True), mode)
+
+
+async def ask_responses(mode: Mode) -> str:
+    import openai
+
+    more: dict[str, Any] = {"model": "m-1", "input": "item-1"}
+    if mode.startswith("tool"):
+        more |= {"tools": [{"type": "function", "strict": True, **FUNCTION}], "tool_choice": "required"}
+    if mode == "json":
+        more |= {"text": {"format": {"type": "json_schema", "name": "city", "schema": PARAMETERS}}}
+    async with openai.AsyncOpenAI(_strict_response_validation=True) as client:
+        if mode.endswith("stream"):
+            events = await client.responses.create(**more, stream=True)
+            return await joined(events, lambda event: getattr(event, "delta", None))
+        (item,) = (await client.responses.create(**more)).output
+        return str(item.arguments if item.type == "function_call" else item.content[0].text)
+
+
+async def ask_anthropic(mode: Mode) -> str:
+    import anthropic
+
+    more: dict[str, Any] = {"model": "m-1", "messages": MESSAGES, "max_tokens": 100}
+    if mode.startswith("tool"):
+        tool = {"name": "look", "input_schema": PARAMETERS}
+        more |= {"tools": [tool], "tool_choice": {"type": "any"}}
+    if mode == "json":
+        more |= {"output_config": {"format": {"type": "json_schema", "schema": PARAMETERS}}}
+    async with anthropic.AsyncAnthropic(_strict_response_validation=True) as client:
+        if mode.endswith("stream"):
+            async with client.messages.stream(**more) as events:
+                async for _ in events:
+                    pass
+                (block,) = (await events.get_final_message()).content
+        else:
+            (block,) = (await client.messages.create(**more)).content
+    return json.dumps(block.input) if block.type == "tool_use" else block.text  # type: ignore[union-attr]
+
+
+async def ask_gemini(mode: Mode, *, httpx2_too: bool = False, retrying: bool = False, **options: Any) -> str:
+    from google import genai
+    from google.genai import types
+
+    # Where aiohttp is installed the SDK prefers it, unless it is given a transport of httpx2's.
+    http = types.HttpOptions(
+        async_client_args={"transport": httpx2.AsyncHTTPTransport()} if httpx2_too else None,
+        retry_options=types.HttpRetryOptions() if retrying else None,
+    )
+    client = genai.Client(http_options=http, **options)
+    config: Any = {}
+    if mode.startswith("tool"):
+        declared = {"name": "look", "parameters_json_schema": PARAMETERS}
+        config = {
+            "tools": [{"function_declarations": [declared]}],
+            "tool_config": {"function_calling_config": {"mode": "ANY"}},
+            "automatic_function_calling": {"disable": True},
+        }
+    if mode == "json":
+        config = {"response_mime_type": "application/json", "response_schema": City}
+
+    def told(answer: Any) -> str:
+        calls = answer.function_calls
+        return json.dumps(calls[0].args) if calls else str(answer.text or "")
+
+    async with client.aio as asking:
+        if mode.endswith("stream"):
+            chunks = await asking.models.generate_content_stream(
+                model="m-1", contents="item-1", config=config
+            )
+            return await joined(chunks, told)
+        return told(await asking.models.generate_content(model="m-1", contents="item-1", config=config))
+
+
+async def ask_gemini_on_httpx2(mode: Mode) -> str:
+    return await ask_gemini(mode, httpx2_too=True)
+
+
+async def ask_gemini_retrying(mode: Mode) -> str:
+    return await ask_gemini(mode, retrying=True)
+
+
+async def ask_vertex(mode: Mode) -> str:
+    return await ask_gemini(mode, vertexai=True, api_key="key")
+
+
+async def ask_mistral(mode: Mode, *, retrying: bool = False) -> str:
+    from mistralai.client import Mistral
+    from mistralai.client.utils import BackoffStrategy, RetryConfig
+
+    policy = RetryConfig("backoff", BackoffStrategy(500, 60_000, 1.5, 120_000), retry_connection_errors=True)
+    async with Mistral(api_key="key", retry_config=policy if retrying else None) as client:
+        if mode.endswith("stream"):
+            events = await client.chat.stream_async(**fields(mode))
+            return await joined(events, lambda event: piece(event.data))
+        answer = await client.chat.complete_async(**fields(mode))
+        return said(answer.choices[0])
+
+
+async def ask_mistral_retrying(mode: Mode) -> str:
+    return await ask_mistral(mode, retrying=True)
+
+
+async def ask_openrouter(mode: Mode) -> str:
+    from openrouter import OpenRouter
+
+    async with OpenRouter() as client:
+        answer: Any = await client.chat.send_async(**fields(mode), stream=mode.endswith("stream"))
+        if mode.endswith("stream"):
+            return await joined(answer, piece)
+        return said(answer.choices[0])
+
+
+async def ask_cohere(mode: Mode) -> str:
+    import cohere
+
+    more: dict[str, Any] = {"model": "m-1", "messages": MESSAGES}
+    if mode.startswith("tool"):
+        more |= {"tools": TOOLS, "tool_choice": "REQUIRED"}
+    if mode == "json":
+        more |= {"response_format": {"type": "json_object", "json_schema": PARAMETERS}}
+
+    def told(event: Any) -> str | None:
+        if event.type == "content-delta":
+            return str(event.delta.message.content.text)
+        return (
+            str(event.delta.message.tool_calls.function.arguments)
+            if event.type == "tool-call-delta"
+            else None
+        )
+
+    async with cohere.AsyncClientV2() as client:
+        if mode.endswith("stream"):
+            return await joined(client.chat_stream(**more), told)
+        message: Any = (await client.chat(**more)).message
+    return str(message.tool_calls[0].function.arguments if message.tool_calls else message.content[0].text)
+
+
+async def ask_cohere_v1(mode: Mode) -> str:
+    import cohere
+
+    async with cohere.AsyncClient() as client:
+        if mode == "stream":
+            events = client.chat_stream(model="m-1", message="item-1")
+            return await joined(events, lambda event: getattr(event, "text", None))
+        return str((await client.chat(model="m-1", message="item-1")).text)
+
+
+async def ask_ollama(mode: Mode) -> str:
+    import ollama
+
+    client = ollama.AsyncClient()
+    if mode == "stream":
+        parts = await client.chat(model="m-1", messages=MESSAGES, stream=True)
+        return await joined(parts, lambda part: part.message.content)
+    wanted: Any = PARAMETERS if mode == "json" else None
+    return str((await client.chat(model="m-1", messages=MESSAGES, format=wanted)).message.content)
+
+
+async def ask_langchain(mode: Mode) -> str:
+    from langchain_openai import ChatOpenAI
+
+    client: Any = ChatOpenAI(model="m-1")
+    if mode == "json":
+        return str((await client.with_structured_output(City).ainvoke("item-1")).model_dump_json())
+    if mode.startswith("tool"):
+        client = client.bind_tools(TOOLS, tool_choice="required")
+        return json.dumps((await client.ainvoke("item-1")).tool_calls[0]["args"])
+    if mode == "stream":
+        return await joined(client.astream("item-1"), lambda chunk: str(chunk.content))
+    return str((await client.ainvoke("item-1")).content)
+
+
+async def ask_pydantic_ai(mode: Mode) -> str:
+    from pydantic_ai import Agent
+
+    if mode.startswith(("tool", "json")):
+        return (await Agent("openai-chat:m-1", output_type=City).run("item-1")).output.model_dump_json()
+    agent = Agent("openai-chat:m-1")
+    if mode == "stream":
+        async with agent.run_stream("item-1") as run:
+            return await joined(run.stream_text(delta=True), str)
+    return (await agent.run("item-1")).output
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """An SDK, the dialect it speaks, what overload is there, and whether it runs on trio."""
+
+    ask: Ask
+    dialect: str
+    overload: int = 503
+    trio: bool = False
+    modes: tuple[Mode, ...] = ("plain", "stream", "tool", "tool-stream", "json")
+
+
+PLAIN: tuple[Mode, ...] = ("plain", "stream")
+SDKS = {
+    "openai": Sdk(ask_openai, "openai", trio=True),
+    "openai, responses": Sdk(ask_responses, "openai"),
+    "openai, Azure": Sdk(ask_azure, "azure"),
+    "openai, vLLM": Sdk(ask_vllm, "vllm"),
+    "openai, Ollama": Sdk(ask_ollama_v1, "ollama"),
+    "anthropic": Sdk(ask_anthropic, "anthropic", 529, trio=True),
+    "google-genai": Sdk(ask_gemini, "gemini"),
+    "google-genai, httpx2": Sdk(ask_gemini_on_httpx2, "gemini", trio=True, modes=PLAIN),
+    "google-genai, retrying": Sdk(ask_gemini_retrying, "gemini", modes=PLAIN),
+    "google-genai, Vertex": Sdk(ask_vertex, "vertex", modes=("plain", "stream", "tool")),
+    "groq": Sdk(ask_groq, "groq", trio=True),
+    "mistralai": Sdk(ask_mistral, "mistral"),
+    "mistralai, retrying": Sdk(ask_mistral_retrying, "mistral", modes=PLAIN),
+    "openrouter": Sdk(ask_openrouter, "openrouter"),
+    "cohere": Sdk(ask_cohere, "cohere"),
+    "cohere, v1": Sdk(ask_cohere_v1, "cohere", modes=PLAIN),
+    "ollama": Sdk(ask_ollama, "ollama", trio=True, modes=("plain", "stream", "json")),
+    "langchain-openai": Sdk(ask_langchain, "openai", modes=("plain", "stream", "tool", "json")),
+    "pydantic-ai": Sdk(ask_pydantic_ai, "openai", modes=("plain", "stream", "tool")),
+}
+EACH = pytest.mark.parametrize("name", SDKS)
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of a question: an answer or an error, and when requests set out."""
+
+    answer: str | None
+    error: Exception | None
+    sent: tuple[float, ...]
+    dialects: frozenset[str]
+
+    @property
+    def gaps(self) -> list[float]:
+        return [round(b - a, 3) for a, b in zip(self.sent, self.sent[1:], strict=False)]
+
+
+def ask(name: str, mode: Mode, scenario: Scenario | None = None, *, backend: str = "asyncio") -> Seen:
+    """One question in a world of its own."""
+    sdk = SDKS[name]
+    shown: set[str] = set()
+
+    async def main(tank: Tank) -> Seen:
+        def look(incoming: Any) -> None:
+            shown.add(incoming.dialect)
+
+        tank.fake_llm.item_of = look
+        answer, error = None, None
+        try:
+            answer = await sdk.ask(mode)
+        except Exception as raised:
+            error = raised
+        sent = tuple(record.sent for record in tank.fake_llm.requests)
+        return Seen(answer, error, sent, frozenset(shown))
+
+    run = wavetank.simulate(main, scenario or Scenario(), backend=backend, checks=())
+    if run.error is not None:
+        raise run.error
+    assert run.value is not None
+    return run.value
+
+
+def after(seconds: float) -> Duration:
+    """A length of time."""
+    return Duration(round(seconds * SECOND))
+
+
+def refusing(lasts: float, status: int = 429, **more: Any) -> Scenario:
+    """All requests are refused for so many seconds."""
+    return Scenario(wave=(Wave(lasts=after(lasts), status=status, **more),))
+
+
+def told(seconds: float) -> RetryAfter:
+    """A Retry-After in seconds."""
+    return RetryAfter(value=after(seconds))
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+@EACH
+@pytest.mark.parametrize("mode", ["plain", "stream"])
+def test_an_sdk_reads_its_answer(name: str, mode: Mode) -> None:
+    """Plain and put together from a stream, with one request, in the dialect of its host."""
+    seen = ask(name, mode)
+    assert (seen.error, seen.answer, seen.sent) == (None, TEXT, (0.0,))
+    assert seen.dialects == {SDKS[name].dialect}
+
+
+@pytest.mark.parametrize("name", [name for name, sdk in SDKS.items() if sdk.trio])
+@pytest.mark.parametrize("mode", ["plain", "stream"])
+def test_an_sdk_reads_its_answer_on_trio(name: str, mode: Mode) -> None:
+    """Those that are not bound to asyncio."""
+    seen = ask(name, mode, backend="trio")
+    assert (seen.error, seen.answer) == (None, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [(name, mode) for name, sdk in SDKS.items() for mode in sdk.modes if mode not in PLAIN],
+)
+def test_an_sdk_reads_what_was_asked_for(name: str, mode: Mode) -> None:
+    """The arguments of the call that was forced, or the JSON of the schema, with the item's mark."""
+    seen = ask(name, mode)
+    assert seen.error is None
+    city = City.model_validate_json(seen.answer or "")
+    assert marks_in(city.name) == ("item-1",)
+    assert len(seen.sent) == 1
+
+
+# -- what the page says of each SDK -----------------------------------------------------------------
+
+
+CASES: dict[str, Callable[[str], Seen]] = {
+    "429, 7 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(7))),
+    "429, 300 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(300))),
+    "429 for 20 s": lambda name: ask(name, "plain", refusing(20, retry_after=RetryAfter(form="none"))),
+    "overload for 20 s": lambda name: ask(name, "plain", refusing(20, SDKS[name].overload)),
+    "error in the stream": lambda name: ask(
+        name, "stream", Scenario(fault=(Fault(kind="error-in-stream", after_chunks=2),))
+    ),
+    "429 inside a 200": lambda name: ask(name, "plain", refusing(0.1, wrapping="in-200")),
+}
+
+
+def cell(case: str, seen: Seen) -> str:
+    """What the page says in a cell."""
+    requests = len(seen.sent)
+    if seen.error is not None:
+        error = f"`{type(seen.error).__name__}`"
+        return error if requests == 1 else f"{error} after {requests} requests"
+    if case == "error in the stream" or (requests == 1 and not marks_in(seen.answer or "")):
+        return "raises nothing"
+    if requests == 2:
+        waited = seen.gaps[0] - 0.01
+        return f"waits {waited:g} s" if waited == pytest.approx(round(waited)) else "backs off"
+    return f"answered at request {requests}"
+
+
+def page_rows() -> dict[str, list[str]]:
+    """The table of the page."""
+    _, _, rest = PAGE.read_text("utf-8").partition("\n## What the SDKs do\n")
+    rows = [line.strip("| \n").split(" | ") for line in rest.partition("\n## ")[0].splitlines()]
+    return {row[0]: row[1:] for row in rows if len(row) == len(CASES) + 1}
+
+
+@EACH
+def test_the_page_says_what_an_sdk_does(name: str) -> None:
+    """The row of the SDK is what it does here; the columns are the cases."""
+    rows = page_rows()
+    assert rows["SDK"] == list(CASES)
+    assert rows[name] == [cell(case, run(name)) for case, run in CASES.items()]
+
+
+def test_the_page_has_no_other_sdk() -> None:
+    """Each row is one that is tested."""
+    assert set(page_rows()) - {"SDK"} - {"---"} == set(SDKS)

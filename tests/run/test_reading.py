@@ -1,0 +1,68 @@
+"""Reading the rows of `wavetank run`: CSV, JSON lines, templates, and errors that name the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wavetank.run.errors import RunError
+from wavetank.run.reading import Shape, read_table
+
+
+def table(tmp_path: Path, name: str, content: str | bytes, **shape: str) -> list[tuple[str, str]]:
+    """The ids and prompts of a file with this content."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return [(item.id, item.prompt) for item in read_table(path, Shape(**shape)).items]
+
+
+def test_a_csv_has_its_ids_and_prompts(tmp_path: Path) -> None:
+    """Quoted commas and line ends, a byte order mark and a long cell are all read."""
+    long = "w" * 200_000
+    content = f'\ufeffid,prompt\na,"wave, and\ntank"\nb,{long}\nc\n'
+    assert table(tmp_path, "in.csv", content) == [("a", "wave, and\ntank"), ("b", long), ("c", "")]
+
+
+def test_rows_without_ids_are_numbered(tmp_path: Path) -> None:
+    """The place of a row is its id, in both formats."""
+    assert table(tmp_path, "in.csv", "prompt\nx\ny\n") == [("row-1", "x"), ("row-2", "y")]
+    lines = '{"prompt": "x"}\n\n{"prompt": {"k": 1}}\n{"prompt": null}\n'
+    assert table(tmp_path, "in.jsonl", lines) == [("row-1", "x"), ("row-2", '{"k": 1}'), ("row-3", "")]
+
+
+def test_other_columns_and_templates(tmp_path: Path) -> None:
+    """Columns may have other names, and a template may take several."""
+    content = "key,text,lang\n7,wave,de\n"
+    assert table(tmp_path, "in.csv", content, prompt_column="text", id_column="key") == [("7", "wave")]
+    template = "{{{lang}}} {text}"
+    assert table(tmp_path, "in.csv", content, template=template) == [("row-1", "{de} wave")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "shape", "said"),
+    [
+        ("in.csv", "id,text\na,b\n", {}, r"in.csv:2: there is no column 'prompt', only 'id', 'text'"),
+        ("in.csv", "id,prompt\na,b\na,c\n", {}, r"in.csv:3: an earlier row has the id 'a'"),
+        ("in.csv", "id,prompt\na,b,c\n", {}, r"in.csv:2: the row has more cells"),
+        ("in.csv", 'id,prompt\na,"b\n', {}, r"close the quotes"),
+        ("in.csv", "", {}, r"has no rows"),
+        ("in.csv", b"id,prompt\na,\xff\n", {}, r"is not UTF-8"),
+        ("in.jsonl", "[1]\n", {}, r"in.jsonl:1: no JSON object"),
+        ("in.jsonl", '{"prompt": "a"}\n{\n', {}, r"in.jsonl:2: .* one JSON object a line"),
+        ("in.csv", "id,prompt\na,b\n", {"template": "{txt}"}, r"in.csv:2: the template .*'txt'"),
+        ("in.csv", "id,prompt\na,b\n", {"template": "{"}, r"a brace itself"),
+    ],
+)
+def test_what_cannot_be_read_names_its_place(
+    tmp_path: Path, name: str, content: str | bytes, shape: dict[str, str], said: str
+) -> None:
+    """File, line and mend are in the text."""
+    with pytest.raises(RunError, match=said):
+        table(tmp_path, name, content, **shape)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    """What the system says comes with the file's name."""
+    with pytest.raises(RunError, match=r"cannot read .*in\.csv: No such file"):
+        read_table(tmp_path / "in.csv", Shape())

@@ -1,0 +1,313 @@
+"""`wavetank run`, as a user runs it: rehearsed, against a server on loopback, interrupted and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from wavetank.cli import main
+from wavetank.processor.journal import Journal
+
+KEY = "sk-secret-0123456789"
+STEADY = """
+title = "Steady"
+[latency]
+first_token = "100ms"
+[[wave]]
+at = "0s"
+lasts = "1h"
+match = { item = "bad" }
+status = 400
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the run happens in, with an input of 12 rows."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+        "OPENROUTER_API_KEY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    write_rows(tmp_path, 12)
+    return tmp_path
+
+
+def write_rows(folder: Path, count: int) -> None:
+    lines = ["id,prompt,lang", *(f"q{number},Question {number},de" for number in range(count))]
+    (folder / "in.csv").write_text("\n".join(lines) + "\n")
+
+
+def output(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of the output by id; none is there twice."""
+    with (folder / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: row for row in rows}
+
+
+WORDS = ["run", "in.csv", "--output", "out.csv", "--model", "gpt-4o"]
+
+
+@contextmanager
+def serving(folder: Path, scenario: str = STEADY) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server in a process of its own, and its base URL."""
+    (folder / "scenario.toml").write_text(scenario)
+    command = [sys.executable, "-m", "wavetank.cli", "serve", "scenario.toml", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert address is not None
+            yield f"{address.group()}/v1", process
+        finally:
+            process.kill()
+
+
+def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "wavetank.cli", *WORDS, *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"OPENAI_API_KEY": KEY, "PATH": ""},
+    )
+
+
+def wait_for_rows(folder: Path, count: int) -> None:
+    """Until the output has so many rows."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if (folder / "out.csv").exists() and (folder / "out.csv").read_text().count("\n") > count:
+            return
+        time.sleep(0.01)
+    raise AssertionError("no rows came")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path, how: signal.Signals) -> None:
+    """After Ctrl-C, which prints the line that resumes, and after kill -9, only the rest is asked for."""
+    with serving(folder) as (url, server):
+        words = ["--base-url", url, "-j", "3", "--journal", "run.db", "--resume"]
+        with started(folder, *words) as run:
+            wait_for_rows(folder, 3)
+            run.send_signal(how)
+            said, _ = run.communicate(timeout=20)
+        done = len(output(folder))
+        if how == signal.SIGINT:
+            assert run.returncode == 130, said
+            assert f"{done} of 12 rows have answers" in said
+            line = re.search(r"to go on: wavetank (run .*)", said)
+            assert line is not None
+            assert line[1].split()[1:] == [*WORDS[1:], *words]
+        with started(folder, *words) as run:
+            said, _ = run.communicate(timeout=20)
+        assert run.returncode == 0, said
+        earlier = re.search(r"12 of 12 rows have answers, (\d+) of them in earlier runs", said)
+        assert earlier is not None
+        # A row may have come to the journal and not yet to the output.
+        assert done <= int(earlier[1]) <= done + 3
+        server.send_signal(signal.SIGINT)
+        told, _ = server.communicate(timeout=20)
+    rows = output(folder)
+    assert sorted(rows) == sorted(f"q{number}" for number in range(12))
+    assert all(f"[wt:{id}]" in row["answer"] and row["lang"] == "de" for id, row in rows.items())
+    repeated = [id for id, row in rows.items() if row["possibly_repeated"] == "yes"]
+    assert len(repeated) <= 3
+    requests = re.search(r"(\d+) requests", told)
+    assert requests is not None
+    assert int(requests[1]) <= 12 + len(repeated)
+    assert KEY.encode() not in b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+DEAF = """
+import sys, anyio
+from wavetank.cli import main
+from wavetank.run.asking import ProviderStrategy
+
+async def execute(self, item):
+    print("asked", flush=True)
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(60)
+
+ProviderStrategy.execute = execute
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
+    """It waits for nothing, not even for what does not hear of the first, and the journal is whole."""
+    words = [*WORDS, "--provider", "ollama", "--journal", "run.db", "--resume"]
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF, *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert [run.stdout.readline() for _ in range(10)] == ["asked\n"] * 10
+        until = time.monotonic() + 20
+        while run.poll() is None and time.monotonic() < until:
+            # Two that come in one moment are one to the process.
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+    assert run.returncode == 130
+    with Journal("run.db", resume=True, settings={"--provider": "ollama", "--model": "gpt-4o"}) as journal:
+        assert journal.repeats() == tuple(f"q{number}" for number in range(10))
+        assert journal.counts() == (0, 0, 12)
+
+
+def test_a_row_that_fails_stops_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its reason is in the output and in the report; `--retry-failed` tries it again, and only it."""
+    (folder / "in.csv").write_text("id,prompt\ngood,wave\nbad,tank\nempty,\n")
+    common = [*WORDS, "--journal", "run.db"]
+    with serving(folder) as (url, _):
+        assert main([*common, "--base-url", url]) == 1
+        said = capsys.readouterr().out
+        assert "1 of 3 rows have answers" in said
+        assert re.search(r"1 row failed: status 400.* at \d\d:\d\d", said)
+        assert "1 row failed: " in said
+        assert "has no prompt" in said
+        assert "--resume --retry-failed" in said
+        rows = output(folder)
+        assert rows["good"]["error"] == rows["bad"]["answer"] == ""
+        assert rows["bad"]["error"].startswith("status 400")
+    with serving(folder, STEADY.replace("bad", "nothing")) as (url, server):
+        assert main([*common, "--base-url", url, "--resume", "--retry-failed"]) == 1
+        server.send_signal(signal.SIGINT)
+        assert "1 requests" in server.communicate(timeout=20)[0]
+    rows = output(folder)
+    assert sorted(id for id, row in rows.items() if row["answer"]) == ["bad", "good"]
+    assert len(rows) == 3
+
+
+def test_json_lines_in_and_out(folder: Path) -> None:
+    """Rows of JSON keep their parts, and the answer stands beside them."""
+    (folder / "in.jsonl").write_text('{"prompt": "wave", "tags": ["a", "b"]}\n')
+    with serving(folder) as (url, _):
+        assert main(["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--base-url", url]) == 0
+    (row,) = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    assert (row["id"], row["tags"], row["attempts"]) == ("row-1", ["a", "b"], 1)
+    assert "[wt:row-1]" in row["answer"]
+
+
+def test_a_rehearsal_needs_no_key_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--scenario` prints the forecast: virtual time, refusals, and what the ledger says."""
+    write_rows(folder, 60)
+    words = [*WORDS, "--provider", "anthropic", "--scenario", "cascade", "--journal", "run.db"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"in 'cascade' with seed 0, 10 in parallel: .* of virtual time, \d+ requests, \d+ refused", said
+    )
+    assert "60 of 60 rows have answers" in said
+    assert "exactly_once holds" in said
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "set OPENAI_API_KEY to the API key of openai"),
+        (["--provider", "gemini"], "set GEMINI_API_KEY or GOOGLE_API_KEY"),
+        (["--provider", "openai-compatible"], "needs the --base-url"),
+        (["--resume"], "--resume needs the --journal"),
+        (["--journal", "run.db", "--retry-failed"], "goes with --resume"),
+        (["--output", "out.xlsx"], "ends with .csv or .jsonl"),
+        (["--output", "in.csv"], "is the input itself"),
+        (["--prompt-column", "text"], "no column 'text'"),
+        (["--scenario", "casade"], "did you mean 'cascade'"),
+        (["--provider", "ollama", "--journal", "in.csv"], "is no journal of wavetank"),
+    ],
+)
+def test_what_has_to_be_mended_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    """The run does not start, the status is 2, and the text says what to do; the input stays as it is."""
+    before = (folder / "in.csv").read_bytes()
+    assert main([*WORDS, *words]) == 2
+    assert said in capsys.readouterr().err
+    assert (folder / "in.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", [["-j", "0"], ["--timeout", "-1"], ["--seed", "x"], ["--provider", "nobody"]]
+)
+def test_wrong_words_are_a_usage_error(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """A value out of range ends with the usage."""
+    assert folder
+    with pytest.raises(SystemExit) as stop:
+        main([*WORDS, *words])
+    assert stop.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
+def test_a_changed_input_is_not_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first row that differs is named; another model is noticed, too."""
+    # Rows without a prompt fail at once, so nobody is asked.
+    (folder / "in.csv").write_text("id,prompt,lang\nq0,,de\nq1,,de\nq2,,de\n")
+    common = [*WORDS, "--provider", "ollama", "--journal", "run.db", "--resume"]
+    assert main(common) == 1
+    capsys.readouterr()
+    assert main([*common, "--model", "other"]) == 2
+    assert "begun with --model 'gpt-4o', not 'other'" in capsys.readouterr().err
+    (folder / "in.csv").write_text("id,prompt,lang\nq0,,de\nq1,,fr\nq2,,de\n")
+    assert main(common) == 2
+    assert "row 2, with the id 'q1', had another prompt or other data" in capsys.readouterr().err
+
+
+def test_an_output_that_holds_rows_is_not_overwritten(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without `--resume` a file with rows is refused, and stays."""
+    (folder / "out.csv").write_text("mine\n")
+    assert main([*WORDS, "--provider", "ollama"]) == 2
+    assert "out.csv holds results" in capsys.readouterr().err
+    assert (folder / "out.csv").read_text() == "mine\n"
+
+
+def test_the_help_says_what_the_statuses_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` lists the options and the exit statuses."""
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    said = capsys.readouterr().out
+    assert "exit status:" in said
+    assert "130  interrupted" in said
+
+
+def test_rows_that_are_tried_again_come_in_their_turn(folder: Path) -> None:
+    """With `--order input`, also the rows after one that is tried again leave the output and come back."""
+    (folder / "in.csv").write_text("id,prompt\na,wave\nbad,tank\nc,wave\n")
+    common = [*WORDS, "--journal", "run.db", "--order", "input"]
+    with serving(folder) as (url, _):
+        assert main([*common, "--base-url", url]) == 1
+        assert list(output(folder)) == ["a", "bad", "c"]
+    with serving(folder, STEADY.replace("bad", "nothing")) as (url, server):
+        assert main([*common, "--base-url", url, "--resume", "--retry-failed"]) == 0
+        server.send_signal(signal.SIGINT)
+        assert "1 requests" in server.communicate(timeout=20)[0]
+    rows = output(folder)
+    assert list(rows) == ["a", "bad", "c"]
+    assert all(row["answer"] for row in rows.values())

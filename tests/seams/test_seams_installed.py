@@ -1,0 +1,146 @@
+"""All HTTP libraries at once: what is borrowed, which desk answers, and that all is given back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import aiohttp
+import httpcore
+import httpcore2
+import httpx
+import httpx2
+import pytest
+import requests
+import urllib3
+
+from wavetank.scenario import Scenario
+from wavetank.tank.real import RealWorld
+
+CHAT = "https://api.openai.com/v1/chat/completions"
+BEARER = {"authorization": "Bearer k"}
+QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+BORROWED = [(core._backends.auto.AutoBackend, "connect_tcp") for core in (httpcore, httpcore2)] + [
+    (httpcore2.ConnectionPool, "handle_request"),
+    (aiohttp.TCPConnector, "_create_connection"),
+    (aiohttp.BaseConnector, "connect"),
+    (aiohttp.ClientResponse, "release"),
+    (urllib3.connection.HTTPSConnection, "connect"),
+    (urllib3.connection.HTTPConnection, "is_connected"),
+    (urllib3.HTTPConnectionPool, "urlopen"),
+]
+
+
+def attributes() -> list[Any]:
+    return [vars(owner).get(name) for owner, name in BORROWED]
+
+
+@pytest.fixture
+def worlds() -> Iterator[list[RealWorld]]:
+    made = [RealWorld(Scenario(), seed=0) for _ in range(2)]
+    yield made
+    for world in made:
+        world.close()
+
+
+def by_requests() -> int:
+    return requests.post(CHAT, json=QUESTION, headers=BEARER).status_code
+
+
+def by_httpx() -> int:
+    return httpx.post(CHAT, json=QUESTION, headers=BEARER).status_code
+
+
+def by_httpx2() -> int:
+    return httpx2.post(CHAT, json=QUESTION, headers=BEARER).status_code
+
+
+ASKS = (by_requests, by_httpx, by_httpx2)
+
+
+def counts(worlds: list[RealWorld]) -> list[int]:
+    return [len(world.parts.desk.records) for world in worlds]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_blocks_may_be_nested(worlds: list[RealWorld], ask: Callable[[], int]) -> None:
+    """Clients meet the inner fake inside, and the outer one again after it."""
+    before = attributes()
+    outer, inner = (world.parts.tank.fake_llm for world in worlds)
+    with outer.installed():
+        ask()
+        with inner.installed(), inner.installed():
+            ask()
+            ask()
+        ask()
+    assert counts(worlds) == [2, 2]
+    assert attributes() == before
+
+
+def test_blocks_may_overlap(worlds: list[RealWorld]) -> None:
+    """The first to begin may be the first to end: the other stays, and all is given back after it."""
+    before = attributes()
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(worlds[0].borrowed())
+    second.enter_context(worlds[1].borrowed())
+    first.close()
+    by_requests()
+    assert attributes() != before
+    second.close()
+    assert counts(worlds) == [0, 1]
+    assert attributes() == before
+
+
+def test_all_is_given_back_when_the_body_raises(
+    worlds: list[RealWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries and environment are as they were, whatever ended the block."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "mine")
+    before = attributes()
+    with pytest.raises(KeyboardInterrupt), worlds[0].borrowed():
+        _look_and_stop()
+    assert attributes() == before
+    assert "OPENAI_API_KEY" not in os.environ
+    assert os.environ["ANTHROPIC_API_KEY"] == "mine"
+
+
+def _look_and_stop() -> None:
+    assert os.environ["OPENAI_API_KEY"]
+    assert os.environ["ANTHROPIC_API_KEY"] == "mine"
+    raise KeyboardInterrupt
+
+
+def test_a_library_imported_later_meets_the_fake_and_none_is_imported_for_it() -> None:
+    """Installing imports no HTTP library; one imported inside the block is met, and left as it was."""
+    program = """
+import sys
+from wavetank.scenario import Scenario
+from wavetank.tank.real import RealWorld
+world = RealWorld(Scenario(), seed=0)
+with world.borrowed():
+    libraries = {"httpcore", "httpcore2", "httpx", "httpx2", "aiohttp", "urllib3", "requests"}
+    assert not libraries & {*sys.modules}
+    import requests
+    question = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    url = "https://api.openai.com/v1/chat/completions"
+    print(requests.post(url, json=question, headers={"authorization": "Bearer k"}).status_code)
+import urllib3
+print(urllib3.connection.HTTPConnection.connect.__module__)
+world.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["200", "urllib3.connection"]
+
+
+def test_this_machine_is_left_alone_in_real_time(worlds: list[RealWorld]) -> None:
+    """A connection to loopback is the client's own business; here nobody listens."""
+    with worlds[0].borrowed(), pytest.raises(requests.ConnectionError, match="refused"):
+        requests.get("http://127.0.0.1:9/", timeout=5)
+    assert counts(worlds) == [0, 0]
