@@ -12,7 +12,7 @@ from wavetank import Tank
 from wavetank.processor import ItemResult, LLMWorkItem, ParallelBatchProcessor
 from wavetank.scenario import catalogue
 
-SCHEDULES = 10_000 if os.environ.get("WAVETANK_DEEP") == "1" else 8
+SCHEDULES = 10_000 if os.environ.get("WAVETANK_DEEP") == "1" else 3
 ITEMS = [LLMWorkItem(id=f"item-{number}", prompt=f"item-{number}") for number in range(40)]
 WORKERS = 10
 
