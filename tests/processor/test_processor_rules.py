@@ -299,6 +299,8 @@ def test_a_gate_tells_what_it_does() -> None:
         told.clear()
         gate.hold(anyio.current_time() + 1)
         assert told == [("paused", pytest.approx(anyio.current_time() + 1), 0.0)]
+        gate.hold(anyio.current_time() + 1)
+        assert len(told) == 1
 
     in_virtual_time(main)
 
@@ -329,6 +331,9 @@ def test_what_is_left_counts_from_when_the_request_was_sent() -> None:
         others = [await gate.enter() for _ in range(4)]
         gate.learn(RateInfo(requests=Quota(600, 6, None, 10.0)), first)
         assert len(others) == 4
+        assert await sent(gate, 3) == pytest.approx([0, 0, 0.1 / 0.995])
+        gate = Gate(limits=Limits(requests_per_minute=600, burst=10))
+        gate.learn(RateInfo(requests=Quota(600, 2, None, 10.0)))
         assert await sent(gate, 3) == pytest.approx([0, 0, 0.1 / 0.995])
 
     in_virtual_time(main)
@@ -407,6 +412,9 @@ def test_a_wait_that_is_told_with_an_answer_holds_everybody() -> None:
         gate.learn(RateInfo(wait=30))
         assert gate.deadline == pytest.approx(anyio.current_time() + 30)
         assert gate.generation == 0
+        gate = Gate()
+        gate.learn(RateInfo(wait=0.5))
+        assert gate.deadline == pytest.approx(anyio.current_time() + 0.5)
 
     in_virtual_time(main)
 
