@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
 
 from ...clock import EPOCH_NS, MILLISECOND
+from ...scenario import usual_status
 from ..answers import in_pieces
 from ..faults import spoiled
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
-from ..model import Answer, LimitState, Refusal, Reply
+from ..model import ACCOUNT, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
@@ -215,9 +216,18 @@ class Spoken:
         frame = Frame(head=head, data=data, end=reply.last)
         if outcome.fault is None:
             return frame
-        error = self._vendor.broken(decoded, self._vendor.number(reply.request_id))
+        error = self._broken(decoded, reply, outcome, epoch_ns + reply.at)
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply)
         return spoiled(frame, reply, outcome.fault, body)
+
+    def _broken(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
+        """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
+        number = self._vendor.number(reply.request_id)
+        wrong = answer.fault.error if answer.fault is not None else None
+        if wrong is None:
+            return self._vendor.broken(decoded, number)
+        refusal = Refusal(usual_status(wrong), "wave", ACCOUNT, None, answer.limits, error=wrong)
+        return self._vendor.refusal(Refused(decoded, refusal, number, sent))
 
     # -- requests ----------------------------------------------------------------------------
 
