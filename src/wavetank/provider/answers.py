@@ -80,7 +80,11 @@ def _whole(item: str | None, words: tuple[str, ...] | None) -> tuple[str, ...]:
 
 def longest_answer(item: str | None, max_tokens: int | None, words: tuple[str, ...] | None = None) -> int:
     """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
-    return len(_whole(item, words)) if max_tokens is None else max_tokens
+    if max_tokens is not None:
+        return max_tokens
+    if words is not None:
+        return len(words) + (item is not None)
+    return len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
 
 
 def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
