@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answers import marks_in
+from wavetank.provider.dialects import DIALECTS
 from wavetank.provider.forms import value_for
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
@@ -45,6 +47,7 @@ class Way:
     query: str = ""
     stream: dict[str, Any] = field(default_factory=lambda: {"stream": True})
     no_key: int = 401
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 GEMINI = "/v1beta/models/m-1:"
@@ -94,6 +97,7 @@ WAYS = {
     "mistral": Way("api.mistral.ai", "/v1/chat/completions", CHAT),
     "groq": Way("api.groq.com", "/openai/v1/chat/completions", CHAT),
     "cohere": Way("api.cohere.com", "/v2/chat", CHAT),
+    "cohere-lines": Way("api.cohere.com", "/v2/chat", CHAT, "cohere", headers={"accept": "application/json"}),
     "cohere-v1": Way("api.cohere.com", "/v1/chat", {"model": "m-1", "message": "item-1"}, "cohere"),
     "vllm": Way("vllm", "/v1/chat/completions", CHAT, no_key=0),
 }
@@ -107,7 +111,7 @@ def http(name: str, *, stream: bool = False, **changes: Any) -> HttpRequest:
     if isinstance(body, dict):
         merged = way.body | (way.stream if stream else {}) | body
         body = json.dumps({key: value for key, value in merged.items() if value is not None}).encode()
-    headers = {"authorization": "Bearer sk-one", "anthropic-version": "2026-10-21"}
+    headers = {"authorization": "Bearer sk-one", "anthropic-version": "2026-10-21", **way.headers}
     fields = {
         "method": "POST",
         "host": way.host,
@@ -249,6 +253,26 @@ def test_a_port_may_be_told_beside_the_host() -> None:
     assert dialect_for("localhost", 8000) is None
     assert dialect_for("::1", 11434) is not None
     assert len(HOSTS) == len(set(HOSTS))
+
+
+def test_the_page_has_every_dialect_and_host() -> None:
+    """The table of hosts is that of the code, in its order, and so is that of wrappings."""
+    hosts = [
+        (cells[0], tuple(re.findall(r"`([^`]+)`", cells[1])))
+        for cells in page_table("Hosts")
+        if cells[0].startswith("`")
+    ]
+    assert hosts == [(f"`{dialect.name}`", dialect.hosts) for dialect in DIALECTS]
+    wrappings = [cells[0].strip("`") for cells in page_table("Refusals")]
+    assert set(wrappings) >= set(get_args(Wrapping))
+
+
+def page_table(title: str) -> list[list[str]]:
+    """The cells of the tables under a heading of the page on dialects."""
+    page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text("utf-8")
+    _, _, rest = page.partition(f"\n## {title}\n")
+    lines = rest.partition("\n## ")[0].splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
 
 
 @EACH

@@ -107,7 +107,7 @@ class Endpoint(Protocol):
 
     @property
     def path(self) -> re.Pattern[str]:
-        """What the whole path matches; of a query only `alt=sse` belongs to it."""
+        """What the whole path matches, as the vendor tells it."""
 
     @property
     def streams_as(self) -> str:
@@ -141,6 +141,10 @@ class Vendor:
     hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
     no_key: ClassVar[str] = "No API key was given"
+
+    def path(self, request: HttpRequest) -> str:
+        """The path that endpoints are told by; other parts of a request may be added to it."""
+        return request.path
 
     def key(self, request: HttpRequest) -> str:
         """The API key.
@@ -242,11 +246,9 @@ class Spoken:
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
-        path = request.path
+        path = self._vendor.path(request)
         if path.startswith(f"/{self.name}/") and not answers_for(self.hosts, request.host):
             path = path.removeprefix(f"/{self.name}")
-        if "alt=sse" in request.query.split("&"):
-            path = f"{path}?alt=sse"
         allowed: list[str] = []
         for endpoint in self._endpoints.values():
             found = endpoint.path.fullmatch(path)

@@ -110,6 +110,10 @@ class GeminiVendor(Vendor):
     hosts: ClassVar[tuple[str, ...]] = ("generativelanguage.googleapis.com",)
     retry_in_body = True
 
+    def path(self, request: HttpRequest) -> str:
+        """With `alt=sse` where the query asks for events."""
+        return f"{request.path}?alt=sse" if "alt=sse" in request.query.split("&") else request.path
+
     def key(self, request: HttpRequest) -> str:
         """The key in its header or in the query, or a token."""
         key = _key(request)

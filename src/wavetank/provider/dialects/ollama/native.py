@@ -23,6 +23,15 @@ Values = dict[str, Any]
 
 NDJSON: Final = "application/x-ndjson"
 
+_DETAILS: Final = {
+    "parent_model": "",
+    "format": "gguf",
+    "family": "llama",
+    "families": ["llama"],
+    "parameter_size": "3.2B",
+    "quantization_level": "Q4_K_M",
+}
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,46 @@ class Embed:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Show:
+    """`POST /api/show` (`ShowResponse` of the SDK); clients ask it what a model can do."""
+
+    path: re.Pattern[str]
+    name: str = "show"
+    method: str = "POST"
+    streams_as: str = JSON
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+        """Read a request, which may call the model `name`; see `Endpoint.read`."""
+        payload = json_object(request.body) or {}
+        model = payload.get("model") or payload.get("name")
+        if not isinstance(model, str):
+            raise Complaint(400, "model is required")
+        return nothing_asked(model)
+
+    def plain(self, page: Page) -> bytes:
+        """What is known of the model."""
+        shown = {
+            "modelfile": "",
+            "parameters": "",
+            "template": "{{ .Prompt }}",
+            "details": _DETAILS,
+            "model_info": {"general.architecture": "llama", "llama.context_length": 131072},
+            "capabilities": ["completion", "tools"],
+            "modified_at": rfc3339(page.epoch_ns),
+        }
+        return json_bytes(shown)
+
+    def part(self, page: Page) -> bytes:
+        """There are no streams of models."""
+        return self.plain(page)
+
+    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+        """There are no streams of models."""
+        return json_bytes(body)
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Version:
     """`GET /api/version`."""
 
@@ -187,21 +236,13 @@ def _done(page: Page) -> Values:
 
 
 def _model(name: str, page: Page) -> Values:
-    details = {
-        "parent_model": "",
-        "format": "gguf",
-        "family": "llama",
-        "families": ["llama"],
-        "parameter_size": "3.2B",
-        "quantization_level": "Q4_K_M",
-    }
     return {
         "name": name,
         "model": name,
         "modified_at": rfc3339(page.epoch_ns),
         "size": 2019393189,
         "digest": page.digits(64, "model"),
-        "details": details,
+        "details": _DETAILS,
     }
 
 
@@ -216,6 +257,7 @@ NATIVE: Final[tuple[Endpoint, ...]] = (
         whole=lambda entries: {"models": entries},
         name="tags",
     ),
+    Show(re.compile(r"/api/show")),
     Version(re.compile(r"/api/version")),
 )
 """What its own SDK calls."""
