@@ -76,6 +76,13 @@ WAYS = {
         stream={},
         no_key=403,
     ),
+    "gemini-openai": Way(
+        "generativelanguage.googleapis.com",
+        "/v1beta/openai/chat/completions",
+        CHAT,
+        "gemini",
+        no_key=403,
+    ),
     "vertex": Way(
         "us-central1-aiplatform.googleapis.com",
         f"{VERTEX}generateContent",
@@ -316,7 +323,9 @@ def test_usage_adds_up(way: str) -> None:
     assert counts(last[-1]) == (prompt, completion, total)
 
 
-STREAM_USAGE = dict.fromkeys(("openai", "azure", "azure-v1", "ollama-v1", "vllm"), ("stream_options",))
+STREAM_USAGE = dict.fromkeys(
+    ("openai", "gemini-openai", "azure", "azure-v1", "ollama-v1", "vllm"), ("stream_options",)
+)
 
 
 def counts(value: Any) -> tuple[int, int, int | None] | None:

@@ -115,9 +115,9 @@ def _ident(page: Page) -> str:
     return f"gen-{page.created}-{page.letters(20)}"
 
 
-def _failed(body: Any, decoded: Decoded, reply: Reply) -> Values:
+def _failed(body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> Values:
     """An error in a stream: a chunk with the error beside a choice that ends with it."""
-    created = unix_seconds(decoded.arrived if decoded.arrived is not None else reply.at)
+    created = unix_seconds(decoded.arrived if decoded.arrived is not None else reply.at, epoch_ns)
     return {
         "id": f"gen-{created}-{base62(20, 'openrouter', reply.request_id)}",
         "object": "chat.completion.chunk",

@@ -126,8 +126,8 @@ class Endpoint(Protocol):
     def part(self, page: Page) -> bytes:
         """One part of a stream."""
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """An error body as the last thing in a stream."""
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+        """An error body as the last thing in a stream; `epoch_ns` is the Unix time of the instant 0."""
 
 
 class Vendor:
@@ -211,7 +211,7 @@ class Spoken:
         """Write one part of an outcome; see `Dialect.encode`."""
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
-            return self._refuse(decoded, reply, outcome, epoch_ns + reply.at)
+            return self._refuse(decoded, reply, outcome, epoch_ns)
         endpoint = self._endpoints[decoded.endpoint]
         page = Page(decoded, reply, outcome, epoch_ns)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
@@ -220,7 +220,7 @@ class Spoken:
         if outcome.fault is None:
             return frame
         error = self._vendor.broken(decoded, self._vendor.number(reply.request_id))
-        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply)
+        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply, epoch_ns)
         return spoiled(frame, reply, outcome.fault, body)
 
     # -- requests ----------------------------------------------------------------------------
@@ -285,7 +285,8 @@ class Spoken:
             ),
         )
 
-    def _refuse(self, decoded: Decoded, reply: Reply, refusal: Refusal, sent: int) -> Frame:
+    def _refuse(self, decoded: Decoded, reply: Reply, refusal: Refusal, epoch_ns: int) -> Frame:
+        sent = epoch_ns + reply.at
         if refusal.wrapping in ("html", "empty", "text"):
             return wrapped(refusal, sent)
         vendor, number = self._vendor, self._vendor.number(reply.request_id)
@@ -299,7 +300,7 @@ class Spoken:
             *vendor.headers(number, sent, (reply.at - began) // MILLISECOND),
             *self._told(decoded, refusal, sent),
         )
-        data = endpoint.failure(body, decoded, reply) if streamed else json_bytes(body)
+        data = endpoint.failure(body, decoded, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
 
     def _told(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:

@@ -85,7 +85,7 @@ class Messages:
             delta = {"type": "input_json_delta", "partial_json": page.piece}
         return named_event({"type": "content_block_delta", "index": 0, "delta": delta})
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """The event `error`."""
         return named_event({"type": "error", "error": body["error"]})
 
@@ -123,7 +123,7 @@ class CountTokens:
         """There are no streams of counts."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of counts."""
         return json_bytes(body)
 

@@ -83,7 +83,7 @@ class ChatV2:
             return self._written([_event("tool-call-delta", 0, call)])
         return self._written([_event("content-delta", 0, {"content": {"text": page.piece}})])
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """A message that ended with an error."""
         delta = {"error": body["message"], "finish_reason": "ERROR"}
         return self._written([{"type": "message-end", "delta": delta}], done=True)

@@ -57,7 +57,7 @@ class Embed:
         """There are no streams of embeddings."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of embeddings."""
         return json_bytes(body)
 

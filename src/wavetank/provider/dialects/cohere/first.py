@@ -59,7 +59,7 @@ class ChatV1:
             line = {"event_type": "text-generation", "text": page.piece}
         return json_bytes({"is_finished": page.last, **line}) + b"\n"
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """A stream that ended with an error."""
         response = {"response_id": "", "generation_id": "", "text": ""}
         line = {

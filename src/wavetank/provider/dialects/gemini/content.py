@@ -82,7 +82,7 @@ class Generate:
             return b"data: " + body + b"\r\n\r\n"
         return (_SEPARATOR if page.reply.index > 1 else b"") + body + (b"]" if page.last else b"")
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: one more element, or one more event."""
         if self.streams_as != JSON:
             return b"data: " + json_bytes(body) + b"\r\n\r\n"
@@ -124,7 +124,7 @@ class CountTokens:
         """There are no streams of counts."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of counts."""
         return json_bytes(body)
 
@@ -155,7 +155,7 @@ class Embed:
         """There are no streams of embeddings."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of embeddings."""
         return json_bytes(body)
 

@@ -17,7 +17,9 @@ from ..shared import Complaint, bearer, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
 IN_ARRAY: Final = "stream-array"
-"""The endpoint whose bodies are arrays, those of errors, too."""
+"""The endpoint whose bodies are arrays."""
+COMPATIBLE: Final = "compatible-chat"
+"""OpenAI's chat completions; its errors are in arrays, too."""
 
 # Names of google.rpc.Code by HTTP status.
 _CODES: Final = {
@@ -99,8 +101,8 @@ def _key(request: HttpRequest) -> str:
 
 
 def _in_array(body: dict[str, Any], decoded: Decoded, wrapping: str = "json") -> Any:
-    """An error of a stream that is an array is an array of one."""
-    return [body] if decoded.endpoint == IN_ARRAY and wrapping == "json" else body
+    """Where answers are arrays an error is an array of one."""
+    return [body] if decoded.endpoint in (IN_ARRAY, COMPATIBLE) and wrapping == "json" else body
 
 
 class GeminiVendor(Vendor):

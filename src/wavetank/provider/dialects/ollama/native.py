@@ -72,7 +72,7 @@ class Generation:
             return json_bytes(self._line(page, "") | _done(page)) + b"\n"
         return json_bytes(self._line(page, page.piece) | {"done": False}) + b"\n"
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error is the last line."""
         return json_bytes(body) + b"\n"
 
@@ -126,7 +126,7 @@ class Embed:
         """There are no streams of embeddings."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of embeddings."""
         return json_bytes(body)
 
@@ -166,7 +166,7 @@ class Show:
         """There are no streams of models."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of models."""
         return json_bytes(body)
 
@@ -193,7 +193,7 @@ class Version:
         """There are no streams of versions."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of versions."""
         return json_bytes(body)
 

@@ -106,7 +106,7 @@ class Embeddings:
         """There are no streams of embeddings."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of embeddings."""
         return data_event(body)
 

@@ -57,6 +57,6 @@ class Models:
         """There are no streams of models."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """There are no streams of models."""
         return data_event(body)
