@@ -262,6 +262,33 @@ def test_a_port_may_be_told_beside_the_host() -> None:
     assert len(HOSTS) == len(set(HOSTS))
 
 
+@pytest.mark.parametrize(
+    ("host", "path", "header", "name"),
+    [
+        ("127.0.0.1:8429", "/v1/chat/completions", "authorization", "openai"),
+        ("127.0.0.1:8429", "/v1/messages", "authorization", "anthropic"),
+        ("127.0.0.1:8429", "/v1/models", "anthropic-version", "anthropic"),
+        ("127.0.0.1:8429", "/openai/deployments/m/chat/completions", "api-key", "azure"),
+        ("127.0.0.1:8429", "/openai/v1/chat/completions", "api-key", "azure"),
+        ("127.0.0.1:8429", "/openai/v1/chat/completions", "authorization", "openai"),
+        ("127.0.0.1:8429", "/v1beta/models/m:generateContent", "x-goog-api-key", "gemini"),
+        ("testserver", "/v1/publishers/google/models/m:generateContent", "authorization", "vertex"),
+        ("testserver", "/api/v1/chat/completions", "authorization", "openrouter"),
+        ("testserver", "/api/chat", "accept", "ollama"),
+        ("testserver", "/v2/chat", "authorization", "cohere"),
+        ("testserver", "/v1/chat", "authorization", "cohere"),
+        ("testserver", "/mistral/v1/chat/completions", "authorization", "mistral"),
+        ("testserver", "/nothing", "authorization", "openai"),
+        ("api.groq.com", "/v1/messages", "x-api-key", "groq"),
+    ],
+)
+def test_a_request_to_no_provider_s_host_is_told_by_its_looks(
+    host: str, path: str, header: str, name: str
+) -> None:
+    """By its path, by a name in it, by its headers; a provider's host is the provider's."""
+    assert route(host, path, {header: "x"}).name == name
+
+
 def test_the_page_has_every_dialect_and_host() -> None:
     """The table of hosts is that of the code, in its order, and so is that of wrappings."""
     hosts = [
