@@ -13,6 +13,7 @@ from ...clock import MILLISECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import BucketState, LimitState, Reply
 from ..wording import base62, unix_seconds
+from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
@@ -62,7 +63,7 @@ class OpenRouterVendor(Vendor):
     """openrouter.ai."""
 
     name = "openrouter"
-    hosts = ("openrouter.ai", "*.openrouter.ai")
+    hosts = HOSTS["openrouter"]
     no_key = "No auth credentials found"
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:

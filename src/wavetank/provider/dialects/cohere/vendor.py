@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState
 from ...wording import hexadecimal, imf_fixdate
+from ..hosts import HOSTS
 from ..shared import JSON, Complaint, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
@@ -37,7 +38,7 @@ class CohereVendor(Vendor):
     """api.cohere.com."""
 
     name = "cohere"
-    hosts = ("api.cohere.com", "api.cohere.ai", "production.api.cohere.ai")
+    hosts = HOSTS["cohere"]
     no_key = "no api key supplied"
 
     def path(self, request: HttpRequest) -> str:

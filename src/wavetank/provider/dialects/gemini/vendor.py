@@ -13,6 +13,7 @@ from ....clock import SECOND
 from ...http import Decoded, Headers, HttpRequest
 from ...model import Refusal
 from ...wording import decimal, imf_fixdate
+from ..hosts import HOSTS
 from ..shared import Complaint, bearer, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
@@ -109,7 +110,7 @@ class GeminiVendor(Vendor):
     """generativelanguage.googleapis.com: when to come back is told in the body."""
 
     name = "gemini"
-    hosts: ClassVar[tuple[str, ...]] = ("generativelanguage.googleapis.com",)
+    hosts: ClassVar[tuple[str, ...]] = HOSTS["gemini"]
     retry_in_body = True
 
     def path(self, request: HttpRequest) -> str:
@@ -154,7 +155,7 @@ class VertexVendor(GeminiVendor):
     """Vertex AI: a bare error, and when to come back, if at all, in a header."""
 
     name = "vertex"
-    hosts = ("aiplatform.googleapis.com", "*-aiplatform.googleapis.com", "aiplatform.*.rep.googleapis.com")
+    hosts = HOSTS["vertex"]
     retry_in_body = False
 
     def key(self, request: HttpRequest) -> str:
