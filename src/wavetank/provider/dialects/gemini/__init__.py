@@ -11,7 +11,7 @@ from ..spoken import Endpoint, Page, Spoken
 from .content import SSE, CountTokens, Embed, Generate
 from .vendor import COMPATIBLE, IN_ARRAY, GeminiVendor, VertexVendor
 
-_MODEL: Final = r"models/(?P<model>[^/:]+)"
+_MODEL: Final = r"(?:models|tunedModels)/(?P<model>[^/:]+)"
 _DEVELOPER: Final = rf"/v1(?:alpha|beta)?/{_MODEL}"
 _VERTEX: Final = rf"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/{_MODEL}"
 
