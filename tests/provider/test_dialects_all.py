@@ -28,7 +28,7 @@ from wavetank.provider.wire import (
     dialect_for,
     route,
 )
-from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, Scenario, Wave, Wrapping
+from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
 
 MESSAGES: Any = [{"role": "user", "content": "item-1"}]
 CHAT: dict[str, Any] = {"model": "m-1", "messages": MESSAGES}
@@ -784,3 +784,139 @@ def answer(request: HttpRequest, scenario: Scenario) -> list[Frame] | WireReply:
         return exchange(request, scenario)
     except BadRequest as turned:
         return turned.reply
+
+
+# -- tools and schemas -----------------------------------------------------------------------------
+
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}, "n": {"type": "integer"}}}
+CALLED = '{"city":"[wt:item-1]","n":0}'
+NAMED = {"type": "function", "function": {"name": "look"}}
+NESTED: dict[str, Any] = {
+    "tools": [
+        {"type": "function", "function": {"name": "other"}},
+        {"type": "function", "function": {"name": "look", "parameters": PARAMETERS}},
+    ],
+    "tool_choice": NAMED,
+}
+FLAT = [{"type": "function", "name": "look", "parameters": PARAMETERS}]
+DECLARED = [{"functionDeclarations": [{"name": "look", "parameters": PARAMETERS}]}]
+TOOLS: dict[str, dict[str, Any]] = {
+    "openai": NESTED,
+    "openai-responses": {"tools": FLAT, "tool_choice": {"type": "function", "name": "look"}},
+    "anthropic": {
+        "tools": [{"name": "look", "input_schema": PARAMETERS}],
+        "tool_choice": {"type": "tool", "name": "look"},
+    },
+    "gemini": {"tools": DECLARED, "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    "gemini-array": {"tools": DECLARED, "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    "mistral": NESTED | {"tools": NESTED["tools"][1:], "tool_choice": "any"},
+    "groq": NESTED,
+    "openrouter": NESTED,
+    "cohere": NESTED | {"tools": NESTED["tools"][1:], "tool_choice": "REQUIRED"},
+    "cohere-lines": NESTED | {"tools": NESTED["tools"][1:], "tool_choice": "REQUIRED"},
+}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "openai": {"response_format": {"type": "json_schema", "json_schema": {"schema": PARAMETERS}}},
+    "openai-responses": {"text": {"format": {"type": "json_schema", "name": "x", "schema": PARAMETERS}}},
+    "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": PARAMETERS}}},
+    "gemini": {"generationConfig": {"responseMimeType": "application/json", "responseSchema": PARAMETERS}},
+    "cohere": {"response_format": {"type": "json_object", "json_schema": PARAMETERS}},
+    "cohere-v1": {"response_format": {"type": "json_object", "schema": PARAMETERS}},
+    "ollama": {"format": PARAMETERS},
+    "ollama-generate": {"format": PARAMETERS},
+}
+
+
+def arguments(value: Any) -> str:
+    """The arguments of calls in a body or in events, put together."""
+    if isinstance(value, list):
+        return "".join(arguments(one) for one in value)
+    if not isinstance(value, dict):
+        return ""
+    found = ""
+    for key, one in value.items():
+        if key in ("arguments", "partial_json") or (key == "delta" and isinstance(one, str)):
+            found += one
+        elif key in ("args", "input") and isinstance(one, dict) and one:
+            found += json.dumps(one, separators=(",", ":"))
+        else:
+            found += arguments(one)
+    return found
+
+
+@pytest.mark.parametrize("way", TOOLS)
+def test_a_tool_that_is_forced_is_called(way: str) -> None:
+    """Plain and streamed, with arguments that fulfil its schema; one that is cut short is cut."""
+    assert arguments(json.loads(sent(exchange(http(way, body=TOOLS[way]))))) == CALLED
+    streamed = events(sent(exchange(http(way, stream=True, body=TOOLS[way]))))
+    deltas = [event for event in streamed if "done" not in str(event.get("type", ""))]
+    whole = [event for event in deltas if event.get("type") != "response.completed"]
+    assert arguments(whole) == CALLED
+    assert any("look" in json.dumps(event) for event in streamed)
+
+
+@pytest.mark.parametrize("way", TOOLS)
+def test_a_tool_that_is_only_offered_is_not_called(way: str) -> None:
+    """The answer is text."""
+    offered = {"tools": TOOLS[way]["tools"]}
+    assert "is the item this answer belongs to." in sent(exchange(http(way, body=offered))).decode()
+
+
+@pytest.mark.parametrize("way", ["openai", "openai-responses", "anthropic", "groq"])
+def test_a_tool_that_is_not_there_cannot_be_called(way: str) -> None:
+    """The choice is a bad request."""
+    reply = turned_away(http(way, body=TOOLS[way] | {"tools": []}))
+    assert (reply.status, b"tool_choice" in reply.body) == (400, True)
+
+
+@pytest.mark.parametrize("way", ["openai", "groq", "gemini", "anthropic", "openai-responses"])
+def test_a_call_may_be_cut_short(way: str) -> None:
+    """The reason is the one of a text that is cut."""
+    short: dict[str, Any] = {"max_tokens": 3, "max_output_tokens": 3}
+    if way == "gemini":
+        short = {"generationConfig": {"maxOutputTokens": 3}}
+    for stream in (False, True):
+        data = sent(exchange(http(way, stream=stream, body=TOOLS[way] | short)))
+        assert re.search(rb'"(length|max_tokens|MAX_TOKENS|max_output_tokens)"', data)
+        assert b'"n\\":0}' not in data
+
+
+@pytest.mark.parametrize("way", SCHEMAS)
+def test_an_answer_fulfils_the_schema_that_is_asked_for(way: str) -> None:
+    """Its text is the JSON, plain and put together from a stream."""
+    plain = sent(exchange(http(way, body=SCHEMAS[way])))
+    assert json.dumps(CALLED)[1:-1].encode() in plain
+    streamed = events(sent(exchange(http(way, stream=True, body=SCHEMAS[way]))))
+    assert CALLED in pieces([event for event in streamed if "done" not in str(event.get("type", ""))])
+
+
+def test_any_object_will_do() -> None:
+    """Without a schema there is one field, with the mark."""
+    wanted = {"response_format": {"type": "json_object"}}
+    text = json.loads(sent(exchange(http("openai", body=wanted))))["choices"][0]["message"]["content"]
+    assert json.loads(text) == {"answer": "[wt:item-1]"}
+
+
+def test_a_choice_among_allowed_tools() -> None:
+    """OpenAI's newest way to force one of some."""
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
+    body = {"tools": NESTED["tools"], "tool_choice": allowed}
+    assert arguments(json.loads(sent(exchange(http("openai", body=body))))) == CALLED
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_agent_has_words_for_each_error(error: RefusalError) -> None:
+    """One line; without a Retry-After no time is named."""
+    frames = exchange(
+        http("anthropic"), wave(error=error, wrapping="text", retry_after=RetryAfter(form="none"))
+    )
+    words = sent(frames).decode()
+    assert words.count("\n") == 1
+    assert "resets" not in words
+
+
+@pytest.mark.parametrize("status", [429, 599])
+def test_a_proxy_names_the_status(status: int) -> None:
+    """Also one that has no name."""
+    page = sent(exchange(http("openai"), wave(status, wrapping="html"))).decode()
+    assert f"<title>{status}" in page

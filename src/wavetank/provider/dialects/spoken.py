@@ -130,6 +130,24 @@ class Endpoint(Protocol):
         """An error body as the last thing in a stream; `epoch_ns` is the Unix time of the instant 0."""
 
 
+class InOnePiece:
+    """What endpoints have in common whose answers are never streamed."""
+
+    __slots__ = ()
+
+    def plain(self, page: Page) -> bytes:
+        """The body of an answer."""
+        raise NotImplementedError
+
+    def part(self, page: Page) -> bytes:
+        """The whole answer."""
+        return self.plain(page)
+
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+        """The error as it is."""
+        return json_bytes(body)
+
+
 class Vendor:
     """What all endpoints of a provider have in common; each provider writes its own errors.
 

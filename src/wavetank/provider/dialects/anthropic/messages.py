@@ -26,7 +26,7 @@ from ..shared import (
     named_event,
     whole_number,
 )
-from ..spoken import Page
+from ..spoken import InOnePiece, Page
 from .vendor import INVALID
 
 Values = dict[str, Any]
@@ -92,7 +92,7 @@ class Messages:
 
 @final
 @dataclass(frozen=True, slots=True)
-class CountTokens:
+class CountTokens(InOnePiece):
     """`POST /v1/messages/count_tokens` (`MessageTokensCount` of the SDK)."""
 
     path: re.Pattern[str]
@@ -118,14 +118,6 @@ class CountTokens:
     def plain(self, page: Page) -> bytes:
         """How many tokens the messages have."""
         return json_bytes({"input_tokens": page.answer.prompt_tokens})
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of counts."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
-        """There are no streams of counts."""
-        return json_bytes(body)
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ...wording import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
 from ..shared import JSON, Asked, Complaint, Message, as_mapping, asked, json_object, nothing_asked
-from ..spoken import Endpoint, Page
+from ..spoken import Endpoint, InOnePiece, Page
 
 Values = dict[str, Any]
 
@@ -96,7 +96,7 @@ class Generation:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(InOnePiece):
     """`POST /api/embed` (`EmbedResponse` of the SDK)."""
 
     path: re.Pattern[str]
@@ -122,18 +122,10 @@ class Embed:
             }
         )
 
-    def part(self, page: Page) -> bytes:
-        """There are no streams of embeddings."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
-        """There are no streams of embeddings."""
-        return json_bytes(body)
-
 
 @final
 @dataclass(frozen=True, slots=True)
-class Show:
+class Show(InOnePiece):
     """`POST /api/show` (`ShowResponse` of the SDK); clients ask it what a model can do."""
 
     path: re.Pattern[str]
@@ -162,18 +154,10 @@ class Show:
         }
         return json_bytes(shown)
 
-    def part(self, page: Page) -> bytes:
-        """There are no streams of models."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
-        """There are no streams of models."""
-        return json_bytes(body)
-
 
 @final
 @dataclass(frozen=True, slots=True)
-class Version:
+class Version(InOnePiece):
     """`GET /api/version`."""
 
     path: re.Pattern[str]
@@ -188,14 +172,6 @@ class Version:
     def plain(self, page: Page) -> bytes:
         """The version."""
         return json_bytes({"version": "0.14.0"})
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of versions."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
-        """There are no streams of versions."""
-        return json_bytes(body)
 
 
 # -- requests --------------------------------------------------------------------------------------
