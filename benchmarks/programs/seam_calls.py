@@ -1,7 +1,7 @@
 """CPU time of one SDK call: with the SDK's own stand-in, through our transport, and installed.
 
-Prints one JSON object: microseconds per call for each way, the fastest round: other work on the machine only adds. All ways run
-in one simulated world, in turns, so that a slow spell of the machine hits all of them; the client
+Prints one JSON object: microseconds per call for each way. It is that of the fastest round, since
+other work on the machine only adds. All ways run in one simulated world, in turns, and the client
 gets the same status, headers and body in each.
 """
 
