@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from .climber import Climber, Latency, Tally
+from .climber import DEEPEST_CUT, SLIGHTEST_CUT, Climber, Latency, Tally
 from .limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
 from .pacer import Pacer
 
 FIRST_PER_SECOND: Final = 40.0
 FIRST_BURST: Final = 5.0
+LEAST_ROOM_AT_FIRST: Final = 3
+SAME_RUN: Final = 1.5
 LOWEST_PER_SECOND: Final = 1 / 60
 LONGEST_ROUND_SECONDS: Final = 0.1
 ROUND_PATIENCE_SECONDS: Final = 1.0
+FIRST_ROOM_PATIENCE_SECONDS: Final = 10.0
+SHORTEST_ROOM_PATIENCE_SECONDS: Final = 1.0
 SAME_INSTANT_SECONDS: Final = 0.001
-SHORTEST_LATENCY_SECONDS: Final = 1e-7
+SHORTEST_LATENCY_SECONDS: Final = 1e-6
+SHORTEST_WAIT_SECONDS: Final = 1e-6
 TELLING_SHARE: Final = 1.1
 
 Tell = Callable[[str, float, float], None]
@@ -44,9 +49,10 @@ class Pace:
         self._requests = Pacer(rate, burst=self._burst(rate))
         tokens = limits.tokens_per_second
         self._tokens = None if tokens is None else _token_pacer(tokens * MARGIN, limits)
-        self._served = Tally()
+        self._started = Tally()
         self._latency = Latency()
         self._binding = False
+        self._run_before = 0.0
         self._told_rate = rate
 
     def __repr__(self) -> str:
@@ -62,16 +68,23 @@ class Pace:
         """How many requests may be under way at the moment."""
         return self._room.value
 
+    @property
+    def room_seconds(self) -> float:
+        """How long a want of room holds everybody back: requests that hang must not do so for ever."""
+        if not self._latency.seen:
+            return FIRST_ROOM_PATIENCE_SECONDS
+        return max(SHORTEST_ROOM_PATIENCE_SECONDS, 2 * self._latency.bound)
+
     def opens_at(self, tokens: float, now: float) -> float:
-        """The instant from which a request of so many tokens keeps the rates."""
+        """The instant from which a request of so many tokens keeps the rates, to the microsecond."""
         at = self._requests.ready_at(1)
-        if at > now:
+        if at > now + SHORTEST_WAIT_SECONDS:
             self._binding = True
         elif self._requests.full(now):
             self._binding = False
-        if self._tokens is None:
-            return at
-        return max(at, self._tokens.ready_at(tokens))
+        if self._tokens is not None:
+            at = max(at, self._tokens.ready_at(tokens))
+        return at if at > now + SHORTEST_WAIT_SECONDS else now
 
     @property
     def in_rounds(self) -> bool:
@@ -86,6 +99,7 @@ class Pace:
     def spend(self, tokens: float, now: float) -> None:
         """Note that a request of so many tokens starts."""
         self._requests.spend(1, now)
+        self._started.add(now)
         if self._tokens is not None:
             self._tokens.spend(tokens, now)
 
@@ -95,10 +109,12 @@ class Pace:
         self._rate.rest()
         self._room.rest()
 
-    def served(self, sent: float, now: float, *, crowded: bool) -> None:
-        """Note that a request was served; `crowded`: when it started nothing else had room."""
-        self._latency.add(now - sent)
-        self._served.add(sent)
+    def answered(self, seconds: float) -> None:
+        """Note how long a request took that was served, whatever came in between."""
+        self._latency.add(seconds)
+
+    def served(self, now: float, *, crowded: bool) -> None:
+        """Note that a request was served, with no pause since; `crowded`: it took the last of the room."""
         if self._binding:
             self._rate.grow(now)
         if crowded:
@@ -111,24 +127,36 @@ class Pace:
     def refused(self, sent: float, under_way: int, since: float, now: float) -> None:
         """Cut rate and room after a refusal that opened a pause.
 
+        A cut that did not help is taken back: when a much lower rate goes well for no longer
+        than the higher one did, the refusals come from elsewhere.
+
         Args:
             sent: when the refused request was sent.
             under_way: how many were under way then, it included.
             since: when the last pause ended.
             now: the instant of the refusal.
         """
-        served = self._served.per_second(since if sent - since >= 1 else sent - 3, sent)
-        if served == 0:
-            return
+        started = self._started.per_second(since if sent - since >= 1 else sent - 3, sent)
         old = self._rate.value
         if not self._binding:
             # A rate that held nothing back is not the one that failed.
-            old = min(old, max(served, FIRST_PER_SECOND))
-        rate_is_near, room_is_near = self._rate.near(old), self._room.near(under_way)
-        cut = min(max(served * 0.9, old * 0.5), old * 0.9)
-        self._rate.fall(old, cut, now, ceiling=rate_is_near)
-        self._room.fall(under_way, under_way - 1, now, ceiling=room_is_near and not rate_is_near)
+            old = min(old, max(started, FIRST_PER_SECOND))
+        run = sent - max(since, self._started.first)
+        if in_vain := self._rate.in_vain(old) and run <= SAME_RUN * self._run_before:
+            self._rate.take_back()
+        rate_is_near = self._binding and self._rate.near(old) and not in_vain
+        if not in_vain:
+            self._run_before = run
+            cut = min(max(started * SLIGHTEST_CUT, old * DEEPEST_CUT), old * SLIGHTEST_CUT)
+            self._rate.fall(old, cut, now, ceiling=rate_is_near)
+        self._make_room(under_way, now, rate_is_near=rate_is_near)
         self._follow(now)
+
+    def _make_room(self, under_way: int, now: float, *, rate_is_near: bool) -> None:
+        """Let one fewer be under way; where the rate is not to blame, as many again are too many."""
+        crowded = self._room.near(under_way) and not rate_is_near
+        room = under_way - 1 if crowded else max(under_way - 1, LEAST_ROOM_AT_FIRST)
+        self._room.fall(under_way, room, now, ceiling=crowded)
 
     def corrected(self, more_tokens: float) -> None:
         """Book that a request took more tokens than was thought, or fewer."""
