@@ -17,6 +17,7 @@ import pytest
 
 from wavetank.cli import main
 from wavetank.processor.journal import Journal
+from wavetank.run.providers import PROVIDERS
 
 KEY = "sk-secret-0123456789"
 STEADY = """
@@ -207,12 +208,13 @@ def test_json_lines_in_and_out(folder: Path) -> None:
     assert "[wt:row-1]" in row["answer"]
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_rehearsal_needs_no_key_and_writes_nothing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], provider: str
 ) -> None:
     """`--scenario` prints the forecast: virtual time, refusals, and what the ledger says."""
     write_rows(folder, 60)
-    words = [*WORDS, "--provider", "anthropic", "--scenario", "cascade", "--journal", "run.db"]
+    words = [*WORDS, "--provider", provider, "--scenario", "cascade", "--journal", "run.db"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert re.search(
@@ -221,8 +223,11 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
     assert "60 of 60 rows have answers" in said
     assert "exactly_once holds" in said
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
-    assert main(words) == 0
-    assert capsys.readouterr().out == said
+    assert main([*words, "-j", "1", "--max-requests", "3"]) == 1
+    bounded = capsys.readouterr().out
+    assert re.search("[123] of 60 rows have answers", bounded)
+    assert "stopped early: its 3 requests were sent" in bounded
+    assert "exactly_once holds" in bounded
 
 
 @pytest.mark.parametrize(
