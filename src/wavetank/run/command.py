@@ -8,24 +8,29 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Final, final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, final
 
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
 from ..processor.journal import Journal, JournalError, fingerprint
+from ..processor.preflight import preflight
 from ..processor.sinks import Sink, SinkError
 from .asking import ProviderStrategy, open_client
 from .errors import RunError
 from .options import Options
-from .providers import is_loopback
+from .providers import Ask, is_loopback
 from .reading import Table, read_table
 from .rows import open_output
 from .session import Session
 from .telling import Display, Tally
 
+if TYPE_CHECKING:
+    import httpx2
+
 SHOW_EVERY_SECONDS: Final = 0.2
+PREFLIGHT_TOKENS: Final = 16
 STOPPED: Final = 3
 NO_KEY: Final = "wavetank-needs-no-key"
 """What a server on this machine is shown where no variable holds a key: most ask for any."""
@@ -104,6 +109,7 @@ class _Work:
     tally: Tally
     display: Display
     signal: int = 0
+    refusal: str | None = None
     trouble: list[Exception] = field(default_factory=list)
 
 
@@ -111,6 +117,8 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
     """Do the work and say what came of it."""
     anyio.run(_main, work)
     work.display.close()
+    if work.refusal is not None:
+        raise RunError(work.refusal)
     for line in work.tally.report():
         work.display.say(f"wavetank: {line}")
     if work.trouble:
@@ -147,8 +155,10 @@ async def _process(work: _Work) -> None:
     async with open_client(
         connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
     ) as client:
+        if options.preflight and not await _clear(work, client):
+            return
         session = Session(
-            ProviderStrategy(client, options.provider, options.ask, key=work.key, base_url=options.base_url),
+            _strategy(work, client, options.ask),
             pace=options.pace,
             tally=work.tally,
             journal=work.journal,
@@ -158,6 +168,20 @@ async def _process(work: _Work) -> None:
             await session.process(work.table.items)
         except (JournalError, SinkError) as error:
             work.trouble.append(error)
+
+
+async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:
+    """Ask one short question, and note what speaks against the rest."""
+    ask = replace(work.options.ask, max_tokens=PREFLIGHT_TOKENS)
+    found = await preflight(_strategy(work, client, ask))
+    if not found.clear:
+        work.refusal = f"not started: {found}"
+    return found.clear
+
+
+def _strategy(work: _Work, client: httpx2.AsyncClient, ask: Ask) -> ProviderStrategy:
+    options = work.options
+    return ProviderStrategy(client, options.provider, ask, key=work.key, base_url=options.base_url)
 
 
 async def _stop_on_signal(

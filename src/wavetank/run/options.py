@@ -39,6 +39,7 @@ class Options:
     ask: Ask
     base_url: str | None
     pace: Pace
+    preflight: bool
     timeout_seconds: float
     journal: Path | None
     resume: bool
@@ -117,6 +118,7 @@ def _add_pace(group: Any) -> None:
     group.add_argument(
         "--token-rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of tokens, if known"
     )
+    group.add_argument("--preflight", action="store_true", help="ask one short question before the rows")
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
     group.add_argument("--max-seconds", type=_seconds, metavar="S", help="cancel what is not done by then")
@@ -177,6 +179,7 @@ def read_options(words: argparse.Namespace) -> Options:
         ask=Ask(words.model, words.system, words.max_tokens, words.temperature),
         base_url=words.base_url,
         pace=_pace(words),
+        preflight=words.preflight,
         timeout_seconds=words.timeout,
         journal=words.journal,
         resume=words.resume,
