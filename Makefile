@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 # They make many runs and reach little that is new: the coverage tracer would only slow them down.
-SEARCHES := tests/museum tests/processors tests/quality tests/sim/test_sim_exhaustive.py
+SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/sim/test_sim_exhaustive.py
 
 title = @printf '\n== %s ==\n' "$(1)"
 
@@ -80,7 +80,10 @@ bench: .venv build/peers/installed build/museum/installed  ## run every benchmar
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
-PEERS := simloop simloom frontrun async-solipsism looptime trio
+PEERS := simloop simloom frontrun async-solipsism looptime trio llmock
+
+# One of them is a program for Node.
+NODE_PEER := @copilotkit/aimock
 
 build/peers/installed: .venv/installed
 	$(call title,install the other tools into build/peers)
@@ -88,6 +91,8 @@ build/peers/installed: .venv/installed
 	@build/peers/bin/python -m pip install --quiet anyio
 	@for peer in $(PEERS); do \
 	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
+	@npm install --silent --ignore-scripts --prefix build/peers/node $(NODE_PEER) || \
+	  echo "left out: $(NODE_PEER)"
 	@touch $@
 
 # simloop and simloom need Python 3.12: without one they are left out.
@@ -106,7 +111,7 @@ build/museum/installed: .venv/installed
 
 museum: .venv build/museum/installed  ## search every specimen, here and with other tools, and write the tables
 	$(call title,museum)
-	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --readme README.md
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)

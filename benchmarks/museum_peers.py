@@ -23,11 +23,11 @@ TOOLS: Final = ("wavetank", "simloop", "simloom", "frontrun", "asyncio")
 PYTHON: Final = Path("build/museum/bin/python")
 SECONDS: Final = 5.0
 TWIN_SECONDS: Final = 2.0
+REAL: Final = {"frontrun": 2, "asyncio": 8}
+"""They run in real time and sleep through some of it: so many processes run side by side."""
 REAL_TIMES: Final = 4
-"""So much longer is plain asyncio's time, which is real: it sleeps through most of it."""
-SIDE_BY_SIDE: Final = 8
-"""So many processes that mostly sleep run at a time."""
-_PATIENCE: Final = 180.0
+"""So much longer is their time, by the wall clock."""
+_PATIENCE: Final = 300.0
 
 _VERSIONS: Final = """
 import sys
@@ -38,6 +38,37 @@ for name in sys.argv[1:]:
         print(name, version(name))
     except PackageNotFoundError:
         pass
+"""
+
+
+_ABOUT: Final = """\
+## Beside other tools
+
+Made in the same run, with {versions}; `asyncio` is the loop of that Python.
+Each specimen runs on asyncio until it is seen or {seconds:g} s of CPU time are used up.
+Its twin has {twin:g} s.
+What runs in real time has {times} times as much, by the wall clock.
+Each tool searches as it does by default.
+The fake provider runs on the clock of the tool's own loop, with another seed in every run.
+
+A cell says how the bug was seen and in which run, or how many runs did not show it:
+
+- `check` in this font: the tool let the program come to its end, and only a check of wavetank,
+  read over the event log of the run, found the fault; the tool alone would have passed it;
+- deadlock: reported by the tool itself;
+- never done: the specimen's budget of virtual time ended, a day unless it has its own;
+  in real time, the run took more than thrice the time of its twin and a second, or 11 s with frontrun;
+- inconclusive: frontrun's own word for a search in which runs did not end in time.
+
+simloop and simloom choose uniformly among the tasks that can run, in virtual time.
+They let no time pass inside the program, which the late workers of some specimens need.
+frontrun orders the tasks that it is handed and no others.
+So it runs each specimen as one task, in one order.
+Then, where the specimen starts its workers in one place, it runs with these workers handed over.
+Its virtual clock reaches neither the sleep of anyio nor the timers of the loop: it runs in real time.
+Plain asyncio has the jitter of a real machine, which was not idle, and nothing else.
+None of these tools runs the specimens on trio.
+
 """
 
 
@@ -52,6 +83,13 @@ class Seen(NamedTuple):
     def by_our_checks(self) -> bool:
         """Whether the tool let the program come to its end, and it was our check that failed."""
         return self.how in CHECKS
+
+    @property
+    def shortly(self) -> str:
+        """Whether the bug was seen, in a word or two."""
+        if not self.first:
+            return "no"
+        return "with our checks" if self.by_our_checks else "yes"
 
     def __str__(self) -> str:
         if not self.runs:
@@ -75,7 +113,7 @@ def installed() -> list[str]:
 def see(tool: str, name: str, which: str) -> Seen:
     """Let a tool run a program; one that does not come back in time is ended."""
     seconds = SECONDS if which == "buggy" else TWIN_SECONDS
-    if tool == "asyncio":
+    if tool in REAL:
         seconds *= REAL_TIMES
     command = [str(PYTHON), "-m", "benchmarks.programs.spotting", tool, name, which, str(seconds)]
     try:
@@ -91,10 +129,8 @@ def see_all(tools: Sequence[str], names: Sequence[str]) -> dict[tuple[str, str, 
     """Let every tool run every specimen and its twin; only what mostly sleeps runs side by side."""
     jobs = [(tool, name, which) for name in names for which in ("buggy", "twin") for tool in tools]
     found: dict[tuple[str, str, str], Seen] = {}
-    for width, turn in (
-        (1, [job for job in jobs if job[0] != "asyncio"]),
-        (SIDE_BY_SIDE, [job for job in jobs if job[0] == "asyncio"]),
-    ):
+    for width in sorted({REAL.get(tool, 1) for tool in tools}):
+        turn = [job for job in jobs if REAL.get(job[0], 1) == width]
         with ThreadPoolExecutor(width) as pool:
             for job, seen in zip(turn, pool.map(lambda job: see(*job), turn), strict=True):
                 print(" | ".join((*job, str(seen))), file=sys.stderr, flush=True)
@@ -102,30 +138,35 @@ def see_all(tools: Sequence[str], names: Sequence[str]) -> dict[tuple[str, str, 
     return found
 
 
-def lines(seens: Seens, tools: Sequence[str], names: Sequence[str], versions: Sequence[str]) -> Iterator[str]:
+class Contest(NamedTuple):
+    """All that came of one run of the tools: which there were, their versions, and what they saw."""
+
+    tools: tuple[str, ...]
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    seens: Seens
+
+
+def contest(names: Sequence[str]) -> Contest:
+    """Let the tools that are installed run these specimens.
+
+    Raises:
+        SystemExit: there is no environment for them.
+    """
+    if not PYTHON.exists():
+        raise SystemExit(f"{PYTHON} is missing: make build/museum/installed")
+    versions = installed()
+    there = {line.split()[0] for line in versions} | {"asyncio"}
+    tools = tuple(tool for tool in TOOLS if tool in there)
+    return Contest(tools, tuple(names), tuple(versions), see_all(tools, names))
+
+
+def lines(of: Contest) -> Iterator[str]:
     """The part of the page about other tools, line by line."""
-    yield "## Beside other tools"
-    yield ""
-    yield f"Made in the same run, with {', '.join(versions)}; `asyncio` is the loop of that Python."
-    yield f"Each specimen runs on asyncio until it is seen or {SECONDS:g} s of CPU time are used up; its"
-    yield f"twin has {TWIN_SECONDS:g} s. What runs in real time, plain asyncio, has {REAL_TIMES} times as"
-    yield "much, by the wall clock; frontrun's own budget goes by the wall clock, too."
-    yield "The fake provider runs on the clock of each tool's own loop, with another seed in every run."
-    yield ""
-    yield "A cell says how the bug was seen and in which run, or how many runs did not show it:"
-    yield ""
-    yield "- `check` in this font: the tool let the program come to its end, and only a check of wavetank,"
-    yield "  read over the event log of the run, found the fault; the tool alone would have passed it;"
-    yield "- deadlock: reported by the tool itself;"
-    yield "- never done: the budget of the specimen's virtual time ended, or a day; under plain asyncio, it"
-    yield "  took more than thrice the time of its twin and a second;"
-    yield "- inconclusive: frontrun's own word for a search in which runs did not end in time."
-    yield ""
-    yield "frontrun orders only the tasks that it is handed: it runs each specimen as one task, in one order,"
-    yield "and then, where the specimen starts its workers in one place, with these workers handed over."
-    yield "simloop and simloom choose uniform orders among the tasks that can run; they let no time pass"
-    yield "inside the program. wavetank's column is its default search."
-    yield ""
+    tools, names, versions, seens = of
+    yield from _ABOUT.format(
+        versions=", ".join(versions), seconds=SECONDS, twin=TWIN_SECONDS, times=REAL_TIMES
+    ).splitlines()
     yield f"| specimen | {' | '.join(tools)} | twin blamed by |"
     yield f"|{'---|' * (len(tools) + 2)}"
     for name in names:
@@ -133,11 +174,12 @@ def lines(seens: Seens, tools: Sequence[str], names: Sequence[str], versions: Se
         cells = (str(seens[tool, name, "buggy"]) for tool in tools)
         yield f"| `{name}` | {' | '.join(cells)} | {', '.join(blaming) or 'nobody'} |"
     yield ""
-    yield from tally(seens, tools, names)
+    yield from tally(of)
 
 
-def tally(seens: Seens, tools: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+def tally(of: Contest) -> Iterator[str]:
     """How many each tool saw, by itself and with our checks, and what the twins' runs were."""
+    tools, names, _, seens = of
     for tool in tools:
         seen = [seens[tool, name, "buggy"] for name in names if seens[tool, name, "buggy"].first]
         twins = sum(seens[tool, name, "twin"].runs for name in names)
@@ -151,12 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", help="some specimens")
     options = parser.parse_args()
-    if not PYTHON.exists():
-        raise SystemExit(f"{PYTHON} is missing: make build/museum/installed")
-    versions = installed()
-    tools = [tool for tool in TOOLS if tool == "asyncio" or any(v.startswith(f"{tool} ") for v in versions)]
-    names = options.only or list(SPECIMENS)
-    print("\n".join(lines(see_all(tools, names), tools, names, versions)))
+    print("\n".join(lines(contest(options.only or list(SPECIMENS)))))
 
 
 if __name__ == "__main__":

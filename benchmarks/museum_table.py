@@ -1,7 +1,8 @@
 """How many schedules each specimen of the museum needs until it is seen, by policy and backend.
 
 Every specimen is searched from several seeds under every policy, and each twin is searched beside
-it. `--page FILE` writes the table as a page of the documentation, with the date and the versions.
+it. `--page FILE` lets other tools run the museum, too, and writes all as a page of the
+documentation, with the date and the versions; `--readme FILE` puts the short table between its markers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import datetime
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,20 +21,24 @@ from wavetank.museum import SPECIMENS
 from wavetank.museum.specimen import KINDS, Specimen
 from wavetank.tank.search import Hunt
 
+from . import museum_peers
+
 POLICIES: Final = ("portfolio", "fifo", "random", "urw", "pct")
 SEEDS: Final = 20
 SHRUNK: Final = 3
 MOST: Final = 1_000
 TWIN: Final = 200
+MARKERS: Final = ("<!-- museum -->", "<!-- /museum -->")
 
 
 class Row(NamedTuple):
-    """One specimen on one backend: the cells by policy, deviations left, seconds to look, the twin."""
+    """One specimen on one backend: by policy, deviations left, one schedule, seconds to look, the twin."""
 
     specimen: Specimen
     backend: str
     firsts: dict[str, list[int]]
     deviations: list[int]
+    schedule: tuple[str, ...]
     level: str
     seconds: float
     twin: bool
@@ -72,6 +77,7 @@ def row(specimen: Specimen, backend: str, seeds: int) -> Row:
         backend,
         firsts,
         [len(failure.deviations) for failure in failures],
+        tuple(map(str, failures[0].deviations)),
         failures[0].level,
         seconds,
         twin.failure is None,
@@ -131,23 +137,63 @@ def page(rows: Sequence[Row], seeds: int) -> Iterator[str]:
         f"{statistics.median(medians):.0f}, the worst search took {worst} schedules, and {hidden} of "
         f"{len(rows) * seeds} searches saw nothing."
     )
+    yield ""
+    yield "What is left of a schedule when it is shrunk, where it is not plain FIFO order (seed 0):"
+    yield ""
+    for one in rows:
+        if one.schedule:
+            yield f"- `{one.specimen.name}` on {one.backend}: FIFO order, except {'; '.join(one.schedule)}"
+    yield ""
+
+
+def short(rows: Sequence[Row], others: museum_peers.Contest) -> Iterator[str]:
+    """The table for the README: each bug on asyncio, and whether other tools see it."""
+    tools = [tool for tool in others.tools if tool != "wavetank"]
+    yield f"| bug | schedules | shrunk to | {' | '.join(tools)} |"
+    yield f"|{'---|' * (len(tools) + 3)}"
+    for one in rows:
+        if one.backend == "asyncio":
+            name, left = one.specimen.name, statistics.median(one.deviations)
+            shrunk = f"FIFO but for {left:.0f} choice{'s' if left > 1 else ''}" if left else "FIFO"
+            told = (others.seens[tool, name, "buggy"].shortly for tool in tools)
+            yield f"| `{name}` | {cell(one.firsts['portfolio'])} | {shrunk} | {' | '.join(told)} |"
+
+
+def put_between(markers: tuple[str, str], text: str, lines: Iterable[str]) -> str:
+    """The text with these lines between its two markers.
+
+    Raises:
+        ValueError: it does not have them.
+    """
+    before, begin, rest = text.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
+    if not end:
+        raise ValueError(f"the text lacks {markers[0]} and {markers[1]}")
+    return "\n".join((before + begin, "", *lines, "", end + after))
 
 
 def main() -> None:
-    """Make the table, print it, and write the page if one is asked for."""
+    """Make the table, print it, and write the page and the README if they are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, help="where to write the page")
+    parser.add_argument("--readme", type=Path, help="where to put the short table")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--only", help="one specimen")
+    parser.add_argument("--only", nargs="*", help="some specimens")
     options = parser.parse_args()
+    names = options.only or list(SPECIMENS)
     rows = []
-    for name, specimen in SPECIMENS.items():
-        if options.only in (None, name):
-            for backend in specimen.backends:
-                rows.append(row(specimen, backend, options.seeds))
-                print(" | ".join(cells(rows[-1])), flush=True)
-    if options.page is not None:
-        options.page.write_text("\n".join(page(rows, options.seeds)) + "\n", "utf-8")
+    for name in names:
+        for backend in SPECIMENS[name].backends:
+            rows.append(row(SPECIMENS[name], backend, options.seeds))
+            print(" | ".join(cells(rows[-1])), flush=True)
+    if options.page is not None or options.readme is not None:
+        others = museum_peers.contest(names)
+        if options.page is not None:
+            lines = [*page(rows, options.seeds), *museum_peers.lines(others)]
+            options.page.write_text("\n".join(lines) + "\n", "utf-8")
+        if options.readme is not None:
+            text = options.readme.read_text("utf-8")
+            options.readme.write_text(put_between(MARKERS, text, short(rows, others)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ REFERENCE = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
 TABLES: dict[str, type[msgspec.Struct]] = {
     "Top level": scenario.Scenario,
     "`[latency]`": scenario.Latency,
+    "`[answers]`": scenario.Answers,
     "`[limits]`": scenario.Limits,
     "`[[wave]]`": scenario.Wave,
     "`[[fault]]`": scenario.Fault,
@@ -153,7 +154,9 @@ def test_the_scenario_reference_has_every_key(title: str) -> None:
     """The reference lists the keys of each table as the loader knows them: none missing, none made up."""
     documented = re.findall(r"^\| `(\w+)` ", section(title), flags=re.MULTILINE)
     known = [field.encode_name for field in msgspec.structs.fields(TABLES[title])]
-    nested = {"latency", "limits", "limit", "wave", "fault", "name"} if title == "Top level" else set()
+    nested = (
+        {"latency", "answers", "limits", "limit", "wave", "fault", "name"} if title == "Top level" else set()
+    )
     assert sorted(documented) == sorted(set(known) - nested)
 
 

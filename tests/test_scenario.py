@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from wavetank.clock import MILLISECOND, SECOND, Duration, format_duration
 from wavetank.scenario import (
+    Answers,
     DurationRange,
     Fault,
     Latency,
     Limits,
     Match,
+    Ramp,
     RetryAfter,
     Scenario,
     ScenarioError,
@@ -50,13 +52,28 @@ first_token = "80ms..400ms"
 tokens_per_second = 60
 refusal = "20ms"
 
+[answers]
+text = "The quota is fine."
+
 [limits]
 requests_per_minute = 600
+input_tokens_per_minute = 60_000
+output_tokens_per_minute = 30_000
 tokens_per_minute = 90_000
 burst = "2s"
+requests_per_day = 1000
+tokens_per_day = 1_000_000
+day_begins = "8h"
 concurrent = 50
+ramp = { requests = 30, tokens = 900, growth_percent = 25, window = "1m" }
 penalty = "1s"
+retry_after = "none"
 scope = "key"
+match = { key = "sk-*" }
+
+[[limit]]
+requests_per_day = 50
+day = "rolling"
 
 [[wave]]
 at = "2s"
@@ -64,9 +81,13 @@ lasts = "1500ms"
 every = "10s"
 times = 3
 status = 503
+error = "ramp"
+wrapping = "in-200"
+should_retry = false
 retry_after = { form = "http-date", value = "1s" }
 share = 0.5
-scope = "account"
+stagger = "250ms"
+scope = "item"
 match = { model = "gpt-*", key = "key-1", item = "a*" }
 
 [[wave]]
@@ -77,12 +98,16 @@ retry_after = "none"
 
 [[fault]]
 at = "5s"
-kind = "cut-mid-stream"
+kind = "stall"
 lasts = "30s"
 after_chunks = 3
 times = 2
 share = 1
 match = { item = "b" }
+
+[[fault]]
+kind = "error-in-stream"
+error = "overloaded"
 """
 
 
@@ -122,14 +147,24 @@ def test_every_key_is_read() -> None:
             tokens_per_second=60.0,
             refusal=DurationRange(Duration(20 * MILLISECOND), Duration(20 * MILLISECOND)),
         ),
+        answers=Answers(text="The quota is fine."),
         limits=Limits(
             requests_per_minute=600,
+            input_tokens_per_minute=60_000,
+            output_tokens_per_minute=30_000,
             tokens_per_minute=90_000,
             burst=seconds(2),
+            requests_per_day=1000,
+            tokens_per_day=1_000_000,
+            day_begins=seconds(8 * 3600),
             concurrent=50,
+            ramp=Ramp(requests=30, tokens=900, growth_percent=25, window=seconds(60)),
             penalty=seconds(1),
+            retry_after=RetryAfter(form="none"),
             scope="key",
+            match=Match(key="sk-*"),
         ),
+        limit=(Limits(requests_per_day=50, day="rolling"),),
         wave=(
             Wave(
                 at=seconds(2),
@@ -137,22 +172,27 @@ def test_every_key_is_read() -> None:
                 every=seconds(10),
                 times=3,
                 status=503,
+                error="ramp",
+                wrapping="in-200",
+                should_retry=False,
                 retry_after=RetryAfter(form="http-date", value=seconds(1)),
                 share=0.5,
-                scope="account",
+                stagger=seconds(0.25),
+                scope="item",
                 match=Match(model="gpt-*", key="key-1", item="a*"),
             ),
             Wave(when_in_flight=8, patience=seconds(2), times=2, retry_after=RetryAfter(form="none")),
         ),
         fault=(
             Fault(
-                kind="cut-mid-stream",
+                kind="stall",
                 at=seconds(5),
                 lasts=seconds(30),
                 after_chunks=3,
                 times=2,
                 match=Match(item="b"),
             ),
+            Fault(kind="error-in-stream", error="overloaded"),
         ),
     )
 
@@ -315,6 +355,23 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "status of success": (
         "[[wave]]\nlasts = '1s'\nstatus = 200",
         ("status: ", "from 400 to 599, not 200", "429"),
+    ),
+    "an answer that says nothing": ("[answers]\ntext = ' '", ("answers.text: is empty",)),
+    "an answer with another's mark": (
+        "[answers]\ntext = 'see [wt:item-1]'",
+        ("answers.text: '[wt:' begins the mark", "remove it"),
+    ),
+    "time of a fault that takes none": (
+        "[[fault]]\nkind = 'reset'\nlasts = '5s'",
+        ("[[fault]] number 1, lasts: reset takes no time; remove lasts", "stall, stall-before-headers"),
+    ),
+    "words of a fault that says nothing": (
+        "[[fault]]\nkind = 'cut-mid-stream'\nerror = 'quota'",
+        ("number 1, error: cut-mid-stream says nothing", '"error-in-stream"'),
+    ),
+    "a match of a connection": (
+        "[[fault]]\nkind = 'connection-refused'\nmatch = { item = 'a' }",
+        ("number 1, match: a connection has no model, key or item yet",),
     ),
     "a stagger that leaves no stretch": (
         "[[wave]]\nlasts = '4s'\nstagger = '2s'\nscope = 'item'",
@@ -777,7 +834,14 @@ def test_a_catalogue_scenario_tells_its_story(name: str) -> None:
     assert max(map(len, lines)) <= 110
 
 
-LONG: Final = ("billing-stop", "daily-quota", "retry-after-two-minutes")
+def test_the_reference_lists_the_catalogue() -> None:
+    """Each scenario has a row with its story on the page, in the order of the names."""
+    _, _, page = (ROOT / "docs" / "scenarios.md").read_text("utf-8").partition("\n## The catalogue\n")
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", page, flags=re.MULTILINE)
+    assert rows == [(name, load_scenario(name).story) for name in catalogue()]
+
+
+LONG: Final = ("agent-limit", "billing-stop", "daily-quota", "retry-after-two-minutes")
 """These ask for patience: that is their story."""
 
 

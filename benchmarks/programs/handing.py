@@ -2,7 +2,8 @@
 
 So each is run twice: as one task, which frontrun runs in one order since it does not see the tasks
 that the specimen starts; and, where the specimen starts its workers in one place, with these
-workers handed over.
+workers handed over. Its virtual clock reaches neither the sleep of anyio nor the timers of the
+loop, so all of this is in real time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from wavetank.scenario import load_scenario
 from wavetank.sim.ended import Ended
 from wavetank.tank.assembly import assemble
 
-from .bridge import LoopClock, LoopWaits
+from .bridge import LoopClock, LoopWaits, Spent
 
 _PLACE: Final = "with_workers"
 _ENOUGH: Final = 1_000_000
@@ -80,26 +81,41 @@ def can_hand_over(specimen: Specimen) -> bool:
 
 
 def as_one_task(
-    run: Callable[[], Awaitable[None]], seconds: float, told: Callable[[BaseException], str]
+    run: Callable[[], Awaitable[None]],
+    seconds: float,
+    limit: float,
+    told: Callable[[BaseException], str],
 ) -> Explored:
     """Run the whole program as one task; `told` makes words of what it raises."""
-    raised: list[BaseException] = []
+    seen: list[BaseException | None] = []
 
     async def task(_: None) -> None:
+        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        assert current is not None
+        timer = loop.call_later(limit, current.cancel)
         try:
             await run()
-        except Exception as error:
-            raised.append(error)
+        except asyncio.CancelledError:
+            if loop.time() >= timer.when():
+                seen.append(Spent(f"not done after {limit:g} s"))
             raise
+        except Exception as error:
+            seen.append(error)
+            raise
+        else:
+            seen.append(None)
+        finally:
+            timer.cancel()
 
-    result = _explore(lambda: None, [task], lambda _: True, seconds, executions=1)
-    if raised:
-        return Explored(1, told(raised[0]), True)
-    return _explored(result, 1, "")
+    result = _explore(lambda: None, [task], lambda _: True, seconds, limit, executions=1)
+    if seen and seen[0] is not None:
+        return Explored(1, told(seen[0]), True)
+    explored = _explored(result, 1, "")
+    return explored._replace(conclusive=explored.conclusive and bool(seen))
 
 
-def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float) -> Explored:
-    """Explore the orders of the specimen's workers, timers among them, until one fails."""
+def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float, limit: float) -> Explored:
+    """Explore the orders of the specimen's workers until one fails; `limit` is the seconds of a run."""
     module, failed, made = sys.modules[specimen.buggy.__module__], list[str](), 0
 
     def setup() -> _State:
@@ -116,7 +132,7 @@ def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float) -> 
     setattr(module, _PLACE, _hand_over)
     try:
         number = asyncio.run(_number(specimen, twin))
-        result = _explore(setup, [_State.work] * number, holds, seconds, executions=_ENOUGH)
+        result = _explore(setup, [_State.work] * number, holds, seconds, limit, executions=_ENOUGH)
     finally:
         setattr(module, _PLACE, original)
     return _explored(result, int(result.num_explored), failed[0] if failed else "")
@@ -139,10 +155,11 @@ def _explore(
     workers: list[Callable[[Any], Any]],
     invariant: Callable[[Any], bool],
     seconds: float,
+    limit: float,
     *,
     executions: int,
 ) -> Any:
-    """frontrun's default search, of orders and of the instants of timers; its budget is wall time."""
+    """frontrun's default search."""
     explore = import_module("frontrun").explore
 
     async def explored() -> Any:
@@ -153,6 +170,8 @@ def _explore(
             clock="explored",
             max_executions=executions,
             total_timeout=seconds,
+            timeout_per_run=3 * limit + 10,
+            deadlock_timeout=limit + 5,
             reproduce_on_failure=0,
         )
 

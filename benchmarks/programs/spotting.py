@@ -23,6 +23,8 @@ from wavetank.tank.search import Hunt
 from . import bridge, handing
 
 DAY: Final = 24 * 3600.0
+SLOW: Final = 10.0
+"""Real seconds more for a run that frontrun traces line by line."""
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 
@@ -53,6 +55,8 @@ def told(error: BaseException) -> str:
         return str(error).partition(":")[0]
     if isinstance(error, bridge.Spent):
         return "never done"
+    if isinstance(error, BaseExceptionGroup):
+        return told(error.exceptions[0])
     name = type(error).__name__
     return "deadlock" if "Deadlock" in name else f"raised {name}"
 
@@ -131,9 +135,10 @@ def _patience(specimen: Specimen) -> float:
 
 def frontrun(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     """As one task, then with its workers handed over."""
-    explored = [handing.as_one_task(program(specimen, twin, 1), seconds, told)]
+    limit = _patience(specimen) + SLOW
+    explored = [handing.as_one_task(program(specimen, twin, 1), seconds, limit, told)]
     if not explored[0].failure and handing.can_hand_over(specimen):
-        explored.append(handing.with_workers_handed_over(specimen, twin, seconds))
+        explored.append(handing.with_workers_handed_over(specimen, twin, seconds, limit))
     runs, last = sum(one.runs for one in explored), explored[-1]
     if last.failure:
         return Spotted(runs, runs, last.failure)

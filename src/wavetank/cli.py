@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from .tank.serving import Serving
 
 DEFAULT_PORT: Final = 8429
+WIDEST: Final = 110
+"""Columns of a drawing, also where the terminal has more."""
 
 
 class _Stop(Exception):
@@ -43,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="put a table of prompts to a provider, and resume it"))
     _add_serve(commands.add_parser("serve", help="answer on this machine, in real time"))
-    catalogue = commands.add_parser("scenarios", help="list the catalogue")
+    catalogue = commands.add_parser("scenarios", help="list the catalogue, or draw a scenario")
+    catalogue.add_argument("scenario", nargs="?", metavar="NAME|PATH", help="draw this one")
     catalogue.set_defaults(command=_scenarios)
     _add_explore(
         commands.add_parser("explore", help="search explored tests for a failing schedule, for long")
@@ -144,9 +146,16 @@ def _load(name: str) -> Scenario:
         raise _Stop(str(error)) from None
 
 
-def _scenarios(_: argparse.Namespace) -> None:
-    from .scenario import catalogue
+def _scenarios(options: argparse.Namespace) -> None:
+    import shutil
 
+    from .scenario import catalogue
+    from .scenario.drawing import drawn
+
+    if options.scenario is not None:
+        columns = shutil.get_terminal_size().columns
+        print(*drawn(_load(options.scenario), width=min(columns, WIDEST)), sep="\n")
+        return
     names = catalogue()
     width = max(map(len, names))
     for name in names:
@@ -258,6 +267,8 @@ def _repeat(options: argparse.Namespace) -> int:
 
 
 def _unknown(name: str, names: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"did you mean {near[0]!r}?" if near else "`wavetank museum` lists them"
     return f"there is no specimen {name!r} in the museum; {meant}"

@@ -74,12 +74,15 @@ def seen(first: float, last: float) -> dict[str, Watched]:
 def test_a_count_that_is_not_back_fails() -> None:
     """The verdict has both values, and the requests behind which the permit may have gone."""
     events = (happened("arrived", 0, 1), happened("refused", 1, 1, status=429), happened("delivered", 1, 1))
-    verdict = permits_returned.judge(log_of(*events, watched=seen(4, 3)))
+    called_off = Event(at=2_000_000_000, kind="cancelled", item="item-1")
+    verdict = permits_returned.judge(log_of(*events, called_off, watched=seen(4, 3)))
     assert verdict.passed is False
     assert verdict.summary == "the count 'permits' began at 4 and ended at 3"
     assert verdict.evidence == (
         "it was between 3 and 4",
         "1 request(s) were refused, hung up on or left open",
+        "at 1s: 'item-1': request 1 was refused with 429",
+        "at 2s: 'item-1': cancelled",
     )
 
 

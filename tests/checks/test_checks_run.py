@@ -366,6 +366,23 @@ def test_waves_and_faults_that_met_nobody_are_named() -> None:
     verdict = exercised.judge(log)
     assert verdict.passed is False
     assert verdict.summary == "wave 1 met no request, fault 2 met no request"
+    assert verdict.evidence == ("wave 1 did not open", "0 request(s) arrived")
+
+
+def test_a_wave_that_met_nobody_is_shown_beside_the_requests() -> None:
+    """The evidence has when it was open, and from when to when requests came."""
+    log = log_of(
+        happened("arrived", 1, request=1),
+        happened("wave-opened", 5, wave=0),
+        happened("wave-closed", 7, wave=0),
+        happened("arrived", 9, request=2),
+        waves=1,
+    )
+    assert [line.partition(": ")[2] or line for line in exercised.judge(log).evidence] == [
+        "'a': wave 1 opened",
+        "'a': wave 1 closed",
+        "2 request(s) arrived, from 1s to 9s",
+    ]
 
 
 def test_waves_and_faults_that_all_met_somebody_pass() -> None:

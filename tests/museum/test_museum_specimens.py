@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 import wavetank.museum
-from wavetank.checks import CHECKS
+from wavetank import simulate
+from wavetank.checks import CHECKS, judge
+from wavetank.events import EventLog
 from wavetank.museum import SPECIMENS, Specimen
 from wavetank.scenario import load_scenario
 
@@ -43,6 +46,24 @@ def test_the_twin_is_not_blamed(name: str, backend: str) -> None:
     result = SPECIMENS[name].search(twin=True, schedules=TWIN_SCHEDULES, backend=backend)
     result.check()
     assert result.schedules == TWIN_SCHEDULES
+
+
+@each_on_its_backends
+def test_the_log_alone_is_judged(name: str, backend: str) -> None:
+    """Read back from its bytes a log gets the same verdicts; a failing one has evidence, and says when."""
+    specimen = SPECIMENS[name]
+    run = simulate(
+        specimen.buggy,
+        specimen.scenario,
+        backend=backend,
+        max_virtual_seconds=specimen.max_virtual_seconds,
+        checks=tuple(CHECKS),
+    )
+    assert judge(EventLog.from_ndjson(run.events.to_ndjson()), tuple(CHECKS)) == run.verdicts
+    for verdict in run.verdicts.values():
+        if verdict.passed is False:
+            assert verdict.evidence
+            assert re.search(r"\bat \d|, from \d|second half of the run", str(verdict)), verdict
 
 
 @pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=SPECIMENS)

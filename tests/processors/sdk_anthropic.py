@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import anthropic
 import anyio
+import httpx2
 
 from wavetank import Tank
+
+BROKEN = (anthropic.APIError, httpx2.TransportError, ValueError, RuntimeError, AssertionError)
+"""What the client raises for refusals, for streams that break, and for those it cannot read or add up."""
 
 
 async def main(tank: Tank) -> None:
@@ -28,7 +32,7 @@ async def main(tank: Tank) -> None:
                 tank.ledger.submit(item)
                 try:
                     tank.ledger.complete(item, await ask(item))
-                except anthropic.APIError as error:
+                except BROKEN as error:
                     tank.ledger.fail(item, error)
 
         for _ in range(10):

@@ -7,6 +7,9 @@ import openai
 
 from wavetank import Tank
 
+BROKEN = (openai.APIError, ValueError, TypeError, AttributeError)
+"""What the client raises for refusals, for answers that are no JSON, and for those without choices."""
+
 
 async def main(tank: Tank) -> None:
     """Twenty-eight items, ten of them under way at any instant."""
@@ -22,10 +25,11 @@ async def main(tank: Tank) -> None:
                         messages=[{"role": "user", "content": f"Do {item}."}],
                         extra_headers={"x-wavetank-item": item},
                     )
-                except openai.APIError as error:
+                    text = answer.choices[0].message.content
+                except BROKEN as error:
                     tank.ledger.fail(item, error)
                 else:
-                    tank.ledger.complete(item, answer.choices[0].message.content)
+                    tank.ledger.complete(item, text)
 
         for item in [f"item-{number}" for number in range(28)]:
             tank.ledger.submit(item)

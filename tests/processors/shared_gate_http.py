@@ -26,13 +26,16 @@ async def main(tank: Tank) -> None:
     async with httpx2.AsyncClient(headers={"authorization": "Bearer key"}, timeout=60) as client:
 
         async def ask(item: str) -> str:
-            response = await client.post(
-                URL,
-                headers={"x-wavetank-item": item},
-                json={"model": "gpt-4o", "messages": [{"role": "user", "content": f"Do {item}."}]},
-            )
-            if response.is_success:
-                return str(response.json()["choices"][0]["message"]["content"])
+            try:
+                response = await client.post(
+                    URL,
+                    headers={"x-wavetank-item": item},
+                    json={"model": "gpt-4o", "messages": [{"role": "user", "content": f"Do {item}."}]},
+                )
+                if response.is_success:
+                    return str(response.json()["choices"][0]["message"]["content"])
+            except (httpx2.TransportError, ValueError, LookupError) as error:
+                raise ProviderError(f"no answer: {error}", status=0) from error
             wait = told(response.headers.get("retry-after", ""))
             raise ProviderError(response.text, status=response.status_code, retry_after=wait)
 

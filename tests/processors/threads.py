@@ -10,6 +10,9 @@ import openai
 
 from wavetank import Tank
 
+BROKEN = (openai.APIError, ValueError, TypeError, AttributeError)
+"""What the client raises for refusals, for answers that are no JSON, and for those without choices."""
+
 
 async def main(tank: Tank) -> None:
     """Twenty-eight items in up to eight threads; what the client gives up on is reported."""
@@ -28,7 +31,7 @@ async def main(tank: Tank) -> None:
         async def one(item: str) -> None:
             try:
                 value = await anyio.to_thread.run_sync(partial(ask, item), limiter=permits)
-            except openai.APIError as error:
+            except BROKEN as error:
                 tank.ledger.fail(item, error)
             else:
                 tank.ledger.complete(item, value)

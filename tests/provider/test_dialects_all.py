@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answers import marks_in
+from wavetank.provider.forms import value_for
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
 from wavetank.provider.wire import (
@@ -498,3 +501,218 @@ def test_no_answer_repeats_the_key(way: str) -> None:
         frames = exchange(http(way), scenario)
         assert b"sk-one" not in sent(frames)
         assert all("sk-one" not in value for value in head(frames)[1].values())
+
+
+# -- whatever comes --------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    [
+        "any",
+        "ANY",
+        "allowed_tools",
+        "array",
+        "auto",
+        "function",
+        "integer",
+        "json",
+        "json_object",
+        "json_schema",
+        "look",
+        "number",
+        "object",
+        "REQUIRED",
+        "required",
+        "string",
+        "tool",
+        "text",
+        "user",
+        "#",
+        "#/x",
+    ]
+)
+NAMES = st.sampled_from(
+    [
+        "$ref",
+        "allOf",
+        "allowedFunctionNames",
+        "allowed_tools",
+        "anyOf",
+        "content",
+        "enum",
+        "format",
+        "function",
+        "functionCallingConfig",
+        "functionDeclarations",
+        "input_schema",
+        "items",
+        "json_schema",
+        "maxOutputTokens",
+        "minItems",
+        "minLength",
+        "minimum",
+        "mode",
+        "multipleOf",
+        "name",
+        "num_predict",
+        "parameters",
+        "parts",
+        "prefixItems",
+        "properties",
+        "required",
+        "role",
+        "schema",
+        "text",
+        "tools",
+        "type",
+        "x",
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**6) | st.floats(allow_nan=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from(
+    [
+        "chat_history",
+        "content",
+        "contents",
+        "dimensions",
+        "embedding_types",
+        "encoding_format",
+        "format",
+        "functionDeclarations",
+        "generationConfig",
+        "input",
+        "instructions",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_tokens",
+        "message",
+        "messages",
+        "metadata",
+        "model",
+        "options",
+        "output_config",
+        "prompt",
+        "requests",
+        "response_format",
+        "stream",
+        "stream_options",
+        "system",
+        "systemInstruction",
+        "text",
+        "texts",
+        "tool_choice",
+        "toolConfig",
+        "tools",
+    ]
+)
+PATHS = sorted(
+    {(way.host, way.path) for way in WAYS.values()}
+    | {
+        ("api.openai.com", "/v1/embeddings"),
+        ("api.anthropic.com", "/v1/messages/count_tokens"),
+        ("generativelanguage.googleapis.com", f"{GEMINI}embedContent"),
+        ("generativelanguage.googleapis.com", f"{GEMINI}batchEmbedContents"),
+        ("generativelanguage.googleapis.com", f"{GEMINI}countTokens"),
+        ("generativelanguage.googleapis.com", f"{GEMINI}streamGenerateContent"),
+        ("localhost:11434", "/api/embed"),
+        ("api.cohere.com", "/v1/embed"),
+        ("api.cohere.com", "/v2/embed"),
+    }
+)
+GOOD: dict[str, Any] = {
+    **CHAT,
+    **CONTENTS,
+    "content": CONTENTS["contents"][0],
+    "input": "item-1",
+    "max_tokens": 20,
+    "message": "item-1",
+    "texts": ["item-1"],
+}
+
+
+def test_no_schema_is_too_strange() -> None:
+    """Whatever is called a schema has a value, and it can be written as JSON."""
+
+    @given(VALUES, st.text(max_size=5))
+    def has_value(schema: Any, word: str) -> None:
+        json.dumps(value_for(schema, word))
+
+    has_value()
+
+
+STRANGE: list[dict[str, Any]] = [
+    {"tools": 7, "tool_choice": "required"},
+    {"tools": [7, {}, {"type": "function"}], "tool_choice": "required"},
+    {"tools": [{"name": 7}, {"function": {"name": "look", "parameters": 7}}], "tool_choice": "required"},
+    {"tools": [{"name": "look", "input_schema": 7}], "tool_choice": {"type": "any"}},
+    {"tools": [{"name": "look"}], "tool_choice": {"type": "tool", "name": 7}},
+    {"tool_choice": {"type": "allowed_tools", "allowed_tools": 7}},
+    {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": 7}},
+    {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [7, {"name": []}]}},
+    {"tool_choice": {"type": "function", "function": 7}},
+    {"tool_choice": {"type": "function", "name": ["x"]}},
+    {"response_format": {"type": "json_schema"}},
+    {"response_format": {"type": "json_schema", "json_schema": 7}},
+    {"response_format": {"type": "json_object", "schema": 7}},
+    {"text": {"format": {"type": "json_schema", "schema": {"$ref": "#"}}}},
+    {"output_config": {"format": {"schema": {"allOf": [{"$ref": "#/x"}, 7]}}}},
+    {"format": {"type": "array", "minItems": 10**9, "items": {"type": "string", "minLength": 10**9}}},
+    {"tools": [{"functionDeclarations": 7}], "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    {
+        "tools": [{"functionDeclarations": [{"name": "look"}, 7]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "any", "allowedFunctionNames": 7}},
+    },
+    {
+        "tools": [{"functionDeclarations": [{"name": "look"}]}],
+        "tool_config": {"function_calling_config": {"mode": "ANY", "allowed_function_names": [7, []]}},
+    },
+    {"generationConfig": {"responseSchema": {"type": ["null"], "required": 7, "properties": {"x": 7}}}},
+    {"generationConfig": 7, "systemInstruction": {"parts": {"text": 7}}},
+    {"contents": {"parts": [7, {"text": 7}]}},
+    {"metadata": {"item": 7}, "instructions": {}, "system": [7]},
+    {"requests": [7]},
+    {"requests": [{"content": {"parts": 7}}]},
+    {"input": [[1, 2], "x"], "dimensions": True},
+    {"input": [1, 2], "encoding_format": "base64"},
+    {"texts": ["x"], "embedding_types": 7},
+    {"chat_history": [7, {"role": 7, "message": 7}]},
+]
+
+
+@pytest.mark.parametrize("changes", STRANGE, ids=json.dumps)
+def test_no_value_is_too_strange(changes: dict[str, Any]) -> None:
+    """What looks almost like a tool, a schema or a text is answered or turned away everywhere."""
+    for host, path in PATHS:
+        judge(host, path, changes)
+
+
+@given(st.sampled_from(PATHS), st.dictionaries(FIELDS, VALUES, max_size=3), st.booleans())
+def test_no_body_is_too_strange(where: tuple[str, str], changes: dict[str, Any], refused: bool) -> None:
+    """A request is answered, refused or turned away in JSON, whatever is in its body."""
+    judge(*where, changes, refused=refused)
+
+
+def judge(host: str, path: str, changes: dict[str, Any], *, refused: bool = False) -> None:
+    """A request whose body has been changed gets an answer that can be read."""
+    headers = {"authorization": "Bearer sk-one", "anthropic-version": "2026-10-21"}
+    body = json.dumps(GOOD | changes).encode()
+    request = HttpRequest(method="POST", host=host, path=path, headers=headers, body=body)
+    reply = answer(request, wave() if refused else Scenario())
+    if isinstance(reply, WireReply):
+        assert 400 <= reply.status < 500
+        assert json.loads(reply.body)
+        return
+    assert reply[-1].end
+    assert head(reply)[0] == (429 if refused else 200)
+    assert refused or events(sent(reply)) or json.loads(sent(reply))
+
+
+def answer(request: HttpRequest, scenario: Scenario) -> list[Frame] | WireReply:
+    """What is sent to a request, good or bad."""
+    try:
+        return exchange(request, scenario)
+    except BadRequest as turned:
+        return turned.reply

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx2
 import pytest
 from pydantic import BaseModel
 
@@ -24,7 +25,8 @@ from wavetank.scenario import Fault, RetryAfter, Wave
 pytestmark = [
     # SDKs leave generators of their own to the garbage collector, of which trio warns.
     pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning"),
-    pytest.mark.filterwarnings(r"ignore::pytest.PytestUnraisableExceptionWarning"),
+    # Google's SDK, of a class of its own.
+    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
 ]
 
 Mode = Literal["plain", "stream", "tool", "tool-stream", "json"]
@@ -162,14 +164,13 @@ async def ask_anthropic(mode: Mode) -> str:
     return json.dumps(block.input) if block.type == "tool_use" else block.text  # type: ignore[union-attr]
 
 
-async def ask_gemini(mode: Mode, *, retrying: bool = False, **options: Any) -> str:
-    import httpx2
+async def ask_gemini(mode: Mode, *, httpx2_too: bool = False, retrying: bool = False, **options: Any) -> str:
     from google import genai
     from google.genai import types
 
-    # A transport of its own keeps the SDK from aiohttp, where that is installed.
+    # Where aiohttp is installed the SDK prefers it, unless it is given a transport of httpx2's.
     http = types.HttpOptions(
-        async_client_args={"transport": httpx2.AsyncHTTPTransport()},
+        async_client_args={"transport": httpx2.AsyncHTTPTransport()} if httpx2_too else None,
         retry_options=types.HttpRetryOptions() if retrying else None,
     )
     client = genai.Client(http_options=http, **options)
@@ -188,12 +189,17 @@ async def ask_gemini(mode: Mode, *, retrying: bool = False, **options: Any) -> s
         calls = answer.function_calls
         return json.dumps(calls[0].args) if calls else str(answer.text or "")
 
-    if mode.endswith("stream"):
-        chunks = await client.aio.models.generate_content_stream(
-            model="m-1", contents="item-1", config=config
-        )
-        return await joined(chunks, told)
-    return told(await client.aio.models.generate_content(model="m-1", contents="item-1", config=config))
+    async with client.aio as asking:
+        if mode.endswith("stream"):
+            chunks = await asking.models.generate_content_stream(
+                model="m-1", contents="item-1", config=config
+            )
+            return await joined(chunks, told)
+        return told(await asking.models.generate_content(model="m-1", contents="item-1", config=config))
+
+
+async def ask_gemini_on_httpx2(mode: Mode) -> str:
+    return await ask_gemini(mode, httpx2_too=True)
 
 
 async def ask_gemini_retrying(mode: Mode) -> str:
@@ -322,7 +328,8 @@ SDKS = {
     "openai, vLLM": Sdk(ask_vllm, "vllm"),
     "openai, Ollama": Sdk(ask_ollama_v1, "ollama"),
     "anthropic": Sdk(ask_anthropic, "anthropic", 529, trio=True),
-    "google-genai": Sdk(ask_gemini, "gemini", trio=True),
+    "google-genai": Sdk(ask_gemini, "gemini"),
+    "google-genai, httpx2": Sdk(ask_gemini_on_httpx2, "gemini", trio=True, modes=PLAIN),
     "google-genai, retrying": Sdk(ask_gemini_retrying, "gemini", modes=PLAIN),
     "google-genai, Vertex": Sdk(ask_vertex, "vertex", modes=("plain", "stream", "tool")),
     "groq": Sdk(ask_groq, "groq", trio=True),

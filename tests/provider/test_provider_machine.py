@@ -12,6 +12,7 @@ from wavetank.provider.answers import marks_in
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, Outcome, Refusal, Reply, Request, WireRetryAfter
 from wavetank.scenario import (
+    Answers,
     DurationRange,
     Fault,
     Latency,
@@ -101,6 +102,17 @@ def waits(outcome: Outcome) -> int:
 
 
 # -- answers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("item", "said"), [("a", "[wt:a] Mind the quota."), (None, "Mind the quota.")])
+def test_answers_say_what_the_scenario_wants(item: str | None, said: str) -> None:
+    """After the mark of the item, word by word; a limit on tokens cuts it."""
+    provider = Provider(Scenario(answers=Answers(text="Mind the quota.")))
+    whole, cut = outcomes(provider, [(0, ask(1, item)), (0, ask(2, item, max_tokens=2))])
+    assert isinstance(whole, Answer)
+    assert isinstance(cut, Answer)
+    assert (whole.text, whole.finish, len(cut.deltas), cut.finish) == (said, "stop", 2, "length")
+    assert marks_in(whole.text) == (("a",) if item else ())
 
 
 def test_a_silent_scenario_answers_at_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from wavetank.clock import EPOCH_SECONDS, HOUR, MILLISECOND, MINUTE, SECOND
 from wavetank.provider.answers import answer_deltas, count_tokens, mark, marks_in, request_cost
 from wavetank.provider.identity import identity, last_user_text, shortened
 from wavetank.provider.picks import between, unit
-from wavetank.provider.wording import decimal, go_duration, hexadecimal, imf_fixdate, rfc3339
+from wavetank.provider.wording import agent_clock, decimal, go_duration, hexadecimal, imf_fixdate, rfc3339
 
 
 def test_a_pick_depends_on_its_key_alone() -> None:
@@ -177,3 +178,25 @@ def test_decimals_have_no_float_noise() -> None:
 def test_ids_depend_on_their_key() -> None:
     """Two requests have different ids, one request always the same."""
     assert hexadecimal(32, "openai", 1) == hexadecimal(32, "openai", 1) != hexadecimal(32, "openai", 2)
+
+
+@pytest.mark.parametrize(
+    ("now", "wait", "text"),
+    [
+        ("2026-01-01T00:00:00", 3600, "5pm"),
+        ("2026-01-01T00:00:00", 3660, "5:01pm"),
+        ("2026-01-01T00:00:00", 1, "4:01pm"),
+        ("2026-01-01T07:30:00", 1800, "Jan 1, 12am"),
+        ("2026-01-01T19:00:00", 5400, "12:30pm"),
+        ("2026-03-08T09:00:00", 3600, "3am"),
+        ("2026-07-01T19:00:00", 3600, "1pm"),
+        ("2026-11-01T08:00:00", 3600, "1am"),
+        ("2026-11-01T08:00:00", 7200, "2am"),
+        ("2026-01-01T00:00:00", 90 * 86400, "Mar 31, 5pm"),
+    ],
+)
+def test_an_agent_s_clock_is_that_of_los_angeles(now: str, wait: int, text: str) -> None:
+    """With summer time, the date where it is another day, and no minutes at the full hour."""
+    sent = int(datetime.fromisoformat(f"{now}+00:00").timestamp())
+    then = (sent + wait) * SECOND
+    assert agent_clock(sent * SECOND, then) == f"{text} (America/Los_Angeles)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import anthropic
@@ -16,8 +17,8 @@ from wavetank.scenario import catalogue
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
-STOPPED = ("billing-stop", "daily-quota")
-"""Here no waiting helps, and the processor stops."""
+STOPPED = ("billing-stop", "daily-quota", "disguised-limits", "too-large")
+"""Here some items are past helping, and the processor says so."""
 CLASSICS = ("calm", "cascade", "mixed", "overloaded", "simultaneous")
 SURVIVED = [name for name in catalogue() if name not in STOPPED]
 
@@ -127,13 +128,16 @@ def test_it_survives_other_picks(scenario: str, backend: str, seed: int) -> None
 
 @on_both
 @pytest.mark.parametrize("scenario", STOPPED)
-def test_it_stops_loudly_where_no_waiting_helps(scenario: str, backend: str) -> None:
-    """What is done is kept, and every other item is reported as failed; nothing is asked for twice."""
+def test_it_says_loudly_what_is_past_helping(scenario: str, backend: str) -> None:
+    """What is done is kept, what is not is reported; an item refused for good is asked for once."""
     run = wavetank.simulate(directly, scenario, backend=backend)
     run.check()
     assert run.value is not None
     assert (run.value.succeeded > 0, run.value.failed > 0) == (True, True)
-    assert run.value.succeeded + run.value.failed == len(ITEMS) == len(run.events.of("arrived"))
+    assert run.value.succeeded + run.value.failed == len(ITEMS)
+    asked = Counter(event.item for event in run.events.of("arrived"))
+    if scenario != "disguised-limits":
+        assert {asked[result.id] for result in run.value.results if result.error is not None} == {1}
 
 
 @on_both

@@ -15,7 +15,7 @@ NAME = "exactly_once"
 _OUTCOMES: Final[tuple[EventKind, ...]] = ("completed", "failed", "cancelled")
 _SHOWN = 1
 _LISTED = 10
-_DELAYS = ("stall", "slow-trickle")
+_DELAYS = ("stall", "stall-before-headers", "slow-trickle")
 
 
 def judge(log: EventLog) -> Verdict:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
+from ..clock import format_duration
 from ..events import EventLog
+from .history import dated
 from .verdict import Verdict
 
 NAME = "exercised"
+_SHOWN: Final = 6
 
 
 def judge(log: EventLog) -> Verdict:
@@ -14,8 +20,23 @@ def judge(log: EventLog) -> Verdict:
         return Verdict(NAME, None, "the scenario has neither waves nor faults")
     unmet = missed(log)
     if unmet:
-        return Verdict(NAME, False, ", ".join(unmet))
+        return Verdict(NAME, False, ", ".join(unmet), tuple(_why(log)))
     return Verdict(NAME, True, "every wave and fault met a request")
+
+
+def _why(log: EventLog) -> Iterator[str]:
+    """When the waves that met nobody were open, as far as the run went, and what there was to meet."""
+    met = {event.wave for event in log.of("refused")}
+    for number in range(log.header.waves):
+        if number not in met:
+            seen = [each for each in log.of("wave-opened", "wave-closed", "held") if each.wave == number]
+            yield from (dated(each, named=True) for each in seen[:_SHOWN])
+            if not seen:
+                yield f"wave {number + 1} did not open"
+    arrived = log.of("arrived")
+    yield f"{len(arrived)} request(s) arrived" + (
+        f", from {format_duration(arrived[0].at)} to {format_duration(arrived[-1].at)}" if arrived else ""
+    )
 
 
 def missed(log: EventLog) -> list[str]:

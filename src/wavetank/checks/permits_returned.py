@@ -8,10 +8,11 @@ from typing import Final
 from ..clock import format_duration
 from ..events import EventLog
 from .exchanges import Exchange, Stalls, exchanges
-from .history import history
+from .history import dated, history
 from .verdict import Verdict
 
 NAME: Final = "permits_returned"
+_SHOWN: Final = 6
 
 
 def judge(log: EventLog) -> Verdict:
@@ -35,9 +36,12 @@ def judge(log: EventLog) -> Verdict:
 
 
 def _unfinished(log: EventLog) -> Iterator[str]:
-    """The requests whose permit may be the one that is missing: those that were not answered."""
+    """Whose permit may be the one that is missing: requests without an answer, items given up."""
     unpaid = [one for one in exchanges(log) if one.refused is not None or one.left or one.over is None]
     yield f"{len(unpaid)} request(s) were refused, hung up on or left open"
+    for one in unpaid[:_SHOWN]:
+        yield dated(one.refused or one.arrived, named=True)
+    yield from (dated(event, named=True) for event in log.of("failed", "cancelled")[:_SHOWN])
 
 
 def _unread(log: EventLog, end: int) -> Verdict:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 _MARK: Final = re.compile(r"\[wt:((?:[A-Za-z0-9\-._~/:]|%[0-9A-F]{2})*)\]")
 _WITH_ITEM: Final = (" is", " the", " item", " this", " answer", " belongs", " to.")
 _WITHOUT_ITEM: Final = ("This", " answer", " carries", " no", " item.")
+_WORD: Final = re.compile(r"\s+\S+")
 _BYTES_PER_TOKEN: Final = 4
 _KEPT: Final = 1 << 10
 """A search asks for the same texts in every run."""
@@ -43,28 +44,43 @@ def _decoded(name: str) -> str | None:
         return None
 
 
+def words_of(text: str) -> tuple[str, ...]:
+    """A text in pieces of one token each: its words, each with the space before it.
+
+    >>> words_of("Quota is fine.")
+    (' Quota', ' is', ' fine.')
+    """
+    return tuple(_WORD.findall(f" {text}"))
+
+
 def answer_deltas(
-    item: str | None, max_tokens: int | None = None
+    item: str | None, max_tokens: int | None = None, words: tuple[str, ...] | None = None
 ) -> tuple[tuple[str, ...], Literal["stop", "length"]]:
     """The answer to an item in pieces of one token each, and why it ends.
 
     Args:
         item: the item of the request; without one the answer carries no mark.
         max_tokens: the most pieces allowed; a longer answer is cut.
+        words: what follows the mark, in pieces of one token each, in place of the usual sentence.
 
     >>> "".join(answer_deltas("item-1")[0])
     '[wt:item-1] is the item this answer belongs to.'
     """
-    whole = _WITHOUT_ITEM if item is None else (mark(item), *_WITH_ITEM)
+    whole = _whole(item, words)
     if max_tokens is None or max_tokens >= len(whole):
         return whole, "stop"
     return whole[: max(0, max_tokens)], "length"
 
 
-def longest_answer(item: str | None, max_tokens: int | None) -> int:
+def _whole(item: str | None, words: tuple[str, ...] | None) -> tuple[str, ...]:
+    if item is None:
+        return _WITHOUT_ITEM if words is None else (words[0].lstrip(), *words[1:])
+    return mark(item), *(_WITH_ITEM if words is None else words)
+
+
+def longest_answer(item: str | None, max_tokens: int | None, words: tuple[str, ...] | None = None) -> int:
     """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
-    whole = len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
-    return whole if max_tokens is None else max_tokens
+    return len(_whole(item, words)) if max_tokens is None else max_tokens
 
 
 def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:

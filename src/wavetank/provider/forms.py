@@ -10,6 +10,11 @@ import msgspec
 
 _DEEPEST: Final = 6
 """Optional parts of a schema are filled down to this depth, so that recursive ones end."""
+_BOTTOM: Final = 32
+"""Below it nothing is filled, not even what a schema requires."""
+_MOST: Final = 1000
+"""So many parts are filled before optional ones are left out, and so many items of a list at most."""
+_LONGEST: Final = 1 << 16
 
 # One valid string for each format of JSON Schema that a free text would not fulfil.
 _FORMATS: Final = {
@@ -66,9 +71,14 @@ class _Filling:
     def __init__(self, root: object, word: str) -> None:
         self._root = root
         self._word = word
+        self._left = _MOST
 
     def value(self, schema: object, depth: int) -> Any:
+        """A value at that depth."""
         schema = self._resolved(schema)
+        self._left -= 1
+        if depth > _BOTTOM:
+            return None
         if "const" in schema:
             return schema["const"]
         if isinstance(schema.get("enum"), list) and schema["enum"]:
@@ -78,8 +88,12 @@ class _Filling:
                 return self.value(self._simplest(schema[key], depth), depth + 1)
         return self._of_type(_type_of(schema), schema, depth)
 
-    def _resolved(self, schema: object) -> Mapping[str, Any]:
-        """The schema behind references, with what `allOf` adds."""
+    def _open(self, depth: int) -> bool:
+        """Whether there is room for what a schema does not require."""
+        return depth < _DEEPEST and self._left > 0
+
+    def _resolved(self, schema: object, within: int = 0) -> Mapping[str, Any]:
+        """The schema behind references, with what `allOf` adds; `within` counts those around it."""
         for _ in range(_DEEPEST):
             if not isinstance(schema, Mapping):
                 return {}
@@ -90,7 +104,9 @@ class _Filling:
         if not isinstance(schema, Mapping):
             return {}
         parts = schema.get("allOf")
-        return self._merged(schema, parts) if isinstance(parts, list) else schema
+        if not isinstance(parts, list) or not self._open(within):
+            return schema
+        return self._merged(schema, parts, within + 1)
 
     def _at(self, reference: str) -> object:
         place: object = self._root
@@ -99,10 +115,11 @@ class _Filling:
             place = place.get(name) if isinstance(place, Mapping) else None
         return place
 
-    def _merged(self, schema: Mapping[str, Any], parts: list[Any]) -> Mapping[str, Any]:
+    def _merged(self, schema: Mapping[str, Any], parts: list[Any], within: int) -> Mapping[str, Any]:
+        self._left -= 1
         whole: dict[str, Any] = {name: value for name, value in schema.items() if name != "allOf"}
         for part in parts:
-            for name, value in self._resolved(part).items():
+            for name, value in self._resolved(part, within).items():
                 mine = whole.get(name)
                 if isinstance(mine, dict) and isinstance(value, dict):
                     whole[name] = mine | value
@@ -114,7 +131,7 @@ class _Filling:
 
     def _simplest(self, choices: list[Any], depth: int) -> object:
         """The first choice, or deep down one that ends there."""
-        if depth < _DEEPEST:
+        if self._open(depth):
             return choices[0]
         plain = (c for c in choices if _type_of(self._resolved(c)) not in ("object", "array"))
         return next(plain, choices[0])
@@ -143,12 +160,13 @@ class _Filling:
         return {
             name: self.value(part, depth + 1)
             for name, part in properties.items()
-            if name in names or depth < _DEEPEST
+            if name in names or self._open(depth)
         }
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         least = schema.get("minItems")
-        count = least if isinstance(least, int) else int(depth < _DEEPEST and schema.get("maxItems") != 0)
+        wanted = int(self._open(depth) and schema.get("maxItems") != 0)
+        count = min(least, _MOST) if isinstance(least, int) else wanted
         fixed = schema.get("prefixItems")
         first = [self.value(part, depth + 1) for part in fixed] if isinstance(fixed, list) else []
         items = schema.get("items")
@@ -160,7 +178,7 @@ class _Filling:
         word = _FORMATS.get(str(schema.get("format")), self._word)
         least, most = schema.get("minLength"), schema.get("maxLength")
         if isinstance(least, int):
-            word = word.ljust(min(least, 1 << 16), ".")
+            word = word.ljust(min(least, _LONGEST), ".")
         return word[:most] if isinstance(most, int) else word
 
 

@@ -12,7 +12,7 @@ from typing import final
 
 from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Scenario, refusal_error
-from .answers import answer_deltas, longest_answer
+from .answers import answer_deltas, longest_answer, words_of
 from .attempts import Attempts
 from .barriers import Barrier, earliest
 from .limiter import Limiter, Over, Stay
@@ -79,6 +79,8 @@ class Provider:
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
         self._scenario = scenario
+        text = scenario.answers.text
+        self._words = words_of(text) if text is not None else None
         self._picks = Picks(seed, choose)
         waves = scripts(scenario)
         self._windows = Windows(waves, self._picks)
@@ -110,6 +112,10 @@ class Provider:
         self._decide(exchange, now)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def refuse_connection(self, now: int) -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
+        return self._faults.refuse(now)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
@@ -186,7 +192,8 @@ class Provider:
         if refusing is not None:
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        admitted = self._limiter.admit(request, longest_answer(request.item, request.max_tokens), now)
+        output = longest_answer(request.item, request.max_tokens, self._words)
+        admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
             return
@@ -228,7 +235,7 @@ class Provider:
 
     def _answer(self, exchange: _Exchange, now: int) -> None:
         request, latency = exchange.request, self._scenario.latency
-        deltas, finish = answer_deltas(request.item, request.max_tokens)
+        deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
         fault = self._faults.take(request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         timetable = Timetable(

@@ -1,4 +1,4 @@
-"""Which answers the scenario's faults hit."""
+"""Which answers and connections the scenario's faults hit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,29 @@ class Faults:
         self._faults = scenario.fault
         self._left = [fault.times for fault in scenario.fault]
         self._picks = picks
+        self._connections = 0
+        refusing = [fault.kind == "connection-refused" for fault in self._faults]
+        self._of_connections = tuple(number for number, refuses in enumerate(refusing) if refuses)
+        self._of_answers = tuple(number for number, refuses in enumerate(refusing) if not refuses)
 
     def take(self, request: Request, nth: int, now: int) -> Fault | None:
         """The first fault that hits the answer to a request; it counts as one of its times."""
-        for number, fault in enumerate(self._faults):
+        for number in self._of_answers:
+            fault = self._faults[number]
             if self._left[number] and now >= fault.at and self._meets(number, fault, request, nth):
                 self._left[number] -= 1
                 return fault
+        return None
+
+    def refuse(self, now: int) -> int | None:
+        """The number of the first fault that refuses a connection, which counts as one of its times."""
+        nth, self._connections = self._connections, self._connections + 1
+        for number in self._of_connections:
+            fault = self._faults[number]
+            due = self._left[number] and now >= fault.at
+            if due and self._picks.hits(fault.share, "fault", number, "", nth):
+                self._left[number] -= 1
+                return number
         return None
 
     def _meets(self, number: int, fault: Fault, request: Request, nth: int) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from ..clock import SECOND
 from ..scenario import Fault
+from .faults import delay
 
 
 @final
@@ -40,10 +41,4 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
         return self.start + spread + self._delay(index)
 
     def _delay(self, index: int) -> int:
-        fault = self.fault
-        if fault is None:
-            return 0
-        if fault.kind == "slow-trickle":
-            return fault.lasts * (index + 1) // self.count
-        stalled = fault.kind == "stall" and (not self.stream or index > min(fault.after_chunks, self.tokens))
-        return int(fault.lasts) if stalled else 0
+        return 0 if self.fault is None else delay(self.fault, index, self.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -11,7 +12,10 @@ from ..clock import EPOCH_NS, HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LETTERS: Final = bytes(_DIGITS[byte % len(_DIGITS)] for byte in range(256))
+"""A letter for each byte."""
+_KEPT: Final = 1 << 10
 
 
 def json_bytes(value: Any) -> bytes:
@@ -25,7 +29,12 @@ def imf_fixdate(unix_ns: int) -> str:
     >>> imf_fixdate(1_767_225_600 * 10**9)
     'Thu, 01 Jan 2026 00:00:00 GMT'
     """
-    days, clock = _split(unix_ns)
+    return _imf_fixdate(-(-unix_ns // SECOND))
+
+
+@lru_cache(maxsize=_KEPT)
+def _imf_fixdate(unix_seconds: int) -> str:
+    days, clock = _split(unix_seconds * SECOND)
     year, month, day = _civil(days)
     return f"{_DAYS[(days + 3) % 7]}, {day:02d} {_MONTHS[month - 1]} {year:04d} {clock} GMT"
 
@@ -89,23 +98,18 @@ def decimal(ns: int, size: int) -> str:
 
 
 def base62(length: int, *key: object) -> str:
-    """An id of that many letters and digits that depends on the key alone."""
-    number = _number(key)
-    letters = []
-    for _ in range(length):
-        number, digit = divmod(number, len(_DIGITS))
-        letters.append(_DIGITS[digit])
-    return "".join(letters)
+    """An id of that many letters and digits, 64 at most, that depends on the key alone."""
+    return _digest(key).translate(_LETTERS)[:length].decode()
 
 
 def hexadecimal(length: int, *key: object) -> str:
-    """An id of that many hexadecimal digits that depends on the key alone."""
-    return f"{_number(key):0128x}"[:length]
+    """An id of that many hexadecimal digits, 128 at most, that depends on the key alone."""
+    return _digest(key).hex()[:length]
 
 
-def _number(key: tuple[object, ...]) -> int:
-    text = "\x1f".join(str(part) for part in key)
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass")).digest(), "big")
+def _digest(key: tuple[object, ...]) -> bytes:
+    text = "\x1f".join([str(part) for part in key])
+    return blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def unix_seconds(at: int, epoch_ns: int = EPOCH_NS) -> int:

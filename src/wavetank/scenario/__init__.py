@@ -25,6 +25,8 @@ from .meaning import (
     without,
 )
 from .model import (
+    DELAYS,
+    Answers,
     DayKind,
     DurationRange,
     Fault,
@@ -44,6 +46,8 @@ from .model import (
 from .writing import digest, written
 
 __all__ = [
+    "DELAYS",
+    "Answers",
     "DayKind",
     "DurationRange",
     "Fault",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -42,7 +42,17 @@ FaultKind = Literal[
     "empty-body",
     "html-body",
     "slow-trickle",
+    "connection-refused",
+    "reset-after-headers",
+    "stall-before-headers",
+    "truncated-json",
+    "missing-end",
+    "duplicate-event",
+    "length-too-long",
+    "length-too-short",
 ]
+DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
+"""Faults that only take time."""
 
 
 class DurationRange(msgspec.Struct, frozen=True):
@@ -163,15 +173,25 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on."""
+    """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on.
+
+    `error` is what an `error-in-stream` says is wrong; `None` leaves it to the dialect.
+    """
 
     kind: FaultKind
     at: Duration = Duration(0)
     lasts: Duration = Duration(60 * SECOND)
     after_chunks: int = 1
+    error: RefusalError | None = None
     times: int = 1
     share: float = 1.0
     match: Match = Match()
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What good answers say after the mark of their item; `None` is a short sentence of the fake's own."""
+
+    text: str | None = None
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,6 +201,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     title: str = ""
     story: str = ""
     latency: Latency = Latency()
+    answers: Answers = Answers()
     limits: Limits = Limits()
     limit: tuple[Limits, ...] = ()
     wave: tuple[Wave, ...] = ()

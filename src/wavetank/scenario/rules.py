@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from ..clock import DAY
-from .errors import Place
+from .errors import Place, listed
 from .meaning import wave_scope
-from .model import Fault, Latency, Limits, Ramp, RetryAfter, Wave
+from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
 
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
 _LIMIT_KEYS: Final = (
@@ -26,6 +26,7 @@ _LIMIT_KEYS: Final = (
 )
 _DAILY_KEYS: Final = ("requests_per_day", "tokens_per_day")
 _RAMP_KEYS: Final = ("requests", "tokens", "window")
+_MARK: Final = "[wt:"
 _MUTE: Final = ("html", "empty")
 
 
@@ -39,11 +40,13 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
         case Wave():
             _check_wave(struct, given, place)
         case Fault():
-            _check_fault(struct, place)
+            _check_fault(struct, given, place)
         case Limits():
             _check_limits(struct, given, place)
         case Ramp():
             _check_ramp(struct, place)
+        case Answers():
+            _check_answers(struct, place)
         case Latency():
             _check_latency(struct, place)
         case RetryAfter():
@@ -131,7 +134,7 @@ def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
         raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
 
 
-def _check_fault(fault: Fault, place: Place) -> None:
+def _check_fault(fault: Fault, given: frozenset[str], place: Place) -> None:
     if fault.after_chunks < 0:
         raise place.key("after_chunks").error(
             f"must be 0 or more, not {fault.after_chunks}; 0 is before the first"
@@ -142,6 +145,14 @@ def _check_fault(fault: Fault, place: Place) -> None:
         )
     if fault.lasts <= 0:
         raise place.key("lasts").error('must be longer than 0; write a length such as "60s"')
+    if "lasts" in given and fault.kind not in DELAYS:
+        raise place.key("lasts").error(
+            f"{fault.kind} takes no time; remove lasts, or choose a kind that does: {listed(DELAYS)}"
+        )
+    if fault.error is not None and fault.kind != "error-in-stream":
+        raise place.key("error").error(f'{fault.kind} says nothing; remove error, or write "error-in-stream"')
+    if fault.kind == "connection-refused" and fault.match != Match():
+        raise place.key("match").error("a connection has no model, key or item yet; remove match")
     _check_share(fault.share, place)
 
 
@@ -181,6 +192,15 @@ def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place,
         value = getattr(struct, key)
         if value is not None and value <= 0:
             raise place.key(key).error(f"must be more than 0, not {value}; {mend}")
+
+
+def _check_answers(answers: Answers, place: Place) -> None:
+    if answers.text is None:
+        return
+    if not answers.text.strip():
+        raise place.key("text").error("is empty; write what answers should say, or remove it")
+    if _MARK in answers.text:
+        raise place.key("text").error(f"{_MARK!r} begins the mark by which answers are told apart; remove it")
 
 
 def _check_latency(latency: Latency, place: Place) -> None:

@@ -50,7 +50,11 @@ def _create_connection(library: ModuleType) -> Callable[..., Any]:
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         protocol = library.client_proto.ResponseHandler(loop=loop)
-        transport = MemoryTransport(connection_to(desk, url.host, url.port), protocol, loop)
+        try:
+            connected = connection_to(desk, url.host, url.port)
+        except ConnectionRefusedError as refusal:
+            raise library.ClientConnectorError(request.connection_key, refusal) from refusal
+        transport = MemoryTransport(connected, protocol, loop)
         protocol.connection_made(transport)
         return protocol
 

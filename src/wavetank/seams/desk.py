@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, final
 
 import msgspec
@@ -15,7 +15,7 @@ from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
-from ..scenario import Fault
+from ..scenario import DELAYS, Fault
 from .waiting import Waits
 
 
@@ -42,8 +42,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """One request and what became of it; times are seconds since the start of the run.
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
@@ -67,9 +66,6 @@ class Record:
 
 
 _MANY: Final = 256
-
-DELAYS: Final = ("stall", "slow-trickle")
-"""Faults that only take time: the answer is good once it is there."""
 
 
 class Shows(Protocol):
@@ -146,12 +142,31 @@ class Desk:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
 
+    def connect(self) -> None:
+        """A client wants to connect.
+
+        Raises:
+            ConnectionRefusedError: the scenario has the connection refused.
+        """
+        if self.refuses_connection():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
+
+    def refuses_connection(self) -> bool:
+        """Whether a client that wants to connect now is refused; asked once for each connection."""
+        with self.lock:
+            number = self._provider.refuse_connection(self.clock.now())
+            if number is None:
+                return False
+            self.note("left", fault=number, reason=self._faults[number].kind)
+            return True
+
     def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
-            record, request = self._enter(incoming, sent)
+            now = self.clock.now()
+            record, request = self._enter(incoming, sent, now)
             self._deliver[request.id] = deliver
-            self._provider.arrive(request, self.clock.now())
+            self._provider.arrive(request, now)
             self.catch_up()
             self._arm()
             return record
@@ -159,13 +174,13 @@ class Desk:
     def turn_away(self, incoming: Incoming, *, sent: int, status: int) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
         with self.lock:
-            record, request = self._enter(incoming, sent)
+            record, request = self._enter(incoming, sent, self.clock.now())
             record.status = status
             self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
-    def _enter(self, incoming: Incoming, sent: int) -> tuple[Record, Request]:
+    def _enter(self, incoming: Incoming, sent: int, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
         label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
         self.count = number = self.count + 1
@@ -173,8 +188,9 @@ class Desk:
         self._open[number] = record
         if self._keep_records:
             self.records.append(record)
-        self.note(
-            "arrived",
+        arrived = Event(
+            at=now,
+            kind="arrived",
             item=item,
             request=number,
             declared=declared,
@@ -182,6 +198,7 @@ class Desk:
             model=incoming.model,
             key=label,
         )
+        self._append(arrived)
         return record, Request(
             id=number,
             dialect=incoming.dialect,
@@ -255,8 +272,13 @@ class Desk:
     def note(self, kind: EventKind, **fields: Any) -> None:
         """Log an event as of now, after whatever the provider did by itself before."""
         with self.lock:
+            self._append(Event(at=self.clock.now(), kind=kind, **fields))
+
+    def _append(self, event: Event) -> None:
+        due = self._provider.next_notice()
+        if due is not None and due <= event.at:
             self.catch_up()
-            self._log.append(Event(at=self.clock.now(), kind=kind, **fields))
+        self._log.append(event)
 
     def catch_up(self) -> None:
         """Log the waves that opened and closed and the requests held since the last event."""
@@ -295,7 +317,7 @@ class Desk:
         record = self._open[reply.request_id]
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
-            self._refused(record, outcome)
+            self._refused(record, outcome, reply.at)
         elif isinstance(outcome, Answer):
             record.status = 200
             if reply.last:
@@ -314,8 +336,10 @@ class Desk:
             record.fault = number
         self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
 
-    def _refused(self, record: Record, refusal: Refusal) -> None:
+    def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
+        if wait is not None and refusal.retry_after is not None and refusal.retry_after.form == "http-date":
+            wait = max(0, wait - (self.clock.now() - due))  # a date is what it is, however late it is sent
         record.status, record.scope = refusal.status, refusal.scope
         record.retry_after = wait / SECOND if wait is not None else None
         self.refused += 1

@@ -7,6 +7,7 @@ from typing import Final, final
 
 from ..clock import SECOND
 from ..provider.answers import count_tokens
+from ..provider.faults import damage
 from ..provider.model import Answer, Outcome, Refusal, Reply
 from ..scenario import RefusalError
 from .desk import Desk, Incoming
@@ -35,8 +36,6 @@ _BY_ERROR: Final[dict[RefusalError, type[ProviderError]]] = {
     "timeout": ProviderError,
     "conflict": ProviderError,
 }
-_LOST: Final = ("cut-mid-stream", "reset")
-_UNREADABLE: Final = ("malformed-chunk", "empty-body", "html-body")
 
 
 @final
@@ -76,6 +75,8 @@ async def call(
         ProviderError: the subclass that fits the refusal or fault.
     """
     desk.admit()
+    if desk.refuses_connection():
+        raise ConnectionLost("the provider refused the connection", status=0)
     sent = desk.clock.now()
     answered = desk.waits.event()
     replies: list[Reply] = []
@@ -109,14 +110,16 @@ async def call(
 
 def _lost(outcome: Outcome) -> ProviderError | None:
     """The error of an answer that never reaches the client whole."""
-    kind = outcome.fault.kind if isinstance(outcome, Answer) and outcome.fault is not None else None
-    if kind in _LOST:
+    fault = outcome.fault if isinstance(outcome, Answer) else None
+    done = damage(fault) if fault is not None else "none"
+    if fault is None or done == "none":
+        return None
+    if done == "lost":
         return ConnectionLost("the connection broke before the answer was whole", status=0)
-    if kind in _UNREADABLE:
-        return MalformedAnswer(f"the answer cannot be read: {kind}", status=200)
-    if kind == "error-in-stream":
-        return ServerError("the answer broke off with an error", status=200)
-    return None
+    if done == "unreadable":
+        return MalformedAnswer(f"the answer cannot be read: {fault.kind}", status=200)
+    error = _BY_ERROR.get(fault.error or "server", RateLimited)
+    return error(f"the answer broke off with an error: {fault.error or 'server'}", status=200)
 
 
 def _completion(outcome: Outcome) -> Completion:

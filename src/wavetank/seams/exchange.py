@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
+
+import msgspec
 
 from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
 from .desk import Desk, Incoming, Record
 
 
 @final
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """One request of a client: when it set out, and the desk's record once it has arrived."""
 
     sent: int

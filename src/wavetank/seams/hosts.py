@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..provider.wire import HOSTS, Dialect, dialect_for
+from ..provider.dialects import DIALECTS
+from ..provider.wire import Dialect, dialect_for
 from .errors import UnknownHost
 
 _LOOPBACK: Final = ("localhost", "127.", "[::1]", "::1")
@@ -35,7 +36,8 @@ def refused(where: str, *, loopback: bool = False) -> UnknownHost:
         if loopback
         else "check the client's base_url and proxy settings"
     )
+    known = ", ".join(dialect.hosts[0] for dialect in DIALECTS)
     return UnknownHost(
         f"no provider of the tank answers for {where}; nothing was sent. "
-        f"The fake answers for {', '.join(HOSTS)}: {mend}"
+        f"The fake answers for {known} and more: {mend}"
     )

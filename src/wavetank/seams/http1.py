@@ -119,6 +119,11 @@ class ServerConnection:
         return bool(self._out) or self.ended or self._more is not None
 
     @property
+    def to_take(self) -> bool:
+        """Whether `take` gives bytes, or may."""
+        return bool(self._out) or self._more is not None
+
+    @property
     def pending(self) -> int:
         """How many bytes there are for the client."""
         return len(self._out)

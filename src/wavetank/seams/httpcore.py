@@ -18,7 +18,7 @@ import anyio.lowlevel
 from .desk import Desk
 from .exchange import Attempt, closed, left
 from .hosts import refused
-from .memory import async_stream_type, blocking_stream_type, connection_to, current_attempt
+from .memory import Connected, async_stream_type, blocking_stream_type, connection_to, current_attempt
 from .reception import Patch, current
 
 LIBRARIES: Final = ("httpcore2", "httpcore")
@@ -50,7 +50,7 @@ def _async_connect(core: ModuleType) -> Callable[..., Any]:
         if desk.lets_through(host):
             return await original(self, host, port, *args, **options)
         await anyio.lowlevel.checkpoint()
-        return stream(connection_to(desk, host, port), desk.waits)
+        return stream(_connection(core, desk, host, port), desk.waits)
 
     return connect_tcp
 
@@ -64,9 +64,16 @@ def _blocking_connect(core: ModuleType) -> Callable[..., Any]:
         desk = current()
         if desk.lets_through(host):
             return original(self, host, port, *args, **options)
-        return stream(connection_to(desk, host, port), desk.waits)
+        return stream(_connection(core, desk, host, port), desk.waits)
 
     return connect_tcp
+
+
+def _connection(core: ModuleType, desk: Desk, host: str, port: int) -> Connected:
+    try:
+        return connection_to(desk, host, port)
+    except ConnectionRefusedError as refusal:
+        raise core.ConnectError(str(refusal)) from refusal
 
 
 async def _no_unix_socket_async(self: object, path: str, *args: object, **options: object) -> Any:

@@ -35,7 +35,14 @@ Connect = Callable[[Callable[[], object]], ServerConnection]
 
 def connections(desk: Desk, side_door: SideDoor | None) -> Connect:
     """Makes the server's side of each connection, given what wakes its writer."""
-    return lambda wake: ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door)
+
+    def connect(wake: Callable[[], object]) -> ServerConnection:
+        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door)
+        if desk.refuses_connection():
+            connection.close()  # the port is open, so all it can do is hang up at once
+        return connection
+
+    return connect
 
 
 def _dialect_spoken(request: HttpRequest) -> Dialect:
@@ -99,6 +106,8 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._all[self] = None
+        if self._connection.ended:
+            self._wake()
 
     def data_received(self, data: bytes) -> None:
         if self._lingering is not None:
@@ -141,10 +150,10 @@ class Conversation(asyncio.Protocol):
     def _flush(self) -> None:
         self._scheduled = False
         connection, transport = self._connection, self._transport
-        if transport.is_closing():
+        if transport is None or transport.is_closing():
             return
-        while not self._paused and (data := connection.take(_CHUNK)):
-            transport.write(data)
+        while connection.to_take and not self._paused:
+            transport.write(connection.take(_CHUNK))
         if not self._paused:
             connection.handed_over()
         if self._held and not connection.full:

@@ -66,6 +66,8 @@ async def _exchange_bytes(desk: Desk, connect: Connect, stream: ByteStream) -> N
     async with stream, anyio.create_task_group() as group:
         bell = _Bell(desk)
         connection = connect(bell.ring)
+        if connection.ended:
+            return
         group.start_soon(_write, connection, stream, bell)
         try:
             await _read(connection, stream, bell)

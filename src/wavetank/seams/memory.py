@@ -10,14 +10,13 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
-import anyio
 import anyio.lowlevel
 
 from .desk import Desk
 from .exchange import Attempt
 from .hosts import dialect_of
 from .http1 import ServerConnection
-from .waiting import AsyncEvent, BlockingEvent, Waits
+from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
 Connected = Callable[[Callable[[], object]], ServerConnection]
 
@@ -31,8 +30,10 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
     Raises:
         UnknownHost: the fake does not answer for that host.
         OutsideTheTank: the caller is where the desk's clock does not run.
+        ConnectionRefusedError: the scenario has the connection refused.
     """
     desk.admit()
+    desk.connect()
     dialect = dialect_of(host, port)
     return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
 
@@ -52,8 +53,7 @@ class _Shared:
     def _send(self, buffer: bytes) -> None:
         if self._server.ended:
             raise self._core.WriteError("the provider closed the connection")
-        if buffer:
-            self._server.receive(buffer, current_attempt.get())
+        self._server.receive(buffer, current_attempt.get())
 
     def _take(self, limit: int) -> bytes:
         data = self._server.take(limit)
@@ -84,8 +84,9 @@ def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
             self._server = connected(self._wake)
 
         async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            await anyio.lowlevel.checkpoint()
-            self._send(buffer)
+            if buffer:
+                await anyio.lowlevel.checkpoint()
+                self._send(buffer)
 
         async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if self._server.readable:
@@ -97,13 +98,12 @@ def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
         async def _wait(self, timeout: float | None) -> None:
             self._readable = readable = self._waits.event()
             try:
-                with anyio.fail_after(timeout):
-                    if not self._server.readable:
-                        await readable.wait()
-            except TimeoutError:
-                raise self._too_late(timeout) from None
+                if not self._server.readable:
+                    await wait_for(readable, self._server.desk.clock, timeout)
             finally:
                 self._readable = None
+            if not self._server.readable:
+                raise self._too_late(timeout)
 
         async def aclose(self) -> None:
             await anyio.lowlevel.checkpoint()
@@ -127,7 +127,8 @@ def blocking_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
             self._server = connected(self._wake)
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._send(buffer)
+            if buffer:
+                self._send(buffer)
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if not self._server.readable:

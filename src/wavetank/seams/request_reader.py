@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, final
+
+import msgspec
 
 MAX_HEAD: Final = 65536
 """The longest request line and headers together, in bytes; longer ones are answered with 431."""
@@ -43,8 +44,7 @@ class BadHttp(Exception):
 
 
 @final
-@dataclass(slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct):
     """Request line and headers; names are lower-case, and `close` ends the connection afterwards."""
 
     method: str
@@ -112,12 +112,12 @@ class RequestReader:
         while data.startswith((b"\r\n", b"\n")):
             del data[: 1 if data[0] == 10 else 2]
             self._seen = 0
+        _check_beginning(data)
         end = _HEAD_END.search(data, max(0, self._seen - 2), MAX_HEAD)
         if end is None:
             self._seen = len(data)
             if len(data) >= MAX_HEAD:
                 raise BadHttp(431, f"request line and headers are longer than {MAX_HEAD} bytes")
-            _check_beginning(data)
             return False
         text = data[: end.start()].decode("latin-1")
         del data[: end.end()]
@@ -220,7 +220,7 @@ def too_large() -> BadHttp:
 
 def _check_beginning(data: bytearray) -> None:
     """Bytes that can never become a request are refused at once, not when the client gives up."""
-    if data and not 33 <= data[0] < 127:
+    if data and data != b"\r" and not 33 <= data[0] < 127:
         raise BadHttp(400, f"{_NO_HTTP}: it does not begin with a method")
 
 

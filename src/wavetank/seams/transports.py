@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-import anyio
 import anyio.lowlevel
 
 from ..provider.wire import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import Attempt, begin, closed, left
 from .hosts import dialect_of
-from .waiting import AsyncEvent, BlockingEvent
+from .waiting import AsyncEvent, BlockingEvent, wait_for
 
 _CUT = "peer closed connection without sending complete message body (incomplete chunked read)"
 
@@ -36,12 +35,16 @@ class _Exchange:
         self._request = request
         self._wake: AsyncEvent | BlockingEvent | None = None
         desk.admit()
+        try:
+            desk.connect()
+        except ConnectionRefusedError as refusal:
+            raise library.ConnectError(str(refusal), request=request) from refusal
         http = HttpRequest(
             method=request.method,
             host=url.host,
             path=url.path,
             query=url.query.decode("ascii"),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=_plain(request.headers.raw),
             body=body,
         )
         begin(desk, dialect_of(url.host, url.port), http, self.attempt, self._arrived)
@@ -58,13 +61,12 @@ class _Exchange:
         else:
             self._wake = wake = self.desk.waits.event()
             try:
-                with anyio.fail_after(self.timeout):
-                    if not self.frames:
-                        await wake.wait()
-            except TimeoutError:
-                raise self._too_late() from None
+                if not self.frames:
+                    await wait_for(wake, self.desk.clock, self.timeout)
             finally:
                 self._wake = None
+            if not self.frames:
+                raise self._too_late()
         return self._checked(self.frames.popleft())
 
     def next_frame_blocking(self) -> Frame:
@@ -98,6 +100,15 @@ class _Exchange:
     def closed(self, read: int) -> None:
         """The client has closed the response, having read so many bytes of its body."""
         closed(self.desk, self.attempt, read)
+
+
+def _plain(raw: Any) -> dict[str, str]:
+    """Headers as sent: lower-case names, and one that came twice as a list with commas."""
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def transport(library: ModuleType, desk: Desk) -> Any:
@@ -184,9 +195,9 @@ def _blocking_stream_type(library: ModuleType) -> Callable[[_Exchange, Frame], A
 
 def _response(library: ModuleType, first: Frame, stream: Any) -> Any:
     assert first.head is not None
-    headers = list(first.head.headers)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in first.head.headers]
     if first.end and not first.abort:
-        headers.append(("content-length", str(len(first.data))))
+        headers.append((b"content-length", b"%d" % len(first.data)))
     return library.Response(
         first.head.status, headers=headers, stream=stream, extensions={"http_version": b"HTTP/1.1"}
     )

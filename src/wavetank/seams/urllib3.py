@@ -24,14 +24,14 @@ def patches(library: ModuleType) -> Sequence[Patch]:
     """What is replaced in `urllib3`."""
     plain, secure = library.connection.HTTPConnection, library.connection.HTTPSConnection
     return (
-        (plain, "connect", _connect(plain)),
-        (secure, "connect", _connect(secure)),
+        (plain, "connect", _connect(library, plain)),
+        (secure, "connect", _connect(library, secure)),
         (plain, "is_connected", _is_connected(plain)),
         (library.connectionpool.HTTPConnectionPool, "urlopen", _entry(library)),
     )
 
 
-def _connect(connection_type: Any) -> Callable[..., None]:
+def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
     original = inspect.unwrap(connection_type.connect)
 
     @functools.wraps(original)
@@ -40,7 +40,11 @@ def _connect(connection_type: Any) -> Callable[..., None]:
         if desk.lets_through(self.host):
             original(self)
             return
-        self.sock = MemorySocket(connection_to(desk, self.host, self.port), desk.waits, self.timeout)
+        try:
+            connected = connection_to(desk, self.host, self.port)
+        except ConnectionRefusedError as refusal:
+            raise library.exceptions.NewConnectionError(self, str(refusal)) from refusal
+        self.sock = MemorySocket(connected, desk.waits, self.timeout)
         # What the pool would otherwise warn about.
         self.is_verified = True
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
+
+from ..clock import Clock, after_delay
 
 
 class AsyncEvent(Protocol):
@@ -27,3 +30,18 @@ class Waits(Protocol):
 
     def blocking_event(self) -> BlockingEvent:
         """For the calling thread."""
+
+
+async def wait_for(event: AsyncEvent, clock: Clock, timeout: float | None) -> None:
+    """Return when the event is set, or when `timeout` seconds of the clock have passed.
+
+    A timer of the clock stands in for a cancel scope, which costs more than the rest of a call.
+    """
+    if timeout is None or math.isinf(timeout):
+        await event.wait()
+        return
+    timer = clock.call_at(clock.now() + after_delay(timeout), event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ..clock import Duration
 from ..scenario import (
+    DELAYS,
     DurationRange,
     Fault,
     FaultKind,
@@ -135,7 +136,7 @@ def faults(
     """One exchange, or up to three, gone wrong; it shrinks to the first of the `kinds`, from the start."""
     kind = draw(st.sampled_from(tuple(kinds)))
     more: dict[str, Any] = {}
-    if kind in ("stall", "slow-trickle"):
+    if kind in DELAYS:
         more["lasts"] = draw(ticks(tick, least=1, most=longest))
     return Fault(
         kind=kind,

@@ -6,9 +6,10 @@ import signal
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
+
+import msgspec
 
 from ..scenario import Scenario
 from .serving import Serving
@@ -20,8 +21,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What is served, where, and who is told of it.
 
     `opened` is told the port once clients may come; `tick` is called every half second.

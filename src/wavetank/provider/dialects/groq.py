@@ -18,7 +18,7 @@ from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import Responses
 from .openai.vendor import counted, rate_limited
-from .shared import Complaint, limit_headers, retry_hint
+from .shared import Complaint, is_limit, limit_headers, retry_hint
 from .spoken import Page, Refused, Spoken, Vendor
 
 _ORGANIZATION: Final = "org_wavetank"
@@ -87,14 +87,12 @@ class GroqVendor(Vendor):
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal; a rate limit names its numbers, in OpenAI's words."""
         refusal, decoded = refused.refusal, refused.decoded
-        other = _ERRORS.get(refusal.error)
-        if other is None and refusal.error == "rate-limit":
-            other = _STATUSES.get(refusal.status)
+        other = _STATUSES.get(refusal.status) if is_limit(refusal) else _ERRORS.get(refusal.error)
         if other is not None:
             kind, code, message = other
             return _error(message + retry_hint(refusal.retry_after), kind, code)
         where = f"for model `{decoded.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
-        message = f"{rate_limited(refusal, decoded, where=where)} {_UPGRADE}"
+        message = f"{rate_limited(refusal, decoded, where=where, minute='minute')} {_UPGRADE}"
         return _error(message, counted(refusal)[0], "rate_limit_exceeded")
 
     def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:

@@ -88,9 +88,9 @@ class OpenRouterVendor(Vendor):
         if hint:
             message = f"{message.rstrip('. ')}.{hint}"
         metadata: Values = {"error_type": kind}
-        if hit is not None:
+        if hit is not None and _shown(refusal.limits) is not None:
             metadata["headers"] = dict(self._told(refusal.limits, refused.sent))
-        elif refusal.error in _UPSTREAM:
+        elif hit is None and refusal.error in _UPSTREAM:
             metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
         error = {"message": message.strip(), "code": refusal.status, "metadata": metadata}
         return {"error": error, "user_id": "user_wavetank"}
@@ -148,6 +148,7 @@ def _model(name: str, page: Page) -> Values:
         "top_provider": {"context_length": 128000, "max_completion_tokens": None, "is_moderated": False},
         "per_request_limits": None,
         "supported_parameters": ["tools", "structured_outputs"],
+        "supported_voices": None,
         "default_parameters": None,
         "links": {"details": f"/api/v1/models/{name}/endpoints"},
     }
@@ -174,7 +175,11 @@ OPENROUTER: Final = Spoken(
             re.compile(r"/api/v1/models"),
             ("openai/gpt-5", "anthropic/claude-sonnet-5.5"),
             entry=_model,
-            whole=lambda entries: {"data": entries, "total_count": len(entries)},
+            whole=lambda entries: {
+                "data": entries,
+                "links": {"next": None},
+                "total_count": len(entries),
+            },
         ),
     ),
 )

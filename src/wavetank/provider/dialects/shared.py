@@ -113,6 +113,11 @@ def as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def as_list(value: object) -> list[Any]:
+    """A JSON array as it is, and an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def retry_headers(retry_after: WireRetryAfter | None, sent: int) -> Headers:
     """The header that states a Retry-After; the forms `body` and `none` have no header.
 
@@ -144,6 +149,11 @@ def limit_hit(refusal: Refusal) -> BucketState | None:
     """The limit that a refusal names as its reason; a scripted one names none."""
     bucket = getattr(refusal.limits, refusal.reason.replace("-", "_"), None)
     return bucket if isinstance(bucket, BucketState) else None
+
+
+def is_limit(refusal: Refusal) -> bool:
+    """Whether a refusal is a rate limit in the provider's words: so is a budget of a day that is spent."""
+    return refusal.error == "rate-limit" or (refusal.error == "quota" and limit_hit(refusal) is not None)
 
 
 def limit_headers(

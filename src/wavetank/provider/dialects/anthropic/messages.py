@@ -19,6 +19,7 @@ from ..shared import (
     Asked,
     Complaint,
     Message,
+    as_list,
     as_mapping,
     asked,
     json_object,
@@ -171,10 +172,9 @@ def _check_message(message: Message, place: str) -> None:
 def _form(payload: Mapping[str, Any]) -> Form | None:
     """The tool that must be called, else JSON of the schema that `output_config` gives."""
     choice = as_mapping(payload.get("tool_choice"))
-    tools = payload.get("tools")
     offered = {
         tool["name"]: as_mapping(tool.get("input_schema") or {"type": "object"})
-        for tool in (tools if isinstance(tools, list) else ())
+        for tool in as_list(payload.get("tools"))
         if isinstance(tool, dict) and isinstance(tool.get("name"), str)
     }
     if choice.get("type") == "tool":

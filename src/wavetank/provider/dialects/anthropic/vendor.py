@@ -11,7 +11,7 @@ from typing import Any, Final
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState, Refusal
 from ...wording import base62, imf_fixdate, rfc3339
-from ..shared import Complaint, bearer, limit_hit, stated_in_body
+from ..shared import Complaint, bearer, is_limit, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
 ORGANIZATION: Final = "00000000-0000-4000-8000-000000000001"
@@ -137,7 +137,8 @@ class AnthropicVendor(Vendor):
         hint = stated_in_body(refusal.retry_after)
         if hint:
             message = f"{message.rstrip('.')}.{hint}"
-        return error(kind, message, refused.number, _CODES.get(refusal.error))
+        code = None if is_limit(refusal) else _CODES.get(refusal.error)
+        return error(kind, message, refused.number, code)
 
     def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: no capacity."""
@@ -150,7 +151,7 @@ def _refused(refusal: Refusal, decoded: Decoded) -> tuple[str, str]:
         return _STATUSES[refusal.status]
     if refusal.error == "too-large" and refusal.status == 429:
         return "rate_limit_error", _rate_limited(refusal, decoded)
-    if refusal.error in _ERRORS:
+    if refusal.error in _ERRORS and not is_limit(refusal):
         return _ERRORS[refusal.error]
     return "rate_limit_error", _rate_limited(refusal, decoded)
 

@@ -11,7 +11,7 @@ from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
 from ..openai.embeddings import embedding_of, vector
-from ..shared import JSON, Asked, Complaint
+from ..shared import JSON, Asked, Complaint, as_list
 from ..spoken import Page
 from .chat import model_of, payload_of
 
@@ -65,7 +65,7 @@ class Embed:
 def _by_type(payload: Mapping[str, Any], vectors: list[list[float]]) -> Values:
     """The vectors as floats and, if asked for, as bytes."""
     found: Values = {}
-    kinds = payload.get("embedding_types") or ["float"]
+    kinds = as_list(payload.get("embedding_types")) or ["float"]
     if "float" in kinds:
         found["float"] = vectors
     if "int8" in kinds:

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
-from ..shared import Asked, Complaint, Message, asked
+from ..shared import Asked, Complaint, Message, as_list, asked
 from ..spoken import Page
 from .chat import json_asked, model_of, most_of, payload_of, usage
 
@@ -73,10 +73,9 @@ class ChatV1:
 
 
 def _history(payload: Values) -> list[Message]:
-    turns = payload.get("chat_history")
     return [
         {"role": str(turn.get("role", "")).lower(), "content": turn.get("message", "")}
-        for turn in (turns if isinstance(turns, list) else ())
+        for turn in as_list(payload.get("chat_history"))
         if isinstance(turn, dict)
     ]
 

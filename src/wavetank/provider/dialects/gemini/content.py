@@ -19,6 +19,7 @@ from ..shared import (
     Asked,
     Complaint,
     Message,
+    as_list,
     as_mapping,
     asked,
     json_object,
@@ -222,8 +223,8 @@ def _form(payload: Mapping[str, Any], config: Mapping[str, Any]) -> Form | None:
     calling = as_mapping(_field(as_mapping(_field(payload, "toolConfig")), "functionCallingConfig"))
     offered = _functions(payload.get("tools"))
     if str(calling.get("mode", "")).upper() == "ANY" and offered:
-        allowed = _field(calling, "allowedFunctionNames") or list(offered)
-        name = next((name for name in allowed if name in offered), None)
+        allowed = as_list(_field(calling, "allowedFunctionNames")) or list(offered)
+        name = next((name for name in offered if name in allowed), None)
         if name is None:
             raise _invalid("tool_config", "allowed_function_names must be names of declared functions")
         return Form(offered[name], name)
@@ -235,8 +236,8 @@ def _form(payload: Mapping[str, Any], config: Mapping[str, Any]) -> Form | None:
 
 def _functions(tools: object) -> dict[str, Mapping[str, Any]]:
     found = {}
-    for tool in tools if isinstance(tools, list) else ():
-        for function in _field(as_mapping(tool), "functionDeclarations") or ():
+    for tool in as_list(tools):
+        for function in as_list(_field(as_mapping(tool), "functionDeclarations")):
             if isinstance(function, dict) and isinstance(function.get("name"), str):
                 schema = _field(function, "parametersJsonSchema") or function.get("parameters")
                 found[function["name"]] = as_mapping(schema or {"type": "object"})

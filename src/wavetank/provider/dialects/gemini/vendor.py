@@ -78,6 +78,7 @@ _METRIC: Final = "generativelanguage.googleapis.com/generate_content_free_tier"
 # Metric and quota id by the limit that was hit.
 _QUOTAS: Final = {
     "tokens": (f"{_METRIC}_input_token_count", "GenerateContentInputTokensPerModelPerMinute-FreeTier"),
+    "output-tokens": (f"{_METRIC}_input_token_count", "GenerateContentInputTokensPerModelPerMinute-FreeTier"),
     "input-tokens": (f"{_METRIC}_input_token_count", "GenerateContentInputTokensPerModelPerMinute-FreeTier"),
     "tokens-per-day": (f"{_METRIC}_input_token_count", "GenerateContentInputTokensPerModelPerDay-FreeTier"),
     "requests-per-day": (f"{_METRIC}_requests", "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...forms import JSON_OBJECT, Form
 from ...http import HttpRequest
-from ..shared import Complaint, Message, as_mapping, json_object, whole_number
+from ..shared import Complaint, Message, as_list, as_mapping, json_object, whole_number
 
 INVALID: Final = "invalid_request_error"
 
@@ -96,6 +96,8 @@ def form_of(payload: Mapping[str, Any]) -> Form | None:
 
     A tool that is only offered (`auto`) is not called.
     """
+    if "tools" not in payload and "tool_choice" not in payload and "response_format" not in payload:
+        return None
     return called(payload.get("tools"), payload.get("tool_choice")) or structured(
         payload.get("response_format")
     )
@@ -113,7 +115,7 @@ def called(tools: object, choice: object) -> Form | None:
         wanted.get("allowed_tools", wanted if wanted.get("type") == "allowed_tools" else None)
     )
     if allowed:
-        offered_names = [_name(tool) for tool in allowed.get("tools", ()) if isinstance(tool, dict)]
+        offered_names = [_name(tool) for tool in as_list(allowed.get("tools")) if isinstance(tool, dict)]
         offered = {name: offered[name] for name in offered_names if name in offered}
         choice = allowed.get("mode")
     name = _name(wanted)
@@ -131,7 +133,7 @@ def called(tools: object, choice: object) -> Form | None:
 def _functions(tools: object) -> dict[str, Mapping[str, Any]]:
     """The parameters of each tool by its name; chat nests them under `function`, responses do not."""
     found = {}
-    for tool in tools if isinstance(tools, list) else ():
+    for tool in as_list(tools):
         function = as_mapping(as_mapping(tool).get("function", tool))
         if isinstance(function.get("name"), str):
             found[function["name"]] = as_mapping(function.get("parameters") or {"type": "object"})

@@ -12,7 +12,7 @@ from ...answers import request_cost
 from ...http import Decoded, Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal
 from ...wording import go_duration, imf_fixdate
-from ..shared import Complaint, limit_headers, limit_hit, retry_hint
+from ..shared import Complaint, is_limit, limit_headers, limit_hit, retry_hint
 from ..spoken import Refused, Vendor
 from .requests import INVALID
 
@@ -59,13 +59,13 @@ _STATUSES: Final[dict[int, tuple[str, str | None, str]]] = {
 
 # Kind, what is counted, and its abbreviation, by the limit that was hit.
 _COUNTED: Final = {
-    "tokens": ("tokens", "tokens per min (TPM)"),
-    "input-tokens": ("tokens", "tokens per min (TPM)"),
-    "output-tokens": ("tokens", "tokens per min (TPM)"),
+    "tokens": ("tokens", "tokens per {minute} (TPM)"),
+    "input-tokens": ("tokens", "tokens per {minute} (TPM)"),
+    "output-tokens": ("tokens", "tokens per {minute} (TPM)"),
     "tokens-per-day": ("tokens", "tokens per day (TPD)"),
     "requests-per-day": ("requests", "requests per day (RPD)"),
 }
-_REQUESTS: Final = ("requests", "requests per min (RPM)")
+_REQUESTS: Final = ("requests", "requests per {minute} (RPM)")
 
 
 def error(
@@ -77,7 +77,7 @@ def error(
 
 def status_error(refusal: Refusal) -> tuple[str, str | None, str] | None:
     """Type, code and message of a refusal that is no rate limit; `None` for one that is."""
-    if refusal.error == "rate-limit" or (refusal.error == "too-large" and refusal.status == 413):
+    if is_limit(refusal) or (refusal.error == "too-large" and refusal.status == 413):
         return _STATUSES.get(refusal.status)
     return _ERRORS.get(refusal.error)
 
@@ -98,9 +98,17 @@ def used(refusal: Refusal, bucket: BucketState | None) -> tuple[int, int]:
     return limit, limit
 
 
-def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str) -> str:
-    """The first sentences of a rate limit, with the numbers that clients read out of them."""
+def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str, minute: str = "min") -> str:
+    """The first sentences of a rate limit, with the numbers that clients read out of them.
+
+    Args:
+        refusal: what is refused.
+        decoded: the request.
+        where: the words for the model and the organization.
+        minute: the word for a minute.
+    """
     kind, words = counted(refusal)
+    words = words.format(minute=minute)
     limits = refusal.limits
     limit, spent = used(refusal, limits.tokens if kind == "tokens" else limits.requests)
     cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens)

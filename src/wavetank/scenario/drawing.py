@@ -1,0 +1,197 @@
+"""A scenario as a drawing: a line of time for each wave and fault, and in words what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
+from .meaning import last_instant, refusal_error, wave_retry_after, wave_scope, window_at
+from .model import DELAYS, Fault, Match, RetryAfter, Scenario, Wave
+from .writing import written
+
+_MARGIN: Final = "  "
+_LABEL: Final = 10
+_LEAST: Final = 20
+_TICK: Final = 12
+
+_ALL, _SOME, _ONE_BY_ONE, _NOBODY, _STRIKES, _ARMED = "#+/.^-"
+_LEGEND: Final = {
+    _ALL: "all are refused",
+    _SOME: "some are",
+    _ONE_BY_ONE: "one by one",
+    _STRIKES: "a fault begins",
+}
+_STEPS: Final = tuple(
+    count * unit
+    for unit, counts in (
+        (MILLISECOND, (100, 200, 500)),
+        (SECOND, (1, 2, 5, 10, 20, 30)),
+        (MINUTE, (1, 2, 5, 10, 20, 30)),
+        (HOUR, (1, 2, 6, 12)),
+    )
+    for count in counts
+)
+# So many occurrences of a wave without end are shown.
+_SHOWN: Final = 3
+
+
+def drawn(scenario: Scenario, *, width: int = 80) -> list[str]:
+    """The lines of a drawing, none wider than `width` where the texts allow it.
+
+    Waves and faults stand under one axis of time, each with a line that says what it does; what does
+    not change with time is told below.
+    """
+    lines = [f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name]
+    lines += [scenario.story] if scenario.story else []
+    if scenario.wave or scenario.fault:
+        lines += ["", *_timeline(scenario, max(_LEAST, width - len(_MARGIN) - _LABEL))]
+    settings = list(_settings(scenario))
+    return [*lines, *([""] if settings else []), *settings]
+
+
+def _timeline(scenario: Scenario, columns: int) -> Iterator[str]:
+    span = _span(scenario)
+    if scenario.fault or any(wave.when_in_flight is None for wave in scenario.wave):
+        yield from _axis(span, columns)
+    used = ""
+    for number, wave in enumerate(scenario.wave, start=1):
+        row = "" if wave.when_in_flight is not None else _row(wave, span, columns)
+        used += row
+        yield from _entry(f"wave {number}", row, _wave_words(wave))
+    for number, fault in enumerate(scenario.fault, start=1):
+        row = _fault_row(fault, span, columns)
+        used += row
+        yield from _entry(f"fault {number}", row, _fault_words(fault))
+    legend = [f"{sign} {meaning}" for sign, meaning in _LEGEND.items() if sign in used]
+    if legend:
+        yield f"{_MARGIN}{'':{_LABEL}}({', '.join(legend)})"
+
+
+def _span(scenario: Scenario) -> int:
+    """How much time is drawn: all that ends, and some occurrences of what does not."""
+    endless = (w.at + _SHOWN * w.every for w in scenario.wave if w.every is not None and w.times is None)
+    end = max([SECOND, last_instant(scenario), *endless])
+    return end + end // 10
+
+
+def _axis(span: int, columns: int) -> Iterator[str]:
+    step = next((step for step in _STEPS if step * columns >= span * _TICK), DAY)
+    labels, ticks = "", ""
+    for instant in range(0, span, step):
+        place = instant * columns // span
+        label = format_duration(Duration(instant))
+        if place + len(label) <= columns:
+            labels = f"{labels:<{place}}{label}"
+            ticks = f"{ticks:<{place}}|"
+    for line in (labels, ticks):
+        yield f"{_MARGIN}{'':{_LABEL}}{line}"
+
+
+def _entry(label: str, row: str, words: str) -> Iterator[str]:
+    if row:
+        yield f"{_MARGIN}{label:<{_LABEL}}{row}"
+    yield f"{_MARGIN}{'' if row else label:<{_LABEL}}{words}"
+
+
+def _row(wave: Wave, span: int, columns: int) -> str:
+    return "".join(
+        _sign(wave, column * span // columns, (column + 1) * span // columns) for column in range(columns)
+    )
+
+
+def _sign(wave: Wave, start: int, end: int) -> str:
+    """What of a wave falls between two instants."""
+    window = window_at(wave, start) or window_at(wave, end - 1) or _begun_between(wave, start, end)
+    if window is None:
+        return _NOBODY
+    _, opens, closes = window
+    stagger = wave.stagger or 0
+    if start < opens + stagger or end > closes - stagger:
+        return _ONE_BY_ONE if stagger else _SOME if wave.share < 1 else _ALL
+    return _SOME if wave.share < 1 else _ALL
+
+
+def _begun_between(wave: Wave, start: int, end: int) -> tuple[int, int, int] | None:
+    """An occurrence shorter than a column."""
+    number = max(0, -(-(start - wave.at) // wave.every)) if wave.every is not None else 0
+    opens = wave.at + number * (wave.every or 0)
+    return window_at(wave, opens) if start <= opens < end else None
+
+
+def _fault_row(fault: Fault, span: int, columns: int) -> str:
+    place = fault.at * columns // span
+    return _NOBODY * place + _STRIKES + _ARMED * (columns - place - 1)
+
+
+def _wave_words(wave: Wave) -> str:
+    wrapped = f" as {wave.wrapping}" if wave.wrapping != "json" else ""
+    should = "" if wave.should_retry is None else f", x-should-retry {str(wave.should_retry).lower()}"
+    return (
+        f"{_when(wave)}: {_whom(wave)}{_matching(wave.match)}; "
+        f"{wave.status} {refusal_error(wave)}{wrapped}{_scope(wave)}, "
+        f"{_told(wave_retry_after(wave))}{should}"
+    )
+
+
+def _scope(wave: Wave) -> str:
+    scope = wave_scope(wave)
+    return "" if scope == "account" else f" for the {scope}"
+
+
+def _when(wave: Wave) -> str:
+    if wave.when_in_flight is not None:
+        often = f", {wave.times} times" if wave.times is not None else ""
+        return f"when {wave.when_in_flight} are in flight within {wave.patience}{often}"
+    again = f" every {wave.every}" if wave.every is not None else ""
+    often = f", {wave.times} times" if wave.times is not None else ""
+    return f"from {wave.at} for {wave.lasts}{again}{often}"
+
+
+def _whom(wave: Wave) -> str:
+    if wave.stagger is not None:
+        return f"{wave.share:.0%} of the {wave_scope(wave)}s, one by one within {wave.stagger}"
+    return "all" if wave.share >= 1 else f"{wave.share:.0%} of the requests"
+
+
+def _matching(match: Match) -> str:
+    parts = [
+        f"{name} {pattern}" for name in match.__struct_fields__ if (pattern := getattr(match, name)) != "*"
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _told(rule: RetryAfter) -> str:
+    if rule.form == "none":
+        return "no Retry-After"
+    value = str(rule.value) if rule.value is not None else "the rest"
+    return f"retry after {value}" + ("" if rule.form == "seconds" else f" ({rule.form})")
+
+
+def _fault_words(fault: Fault) -> str:
+    often = "once" if fault.times == 1 else f"{fault.times} times"
+    share = "" if fault.share >= 1 else f", {fault.share:.0%} of the requests"
+    lasts = f", {fault.lasts}" if fault.kind in DELAYS else ""
+    error = f" ({fault.error})" if fault.error is not None else ""
+    return f"from {fault.at}: {fault.kind}{error}{lasts}, {often}{share}{_matching(fault.match)}"
+
+
+def _settings(scenario: Scenario) -> Iterator[str]:
+    """What holds all the time, as it is written."""
+    table = written(scenario)
+    for label in ("latency", "answers", "limits", "limit"):
+        values = table.get(label, {})
+        for each in values if isinstance(values, list) else [values]:
+            if isinstance(each, dict) and each:
+                yield f"{_MARGIN}{label:<{_LABEL}}{_listed(each)}"
+
+
+def _listed(values: dict[str, object]) -> str:
+    return ", ".join(
+        f"{key} ({_listed(value)})" if isinstance(value, dict) else f"{key} {_plain(value)}"
+        for key, value in values.items()
+    )
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,124 @@
+"""`wavetank serve` under hostile clients, over real sockets: a clear answer or the end, and it lives."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+CONNECTIONS = 1000 if os.environ.get("WAVETANK_DEEP") == "1" else 200
+BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n"
+WHOLE = CHAT + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+MEGABYTE = 1 << 20
+
+
+@contextmanager
+def serving(tmp_path: Path, backend: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A server in a process of its own, and its port."""
+    scenario = tmp_path / "quiet.toml"
+    scenario.write_text('title = "Quiet"\n')
+    command = [sys.executable, "-m", "wavetank.cli", "serve", str(scenario), "--port", "0"]
+    command += ["--backend", backend]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = re.search(r":(\d+) ", process.stdout.readline())
+            assert port is not None
+            yield int(port[1]), process
+        finally:
+            process.kill()
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def all_of(client: socket.socket) -> bytes:
+    """What comes until the end of the connection."""
+    data = b""
+    while part := client.recv(65536):
+        data += part
+    return data
+
+
+def peak_megabytes(process: subprocess.Popen[str]) -> float:
+    """The most memory a process ever had, where the system tells it."""
+    status = Path(f"/proc/{process.pid}/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else 0
+
+
+def parts_of(megabytes: int) -> Iterator[bytes]:
+    part = bytes(MEGABYTE)
+    for _ in range(megabytes):
+        yield part
+
+
+@on_both
+def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path, backend: str) -> None:
+    """413 reaches a client that is still sending, with a length or in chunks; memory stays bounded."""
+    with serving(tmp_path, backend) as (port, process):
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        length = {"content-length": str(100 * MEGABYTE)}
+        assert httpx2.post(url, content=parts_of(100), headers=length).status_code == 413
+        assert httpx2.post(url, content=parts_of(100)).status_code == 413
+        with connected(port) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
+            assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
+        with connected(port) as client:
+            client.sendall(WHOLE)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert peak_megabytes(process) < 200
+
+
+@on_both
+def test_many_silent_clients_keep_nobody_out(tmp_path: Path, backend: str) -> None:
+    """Connections with nothing, half a head or half a body are held; others are answered meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    try:
+        with serving(tmp_path, backend) as (port, process), ExitStack() as held:
+            for number in range(CONNECTIONS):
+                client = held.enter_context(connected(port))
+                client.sendall((b"", WHOLE[:40], WHOLE[:-9])[number % 3])
+            with connected(port) as client:
+                client.sendall(WHOLE * 50 + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                assert all_of(client).count(b"HTTP/1.1 200 ") == 50
+            held.close()
+            with connected(port) as client:
+                client.sendall(WHOLE)
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+            assert peak_megabytes(process) < 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@on_both
+def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path, backend: str) -> None:
+    """Its connection is closed, with whatever was answered by then, and the server goes on."""
+    with serving(tmp_path, backend) as (port, _):
+        for beginning in (
+            b"",
+            b"\x00\x01",
+            WHOLE[:50],
+            CHAT + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n",
+        ):
+            with connected(port) as client:
+                client.sendall(beginning)
+                client.shutdown(socket.SHUT_WR)
+                assert all_of(client)[:13] in (b"", b"HTTP/1.1 400 ", b"HTTP/1.1 100 ")
+        with connected(port) as client:
+            client.sendall(WHOLE)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")

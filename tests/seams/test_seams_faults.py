@@ -1,0 +1,196 @@
+"""What a plain HTTP client sees of each kind of fault, and what a direct call raises."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import anyio.to_thread
+import httpx2
+import pytest
+
+import wavetank
+from wavetank import Run, Scenario, Tank
+from wavetank.clock import SECOND, Duration
+from wavetank.scenario import DELAYS, DurationRange, Fault, FaultKind, Latency, RefusalError
+
+CHAT = "https://api.openai.com/v1/chat/completions"
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+LASTS = Duration(5 * SECOND)
+
+CUT, GONE, NO_CONNECTION = httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.ConnectError
+SEEN: dict[FaultKind, tuple[type[Exception] | None, type[Exception] | None]] = {
+    "connection-refused": (NO_CONNECTION, NO_CONNECTION),
+    "reset": (GONE, GONE),
+    "reset-after-headers": (CUT, CUT),
+    "cut-mid-stream": (CUT, CUT),
+    "length-too-long": (CUT, CUT),
+}
+"""The error of reading a plain answer and a stream; the other kinds raise none below JSON."""
+
+RAISED: dict[FaultKind, type[wavetank.ProviderError] | None] = {
+    "connection-refused": wavetank.ConnectionLost,
+    "reset": wavetank.ConnectionLost,
+    "reset-after-headers": wavetank.ConnectionLost,
+    "cut-mid-stream": wavetank.ConnectionLost,
+    "length-too-long": wavetank.ConnectionLost,
+    "stall-before-headers": None,
+    "stall": None,
+    "slow-trickle": None,
+    "error-in-stream": wavetank.ServerError,
+}
+"""The error of a direct call; the other kinds cannot be read."""
+
+on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+def with_fault(kind: FaultKind, **fields: Any) -> Scenario:
+    """A provider whose first answer, or connection, goes wrong."""
+    late: dict[str, Any] = {"lasts": LASTS} if kind in DELAYS else {}
+    first = DurationRange(Duration(0), Duration(0))
+    return Scenario(latency=Latency(first_token=first), fault=(Fault(kind=kind, **late, **fields),))
+
+
+async def ask(tank: Tank, client: httpx2.AsyncClient, *, stream: bool) -> bytes:
+    """One exchange, read to its end; the ledger hears what became of it."""
+    tank.ledger.submit("a")
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    headers = {"authorization": "Bearer key", "x-wavetank-item": "a"}
+    read = b""
+    try:
+        async with client.stream("POST", CHAT, json=body, headers=headers) as response:
+            async for data in response.aiter_raw():
+                read += data
+    except Exception as error:
+        tank.ledger.fail("a", error)
+        raise
+    tank.ledger.complete("a", read.decode())
+    return read
+
+
+def asked(scenario: Scenario, backend: str, *, stream: bool) -> Run[bytes]:
+    """A run of one exchange."""
+
+    async def main(tank: Tank) -> bytes:
+        async with httpx2.AsyncClient(timeout=60) as client:
+            return await ask(tank, client, stream=stream)
+
+    return wavetank.simulate(main, scenario, backend=backend, checks="strict,exercised")
+
+
+@on_both
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_sees_the_fault(kind: FaultKind, stream: bool, backend: str) -> None:
+    """The error of the client, and what the log says: the fault was met, and nothing spoiled is paid."""
+    run = asked(with_fault(kind, after_chunks=2), backend, stream=stream)
+    error = SEEN.get(kind, (None, None))[stream]
+    assert type(run.error) is (error or type(None))
+    assert [name for name, verdict in run.verdicts.items() if verdict.passed is False] == []
+    assert run.verdicts["exercised"].passed is True
+    paid = [event for event in run.events.of("delivered") if event.fault is None]
+    assert bool(paid) is False or kind in DELAYS
+    if error is None and kind not in DELAYS:
+        assert run.value is not None
+        assert good(run.value, stream=stream) is False or kind == "duplicate-event"
+    if kind in DELAYS:
+        assert run.virtual_seconds == pytest.approx(5)
+        assert good(run.value or b"", stream=stream)
+
+
+def good(body: bytes, *, stream: bool) -> bool:
+    """Whether an answer is whole and can be read."""
+    lines = [line for line in body.decode().splitlines() if line.startswith("data: ")]
+    try:
+        parts = [json.loads(line[6:]) for line in lines[:-1]] if stream else [json.loads(body)]
+    except ValueError:
+        return False
+    return "choices" in parts[-1] and (not stream or lines[-1] == "data: [DONE]") if parts else False
+
+
+@on_both
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_direct_call_raises_what_fits(kind: FaultKind, backend: str) -> None:
+    """Lost, unreadable, broken off by an error, or only late."""
+
+    async def main(tank: Tank) -> None:
+        await tank.fake_llm.call("hi", item="a")
+
+    run = wavetank.simulate(main, with_fault(kind), backend=backend, checks="exercised")
+    assert run.verdicts["exercised"].passed is True
+    expected = RAISED.get(kind, wavetank.MalformedAnswer)
+    assert type(run.error) is (expected or type(None))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("rate-limit", wavetank.RateLimited),
+        ("overloaded", wavetank.Overloaded),
+        ("quota", wavetank.QuotaExhausted),
+        ("server", wavetank.ServerError),
+    ],
+)
+def test_an_error_in_a_stream_raises_what_it_says(
+    error: RefusalError, kind: type[wavetank.ProviderError]
+) -> None:
+    """A limit that is told in the midst of an answer is a limit, with the status of the answer."""
+
+    async def main(tank: Tank) -> None:
+        await tank.fake_llm.call("hi", item="a")
+
+    run = wavetank.simulate(main, with_fault("error-in-stream", error=error), checks=())
+    assert isinstance(run.error, wavetank.ProviderError)
+    assert (type(run.error), run.error.status) == (kind, 200)
+
+
+@on_both
+def test_a_refused_connection_is_made_anew(backend: str) -> None:
+    """Nothing arrived; the next attempt connects and is served."""
+
+    async def main(tank: Tank) -> bytes:
+        async with httpx2.AsyncClient() as client:
+            with pytest.raises(httpx2.ConnectError):
+                await client.get("https://api.openai.com/v1/models")
+            tank.ledger.submit("b")
+            tank.ledger.cancel("b")
+            return await ask(tank, client, stream=False)
+
+    run = wavetank.simulate(main, with_fault("connection-refused"), backend=backend, checks="strict")
+    run.check()
+    assert run.value is not None
+    assert good(run.value, stream=False)
+    assert [event.fault for event in run.events.of("left")] == [0]
+
+
+@on_both
+def test_a_transport_refuses_connections_too(backend: str) -> None:
+    """Each request of a transport counts as a connection."""
+
+    async def main(tank: Tank) -> bytes:
+        transport = tank.fake_llm.httpx2_transport()
+        async with httpx2.AsyncClient(transport=transport) as client:
+            with pytest.raises(httpx2.ConnectError):
+                await client.get("https://api.openai.com/v1/models")
+            return await ask(tank, client, stream=False)
+
+    run = wavetank.simulate(main, with_fault("connection-refused"), backend=backend, checks=())
+    assert good(run.value or b"", stream=False)
+
+
+def test_a_blocking_client_sees_a_refused_connection() -> None:
+    """Threads meet the same fault."""
+
+    def work() -> str:
+        with httpx2.Client() as client:
+            try:
+                client.get("https://api.openai.com/v1/models")
+            except httpx2.ConnectError as error:
+                return str(error)
+        return ""
+
+    async def main(_: Tank) -> str:
+        return await anyio.to_thread.run_sync(work)
+
+    run = wavetank.simulate(main, with_fault("connection-refused"), checks=())
+    assert run.value == "the provider refused the connection"
