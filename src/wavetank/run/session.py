@@ -86,7 +86,7 @@ class Session:
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
             observer=self._observe,
             store=self._journal,
-            sinks=(told,) if self._journal is None else (told, self._journal),
+            sinks=(told,),
         )
         async with processor:
             async for _ in processor.process(items):
