@@ -35,12 +35,13 @@ class Climber:
         self.highest = highest
         self._lowest = lowest
         self._failed_at: float | None = None
-        self._plateau: float | None = None
+        self._fell_to = 0.0
+        self._at_ceiling = False
         self._since = 0.0
         self._grown_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"<Climber at {self.value:g}{', at a ceiling' if self._plateau else ''}>"
+        return f"<Climber at {self.value:g}{', at a ceiling' if self._at_ceiling else ''}>"
 
     @property
     def untouched(self) -> bool:
@@ -51,10 +52,10 @@ class Climber:
         """Note, at the instant `now`, a success while this limit held requests back."""
         step = 0.0 if self._grown_at is None else min(now - self._grown_at, LONGEST_STEP_SECONDS)
         self._grown_at = now
-        if self._plateau is None:
-            aim = self.value * (1 + GROWTH_PER_SECOND * step)
+        if self._at_ceiling:
+            aim = self._fell_to * (1 + ((now - self._since) / PLATEAU_SECONDS) ** 3)
         else:
-            aim = self._plateau * (1 + ((now - self._since) / PLATEAU_SECONDS) ** 3)
+            aim = self.value * (1 + GROWTH_PER_SECOND * step)
         self.value = min(max(self.value, aim), self.highest)
 
     def rest(self) -> None:
@@ -62,30 +63,33 @@ class Climber:
         self._grown_at = None
 
     def near(self, height: float) -> bool:
-        """Whether a refusal at this height is the second one there."""
-        return self._failed_at is not None and abs(height / self._failed_at - 1) <= NEAR
+        """Whether a refusal at this height is the second: it is between where the first was and fell to."""
+        failed = self._failed_at
+        if failed is None:
+            return False
+        return (1 - NEAR) * min(self._fell_to, failed) <= height <= (1 + NEAR) * failed
 
     def fall(self, height: float, to: float, now: float, *, ceiling: bool) -> None:
         """Fall to a height after a refusal at another; with `ceiling`, leave it slowly."""
         self._failed_at = height
-        self.value = min(max(to, self._lowest), self.highest)
-        self._plateau = self.value if ceiling else None
+        self.value = self._fell_to = min(max(to, self._lowest), self.highest)
+        self._at_ceiling = ceiling
         self._since, self._grown_at = now, None
 
 
 @final
 class Tally:
-    """How many requests were served in the last seconds, by when they were sent."""
+    """How many requests were started in the last seconds."""
 
     def __init__(self) -> None:
         self._slots: dict[int, int] = {}
         self._first: float | None = None
 
-    def add(self, sent: float) -> None:
-        """Note that a request sent at that instant was served."""
+    def add(self, now: float) -> None:
+        """Note that a request starts."""
         if self._first is None:
-            self._first = sent
-        slot = int(sent / SLOT_SECONDS)
+            self._first = now
+        slot = int(now / SLOT_SECONDS)
         if slot in self._slots:
             self._slots[slot] += 1
             return
@@ -95,14 +99,14 @@ class Tally:
             del self._slots[old]
 
     def per_second(self, since: float, until: float) -> float:
-        """The mean rate of the served between two instants, looking back no further than some seconds."""
+        """The mean rate between two instants, looking back no further than some seconds."""
         if self._first is None:
             return 0.0
         oldest = (int((until - TALLY_SECONDS) / SLOT_SECONDS) + 1) * SLOT_SECONDS
         since = max(since, oldest, self._first)
         slots = int(since / SLOT_SECONDS), int(until / SLOT_SECONDS)
-        served = sum(count for slot, count in self._slots.items() if slots[0] <= slot <= slots[1])
-        return served / max(until - since, SLOT_SECONDS)
+        started = sum(count for slot, count in self._slots.items() if slots[0] <= slot <= slots[1])
+        return started / max(until - since, SLOT_SECONDS)
 
 
 @final

@@ -97,6 +97,7 @@ class Gate:
         self.pace: Final = Pace(limits or Limits(), tell=self._say)
         self._delays = delays or ExponentialDelay()
         self._started = 0
+        self._started_since = 0
         self._generation = 0
         self._deadline = float("-inf")
         self._proven = True
@@ -105,6 +106,7 @@ class Gate:
         self._paused_seconds = 0.0
         self._probe: Ticket | None = None
         self._refusal_seconds = 0.0
+        self._crowded_until = float("-inf")
         self._under_way: dict[Ticket, None] = {}
         self._line = anyio.Lock()
         self._changed: anyio.Event | None = None
@@ -188,8 +190,11 @@ class Gate:
         self._refusal_seconds = now - ticket.sent
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
-            self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
+            if self._started_since > 1:
+                # Had it gone alone, as a probe does, its pace could not be the reason.
+                self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
             self._generation += 1
+            self._started_since = 0
             self._pause(now + self._delays.seconds(self._pauses_in_a_row, stated), now, stated)
             self._pauses_in_a_row += 1
         elif stated is not None:
@@ -254,8 +259,8 @@ class Gate:
                 return self._probe.sent + patience
             self._probe, self._proven = None, True
             self.pace.restart(now)
-        if len(self._under_way) + 1 > self.pace.room:
-            return float("inf")
+        if len(self._under_way) + 1 > self.pace.room and now < self._crowded_until:
+            return self._crowded_until
         at = self.pace.opens_at(tokens, now)
         return max(at, self._round_ends_at(now)) if self.pace.in_rounds else at
 
@@ -270,8 +275,10 @@ class Gate:
 
     def _start(self, tokens: float, now: float) -> Ticket:
         self._started += 1
+        self._started_since += 1
         ticket = Ticket(self._started, self._generation, now, len(self._under_way) + 1, tokens)
         self._under_way[ticket] = None
+        self._crowded_until = now + self.pace.room_seconds
         self.pace.spend(tokens, now)
         if not self._proven:
             self._probe = ticket

@@ -11,11 +11,14 @@ from .pacer import Pacer
 
 FIRST_PER_SECOND: Final = 40.0
 FIRST_BURST: Final = 5.0
+LEAST_ROOM_AT_FIRST: Final = 3
 LOWEST_PER_SECOND: Final = 1 / 60
 LONGEST_ROUND_SECONDS: Final = 0.1
 ROUND_PATIENCE_SECONDS: Final = 1.0
+SHORTEST_ROOM_PATIENCE_SECONDS: Final = 1.0
 SAME_INSTANT_SECONDS: Final = 0.001
-SHORTEST_LATENCY_SECONDS: Final = 1e-7
+SHORTEST_LATENCY_SECONDS: Final = 1e-6
+SHORTEST_WAIT_SECONDS: Final = 1e-6
 TELLING_SHARE: Final = 1.1
 
 Tell = Callable[[str, float, float], None]
@@ -44,7 +47,7 @@ class Pace:
         self._requests = Pacer(rate, burst=self._burst(rate))
         tokens = limits.tokens_per_second
         self._tokens = None if tokens is None else _token_pacer(tokens * MARGIN, limits)
-        self._served = Tally()
+        self._started = Tally()
         self._latency = Latency()
         self._binding = False
         self._told_rate = rate
@@ -62,16 +65,21 @@ class Pace:
         """How many requests may be under way at the moment."""
         return self._room.value
 
+    @property
+    def room_seconds(self) -> float:
+        """How long a want of room holds everybody back: requests that hang must not do so for ever."""
+        return max(SHORTEST_ROOM_PATIENCE_SECONDS, 2 * self._latency.bound)
+
     def opens_at(self, tokens: float, now: float) -> float:
-        """The instant from which a request of so many tokens keeps the rates."""
+        """The instant from which a request of so many tokens keeps the rates, to the microsecond."""
         at = self._requests.ready_at(1)
-        if at > now:
+        if at > now + SHORTEST_WAIT_SECONDS:
             self._binding = True
         elif self._requests.full(now):
             self._binding = False
-        if self._tokens is None:
-            return at
-        return max(at, self._tokens.ready_at(tokens))
+        if self._tokens is not None:
+            at = max(at, self._tokens.ready_at(tokens))
+        return at if at > now + SHORTEST_WAIT_SECONDS else now
 
     @property
     def in_rounds(self) -> bool:
@@ -86,6 +94,7 @@ class Pace:
     def spend(self, tokens: float, now: float) -> None:
         """Note that a request of so many tokens starts."""
         self._requests.spend(1, now)
+        self._started.add(now)
         if self._tokens is not None:
             self._tokens.spend(tokens, now)
 
@@ -98,7 +107,6 @@ class Pace:
     def served(self, sent: float, now: float, *, crowded: bool) -> None:
         """Note that a request was served; `crowded`: when it started nothing else had room."""
         self._latency.add(now - sent)
-        self._served.add(sent)
         if self._binding:
             self._rate.grow(now)
         if crowded:
@@ -117,17 +125,18 @@ class Pace:
             since: when the last pause ended.
             now: the instant of the refusal.
         """
-        served = self._served.per_second(since if sent - since >= 1 else sent - 3, sent)
-        if served == 0:
-            return
+        started = self._started.per_second(since if sent - since >= 1 else sent - 3, sent)
         old = self._rate.value
         if not self._binding:
             # A rate that held nothing back is not the one that failed.
-            old = min(old, max(served, FIRST_PER_SECOND))
-        rate_is_near, room_is_near = self._rate.near(old), self._room.near(under_way)
-        cut = min(max(served * 0.9, old * 0.5), old * 0.9)
+            old = min(old, max(started, FIRST_PER_SECOND))
+        rate_is_near = self._binding and self._rate.near(old)
+        room_is_near = self._room.near(under_way)
+        cut = min(max(started * 0.9, old * 0.5), old * 0.9)
         self._rate.fall(old, cut, now, ceiling=rate_is_near)
-        self._room.fall(under_way, under_way - 1, now, ceiling=room_is_near and not rate_is_near)
+        crowded = room_is_near and not rate_is_near
+        room = under_way - 1 if crowded else max(under_way - 1, LEAST_ROOM_AT_FIRST)
+        self._room.fall(under_way, room, now, ceiling=crowded)
         self._follow(now)
 
     def corrected(self, more_tokens: float) -> None:
