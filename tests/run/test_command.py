@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from wavetank.cli import main
 from wavetank.processor import Bounds, Limits, LLMWorkItem
 from wavetank.run import options
 from wavetank.run.asking import ProviderStrategy
-from wavetank.run.errors import ApiError
+from wavetank.run.errors import ApiError, NoPrompt
 from wavetank.run.session import Pace
 
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
@@ -94,6 +96,74 @@ def test_an_output_that_cannot_be_written_stops_the_run(
     assert "to go on: wavetank run" in said
     assert main([*WORDS, "--journal", "run.db", "--resume"]) == 0
     assert (folder / "out.csv").read_text().count("QUESTION") == 5
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *, fails: str) -> list[str]:
+    """Have a provider that fails one row for good; what it is asked for is in the list."""
+    asked: list[str] = []
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        asked.append(item.id)
+        if not item.prompt:
+            raise NoPrompt("the row has no prompt")
+        if item.id == fails:
+            raise ApiError(400, {}, None, "no such thing")
+        return item.prompt.upper()
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    return asked
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of the output by id; none is there twice."""
+    with (folder / "out.csv").open(newline="") as file:
+        found = list(csv.DictReader(file, strict=True))
+    assert len({row["id"] for row in found}) == len(found)
+    return {row["id"]: row for row in found}
+
+
+def test_a_row_that_fails_stops_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its reason is in the output and in the report; `--retry-failed` tries it again, and only it."""
+    (folder / "in.csv").write_text("id,prompt\ngood,wave\nbad,tank\nempty,\n")
+    words = [*WORDS, "--journal", "run.db"]
+    answer(monkeypatch, fails="bad")
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "1 of 3 rows have answers" in said
+    assert re.search(r"1 row failed: status 400: no such thing at \d\d:\d\d", said)
+    assert re.search(r"1 row failed: .*the row has no prompt at ", said)
+    assert "to try the failed rows again: wavetank run" in said
+    assert said.rstrip().endswith("--resume --retry-failed")
+    assert {id: (row["answer"], row["error"]) for id, row in rows(folder).items()} == {
+        "good": ("WAVE", ""),
+        "bad": ("", "status 400: no such thing"),
+        "empty": ("", "the row has no prompt"),
+    }
+    asked = answer(monkeypatch, fails="nothing")
+    assert main([*words, "--resume", "--retry-failed"]) == 1
+    assert sorted(asked) == ["bad", "empty"]
+    assert {id: row["answer"] for id, row in rows(folder).items()} == {
+        "good": "WAVE",
+        "bad": "TANK",
+        "empty": "",
+    }
+    assert main([*words, "--resume"]) == 1
+    assert len(asked) == 2
+
+
+def test_rows_that_are_tried_again_come_in_their_turn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--order input`, also the rows after one that is tried again leave the output and come back."""
+    words = [*WORDS, "--journal", "run.db", "--order", "input"]
+    answer(monkeypatch, fails="row-2")
+    assert main(words) == 1
+    assert list(rows(folder)) == [f"row-{number}" for number in range(1, 6)]
+    asked = answer(monkeypatch, fails="nothing")
+    assert main([*words, "--resume", "--retry-failed"]) == 0
+    assert asked == ["row-2"]
+    assert list(rows(folder)) == [f"row-{number}" for number in range(1, 6)]
+    assert all(row["answer"] for row in rows(folder).values())
 
 
 def test_one_call_before_the_rest_says_until_when(
