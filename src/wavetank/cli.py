@@ -176,7 +176,7 @@ def _run(options: argparse.Namespace) -> int:
     class Shown:
         """The display of a campaign, for a run."""
 
-        say, close = staticmethod(display.say), staticmethod(display.close)
+        close = staticmethod(display.close)
 
         @staticmethod
         def show(done: float, words: str) -> None:

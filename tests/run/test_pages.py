@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
-from wavetank.run.options import EXIT_CODES
+from wavetank.run.options import EXIT_CODES, add_arguments
 from wavetank.run.providers import PROVIDERS
 from wavetank.run.rows import OWN_COLUMNS
 
@@ -31,3 +32,11 @@ def test_the_page_has_every_column_and_exit_status() -> None:
     """The columns that a run adds and the statuses it ends with are those of the code."""
     assert rows("Rows") == list(OWN_COLUMNS)
     assert rows("Exit status") == re.findall(r"^  (\d+) ", EXIT_CODES, flags=re.MULTILINE)
+
+
+def test_the_page_names_every_option() -> None:
+    """What `--help` lists is told on the page."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
+    assert sorted(name for name in options - {"--help"} if f"`{name}" not in PAGE) == []

@@ -24,7 +24,7 @@ from .providers import Ask, is_loopback
 from .reading import Table, read_table
 from .rows import open_output
 from .session import Session
-from .telling import Display, Tally
+from .telling import Display, Tally, tell
 
 if TYPE_CHECKING:
     import httpx2
@@ -120,9 +120,9 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
     if work.refusal is not None:
         raise RunError(work.refusal)
     for line in work.tally.report():
-        work.display.say(f"wavetank: {line}")
+        tell(line)
     if work.trouble:
-        work.display.say(f"wavetank: stopped: {work.trouble[0]}")
+        tell(f"stopped: {work.trouble[0]}")
     cut_off = work.tally.done < work.tally.total
     if cut_off or work.tally.failed:
         _tell_how_to_resume(work, words)
@@ -133,12 +133,12 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
 
 def _tell_how_to_resume(work: _Work, words: Sequence[str]) -> None:
     if work.journal is None:
-        work.display.say("wavetank: without a --journal nothing can be resumed")
+        tell("without a --journal nothing can be resumed")
         return
     cut_off = work.tally.done < work.tally.total
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
     line = shlex.join(["wavetank", "run", *(word for word in words if word not in flags), *flags])
-    work.display.say(f"wavetank: {'to go on' if cut_off else 'to try the failed rows again'}: {line}")
+    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}: {line}")
 
 
 async def _main(work: _Work) -> None:

@@ -12,7 +12,7 @@ from .asking import ProviderStrategy, open_client
 from .options import Options
 from .reading import read_table
 from .session import Session
-from .telling import Display, Tally, lasting
+from .telling import Display, Tally, lasting, tell
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
@@ -97,16 +97,16 @@ def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Displa
     report, failed = run.value or ([], len(run.events.of("submitted")))
     asked = len(run.events.of("arrived"))
     refused = len(run.events.of("refused"))
-    display.say(
-        f"wavetank: in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
+    tell(
+        f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
         f"{lasting(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
     )
     for line in report:
-        display.say(f"wavetank: {line}")
+        tell(line)
     for name in _LEDGER_CHECKS:
         verdict = run.verdicts[name]
         word = {True: "holds", False: "FAILED", None: "not judged"}[verdict.passed]
-        display.say(f"wavetank: {name} {word}: {verdict.summary}")
+        tell(f"{name} {word}: {verdict.summary}")
     if run.error is not None:
-        display.say(f"wavetank: it ended with {type(run.error).__name__}: {run.error}")
+        tell(f"it ended with {type(run.error).__name__}: {run.error}")
     return int(run.kind is not None or failed > 0)

@@ -95,6 +95,8 @@ class Session:
     def _observe(self, decision: Decision) -> None:
         if decision.kind == "refused":
             self._tally.refused()
+        elif decision.kind == "retried":
+            self._tally.retries += 1
         elif decision.kind == "paused" and decision.until is not None:
             self._tally.paused(decision.until - decision.at)
         elif decision.kind == "stopped":
