@@ -35,7 +35,7 @@ DIRECT = (
 OVER_HTTP = ("sdk_anthropic", "sdk_openai", "shared_gate_http", "threads")
 GATED = ("shared_gate", "shared_gate_http")
 
-HELPERS = ("gate", "test_processors")
+HELPERS = ("gate", "test_figures", "test_processors", "test_reference")
 NEVER_REFUSED = [("sequential", "simultaneous")]
 """A sequential client cannot fill a barrier."""
 

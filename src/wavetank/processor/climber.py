@@ -8,6 +8,7 @@ GROWTH_PER_SECOND: Final = 0.15
 PLATEAU_SECONDS: Final = 60.0
 LONGEST_STEP_SECONDS: Final = 1.0
 NEAR: Final = 0.25
+IN_VAIN: Final = 0.7
 
 DEEPEST_CUT: Final = 0.5
 SLIGHTEST_CUT: Final = 0.9
@@ -69,6 +70,17 @@ class Climber:
             return False
         return (1 - NEAR) * min(self._fell_to, failed) <= height <= (1 + NEAR) * failed
 
+    def in_vain(self, height: float) -> bool:
+        """Whether a refusal at this height is well below where the last one was."""
+        return self._failed_at is not None and height <= IN_VAIN * self._failed_at
+
+    def take_back(self) -> None:
+        """Go back to where the last refusal was."""
+        if self._failed_at is not None:
+            self.value = min(self._failed_at, self.highest)
+        self._at_ceiling = False
+        self._grown_at = None
+
     def fall(self, height: float, to: float, now: float, *, ceiling: bool) -> None:
         """Fall to a height after a refusal at another; with `ceiling`, leave it slowly."""
         self._failed_at = height
@@ -83,12 +95,11 @@ class Tally:
 
     def __init__(self) -> None:
         self._slots: dict[int, int] = {}
-        self._first: float | None = None
+        self.first = float("inf")
 
     def add(self, now: float) -> None:
         """Note that a request starts."""
-        if self._first is None:
-            self._first = now
+        self.first = min(self.first, now)
         slot = int(now / SLOT_SECONDS)
         if slot in self._slots:
             self._slots[slot] += 1
@@ -100,10 +111,10 @@ class Tally:
 
     def per_second(self, since: float, until: float) -> float:
         """The mean rate between two instants, looking back no further than some seconds."""
-        if self._first is None:
+        if self.first > until:
             return 0.0
         oldest = (int((until - TALLY_SECONDS) / SLOT_SECONDS) + 1) * SLOT_SECONDS
-        since = max(since, oldest, self._first)
+        since = max(since, oldest, self.first)
         slots = int(since / SLOT_SECONDS), int(until / SLOT_SECONDS)
         started = sum(count for slot, count in self._slots.items() if slots[0] <= slot <= slots[1])
         return started / max(until - since, SLOT_SECONDS)

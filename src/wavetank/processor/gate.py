@@ -208,9 +208,10 @@ class Gate:
         only the probe's success opens the gate.
         """
         now = anyio.current_time()
+        self.pace.answered(now - ticket.sent)
         if ticket.generation == self._generation:
             self._pauses_in_a_row = 0
-            self.pace.served(ticket.sent, now, crowded=ticket.under_way + 1 > self.pace.room)
+            self.pace.served(now, crowded=ticket.under_way + 1 > self.pace.room)
             if ticket is self._probe and now >= self._deadline:
                 self._proven = True
                 self.pace.restart(now)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from .climber import Climber, Latency, Tally
+from .climber import DEEPEST_CUT, SLIGHTEST_CUT, Climber, Latency, Tally
 from .limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
 from .pacer import Pacer
 
 FIRST_PER_SECOND: Final = 40.0
 FIRST_BURST: Final = 5.0
 LEAST_ROOM_AT_FIRST: Final = 3
+SAME_RUN: Final = 1.5
 LOWEST_PER_SECOND: Final = 1 / 60
 LONGEST_ROUND_SECONDS: Final = 0.1
 ROUND_PATIENCE_SECONDS: Final = 1.0
+FIRST_ROOM_PATIENCE_SECONDS: Final = 10.0
 SHORTEST_ROOM_PATIENCE_SECONDS: Final = 1.0
 SAME_INSTANT_SECONDS: Final = 0.001
 SHORTEST_LATENCY_SECONDS: Final = 1e-6
@@ -50,6 +52,7 @@ class Pace:
         self._started = Tally()
         self._latency = Latency()
         self._binding = False
+        self._run_before = 0.0
         self._told_rate = rate
 
     def __repr__(self) -> str:
@@ -68,6 +71,8 @@ class Pace:
     @property
     def room_seconds(self) -> float:
         """How long a want of room holds everybody back: requests that hang must not do so for ever."""
+        if not self._latency.seen:
+            return FIRST_ROOM_PATIENCE_SECONDS
         return max(SHORTEST_ROOM_PATIENCE_SECONDS, 2 * self._latency.bound)
 
     def opens_at(self, tokens: float, now: float) -> float:
@@ -104,9 +109,12 @@ class Pace:
         self._rate.rest()
         self._room.rest()
 
-    def served(self, sent: float, now: float, *, crowded: bool) -> None:
-        """Note that a request was served; `crowded`: when it started nothing else had room."""
-        self._latency.add(now - sent)
+    def answered(self, seconds: float) -> None:
+        """Note how long a request took that was served, whatever came in between."""
+        self._latency.add(seconds)
+
+    def served(self, now: float, *, crowded: bool) -> None:
+        """Note that a request was served, with no pause since; `crowded`: it took the last of the room."""
         if self._binding:
             self._rate.grow(now)
         if crowded:
@@ -119,6 +127,9 @@ class Pace:
     def refused(self, sent: float, under_way: int, since: float, now: float) -> None:
         """Cut rate and room after a refusal that opened a pause.
 
+        A cut that did not help is taken back: when a much lower rate goes well for no longer
+        than the higher one did, the refusals come from elsewhere.
+
         Args:
             sent: when the refused request was sent.
             under_way: how many were under way then, it included.
@@ -130,14 +141,22 @@ class Pace:
         if not self._binding:
             # A rate that held nothing back is not the one that failed.
             old = min(old, max(started, FIRST_PER_SECOND))
-        rate_is_near = self._binding and self._rate.near(old)
-        room_is_near = self._room.near(under_way)
-        cut = min(max(started * 0.9, old * 0.5), old * 0.9)
-        self._rate.fall(old, cut, now, ceiling=rate_is_near)
-        crowded = room_is_near and not rate_is_near
+        run = sent - max(since, self._started.first)
+        if in_vain := self._rate.in_vain(old) and run <= SAME_RUN * self._run_before:
+            self._rate.take_back()
+        rate_is_near = self._binding and self._rate.near(old) and not in_vain
+        if not in_vain:
+            self._run_before = run
+            cut = min(max(started * SLIGHTEST_CUT, old * DEEPEST_CUT), old * SLIGHTEST_CUT)
+            self._rate.fall(old, cut, now, ceiling=rate_is_near)
+        self._make_room(under_way, now, rate_is_near=rate_is_near)
+        self._follow(now)
+
+    def _make_room(self, under_way: int, now: float, *, rate_is_near: bool) -> None:
+        """Let one fewer be under way; where the rate is not to blame, as many again are too many."""
+        crowded = self._room.near(under_way) and not rate_is_near
         room = under_way - 1 if crowded else max(under_way - 1, LEAST_ROOM_AT_FIRST)
         self._room.fall(under_way, room, now, ceiling=crowded)
-        self._follow(now)
 
     def corrected(self, more_tokens: float) -> None:
         """Book that a request took more tokens than was thought, or fewer."""

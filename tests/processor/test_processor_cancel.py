@@ -1,0 +1,146 @@
+"""Cancellation at every step of a small run: nothing is left running, and what was paid for is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from wavetank.processor import ItemResult, LLMWorkItem, ParallelBatchProcessor
+
+from .stepping import stepped
+
+ITEMS = [LLMWorkItem(id=name, prompt=name) for name in "abcdefg"]
+
+on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+in_both_ways = pytest.mark.parametrize("way", ["batch", "stream", "stream in order"])
+
+
+class Refused(Exception):
+    """A refusal as a client raises it."""
+
+    status = 429
+    retry_after = 1.0
+
+
+class Provider:
+    """Refuses `b` once, loses the connection to `d` once, and knows what it answered."""
+
+    def __init__(self) -> None:
+        self.trouble: dict[str, list[Exception]] = {"b": [Refused()], "d": [ConnectionResetError()]}
+        self.sent: list[str] = []
+        self.answered: list[str] = []
+        self.under_way = 0
+
+    async def __call__(self, prompt: str) -> str:
+        self.sent.append(prompt)
+        self.under_way += 1
+        try:
+            await anyio.sleep(0.05)
+            if trouble := self.trouble.get(prompt):
+                raise trouble.pop()
+            self.answered.append(prompt)
+            return f"ok {prompt}"
+        finally:
+            self.under_way -= 1
+
+
+class Journal:
+    """A store in memory: what was started, what was settled."""
+
+    def __init__(self) -> None:
+        self.started_: dict[str, int] = {}
+        self.settled_: dict[str, ItemResult[Any]] = {}
+
+    async def limited_until(self) -> Mapping[str, float]:
+        return {}
+
+    async def recall(self, items: Sequence[LLMWorkItem[Any]]) -> Mapping[str, ItemResult[Any]]:
+        return {item.id: self.settled_[item.id] for item in items if item.id in self.settled_}
+
+    async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.started_[item.id] = attempt
+
+    async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
+        await anyio.lowlevel.checkpoint()
+        assert item.id not in self.settled_, "settled twice"
+        self.settled_[item.id] = result
+
+    async def paused(self, scope: str, until: float, count: int) -> None:  # noqa: ARG002
+        await anyio.lowlevel.checkpoint()
+
+
+async def run(provider: Provider, journal: Journal, way: str) -> list[ItemResult[Any]]:
+    """All items, as a batch or as a stream."""
+    order: Any = "input" if way == "stream in order" else "completed"
+    async with ParallelBatchProcessor(provider, workers=3, store=journal, order=order) as processor:
+        if way != "batch":
+            return [result async for result in processor.process(ITEMS)]
+        for item in ITEMS:
+            await processor.add_work(item)
+        return list((await processor.process_all()).results)
+
+
+@on_both
+@in_both_ways
+def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str) -> None:
+    """Nothing runs on; every answer was kept but those under way; the next run sends only what is missing."""
+
+    def attempt(at: int) -> int:
+        provider, journal = Provider(), Journal()
+        scope: list[anyio.CancelScope] = []
+
+        async def main() -> None:
+            with anyio.CancelScope() as mine:
+                scope.append(mine)
+                await run(provider, journal, way)
+            assert provider.under_way == 0
+            assert set(journal.settled_) == set(provider.answered)
+            sent = len(provider.sent)
+            await anyio.sleep(100)
+            assert len(provider.sent) == sent
+            results = await run(provider, journal, way)
+            assert sorted(result.id for result in results) == list("abcdefg")
+            assert all(result.value == f"ok {result.id}" for result in results)
+            assert sorted(provider.answered) == list("abcdefg")
+            assert set(journal.started_) == set("abcdefg")
+
+        return stepped(main, backend, at=at, act=lambda: scope[0].cancel() if scope else None)
+
+    steps = attempt(0)
+    for at in range(2, steps):
+        attempt(at)
+
+
+@on_both
+def test_a_worker_cancelled_at_any_step_strands_nobody(backend: str) -> None:
+    """A call whose own scope is cancelled anywhere fails or succeeds alone; all the others come home."""
+
+    def attempt(at: int) -> int:
+        provider = Provider()
+        scope: list[anyio.CancelScope] = []
+
+        async def call(prompt: str) -> str:
+            if prompt != "c":
+                return await provider(prompt)
+            with anyio.CancelScope() as mine:
+                scope[:] = [mine]
+                return await provider(prompt)
+            raise TimeoutError
+
+        async def main() -> None:
+            async with ParallelBatchProcessor(call, workers=3) as processor:
+                for item in ITEMS:
+                    await processor.add_work(item)
+                batch = await processor.process_all()
+            assert batch.succeeded == 7
+
+        return stepped(main, backend, at=at, act=lambda: scope[0].cancel() if scope else None)
+
+    steps = attempt(0)
+    for at in range(2, steps):
+        attempt(at)

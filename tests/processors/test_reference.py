@@ -1,0 +1,68 @@
+"""The reference processor under the whole catalogue, in many orders, with every check on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import wavetank
+from wavetank import Tank
+from wavetank.processor import ItemResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.scenario import catalogue
+
+SCHEDULES = 10_000 if os.environ.get("WAVETANK_DEEP") == "1" else 8
+ITEMS = [LLMWorkItem(id=f"item-{number}", prompt=f"item-{number}") for number in range(40)]
+WORKERS = 10
+
+
+def asking(tank: Tank) -> Callable[[str], Awaitable[str]]:
+    """A call at the direct seam, with all that is asked of the processor declared."""
+    tank.expect(in_flight=WORKERS, requests_per_item=6, herd=0.25, order="input")
+
+    async def ask(prompt: str) -> str:
+        return (await tank.fake_llm.call(f"Do {prompt}.", item=prompt)).text
+
+    return ask
+
+
+def outcome(tank: Tank, result: ItemResult[str]) -> None:
+    """Enter a result in the ledger."""
+    if result.error is None:
+        tank.ledger.complete(result.id, result.value)
+    else:
+        tank.ledger.fail(result.id, result.error)
+
+
+async def batch(tank: Tank) -> None:
+    """Forty items by ten workers, as one batch."""
+    async with ParallelBatchProcessor(asking(tank), workers=WORKERS) as processor:
+        for item in ITEMS:
+            tank.ledger.submit(item.id)
+            await processor.add_work(item)
+        for result in (await processor.process_all()).results:
+            outcome(tank, result)
+
+
+async def stream(tank: Tank) -> None:
+    """The same as a stream in the order of the input, of which twelve are held at most."""
+    async with ParallelBatchProcessor(
+        asking(tank), workers=WORKERS, order="input", batch_size=12
+    ) as processor:
+        for item in ITEMS:
+            tank.ledger.submit(item.id)
+        async for result in processor.process(ITEMS):
+            outcome(tank, result)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("scenario", catalogue())
+@pytest.mark.parametrize("program", [batch, stream])
+def test_the_reference_processor_passes_every_check(
+    program: Callable[[Tank], Awaitable[None]], scenario: str, backend: str
+) -> None:
+    """Nothing is lost or paid twice, nobody hangs or storms, and the order is kept, in every schedule."""
+    result = wavetank.search(program, scenario, schedules=SCHEDULES, backend=backend, checks="strict")
+    result.check()
+    assert result.schedules == SCHEDULES
