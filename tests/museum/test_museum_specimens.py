@@ -21,6 +21,7 @@ SEEDS = range(20 if DEEP else 1)
 MOST = 1000
 TWIN_SCHEDULES = 2000 if DEEP else 200
 FOLDER = Path(wavetank.museum.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 each_on_its_backends = pytest.mark.parametrize(
     ("name", "backend"),
@@ -101,3 +102,14 @@ def test_a_livelock_is_told_from_a_deadlock() -> None:
     names = ("retry_state_lost", "sentinel_overtakes", "full_queue")
     failures = [SPECIMENS[name].search(schedules=MOST).failure for name in names]
     assert [failure and failure.kind for failure in failures] == ["livelock", "deadlock", "deadlock"]
+
+
+def test_the_tables_have_every_specimen() -> None:
+    """The README and the page that `make museum` writes have a row for each."""
+    page = (ROOT / "docs" / "detection.md").read_text("utf-8")
+    rows = [f"| `{name}` |" for name in SPECIMENS]
+    readme = (ROOT / "README.md").read_text("utf-8").split("<!-- museum -->")[1].split("<!-- /museum -->")[0]
+    assert [row for row in rows if readme.count(row) != 1] == []
+    each_table = page.split("## Beside other tools")
+    assert [row for row in rows if any(row not in part for part in each_table)] == []
+    assert len(each_table) == 2
