@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    from .run.options import add_arguments
+    from .run.words import add_arguments
 
     add_arguments(parser)
     parser.set_defaults(command=_run)

@@ -6,6 +6,8 @@ import csv
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ import pytest
 
 from wavetank.cli import main
 from wavetank.processor import Bounds, Limits, LLMWorkItem
-from wavetank.run import options
 from wavetank.run.asking import ProviderStrategy
 from wavetank.run.errors import ApiError, NoPrompt
+from wavetank.run.options import Options
 from wavetank.run.session import Pace
+from wavetank.run.words import DEFAULT_PARALLEL
 
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
 
@@ -192,7 +195,7 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
     """Rates are taken a minute, and what is not given is no limit."""
     seen: list[Pace] = []
 
-    def run(asked: options.Options, *_: object) -> int:
+    def run(asked: Options, *_: object) -> int:
         seen.append(asked.pace)
         return 0
 
@@ -209,7 +212,7 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
     ]
     bounds = ["--max-requests=5", "--max-total-tokens=100", "--max-cost=2.5"]
     assert main([*WORDS, *words, *bounds]) == 0
-    assert seen[0] == Pace(parallel=options.DEFAULT_PARALLEL)
+    assert seen[0] == Pace(parallel=DEFAULT_PARALLEL)
     assert seen[1] == Pace(
         parallel=7,
         limits=Limits(requests_per_minute=600.0, tokens_per_minute=90_000.0),
@@ -238,3 +241,11 @@ def test_an_input_column_that_the_output_needs_is_told(
     assert main(WORDS) == 2
     assert "has a column 'answer', which the output needs" in capsys.readouterr().err
     assert not (folder / "out.csv").exists()
+
+
+def test_the_words_of_a_run_make_no_other_command_slow() -> None:
+    """The parser is made without the processor and its libraries."""
+    script = "import sys; from wavetank import cli; cli._parser(); print([*sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "'wavetank.run.words'" in loaded
+    assert not any(f"'{name}'" in loaded for name in ("anyio", "asyncio", "httpx2", "wavetank.processor"))

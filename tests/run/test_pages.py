@@ -6,9 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
-from wavetank.run.options import EXIT_CODES, add_arguments
 from wavetank.run.providers import PROVIDERS
 from wavetank.run.rows import OWN_COLUMNS
+from wavetank.run.words import EXIT_CODES, PROVIDER_NAMES, add_arguments
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
 
@@ -22,6 +22,7 @@ def rows(title: str) -> list[str]:
 def test_the_page_has_every_provider_with_its_keys() -> None:
     """Each provider has its row, with the variables that hold its key."""
     assert rows("Providers") == list(PROVIDERS)
+    assert sorted(PROVIDERS) == list(PROVIDER_NAMES)
     for provider in PROVIDERS.values():
         line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{provider.name}`"))
         assert all(f"`{key}`" in line for key in provider.keys)
