@@ -12,6 +12,7 @@ from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
 from .failure import Failure, FailureKind
 from .gate import Gate, GateClosed, Ticket
 from .limits import Limits, Quota, RateInfo
+from .metrics import OpenTelemetryMetrics
 from .rate_headers import rate_info
 from .results import BatchResult
 from .sender import ItemTooLarge
@@ -40,6 +41,7 @@ __all__ = [
     "LLMCallStrategy",
     "LLMWorkItem",
     "Limits",
+    "OpenTelemetryMetrics",
     "ParallelBatchProcessor",
     "Quota",
     "RateInfo",
