@@ -63,7 +63,7 @@ def _add_scenarios(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    from .run.options import add_arguments
+    from .run.words import add_arguments
 
     add_arguments(parser)
     parser.set_defaults(command=_run)
@@ -184,7 +184,7 @@ def _run(options: argparse.Namespace) -> int:
     class Shown:
         """The display of a campaign, for a run."""
 
-        say, close = staticmethod(display.say), staticmethod(display.close)
+        close = staticmethod(display.close)
 
         @staticmethod
         def show(done: float, words: str) -> None:

@@ -78,7 +78,7 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 FAILURES = {
-    "unpicklable value": ("terminal", "pickle"),
+    "unpicklable value": ("terminal", "its value cannot be pickled; return plain data"),
     "unpicklable": ("terminal", "Unpicklable: cannot travel"),
     "unreadable": ("terminal", "Unreadable"),
     "limited": ("rate-limited", "Limited: slow down"),
@@ -97,7 +97,7 @@ async def test_every_failure_comes_back_as_data() -> None:
             failed = await pool.run(misbehave, how)
             assert isinstance(failed, Failed), how
             assert failed.kind == kind, how
-            assert said in str(failed), how
+            assert said in f"{failed}, {failed.reason}", how
             assert not failed.died
         assert await pool.run(misbehave, "print") == Done("")
         assert await pool.run(misbehave, "value") == first

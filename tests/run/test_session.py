@@ -189,7 +189,7 @@ def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
     assert tally.share == 0.5
     report = tally.report()
     assert report[0].startswith(
-        "4 of 10 rows have answers, 1 of them in earlier runs; 8.0s, 1 refusal, 1 pause"
+        "4 of 10 rows have answers, 1 of them in earlier runs; 8.0s, 1 refusal, 1 pause, 0 sent again"
     )
     assert report[1].startswith("1 row failed: no status: boom at ")
 
