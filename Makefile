@@ -80,7 +80,7 @@ bench: .venv build/peers/installed build/museum/installed  ## run every benchmar
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
-PEERS := simloop simloom frontrun async-solipsism looptime trio llmock
+PEERS := simloop simloom frontrun async-solipsism looptime trio llmock async-batch-llm
 
 # One of them is a program for Node.
 NODE_PEER := @copilotkit/aimock
@@ -88,7 +88,7 @@ NODE_PEER := @copilotkit/aimock
 build/peers/installed: .venv/installed
 	$(call title,install the other tools into build/peers)
 	@$(BIN)/python -m venv build/peers
-	@build/peers/bin/python -m pip install --quiet anyio
+	@build/peers/bin/python -m pip install --quiet anyio --editable .
 	@for peer in $(PEERS); do \
 	  build/peers/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
 	@npm install --silent --ignore-scripts --prefix build/peers/node $(NODE_PEER) || \

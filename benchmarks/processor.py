@@ -2,9 +2,9 @@
 
 The figures are in virtual time, so they are the same on every machine and in every run. Sixty
 requests a second with a burst of ten; going over opens a wave of one second that states a
-Retry-After of one second; an answer takes 50 ms, a refusal 0, 10 or 500 ms. The last table is
-in CPU time and memory. Where async-batch-llm is installed in `build/peers`, it runs in the same
-virtual world, through the direct seam, with its defaults.
+Retry-After of one second; an answer takes 50 ms, a refusal 0, 10 or 500 ms. What an item costs
+is in CPU time and memory. Where async-batch-llm is installed in `build/peers`, it runs in the
+same virtual world, at the direct seam.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
 MODULE: Final = "wavetank.processor.gate"
 SOURCE: Final = ROOT / "src/wavetank/processor/gate.py"
 TESTS: Final = ("tests/processor/test_processor_gate.py", "tests/processor/test_processor_rules.py")
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 20
 
 Change = Callable[[Any], object]
 

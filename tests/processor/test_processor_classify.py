@@ -211,7 +211,7 @@ def test_an_overload_told_without_a_status_is_a_rate_limit() -> None:
 def test_class_names_that_say_it_all() -> None:
     """A 429 of a class named after quota or size is terminal."""
     assert classify(QuotaExhausted(status=429)).kind == "terminal"
-    assert classify(QuotaExhausted(status=429, retry_after=600)).kind == "rate-limited"
+    assert classify(QuotaExhausted(status=429, retry_after=600)).kind == "terminal"
     assert classify(RequestTooLarge(status=429)).kind == "terminal"
 
 

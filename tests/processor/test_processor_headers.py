@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import anyio
@@ -17,6 +18,7 @@ from wavetank.processor import (
     ParallelBatchProcessor,
     Quota,
     RateInfo,
+    TokenUsage,
     rate_info,
 )
 
@@ -199,6 +201,27 @@ def test_headers_do_not_raise_a_configured_limit() -> None:
     """What the caller configured stays the bound."""
     call = Bucket(200.0, burst=6)
     assert seconds_for(call, 50, limits=Limits(requests_per_minute=600, burst=1)) >= 4.9
+
+
+def test_a_limit_on_tokens_that_headers_tell_is_kept() -> None:
+    """At a hundred tokens a second, items that take fifty go two a second once the limit is known."""
+    sent: list[float] = []
+
+    async def call(prompt: str) -> CallResult[str]:
+        sent.append(anyio.current_time())
+        await anyio.sleep(0.01)
+        told = RateInfo(tokens=Quota(100, None, None, 100.0))
+        return CallResult(prompt, usage=TokenUsage(40, 10), info=told)
+
+    async def main() -> None:
+        async with ParallelBatchProcessor(call, workers=1, estimate_tokens=lambda _: 50) as processor:
+            for number in range(12):
+                await processor.add_work(LLMWorkItem(id=str(number), prompt="x"))
+            assert (await processor.process_all()).succeeded == 12
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+    gaps = [after - before for before, after in itertools.pairwise(sent[4:])]
+    assert gaps == pytest.approx([0.5 / 0.995] * 7, rel=0.01)
 
 
 def gate_after(info: RateInfo) -> tuple[float, Gate]:

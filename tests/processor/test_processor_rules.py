@@ -375,11 +375,48 @@ def test_a_cancelled_head_of_the_line_hands_over() -> None:
 
 
 @pytest.mark.anyio
+async def test_an_answer_gives_the_ticket_back() -> None:
+    """Whether the request was served or refused, now or in a wave before."""
+    gate = Gate()
+    one, two, three = [await gate.enter() for _ in range(3)]
+    gate.succeeded(one)
+    assert gate.under_way == 2
+    gate.refused(two, 0.001)
+    gate.refused(three, 0.001)
+    assert gate.under_way == 0
+
+
+@pytest.mark.anyio
+async def test_entering_an_open_gate_is_a_checkpoint() -> None:
+    """Whoever is cancelled gets no ticket there."""
+    gate = Gate()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await gate.enter()
+    assert scope.cancelled_caught
+    assert gate.under_way == 0
+
+
+def test_a_wait_that_is_told_with_an_answer_holds_everybody() -> None:
+    """The longest of those told, without a tenth: it is no refusal."""
+
+    async def main() -> None:
+        gate = Gate()
+        gate.learn(RateInfo(tokens=Quota(None, 0, 7), wait=3))
+        assert gate.deadline == pytest.approx(anyio.current_time() + 7)
+        gate.learn(RateInfo(wait=30))
+        assert gate.deadline == pytest.approx(anyio.current_time() + 30)
+        assert gate.generation == 0
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
 async def test_a_ticket_of_another_gate_is_nobodys() -> None:
     """Giving back what was never given out changes nothing."""
     gate = Gate()
     ticket = await gate.enter()
-    gate.leave(Ticket(1, 0, 0.0, 1))
+    gate.leave(Ticket(1, 0, 0.0, 1, 0.0))
     assert gate.under_way == 1
     gate.leave(ticket)
     assert gate.under_way == 0

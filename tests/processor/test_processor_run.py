@@ -211,17 +211,24 @@ async def test_post_processing_in_input_order_or_as_completed(order: str) -> Non
     seen: list[str] = []
     heard: list[str] = []
 
+    heard_of = {name: anyio.Event() for name in "abcd"}
+    awaited = {"a": "b", "b": "c", "c": "d"} if order == "completed" else {}
+
     async def call(prompt: str) -> str:
-        await anyio.sleep({"a": 0.03, "b": 0.02, "c": 0.01}.get(prompt, 0))
+        if prompt in awaited:
+            await heard_of[awaited[prompt]].wait()
+        await anyio.lowlevel.checkpoint()
         return prompt
+
+    def hear(result: ItemResult[str]) -> None:
+        heard.append(str(result.value))
+        heard_of[result.id].set()
 
     def post(item: LLMWorkItem[Any], value: str) -> str:
         seen.append(item.id)
         return value * 2
 
-    batch = await process(
-        call, "abcd", post_process=post, order=order, on_result=lambda result: heard.append(result.value)
-    )
+    batch = await process(call, "abcd", post_process=post, order=order, on_result=hear)
     assert [result.value for result in batch.results] == ["aa", "bb", "cc", "dd"]
     assert seen == list("abcd" if order == "input" else "dcba")
     assert heard == [name * 2 for name in seen]

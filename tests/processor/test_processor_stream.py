@@ -54,13 +54,20 @@ async def test_each_item_of_an_iterable_gives_one_result(source: Any, count: int
 async def test_results_come_as_they_are_completed() -> None:
     """A slow first item holds back no other."""
 
+    others = anyio.Event()
+
     async def call(prompt: str) -> str:
-        await anyio.sleep(0.05 if prompt == "0" else 0)
+        if prompt == "0":
+            await others.wait()
         return prompt
 
+    seen = []
     async with ParallelBatchProcessor(call, workers=3) as processor:
-        results = await gathered(processor, rows(6))
-    assert results[-1].id == "0"
+        async for result in processor.process(rows(6)):
+            seen.append(result.id)
+            if len(seen) == 5:
+                others.set()
+    assert seen[-1] == "0"
 
 
 async def test_results_come_in_the_order_of_the_input_if_asked_for() -> None:

@@ -130,7 +130,7 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
         return _judge_process(error, cause, code, now, tz)
     shape = shape_of(cause)
     wait = _wait(cause, shape, now)
-    kind, reason = _judge(cause, shape, wait)
+    kind, reason = _judge(cause, shape)
     if daily := _daily_quota(shape):
         resets = f", resets {clock_text(now + wait, tz)}" if wait else ""
         kind, reason = "terminal", f"{daily}{resets}"
@@ -163,12 +163,10 @@ class AnswerError(RuntimeError):
         self.code = body.get("code")
 
 
-def _judge(error: BaseException, shape: Shape, wait: float | None) -> tuple[FailureKind, str]:
+def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
     status, codes = shape.status, shape.codes
     where = f"status {status}" if status is not None else f"no status, {type(error).__name__}"
-    # A class that speaks of a quota and says when it is there again is no final word.
-    final_class = None if wait and status in OVERLOAD_STATUSES else _first(shape.classes, _TERMINAL_CLASSES)
-    if final_code := _first(codes, TERMINAL_CODES) or final_class:
+    if final_code := _first(codes, TERMINAL_CODES) or _first(shape.classes, _TERMINAL_CLASSES):
         return "terminal", f"{where}, {final_code}: no waiting mends it"
     if (numbers := _too_large(shape)) is not None:
         return "terminal", f"{where}, too large: {numbers[1]} tokens of at most {numbers[0]}"

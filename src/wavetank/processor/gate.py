@@ -42,7 +42,7 @@ class Ticket:
     generation: int
     sent: float
     under_way: int
-    tokens: float = 0.0
+    tokens: float
 
 
 @final

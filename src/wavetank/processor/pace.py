@@ -32,10 +32,11 @@ class Pace:
     """The rate of requests and of tokens, and how many may be under way.
 
     A configured or told limit is kept as it is. One that nobody told is learnt: the rate
-    starts with five requests and 40 a second, or what one worker alone would send if that is more,
-    and climbs while it holds requests back. While answers are quick and the rate is what
-    holds requests back, they go in rounds: the next starts when the last is answered. So
-    a limit that is passed is noticed by one request and not by all that followed it.
+    starts with five requests and 40 a second, or what one worker alone would send if that
+    is more, and climbs while it holds requests back. While answers are quick and the rate
+    is what holds requests back, they go in rounds: the next starts when the last is
+    answered. So a limit that is passed is noticed by one request and not by all that
+    followed it.
     """
 
     def __init__(self, limits: Limits, *, tell: Tell | None = None) -> None:
@@ -62,6 +63,11 @@ class Pace:
     def per_second(self) -> float:
         """The requests in a second that the gate lets start at the moment."""
         return self._rate.value
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit on tokens is known, so that it matters what a request is thought to take."""
+        return self._tokens is not None
 
     @property
     def room(self) -> float:

@@ -75,10 +75,7 @@ class Sender(Generic[T]):
         self._permits = permits
         self._totals = totals
         self._sight = sight
-        self._limits = options.limits
-        self._estimates = options.estimate_tokens is not None or (
-            options.limits is not None and options.limits.tokens_per_minute is not None
-        )
+        self._dearest = None if options.limits is None else options.limits.dearest
 
     async def run(self, errand: Errand) -> ItemResult[T]:
         """Send an item until it is answered or given up.
@@ -86,11 +83,10 @@ class Sender(Generic[T]):
         Raises:
             Stopped: the run sends nothing more.
         """
-        tokens = self._estimate(errand.request) if self._estimates else 0.0
-        if (refusal := self._too_dear(tokens)) is not None:
+        if (refusal := self._too_dear(errand.request)) is not None:
             return _failed(errand, refusal, refusal.reason)
         while True:
-            answer = await self._request(errand, tokens)
+            answer = await self._request(errand)
             if isinstance(answer, CallResult):
                 return self._succeeded(errand, answer)
             await self._note_pauses()
@@ -99,10 +95,10 @@ class Sender(Generic[T]):
                 return _failed(errand, answer, reason)
             await self._back_off(errand, answer)
 
-    async def _request(self, errand: Errand, tokens: float) -> CallResult[T] | Failure:
+    async def _request(self, errand: Errand) -> CallResult[T] | Failure:
         """Send one request; between its end and the gate's hearing of it nothing is awaited."""
         gate = self._gates.of(errand.request)
-        ticket = await self._enter(gate, errand, tokens)
+        ticket = await self._enter(gate, errand)
         self._totals.requests += 1
         errand.budget.attempts += 1
         try:
@@ -121,13 +117,13 @@ class Sender(Generic[T]):
         finally:
             gate.leave(ticket)
 
-    async def _enter(self, gate: Gate, errand: Errand, tokens: float) -> Ticket:
+    async def _enter(self, gate: Gate, errand: Errand) -> Ticket:
         while True:
             if self._options.scope is not None and gate.deadline > anyio.current_time():
                 # Others may be let through by another gate meanwhile.
                 await self._permits.lend(errand, gate.deadline)
             try:
-                ticket = await gate.enter(tokens)
+                ticket = await gate.enter(self._tokens(gate, errand))
             except GateClosed as closed:
                 raise Stopped(str(closed)) from None
             try:
@@ -191,6 +187,9 @@ class Sender(Generic[T]):
             seconds=anyio.current_time() - errand.began,
         )
 
+    def _tokens(self, gate: Gate, errand: Errand) -> float:
+        return self._estimate(errand.request) if gate.pace.counts_tokens else 0.0
+
     def _estimate(self, item: LLMWorkItem[Any]) -> float:
         if self._options.estimate_tokens is not None:
             return self._options.estimate_tokens(item)
@@ -198,9 +197,9 @@ class Sender(Generic[T]):
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
 
-    def _too_dear(self, tokens: float) -> Failure | None:
-        dearest = None if self._limits is None else self._limits.dearest
-        if dearest is None or tokens <= dearest:
+    def _too_dear(self, item: LLMWorkItem[Any]) -> Failure | None:
+        dearest = self._dearest
+        if dearest is None or (tokens := self._estimate(item)) <= dearest:
             return None
         reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {dearest:.0f} at once"
         return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
