@@ -28,8 +28,9 @@ class _Stop(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 when it failed, 2 when the words were wrong."""
-    options = _parser().parse_args(arguments)
-    options.words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(words[0] if words else "").parse_args(words)
+    options.words = words
     try:
         return options.command(options) or 0
     except _Stop as stop:
@@ -37,25 +38,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str) -> argparse.ArgumentParser:
+    """All commands by name, and the words of the one that is asked for: each imports what its words need."""
     parser = argparse.ArgumentParser(
         prog="wavetank", description="A fake LLM provider with scripted rate limits."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="put a table of prompts to a provider, and resume it"))
-    _add_serve(commands.add_parser("serve", help="answer on this machine, in real time"))
-    catalogue = commands.add_parser("scenarios", help="list the catalogue, or draw a scenario")
-    catalogue.add_argument("scenario", nargs="?", metavar="NAME|PATH", help="draw this one")
-    catalogue.set_defaults(command=_scenarios)
-    _add_explore(
-        commands.add_parser("explore", help="search explored tests for a failing schedule, for long")
-    )
-    _add_museum(commands.add_parser("museum", help="list the bugs of the museum, or see one happen"))
+    for name, help, add in (
+        ("run", "put a table of prompts to a provider, and resume it", _add_run),
+        ("serve", "answer on this machine, in real time", _add_serve),
+        ("scenarios", "list the catalogue, or draw a scenario", _add_scenarios),
+        ("explore", "search explored tests for a failing schedule, for long", _add_explore),
+        ("museum", "list the bugs of the museum, or see one happen", _add_museum),
+    ):
+        command = commands.add_parser(name, help=help)
+        if name == asked:
+            add(command)
     return parser
 
 
+def _add_scenarios(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", nargs="?", metavar="NAME|PATH", help="draw this one")
+    parser.set_defaults(command=_scenarios)
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    from .run.options import add_arguments
+    from .run.words import add_arguments
 
     add_arguments(parser)
     parser.set_defaults(command=_run)
@@ -176,7 +184,7 @@ def _run(options: argparse.Namespace) -> int:
     class Shown:
         """The display of a campaign, for a run."""
 
-        say, close = staticmethod(display.say), staticmethod(display.close)
+        close = staticmethod(display.close)
 
         @staticmethod
         def show(done: float, words: str) -> None:

@@ -83,6 +83,18 @@ def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path, 
         assert peak_megabytes(process) < 200
 
 
+def test_large_prompts_are_answered_and_let_go(tmp_path: Path) -> None:
+    """Different prompts of eight megabytes are not held in memory together."""
+    with serving(tmp_path, "asyncio") as (port, process), httpx2.Client(timeout=60) as client:
+        for number in range(6):
+            text = f"{number}" + "x" * (8 * MEGABYTE)
+            body = b'{"model":"m","messages":[{"role":"user","content":"' + text.encode() + b'"}]}'
+            url = f"http://127.0.0.1:{port}/v1/chat/completions"
+            answer = client.post(url, content=body, headers={"authorization": "Bearer k"})
+            assert answer.json()["usage"]["prompt_tokens"] == (len(text) + 3) // 4
+        assert peak_megabytes(process) < 80
+
+
 @on_both
 def test_many_silent_clients_keep_nobody_out(tmp_path: Path, backend: str) -> None:
     """Connections with nothing, half a head or half a body are held; others are answered meanwhile."""

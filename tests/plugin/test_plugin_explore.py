@@ -172,6 +172,39 @@ def test_a_wrong_backend_is_refused(pytester: pytest.Pytester, run_pytest: RunPy
     run_pytest().stdout.fnmatch_lines(["*ValueError: there is no backend 'curio'; there are: asyncio, trio"])
 
 
+@pytest.mark.parametrize(
+    ("decorator", "told"),
+    [
+        ("explore", "*TypeError: the decorator is called: write `@wavetank.explore()`, with its parentheses"),
+        ("explore(backends=[])", "*ValueError: backends is empty: name at least one, as in*"),
+    ],
+)
+def test_a_test_that_would_never_be_run_is_refused(
+    pytester: pytest.Pytester, run_pytest: RunPytest, decorator: str, told: str
+) -> None:
+    """A decorator without parentheses, or without a backend, is an error and no skipped test."""
+    pytester.makepyfile(f"import wavetank\n\n@wavetank.{decorator}\nasync def test_it(tank): ...\n")
+    result = run_pytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([told])
+
+
+def test_a_wrong_argument_is_told_by_its_text(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """What the decorator was given wrong is told in a line, without the insides of pytest."""
+    pytester.makepyfile(
+        """
+        import wavetank
+
+        @wavetank.explore(level="anny", backends="asyncio")
+        async def test_it(tank): ...
+        """
+    )
+    lines = run_pytest().outlines
+    heading = next(number for number, line in enumerate(lines) if "test_it[asyncio] ___" in line)
+    assert lines[heading + 1].startswith("there is no level 'anny'; did you mean 'any'?")
+    assert lines[heading + 2].startswith("===")
+
+
 @pytest.mark.parametrize("fixture", ["fake_llm", "wavetank_tank", "fake_llm_factory"])
 def test_a_tank_beside_the_search_is_refused(
     pytester: pytest.Pytester, run_pytest: RunPytest, fixture: str
@@ -366,7 +399,9 @@ def test_the_replay_line_repeats_a_race(
     first.stdout.fnmatch_lines(["check (exactly_once) in schedule * of the search (*), reachable on trio*"])
     again = replayed(first, run_pytest, without_id=without_id)
     again.assert_outcomes(failed=1, deselected=1 if without_id else 0)
-    again.stdout.fnmatch_lines(["check, repeated from its token"])
+    again.stdout.fnmatch_lines(
+        ["check, repeated from its token", "1 explored: 1 schedule, 1 distinct, in 0.00 s"]
+    )
     assert report_of(first)[1:] == report_of(again)[1:]
 
 
@@ -386,6 +421,19 @@ def test_a_replay_of_more_than_one_test_is_refused(pytester: pytest.Pytester, ru
     result.stderr.fnmatch_lines(["*--llm-replay repeats one test, and 2 are selected: give the test's id*"])
 
 
+def test_a_replay_on_another_backend_is_refused(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """The id of the one backend and the token of the other select nothing, and the error says so."""
+    pytester.makepyfile(EXPLORED_RACE)
+    first = run_pytest("-k", "asyncio")
+    found = re.search(r"--llm-replay=\S+", first.stdout.str())
+    assert found is not None
+    result = run_pytest("-k", "trio", found.group())
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*0 are selected: give the test's id with it, that of the backend the token was made on"]
+    )
+
+
 def test_a_token_of_a_changed_test_is_refused(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """The failure says that the program has changed, or that the token is damaged, and nothing is run."""
     pytester.makepyfile(EXPLORED_RACE)
@@ -393,11 +441,9 @@ def test_a_token_of_a_changed_test_is_refused(pytester: pytest.Pytester, run_pyt
     pytester.makepyfile(EXPLORED_RACE.replace('one, "late"', 'one, "later"'))
     again = replayed(first, run_pytest)
     again.assert_outcomes(failed=1)
-    again.stdout.fnmatch_lines(
-        ["*TokenError: the program or its workload has changed since the schedule token was made*"]
-    )
+    again.stdout.fnmatch_lines(["the program or its workload has changed since the schedule token was made*"])
     torn = run_pytest("-k", "trio", "--llm-replay=wt1-AA23OXoAN5x")
-    torn.stdout.fnmatch_lines(["*TokenError: the schedule token 'wt1-AA23OXoAN5x' is damaged*"])
+    torn.stdout.fnmatch_lines(["the schedule token 'wt1-AA23OXoAN5x' is damaged*"])
 
 
 def test_an_error_shows_the_user_s_own_traceback(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

@@ -282,11 +282,13 @@ def torn(whole: bytes, kind: str) -> bytes:
     return whole[: int(len(whole) * float(kind))]
 
 
-@pytest.mark.parametrize("kind", ["0.1", "0.5", "0.9", "page of noise"])
-@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "killed"),
+    [("0.1", False), ("0.5", False), ("0.9", False), ("page of noise", False), ("0.5", True)],
+)
 def test_a_torn_journal_is_left_alone(path: Path, kind: str, killed: bool) -> None:
     """A file cut short or overwritten in the middle is told from a whole one, and not touched."""
-    ids = [f"row-{n}" for n in range(2000)]
+    ids = [f"row-{n}" for n in range(600)]
     with Journal(path, settings={"model": "m"}) as journal:
         journal.register(rows(*ids))
     if killed:
@@ -363,7 +365,7 @@ def connect(path, options):
     connection.set_progress_handler(step, 1)
     return connection
 journal_file._connect = connect
-for n in range(0, 400, 8):
+for n in range(0, 400, 16):
     child = os.fork()
     if not child:
         sys.argv[1:] = [str(n)]

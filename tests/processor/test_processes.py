@@ -78,7 +78,7 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 FAILURES = {
-    "unpicklable value": ("terminal", "pickle"),
+    "unpicklable value": ("terminal", "its value cannot be pickled; return plain data"),
     "unpicklable": ("terminal", "Unpicklable: cannot travel"),
     "unreadable": ("terminal", "Unreadable"),
     "limited": ("rate-limited", "Limited: slow down"),
@@ -97,7 +97,7 @@ async def test_every_failure_comes_back_as_data() -> None:
             failed = await pool.run(misbehave, how)
             assert isinstance(failed, Failed), how
             assert failed.kind == kind, how
-            assert said in str(failed), how
+            assert said in f"{failed}, {failed.reason}", how
             assert not failed.died
         assert await pool.run(misbehave, "print") == Done("")
         assert await pool.run(misbehave, "value") == first
@@ -148,11 +148,11 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
     async with ProcessPool() as pool:
         async with anyio.create_task_group() as group:
             group.start_soon(pool.run, linger, str(path))
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while not path.exists() or len(path.read_text().split()) < 2:
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while any(alive(int(pid)) for pid in path.read_text().split()):
                 await anyio.sleep(0.01)
         assert "0 idle" in repr(pool)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answers import marks_in
+from wavetank.provider.dialects import DIALECTS, Late
 from wavetank.provider.forms import value_for
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
@@ -26,7 +28,7 @@ from wavetank.provider.wire import (
     dialect_for,
     route,
 )
-from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, Scenario, Wave, Wrapping
+from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
 
 MESSAGES: Any = [{"role": "user", "content": "item-1"}]
 CHAT: dict[str, Any] = {"model": "m-1", "messages": MESSAGES}
@@ -45,6 +47,7 @@ class Way:
     query: str = ""
     stream: dict[str, Any] = field(default_factory=lambda: {"stream": True})
     no_key: int = 401
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 GEMINI = "/v1beta/models/m-1:"
@@ -73,6 +76,13 @@ WAYS = {
         stream={},
         no_key=403,
     ),
+    "gemini-openai": Way(
+        "generativelanguage.googleapis.com",
+        "/v1beta/openai/chat/completions",
+        CHAT,
+        "gemini",
+        no_key=403,
+    ),
     "vertex": Way(
         "us-central1-aiplatform.googleapis.com",
         f"{VERTEX}generateContent",
@@ -94,6 +104,7 @@ WAYS = {
     "mistral": Way("api.mistral.ai", "/v1/chat/completions", CHAT),
     "groq": Way("api.groq.com", "/openai/v1/chat/completions", CHAT),
     "cohere": Way("api.cohere.com", "/v2/chat", CHAT),
+    "cohere-lines": Way("api.cohere.com", "/v2/chat", CHAT, "cohere", headers={"accept": "application/json"}),
     "cohere-v1": Way("api.cohere.com", "/v1/chat", {"model": "m-1", "message": "item-1"}, "cohere"),
     "vllm": Way("vllm", "/v1/chat/completions", CHAT, no_key=0),
 }
@@ -107,7 +118,7 @@ def http(name: str, *, stream: bool = False, **changes: Any) -> HttpRequest:
     if isinstance(body, dict):
         merged = way.body | (way.stream if stream else {}) | body
         body = json.dumps({key: value for key, value in merged.items() if value is not None}).encode()
-    headers = {"authorization": "Bearer sk-one", "anthropic-version": "2026-10-21"}
+    headers = {"authorization": "Bearer sk-one", "anthropic-version": "2026-10-21", **way.headers}
     fields = {
         "method": "POST",
         "host": way.host,
@@ -251,6 +262,61 @@ def test_a_port_may_be_told_beside_the_host() -> None:
     assert len(HOSTS) == len(set(HOSTS))
 
 
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_a_dialect_is_the_one_that_is_read_late(dialect: Late) -> None:
+    """Name and hosts are known before its module is."""
+    assert (dialect.spoken.name, dialect.spoken.hosts) == (dialect.name, dialect.hosts)
+    assert dialect.name in repr(dialect)
+    assert dialect.name in repr(dialect.spoken)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "header", "name"),
+    [
+        ("127.0.0.1:8429", "/v1/chat/completions", "authorization", "openai"),
+        ("127.0.0.1:8429", "/v1/messages", "authorization", "anthropic"),
+        ("127.0.0.1:8429", "/v1/models", "anthropic-version", "anthropic"),
+        ("127.0.0.1:8429", "/openai/deployments/m/chat/completions", "api-key", "azure"),
+        ("127.0.0.1:8429", "/openai/v1/chat/completions", "api-key", "azure"),
+        ("127.0.0.1:8429", "/openai/v1/chat/completions", "authorization", "openai"),
+        ("127.0.0.1:8429", "/v1beta/models/m:generateContent", "x-goog-api-key", "gemini"),
+        ("testserver", "/v1/publishers/google/models/m:generateContent", "authorization", "vertex"),
+        ("testserver", "/api/v1/chat/completions", "authorization", "openrouter"),
+        ("testserver", "/api/chat", "accept", "ollama"),
+        ("testserver", "/v2/chat", "authorization", "cohere"),
+        ("testserver", "/v1/chat", "authorization", "cohere"),
+        ("testserver", "/mistral/v1/chat/completions", "authorization", "mistral"),
+        ("testserver", "/nothing", "authorization", "openai"),
+        ("api.groq.com", "/v1/messages", "x-api-key", "groq"),
+    ],
+)
+def test_a_request_to_no_provider_s_host_is_told_by_its_looks(
+    host: str, path: str, header: str, name: str
+) -> None:
+    """By its path, by a name in it, by its headers; a provider's host is the provider's."""
+    assert route(host, path, {header: "x"}).name == name
+
+
+def test_the_page_has_every_dialect_and_host() -> None:
+    """The table of hosts is that of the code, in its order, and so is that of wrappings."""
+    hosts = [
+        (cells[0], tuple(re.findall(r"`([^`]+)`", cells[1])))
+        for cells in page_table("Hosts")
+        if cells[0].startswith("`")
+    ]
+    assert hosts == [(f"`{dialect.name}`", dialect.hosts) for dialect in DIALECTS]
+    wrappings = [cells[0].strip("`") for cells in page_table("Refusals")]
+    assert set(wrappings) >= set(get_args(Wrapping))
+
+
+def page_table(title: str) -> list[list[str]]:
+    """The cells of the tables under a heading of the page on dialects."""
+    page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text("utf-8")
+    _, _, rest = page.partition(f"\n## {title}\n")
+    lines = rest.partition("\n## ")[0].splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+
+
 @EACH
 def test_a_dialect_is_told_by_its_name_on_loopback(way: str) -> None:
     """A path that begins with the name of the dialect is that dialect's, and the rest is its path."""
@@ -292,7 +358,9 @@ def test_usage_adds_up(way: str) -> None:
     assert counts(last[-1]) == (prompt, completion, total)
 
 
-STREAM_USAGE = dict.fromkeys(("openai", "azure", "azure-v1", "ollama-v1", "vllm"), ("stream_options",))
+STREAM_USAGE = dict.fromkeys(
+    ("openai", "gemini-openai", "azure", "azure-v1", "ollama-v1", "vllm"), ("stream_options",)
+)
 
 
 def counts(value: Any) -> tuple[int, int, int | None] | None:
@@ -716,3 +784,139 @@ def answer(request: HttpRequest, scenario: Scenario) -> list[Frame] | WireReply:
         return exchange(request, scenario)
     except BadRequest as turned:
         return turned.reply
+
+
+# -- tools and schemas -----------------------------------------------------------------------------
+
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}, "n": {"type": "integer"}}}
+CALLED = '{"city":"[wt:item-1]","n":0}'
+NAMED = {"type": "function", "function": {"name": "look"}}
+NESTED: dict[str, Any] = {
+    "tools": [
+        {"type": "function", "function": {"name": "other"}},
+        {"type": "function", "function": {"name": "look", "parameters": PARAMETERS}},
+    ],
+    "tool_choice": NAMED,
+}
+FLAT = [{"type": "function", "name": "look", "parameters": PARAMETERS}]
+DECLARED = [{"functionDeclarations": [{"name": "look", "parameters": PARAMETERS}]}]
+TOOLS: dict[str, dict[str, Any]] = {
+    "openai": NESTED,
+    "openai-responses": {"tools": FLAT, "tool_choice": {"type": "function", "name": "look"}},
+    "anthropic": {
+        "tools": [{"name": "look", "input_schema": PARAMETERS}],
+        "tool_choice": {"type": "tool", "name": "look"},
+    },
+    "gemini": {"tools": DECLARED, "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    "gemini-array": {"tools": DECLARED, "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    "mistral": NESTED | {"tools": NESTED["tools"][1:], "tool_choice": "any"},
+    "groq": NESTED,
+    "openrouter": NESTED,
+    "cohere": NESTED | {"tools": NESTED["tools"][1:], "tool_choice": "REQUIRED"},
+    "cohere-lines": NESTED | {"tools": NESTED["tools"][1:], "tool_choice": "REQUIRED"},
+}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "openai": {"response_format": {"type": "json_schema", "json_schema": {"schema": PARAMETERS}}},
+    "openai-responses": {"text": {"format": {"type": "json_schema", "name": "x", "schema": PARAMETERS}}},
+    "anthropic": {"output_config": {"format": {"type": "json_schema", "schema": PARAMETERS}}},
+    "gemini": {"generationConfig": {"responseMimeType": "application/json", "responseSchema": PARAMETERS}},
+    "cohere": {"response_format": {"type": "json_object", "json_schema": PARAMETERS}},
+    "cohere-v1": {"response_format": {"type": "json_object", "schema": PARAMETERS}},
+    "ollama": {"format": PARAMETERS},
+    "ollama-generate": {"format": PARAMETERS},
+}
+
+
+def arguments(value: Any) -> str:
+    """The arguments of calls in a body or in events, put together."""
+    if isinstance(value, list):
+        return "".join(arguments(one) for one in value)
+    if not isinstance(value, dict):
+        return ""
+    found = ""
+    for key, one in value.items():
+        if key in ("arguments", "partial_json") or (key == "delta" and isinstance(one, str)):
+            found += one
+        elif key in ("args", "input") and isinstance(one, dict) and one:
+            found += json.dumps(one, separators=(",", ":"))
+        else:
+            found += arguments(one)
+    return found
+
+
+@pytest.mark.parametrize("way", TOOLS)
+def test_a_tool_that_is_forced_is_called(way: str) -> None:
+    """Plain and streamed, with arguments that fulfil its schema; one that is cut short is cut."""
+    assert arguments(json.loads(sent(exchange(http(way, body=TOOLS[way]))))) == CALLED
+    streamed = events(sent(exchange(http(way, stream=True, body=TOOLS[way]))))
+    deltas = [event for event in streamed if "done" not in str(event.get("type", ""))]
+    whole = [event for event in deltas if event.get("type") != "response.completed"]
+    assert arguments(whole) == CALLED
+    assert any("look" in json.dumps(event) for event in streamed)
+
+
+@pytest.mark.parametrize("way", TOOLS)
+def test_a_tool_that_is_only_offered_is_not_called(way: str) -> None:
+    """The answer is text."""
+    offered = {"tools": TOOLS[way]["tools"]}
+    assert "is the item this answer belongs to." in sent(exchange(http(way, body=offered))).decode()
+
+
+@pytest.mark.parametrize("way", ["openai", "openai-responses", "anthropic", "groq"])
+def test_a_tool_that_is_not_there_cannot_be_called(way: str) -> None:
+    """The choice is a bad request."""
+    reply = turned_away(http(way, body=TOOLS[way] | {"tools": []}))
+    assert (reply.status, b"tool_choice" in reply.body) == (400, True)
+
+
+@pytest.mark.parametrize("way", ["openai", "groq", "gemini", "anthropic", "openai-responses"])
+def test_a_call_may_be_cut_short(way: str) -> None:
+    """The reason is the one of a text that is cut."""
+    short: dict[str, Any] = {"max_tokens": 3, "max_output_tokens": 3}
+    if way == "gemini":
+        short = {"generationConfig": {"maxOutputTokens": 3}}
+    for stream in (False, True):
+        data = sent(exchange(http(way, stream=stream, body=TOOLS[way] | short)))
+        assert re.search(rb'"(length|max_tokens|MAX_TOKENS|max_output_tokens)"', data)
+        assert b'"n\\":0}' not in data
+
+
+@pytest.mark.parametrize("way", SCHEMAS)
+def test_an_answer_fulfils_the_schema_that_is_asked_for(way: str) -> None:
+    """Its text is the JSON, plain and put together from a stream."""
+    plain = sent(exchange(http(way, body=SCHEMAS[way])))
+    assert json.dumps(CALLED)[1:-1].encode() in plain
+    streamed = events(sent(exchange(http(way, stream=True, body=SCHEMAS[way]))))
+    assert CALLED in pieces([event for event in streamed if "done" not in str(event.get("type", ""))])
+
+
+def test_any_object_will_do() -> None:
+    """Without a schema there is one field, with the mark."""
+    wanted = {"response_format": {"type": "json_object"}}
+    text = json.loads(sent(exchange(http("openai", body=wanted))))["choices"][0]["message"]["content"]
+    assert json.loads(text) == {"answer": "[wt:item-1]"}
+
+
+def test_a_choice_among_allowed_tools() -> None:
+    """OpenAI's newest way to force one of some."""
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
+    body = {"tools": NESTED["tools"], "tool_choice": allowed}
+    assert arguments(json.loads(sent(exchange(http("openai", body=body))))) == CALLED
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_agent_has_words_for_each_error(error: RefusalError) -> None:
+    """One line; without a Retry-After no time is named."""
+    frames = exchange(
+        http("anthropic"), wave(error=error, wrapping="text", retry_after=RetryAfter(form="none"))
+    )
+    words = sent(frames).decode()
+    assert words.count("\n") == 1
+    assert "resets" not in words
+
+
+@pytest.mark.parametrize("status", [429, 599])
+def test_a_proxy_names_the_status(status: int) -> None:
+    """Also one that has no name."""
+    page = sent(exchange(http("openai"), wave(status, wrapping="html"))).decode()
+    assert f"<title>{status}" in page

@@ -7,11 +7,13 @@ is seen here.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio.to_thread
 import httpx2
 import pytest
 from pydantic import BaseModel
@@ -435,6 +437,88 @@ def test_an_sdk_reads_what_was_asked_for(name: str, mode: Mode) -> None:
     assert len(seen.sent) == 1
 
 
+def sync_openai() -> str:
+    import openai
+
+    with openai.OpenAI() as client:
+        return said(client.chat.completions.create(**fields("plain")).choices[0])
+
+
+def sync_anthropic() -> str:
+    import anthropic
+
+    with anthropic.Anthropic() as client:
+        (block,) = client.messages.create(model="m-1", max_tokens=99, messages=MESSAGES).content
+        return str(getattr(block, "text", ""))
+
+
+def sync_gemini() -> str:
+    from google import genai
+    from google.genai import types
+
+    options = types.HttpOptions(retry_options=types.HttpRetryOptions())
+    with genai.Client(http_options=options) as client:
+        return str(client.models.generate_content(model="m-1", contents="item-1").text)
+
+
+def sync_groq() -> str:
+    import groq
+
+    with groq.Groq() as client:
+        return said(client.chat.completions.create(**fields("plain")).choices[0])
+
+
+def sync_cohere() -> str:
+    import cohere
+
+    with cohere.ClientV2() as client:
+        message: Any = client.chat(model="m-1", messages=MESSAGES).message
+        return str(message.content[0].text)
+
+
+def sync_requests() -> str:
+    import requests
+
+    while True:
+        answer = requests.post(
+            "https://api.mistral.ai/v1/chat/completions",
+            headers={"authorization": "Bearer key"},
+            json=fields("plain"),
+            timeout=60,
+        )
+        if answer.status_code == 200:
+            return str(answer.json()["choices"][0]["message"]["content"])
+        time.sleep(float(answer.headers["retry-after"]))
+
+
+@pytest.mark.parametrize(
+    ("call", "waits"),
+    [
+        (sync_openai, 7),
+        (sync_anthropic, 7),
+        (sync_gemini, None),
+        (sync_groq, 7),
+        (sync_cohere, 7),
+        (sync_requests, 7),
+    ],
+)
+def test_a_sync_client_waits_in_virtual_time(call: Callable[[], str], waits: float | None) -> None:
+    """It reads its answer after a refusal, and waits as its async twin does."""
+
+    async def main(tank: Tank) -> tuple[str, float]:
+        answer = await anyio.to_thread.run_sync(call)
+        first, second = (record.sent for record in tank.fake_llm.requests)
+        return answer, second - first - 0.01
+
+    run = wavetank.simulate(main, refusing(0.1, retry_after=told(7)), checks=())
+    if run.error is not None:
+        raise run.error
+    assert run.value is not None
+    answer, waited = run.value
+    assert answer == TEXT
+    assert waited == pytest.approx(waits) if waits is not None else 1 <= waited <= 2
+
+
 # -- what the page says of each SDK -----------------------------------------------------------------
 
 
@@ -477,6 +561,37 @@ def test_the_page_says_what_an_sdk_does(name: str) -> None:
     rows = page_rows()
     assert rows["SDK"] == list(CASES)
     assert rows[name] == [cell(case, run(name)) for case, run in CASES.items()]
+
+
+BACKOFFS: dict[str, Callable[[int], tuple[float, float]]] = {
+    "stainless": lambda n: (0.375 * 2**n, 0.5 * 2**n),
+    "cohere": lambda n: (0.9 * 2**n, 1.1 * 2**n),
+    "google": lambda n: (2.0**n, 2.0**n + 1),
+    "speakeasy": lambda n: (0.5 * 1.5**n, 0.5 * 1.5**n + 1),
+}
+"""Seconds between which the n-th wait of an SDK's own making is."""
+
+
+@pytest.mark.parametrize(
+    ("name", "backoff"),
+    [
+        ("openai", "stainless"),
+        ("anthropic", "stainless"),
+        ("groq", "stainless"),
+        ("langchain-openai", "stainless"),
+        ("cohere", "cohere"),
+        ("google-genai, retrying", "google"),
+        ("mistralai, retrying", "speakeasy"),
+        ("openrouter", "speakeasy"),
+    ],
+)
+def test_an_sdk_backs_off_as_its_makers_wrote(name: str, backoff: str) -> None:
+    """Without a Retry-After each wait is longer than the one before, within its bounds."""
+    gaps = CASES["overload for 20 s"](name).gaps
+    assert len(gaps) >= 2
+    for n, gap in enumerate(gaps):
+        low, high = BACKOFFS[backoff](n)
+        assert low <= gap - 0.01 <= high + 0.001
 
 
 def test_the_page_has_no_other_sdk() -> None:

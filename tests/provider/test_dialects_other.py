@@ -303,6 +303,13 @@ def test_cohere_s_embeddings_come_by_type() -> None:
     assert replied("api.cohere.com", "/v2/embed", body)["embeddings"].keys() == {"float", "int8"}
 
 
+def test_ollama_shows_a_model() -> None:
+    """Under either name that clients give it; without one it is a bad request."""
+    for body in ({"model": "m"}, {"name": "m"}):
+        assert "tools" in replied("localhost:11434", "/api/show", body)["capabilities"]
+    assert replied("localhost:11434", "/api/show", {}) == (400, {"error": "model is required"})
+
+
 def test_ollama_tells_its_version() -> None:
     """Some clients ask for it first."""
     assert replied("localhost:11434", "/api/version")["version"]

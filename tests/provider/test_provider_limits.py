@@ -256,3 +256,22 @@ def test_a_cap_of_one_table_is_freed_on_leaving() -> None:
     provider.arrive(ask(2), 0)
     assert [told(reply.outcome)[0] for reply in provider.advance(MINUTE)] == ["concurrent", ""]
     assert [table._in_flight for table in provider._limiter._tables] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(requests_per_day=5, scope="item"),
+        Limits(ramp=Ramp(requests=5, window=Duration(MINUTE)), scope="item"),
+        Limits(requests_per_minute=5, penalty=seconds(1), scope="item"),
+    ],
+)
+def test_scope_values_of_long_ago_are_forgotten(limits: Limits) -> None:
+    """When their budgets are whole again they are like new, and take no memory."""
+    provider = limited(limits)
+    for number in range(1, 1100):
+        outcome(provider, ask(number), 0)
+    assert len(provider._limiter._tables[0]._budgets) == 1099
+    for number in range(2000, 4000):
+        outcome(provider, ask(number), 2 * DAY)
+    assert len(provider._limiter._tables[0]._budgets) == 2000

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavetank.clock import MILLISECOND, SECOND, Duration
+from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, Notice, Reply, Request
-from wavetank.scenario import DurationRange, Fault, Latency, Limits, Match, RetryAfter, Scenario, Wave
+from wavetank.scenario import DurationRange, Fault, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ WINDOWS = st.builds(
     gap=st.none() | milliseconds(0, 3000),
     at=milliseconds(0, 3000),
     share=SHARES,
+    stagger=st.none() | milliseconds(1, 900),
+    scope=st.none() | st.just("item"),
     match=MATCHES,
     retry_after=RETRY_AFTERS,
 )
@@ -90,11 +92,18 @@ LIMITS = st.builds(
     burst=milliseconds(0, 3000),
     concurrent=st.none() | st.integers(1, 6),
     penalty=st.none() | milliseconds(1, 2000),
+    input_tokens_per_minute=st.none() | st.integers(1, 300),
+    output_tokens_per_minute=st.none() | st.integers(1, 2000),
+    requests_per_day=st.none() | st.integers(1, 30),
+    tokens_per_day=st.none() | st.integers(5, 300),
+    day=st.sampled_from(["calendar", "rolling"]),
+    ramp=st.none() | st.builds(Ramp, requests=st.integers(1, 5), window=milliseconds(1, 5000)),
+    match=MATCHES,
     scope=st.sampled_from(["account", "item"]),
 )
 FAULTS = st.builds(
     Fault,
-    kind=st.sampled_from(["stall", "slow-trickle", "reset"]),
+    kind=st.sampled_from(["stall", "slow-trickle", "reset", "stall-before-headers", "connection-refused"]),
     at=milliseconds(0, 2000),
     lasts=milliseconds(1, 5000),
     after_chunks=st.integers(0, 12),
@@ -107,6 +116,7 @@ SCENARIOS = st.builds(
     Scenario,
     latency=LATENCIES,
     limits=LIMITS,
+    limit=st.lists(LIMITS, max_size=2).map(tuple),
     wave=st.lists(WINDOWS | BARRIERS, max_size=4).map(tuple),
     fault=st.lists(FAULTS, max_size=2).map(tuple),
 )
@@ -270,3 +280,14 @@ def test_notices_balance(scenario: Scenario, steps: list[Step]) -> None:
     for notice in provider.notices(10 * SECOND):
         assert (notice.wave in open_waves) == (notice.kind == "wave-closed")
         open_waves ^= {notice.wave}
+
+
+@given(SCENARIOS, STEPS)
+def test_in_the_end_nothing_is_reserved(scenario: Scenario, steps: list[Step]) -> None:
+    """Caps count nobody, and no budget is above its size."""
+    course = run(scenario, steps)
+    for table in course.provider._limiter._tables:
+        assert not table._in_flight
+        for scope in table._budgets:
+            for _, state in table.states(scope, 10 * MINUTE):
+                assert 0 <= state.remaining <= state.limit

@@ -5,7 +5,7 @@
 A step is an instruction of SQLite's machine, the write of a row, or the beginning or end of a
 request. Every run is a fork of this process, which has imported everything once; it is killed
 by SIGKILL at its n-th step. POINTS runs are killed at points spread evenly over a whole run;
-each fourth is killed once more while it is resumed. `--only` repeats one point. With
+each eighth is killed once more while it is resumed. `--only` repeats one point. With
 `--forgetful` the journal notes no request before it leaves, which has to be found.
 """
 
@@ -179,7 +179,7 @@ def main(folder: Path, points: int, only: int | None) -> None:
         (place := folder / str(point)).mkdir()
         whole = wholes[backend, refuses]
         kills = int(forked(place, backend, point * whole // points, refuses=refuses)[0])
-        if point % 4 == 3:
+        if point % 8 == 3:
             kills += int(forked(place, backend, (point * 7919) % whole, refuses=refuses)[0])
         forked(place, backend, WHOLE, refuses=False)
         killed += kills

@@ -35,5 +35,5 @@ def test_a_run_killed_at_any_step_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_journal_that_forgets_what_it_sends_is_found(tmp_path: Path) -> None:
     """The proof above can fail: without the note before each request, double pay has no mark."""
-    found = killed(tmp_path, 24, "--forgetful")
+    found = killed(tmp_path, 16, "--forgetful")
     assert any("without a mark" in line for lines in found["wrong"].values() for line in lines)

@@ -17,17 +17,13 @@ import pytest
 
 from wavetank.cli import main
 from wavetank.processor.journal import Journal
+from wavetank.run.providers import PROVIDERS
 
 KEY = "sk-secret-0123456789"
 STEADY = """
 title = "Steady"
 [latency]
 first_token = "100ms"
-[[wave]]
-at = "0s"
-lasts = "1h"
-match = { item = "bad" }
-status = 400
 """
 
 
@@ -91,7 +87,7 @@ def started(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 def wait_for_rows(folder: Path, count: int) -> None:
     """Until the output has so many rows."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         if (folder / "out.csv").exists() and (folder / "out.csv").read_text().count("\n") > count:
             return
@@ -107,7 +103,7 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
         with started(folder, *words) as run:
             wait_for_rows(folder, 3)
             run.send_signal(how)
-            said, _ = run.communicate(timeout=20)
+            said, _ = run.communicate(timeout=60)
         done = len(output(folder))
         if how == signal.SIGINT:
             assert run.returncode == 130, said
@@ -116,14 +112,14 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
             assert line is not None
             assert line[1].split()[1:] == [*WORDS[1:], *words]
         with started(folder, *words) as run:
-            said, _ = run.communicate(timeout=20)
+            said, _ = run.communicate(timeout=60)
         assert run.returncode == 0, said
         earlier = re.search(r"12 of 12 rows have answers, (\d+) of them in earlier runs", said)
         assert earlier is not None
         # A row may have come to the journal and not yet to the output.
         assert done <= int(earlier[1]) <= done + 3
         server.send_signal(signal.SIGINT)
-        told, _ = server.communicate(timeout=20)
+        told, _ = server.communicate(timeout=60)
     rows = output(folder)
     assert sorted(rows) == sorted(f"q{number}" for number in range(12))
     assert all(f"[wt:{id}]" in row["answer"] and row["lang"] == "de" for id, row in rows.items())
@@ -162,7 +158,7 @@ def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
     ) as run:
         assert run.stdout is not None
         assert [run.stdout.readline() for _ in range(10)] == ["asked\n"] * 10
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while run.poll() is None and time.monotonic() < until:
             # Two that come in one moment are one to the process.
             run.send_signal(signal.SIGINT)
@@ -171,30 +167,6 @@ def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
     with Journal("run.db", resume=True, settings={"--provider": "ollama", "--model": "gpt-4o"}) as journal:
         assert journal.repeats() == tuple(f"q{number}" for number in range(10))
         assert journal.counts() == (0, 0, 12)
-
-
-def test_a_row_that_fails_stops_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its reason is in the output and in the report; `--retry-failed` tries it again, and only it."""
-    (folder / "in.csv").write_text("id,prompt\ngood,wave\nbad,tank\nempty,\n")
-    common = [*WORDS, "--journal", "run.db"]
-    with serving(folder) as (url, _):
-        assert main([*common, "--base-url", url]) == 1
-        said = capsys.readouterr().out
-        assert "1 of 3 rows have answers" in said
-        assert re.search(r"1 row failed: status 400.* at \d\d:\d\d", said)
-        assert "1 row failed: " in said
-        assert "has no prompt" in said
-        assert "--resume --retry-failed" in said
-        rows = output(folder)
-        assert rows["good"]["error"] == rows["bad"]["answer"] == ""
-        assert rows["bad"]["error"].startswith("status 400")
-    with serving(folder, STEADY.replace("bad", "nothing")) as (url, server):
-        assert main([*common, "--base-url", url, "--resume", "--retry-failed"]) == 1
-        server.send_signal(signal.SIGINT)
-        assert "1 requests" in server.communicate(timeout=20)[0]
-    rows = output(folder)
-    assert sorted(id for id, row in rows.items() if row["answer"]) == ["bad", "good"]
-    assert len(rows) == 3
 
 
 def test_json_lines_in_and_out(folder: Path) -> None:
@@ -207,12 +179,13 @@ def test_json_lines_in_and_out(folder: Path) -> None:
     assert "[wt:row-1]" in row["answer"]
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_rehearsal_needs_no_key_and_writes_nothing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], provider: str
 ) -> None:
     """`--scenario` prints the forecast: virtual time, refusals, and what the ledger says."""
     write_rows(folder, 60)
-    words = [*WORDS, "--provider", "anthropic", "--scenario", "cascade", "--journal", "run.db"]
+    words = [*WORDS, "--provider", provider, "--scenario", "cascade", "--journal", "run.db"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert re.search(
@@ -221,8 +194,11 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
     assert "60 of 60 rows have answers" in said
     assert "exactly_once holds" in said
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
-    assert main(words) == 0
-    assert capsys.readouterr().out == said
+    assert main([*words, "-j", "1", "--max-requests", "3"]) == 1
+    bounded = capsys.readouterr().out
+    assert re.search("[123] of 60 rows have answers", bounded)
+    assert "stopped early: its 3 requests were sent" in bounded
+    assert "exactly_once holds" in bounded
 
 
 @pytest.mark.parametrize(
@@ -295,19 +271,3 @@ def test_the_help_says_what_the_statuses_mean(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "exit status:" in said
     assert "130  interrupted" in said
-
-
-def test_rows_that_are_tried_again_come_in_their_turn(folder: Path) -> None:
-    """With `--order input`, also the rows after one that is tried again leave the output and come back."""
-    (folder / "in.csv").write_text("id,prompt\na,wave\nbad,tank\nc,wave\n")
-    common = [*WORDS, "--journal", "run.db", "--order", "input"]
-    with serving(folder) as (url, _):
-        assert main([*common, "--base-url", url]) == 1
-        assert list(output(folder)) == ["a", "bad", "c"]
-    with serving(folder, STEADY.replace("bad", "nothing")) as (url, server):
-        assert main([*common, "--base-url", url, "--resume", "--retry-failed"]) == 0
-        server.send_signal(signal.SIGINT)
-        assert "1 requests" in server.communicate(timeout=20)[0]
-    rows = output(folder)
-    assert list(rows) == ["a", "bad", "c"]
-    assert all(row["answer"] for row in rows.values())

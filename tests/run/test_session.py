@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from wavetank.processor import Bounds, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
@@ -153,13 +154,21 @@ async def test_a_journal_that_fails_stops_the_run(tmp_path: Path) -> None:
 async def test_a_row_that_waits_for_its_next_try_is_not_under_way(tmp_path: Path) -> None:
     """A run cut off while rows wait for the end of a rate limit marks none of them, and keeps the limit."""
 
+    refused = anyio.Event()
+
     class Refusing(LLMCallStrategy[str]):
         async def execute(self, item: LLMWorkItem[Any]) -> str:
             assert item.prompt
+            refused.set()
             raise ApiError(429, {"retry-after": "3600"}, None, "slow down")
 
-    with anyio.move_on_after(0.1):
-        await passed(tmp_path, Refusing())
+    async with anyio.create_task_group() as group:
+        group.start_soon(passed, tmp_path, Refusing())
+        await refused.wait()
+        # What follows a refusal waits for nothing but its turn.
+        for _ in range(100):
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
     with Journal(tmp_path / "run.db", resume=True) as journal:
         assert journal.repeats() == ()
         assert journal.counts() == (0, 0, 12)
@@ -189,7 +198,7 @@ def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
     assert tally.share == 0.5
     report = tally.report()
     assert report[0].startswith(
-        "4 of 10 rows have answers, 1 of them in earlier runs; 8.0s, 1 refusal, 1 pause"
+        "4 of 10 rows have answers, 1 of them in earlier runs; 8.0s, 1 refusal, 1 pause, 0 sent again"
     )
     assert report[1].startswith("1 row failed: no status: boom at ")
 

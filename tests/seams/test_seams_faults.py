@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, get_args
 
+import aiohttp
+import anyio
 import anyio.to_thread
 import httpx2
 import pytest
+import requests
 
 import wavetank
 from wavetank import Run, Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DELAYS, DurationRange, Fault, FaultKind, Latency, RefusalError
+from wavetank.seams import loopback, loopback_trio
+from wavetank.tank.serving import Serving
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -193,4 +199,84 @@ def test_a_blocking_client_sees_a_refused_connection() -> None:
         return await anyio.to_thread.run_sync(work)
 
     run = wavetank.simulate(main, with_fault("connection-refused"), checks=())
-    assert run.value == "the provider refused the connection"
+    assert (run.value or "").endswith("the provider refused the connection")
+
+
+def test_aiohttp_and_requests_see_a_refused_connection() -> None:
+    """Each library raises the error it has for that."""
+
+    def by_requests() -> str:
+        try:
+            requests.get("https://api.openai.com/v1/models", timeout=9)
+        except requests.ConnectionError as error:
+            return str(error)
+        return ""
+
+    async def main(_: Tank) -> tuple[str, str]:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientConnectorError) as refused:
+                await session.get("https://api.openai.com/v1/models")
+        return str(refused.value), await anyio.to_thread.run_sync(by_requests)
+
+    run = wavetank.simulate(main, with_fault("connection-refused", times=9), checks=())
+    assert run.value is not None
+    assert all("the provider refused the connection" in told for told in run.value)
+
+
+SAID: dict[RefusalError, tuple[str, str]] = {
+    "rate-limit": ("rate_limit_exceeded", "rate_limit_error"),
+    "quota": ("insufficient_quota", "rate_limit_error"),
+    "overloaded": ("server_is_overloaded", "overloaded_error"),
+}
+"""What OpenAI's and Anthropic's error say of a fault's `error`."""
+
+
+@pytest.mark.parametrize("error", SAID)
+def test_an_error_in_a_stream_is_written_in_the_providers_words(error: RefusalError) -> None:
+    """The event that breaks a stream off says what the fault says is wrong."""
+
+    async def main(_: Tank) -> list[str]:
+        async with httpx2.AsyncClient(headers={"authorization": "Bearer key"}) as client:
+            body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+            body |= {"stream": True}
+            return [
+                (await client.post(url, json=body, headers={"anthropic-version": "2023-06-01"})).text
+                for url in (CHAT, "https://api.anthropic.com/v1/messages")
+            ]
+
+    run = wavetank.simulate(main, with_fault("error-in-stream", error=error, times=2), checks=())
+    assert run.value is not None
+    for text, said in zip(run.value, SAID[error], strict=True):
+        assert said in text.splitlines()[-2]
+
+
+@on_both
+def test_a_server_hangs_up_on_a_refused_connection(backend: str) -> None:
+    """Its port is open, so the connection ends as soon as it is made; the next one is served."""
+
+    def ask_twice(port: int) -> int:
+        with httpx2.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer k"}
+        ) as client:
+            with pytest.raises(httpx2.TransportError):
+                client.get("/v1/models")
+            return client.get("/v1/models").status_code
+
+    async def main() -> int:
+        with Serving(with_fault("connection-refused"), seed=0, backend=backend) as serving:
+            async with anyio.create_task_group() as group:
+                ports: list[int] = []
+                listening = anyio.Event()
+
+                def started(port: int) -> None:
+                    ports.append(port)
+                    listening.set()
+
+                serve = loopback.serve if backend == "asyncio" else loopback_trio.serve
+                group.start_soon(partial(serve, serving.desk, host="127.0.0.1", port=0, started=started))
+                await listening.wait()
+                status = await anyio.to_thread.run_sync(ask_twice, ports[0])
+                group.cancel_scope.cancel()
+        return status
+
+    assert anyio.run(main, backend=backend) == 200

@@ -156,6 +156,18 @@ def test_requests_sent_ahead_are_answered_in_turn() -> None:
     assert not peer.server.ended
 
 
+def test_a_client_may_ask_again_before_the_server_knows_that_it_was_served() -> None:
+    """A reply that was taken counts as delivered, also if the next request comes before that is told."""
+    peer = Peer()
+    for _ in range(2):
+        peer.server.receive(WHOLE)
+        peer.clock.go(0)
+        peer.server.take(65536)
+    peer.server.handed_over()
+    assert [event.kind for event in peer.log] == [*["arrived", "answered"] * 2, *["delivered"] * 2]
+    assert not peer.desk._open
+
+
 def test_no_more_than_a_little_is_taken_ahead() -> None:
     """While a reply is due the connection is full, until the reply was taken."""
     slow = scenario_from_dict({"latency": {"first_token": "1s"}}, name="slow", source="test")

@@ -112,3 +112,18 @@ def test_an_sdk_retries_through_a_route(httpx2_mock: respx.MockRouter) -> None:
     run = wavetank.simulate(main, scripted(wave=[wave]))
     run.check()
     assert run.value == 7.01
+
+
+@both
+def test_a_refused_connection_is_the_librarys_own_error_behind_a_route(library: ModuleType) -> None:
+    """Each request of a route counts as a connection."""
+
+    async def main(tank: Tank) -> int:
+        with mocked(library, tank):
+            async with library.AsyncClient(headers=BEARER) as client:
+                with pytest.raises(library.ConnectError):
+                    await client.post(CHAT, json=QUESTION)
+                return int((await client.post(CHAT, json=QUESTION)).status_code)
+
+    run = wavetank.simulate(main, scripted(fault=[{"kind": "connection-refused"}]))
+    assert run.value == 200

@@ -788,6 +788,21 @@ def test_a_watchdog_may_take_hours(backend: str) -> None:
     assert end.value == "restarted"
 
 
+def test_tasks_that_await_one_another_are_stuck() -> None:
+    """A ring of tasks, which asyncio itself cannot cancel, is a deadlock like any other."""
+
+    async def main() -> None:
+        async def awaits(number: int) -> None:
+            await tasks[number]
+
+        tasks = [asyncio.create_task(awaits(1 - number), name="ab"[number]) for number in range(2)]
+        await asyncio.wait(tasks)
+
+    end, _ = run(main)
+    assert end.how == "deadlock"
+    assert (told(end)["a"][-1], told(end)["b"][-1]) == ("waits for task 'b'", "waits for task 'a'")
+
+
 # -- what spins --------------------------------------------------------------------------------------------
 
 
@@ -807,3 +822,18 @@ def test_who_takes_the_last_steps_is_told(backend: str) -> None:
     assert end.how == "steps"
     assert len(end.spinning) == 1
     assert re.fullmatch(r"  (6\d) of the last \1 steps: task 'spins' at .*spins \(.*\)", end.spinning[0])
+
+
+def test_a_spinning_task_without_a_name_goes_by_its_function() -> None:
+    """Who spins is called the same as in the rest of the report."""
+
+    async def spins() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.create_task(spins())
+
+    end, _ = run(main, steps=500)
+    assert "task 'spins#2' at " in end.spinning[0]
+    assert "spins#2" in told(end)

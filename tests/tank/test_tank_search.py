@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -290,6 +291,13 @@ def test_schedules_is_a_number(schedules: object) -> None:
     """At least one run is made."""
     with pytest.raises(ValueError, match="make at least 1 run"):
         wavetank.search(well, schedules=schedules)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("budget", [0, -1, math.nan, math.inf])
+def test_the_budget_is_a_number(budget: float) -> None:
+    """A search takes no budget of virtual time that `simulate` refuses."""
+    with pytest.raises(ValueError, match="the budget is a number of seconds above 0"):
+        wavetank.search(well, schedules=2, max_virtual_seconds=budget)
 
 
 def test_wrong_words_are_told() -> None:

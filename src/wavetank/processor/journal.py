@@ -143,21 +143,24 @@ class Journal:
         self._add(new)
         return len(new)
 
-    def admit(self, rows: Iterable[tuple[str, bytes]]) -> None:
-        """Hold the journal to the next rows of an input that comes bit by bit.
+    def admit(self, rows: Iterable[tuple[str, bytes]]) -> dict[str, Outcome]:
+        """Hold the journal to the next rows of an input that comes bit by bit; return the outcomes they have.
 
         Raises:
             InputChanged: a row differs from the journal's; the first is named.
         """
-        new = []
+        new, found = [], {}
         for id, mark in rows:
-            old = self._file.one("SELECT id, fingerprint FROM items WHERE position = ?", self._row)
-            if old is not None:
-                self._compare(self._row, id, mark, old)
-            else:
+            known = self._file.one(_BY_POSITION, self._row)
+            if known is None:
                 new.append((self._row, id, mark))
+            else:
+                self._compare(self._row, id, mark, known[:2])
+                if known[-1] is not None:
+                    found[id] = self._outcome((id, *known[2:]))
             self._row += 1
         self._add(new)
+        return found
 
     def sending(self, id: str, attempt: int = 1) -> None:
         """Note that a request of the item is about to leave; commit it before the first byte does.
@@ -246,9 +249,8 @@ class Journal:
         Raises:
             InputChanged: one of them differs from the journal's row; the first is named.
         """
-        self.admit((item.id, fingerprint(item.prompt, item.data)) for item in items)
-        found = ((item.id, self.outcome(item.id)) for item in items)
-        return {id: as_result(outcome) for id, outcome in found if outcome is not None}
+        found = self.admit((item.id, fingerprint(item.prompt, item.data)) for item in items)
+        return {id: as_result(outcome) for id, outcome in found.items()}
 
     async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
         """Note that a request is about to leave."""
@@ -296,7 +298,8 @@ class Journal:
         raise InputChanged(f"row {position + 1}, with the id {id!r}, {what}; {_AS_IT_WAS}")
 
     def _add(self, rows: list[tuple[int, str, bytes]]) -> None:
-        self._file.many("INSERT INTO items (position, id, fingerprint) VALUES (?, ?, ?)", rows)
+        if rows:
+            self._file.many("INSERT INTO items (position, id, fingerprint) VALUES (?, ?, ?)", rows)
 
     def _of(self, id: str, statement: str, *values: Any) -> None:
         """One transaction on one item."""
@@ -319,3 +322,5 @@ class Journal:
 
 _AS_IT_WAS: Final = "resume with the input as it was, or begin a new journal"
 _COLUMNS: Final = "id, requests, repeated, outcome"
+# An item that is open has no outcome.
+_BY_POSITION: Final = "SELECT id, fingerprint, requests, repeated, outcome FROM items WHERE position = ?"

@@ -16,6 +16,9 @@ VERSION: Final = 1
 SYNCHRONOUS = "NORMAL"
 """Enough against a kill at any instant; only a power cut can take the last transactions."""
 
+CHECKPOINT_PAGES: Final = 8000
+"""How long the log may grow, 32 MB, before it is moved into the file: that waits for the disk."""
+
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
 _MEND: Final = "restore it from a copy, or name another file and begin again"
@@ -205,6 +208,7 @@ def _locked(path: Path, *, create: bool) -> sqlite3.Connection:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     except BaseException:
         connection.close()
         raise

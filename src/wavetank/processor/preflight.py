@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, final
 
 from .classify import ErrorClassifier, classify
@@ -32,7 +33,7 @@ class PreFlight:
     def __str__(self) -> str:
         if self.failure is None:
             return "clear: the call was answered"
-        until = f" until {clock_text(self.limited_until)}" if self.limited_until is not None else ""
+        until = "" if self.limited_until is None else f" until {_local(self.limited_until)}"
         what = "limited" if self.failure.kind == "rate-limited" else "not clear"
         return f"{what}{until}: {self.failure.reason}"
 
@@ -58,3 +59,9 @@ async def preflight(
     finally:
         await strategy.cleanup()
     return PreFlight()
+
+
+def _local(instant: float) -> str:
+    """An instant as the clocks of this machine's zone show it."""
+    zone = datetime.fromtimestamp(instant).astimezone().tzinfo
+    return clock_text(instant, zone or UTC)

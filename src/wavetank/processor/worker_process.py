@@ -31,6 +31,8 @@ serve(calls, outcomes)
 """
 """What the interpreter of a worker runs; the pipes are out of reach before anything is imported."""
 
+UNSENDABLE: Final = "its value cannot be pickled; return plain data"
+
 Outcome = tuple[str, Any]
 """`("value", pickle)` or `("failure", facts)`, the facts being text and numbers alone."""
 
@@ -53,9 +55,13 @@ def attempt(call: bytes) -> Outcome:
     """
     try:
         function, arguments = pickle.loads(call)
-        return "value", pickle.dumps(function(*arguments))
+        value = function(*arguments)
     except BaseException as error:
         return "failure", facts_of(error)
+    try:
+        return "value", pickle.dumps(value)
+    except BaseException as error:
+        return "failure", facts_of(error) | {"kind": "terminal", "reason": UNSENDABLE}
 
 
 def facts_of(error: BaseException) -> dict[str, Any]:

@@ -15,6 +15,9 @@ _BYTES_PER_TOKEN: Final = 4
 _KEPT: Final = 1 << 10
 """A search asks for the same texts in every run."""
 
+_SHORT: Final = 1 << 12
+"""Texts that are longer are not kept: a server would hold on to its largest bodies."""
+
 
 @lru_cache(maxsize=_KEPT)
 def mark(item: str) -> str:
@@ -26,15 +29,21 @@ def mark(item: str) -> str:
     return f"[wt:{quote(item, safe='-._~/:', errors='surrogatepass')}]"
 
 
-@lru_cache(maxsize=_KEPT)
 def marks_in(text: str) -> tuple[str, ...]:
     """The items whose marks are in the text, in order, each once.
 
     >>> marks_in("[wt:item-11] and [wt:a%20b] and [wt:item-11]")
     ('item-11', 'a b')
     """
+    return _marks_kept(text) if len(text) <= _SHORT else _marks_in(text)
+
+
+def _marks_in(text: str) -> tuple[str, ...]:
     found = (_decoded(name) for name in _MARK.findall(text))
     return tuple(dict.fromkeys(item for item in found if item is not None))
+
+
+_marks_kept: Final = lru_cache(maxsize=_KEPT)(_marks_in)
 
 
 def _decoded(name: str) -> str | None:
@@ -80,7 +89,11 @@ def _whole(item: str | None, words: tuple[str, ...] | None) -> tuple[str, ...]:
 
 def longest_answer(item: str | None, max_tokens: int | None, words: tuple[str, ...] | None = None) -> int:
     """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
-    return len(_whole(item, words)) if max_tokens is None else max_tokens
+    if max_tokens is not None:
+        return max_tokens
+    if words is not None:
+        return len(words) + (item is not None)
+    return len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
 
 
 def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
@@ -101,12 +114,18 @@ def in_pieces(text: str, deltas: tuple[str, ...], finish: Literal["stop", "lengt
     return tuple(text[n * size // count : (n + 1) * size // count] for n in range(len(deltas)))
 
 
-@lru_cache(maxsize=_KEPT)
 def count_tokens(text: str) -> int:
     """The tokens of a text: one for every four bytes of UTF-8, rounded up, and never less than one.
 
     >>> count_tokens("How long is a wave?")
     5
     """
+    return _counted_before(text) if len(text) <= _SHORT else _counted(text)
+
+
+def _counted(text: str) -> int:
     size = len(text.encode("utf-8", "surrogatepass"))
     return max(1, -(-size // _BYTES_PER_TOKEN))
+
+
+_counted_before: Final = lru_cache(maxsize=_KEPT)(_counted)

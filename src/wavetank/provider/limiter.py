@@ -62,6 +62,9 @@ class Stay:
     at: int
 
 
+_FREE: Final = Stay((), 0, 0)
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class _Gauge:
@@ -100,6 +103,8 @@ class Limiter:
 
     def admit(self, request: Request, output: int, now: int) -> Stay | Over:
         """Spend the budgets for a request that may answer with `output` tokens, or say what it runs into."""
+        if not self._tables:
+            return _FREE
         places = self._places(request)
         amounts = (1, request.prompt_tokens, output, request.prompt_tokens + output)
         over = _refused(places, amounts, now)

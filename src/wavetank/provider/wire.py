@@ -64,13 +64,12 @@ def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
     spoken = dialect_for(host)
     if spoken is not None:
         return spoken
-    named = _BY_NAME.get(path[1:].partition("/")[0])
-    if named is not None:
-        return named
     by_path = next((name for beginning, name in _PATHS if path.startswith(beginning)), None)
     by_header = next((name for header, name in _HEADERS if header in headers), None)
-    unknown = "groq" if path.startswith("/openai/") else "openai"
-    return _BY_NAME[by_path or by_header or unknown]
+    first = path[1:].partition("/")[0]
+    # `openai` is also how Azure's own paths begin.
+    by_name = first if first in _BY_NAME and (first, by_header) != ("openai", "azure") else None
+    return _BY_NAME[by_path or by_name or by_header or "openai"]
 
 
 __all__ = [

@@ -117,6 +117,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if options.given(session.config, "replay") and len(ours) != 1:
         raise pytest.UsageError(
             f"--llm-replay repeats one test, and {len(ours)} are selected: give the test's id with it"
+            + ("" if ours else ", that of the backend the token was made on")
         )
 
 
@@ -182,7 +183,7 @@ def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
 
 
 def _tell_verdicts_plainly(item: pytest.Function) -> None:
-    """A failed verdict is told by its text; of what a search raises the program's own frames are shown."""
+    """A failed verdict or a refusal is told by its text; else the program's own frames are shown."""
     from ..tank.failure import CheckFailed, Diverged
 
     repr_failure = item.repr_failure
@@ -191,8 +192,10 @@ def _tell_verdicts_plainly(item: pytest.Function) -> None:
         if isinstance(excinfo.value, CheckFailed | Diverged):
             return excinfo.getrepr(style="value")
         if SEARCH in item.fixturenames:
-            from .exploring import with_own_frames
+            from .exploring import is_refusal, with_own_frames
 
+            if is_refusal(excinfo):
+                return excinfo.getrepr(style="value")
             excinfo = with_own_frames(excinfo)
         return repr_failure(excinfo)
 

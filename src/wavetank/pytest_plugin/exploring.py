@@ -25,6 +25,7 @@ SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
 
 _ENGINES: Final = ("wavetank", "asyncio", "anyio", "trio", "outcome")
+_RUNNER: Final = ("_pytest", "pluggy")
 
 _FROM_OPTIONS: Final = ("schedules", "policy", "level", "seed", "checks")
 
@@ -124,15 +125,27 @@ def _of_another_backend(token: str, backend: str) -> bool:
         return False
 
 
+def is_refusal(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether a search refused a word or a token it was given: no line of the program is to blame."""
+    return isinstance(excinfo.value, ValueError) and all(
+        _package(each) in (*_ENGINES, *_RUNNER) for each in _entries(excinfo.tb)
+    )
+
+
 def with_own_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
     """An error with the frames of the program alone, unless that has none in it."""
     traceback: TracebackType | None = None
     for each in reversed([*_entries(excinfo.tb)]):
-        if str(each.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _ENGINES:
+        if _package(each) not in _ENGINES:
             traceback = TracebackType(traceback, each.tb_frame, each.tb_lasti, each.tb_lineno)
     if traceback is None:
         return excinfo
     return pytest.ExceptionInfo.from_exception(excinfo.value.with_traceback(traceback))
+
+
+def _package(entry: TracebackType) -> str:
+    """The outermost package of the code of a frame."""
+    return str(entry.tb_frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:

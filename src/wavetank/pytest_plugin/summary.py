@@ -41,9 +41,10 @@ def search_lines(searches: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     runs, seconds = _total(all_facts, "schedules"), sum(facts["seconds"] for facts in all_facts)
     made = runs + _total(all_facts, "after")
     schedules = "1 schedule" if runs == 1 else f"{runs} schedules"
+    speed = f" ({made / seconds:.0f} runs/s)" if seconds else ""
     yield (
         f"{len(searches)} explored: {schedules}, {_total(all_facts, 'distinct')} distinct, "
-        f"in {seconds:.2f} s ({made / max(seconds, 1e-9):.0f} runs/s)"
+        f"in {seconds:.2f} s{speed}"
     )
     for nodeid, facts in searches:
         if facts["proved"]:

@@ -54,6 +54,8 @@ class ProviderStrategy(LLMCallStrategy[str]):
         ask: the model and the rest of what is the same for every item.
         key: the API key; it is in the request's headers and in no error text.
         base_url: where the API is, if not at the provider's own address.
+        tells_ids: whether a header tells each item's id; by default only on this machine,
+            where a server may be wavetank's.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class ProviderStrategy(LLMCallStrategy[str]):
         *,
         key: str = "",
         base_url: str | None = None,
+        tells_ids: bool | None = None,
     ) -> None:
         self._client = client
         self._provider = provider
         self._ask = ask
         self._key = key
         self._url = provider.url(ask, base_url)
+        self._tells_ids = is_loopback(self._url) if tells_ids is None else tells_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:
@@ -91,9 +95,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         return self._read(answer.status_code, answer.headers, answer.text)
 
     def _headers_for(self, item: LLMWorkItem[Any]) -> dict[str, str]:
-        # Only a server on this machine is told the id: a rehearsal by `wavetank serve` reads it.
-        tells = is_loopback(self._url)
-        return {**self._headers, ITEM_HEADER: quote(item.id)} if tells else self._headers
+        return {**self._headers, ITEM_HEADER: quote(item.id)} if self._tells_ids else self._headers
 
     def _read(self, status: int, headers: Mapping[str, str], text: str) -> CallResult[str]:
         parsed = _parsed(text)

@@ -8,24 +8,29 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Final, final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, final
 
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
 from ..processor.journal import Journal, JournalError, fingerprint
+from ..processor.preflight import preflight
 from ..processor.sinks import Sink, SinkError
 from .asking import ProviderStrategy, open_client
 from .errors import RunError
 from .options import Options
-from .providers import is_loopback
+from .providers import Ask, is_loopback
 from .reading import Table, read_table
 from .rows import open_output
 from .session import Session
-from .telling import Display, Tally
+from .telling import Display, Tally, tell
+
+if TYPE_CHECKING:
+    import httpx2
 
 SHOW_EVERY_SECONDS: Final = 0.2
+PREFLIGHT_TOKENS: Final = 16
 STOPPED: Final = 3
 NO_KEY: Final = "wavetank-needs-no-key"
 """What a server on this machine is shown where no variable holds a key: most ask for any."""
@@ -104,6 +109,7 @@ class _Work:
     tally: Tally
     display: Display
     signal: int = 0
+    refusal: str | None = None
     trouble: list[Exception] = field(default_factory=list)
 
 
@@ -111,10 +117,12 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
     """Do the work and say what came of it."""
     anyio.run(_main, work)
     work.display.close()
+    if work.refusal is not None:
+        raise RunError(work.refusal)
     for line in work.tally.report():
-        work.display.say(f"wavetank: {line}")
+        tell(line)
     if work.trouble:
-        work.display.say(f"wavetank: stopped: {work.trouble[0]}")
+        tell(f"stopped: {work.trouble[0]}")
     cut_off = work.tally.done < work.tally.total
     if cut_off or work.tally.failed:
         _tell_how_to_resume(work, words)
@@ -125,12 +133,12 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
 
 def _tell_how_to_resume(work: _Work, words: Sequence[str]) -> None:
     if work.journal is None:
-        work.display.say("wavetank: without a --journal nothing can be resumed")
+        tell("without a --journal nothing can be resumed")
         return
     cut_off = work.tally.done < work.tally.total
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
     line = shlex.join(["wavetank", "run", *(word for word in words if word not in flags), *flags])
-    work.display.say(f"wavetank: {'to go on' if cut_off else 'to try the failed rows again'}: {line}")
+    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}: {line}")
 
 
 async def _main(work: _Work) -> None:
@@ -147,8 +155,10 @@ async def _process(work: _Work) -> None:
     async with open_client(
         connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
     ) as client:
+        if options.preflight and not await _clear(work, client):
+            return
         session = Session(
-            ProviderStrategy(client, options.provider, options.ask, key=work.key, base_url=options.base_url),
+            _strategy(work, client, options.ask),
             pace=options.pace,
             tally=work.tally,
             journal=work.journal,
@@ -158,6 +168,20 @@ async def _process(work: _Work) -> None:
             await session.process(work.table.items)
         except (JournalError, SinkError) as error:
             work.trouble.append(error)
+
+
+async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:
+    """Ask one short question, and note what speaks against the rest."""
+    ask = replace(work.options.ask, max_tokens=PREFLIGHT_TOKENS)
+    found = await preflight(_strategy(work, client, ask))
+    if not found.clear:
+        work.refusal = f"not started: {found}"
+    return found.clear
+
+
+def _strategy(work: _Work, client: httpx2.AsyncClient, ask: Ask) -> ProviderStrategy:
+    options = work.options
+    return ProviderStrategy(client, options.provider, ask, key=work.key, base_url=options.base_url)
 
 
 async def _stop_on_signal(

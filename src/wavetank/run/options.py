@@ -1,4 +1,4 @@
-"""What `wavetank run` is told: its words on the command line, and the same as a value."""
+"""What `wavetank run` is told, as a value."""
 
 from __future__ import annotations
 
@@ -7,24 +7,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import final
 
 from ..processor import Bounds, Limits
 from .errors import RunError
 from .providers import PROVIDERS, Ask, Provider
 from .reading import JSON_LINES, Shape
 from .session import Pace
-
-EXIT_CODES: Final = """exit status:
-  0    every row has an answer
-  1    some rows failed or were left out; the others have their answers
-  2    wrong words, or an input, output, journal or key that has to be mended first
-  3    the run was stopped: the output or the journal cannot be written
-  130  interrupted by Ctrl-C; the journal is whole, and the line to resume was printed
-"""
-
-DEFAULT_PARALLEL: Final = 10
-DEFAULT_TIMEOUT: Final = 120.0
 
 
 @final
@@ -39,6 +28,7 @@ class Options:
     ask: Ask
     base_url: str | None
     pace: Pace
+    preflight: bool
     timeout_seconds: float
     journal: Path | None
     resume: bool
@@ -59,95 +49,6 @@ class Options:
             "--temperature": ask.temperature,
         }
         return {name: str(value) for name, value in told.items() if value is not None}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the words of `wavetank run` to a parser."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXIT_CODES
-    parser.add_argument(
-        "input", metavar="INPUT", type=Path, help="rows: .csv with a first line of names, or .jsonl"
-    )
-    parser.add_argument("--output", "-o", metavar="FILE", type=Path, required=True, help=".csv or .jsonl")
-    _add_rows(parser.add_argument_group("rows"))
-    _add_provider(parser.add_argument_group("provider"))
-    _add_pace(parser.add_argument_group("pace"))
-    _add_resuming(parser.add_argument_group("resuming"))
-    _add_rehearsal(parser.add_argument_group("rehearsal"))
-
-
-def _add_rows(group: Any) -> None:
-    group.add_argument("--prompt-column", metavar="NAME", default="prompt", help="default prompt")
-    group.add_argument(
-        "--id-column", metavar="NAME", default="id", help="default id; without it row-1, row-2, …"
-    )
-    group.add_argument("--template", metavar="TEXT", help="the prompt, with {column} for a row's own")
-
-
-def _add_provider(group: Any) -> None:
-    group.add_argument("--provider", choices=sorted(PROVIDERS), default="openai", help="default openai")
-    group.add_argument("--model", metavar="NAME", required=True)
-    group.add_argument(
-        "--base-url", metavar="URL", help="where the API is, if not at the provider's own address"
-    )
-    group.add_argument("--system", metavar="TEXT", help="system prompt of every request")
-    group.add_argument("--max-tokens", type=_count, metavar="N", help="the most that an answer may have")
-    group.add_argument("--temperature", type=float, metavar="T")
-    group.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=DEFAULT_TIMEOUT,
-        metavar="S",
-        help="seconds without a byte (default 120)",
-    )
-
-
-def _add_pace(group: Any) -> None:
-    group.add_argument(
-        "--parallel",
-        "-j",
-        type=_count,
-        default=DEFAULT_PARALLEL,
-        metavar="N",
-        help=f"requests under way at once (default {DEFAULT_PARALLEL})",
-    )
-    group.add_argument(
-        "--rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of requests, if known"
-    )
-    group.add_argument(
-        "--token-rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of tokens, if known"
-    )
-    group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
-    group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
-    group.add_argument("--max-seconds", type=_seconds, metavar="S", help="cancel what is not done by then")
-    group.add_argument("--max-requests", type=_count, metavar="N", help="send no more than these")
-    group.add_argument(
-        "--max-total-tokens", type=_count, metavar="N", help="send nothing once they are spent"
-    )
-    group.add_argument(
-        "--max-cost", type=_seconds, metavar="C", help="the same for the cost, where the provider tells it"
-    )
-
-
-def _add_resuming(group: Any) -> None:
-    group.add_argument("--journal", metavar="FILE", type=Path, help="keep what was sent and what came of it")
-    group.add_argument(
-        "--resume", action="store_true", help="go on where the journal was left; begins it if there is none"
-    )
-    group.add_argument(
-        "--retry-failed", action="store_true", help="with --resume: try rows again that failed"
-    )
-
-
-def _add_rehearsal(group: Any) -> None:
-    group.add_argument(
-        "--scenario",
-        metavar="NAME|PATH",
-        help="rehearse in virtual time against the fake: no key, no request, no file",
-    )
-    group.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="seed of the rehearsal's picks (default 0)"
-    )
 
 
 def read_options(words: argparse.Namespace) -> Options:
@@ -177,6 +78,7 @@ def read_options(words: argparse.Namespace) -> Options:
         ask=Ask(words.model, words.system, words.max_tokens, words.temperature),
         base_url=words.base_url,
         pace=_pace(words),
+        preflight=words.preflight,
         timeout_seconds=words.timeout,
         journal=words.journal,
         resume=words.resume,
@@ -201,38 +103,3 @@ def _pace(words: argparse.Namespace) -> Pace:
         fail_fast=words.fail_fast,
         order=words.order,
     )
-
-
-def _per_minute(text: str) -> float:
-    number, _, unit = text.replace("_", "").partition("/")
-    try:
-        rate = float(number) * {"s": 60.0, "m": 1.0}[unit]
-    except (KeyError, ValueError):
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
-        )
-    return rate
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number of at least 1")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 1 << 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 2**64 - 1")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no such number: give one above 0")
-    return seconds

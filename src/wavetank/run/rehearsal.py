@@ -7,23 +7,30 @@ from typing import TYPE_CHECKING, Any, Final, final
 import anyio
 
 from ..clock import EPOCH_SECONDS
-from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from ..processor import LLMWorkItem
+from .asking import ProviderStrategy, open_client
 from .options import Options
 from .reading import read_table
 from .session import Session
-from .telling import Display, Tally, lasting
+from .telling import Display, Tally, lasting, tell
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
-    from ..tank.fake_llm import FakeLLM
     from ..tank.run import Run
     from ..tank.tank import Tank
+
+KEY: Final = "wavetank-rehearsal"
+COMPATIBLE_URL: Final = "http://vllm/v1"
+"""Where the fake speaks for the servers that have no address of their own."""
 
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
 def rehearse(options: Options, display: Display) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
+
+    The requests are those of the run, over the same client; the fake answers at the
+    provider's address, whatever `--base-url` says.
 
     No key is read, no request leaves, no file but the input is opened.
 
@@ -45,27 +52,27 @@ def rehearse(options: Options, display: Display) -> int:
         )
         for item in table.items:
             tank.ledger.submit(item.id)
-        session = Session(_Fake(tank.fake_llm, options), pace=options.pace, tally=tally, output=_Ledger(tank))
-        await session.process(table.items)
+        async with open_client(
+            connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
+        ) as client:
+            strategy = ProviderStrategy(
+                client,
+                options.provider,
+                options.ask,
+                key=KEY,
+                base_url=None if options.provider.base_url else COMPATIBLE_URL,
+                tells_ids=True,
+            )
+            ledger = _Ledger(tank)
+            await Session(strategy, pace=options.pace, tally=tally, output=ledger).process(table.items)
+        for item in table.items:
+            # Left out by a bound, as was asked for.
+            if item.id not in ledger.known:
+                tank.ledger.cancel(item.id)
         return tally.report(), tally.total - tally.done + tally.failed
 
     run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
     return _forecast(run, options, display)
-
-
-@final
-class _Fake(LLMCallStrategy[str]):
-    """Puts each item to the fake, with no HTTP between."""
-
-    def __init__(self, fake: FakeLLM, options: Options) -> None:
-        self._fake = fake
-        self._ask = options.ask
-
-    async def execute(self, item: LLMWorkItem[Any]) -> CallResult[str]:
-        answer = await self._fake.call(
-            item.prompt, item=item.id, model=self._ask.model, max_tokens=self._ask.max_tokens
-        )
-        return CallResult(answer.text, TokenUsage(answer.usage.prompt_tokens, answer.usage.completion_tokens))
 
 
 @final
@@ -74,9 +81,11 @@ class _Ledger:
 
     def __init__(self, tank: Tank) -> None:
         self._tank = tank
+        self.known: set[str] = set()
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Note the outcome of an item."""
+        self.known.add(item.id)
         if result.error is None:
             self._tank.ledger.complete(item.id, result.value)
         else:
@@ -88,16 +97,16 @@ def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Displa
     report, failed = run.value or ([], len(run.events.of("submitted")))
     asked = len(run.events.of("arrived"))
     refused = len(run.events.of("refused"))
-    display.say(
-        f"wavetank: in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
+    tell(
+        f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
         f"{lasting(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
     )
     for line in report:
-        display.say(f"wavetank: {line}")
+        tell(line)
     for name in _LEDGER_CHECKS:
         verdict = run.verdicts[name]
         word = {True: "holds", False: "FAILED", None: "not judged"}[verdict.passed]
-        display.say(f"wavetank: {name} {word}: {verdict.summary}")
+        tell(f"{name} {word}: {verdict.summary}")
     if run.error is not None:
-        display.say(f"wavetank: it ended with {type(run.error).__name__}: {run.error}")
+        tell(f"it ended with {type(run.error).__name__}: {run.error}")
     return int(run.kind is not None or failed > 0)

@@ -86,7 +86,7 @@ class Session:
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
             observer=self._observe,
             store=self._journal,
-            sinks=(told,) if self._journal is None else (told, self._journal),
+            sinks=(told,),
         )
         async with processor:
             async for _ in processor.process(items):
@@ -95,6 +95,8 @@ class Session:
     def _observe(self, decision: Decision) -> None:
         if decision.kind == "refused":
             self._tally.refused()
+        elif decision.kind == "retried":
+            self._tally.retries += 1
         elif decision.kind == "paused" and decision.until is not None:
             self._tally.paused(decision.until - decision.at)
         elif decision.kind == "stopped":

@@ -14,13 +14,10 @@ _REASON_LENGTH: Final = 160
 
 
 class Display(Protocol):
-    """Where the standing is shown again and again, and lines that stay are written."""
+    """Where the standing of a run is shown again and again."""
 
     def show(self, done: float, words: str) -> None:
         """Show how much is done, from 0 to 1, and the rest in words, in place of the last."""
-
-    def say(self, line: str) -> None:
-        """Write a line that stays."""
 
     def close(self) -> None:
         """Leave the place to what comes after."""
@@ -43,6 +40,7 @@ class Tally:
         self.earlier = 0
         self.refusals = 0
         self.pauses = 0
+        self.retries = 0
         self.stopped: str | None = None
         self.input_tokens = 0
         self.output_tokens = 0
@@ -103,6 +101,7 @@ class Tally:
         lines = [
             f"{self.done - self.failed} of {self.total} rows have answers{earlier}; "
             f"{lasting(seconds)}, {_counted(self.refusals, 'refusal')}, {_counted(self.pauses, 'pause')}, "
+            f"{self.retries} sent again, "
             f"{self.input_tokens} tokens in, {self.output_tokens} out"
         ]
         failures = sorted(self._reasons.items(), key=lambda reason: -reason[1][0])
@@ -123,6 +122,11 @@ class Tally:
         short = why if len(why) <= _REASON_LENGTH else why[: _REASON_LENGTH - 1] + "…"
         count, _ = self._reasons.get(short, (0, 0.0))
         self._reasons[short] = (count + 1, self._wall())
+
+
+def tell(line: str) -> None:
+    """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then."""
+    print(f"wavetank: {line}", flush=True)
 
 
 def lasting(seconds: float) -> str:

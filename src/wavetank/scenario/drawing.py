@@ -150,7 +150,8 @@ def _when(wave: Wave) -> str:
 
 def _whom(wave: Wave) -> str:
     if wave.stagger is not None:
-        return f"{wave.share:.0%} of the {wave_scope(wave)}s, one by one within {wave.stagger}"
+        whom = "all" if wave.share >= 1 else f"{wave.share:.0%} of the"
+        return f"{whom} {wave_scope(wave)}s, one by one within {wave.stagger}"
     return "all" if wave.share >= 1 else f"{wave.share:.0%} of the requests"
 
 

@@ -25,6 +25,12 @@ _ERRORS: Final[dict[int, RefusalError]] = {
     503: "overloaded",
     529: "overloaded",
 }
+_STATUSES: Final[dict[RefusalError, int]] = {
+    "overloaded": 503,
+    "server": 500,
+    "timeout": 408,
+    "conflict": 409,
+}
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 # No waiting mends the first two, and the third tells nothing.
@@ -59,6 +65,11 @@ def refusal_error(wave: Wave) -> RefusalError:
     if wave.error is not None:
         return wave.error
     return _ERRORS.get(wave.status, "server" if wave.status >= 500 else "rate-limit")
+
+
+def usual_status(error: RefusalError) -> int:
+    """The status that an error has with most providers."""
+    return _STATUSES.get(error, 429)
 
 
 def window_at(wave: Wave, instant: int) -> tuple[int, int, int] | None:

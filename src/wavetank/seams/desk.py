@@ -225,11 +225,10 @@ class Desk:
         with self.lock:
             if record.reached is not None:
                 return
-            record.reached = self.clock.now() / SECOND
+            now = self.clock.now()
+            record.reached = now / SECOND
             record.delivered = record.status == 200 and record.fault is None
-            self.note(
-                "delivered", item=record.item, request=record.id, status=record.status, fault=record.fault
-            )
+            self._append(_about("delivered", record, now))
             self._open.pop(record.id, None)
         if record.delivered:
             self._progress()
@@ -245,9 +244,7 @@ class Desk:
             if isinstance(outcome, Answer):
                 self._note_answer("left", record, outcome)
             else:
-                self.note(
-                    "left", item=record.item, request=record.id, status=record.status, fault=record.fault
-                )
+                self._append(_about("left", record, self.clock.now()))
             self._open.pop(record.id, None)
             self._arm()
 
@@ -275,15 +272,17 @@ class Desk:
             self._append(Event(at=self.clock.now(), kind=kind, **fields))
 
     def _append(self, event: Event) -> None:
-        due = self._provider.next_notice()
-        if due is not None and due <= event.at:
-            self.catch_up()
+        self._catch_up(event.at)
         self._log.append(event)
 
     def catch_up(self) -> None:
         """Log the waves that opened and closed and the requests held since the last event."""
+        with self.lock:
+            self._catch_up(self.clock.now())
+
+    def _catch_up(self, now: int) -> None:
         due = self._provider.next_notice()
-        if due is None or due > (now := self.clock.now()):
+        if due is None or due > now:
             return
         for notice in self._provider.notices(now):
             number = notice.request_id
@@ -330,9 +329,13 @@ class Desk:
 
     def _note_answer(self, kind: EventKind, record: Record, answer: Answer) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
+        if answer.fault is None:
+            now = self.clock.now()
+            self._append(Event(at=now, kind=kind, item=record.item, request=record.id, status=200))
+            return
         number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
-        why = answer.fault.kind if answer.fault is not None else None
-        if why is not None and why not in DELAYS:
+        why = answer.fault.kind
+        if why not in DELAYS:
             record.fault = number
         self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
 
@@ -369,3 +372,10 @@ class Desk:
 
     def __repr__(self) -> str:
         return f"<Desk {self.count} requests, {self.in_flight} in flight>"
+
+
+def _about(kind: EventKind, record: Record, now: int) -> Event:
+    """What happened to a request, with its status and the fault that spoiled its answer."""
+    return Event(
+        at=now, kind=kind, item=record.item, request=record.id, status=record.status, fault=record.fault
+    )

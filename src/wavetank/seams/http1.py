@@ -12,7 +12,7 @@ from typing import Final, Protocol, final
 
 from ..clock import SECOND, Timer
 from ..provider.wire import Dialect, Frame, Head, HttpRequest
-from .desk import Desk
+from .desk import Desk, Record
 from .exchange import Attempt, begin
 from .request_reader import BadHttp, RequestHead, RequestReader
 
@@ -79,6 +79,7 @@ class ServerConnection:
         self._request: RequestHead | None = None
         self._sender: Attempt | None = None
         self._attempt: Attempt | None = None
+        self._earlier: list[Record] = []
         self._chunked = False
         self._begun = False
         self._head_taken = False
@@ -146,6 +147,9 @@ class ServerConnection:
 
     def handed_over(self) -> None:
         """What was taken is with the client: a reply whose body it has whole has reached it."""
+        for record in self._earlier:
+            self.desk.reached(record)
+        self._earlier.clear()
         if self._busy:
             return
         if self._attempt is not None and self._attempt.record is not None:
@@ -200,7 +204,7 @@ class ServerConnection:
         self._request = head
         self._replied = self._begun = self._head_taken = self._told_to_go_on = False
         self._end_mark = 0
-        self._attempt = None
+        self._set_aside()
         path, _, query = head.target.partition("?")
         request = HttpRequest(
             method=head.method, host=self._host, path=path, query=query, headers=head.headers, body=body
@@ -209,6 +213,13 @@ class ServerConnection:
             return
         self._attempt = self._sender or Attempt(self.desk.clock.now())
         begin(self.desk, self._dialect_of(request), request, self._attempt, self._write)
+
+    def _set_aside(self) -> None:
+        """A client may ask again before its reply is told to have been handed over."""
+        record = self._attempt.record if self._attempt is not None else None
+        if record is not None and record.reached is None and not record.left:
+            self._earlier.append(record)
+        self._attempt = None
 
     def _be_patient(self, reading: bool) -> None:
         """Let a client that has begun a request end it in time."""

@@ -72,6 +72,7 @@ async def _exchange_bytes(desk: Desk, connect: Connect, stream: ByteStream) -> N
         try:
             await _read(connection, stream, bell)
         finally:
+            connection.handed_over()
             connection.hang_up()
             bell.ring()
         group.cancel_scope.cancel()

@@ -23,11 +23,12 @@ MAX_BODY: Final = 32 * 1024 * 1024
 """The longest request body in bytes; a longer one is answered with 413."""
 
 _MAX_LINE: Final = 4096
+_MAX_NAME: Final = 256
 _NO_HTTP: Final = "this is not HTTP/1.1"
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _REQUEST_LINE: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)")
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
@@ -225,11 +226,10 @@ def _check_beginning(data: bytearray) -> None:
 
 
 def _parsed(text: str) -> RequestHead:
-    lines = text.replace("\r\n", "\n").split("\n")
-    if "\r" in text:
-        lines = [line.removesuffix("\r") for line in lines]
-    if _CONTROL.search(text) or any("\r" in line for line in lines):
+    text = text.removesuffix("\r").replace("\r\n", "\n")
+    if _CONTROL.search(text):
         raise BadHttp(400, f"{_NO_HTTP}: there are control characters in its head")
+    lines = text.split("\n")
     match = _REQUEST_LINE.fullmatch(lines[0])
     if match is None:
         raise BadHttp(400, f"{_NO_HTTP}: the first line is not a method, a target and a version")
@@ -252,8 +252,8 @@ def _fields(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines[1:]:
         raw, colon, value = line.partition(":")
-        name = _field_name(raw) if colon else None
-        if name is None:
+        name = _field_name(raw) if len(raw) <= _MAX_NAME else None
+        if name is None or not colon:
             raise BadHttp(400, f"{_NO_HTTP}: a header is a name, a colon and a value on one line")
         value = value.strip(" \t")
         if name in headers:

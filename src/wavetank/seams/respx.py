@@ -12,7 +12,7 @@ from anyio.lowlevel import current_token
 from .desk import Desk
 from .transports import transport
 
-_ERRORS: Final = ("ReadError", "ReadTimeout", "RemoteProtocolError")
+_ERRORS: Final = ("ConnectError", "ReadError", "ReadTimeout", "RemoteProtocolError")
 
 
 def respx_handler(desk: Desk) -> Callable[[Any], Any]:

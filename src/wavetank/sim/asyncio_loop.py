@@ -13,6 +13,7 @@ import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, final
 
@@ -292,7 +293,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             raise self.host.stopped(self._spent())
         owner = getattr(handle._callback, "__self__", None)
         if isinstance(owner, asyncio.Task):
-            self._last_steps.note(owner.get_name(), owner.get_coro())
+            self._last_steps.note(_called(owner), owner.get_coro())
         else:
             self._last_steps.note_callback(f"callback {_name_of(handle._callback)}")
 
@@ -310,7 +311,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         left = self._left()
         for task in left:
             task._log_destroy_pending = False
-            task.cancel()
+            with suppress(RecursionError):  # asyncio's, of tasks that await one another in a ring
+                task.cancel()
         try:
             self.progress()
             if left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
@@ -99,6 +100,19 @@ def _header(scenario: Scenario, seed: int, backend: str) -> Header:
         faults=len(scenario.fault),
         passable=lets_through(scenario),
     )
+
+
+def checked_budget(max_virtual_seconds: float | None) -> float | None:
+    """The budget of virtual time, if it is one; `None` stands for the default.
+
+    Raises:
+        ValueError: not above 0, or without an end.
+    """
+    if max_virtual_seconds is not None and not 0 < max_virtual_seconds < math.inf:
+        raise ValueError(
+            f"max_virtual_seconds={max_virtual_seconds}: the budget is a number of seconds above 0"
+        )
+    return max_virtual_seconds
 
 
 def checked_seed(seed: int) -> int:

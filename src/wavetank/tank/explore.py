@@ -46,10 +46,14 @@ def explore(
     comes from the `--llm-*` options, their ini twins, or the defaults of `wavetank.search`.
 
     Raises:
-        TypeError: the test is no coroutine function, or does not take `tank`.
-        ValueError: there is no such backend.
+        TypeError: the test is no coroutine function, or does not take `tank`; or the parentheses are missing.
+        ValueError: there is no such backend, or none is named.
     """
+    if callable(scenario):
+        raise TypeError("the decorator is called: write `@wavetank.explore()`, with its parentheses")
     names = [checked_backend(name) for name in ((backends,) if isinstance(backends, str) else backends)]
+    if not names:
+        raise ValueError('backends is empty: name at least one, as in backends=["asyncio"]')
     given = {
         "schedules": schedules,
         "policy": policy,

@@ -35,12 +35,13 @@ class Serving:
         )
         self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
         self._clock, waits = _time_of(backend)
+        epoch_ns = real_epoch_ns()
         self.desk = Desk(
-            Provider(scenario, seed=seed),
+            Provider(scenario, seed=seed, epoch_ns=epoch_ns),
             self._clock,
             self.journal,
             waits=waits,
-            epoch_ns=real_epoch_ns(),
+            epoch_ns=epoch_ns,
             faults=scenario.fault,
             keep_records=False,
         )

@@ -23,6 +23,7 @@ from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO
+from .assembly import checked_budget
 from .patience import patience_for
 from .run import Run
 from .tank import Tank
@@ -107,7 +108,7 @@ class Trials:
         self.backend = checked_backend(backend)
         self.seed = seed
         self.checks = checks
-        self.max_virtual_seconds = max_virtual_seconds
+        self.max_virtual_seconds = checked_budget(max_virtual_seconds)
         self.patience = patience_for(scenario, max_virtual_seconds)
         self.workload = workload
         self.program = program_number(main, workload)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from asyncio import events as asyncio_events
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
-from .assembly import Parts, assemble
+from .assembly import Parts, assemble, checked_budget
 from .questions import Question
 from .waits import VirtualWaits
 
@@ -214,10 +213,7 @@ def _outside(where: str) -> str:
 
 
 def _budget(scenario: Scenario, max_virtual_seconds: float | None) -> int:
-    if max_virtual_seconds is None:
+    seconds = checked_budget(max_virtual_seconds)
+    if seconds is None:
         return DEFAULT_BUDGET + last_instant(scenario) + longest_retry_after(scenario)
-    if not 0 < max_virtual_seconds < math.inf:
-        raise ValueError(
-            f"max_virtual_seconds={max_virtual_seconds}: the budget is a number of seconds above 0"
-        )
-    return after_delay(max_virtual_seconds)
+    return after_delay(seconds)

@@ -13,6 +13,7 @@ from ...clock import SECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState, WireRetryAfter
 from ..wording import hexadecimal, imf_fixdate
+from .hosts import HOSTS
 from .openai.chat import Chat, Flavour
 from .openai.embeddings import Embeddings
 from .openai.models import Models
@@ -78,7 +79,7 @@ class AzureVendor(Vendor):
     """Resources at openai.azure.com."""
 
     name = "azure"
-    hosts = ("*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com")
+    hosts = HOSTS["azure"]
     no_key = _NO_KEY
 
     def key(self, request: HttpRequest) -> str:

@@ -13,6 +13,7 @@ from ...clock import SECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState
 from ..wording import go_duration, imf_fixdate
+from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
@@ -58,7 +59,7 @@ class GroqVendor(Vendor):
     """api.groq.com."""
 
     name = "groq"
-    hosts = ("api.groq.com",)
+    hosts = HOSTS["groq"]
     no_key = "Invalid API Key"
 
     def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:

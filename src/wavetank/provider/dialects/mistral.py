@@ -13,6 +13,7 @@ from ..answers import request_cost
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState
 from ..wording import hexadecimal, imf_fixdate
+from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
@@ -66,7 +67,7 @@ class MistralVendor(Vendor):
     """api.mistral.ai."""
 
     name = "mistral"
-    hosts = ("api.mistral.ai", "codestral.mistral.ai")
+    hosts = HOSTS["mistral"]
     no_key = "Unauthorized"
 
     def number(self, *key: object) -> str:

@@ -13,6 +13,7 @@ from ...clock import MILLISECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import BucketState, LimitState, Reply
 from ..wording import base62, unix_seconds
+from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
@@ -62,7 +63,7 @@ class OpenRouterVendor(Vendor):
     """openrouter.ai."""
 
     name = "openrouter"
-    hosts = ("openrouter.ai", "*.openrouter.ai")
+    hosts = HOSTS["openrouter"]
     no_key = "No auth credentials found"
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
@@ -115,9 +116,9 @@ def _ident(page: Page) -> str:
     return f"gen-{page.created}-{page.letters(20)}"
 
 
-def _failed(body: Any, decoded: Decoded, reply: Reply) -> Values:
+def _failed(body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> Values:
     """An error in a stream: a chunk with the error beside a choice that ends with it."""
-    created = unix_seconds(decoded.arrived if decoded.arrived is not None else reply.at)
+    created = unix_seconds(decoded.arrived if decoded.arrived is not None else reply.at, epoch_ns)
     return {
         "id": f"gen-{created}-{base62(20, 'openrouter', reply.request_id)}",
         "object": "chat.completion.chunk",

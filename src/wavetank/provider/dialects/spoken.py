@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
 
 from ...clock import EPOCH_NS, MILLISECOND
+from ...scenario import usual_status
 from ..answers import in_pieces
 from ..faults import spoiled
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
-from ..model import Answer, LimitState, Refusal, Reply
+from ..model import ACCOUNT, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
@@ -107,7 +108,7 @@ class Endpoint(Protocol):
 
     @property
     def path(self) -> re.Pattern[str]:
-        """What the whole path matches; of a query only `alt=sse` belongs to it."""
+        """What the whole path matches, as the vendor tells it."""
 
     @property
     def streams_as(self) -> str:
@@ -126,8 +127,26 @@ class Endpoint(Protocol):
     def part(self, page: Page) -> bytes:
         """One part of a stream."""
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """An error body as the last thing in a stream."""
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+        """An error body as the last thing in a stream; `epoch_ns` is the Unix time of the instant 0."""
+
+
+class InOnePiece:
+    """What endpoints have in common whose answers are never streamed."""
+
+    __slots__ = ()
+
+    def plain(self, page: Page) -> bytes:
+        """The body of an answer."""
+        raise NotImplementedError
+
+    def part(self, page: Page) -> bytes:
+        """The whole answer."""
+        return self.plain(page)
+
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+        """The error as it is."""
+        return json_bytes(body)
 
 
 class Vendor:
@@ -141,6 +160,10 @@ class Vendor:
     hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
     no_key: ClassVar[str] = "No API key was given"
+
+    def path(self, request: HttpRequest) -> str:
+        """The path that endpoints are told by; other parts of a request may be added to it."""
+        return request.path
 
     def key(self, request: HttpRequest) -> str:
         """The API key.
@@ -207,7 +230,7 @@ class Spoken:
         """Write one part of an outcome; see `Dialect.encode`."""
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
-            return self._refuse(decoded, reply, outcome, epoch_ns + reply.at)
+            return self._refuse(decoded, reply, outcome, epoch_ns)
         endpoint = self._endpoints[decoded.endpoint]
         page = Page(decoded, reply, outcome, epoch_ns)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
@@ -215,9 +238,18 @@ class Spoken:
         frame = Frame(head=head, data=data, end=reply.last)
         if outcome.fault is None:
             return frame
-        error = self._vendor.broken(decoded, self._vendor.number(reply.request_id))
-        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply)
+        error = self._broken(decoded, reply, outcome, epoch_ns + reply.at)
+        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply, epoch_ns)
         return spoiled(frame, reply, outcome.fault, body)
+
+    def _broken(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
+        """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
+        number = self._vendor.number(reply.request_id)
+        wrong = answer.fault.error if answer.fault is not None else None
+        if wrong is None:
+            return self._vendor.broken(decoded, number)
+        refusal = Refusal(usual_status(wrong), "wave", ACCOUNT, None, answer.limits, error=wrong)
+        return self._vendor.refusal(Refused(decoded, refusal, number, sent))
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -242,11 +274,9 @@ class Spoken:
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
-        path = request.path
+        path = self._vendor.path(request)
         if path.startswith(f"/{self.name}/") and not answers_for(self.hosts, request.host):
             path = path.removeprefix(f"/{self.name}")
-        if "alt=sse" in request.query.split("&"):
-            path = f"{path}?alt=sse"
         allowed: list[str] = []
         for endpoint in self._endpoints.values():
             found = endpoint.path.fullmatch(path)
@@ -283,7 +313,8 @@ class Spoken:
             ),
         )
 
-    def _refuse(self, decoded: Decoded, reply: Reply, refusal: Refusal, sent: int) -> Frame:
+    def _refuse(self, decoded: Decoded, reply: Reply, refusal: Refusal, epoch_ns: int) -> Frame:
+        sent = epoch_ns + reply.at
         if refusal.wrapping in ("html", "empty", "text"):
             return wrapped(refusal, sent)
         vendor, number = self._vendor, self._vendor.number(reply.request_id)
@@ -297,7 +328,7 @@ class Spoken:
             *vendor.headers(number, sent, (reply.at - began) // MILLISECOND),
             *self._told(decoded, refusal, sent),
         )
-        data = endpoint.failure(body, decoded, reply) if streamed else json_bytes(body)
+        data = endpoint.failure(body, decoded, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
 
     def _told(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:

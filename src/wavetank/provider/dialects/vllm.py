@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ..http import Decoded, HttpRequest
+from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
@@ -50,7 +51,7 @@ class VllmVendor(Vendor):
     """A server of one's own: a host named `vllm`, or one whose name begins with `vllm-` or `vllm.`."""
 
     name = "vllm"
-    hosts = ("vllm", "vllm-*", "vllm.*")
+    hosts = HOSTS["vllm"]
 
     def key(self, request: HttpRequest) -> str:
         """The key if there is one; the server asks for none unless told to."""

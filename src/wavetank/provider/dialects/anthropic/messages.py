@@ -26,7 +26,7 @@ from ..shared import (
     named_event,
     whole_number,
 )
-from ..spoken import Page
+from ..spoken import InOnePiece, Page
 from .vendor import INVALID
 
 Values = dict[str, Any]
@@ -85,14 +85,14 @@ class Messages:
             delta = {"type": "input_json_delta", "partial_json": page.piece}
         return named_event({"type": "content_block_delta", "index": 0, "delta": delta})
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """The event `error`."""
         return named_event({"type": "error", "error": body["error"]})
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class CountTokens:
+class CountTokens(InOnePiece):
     """`POST /v1/messages/count_tokens` (`MessageTokensCount` of the SDK)."""
 
     path: re.Pattern[str]
@@ -118,14 +118,6 @@ class CountTokens:
     def plain(self, page: Page) -> bytes:
         """How many tokens the messages have."""
         return json_bytes({"input_tokens": page.answer.prompt_tokens})
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of counts."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of counts."""
-        return json_bytes(body)
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState, Refusal
 from ...wording import base62, imf_fixdate, rfc3339
+from ..hosts import HOSTS
 from ..shared import Complaint, bearer, is_limit, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
@@ -76,7 +77,7 @@ class AnthropicVendor(Vendor):
     """api.anthropic.com."""
 
     name = "anthropic"
-    hosts = ("api.anthropic.com",)
+    hosts = HOSTS["anthropic"]
 
     def key(self, request: HttpRequest) -> str:
         """The key, in its own header or as a bearer token; the version must be there, too."""

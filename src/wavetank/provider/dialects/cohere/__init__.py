@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models
 from ..spoken import Page, Spoken
-from .chat import ChatV2
+from .chat import LINES, ChatV2
 from .embed import Embed
 from .first import ChatV1
 from .vendor import CohereVendor
@@ -34,6 +34,7 @@ COHERE: Final = Spoken(
     CohereVendor(),
     (
         ChatV2(re.compile(r"/v2/chat")),
+        ChatV2(re.compile(r"/v2/chat\?lines"), name="chat-lines", streams_as=LINES),
         ChatV1(re.compile(r"/v1/chat")),
         Embed(re.compile(r"/v(?P<version>[12])/embed")),
         Models(

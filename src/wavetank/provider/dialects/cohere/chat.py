@@ -27,6 +27,9 @@ from ..spoken import Page
 
 Values = dict[str, Any]
 
+LINES: Final = "application/stream+json"
+"""The content type of a stream of JSON lines."""
+
 _FINISH: Final = {"stop": "COMPLETE", "length": "MAX_TOKENS"}
 
 
@@ -36,7 +39,8 @@ class ChatV2:
     """`POST /v2/chat`.
 
     Source: the API reference of docs.cohere.com and the types of its SDK
-    (`V2ChatResponse`, `V2ChatStreamResponse`).
+    (`V2ChatResponse`, `V2ChatStreamResponse`). A client that accepts `application/json` alone
+    gets a stream of JSON lines instead of events; so litellm reads it.
     """
 
     path: re.Pattern[str]
@@ -71,18 +75,23 @@ class ChatV2:
     def part(self, page: Page) -> bytes:
         """One part of a stream."""
         if page.first:
-            return _opening(page)
+            return self._written(_opening(page))
         if page.last:
-            return _closing(page)
+            return self._written(_closing(page), done=True)
         if page.tool is not None:
             call = {"tool_calls": {"function": {"arguments": page.piece}}}
-            return _event("tool-call-delta", 0, call)
-        return _event("content-delta", 0, {"content": {"text": page.piece}})
+            return self._written([_event("tool-call-delta", 0, call)])
+        return self._written([_event("content-delta", 0, {"content": {"text": page.piece}})])
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """A message that ended with an error."""
         delta = {"error": body["message"], "finish_reason": "ERROR"}
-        return named_event({"type": "message-end", "delta": delta}) + b"data: [DONE]\n\n"
+        return self._written([{"type": "message-end", "delta": delta}], done=True)
+
+    def _written(self, events: list[Values], *, done: bool = False) -> bytes:
+        if self.streams_as == LINES:
+            return b"".join(json_bytes(event) + b"\n" for event in events)
+        return b"".join(named_event(event) for event in events) + (b"data: [DONE]\n\n" if done else b"")
 
 
 # -- requests --------------------------------------------------------------------------------------
@@ -171,22 +180,21 @@ def usage(page: Page) -> Values:
     return {"billed_units": counted, "tokens": counted}
 
 
-def _event(kind: str, index: int, message: Values) -> bytes:
-    return named_event({"type": kind, "index": index, "delta": {"message": message}})
+def _event(kind: str, index: int, message: Values) -> Values:
+    return {"type": kind, "index": index, "delta": {"message": message}}
 
 
-def _opening(page: Page) -> bytes:
+def _opening(page: Page) -> list[Values]:
     empty: Values = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-    start = named_event({"type": "message-start", "id": _ident(page), "delta": {"message": empty}})
+    start: Values = {"type": "message-start", "id": _ident(page), "delta": {"message": empty}}
     if page.tool is not None:
-        return start + _event("tool-call-start", 0, {"tool_calls": _call(page, "")})
-    return start + _event("content-start", 0, {"content": {"type": "text", "text": ""}})
+        return [start, _event("tool-call-start", 0, {"tool_calls": _call(page, "")})]
+    return [start, _event("content-start", 0, {"content": {"type": "text", "text": ""}})]
 
 
-def _closing(page: Page) -> bytes:
+def _closing(page: Page) -> list[Values]:
     delta = {"finish_reason": _finish(page), "usage": usage(page)}
-    return (
-        named_event({"type": "content-end" if page.tool is None else "tool-call-end", "index": 0})
-        + named_event({"type": "message-end", "delta": delta})
-        + b"data: [DONE]\n\n"
-    )
+    return [
+        {"type": "content-end" if page.tool is None else "tool-call-end", "index": 0},
+        {"type": "message-end", "delta": delta},
+    ]

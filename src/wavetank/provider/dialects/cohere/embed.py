@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from ...http import Decoded, HttpRequest
-from ...model import Reply
+from ...http import HttpRequest
 from ...wording import json_bytes
 from ..openai.embeddings import embedding_of, vector
 from ..shared import JSON, Asked, Complaint, as_list
-from ..spoken import Page
+from ..spoken import InOnePiece, Page
 from .chat import model_of, payload_of
 
 Values = dict[str, Any]
@@ -20,7 +19,7 @@ Values = dict[str, Any]
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(InOnePiece):
     """`POST /v2/embed` and `/v1/embed` (`EmbedByTypeResponse`, `EmbedFloatsResponse` of the SDK)."""
 
     path: re.Pattern[str]
@@ -52,14 +51,6 @@ class Embed:
                 "meta": {"api_version": {"version": payload["version"]}, "billed_units": tokens},
             }
         )
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of embeddings."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of embeddings."""
-        return json_bytes(body)
 
 
 def _by_type(payload: Mapping[str, Any], vectors: list[list[float]]) -> Values:

@@ -11,7 +11,7 @@ from ...model import Reply
 from ...wording import json_bytes
 from ..shared import Asked, Complaint, Message, as_list, asked
 from ..spoken import Page
-from .chat import json_asked, model_of, most_of, payload_of, usage
+from .chat import LINES, json_asked, model_of, most_of, payload_of, usage
 
 Values = dict[str, Any]
 
@@ -27,7 +27,7 @@ class ChatV1:
     path: re.Pattern[str]
     name: str = "first-chat"
     method: str = "POST"
-    streams_as: str = "application/stream+json"
+    streams_as: str = LINES
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""
@@ -59,7 +59,7 @@ class ChatV1:
             line = {"event_type": "text-generation", "text": page.piece}
         return json_bytes({"is_finished": page.last, **line}) + b"\n"
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """A stream that ended with an error."""
         response = {"response_id": "", "generation_id": "", "text": ""}
         line = {

@@ -11,7 +11,8 @@ from typing import Any, Final
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState
 from ...wording import hexadecimal, imf_fixdate
-from ..shared import Complaint, limit_hit, stated_in_body
+from ..hosts import HOSTS
+from ..shared import JSON, Complaint, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
 _MESSAGES: Final = {
@@ -37,8 +38,13 @@ class CohereVendor(Vendor):
     """api.cohere.com."""
 
     name = "cohere"
-    hosts = ("api.cohere.com", "api.cohere.ai", "production.api.cohere.ai")
+    hosts = HOSTS["cohere"]
     no_key = "no api key supplied"
+
+    def path(self, request: HttpRequest) -> str:
+        """With `?lines` where the client takes JSON alone: its streams have an event a line."""
+        lines = request.headers.get("accept", "").strip() == JSON
+        return f"{request.path}?lines" if lines and request.path.endswith("/v2/chat") else request.path
 
     def number(self, *key: object) -> str:
         """The id with which support can find a request."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models
 from ..spoken import Endpoint, Page, Spoken
 from .content import SSE, CountTokens, Embed, Generate
-from .vendor import IN_ARRAY, GeminiVendor, VertexVendor
+from .vendor import COMPATIBLE, IN_ARRAY, GeminiVendor, VertexVendor
 
-_MODEL: Final = r"models/(?P<model>[^/:]+)"
+_MODEL: Final = r"(?:models|tunedModels)/(?P<model>[^/:]+)"
 _DEVELOPER: Final = rf"/v1(?:alpha|beta)?/{_MODEL}"
 _VERTEX: Final = rf"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/{_MODEL}"
 
@@ -38,10 +39,21 @@ def _endpoints(start: str) -> tuple[Endpoint, ...]:
     )
 
 
+_OPENAI: Final = Flavour(
+    ident=lambda page: page.letters(22),
+    top=lambda page: {},
+    choice={},
+    message={},
+    delta={},
+    usage=usage,
+    whole_calls=True,
+)
+
 GEMINI: Final = Spoken(
     GeminiVendor(),
     (
         *_endpoints(_DEVELOPER),
+        Chat(re.compile(r"/v1beta/openai/chat/completions"), _OPENAI, name=COMPATIBLE),
         Models(
             re.compile(r"/v1(?:alpha|beta)?/models(?:/(?P<model>[^/:]+))?"),
             ("gemini-2.5-pro", "gemini-2.5-flash"),

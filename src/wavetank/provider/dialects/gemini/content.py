@@ -25,7 +25,7 @@ from ..shared import (
     json_object,
     whole_number,
 )
-from ..spoken import Page
+from ..spoken import InOnePiece, Page
 
 Values = dict[str, Any]
 
@@ -82,7 +82,7 @@ class Generate:
             return b"data: " + body + b"\r\n\r\n"
         return (_SEPARATOR if page.reply.index > 1 else b"") + body + (b"]" if page.last else b"")
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: one more element, or one more event."""
         if self.streams_as != JSON:
             return b"data: " + json_bytes(body) + b"\r\n\r\n"
@@ -92,7 +92,7 @@ class Generate:
 
 @final
 @dataclass(frozen=True, slots=True)
-class CountTokens:
+class CountTokens(InOnePiece):
     """`…/models/{model}:countTokens` (`CountTokensResponse`)."""
 
     path: re.Pattern[str]
@@ -120,18 +120,10 @@ class CountTokens:
         tokens = page.answer.prompt_tokens
         return json_bytes({"totalTokens": tokens, "promptTokensDetails": _details(tokens)})
 
-    def part(self, page: Page) -> bytes:
-        """There are no streams of counts."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of counts."""
-        return json_bytes(body)
-
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(InOnePiece):
     """`…/models/{model}:embedContent` and `:batchEmbedContents` (`EmbedContentResponse`)."""
 
     path: re.Pattern[str]
@@ -150,14 +142,6 @@ class Embed:
         vectors = [{"values": vector(text)} for text in texts]
         batch = "requests" in page.decoded.payload
         return json_bytes({"embeddings": vectors} if batch else {"embedding": vectors[0]})
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of embeddings."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of embeddings."""
-        return json_bytes(body)
 
 
 SSE: Final = EVENT_STREAM.partition(";")[0]

@@ -13,11 +13,14 @@ from ....clock import SECOND
 from ...http import Decoded, Headers, HttpRequest
 from ...model import Refusal
 from ...wording import decimal, imf_fixdate
+from ..hosts import HOSTS
 from ..shared import Complaint, bearer, limit_hit, stated_in_body
 from ..spoken import Refused, Vendor
 
 IN_ARRAY: Final = "stream-array"
-"""The endpoint whose bodies are arrays, those of errors, too."""
+"""The endpoint whose bodies are arrays."""
+COMPATIBLE: Final = "compatible-chat"
+"""OpenAI's chat completions; its errors are in arrays, too."""
 
 # Names of google.rpc.Code by HTTP status.
 _CODES: Final = {
@@ -99,16 +102,20 @@ def _key(request: HttpRequest) -> str:
 
 
 def _in_array(body: dict[str, Any], decoded: Decoded, wrapping: str = "json") -> Any:
-    """An error of a stream that is an array is an array of one."""
-    return [body] if decoded.endpoint == IN_ARRAY and wrapping == "json" else body
+    """Where answers are arrays an error is an array of one."""
+    return [body] if decoded.endpoint in (IN_ARRAY, COMPATIBLE) and wrapping == "json" else body
 
 
 class GeminiVendor(Vendor):
     """generativelanguage.googleapis.com: when to come back is told in the body."""
 
     name = "gemini"
-    hosts: ClassVar[tuple[str, ...]] = ("generativelanguage.googleapis.com",)
+    hosts: ClassVar[tuple[str, ...]] = HOSTS["gemini"]
     retry_in_body = True
+
+    def path(self, request: HttpRequest) -> str:
+        """With `alt=sse` where the query asks for events."""
+        return f"{request.path}?alt=sse" if "alt=sse" in request.query.split("&") else request.path
 
     def key(self, request: HttpRequest) -> str:
         """The key in its header or in the query, or a token."""
@@ -148,7 +155,7 @@ class VertexVendor(GeminiVendor):
     """Vertex AI: a bare error, and when to come back, if at all, in a header."""
 
     name = "vertex"
-    hosts = ("aiplatform.googleapis.com", "*-aiplatform.googleapis.com", "aiplatform.*.rep.googleapis.com")
+    hosts = HOSTS["vertex"]
     retry_in_body = False
 
     def key(self, request: HttpRequest) -> str:

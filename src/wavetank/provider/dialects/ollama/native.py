@@ -17,11 +17,20 @@ from ...wording import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
 from ..shared import JSON, Asked, Complaint, Message, as_mapping, asked, json_object, nothing_asked
-from ..spoken import Endpoint, Page
+from ..spoken import Endpoint, InOnePiece, Page
 
 Values = dict[str, Any]
 
 NDJSON: Final = "application/x-ndjson"
+
+_DETAILS: Final = {
+    "parent_model": "",
+    "format": "gguf",
+    "family": "llama",
+    "families": ["llama"],
+    "parameter_size": "3.2B",
+    "quantization_level": "Q4_K_M",
+}
 
 
 @final
@@ -63,7 +72,7 @@ class Generation:
             return json_bytes(self._line(page, "") | _done(page)) + b"\n"
         return json_bytes(self._line(page, page.piece) | {"done": False}) + b"\n"
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error is the last line."""
         return json_bytes(body) + b"\n"
 
@@ -87,7 +96,7 @@ class Generation:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(InOnePiece):
     """`POST /api/embed` (`EmbedResponse` of the SDK)."""
 
     path: re.Pattern[str]
@@ -113,18 +122,42 @@ class Embed:
             }
         )
 
-    def part(self, page: Page) -> bytes:
-        """There are no streams of embeddings."""
-        return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of embeddings."""
-        return json_bytes(body)
+@final
+@dataclass(frozen=True, slots=True)
+class Show(InOnePiece):
+    """`POST /api/show` (`ShowResponse` of the SDK); clients ask it what a model can do."""
+
+    path: re.Pattern[str]
+    name: str = "show"
+    method: str = "POST"
+    streams_as: str = JSON
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+        """Read a request, which may call the model `name`; see `Endpoint.read`."""
+        payload = json_object(request.body) or {}
+        model = payload.get("model") or payload.get("name")
+        if not isinstance(model, str):
+            raise Complaint(400, "model is required")
+        return nothing_asked(model)
+
+    def plain(self, page: Page) -> bytes:
+        """What is known of the model."""
+        shown = {
+            "modelfile": "",
+            "parameters": "",
+            "template": "{{ .Prompt }}",
+            "details": _DETAILS,
+            "model_info": {"general.architecture": "llama", "llama.context_length": 131072},
+            "capabilities": ["completion", "tools"],
+            "modified_at": rfc3339(page.epoch_ns),
+        }
+        return json_bytes(shown)
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Version:
+class Version(InOnePiece):
     """`GET /api/version`."""
 
     path: re.Pattern[str]
@@ -139,14 +172,6 @@ class Version:
     def plain(self, page: Page) -> bytes:
         """The version."""
         return json_bytes({"version": "0.14.0"})
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of versions."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of versions."""
-        return json_bytes(body)
 
 
 # -- requests --------------------------------------------------------------------------------------
@@ -187,21 +212,13 @@ def _done(page: Page) -> Values:
 
 
 def _model(name: str, page: Page) -> Values:
-    details = {
-        "parent_model": "",
-        "format": "gguf",
-        "family": "llama",
-        "families": ["llama"],
-        "parameter_size": "3.2B",
-        "quantization_level": "Q4_K_M",
-    }
     return {
         "name": name,
         "model": name,
         "modified_at": rfc3339(page.epoch_ns),
         "size": 2019393189,
         "digest": page.digits(64, "model"),
-        "details": details,
+        "details": _DETAILS,
     }
 
 
@@ -216,6 +233,7 @@ NATIVE: Final[tuple[Endpoint, ...]] = (
         whole=lambda entries: {"models": entries},
         name="tags",
     ),
+    Show(re.compile(r"/api/show")),
     Version(re.compile(r"/api/version")),
 )
 """What its own SDK calls."""

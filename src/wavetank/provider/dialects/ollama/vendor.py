@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...http import Decoded, HttpRequest
+from ..hosts import HOSTS
 from ..shared import Complaint, bearer, stated_in_body
 from ..spoken import Refused, Vendor
 
@@ -34,15 +35,7 @@ class OllamaVendor(Vendor):
     """A server of one's own on its own port, one named `ollama`, or ollama.com."""
 
     name = "ollama"
-    hosts = (
-        "localhost:11434",
-        "127.0.0.1:11434",
-        "[::1]:11434",
-        "0.0.0.0:11434",
-        "ollama",
-        "ollama-*",
-        "ollama.*",
-    )
+    hosts = HOSTS["ollama"]
 
     def key(self, request: HttpRequest) -> str:
         """The key if there is one; a server of one's own asks for none."""

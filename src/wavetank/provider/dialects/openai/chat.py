@@ -76,7 +76,7 @@ class Flavour:
     usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
     before: Callable[[Page], bytes] = lambda page: b""
     done: bytes = b"data: [DONE]\n\n"
-    failed: Callable[[Any, Decoded, Reply], Any] = lambda body, decoded, reply: body
+    failed: Callable[[Any, Decoded, Reply, int], Any] = lambda body, decoded, reply, epoch_ns: body
     after_failure: bytes = b""
     whole_calls: bool = False
 
@@ -131,9 +131,9 @@ class Chat:
             return self._chunk(page, self._delta(page))
         return self._closing(page) + self.flavour.done
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: an event like any other."""
-        return data_event(self.flavour.failed(body, decoded, reply)) + self.flavour.after_failure
+        return data_event(self.flavour.failed(body, decoded, reply, epoch_ns)) + self.flavour.after_failure
 
     def _call(self, page: Page, arguments: str) -> Values:
         function = {"name": page.tool, "arguments": arguments}

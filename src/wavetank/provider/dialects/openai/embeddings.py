@@ -11,11 +11,10 @@ from hashlib import blake2b
 from typing import Any, Final, final
 
 from ...answers import count_tokens
-from ...http import Decoded, HttpRequest
-from ...model import Reply
+from ...http import HttpRequest
 from ...wording import json_bytes
-from ..shared import JSON, Asked, asked, data_event, whole_number
-from ..spoken import Page
+from ..shared import JSON, Asked, asked, whole_number
+from ..spoken import InOnePiece, Page
 from .requests import missing, model_of, payload_of, wrong_type
 
 DIMENSIONS: Final = 8
@@ -66,7 +65,7 @@ def embedding_of(request: HttpRequest, payload: Mapping[str, Any], model: str, t
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embeddings:
+class Embeddings(InOnePiece):
     """`POST …/embeddings`.
 
     Source: `CreateEmbeddingResponse` of OpenAI's OpenAPI description. Its SDK asks for
@@ -101,14 +100,6 @@ class Embeddings:
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         body = {"object": "list", "data": data, "model": page.decoded.model, "usage": usage}
         return json_bytes(body | self.extra(page))
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of embeddings."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of embeddings."""
-        return data_event(body)
 
 
 def _dimensions(payload: Mapping[str, Any]) -> int:

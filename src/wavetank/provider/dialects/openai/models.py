@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, final
 from urllib.parse import unquote
 
-from ...http import Decoded, HttpRequest
-from ...model import Reply
+from ...http import HttpRequest
 from ...wording import json_bytes
-from ..shared import JSON, Asked, data_event, nothing_asked
-from ..spoken import Page
+from ..shared import JSON, Asked, nothing_asked
+from ..spoken import InOnePiece, Page
 
 Writes = Callable[[str, Page], dict[str, Any]]
 
@@ -29,7 +28,7 @@ def listed(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Models:
+class Models(InOnePiece):
     """`GET …/models`, and `GET …/models/{model}` where the path has a group `model`.
 
     `names` are listed; `entry` writes one of them and `whole` the list.
@@ -52,11 +51,3 @@ class Models:
         if page.decoded.model:
             return json_bytes(self.entry(page.decoded.model, page))
         return json_bytes(self.whole([self.entry(name, page) for name in self.names]))
-
-    def part(self, page: Page) -> bytes:
-        """There are no streams of models."""
-        return self.plain(page)
-
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
-        """There are no streams of models."""
-        return data_event(body)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from ....clock import EPOCH_NS
 from ...forms import Form
 from ...http import Decoded, HttpRequest
 from ...identity import text_of
@@ -67,12 +66,12 @@ class Responses:
             return _event("response.function_call_arguments.delta", number, at)
         return _event("response.output_text.delta", number, at | {"content_index": 0, "logprobs": []})
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply) -> bytes:
+    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """A response that failed; an error that is none of its codes is a `server_error`."""
         told = as_mapping(body.get("error"))
         code = told.get("code") if told.get("code") in _KNOWN_CODES else "server_error"
         began = decoded.arrived if decoded.arrived is not None else reply.at
-        response = _response(decoded, reply, unix_seconds(began, EPOCH_NS)) | {
+        response = _response(decoded, reply, unix_seconds(began, epoch_ns)) | {
             "status": "failed",
             "error": {"code": code, "message": told.get("message", "")},
         }

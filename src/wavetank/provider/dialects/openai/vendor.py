@@ -12,6 +12,7 @@ from ...answers import request_cost
 from ...http import Decoded, Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal
 from ...wording import go_duration, imf_fixdate
+from ..hosts import HOSTS
 from ..shared import Complaint, is_limit, limit_headers, limit_hit, retry_hint
 from ..spoken import Refused, Vendor
 from .requests import INVALID
@@ -133,7 +134,7 @@ class OpenAIVendor(Vendor):
     """api.openai.com."""
 
     name = "openai"
-    hosts = ("api.openai.com", "*.api.openai.com")
+    hosts = HOSTS["openai"]
     no_key = (
         "You didn't provide an API key. You need to provide your API key in an Authorization header "
         "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."

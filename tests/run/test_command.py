@@ -1,0 +1,251 @@
+"""The command around a run, in this process: signals, trouble, statuses and words."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from wavetank.cli import main
+from wavetank.processor import Bounds, Limits, LLMWorkItem
+from wavetank.run.asking import ProviderStrategy
+from wavetank.run.errors import ApiError, NoPrompt
+from wavetank.run.options import Options
+from wavetank.run.session import Pace
+from wavetank.run.words import DEFAULT_PARALLEL
+
+WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run with five rows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("prompt\n" + "".join(f"Question {number}\n" for number in range(5)))
+    return tmp_path
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """Have a provider that answers two rows, and then the user loses patience."""
+    asked: list[str] = []
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        asked.append(item.id)
+        if len(asked) == 3:
+            signal.raise_signal(number)
+        if len(asked) > 2:
+            await anyio.sleep_forever()
+        return item.prompt.upper()
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_in_good_order(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: int,
+) -> None:
+    """What was answered is in the output, and the last line resumes the run."""
+    interrupt(monkeypatch, number)
+    assert main([*WORDS, "--journal", "my run.db", "-j", "1"]) == status
+    said = capsys.readouterr().out
+    assert "2 of 5 rows have answers" in said
+    line = said.rstrip().rpartition("to go on: ")[2]
+    assert line == f"wavetank {' '.join(WORDS)} --journal 'my run.db' -j 1 --resume"
+    assert (folder / "out.csv").read_text().count("QUESTION") == 2
+
+
+def test_a_run_without_a_journal_cannot_be_resumed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so when it was interrupted."""
+    assert folder
+    interrupt(monkeypatch, signal.SIGINT)
+    assert main([*WORDS, "-j", "1"]) == 130
+    assert "without a --journal nothing can be resumed" in capsys.readouterr().out
+
+
+def test_an_output_that_cannot_be_written_stops_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The status is 3, the reason and the line that resumes are told, and that finishes the run."""
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        return item.prompt.upper()
+
+    def full(handle: int, data: bytes) -> int:
+        if b"QUESTION 3" in data:
+            raise OSError(28, "No space left on device")
+        return real(handle, data)
+
+    real = os.write
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert main([*WORDS, "--journal", "run.db", "-j", "1"]) == 3
+    said = capsys.readouterr().out
+    assert "stopped: cannot write to out.csv: No space left on device" in said
+    assert "to go on: wavetank run" in said
+    assert main([*WORDS, "--journal", "run.db", "--resume"]) == 0
+    assert (folder / "out.csv").read_text().count("QUESTION") == 5
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *, fails: str) -> list[str]:
+    """Have a provider that fails one row for good; what it is asked for is in the list."""
+    asked: list[str] = []
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        asked.append(item.id)
+        if not item.prompt:
+            raise NoPrompt("the row has no prompt")
+        if item.id == fails:
+            raise ApiError(400, {}, None, "no such thing")
+        return item.prompt.upper()
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    return asked
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of the output by id; none is there twice."""
+    with (folder / "out.csv").open(newline="") as file:
+        found = list(csv.DictReader(file, strict=True))
+    assert len({row["id"] for row in found}) == len(found)
+    return {row["id"]: row for row in found}
+
+
+def test_a_row_that_fails_stops_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its reason is in the output and in the report; `--retry-failed` tries it again, and only it."""
+    (folder / "in.csv").write_text("id,prompt\ngood,wave\nbad,tank\nempty,\n")
+    words = [*WORDS, "--journal", "run.db"]
+    answer(monkeypatch, fails="bad")
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "1 of 3 rows have answers" in said
+    assert re.search(r"1 row failed: status 400: no such thing at \d\d:\d\d", said)
+    assert re.search(r"1 row failed: .*the row has no prompt at ", said)
+    assert "to try the failed rows again: wavetank run" in said
+    assert said.rstrip().endswith("--resume --retry-failed")
+    assert {id: (row["answer"], row["error"]) for id, row in rows(folder).items()} == {
+        "good": ("WAVE", ""),
+        "bad": ("", "status 400: no such thing"),
+        "empty": ("", "the row has no prompt"),
+    }
+    asked = answer(monkeypatch, fails="nothing")
+    assert main([*words, "--resume", "--retry-failed"]) == 1
+    assert sorted(asked) == ["bad", "empty"]
+    assert {id: row["answer"] for id, row in rows(folder).items()} == {
+        "good": "WAVE",
+        "bad": "TANK",
+        "empty": "",
+    }
+    assert main([*words, "--resume"]) == 1
+    assert len(asked) == 2
+
+
+def test_rows_that_are_tried_again_come_in_their_turn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--order input`, also the rows after one that is tried again leave the output and come back."""
+    words = [*WORDS, "--journal", "run.db", "--order", "input"]
+    answer(monkeypatch, fails="row-2")
+    assert main(words) == 1
+    assert list(rows(folder)) == [f"row-{number}" for number in range(1, 6)]
+    asked = answer(monkeypatch, fails="nothing")
+    assert main([*words, "--resume", "--retry-failed"]) == 0
+    assert asked == ["row-2"]
+    assert list(rows(folder)) == [f"row-{number}" for number in range(1, 6)]
+    assert all(row["answer"] for row in rows(folder).values())
+
+
+def test_one_call_before_the_rest_says_until_when(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `--preflight` a limited account sends no row, and the run goes when the call is answered."""
+    refuses = [True]
+    asked: list[str] = []
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        asked.append(item.id)
+        if refuses[0]:
+            raise ApiError(429, {"retry-after": "3600"}, None, "slow down")
+        return item.prompt.upper()
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    assert main([*WORDS, "--preflight", "--journal", "run.db", "--resume"]) == 2
+    assert "not started: limited until " in capsys.readouterr().err
+    refuses[0] = False
+    assert main([*WORDS, "--preflight", "--journal", "run.db", "--resume"]) == 0
+    assert asked == ["preflight", "preflight", *(f"row-{number}" for number in range(1, 6))]
+    assert (folder / "out.csv").read_text().count("QUESTION") == 5
+
+
+def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates are taken a minute, and what is not given is no limit."""
+    seen: list[Pace] = []
+
+    def run(asked: Options, *_: object) -> int:
+        seen.append(asked.pace)
+        return 0
+
+    monkeypatch.setattr("wavetank.run.command.run", run)
+    assert folder
+    assert main(WORDS) == 0
+    words = [
+        "--rate=10/s",
+        "--token-rate=90_000/m",
+        "-j7",
+        "--order=input",
+        "--fail-fast",
+        "--max-seconds=60",
+    ]
+    bounds = ["--max-requests=5", "--max-total-tokens=100", "--max-cost=2.5"]
+    assert main([*WORDS, *words, *bounds]) == 0
+    assert seen[0] == Pace(parallel=DEFAULT_PARALLEL)
+    assert seen[1] == Pace(
+        parallel=7,
+        limits=Limits(requests_per_minute=600.0, tokens_per_minute=90_000.0),
+        bounds=Bounds(seconds=60.0, requests=5, tokens=100, cost=2.5),
+        fail_fast=True,
+        order="input",
+    )
+
+
+@pytest.mark.parametrize("rate", ["10", "x/s", "-1/m", "10/h", "inf/s"])
+def test_a_rate_needs_a_number_and_a_unit(
+    folder: Path, capsys: pytest.CaptureFixture[str], rate: str
+) -> None:
+    """Anything else ends with the usage and an example."""
+    assert folder
+    with pytest.raises(SystemExit):
+        main([*WORDS, f"--rate={rate}"])
+    assert "such as 10/s or 600/m" in capsys.readouterr().err
+
+
+def test_an_input_column_that_the_output_needs_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run does not start, and no output is made."""
+    (folder / "in.csv").write_text("prompt,answer\nx,y\n")
+    assert main(WORDS) == 2
+    assert "has a column 'answer', which the output needs" in capsys.readouterr().err
+    assert not (folder / "out.csv").exists()
+
+
+def test_the_words_of_a_run_are_light() -> None:
+    """They are read, and their help is told, without the processor and its libraries."""
+    script = "import sys; from wavetank import cli; cli._parser('run'); print([*sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "'wavetank.run.words'" in loaded
+    assert not any(f"'{name}'" in loaded for name in ("anyio", "asyncio", "httpx2", "wavetank.processor"))
