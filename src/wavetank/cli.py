@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Stop as stop:
         print(f"wavetank: {stop}", file=sys.stderr)
         return stop.status
+    except BrokenPipeError:  # of `| head`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:
@@ -235,6 +239,8 @@ def _museum(options: argparse.Namespace) -> int:
     from .museum.tour import listing
 
     if options.specimen is None:
+        if options.replay or options.twin:
+            raise _Stop("name the specimen to repeat or to search; `wavetank museum` lists them", status=2)
         print(*listing(SPECIMENS.values()), sep="\n")
         return 0
     if options.specimen not in SPECIMENS:

@@ -67,3 +67,23 @@ def test_a_damaged_token_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """A token that cannot be read ends with its reason, not with a traceback."""
     assert main(["museum", "full_queue", "--replay", "wt1-nonsense"]) == 1
     assert capsys.readouterr().err.startswith("wavetank: ")
+
+
+@pytest.mark.parametrize("option", ["--twin", "--replay=wt1-AA23OXoAN50"])
+def test_what_needs_a_specimen_says_so(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A token without the name of its specimen does not end in the list of all of them."""
+    assert main(["museum", option]) == 2
+    assert "name the specimen" in capsys.readouterr().err
+
+
+def test_a_reader_who_has_seen_enough(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe that is closed at its other end, as by `head`, ends a command without a traceback."""
+
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("wavetank.museum.tour.listing", closed)
+    assert main(["museum"]) == 1
+    assert capfd.readouterr().err == ""

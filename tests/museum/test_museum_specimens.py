@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from wavetank import simulate
 from wavetank.checks import CHECKS, judge
 from wavetank.events import EventLog
 from wavetank.museum import SPECIMENS, Specimen
-from wavetank.scenario import load_scenario
+from wavetank.scenario import digest, load_scenario
+from wavetank.sim.token import Schedule
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 SEEDS = range(20 if DEEP else 1)
@@ -27,6 +29,17 @@ each_on_its_backends = pytest.mark.parametrize(
     ("name", "backend"),
     [(name, backend) for name, specimen in SPECIMENS.items() for backend in specimen.backends],
 )
+
+
+def test_the_readme_repeats_a_schedule_of_today() -> None:
+    """The token that a reader of the README may paste belongs to the scenario of today's specimen."""
+    lines = re.findall(r"wavetank museum (\w+) --replay (wt1-\S+)", (ROOT / "README.md").read_text("utf-8"))
+    assert lines
+    for name, token in lines:
+        schedule = Schedule.parse(token)
+        assert schedule.digest == digest(load_scenario(SPECIMENS[name].scenario))
+        if schedule.python == sys.version_info.minor:
+            assert SPECIMENS[name].repeat(token).failure is not None
 
 
 @each_on_its_backends

@@ -138,6 +138,21 @@ def test_locks_and_queues_imported_by_name_take_turns_too() -> None:
     assert SimpleQueue is queue.SimpleQueue
 
 
+def test_a_pool_of_processes_is_refused() -> None:
+    """What is submitted to one raises at once: nothing would ever tell virtual time of its work."""
+
+    async def main(_: wavetank.Tank) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+
+        with ProcessPoolExecutor(1) as processes:
+            await asyncio.get_running_loop().run_in_executor(processes, abs, -1)
+
+    error = wavetank.simulate(main).error
+    assert isinstance(error, wavetank.RealInputOutput)
+    assert str(error).startswith("ProcessPoolExecutor.submit() wants real input or output")
+    assert "put a function or a thread in the place of the process" in str(error)
+
+
 @pytest.mark.parametrize("cores", [1, 2, 64])
 def test_a_pool_without_a_size_has_the_same_on_every_machine(
     monkeypatch: pytest.MonkeyPatch, cores: int

@@ -228,6 +228,23 @@ def test_a_tank_beside_the_search_is_refused(
 # -- options ---------------------------------------------------------------------------------------
 
 
+def test_real_time_is_refused(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A search has virtual time only: the marker on such a test is no silent wish."""
+    pytester.makepyfile(
+        """
+        import pytest
+        import wavetank
+
+        @pytest.mark.llm_clock("real")
+        @wavetank.explore(backends="asyncio")
+        async def test_explored(tank): ...
+        """
+    )
+    result = run_pytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["a search is made in virtual time, so this test cannot have llm_clock*"])
+
+
 def test_a_search_obeys_the_command_line(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """So many schedules, of this policy, at this level; the summary counts them."""
     pytester.makepyfile(PASSES)

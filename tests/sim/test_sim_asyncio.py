@@ -706,6 +706,18 @@ def test_real_input_and_output_is_refused(call: Callable[[], Awaitable[None]]) -
     assert '@pytest.mark.llm_clock("real")' in text
 
 
+@pytest.mark.parametrize("name", ["add_signal_handler", "remove_signal_handler"])
+def test_signals_are_refused_as_on_windows(name: str) -> None:
+    """A program that can do without signal handlers goes on; any other is told what to do."""
+
+    async def main() -> str:
+        with pytest.raises(NotImplementedError) as caught:
+            getattr(asyncio.get_running_loop(), name)(2)
+        return str(caught.value)
+
+    assert value_of(main).startswith(f"loop.{name}(): a loop in virtual time takes no signals; catch this")
+
+
 # -- budgets and reports of the loop itself -------------------------------------------------------
 
 

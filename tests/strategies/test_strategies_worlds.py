@@ -132,6 +132,17 @@ def test_a_race_in_inputs_and_schedule_shrinks_to_the_smallest_world(number: int
     assert "deadlock" in str(again)
 
 
+def test_a_value_in_the_place_of_a_strategy_is_told() -> None:
+    """A backend by name, where a strategy belongs, is told how to be written."""
+
+    @settings(max_examples=1, database=None)
+    @given(strategies.worlds(backends="trio"))  # type: ignore[arg-type]
+    def test(_: World) -> None: ...
+
+    with pytest.raises(TypeError, match=r"backends='trio' is no strategy: write backends=hypothesis.*just\("):
+        test()
+
+
 def test_a_correct_program_passes_in_every_world() -> None:
     """A patient program passes, on both backends, and no health check complains."""
 

@@ -64,6 +64,8 @@ def told(event: Event) -> str:
         case "refused":
             wait = f", retry after {format_duration(event.retry_after)}" if event.retry_after else ""
             return f"{number} was refused with {event.status}{wait}"
+        case "answered" if event.fault is not None:
+            return f"{number} was answered, with the scenario's fault ({event.reason})"
         case "answered":
             return f"{number} was answered"
         case "delivered" if event.fault is not None:
@@ -72,6 +74,10 @@ def told(event: Event) -> str:
             return f"the answer to {number} was delivered (paid)"
         case "delivered":
             return f"the refusal of {number} reached the client"
+        case "left" if event.request is None:
+            return f"a connection failed, by the scenario's fault ({event.reason})"
+        case "left" if event.fault is not None:
+            return f"{number} ended without a whole answer"
         case "left":
             return f"the client hung up on {number}"
         case "stalled" if event.since is not None:

@@ -1,4 +1,4 @@
-"""Give a run its own workers for thread pools that were made before it.
+"""Give a run its own workers for thread pools that were made before it, and no pool of processes.
 
 The workers of such a pool are threads outside the run: they would work in real time while
 virtual time goes on. So what the run submits goes to a pool of the same size and name whose
@@ -13,11 +13,16 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
 from typing import Any, Final
 
+from ..sim.errors import RealInputOutput
 from ..sim.host import Host
+from ..sim.refused import told
 from .attributes import replaced
+from .imports import on_import
 
 _RealQueue: Final = queue.SimpleQueue
 
@@ -49,11 +54,24 @@ def pools_under(host: Host) -> Iterator[None]:
             max_workers = DEFAULT_WORKERS
         make(self, max_workers, *args, **options)
 
-    with (
-        replaced(ThreadPoolExecutor, "submit", submit),
-        replaced(ThreadPoolExecutor, "__init__", made),
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(replaced(ThreadPoolExecutor, "submit", submit))
+        stack.enter_context(replaced(ThreadPoolExecutor, "__init__", made))
+        stack.enter_context(on_import(("concurrent.futures.process",), partial(_no_processes, host, stack)))
         yield
+
+
+def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
+    """Refuse what the run submits to a pool of processes: their work would take real time."""
+    submit_to_it = module.ProcessPoolExecutor.submit
+
+    def submit(self: object, *args: Any, **options: Any) -> Future[Any]:
+        if host.is_mine():
+            raise RealInputOutput(told("ProcessPoolExecutor.submit"))
+        work: Future[Any] = submit_to_it(self, *args, **options)
+        return work
+
+    stack.enter_context(replaced(module.ProcessPoolExecutor, "submit", submit))
 
 
 def _like(pool: ThreadPoolExecutor) -> ThreadPoolExecutor:

@@ -34,6 +34,11 @@ _TWO_WORLDS: Final = (
     "tank.fake_llm"
 )
 
+_NO_REAL_TIME: Final = (
+    'a search is made in virtual time, so this test cannot have llm_clock("real"): leave the marker out, '
+    "or write a test that takes the fixture tank and has no @wavetank.explore"
+)
+
 _hosted: pytest.StashKey[Hosted] = pytest.StashKey()
 _running: Final[list[Hosted]] = []
 """The world of the test that is called now; fixtures of wider scope look it up here."""
@@ -130,6 +135,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         _tell_verdicts_plainly(item)
         if {LLM, FACTORY} & {*item.fixturenames}:
             _refuse(item, _TWO_WORLDS)
+            return (yield)
+        if any(mark.name == "llm_clock" and "real" in mark.args for mark in item.own_markers):
+            _refuse(item, _NO_REAL_TIME)
             return (yield)
     if not isinstance(item, pytest.Function) or LLM not in item.fixturenames:
         return (yield)

@@ -45,8 +45,17 @@ def in_a_fresh_process(item: pytest.Function, token: str, scenario: str | None) 
         return f"a fresh process did not repeat it within {_SECONDS} s of real time"
     if _SAME in done.stdout:
         return "a fresh process under another hash seed repeats it"
-    told = (done.stdout + done.stderr)[-_TOLD:].strip()
-    return f"a fresh process under another hash seed does not repeat it; it printed last:\n{told}"
+    told = (done.stdout.strip() or done.stderr.strip())[-_TOLD:]
+    return (
+        f"a fresh process under another hash seed does not repeat it{_cause(done)}; it printed last:\n{told}"
+    )
+
+
+def _cause(done: subprocess.CompletedProcess[str]) -> str:
+    """What the test may depend on, if it was run there at all."""
+    if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return ""
+    return " (look for the order of a set of strings, and for state that earlier runs or tests leave behind)"
 
 
 def _other_hash_seed() -> str:

@@ -26,7 +26,7 @@ from .libraries import tasks_to_cancel
 from .naming import called
 from .private import require
 from .ready import Ready
-from .refused import REAL_INPUT_OUTPUT, refusal
+from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .turns import RunThread
@@ -381,5 +381,5 @@ def _name_of(callback: object) -> str:
     return getattr(callback, "__qualname__", type(callback).__name__)
 
 
-for _name in REAL_INPUT_OUTPUT:
+for _name in (*REAL_INPUT_OUTPUT, *SIGNALS):
     setattr(SimulatedLoop, _name, refusal(_name))

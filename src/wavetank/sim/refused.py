@@ -1,4 +1,4 @@
-"""What an event loop in virtual time refuses: real sockets, pipes and subprocesses."""
+"""What an event loop in virtual time refuses: real sockets, pipes, subprocesses and signals."""
 
 from __future__ import annotations
 
@@ -36,16 +36,34 @@ REAL_INPUT_OUTPUT: Final = (
 """The methods of an asyncio loop that want real input or output."""
 
 
+SIGNALS: Final = ("add_signal_handler", "remove_signal_handler")
+"""The methods of an asyncio loop for signals, which are `NotImplementedError` on some systems."""
+
+
+def told(called: str) -> str:
+    """What to say of a call that wants real input or output, and what to do about it."""
+    mend = (
+        "let the test put a function or a thread in the place of the process"
+        if "process" in called.lower()
+        else "let the client meet the fake through an HTTP library that wavetank patches"
+    )
+    return (
+        f"{called}() wants real input or output, and virtual time cannot wait for that: {mend}, "
+        'or give the test real time with @pytest.mark.llm_clock("real")'
+    )
+
+
 def refusal(name: str) -> Callable[..., NoReturn]:
     """In the place of a method of the loop, or of a call with a dotted name: it raises `RealInputOutput`."""
     called = name if "." in name else f"loop.{name}"
 
     def refused(*args: object, **options: object) -> NoReturn:
-        raise RealInputOutput(
-            f"{called}() wants real input or output, and virtual time cannot wait for that: "
-            "let the client meet the fake through an HTTP library that wavetank patches, or give the "
-            'test real time with @pytest.mark.llm_clock("real")'
-        )
+        if name in SIGNALS:
+            raise NotImplementedError(
+                f"{called}(): a loop in virtual time takes no signals; catch this error, as programs do "
+                "that run on Windows too, or leave the handler out of the test"
+            )
+        raise RealInputOutput(told(called))
 
     refused.__name__ = name.rpartition(".")[2]
     return refused

@@ -13,6 +13,7 @@ from trio.abc import Clock
 
 from .errors import RealInputOutput
 from .host import Host
+from .refused import told
 from .timeline import Timeline
 
 
@@ -64,11 +65,7 @@ class NoInputOutput:
         return None
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RealInputOutput(
-            f"trio.lowlevel.{name}() wants real input or output, and virtual time cannot wait for that: "
-            "let the client meet the fake through an HTTP library that wavetank patches, or give the "
-            'test real time with @pytest.mark.llm_clock("real")'
-        )
+        raise RealInputOutput(told(f"trio.lowlevel.{name}"))
 
 
 @final

@@ -156,7 +156,14 @@ def worlds(
 
     What is not given comes from the strategy of that name. `seeds` are those of the provider's
     picks, 0 to 255 by default; `backends` are `asyncio` alone by default.
+
+    Raises:
+        TypeError: one of them is no strategy.
     """
+    parts = {"scenarios": scenarios, "workloads": workloads, "seeds": seeds, "backends": backends}
+    for name, part in parts.items():
+        if not isinstance(part, st.SearchStrategy | None):
+            raise TypeError(f"{name}={part!r} is no strategy: write {name}=hypothesis.strategies.just(…)")
     world = World(
         draw(_scenarios() if scenarios is None else scenarios),
         draw(_workloads() if workloads is None else workloads),
