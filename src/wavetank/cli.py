@@ -368,10 +368,11 @@ def _announce(options: argparse.Namespace, what: str, port: int) -> None:
 
 
 def _show_status(serving: Serving) -> None:
-    """One line on a terminal, written over and over."""
+    """One line on a terminal, written over and over; a line that wraps would be left behind."""
     desk = serving.desk
     line = f"in flight {desk.in_flight} · answered {desk.answered} · refused {desk.refused}"
-    print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns or WIDEST
+    print(f"\r{line[: columns - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _tell(serving: Serving) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -130,6 +133,41 @@ def test_a_head_request_and_garbage_end_no_server(wave: str) -> None:
         )
         assert answer.status_code == 200
         assert "3 requests" in ended(process)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_terminal_shows_the_status_on_one_line(wave: str, backend: str) -> None:
+    """It comes below the addresses, is written over, fits the width, and is gone at the end."""
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 30))
+    command = [sys.executable, "-m", "wavetank.cli", "serve", wave, "--port", "0", "--backend", backend]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        try:
+            said = shown(screen, until="in flight 0")
+            address = re.search(r"http://127\.0\.0\.1:\d+", said)
+            assert address is not None
+            headers = {"authorization": "Bearer k"}
+            httpx2.post(f"{address.group()}/v1/chat/completions", json=chat("other"), headers=headers)
+            said += shown(screen, until="answered 1")
+            process.send_signal(signal.SIGINT)
+            said += shown(screen, until="1 requests, 0 refused, at most 1 in flight\r\n")
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            os.close(screen)
+    assert said.startswith("wavetank: wave, seed 0, on http://")
+    statuses = [line for line in re.split(r"[\r\n]+", said) if "in flight 0 ·" in line]
+    assert {status.removesuffix("\x1b[K") for status in statuses} >= {"in flight 0 · answered 1 · re"}
+    assert "\r\x1b[Kwavetank: 1 requests" in said
+
+
+def shown(screen: int, *, until: str) -> str:
+    """What comes on a terminal, until this has come."""
+    said = b""
+    while until.encode() not in said:
+        said += os.read(screen, 4096)
+    return said.decode(errors="replace")
 
 
 def test_a_busy_port_is_told_with_the_mend(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import re
 import tomllib
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,8 +14,13 @@ from .errors import Place, ScenarioError, listed, nearest
 from .model import Scenario
 from .reading import given, read_struct
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
 _AT_LINE: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _SUFFIX: Final = ".toml"
+_SHELVES: Final = tuple(Path(__file__).parents[up] / "scenarios" for up in (1, 3))
 
 
 def catalogue() -> tuple[str, ...]:
@@ -118,11 +121,17 @@ def _what_there_is() -> str:
 
 def _shelf() -> dict[str, Traversable]:
     """The files of the catalogue: package data in a wheel, the top folder in a source tree."""
-    root = importlib.resources.files(__name__.partition(".")[0]) / "scenarios"
-    if not root.is_dir():
-        root = Path(__file__).parents[3] / "scenarios"
-    files = root.iterdir() if root.is_dir() else iter(())
+    folder = next(filter(Path.is_dir, _SHELVES), None)
+    files = _packed() if folder is None else folder.iterdir()
     return {file.name: file for file in files if file.name.endswith(_SUFFIX)}
+
+
+def _packed() -> Iterator[Traversable]:
+    """The files of a package that is imported from an archive."""
+    import importlib.resources
+
+    root = importlib.resources.files(__name__.partition(".")[0]) / "scenarios"
+    return root.iterdir() if root.is_dir() else iter(())
 
 
 def _syntax_error(source: str, message: str) -> str:

@@ -68,39 +68,51 @@ async def _exchange_bytes(desk: Desk, connect: Connect, stream: ByteStream) -> N
         connection = connect(bell.ring)
         if connection.ended:
             return
-        group.start_soon(_write, connection, stream, bell)
+        turn = anyio.Condition(anyio.Lock(fast_acquire=True))
+
+        async def read() -> None:
+            await _read(connection, stream, turn)
+            group.cancel_scope.cancel()
+
+        group.start_soon(read)
         try:
-            await _read(connection, stream, bell)
+            await _write(connection, stream, bell, turn)
         finally:
-            connection.handed_over()
             connection.hang_up()
-            bell.ring()
         group.cancel_scope.cancel()
 
 
-async def _read(connection: ServerConnection, stream: ByteStream, bell: _Bell) -> None:
-    try:
-        while not connection.ended:
-            connection.receive(await stream.receive(_CHUNK))
-            while connection.full:
-                await bell.to_do(lambda: not connection.full)
-    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        return
-    await anyio.sleep_forever()
+async def _read(connection: ServerConnection, stream: ByteStream, turn: anyio.Condition) -> None:
+    """Take what the client sends, until it hangs up; what comes after the end is dropped.
 
-
-async def _write(connection: ServerConnection, stream: ByteStream, bell: _Bell) -> None:
+    A send ends a step after its bytes have gone, when the client may have answered them already:
+    with the turn, the writer tells first that they were handed over.
+    """
     try:
         while True:
-            while data := connection.take(_CHUNK):
-                await stream.send(data)
-            connection.handed_over()
-            if connection.readable and not connection.ended:
-                continue
-            if connection.ended and not connection.pending:
-                await _close(connection, stream)
+            data = await stream.receive(_CHUNK)
+            async with turn:
+                connection.receive(data)
+                while connection.full and not connection.ended:
+                    await turn.wait()
+    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        with anyio.move_on_after(LINGER):
+            async with turn:
                 return
+
+
+async def _write(
+    connection: ServerConnection, stream: ByteStream, bell: _Bell, turn: anyio.Condition
+) -> None:
+    try:
+        while not connection.ended or connection.pending:
+            async with turn:
+                while data := connection.take(_CHUNK):
+                    await stream.send(data)
+                connection.handed_over()
+                turn.notify_all()
             await bell.to_do(lambda: connection.readable)
+        await _close(connection, stream)
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         return
 
@@ -111,15 +123,14 @@ async def _close(connection: ServerConnection, stream: ByteStream) -> None:
         raw = stream.extra(SocketAttribute.raw_socket)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     elif connection.refused:
-        with anyio.move_on_after(LINGER), suppress(anyio.EndOfStream, NotImplementedError):
+        with suppress(NotImplementedError):
             await stream.send_eof()
-            while True:
-                await stream.receive(_CHUNK)
+            await anyio.sleep(LINGER)
     await stream.aclose()
 
 
 class _Bell:
-    """Tells the tasks of a connection that there is something to do; rung from any thread."""
+    """Tells the writer of a connection that there is something to do; rung from any thread."""
 
     def __init__(self, desk: Desk) -> None:
         self._new = desk.waits.event

@@ -6,6 +6,7 @@ import signal
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, final
 
@@ -24,7 +25,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What is served, where, and who is told of it.
 
-    `opened` is told the port once clients may come; `tick` is called every half second.
+    `opened` is told the port once clients may come; from then on `tick` is called every half second.
     """
 
     scenario: Scenario
@@ -69,7 +70,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
                 port=self.port,
                 tls=self.tls,
                 side_door=serving.side_door,
-                started=self.opened,
+                started=partial(self._open, serving),
             )
         )
         server.add_done_callback(lambda _: stop.set())
@@ -105,7 +106,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
                         port=self.port,
                         tls=self.tls,
                         side_door=serving.side_door,
-                        started=self.opened,
+                        started=partial(self._open, serving),
                     )
                 except OSError as error:
                     problem = error
@@ -126,6 +127,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
                 raise problem
         return serving
 
+    def _open(self, serving: Serving, port: int) -> None:
+        serving.port = port
+        self.opened(port)
+
     def _ticks(self, serving: Serving) -> None:
         serving.journal.flush()
-        self.tick(serving)
+        if serving.port is not None:
+            self.tick(serving)

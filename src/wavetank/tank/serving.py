@@ -33,6 +33,8 @@ class Serving:
             faults=len(scenario.fault),
             passable=lets_through(scenario),
         )
+        self.port: int | None = None
+        """Where it is served, once clients may come."""
         self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
         self._clock, waits = _time_of(backend)
         epoch_ns = real_epoch_ns()
