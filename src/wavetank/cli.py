@@ -296,6 +296,9 @@ def _serve(options: argparse.Namespace) -> None:
     name = options.named or options.scenario
     if name is None:
         raise _Stop("name a scenario: `wavetank serve cascade`; `wavetank scenarios` lists them", status=2)
+    if options.scenario not in (None, name):
+        text = f"one server plays one scenario, not {options.scenario} and {name}: name it once"
+        raise _Stop(text, status=2)
     scenario, tls = _load(name), _tls(options)
     if not is_loopback(options.host):
         print(_OPEN.format(host=options.host), file=sys.stderr)

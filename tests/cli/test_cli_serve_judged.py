@@ -169,6 +169,7 @@ def test_what_cannot_be_served_is_told_in_one_line_with_the_mend(
         busy = str(taken.getsockname()[1])
         for arguments, text in (
             ([], "name a scenario"),
+            (["calm", "--scenario", "herd"], "not calm and herd"),
             ([scenario, "--port", "0", "--journal", str(old)], "give --journal another name"),
             ([scenario, "--port", "0", "--journal", str(tmp_path / "no" / "x")], "cannot write the journal"),
             ([scenario, "--port", busy, "--journal", str(tmp_path / "new")], "cannot listen"),

@@ -869,6 +869,13 @@ def test_a_tool_that_is_not_there_cannot_be_called(way: str) -> None:
     assert (reply.status, b"tool_choice" in reply.body) == (400, True)
 
 
+@pytest.mark.parametrize("way", ["openai", "openai-responses", "groq"])
+def test_no_call_can_be_forced_where_no_tool_is_offered(way: str) -> None:
+    """The choice is a bad request, as it is at the vendors'."""
+    reply = turned_away(http(way, body={"tool_choice": "required"}))
+    assert (reply.status, b"only allowed when 'tools' are specified" in reply.body) == (400, True)
+
+
 @pytest.mark.parametrize("way", ["openai", "groq", "gemini", "anthropic", "openai-responses"])
 def test_a_call_may_be_cut_short(way: str) -> None:
     """The reason is the one of a text that is cut."""

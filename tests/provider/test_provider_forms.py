@@ -114,3 +114,10 @@ def test_a_form_carries_the_mark() -> None:
     text = Form({"type": "object", "properties": {"a": {"type": "string"}}}).text("[wt:a%20b]")
     assert text == '{"a":"[wt:a%20b]"}'
     assert marks_in(text) == ("a b",)
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"type": "string"}, {"type": "array"}])
+def test_a_tool_is_called_with_an_object(schema: dict[str, Any]) -> None:
+    """Arguments are an object, also where the schema of a tool is of something else."""
+    assert Form(schema, "look").text("word") == "{}"
+    assert Form({"properties": {"a": {}}}, "look").text("word").startswith("{")

@@ -82,6 +82,34 @@ def test_blocks_may_be_nested(worlds: list[RealWorld], ask: Callable[[], int]) -
     assert attributes() == before
 
 
+def test_a_fake_that_is_installed_again_is_met_again(worlds: list[RealWorld]) -> None:
+    """The block that began last decides, also when its fake stands behind an outer block, too."""
+    before = attributes()
+    first, second = (world.parts.tank.fake_llm for world in worlds)
+    with first.installed(), second.installed():
+        by_httpx()
+        with first.installed():
+            by_httpx()
+            by_httpx()
+        by_httpx()
+    assert counts(worlds) == [2, 2]
+    assert attributes() == before
+
+
+def test_blocks_of_one_fake_may_overlap(worlds: list[RealWorld]) -> None:
+    """The fake stays until the last of its blocks has ended, whichever that is."""
+    before = attributes()
+    fake = worlds[0].parts.tank.fake_llm
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(fake.installed())
+    second.enter_context(fake.installed())
+    first.close()
+    by_httpx()
+    second.close()
+    assert counts(worlds) == [1, 0]
+    assert attributes() == before
+
+
 def test_blocks_may_overlap(worlds: list[RealWorld]) -> None:
     """The first to begin may be the first to end: the other stays, and all is given back after it."""
     before = attributes()

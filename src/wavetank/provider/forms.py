@@ -48,8 +48,11 @@ class Form:
     tool: str | None = None
 
     def text(self, word: str) -> str:
-        """The JSON, with `word` wherever the schema leaves a string free."""
-        return msgspec.json.encode(value_for(self.schema, word)).decode()
+        """The JSON, with `word` wherever the schema leaves a string free; what a tool gets is an object."""
+        value = value_for(self.schema, word)
+        if self.tool is not None and not isinstance(value, dict):
+            value = {}
+        return msgspec.json.encode(value).decode()
 
 
 def value_for(schema: object, word: str) -> Any:

@@ -25,7 +25,6 @@ class FakeLLM:
     def __init__(self, desk: Desk, log: EventLog) -> None:
         self._desk = desk
         self._log = log
-        self._installed = 0
         self.checked = False
         """Whether `check` was called."""
 
@@ -48,15 +47,8 @@ class FakeLLM:
     @contextmanager
     def installed(self) -> Iterator[FakeLLM]:
         """Let every supported HTTP client of this process meet the fake at its real URL."""
-        self._installed += 1
-        try:
-            if self._installed > 1:
-                yield self
-            else:
-                with installed(self._desk):
-                    yield self
-        finally:
-            self._installed -= 1
+        with installed(self._desk):
+            yield self
 
     def httpx_transport(self) -> Any:
         """A transport for `httpx.Client` and `httpx.AsyncClient`."""

@@ -18,7 +18,7 @@ def _model(name: str, page: Page) -> dict[str, Any]:
     """A model (`GetModelResponse` of the SDK)."""
     return {
         "name": name,
-        "endpoints": ["chat"],
+        "endpoints": ["embed" if name.startswith("embed") else "chat"],
         "finetuned": False,
         "context_length": 256000,
         "tokenizer_url": None,

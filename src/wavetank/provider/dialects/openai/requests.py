@@ -107,7 +107,7 @@ def called(tools: object, choice: object) -> Form | None:
     """The call of the tool that `tool_choice` names, or of the first one where any must be called.
 
     Raises:
-        Complaint: it names a tool that is not offered.
+        Complaint: it names a tool that is not offered, or forces a call where there are none.
     """
     offered = _functions(tools)
     wanted = as_mapping(choice)
@@ -124,7 +124,12 @@ def called(tools: object, choice: object) -> Form | None:
             text = f"Invalid value for 'tool_choice': no function named {name!r} was specified in 'tools'."
             raise Complaint(400, text, kind=INVALID, param="tool_choice", code="invalid_value")
         return Form(offered[name], name)
-    if choice not in _FORCED or not offered:
+    if choice not in _FORCED:
+        return None
+    if not tools:
+        text = "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified."
+        raise Complaint(400, text, kind=INVALID, param="tool_choice", code="invalid_value")
+    if not offered:
         return None
     name, schema = next(iter(offered.items()))
     return Form(schema, name)
