@@ -187,6 +187,10 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         assert world is not None, "no run is under way"
         return world.new_loop()
 
+    def in_a_run() -> bool:
+        # Between two runs finalizers of the last one may run loops of their own.
+        return current() is not None and host.is_mine()
+
     def started(engine: Engine) -> None:
         world = current()
         if world is not None:
@@ -199,7 +203,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(virtual_process(host))
-        stack.enter_context(runners_on(new_loop, where=host.is_mine))
+        stack.enter_context(runners_on(new_loop, where=in_a_run))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
         yield
 
