@@ -124,6 +124,20 @@ def test_blocks_may_overlap(worlds: list[RealWorld]) -> None:
     assert attributes() == before
 
 
+def test_a_proxy_of_the_environment_is_left_aside(
+    worlds: list[RealWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients meet the fake also on a machine that reaches the network by a proxy only."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "intern.example")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with worlds[0].borrowed():
+        assert [ask() for ask in ASKS] == [200, 200, 200]
+    assert os.environ["NO_PROXY"] == "intern.example"
+    assert "no_proxy" not in os.environ
+
+
 def test_all_is_given_back_when_the_body_raises(
     worlds: list[RealWorld], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,9 @@ DUMMY_KEYS: Final = {
 _SAME: Final = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 """Two names for one key: Google's SDK warns of both."""
 
+_NO_PROXY: Final = ("NO_PROXY", "no_proxy")
+"""Under both names, since each library reads one of them first: a proxy is no provider's host."""
+
 _PATCHES_OF: Final[dict[str, Callable[[ModuleType], Sequence[Patch]]]] = {
     name: seam.patches for seam in (httpcore, aiohttp, urllib3) for name in seam.LIBRARIES
 }
@@ -41,6 +44,8 @@ _borrowed: Final = ExitStack()
 def installed(desk: Desk) -> Iterator[None]:
     """Patch every supported library, now or when it is imported; set dummy API keys that are unset.
 
+    Proxies that the environment names are left aside.
+
     Blocks may overlap in any way: clients meet the desk that came last, and the libraries are as
     they were once the last block has ended.
     """
@@ -49,7 +54,7 @@ def installed(desk: Desk) -> Iterator[None]:
 
 
 def _borrow() -> None:
-    _borrowed.enter_context(_dummy_keys())
+    _borrowed.enter_context(_environment())
     _borrowed.enter_context(on_import(tuple(_PATCHES_OF), _patch))
 
 
@@ -62,13 +67,19 @@ def _patch(library: ModuleType) -> None:
 
 
 @contextmanager
-def _dummy_keys() -> Iterator[None]:
-    missing = [
-        name for name in DUMMY_KEYS if name not in os.environ and _SAME.get(name, name) not in os.environ
-    ]
-    os.environ.update({name: DUMMY_KEYS[name] for name in missing})
+def _environment() -> Iterator[None]:
+    ours = dict.fromkeys(_NO_PROXY, "*") | {
+        name: key
+        for name, key in DUMMY_KEYS.items()
+        if name not in os.environ and _SAME.get(name, name) not in os.environ
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        for name in missing:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
