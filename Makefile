@@ -6,7 +6,8 @@ BIN := .venv/bin
 JOBS ?= 2
 
 # They make many runs and reach little that is new: the coverage tracer would only slow them down.
-SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/sim/test_sim_exhaustive.py
+SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/run/test_kills.py \
+  tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
 
 title = @printf '\n== %s ==\n' "$(1)"
 
