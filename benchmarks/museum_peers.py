@@ -44,7 +44,7 @@ for name in sys.argv[1:]:
 _ABOUT: Final = """\
 ## Beside other tools
 
-Made in the same run, with {versions}; `asyncio` is the loop of that Python.
+Made with {versions}; `asyncio` is the loop of that Python.
 Each specimen runs on asyncio until it is seen or {seconds:g} s of CPU time are used up.
 Its twin has {twin:g} s.
 What runs in real time has {times} times as much, by the wall clock.
