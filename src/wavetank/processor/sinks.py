@@ -6,10 +6,11 @@ import csv
 import inspect
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 from .journal import Journal
 from .row_file import Keep, RowFile, SinkError
@@ -42,8 +43,47 @@ def result_row(item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any
     }
 
 
+class _FileSink(ABC):
+    """What sinks that write rows to a file have in common."""
+
+    def __init__(self, rows: RowFile, row: MakeRow) -> None:
+        self._rows = rows
+        self._row = row
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._rows}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
+        """Append the row of a result, unless the file held it when it was opened."""
+        if not self.has(item.id):
+            self.append(self._row(item, result))
+
+    @abstractmethod
+    def append(self, row: Row) -> None:
+        """Append one row."""
+
+    def has(self, key: str) -> bool:
+        """Whether the file held a row with this key when it was opened."""
+        return key in self._rows.keys
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        self._rows.close()
+
+
 @final
-class CsvSink:
+class CsvSink(_FileSink):
     """Results as CSV, each row in the file before `append` or `write` returns.
 
     The columns are fixed. It may be used from several threads, and as a context manager.
@@ -85,27 +125,8 @@ class CsvSink:
         self._columns = _checked_columns(columns, key)
         self._known = frozenset(self._columns)
         self._place = self._columns.index(key)
-        self._row = row
-        self._rows = RowFile(Path(path), self._read, _csv_line(self._columns), resume=resume, keep=keep)
-
-    def __repr__(self) -> str:
-        return f"<CsvSink {self._rows}>"
-
-    def __enter__(self) -> CsvSink:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
-        """Append the row of a result, unless the file held it when it was opened."""
-        if not self.has(item.id):
-            self.append(self._row(item, result))
+        header = _csv_line(self._columns)
+        super().__init__(RowFile(Path(path), self._read, header, resume=resume, keep=keep), row)
 
     def append(self, row: Row) -> None:
         """Append one row.
@@ -116,14 +137,6 @@ class CsvSink:
         if row.keys() != self._known:
             raise SinkError(self._difference(row))
         self._rows.append(_csv_line([_cell(row[column]) for column in self._columns]))
-
-    def has(self, key: str) -> bool:
-        """Whether the file held a row with this key when it was opened."""
-        return key in self._rows.keys
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        self._rows.close()
 
     def _difference(self, row: Row) -> str:
         missing = [column for column in self._columns if column not in row]
@@ -150,7 +163,7 @@ class CsvSink:
 
 
 @final
-class JsonlSink:
+class JsonlSink(_FileSink):
     """Results as JSON, one object a line, each in the file before `append` or `write` returns.
 
     It may be used from several threads, and as a context manager.
@@ -178,27 +191,7 @@ class JsonlSink:
         keep: Keep | None = None,
     ) -> None:
         self._key = key
-        self._row = row
-        self._rows = RowFile(Path(path), self._read, b"", resume=resume, keep=keep)
-
-    def __repr__(self) -> str:
-        return f"<JsonlSink {self._rows}>"
-
-    def __enter__(self) -> JsonlSink:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
-        """Append the row of a result, unless the file held it when it was opened."""
-        if not self.has(item.id):
-            self.append(self._row(item, result))
+        super().__init__(RowFile(Path(path), self._read, b"", resume=resume, keep=keep), row)
 
     def append(self, row: Row) -> None:
         """Append one row.
@@ -214,14 +207,6 @@ class JsonlSink:
                 "lists and dictionaries"
             ) from error
         self._rows.append(line + b"\n")
-
-    def has(self, key: str) -> bool:
-        """Whether the file held a row with this key when it was opened."""
-        return key in self._rows.keys
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        self._rows.close()
 
     def _read(self, lines: Iterator[bytes]) -> Iterator[str | None]:
         for number, line in enumerate(lines, start=1):
