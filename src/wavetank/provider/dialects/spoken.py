@@ -136,6 +136,9 @@ class InOnePiece:
 
     __slots__ = ()
 
+    method: str = "POST"
+    streams_as: str = JSON
+
     def plain(self, page: Page) -> bytes:
         """The body of an answer."""
         raise NotImplementedError

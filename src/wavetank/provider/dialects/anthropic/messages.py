@@ -15,7 +15,6 @@ from ...model import Reply
 from ...wording import json_bytes
 from ..shared import (
     EVENT_STREAM,
-    JSON,
     Asked,
     Complaint,
     Message,
@@ -97,8 +96,6 @@ class CountTokens(InOnePiece):
 
     path: re.Pattern[str]
     name: str = "count-tokens"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""

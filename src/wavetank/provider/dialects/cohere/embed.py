@@ -10,7 +10,7 @@ from typing import Any, final
 from ...http import HttpRequest
 from ...wording import json_bytes
 from ..openai.embeddings import embedding_of, vector
-from ..shared import JSON, Asked, Complaint, as_list
+from ..shared import Asked, Complaint, as_list
 from ..spoken import InOnePiece, Page
 from .chat import model_of, payload_of
 
@@ -24,8 +24,6 @@ class Embed(InOnePiece):
 
     path: re.Pattern[str]
     name: str = "embeddings"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""

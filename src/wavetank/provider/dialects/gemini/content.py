@@ -97,8 +97,6 @@ class CountTokens(InOnePiece):
 
     path: re.Pattern[str]
     name: str = "count-tokens"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request, whose contents may be in a request of their own; see `Endpoint.read`."""
@@ -128,8 +126,6 @@ class Embed(InOnePiece):
 
     path: re.Pattern[str]
     name: str = "embeddings"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""

@@ -16,7 +16,7 @@ from ...model import Reply
 from ...wording import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
-from ..shared import JSON, Asked, Complaint, Message, as_mapping, asked, json_object, nothing_asked
+from ..shared import Asked, Complaint, Message, as_mapping, asked, json_object, nothing_asked
 from ..spoken import Endpoint, InOnePiece, Page
 
 Values = dict[str, Any]
@@ -101,8 +101,6 @@ class Embed(InOnePiece):
 
     path: re.Pattern[str]
     name: str = "native-embed"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""
@@ -130,8 +128,6 @@ class Show(InOnePiece):
 
     path: re.Pattern[str]
     name: str = "show"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request, which may call the model `name`; see `Endpoint.read`."""
@@ -163,7 +159,6 @@ class Version(InOnePiece):
     path: re.Pattern[str]
     name: str = "version"
     method: str = "GET"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""

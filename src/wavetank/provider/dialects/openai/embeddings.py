@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from ...answers import count_tokens
 from ...http import HttpRequest
 from ...wording import json_bytes
-from ..shared import JSON, Asked, asked, whole_number
+from ..shared import Asked, asked, whole_number
 from ..spoken import InOnePiece, Page
 from .requests import missing, model_of, payload_of, wrong_type
 
@@ -75,8 +75,6 @@ class Embeddings(InOnePiece):
     path: re.Pattern[str]
     extra: Callable[[Page], dict[str, Any]] = lambda page: {}
     name: str = "embeddings"
-    method: str = "POST"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from ...http import HttpRequest
 from ...wording import json_bytes
-from ..shared import JSON, Asked, nothing_asked
+from ..shared import Asked, nothing_asked
 from ..spoken import InOnePiece, Page
 
 Writes = Callable[[str, Page], dict[str, Any]]
@@ -40,7 +40,6 @@ class Models(InOnePiece):
     whole: Callable[[list[dict[str, Any]]], dict[str, Any]] = listed
     name: str = "models"
     method: str = "GET"
-    streams_as: str = JSON
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
         """Read a request; see `Endpoint.read`."""
