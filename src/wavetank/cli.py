@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from .arguments import count, seed
+
 if TYPE_CHECKING:
     import ssl
 
@@ -81,7 +83,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free one"
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="seed of the keyed picks (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the keyed picks (default 0)")
     parser.add_argument("--journal", metavar="FILE", help="write events to this new file and keep none")
     parser.add_argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate chain (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="its private key, if it is in another file")
@@ -92,7 +94,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tests", nargs="+", metavar="TEST", help="paths or ids, as pytest takes them")
     parser.add_argument(
-        "--schedules", type=_count, metavar="N", help="for each test (default 10000, or none with --seconds)"
+        "--schedules", type=count, metavar="N", help="for each test (default 10000, or none with --seconds)"
     )
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="real time for all tests together")
     parser.add_argument(
@@ -100,7 +102,7 @@ def _add_explore(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--policy", metavar="NAME", help="overrides the test's own, as does the rest")
     parser.add_argument("--level", metavar="NAME", help="which orders a search may use")
-    parser.add_argument("--seed", type=_seed, metavar="N", help="seed of the keyed picks and of the policy")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the keyed picks and of the policy")
     parser.add_argument(
         "--scenario", action="append", default=[], metavar="NAME|PATH", help="as --llm-scenario"
     )
@@ -112,9 +114,9 @@ def _add_explore(parser: argparse.ArgumentParser) -> None:
 def _add_museum(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("specimen", nargs="?", metavar="NAME", help="search this one and its correct twin")
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="default asyncio")
-    parser.add_argument("--schedules", type=_count, default=1000, metavar="N", help="at most (default 1000)")
+    parser.add_argument("--schedules", type=count, default=1000, metavar="N", help="at most (default 1000)")
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="seed of picks and policy (default 0)"
+        "--seed", type=seed, default=0, metavar="N", help="seed of picks and policy (default 0)"
     )
     parser.add_argument("--twin", action="store_true", help="only the twin")
     parser.add_argument("--replay", metavar="TOKEN", help="repeat one schedule instead")
@@ -124,18 +126,6 @@ def _add_museum(parser: argparse.ArgumentParser) -> None:
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: give a whole number from 0 to 65535")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 1 << 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 2**64 - 1")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number of at least 1")
     return int(text)
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from ..arguments import count, seed
+
 PROVIDER_NAMES: Final = ("anthropic", "gemini", "ollama", "openai", "openai-compatible", "openrouter")
 
 EXIT_CODES: Final = """exit status:
@@ -50,7 +52,7 @@ def _add_provider(group: Any) -> None:
         "--base-url", metavar="URL", help="where the API is, if not at the provider's own address"
     )
     group.add_argument("--system", metavar="TEXT", help="system prompt of every request")
-    group.add_argument("--max-tokens", type=_count, metavar="N", help="the most that an answer may have")
+    group.add_argument("--max-tokens", type=count, metavar="N", help="the most that an answer may have")
     group.add_argument("--temperature", type=float, metavar="T")
     group.add_argument(
         "--timeout",
@@ -65,7 +67,7 @@ def _add_pace(group: Any) -> None:
     group.add_argument(
         "--parallel",
         "-j",
-        type=_count,
+        type=count,
         default=DEFAULT_PARALLEL,
         metavar="N",
         help=f"requests under way at once (default {DEFAULT_PARALLEL})",
@@ -80,10 +82,8 @@ def _add_pace(group: Any) -> None:
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
     group.add_argument("--max-seconds", type=_seconds, metavar="S", help="cancel what is not done by then")
-    group.add_argument("--max-requests", type=_count, metavar="N", help="send no more than these")
-    group.add_argument(
-        "--max-total-tokens", type=_count, metavar="N", help="send nothing once they are spent"
-    )
+    group.add_argument("--max-requests", type=count, metavar="N", help="send no more than these")
+    group.add_argument("--max-total-tokens", type=count, metavar="N", help="send nothing once they are spent")
     group.add_argument(
         "--max-cost", type=_seconds, metavar="C", help="the same for the cost, where the provider tells it"
     )
@@ -106,7 +106,7 @@ def _add_rehearsal(group: Any) -> None:
         help="rehearse in virtual time against the fake: no key, no request, no file",
     )
     group.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="seed of the rehearsal's picks (default 0)"
+        "--seed", type=seed, default=0, metavar="N", help="seed of the rehearsal's picks (default 0)"
     )
 
 
@@ -121,18 +121,6 @@ def _per_minute(text: str) -> float:
             f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
         )
     return rate
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number of at least 1")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 1 << 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 2**64 - 1")
-    return int(text)
 
 
 def _seconds(text: str) -> float:
