@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import final
+from typing import Final, final
 
 from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Scenario, refusal_error
@@ -23,6 +23,8 @@ from .retry_after import stated
 from .spoiling import Faults
 from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
+
+_AT_ONCE: Final = Timetable(start=0)
 
 
 @final
@@ -48,7 +50,7 @@ class _Exchange:
         self.stay: Stay | None = None
         self.barrier: Barrier | None = None
         self.outcome: Outcome | None = None
-        self.timetable = Timetable(start=0)
+        self.timetable = _AT_ONCE
         self.index = 0
         self.due = -1
 

@@ -68,6 +68,10 @@ class LimitState(msgspec.Struct, frozen=True):
     tokens_per_day: BucketState | None = None
 
 
+NO_LIMITS: Final = LimitState()
+"""No limit is set."""
+
+
 @final
 class WireRetryAfter(msgspec.Struct, frozen=True):
     """A Retry-After as it will be written: its form and its value in nanoseconds from the sending.

@@ -39,11 +39,12 @@ class _Exchange:
             desk.connect()
         except ConnectionRefusedError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
+        path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
             host=url.host,
-            path=url.path,
-            query=url.query.decode("ascii"),
+            path=path,
+            query=query,
             headers=_plain(request.headers.raw),
             body=body,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, final
 
 import msgspec
@@ -40,8 +39,7 @@ class Complaint(Exception):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What the body of a request asks for; the fields are those of `Decoded`."""
 
     model: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 from ...http import Decoded, HttpRequest
 from ...model import Reply
@@ -40,16 +40,19 @@ def usage(page: Page) -> Values:
     }
 
 
+_DETAILS: Final[Mapping[str, Any]] = {
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+
+
 def _detailed(page: Page) -> Values:
-    return usage(page) | {
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
+    return {**usage(page), **_DETAILS}
 
 
 @final
@@ -120,8 +123,10 @@ class Chat:
         if page.tool is not None:
             message |= {"content": None, "tool_calls": [self._call(page, page.text)]}
         choice = {"index": 0, "message": message, **flavour.choice, "finish_reason": _finish(page)}
-        body = self._envelope(page, "chat.completion", [choice]) | {"usage": flavour.usage(page)}
-        return json_bytes(body | flavour.plain(page))
+        body = self._envelope(page, "chat.completion", [choice])
+        body["usage"] = flavour.usage(page)
+        body.update(flavour.plain(page))
+        return json_bytes(body)
 
     def part(self, page: Page) -> bytes:
         """One part of a stream."""
