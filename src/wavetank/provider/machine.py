@@ -200,11 +200,11 @@ class Provider:
             self._refuse_by_limit(exchange, admitted, now)
             return
         exchange.stay = admitted
-        barrier = next((b for b in self._barriers if b.takes(request, exchange.nth, self._picks)), None)
-        if barrier is not None:
-            self._hold(exchange, barrier, now)
-        else:
-            self._answer(exchange, now)
+        for barrier in self._barriers:
+            if barrier.takes(request, exchange.nth, self._picks):
+                self._hold(exchange, barrier, now)
+                return
+        self._answer(exchange, now)
 
     def _refuse_by_wave(self, exchange: _Exchange, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)

@@ -108,7 +108,7 @@ def hexadecimal(length: int, *key: object) -> str:
 
 
 def _digest(key: tuple[object, ...]) -> bytes:
-    text = "\x1f".join([str(part) for part in key])
+    text = "\x1f".join(map(str, key))
     return blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -167,7 +167,7 @@ class Desk:
             record, request = self._enter(incoming, sent, now)
             self._deliver[request.id] = deliver
             self._provider.arrive(request, now)
-            self.catch_up()
+            self._catch_up(now)
             self._arm()
             return record
 

@@ -42,9 +42,10 @@ def model_of(payload: Mapping[str, Any]) -> str:
 
 def stream_of(payload: Mapping[str, Any]) -> bool:
     """Whether a stream is asked for."""
-    if not isinstance(payload.get("stream"), bool | None):
+    stream = payload.get("stream")
+    if stream is not None and not isinstance(stream, bool):
         raise wrong_type("stream", "a boolean")
-    return payload.get("stream") is True
+    return stream is True
 
 
 def messages_of(payload: Mapping[str, Any], name: str = "messages") -> list[Message]:
@@ -71,7 +72,7 @@ def _check_message(message: Message, place: str) -> None:
         raise Complaint(400, text, kind=INVALID, param=f"{place}.role", code="invalid_value")
     if message.get("content") is None and role in _MAY_BE_SILENT:
         return
-    if not isinstance(message.get("content"), str | list):
+    if not isinstance(message.get("content"), (str, list)):
         raise wrong_type(f"{place}.content", "a string or an array")
 
 
