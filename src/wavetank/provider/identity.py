@@ -49,8 +49,10 @@ def text_of(content: object) -> str:
 
 def last_user_text(messages: list[Mapping[str, Any]]) -> str:
     """The text of the last user message, empty if there is none."""
-    users = [message for message in messages if message.get("role") == "user"]
-    return text_of(users[-1].get("content")) if users else ""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
+    return ""
 
 
 def _from_header(value: str) -> str:

@@ -67,13 +67,13 @@ def asked(
     """The request of a body that has been found good; `stream` `None` means as the body says."""
     prompt = last_user_text(messages)
     item, declared = identity(request.headers, payload, prompt)
-    texts = [system, *(text_of(message.get("content")) for message in messages)]
+    texts = [system, *[text_of(message.get("content")) for message in messages]]
     return Asked(
         model=model,
         item=item,
         declared=declared,
         prompt=prompt,
-        prompt_tokens=count_tokens("\n".join(text for text in texts if text)),
+        prompt_tokens=count_tokens("\n".join(filter(None, texts))),
         max_tokens=max_tokens,
         stream=payload.get("stream") is True if stream is None else stream,
         payload=payload,

@@ -118,10 +118,10 @@ class Chat:
 
     def plain(self, page: Page) -> bytes:
         """The body of a plain answer."""
-        flavour = self.flavour
-        message: Values = {"role": "assistant", "content": page.text, **flavour.message}
+        flavour, text = self.flavour, page.text
+        message: Values = {"role": "assistant", "content": text, **flavour.message}
         if page.tool is not None:
-            message |= {"content": None, "tool_calls": [self._call(page, page.text)]}
+            message |= {"content": None, "tool_calls": [self._call(page, text)]}
         choice = {"index": 0, "message": message, **flavour.choice, "finish_reason": _finish(page)}
         body = self._envelope(page, "chat.completion", [choice])
         body["usage"] = flavour.usage(page)
