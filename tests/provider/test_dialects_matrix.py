@@ -23,7 +23,7 @@ import wavetank
 from wavetank import Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answers import marks_in
-from wavetank.scenario import Fault, RetryAfter, Wave
+from wavetank.scenario import Fault, RefusalError, RetryAfter, Wave
 
 pytestmark = [
     # SDKs leave generators of their own to the garbage collector, of which trio warns.
@@ -332,11 +332,10 @@ def through_litellm(model: str, **more: Any) -> Ask:
 
 @dataclass(frozen=True)
 class Sdk:
-    """An SDK, the dialect it speaks, what overload is there, and whether it runs on trio."""
+    """An SDK, the dialect it speaks, and whether it runs on trio."""
 
     ask: Ask
     dialect: str
-    overload: int = 503
     trio: bool = False
     modes: tuple[Mode, ...] = ("plain", "stream", "tool", "tool-stream", "json")
 
@@ -349,7 +348,7 @@ SDKS = {
     "openai, Azure": Sdk(ask_azure, "azure"),
     "openai, vLLM": Sdk(ask_vllm, "vllm"),
     "openai, Ollama": Sdk(ask_ollama_v1, "ollama"),
-    "anthropic": Sdk(ask_anthropic, "anthropic", 529, trio=True),
+    "anthropic": Sdk(ask_anthropic, "anthropic", trio=True),
     "google-genai": Sdk(ask_gemini, "gemini"),
     "google-genai, httpx2": Sdk(ask_gemini_on_httpx2, "gemini", trio=True, modes=PLAIN),
     "google-genai, retrying": Sdk(ask_gemini_retrying, "gemini", modes=PLAIN),
@@ -369,7 +368,7 @@ SDKS = {
         through_litellm("azure/m-1", api_base="https://mine.openai.azure.com", api_version="2024-10-21"),
         "azure",
     ),
-    "litellm, Anthropic": Sdk(through_litellm("anthropic/m-1"), "anthropic", 529),
+    "litellm, Anthropic": Sdk(through_litellm("anthropic/m-1"), "anthropic"),
     "litellm, Gemini": Sdk(through_litellm("gemini/m-1"), "gemini", modes=CALLING),
     "litellm, Groq": Sdk(through_litellm("groq/m-1"), "groq"),
     "litellm, Mistral": Sdk(through_litellm("mistral/m-1"), "mistral"),
@@ -433,7 +432,7 @@ def after(seconds: float) -> Duration:
     return Duration(round(seconds * SECOND))
 
 
-def refusing(lasts: float, status: int = 429, **more: Any) -> Scenario:
+def refusing(lasts: float, status: int | None = 429, **more: Any) -> Scenario:
     """All requests are refused for so many seconds."""
     return Scenario(wave=(Wave(lasts=after(lasts), status=status, **more),))
 
@@ -565,7 +564,7 @@ CASES: dict[str, Callable[[str], Seen]] = {
     "429, 7 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(7))),
     "429, 300 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(300))),
     "429 for 20 s": lambda name: ask(name, "plain", refusing(20, retry_after=RetryAfter(form="none"))),
-    "overload for 20 s": lambda name: ask(name, "plain", refusing(20, SDKS[name].overload)),
+    "overload for 20 s": lambda name: ask(name, "plain", refusing(20, None, error="overloaded")),
     "error in the stream": lambda name: ask(
         name, "stream", Scenario(fault=(Fault(kind="error-in-stream", after_chunks=2),))
     ),
@@ -631,6 +630,26 @@ def test_an_sdk_backs_off_as_its_makers_wrote(name: str, backoff: str) -> None:
     for n, gap in enumerate(gaps):
         low, high = BACKOFFS[backoff](n)
         assert low <= gap - 0.01 <= high + 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "error", "requests"),
+    [
+        ("openai", "billing", "RateLimitError", 3),
+        ("anthropic", "billing", "PaymentRequiredError", 1),
+        ("openrouter", "billing", "PaymentRequiredResponseError", 1),
+        ("groq", "billing", "BadRequestError", 1),
+        ("anthropic", "too-large", "ContentTooLargeError", 1),
+        ("groq", "too-large", "APIStatusError", 1),
+        ("google-genai", "timeout", "ServerError", 1),
+    ],
+)
+def test_an_error_comes_with_the_status_of_its_vendor(
+    name: str, wrong: RefusalError, error: str, requests: int
+) -> None:
+    """A scenario that names no status gets the one for which the SDK has a class of its own."""
+    seen = ask(name, "plain", refusing(60, None, error=wrong))
+    assert (type(seen.error).__name__, len(seen.sent)) == (error, requests)
 
 
 async def ask_litellm_router(mode: Mode) -> str:

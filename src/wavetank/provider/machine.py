@@ -21,6 +21,7 @@ from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
 from .picks import Choose, Picks
 from .retry_after import stated
 from .spoiling import Faults
+from .statuses import status_of_wave, status_over_limit
 from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
 
@@ -214,14 +215,15 @@ class Provider:
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
         told = None if rest is None else stated(over.rule, rest, sent)
         limits = self._limiter.state(exchange.request, now)
-        refusal = Refusal(429, over.reason, over.scope, told, limits, error=over.error)
+        status = status_over_limit(exchange.request.dialect, over.error)
+        refusal = Refusal(status, over.reason, over.scope, told, limits, error=over.error)
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse(
         self, exchange: _Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
     ) -> None:
         refusal = Refusal(
-            script.wave.status,
+            status_of_wave(exchange.request.dialect, script.wave),
             reason,
             scope_of(script.scope, exchange.request),
             stated(script.retry_after, rest, sent),

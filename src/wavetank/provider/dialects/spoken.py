@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
 
 from ...clock import EPOCH_NS, MILLISECOND
-from ...scenario import usual_status
 from ..answers import in_pieces
 from ..faults import spoiled
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
+from ..statuses import status_of_error
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
 from .wrapped import wrapped
@@ -251,7 +251,9 @@ class Spoken:
         wrong = answer.fault.error if answer.fault is not None else None
         if wrong is None:
             return self._vendor.broken(decoded, number)
-        refusal = Refusal(usual_status(wrong), "wave", ACCOUNT, None, answer.limits, error=wrong)
+        refusal = Refusal(
+            status_of_error(self.name, wrong), "wave", ACCOUNT, None, answer.limits, error=wrong
+        )
         return self._vendor.refusal(Refused(decoded, refusal, number, sent))
 
     # -- requests ----------------------------------------------------------------------------
