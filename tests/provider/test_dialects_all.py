@@ -55,6 +55,9 @@ VERTEX = "/v1beta1/projects/p/locations/us-central1/publishers/google/models/m-1
 WAYS = {
     "openai": Way("api.openai.com", "/v1/chat/completions", CHAT),
     "openai-responses": Way("api.openai.com", "/v1/responses", {"model": "m-1", "input": "item-1"}, "openai"),
+    "openai-completions": Way(
+        "api.openai.com", "/v1/completions", {"model": "m-1", "prompt": "item-1"}, "openai"
+    ),
     "anthropic": Way("api.anthropic.com", "/v1/messages", {**CHAT, "max_tokens": 20}),
     "azure": Way("mine.openai.azure.com", "/openai/deployments/m-1/chat/completions", {"messages": MESSAGES}),
     "azure-v1": Way("mine.openai.azure.com", "/openai/v1/chat/completions", CHAT, "azure"),
@@ -359,7 +362,8 @@ def test_usage_adds_up(way: str) -> None:
 
 
 STREAM_USAGE = dict.fromkeys(
-    ("openai", "gemini-openai", "azure", "azure-v1", "ollama-v1", "vllm"), ("stream_options",)
+    ("openai", "openai-completions", "gemini-openai", "azure", "azure-v1", "ollama-v1", "vllm"),
+    ("stream_options",),
 )
 
 

@@ -32,7 +32,8 @@ class Decoded:
 
     `item` is the identity the client declared, or else the one inferred from the last user
     message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
-    `arrived` is the instant of the arrival, `None` when it was not told.
+    `arrived` is the instant of the arrival, `None` when it was not told; `copies` is how many
+    answers are wanted at once.
     """
 
     dialect: str
@@ -48,6 +49,7 @@ class Decoded:
     arrived: int | None = None
     endpoint: str = ""
     form: Form | None = None
+    copies: int = 1
 
 
 @final

@@ -193,7 +193,7 @@ class Provider:
         if refusing is not None:
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        output = longest_answer(request.item, request.max_tokens, self._words)
+        output = longest_answer(request.item, request.max_tokens, self._words) * request.copies
         admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
@@ -247,7 +247,8 @@ class Provider:
             pace=latency.tokens_per_second,
             fault=fault,
         )
-        self._send(exchange, Answer(deltas, request.prompt_tokens, finish, limits, fault), timetable)
+        answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
+        self._send(exchange, answer, timetable)
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: _Exchange) -> int:
         item = exchange.request.item or ""

@@ -276,6 +276,7 @@ class Spoken:
             arrived=now,
             endpoint=endpoint.name,
             form=wanted.form,
+            copies=wanted.copies,
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
