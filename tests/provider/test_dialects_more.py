@@ -7,13 +7,15 @@ from typing import Any
 
 import anthropic
 import groq
+import httpx2
 import openai
 import pytest
 from mistralai.client import Mistral
+from openrouter import OpenRouter
 
 import wavetank
 from wavetank import Scenario, Tank
-from wavetank.scenario import Limits
+from wavetank.scenario import Limits, scenario_from_dict
 
 # Vendors' SDKs leave generators of their own to the garbage collector, of which trio warns.
 pytestmark = pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning")
@@ -222,3 +224,50 @@ def test_anthropic_takes_the_token_of_a_subscription() -> None:
     answer, keys = run.value
     assert answer.content[0].text == TEXT
     assert keys == ["sk-ant-oat01-x"]
+
+
+# -- the wait for a stream -------------------------------------------------------------------------
+
+
+def slow(**more: Any) -> Scenario:
+    """An answer whose first token takes twelve seconds and a bit."""
+    return scenario_from_dict({"latency": {"first_token": "12500ms"}, **more}, name="slow", source="test")
+
+
+def test_openrouter_keeps_a_stream_alive() -> None:
+    """Its SDK gives up after 5 s of silence and asks again; a slow stream is not silent."""
+
+    async def main(tank: Tank) -> Any:
+        async with OpenRouter() as client:
+            stream: Any = await client.chat.send_async(model="m", messages=MESSAGES, stream=True)
+            pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        return "".join(pieces), tank.now(), len(tank.fake_llm.requests)
+
+    run = wavetank.simulate(main, slow(), checks=())
+    assert run.value == (TEXT, 12.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "comments"),
+    [
+        (slow(), [*range(1, 13), 12.5]),
+        (slow(latency={"first_token": "1s"}), [1]),
+        (slow(fault=[{"kind": "missing-end"}]), [12.5]),
+    ],
+)
+def test_a_comment_comes_each_second_until_the_first_token(scenario: Scenario, comments: list[float]) -> None:
+    """None does where a fault spoils the answer, and none after the answer has begun."""
+
+    async def main(tank: Tank) -> Any:
+        asked = {"model": "m", "messages": MESSAGES, "stream": True}
+        url = "https://openrouter.ai/api/v1/chat/completions"
+        async with (
+            httpx2.AsyncClient(timeout=60) as client,
+            client.stream("POST", url, json=asked, headers={"authorization": "Bearer k"}) as answer,
+        ):
+            lines = [(tank.now(), line) async for line in answer.aiter_lines() if line]
+        kept = [at for at, line in lines if line == ": OPENROUTER PROCESSING"]
+        return kept, lines[len(kept)][1].startswith("data: {"), answer.status_code
+
+    run = wavetank.simulate(main, scenario, checks=())
+    assert run.value == (comments, True, 200)

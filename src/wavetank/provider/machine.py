@@ -22,7 +22,7 @@ from .picks import Choose, Picks
 from .retry_after import stated
 from .spoiling import Faults
 from .statuses import status_of_wave, status_over_limit
-from .timing import Timetable
+from .timing import Timetable, waits_before
 from .waves import NoticeBoard, Script, Windows, scripts
 
 
@@ -240,12 +240,15 @@ class Provider:
         deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
         fault = self._faults.take(request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
+        start = now + self._pick(latency.first_token, "first-token", None, exchange)
         timetable = Timetable(
-            start=now + self._pick(latency.first_token, "first-token", None, exchange),
+            start=start,
             tokens=len(deltas),
             stream=request.stream,
             pace=latency.tokens_per_second,
             fault=fault,
+            begun=now,
+            waits=waits_before(request.dialect, now, start) if request.stream and fault is None else 0,
         )
         answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
         self._send(exchange, answer, timetable)
@@ -290,6 +293,7 @@ class Provider:
 
     def _send(self, exchange: _Exchange, outcome: Outcome, timetable: Timetable) -> None:
         exchange.outcome, exchange.timetable = outcome, timetable
+        exchange.index = -timetable.waits
         self._schedule(exchange)
 
     def _schedule(self, exchange: _Exchange) -> None:
@@ -298,8 +302,10 @@ class Provider:
 
     def _sent(self, exchange: _Exchange) -> Reply:
         assert exchange.outcome is not None
-        part, whole = exchange.index, exchange.timetable.count
-        reply = Reply(exchange.request.id, exchange.outcome, part, whole, exchange.due)
+        part, timetable = exchange.index, exchange.timetable
+        reply = Reply(
+            exchange.request.id, exchange.outcome, part, timetable.count, exchange.due, timetable.waits
+        )
         if reply.last:
             self._finish(exchange)
         else:

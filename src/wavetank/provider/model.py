@@ -129,7 +129,8 @@ class Reply(msgspec.Struct, frozen=True):
     """A part of an outcome that is due: part `index` of `count`, sent at the instant `at`.
 
     A refusal and a plain answer have one part. A streamed answer has `len(deltas) + 2`:
-    the opening, one for each delta, the closing.
+    the opening, one for each delta, the closing. Before them may come `waits` more that keep it
+    alive; their indexes are below 0.
     """
 
     request_id: int
@@ -137,6 +138,12 @@ class Reply(msgspec.Struct, frozen=True):
     index: int
     count: int
     at: int
+    waits: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing was sent before it."""
+        return self.index == -self.waits
 
     @property
     def last(self) -> bool:

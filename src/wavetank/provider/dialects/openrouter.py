@@ -66,6 +66,7 @@ class OpenRouterVendor(Vendor):
     name = "openrouter"
     hosts = HOSTS["openrouter"]
     no_key = "No auth credentials found"
+    keep_alive = _PROCESSING
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests, on a refusal alone; the reset is an epoch in milliseconds."""

@@ -156,13 +156,15 @@ class Vendor:
     """What all endpoints of a provider have in common; each provider writes its own errors.
 
     `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. `no_key` is what a request without a key is told.
+    stated in the body instead of a header. `no_key` is what a request without a key is told, and
+    `keep_alive` what is sent in a stream while its first token is still to come.
     """
 
     name: ClassVar[str]
     hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
     no_key: ClassVar[str] = "No API key was given"
+    keep_alive: ClassVar[bytes] = b""
 
     def path(self, request: HttpRequest) -> str:
         """The path that endpoints are told by; other parts of a request may be added to it."""
@@ -236,8 +238,10 @@ class Spoken:
             return self._refuse(decoded, reply, outcome, epoch_ns)
         endpoint = self._endpoints[decoded.endpoint]
         page = Page(decoded, reply, outcome, epoch_ns)
+        head = self._head(page, endpoint) if reply.first else None
+        if reply.index < 0:
+            return Frame(head=head, data=self._vendor.keep_alive)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
-        head = self._head(page, endpoint) if page.first else None
         frame = Frame(head=head, data=data, end=reply.last)
         if outcome.fault is None:
             return frame
