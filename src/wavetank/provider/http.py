@@ -31,7 +31,8 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
 
     `item` is the identity the client declared, or else the one inferred from the last user
     message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
-    `arrived` is the instant of the arrival, `None` when it was not told.
+    `arrived` is the instant of the arrival, `None` when it was not told; `copies` is how many
+    answers are wanted at once.
     """
 
     dialect: str
@@ -47,6 +48,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     arrived: int | None = None
     endpoint: str = ""
     form: Form | None = None
+    copies: int = 1
 
 
 @final

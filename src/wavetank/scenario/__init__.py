@@ -22,6 +22,7 @@ from .meaning import (
     usual_status,
     wave_retry_after,
     wave_scope,
+    wave_status,
     window_at,
     without,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "usual_status",
     "wave_retry_after",
     "wave_scope",
+    "wave_status",
     "window_at",
     "without",
     "written",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
-from .meaning import last_instant, refusal_error, wave_retry_after, wave_scope, window_at
+from .meaning import last_instant, refusal_error, wave_retry_after, wave_scope, wave_status, window_at
 from .model import DELAYS, Fault, Match, RetryAfter, Scenario, Wave
 from .writing import written
 
@@ -129,9 +129,15 @@ def _wave_words(wave: Wave) -> str:
     should = "" if wave.should_retry is None else f", x-should-retry {str(wave.should_retry).lower()}"
     return (
         f"{_when(wave)}: {_whom(wave)}{_matching(wave.match)}; "
-        f"{wave.status} {refusal_error(wave)}{wrapped}{_scope(wave)}, "
+        f"{_status(wave)}{refusal_error(wave)}{wrapped}{_scope(wave)}, "
         f"{_told(wave_retry_after(wave))}{should}"
     )
+
+
+def _status(wave: Wave) -> str:
+    """The status, unless it is left to the dialect."""
+    silent = wave.status is None and wave.error is not None
+    return "" if silent else f"{wave_status(wave)} "
 
 
 def _scope(wave: Wave) -> str:

@@ -37,6 +37,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     declared: bool = False
     max_tokens: int | None = None
     stream: bool = False
+    copies: int = 1
     headers: Mapping[str, str] = {}
     payload: Mapping[str, Any] = {}
 
@@ -211,6 +212,7 @@ class Desk:
             prompt_tokens=incoming.prompt_tokens,
             max_tokens=incoming.max_tokens,
             stream=incoming.stream,
+            copies=incoming.copies,
         )
 
     def _identity(self, incoming: Incoming) -> tuple[str | None, bool]:

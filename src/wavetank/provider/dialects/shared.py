@@ -51,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     payload: Mapping[str, Any]
     form: Form | None = None
+    copies: int = 1
 
 
 def asked(
@@ -63,11 +64,17 @@ def asked(
     system: str = "",
     stream: bool | None = None,
     form: Form | None = None,
+    copies: int = 1,
 ) -> Asked:
-    """The request of a body that has been found good; `stream` `None` means as the body says."""
+    """The request of a body that has been found good; `stream` `None` means as the body says.
+
+    What defines its tools costs tokens, as much as compact JSON of it.
+    """
     prompt = last_user_text(messages)
     item, declared = identity(request.headers, payload, prompt)
     texts = [system, *[text_of(message.get("content")) for message in messages]]
+    if payload.get("tools"):
+        texts.append(json_bytes(payload["tools"]).decode())
     return Asked(
         model=model,
         item=item,
@@ -78,6 +85,7 @@ def asked(
         stream=payload.get("stream") is True if stream is None else stream,
         payload=payload,
         form=form,
+        copies=copies,
     )
 
 

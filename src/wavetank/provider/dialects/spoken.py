@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Protocol, final
 import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
-from ...scenario import usual_status
 from ..answers import in_pieces
 from ..faults import spoiled
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
+from ..statuses import status_of_error
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
 from .wrapped import wrapped
@@ -155,13 +155,15 @@ class Vendor:
     """What all endpoints of a provider have in common; each provider writes its own errors.
 
     `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. `no_key` is what a request without a key is told.
+    stated in the body instead of a header. `no_key` is what a request without a key is told, and
+    `keep_alive` what is sent in a stream while its first token is still to come.
     """
 
     name: ClassVar[str]
     hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
     no_key: ClassVar[str] = "No API key was given"
+    keep_alive: ClassVar[bytes] = b""
 
     def path(self, request: HttpRequest) -> str:
         """The path that endpoints are told by; other parts of a request may be added to it."""
@@ -236,8 +238,10 @@ class Spoken:
             return self._refuse(decoded, reply, outcome, epoch_ns)
         endpoint = self._endpoints[decoded.endpoint]
         page = Page(decoded, reply, outcome, epoch_ns)
+        head = self._head(page, endpoint) if reply.first else None
+        if reply.index < 0:
+            return Frame(head=head, data=self._vendor.keep_alive)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
-        head = self._head(page, endpoint) if page.first else None
         frame = Frame(head=head, data=data, end=reply.last)
         if outcome.fault is None:
             return frame
@@ -251,7 +255,9 @@ class Spoken:
         wrong = answer.fault.error if answer.fault is not None else None
         if wrong is None:
             return self._vendor.broken(decoded, number)
-        refusal = Refusal(usual_status(wrong), "wave", ACCOUNT, None, answer.limits, error=wrong)
+        refusal = Refusal(
+            status_of_error(self.name, wrong), "wave", ACCOUNT, None, answer.limits, error=wrong
+        )
         return self._vendor.refusal(Refused(decoded, refusal, number, sent))
 
     # -- requests ----------------------------------------------------------------------------
@@ -274,6 +280,7 @@ class Spoken:
             arrived=now,
             endpoint=endpoint.name,
             form=wanted.form,
+            copies=wanted.copies,
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:

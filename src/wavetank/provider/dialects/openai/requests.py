@@ -18,6 +18,8 @@ _UNPARSED: Final = (
 )
 _ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 _MAY_BE_SILENT: Final = ("assistant", "function")
+# `n` of `CreateChatCompletionRequest` in OpenAI's OpenAPI description.
+_MOST_COPIES: Final = 128
 # "any" is Mistral's word.
 _FORCED: Final = ("required", "any")
 
@@ -87,6 +89,21 @@ def max_tokens_of(
                 raise wrong_type(name, "an integer of at least 1")
             return int(value)
     return None
+
+
+def copies_of(payload: Mapping[str, Any]) -> int:
+    """How many answers are wanted at once (`n`)."""
+    wanted = payload.get("n")
+    if wanted is None:
+        return 1
+    if not whole_number(wanted) or wanted > _MOST_COPIES:
+        raise wrong_type("n", f"an integer from 1 to {_MOST_COPIES}")
+    return int(wanted)
+
+
+def one_copy(payload: Mapping[str, Any]) -> int:
+    """One answer, whatever is asked for: so do those who have no `n`."""
+    return 1
 
 
 # -- what the answer is made of --------------------------------------------------------------------
