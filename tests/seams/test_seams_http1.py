@@ -400,6 +400,7 @@ streams = st.lists(st.one_of(fragments, fragments, st.binary(max_size=12)), max_
 
 @given(data=streams, cuts=st.lists(st.integers(0, 2000), max_size=6))
 @example(data=WHOLE * 3, cuts=[1, 70, 71])
+@example(data=CHAT + b"host: x\r\n" + WHOLE, cuts=[88])
 @settings(max_examples=100_000 if DEEP else 150)
 def test_any_bytes_get_replies_or_the_end(data: bytes, cuts: list[int]) -> None:
     """No bytes raise; replies are HTTP however the bytes are cut; the handler lets go of everything."""

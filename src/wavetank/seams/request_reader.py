@@ -162,6 +162,7 @@ class _Message:
         self._target = b""
         self._headers: dict[str, str] = {}
         self._fields = 0
+        self._doubled = ""
 
     def parse(self, data: bytes) -> None:
         self._silent += len(data)
@@ -219,8 +220,11 @@ class _Message:
             raise BadHttp(431, f"there are more than {MAX_FIELDS} headers")
         name, text = _name(raw), value.decode("latin-1").strip(" \t")
         if name in self._headers:
+            # Told at the end of the head: how the bytes were cut decides whether the parser first
+            # sees what else is wrong.
             if name in _ONCE:
-                raise BadHttp(400, f"{_NO_HTTP}: it has two {name} headers")
+                self._doubled = name
+                return
             text = f"{self._headers[name]}, {text}"
         self._headers[name] = text
 
@@ -233,6 +237,8 @@ class _Message:
     def on_headers_complete(self) -> None:
         method, version = self._parser.get_method().decode(), self._parser.get_http_version()
         headers, target = self._headers, self._target.decode("latin-1")
+        if self._doubled:
+            raise BadHttp(400, f"{_NO_HTTP}: it has two {self._doubled} headers")
         _check(method, version, headers)
         self.size += len(method) + len("  HTTP/1.1\r\n\r\n") - 1
         if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
