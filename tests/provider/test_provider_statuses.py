@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from wavetank.provider import dialects
 from wavetank.provider.statuses import status_of_error, status_of_wave, status_over_limit
-from wavetank.scenario import RefusalError, Wave
+from wavetank.scenario import VARIED, RefusalError, Wave, usual_status
+
+DIALECTS = [dialect.name for dialect in dialects.DIALECTS]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,16 @@ from wavetank.scenario import RefusalError, Wave
 def test_an_error_has_its_dialects_status(dialect: str, error: RefusalError, status: int) -> None:
     """In a wave that names no status, and in an error after a 200."""
     assert status_of_wave(dialect, Wave(error=error)) == status_of_error(dialect, error) == status
+
+
+def test_a_drawing_leaves_out_the_statuses_that_vary() -> None:
+    """They are those of the errors that some dialect has a status of its own for."""
+    varied = {
+        error
+        for error in get_args(RefusalError)
+        if {status_of_error(name, error) for name in DIALECTS} != {usual_status(error)}
+    }
+    assert varied == set(VARIED)
 
 
 @pytest.mark.parametrize("status", [429, 402, 503])

@@ -15,6 +15,7 @@ from .loading import (
     scenario_from_dict,
 )
 from .meaning import (
+    VARIED,
     last_instant,
     lets_through,
     longest_retry_after,
@@ -49,6 +50,7 @@ from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "VARIED",
     "Answers",
     "DayKind",
     "DurationRange",

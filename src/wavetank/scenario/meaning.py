@@ -31,6 +31,9 @@ _STATUSES: Final[dict[RefusalError, int]] = {
     "timeout": 408,
     "conflict": 409,
 }
+VARIED: Final[tuple[RefusalError, ...]] = ("billing", "overloaded", "timeout", "too-large")
+"""Errors that have another status with some providers."""
+
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 # No waiting mends the first two, and the third tells nothing.
