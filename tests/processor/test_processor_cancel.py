@@ -33,13 +33,16 @@ class Provider:
         self.trouble: dict[str, list[Exception]] = {"b": [Refused()], "d": [ConnectionResetError()]}
         self.sent: list[str] = []
         self.answered: list[str] = []
+        self.cut_off: set[str] = set()
         self.under_way = 0
 
     async def __call__(self, prompt: str) -> str:
         self.sent.append(prompt)
         self.under_way += 1
+        self.cut_off.add(prompt)
         try:
             await anyio.sleep(0.05)
+            self.cut_off.remove(prompt)
             if trouble := self.trouble.get(prompt):
                 raise trouble.pop()
             self.answered.append(prompt)
@@ -53,6 +56,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.started_: dict[str, int] = {}
+        self.under_way: set[str] = set()
         self.settled_: dict[str, ItemResult[Any]] = {}
 
     async def limited_until(self) -> Mapping[str, float]:
@@ -64,11 +68,18 @@ class Journal:
     async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
         await anyio.lowlevel.checkpoint()
         self.started_[item.id] = attempt
+        self.under_way.add(item.id)
+
+    async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        assert attempts <= self.started_[item.id]
+        self.under_way.remove(item.id)
 
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         await anyio.lowlevel.checkpoint()
         assert item.id not in self.settled_, "settled twice"
         self.settled_[item.id] = result
+        self.under_way.remove(item.id)
 
     async def paused(self, scope: str, until: float, count: int) -> None:  # noqa: ARG002
         await anyio.lowlevel.checkpoint()
@@ -100,6 +111,7 @@ def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str) -> N
                 await run(provider, journal, way)
             assert provider.under_way == 0
             assert set(journal.settled_) == set(provider.answered)
+            assert journal.under_way == provider.cut_off, "what may have been paid for is marked, and no more"
             sent = len(provider.sent)
             await anyio.sleep(100)
             assert len(provider.sent) == sent
@@ -108,6 +120,7 @@ def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str) -> N
             assert all(result.value == f"ok {result.id}" for result in results)
             assert sorted(provider.answered) == list("abcdefg")
             assert set(journal.started_) == set("abcdefg")
+            assert not journal.under_way
 
         return stepped(main, backend, at=at, act=lambda: scope[0].cancel() if scope else None)
 

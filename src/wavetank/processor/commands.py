@@ -76,7 +76,14 @@ class CommandStrategy(LLMCallStrategy[str]):
         if failure is not None:
             said = str(failure.error)
             raise WorkError(
-                Failed(failure.kind, failure.reason, failure.retry_after_seconds, "AgentFailed", said)
+                Failed(
+                    failure.kind,
+                    failure.reason,
+                    failure.retry_after_seconds,
+                    "AgentFailed",
+                    said,
+                    closes=failure.closes,
+                )
             )
         return stdout
 

@@ -256,6 +256,14 @@ class Journal:
         """Note that a request is about to leave."""
         self.sending(item.id, attempt)
 
+    async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
+        """Note that nothing of the item is under way, and how many of its requests were sent in this run."""
+        self._file.do(
+            f"UPDATE items SET state = {_WAITING}, requests = earlier + ? WHERE id = ? AND state = {_SENT}",
+            attempts,
+            item.id,
+        )
+
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Keep the outcome of an item."""
         self.keep(as_outcome(item.id, result))
