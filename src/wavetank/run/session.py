@@ -84,12 +84,18 @@ class Session:
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
             observer=self._observe,
             store=self._journal,
-            sinks=(_Told(self._tally, self._output),),
+            sinks=() if self._output is None else (self._output,),
+            on_result=self._count,
         )
         async with processor:
-            async for result in processor.process(items):
-                if result.unfinished and not isinstance(result.error, RunStopped):
-                    self._tally.left_out(result)
+            async for _ in processor.process(items):
+                pass
+
+    def _count(self, result: ItemResult[str]) -> None:
+        if not result.unfinished:
+            self._tally.result(result)
+        elif not isinstance(result.error, RunStopped):
+            self._tally.left_out(result)
 
     def _observe(self, decision: Decision) -> None:
         if decision.kind == "refused":
@@ -100,18 +106,3 @@ class Session:
             self._tally.paused(decision.until - decision.at)
         elif decision.kind == "stopped":
             self._tally.stopped = decision.reason
-
-
-@final
-class _Told:
-    """A sink that counts each outcome and hands it on."""
-
-    def __init__(self, tally: Tally, output: Sink | None) -> None:
-        self._tally = tally
-        self._output = output
-
-    async def write(self, item: Item, result: ItemResult[Any]) -> None:
-        """Take the outcome of an item."""
-        self._tally.result(result)
-        if self._output is not None:
-            await self._output.write(item, result)
