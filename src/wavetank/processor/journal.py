@@ -227,8 +227,9 @@ class Journal:
         if scope in self._earlier:
             count += self._earlier[scope].pause_count
         self._file.do(
-            "INSERT INTO pauses VALUES (?1, ?2, ?3) ON CONFLICT (scope) DO UPDATE SET "
-            "rate_limit_until = max(rate_limit_until, ?2), pause_count = max(pause_count, ?3)",
+            "INSERT INTO pauses VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET "
+            "rate_limit_until = max(rate_limit_until, excluded.rate_limit_until), "
+            "pause_count = max(pause_count, excluded.pause_count)",
             scope,
             until,
             count,
