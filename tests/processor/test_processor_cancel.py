@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from wavetank.processor import ItemResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.processor import FixedDelay, ItemResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.processor.journal import Journal
 
 from .stepping import stepped
 
@@ -51,7 +53,7 @@ class Provider:
             self.under_way -= 1
 
 
-class Journal:
+class InMemory:
     """A store in memory: what was started, what was settled."""
 
     def __init__(self) -> None:
@@ -85,7 +87,7 @@ class Journal:
         await anyio.lowlevel.checkpoint()
 
 
-async def run(provider: Provider, journal: Journal, way: str) -> list[ItemResult[Any]]:
+async def run(provider: Provider, journal: InMemory, way: str) -> list[ItemResult[Any]]:
     """All items, as a batch or as a stream."""
     order: Any = "input" if way == "stream in order" else "completed"
     async with ParallelBatchProcessor(provider, workers=3, store=journal, order=order) as processor:
@@ -102,7 +104,7 @@ def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str) -> N
     """Nothing runs on; every answer was kept but those under way; the next run sends only what is missing."""
 
     def attempt(at: int) -> int:
-        provider, journal = Provider(), Journal()
+        provider, journal = Provider(), InMemory()
         scope: list[anyio.CancelScope] = []
 
         async def main() -> None:
@@ -157,3 +159,38 @@ def test_a_worker_cancelled_at_any_step_strands_nobody(backend: str) -> None:
     steps = attempt(0)
     for at in range(2, steps):
         attempt(at)
+
+
+@on_both
+def test_what_may_have_been_paid_for_is_marked_and_what_was_refused_is_not(
+    backend: str, tmp_path: Path
+) -> None:
+    """A run is cancelled while one request is under way, one was cut off by its time, and one was refused."""
+
+    script: dict[str, list[tuple[float, Exception | None]]] = {
+        "done": [(0.5, None)],
+        "cut off": [(100.0, None)],
+        "under way": [(0.1, ConnectionResetError()), (0.5, None)],
+        "refused": [(0.2, ConnectionResetError()), (0.05, Refused())],
+    }
+
+    async def call(prompt: str) -> str:
+        seconds, error = script[prompt].pop(0)
+        await anyio.sleep(seconds)
+        if error is not None:
+            raise error
+        return prompt
+
+    async def main() -> None:
+        items = [LLMWorkItem(id=name, prompt=name) for name in script]
+        with Journal(tmp_path / "run.db") as journal, anyio.move_on_after(0.9):
+            async with ParallelBatchProcessor(call, workers=4, store=journal, **options) as processor:
+                for item in items:
+                    await processor.add_work(item)
+                await processor.process_all()
+
+    options: Any = {"request_seconds": 0.55, "delays": FixedDelay(100)}
+    stepped(main, backend)
+    with Journal(tmp_path / "run.db", resume=True) as journal:
+        assert journal.repeats() == ("cut off", "under way")
+        assert journal.counts() == (1, 0, 3)
