@@ -456,3 +456,17 @@ def test_a_rest_ends_in_time() -> None:
         assert anyio.current_time() - start == pytest.approx(5)
 
     in_virtual_time(main)
+
+
+def test_a_probe_that_hangs_after_a_told_pause_is_waited_for_a_second() -> None:
+    """Nobody was refused, so nothing is known of how long a refusal takes to come."""
+
+    async def main() -> None:
+        gate, log, start = Gate(), list[tuple[str, float]](), anyio.current_time()
+        gate.hold(start + 5)
+        async with anyio.create_task_group() as group:
+            for name in "ab":
+                group.start_soon(partial(send, gate, log, name, seconds=50))
+        assert [at - start for _, at in log] == pytest.approx([5, 6])
+
+    in_virtual_time(main)

@@ -18,7 +18,7 @@ from wavetank.processor import (
     ParallelBatchProcessor,
     RunStopped,
 )
-from wavetank.processor.journal import Journal
+from wavetank.processor.journal import Journal, Outcome, fingerprint
 
 from .stepping import stepped
 
@@ -249,10 +249,12 @@ def test_what_a_run_did_not_send_is_not_counted(tmp_path: Path, backend: str) ->
 @on_both
 def test_a_bound_hides_no_outcome_of_an_earlier_run(tmp_path: Path, backend: str) -> None:
     """What the journal knows is in the batch also where the run is stopped before it comes to it."""
+    ids = names("a", 4)
     with Journal(tmp_path / "run.db") as journal:
-        process(Account(99), names("a", 4), backend, store=journal)
-    with Journal(tmp_path / "run.db", resume=True) as journal:
-        batch = process(
-            Account(99), names("a", 8), backend, workers=1, store=journal, bounds=Bounds(requests=1)
-        )
-        assert [result.error is None for result in batch.results] == [True] * 5 + [False] * 3
+        journal.register((id, fingerprint(id)) for id in ids)
+        journal.keep(Outcome("a-3", "from before"))
+        bounds = Bounds(requests=1)
+        batch = process(Account(99), ids, backend, workers=1, store=journal, bounds=bounds)
+    assert [result.value for result in batch.results] == ["ok a-0", None, None, "from before"]
+    assert [result.recalled for result in batch.results] == [False, False, False, True]
+    assert (batch.failed, batch.unfinished) == (2, 2)

@@ -484,6 +484,27 @@ async def test_a_sink_that_fails_stops_the_run_and_loses_nothing() -> None:
     assert len(sent) < 10
 
 
+def test_a_sink_that_fails_at_the_end_costs_its_own_row_alone() -> None:
+    """Rows that waited for a slow one when the time was up are all written but the one that fails."""
+    written: list[str] = []
+
+    class Slow:
+        async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
+            assert result.value
+            await anyio.sleep(100 if item.id == "a" else 0)
+            if item.id == "b":
+                raise OSError("disk full")
+            written.append(item.id)
+
+    async def call(prompt: str) -> str:
+        await anyio.sleep("abcd".index(prompt))
+        return prompt
+
+    with pytest.raises(OSError, match="disk full"):
+        virtually(call, "abcd", sinks=(Slow(),), bounds=Bounds(seconds=5))
+    assert written == ["c", "d"]
+
+
 def test_each_decision_is_an_event() -> None:
     """Refused, paused, resumed, retried, cut, done: with item, scope, instant and reason."""
     seen: list[Decision] = []
