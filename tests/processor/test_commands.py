@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from datetime import UTC
 from pathlib import Path
@@ -88,17 +89,32 @@ async def test_a_command_that_cannot_be_run_is_told() -> None:
         CommandStrategy([])
 
 
+def is_held(pipe: int) -> bool:
+    """Whether anybody may still write to the pipe."""
+    try:
+        return os.read(pipe, 1) != b""
+    except BlockingIOError:
+        return True
+
+
 async def test_a_cancelled_command_is_killed_with_what_it_started(tmp_path: Path) -> None:
-    """Nothing of it goes on working."""
-    strategy = agent("(sleep 0.3; touch late) & touch started; wait", cwd=tmp_path)
-    async with anyio.create_task_group() as group:
-        group.start_soon(strategy.execute, ITEM)
+    """A pipe that all of them hold open ends, which it does only when none of them is left."""
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    strategy = agent("exec 3>held; (touch started; exec sleep 600) & wait", cwd=tmp_path)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(strategy.execute, ITEM)
+            with anyio.fail_after(60):
+                while not (tmp_path / "started").exists():
+                    await anyio.sleep(0.01)
+            assert is_held(held)
+            group.cancel_scope.cancel()
         with anyio.fail_after(60):
-            while not (tmp_path / "started").exists():
+            while is_held(held):
                 await anyio.sleep(0.01)
-        group.cancel_scope.cancel()
-    await anyio.sleep(0.4)
-    assert not (tmp_path / "late").exists()
+    finally:
+        os.close(held)
 
 
 async def test_an_agent_under_the_processor_waits_its_limit_out(tmp_path: Path) -> None:

@@ -173,7 +173,8 @@ def work(item: LLMWorkItem[Any]) -> CallResult[str]:
 async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
     """Items whose worker died go on with fresh workers; one that kills them all fails alone."""
     strategy = ProcessStrategy(work, max_retries=1)
-    async with ParallelBatchProcessor(strategy, workers=2, max_attempts=4) as processor:
+    # Deaths have their own budget; other errors are not tried again here.
+    async with ParallelBatchProcessor(strategy, workers=2, max_attempts=1) as processor:
         for id, prompt in (("a", "fine"), ("b", "deadly"), ("c", "poison"), ("d", "limited")):
             await processor.add_work(LLMWorkItem(id, prompt, str(tmp_path)))
         batch = await processor.process_all()
@@ -185,6 +186,8 @@ async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
     assert (d.value, d.attempts) == ("D", 2)
     assert batch.refusals == 1
     assert "work" in repr(strategy)
+    with pytest.raises(ValueError, match="max_retries must be at least 0, not -1"):
+        ProcessStrategy(work, max_retries=-1)
 
 
 def test_a_failure_is_judged_here_as_it_was_there() -> None:
@@ -195,10 +198,16 @@ def test_a_failure_is_judged_here_as_it_was_there() -> None:
         ("transient", None),
         ("terminal", None),
     ):
-        failed = Failed(kind, "why", wait, "Some", "text")  # type: ignore[arg-type]
+        closes = kind == "terminal"
+        failed = Failed(kind, "why", wait, "Some", "text", closes=closes)  # type: ignore[arg-type]
         judged = classify(ProcessStrategy(work)._error(LLMWorkItem("a", ""), failed))
         assert (judged.kind, judged.reason, judged.retry_after_seconds) == (kind, "why", wait)
-    assert classify(WorkerDied("its worker ended")).kind == "transient"
+        assert judged.closes == closes
+    died = classify(WorkerDied("its worker ended"))
+    assert (died.kind, died.counts) == ("transient", False)
+    spent = Limited(wait=1.0)
+    spent.status_code = 402
+    assert facts_of(spent)["closes"]
     assert isinstance(pickle.loads(pickle.dumps(facts_of(Unreadable()))), dict)
 
 

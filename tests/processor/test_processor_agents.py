@@ -123,6 +123,7 @@ def test_a_message_without_a_time(text: str, kind: str, reason: str, stream: str
     failure = classify_output(1, **{stream: f"starting\n{text}\n"}, now=EPOCH, tz=BERLIN)
     assert failure is not None
     assert (failure.kind, failure.reason) == (kind, reason)
+    assert failure.closes == (kind == "terminal")
     assert failure.retry_after_seconds is None
 
 

@@ -163,6 +163,7 @@ def test_a_429_for_quota_is_terminal(code: str, place: str) -> None:
     failure = classify(error)
     assert failure.kind == "terminal"
     assert code in failure.reason
+    assert failure.closes
     assert not failure.pauses
 
 
@@ -211,8 +212,29 @@ def test_an_overload_told_without_a_status_is_a_rate_limit() -> None:
 def test_class_names_that_say_it_all() -> None:
     """A 429 of a class named after quota or size is terminal."""
     assert classify(QuotaExhausted(status=429)).kind == "terminal"
-    assert classify(QuotaExhausted(status=429, retry_after=600)).kind == "terminal"
+    spent = classify(QuotaExhausted(status=429, retry_after=600), now=0.0)
+    assert (spent.kind, spent.closes, spent.retry_after_seconds) == ("terminal", True, 600)
+    assert spent.reason == "status 429, QuotaExhausted: used up, resets 1970-01-01 00:10 UTC"
     assert classify(RequestTooLarge(status=429)).kind == "terminal"
+
+
+def test_what_speaks_for_the_whole_scope() -> None:
+    """A quota, a budget or the credit does, by code or status 402; an error of one request does not."""
+    per_day = quota_failure("GenerateRequestsPerDayPerProjectPerModel-FreeTier")
+    nothing = gemini_429(RETRY_INFO, message="quota exceeded, limit: 0")
+    billing = anthropic_error(402, {"type": "billing_error"})
+    assert all(classify(error).closes for error in (Told(status_code=402), billing, gemini_429(per_day)))
+    assert (classify(nothing).closes, classify(nothing).retry_after_seconds) == (True, None)
+    in_flight = {"code": 402, "metadata": {"limit_source": "openrouter_in_flight_budget"}}
+    alone = (
+        RequestTooLarge(status=429),
+        Told(status_code=402, body={"error": {"type": "context_length_exceeded"}}),
+        Told(status_code=402, body={"error": in_flight}),
+        openai_error(429, {"code": "rate_limit_exceeded"}, {}),
+        Told(status_code=401),
+        ValueError("insufficient_quota"),
+    )
+    assert not any(classify(error).closes for error in alone)
 
 
 def test_x_should_retry_is_ignored() -> None:

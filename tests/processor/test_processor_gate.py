@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from wavetank.processor import ExponentialDelay, Gate, Ticket
+from wavetank.processor import ExponentialDelay, Gate, GateClosed, Ticket
 
 Main = Callable[[], Awaitable[None]]
 
@@ -390,5 +390,83 @@ def test_a_refusal_of_the_probe_after_a_newer_pause_only_waits() -> None:
         assert gate.generation == 2
         await send(gate, log, "next")
         assert log[-1][1] == gate.deadline
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_exhausted_closes_the_gate_for_good() -> None:
+    """Whoever waits or comes is turned away, no ticket is good any more, and what is under way comes back."""
+    said: list[tuple[str, float, float]] = []
+    gate = Gate(name="key", tell=lambda *what: said.append(what))
+    first, second, third = [await gate.enter() for _ in range(3)]
+    assert gate.admits(second)
+    assert not gate.closed
+    gate.exhausted(first, "daily quota")
+    assert (gate.closed, gate.closed_because, gate.under_way) == (True, "daily quota", 2)
+    assert not gate.admits(second)
+    gate.exhausted(second, "another")
+    gate.refused(third, 10)
+    assert (gate.closed_because, gate.under_way) == ("daily quota", 0)
+    assert gate.deadline < anyio.current_time(), "a closed gate begins no pause"
+    assert said == [("closed", 0.0, 0.0)]
+    with pytest.raises(GateClosed, match="daily quota; nothing more is sent"):
+        await gate.enter()
+    assert "closed" in repr(gate)
+
+
+@pytest.mark.parametrize("wait", ["line", "rest"])
+def test_exhausted_releases_who_waits(wait: str) -> None:
+    """At once, be it in the line or in a rest, and not at the end of the pause."""
+
+    async def main() -> None:
+        gate, ended = Gate(), list[float]()
+        late = await gate.enter()
+        await refuse_one(gate, 100)
+
+        async def waiter() -> None:
+            if wait == "rest":
+                await gate.rest(anyio.current_time() + 50)
+            else:
+                with pytest.raises(GateClosed):
+                    await gate.enter()
+            ended.append(anyio.current_time() - start)
+
+        start = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(waiter)
+            await anyio.sleep(1)
+            gate.exhausted(late, "quota")
+            await gate.rest(anyio.current_time() + 50)
+        assert ended == [pytest.approx(1)] * 3
+        assert anyio.current_time() - start == pytest.approx(1)
+
+    in_virtual_time(main)
+
+
+def test_a_rest_ends_in_time() -> None:
+    """Nothing but its end or the gate's closing wakes it."""
+
+    async def main() -> None:
+        gate, start = Gate(), anyio.current_time()
+        async with anyio.create_task_group() as group:
+            group.start_soon(gate.rest, start + 5)
+            await refuse_one(gate, 1)
+        assert anyio.current_time() - start == pytest.approx(5)
+
+    in_virtual_time(main)
+
+
+def test_a_probe_that_hangs_after_a_told_pause_is_waited_for_a_second() -> None:
+    """Nobody was refused, so nothing is known of how long a refusal takes to come."""
+
+    async def main() -> None:
+        gate, log, start = Gate(), list[tuple[str, float]](), anyio.current_time()
+        gate.hold(start + 5)
+        async with anyio.create_task_group() as group:
+            for name in "ab":
+                group.start_soon(partial(send, gate, log, name, seconds=50))
+        assert [at - start for _, at in log] == pytest.approx([5, 6])
 
     in_virtual_time(main)

@@ -198,14 +198,13 @@ def test_the_default_budgets_outlast_fifty_refusals() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        Refused(429, 10, "insufficient_quota"),
-        Refused(402, 10),
         Refused(400),
         Refused(401),
         Refused(403),
         Refused(404),
         Refused(413),
         Refused(422),
+        Refused(429, 10, "context_length_exceeded"),
     ],
     ids=lambda error: f"{error}-{error.code}",
 )

@@ -84,6 +84,21 @@ def test_a_climber_grows_by_fifteen_percent_a_second() -> None:
     assert climber.value == pytest.approx(107.5 * 1.15)
 
 
+def test_a_climber_that_was_never_refused_grows_faster_from_three_times_its_start() -> None:
+    """By half a second; one refusal, at whatever height, ends that for good."""
+    climber = Climber(100.0)
+    climber.value = 299.0
+    climber.grow(0.0)
+    climber.grow(1.0)
+    assert climber.value == pytest.approx(299 * 1.15)
+    climber.grow(2.0)
+    assert climber.value == pytest.approx(299 * 1.15 * 1.5)
+    climber.fall(500.0, 400.0, 3.0, ceiling=False)
+    climber.grow(4.0)
+    climber.grow(5.0)
+    assert climber.value == pytest.approx(400 * 1.15)
+
+
 def test_a_second_refusal_at_the_same_height_makes_a_ceiling() -> None:
     """After it the climb follows the cube of the time; after the first it goes on as before."""
     climber = Climber(100)

@@ -93,6 +93,9 @@ class Memory:
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         await self.note("settled", item.id, result.value)
 
+    async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
+        await self.note("ended", item.id, attempts)
+
     async def paused(self, scope: str, until: float, count: int) -> None:
         await self.note("paused", scope, until, count)
 
@@ -481,6 +484,27 @@ async def test_a_sink_that_fails_stops_the_run_and_loses_nothing() -> None:
     assert len(sent) < 10
 
 
+def test_a_sink_that_fails_at_the_end_costs_its_own_row_alone() -> None:
+    """Rows that waited for a slow one when the time was up are all written but the one that fails."""
+    written: list[str] = []
+
+    class Slow:
+        async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
+            assert result.value
+            await anyio.sleep(100 if item.id == "a" else 0)
+            if item.id == "b":
+                raise OSError("disk full")
+            written.append(item.id)
+
+    async def call(prompt: str) -> str:
+        await anyio.sleep("abcd".index(prompt))
+        return prompt
+
+    with pytest.raises(OSError, match="disk full"):
+        virtually(call, "abcd", sinks=(Slow(),), bounds=Bounds(seconds=5))
+    assert written == ["c", "d"]
+
+
 def test_each_decision_is_an_event() -> None:
     """Refused, paused, resumed, retried, cut, done: with item, scope, instant and reason."""
     seen: list[Decision] = []
@@ -523,15 +547,15 @@ async def test_pauses_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_batch_says_what_happened() -> None:
     """Counts, causes, refusals and pauses, in words."""
-    provider = Provider(1.0, a=[Refused(429, 10)], b=[Refused(402)], c=[Refused(402)])
+    provider = Provider(1.0, a=[Refused(429, 10)], b=[Refused(403)], c=[Refused(403)])
     batch = virtually(provider, "abcd", workers=4)
     assert str(batch).splitlines() == [
         "2 items of 4 succeeded in 13.0 s",
-        "2 items failed: status 402",
+        "2 items failed: status 403",
         "refused once, 1 pause of 11.0 s together",
         "5 requests, 1 of them retries",
     ]
-    assert batch.failures == {"status 402": 2}
+    assert batch.failures == {"status 403": 2}
     assert (batch.requests, batch.refusals, batch.retries, batch.pauses) == (5, 1, 1, 1)
     assert batch.paused_seconds == pytest.approx(11)
     assert batch.seconds_per_request == pytest.approx(13 / 5)

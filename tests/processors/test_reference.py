@@ -15,8 +15,6 @@ from wavetank.scenario import catalogue
 SCHEDULES = 10_000 if os.environ.get("WAVETANK_DEEP") == "1" else 3
 ITEMS = [LLMWorkItem(id=f"item-{number}", prompt=f"item-{number}") for number in range(40)]
 WORKERS = 10
-STOPPED = ("daily-quota",)
-"""A quota that is spent fails each item at once, with its reason; nobody waits until it is there again."""
 
 
 def asking(tank: Tank) -> Callable[[str], Awaitable[str]]:
@@ -65,7 +63,6 @@ def test_the_reference_processor_passes_every_check(
     program: Callable[[Tank], Awaitable[None]], scenario: str, backend: str
 ) -> None:
     """Nothing is lost or paid twice, nobody hangs or storms, and the order is kept, in every schedule."""
-    checks = "default" if scenario in STOPPED else "strict"
-    result = wavetank.search(program, scenario, schedules=SCHEDULES, backend=backend, checks=checks)
+    result = wavetank.search(program, scenario, schedules=SCHEDULES, backend=backend, checks="strict")
     result.check()
     assert result.schedules == SCHEDULES

@@ -13,7 +13,7 @@ import pytest
 from wavetank.processor import CallResult, LLMWorkItem, TokenUsage, classify
 from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, open_client
 from wavetank.run.errors import ApiError, NoPrompt, RunError, UnreadableAnswer
-from wavetank.run.providers import PROVIDERS, Ask, is_loopback
+from wavetank.run.providers import PROVIDERS, Ask, Prices, is_loopback
 
 pytestmark = pytest.mark.anyio
 
@@ -94,11 +94,12 @@ async def asked(
     ask: Ask = FULL,
     prompt: str = "wave",
     key: str = KEY,
+    prices: Prices | None = None,
 ) -> CallResult[str]:
     """One request to a provider that answers like this."""
     base = "https://llm.example/v1/" if name == "openai-compatible" else None
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
-        strategy = ProviderStrategy(client, PROVIDERS[name], ask, key=key, base_url=base)
+        strategy = ProviderStrategy(client, PROVIDERS[name], ask, key=key, base_url=base, prices=prices)
         assert key not in repr(strategy) or not key
         result = await strategy.execute(LLMWorkItem("row 1", prompt))
         assert not client.is_closed
@@ -131,6 +132,31 @@ async def test_a_provider_is_asked_and_read(name: str) -> None:
     assert request.headers[header[0]] == header[1]
     assert json.loads(request.content) == body
     assert request.headers.get(ITEM_HEADER) == ("row%201" if is_loopback(url) else None)
+
+
+@pytest.mark.parametrize("name", WIRE)
+async def test_an_answer_is_charged_by_the_prices(name: str) -> None:
+    """By what it counts, for every provider; what the provider itself tells goes first."""
+    prices, answer = Prices(2.0, 10.0), WIRE[name][-1]
+    result = await asked(name, replying(httpx2.Response(200, json=answer)), prices=prices)
+    assert result.cost == pytest.approx((3 * 2 + 4 * 10) / 1e6)
+    if answer is CHAT:
+        told = {**CHAT, "usage": {"prompt_tokens": 3, "completion_tokens": 4, "cost": 0.25}}
+        assert (await asked(name, replying(httpx2.Response(200, json=told)), prices=prices)).cost == 0.25
+        silent = {"choices": CHAT["choices"]}
+        by_length = await asked(
+            name, replying(httpx2.Response(200, json=silent)), prompt="wavey", prices=prices
+        )
+        assert by_length.usage == TokenUsage()
+        assert by_length.cost == pytest.approx((2 * 2 + 1 * 10) / 1e6)
+
+
+async def test_thoughts_are_charged_as_output() -> None:
+    """Gemini counts them apart from the answer."""
+    answer = json.loads(json.dumps(WIRE["gemini"][-1]))
+    answer["usageMetadata"]["thoughtsTokenCount"] = 5
+    result = await asked("gemini", replying(httpx2.Response(200, json=answer)))
+    assert result.usage == TokenUsage(3, 9)
 
 
 @pytest.mark.parametrize("name", WIRE)

@@ -211,12 +211,14 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
         "--max-seconds=60",
     ]
     bounds = ["--max-requests=5", "--max-total-tokens=100", "--max-cost=2.5"]
-    assert main([*WORDS, *words, *bounds]) == 0
+    prices = ["--price-input=2.5", "--price-output=10", "--on-quota=wait"]
+    assert main([*WORDS, *words, *bounds, *prices]) == 0
     assert seen[0] == Pace(parallel=DEFAULT_PARALLEL)
     assert seen[1] == Pace(
         parallel=7,
         limits=Limits(requests_per_minute=600.0, tokens_per_minute=90_000.0),
         bounds=Bounds(seconds=60.0, requests=5, tokens=100, cost=2.5),
+        on_quota="wait",
         fail_fast=True,
         order="input",
     )

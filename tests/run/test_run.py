@@ -201,6 +201,28 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
     assert "exactly_once holds" in bounded
 
 
+def test_a_rehearsal_tells_of_a_spent_quota_and_of_a_spent_budget(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left for later is told with its reason; a cost is known by the prices, or by the provider."""
+    write_rows(folder, 60)
+    daily = [*WORDS, "--provider", "gemini", "--scenario", "daily-quota"]
+    assert main(daily) == 1
+    said = capsys.readouterr().out
+    assert "25 of 60 rows have answers" in said
+    assert re.search(r" \d rows? left for later: daily quota, resets 2026-01-01 00:10 UTC\n", said)
+    assert re.search(
+        r" \d\d rows left for later: not asked: daily quota, resets 2026-01-01 00:10 UTC\n", said
+    )
+    assert main([*daily, "--on-quota", "wait"]) == 0
+    assert "60 of 60 rows have answers" in capsys.readouterr().out
+    priced = ["--scenario", "calm", "--max-cost", "0.001", "--price-input", "0", "--price-output", "10"]
+    assert main([*WORDS, *priced]) == 1
+    said = capsys.readouterr().out
+    assert "stopped early: its cost of 0.001 was reached" in said
+    assert re.search(r" tokens in, \d+ out, 0\.001\d* spent", said)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -214,6 +236,8 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
         (["--prompt-column", "text"], "no column 'text'"),
         (["--scenario", "casade"], "did you mean 'cascade'"),
         (["--provider", "ollama", "--journal", "in.csv"], "is no journal of wavetank"),
+        (["--max-cost", "5"], "--provider openai does not tell it: give --price-input and --price-output"),
+        (["--max-cost", "5", "--price-input", "1"], "--price-input and --price-output go together"),
     ],
 )
 def test_what_has_to_be_mended_is_told(
@@ -227,7 +251,15 @@ def test_what_has_to_be_mended_is_told(
 
 
 @pytest.mark.parametrize(
-    "words", [["-j", "0"], ["--timeout", "-1"], ["--seed", "x"], ["--provider", "nobody"]]
+    "words",
+    [
+        ["-j", "0"],
+        ["--price-input", "-1"],
+        ["--price-output", "free"],
+        ["--timeout", "-1"],
+        ["--seed", "x"],
+        ["--provider", "nobody"],
+    ],
 )
 def test_wrong_words_are_a_usage_error(
     folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]

@@ -100,6 +100,33 @@ async def test_fail_fast_leaves_the_rest_for_another_pass(tmp_path: Path) -> Non
     assert sorted(ids(tmp_path)) == sorted(ALL)
 
 
+@pytest.mark.parametrize("order", ["input", "completed"])
+async def test_a_spent_quota_leaves_the_rest_for_another_pass(tmp_path: Path, order: str) -> None:
+    """Neither the refused row nor those not asked have rows or errors that stay; the next pass asks them."""
+
+    class Spent(Shout):
+        async def execute(self, item: LLMWorkItem[Any]) -> CallResult[str]:
+            answer = await super().execute(item)
+            if len(self.asked) > 6:
+                raise ApiError(429, {}, {"error": {"code": "insufficient_quota"}}, "no credit")
+            return answer
+
+    first, second = Spent(), Shout()
+    tally = await passed(tmp_path, first, order=order)
+    assert tally.failed == 0
+    assert tally.done < 12
+    left = [line for line in tally.report() if "left for later: " in line]
+    assert sum(int(line.split()[0]) for line in left) == 12 - tally.done
+    with Journal(tmp_path / "run.db", resume=True) as journal:
+        assert journal.counts() == (tally.done, 0, 12 - tally.done)
+    done = tally.done
+    tally = await passed(tmp_path, second, order=order)
+    assert (tally.done, tally.earlier, tally.failed) == (12, done, 0)
+    assert ids(tmp_path) == ALL if order == "input" else sorted(ids(tmp_path)) == sorted(ALL)
+    with Journal(tmp_path / "run.db", resume=True) as journal:
+        assert journal.repeats() == ()
+
+
 async def test_an_output_that_fails_stops_the_run_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from .rate_headers import rate_info
 from .results import BatchResult
 from .sender import ItemTooLarge
 from .sight import Decision, DecisionKind
-from .stopping import Bounds, RunStopped, WorkerLost
+from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
 from .streamed import Results
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
@@ -41,6 +41,7 @@ __all__ = [
     "LLMCallStrategy",
     "LLMWorkItem",
     "Limits",
+    "NotSent",
     "OpenTelemetryMetrics",
     "ParallelBatchProcessor",
     "Quota",

@@ -85,7 +85,8 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
 
 
 def _failure(error: AgentFailed, limit: AgentLimit) -> Failure:
-    return Failure(_KINDS[limit.verdict], error, limit.reason, limit.wait)
+    closes = limit.verdict == "terminal"
+    return Failure(_KINDS[limit.verdict], error, limit.reason, limit.wait, closes=closes)
 
 
 def _answer(stdout: str) -> tuple[str, bool]:

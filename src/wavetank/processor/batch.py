@@ -73,6 +73,8 @@ class ParallelBatchProcessor(Generic[T]):
             items share one account. Each key has a gate of its own.
         estimate_tokens: how many tokens an item is thought to take.
         bounds: what the run may take at most.
+        on_quota: what a spent quota or budget means for the items of its scope: `fail` with
+            its reason and without a request, or `wait`, where it says when it resets.
         fail_fast: send nothing more after the first item that failed.
         prepare_item: makes the item that is sent, or raises: then the item fails alone.
             `process_all` prepares all before it sends any.

@@ -49,6 +49,8 @@ class Budget:
             return failure.reason
         if failure.kind == "rate-limited":
             return self._refusal(failure, now)
+        if not failure.counts:
+            return None
         self.errors += 1
         return self._over(failure, self.errors >= self.limits.max_attempts, f"{self.errors} errors")
 
@@ -60,10 +62,13 @@ class Budget:
         return min(BACKOFF_SECONDS * 2.0**doublings, BACKOFF_CAP_SECONDS)
 
     def _refusal(self, failure: Failure, now: float) -> str | None:
-        if self.refused_since is None:
+        if failure.closes:
+            # A quota that is waited for lasts as long as it lasts; the time counts from after it.
+            self.refused_since = None
+        elif self.refused_since is None:
             self.refused_since = now
         self.refusals += 1
-        lasted = now - self.refused_since
+        lasted = 0.0 if self.refused_since is None else now - self.refused_since
         over = self.refusals > self.limits.max_rate_limit_retries
         over |= lasted > self.limits.max_rate_limit_seconds
         return self._over(failure, over, f"rate limited {self.refusals} times in {lasted:g} s")

@@ -22,7 +22,7 @@ from .shape import Shape, error_object, read, shape_of, sole
 
 # Quota and billing: OpenAI (help centre, 2026 billing codes), Anthropic (error.type and
 # error.details.error_code), Codex, Gemini CLI. Sent as 429 too, but no waiting mends them.
-TERMINAL_CODES: Final = (
+SPENT_CODES: Final = (
     "insufficient_quota",
     "billing_hard_limit_reached",
     "credit_balance_exhausted",
@@ -35,9 +35,8 @@ TERMINAL_CODES: Final = (
     "usage_not_included",
     "QUOTA_EXHAUSTED",
     "INSUFFICIENT_G1_CREDITS_BALANCE",
-    "request_too_large",
-    "context_length_exceeded",
 )
+TOO_LARGE_CODES: Final = ("request_too_large", "context_length_exceeded")
 # Overload told inside a 200 or without a status, as streams do: Anthropic, OpenAI, Gemini,
 # Mistral, Bedrock, Codex, OpenRouter.
 OVERLOAD_CODES: Final = (
@@ -74,7 +73,8 @@ TRANSIENT_CODES: Final = (
 OVERLOAD_STATUSES: Final = (429, 498, 503, 529)
 TRANSIENT_STATUSES: Final = (408, 409, 424, 425, 499)
 
-_TERMINAL_CLASSES: Final = ("QuotaExhausted", "RequestTooLarge")
+_SPENT_CLASSES: Final = ("QuotaExhausted",)
+_TOO_LARGE_CLASSES: Final = ("RequestTooLarge",)
 # Ends of class names, of builtins and of httpx, httpcore, aiohttp, trio, botocore and the providers' clients.
 _CONNECTION_CLASSES: Final = (
     "ConnectionError",
@@ -92,6 +92,7 @@ _CONNECTION_CLASSES: Final = (
 
 _LIMIT_AND_REQUEST: Final = re.compile(r"Limit:? ([\d,]+),(?: Used:? [\d,]+,)? Requested:? ([\d,]+)")
 _PER_MINUTE_SECONDS: Final = 60.0
+_NO_QUOTA: Final = "no quota"
 
 
 class ErrorClassifier(Protocol):
@@ -130,10 +131,14 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
         return _judge_process(error, cause, code, now, tz)
     shape = shape_of(cause)
     wait = _wait(cause, shape, now)
-    kind, reason = _judge(cause, shape)
-    if daily := _daily_quota(shape):
+    if (spent := _spent(cause, shape)) is not None:
+        # What comes with a quota of nothing is the wait of another limit.
+        wait = None if spent == _NO_QUOTA else wait
         resets = f", resets {clock_text(now + wait, tz)}" if wait else ""
-        kind, reason = "terminal", f"{daily}{resets}"
+        return Failure(
+            "terminal", error, f"{spent}{resets}", wait, rate_info(shape.headers, now=now), closes=True
+        )
+    kind, reason = _judge(cause, shape)
     return Failure(kind, error, reason, wait, rate_info(shape.headers, now=now))
 
 
@@ -164,10 +169,9 @@ class AnswerError(RuntimeError):
 
 
 def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
-    status, codes = shape.status, shape.codes
-    where = f"status {status}" if status is not None else f"no status, {type(error).__name__}"
-    if final_code := _first(codes, TERMINAL_CODES) or _first(shape.classes, _TERMINAL_CLASSES):
-        return "terminal", f"{where}, {final_code}: no waiting mends it"
+    status, codes, where = shape.status, shape.codes, _where(error, shape)
+    if large := _first(codes, TOO_LARGE_CODES) or _first(shape.classes, _TOO_LARGE_CLASSES):
+        return "terminal", f"{where}, {large}: no waiting mends it"
     if (numbers := _too_large(shape)) is not None:
         return "terminal", f"{where}, too large: {numbers[1]} tokens of at most {numbers[0]}"
     if status in OVERLOAD_STATUSES:
@@ -177,6 +181,24 @@ def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
     if may_hide_overload and (code := _first(codes, OVERLOAD_CODES)):
         return "rate-limited", f"{where}, {code}"
     return _judge_the_rest(error, shape), where
+
+
+def _spent(error: BaseException, shape: Shape) -> str | None:
+    """What is used up for every request of the scope, in words: a quota, a budget, the credit."""
+    if (daily := _daily_quota(shape)) is not None:
+        return daily
+    where = _where(error, shape)
+    if code := _first(shape.codes, SPENT_CODES) or _first(shape.classes, _SPENT_CLASSES):
+        return f"{where}, {code}: used up"
+    return f"{where}, payment required" if _wants_payment(shape) else None
+
+
+def _wants_payment(shape: Shape) -> bool:
+    return shape.status == 402 and _first(shape.codes, (*OVERLOAD_CODES, *TOO_LARGE_CODES)) is None
+
+
+def _where(error: BaseException, shape: Shape) -> str:
+    return f"status {shape.status}" if shape.status is not None else f"no status, {type(error).__name__}"
 
 
 def _judge_the_rest(error: BaseException, shape: Shape) -> FailureKind:
@@ -197,7 +219,7 @@ def _judge_process(error: BaseException, cause: BaseException, code: int, now: f
     found = classify_output(code or 1, stdout, _text(read(cause, "stderr")), now=now, tz=tz)
     if found is None:
         return Failure("transient", error, f"exit code {code}")
-    return Failure(found.kind, error, found.reason, found.retry_after_seconds)
+    return replace(found, error=error)
 
 
 def _text(output: object) -> str:
@@ -228,7 +250,7 @@ def _daily_quota(shape: Shape) -> str | None:
             return "daily quota"
     if re.search(r"\bfree-models-per-day\b", shape.message):
         return "daily quota"
-    return "no quota" if re.search(r"\blimit: 0\b", shape.message) else None
+    return _NO_QUOTA if re.search(r"\blimit: 0\b", shape.message) else None
 
 
 def _quota_ids(shape: Shape) -> list[str]:

@@ -76,22 +76,31 @@ class CommandStrategy(LLMCallStrategy[str]):
         if failure is not None:
             said = str(failure.error)
             raise WorkError(
-                Failed(failure.kind, failure.reason, failure.retry_after_seconds, "AgentFailed", said)
+                Failed(
+                    failure.kind,
+                    failure.reason,
+                    failure.retry_after_seconds,
+                    "AgentFailed",
+                    said,
+                    closes=failure.closes,
+                )
             )
         return stdout
 
     async def _run(self, item: LLMWorkItem[Any]) -> tuple[int, str, str]:
         arguments = [_filled(part, item) for part in self._command]
         try:
-            process = await anyio.open_process(
-                arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=self._cwd,
-                env=self._env,
-                start_new_session=True,
-            )
+            # Cancelled in its start, it would go on with what it has started by then.
+            with anyio.CancelScope(shield=True):
+                process = await anyio.open_process(
+                    arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=self._cwd,
+                    env=self._env,
+                    start_new_session=True,
+                )
         except (OSError, ValueError) as error:
             reason = f"cannot run {arguments[0]!r}: {error}; install it, or give its path"
             raise WorkError(Failed("terminal", reason)) from error

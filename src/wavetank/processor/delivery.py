@@ -32,6 +32,8 @@ class Delivery(Generic[T]):
         self._waiting: dict[int, tuple[LLMWorkItem[Any], ItemResult[T]]] = {}
         self._next = 0
         self._in_order = options.order == "input"
+        self._resumes = self._in_order and options.store is not None
+        self._held_back = False
         nobody_hears = options.post_process is None and options.on_result is None and not options.sinks
         self._quick = nobody_hears and not self._in_order
 
@@ -57,11 +59,24 @@ class Delivery(Generic[T]):
     async def _hand_over(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
         try:
             result = await self._post_processed(item, result)
-            for sink in self._options.sinks:
-                await sink.write(item, result)
+            await self._write(item, result)
             await self._call_back(result)
         finally:
             self._out(number, result)
+
+    async def _write(self, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
+        """Give an outcome to the sinks.
+
+        In the order of the input, one that is missing holds back those after it if a run that
+        resumes can write them all.
+        """
+        self._held_back |= result.unfinished and self._resumes
+        if result.unfinished or self._held_back:
+            return
+        self._held_back = self._resumes
+        for sink in self._options.sinks:
+            await sink.write(item, result)
+        self._held_back = False
 
     async def _post_processed(self, item: LLMWorkItem[Any], result: ItemResult[T]) -> ItemResult[T]:
         if self._options.post_process is None or result.error is not None:

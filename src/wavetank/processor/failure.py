@@ -16,7 +16,9 @@ class Failure:
     """A failed request: its kind, why it is of that kind, and the wait it asked for, in seconds.
 
     `rate-limited` is mended by waiting, `transient` perhaps by another try, `terminal` by neither.
-    `info` is what its headers tell of the limits.
+    `info` is what its headers tell of the limits. `closes` says that it speaks for every
+    request of its scope, as a spent quota does. `counts` says that it is one of the
+    `max_attempts` errors that an item may meet; who raises one that is not bounds it itself.
     """
 
     kind: FailureKind
@@ -24,6 +26,8 @@ class Failure:
     reason: str
     retry_after_seconds: float | None = None
     info: RateInfo | None = None
+    closes: bool = False
+    counts: bool = True
 
     @property
     def pauses(self) -> bool:

@@ -19,13 +19,14 @@ Tell = Callable[[str, float, float], None]
 """Called with what the gate did and two numbers.
 
 `paused`: its end and the Retry-After behind it, or 0. `resumed`: the end and 0. `cut` and
-`grown`: the old and the new requests in a second.
+`grown`: the old and the new requests in a second. `closed`: 0 and 0; the gate's
+`closed_because` says why.
 """
 
 
 @final
 class GateClosed(RuntimeError):
-    """Nothing may start any more, since the run has ended."""
+    """Nothing may start any more: the run has ended, or what the gate is for is used up."""
 
 
 @final
@@ -61,6 +62,9 @@ class Gate:
     for as long as a refusal may take to come. A success lets the others follow at the pace,
     a refusal opens the next pause, and any other end, cancellation included, makes the next
     waiter the probe.
+
+    A refusal that speaks for every request, such as that of a spent quota, closes the gate
+    for good: `exhausted` in place of `refused`.
 
     Waiters stand in one line. Only the first looks at the clock, so requests start in the
     order in which they came, and one that costs much is not overtaken for ever.
@@ -111,6 +115,8 @@ class Gate:
         self._line = anyio.Lock()
         self._changed: anyio.Event | None = None
         self._closed = False
+        self._closing: anyio.Event | None = None
+        self._closed_because: str | None = None
 
     def __repr__(self) -> str:
         state = (
@@ -143,6 +149,16 @@ class Gate:
         return len(self._under_way)
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing starts any more."""
+        return self._closed
+
+    @property
+    def closed_because(self) -> str | None:
+        """Why nothing starts any more, if a refusal said so."""
+        return self._closed_because
+
+    @property
     def paused_seconds(self) -> float:
         """How long all pauses together last, the one that may be on to its end."""
         return self._paused_seconds
@@ -170,13 +186,25 @@ class Gate:
             return self._start(tokens, now)
 
     def admits(self, ticket: Ticket) -> bool:
-        """Whether a ticket is still good: no pause began since it was given out."""
-        return ticket.generation == self._generation and anyio.current_time() >= self._deadline
+        """Whether a ticket is still good: no pause began and nothing closed since it was given out."""
+        held = ticket.generation != self._generation or anyio.current_time() < self._deadline
+        return not (held or self._closed)
 
     def close(self) -> None:
         """Let nothing start any more; whoever waits or comes gets `GateClosed`."""
         self._closed = True
         self._look_again()
+        if self._closing is not None:
+            self._closing.set()
+
+    async def rest(self, until: float) -> None:
+        """Wait until that instant, or until the gate is closed."""
+        if self._closed:
+            return
+        if self._closing is None:
+            self._closing = anyio.Event()
+        with anyio.CancelScope(deadline=until):
+            await self._closing.wait()
 
     def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
         """Note that the ticket's request was refused, now, for reasons that waiting mends.
@@ -186,6 +214,10 @@ class Gate:
             retry_after_seconds: the wait the provider asked for; nothing starts before it,
                 plus a tenth, has passed. `None` or nothing above 0: the gate's own delay.
         """
+        if self._closed_because is not None:
+            # Nothing is sent, so there is nothing to hold back.
+            self.leave(ticket)
+            return
         now = anyio.current_time()
         self._refusal_seconds = now - ticket.sent
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
@@ -199,6 +231,21 @@ class Gate:
             self._pauses_in_a_row += 1
         elif stated is not None:
             self._pause(now + with_buffer(stated), now, stated)
+        self.leave(ticket)
+
+    def exhausted(self, ticket: Ticket, reason: str) -> None:
+        """Note that the ticket's request was refused, now, and that the refusal speaks for all others.
+
+        Nothing starts any more. What is under way comes home as it would.
+
+        Args:
+            ticket: what `enter` returned for the request.
+            reason: why, in words; the first one stays.
+        """
+        if self._closed_because is None:
+            self._closed_because = reason
+            self.close()
+            self._say("closed", 0.0, 0.0)
         self.leave(ticket)
 
     def succeeded(self, ticket: Ticket, tokens: float | None = None) -> None:
@@ -251,7 +298,7 @@ class Gate:
     def _opens_at(self, tokens: float, now: float) -> float:
         """The instant to look again; not later than `now`: a request may start."""
         if self._closed:
-            raise GateClosed("the run has ended; nothing more is sent")
+            raise GateClosed(f"{self._closed_because or 'the run has ended'}; nothing more is sent")
         if now < self._deadline:
             return self._deadline
         if self._probe is not None:
@@ -300,7 +347,7 @@ class Gate:
             self._changed = None
 
     def _pause(self, deadline: float, now: float, stated: float | None) -> None:
-        if deadline > self._deadline:
+        if deadline > self._deadline and self._closed_because is None:
             self._paused_seconds += deadline - max(now, self._deadline)
             self._deadline = deadline
             self._proven = False

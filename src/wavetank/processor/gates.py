@@ -30,6 +30,7 @@ class Gates:
         self._gates: dict[Hashable, Gate] = {}
         self._pauses: list[tuple[str, float, int]] = []
         self._held: Mapping[str, float] = {}
+        self._closed = False
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(self._gates.values())
@@ -47,7 +48,8 @@ class Gates:
         self._held = until
 
     def close(self) -> None:
-        """Let nothing start any more, and release who waits."""
+        """Let nothing start any more, in scopes that are yet to come either, and release who waits."""
+        self._closed = True
         for gate in self._gates.values():
             gate.close()
 
@@ -61,6 +63,8 @@ class Gates:
         gate.tell = lambda what, one, other: self._tell(scope, gate, what, one, other)
         if scope in self._held:
             gate.hold(anyio.current_time() + self._held[scope] - wall_seconds())
+        if self._closed:
+            gate.close()
         return gate
 
     def _tell(self, scope: str, gate: Gate, what: str, one: float, other: float) -> None:
@@ -71,5 +75,7 @@ class Gates:
             self._sight.tell("paused", now, scope, until=one)
         elif what == "resumed":
             self._sight.tell("resumed", now, scope)
+        elif what == "closed":
+            self._sight.tell("closed", now, scope, reason=gate.closed_because)
         else:
             self._sight.tell("cut" if what == "cut" else "grown", now, scope, rate=other)

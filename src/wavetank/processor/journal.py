@@ -227,8 +227,9 @@ class Journal:
         if scope in self._earlier:
             count += self._earlier[scope].pause_count
         self._file.do(
-            "INSERT INTO pauses VALUES (?1, ?2, ?3) ON CONFLICT (scope) DO UPDATE SET "
-            "rate_limit_until = max(rate_limit_until, ?2), pause_count = max(pause_count, ?3)",
+            "INSERT INTO pauses VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET "
+            "rate_limit_until = max(rate_limit_until, excluded.rate_limit_until), "
+            "pause_count = max(pause_count, excluded.pause_count)",
             scope,
             until,
             count,
@@ -255,6 +256,14 @@ class Journal:
     async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
         """Note that a request is about to leave."""
         self.sending(item.id, attempt)
+
+    async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
+        """Note that nothing of the item is under way, and how many of its requests were sent in this run."""
+        self._file.do(
+            f"UPDATE items SET state = {_WAITING}, requests = earlier + ? WHERE id = ? AND state = {_SENT}",
+            attempts,
+            item.id,
+        )
 
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Keep the outcome of an item."""

@@ -37,6 +37,7 @@ class OptionFields(TypedDict, total=False):
     estimate_tokens: Estimate | None
     request_seconds: float | None
     bounds: Bounds | None
+    on_quota: Literal["fail", "wait"]
     fail_fast: bool
     prepare_item: Prepare | None
     post_process: PostProcess | None
@@ -64,6 +65,7 @@ class Options:
     estimate_tokens: Estimate | None = None
     request_seconds: float | None = None
     bounds: Bounds | None = None
+    on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
     prepare_item: Prepare | None = None
     post_process: PostProcess | None = None
@@ -82,6 +84,8 @@ class Options:
             raise ValueError(f"request_seconds must be above 0, not {self.request_seconds!r}")
         if self.order not in ("input", "completed"):
             raise ValueError(f"order must be 'input' or 'completed', not {self.order!r}")
+        if self.on_quota not in ("fail", "wait"):
+            raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
         self.budgets.check()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, final
 
 import anyio
@@ -30,8 +30,6 @@ class Permits:
         self.count = count
         self._hire = hire
         self._free = anyio.Semaphore(count, fast_acquire=True)
-        self._stopped: anyio.Event | None = None
-        self._is_stopped = False
         self.lent = 0
 
     def __repr__(self) -> str:
@@ -51,27 +49,13 @@ class Permits:
             holder.holds_permit = False
             self._free.release()
 
-    async def lend(self, holder: Holder, until: float) -> None:
-        """Let others have the permit until that instant, or until the run is stopped; then get one again."""
+    async def lend(self, holder: Holder, rest: Callable[[], Awaitable[None]]) -> None:
+        """Let others have the permit as long as the holder rests; then get one again."""
         self.give_back(holder)
         self.lent += 1
         try:
             self._hire()
-            await self._sleep(until)
+            await rest()
         finally:
             self.lent -= 1
         await self.get(holder)
-
-    def stop(self) -> None:
-        """End all waits: nothing more is sent."""
-        self._is_stopped = True
-        if self._stopped is not None:
-            self._stopped.set()
-
-    async def _sleep(self, until: float) -> None:
-        if self._is_stopped:
-            return
-        if self._stopped is None:
-            self._stopped = anyio.Event()
-        with anyio.CancelScope(deadline=until):
-            await self._stopped.wait()

@@ -42,6 +42,7 @@ class Failed:
     """A call that did not return a value: what `classify` made of it in the worker, as text and numbers.
 
     `died` says that its worker ended without an answer: killed, out of memory, `os._exit`.
+    `closes` is that of `Failure`.
     """
 
     kind: FailureKind
@@ -51,6 +52,7 @@ class Failed:
     text: str = ""
     traceback: str = ""
     died: bool = False
+    closes: bool = False
 
     def __str__(self) -> str:
         said = f"{self.type}: {self.text}" if self.text else self.type
@@ -64,12 +66,21 @@ class WorkError(Exception):
     def __init__(self, failed: Failed) -> None:
         super().__init__(str(failed))
         self.failed = failed
-        self.failure = Failure(failed.kind, self, failed.reason, failed.retry_after_seconds)
+        self.failure = Failure(
+            failed.kind, self, failed.reason, failed.retry_after_seconds, closes=failed.closes
+        )
 
 
 @final
 class WorkerDied(ChildProcessError):
-    """The worker process of a call ended without an answer; another try runs on a fresh one."""
+    """The worker process of a call ended without an answer; another try runs on a fresh one.
+
+    Its `failure` is none of the errors that the processor's `max_attempts` counts.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = Failure("transient", self, reason, counts=False)
 
 
 @final
@@ -199,13 +210,16 @@ class ProcessStrategy(LLMCallStrategy[T]):
     """Runs a plain function in worker processes, one call for each item.
 
     A worker that dies costs one attempt of one item. The item goes on with a fresh worker,
-    `max_retries` times at most, so one that kills every worker fails alone; give the
-    processor `max_attempts` of one more than that.
+    `max_retries` times at most, so one that kills every worker fails alone. Deaths are not
+    among the errors that the processor's `max_attempts` counts.
 
     Args:
         function: takes the `LLMWorkItem`; found by name in a worker, so it must be a
             module's own.
         max_retries: how often an item may go on after its worker died.
+
+    Raises:
+        ValueError: `max_retries` is below 0.
     """
 
     # Without the first, a type checker finds no T for a function that always returns a CallResult.
@@ -221,6 +235,8 @@ class ProcessStrategy(LLMCallStrategy[T]):
         *,
         max_retries: int = MAX_RETRIES,
     ) -> None:
+        if max_retries < 0:
+            raise ValueError(f"max_retries must be at least 0, not {max_retries!r}")
         self._function = function
         self._max_retries = max_retries
         self._deaths: dict[str, int] = {}
@@ -256,6 +272,7 @@ class ProcessStrategy(LLMCallStrategy[T]):
         deaths = self._deaths[item.id] = self._deaths.get(item.id, 0) + 1
         if deaths <= self._max_retries:
             return WorkerDied(failed.reason)
+        del self._deaths[item.id]
         reason = f"{failed.reason}, {deaths} times; it is not tried on another"
         return WorkError(Failed("terminal", reason, died=True))
 
@@ -270,6 +287,7 @@ def _received(outcome: tuple[str, Any]) -> Done[Any] | Failed:
             content["type"],
             content["text"],
             content["traceback"],
+            closes=content["closes"],
         )
     try:
         return Done(pickle.loads(content))

@@ -47,6 +47,11 @@ class BatchResult(Generic[T_co]):
         return sum(result.error is not None for result in self.results)
 
     @property
+    def unfinished(self) -> int:
+        """How many of those that failed were left, or not sent for a spent quota, and can be sent later."""
+        return sum(result.unfinished for result in self.results)
+
+    @property
     def usage(self) -> TokenUsage:
         """The tokens of all successful calls that reported any."""
         return sum((result.usage for result in self.results), TokenUsage())

@@ -101,7 +101,6 @@ class Run(Generic[T]):
             self.stopped = reason
             self._sight.tell("stopped", anyio.current_time(), reason=reason)
             self.gates.close()
-            self._permits.stop()
             self._intake.stop()
 
     async def _remember(self) -> None:
@@ -212,10 +211,11 @@ class Run(Generic[T]):
         """Keep an outcome, then let others hear of it; what fails there stops the run, not the outcome."""
         item = errand.item
         try:
-            if self._options.store is not None and not result.recalled:
+            if self._options.store is not None and not (result.recalled or result.unfinished):
                 # It has been paid for: not even a cancellation keeps it from being kept.
                 with anyio.CancelScope(shield=True):
                     await self._options.store.settled(item, result)
+            errand.kept = True
             if self._sight.wanted:
                 self._sight.tell("done", anyio.current_time(), item=item.id, reason=result.reason)
             if self._options.fail_fast and result.error is not None:
@@ -230,7 +230,18 @@ class Run(Generic[T]):
         if isinstance(self._intake, Batch):
             rest |= {number: self._errand(number, item) for number, item in self._intake.rest_of_it}
         for number, errand in rest.items():
-            await self._delivery.take(number, errand.item, errand.result or self._left(errand))
+            try:
+                await self._delivery.take(number, errand.item, self._last(errand))
+            except Exception as error:
+                self._fail(error)
+
+    def _last(self, errand: Errand) -> ItemResult[T]:
+        """The result of an item that nobody works on any more; what the store has not kept is none."""
+        if errand.result is not None and (errand.kept or self._options.store is None):
+            return errand.result
+        if (known := self._known.get(errand.item.id)) is not None:
+            return replace(known, recalled=True)
+        return self._left(errand)
 
     def _left(self, errand: Errand) -> ItemResult[T]:
         item = errand.item
@@ -243,7 +254,9 @@ class Run(Generic[T]):
             error = WorkerLost(
                 f"the worker that held item {item.id!r} was cancelled; add the item to a new batch"
             )
-        return ItemResult(item.id, error=error, attempts=errand.budget.attempts, reason=cause, cause=cause)
+        return ItemResult(
+            item.id, error=error, attempts=errand.budget.attempts, reason=cause, cause=cause, unfinished=True
+        )
 
     def _hand_out(self, number: int, result: ItemResult[T]) -> None:
         self._open.pop(number, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
@@ -16,6 +17,7 @@ from .gates import Gates
 from .options import Options
 from .permits import Permits
 from .sight import Sight
+from .stopping import NotSent
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 T = TypeVar("T")
@@ -40,13 +42,19 @@ class Totals:
 @final
 @dataclass(slots=True)
 class Errand:
-    """An item on its way to its outcome; `request` is what is sent for it, the item as it was prepared."""
+    """An item on its way to its outcome.
+
+    `request` is what is sent for it, the item as it was prepared; `cut_off` says that its last
+    request was cancelled when its time was up; `kept` that the store has its result.
+    """
 
     item: LLMWorkItem[Any]
     request: LLMWorkItem[Any]
     budget: Budget
     began: float
     holds_permit: bool = False
+    cut_off: bool = False
+    kept: bool = False
     result: ItemResult[Any] | None = None
 
 
@@ -86,27 +94,32 @@ class Sender(Generic[T]):
         if (refusal := self._too_dear(errand.request)) is not None:
             return _failed(errand, refusal, refusal.reason)
         while True:
-            answer = await self._request(errand)
+            gate = self._gates.of(errand.request)
+            ticket = await self._enter(gate, errand)
+            if ticket is None:
+                return _not_sent(errand, gate.closed_because or "")
+            answer = await self._request(gate, ticket, errand)
             if isinstance(answer, CallResult):
                 return self._succeeded(errand, answer)
-            await self._note_pauses()
             reason = errand.budget.spend(answer, anyio.current_time())
+            await self._note_end(errand, open=reason is None or answer.closes)
             if reason is not None:
                 return _failed(errand, answer, reason)
-            await self._back_off(errand, answer)
+            if not gate.closed:
+                await self._back_off(gate, errand, answer)
 
-    async def _request(self, errand: Errand) -> CallResult[T] | Failure:
+    async def _request(self, gate: Gate, ticket: Ticket, errand: Errand) -> CallResult[T] | Failure:
         """Send one request; between its end and the gate's hearing of it nothing is awaited."""
-        gate = self._gates.of(errand.request)
-        ticket = await self._enter(gate, errand)
         self._totals.requests += 1
         errand.budget.attempts += 1
+        scope = None
         try:
-            with self._time_limit():
+            with self._time_limit() as scope:
                 answer = await self._strategy.execute(errand.request)
         except (Exception, asyncio.CancelledError) as error:
             if cancels_this_task(error):
                 raise
+            errand.cut_off = scope is not None and scope.cancelled_caught
             return self._judged(gate, ticket, errand, error)
         else:
             result = answer if isinstance(answer, CallResult) else CallResult(answer)
@@ -117,60 +130,75 @@ class Sender(Generic[T]):
         finally:
             gate.leave(ticket)
 
-    async def _enter(self, gate: Gate, errand: Errand) -> Ticket:
+    async def _enter(self, gate: Gate, errand: Errand) -> Ticket | None:
+        """Wait until the request may be sent; `None`: in this scope nothing is sent any more.
+
+        Raises:
+            Stopped: nothing at all is sent any more.
+        """
         while True:
             if self._options.scope is not None and gate.deadline > anyio.current_time():
                 # Others may be let through by another gate meanwhile.
-                await self._permits.lend(errand, gate.deadline)
+                await self._permits.lend(errand, partial(gate.rest, gate.deadline))
             try:
                 ticket = await gate.enter(self._tokens(gate, errand))
             except GateClosed as closed:
+                if gate.closed_because is not None:
+                    return None
                 raise Stopped(str(closed)) from None
             try:
                 await self._note_start(errand)
-                self._check_bounds()
-                if gate.admits(ticket):
+                reached = self._reached()
+                if reached is None and gate.admits(ticket):
                     return ticket
             except BaseException:
                 gate.leave(ticket)
                 raise
             gate.leave(ticket)
+            await self._note_end(errand, open=True)
+            if reached is not None:
+                raise Stopped(reached)
 
     async def _note_start(self, errand: Errand) -> None:
         if self._options.store is not None:
             await self._options.store.started(errand.item, errand.budget.attempts + 1)
 
-    async def _note_pauses(self) -> None:
+    async def _note_end(self, errand: Errand, *, open: bool) -> None:
+        """Let the store know of pauses, and that the item is `open` while nothing of it is under way."""
         if self._options.store is not None:
             with anyio.CancelScope(shield=True):
                 for scope, until, count in self._gates.take_pauses():
                     await self._options.store.paused(scope, until, count)
+                if open and not errand.cut_off:
+                    await self._options.store.ended(errand.item, errand.budget.attempts)
 
-    def _check_bounds(self) -> None:
+    def _reached(self) -> str | None:
+        """Which bound was reached, if any."""
         totals, bounds = self._totals, self._options.bounds
-        if bounds is not None:
-            reached = bounds.reached(totals.requests, totals.usage, totals.cost)
-            if reached is not None:
-                raise Stopped(reached)
+        return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
     def _judged(self, gate: Gate, ticket: Ticket, errand: Errand, error: BaseException) -> Failure:
         failure = self._options.judge(error)
+        if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
+            failure = replace(failure, kind="rate-limited")
         if failure.pauses:
             self._totals.refusals += 1
             now = anyio.current_time()
             self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
             gate.refused(ticket, failure.retry_after_seconds)
+        elif failure.closes:
+            gate.exhausted(ticket, failure.reason)
         if failure.info is not None:
             gate.learn(failure.info, ticket)
         return failure
 
-    async def _back_off(self, errand: Errand, failure: Failure) -> None:
+    async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
         self._totals.retries += 1
         seconds = errand.budget.backoff_seconds(failure)
         now = anyio.current_time()
         self._sight.tell("retried", now, item=errand.item.id, reason=failure.reason, until=now + seconds)
         if seconds > 0:
-            await self._permits.lend(errand, now + seconds)
+            await self._permits.lend(errand, partial(gate.rest, now + seconds))
 
     def _succeeded(self, errand: Errand, answer: CallResult[T]) -> ItemResult[T]:
         totals = self._totals
@@ -204,7 +232,7 @@ class Sender(Generic[T]):
         reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {dearest:.0f} at once"
         return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
 
-    def _time_limit(self) -> AbstractContextManager[object]:
+    def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
         seconds = self._options.request_seconds
         return nullcontext() if seconds is None else anyio.fail_after(seconds)
 
@@ -222,6 +250,20 @@ def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
         reason=reason,
         cause=failure.reason,
         seconds=anyio.current_time() - errand.began,
+        unfinished=failure.closes,
+    )
+
+
+def _not_sent(errand: Errand, reason: str) -> ItemResult[Any]:
+    cause = f"not asked: {reason}"
+    return ItemResult(
+        errand.item.id,
+        error=NotSent(f"item {errand.item.id!r} was {cause}; add it to a new batch when that is over"),
+        attempts=errand.budget.attempts,
+        reason=cause,
+        cause=cause,
+        seconds=anyio.current_time() - errand.began,
+        unfinished=True,
     )
 
 

@@ -7,11 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
-DecisionKind = Literal["refused", "paused", "resumed", "cut", "grown", "retried", "done", "stopped"]
+DecisionKind = Literal["refused", "paused", "resumed", "cut", "grown", "closed", "retried", "done", "stopped"]
 
 logger: Final = logging.getLogger("wavetank.processor")
 
-_IN_THE_LOG: Final = {"paused": logging.INFO, "resumed": logging.INFO, "stopped": logging.WARNING}
+_IN_THE_LOG: Final = {
+    "paused": logging.INFO,
+    "resumed": logging.INFO,
+    "closed": logging.WARNING,
+    "stopped": logging.WARNING,
+}
 
 
 @final
@@ -26,6 +31,7 @@ class Decision:
     | `refused` | `item`, `reason` |
     | `paused` | `until` |
     | `resumed` | |
+    | `closed` | `reason`: why nothing more is sent in the scope |
     | `cut`, `grown` | `rate`: requests in a second from now on |
     | `retried` | `item`, `reason`; `until`: when its own backoff ends |
     | `done` | `item`; `reason` if it failed |

@@ -19,6 +19,11 @@ class RunStopped(RuntimeError):
 
 
 @final
+class NotSent(RuntimeError):
+    """The error of an item that was not sent, or not again, since its scope's quota or budget is spent."""
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What a run may take at most; without a number there is no bound.

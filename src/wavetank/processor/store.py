@@ -33,6 +33,18 @@ class Store(Protocol):
         """Note that a request is about to be sent for the item; its attempts count up from 1."""
         ...
 
+    async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
+        """Note that nothing of the item is under way, though it has no outcome yet.
+
+        Awaited after a request that failed and is tried again, or was not sent after all.
+        Not after one that was cancelled: nobody knows whether that one was paid for.
+
+        Args:
+            item: the item.
+            attempts: how many of its requests have been sent.
+        """
+        ...
+
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Keep the outcome of an item; awaited before anybody else hears of it."""
         ...
@@ -46,8 +58,9 @@ class Store(Protocol):
 class Sink(Protocol):
     """Where results go as they come: a file, a callback.
 
-    A run writes one result at a time, after the store has kept it, and never closes a sink:
-    that is its owner's. An exception of a sink ends the run as one of the store does.
+    A run writes one outcome at a time, after the store has kept it; an item without one, which
+    a run that resumes takes up again, is not written. It never closes a sink: that is its
+    owner's. An exception of a sink ends the run as one of the store does.
     """
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:

@@ -99,6 +99,8 @@ class ItemResult(Generic[T_co]):
     `attempts` counts the requests made for it. `usage` and `cost` are what the successful one
     reported. `cause` says why it failed in words that other items may share, `seconds` how
     long it took from when it was taken up, `recalled` whether an earlier run did the work.
+    `unfinished` says that it is no outcome: the run left the item, or its scope was closed;
+    neither store nor sinks hear of it, and a run that resumes sends it.
     """
 
     id: str
@@ -111,3 +113,4 @@ class ItemResult(Generic[T_co]):
     cause: str | None = field(default=None, kw_only=True, compare=False)
     seconds: float = field(default=0.0, kw_only=True, compare=False)
     recalled: bool = field(default=False, kw_only=True, compare=False)
+    unfinished: bool = field(default=False, kw_only=True, compare=False)

@@ -61,7 +61,7 @@ def attempt(call: bytes) -> Outcome:
     try:
         return "value", pickle.dumps(value)
     except BaseException as error:
-        return "failure", facts_of(error) | {"kind": "terminal", "reason": UNSENDABLE}
+        return "failure", facts_of(error) | {"kind": "terminal", "reason": UNSENDABLE, "closes": False}
 
 
 def facts_of(error: BaseException) -> dict[str, Any]:
@@ -72,6 +72,7 @@ def facts_of(error: BaseException) -> dict[str, Any]:
             "kind": failure.kind,
             "reason": str(failure.reason),
             "retry_after": failure.retry_after_seconds,
+            "closes": failure.closes,
             "type": type(error).__name__,
             "text": str(error),
             "traceback": "".join(traceback.format_exception(error)),
@@ -82,6 +83,7 @@ def facts_of(error: BaseException) -> dict[str, Any]:
             "kind": "terminal",
             "reason": f"an exception that cannot be read, {type(trouble).__name__}",
             "retry_after": None,
+            "closes": False,
             "type": type(error).__name__,
             "text": "",
             "traceback": "",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
 from ..clock import real_epoch_ns, to_seconds
-from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, rate_info
+from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
+from ..processor.sender import CHARACTERS_PER_TOKEN
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
-from .providers import Ask, Provider, is_loopback
+from .providers import Ask, Prices, Provider, is_loopback
 
 if TYPE_CHECKING:
     import httpx2
@@ -56,6 +57,8 @@ class ProviderStrategy(LLMCallStrategy[str]):
         base_url: where the API is, if not at the provider's own address.
         tells_ids: whether a header tells each item's id; by default only on this machine,
             where a server may be wavetank's.
+        prices: what tokens cost, for an answer that does not tell its own cost. One that does
+            not count its tokens is charged by its length.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class ProviderStrategy(LLMCallStrategy[str]):
         key: str = "",
         base_url: str | None = None,
         tells_ids: bool | None = None,
+        prices: Prices | None = None,
     ) -> None:
         self._client = client
         self._provider = provider
         self._ask = ask
         self._key = key
+        self._prices = prices
         self._url = provider.url(ask, base_url)
         self._tells_ids = is_loopback(self._url) if tells_ids is None else tells_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
@@ -92,7 +97,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
             raise NoPrompt(f"the row {item.id!r} has no prompt; nothing was sent")
         body = json.dumps(self._provider.body(self._ask, item.prompt))
         answer = await self._client.post(self._url, content=body, headers=self._headers_for(item))
-        return self._read(answer.status_code, answer.headers, answer.text)
+        return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
 
     def _headers_for(self, item: LLMWorkItem[Any]) -> dict[str, str]:
         return {**self._headers, ITEM_HEADER: quote(item.id)} if self._tells_ids else self._headers
@@ -109,6 +114,13 @@ class ProviderStrategy(LLMCallStrategy[str]):
         parsed = _parsed(text)
         raise ApiError(_stated(status, parsed), headers, parsed, _message(parsed) or text)
 
+    def _priced(self, item: LLMWorkItem[Any], answer: CallResult[str]) -> CallResult[str]:
+        if self._prices is None or answer.cost:
+            return answer
+        lengths = len(item.prompt), len(answer.value)
+        usage = answer.usage if answer.usage.total else TokenUsage(*map(_tokens_of, lengths))
+        return replace(answer, cost=self._prices.cost(usage))
+
     def _hidden(self, text: str) -> str:
         """An answer that is an error, without the key that it may repeat."""
         return text.replace(self._key, _HIDDEN) if self._key else text
@@ -120,6 +132,10 @@ def _not_an_answer(status: int, parsed: object, text: str) -> Exception:
     if isinstance(feedback, dict) and feedback.get("blockReason"):
         return ApiError(400, {}, parsed, f"the prompt was blocked: {feedback['blockReason']}")
     return UnreadableAnswer(status, text)
+
+
+def _tokens_of(characters: int) -> int:
+    return -(-characters // CHARACTERS_PER_TOKEN)
 
 
 def _stated(status: int, parsed: object) -> int:

@@ -181,7 +181,14 @@ async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:
 
 def _strategy(work: _Work, client: httpx2.AsyncClient, ask: Ask) -> ProviderStrategy:
     options = work.options
-    return ProviderStrategy(client, options.provider, ask, key=work.key, base_url=options.base_url)
+    return ProviderStrategy(
+        client,
+        options.provider,
+        ask,
+        key=work.key,
+        base_url=options.base_url,
+        prices=options.prices,
+    )
 
 
 async def _stop_on_signal(

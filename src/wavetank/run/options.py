@@ -11,7 +11,7 @@ from typing import final
 
 from ..processor import Bounds, Limits
 from .errors import RunError
-from .providers import PROVIDERS, Ask, Provider
+from .providers import PROVIDERS, Ask, Prices, Provider
 from .reading import JSON_LINES, Shape
 from .session import Pace
 
@@ -28,6 +28,7 @@ class Options:
     ask: Ask
     base_url: str | None
     pace: Pace
+    prices: Prices | None
     preflight: bool
     timeout_seconds: float
     journal: Path | None
@@ -78,6 +79,7 @@ def read_options(words: argparse.Namespace) -> Options:
         ask=Ask(words.model, words.system, words.max_tokens, words.temperature),
         base_url=words.base_url,
         pace=_pace(words),
+        prices=_prices(words, provider),
         preflight=words.preflight,
         timeout_seconds=words.timeout,
         journal=words.journal,
@@ -100,6 +102,21 @@ def _pace(words: argparse.Namespace) -> Pace:
         parallel=words.parallel,
         limits=None if limits == Limits() else limits,
         bounds=None if bounds == Bounds() else bounds,
+        on_quota=words.on_quota,
         fail_fast=words.fail_fast,
         order=words.order,
     )
+
+
+def _prices(words: argparse.Namespace, provider: Provider) -> Prices | None:
+    told = words.price_input, words.price_output
+    if told == (None, None):
+        if words.max_cost is not None and not provider.tells_cost:
+            raise RunError(
+                f"--max-cost needs to know what answers cost, and --provider {provider.name} does not tell "
+                "it: give --price-input and --price-output, or bound --max-total-tokens"
+            )
+        return None
+    if None in told:
+        raise RunError("--price-input and --price-output go together; give both, 0 for what is free")
+    return Prices(*told)

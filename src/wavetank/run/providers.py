@@ -17,6 +17,7 @@ Json = Mapping[str, Any]
 ANTHROPIC_VERSION: Final = "2023-06-01"
 ANTHROPIC_MAX_TOKENS: Final = 1024
 """Anthropic's API takes no request without a bound; this is sent where none was asked for."""
+TOKENS_PER_PRICE: Final = 1_000_000
 
 
 @final
@@ -32,8 +33,28 @@ class Ask:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a million tokens cost, in the currency of the bound on the cost."""
+
+    input: float
+    output: float
+
+    def cost(self, usage: TokenUsage) -> float:
+        """What so many tokens cost.
+
+        >>> Prices(2.5, 10.0).cost(TokenUsage(1000, 100))
+        0.0035
+        """
+        return (self.input * usage.input_tokens + self.output * usage.output_tokens) / TOKENS_PER_PRICE
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Provider:
-    """One API: where it is, which variables hold its key, how to ask it and how to read it."""
+    """One API: where it is, which variables hold its key, how to ask it and how to read it.
+
+    `tells_cost` says that its answers tell what they cost.
+    """
 
     name: str
     base_url: str
@@ -42,6 +63,7 @@ class Provider:
     headers: Callable[[str], Mapping[str, str]]
     body: Callable[[Ask, str], Json]
     read: Callable[[Any], CallResult[str]]
+    tells_cost: bool = False
 
     def url(self, ask: Ask, base_url: str | None = None) -> str:
         """Where a request goes."""
@@ -123,7 +145,9 @@ def _gemini_read(answer: Any) -> CallResult[str]:
     usage = answer.get("usageMetadata") or {}
     parts = answer["candidates"][0].get("content", {}).get("parts", [])
     text = "".join(part.get("text", "") for part in parts)
-    return _result(text, usage.get("promptTokenCount"), usage.get("candidatesTokenCount"))
+    # Thoughts are charged as what the model wrote, and counted apart.
+    written = (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)
+    return _result(text, usage.get("promptTokenCount"), written)
 
 
 def _ollama_body(ask: Ask, prompt: str) -> Json:
@@ -197,6 +221,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _bearer,
             _openai_body("max_tokens"),
             _openai_read,
+            tells_cost=True,
         ),
         Provider(
             "ollama",

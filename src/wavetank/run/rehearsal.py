@@ -62,6 +62,7 @@ def rehearse(options: Options, display: Display) -> int:
                 key=KEY,
                 base_url=None if options.provider.base_url else COMPATIBLE_URL,
                 tells_ids=True,
+                prices=options.prices,
             )
             ledger = _Ledger(tank)
             await Session(strategy, pace=options.pace, tally=tally, output=ledger).process(table.items)

@@ -8,7 +8,6 @@ from typing import Any, Final, Literal, final
 
 from ..processor import (
     Bounds,
-    CallResult,
     Decision,
     ItemResult,
     Limits,
@@ -35,6 +34,7 @@ class Pace:
     parallel: int = 10
     limits: Limits | None = None
     bounds: Bounds | None = None
+    on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
     order: Literal["input", "completed"] = "completed"
 
@@ -60,7 +60,7 @@ class Session:
         journal: Journal | None = None,
         output: Sink | None = None,
     ) -> None:
-        self._strategy = strategy if journal is None else _Noting(strategy, journal)
+        self._strategy = strategy
         self._pace = pace
         self._tally = tally
         self._journal = journal
@@ -73,24 +73,29 @@ class Session:
             Exception: what the journal or the output raised; nothing is sent after it.
         """
         pace = self._pace
-        # What is not written now, the journal hands over in its turn when the run is resumed.
-        in_turn = pace.order == "input" and self._journal is not None
-        told = _Told(self._tally, self._output, in_turn=in_turn)
         processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
             self._strategy,
             workers=pace.parallel,
             limits=pace.limits,
             bounds=pace.bounds,
+            on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
             order=pace.order,
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
             observer=self._observe,
             store=self._journal,
-            sinks=(told,),
+            sinks=() if self._output is None else (self._output,),
+            on_result=self._count,
         )
         async with processor:
             async for _ in processor.process(items):
                 pass
+
+    def _count(self, result: ItemResult[str]) -> None:
+        if not result.unfinished:
+            self._tally.result(result)
+        elif not isinstance(result.error, RunStopped):
+            self._tally.left_out(result)
 
     def _observe(self, decision: Decision) -> None:
         if decision.kind == "refused":
@@ -101,51 +106,3 @@ class Session:
             self._tally.paused(decision.until - decision.at)
         elif decision.kind == "stopped":
             self._tally.stopped = decision.reason
-
-
-@final
-class _Told:
-    """A sink that counts each outcome and hands it on; a row that was not finished has none yet.
-
-    With `in_turn` nothing is handed on after a row that was not finished.
-    """
-
-    def __init__(self, tally: Tally, output: Sink | None, *, in_turn: bool) -> None:
-        self._tally = tally
-        self._output = output
-        self._in_turn = in_turn
-
-    async def write(self, item: Item, result: ItemResult[Any]) -> None:
-        """Take the outcome of an item."""
-        if isinstance(result.error, RunStopped):
-            if self._in_turn:
-                self._output = None
-            return
-        self._tally.result(result)
-        if self._output is not None:
-            await self._output.write(item, result)
-
-
-@final
-class _Noting(LLMCallStrategy[str]):
-    """A strategy that notes in the journal when a request ended without an outcome.
-
-    So a row that was refused and waits does not count as one whose request is under way.
-    """
-
-    def __init__(self, strategy: LLMCallStrategy[str], journal: Journal) -> None:
-        self._strategy = strategy
-        self._journal = journal
-
-    async def prepare(self) -> None:
-        await self._strategy.prepare()
-
-    async def cleanup(self) -> None:
-        await self._strategy.cleanup()
-
-    async def execute(self, item: Item) -> str | CallResult[str]:
-        try:
-            return await self._strategy.execute(item)
-        except Exception:
-            self._journal.answered(item.id)
-            raise

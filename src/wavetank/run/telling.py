@@ -44,11 +44,13 @@ class Tally:
         self.stopped: str | None = None
         self.input_tokens = 0
         self.output_tokens = 0
+        self.cost = 0.0
         self._now = now
         self._wall = wall
         self._started = now()
         self._paused_until = now()
         self._reasons: dict[str, tuple[int, float]] = {}
+        self._left_out: dict[str, int] = {}
 
     def result(self, result: ItemResult[Any]) -> None:
         """Count the outcome of a row."""
@@ -56,9 +58,15 @@ class Tally:
         self.earlier += result.recalled
         self.input_tokens += result.usage.input_tokens
         self.output_tokens += result.usage.output_tokens
+        self.cost += result.cost
         if result.error is not None:
             self.failed += 1
             self._failed(result)
+
+    def left_out(self, result: ItemResult[Any]) -> None:
+        """Count a row that is left to another run."""
+        why = result.cause or type(result.error).__name__
+        self._left_out[why] = self._left_out.get(why, 0) + 1
 
     def refused(self) -> None:
         """Count a refusal."""
@@ -103,7 +111,9 @@ class Tally:
             f"{lasting(seconds)}, {_counted(self.refusals, 'refusal')}, {_counted(self.pauses, 'pause')}, "
             f"{self.retries} sent again, "
             f"{self.input_tokens} tokens in, {self.output_tokens} out"
+            + (f", {self.cost:.4g} spent" if self.cost else "")
         ]
+        lines += [f"{_counted(count, 'row')} left for later: {why}" for why, count in self._left_out.items()]
         failures = sorted(self._reasons.items(), key=lambda reason: -reason[1][0])
         for why, (count, at) in failures[:_REASONS_SHOWN]:
             lines.append(f"{_counted(count, 'row')} failed: {why} at {clock_time(at)}")

@@ -84,8 +84,16 @@ def _add_pace(group: Any) -> None:
     group.add_argument("--max-seconds", type=_seconds, metavar="S", help="cancel what is not done by then")
     group.add_argument("--max-requests", type=count, metavar="N", help="send no more than these")
     group.add_argument("--max-total-tokens", type=count, metavar="N", help="send nothing once they are spent")
+    group.add_argument("--max-cost", type=_seconds, metavar="C", help="the same for what the answers cost")
+    for side in ("input", "output"):
+        group.add_argument(
+            f"--price-{side}", type=_price, metavar="C", help=f"what a million tokens of {side} cost"
+        )
     group.add_argument(
-        "--max-cost", type=_seconds, metavar="C", help="the same for the cost, where the provider tells it"
+        "--on-quota",
+        choices=("fail", "wait"),
+        default="fail",
+        help="a spent quota: leave the rest for later (default), or wait where it says when it resets",
     )
 
 
@@ -121,6 +129,16 @@ def _per_minute(text: str) -> float:
             f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
         )
     return rate
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no price: give a number from 0 on")
+    return price
 
 
 def _seconds(text: str) -> float:
