@@ -175,6 +175,16 @@ def test_an_item_the_journal_does_not_know_is_an_error(path: Path) -> None:
         journal.keep(Outcome("a", 1))
 
 
+def test_an_id_that_cannot_be_written_is_an_error(path: Path) -> None:
+    """Half a character has no place in the file; answers may have it all the same."""
+    with Journal(path) as journal:
+        with pytest.raises(JournalError, match=r"'a.ud83d' cannot be written .* half a character"):
+            journal.register(rows("a\ud83d"))
+        journal.register(rows("a"))
+        journal.keep(Outcome("a", "cut off \ud83d"))
+        assert [outcome.value for outcome in journal.outcomes()] == ["cut off \ud83d"]
+
+
 def test_a_value_that_cannot_be_written_says_what_to_return(path: Path) -> None:
     """What JSON cannot hold is refused by name; `encode` and `decode` take it."""
     with Journal(path) as journal:

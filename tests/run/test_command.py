@@ -156,6 +156,23 @@ def test_a_row_that_fails_stops_no_other(
     assert len(asked) == 2
 
 
+def test_half_a_character_stops_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers and errors that were cut off inside an emoji are written, reported and resumed."""
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        if item.id == "row-2":
+            raise ApiError(400, {}, None, "no such \ud83d")
+        return "cut off \ud83d"
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    for more, said in ([], "status 400: no such \\ud83d at "), (["--resume"], "5 of them in earlier runs"):
+        assert main([*WORDS, "--journal", "run.db", *more]) == 1
+        assert said in capsys.readouterr().out
+        assert rows(folder)["row-1"]["answer"] == "cut off \\ud83d"
+
+
 def test_rows_that_are_tried_again_come_in_their_turn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `--order input`, also the rows after one that is tried again leave the output and come back."""
     words = [*WORDS, "--journal", "run.db", "--order", "input"]

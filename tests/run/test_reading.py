@@ -48,6 +48,7 @@ def test_other_columns_and_templates(tmp_path: Path) -> None:
         ("in.csv", 'id,prompt\na,"b\n', {}, r"close the quotes"),
         ("in.csv", "", {}, r"has no rows"),
         ("in.csv", b"id,prompt\na,\xff\n", {}, r"is not UTF-8"),
+        ("in.jsonl", '{"id": "a\\ud83d", "prompt": "a"}\n', {}, r"in.jsonl:1: the id .* half a character"),
         ("in.jsonl", "[1]\n", {}, r"in.jsonl:1: no JSON object"),
         ("in.jsonl", '{"prompt": "a"}\n{\n', {}, r"in.jsonl:2: .* one JSON object a line"),
         ("in.csv", "id,prompt\na,b\n", {"template": "{txt}"}, r"in.csv:2: the template .*'txt'"),

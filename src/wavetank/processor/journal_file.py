@@ -70,6 +70,11 @@ def told(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         _fail(path, error)
+    except UnicodeEncodeError as error:
+        raise JournalError(
+            f"{error.object!r} cannot be written to the journal {path}: it has half a character (a lone "
+            "surrogate), which UTF-8 has not; mend the text"
+        ) from error
 
 
 def _fail(path: Path, error: sqlite3.Error) -> NoReturn:

@@ -41,7 +41,8 @@ class Options:
     def settings(self) -> Mapping[str, str]:
         """What decides the answers besides the rows, for the journal to hold a resumed run to."""
         ask = self.ask
-        system = hashlib.blake2b(ask.system.encode(), digest_size=8).hexdigest() if ask.system else None
+        prompt = (ask.system or "").encode(errors="surrogatepass")
+        system = hashlib.blake2b(prompt, digest_size=8).hexdigest() if prompt else None
         told = {
             "--provider": self.provider.name,
             "--model": ask.model,

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from ..processor import LLMWorkItem
+from ..processor.row_file import LONGEST_CELL
 from .errors import RunError
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
-LONGEST_CELL: Final = 1 << 30
-"""In characters; the csv module's own bound of 128 KiB is below many a prompt."""
 
 Record = Mapping[str, Any]
 
@@ -104,6 +103,10 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
 
 def _item(place: str, number: int, record: Record, shape: Shape) -> LLMWorkItem[Record]:
     id = str(record.get(shape.id_column, f"row-{number}"))
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        raise RunError(f"{place}: the id {id!r} has half a character (a lone surrogate); mend it") from None
     return LLMWorkItem(id, _prompt(place, record, shape), record)
 
 

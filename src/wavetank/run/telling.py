@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Protocol, final
@@ -135,8 +136,12 @@ class Tally:
 
 
 def tell(line: str) -> None:
-    """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then."""
-    print(f"wavetank: {line}", flush=True)
+    """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then.
+
+    What the terminal has no letters for stands there as its escape.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    print(f"wavetank: {line.encode(encoding, 'backslashreplace').decode(encoding)}", flush=True)
 
 
 def lasting(seconds: float) -> str:
