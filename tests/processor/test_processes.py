@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,23 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
             while any(alive(int(pid)) for pid in path.read_text().split()):
                 await anyio.sleep(0.01)
         assert "0 idle" in repr(pool)
+
+
+def test_a_copy_of_the_package_stands_alone(tmp_path: Path) -> None:
+    """Under another name its workers work, too, and never meet the original."""
+    shutil.copytree(Path(processes.__file__).parent, tmp_path / "hull")
+    script = """
+import anyio, sys
+from hull.processes import Done, ProcessPool
+async def main():
+    async with ProcessPool() as pool:
+        return await pool.run(eval, "'wavetank' in __import__('sys').modules")
+assert anyio.run(main) == Done(False)
+assert "wavetank" not in sys.modules
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def work(item: LLMWorkItem[Any]) -> CallResult[str]:
