@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from wavetank.processor import CallResult, LLMWorkItem, TokenUsage, classify
 from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, open_client
-from wavetank.run.errors import ApiError, NoPrompt, RunError, UnreadableAnswer
+from wavetank.run.errors import ApiError, NoPrompt, UnreadableAnswer
 from wavetank.run.providers import PROVIDERS, Ask, Prices, is_loopback
 
 pytestmark = pytest.mark.anyio
@@ -262,11 +261,3 @@ async def test_the_client_is_closed_by_the_block_that_opened_it() -> None:
     async with open_client(connections=7, timeout_seconds=33.0) as client:
         assert client.timeout == httpx2.Timeout(33.0, connect=10.0, pool=None)
     assert client.is_closed
-
-
-async def test_a_missing_client_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without httpx2 the error says what to install."""
-    monkeypatch.setitem(sys.modules, "httpx2", None)
-    with pytest.raises(RunError, match=r"pip install 'wavetank\[run\]'"):
-        async with open_client(connections=1, timeout_seconds=1.0):
-            pass

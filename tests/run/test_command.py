@@ -200,10 +200,12 @@ def test_one_call_before_the_rest_says_until_when(
         return item.prompt.upper()
 
     monkeypatch.setattr(ProviderStrategy, "execute", execute)
-    assert main([*WORDS, "--preflight", "--journal", "run.db", "--resume"]) == 2
+    words = [*WORDS, "--preflight", "--journal", "run.db"]
+    assert main(words) == 2
     assert "not started: limited until " in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
     refuses[0] = False
-    assert main([*WORDS, "--preflight", "--journal", "run.db", "--resume"]) == 0
+    assert main(words) == 0
     assert asked == ["preflight", "preflight", *(f"row-{number}" for number in range(1, 6))]
     assert (folder / "out.csv").read_text().count("QUESTION") == 5
 
@@ -255,11 +257,41 @@ def test_a_rate_needs_a_number_and_a_unit(
 def test_an_input_column_that_the_output_needs_is_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run does not start, and no output is made."""
+    """The run does not start, and no file is made."""
     (folder / "in.csv").write_text("prompt,answer\nx,y\n")
-    assert main(WORDS) == 2
+    assert main([*WORDS, "--journal", "run.db"]) == 2
     assert "has a column 'answer', which the output needs" in capsys.readouterr().err
-    assert not (folder / "out.csv").exists()
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
+
+
+def test_a_run_that_is_refused_leaves_the_files_it_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only files that it made itself are removed, and one file is not taken for two."""
+    answer(monkeypatch, fails="nothing")
+    assert main([*WORDS, "--journal", "out.csv"]) == 2
+    assert "--journal is a file of its own" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
+    (folder / "out.csv").write_text("something else\n")
+    assert main([*WORDS, "--journal", "run.db", "--resume"]) == 2
+    assert (folder / "out.csv").read_text() == "something else\n"
+    (folder / "out.csv").unlink()
+    assert main([*WORDS, "--journal", "run.db"]) == 0
+    before = (folder / "run.db").read_bytes()
+    assert main([*WORDS, "--journal", "run.db"]) == 2
+    assert "holds a run: resume it" in capsys.readouterr().err
+    assert (folder / "run.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("more", [[], ["--scenario", "calm"]])
+def test_a_missing_library_is_told_before_anything_is_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """The words name the extra, and no file is left behind."""
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    assert main([*WORDS, *more]) == 2
+    assert "pip install 'wavetank[run]'" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
 
 
 def test_the_words_of_a_run_are_light() -> None:

@@ -23,22 +23,29 @@ CONNECT_SECONDS: Final = 10.0
 _HIDDEN: Final = "***"
 
 
+def need_client() -> None:
+    """See that there is an HTTP library.
+
+    Raises:
+        RunError: httpx2 is not installed.
+    """
+    try:
+        import httpx2  # noqa: F401
+    except ImportError:
+        raise RunError(
+            "wavetank run needs the package httpx2 to reach a provider: pip install 'wavetank[run]'"
+        ) from None
+
+
 @asynccontextmanager
 async def open_client(*, connections: int, timeout_seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
     """One HTTP client for all requests of a run, closed when the block ends.
 
     It waits as long as it must for one of its connections: the processor bounds what is
     under way.
-
-    Raises:
-        RunError: httpx2 is not installed.
     """
-    try:
-        import httpx2
-    except ImportError:
-        raise RunError(
-            "wavetank run needs the package httpx2 to reach a provider: pip install 'wavetank[run]'"
-        ) from None
+    import httpx2
+
     timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None)
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
     async with httpx2.AsyncClient(timeout=timeout, limits=limits) as client:

@@ -70,8 +70,11 @@ def read_options(words: argparse.Namespace) -> Options:
         )
     if words.output.suffix.lower() not in (".csv", *JSON_LINES):
         raise RunError(f"--output {words.output}: name a file that ends with .csv or .jsonl")
-    if words.output.absolute() == words.input.absolute():
+    if words.output.resolve() == words.input.resolve():
         raise RunError("--output is the input itself; name another file")
+    others = words.input.resolve(), words.output.resolve()
+    if words.journal is not None and words.journal.resolve() in others:
+        raise RunError("--journal is a file of its own, neither the input nor the output; name another")
     return Options(
         input=words.input,
         output=words.output,

@@ -8,7 +8,7 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
-from .asking import ProviderStrategy, open_client
+from .asking import ProviderStrategy, need_client, open_client
 from .options import Options
 from .reading import read_table
 from .session import Session
@@ -35,12 +35,13 @@ def rehearse(options: Options, display: Display) -> int:
     No key is read, no request leaves, no file but the input is opened.
 
     Raises:
-        RunError: the input cannot be read.
+        RunError: the input cannot be read, or httpx2 is not installed.
         ScenarioError: there is no such scenario.
     """
     from ..tank.simulate import simulate
 
     assert options.scenario is not None
+    need_client()
     table = read_table(options.input, options.shape)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
