@@ -270,7 +270,7 @@ def test_a_run_that_is_refused_leaves_the_files_it_found(
     """Only files that it made itself are removed, and one file is not taken for two."""
     answer(monkeypatch, fails="nothing")
     assert main([*WORDS, "--journal", "out.csv"]) == 2
-    assert "--journal is a file of its own" in capsys.readouterr().err
+    assert "--journal and --output are the same file" in capsys.readouterr().err
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
     (folder / "out.csv").write_text("something else\n")
     assert main([*WORDS, "--journal", "run.db", "--resume"]) == 2

@@ -72,9 +72,8 @@ def read_options(words: argparse.Namespace) -> Options:
         raise RunError(f"--output {words.output}: name a file that ends with .csv or .jsonl")
     if words.output.resolve() == words.input.resolve():
         raise RunError("--output is the input itself; name another file")
-    others = words.input.resolve(), words.output.resolve()
-    if words.journal is not None and words.journal.resolve() in others:
-        raise RunError("--journal is a file of its own, neither the input nor the output; name another")
+    if words.journal is not None and words.journal.resolve() == words.output.resolve():
+        raise RunError("--journal and --output are the same file; give each its own")
     return Options(
         input=words.input,
         output=words.output,

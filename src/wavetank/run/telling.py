@@ -73,9 +73,9 @@ class Tally:
         """Count a refusal."""
         self.refusals += 1
 
-    def paused(self, seconds: float) -> None:
-        """Count a pause that ends in so many seconds."""
-        self.pauses += 1
+    def paused(self, seconds: float, *, again: bool = False) -> None:
+        """Count a pause that ends in so many seconds, unless it is one that was counted, grown longer."""
+        self.pauses += not again
         self._paused_until = max(self._paused_until, self._now() + seconds)
 
     @property
