@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ import pytest
 from wavetank.cli import main
 from wavetank.processor import Bounds, Limits, LLMWorkItem
 from wavetank.run.asking import ProviderStrategy
-from wavetank.run.errors import ApiError, NoPrompt
+from wavetank.run.errors import ApiError
 from wavetank.run.options import Options
 from wavetank.run.session import Pace
 from wavetank.run.words import DEFAULT_PARALLEL
@@ -107,8 +108,6 @@ def answer(monkeypatch: pytest.MonkeyPatch, *, fails: str) -> list[str]:
 
     async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
         asked.append(item.id)
-        if not item.prompt:
-            raise NoPrompt("the row has no prompt")
         if item.id == fails:
             raise ApiError(400, {}, None, "no such thing")
         return item.prompt.upper()
@@ -136,24 +135,45 @@ def test_a_row_that_fails_stops_no_other(
     said = capsys.readouterr().out
     assert "1 of 3 rows have answers" in said
     assert re.search(r"1 row failed: status 400: no such thing at \d\d:\d\d", said)
-    assert re.search(r"1 row failed: .*the row has no prompt at ", said)
+    assert re.search(r"1 row failed: [^:]*: NoPrompt: the row has no prompt; nothing was sent at ", said)
     assert "to try the failed rows again: wavetank run" in said
     assert said.rstrip().endswith("--resume --retry-failed")
-    assert {id: (row["answer"], row["error"]) for id, row in rows(folder).items()} == {
-        "good": ("WAVE", ""),
-        "bad": ("", "status 400: no such thing"),
-        "empty": ("", "the row has no prompt"),
+    assert {id: (row["answer"], row["error"], row["attempts"]) for id, row in rows(folder).items()} == {
+        "good": ("WAVE", "", "1"),
+        "bad": ("", "status 400: no such thing", "1"),
+        "empty": ("", "the row has no prompt; nothing was sent", "0"),
     }
     asked = answer(monkeypatch, fails="nothing")
     assert main([*words, "--resume", "--retry-failed"]) == 1
-    assert sorted(asked) == ["bad", "empty"]
+    assert asked == ["bad"]
     assert {id: row["answer"] for id, row in rows(folder).items()} == {
         "good": "WAVE",
         "bad": "TANK",
         "empty": "",
     }
     assert main([*words, "--resume"]) == 1
-    assert len(asked) == 2
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("more", [["--journal", "run.db"], ["--scenario", "calm"]])
+def test_log_records_stay_out_of_the_bar(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """Where nobody keeps a log, the report tells decisions, and trouble is told once the bar is closed."""
+
+    async def cleanup(_: ProviderStrategy) -> None:
+        raise LookupError("no way out")
+
+    assert folder
+    answer(monkeypatch, fails="nothing")
+    monkeypatch.setattr(ProviderStrategy, "cleanup", cleanup)
+    monkeypatch.setattr(logging.getLogger("wavetank.processor"), "propagate", False)
+    assert main([*WORDS, "--max-requests", "2", *more]) == 1
+    said = capsys.readouterr()
+    assert "stopped early: its 2 requests were sent" in said.out
+    assert "stopped" not in said.err
+    assert re.search(r"^wavetank: cleanup of .* failed;.*\n.*LookupError: no way out$", said.err, re.M | re.S)
+    assert logging.getLogger("wavetank.processor").handlers == []
 
 
 def test_half_a_character_stops_nobody(
@@ -261,6 +281,9 @@ def test_an_input_column_that_the_output_needs_is_told(
     (folder / "in.csv").write_text("prompt,answer\nx,y\n")
     assert main([*WORDS, "--journal", "run.db"]) == 2
     assert "has a column 'answer', which the output needs" in capsys.readouterr().err
+    (folder / "in.csv").write_text("prompt,id,key\nx,y,z\n")
+    assert main([*WORDS, "--id-column", "key"]) == 2
+    assert "has a column 'id', which the output needs" in capsys.readouterr().err
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
 
 

@@ -97,11 +97,8 @@ class ProviderStrategy(LLMCallStrategy[str]):
         Raises:
             ApiError: the provider answered with an error, also inside a 200.
             UnreadableAnswer: it answered with something else.
-            NoPrompt: the item has no prompt.
             Exception: what httpx2 raises when no answer came.
         """
-        if not item.prompt.strip():
-            raise NoPrompt(f"the row {item.id!r} has no prompt; nothing was sent")
         body = json.dumps(self._provider.body(self._ask, item.prompt))
         answer = await self._client.post(self._url, content=body, headers=self._headers_for(item))
         return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
@@ -131,6 +128,17 @@ class ProviderStrategy(LLMCallStrategy[str]):
     def _hidden(self, text: str) -> str:
         """An answer that is an error, without the key that it may repeat."""
         return text.replace(self._key, _HIDDEN) if self._key else text
+
+
+def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
+    """The item, if there is anything to ask.
+
+    Raises:
+        NoPrompt: it has no prompt.
+    """
+    if not item.prompt.strip():
+        raise NoPrompt("the row has no prompt; nothing was sent")
+    return item
 
 
 def _not_an_answer(status: int, parsed: object, text: str) -> Exception:

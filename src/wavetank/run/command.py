@@ -23,7 +23,7 @@ from .options import Options
 from .providers import Ask, is_loopback
 from .reading import Table, read_table
 from .session import Session
-from .telling import Display, Tally, tell
+from .telling import Display, LogKeeper, Tally, tell
 
 if TYPE_CHECKING:
     import httpx2
@@ -90,8 +90,10 @@ class _Work:
 
 def _ended(work: _Work, words: Sequence[str]) -> int:
     """Do the work and say what came of it."""
-    anyio.run(_main, work)
+    with LogKeeper() as log:
+        anyio.run(_main, work)
     work.display.close()
+    log.tell_of_trouble()
     if work.refusal is not None:
         raise RunError(work.refusal)
     for line in work.tally.report():

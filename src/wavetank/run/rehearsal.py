@@ -12,7 +12,7 @@ from .asking import ProviderStrategy, need_client, open_client
 from .options import Options
 from .reading import read_table
 from .session import Session
-from .telling import Display, Tally, lasting, tell
+from .telling import Display, LogKeeper, Tally, lasting, tell
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
@@ -73,7 +73,9 @@ def rehearse(options: Options, display: Display) -> int:
                 tank.ledger.cancel(item.id)
         return tally.report(), tally.total - tally.done + tally.failed
 
-    run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
+    with LogKeeper() as log:
+        run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
+    log.tell_of_trouble()
     return _forecast(run, options, display)
 
 

@@ -18,6 +18,7 @@ from ..processor import (
     Sink,
 )
 from ..processor.journal import Journal
+from .asking import with_prompt
 from .telling import Tally
 
 Item = LLMWorkItem[Any]
@@ -81,6 +82,7 @@ class Session:
             bounds=pace.bounds,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
+            prepare_item=with_prompt,
             order=pace.order,
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
             observer=self._observe,
