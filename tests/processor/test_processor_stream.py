@@ -169,7 +169,7 @@ async def test_a_processor_is_entered_once() -> None:
     async with ParallelBatchProcessor(echo) as processor:
         with pytest.raises(RuntimeError, match="was entered before"):
             await processor.__aenter__()
-        assert [result.id for result in await gathered(processor, rows(2))] == ["0", "1"]
+        assert len(await gathered(processor, rows(2))) == 2
 
 
 async def test_results_that_are_closed_before_the_first_never_begin() -> None:
