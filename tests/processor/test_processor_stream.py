@@ -182,6 +182,24 @@ async def test_results_that_are_closed_before_the_first_never_begin() -> None:
     assert taken == []
 
 
+async def test_results_that_are_closed_in_their_beginning_send_nothing() -> None:
+    """The strategy is prepared by then; the run ends before its first item."""
+    sent: list[str] = []
+
+    class Closing(LLMCallStrategy[str]):
+        async def prepare(self) -> None:
+            await results.aclose()
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            sent.append(item.id)
+            return item.prompt
+
+    async with ParallelBatchProcessor(Closing()) as processor:
+        results = processor.process(rows(3))
+        assert [result async for result in results] == []
+    assert sent == []
+
+
 async def test_one_task_at_a_time_fetches_results() -> None:
     """A second one is told so; the first gets them all, of one run."""
     prepared: list[str] = []
