@@ -155,6 +155,21 @@ def test_a_row_that_fails_stops_no_other(
     assert len(asked) == 1
 
 
+def test_what_nobody_foresaw_comes_out_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the program itself is no group, and the journal can be resumed after it."""
+
+    async def prepare(_: ProviderStrategy) -> None:
+        raise LookupError("no way in")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProviderStrategy, "prepare", prepare)
+        with pytest.raises(LookupError, match="no way in"):
+            main([*WORDS, "--journal", "run.db"])
+    answer(monkeypatch, fails="nothing")
+    assert main([*WORDS, "--journal", "run.db", "--resume"]) == 0
+    assert len(rows(folder)) == 5
+
+
 @pytest.mark.parametrize("more", [["--journal", "run.db"], ["--scenario", "calm"]])
 def test_log_records_stay_out_of_the_bar(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]

@@ -15,6 +15,7 @@ import anyio
 from ..clock import real_epoch_ns, real_now, to_seconds
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
+from ..processor.shape import sole
 from ..processor.sinks import Sink, SinkError
 from .asking import ProviderStrategy, need_client, open_client
 from .errors import RunError
@@ -91,8 +92,13 @@ class _Work:
 def _ended(work: _Work, words: Sequence[str]) -> int:
     """Do the work and say what came of it."""
     with LogKeeper() as log:
-        anyio.run(_main, work)
-    work.display.close()
+        try:
+            anyio.run(_main, work)
+        except BaseExceptionGroup as errors:
+            # What nobody foresaw is told as it is, and not as a group of one.
+            raise sole(errors) from None
+        finally:
+            work.display.close()
     log.tell_of_trouble()
     if work.refusal is not None:
         raise RunError(work.refusal)
