@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from wavetank.processor import ExponentialDelay, Gate, GateClosed, Ticket
+from wavetank.processor import ExponentialDelay, Gate, GateClosed, RateInfo, Ticket
 
 Main = Callable[[], Awaitable[None]]
 
@@ -468,5 +468,31 @@ def test_a_probe_that_hangs_after_a_told_pause_is_waited_for_a_second() -> None:
             for name in "ab":
                 group.start_soon(partial(send, gate, log, name, seconds=50))
         assert [at - start for _, at in log] == pytest.approx([5, 6])
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_a_pause_that_is_over_holds_nobody() -> None:
+    """An instant that is past, as an earlier run may have left it, opens no pause and costs no time."""
+    gate = Gate()
+    gate.hold(anyio.current_time() - 2)
+    assert (gate.pauses, gate.paused_seconds) == (0, 0.0)
+    assert "open" in repr(gate)
+
+
+def test_a_pause_is_counted_when_it_begins() -> None:
+    """Whoever told of it: a good answer, a refusal that makes it longer, an earlier run."""
+
+    async def main() -> None:
+        gate = Gate()
+        first, second = await gate.enter(), await gate.enter()
+        gate.learn(RateInfo(wait=5), first)
+        gate.leave(first)
+        gate.refused(second, 10)
+        assert (gate.pauses, gate.generation, round(gate.paused_seconds, 6)) == (1, 1, 11)
+        gate.leave(await gate.enter())
+        gate.hold(anyio.current_time() + 1)
+        assert (gate.pauses, gate.generation, round(gate.paused_seconds, 6)) == (2, 1, 12)
 
     in_virtual_time(main)

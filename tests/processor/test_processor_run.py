@@ -24,6 +24,8 @@ from wavetank.processor import (
     Limits,
     LLMWorkItem,
     ParallelBatchProcessor,
+    Quota,
+    RateInfo,
     RunStopped,
     Store,
     TokenUsage,
@@ -432,7 +434,19 @@ def test_a_store_hears_of_pauses_and_holds_the_next_run_back() -> None:
     assert (scope, count) == ("account", 1)
     assert until > 1.7e9
     later = Memory(until={"account": time.time() + 100})
-    assert virtually(Provider(), "a", store=later).seconds == pytest.approx(100, abs=1)
+    batch = virtually(Provider(a=[Refused(429, 10)]), "a", store=later)
+    assert batch.seconds == pytest.approx(111, abs=1)
+    assert batch.pauses == 2
+    assert [what[3] for what in later.log if what[0] == "paused"] == [1]
+
+
+def test_a_run_that_is_told_of_a_pause_that_is_over_sends_at_once() -> None:
+    """It has no pause, and none of its time was spent in one."""
+    earlier = Memory(until={"account": time.time() - 100})
+    seen: list[Decision] = []
+    batch = virtually(Provider(), "a", store=earlier, observer=seen.append)
+    assert (batch.pauses, batch.paused_seconds, batch.seconds) == (0, 0.0, 0.0)
+    assert [decision.kind for decision in seen if "pause" in decision.kind] == []
 
 
 @on_both
@@ -559,6 +573,20 @@ def test_a_batch_says_what_happened() -> None:
     assert (batch.requests, batch.refusals, batch.retries, batch.pauses) == (5, 1, 1, 1)
     assert batch.paused_seconds == pytest.approx(11)
     assert batch.seconds_per_request == pytest.approx(13 / 5)
+
+
+def test_a_batch_speaks_of_a_pause_that_a_good_answer_told() -> None:
+    """Nobody was refused, and yet ten minutes went by."""
+    spent = RateInfo(requests=Quota(10, 0, 600))
+
+    async def call(prompt: str) -> CallResult[str]:
+        return CallResult(prompt, info=spent if prompt == "a" else None)
+
+    batch = virtually(call, "abc", workers=1)
+    assert str(batch).splitlines() == [
+        "3 items of 3 succeeded in 600.0 s",
+        "1 pause of 600.0 s together",
+    ]
 
 
 def test_percentiles() -> None:

@@ -237,7 +237,7 @@ def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...], first: float 
         requests=run.totals.requests,
         refusals=run.totals.refusals,
         retries=run.totals.retries,
-        pauses=sum(gate.generation for gate in gates),
+        pauses=sum(gate.pauses for gate in gates),
         paused_seconds=sum(gate.paused_seconds for gate in gates),
         stopped=run.stopped,
     )

@@ -106,6 +106,7 @@ class Gate:
         self._deadline = float("-inf")
         self._proven = True
         self._resumes = False
+        self._pauses = 0
         self._pauses_in_a_row = 0
         self._paused_seconds = 0.0
         self._probe: Ticket | None = None
@@ -135,8 +136,13 @@ class Gate:
 
     @property
     def generation(self) -> int:
-        """How many pauses have been opened."""
+        """How many pauses refusals have opened; one of them may be on already, told by an answer."""
         return self._generation
+
+    @property
+    def pauses(self) -> int:
+        """How many pauses there were, whoever told of them; one that grows longer is still one."""
+        return self._pauses
 
     @property
     def deadline(self) -> float:
@@ -284,8 +290,9 @@ class Gate:
         self._look_again()
 
     def hold(self, until: float) -> None:
-        """Let nothing start before this instant, as an earlier run was told."""
-        self._pause(until, anyio.current_time(), None)
+        """Let nothing start before this instant, as an earlier run was told, unless it is past."""
+        if until > (now := anyio.current_time()):
+            self._pause(until, now, None)
 
     def leave(self, ticket: Ticket) -> None:
         """Give the ticket back, whatever became of its request; a second time does nothing."""
@@ -348,6 +355,7 @@ class Gate:
 
     def _pause(self, deadline: float, now: float, stated: float | None) -> None:
         if deadline > self._deadline and self._closed_because is None:
+            self._pauses += now >= self._deadline
             self._paused_seconds += deadline - max(now, self._deadline)
             self._deadline = deadline
             self._proven = False

@@ -60,18 +60,23 @@ class Gates:
 
     def _make(self, scope: str) -> Gate:
         gate = Gate(delays=self._options.rule, limits=self._options.limits, name=scope)
-        gate.tell = lambda what, one, other: self._tell(scope, gate, what, one, other)
         if scope in self._held:
-            gate.hold(anyio.current_time() + self._held[scope] - wall_seconds())
+            now = anyio.current_time()
+            gate.hold(now + self._held[scope] - wall_seconds())
+            if gate.pauses:
+                # The store has it: it is the one that told.
+                self._sight.tell("paused", now, scope, until=gate.deadline)
+        held = gate.pauses
+        gate.tell = lambda what, one, other: self._tell(scope, gate, held, what, one, other)
         if self._closed:
             gate.close()
         return gate
 
-    def _tell(self, scope: str, gate: Gate, what: str, one: float, other: float) -> None:
+    def _tell(self, scope: str, gate: Gate, held: int, what: str, one: float, other: float) -> None:
         now = anyio.current_time()
         if what == "paused":
             if self._options.store is not None:
-                self._pauses.append((scope, wall_seconds() + one - now, gate.generation))
+                self._pauses.append((scope, wall_seconds() + one - now, gate.pauses - held))
             self._sight.tell("paused", now, scope, until=one)
         elif what == "resumed":
             self._sight.tell("resumed", now, scope)

@@ -19,8 +19,9 @@ class BatchResult(Generic[T_co]):
 
     `seconds` is how long `process_all` took; `first_result_seconds` is when the first
     outcome came, counted from the same start, `None` for an empty batch. `requests`,
-    `refusals`, `retries` and `pauses` are counts; `paused_seconds` is how long the pauses
-    took together. `stopped` says why the run ended before its items did.
+    `refusals`, `retries` and `pauses` are counts: a pause may also come from a good answer
+    that tells of a spent limit, or from an earlier run. `paused_seconds` is how long the
+    pauses took together. `stopped` says why the run ended before its items did.
     """
 
     results: tuple[ItemResult[T_co], ...]
@@ -92,11 +93,10 @@ class BatchResult(Generic[T_co]):
         """What happened, in words, a line for each thing worth knowing."""
         lines = [f"{_items(self.succeeded)} of {len(self.results)} succeeded in {self.seconds:.1f} s"]
         lines += [f"{_items(count)} failed: {cause}" for cause, count in self.failures.items()]
-        if self.refusals:
-            lines.append(
-                f"refused {_times(self.refusals)}, "
-                f"{_counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together"
-            )
+        met = [f"refused {_times(self.refusals)}"] if self.refusals else []
+        if self.refusals or self.pauses:
+            met.append(f"{_counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together")
+        lines += [", ".join(met)] if met else []
         if self.retries:
             lines.append(f"{_counted(self.requests, 'request')}, {self.retries} of them retries")
         if self.usage.total:
