@@ -381,6 +381,51 @@ def test_a_request_above_the_whole_limit_is_too_large() -> None:
         assert "too large: 30601 tokens of at most 30000" in failure.reason
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Request too large for gpt-4o on tokens per min (TPM): Limit 500, Requested 11."},
+        {"message": f"Request too large for gpt-4o: Limit {'9' * 5000}, Requested ,"},
+        {"message": "The request is larger than the token rate limit of your current pricing tier."},
+        {"message": "The input token count (9) exceeds the maximum number of tokens allowed (8)."},
+        {"error": "the input length exceeds the context length"},
+    ],
+)
+def test_a_refusal_that_begins_with_too_large_is_believed(body: dict[str, Any]) -> None:
+    """Whatever its numbers say, and whether or not it is an object; elsewhere such words decide nothing."""
+    failure = classify(Told(status=429, body=body))
+    assert (failure.kind, failure.reason) == ("terminal", "status 429, too large")
+    quoted = {"message": f"Slow down. Not: {body.get('message') or body['error']}"}
+    assert classify(Told(status=429, body=quoted)).kind == "rate-limited"
+    assert classify(Told(status=503, body=body)).kind == "rate-limited"
+
+
+LIMITED, BROKEN = Told(status=429, retry_after=3), ConnectionResetError()
+LONGER, SPENT = Told(status=429, retry_after=9), Told(status=429, code="insufficient_quota", retry_after=5)
+
+
+@pytest.mark.parametrize(
+    ("members", "kind", "wait", "closes"),
+    [
+        ([LIMITED, LONGER], "rate-limited", 9, False),
+        ([BROKEN, LIMITED], "rate-limited", 3, False),
+        ([BROKEN, BROKEN], "transient", None, False),
+        ([LONGER, ValueError()], "terminal", None, False),
+        ([ValueError(), LONGER, SPENT], "terminal", 5, True),
+        ([BROKEN, ExceptionGroup("inner", [LIMITED, LONGER])], "rate-limited", 9, False),
+    ],
+    ids=range(6),
+)
+def test_a_group_is_judged_by_its_members(
+    members: list[Exception], kind: FailureKind, wait: float | None, closes: bool
+) -> None:
+    """A call that sends two requests in a task group, and is refused twice, is refused."""
+    group = ExceptionGroup("two requests", members)
+    failure = classify(group)
+    assert (failure.kind, failure.retry_after_seconds, failure.closes) == (kind, wait, closes)
+    assert failure.error is group
+
+
 def test_daily_quotas_are_terminal_and_say_when_they_reset() -> None:
     """Gemini names the quota, OpenRouter has it in a fixed name."""
     per_day = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from wavetank.clock import MILLISECOND, SECOND
+from wavetank.processor import classify
 from wavetank.provider.model import BucketState, LimitState, Reason, Refusal, Reply, WireRetryAfter
 from wavetank.provider.wire import Decoded, Frame, HttpRequest, dialect_for
 from wavetank.scenario import RefusalError
@@ -206,6 +207,25 @@ def test_openai_s_codes(error: RefusalError, kind: str, code: str | None) -> Non
     """Type and code tell what a 429 means."""
     found = body(refused(OPENAI, error))["error"]
     assert (found["type"], found["code"], found["param"]) == (kind, code, None)
+
+
+@pytest.mark.parametrize("host", [OPENAI, GROQ])
+@pytest.mark.parametrize("limits", [None, LIMITS])
+def test_what_is_too_large_is_above_the_limit_it_names(host: str, limits: LimitState | None) -> None:
+    """Also where a scenario says that it is, and no limit was hit."""
+    message = body(refused(host, "too-large", limits=limits))["error"]["message"]
+    assert "Limit 21, Requested 22." in message
+
+
+@pytest.mark.parametrize("host", [OPENAI, AZURE, OPENROUTER, OLLAMA, MISTRAL, GROQ, COHERE, VLLM])
+def test_what_is_too_large_can_be_told_from_a_rate_limit(host: str) -> None:
+    """By its code, its numbers or its words; Anthropic and Google have the same for both."""
+
+    class Told(Exception):
+        status = 429
+        body = refused(host, "too-large").data
+
+    assert classify(Told()).kind == "terminal"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, Final, Literal, final
 
-from .reset_times import as_epoch, clock_text, reset_instant, seconds_of
+from .reset_times import as_epoch, clock_text, finite, reset_instant, seconds_of
 
 Verdict = Literal["limit", "throttle", "overload", "terminal"]
 
@@ -124,8 +124,9 @@ def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
             last = info if isinstance(info, Mapping) else None
     if last is None or last.get("status") != "rejected":
         return None
-    at = last.get("resetsAt")
-    wait = max(0.0, as_epoch(float(at)) - now) if isinstance(at, (int, float)) else None
+    told = last.get("resetsAt")
+    at = None if isinstance(told, str) else finite(told)
+    wait = None if at is None else max(0.0, as_epoch(at) - now)
     name = f"plan limit ({last.get('rateLimitType', 'unknown')})"
     return AgentLimit("limit", _with_reset(name, wait, now, tz), wait)
 

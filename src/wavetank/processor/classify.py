@@ -1,8 +1,9 @@
 """Tells a refusal that waiting mends from an error that a retry may mend and from one that nothing mends.
 
 It reads the shape of an exception, never the words of its text: "429" or "quota" may stand in
-any text. In the body of a refusal it reads numbers and names; in what a command-line agent
-printed when it failed, whole sentences, since there is nothing else.
+any text. In the body of a refusal it reads numbers and names, and whether its sentence begins
+by saying that the request is too large; in what a command-line agent printed when it failed,
+whole sentences, since there is nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final, Protocol
 from .agents import classify_output
 from .failure import Failure, FailureKind
 from .rate_headers import rate_info
-from .reset_times import clock_text
+from .reset_times import clock_text, finite
 from .retry_after import stated_wait, wall_seconds
 from .shape import Shape, error_object, read, shape_of, sole
 
@@ -91,8 +92,17 @@ _CONNECTION_CLASSES: Final = (
 )
 
 _LIMIT_AND_REQUEST: Final = re.compile(r"Limit:? ([\d,]+),(?: Used:? [\d,]+,)? Requested:? ([\d,]+)")
+# How a refusal begins that is too large for good, whatever its status: OpenAI and Groq, Azure,
+# Gemini, Mistral, Cohere, vLLM, OpenRouter, Anthropic, Ollama.
+_SAYS_TOO_LARGE: Final = re.compile(
+    r"Request too large\b|The request is larger than\b|The input token count\b.* exceeds the maximum\b"
+    r"|Prompt contains more tokens than\b|too many tokens: |prompt is too long\b"
+    r"|This (?:model|endpoint)'s maximum context length\b|(?:the )?input length exceeds\b",
+    re.IGNORECASE,
+)
 _PER_MINUTE_SECONDS: Final = 60.0
 _NO_QUOTA: Final = "no quota"
+_GRAVITY: Final[Mapping[FailureKind, int]] = {"transient": 0, "rate-limited": 1, "terminal": 2}
 
 
 class ErrorClassifier(Protocol):
@@ -109,8 +119,9 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     Read are `status_code`, `status`, `response.status_code` and a numeric `code`; the
     headers of `response` or of the exception; `retry_after` in seconds; `code`, `type` and
     the like, on the exception and in its `body`, `details` or response; and `returncode`
-    with `stdout` and `stderr`. A group of one exception is judged by that exception, and one
-    whose `failure` is a `Failure` has been judged.
+    with `stdout` and `stderr`. A group is judged by its members: one that nothing mends makes
+    it terminal, else one that is rate-limited makes it that, and the longest wait counts. An
+    exception whose `failure` is a `Failure` has been judged.
 
     >>> classify(ConnectionResetError()).kind
     'transient'
@@ -127,6 +138,8 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
         # It was judged where more of it was known, as in a worker process.
         return replace(judged, error=error)
     now = wall_seconds() if now is None else now
+    if isinstance(cause, BaseExceptionGroup):
+        return _judge_group(error, [classify(member, now=now, tz=tz) for member in cause.exceptions])
     if isinstance(code := read(cause, "returncode"), int):
         return _judge_process(error, cause, code, now, tz)
     shape = shape_of(cause)
@@ -168,12 +181,20 @@ class AnswerError(RuntimeError):
         self.code = body.get("code")
 
 
+def _judge_group(error: BaseException, members: list[Failure]) -> Failure:
+    """The gravest of several failures, with the longest wait that one of them states."""
+    gravest = max(members, key=lambda one: (one.closes, _GRAVITY[one.kind]))
+    waits = [one.retry_after_seconds for one in members if one.retry_after_seconds is not None]
+    wait = gravest.retry_after_seconds if gravest.kind == "terminal" else max(waits, default=None)
+    return replace(gravest, error=error, retry_after_seconds=wait)
+
+
 def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
     status, codes, where = shape.status, shape.codes, _where(error, shape)
     if large := _first(codes, TOO_LARGE_CODES) or _first(shape.classes, _TOO_LARGE_CLASSES):
         return "terminal", f"{where}, {large}: no waiting mends it"
-    if (numbers := _too_large(shape)) is not None:
-        return "terminal", f"{where}, too large: {numbers[1]} tokens of at most {numbers[0]}"
+    if (large := _too_large(shape)) is not None:
+        return "terminal", f"{where}, too large{large}"
     if status in OVERLOAD_STATUSES:
         return "rate-limited", where
     # 402 is one of them where it speaks of a budget of requests under way.
@@ -232,13 +253,15 @@ def _first(found: tuple[str, ...], known: tuple[str, ...]) -> str | None:
     return next((name for name in found if name in known), None)
 
 
-def _too_large(shape: Shape) -> tuple[int, int] | None:
-    """The limit and the request, if it is above the whole limit: OpenAI calls that a rate limit too."""
-    found = _LIMIT_AND_REQUEST.search(shape.message)
-    if found is None or shape.status not in (None, 413, 429):
+def _too_large(shape: Shape) -> str | None:
+    """How much too large the request is, as far as it is told; OpenAI calls that a rate limit too."""
+    if shape.status not in (None, 413, 429):
         return None
-    limit, requested = (int(number.replace(",", "")) for number in found.groups())
-    return (limit, requested) if requested > limit else None
+    if found := _LIMIT_AND_REQUEST.search(shape.message):
+        limit, requested = (finite(number.replace(",", "")) for number in found.groups())
+        if limit is not None and requested is not None and requested > limit:
+            return f": {requested:.0f} tokens of at most {limit:.0f}"
+    return "" if _SAYS_TOO_LARGE.match(shape.message) else None
 
 
 def _daily_quota(shape: Shape) -> str | None:
@@ -254,14 +277,16 @@ def _daily_quota(shape: Shape) -> str | None:
 
 
 def _quota_ids(shape: Shape) -> list[str]:
-    violations = [one for detail in shape.details for one in detail.get("violations") or ()]
+    told = [detail.get("violations") for detail in shape.details]
+    violations = [one for some in told if isinstance(some, list) for one in some]
     return [str(one.get("quotaId", "")) for one in violations if isinstance(one, Mapping)]
 
 
 def _wait(error: BaseException, shape: Shape, now: float) -> float | None:
     told = read(error, "retry_after")
-    as_header = {"retry-after": str(told)} if isinstance(told, (int, float)) else {}
-    wait = stated_wait(as_header, {}, now=now) or stated_wait(shape.headers, shape.body, now=now)
+    wait = None if isinstance(told, str) else finite(told)
+    if wait is None or wait <= 0:
+        wait = stated_wait(shape.headers, shape.body, now=now)
     if wait is None and any("PerMinute" in quota for quota in _quota_ids(shape)):
         return _PER_MINUTE_SECONDS
     return wait

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .limits import Quota, RateInfo
-from .reset_times import as_epoch, reset_instant, seconds_of
+from .reset_times import as_epoch, finite, reset_instant, seconds_of
 
 MINUTE: Final = 60.0
 _WINDOWS: Final = (1.0, 10.0, MINUTE, 3600.0, 86400.0)
@@ -117,8 +117,5 @@ def _until(text: str | None, now: float) -> float | None:
 
 def _count(text: str | None) -> float | None:
     """A number that is told; Azure writes -1 for one that is not."""
-    try:
-        number = float(text) if text is not None else -1.0
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None
+    number = finite(text)
+    return None if number is None or number < 0 else number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
@@ -39,13 +40,26 @@ def seconds_of(text: str) -> float | None:
     (578.016, 0.12, 7.0, None)
     """
     text = text.strip()
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    if not _DURATION.fullmatch(text):
+    seconds = finite(text)
+    if seconds is None and _DURATION.fullmatch(text):
+        parts = re.findall(_PART, text)
+        seconds = finite(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    return None if seconds is None or seconds < 0 else round(seconds, 9)
+
+
+def finite(told: object) -> float | None:
+    """A number, or a text that is one; `None` for anything else, and for what is beyond all numbers.
+
+    >>> finite("7.5"), finite("inf"), finite(10**400), finite(True)
+    (7.5, None, None, None)
+    """
+    if isinstance(told, bool) or not isinstance(told, (str, int, float)):
         return None
-    return round(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)), 9)
+    try:
+        number = float(told)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def reset_instant(text: str, *, now: float, tz: tzinfo = UTC) -> float | None:
@@ -73,8 +87,14 @@ def reset_instant(text: str, *, now: float, tz: tzinfo = UTC) -> float | None:
 
 
 def as_epoch(number: float) -> float:
-    """Seconds since 1970 from a number that may be in milliseconds."""
-    return number / 1000 if number > 1e11 else number
+    """Seconds since 1970 from a number that may be in milliseconds, microseconds or nanoseconds.
+
+    >>> as_epoch(1_767_225_600), as_epoch(1_767_225_600_000)
+    (1767225600, 1767225600.0)
+    """
+    while number > 1e11:
+        number /= 1000
+    return number
 
 
 def clock_text(instant: float, tz: tzinfo = UTC) -> str:
@@ -83,16 +103,19 @@ def clock_text(instant: float, tz: tzinfo = UTC) -> str:
     >>> clock_text(1_767_225_600)
     '2026-01-01 00:00 UTC'
     """
-    return datetime.fromtimestamp(instant, tz).strftime("%Y-%m-%d %H:%M %Z")
+    try:
+        return datetime.fromtimestamp(instant, tz).strftime("%Y-%m-%d %H:%M %Z")
+    except (ValueError, OverflowError, OSError):
+        return "beyond the calendar"
 
 
 def _iso(found: re.Match[str], tz: tzinfo) -> float | None:
     zone = (found[3] or "").replace("UTC", "Z").replace("Z", "+00:00")
     try:
         moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
-    except ValueError:
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=tz)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=tz)).timestamp()
 
 
 def _clock(found: re.Match[str], now: float, tz: tzinfo) -> float | None:
@@ -112,9 +135,9 @@ def _clock(found: re.Match[str], now: float, tz: tzinfo) -> float | None:
             moment += timedelta(days=7 if moment.timestamp() < now else 0)
         elif moment.timestamp() < now:
             moment += timedelta(days=1)
-    except ValueError:
+        return moment.timestamp()
+    except (ValueError, OverflowError):
         return None
-    return moment.timestamp()
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -123,11 +146,11 @@ def _zone(name: str | None) -> tzinfo | None:
         return None
     if name.upper() in _ABBREVIATED:
         return timezone(timedelta(hours=_ABBREVIATED[name.upper()]))
-    if offset := re.fullmatch(r"(?:GMT|UTC)([+-]\d{1,2})(?::?(\d\d))?", name):
-        hours = int(offset[1])
-        minutes = int(offset[2] or 0) * (-1 if hours < 0 else 1)
-        return timezone(timedelta(hours=hours, minutes=minutes))
     try:
+        if offset := re.fullmatch(r"(?:GMT|UTC)([+-]\d{1,2})(?::?(\d\d))?", name):
+            hours = int(offset[1])
+            minutes = int(offset[2] or 0) * (-1 if hours < 0 else 1)
+            return timezone(timedelta(hours=hours, minutes=minutes))
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         return None

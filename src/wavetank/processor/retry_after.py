@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .agent_texts import wait_in_words
-from .reset_times import as_epoch
+from .reset_times import as_epoch, finite
 
 
 def stated_wait(
@@ -39,16 +38,16 @@ def stated_wait(
     0.5
     """
     for wait in _forms(headers, body, wall_seconds() if now is None else now):
-        if wait is not None and math.isfinite(wait) and wait > 0:
+        if wait is not None and wait > 0:
             return wait
     return None
 
 
 def _forms(headers: Mapping[str, str], body: Mapping[str, Any], now: float) -> Iterator[float | None]:
     for name in ("retry-after-ms", "x-amz-retry-after"):
-        if (milliseconds := _number(headers.get(name))) is not None:
+        if (milliseconds := finite(headers.get(name))) is not None:
             yield milliseconds / 1000
-    yield _number(headers.get("retry-after"))
+    yield finite(headers.get("retry-after"))
     yield _until(headers.get("retry-after"), headers.get("date"), now)
     yield _retry_info(body.get("details"))
     yield from _in_the_body(body, now)
@@ -61,22 +60,15 @@ def _in_the_body(body: Mapping[str, Any], now: float) -> Iterator[float | None]:
     for name in ("availability", "metadata"):
         inner = body.get(name)
         if isinstance(inner, Mapping):
-            yield _number(inner.get("retry_after"))
+            yield finite(inner.get("retry_after"))
             repeated = inner.get("headers")
             if isinstance(repeated, Mapping):
                 yield _from_instant(repeated.get("X-RateLimit-Reset"), now)
 
 
 def _from_instant(told: object, now: float) -> float | None:
-    instant = _number(told)
+    instant = finite(told)
     return None if instant is None else as_epoch(instant) - now
-
-
-def _number(told: object) -> float | None:
-    try:
-        return float(told) if isinstance(told, (str, int, float)) else None
-    except ValueError:
-        return None
 
 
 def _until(text: str | None, sent: str | None, now: float) -> float | None:
@@ -92,10 +84,9 @@ def _date(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+        return _in_utc(parsedate_to_datetime(text)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return _in_utc(moment).timestamp()
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -106,7 +97,7 @@ def _retry_info(details: object) -> float | None:
     """The `retryDelay` of the first `google.rpc.RetryInfo`; the order of the details varies."""
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, Mapping) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
-            return _number(str(detail.get("retryDelay", "")).removesuffix("s"))
+            return finite(str(detail.get("retryDelay", "")).removesuffix("s"))
     return None
 
 

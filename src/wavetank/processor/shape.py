@@ -25,7 +25,8 @@ class Shape:
     @property
     def message(self) -> str:
         """The text in the error object; the exception's own text is left alone."""
-        text = self.body.get("message") or self.body.get("Message")
+        # Ollama's whole error is a string.
+        text = self.body.get("message") or self.body.get("Message") or self.body.get("error")
         return text if isinstance(text, str) else ""
 
     @property

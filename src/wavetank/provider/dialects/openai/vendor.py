@@ -115,6 +115,8 @@ def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str, minute: str 
     cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens, decoded.copies)
     requested = cost if kind == "tokens" else 1
     if refusal.error == "too-large":
+        # A scripted refusal need not fit a limit, but what it says has to.
+        limit = min(limit, requested - 1)
         return (
             f"Request too large {where} on {words}: Limit {limit}, Requested {requested}. "
             "The input or output tokens must be reduced in order to run successfully."
