@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ class RowFile:
                     f"{path} holds results: resume them (resume=True, or --resume), or name another file"
                 )
             if old:
-                old = self._take_up(read, keep)
+                old = self._take_up(read, keep, head)
             self._handle: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if not old and head:
             self.append(head)
@@ -81,7 +82,7 @@ class RowFile:
         if handle is not None:
             os.close(handle)
 
-    def _take_up(self, read: Read, keep: Keep | None) -> bool:
+    def _take_up(self, read: Read, keep: Keep | None, head: bytes) -> bool:
         """Read the keys, and leave in the file the whole rows that are to stay; whether any line stays."""
         kept: list[tuple[int, int]] = []
         whole = 0
@@ -92,11 +93,30 @@ class RowFile:
                     kept.append((start, end))
                     if key is not None:
                         self.keys.add(key)
+        if whole == 0 and self._ends_whole(read, head):
+            return self._take_up(read, keep, head)
         if sum(end - start for start, end in kept) < whole:
             self._rewrite(kept)
         elif whole < self.path.stat().st_size:
             os.truncate(self.path, whole)
         return bool(kept)
+
+    def _ends_whole(self, read: Read, head: bytes) -> bool:
+        """End the one line that the file holds, if it is a whole row; whether it was.
+
+        Raises:
+            SinkError: it is nothing of ours.
+        """
+        torn = self.path.read_bytes()
+        if head.startswith(torn):
+            return False
+        whole = None if head else _whole_row(read, torn)
+        if whole is None:
+            raise SinkError(f"{self.path} is no file of these results; name another file, or remove it")
+        if whole:
+            with self.path.open("ab") as file:
+                file.write(b"\n")
+        return whole
 
     def _rewrite(self, kept: list[tuple[int, int]]) -> None:
         """Put the rows that stay into a new file and change it for the old one in one step."""
@@ -132,7 +152,7 @@ def _spans(path: Path, file: io.BufferedReader, read: Read) -> Iterator[tuple[st
         if not ended:
             raise SinkError(f"{path} is no file of these results: {error}; name another file") from error
     except (SinkError, UnicodeDecodeError) as error:
-        # A first line that was cut off leaves nothing to compare.
+        # A first line that was cut off is not read.
         if start or taken or not ended:
             raise SinkError(
                 f"{path} is no file of these results, it {error}; name another file, or remove it"
@@ -149,6 +169,20 @@ def _long_cells() -> Iterator[None]:
             yield
         finally:
             csv.field_size_limit(before)
+
+
+def _whole_row(read: Read, line: bytes) -> bool | None:
+    """Whether a line without its end is a whole JSON row or the beginning of one; `None` if it is neither."""
+    if not line.startswith(b"{"):
+        return None
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    try:
+        return any(key is not None for key in read(iter([line])))
+    except SinkError:
+        return None
 
 
 def _write_all(handle: int, line: bytes) -> None:
