@@ -137,7 +137,8 @@ def test_it_says_loudly_what_is_past_helping(scenario: str, backend: str) -> Non
     assert run.value.succeeded + run.value.failed == len(ITEMS)
     asked = Counter(event.item for event in run.events.of("arrived"))
     if scenario != "disguised-limits":
-        assert {asked[result.id] for result in run.value.results if result.error is not None} == {1}
+        # Of a spent quota the others are not asked for at all.
+        assert max(asked[result.id] for result in run.value.results if result.error is not None) == 1
 
 
 @on_both
