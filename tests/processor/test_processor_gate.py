@@ -486,6 +486,8 @@ def test_a_pause_is_counted_when_it_begins() -> None:
 
     async def main() -> None:
         gate = Gate()
+        gate.hold(anyio.current_time())
+        assert gate.pauses == 0
         first, second = await gate.enter(), await gate.enter()
         gate.learn(RateInfo(wait=5), first)
         gate.leave(first)
