@@ -5,9 +5,12 @@ BIN := .venv/bin
 # Worker processes for the test run.
 JOBS ?= 2
 
-# They make many runs and reach little that is new: the coverage tracer would only slow them down.
-SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/run/test_kills.py \
-  tests/cli/test_cli_explore.py tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
+# They make many runs or start many processes and reach little that is new: the coverage tracer would
+# only slow them down.
+SEARCHES := tests/museum tests/processors tests/quality \
+  tests/cli/test_cli_explore.py tests/plugin/test_plugin_surface.py tests/provider/test_dialects_matrix.py \
+  tests/run/test_kills.py tests/strategies/test_strategies_stateful.py tests/strategies/test_strategies_worlds.py \
+  tests/sim/test_sim_ends.py tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
 
 title = @printf '\n== %s ==\n' "$(1)"
 

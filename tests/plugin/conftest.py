@@ -26,6 +26,9 @@ LASTING = (
 for name in (*LASTING, *(module.name for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."))):
     import_module(name)
 
+# It comes with an SDK, and takes more than a second to load in each run.
+LEFT_OUT = ("-p", "no:langsmith_plugin")
+
 RunPytest = Callable[..., pytest.RunResult]
 
 INI = """
@@ -40,7 +43,7 @@ def run_pytest(pytester: pytest.Pytester) -> RunPytest:
     pytester.makeini(INI)
 
     def run(*options: str, apart: bool = False) -> pytest.RunResult:
-        given = ("-p", "no:cacheprovider", *options)
+        given = ("-p", "no:cacheprovider", *LEFT_OUT, *options)
         return pytester.runpytest_subprocess(*given, timeout=60) if apart else pytester.runpytest(*given)
 
     return run

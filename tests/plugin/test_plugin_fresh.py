@@ -6,6 +6,7 @@ import pytest
 
 INI = """
     [pytest]
+    addopts = -p no:langsmith_plugin
     asyncio_default_fixture_loop_scope = function
 """
 LOSES = """

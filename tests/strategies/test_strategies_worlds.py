@@ -350,6 +350,6 @@ def test_it_works_beside_async_plugins(pytester: pytest.Pytester, mark: str) -> 
         """
     )
     pytester.makepyfile(SUITE.format(mark=mark))
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
     result.assert_outcomes(passed=7 if mark == "anyio" else 4)
     assert result.ret == 0
