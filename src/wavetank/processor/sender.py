@@ -14,6 +14,7 @@ from .budget import Budget
 from .failure import Failure
 from .gate import Gate, GateClosed, Ticket
 from .gates import Gates
+from .leaks import cancels_this_task
 from .options import Options
 from .permits import Permits
 from .sight import Sight
@@ -265,17 +266,3 @@ def _not_sent(errand: Errand, reason: str) -> ItemResult[Any]:
         seconds=anyio.current_time() - errand.began,
         unfinished=True,
     )
-
-
-def cancels_this_task(error: BaseException) -> bool:
-    """Whether a `CancelledError` is meant for this task, not a leak from a task or future the call awaited.
-
-    On asyncio a call that awaits something cancelled raises the same exception; taken
-    for a cancellation of the worker, it would end the worker in silence.
-    """
-    if not isinstance(error, asyncio.CancelledError):
-        return False
-    if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
-        return True
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
