@@ -159,7 +159,7 @@ def test_a_cancellation_that_leaks_into_a_hook_fails_its_item_alone(hook: str) -
             await leak()
         return item if value is None else value
 
-    done = batch("asyncio", "abc", **{hook: leak_for_b})  # type: ignore[arg-type]
+    done = batch("asyncio", "abc", **{hook: leak_for_b})
     assert [result.value for result in done.results] == ["a", None, "c"]
     assert "LeakedCancellation: it awaited a task or future that was cancelled" in str(done.results[1].reason)
 

@@ -575,8 +575,58 @@ def test_percentiles() -> None:
         batch.percentile(101)
 
 
+def picky(item: LLMWorkItem[Any]) -> Any:
+    """A rule of the caller's that fails for `b`, and for it alone."""
+    if item.id == "b":
+        raise ValueError("special token")
+    return 10
+
+
 @on_both
-async def test_a_scope_that_raises_stops_the_run_with_its_error() -> None:
-    """A mistake in the caller's own rule is not taken for an item's failure."""
-    with pytest.raises(KeyError):
-        await process(Provider(), "ab", scope=lambda item: {"a": 1}[item.id], workers=1)
+@pytest.mark.parametrize("rule", ["scope", "estimate_tokens"])
+@pytest.mark.parametrize("limits", [None, Limits(tokens_per_minute=600_000)], ids=["learnt", "known"])
+async def test_a_rule_that_raises_for_an_item_fails_it_alone(rule: str, limits: Limits | None) -> None:
+    """Nothing is sent for it, it says which rule failed, a store keeps that, and the others go on."""
+    provider, memory = Provider(), Memory()
+    batch = await process(provider, "abc", limits=limits, store=memory, workers=2, **{rule: picky})
+    if rule == "estimate_tokens" and limits is None:
+        assert batch.succeeded == 3, "no tokens are counted, so nobody asks"
+        return
+    assert sorted(prompt for prompt, _ in provider.sent) == ["a", "c"]
+    assert batch.failures == {f"{rule} failed: ValueError: special token": 1}
+    assert isinstance(batch.results[1].error, ValueError)
+    assert [what for what in memory.log if what[:2] == ("settled", "b")] == [("settled", "b", None)]
+
+
+@on_both
+@pytest.mark.parametrize("tokens", [-5, float("nan"), float("inf"), "many"])
+async def test_an_estimate_that_is_no_number_of_tokens_fails_its_item(tokens: Any) -> None:
+    """It never reaches the pace, which it would derange for all others."""
+    batch = await process(
+        Provider(),
+        "ab",
+        limits=Limits(tokens_per_minute=600_000),
+        estimate_tokens=lambda item: tokens if item.id == "a" else 5,
+    )
+    assert [result.value for result in batch.results] == [None, "ok b"]
+    assert str(batch.results[0].reason).startswith("estimate_tokens failed: ")
+
+
+@on_both
+@pytest.mark.parametrize("answer", [None, KeyError("code")], ids=["no failure", "raises"])
+async def test_a_classifier_that_fails_costs_the_item_it_judges(answer: Any) -> None:
+    """The item fails with the classifier's error, which holds what it was to judge."""
+    refusal = Refused()
+
+    def judge(error: BaseException) -> Any:
+        if answer is not None:
+            raise answer
+        assert error is refusal
+
+    batch = await process(Provider(b=[refusal]), "abc", classifier=judge, workers=1)
+    assert [result.value for result in batch.results] == ["ok a", None, "ok c"]
+    failed = batch.results[1]
+    assert str(failed.reason).startswith("classifier failed: ")
+    assert failed.error is not None
+    assert failed.error.__context__ is refusal
+    assert (batch.requests, batch.refusals) == (3, 0)

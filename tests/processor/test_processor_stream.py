@@ -253,3 +253,93 @@ async def test_an_async_source_that_waits_for_ever_is_let_go() -> None:
         async with ParallelBatchProcessor(call, fail_fast=True) as processor:
             (result,) = await gathered(processor, slow())
     assert isinstance(result.error, ValueError)
+
+
+async def test_batch_size_holds_for_an_async_source_with_many_workers() -> None:
+    """However many workers wait for room, no item is taken up without it."""
+    taken: list[int] = []
+    worst = 0
+
+    async def source() -> AsyncIterator[LLMWorkItem[None]]:
+        for item in rows(30, taken):
+            await anyio.lowlevel.checkpoint()
+            yield item
+
+    async with ParallelBatchProcessor(echo, workers=10, batch_size=2) as processor:
+        fetched = 0
+        async for _ in processor.process(source()):
+            worst = max(worst, len(taken) - fetched)
+            fetched += 1
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+    assert (fetched, worst) == (30, 2)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("stranger", [None, "row-1"])
+async def test_what_is_no_item_ends_the_stream_with_an_error(later: bool, stranger: Any) -> None:
+    """Neither `None` nor anything else is taken for the end, and the error says what to make of it."""
+    given: list[Any] = [*rows(1), stranger, *rows(2)]
+
+    async def source() -> AsyncIterator[Any]:
+        for item in given:
+            await anyio.lowlevel.checkpoint()
+            yield item
+
+    async with ParallelBatchProcessor(echo, workers=1) as processor:
+        results = processor.process(source() if later else iter(given))
+        assert (await anext(results)).value == "echo 0"
+        with pytest.raises(TypeError, match=r"an LLMWorkItem, not .*; make one of it"):
+            await anext(results)
+    with pytest.raises(TypeError, match="an LLMWorkItem, not"):
+        await ParallelBatchProcessor(echo).add_work(stranger)
+
+
+async def test_a_second_task_that_waits_for_the_next_result_is_refused() -> None:
+    """As an async generator does; the first goes on, and the strategy is prepared once."""
+    prepared: list[str] = []
+    refused: list[str] = []
+    got: list[str] = []
+
+    class Slow(LLMCallStrategy[str]):
+        async def prepare(self) -> None:
+            prepared.append("once")
+            await anyio.lowlevel.checkpoint()
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            await anyio.lowlevel.checkpoint()
+            return item.prompt
+
+    async with ParallelBatchProcessor(Slow(), workers=2) as processor:
+        results = processor.process(rows(20))
+
+        async def eat() -> None:
+            try:
+                async for result in results:
+                    got.append(result.id)
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(eat)
+            group.start_soon(eat)
+    assert prepared == ["once"]
+    assert len(got) == 20
+    assert ["the next result is waited for already" in told for told in refused] == [True]
+
+
+async def test_a_stream_closed_before_its_first_result_sends_nothing() -> None:
+    """As with an async generator, there is nothing more to come."""
+    taken: list[int] = []
+    async with ParallelBatchProcessor(echo) as processor:
+        results = processor.process(rows(5, taken))
+        await results.aclose()
+        assert [result async for result in results] == []
+    assert taken == []
+
+
+async def test_a_processor_is_entered_once() -> None:
+    """A second `async with` around it would tear the first one's tasks apart."""
+    async with ParallelBatchProcessor(echo) as processor:
+        with pytest.raises(RuntimeError, match="use a new one"):
+            await processor.__aenter__()

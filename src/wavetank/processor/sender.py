@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ from .failure import Failure
 from .gate import Gate, GateClosed, Ticket
 from .gates import Gates
 from .leaks import cancels_this_task
-from .options import Options
+from .options import Estimate, Options
 from .permits import Permits
 from .sight import Sight
 from .stopping import NotSent
@@ -65,6 +66,15 @@ class Stopped(Exception):
 
 
 @final
+class RuleFailed(Exception):
+    """A rule of the caller's raised for one item: its scope, its estimate, or the judgement on its error."""
+
+    def __init__(self, rule: str, error: Exception) -> None:
+        super().__init__(f"{rule} failed: {type(error).__name__}: {error}")
+        self.error: Final = error
+
+
+@final
 class Sender(Generic[T]):
     """Brings errands to their outcomes; it never raises what a call raised."""
 
@@ -87,15 +97,22 @@ class Sender(Generic[T]):
         self._dearest = None if options.limits is None else options.limits.dearest
 
     async def run(self, errand: Errand) -> ItemResult[T]:
-        """Send an item until it is answered or given up.
+        """Send an item until it is answered or given up, also because a rule of the caller's fails for it.
 
         Raises:
             Stopped: the run sends nothing more.
         """
+        try:
+            return await self._bring_home(errand)
+        except RuleFailed as failed:
+            reason = str(failed)
+            return _failed(errand, Failure("terminal", failed.error, reason), reason)
+
+    async def _bring_home(self, errand: Errand) -> ItemResult[T]:
         if (refusal := self._too_dear(errand.request)) is not None:
             return _failed(errand, refusal, refusal.reason)
+        gate = self._gate(errand.request)
         while True:
-            gate = self._gates.of(errand.request)
             ticket = await self._enter(gate, errand)
             if ticket is None:
                 return _not_sent(errand, gate.closed_because or "")
@@ -179,7 +196,7 @@ class Sender(Generic[T]):
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
     def _judged(self, gate: Gate, ticket: Ticket, errand: Errand, error: BaseException) -> Failure:
-        failure = self._options.judge(error)
+        failure = self._failure(error)
         if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
         if failure.pauses:
@@ -191,6 +208,15 @@ class Sender(Generic[T]):
             gate.exhausted(ticket, failure.reason)
         if failure.info is not None:
             gate.learn(failure.info, ticket)
+        return failure
+
+    def _failure(self, error: BaseException) -> Failure:
+        try:
+            failure = self._options.judge(error)
+            if not isinstance(failure, Failure):
+                raise TypeError(f"it must return a Failure, not {failure!r}")
+        except Exception as raised:
+            raise RuleFailed("classifier", raised) from raised
         return failure
 
     async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
@@ -216,12 +242,18 @@ class Sender(Generic[T]):
             seconds=anyio.current_time() - errand.began,
         )
 
+    def _gate(self, item: LLMWorkItem[Any]) -> Gate:
+        try:
+            return self._gates.of(item)
+        except Exception as error:
+            raise RuleFailed("scope", error) from error
+
     def _tokens(self, gate: Gate, errand: Errand) -> float:
         return self._estimate(errand.request) if gate.pace.counts_tokens else 0.0
 
     def _estimate(self, item: LLMWorkItem[Any]) -> float:
         if self._options.estimate_tokens is not None:
-            return self._options.estimate_tokens(item)
+            return _own_estimate(self._options.estimate_tokens, item)
         out = self._totals.usage.output_tokens
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
@@ -241,6 +273,16 @@ class Sender(Generic[T]):
 @final
 class ItemTooLarge(ValueError):
     """The error of an item that needs more tokens than the limit can ever let through."""
+
+
+def _own_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
+    try:
+        tokens = estimate(item)
+        if not 0 <= tokens < math.inf:
+            raise ValueError(f"it must return a number of tokens, not {tokens!r}")
+    except Exception as error:
+        raise RuleFailed("estimate_tokens", error) from error
+    return tokens
 
 
 def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
