@@ -24,6 +24,8 @@ from wavetank.processor import (
     Limits,
     LLMWorkItem,
     ParallelBatchProcessor,
+    Quota,
+    RateInfo,
     RunStopped,
     Store,
     TokenUsage,
@@ -630,3 +632,47 @@ async def test_a_classifier_that_fails_costs_the_item_it_judges(answer: Any) -> 
     assert failed.error is not None
     assert failed.error.__context__ is refusal
     assert (batch.requests, batch.refusals) == (3, 0)
+
+
+@on_both
+async def test_a_store_hears_of_no_start_of_what_a_bound_keeps_from_being_sent() -> None:
+    """An item that was never sent is not marked as one that may have been."""
+    memory, provider = Memory(), Provider()
+    batch = await process(provider, "abcdef", workers=4, store=memory, bounds=Bounds(requests=3))
+    assert batch.requests == 3
+    started = [name for what, name, *_ in memory.log if what == "started"]
+    ended = [name for what, name, *_ in memory.log if what in ("ended", "settled")]
+    assert sorted(set(started)) == sorted(set(ended))
+    assert len(started) <= 4
+
+
+@on_both
+async def test_an_item_whose_start_was_being_noted_when_the_run_was_cancelled_is_not_marked() -> None:
+    """It was not sent, and the store hears that."""
+
+    class Slow(Memory):
+        async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
+            await super().started(item, attempt)
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+    memory, provider = Slow(), Provider()
+    with anyio.CancelScope() as scope:
+        await process(provider, "a", store=memory)
+    assert provider.sent == []
+    assert memory.log == [("started", "a", 1), ("ended", "a", 0)]
+
+
+def test_a_store_hears_of_a_limit_that_a_good_answer_tells() -> None:
+    """A budget that is spent with the last answer holds the next run back, too."""
+    memory = Memory()
+
+    async def call(prompt: str) -> CallResult[str]:
+        return CallResult(prompt, info=RateInfo(requests=Quota(remaining=0, resets_in=3600.0)))
+
+    virtually(call, "a", store=memory)
+    kept = [what for what, *_ in memory.log]
+    assert kept == ["started", "settled", "paused"]
+    _, scope, until, _ = memory.log[-1]
+    assert scope == "account"
+    assert until - time.time() == pytest.approx(3600, abs=5)

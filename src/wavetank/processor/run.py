@@ -232,6 +232,8 @@ class Run(Generic[T]):
                 # It has been paid for: not even a cancellation keeps it from being kept.
                 with anyio.CancelScope(shield=True):
                     await self._options.store.settled(item, result)
+                    # A good answer may have told of a limit, too.
+                    await self.gates.keep_pauses()
             errand.kept = True
             if self._sight.wanted:
                 self._sight.tell("done", anyio.current_time(), item=item.id, reason=result.reason)

@@ -164,29 +164,34 @@ class Sender(Generic[T]):
                 if gate.closed_because is not None:
                     return None
                 raise Stopped(str(closed)) from None
-            try:
-                await self._note_start(errand)
+            reached = self._reached()
+            if reached is None:
+                await self._note_start(gate, ticket, errand)
                 reached = self._reached()
                 if reached is None and gate.admits(ticket):
                     return ticket
-            except BaseException:
-                gate.leave(ticket)
-                raise
+                await self._note_end(errand, open=True)
             gate.leave(ticket)
-            await self._note_end(errand, open=True)
             if reached is not None:
                 raise Stopped(reached)
 
-    async def _note_start(self, errand: Errand) -> None:
-        if self._options.store is not None:
+    async def _note_start(self, gate: Gate, ticket: Ticket, errand: Errand) -> None:
+        """Let the store know that a request is about to be sent, or that it is not after all."""
+        if self._options.store is None:
+            return
+        try:
             await self._options.store.started(errand.item, errand.budget.attempts + 1)
+        except BaseException as error:
+            gate.leave(ticket)
+            if not isinstance(error, Exception):
+                await self._note_end(errand, open=True)
+            raise
 
     async def _note_end(self, errand: Errand, *, open: bool) -> None:
         """Let the store know of pauses, and that the item is `open` while nothing of it is under way."""
         if self._options.store is not None:
             with anyio.CancelScope(shield=True):
-                for scope, until, count in self._gates.take_pauses():
-                    await self._options.store.paused(scope, until, count)
+                await self._gates.keep_pauses()
                 if open and not errand.cut_off:
                     await self._options.store.ended(errand.item, errand.budget.attempts)
 
