@@ -155,6 +155,39 @@ def test_each_scope_has_a_gate_of_its_own() -> None:
     assert all(provider.times(f"slow{n}")[-1] > 100 for n in range(6))
 
 
+def test_the_line_of_one_scope_holds_no_permit_of_another() -> None:
+    """Two scopes of 2 requests a second take as long side by side as one, in whatever order items come."""
+    ids = [*(f"a{n}" for n in range(40)), *(f"b{n}" for n in range(40))]
+    limits = Limits(requests_per_minute=120, burst=1)
+    batch = virtually(Provider(0.05), ids, workers=10, limits=limits, scope=lambda item: item.id[0])
+    assert batch.succeeded == 80
+    assert batch.seconds < 20.5
+
+
+def test_a_long_pause_of_one_scope_lets_the_items_behind_it_go() -> None:
+    """Many more items than workers wait for it, and those of the other scope are done meanwhile."""
+    ids = [*(f"a{n}" for n in range(60)), *(f"b{n}" for n in range(20))]
+    provider = Provider(0.05, a0=[Refused(429, 100)])
+    batch = virtually(provider, ids, workers=3, scope=lambda item: item.id[0])
+    assert batch.succeeded == 80
+    assert provider.peak <= 3
+    assert max(max(provider.times(f"b{n}")) for n in range(20)) < 10
+    assert all(provider.times(f"a{n}")[-1] > 100 for n in range(4, 60))
+
+
+@on_both
+async def test_a_scope_that_closes_lets_go_of_those_in_its_line() -> None:
+    """They fail without a request, and their permits are there for the others."""
+    spent = Refused(402)
+    provider = Provider(0.01, **{f"a{n}": [spent] for n in range(8)})
+    ids = [*(f"a{n}" for n in range(8)), *(f"b{n}" for n in range(8))]
+    limits = Limits(requests_per_minute=6000, burst=1)
+    batch = await process(provider, ids, workers=2, limits=limits, scope=lambda item: item.id[0])
+    assert [result.value for result in batch.results[8:]] == [f"ok b{n}" for n in range(8)]
+    assert [result.unfinished for result in batch.results[:8]] == [True] * 8
+    assert provider.peak <= 2
+
+
 def test_equal_keys_are_one_scope_whatever_object_carries_them() -> None:
     """The key counts, not its identity."""
     provider = Provider(1.0, a=[Refused(429, 10)])

@@ -26,6 +26,7 @@ from .work import ItemResult, LLMCallStrategy, LLMWorkItem
 T = TypeVar("T")
 
 TASKS_PER_WORKER: Final = 8
+TASKS_WITH_SCOPES: Final = 1000
 TIME_IS_UP: Final = "its time was up"
 
 
@@ -146,9 +147,12 @@ class Run(Generic[T]):
     def _substitute(self) -> None:
         """Start a worker for one whose item waits, if there is anything for it to do."""
         workers = self._options.workers
+        most = TASKS_PER_WORKER * workers
+        if self._options.scope is not None:
+            most = max(most, TASKS_WITH_SCOPES)
         wanted = self.stopped is None and not self._intake.exhausted
         awake = self._tasks - self._permits.lent
-        if wanted and awake < workers and self._tasks < TASKS_PER_WORKER * workers:
+        if wanted and awake < workers and self._tasks < most:
             self._hire()
 
     async def _worker(self) -> None:

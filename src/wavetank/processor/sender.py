@@ -17,7 +17,7 @@ from .gate import Gate, GateClosed, Ticket
 from .gates import Gates
 from .leaks import cancels_this_task
 from .options import Estimate, Options
-from .permits import Permits
+from .permits import HeldPermit, Permits
 from .sight import Sight
 from .stopping import NotSent
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
@@ -154,12 +154,11 @@ class Sender(Generic[T]):
         Raises:
             Stopped: nothing at all is sent any more.
         """
+        # In the line of one gate a permit would keep others from going through theirs.
+        permit = None if self._options.scope is None else HeldPermit(self._permits, errand)
         while True:
-            if self._options.scope is not None and gate.deadline > anyio.current_time():
-                # Others may be let through by another gate meanwhile.
-                await self._permits.lend(errand, partial(gate.rest, gate.deadline))
             try:
-                ticket = await gate.enter(self._tokens(gate, errand))
+                ticket = await gate.enter(self._tokens(gate, errand), permit=permit)
             except GateClosed as closed:
                 if gate.closed_because is not None:
                     return None
