@@ -7,7 +7,7 @@ JOBS ?= 2
 
 # They make many runs and reach little that is new: the coverage tracer would only slow them down.
 SEARCHES := tests/museum tests/processors tests/provider/test_dialects_matrix.py tests/quality tests/run/test_kills.py \
-  tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
+  tests/cli/test_cli_explore.py tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
 
 title = @printf '\n== %s ==\n' "$(1)"
 
@@ -31,11 +31,11 @@ help:  ## list the targets
 test: lint  ## lint, types, import arrows, tests with coverage, docs: the one check
 	$(call title,tests)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n $(JOBS) $(SEARCHES:%=--ignore=%)
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadgroup $(SEARCHES:%=--ignore=%)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	$(call title,tests that search)
-	@$(BIN)/python -m pytest -n $(JOBS) $(SEARCHES)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(SEARCHES)
 	@$(MAKE) --no-print-directory docs
 
 lint: .venv  ## ruff, mypy, import-linter
@@ -54,7 +54,7 @@ docs: .venv  ## build build/docs and run the examples in the pages
 
 deep: .venv  ## the tests with many more generated examples; takes long
 	$(call title,deep tests)
-	@WAVETANK_DEEP=1 $(BIN)/python -m pytest -n $(JOBS)
+	@WAVETANK_DEEP=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 # Orders in which each of those tests is run, and the levels, all if empty.
 SEEDS ?= 3

@@ -15,3 +15,6 @@ settings.load_profile("deep" if os.environ.get("WAVETANK_DEEP") == "1" else "def
 
 # Under CI a failing search is repeated in a fresh process; the tests that mean it set the variable.
 os.environ.pop("CI", None)
+
+# A plugin that comes with an SDK takes more than a second to load, in each pytest that a test starts.
+os.environ["PYTEST_ADDOPTS"] = "-p no:langsmith_plugin"

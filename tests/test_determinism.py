@@ -86,6 +86,9 @@ async def through_the_sdk(tank: Tank) -> None:
         await batch(tank, ask)
 
 
+# In one worker process of pytest-xdist, for they share two processes of their own.
+pytestmark = pytest.mark.xdist_group("two processes")
+
 PROGRAMS = {"direct": direct, "sdk": through_the_sdk}
 # A run through the SDK takes about ten times as long; not every scenario is new to it.
 BY_SDK = ("calm", "cascade", "mixed", "overloaded", "simultaneous", "token-limits", "swizzle")
@@ -127,8 +130,9 @@ def chosen_logs(backend: str) -> dict[str, bytes]:
 
 
 def in_a_process(hash_seed: int) -> dict[str, bytes]:
-    """What `logs` finds in a process of its own."""
-    environment = os.environ | {"PYTHONHASHSEED": str(hash_seed)}
+    """What `logs` finds in a process of its own, without the coverage tracer, which would take longer."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    environment["PYTHONHASHSEED"] = str(hash_seed)
     done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     parts = done.stdout.split(b"\0")

@@ -2,18 +2,23 @@
 
 Prints one JSON object: microseconds per call for each way. It is that of the fastest round, since
 other work on the machine only adds. All ways run in one simulated world, in turns, and the client
-gets the same status, headers and body in each.
+gets the same status, headers and body in each. One more way tells what the SDK's own network costs:
+the real pool and parser of `httpcore2` over a stream that holds the bytes of one answer ready, and
+gives them after one wait, as any provider would.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+import httpcore2
 import httpx2
 import openai
 
@@ -34,6 +39,53 @@ class Replay:
 
     def __call__(self, _: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(self._status, headers=self._headers, content=self._content)
+
+
+class Canned(httpcore2.AsyncNetworkStream):
+    """The network's end of a connection that has an answer ready, whatever is asked."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Take a request and forget it."""
+
+    async def read(self, *_: object, **__: object) -> bytes:
+        """The answer, after one wait."""
+        loop = asyncio.get_running_loop()
+        due = loop.create_future()
+        loop.call_later(1e-6, due.set_result, None)
+        await due
+        return self._answer
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    async def start_tls(self, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
+        return self
+
+    def get_extra_info(self, info: str) -> object:
+        return False if info == "is_readable" else None
+
+
+class CannedNetwork(httpcore2.AsyncNetworkBackend):
+    """A network in which every host gives the same answer."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        headers = b"".join(b"%b: %b\r\n" % field for field in answer.headers.raw)
+        self._answer = b"HTTP/1.1 %d OK\r\n%b\r\n%b" % (answer.status_code, headers, answer.content)
+
+    async def connect_tcp(self, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
+        return Canned(self._answer)
+
+
+def canned(answer: httpx2.Response) -> httpx2.AsyncHTTPTransport:
+    """The client's own transport in such a network."""
+    transport = httpx2.AsyncHTTPTransport()
+    transport._pool = httpcore2.AsyncConnectionPool(
+        ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), network_backend=CannedNetwork(answer)
+    )
+    return transport
 
 
 async def calls(client: openai.AsyncOpenAI) -> float:
@@ -68,6 +120,7 @@ def measured(rounds: int) -> dict[str, float]:
             ways: dict[str, Callable[[], Awaitable[openai.AsyncOpenAI]]] = {
                 "MockTransport": lambda: with_transport(httpx2.MockTransport(Replay(answer))),
                 "transport": lambda: with_transport(tank.fake_llm.httpx2_transport()),
+                "canned network": lambda: with_transport(canned(answer)),
                 "installed": lambda: stack.enter_async_context(openai.AsyncOpenAI()),
             }
             clients = {name: await make() for name, make in ways.items()}

@@ -79,7 +79,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     told = "a name of the catalogue or a path to a .toml file"
     parser.add_argument("scenario", nargs="?", metavar="SCENARIO", help=told)
     parser.add_argument("--scenario", dest="named", metavar="SCENARIO", help="the same, as an option")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--host", type=_host, default="127.0.0.1", help="address (default 127.0.0.1)")
     parser.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free one"
     )
@@ -127,6 +127,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: give a whole number from 0 to 65535")
     return int(text)
+
+
+def _host(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty address: leave --host out for 127.0.0.1")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -345,8 +351,20 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
 def _cannot_serve(options: argparse.Namespace, error: OSError) -> str:
     if error.filename is not None:
         return f"cannot write the journal {options.journal}: {error.strerror}; name another file"
+    import errno
+    import socket
+
+    host, port = options.host, options.port
+    # asyncio has no number for an address that none of its sockets could take.
+    if isinstance(error, socket.gaierror) or error.errno in (None, errno.EADDRNOTAVAIL):
+        return (
+            f"cannot listen on --host {host}: it is no address of this machine. Leave --host out for "
+            "127.0.0.1, or give an address alone, such as 0.0.0.0 for all that this machine has"
+        )
+    if error.errno == errno.EACCES:
+        return f"cannot listen on port {port}: not allowed to. Choose a --port from 1024 on, or 0 for any"
     return (
-        f"cannot listen on {options.host}:{options.port}: {error.strerror or error}. Is another server "
+        f"cannot listen on {host}:{port}: {error.strerror or error}. Is another server "
         "running there? Choose another --port, or 0 for any free one"
     )
 

@@ -61,6 +61,7 @@ def test_a_drawing_says_what_each_part_does() -> None:
         limits=Limits(requests_per_minute=60, ramp=Ramp(requests=5)),
         limit=(Limits(concurrent=4, scope="key"),),
         wave=(
+            Wave(lasts=Duration(SECOND), error="billing", wrapping="in-200"),
             Wave(when_in_flight=8, times=2, retry_after=RetryAfter(form="ms", value=Duration(SECOND))),
             Wave(
                 at=Duration(SECOND),
@@ -78,21 +79,22 @@ def test_a_drawing_says_what_each_part_does() -> None:
         "all",
         "",
         "            0s                5s",
-        *lines[3:4],
-        "  wave 1    when 8 are in flight within 1s, 2 times: all; 429 rate-limit, retry after 1s (ms)",
-        *lines[5:6],
+        *lines[3:5],
+        "            from 0s for 1s: all; billing inside a 200, no Retry-After",
+        "  wave 2    when 8 are in flight within 1s, 2 times: all; 429 rate-limit, retry after 1s (ms)",
+        *lines[7:8],
         "            from 1s for 1ms every 2s: all (model gpt-*); "
-        "429 rate-limit as html for the model, retry after the rest, x-should-retry false",
+        "429 rate-limit as a page of HTML for the model, retry after the rest, x-should-retry false",
         "  fault 1   ^---------------------------",
         "            from 0s: stall, 1m, 3 times, 50% of the requests",
         "  fault 2   ^---------------------------",
         "            from 0s: error-in-stream (quota), once",
-        "            (# all are refused, ^ a fault begins)",
+        "            (# all are refused, ^ a fault begins, - until it is used up)",
         "",
         "  limits    requests_per_minute 60, ramp (requests 5)",
         "  limit     concurrent 4, scope key",
     ]
-    assert lines[5].count("#") == 4
+    assert lines[7].count("#") == 4
 
 
 def test_a_calm_scenario_has_no_axis() -> None:

@@ -180,6 +180,26 @@ def test_a_busy_port_is_told_with_the_mend(capsys: pytest.CaptureFixture[str]) -
     assert "--port" in said
 
 
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "127.0.0.1:80"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_address_of_no_use_is_told_with_the_mend(
+    host: str, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told by its name, and what to give instead; no port is blamed."""
+    assert main(["serve", "calm", "--port", "0", "--host", host, "--backend", backend]) == 1
+    said = capsys.readouterr().err
+    assert f"cannot listen on --host {host}: it is no address of this machine" in said
+    assert "Leave --host out" in said
+    assert "--port" not in said
+
+
+def test_an_empty_address_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would stand for all addresses of the machine."""
+    with pytest.raises(SystemExit):
+        main(["serve", "calm", "--host", ""])
+    assert "leave --host out" in capsys.readouterr().err
+
+
 def test_an_unknown_scenario_is_told_with_a_near_one(capsys: pytest.CaptureFixture[str]) -> None:
     """A typing error in the scenario's name fails with the name that was meant."""
     assert main(["serve", "casade"]) == 1

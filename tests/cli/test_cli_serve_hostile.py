@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -17,7 +17,8 @@ import pytest
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
-CONNECTIONS = 1000 if os.environ.get("WAVETANK_DEEP") == "1" else 200
+DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+CONNECTIONS = 1000 if DEEP else 200
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n"
 WHOLE = CHAT + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
@@ -39,6 +40,17 @@ def serving(tmp_path: Path, backend: str) -> Iterator[tuple[int, subprocess.Pope
             yield int(port[1]), process
         finally:
             process.kill()
+
+
+@contextmanager
+def many_files() -> Iterator[None]:
+    """Room for a socket for each of many clients, here and in processes that are started meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def connected(port: int) -> socket.socket:
@@ -95,26 +107,41 @@ def test_large_prompts_are_answered_and_let_go(tmp_path: Path) -> None:
         assert peak_megabytes(process) < 80
 
 
+# It sends gigabytes.
+if DEEP:
+
+    @on_both
+    def test_a_thousand_large_bodies_do_not_fill_the_memory(tmp_path: Path, backend: str) -> None:
+        """All together they get what room there is; those beyond it 503, and others their answers."""
+        with many_files(), serving(tmp_path, backend) as (port, process), ExitStack() as held:
+            head = CHAT + b"content-length: %d\r\n\r\n" % (8 * MEGABYTE)
+            for _ in range(CONNECTIONS):
+                client = held.enter_context(connected(port))
+                with suppress(ConnectionError):
+                    client.sendall(head + bytes(4 * MEGABYTE))
+            client.settimeout(20)
+            assert client.recv(65536).startswith(b"HTTP/1.1 503 ")
+            with connected(port) as small:
+                small.sendall(WHOLE)
+                assert small.recv(65536).startswith(b"HTTP/1.1 200 ")
+            assert peak_megabytes(process) < 900
+
+
 @on_both
 def test_many_silent_clients_keep_nobody_out(tmp_path: Path, backend: str) -> None:
     """Connections with nothing, half a head or half a body are held; others are answered meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    try:
-        with serving(tmp_path, backend) as (port, process), ExitStack() as held:
-            for number in range(CONNECTIONS):
-                client = held.enter_context(connected(port))
-                client.sendall((b"", WHOLE[:40], WHOLE[:-9])[number % 3])
-            with connected(port) as client:
-                client.sendall(WHOLE * 50 + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-                assert all_of(client).count(b"HTTP/1.1 200 ") == 50
-            held.close()
-            with connected(port) as client:
-                client.sendall(WHOLE)
-                assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
-            assert peak_megabytes(process) < 200
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with many_files(), serving(tmp_path, backend) as (port, process), ExitStack() as held:
+        for number in range(CONNECTIONS):
+            client = held.enter_context(connected(port))
+            client.sendall((b"", WHOLE[:40], WHOLE[:-9])[number % 3])
+        with connected(port) as client:
+            client.sendall(WHOLE * 50 + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert all_of(client).count(b"HTTP/1.1 200 ") == 50
+        held.close()
+        with connected(port) as client:
+            client.sendall(WHOLE)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert peak_megabytes(process) < 200
 
 
 @on_both

@@ -45,6 +45,15 @@ def test_a_session_without_a_scenario_has_no_header(pytester: pytest.Pytester, r
     result.stdout.no_fnmatch_line("=* wavetank =*")
 
 
+def test_a_scenario_that_no_test_meets_is_told(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """Whoever asks for a scenario hears that his tests do not meet the fake, and how they would."""
+    pytester.makepyfile("def test_plain(): pass")
+    result = run_pytest("--llm-scenario=cascade")
+    result.stdout.fnmatch_lines(
+        ["*= wavetank =*", "--llm-scenario changed nothing, *fixture fake_llm or tank*"]
+    )
+
+
 def test_the_default_is_calm_with_seed_0(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Where nobody chooses, the scenario is calm and the seed is 0."""
     pytester.makepyfile(SEES)
@@ -210,7 +219,7 @@ def test_a_wrong_scenario_file_is_a_usage_error(pytester: pytest.Pytester, run_p
 def test_an_own_fixture_of_the_same_name_is_left_alone(
     pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:
-    """A project with its own `fake_llm` keeps it: real time, no dummy keys, no new ids, no summary."""
+    """A project with its own `fake_llm` keeps it: real time, no dummy keys, no new ids, no verdict."""
     pytester.makepyfile(
         test_own="""
         import os, time
@@ -231,8 +240,8 @@ def test_an_own_fixture_of_the_same_name_is_left_alone(
     )
     result = run_pytest("--llm-scenario=cascade", "--llm-scenario=calm", "-v")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["test_own.py::test_own PASSED*"])
-    result.stdout.no_fnmatch_line("=* wavetank =*")
+    result.stdout.fnmatch_lines(["test_own.py::test_own PASSED*", "*no test met the fake*wavetank_llm*"])
+    result.stdout.no_fnmatch_line("test_own.py::test_own:*")
 
 
 def test_the_long_names_stay_beside_an_own_fixture(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

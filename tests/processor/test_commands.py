@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from wavetank.processor import LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor, classify
+from wavetank.processor import LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor, classify, commands
 from wavetank.processor.commands import CommandStrategy
 from wavetank.processor.preflight import PREFLIGHT_ID, PreFlight, preflight
 from wavetank.processor.processes import ProcessStrategy, WorkError
@@ -115,6 +116,20 @@ async def test_a_cancelled_command_is_killed_with_what_it_started(tmp_path: Path
                 await anyio.sleep(0.01)
     finally:
         os.close(held)
+
+
+@pytest.mark.parametrize("end", ["exit 0", "kill -9 $$"])
+async def test_what_a_command_leaves_running_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The end of the command counts, and not that of the pipes, which its children may hold."""
+    monkeypatch.setattr(commands, "LAST_MOMENT_SECONDS", 0.05)
+    with anyio.fail_after(15):
+        if end == "exit 0":
+            said = await agent(f"sleep 30 & echo $!; {end}").execute(ITEM)
+        else:
+            said = (await failed(agent(f"sleep 30 & echo $!; {end}"))).failed.text.rpartition(": ")[2]
+    os.kill(int(said), signal.SIGKILL)
 
 
 async def test_an_agent_under_the_processor_waits_its_limit_out(tmp_path: Path) -> None:

@@ -175,6 +175,16 @@ def test_an_item_the_journal_does_not_know_is_an_error(path: Path) -> None:
         journal.keep(Outcome("a", 1))
 
 
+def test_an_id_that_cannot_be_written_is_an_error(path: Path) -> None:
+    """Half a character has no place in the file; answers may have it all the same."""
+    with Journal(path) as journal:
+        with pytest.raises(JournalError, match=r"'a.ud83d' cannot be written .* half a character"):
+            journal.register(rows("a\ud83d"))
+        journal.register(rows("a"))
+        journal.keep(Outcome("a", "cut off \ud83d"))
+        assert [outcome.value for outcome in journal.outcomes()] == ["cut off \ud83d"]
+
+
 def test_a_value_that_cannot_be_written_says_what_to_return(path: Path) -> None:
     """What JSON cannot hold is refused by name; `encode` and `decode` take it."""
     with Journal(path) as journal:
@@ -301,6 +311,40 @@ def test_a_torn_journal_is_left_alone(path: Path, kind: str, killed: bool) -> No
     # The failed attempt holds no lock.
     with pytest.raises(NotAJournal):
         resumed(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"value", b"valve"),
+        (b"wavetank", b"wavedank"),
+        (b"wavetank", b"\0\0\0\0\0\0\0\0"),
+        (b"wavetank", b"\xff\xff\xff\xff\xff\xff\xff\xff"),
+        (b"TABLE items", b"TABLE itams"),
+    ],
+)
+def test_an_outcome_that_tore_is_noticed_before_anything_is_written(
+    path: Path, old: bytes, new: bytes
+) -> None:
+    """What SQLite calls whole is held to the checksums of the outcomes."""
+    with Journal(path, settings={"model": "m"}) as journal:
+        journal.register(rows("a", "b"))
+        journal.keep(Outcome("b", "wavetank"))
+        journal.sending("a")
+    path.write_bytes(path.read_bytes().replace(old, new))
+    before = snapshot(path)
+    with pytest.raises(NotAJournal, match=r"torn .* left as it is; restore it from a copy"):
+        resumed(path)
+    assert snapshot(path) == before
+
+
+def test_a_value_that_cannot_be_read_says_what_is_missing(path: Path) -> None:
+    """Other words than those that wrote a value are told from a torn file."""
+    with Journal(path, encode=str) as journal:
+        journal.register(rows("a"))
+        journal.keep(Outcome("a", "wave"))
+    with Journal(path, resume=True) as journal, pytest.raises(JournalError, match="give the journal the dec"):
+        journal.outcome("a")
 
 
 def test_a_log_without_its_journal_is_not_thrown_away(path: Path) -> None:

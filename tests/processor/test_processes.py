@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,14 @@ from typing import Any, NoReturn
 import anyio
 import pytest
 
-from wavetank.processor import CallResult, LLMWorkItem, ParallelBatchProcessor, TokenUsage, classify
+from wavetank.processor import (
+    CallResult,
+    LLMWorkItem,
+    ParallelBatchProcessor,
+    TokenUsage,
+    classify,
+    processes,
+)
 from wavetank.processor.processes import (
     Done,
     Failed,
@@ -61,6 +69,8 @@ def misbehave(how: str) -> Any:
         return sys.stdin.read()
     if how in ("exit", "kill"):
         os._exit(7) if how == "exit" else os.kill(os.getpid(), signal.SIGKILL)
+    if how == "fork":
+        os.kill(os.getpid(), signal.SIGKILL) if os.fork() else time.sleep(60)
     ways: dict[str, Callable[[], Any]] = {
         "value": lambda: {"pid": os.getpid()},
         "unpicklable value": lambda: lambda: None,
@@ -110,19 +120,25 @@ async def test_every_failure_comes_back_as_data() -> None:
         await pool.run(misbehave, "value")
 
 
-async def test_a_worker_that_dies_takes_one_call_with_it() -> None:
-    """A death is data that says how it ended; calls beside it and after it have workers."""
+async def test_a_worker_that_dies_takes_one_call_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death is data that says how it ended; calls beside it and after it have workers.
+
+    It is noticed also where a process that the worker forked holds its pipes, which is killed.
+    """
+    monkeypatch.setattr(processes, "LAST_MOMENT_SECONDS", 0.05)
     async with ProcessPool() as pool:
         outcomes: dict[str, object] = {}
 
         async def ask(how: str) -> None:
             outcomes[how] = await pool.run(misbehave, how)
 
-        async with anyio.create_task_group() as group:
-            for how in ("exit", "kill", "value"):
-                group.start_soon(ask, how)
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                for how in ("exit", "kill", "fork", "value"):
+                    group.start_soon(ask, how)
         assert outcomes["exit"] == Failed("transient", "its worker ended with exit code 7", died=True)
         assert outcomes["kill"] == Failed("transient", "its worker was killed by SIGKILL", died=True)
+        assert outcomes["fork"] == outcomes["kill"]
         assert isinstance(outcomes["value"], Done)
         assert await pool.run(misbehave, "value") == outcomes["value"]
 
@@ -156,6 +172,23 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
             while any(alive(int(pid)) for pid in path.read_text().split()):
                 await anyio.sleep(0.01)
         assert "0 idle" in repr(pool)
+
+
+def test_a_copy_of_the_package_stands_alone(tmp_path: Path) -> None:
+    """Under another name its workers work, too, and never meet the original."""
+    shutil.copytree(Path(processes.__file__).parent, tmp_path / "hull")
+    script = """
+import anyio, sys
+from hull.processes import Done, ProcessPool
+async def main():
+    async with ProcessPool() as pool:
+        return await pool.run(eval, "'wavetank' in __import__('sys').modules")
+assert anyio.run(main) == Done(False)
+assert "wavetank" not in sys.modules
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def work(item: LLMWorkItem[Any]) -> CallResult[str]:

@@ -161,17 +161,23 @@ def test_the_words_of_a_good_answer_decide_nothing(answer: str) -> None:
     assert classify_result(result, now=EPOCH) is None
 
 
-def test_a_limit_in_the_shape_of_a_success_is_found() -> None:
-    """Where the limit message is all there is, or the result is marked as an error, the agent was limited."""
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_limit_in_the_shape_of_an_answer_is_found(code: int) -> None:
+    """Where the limit message is all there is, or the result is marked as an error, the agent was limited.
+
+    Its exit code may say so, too.
+    """
     text = "You've hit your limit · resets 4pm (America/Los_Angeles)"
     for stdout in (
         text,
         json.dumps({"type": "result", "is_error": False, "result": text}),
         json.dumps({"type": "result", "is_error": True, "result": f"API Error: {text}"}),
     ):
-        failure = classify_output(0, stdout, now=EPOCH)
+        failure = classify_output(code, stdout, now=EPOCH)
         assert failure is not None
         assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 4 * 3600)
+    words = json.dumps({"type": "result", "is_error": False, "result": f"It says: {text}"})
+    assert (found := classify_output(code, words, now=EPOCH)) is None or found.kind == "transient"
 
 
 def test_an_agent_that_fails_without_a_word_may_be_tried_again() -> None:

@@ -37,21 +37,42 @@ class Instrument:
 
 
 def test_decisions_are_counted_and_pauses_and_rates_recorded() -> None:
-    """Each decision by kind and scope, pauses by their length, cuts by the rate that is left."""
+    """Each decision by kind and scope, pauses by their length at their end, cuts by the rate that is left."""
     meter = Meter()
     metrics = OpenTelemetryMetrics(meter)
     for decision in (
         Decision("refused", 1.0, "gpt", "a"),
         Decision("paused", 1.0, "gpt", until=12.0),
         Decision("cut", 1.0, "gpt", rate=20.0),
+        Decision("paused", 1.5, "gpt", until=13.0),
+        Decision("resumed", 13.0, "gpt"),
     ):
         metrics(decision)
     assert meter.log == [
         ("wavetank.decisions", 1, {"scope": "gpt", "kind": "refused"}),
         ("wavetank.decisions", 1, {"scope": "gpt", "kind": "paused"}),
-        ("wavetank.pause", 11.0, {"scope": "gpt"}),
         ("wavetank.decisions", 1, {"scope": "gpt", "kind": "cut"}),
         ("wavetank.rate", 20.0, {"scope": "gpt"}),
+        ("wavetank.decisions", 1, {"scope": "gpt", "kind": "paused"}),
+        ("wavetank.decisions", 1, {"scope": "gpt", "kind": "resumed"}),
+        ("wavetank.pause", 12.0, {"scope": "gpt"}),
+    ]
+
+
+def test_a_pause_that_grows_is_recorded_once_when_it_is_over() -> None:
+    """Each scope has its own; one that nobody resumed is over when the next begins, or another run does."""
+    meter = Meter()
+    metrics = OpenTelemetryMetrics(meter)
+    told = [(5.0, "a", 9.0), (6.0, "b", 8.0), (7.0, "a", 10.0), (10.0, "a", 11.0), (1.0, "a", 3.0)]
+    for at, scope, until in told:
+        metrics(Decision("paused", at, scope, until=until))
+    for scope in ("a", "b", "c"):
+        metrics(Decision("resumed", 20.0, scope))
+    assert [entry[1:] for entry in meter.log if entry[0] == "wavetank.pause"] == [
+        (5.0, {"scope": "a"}),
+        (1.0, {"scope": "a"}),
+        (2.0, {"scope": "a"}),
+        (2.0, {"scope": "b"}),
     ]
 
 

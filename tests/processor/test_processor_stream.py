@@ -164,6 +164,73 @@ async def test_process_needs_async_with_and_comes_once() -> None:
             await processor.add_work(LLMWorkItem(id="a", prompt="a"))
 
 
+async def test_a_processor_is_entered_once() -> None:
+    """A second `async with` is told so, and the first goes on."""
+    async with ParallelBatchProcessor(echo) as processor:
+        with pytest.raises(RuntimeError, match="was entered before"):
+            await processor.__aenter__()
+        assert len(await gathered(processor, rows(2))) == 2
+
+
+async def test_results_that_are_closed_before_the_first_never_begin() -> None:
+    """Nothing is taken for them."""
+    taken: list[int] = []
+    async with ParallelBatchProcessor(echo) as processor:
+        results = processor.process(rows(3, taken))
+        await results.aclose()
+        assert [result async for result in results] == []
+    assert taken == []
+
+
+async def test_results_that_are_closed_in_their_beginning_send_nothing() -> None:
+    """The strategy is prepared by then; the run ends before its first item."""
+    sent: list[str] = []
+
+    class Closing(LLMCallStrategy[str]):
+        async def prepare(self) -> None:
+            await results.aclose()
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            sent.append(item.id)
+            return item.prompt
+
+    async with ParallelBatchProcessor(Closing()) as processor:
+        results = processor.process(rows(3))
+        assert [result async for result in results] == []
+    assert sent == []
+
+
+async def test_one_task_at_a_time_fetches_results() -> None:
+    """A second one is told so; the first gets them all, of one run."""
+    prepared: list[str] = []
+
+    class Slow(LLMCallStrategy[str]):
+        async def prepare(self) -> None:
+            prepared.append("once")
+            await anyio.sleep(0.01)
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            await anyio.lowlevel.checkpoint()
+            return item.prompt
+
+    async def fetch() -> None:
+        try:
+            seen.append([result.id async for result in results])
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    seen: list[list[str]] = []
+    refused: list[str] = []
+    async with ParallelBatchProcessor(Slow(), workers=1) as processor:
+        results = processor.process(rows(5))
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(fetch)
+    assert (seen, prepared) == ([["0", "1", "2", "3", "4"]], ["once"])
+    assert [why.split(";")[0] for why in refused] == ["another task is fetching the next result"]
+
+
 async def test_a_strategy_is_prepared_and_cleaned_up_once_around_a_stream() -> None:
     """Prepare, items, cleanup, also when the loop was left early."""
     log: list[str] = []
@@ -293,53 +360,3 @@ async def test_what_is_no_item_ends_the_stream_with_an_error(later: bool, strang
             await anext(results)
     with pytest.raises(TypeError, match="an LLMWorkItem, not"):
         await ParallelBatchProcessor(echo).add_work(stranger)
-
-
-async def test_a_second_task_that_waits_for_the_next_result_is_refused() -> None:
-    """As an async generator does; the first goes on, and the strategy is prepared once."""
-    prepared: list[str] = []
-    refused: list[str] = []
-    got: list[str] = []
-
-    class Slow(LLMCallStrategy[str]):
-        async def prepare(self) -> None:
-            prepared.append("once")
-            await anyio.lowlevel.checkpoint()
-
-        async def execute(self, item: LLMWorkItem[Any]) -> str:
-            await anyio.lowlevel.checkpoint()
-            return item.prompt
-
-    async with ParallelBatchProcessor(Slow(), workers=2) as processor:
-        results = processor.process(rows(20))
-
-        async def eat() -> None:
-            try:
-                async for result in results:
-                    got.append(result.id)
-            except RuntimeError as error:
-                refused.append(str(error))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(eat)
-            group.start_soon(eat)
-    assert prepared == ["once"]
-    assert len(got) == 20
-    assert ["the next result is waited for already" in told for told in refused] == [True]
-
-
-async def test_a_stream_closed_before_its_first_result_sends_nothing() -> None:
-    """As with an async generator, there is nothing more to come."""
-    taken: list[int] = []
-    async with ParallelBatchProcessor(echo) as processor:
-        results = processor.process(rows(5, taken))
-        await results.aclose()
-        assert [result async for result in results] == []
-    assert taken == []
-
-
-async def test_a_processor_is_entered_once() -> None:
-    """A second `async with` around it would tear the first one's tasks apart."""
-    async with ParallelBatchProcessor(echo) as processor:
-        with pytest.raises(RuntimeError, match="use a new one"):
-            await processor.__aenter__()

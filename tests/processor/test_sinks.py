@@ -102,6 +102,26 @@ def test_what_json_cannot_hold_is_told(path: Path) -> None:
     assert path.read_bytes() == b""
 
 
+CONTROLS = ["one\rtwo", "one\r", "one\r\ntwo", "a\0b\u2028\x85\x1c"]
+ODD = [*CONTROLS, "cut off \ud83d", "w" * 140_000, '"', "\\", ""]
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_whatever_a_model_answers_can_be_written_and_resumed(path: Path, kind: str) -> None:
+    """Bare carriage returns, halves of characters and very long texts come back, as ids, too."""
+    rows = [{"id": f"{number}{text[:10]}", "text": text} for number, text in enumerate(ODD)]
+    bound = csv.field_size_limit()
+    with OPEN[kind](path) as sink:
+        for row in rows:
+            sink.append(row)
+    before = path.read_bytes()
+    with OPEN[kind](path, resume=True) as sink:
+        assert [row["id"] for row in rows if not sink.has(row["id"])] == []
+    assert path.read_bytes() == before
+    assert csv.field_size_limit() == bound
+    assert b"cut off \\ud83d" in before
+
+
 @pytest.mark.parametrize("kind", OPEN)
 def test_a_row_cut_at_any_byte_is_written_again_and_no_other(path: Path, kind: str) -> None:
     """Resumed on a file cut off anywhere, a sink keeps the whole rows and leaves none doubled or torn."""

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +23,16 @@ import wavetank
 from wavetank import Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answers import marks_in
-from wavetank.scenario import Fault, RetryAfter, Wave
+from wavetank.scenario import Fault, RefusalError, RetryAfter, Wave
 
 pytestmark = [
     # SDKs leave generators of their own to the garbage collector, of which trio warns.
     pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning"),
     # Google's SDK, of a class of its own.
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
+    # litellm, of its own types.
+    pytest.mark.filterwarnings("ignore:Item.* on TypedDict class:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),
 ]
 
 Mode = Literal["plain", "stream", "tool", "tool-stream", "json"]
@@ -311,25 +315,40 @@ async def ask_pydantic_ai(mode: Mode) -> str:
     return (await agent.run("item-1")).output
 
 
+async def ask_litellm(mode: Mode, model: str, **more: Any) -> str:
+    import litellm
+
+    asked = {**fields(mode), "model": model, **more}
+    if mode.endswith("stream"):
+        return await joined(await litellm.acompletion(**asked, stream=True), piece)
+    answer: Any = await litellm.acompletion(**asked)
+    return said(answer.choices[0])
+
+
+def through_litellm(model: str, **more: Any) -> Ask:
+    """How litellm is asked for a model of one of its providers."""
+    return partial(ask_litellm, model=model, **more)
+
+
 @dataclass(frozen=True)
 class Sdk:
-    """An SDK, the dialect it speaks, what overload is there, and whether it runs on trio."""
+    """An SDK, the dialect it speaks, and whether it runs on trio."""
 
     ask: Ask
     dialect: str
-    overload: int = 503
     trio: bool = False
     modes: tuple[Mode, ...] = ("plain", "stream", "tool", "tool-stream", "json")
 
 
 PLAIN: tuple[Mode, ...] = ("plain", "stream")
+CALLING: tuple[Mode, ...] = (*PLAIN, "tool", "tool-stream")
 SDKS = {
     "openai": Sdk(ask_openai, "openai", trio=True),
     "openai, responses": Sdk(ask_responses, "openai"),
     "openai, Azure": Sdk(ask_azure, "azure"),
     "openai, vLLM": Sdk(ask_vllm, "vllm"),
     "openai, Ollama": Sdk(ask_ollama_v1, "ollama"),
-    "anthropic": Sdk(ask_anthropic, "anthropic", 529, trio=True),
+    "anthropic": Sdk(ask_anthropic, "anthropic", trio=True),
     "google-genai": Sdk(ask_gemini, "gemini"),
     "google-genai, httpx2": Sdk(ask_gemini_on_httpx2, "gemini", trio=True, modes=PLAIN),
     "google-genai, retrying": Sdk(ask_gemini_retrying, "gemini", modes=PLAIN),
@@ -343,6 +362,20 @@ SDKS = {
     "ollama": Sdk(ask_ollama, "ollama", trio=True, modes=("plain", "stream", "json")),
     "langchain-openai": Sdk(ask_langchain, "openai", modes=("plain", "stream", "tool", "json")),
     "pydantic-ai": Sdk(ask_pydantic_ai, "openai", modes=("plain", "stream", "tool")),
+    "litellm, OpenAI": Sdk(through_litellm("openai/m-1"), "openai"),
+    "litellm, responses": Sdk(through_litellm("openai/responses/m-1"), "openai"),
+    "litellm, Azure": Sdk(
+        through_litellm("azure/m-1", api_base="https://mine.openai.azure.com", api_version="2024-10-21"),
+        "azure",
+    ),
+    "litellm, Anthropic": Sdk(through_litellm("anthropic/m-1"), "anthropic"),
+    "litellm, Gemini": Sdk(through_litellm("gemini/m-1"), "gemini", modes=CALLING),
+    "litellm, Groq": Sdk(through_litellm("groq/m-1"), "groq"),
+    "litellm, Mistral": Sdk(through_litellm("mistral/m-1"), "mistral"),
+    "litellm, OpenRouter": Sdk(through_litellm("openrouter/m-1"), "openrouter"),
+    "litellm, Cohere": Sdk(through_litellm("cohere_chat/m-1"), "cohere", modes=PLAIN),
+    "litellm, Ollama": Sdk(through_litellm("ollama_chat/m-1"), "ollama", modes=(*PLAIN, "json")),
+    "litellm, vLLM": Sdk(through_litellm("hosted_vllm/m-1", api_base="http://vllm:8000/v1"), "vllm"),
 }
 EACH = pytest.mark.parametrize("name", SDKS)
 
@@ -365,8 +398,12 @@ class Seen:
 
 
 def ask(name: str, mode: Mode, scenario: Scenario | None = None, *, backend: str = "asyncio") -> Seen:
-    """One question in a world of its own."""
-    sdk = SDKS[name]
+    """One question to an SDK in a world of its own."""
+    return watched(SDKS[name].ask, mode, scenario, backend=backend)
+
+
+def watched(asking: Ask, mode: Mode, scenario: Scenario | None = None, *, backend: str = "asyncio") -> Seen:
+    """What becomes of one question, in a world of its own."""
     shown: set[str] = set()
 
     async def main(tank: Tank) -> Seen:
@@ -376,10 +413,11 @@ def ask(name: str, mode: Mode, scenario: Scenario | None = None, *, backend: str
         tank.fake_llm.item_of = look
         answer, error = None, None
         try:
-            answer = await sdk.ask(mode)
+            answer = await asking(mode)
         except Exception as raised:
             error = raised
-        sent = tuple(record.sent for record in tank.fake_llm.requests)
+        # litellm asks Ollama about a model before it asks the model: those requests carry no item.
+        sent = tuple(record.sent for record in tank.fake_llm.requests if record.item is not None)
         return Seen(answer, error, sent, frozenset(shown))
 
     run = wavetank.simulate(main, scenario or Scenario(), backend=backend, checks=())
@@ -394,7 +432,7 @@ def after(seconds: float) -> Duration:
     return Duration(round(seconds * SECOND))
 
 
-def refusing(lasts: float, status: int = 429, **more: Any) -> Scenario:
+def refusing(lasts: float, status: int | None = 429, **more: Any) -> Scenario:
     """All requests are refused for so many seconds."""
     return Scenario(wave=(Wave(lasts=after(lasts), status=status, **more),))
 
@@ -526,7 +564,7 @@ CASES: dict[str, Callable[[str], Seen]] = {
     "429, 7 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(7))),
     "429, 300 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(300))),
     "429 for 20 s": lambda name: ask(name, "plain", refusing(20, retry_after=RetryAfter(form="none"))),
-    "overload for 20 s": lambda name: ask(name, "plain", refusing(20, SDKS[name].overload)),
+    "overload for 20 s": lambda name: ask(name, "plain", refusing(20, None, error="overloaded")),
     "error in the stream": lambda name: ask(
         name, "stream", Scenario(fault=(Fault(kind="error-in-stream", after_chunks=2),))
     ),
@@ -592,6 +630,51 @@ def test_an_sdk_backs_off_as_its_makers_wrote(name: str, backoff: str) -> None:
     for n, gap in enumerate(gaps):
         low, high = BACKOFFS[backoff](n)
         assert low <= gap - 0.01 <= high + 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "error", "requests"),
+    [
+        ("openai", "billing", "RateLimitError", 3),
+        ("anthropic", "billing", "PaymentRequiredError", 1),
+        ("openrouter", "billing", "PaymentRequiredResponseError", 1),
+        ("groq", "billing", "BadRequestError", 1),
+        ("anthropic", "too-large", "ContentTooLargeError", 1),
+        ("groq", "too-large", "APIStatusError", 1),
+        ("google-genai", "timeout", "ServerError", 1),
+    ],
+)
+def test_an_error_comes_with_the_status_of_its_vendor(
+    name: str, wrong: RefusalError, error: str, requests: int
+) -> None:
+    """A scenario that names no status gets the one for which the SDK has a class of its own."""
+    seen = ask(name, "plain", refusing(60, None, error=wrong))
+    assert (type(seen.error).__name__, len(seen.sent)) == (error, requests)
+
+
+async def ask_litellm_router(mode: Mode) -> str:
+    import litellm
+
+    deployed = {"model_name": "mine", "litellm_params": {"model": "anthropic/m-1"}}
+    router = litellm.Router(model_list=[deployed], num_retries=2)
+    answer: Any = await router.acompletion(**{**fields(mode), "model": "mine"})
+    return said(answer.choices[0])
+
+
+@pytest.mark.parametrize(
+    ("again", "told_to_wait", "low", "high"),
+    [
+        (through_litellm("anthropic/m-1", num_retries=2), 7, 0.0, 0.0),
+        (ask_litellm_router, 7, 7, 7.75),
+        (ask_litellm_router, 300, 0.5, 1.25),
+    ],
+)
+def test_litellm_asks_again_in_two_ways(again: Ask, told_to_wait: float, low: float, high: float) -> None:
+    """`num_retries` does so at once, whatever it is told; a router waits, unless it is for over 60 s."""
+    seen = watched(again, "plain", refusing(0.005, retry_after=told(told_to_wait)))
+    assert seen.answer == TEXT
+    (gap,) = seen.gaps
+    assert low <= gap - 0.01 <= high + 0.001
 
 
 def test_the_page_has_no_other_sdk() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,8 @@ import httpx2
 import pytest
 
 from wavetank.processor import CallResult, LLMWorkItem, TokenUsage, classify
-from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, open_client
-from wavetank.run.errors import ApiError, NoPrompt, RunError, UnreadableAnswer
+from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, open_client, with_prompt
+from wavetank.run.errors import ApiError, NoPrompt, UnreadableAnswer
 from wavetank.run.providers import PROVIDERS, Ask, Prices, is_loopback
 
 pytestmark = pytest.mark.anyio
@@ -246,15 +245,13 @@ async def test_an_answer_that_is_none_may_be_tried_again() -> None:
     assert classify(refused.value).kind == "terminal"
 
 
-async def test_a_row_without_a_prompt_is_not_sent() -> None:
-    """It fails alone, and for good."""
-
-    def reply(request: httpx2.Request) -> httpx2.Response:
-        raise AssertionError(request)
-
-    with pytest.raises(NoPrompt, match="'row 1' has no prompt") as refused:
-        await asked("openai", reply, prompt=" \n")
-    assert classify(refused.value).kind == "terminal"
+def test_a_row_without_a_prompt_is_not_sent() -> None:
+    """It fails alone, before anything is asked."""
+    item = LLMWorkItem("row 1", "wave")
+    assert with_prompt(item) is item
+    for nothing in ("", " \n"):
+        with pytest.raises(NoPrompt, match="the row has no prompt; nothing was sent"):
+            with_prompt(LLMWorkItem("row 1", nothing))
 
 
 async def test_the_client_is_closed_by_the_block_that_opened_it() -> None:
@@ -262,11 +259,3 @@ async def test_the_client_is_closed_by_the_block_that_opened_it() -> None:
     async with open_client(connections=7, timeout_seconds=33.0) as client:
         assert client.timeout == httpx2.Timeout(33.0, connect=10.0, pool=None)
     assert client.is_closed
-
-
-async def test_a_missing_client_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without httpx2 the error says what to install."""
-    monkeypatch.setitem(sys.modules, "httpx2", None)
-    with pytest.raises(RunError, match=r"pip install 'wavetank\[run\]'"):
-        async with open_client(connections=1, timeout_seconds=1.0):
-            pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ import pytest
 from wavetank.cli import main
 from wavetank.processor import Bounds, Limits, LLMWorkItem
 from wavetank.run.asking import ProviderStrategy
-from wavetank.run.errors import ApiError, NoPrompt
+from wavetank.run.errors import ApiError
 from wavetank.run.options import Options
 from wavetank.run.session import Pace
 from wavetank.run.words import DEFAULT_PARALLEL
@@ -107,8 +108,6 @@ def answer(monkeypatch: pytest.MonkeyPatch, *, fails: str) -> list[str]:
 
     async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
         asked.append(item.id)
-        if not item.prompt:
-            raise NoPrompt("the row has no prompt")
         if item.id == fails:
             raise ApiError(400, {}, None, "no such thing")
         return item.prompt.upper()
@@ -136,24 +135,77 @@ def test_a_row_that_fails_stops_no_other(
     said = capsys.readouterr().out
     assert "1 of 3 rows have answers" in said
     assert re.search(r"1 row failed: status 400: no such thing at \d\d:\d\d", said)
-    assert re.search(r"1 row failed: .*the row has no prompt at ", said)
+    assert re.search(r"1 row failed: [^:]*: NoPrompt: the row has no prompt; nothing was sent at ", said)
     assert "to try the failed rows again: wavetank run" in said
     assert said.rstrip().endswith("--resume --retry-failed")
-    assert {id: (row["answer"], row["error"]) for id, row in rows(folder).items()} == {
-        "good": ("WAVE", ""),
-        "bad": ("", "status 400: no such thing"),
-        "empty": ("", "the row has no prompt"),
+    assert {id: (row["answer"], row["error"], row["attempts"]) for id, row in rows(folder).items()} == {
+        "good": ("WAVE", "", "1"),
+        "bad": ("", "status 400: no such thing", "1"),
+        "empty": ("", "the row has no prompt; nothing was sent", "0"),
     }
     asked = answer(monkeypatch, fails="nothing")
     assert main([*words, "--resume", "--retry-failed"]) == 1
-    assert sorted(asked) == ["bad", "empty"]
+    assert asked == ["bad"]
     assert {id: row["answer"] for id, row in rows(folder).items()} == {
         "good": "WAVE",
         "bad": "TANK",
         "empty": "",
     }
     assert main([*words, "--resume"]) == 1
-    assert len(asked) == 2
+    assert len(asked) == 1
+
+
+def test_what_nobody_foresaw_comes_out_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the program itself is no group, and the journal can be resumed after it."""
+
+    async def prepare(_: ProviderStrategy) -> None:
+        raise LookupError("no way in")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProviderStrategy, "prepare", prepare)
+        with pytest.raises(LookupError, match="no way in"):
+            main([*WORDS, "--journal", "run.db"])
+    answer(monkeypatch, fails="nothing")
+    assert main([*WORDS, "--journal", "run.db", "--resume"]) == 0
+    assert len(rows(folder)) == 5
+
+
+@pytest.mark.parametrize("more", [["--journal", "run.db"], ["--scenario", "calm"]])
+def test_log_records_stay_out_of_the_bar(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """Where nobody keeps a log, the report tells decisions, and trouble is told once the bar is closed."""
+
+    async def cleanup(_: ProviderStrategy) -> None:
+        raise LookupError("no way out")
+
+    assert folder
+    answer(monkeypatch, fails="nothing")
+    monkeypatch.setattr(ProviderStrategy, "cleanup", cleanup)
+    monkeypatch.setattr(logging.getLogger("wavetank.processor"), "propagate", False)
+    assert main([*WORDS, "--max-requests", "2", *more]) == 1
+    said = capsys.readouterr()
+    assert "stopped early: its 2 requests were sent" in said.out
+    assert "stopped" not in said.err
+    assert re.search(r"^wavetank: cleanup of .* failed;.*\n.*LookupError: no way out$", said.err, re.M | re.S)
+    assert logging.getLogger("wavetank.processor").handlers == []
+
+
+def test_half_a_character_stops_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers and errors that were cut off inside an emoji are written, reported and resumed."""
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        if item.id == "row-2":
+            raise ApiError(400, {}, None, "no such \ud83d")
+        return "cut off \ud83d"
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    for more, said in ([], "status 400: no such \\ud83d at "), (["--resume"], "5 of them in earlier runs"):
+        assert main([*WORDS, "--journal", "run.db", *more]) == 1
+        assert said in capsys.readouterr().out
+        assert rows(folder)["row-1"]["answer"] == "cut off \\ud83d"
 
 
 def test_rows_that_are_tried_again_come_in_their_turn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,10 +235,12 @@ def test_one_call_before_the_rest_says_until_when(
         return item.prompt.upper()
 
     monkeypatch.setattr(ProviderStrategy, "execute", execute)
-    assert main([*WORDS, "--preflight", "--journal", "run.db", "--resume"]) == 2
+    words = [*WORDS, "--preflight", "--journal", "run.db"]
+    assert main(words) == 2
     assert "not started: limited until " in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
     refuses[0] = False
-    assert main([*WORDS, "--preflight", "--journal", "run.db", "--resume"]) == 0
+    assert main(words) == 0
     assert asked == ["preflight", "preflight", *(f"row-{number}" for number in range(1, 6))]
     assert (folder / "out.csv").read_text().count("QUESTION") == 5
 
@@ -238,11 +292,44 @@ def test_a_rate_needs_a_number_and_a_unit(
 def test_an_input_column_that_the_output_needs_is_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run does not start, and no output is made."""
+    """The run does not start, and no file is made."""
     (folder / "in.csv").write_text("prompt,answer\nx,y\n")
-    assert main(WORDS) == 2
+    assert main([*WORDS, "--journal", "run.db"]) == 2
     assert "has a column 'answer', which the output needs" in capsys.readouterr().err
-    assert not (folder / "out.csv").exists()
+    (folder / "in.csv").write_text("prompt,id,key\nx,y,z\n")
+    assert main([*WORDS, "--id-column", "key"]) == 2
+    assert "has a column 'id', which the output needs" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
+
+
+def test_a_run_that_is_refused_leaves_the_files_it_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only files that it made itself are removed, and one file is not taken for two."""
+    answer(monkeypatch, fails="nothing")
+    assert main([*WORDS, "--journal", "out.csv"]) == 2
+    assert "--journal and --output are the same file" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
+    (folder / "out.csv").write_text("something else\n")
+    assert main([*WORDS, "--journal", "run.db", "--resume"]) == 2
+    assert (folder / "out.csv").read_text() == "something else\n"
+    (folder / "out.csv").unlink()
+    assert main([*WORDS, "--journal", "run.db"]) == 0
+    before = (folder / "run.db").read_bytes()
+    assert main([*WORDS, "--journal", "run.db"]) == 2
+    assert "holds a run: resume it" in capsys.readouterr().err
+    assert (folder / "run.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("more", [[], ["--scenario", "calm"]])
+def test_a_missing_library_is_told_before_anything_is_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """The words name the extra, and no file is left behind."""
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    assert main([*WORDS, *more]) == 2
+    assert "pip install 'wavetank[run]'" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["in.csv"]
 
 
 def test_the_words_of_a_run_are_light() -> None:

@@ -20,7 +20,7 @@ def table(tmp_path: Path, name: str, content: str | bytes, **shape: str) -> list
 def test_a_csv_has_its_ids_and_prompts(tmp_path: Path) -> None:
     """Quoted commas and line ends, a byte order mark and a long cell are all read."""
     long = "w" * 200_000
-    content = f'\ufeffid,prompt\na,"wave, and\ntank"\nb,{long}\nc\n'
+    content = f'\ufeffid,prompt\na,"wave, and\ntank"\nb,{long}\nc,\n'
     assert table(tmp_path, "in.csv", content) == [("a", "wave, and\ntank"), ("b", long), ("c", "")]
 
 
@@ -45,9 +45,12 @@ def test_other_columns_and_templates(tmp_path: Path) -> None:
         ("in.csv", "id,text\na,b\n", {}, r"in.csv:2: there is no column 'prompt', only 'id', 'text'"),
         ("in.csv", "id,prompt\na,b\na,c\n", {}, r"in.csv:3: an earlier row has the id 'a'"),
         ("in.csv", "id,prompt\na,b,c\n", {}, r"in.csv:2: the row has more cells"),
+        ("in.csv", "id,prompt\na,b\nc\n", {}, r"in.csv:3: the row has fewer cells .* is it cut off"),
+        ("in.csv", "id,prompt,prompt\na,b,c\n", {}, r"in.csv: two columns have the name 'prompt'"),
         ("in.csv", 'id,prompt\na,"b\n', {}, r"close the quotes"),
         ("in.csv", "", {}, r"has no rows"),
         ("in.csv", b"id,prompt\na,\xff\n", {}, r"is not UTF-8"),
+        ("in.jsonl", '{"id": "a\\ud83d", "prompt": "a"}\n', {}, r"in.jsonl:1: the id .* half a character"),
         ("in.jsonl", "[1]\n", {}, r"in.jsonl:1: no JSON object"),
         ("in.jsonl", '{"prompt": "a"}\n{\n', {}, r"in.jsonl:2: .* one JSON object a line"),
         ("in.csv", "id,prompt\na,b\n", {"template": "{txt}"}, r"in.csv:2: the template .*'txt'"),

@@ -12,7 +12,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from wavetank.processor import Bounds, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from wavetank.processor import (
+    Bounds,
+    CallResult,
+    ItemResult,
+    Limits,
+    LLMCallStrategy,
+    LLMWorkItem,
+    TokenUsage,
+)
 from wavetank.processor.journal import Journal, JournalError, fingerprint
 from wavetank.processor.sinks import CsvSink, SinkError
 from wavetank.run.errors import ApiError
@@ -207,6 +215,27 @@ async def test_a_row_that_waits_for_its_next_try_is_not_under_way(tmp_path: Path
     with anyio.move_on_after(0.1):
         await passed(tmp_path, resumed)
     assert resumed.asked == []
+
+
+async def test_a_pause_that_grows_is_one_pause(tmp_path: Path) -> None:
+    """Refusals that were under way when it began lengthen it; the report counts it once."""
+
+    class Late(Shout):
+        async def execute(self, item: LLMWorkItem[Any]) -> CallResult[str]:
+            self.asked.append(item.id)
+            if (place := len(self.asked)) > 4:
+                return CallResult(item.prompt.upper())
+            if place == 4:
+                all_asked.set()
+            await all_asked.wait()
+            await anyio.sleep(0.005 * place)
+            raise ApiError(429, {"retry-after": "0.3"}, None, "slow down")
+
+    all_asked = anyio.Event()
+    limits = Limits(requests_per_minute=60_000.0)
+    tally = await passed(tmp_path, Late(), limits=limits)
+    assert (tally.done, tally.refusals, tally.pauses) == (12, 4, 1)
+    assert "4 refusals, 1 pause, " in tally.report()[0]
 
 
 def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:

@@ -45,7 +45,7 @@ def test_what_is_wrong_decides_the_error(
     error: RefusalError, kind: type[wavetank.ProviderError], backend: str
 ) -> None:
     """A 429 that says more than "too many" raises the error that fits, whatever its status."""
-    told = raised(Scenario(wave=(Wave(lasts=Duration(SECOND), error=error),)), backend)
+    told = raised(Scenario(wave=(Wave(lasts=Duration(SECOND), status=429, error=error),)), backend)
     assert (type(told), told and told.status) == (kind, 429)
 
 

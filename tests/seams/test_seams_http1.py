@@ -21,7 +21,7 @@ from wavetank.scenario import Scenario, scenario_from_dict
 from wavetank.seams.desk import Desk
 from wavetank.seams.http1 import MAX_AHEAD, PATIENCE, ServerConnection
 from wavetank.seams.loop_time import LoopWaits
-from wavetank.seams.request_reader import MAX_BODY, MAX_FIELDS, MAX_HEAD
+from wavetank.seams.request_reader import LARGE, MAX_BODY, MAX_FIELDS, MAX_HEAD, Room
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
@@ -71,7 +71,7 @@ class _Timer:
 class Peer:
     """A client of one connection: sends, lets time pass, and keeps what comes back."""
 
-    def __init__(self, scenario: Scenario | None = None) -> None:
+    def __init__(self, scenario: Scenario | None = None, *, room: Room | None = None) -> None:
         self.clock = HandTime()
         header = Header(scenario="s", digest="0", seed=0, backend="real")
         self.log = EventLog(header)
@@ -82,6 +82,7 @@ class Peer:
             lambda request: route(request.headers.get("host", ""), request.path, request.headers),
             "127.0.0.1",
             wake=lambda: None,
+            room=room,
         )
         self.got = b""
 
@@ -314,6 +315,48 @@ def test_a_flood_is_not_buffered_beyond_the_limits() -> None:
     assert peer.statuses == [413]
 
 
+def large(size: int) -> tuple[bytes, bytes]:
+    """A question with a body of so many bytes: its head, and its body."""
+    body = BODY.replace(b"hi", b"x" * (size - len(BODY) + 2))
+    return CHAT + b"content-length: %d\r\n\r\n" % size, body
+
+
+def test_large_bodies_share_what_room_there_is() -> None:
+    """A client for whose body there is none gets 503, small ones are answered, and room comes back."""
+    room = Room(3 * LARGE)
+    first, second, third = (Peer(room=room) for _ in range(3))
+    head, body = large(2 * LARGE)
+    first.send(head).send(body[:-1])
+    assert room.left == LARGE + 1
+    second.send(head).send(body[: LARGE + 2])
+    assert second.statuses == [503]
+    assert b"send fewer at once" in second.replies[0][1]
+    assert room.left == LARGE + 1
+    assert third.send(WHOLE).statuses == [200]
+    assert first.send(body[-1:]).statuses == [200]
+    assert room.left == room.size
+    assert first.send(head + body).send(head + body).statuses == [200] * 3
+
+
+def test_a_body_takes_room_until_it_is_answered_or_its_client_is_gone() -> None:
+    """Also while the answer is slow, and as long as the body is not whole."""
+    slow = scenario_from_dict({"latency": {"first_token": "1h"}}, name="slow", source="test")
+    room = Room(4 * LARGE)
+    asking, leaving, sending = (Peer(slow, room=room) for _ in range(3))
+    head, body = large(LARGE + 1)
+    for peer in (asking, leaving):
+        peer.send(head + body)
+    sending.send(head + body[:-1]).send(body[-1:] + head + body)
+    assert room.left == LARGE - 3
+    leaving.server.hang_up()
+    sending.server.close()
+    assert room.left == 3 * LARGE - 1
+    asking.clock.go(3600 * SECOND)
+    asking.settle()
+    assert asking.statuses == [200]
+    assert room.left == room.size
+
+
 def test_a_slow_client_gets_408_in_the_runs_own_time() -> None:
     """A request must be whole a minute after its first byte, however many bytes drip in."""
     peer = Peer()
@@ -357,6 +400,7 @@ streams = st.lists(st.one_of(fragments, fragments, st.binary(max_size=12)), max_
 
 @given(data=streams, cuts=st.lists(st.integers(0, 2000), max_size=6))
 @example(data=WHOLE * 3, cuts=[1, 70, 71])
+@example(data=CHAT + b"host: x\r\n" + WHOLE, cuts=[88])
 @settings(max_examples=100_000 if DEEP else 150)
 def test_any_bytes_get_replies_or_the_end(data: bytes, cuts: list[int]) -> None:
     """No bytes raise; replies are HTTP however the bytes are cut; the handler lets go of everything."""

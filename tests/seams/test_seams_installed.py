@@ -142,18 +142,21 @@ def test_all_is_given_back_when_the_body_raises(
     worlds: list[RealWorld], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Libraries and environment are as they were, whatever ended the block."""
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("OPENAI_API_KEY", "LITELLM_LOCAL_MODEL_COST_MAP"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "mine")
     before = attributes()
     with pytest.raises(KeyboardInterrupt), worlds[0].borrowed():
         _look_and_stop()
     assert attributes() == before
-    assert "OPENAI_API_KEY" not in os.environ
+    assert not {"OPENAI_API_KEY", "LITELLM_LOCAL_MODEL_COST_MAP"} & {*os.environ}
     assert os.environ["ANTHROPIC_API_KEY"] == "mine"
 
 
 def _look_and_stop() -> None:
     assert os.environ["OPENAI_API_KEY"]
+    # Or litellm would ask a host that is no provider's when it is imported.
+    assert os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"
     assert os.environ["ANTHROPIC_API_KEY"] == "mine"
     raise KeyboardInterrupt
 

@@ -228,3 +228,76 @@ def test_a_large_body_and_a_body_in_chunks_arrive_whole() -> None:
         return [answer["usage"]["prompt_tokens"] for answer in answers]
 
     assert hosted(work)[0] == [500_000, 500_000]
+
+
+# -- botocore, whose pools and connections are classes of its own -----------------------------------
+
+
+def aws(*, stream: bool = False, timeout: float = 60, headers: dict[str, Any] | None = None) -> Any:
+    """A question that goes through botocore's own HTTP session."""
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    body = json.dumps(STREAMED if stream else QUESTION).encode()
+    asked = AWSRequest("POST", CHAT, headers={**BEARER, **(headers or {})}, data=body, stream_output=stream)
+    return URLLib3Session(timeout=timeout).send(asked.prepare())
+
+
+def test_botocore_gets_refusals_answers_and_streams() -> None:
+    """Its session meets the provider at its real URL, in virtual time."""
+
+    def work(tank: Tank) -> Any:
+        refused = aws()
+        time.sleep(float(refused.headers["retry-after"]))
+        answer, chunks = aws(), aws(stream=True).raw.stream(16)
+        seconds = {tank.now() for _ in chunks}
+        return refused.status_code, json.loads(answer.content)["choices"][0]["message"]["content"], seconds
+
+    wave = {"at": "0s", "lasts": "1s", "retry_after": "7s"}
+    value, log = hosted(work, scripted(wave=[wave], latency={"first_token": "1s", "tokens_per_second": 2}))
+    status, text, seconds = value
+    assert status == 429
+    assert "[wt:hi]" in text
+    assert len(seconds) == 8
+    assert [kind for kind, _ in log].count("delivered") == 3
+
+
+def test_botocore_waits_for_leave_to_send_a_body() -> None:
+    """Its `Expect: 100-continue` is granted at once, and the answer is the question's."""
+    answer, log = hosted(lambda _: aws(headers={"Expect": b"100-continue"}).status_code, scripted())
+    assert answer == 200
+    assert log[-1] == ("delivered", 0)
+
+
+@pytest.mark.parametrize(
+    ("tables", "error"),
+    [
+        ({"latency": {"first_token": "30s"}}, "ReadTimeoutError"),
+        ({"fault": [{"at": "0s", "kind": "reset"}]}, "ConnectionClosedError"),
+        ({"fault": [{"at": "0s", "kind": "connection-refused"}]}, "EndpointConnectionError"),
+    ],
+)
+def test_what_goes_wrong_is_botocores_own_error(tables: dict[str, Any], error: str) -> None:
+    """Its timeouts hold, and it raises what it would raise over a real network."""
+    from botocore import exceptions
+
+    def work(_: Tank) -> None:
+        with pytest.raises(getattr(exceptions, error)):
+            aws(timeout=2)
+
+    hosted(work, scripted(**tables))
+
+
+def test_a_service_of_amazons_is_no_provider_of_the_tank() -> None:
+    """A client for Bedrock is told so, with the host's name, and nothing is sent."""
+    import botocore.session
+
+    def work(tank: Tank) -> int:
+        session = botocore.session.Session()
+        session.set_credentials("id", "secret")
+        client = session.create_client("bedrock-runtime", region_name="us-east-1")
+        with pytest.raises(Exception, match=r"answers for bedrock-runtime\.us-east-1\.amazonaws\.com:443"):
+            client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+        return len(tank.fake_llm.requests)
+
+    assert hosted(work)[0] == 0

@@ -52,14 +52,13 @@ def classify_output(
         tz: the zone of clock times that name none.
     """
     error = AgentFailed(returncode, stdout, stderr)
-    if returncode == 0:
-        answer, failed = _answer(stdout)
-        if not failed and not is_only_a_limit(answer):
-            return None
-        stderr = answer
-    limit = read_agent_text(stderr, now=now, tz=tz) or read_agent_text(stdout, now=now, tz=tz)
-    if limit is not None:
-        return _failure(error, limit)
+    answer, failed = _answer(stdout)
+    speaks = failed or is_only_a_limit(answer)
+    if returncode == 0 and not speaks:
+        return None
+    for text in (stderr if returncode else "", answer if speaks else "", stdout):
+        if (limit := read_agent_text(text, now=now, tz=tz)) is not None:
+            return _failure(error, limit)
     return Failure("transient", error, f"exit code {returncode}")
 
 

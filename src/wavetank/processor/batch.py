@@ -120,7 +120,7 @@ class ParallelBatchProcessor(Generic[T]):
     async def __aenter__(self) -> ParallelBatchProcessor[T]:
         self._refuse_unless_new("async with")
         if self._group is not None:
-            raise RuntimeError("async with is around this processor already; use a new one")
+            raise RuntimeError("the processor was entered before; use one `async with` for it")
         self._group = Background()
         await self._group.open()
         return self

@@ -14,7 +14,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from .agents import AgentFailed, classify_output, classify_result
 from .failure import Failure
-from .process_group import end_group
+from .process_group import LAST_MOMENT_SECONDS, end_group
 from .processes import Failed, WorkError
 from .retry_after import wall_seconds
 from .work import LLMCallStrategy, LLMWorkItem
@@ -30,7 +30,7 @@ class CommandStrategy(LLMCallStrategy[str]):
 
     It failed if its exit code, what it printed or its result file says so: a rate limit is
     known by the sentences of the agents, and until when. A cancelled item's command is
-    killed with all that it started.
+    killed with all that it started; what one that has ended leaves running is not waited for.
 
     >>> CommandStrategy(["claude", "-p", "{prompt}"], result_file="runs/{id}.json")
     <CommandStrategy claude>
@@ -112,10 +112,11 @@ class CommandStrategy(LLMCallStrategy[str]):
             async with anyio.create_task_group() as group:
                 group.start_soon(_read, process.stdout, out)
                 group.start_soon(_read, process.stderr, err)
-                await _give(process.stdin, item.prompt if self._by_input else "")
-            code = await process.wait()
+                group.start_soon(_give, process.stdin, item.prompt if self._by_input else "")
+                code = await process.wait()
+                # What it leaves running is its own affair, and may hold the pipes as long as it likes.
+                group.cancel_scope.deadline = anyio.current_time() + LAST_MOMENT_SECONDS
         finally:
-            # What it leaves running after a good end is its own affair.
             if process.returncode is None:
                 await end_group(process)
             await process.aclose()

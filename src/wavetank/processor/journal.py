@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Final, final
 
 from .journal_file import InputChanged, JournalError, JournalFile, JournalInUse, NotAJournal
-from .kept import EarlierError, Outcome, Pause, as_outcome, as_result, fingerprint, read, written
+from .kept import EarlierError, Outcome, Pause, as_outcome, as_result, checksum, fingerprint, read, written
 from .work import ItemResult, LLMWorkItem
 
 __all__ = [
@@ -183,7 +183,8 @@ class Journal:
         """
         state = _SUCCEEDED if outcome.error is None else _FAILED
         text = self._text(outcome)
-        self._of(outcome.id, "UPDATE items SET state = ?, outcome = ? WHERE id = ?", state, text)
+        statement = "UPDATE items SET state = ?, outcome = ?, checksum = ? WHERE id = ?"
+        self._of(outcome.id, statement, state, text, checksum(text))
 
     def tell(self, id: str) -> None:
         """Note that the item's outcome, if it has one, has reached everybody who was to be told."""
@@ -326,7 +327,13 @@ class Journal:
 
     def _outcome(self, row: tuple[Any, ...]) -> Outcome:
         id, requests, repeated, text = row
-        return read(id, text, self._decode, attempts=requests, possibly_repeated=repeated > 0)
+        try:
+            return read(id, text, self._decode, attempts=requests, possibly_repeated=repeated > 0)
+        except (TypeError, ValueError) as error:
+            raise JournalError(
+                f"the value of item {id!r} in the journal {self._path} cannot be read: {error}; "
+                "give the journal the decode= that goes with the encode= it was written with"
+            ) from error
 
 
 _AS_IT_WAS: Final = "resume with the input as it was, or begin a new journal"

@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
+from .kept import checksum
+
 APPLICATION_ID: Final = 0x57544A31
 """What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
 VERSION: Final = 1
@@ -34,7 +36,8 @@ _TABLES: Final = (
         earlier INTEGER NOT NULL DEFAULT 0,
         repeated INTEGER NOT NULL DEFAULT 0,
         told INTEGER NOT NULL DEFAULT 0,
-        outcome TEXT
+        outcome TEXT,
+        checksum INTEGER
     )""",
     """CREATE TABLE pauses (
         scope TEXT PRIMARY KEY,
@@ -42,6 +45,12 @@ _TABLES: Final = (
         pause_count INTEGER NOT NULL
     ) WITHOUT ROWID""",
 )
+
+_READ: Final = {
+    "settings": "name, value",
+    "pauses": "scope, rate_limit_until, pause_count",
+    "items": "position, state, outcome, checksum",
+}
 
 _open_here: Final[set[str]] = set()
 _guard: Final = threading.Lock()
@@ -70,6 +79,13 @@ def told(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         _fail(path, error)
+    except UnicodeDecodeError as error:
+        raise _torn(path, error) from error
+    except UnicodeEncodeError as error:
+        raise JournalError(
+            f"{error.object!r} cannot be written to the journal {path}: it has half a character (a lone "
+            "surrogate), which UTF-8 has not; mend the text"
+        ) from error
 
 
 def _fail(path: Path, error: sqlite3.Error) -> NoReturn:
@@ -81,10 +97,15 @@ def _fail(path: Path, error: sqlite3.Error) -> NoReturn:
     if name.startswith("SQLITE_CONSTRAINT"):
         raise JournalError(f"two rows have the same id; the journal {path} needs one for each") from error
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        raise NotAJournal(f"the journal {path} is torn ({error}) and was left as it is; {_MEND}") from error
+        raise _torn(path, error) from error
     raise JournalError(
         f"the journal {path} cannot be used: {error}; check its folder, its permissions and the space left"
     ) from error
+
+
+def _torn(path: Path, how: object) -> NotAJournal:
+    said = " ".join(str(how).split())
+    return NotAJournal(f"the journal {path} is torn ({said}) and was left as it is; {_MEND}")
 
 
 def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
@@ -158,7 +179,7 @@ def _refuse_foreign(path: Path, header: bytes) -> None:
     if not header.startswith(_MAGIC):
         raise NotAJournal(f"{path} is no journal of wavetank and was left as it is; name another file")
     if len(header) < _HEADER_BYTES:
-        raise NotAJournal(f"the journal {path} is torn ({len(header)} bytes) and was left as it is; {_MEND}")
+        raise _torn(path, f"{len(header)} bytes")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise NotAJournal(
             f"{path} is a database, but no journal of wavetank, and was left as it is; name another file"
@@ -172,14 +193,34 @@ def _refuse_torn(path: Path) -> None:
     with closing(_connect(path, f"mode=ro{alone}")) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            said = " ".join(str(verdict).split())
-            raise NotAJournal(f"the journal {path} is torn ({said}) and was left as it is; {_MEND}")
+            raise _torn(path, verdict)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise NotAJournal(
                 f"the journal {path} was written by a newer wavetank (version {version} of the format, this "
                 f"one knows {VERSION}) and was left as it is; update wavetank, or name another file"
             )
+        _refuse_torn_rows(path, connection)
+
+
+def _refuse_torn_rows(path: Path, connection: sqlite3.Connection) -> None:
+    """Find what SQLite does not see: it has no checksums of its own."""
+    try:
+        for name, columns in _READ.items():
+            for row in connection.execute(f"SELECT {columns} FROM {name}"):
+                if name == "items" and not _is_whole(*row):
+                    raise _torn(path, f"row {row[0] + 1}")
+    except (sqlite3.OperationalError, UnicodeDecodeError) as error:
+        # A table or column that is not there, or a text that is none.
+        if getattr(error, "sqlite_errorname", "SQLITE_ERROR") != "SQLITE_ERROR":
+            raise
+        raise _torn(path, error) from error
+
+
+def _is_whole(_: int, state: object, outcome: object, kept: object) -> bool:
+    if state in (0, 1):
+        return outcome is None
+    return state in (2, 3) and isinstance(outcome, str) and checksum(outcome) == kept
 
 
 def _beside(path: Path, suffix: str) -> bool:

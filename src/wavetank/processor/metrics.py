@@ -15,7 +15,8 @@ class OpenTelemetryMetrics:
     """An observer that counts what a run decides.
 
     `wavetank.decisions` counts every decision by `kind` and `scope`; `wavetank.pause` has the
-    seconds of each pause; `wavetank.rate` has the requests in a second that the gate lets go.
+    seconds of each pause, once it is over, however often it grew longer; `wavetank.rate` has the
+    requests in a second that the gate lets go.
 
     Args:
         meter: an OpenTelemetry meter; by default that of the provider that is set.
@@ -30,8 +31,9 @@ class OpenTelemetryMetrics:
             "wavetank.decisions", unit="{decision}", description="What the processor decided."
         )
         self._pauses = meter.create_histogram(
-            "wavetank.pause", unit="s", description="How long pauses are, from when they were opened."
+            "wavetank.pause", unit="s", description="How long pauses were, from when they were opened."
         )
+        self._open: dict[str, tuple[float, float]] = {}
         self._rates = meter.create_histogram(
             "wavetank.rate", unit="{request}/s", description="The rate that the gate found."
         )
@@ -41,9 +43,20 @@ class OpenTelemetryMetrics:
         scope = {"scope": decision.scope}
         self._decisions.add(1, {**scope, "kind": decision.kind})
         if decision.kind == "paused" and decision.until is not None:
-            self._pauses.record(decision.until - decision.at, scope)
+            since, until = self._open.get(decision.scope, (decision.at, decision.at))
+            if not since <= decision.at < until:
+                self._over(decision.scope)
+                since = decision.at
+            self._open[decision.scope] = (since, decision.until)
+        elif decision.kind == "resumed":
+            self._over(decision.scope)
         if decision.rate is not None:
             self._rates.record(decision.rate, scope)
+
+    def _over(self, scope: str) -> None:
+        if (pause := self._open.pop(scope, None)) is not None:
+            since, until = pause
+            self._pauses.record(until - since, {"scope": scope})
 
 
 def _default_meter() -> Any:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final, overload
@@ -17,7 +18,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from .failure import Failure, FailureKind
-from .process_group import end_group
+from .process_group import LAST_MOMENT_SECONDS, end_group
 from .work import CallResult, LLMCallStrategy, LLMWorkItem
 from .worker_process import BOOT, LENGTH
 
@@ -147,11 +148,11 @@ class ProcessPool:
     async def _ask(self, worker: _Worker, call: bytes) -> Any:
         try:
             answer = await worker.ask(call)
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError):
-            return Failed("transient", f"its worker {await worker.end(dying=True)}", died=True)
         except BaseException:
             await worker.end()
             raise
+        if answer is None:
+            return Failed("transient", f"its worker {await worker.end(dying=True)}", died=True)
         if self._open:
             self._idle.append(worker)
         else:
@@ -186,13 +187,28 @@ class _Worker:
         )
 
     async def ask(self, call: bytes) -> Any:
-        """Send a call and wait for its outcome."""
+        """Send a call and wait for its outcome; `None` if the process is dead."""
+        answer = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope)
+            with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError):
+                answer = await self._asked(call)
+            group.cancel_scope.cancel()
+        return None if answer is None else pickle.loads(answer)
+
+    async def _watch(self, scope: anyio.CancelScope) -> None:
+        """Know of a death that the pipe does not tell: what the process forked may hold it open."""
+        await self._process.wait()
+        # An answer may be on its way.
+        scope.deadline = anyio.current_time() + LAST_MOMENT_SECONDS
+
+    async def _asked(self, call: bytes) -> bytes:
         if not self._greeted:
             self._greeted = True
             await self._send(pickle.dumps(_preparation()))
         await self._send(call)
         (length,) = LENGTH.unpack(await self._answers.receive_exactly(LENGTH.size))
-        return pickle.loads(await self._answers.receive_exactly(length))
+        return await self._answers.receive_exactly(length)
 
     async def end(self, *, dying: bool = False) -> str:
         """End the process and what it has started, and say in words how it ended."""

@@ -7,8 +7,14 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import Final, final
+
+LONGEST_CELL: Final = 1 << 30
+"""In characters; the csv module's own bound of 128 KiB is below many an answer."""
+
+_csv_bound: Final = threading.Lock()
 
 Keep = Callable[[str], bool]
 Read = Callable[[Iterator[bytes]], Iterator[str | None]]
@@ -79,7 +85,7 @@ class RowFile:
         """Read the keys, and leave in the file the whole rows that are to stay; whether any line stays."""
         kept: list[tuple[int, int]] = []
         whole = 0
-        with self.path.open("rb") as file:
+        with self.path.open("rb") as file, _long_cells():
             for key, start, end in _spans(self.path, file, read):
                 whole = end
                 if key is None or keep is None or keep(key):
@@ -131,6 +137,18 @@ def _spans(path: Path, file: io.BufferedReader, read: Read) -> Iterator[tuple[st
             raise SinkError(
                 f"{path} is no file of these results, it {error}; name another file, or remove it"
             ) from error
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let the csv module read cells of any length; its bound is one for the whole process."""
+    with _csv_bound:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, LONGEST_CELL))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _write_all(handle: int, line: bytes) -> None:

@@ -87,6 +87,8 @@ class CsvSink(_FileSink):
     """Results as CSV, each row in the file before `append` or `write` returns.
 
     The columns are fixed. It may be used from several threads, and as a context manager.
+    Half a character (a lone surrogate, as in an answer that was cut off) stands there as its
+    escape, `\\ud83d`: UTF-8 has none.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -137,6 +139,10 @@ class CsvSink(_FileSink):
         if row.keys() != self._known:
             raise SinkError(self._difference(row))
         self._rows.append(_csv_line([_cell(row[column]) for column in self._columns]))
+
+    def has(self, key: str) -> bool:
+        """Whether the file held a row with this key when it was opened."""
+        return super().has(_bytes_of(key).decode())
 
     def _difference(self, row: Row) -> str:
         missing = [column for column in self._columns if column not in row]
@@ -269,9 +275,14 @@ def _cell(value: object) -> object:
 
 
 def _csv_line(cells: Sequence[object]) -> bytes:
+    # Python 3.11 quotes a line end in a cell only where it is one of the writer's own.
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return _bytes_of(text.getvalue().removesuffix("\r\n") + "\n")
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _parsed(line: bytes) -> object:

@@ -18,8 +18,9 @@ class Results(Generic[T]):
     """Gives each result of a stream once, as it comes.
 
     The run begins with the first and ends with the last, when the iterator is closed, or with
-    the processor's `async with`. One task at a time may wait for the next. It is no generator:
-    one that is left early would be closed by the garbage collector, at any time and in any task.
+    the processor's `async with`. It is no generator: one that is left early would be closed
+    by the garbage collector, at any time and in any task. As with one, only one task at a time
+    may fetch: a second one gets a `RuntimeError`.
 
     Args:
         outlet: where the results arrive.
@@ -30,28 +31,19 @@ class Results(Generic[T]):
         self._outlet = outlet
         self._begin = begin
         self._run: anyio.CancelScope | None = None
-        self._asked = self._closed = False
+        self._fetching = self._closed = False
 
     def __aiter__(self) -> Results[T]:
         return self
 
     async def __anext__(self) -> ItemResult[T]:
-        if self._asked:
-            raise RuntimeError(
-                "the next result is waited for already; let one task loop over the results and hand them on, "
-                "for instance through anyio.create_memory_object_stream()"
-            )
-        self._asked = True
+        if self._fetching:
+            raise RuntimeError("another task is fetching the next result; fetch in one task alone")
+        self._fetching = True
         try:
             return await self._next()
         finally:
-            self._asked = False
-
-    async def aclose(self) -> None:
-        """Stop the run now, as `contextlib.aclosing` does after an early end of the loop."""
-        self._closed = True
-        if self._run is not None:
-            self._run.cancel()
+            self._fetching = False
 
     async def _next(self) -> ItemResult[T]:
         if self._run is None:
@@ -64,3 +56,12 @@ class Results(Generic[T]):
         if result is None:
             raise StopAsyncIteration
         return result
+
+    async def aclose(self) -> None:
+        """Stop the run now, as `contextlib.aclosing` does after an early end of the loop.
+
+        One that has not begun will not.
+        """
+        self._closed = True
+        if self._run is not None:
+            self._run.cancel()

@@ -19,17 +19,19 @@ from .classify import classify
 
 LENGTH: Final = struct.Struct(">Q")
 
-BOOT: Final = """\
+BOOT: Final = f"""\
 import os, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 calls, outcomes = os.dup(0), os.dup(1)
 null = os.open(os.devnull, os.O_RDWR)
 os.dup2(null, 0)
 os.dup2(2, 1)
-from wavetank.processor.worker_process import serve
+from {__name__} import serve
 serve(calls, outcomes)
 """
-"""What the interpreter of a worker runs; the pipes are out of reach before anything is imported."""
+"""What the interpreter of a worker runs; the pipes are out of reach before anything is imported.
+
+It finds this module under the name that it has here: the package may have been copied."""
 
 UNSENDABLE: Final = "its value cannot be pickled; return plain data"
 

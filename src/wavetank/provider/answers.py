@@ -96,9 +96,9 @@ def longest_answer(item: str | None, max_tokens: int | None, words: tuple[str, .
     return len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
 
 
-def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None) -> int:
-    """The tokens a request is charged with on arrival: its prompt and the longest answer it allows."""
-    return prompt_tokens + longest_answer(item, max_tokens)
+def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None, copies: int = 1) -> int:
+    """The tokens a request is charged with on arrival: its prompt and the longest answers it allows."""
+    return prompt_tokens + longest_answer(item, max_tokens) * copies
 
 
 def in_pieces(text: str, deltas: tuple[str, ...], finish: Literal["stop", "length"]) -> tuple[str, ...]:

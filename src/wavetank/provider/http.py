@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, final
+
+import msgspec
 
 from .forms import Form
 from .model import Reply
@@ -13,8 +14,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request as read from the wire; `path` has no query, and header names are lower-case."""
 
     method: str
@@ -26,13 +26,13 @@ class HttpRequest:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     """What a request asks for.
 
     `item` is the identity the client declared, or else the one inferred from the last user
     message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
-    `arrived` is the instant of the arrival, `None` when it was not told.
+    `arrived` is the instant of the arrival, `None` when it was not told; `copies` is how many
+    answers are wanted at once.
     """
 
     dialect: str
@@ -44,15 +44,15 @@ class Decoded:
     prompt_tokens: int
     max_tokens: int | None = None
     stream: bool = False
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = {}
     arrived: int | None = None
     endpoint: str = ""
     form: Form | None = None
+    copies: int = 1
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Status and headers of a response; the HTTP layer adds those that frame the body.
 
     `length` is the content length to announce, in bytes, where the body is cut short of it.
@@ -64,8 +64,7 @@ class Head:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a response on the wire.
 
     The head comes with the first part. `end` closes the body after `data`; `abort` breaks
@@ -79,8 +78,7 @@ class Frame:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class WireReply:
+class WireReply(msgspec.Struct, frozen=True):
     """A whole response."""
 
     status: int

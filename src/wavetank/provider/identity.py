@@ -21,9 +21,11 @@ def identity(headers: Mapping[str, str], payload: Mapping[str, Any], prompt: str
     Declared is the header `x-wavetank-item`, else `metadata.item` in the body; inferred is
     the text of the last user message.
     """
-    named = _from_header(headers.get(ITEM_HEADER, "")) or _from_metadata(payload.get("metadata"))
-    if named:
-        return named, True
+    header, metadata = headers.get(ITEM_HEADER), payload.get("metadata")
+    if header or metadata:
+        named = _from_header(header or "") or _from_metadata(metadata)
+        if named:
+            return named, True
     return (shortened(prompt) or None), False
 
 
@@ -47,8 +49,10 @@ def text_of(content: object) -> str:
 
 def last_user_text(messages: list[Mapping[str, Any]]) -> str:
     """The text of the last user message, empty if there is none."""
-    users = [message for message in messages if message.get("role") == "user"]
-    return text_of(users[-1].get("content")) if users else ""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
+    return ""
 
 
 def _from_header(value: str) -> str:

@@ -15,7 +15,7 @@ from ..clock import DAY, EPOCH_NS, SECOND
 from ..scenario import Limits, RefusalError, RetryAfter, Scenario
 from .matching import fits, scope_of
 from .meters import Bucket, Day, Growth, Meter
-from .model import BucketState, LimitReason, LimitState, Request
+from .model import NO_LIMITS, BucketState, LimitReason, LimitState, Request
 
 _SWEEP_FROM: Final = 1024
 _PLAIN: Final = RetryAfter(form="seconds")
@@ -121,6 +121,8 @@ class Limiter:
 
     def state(self, request: Request, now: int) -> LimitState:
         """What the limit headers tell: of each kind of budget the one with the least left."""
+        if not self._tables:
+            return NO_LIMITS
         told: dict[str, BucketState] = {}
         for table, scope in self._places(request):
             for name, state in table.states(scope, now):

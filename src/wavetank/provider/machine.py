@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import final
+from typing import Final, final
 
 from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Scenario, refusal_error
@@ -21,8 +21,11 @@ from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
 from .picks import Choose, Picks
 from .retry_after import stated
 from .spoiling import Faults
-from .timing import Timetable
+from .statuses import status_of_wave, status_over_limit
+from .timing import Timetable, waits_before
 from .waves import NoticeBoard, Script, Windows, scripts
+
+_AT_ONCE: Final = Timetable(start=0)
 
 
 @final
@@ -48,7 +51,7 @@ class _Exchange:
         self.stay: Stay | None = None
         self.barrier: Barrier | None = None
         self.outcome: Outcome | None = None
-        self.timetable = Timetable(start=0)
+        self.timetable = _AT_ONCE
         self.index = 0
         self.due = -1
 
@@ -192,17 +195,17 @@ class Provider:
         if refusing is not None:
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        output = longest_answer(request.item, request.max_tokens, self._words)
+        output = longest_answer(request.item, request.max_tokens, self._words) * request.copies
         admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
             return
         exchange.stay = admitted
-        barrier = next((b for b in self._barriers if b.takes(request, exchange.nth, self._picks)), None)
-        if barrier is not None:
-            self._hold(exchange, barrier, now)
-        else:
-            self._answer(exchange, now)
+        for barrier in self._barriers:
+            if barrier.takes(request, exchange.nth, self._picks):
+                self._hold(exchange, barrier, now)
+                return
+        self._answer(exchange, now)
 
     def _refuse_by_wave(self, exchange: _Exchange, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)
@@ -214,14 +217,15 @@ class Provider:
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
         told = None if rest is None else stated(over.rule, rest, sent)
         limits = self._limiter.state(exchange.request, now)
-        refusal = Refusal(429, over.reason, over.scope, told, limits, error=over.error)
+        status = status_over_limit(exchange.request.dialect, over.error)
+        refusal = Refusal(status, over.reason, over.scope, told, limits, error=over.error)
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse(
         self, exchange: _Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
     ) -> None:
         refusal = Refusal(
-            script.wave.status,
+            status_of_wave(exchange.request.dialect, script.wave),
             reason,
             scope_of(script.scope, exchange.request),
             stated(script.retry_after, rest, sent),
@@ -238,14 +242,18 @@ class Provider:
         deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
         fault = self._faults.take(request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
+        start = now + self._pick(latency.first_token, "first-token", None, exchange)
         timetable = Timetable(
-            start=now + self._pick(latency.first_token, "first-token", None, exchange),
+            start=start,
             tokens=len(deltas),
             stream=request.stream,
             pace=latency.tokens_per_second,
             fault=fault,
+            begun=now,
+            waits=waits_before(request.dialect, now, start) if request.stream and fault is None else 0,
         )
-        self._send(exchange, Answer(deltas, request.prompt_tokens, finish, limits, fault), timetable)
+        answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
+        self._send(exchange, answer, timetable)
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: _Exchange) -> int:
         item = exchange.request.item or ""
@@ -287,6 +295,7 @@ class Provider:
 
     def _send(self, exchange: _Exchange, outcome: Outcome, timetable: Timetable) -> None:
         exchange.outcome, exchange.timetable = outcome, timetable
+        exchange.index = -timetable.waits
         self._schedule(exchange)
 
     def _schedule(self, exchange: _Exchange) -> None:
@@ -295,8 +304,10 @@ class Provider:
 
     def _sent(self, exchange: _Exchange) -> Reply:
         assert exchange.outcome is not None
-        part, whole = exchange.index, exchange.timetable.count
-        reply = Reply(exchange.request.id, exchange.outcome, part, whole, exchange.due)
+        part, timetable = exchange.index, exchange.timetable
+        reply = Reply(
+            exchange.request.id, exchange.outcome, part, timetable.count, exchange.due, timetable.waits
+        )
         if reply.last:
             self._finish(exchange)
         else:

@@ -31,7 +31,8 @@ class Request(msgspec.Struct, frozen=True):
 
     `id` counts the requests of a run from 1. `item` is `None` only when the request
     carries no text to infer one from; `declared` says that the client named it.
-    `key` is the API key as sent and `key_label` its name in logs (`key-1`, …).
+    `key` is the API key as sent and `key_label` its name in logs (`key-1`, …). `copies` is how
+    many answers are wanted at once.
     """
 
     id: int
@@ -45,6 +46,7 @@ class Request(msgspec.Struct, frozen=True):
     prompt_tokens: int
     max_tokens: int | None = None
     stream: bool = False
+    copies: int = 1
 
 
 @final
@@ -68,6 +70,10 @@ class LimitState(msgspec.Struct, frozen=True):
     tokens_per_day: BucketState | None = None
 
 
+NO_LIMITS: Final = LimitState()
+"""No limit is set."""
+
+
 @final
 class WireRetryAfter(msgspec.Struct, frozen=True):
     """A Retry-After as it will be written: its form and its value in nanoseconds from the sending.
@@ -82,13 +88,14 @@ class WireRetryAfter(msgspec.Struct, frozen=True):
 
 @final
 class Answer(msgspec.Struct, frozen=True):
-    """A success: `deltas` joined are the text; one delta is one completion token."""
+    """A success: `deltas` joined are the text of each of its `copies`; one delta is one completion token."""
 
     deltas: tuple[str, ...]
     prompt_tokens: int
     finish: Literal["stop", "length"]
     limits: LimitState
     fault: Fault | None = None
+    copies: int = 1
 
     @property
     def text(self) -> str:
@@ -96,7 +103,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def completion_tokens(self) -> int:
-        return len(self.deltas)
+        return len(self.deltas) * self.copies
 
 
 @final
@@ -126,7 +133,8 @@ class Reply(msgspec.Struct, frozen=True):
     """A part of an outcome that is due: part `index` of `count`, sent at the instant `at`.
 
     A refusal and a plain answer have one part. A streamed answer has `len(deltas) + 2`:
-    the opening, one for each delta, the closing.
+    the opening, one for each delta, the closing. Before them may come `waits` more that keep it
+    alive; their indexes are below 0.
     """
 
     request_id: int
@@ -134,6 +142,12 @@ class Reply(msgspec.Struct, frozen=True):
     index: int
     count: int
     at: int
+    waits: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing was sent before it."""
+        return self.index == -self.waits
 
     @property
     def last(self) -> bool:

@@ -51,7 +51,7 @@ def dialect_for(host: str, port: int | None = None) -> Dialect | None:
     Returns:
         The dialect, `None` for other hosts.
     """
-    return next((dialect for dialect in DIALECTS if answers_for(dialect.hosts, host, port)), None)
+    return next((dialect.spoken for dialect in DIALECTS if answers_for(dialect.hosts, host, port)), None)
 
 
 def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
@@ -69,7 +69,7 @@ def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
     first = path[1:].partition("/")[0]
     # `openai` is also how Azure's own paths begin.
     by_name = first if first in _BY_NAME and (first, by_header) != ("openai", "azure") else None
-    return _BY_NAME[by_path or by_name or by_header or "openai"]
+    return _BY_NAME[by_path or by_name or by_header or "openai"].spoken
 
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -18,9 +19,8 @@ _LETTERS: Final = bytes(_DIGITS[byte % len(_DIGITS)] for byte in range(256))
 _KEPT: Final = 1 << 10
 
 
-def json_bytes(value: Any) -> bytes:
-    """Compact JSON; keys keep their order."""
-    return msgspec.json.encode(value)
+json_bytes: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
+"""Compact JSON; keys keep their order."""
 
 
 def imf_fixdate(unix_ns: int) -> str:
@@ -108,7 +108,7 @@ def hexadecimal(length: int, *key: object) -> str:
 
 
 def _digest(key: tuple[object, ...]) -> bytes:
-    text = "\x1f".join([str(part) for part in key])
+    text = "\x1f".join(map(str, key))
     return blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -39,6 +39,12 @@ _NO_REAL_TIME: Final = (
     "or write a test that takes the fixture tank and has no @wavetank.explore"
 )
 
+_NOBODY: Final = (
+    "--llm-scenario changed nothing, for no test met the fake: let a test take the fixture fake_llm or tank "
+    "(wavetank_llm or wavetank_tank, where the project has its own), or mark it with "
+    '@pytest.mark.llm_scenario("...")'
+)
+
 _hosted: pytest.StashKey[Hosted] = pytest.StashKey()
 _running: Final[list[Hosted]] = []
 """The world of the test that is called now; fixtures of wider scope look it up here."""
@@ -72,6 +78,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("wavetank")
         for line in (*lines(tests), *search_lines(searches)):
             terminalreporter.line(line)
+    elif (
+        reports
+        and terminalreporter.config.getoption("--llm-scenario")
+        and not terminalreporter.stats.get("error")
+    ):
+        terminalreporter.section("wavetank")
+        terminalreporter.line(_NOBODY)
+
+
+def _asked_in_vain(reporter: pytest.TerminalReporter) -> bool:
+    """Whether tests ran, none of them was broken, and the command line named a scenario all the same."""
+    ran = reporter.stats.get("passed") or reporter.stats.get("failed")
+    return bool(ran and not reporter.stats.get("error") and reporter.config.getoption("--llm-scenario"))
 
 
 # -- which tests ---------------------------------------------------------------------------------

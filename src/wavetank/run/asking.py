@@ -23,22 +23,29 @@ CONNECT_SECONDS: Final = 10.0
 _HIDDEN: Final = "***"
 
 
+def need_client() -> None:
+    """See that there is an HTTP library.
+
+    Raises:
+        RunError: httpx2 is not installed.
+    """
+    try:
+        import httpx2  # noqa: F401
+    except ImportError:
+        raise RunError(
+            "wavetank run needs the package httpx2 to reach a provider: pip install 'wavetank[run]'"
+        ) from None
+
+
 @asynccontextmanager
 async def open_client(*, connections: int, timeout_seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
     """One HTTP client for all requests of a run, closed when the block ends.
 
     It waits as long as it must for one of its connections: the processor bounds what is
     under way.
-
-    Raises:
-        RunError: httpx2 is not installed.
     """
-    try:
-        import httpx2
-    except ImportError:
-        raise RunError(
-            "wavetank run needs the package httpx2 to reach a provider: pip install 'wavetank[run]'"
-        ) from None
+    import httpx2
+
     timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None)
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
     async with httpx2.AsyncClient(timeout=timeout, limits=limits) as client:
@@ -90,11 +97,8 @@ class ProviderStrategy(LLMCallStrategy[str]):
         Raises:
             ApiError: the provider answered with an error, also inside a 200.
             UnreadableAnswer: it answered with something else.
-            NoPrompt: the item has no prompt.
             Exception: what httpx2 raises when no answer came.
         """
-        if not item.prompt.strip():
-            raise NoPrompt(f"the row {item.id!r} has no prompt; nothing was sent")
         body = json.dumps(self._provider.body(self._ask, item.prompt))
         answer = await self._client.post(self._url, content=body, headers=self._headers_for(item))
         return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
@@ -124,6 +128,17 @@ class ProviderStrategy(LLMCallStrategy[str]):
     def _hidden(self, text: str) -> str:
         """An answer that is an error, without the key that it may repeat."""
         return text.replace(self._key, _HIDDEN) if self._key else text
+
+
+def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
+    """The item, if there is anything to ask.
+
+    Raises:
+        NoPrompt: it has no prompt.
+    """
+    if not item.prompt.strip():
+        raise NoPrompt("the row has no prompt; nothing was sent")
+    return item
 
 
 def _not_an_answer(status: int, parsed: object, text: str) -> Exception:

@@ -7,24 +7,24 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, final
 
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
-from ..processor.journal import Journal, JournalError, fingerprint
+from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
+from ..processor.shape import sole
 from ..processor.sinks import Sink, SinkError
-from .asking import ProviderStrategy, open_client
+from .asking import ProviderStrategy, need_client, open_client
 from .errors import RunError
+from .files import open_files
 from .options import Options
 from .providers import Ask, is_loopback
 from .reading import Table, read_table
-from .rows import open_output
 from .session import Session
-from .telling import Display, Tally, tell
+from .telling import Display, LogKeeper, Tally, tell
 
 if TYPE_CHECKING:
     import httpx2
@@ -50,15 +50,8 @@ def run(options: Options, words: Sequence[str], display: Display) -> int:
     """
     table = read_table(options.input, options.shape)
     key = find_key(options, os.environ)
-    with ExitStack() as stack:
-        try:
-            journal = _journal(options, table)
-            if journal is not None:
-                stack.callback(journal.close)
-            output = open_output(options, table, journal)
-            stack.callback(output.close)
-        except (JournalError, SinkError) as error:
-            raise RunError(str(error)) from None
+    need_client()
+    with open_files(options, table) as (journal, output):
         tally = Tally(len(table.items), now=lambda: to_seconds(real_now()), wall=_wall)
         work = _Work(options, table, key, journal, output, tally, display)
         return _ended(work, words)
@@ -77,23 +70,6 @@ def find_key(options: Options, environment: Mapping[str, str]) -> str:
     if not provider.keys or is_loopback(options.base_url or provider.base_url):
         return NO_KEY
     raise RunError(f"set {' or '.join(provider.keys)} to the API key of {provider.name}")
-
-
-def _journal(options: Options, table: Table) -> Journal | None:
-    if options.journal is None:
-        return None
-    journal = Journal(
-        options.journal,
-        resume=options.resume,
-        settings=options.settings,
-        retry_failed=options.retry_failed,
-    )
-    try:
-        journal.register((item.id, fingerprint(item.prompt, item.data)) for item in table.items)
-    except BaseException:
-        journal.close()
-        raise
-    return journal
 
 
 @final
@@ -115,8 +91,15 @@ class _Work:
 
 def _ended(work: _Work, words: Sequence[str]) -> int:
     """Do the work and say what came of it."""
-    anyio.run(_main, work)
-    work.display.close()
+    with LogKeeper() as log:
+        try:
+            anyio.run(_main, work)
+        except BaseExceptionGroup as errors:
+            # What nobody foresaw is told as it is, and not as a group of one.
+            raise sole(errors) from None
+        finally:
+            work.display.close()
+    log.tell_of_trouble()
     if work.refusal is not None:
         raise RunError(work.refusal)
     for line in work.tally.report():

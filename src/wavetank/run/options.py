@@ -41,7 +41,8 @@ class Options:
     def settings(self) -> Mapping[str, str]:
         """What decides the answers besides the rows, for the journal to hold a resumed run to."""
         ask = self.ask
-        system = hashlib.blake2b(ask.system.encode(), digest_size=8).hexdigest() if ask.system else None
+        prompt = (ask.system or "").encode(errors="surrogatepass")
+        system = hashlib.blake2b(prompt, digest_size=8).hexdigest() if prompt else None
         told = {
             "--provider": self.provider.name,
             "--model": ask.model,
@@ -69,8 +70,10 @@ def read_options(words: argparse.Namespace) -> Options:
         )
     if words.output.suffix.lower() not in (".csv", *JSON_LINES):
         raise RunError(f"--output {words.output}: name a file that ends with .csv or .jsonl")
-    if words.output.absolute() == words.input.absolute():
+    if words.output.resolve() == words.input.resolve():
         raise RunError("--output is the input itself; name another file")
+    if words.journal is not None and words.journal.resolve() == words.output.resolve():
+        raise RunError("--journal and --output are the same file; give each its own")
     return Options(
         input=words.input,
         output=words.output,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
 from ..processor import LLMWorkItem
+from ..processor.row_file import LONGEST_CELL
 from .errors import RunError
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
-LONGEST_CELL: Final = 1 << 30
-"""In characters; the csv module's own bound of 128 KiB is below many a prompt."""
 
 Record = Mapping[str, Any]
 
@@ -76,16 +75,25 @@ def _csv(path: Path) -> Iterator[tuple[int, Record]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True, restkey=None)
         try:
+            _refuse_twins(path, reader.fieldnames or ())
             for row in reader:
                 yield reader.line_num, _whole(f"{path}:{reader.line_num}", row)
         except csv.Error as error:
             raise RunError(f"{path}:{reader.line_num}: {error}; close the quotes of the cell") from None
 
 
+def _refuse_twins(path: Path, names: Sequence[str]) -> None:
+    twin = next((name for name in names if names.count(name) > 1), None)
+    if twin is not None:
+        raise RunError(f"{path}: two columns have the name {twin!r}; give each its own")
+
+
 def _whole(place: str, row: Mapping[Any, Any]) -> Record:
     if None in row:
         raise RunError(f"{place}: the row has more cells than the first line has names; quote its commas")
-    return {name: "" if cell is None else cell for name, cell in row.items()}
+    if None in row.values():
+        raise RunError(f"{place}: the row has fewer cells than the first line has names; is it cut off?")
+    return row
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
@@ -104,6 +112,10 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
 
 def _item(place: str, number: int, record: Record, shape: Shape) -> LLMWorkItem[Record]:
     id = str(record.get(shape.id_column, f"row-{number}"))
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        raise RunError(f"{place}: the id {id!r} has half a character (a lone surrogate); mend it") from None
     return LLMWorkItem(id, _prompt(place, record, shape), record)
 
 

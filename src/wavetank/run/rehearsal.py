@@ -8,11 +8,11 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
-from .asking import ProviderStrategy, open_client
+from .asking import ProviderStrategy, need_client, open_client
 from .options import Options
 from .reading import read_table
 from .session import Session
-from .telling import Display, Tally, lasting, tell
+from .telling import Display, LogKeeper, Tally, lasting, tell
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
@@ -35,12 +35,13 @@ def rehearse(options: Options, display: Display) -> int:
     No key is read, no request leaves, no file but the input is opened.
 
     Raises:
-        RunError: the input cannot be read.
+        RunError: the input cannot be read, or httpx2 is not installed.
         ScenarioError: there is no such scenario.
     """
     from ..tank.simulate import simulate
 
     assert options.scenario is not None
+    need_client()
     table = read_table(options.input, options.shape)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
@@ -72,7 +73,9 @@ def rehearse(options: Options, display: Display) -> int:
                 tank.ledger.cancel(item.id)
         return tally.report(), tally.total - tally.done + tally.failed
 
-    run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
+    with LogKeeper() as log:
+        run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
+    log.tell_of_trouble()
     return _forecast(run, options, display)
 
 

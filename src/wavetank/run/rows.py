@@ -29,12 +29,13 @@ OWN_COLUMNS: Final = (
 class Rows:
     """Makes the rows of one output."""
 
-    def __init__(self, columns: Sequence[str], journal: Journal | None) -> None:
-        taken = [name for name in OWN_COLUMNS if name in columns]
+    def __init__(self, columns: Sequence[str], journal: Journal | None, *, id_column: str) -> None:
+        own = OWN_COLUMNS if id_column == "id" else ("id", *OWN_COLUMNS)
+        taken = [name for name in own if name in columns]
         if taken:
             raise RunError(
                 f"the input has a column {taken[0]!r}, which the output needs for itself; rename it "
-                f"(it adds {', '.join(OWN_COLUMNS)})"
+                f"(it adds {', '.join(own)})"
             )
         self._inputs = tuple(name for name in columns if name != "id")
         self._journal = journal
@@ -68,7 +69,7 @@ def open_output(options: Options, table: Table, journal: Journal | None) -> CsvS
         SinkError: it holds rows and the run does not resume, or it is something else.
         RunError: a column of the input has the name of one that the run adds.
     """
-    rows = Rows(table.columns, journal)
+    rows = Rows(table.columns, journal, id_column=options.shape.id_column)
     stays = _who_stays(options, table, journal)
     if options.output.suffix.lower() in JSON_LINES:
         return JsonlSink(options.output, row=rows.row, resume=options.resume, keep=stays)

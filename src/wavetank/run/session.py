@@ -18,6 +18,7 @@ from ..processor import (
     Sink,
 )
 from ..processor.journal import Journal
+from .asking import with_prompt
 from .telling import Tally
 
 Item = LLMWorkItem[Any]
@@ -65,6 +66,7 @@ class Session:
         self._tally = tally
         self._journal = journal
         self._output = output
+        self._paused_until: dict[str, float] = {}
 
     async def process(self, items: Sequence[Item]) -> None:
         """Process every item that has no outcome yet, and hand all outcomes to the output.
@@ -80,6 +82,7 @@ class Session:
             bounds=pace.bounds,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
+            prepare_item=with_prompt,
             order=pace.order,
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
             observer=self._observe,
@@ -103,6 +106,9 @@ class Session:
         elif decision.kind == "retried":
             self._tally.retries += 1
         elif decision.kind == "paused" and decision.until is not None:
-            self._tally.paused(decision.until - decision.at)
+            # A refusal that was under way may lengthen a pause; it is still the same one.
+            lasts = decision.at < self._paused_until.get(decision.scope, 0.0)
+            self._paused_until[decision.scope] = decision.until
+            self._tally.paused(decision.until - decision.at, again=lasts)
         elif decision.kind == "stopped":
             self._tally.stopped = decision.reason

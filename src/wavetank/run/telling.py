@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, Protocol, Self, final
 
 from ..processor import ItemResult
 from ..processor.kept import EarlierError
 
+PROCESSOR: Final = "wavetank.processor"
 _REASONS_SHOWN: Final = 10
 _REASON_LENGTH: Final = 160
 
@@ -72,9 +75,9 @@ class Tally:
         """Count a refusal."""
         self.refusals += 1
 
-    def paused(self, seconds: float) -> None:
-        """Count a pause that ends in so many seconds."""
-        self.pauses += 1
+    def paused(self, seconds: float, *, again: bool = False) -> None:
+        """Count a pause that ends in so many seconds, unless it is one that was counted, grown longer."""
+        self.pauses += not again
         self._paused_until = max(self._paused_until, self._now() + seconds)
 
     @property
@@ -126,7 +129,7 @@ class Tally:
     def _failed(self, result: ItemResult[Any]) -> None:
         said, reason = str(result.error), result.cause or result.reason or type(result.error).__name__
         # An earlier run's error is told by its reason: its text begins with its class.
-        if isinstance(result.error, EarlierError) or not said:
+        if isinstance(result.error, EarlierError) or said in reason:
             said = reason
         why = " ".join((said if said.startswith(reason) else f"{reason}: {said}").split())
         short = why if len(why) <= _REASON_LENGTH else why[: _REASON_LENGTH - 1] + "…"
@@ -135,8 +138,45 @@ class Tally:
 
 
 def tell(line: str) -> None:
-    """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then."""
-    print(f"wavetank: {line}", flush=True)
+    """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then.
+
+    What the terminal has no letters for stands there as its escape.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    print(f"wavetank: {line.encode(encoding, 'backslashreplace').decode(encoding)}", flush=True)
+
+
+@final
+class LogKeeper(logging.Handler):
+    """Keeps the processor's warnings out of the bar, where nobody has set up a log of their own.
+
+    The report tells of what was decided; what went wrong beside it is shown by `tell_of_trouble`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._kept: list[logging.LogRecord] = []
+
+    def __enter__(self) -> Self:
+        logger = logging.getLogger(PROCESSOR)
+        self._used = not logger.hasHandlers()
+        if self._used:
+            logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._used:
+            logging.getLogger(PROCESSOR).removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record of an exception."""
+        if record.exc_info:
+            self._kept.append(record)
+
+    def tell_of_trouble(self) -> None:
+        """Write the exceptions to the standard error."""
+        while self._kept:
+            print(f"wavetank: {self.format(self._kept.pop(0))}", file=sys.stderr)
 
 
 def lasting(seconds: float) -> str:

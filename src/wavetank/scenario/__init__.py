@@ -15,6 +15,7 @@ from .loading import (
     scenario_from_dict,
 )
 from .meaning import (
+    VARIED,
     last_instant,
     lets_through,
     longest_retry_after,
@@ -22,6 +23,7 @@ from .meaning import (
     usual_status,
     wave_retry_after,
     wave_scope,
+    wave_status,
     window_at,
     without,
 )
@@ -48,6 +50,7 @@ from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "VARIED",
     "Answers",
     "DayKind",
     "DurationRange",
@@ -78,6 +81,7 @@ __all__ = [
     "usual_status",
     "wave_retry_after",
     "wave_scope",
+    "wave_status",
     "window_at",
     "without",
     "written",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
-from .meaning import last_instant, refusal_error, wave_retry_after, wave_scope, window_at
-from .model import DELAYS, Fault, Match, RetryAfter, Scenario, Wave
+from .meaning import VARIED, last_instant, refusal_error, wave_retry_after, wave_scope, wave_status, window_at
+from .model import DELAYS, Fault, Match, RetryAfter, Scenario, Wave, Wrapping
 from .writing import written
 
 _MARGIN: Final = "  "
@@ -21,6 +21,14 @@ _LEGEND: Final = {
     _SOME: "some are",
     _ONE_BY_ONE: "one by one",
     _STRIKES: "a fault begins",
+    _ARMED: "until it is used up",
+}
+_WRAPPED: Final[dict[Wrapping, str]] = {
+    "json": "",
+    "html": " as a page of HTML",
+    "empty": " without a body",
+    "in-200": " inside a 200",
+    "text": " as a line of text",
 }
 _STEPS: Final = tuple(
     count * unit
@@ -125,13 +133,17 @@ def _fault_row(fault: Fault, span: int, columns: int) -> str:
 
 
 def _wave_words(wave: Wave) -> str:
-    wrapped = f" as {wave.wrapping}" if wave.wrapping != "json" else ""
     should = "" if wave.should_retry is None else f", x-should-retry {str(wave.should_retry).lower()}"
     return (
         f"{_when(wave)}: {_whom(wave)}{_matching(wave.match)}; "
-        f"{wave.status} {refusal_error(wave)}{wrapped}{_scope(wave)}, "
+        f"{_status(wave)}{refusal_error(wave)}{_WRAPPED[wave.wrapping]}{_scope(wave)}, "
         f"{_told(wave_retry_after(wave))}{should}"
     )
+
+
+def _status(wave: Wave) -> str:
+    """The status, unless it is left to the dialect and not the same in all."""
+    return "" if wave.status is None and wave.error in VARIED else f"{wave_status(wave)} "
 
 
 def _scope(wave: Wave) -> str:

@@ -31,6 +31,9 @@ _STATUSES: Final[dict[RefusalError, int]] = {
     "timeout": 408,
     "conflict": 409,
 }
+VARIED: Final[tuple[RefusalError, ...]] = ("billing", "overloaded", "timeout", "too-large")
+"""Errors that have another status with some providers."""
+
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 # No waiting mends the first two, and the third tells nothing.
@@ -56,7 +59,7 @@ def wave_retry_after(wave: Wave) -> RetryAfter:
     """How a wave's refusals state when to come back: as written, else by the status and the error."""
     if wave.retry_after is not None:
         return wave.retry_after
-    tells = wave.status == 429 and refusal_error(wave) not in _TIMELESS
+    tells = wave_status(wave) == 429 and refusal_error(wave) not in _TIMELESS
     return RetryAfter(form="seconds" if tells else "none")
 
 
@@ -64,7 +67,15 @@ def refusal_error(wave: Wave) -> RefusalError:
     """What a wave's refusals say is wrong: as written, else by the status."""
     if wave.error is not None:
         return wave.error
-    return _ERRORS.get(wave.status, "server" if wave.status >= 500 else "rate-limit")
+    status = wave_status(wave)
+    return _ERRORS.get(status, "server" if status >= 500 else "rate-limit")
+
+
+def wave_status(wave: Wave) -> int:
+    """The status of a wave's refusals with most providers: as written, else by the error."""
+    if wave.status is not None:
+        return wave.status
+    return 429 if wave.error is None else usual_status(wave.error)
 
 
 def usual_status(error: RefusalError) -> int:

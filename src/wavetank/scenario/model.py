@@ -144,6 +144,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     refuses them in one instant; after `patience` it serves them. It fires `times` times;
     `None` means once.
 
+    `status` `None`: the one that the dialect has for `error`, mostly `wave_status`.
     `retry_after` `None`: a 429 states the rest of the wave in whole seconds, rounded up (a
     barrier one second); any other status states none (`wave_retry_after`).
     `error` `None`: what the status stands for (`refusal_error`). `wrapping` is what the refusal comes
@@ -159,7 +160,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lasts: Duration | None = None
     every: Duration | None = None
     times: int | None = None
-    status: int = 429
+    status: int | None = None
     error: RefusalError | None = None
     wrapping: Wrapping = "json"
     should_retry: bool | None = None

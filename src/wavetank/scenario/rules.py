@@ -61,7 +61,7 @@ def _check_wave(wave: Wave, given: frozenset[str], place: Place) -> None:
     if wave.times is not None and wave.times < 1:
         silent = "repeats for ever" if wave.when_in_flight is None else "fires once"
         raise place.key("times").error(f"must be 1 or more, not {wave.times}; left out, the wave {silent}")
-    if not 400 <= wave.status <= 599:
+    if wave.status is not None and not 400 <= wave.status <= 599:
         raise place.key("status").error(_wrong_status(wave))
     _check_wrapping(wave, place)
     if wave.stagger is not None:

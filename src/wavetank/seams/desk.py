@@ -37,6 +37,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     declared: bool = False
     max_tokens: int | None = None
     stream: bool = False
+    copies: int = 1
     headers: Mapping[str, str] = {}
     payload: Mapping[str, Any] = {}
 
@@ -167,7 +168,7 @@ class Desk:
             record, request = self._enter(incoming, sent, now)
             self._deliver[request.id] = deliver
             self._provider.arrive(request, now)
-            self.catch_up()
+            self._catch_up(now)
             self._arm()
             return record
 
@@ -211,6 +212,7 @@ class Desk:
             prompt_tokens=incoming.prompt_tokens,
             max_tokens=incoming.max_tokens,
             stream=incoming.stream,
+            copies=incoming.copies,
         )
 
     def _identity(self, incoming: Incoming) -> tuple[str | None, bool]:

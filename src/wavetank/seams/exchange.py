@@ -95,6 +95,7 @@ def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:
         declared=decoded.declared,
         max_tokens=decoded.max_tokens,
         stream=decoded.stream,
+        copies=decoded.copies,
         headers=request.headers,
         payload=decoded.payload,
     )

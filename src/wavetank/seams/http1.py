@@ -14,7 +14,7 @@ from ..clock import SECOND, Timer
 from ..provider.wire import Dialect, Frame, Head, HttpRequest
 from .desk import Desk, Record
 from .exchange import Attempt, begin
-from .request_reader import BadHttp, RequestHead, RequestReader
+from .request_reader import BadHttp, RequestHead, RequestReader, Room
 
 PATIENCE: Final = 60 * SECOND
 """How long a client may take for one request, from its first byte to its last, before it gets 408."""
@@ -60,6 +60,7 @@ class ServerConnection:
         *,
         wake: Callable[[], object],
         side_door: SideDoor | None = None,
+        room: Room | None = None,
     ) -> None:
         self.desk = desk
         self.ended = False
@@ -73,7 +74,7 @@ class ServerConnection:
         self._host = host
         self._wake = wake
         self._side_door = side_door
-        self._reader = RequestReader()
+        self._reader = RequestReader(room)
         self._out = bytearray()
         self._more: Iterator[bytes] | None = None
         self._request: RequestHead | None = None
@@ -165,6 +166,7 @@ class ServerConnection:
         """
         self.ended = True
         self._be_patient(False)
+        self._reader.close()
         record = self._attempt.record if self._attempt is not None else None
         if record is None:
             return
@@ -297,6 +299,7 @@ class ServerConnection:
             self._out += _LAST_CHUNK
             self._end_mark = len(_LAST_CHUNK)
         self._replied = True
+        self._reader.done()
         if request.close:
             self._end()
 
@@ -312,6 +315,7 @@ class ServerConnection:
     def _end(self) -> None:
         self.ended = True
         self._be_patient(False)
+        self._reader.close()
         self._wake()
 
     def __repr__(self) -> str:

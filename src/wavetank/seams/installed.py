@@ -33,6 +33,9 @@ _SAME: Final = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 _NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 """Under both names, since each library reads one of them first: a proxy is no provider's host."""
 
+_OFFLINE: Final = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+"""litellm would fetch its list of prices when it is imported; it has one of its own."""
+
 _PATCHES_OF: Final[dict[str, Callable[[ModuleType], Sequence[Patch]]]] = {
     name: seam.patches for seam in (httpcore, aiohttp, urllib3) for name in seam.LIBRARIES
 }
@@ -44,7 +47,7 @@ _borrowed: Final = ExitStack()
 def installed(desk: Desk) -> Iterator[None]:
     """Patch every supported library, now or when it is imported; set dummy API keys that are unset.
 
-    Proxies that the environment names are left aside.
+    Proxies that the environment names are left aside, and litellm uses the prices it came with.
 
     Blocks may overlap in any way: clients meet the desk that came last, and the libraries are as
     they were once the last block has ended.
@@ -70,7 +73,7 @@ def _patch(library: ModuleType) -> None:
 def _environment() -> Iterator[None]:
     ours = dict.fromkeys(_NO_PROXY, "*") | {
         name: key
-        for name, key in DUMMY_KEYS.items()
+        for name, key in (DUMMY_KEYS | _OFFLINE).items()
         if name not in os.environ and _SAME.get(name, name) not in os.environ
     }
     before = {name: os.environ.get(name) for name in ours}

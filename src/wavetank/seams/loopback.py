@@ -18,6 +18,7 @@ from typing import Any, Final, final
 from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
 from .http1 import ServerConnection, SideDoor
+from .request_reader import Room
 
 _CHUNK: Final = 1 << 18
 BACKLOG: Final = 1024
@@ -34,10 +35,13 @@ Connect = Callable[[Callable[[], object]], ServerConnection]
 
 
 def connections(desk: Desk, side_door: SideDoor | None) -> Connect:
-    """Makes the server's side of each connection, given what wakes its writer."""
+    """Makes the server's side of each connection, given what wakes its writer; all share room for bodies."""
+    room = Room()
 
     def connect(wake: Callable[[], object]) -> ServerConnection:
-        connection = ServerConnection(desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door)
+        connection = ServerConnection(
+            desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door, room=room
+        )
         if desk.refuses_connection():
             connection.close()  # the port is open, so all it can do is hang up at once
         return connection

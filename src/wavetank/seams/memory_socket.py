@@ -85,16 +85,18 @@ class MemorySocket:
             TimeoutError: the timeout ran out.
             ConnectionResetError: the provider broke off without an answer.
         """
-        if not self._server.readable:
-            self._wait()
+        if not self.readable_within(self._timeout):
+            raise TimeoutError("timed out")
         if self._server.reset and not self._server.pending:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
-    def _wait(self) -> None:
+    def readable_within(self, seconds: float | None) -> bool:
+        """Wait until a read gives something, for so many seconds at most; whether it does."""
+        if self._server.readable:
+            return True
         self._readable = readable = self._waits.blocking_event()
         try:
-            if not self._server.readable and not readable.wait(self._timeout):
-                raise TimeoutError("timed out")
+            return self._server.readable or readable.wait(seconds)
         finally:
             self._readable = None
 

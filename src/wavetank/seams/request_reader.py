@@ -23,6 +23,12 @@ MAX_FIELDS: Final = 128
 MAX_BODY: Final = 32 * 1024 * 1024
 """The longest request body in bytes; a longer one is answered with 413."""
 
+MAX_BODIES: Final = 512 * 1024 * 1024
+"""How many bytes of large request bodies a server holds for all its clients; one more gets 503."""
+
+LARGE: Final = 65536
+"""A body up to so many bytes is not counted among the large ones."""
+
 _NO_HTTP: Final = "this is not HTTP/1.1"
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
 _ONCE: Final = frozenset({"content-length", "host", "transfer-encoding"})
@@ -50,12 +56,39 @@ class RequestHead(msgspec.Struct):
 
 
 @final
-class RequestReader:
-    """Takes bytes in and gives whole requests out, one at a time."""
+class Room:
+    """What there is for the large bodies of all connections together."""
 
-    def __init__(self) -> None:
-        self._message = _Message()
+    def __init__(self, size: int = MAX_BODIES) -> None:
+        self.size = size
+        self.left = size
+
+    def take(self, size: int) -> None:
+        """Keep so many bytes.
+
+        Raises:
+            BadHttp: there is no room for them.
+        """
+        if size > self.left:
+            text = (
+                f"the bodies of all requests together are longer than {self.size} bytes: send fewer at once"
+            )
+            raise BadHttp(503, text)
+        self.left -= size
+
+    def __repr__(self) -> str:
+        return f"<Room [{self.left} of {self.size} bytes left]>"
+
+
+@final
+class RequestReader:
+    """Takes bytes in and gives whole requests out, one at a time; `room` is for its large bodies."""
+
+    def __init__(self, room: Room | None = None) -> None:
+        self._message = _Message(room)
         self._trouble: BadHttp | None = None
+        self._room = room
+        self._given_out = 0
 
     @property
     def head(self) -> RequestHead | None:
@@ -88,21 +121,35 @@ class RequestReader:
             BadHttp: what came is no request, or too much.
         """
         if self._message.whole:
-            head, body, size = self._message.whole.popleft()
+            head, body, size, kept = self._message.whole.popleft()
             self._message.ahead -= size
+            self._given_out += kept
             return head, body
         if self._trouble is not None:
             raise self._trouble
         return None
+
+    def done(self) -> None:
+        """The bodies given out are not held any more."""
+        if self._room is not None and self._given_out:
+            self._room.left += self._given_out
+            self._given_out = 0
+
+    def close(self) -> None:
+        """Nothing more is read: let go of all bodies."""
+        if self._room is not None:
+            self._given_out += self._message.let_go()
+            self.done()
 
 
 @final
 class _Message:
     """What the parser calls back: the request that is being read, and those that are whole."""
 
-    def __init__(self) -> None:
-        self.whole = deque[tuple[RequestHead, bytes, int]]()
+    def __init__(self, room: Room | None) -> None:
+        self.whole = deque[tuple[RequestHead, bytes, int, int]]()
         self.ahead = 0
+        self._room = room
         self._parser = HttpRequestParser(self)
         self._silent = 0
         self._reset(0)
@@ -111,9 +158,11 @@ class _Message:
         self.head: RequestHead | None = None
         self.body = bytearray()
         self.size = size
+        self._kept = 0
         self._target = b""
         self._headers: dict[str, str] = {}
         self._fields = 0
+        self._doubled = ""
 
     def parse(self, data: bytes) -> None:
         self._silent += len(data)
@@ -171,8 +220,11 @@ class _Message:
             raise BadHttp(431, f"there are more than {MAX_FIELDS} headers")
         name, text = _name(raw), value.decode("latin-1").strip(" \t")
         if name in self._headers:
+            # Told at the end of the head: how the bytes were cut decides whether the parser first
+            # sees what else is wrong.
             if name in _ONCE:
-                raise BadHttp(400, f"{_NO_HTTP}: it has two {name} headers")
+                self._doubled = name
+                return
             text = f"{self._headers[name]}, {text}"
         self._headers[name] = text
 
@@ -185,6 +237,8 @@ class _Message:
     def on_headers_complete(self) -> None:
         method, version = self._parser.get_method().decode(), self._parser.get_http_version()
         headers, target = self._headers, self._target.decode("latin-1")
+        if self._doubled:
+            raise BadHttp(400, f"{_NO_HTTP}: it has two {self._doubled} headers")
         _check(method, version, headers)
         self.size += len(method) + len("  HTTP/1.1\r\n\r\n") - 1
         if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
@@ -196,14 +250,29 @@ class _Message:
         self._silent = 0
         self.body += part
         self.size += len(part)
-        if len(self.body) > MAX_BODY:
+        if len(self.body) > LARGE:
+            self._keep(len(self.body))
+
+    def _keep(self, size: int) -> None:
+        """A body has become large, or larger."""
+        if size > MAX_BODY:
             raise too_large()
+        if self._room is not None:
+            self._room.take(size - self._kept)
+            self._kept = size
+
+    def let_go(self) -> int:
+        """Forget what is there; how many bytes of it were kept in the room."""
+        kept = self._kept + sum(each[3] for each in self.whole)
+        self.whole.clear()
+        self._reset(0)
+        return kept
 
     def on_message_complete(self) -> None:
         assert self.head is not None
         if not self._parser.should_upgrade():
             self._silent = 0
-            self.whole.append((self.head, bytes(self.body), self.size))
+            self.whole.append((self.head, bytes(self.body), self.size, self._kept))
             self.ahead += self.size
             self._reset(0)
 

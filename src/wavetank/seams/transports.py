@@ -39,11 +39,12 @@ class _Exchange:
             desk.connect()
         except ConnectionRefusedError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
+        path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
             host=url.host,
-            path=url.path,
-            query=url.query.decode("ascii"),
+            path=path,
+            query=query,
             headers=_plain(request.headers.raw),
             body=body,
         )
@@ -104,10 +105,12 @@ class _Exchange:
 
 def _plain(raw: Any) -> dict[str, str]:
     """Headers as sent: lower-case names, and one that came twice as a list with commas."""
-    headers: dict[str, str] = {}
-    for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw):
+        headers.clear()
+        for name_bytes, value_bytes in raw:
+            name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 

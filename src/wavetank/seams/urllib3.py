@@ -28,6 +28,7 @@ def patches(library: ModuleType) -> Sequence[Patch]:
         (secure, "connect", _connect(library, secure)),
         (plain, "is_connected", _is_connected(plain)),
         (library.connectionpool.HTTPConnectionPool, "urlopen", _entry(library)),
+        (library.util, "wait_for_read", _wait_for_read(library)),
     )
 
 
@@ -62,6 +63,19 @@ def _is_connected(connection_type: Any) -> property:
         return connected
 
     return property(is_connected)
+
+
+def _wait_for_read(library: ModuleType) -> Callable[..., bool]:
+    """How botocore waits for `100 Continue`; the real one asks the system about the socket."""
+    original: Callable[..., bool] = inspect.unwrap(library.util.wait_for_read)
+
+    @functools.wraps(original)
+    def wait_for_read(sock: Any, timeout: float | None = None) -> bool:
+        if isinstance(sock, MemorySocket):
+            return sock.readable_within(timeout)
+        return original(sock, timeout)
+
+    return wait_for_read
 
 
 def _entry(library: ModuleType) -> Callable[..., Any]:

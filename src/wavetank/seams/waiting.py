@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import Final, Protocol
 
 from ..clock import Clock, after_delay
+
+_after_delay: Final = lru_cache(maxsize=64)(after_delay)
 
 
 class AsyncEvent(Protocol):
     """As `anyio.Event`; `set` may be called from wherever the desk hands replies over."""
 
     def set(self) -> object: ...
-    async def wait(self) -> object: ...
+    def wait(self) -> Awaitable[object]: ...
 
 
 class BlockingEvent(Protocol):
@@ -40,7 +44,7 @@ async def wait_for(event: AsyncEvent, clock: Clock, timeout: float | None) -> No
     if timeout is None or math.isinf(timeout):
         await event.wait()
         return
-    timer = clock.call_at(clock.now() + after_delay(timeout), event.set)
+    timer = clock.call_at(clock.now() + _after_delay(timeout), event.set)
     try:
         await event.wait()
     finally:

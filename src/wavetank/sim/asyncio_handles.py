@@ -42,8 +42,7 @@ class CountedFuture(asyncio.Future[Any]):
         return self._number
 
 
-@final
-class Posted(events.Handle):
+class _Handle(events.Handle):
     """A callback that is ready; made as in asyncio, but for the traceback of the debug mode."""
 
     __slots__ = ()
@@ -65,7 +64,14 @@ class Posted(events.Handle):
 
 
 @final
-class EngineStep(events.Handle):
+class Posted(_Handle):
+    """What the program asked for."""
+
+    __slots__ = ()
+
+
+@final
+class EngineStep(_Handle):
     """A step of the engine itself: what goes wrong in it stops the loop instead of being logged."""
 
     __slots__ = ()

@@ -176,7 +176,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
-        self._add(EngineStep(callback, (), self))
+        self._add(EngineStep(callback, (), self, None))
 
     def suspended(self) -> list[Suspended]:
         """The tasks that have not ended, in creation order."""

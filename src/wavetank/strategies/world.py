@@ -14,7 +14,7 @@ from hypothesis import currently_in_test_context, event, note, target
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from ..scenario import Scenario, catalogue, load_scenario, scenario_from_dict, written
+from ..scenario import Scenario, catalogue, load_scenario, scenario_from_dict, wave_status, written
 from ..tank.own_schedule import OwnSchedule
 from ..tank.run import Run
 from ..tank.search import Hunt, Result
@@ -203,7 +203,7 @@ class _Seen:
         if not currently_in_test_context():
             return
         for wave in self._world.scenario.wave:
-            event(f"wave: {wave.status} {'stretch' if wave.when_in_flight is None else 'barrier'}")
+            event(f"wave: {wave_status(wave)} {'stretch' if wave.when_in_flight is None else 'barrier'}")
         if not self._world.scenario.wave:
             event("wave: none")
         # A label may be used once in an example, and a test may run more than one world.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final, cast, final
 
-from ...clock import EPOCH_NS
-from ..http import Decoded, Dialect, Frame, HttpRequest
-from ..model import Reply
+from ..http import Dialect
 from .hosts import HOSTS
 
 _MODULES: Final = {"vertex": "gemini"}
@@ -16,7 +14,7 @@ _MODULES: Final = {"vertex": "gemini"}
 
 @final
 class Late:
-    """A dialect whose module is imported when it is first spoken; see `Dialect`."""
+    """A dialect whose module is imported when it is first spoken."""
 
     def __init__(self, name: str, hosts: tuple[str, ...]) -> None:
         self.name = name
@@ -30,14 +28,6 @@ class Late:
             module = import_module(f"{__name__}.{_MODULES.get(self.name, self.name)}")
             self._spoken = cast(Dialect, getattr(module, self.name.upper()))
         return self._spoken
-
-    def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Decoded:
-        """Read a request; see `Dialect.decode`."""
-        return self.spoken.decode(request, now=now, epoch_ns=epoch_ns)
-
-    def encode(self, decoded: Decoded, reply: Reply, *, epoch_ns: int = EPOCH_NS) -> Frame:
-        """Write one part of an outcome; see `Dialect.encode`."""
-        return self.spoken.encode(decoded, reply, epoch_ns=epoch_ns)
 
     def __repr__(self) -> str:
         return f"<Late {self.name} at {', '.join(self.hosts)}>"

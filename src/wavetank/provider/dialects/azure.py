@@ -17,7 +17,7 @@ from .hosts import HOSTS
 from .openai.chat import Chat, Flavour
 from .openai.embeddings import Embeddings
 from .openai.models import Models
-from .openai.responses import Responses
+from .openai.responses import InputTokens, Responses
 from .openai.vendor import counted
 from .shared import Complaint, bearer, data_event, limit_headers
 from .spoken import Page, Refused, Spoken, Vendor
@@ -164,6 +164,7 @@ AZURE: Final = Spoken(
         Chat(re.compile(r"/openai/v1/chat/completions"), _FLAVOUR),
         Embeddings(re.compile(r"/openai/v1/embeddings")),
         Responses(re.compile(f"{_NEW}/responses")),
+        InputTokens(re.compile(f"{_NEW}/responses/input_tokens")),
         Models(re.compile(rf"{_NEW}/models(?:/(?P<model>[^/]+))?"), ("gpt-5", "text-embedding-3-small")),
     ),
 )

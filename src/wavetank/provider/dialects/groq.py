@@ -7,6 +7,7 @@ Sources: the pages on rate limits and errors of console.groq.com, the types of i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ...clock import SECOND
@@ -17,6 +18,7 @@ from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
+from .openai.requests import copies_of
 from .openai.responses import Responses
 from .openai.vendor import counted, rate_limited
 from .shared import Complaint, is_limit, limit_headers, retry_hint
@@ -126,12 +128,20 @@ def _top(page: Page) -> Values:
     }
 
 
+def _only_one(payload: Mapping[str, Any]) -> int:
+    """One answer; more are refused (`n` in the types of the SDK)."""
+    if copies_of(payload) > 1:
+        raise Complaint(400, "'n' : number must be at most 1", kind=_INVALID)
+    return 1
+
+
 _FLAVOUR: Final = Flavour(
     top=_top,
     message={},
     delta={},
     usage=_timed,
     whole_calls=True,
+    copies=_only_one,
 )
 
 GROQ: Final = Spoken(

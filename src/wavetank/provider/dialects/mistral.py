@@ -88,7 +88,7 @@ class MistralVendor(Vendor):
         told = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
         if limits.tokens is None:
             return told
-        cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens)
+        cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens, decoded.copies)
         return (*told, ("x-ratelimit-tokens-query-cost", str(cost)))
 
     def complaint(

@@ -17,6 +17,7 @@ from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
+from .openai.requests import one_copy
 from .shared import Complaint, limit_hit, stated_in_body
 from .spoken import Page, Refused, Spoken, Vendor
 
@@ -65,6 +66,7 @@ class OpenRouterVendor(Vendor):
     name = "openrouter"
     hosts = HOSTS["openrouter"]
     no_key = "No auth credentials found"
+    keep_alive = _PROCESSING
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests, on a refusal alone; the reset is an epoch in milliseconds."""
@@ -165,6 +167,7 @@ _FLAVOUR: Final = Flavour(
     usage_in="own-chunk",
     before=lambda page: _PROCESSING,
     failed=_failed,
+    copies=one_copy,
 )
 
 OPENROUTER: Final = Spoken(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, final
 
 import msgspec
@@ -40,8 +39,7 @@ class Complaint(Exception):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What the body of a request asks for; the fields are those of `Decoded`."""
 
     model: str
@@ -53,6 +51,7 @@ class Asked:
     stream: bool = False
     payload: Mapping[str, Any]
     form: Form | None = None
+    copies: int = 1
 
 
 def asked(
@@ -65,21 +64,28 @@ def asked(
     system: str = "",
     stream: bool | None = None,
     form: Form | None = None,
+    copies: int = 1,
 ) -> Asked:
-    """The request of a body that has been found good; `stream` `None` means as the body says."""
+    """The request of a body that has been found good; `stream` `None` means as the body says.
+
+    What defines its tools costs tokens, as much as compact JSON of it.
+    """
     prompt = last_user_text(messages)
     item, declared = identity(request.headers, payload, prompt)
-    texts = [system, *(text_of(message.get("content")) for message in messages)]
+    texts = [system, *[text_of(message.get("content")) for message in messages]]
+    if payload.get("tools"):
+        texts.append(json_bytes(payload["tools"]).decode())
     return Asked(
         model=model,
         item=item,
         declared=declared,
         prompt=prompt,
-        prompt_tokens=count_tokens("\n".join(text for text in texts if text)),
+        prompt_tokens=count_tokens("\n".join(filter(None, texts))),
         max_tokens=max_tokens,
         stream=payload.get("stream") is True if stream is None else stream,
         payload=payload,
         form=form,
+        copies=copies,
     )
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
 
+import msgspec
+
 from ...clock import EPOCH_NS, MILLISECOND
-from ...scenario import usual_status
 from ..answers import in_pieces
 from ..faults import spoiled
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
-from ..model import ACCOUNT, Answer, LimitState, Refusal, Reply
+from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
+from ..statuses import status_of_error
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
 from .wrapped import wrapped
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One part of one answer, still to be written."""
 
     decoded: Decoded
@@ -85,8 +85,7 @@ class Page:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """A refusal, still to be written; `number` is the id of the request on the wire."""
 
     decoded: Decoded
@@ -156,13 +155,15 @@ class Vendor:
     """What all endpoints of a provider have in common; each provider writes its own errors.
 
     `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. `no_key` is what a request without a key is told.
+    stated in the body instead of a header. `no_key` is what a request without a key is told, and
+    `keep_alive` what is sent in a stream while its first token is still to come.
     """
 
     name: ClassVar[str]
     hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
     no_key: ClassVar[str] = "No API key was given"
+    keep_alive: ClassVar[bytes] = b""
 
     def path(self, request: HttpRequest) -> str:
         """The path that endpoints are told by; other parts of a request may be added to it."""
@@ -220,6 +221,7 @@ class Spoken:
         self.name = vendor.name
         self.hosts = vendor.hosts
         self._vendor = vendor
+        self._prefix = f"/{vendor.name}/"
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
     def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Decoded:
@@ -236,8 +238,10 @@ class Spoken:
             return self._refuse(decoded, reply, outcome, epoch_ns)
         endpoint = self._endpoints[decoded.endpoint]
         page = Page(decoded, reply, outcome, epoch_ns)
+        head = self._head(page, endpoint) if reply.first else None
+        if reply.index < 0:
+            return Frame(head=head, data=self._vendor.keep_alive)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
-        head = self._head(page, endpoint) if page.first else None
         frame = Frame(head=head, data=data, end=reply.last)
         if outcome.fault is None:
             return frame
@@ -251,7 +255,9 @@ class Spoken:
         wrong = answer.fault.error if answer.fault is not None else None
         if wrong is None:
             return self._vendor.broken(decoded, number)
-        refusal = Refusal(usual_status(wrong), "wave", ACCOUNT, None, answer.limits, error=wrong)
+        refusal = Refusal(
+            status_of_error(self.name, wrong), "wave", ACCOUNT, None, answer.limits, error=wrong
+        )
         return self._vendor.refusal(Refused(decoded, refusal, number, sent))
 
     # -- requests ----------------------------------------------------------------------------
@@ -274,12 +280,13 @@ class Spoken:
             arrived=now,
             endpoint=endpoint.name,
             form=wanted.form,
+            copies=wanted.copies,
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
         path = self._vendor.path(request)
-        if path.startswith(f"/{self.name}/") and not answers_for(self.hosts, request.host):
-            path = path.removeprefix(f"/{self.name}")
+        if path.startswith(self._prefix) and not answers_for(self.hosts, request.host):
+            path = path[len(self._prefix) - 1 :]
         allowed: list[str] = []
         for endpoint in self._endpoints.values():
             found = endpoint.path.fullmatch(path)
@@ -312,7 +319,7 @@ class Spoken:
             (
                 ("content-type", content_type),
                 *vendor.headers(number, sent, page.took // MILLISECOND),
-                *vendor.limits(page.answer.limits, page.decoded, sent, refused=False),
+                *self._limits(page.answer.limits, page.decoded, sent, refused=False),
             ),
         )
 
@@ -334,15 +341,15 @@ class Spoken:
         data = endpoint.failure(body, decoded, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
 
+    def _limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+        return () if limits is NO_LIMITS else self._vendor.limits(limits, decoded, sent, refused=refused)
+
     def _told(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:
         """Limits, unless a throttle hides them; when to come back, and whether to."""
         stated, should = refusal.retry_after, refusal.should_retry
         in_body = stated is not None and stated.form == "seconds" and self._vendor.retry_in_body
-        shown = (
-            ()
-            if refusal.error == "throttle"
-            else self._vendor.limits(refusal.limits, decoded, sent, refused=True)
-        )
+        hidden = refusal.error == "throttle"
+        shown = () if hidden else self._limits(refusal.limits, decoded, sent, refused=True)
         return (
             *shown,
             *(() if in_body else retry_headers(stated, sent)),

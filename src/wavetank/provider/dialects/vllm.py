@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..http import Decoded, HttpRequest
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
+from .openai.completions import Completions
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import Responses
@@ -77,6 +78,9 @@ class VllmVendor(Vendor):
         return _error(_MESSAGES["server"], 500)
 
 
+_DONE: Final = b"data: [DONE]\n\n"
+
+
 def _top(page: Page) -> Values:
     return {} if page.reply.count > 1 else {"service_tier": None, "system_fingerprint": None}
 
@@ -94,7 +98,7 @@ _FLAVOUR: Final = Flavour(
     message={"refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": []},
     delta={},
     usage=usage,
-    after_failure=b"data: [DONE]\n\n",
+    after_failure=_DONE,
 )
 
 VLLM: Final = Spoken(
@@ -102,6 +106,12 @@ VLLM: Final = Spoken(
     (
         Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
         Responses(re.compile(r"/v1/responses")),
+        Completions(
+            re.compile(r"/v1/completions"),
+            ident=lambda page: f"cmpl-{page.digits(32)}",
+            choice={"stop_reason": None},
+            after_failure=_DONE,
+        ),
         Embeddings(re.compile(r"/v1/embeddings")),
         Models(re.compile(r"/v1/models"), ("served-model",)),
     ),

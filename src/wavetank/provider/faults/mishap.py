@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, final
+
+from msgspec.structs import replace
 
 from ...scenario import Fault
 from ..http import Frame

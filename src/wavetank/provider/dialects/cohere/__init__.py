@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models
+from ..openai.requests import one_copy
 from ..spoken import Page, Spoken
 from .chat import LINES, ChatV2
 from .embed import Embed
@@ -27,7 +28,13 @@ def _model(name: str, page: Page) -> dict[str, Any]:
 
 
 _COMPATIBLE: Final = Flavour(
-    ident=lambda page: page.digits(32), top=lambda page: {}, choice={}, message={}, delta={}, usage=usage
+    ident=lambda page: page.digits(32),
+    top=lambda page: {},
+    choice={},
+    message={},
+    delta={},
+    usage=usage,
+    copies=one_copy,
 )
 
 COHERE: Final = Spoken(

@@ -8,6 +8,7 @@ from typing import Final
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
+from ..openai.requests import one_copy
 from ..spoken import Spoken
 from .native import NATIVE
 from .vendor import OllamaVendor
@@ -21,6 +22,7 @@ _FLAVOUR: Final = Flavour(
     delta={},
     usage=usage,
     whole_calls=True,
+    copies=one_copy,
 )
 
 OLLAMA: Final = Spoken(

@@ -1,4 +1,4 @@
-"""The OpenAI dialect: chat completions, responses, embeddings and models."""
+"""The OpenAI dialect: chat completions, responses, completions, embeddings and models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Final
 
 from ..spoken import Spoken
 from .chat import Chat
+from .completions import Completions
 from .embeddings import Embeddings
 from .models import Models
-from .responses import Responses
+from .responses import InputTokens, Responses
 from .vendor import OpenAIVendor
 
 OPENAI: Final = Spoken(
@@ -17,6 +18,8 @@ OPENAI: Final = Spoken(
     (
         Chat(re.compile(r"/v1/chat/completions")),
         Responses(re.compile(r"/v1/responses")),
+        InputTokens(re.compile(r"/v1/responses/input_tokens")),
+        Completions(re.compile(r"/v1/completions")),
         Embeddings(re.compile(r"/v1/embeddings")),
         Models(
             re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
 from ..shared import EVENT_STREAM, Asked, asked, data_event
 from ..spoken import Page
-from .requests import form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
+from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
 
 Values = dict[str, Any]
 
@@ -40,16 +40,19 @@ def usage(page: Page) -> Values:
     }
 
 
+_DETAILS: Final[Mapping[str, Any]] = {
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+
+
 def _detailed(page: Page) -> Values:
-    return usage(page) | {
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
+    return {**usage(page), **_DETAILS}
 
 
 @final
@@ -62,7 +65,8 @@ class Flavour:
     `usage_in`: a chunk of its own if the request asks for one, always, or the last chunk.
     `before` are bytes that come before the first chunk and `done` those after the last; `failed`
     makes an error body the data of an event, and `after_failure` comes after that.
-    `whole_calls`: a stream has a tool call in one chunk instead of pieces.
+    `whole_calls`: a stream has a tool call in one chunk instead of pieces. `copies` reads how many
+    choices an answer has.
     """
 
     ident: Callable[[Page], str] = _ident
@@ -79,6 +83,7 @@ class Flavour:
     failed: Callable[[Any, Decoded, Reply, int], Any] = lambda body, decoded, reply, epoch_ns: body
     after_failure: bytes = b""
     whole_calls: bool = False
+    copies: Callable[[Mapping[str, Any]], int] = copies_of
 
 
 @final
@@ -109,26 +114,32 @@ class Chat:
             stream=stream_of(payload),
             max_tokens=max_tokens_of(payload),
             form=form_of(payload),
+            copies=self.flavour.copies(payload),
         )
 
     # -- answers ---------------------------------------------------------------------------------
 
     def plain(self, page: Page) -> bytes:
         """The body of a plain answer."""
-        flavour = self.flavour
-        message: Values = {"role": "assistant", "content": page.text, **flavour.message}
+        flavour, text = self.flavour, page.text
+        message: Values = {"role": "assistant", "content": text, **flavour.message}
         if page.tool is not None:
-            message |= {"content": None, "tool_calls": [self._call(page, page.text)]}
-        choice = {"index": 0, "message": message, **flavour.choice, "finish_reason": _finish(page)}
-        body = self._envelope(page, "chat.completion", [choice]) | {"usage": flavour.usage(page)}
-        return json_bytes(body | flavour.plain(page))
+            message |= {"content": None, "tool_calls": [self._call(page, text)]}
+        choices = [
+            {"index": index, "message": message, **flavour.choice, "finish_reason": _finish(page)}
+            for index in range(page.answer.copies)
+        ]
+        body = self._envelope(page, "chat.completion", choices)
+        body["usage"] = flavour.usage(page)
+        body.update(flavour.plain(page))
+        return json_bytes(body)
 
     def part(self, page: Page) -> bytes:
         """One part of a stream."""
         if page.first:
-            return self.flavour.before(page) + self._chunk(page, self._opening(page))
+            return self.flavour.before(page) + self._chunks(page, self._opening(page))
         if not page.last:
-            return self._chunk(page, self._delta(page))
+            return self._chunks(page, self._delta(page))
         return self._closing(page) + self.flavour.done
 
     def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
@@ -153,21 +164,25 @@ class Chat:
             return {"content": "", "tool_calls": [call]} if page.reply.index == 1 else {"content": ""}
         return {"tool_calls": [{"index": 0, "function": {"arguments": page.piece}}]}
 
-    def _chunk(self, page: Page, delta: Values, finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, **self.flavour.choice, "finish_reason": finish}
+    def _chunks(self, page: Page, delta: Values, finish: str | None = None) -> bytes:
+        """One chunk for each choice."""
+        return b"".join(self._chunk(page, index, delta, finish) for index in range(page.answer.copies))
+
+    def _chunk(self, page: Page, index: int, delta: Values, finish: str | None) -> bytes:
+        choice = {"index": index, "delta": delta, **self.flavour.choice, "finish_reason": finish}
         body = self._envelope(page, "chat.completion.chunk", [choice])
-        if self.flavour.usage_in == "asked-for" and _asks_for_usage(page):
+        if self.flavour.usage_in == "asked-for" and asks_for_usage(page):
             body["usage"] = None
-        if self.flavour.usage_in == "last-chunk" and page.last:
+        if self.flavour.usage_in == "last-chunk" and page.last and index == page.answer.copies - 1:
             body["usage"] = self.flavour.usage(page)
         return data_event(body)
 
     def _closing(self, page: Page) -> bytes:
-        last = self._chunk(
+        last = self._chunks(
             page, {"content": ""} if self.flavour.usage_in == "last-chunk" else {}, _finish(page)
         )
         own = self.flavour.usage_in
-        if own == "own-chunk" or (own == "asked-for" and _asks_for_usage(page)):
+        if own == "own-chunk" or (own == "asked-for" and asks_for_usage(page)):
             body = self._envelope(page, "chat.completion.chunk", [])
             return last + data_event(body | {"usage": self.flavour.usage(page)})
         return last
@@ -189,6 +204,7 @@ def _finish(page: Page) -> str:
     return "stop" if page.tool is None else "tool_calls"
 
 
-def _asks_for_usage(page: Page) -> bool:
+def asks_for_usage(page: Page) -> bool:
+    """Whether a stream is to end with what was charged."""
     options = page.decoded.payload.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True

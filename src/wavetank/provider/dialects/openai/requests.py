@@ -18,6 +18,8 @@ _UNPARSED: Final = (
 )
 _ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 _MAY_BE_SILENT: Final = ("assistant", "function")
+# `n` of `CreateChatCompletionRequest` in OpenAI's OpenAPI description.
+_MOST_COPIES: Final = 128
 # "any" is Mistral's word.
 _FORCED: Final = ("required", "any")
 
@@ -42,9 +44,10 @@ def model_of(payload: Mapping[str, Any]) -> str:
 
 def stream_of(payload: Mapping[str, Any]) -> bool:
     """Whether a stream is asked for."""
-    if not isinstance(payload.get("stream"), bool | None):
+    stream = payload.get("stream")
+    if stream is not None and not isinstance(stream, bool):
         raise wrong_type("stream", "a boolean")
-    return payload.get("stream") is True
+    return stream is True
 
 
 def messages_of(payload: Mapping[str, Any], name: str = "messages") -> list[Message]:
@@ -71,7 +74,7 @@ def _check_message(message: Message, place: str) -> None:
         raise Complaint(400, text, kind=INVALID, param=f"{place}.role", code="invalid_value")
     if message.get("content") is None and role in _MAY_BE_SILENT:
         return
-    if not isinstance(message.get("content"), str | list):
+    if not isinstance(message.get("content"), (str, list)):
         raise wrong_type(f"{place}.content", "a string or an array")
 
 
@@ -86,6 +89,21 @@ def max_tokens_of(
                 raise wrong_type(name, "an integer of at least 1")
             return int(value)
     return None
+
+
+def copies_of(payload: Mapping[str, Any]) -> int:
+    """How many answers are wanted at once (`n`)."""
+    wanted = payload.get("n")
+    if wanted is None:
+        return 1
+    if not whole_number(wanted) or wanted > _MOST_COPIES:
+        raise wrong_type("n", f"an integer from 1 to {_MOST_COPIES}")
+    return int(wanted)
+
+
+def one_copy(payload: Mapping[str, Any]) -> int:
+    """One answer, whatever is asked for: so do those who have no `n`."""
+    return 1
 
 
 # -- what the answer is made of --------------------------------------------------------------------

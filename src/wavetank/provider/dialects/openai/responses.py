@@ -13,7 +13,7 @@ from ...identity import text_of
 from ...model import Reply
 from ...wording import base62, hexadecimal, json_bytes, unix_seconds
 from ..shared import EVENT_STREAM, Asked, Message, as_mapping, asked, named_event
-from ..spoken import Page
+from ..spoken import InOnePiece, Page
 from .requests import called, max_tokens_of, missing, model_of, payload_of, stream_of, structured, wrong_type
 
 Values = dict[str, Any]
@@ -76,6 +76,32 @@ class Responses:
             "error": {"code": code, "message": told.get("message", "")},
         }
         return _event("response.failed", reply.index + 3, {"response": response})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class InputTokens(InOnePiece):
+    """`POST …/responses/input_tokens` (`InputTokenCountResponse` of the SDK)."""
+
+    path: re.Pattern[str]
+    name: str = "input-tokens"
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+        """Read a request; see `Endpoint.read`."""
+        payload = payload_of(request)
+        return asked(
+            request,
+            payload,
+            [] if payload.get("input") is None else _messages(payload),
+            model="" if payload.get("model") is None else model_of(payload),
+            max_tokens=0,
+            system=text_of(payload.get("instructions")),
+            stream=False,
+        )
+
+    def plain(self, page: Page) -> bytes:
+        """How many tokens the input has."""
+        return json_bytes({"object": "response.input_tokens", "input_tokens": page.answer.prompt_tokens})
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str, minute: str 
     words = words.format(minute=minute)
     limits = refusal.limits
     limit, spent = used(refusal, limits.tokens if kind == "tokens" else limits.requests)
-    cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens)
+    cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens, decoded.copies)
     requested = cost if kind == "tokens" else 1
     if refusal.error == "too-large":
         return (

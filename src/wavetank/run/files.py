@@ -1,0 +1,63 @@
+"""The files that a run writes: its journal and its output, opened together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ..processor.journal import Journal, JournalError, fingerprint
+from ..processor.sinks import Sink, SinkError
+from .errors import RunError
+from .options import Options
+from .reading import Table
+from .rows import open_output
+
+
+@contextmanager
+def open_files(options: Options, table: Table) -> Iterator[tuple[Journal | None, Sink]]:
+    """Open the journal, if there is to be one, and the output, and close them when the block ends.
+
+    If it ends with a `RunError`, nothing has begun: then the files that were not there before
+    are removed, so that the same words start a run once that is mended.
+
+    Raises:
+        RunError: a file cannot be used, or holds another run.
+    """
+    with ExitStack() as stack:
+        try:
+            journal = _journal(options, table, stack)
+            there = options.output.exists()
+            output = open_output(options, table, journal)
+        except (JournalError, SinkError) as error:
+            raise RunError(str(error)) from None
+        stack.enter_context(_taken_back(options.output, there=there))
+        stack.callback(output.close)
+        yield journal, output
+
+
+def _journal(options: Options, table: Table, stack: ExitStack) -> Journal | None:
+    if options.journal is None:
+        return None
+    there = options.journal.exists()
+    journal = Journal(
+        options.journal,
+        resume=options.resume,
+        settings=options.settings,
+        retry_failed=options.retry_failed,
+    )
+    # Only here it is sure to be ours: another process would have kept us out.
+    stack.enter_context(_taken_back(options.journal, there=there))
+    stack.callback(journal.close)
+    journal.register((item.id, fingerprint(item.prompt, item.data)) for item in table.items)
+    return journal
+
+
+@contextmanager
+def _taken_back(path: Path, *, there: bool) -> Iterator[None]:
+    try:
+        yield
+    except RunError:
+        if not there:
+            path.unlink(missing_ok=True)
+        raise
