@@ -74,8 +74,8 @@ class InMemory:
 
     async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
         await anyio.lowlevel.checkpoint()
-        assert attempts <= self.started_[item.id]
-        self.under_way.remove(item.id)
+        assert attempts <= self.started_.get(item.id, 0)
+        self.under_way.discard(item.id)
 
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         await anyio.lowlevel.checkpoint()

@@ -155,6 +155,39 @@ def test_each_scope_has_a_gate_of_its_own() -> None:
     assert all(provider.times(f"slow{n}")[-1] > 100 for n in range(6))
 
 
+def test_the_line_of_one_scope_holds_no_permit_of_another() -> None:
+    """Two scopes of 2 requests a second take as long side by side as one, in whatever order items come."""
+    ids = [*(f"a{n}" for n in range(40)), *(f"b{n}" for n in range(40))]
+    limits = Limits(requests_per_minute=120, burst=1)
+    batch = virtually(Provider(0.05), ids, workers=10, limits=limits, scope=lambda item: item.id[0])
+    assert batch.succeeded == 80
+    assert batch.seconds < 20.5
+
+
+def test_a_long_pause_of_one_scope_lets_the_items_behind_it_go() -> None:
+    """Many more items than workers wait for it, and those of the other scope are done meanwhile."""
+    ids = [*(f"a{n}" for n in range(60)), *(f"b{n}" for n in range(20))]
+    provider = Provider(0.05, a0=[Refused(429, 100)])
+    batch = virtually(provider, ids, workers=3, scope=lambda item: item.id[0])
+    assert batch.succeeded == 80
+    assert provider.peak <= 3
+    assert max(max(provider.times(f"b{n}")) for n in range(20)) < 10
+    assert all(provider.times(f"a{n}")[-1] > 100 for n in range(4, 60))
+
+
+@on_both
+async def test_a_scope_that_closes_lets_go_of_those_in_its_line() -> None:
+    """They fail without a request, and their permits are there for the others."""
+    spent = Refused(402)
+    provider = Provider(0.01, **{f"a{n}": [spent] for n in range(8)})
+    ids = [*(f"a{n}" for n in range(8)), *(f"b{n}" for n in range(8))]
+    limits = Limits(requests_per_minute=6000, burst=1)
+    batch = await process(provider, ids, workers=2, limits=limits, scope=lambda item: item.id[0])
+    assert [result.value for result in batch.results[8:]] == [f"ok b{n}" for n in range(8)]
+    assert [result.unfinished for result in batch.results[:8]] == [True] * 8
+    assert provider.peak <= 2
+
+
 def test_equal_keys_are_one_scope_whatever_object_carries_them() -> None:
     """The key counts, not its identity."""
     provider = Provider(1.0, a=[Refused(429, 10)])
@@ -516,7 +549,7 @@ def test_a_sink_that_fails_at_the_end_costs_its_own_row_alone() -> None:
 
     with pytest.raises(OSError, match="disk full"):
         virtually(call, "abcd", sinks=(Slow(),), bounds=Bounds(seconds=5))
-    assert written == ["c", "d"]
+    assert written == ["a", "c", "d"]
 
 
 def test_each_decision_is_an_event() -> None:
@@ -603,8 +636,102 @@ def test_percentiles() -> None:
         batch.percentile(101)
 
 
+def picky(item: LLMWorkItem[Any]) -> Any:
+    """A rule of the caller's that fails for `b`, and for it alone."""
+    if item.id == "b":
+        raise ValueError("special token")
+    return 10
+
+
 @on_both
-async def test_a_scope_that_raises_stops_the_run_with_its_error() -> None:
-    """A mistake in the caller's own rule is not taken for an item's failure."""
-    with pytest.raises(KeyError):
-        await process(Provider(), "ab", scope=lambda item: {"a": 1}[item.id], workers=1)
+@pytest.mark.parametrize("rule", ["scope", "estimate_tokens"])
+@pytest.mark.parametrize("limits", [None, Limits(tokens_per_minute=600_000)], ids=["learnt", "known"])
+async def test_a_rule_that_raises_for_an_item_fails_it_alone(rule: str, limits: Limits | None) -> None:
+    """Nothing is sent for it, it says which rule failed, a store keeps that, and the others go on."""
+    provider, memory = Provider(), Memory()
+    batch = await process(provider, "abc", limits=limits, store=memory, workers=2, **{rule: picky})
+    if rule == "estimate_tokens" and limits is None:
+        assert batch.succeeded == 3, "no tokens are counted, so nobody asks"
+        return
+    assert sorted(prompt for prompt, _ in provider.sent) == ["a", "c"]
+    assert batch.failures == {f"{rule} failed: ValueError: special token": 1}
+    assert isinstance(batch.results[1].error, ValueError)
+    assert [what for what in memory.log if what[:2] == ("settled", "b")] == [("settled", "b", None)]
+
+
+@on_both
+@pytest.mark.parametrize("tokens", [-5, float("nan"), float("inf"), "many"])
+async def test_an_estimate_that_is_no_number_of_tokens_fails_its_item(tokens: Any) -> None:
+    """It never reaches the pace, which it would derange for all others."""
+    batch = await process(
+        Provider(),
+        "ab",
+        limits=Limits(tokens_per_minute=600_000),
+        estimate_tokens=lambda item: tokens if item.id == "a" else 5,
+    )
+    assert [result.value for result in batch.results] == [None, "ok b"]
+    assert str(batch.results[0].reason).startswith("estimate_tokens failed: ")
+
+
+@on_both
+@pytest.mark.parametrize("answer", [None, KeyError("code")], ids=["no failure", "raises"])
+async def test_a_classifier_that_fails_costs_the_item_it_judges(answer: Any) -> None:
+    """The item fails with the classifier's error, which holds what it was to judge."""
+    refusal = Refused()
+
+    def judge(error: BaseException) -> Any:
+        if answer is not None:
+            raise answer
+        assert error is refusal
+
+    batch = await process(Provider(b=[refusal]), "abc", classifier=judge, workers=1)
+    assert [result.value for result in batch.results] == ["ok a", None, "ok c"]
+    failed = batch.results[1]
+    assert str(failed.reason).startswith("classifier failed: ")
+    assert failed.error is not None
+    assert failed.error.__context__ is refusal
+    assert (batch.requests, batch.refusals) == (3, 0)
+
+
+@on_both
+async def test_a_store_hears_of_no_start_of_what_a_bound_keeps_from_being_sent() -> None:
+    """An item that was never sent is not marked as one that may have been."""
+    memory, provider = Memory(), Provider()
+    batch = await process(provider, "abcdef", workers=4, store=memory, bounds=Bounds(requests=3))
+    assert batch.requests == 3
+    started = [name for what, name, *_ in memory.log if what == "started"]
+    ended = [name for what, name, *_ in memory.log if what in ("ended", "settled")]
+    assert sorted(set(started)) == sorted(set(ended))
+    assert len(started) <= 4
+
+
+@on_both
+async def test_an_item_whose_start_was_being_noted_when_the_run_was_cancelled_is_not_marked() -> None:
+    """It was not sent, and the store hears that."""
+
+    class Slow(Memory):
+        async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
+            await super().started(item, attempt)
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+    memory, provider = Slow(), Provider()
+    with anyio.CancelScope() as scope:
+        await process(provider, "a", store=memory)
+    assert provider.sent == []
+    assert memory.log == [("started", "a", 1), ("ended", "a", 0)]
+
+
+def test_a_store_hears_of_a_limit_that_a_good_answer_tells() -> None:
+    """A budget that is spent with the last answer holds the next run back, too."""
+    memory = Memory()
+
+    async def call(prompt: str) -> CallResult[str]:
+        return CallResult(prompt, info=RateInfo(requests=Quota(remaining=0, resets_in=3600.0)))
+
+    virtually(call, "a", store=memory)
+    kept = [what for what, *_ in memory.log]
+    assert kept == ["started", "settled", "paused"]
+    _, scope, until, _ = memory.log[-1]
+    assert scope == "account"
+    assert until - time.time() == pytest.approx(3600, abs=5)

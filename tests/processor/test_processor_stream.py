@@ -320,3 +320,43 @@ async def test_an_async_source_that_waits_for_ever_is_let_go() -> None:
         async with ParallelBatchProcessor(call, fail_fast=True) as processor:
             (result,) = await gathered(processor, slow())
     assert isinstance(result.error, ValueError)
+
+
+async def test_batch_size_holds_for_an_async_source_with_many_workers() -> None:
+    """However many workers wait for room, no item is taken up without it."""
+    taken: list[int] = []
+    worst = 0
+
+    async def source() -> AsyncIterator[LLMWorkItem[None]]:
+        for item in rows(30, taken):
+            await anyio.lowlevel.checkpoint()
+            yield item
+
+    async with ParallelBatchProcessor(echo, workers=10, batch_size=2) as processor:
+        fetched = 0
+        async for _ in processor.process(source()):
+            worst = max(worst, len(taken) - fetched)
+            fetched += 1
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+    assert (fetched, worst) == (30, 2)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("stranger", [None, "row-1"])
+async def test_what_is_no_item_ends_the_stream_with_an_error(later: bool, stranger: Any) -> None:
+    """Neither `None` nor anything else is taken for the end, and the error says what to make of it."""
+    given: list[Any] = [*rows(1), stranger, *rows(2)]
+
+    async def source() -> AsyncIterator[Any]:
+        for item in given:
+            await anyio.lowlevel.checkpoint()
+            yield item
+
+    async with ParallelBatchProcessor(echo, workers=1) as processor:
+        results = processor.process(source() if later else iter(given))
+        assert (await anext(results)).value == "echo 0"
+        with pytest.raises(TypeError, match=r"an LLMWorkItem, not .*; make one of it"):
+            await anext(results)
+    with pytest.raises(TypeError, match="an LLMWorkItem, not"):
+        await ParallelBatchProcessor(echo).add_work(stranger)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -163,10 +165,46 @@ def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
             # Two that come in one moment are one to the process.
             run.send_signal(signal.SIGINT)
             time.sleep(0.05)
+        said = run.stdout.read()
     assert run.returncode == 130
+    assert said.rstrip().endswith(f"to go on: wavetank {shlex.join(words)}")
     with Journal("run.db", resume=True, settings={"--provider": "ollama", "--model": "gpt-4o"}) as journal:
         assert journal.repeats() == tuple(f"q{number}" for number in range(10))
         assert journal.counts() == (0, 0, 12)
+
+
+LOST = """
+import socket, sys, threading
+from wavetank.cli import main
+
+def getaddrinfo(*_, **__):
+    print("asked", flush=True)
+    threading.Event().wait()
+
+socket.getaddrinfo = getaddrinfo
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_waits_for_no_lookup_of_a_name(folder: Path) -> None:
+    """One is enough for the report and the line that resumes, and the files are whole."""
+    words = [*WORDS, "--base-url", "http://nowhere.invalid/v1", "-j", "1", "--journal", "run.db", "--resume"]
+    with subprocess.Popen(
+        [sys.executable, "-c", LOST, *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OPENAI_API_KEY": KEY},
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "asked\n"
+        run.send_signal(signal.SIGINT)
+        said, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "0 of 12 rows have answers" in said
+    assert said.rstrip().endswith(f"to go on: wavetank {shlex.join(words)}")
+    assert (folder / "out.csv").read_text().startswith("id,")
 
 
 def test_json_lines_in_and_out(folder: Path) -> None:

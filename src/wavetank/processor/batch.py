@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar, Unpack, fina
 import anyio
 
 from .background import Background
-from .intake import Batch, Stream
+from .intake import Batch, Stream, checked
 from .options import OptionFields, Options
 from .outlet import Outlet
 from .results import BatchResult
@@ -71,7 +71,8 @@ class ParallelBatchProcessor(Generic[T]):
         classifier: what tells refusals from errors; by default `classify`.
         scope: the key of what an item's limits are for, such as its model; by default all
             items share one account. Each key has a gate of its own.
-        estimate_tokens: how many tokens an item is thought to take.
+        estimate_tokens: how many tokens an item is thought to take. Where it, `scope` or
+            `classifier` raises, the item fails alone.
         bounds: what the run may take at most.
         on_quota: what a spent quota or budget means for the items of its scope: `fail` with
             its reason and without a request, or `wait`, where it says when it resets.
@@ -145,9 +146,11 @@ class ParallelBatchProcessor(Generic[T]):
 
         Raises:
             ValueError: the batch holds an item with this id.
+            TypeError: it is no `LLMWorkItem`.
             RuntimeError: `process_all` or `process` has started.
         """
         self._refuse_unless_new("add_work()")
+        checked(item)
         if item.id in self._items:
             raise ValueError(f"the batch holds an item with the id {item.id!r}; give every item its own id")
         self._items[item.id] = item
@@ -187,6 +190,7 @@ class ParallelBatchProcessor(Generic[T]):
 
         Raises:
             RuntimeError: it or `process_all` was called before, or there is no `async with`.
+            TypeError: in the loop, the iterable gave what is no `LLMWorkItem`.
             Exception: in the loop, what the strategy's `prepare`, the iterable, the store or
                 a sink raised.
         """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, final
 
 import anyio
 
+from .leaks import awaited
 from .options import Options
 from .sight import logger
 from .work import ItemResult, LLMWorkItem
@@ -54,15 +54,25 @@ class Delivery(Generic[T]):
         while (ready := self._waiting.pop(self._next, None)) is not None:
             number = self._next
             self._next += 1
-            await self._hand_over(number, *ready)
+            try:
+                await self._hand_over(number, *ready)
+            except Exception:
+                raise
+            except BaseException:
+                # Its turn comes again, with another worker or at the end of the run.
+                self._waiting[number], self._next = ready, number
+                raise
 
     async def _hand_over(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
+        """Do all that is asked for with a result; cut off by a cancellation, it has not been done at all."""
         try:
             result = await self._post_processed(item, result)
             await self._write(item, result)
             await self._call_back(result)
-        finally:
+        except Exception:
             self._out(number, result)
+            raise
+        self._out(number, result)
 
     async def _write(self, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
         """Give an outcome to the sinks.
@@ -75,16 +85,14 @@ class Delivery(Generic[T]):
             return
         self._held_back = self._resumes
         for sink in self._options.sinks:
-            await sink.write(item, result)
+            await awaited(sink.write(item, result))
         self._held_back = False
 
     async def _post_processed(self, item: LLMWorkItem[Any], result: ItemResult[T]) -> ItemResult[T]:
         if self._options.post_process is None or result.error is not None:
             return result
         try:
-            value = self._options.post_process(item, result.value)
-            if inspect.isawaitable(value):
-                value = await value
+            value = await awaited(self._options.post_process(item, result.value))
         except Exception as error:
             reason = f"post-processing failed: {type(error).__name__}: {error}"
             return replace(result, value=None, error=error, reason=reason, cause=reason)
@@ -95,8 +103,6 @@ class Delivery(Generic[T]):
         if self._options.on_result is None:
             return
         try:
-            told = self._options.on_result(result)
-            if inspect.isawaitable(told):
-                await told
+            await awaited(self._options.on_result(result))
         except Exception:
             logger.exception("on_result raised for item %r; its result stays in the batch", result.id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import anyio
 import anyio.lowlevel
@@ -22,6 +23,22 @@ Tell = Callable[[str, float, float], None]
 `grown`: the old and the new requests in a second. `closed`: 0 and 0; the gate's
 `closed_because` says why.
 """
+
+
+class Permit(Protocol):
+    """What a waiter needs besides the gate's leave, and does not keep from others while it waits."""
+
+    def laid_down(self) -> AbstractContextManager[None]:
+        """For the time of a wait: it begins by laying the permit down."""
+        ...
+
+    def lay_down(self) -> None:
+        """Let others have it."""
+        ...
+
+    async def take_up(self) -> None:
+        """Wait until it is free, and take it."""
+        ...
 
 
 @final
@@ -169,7 +186,7 @@ class Gate:
         """How long all pauses together last, the one that may be on to its end."""
         return self._paused_seconds
 
-    async def enter(self, tokens: float = 0.0) -> Ticket:
+    async def enter(self, tokens: float = 0.0, *, permit: Permit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
 
         Nothing is awaited between the decision and the return: a request sent at once
@@ -178,6 +195,7 @@ class Gate:
 
         Args:
             tokens: what the request is thought to take.
+            permit: what the waiter comes with, and others may have while it stands in the line.
 
         Raises:
             GateClosed: the gate was closed.
@@ -186,10 +204,10 @@ class Gate:
         now = anyio.current_time()
         if not self._line.locked() and self._opens_at(tokens, now) <= now:
             return self._start(tokens, now)
+        if permit is not None:
+            return await self._enter_with(permit, tokens)
         async with self._line:
-            while (until := self._opens_at(tokens, now := anyio.current_time())) > now:
-                await self._wait(until)
-            return self._start(tokens, now)
+            return self._start(tokens, await self._open(tokens))
 
     def admits(self, ticket: Ticket) -> bool:
         """Whether a ticket is still good: no pause began and nothing closed since it was given out."""
@@ -301,6 +319,23 @@ class Gate:
             if ticket is self._probe:
                 self._probe = None
             self._look_again()
+
+    async def _enter_with(self, permit: Permit, tokens: float) -> Ticket:
+        """Wait without the permit; the first in line takes it up when the gate opens, and looks again."""
+        with permit.laid_down():
+            async with self._line:
+                while True:
+                    await self._open(tokens)
+                    await permit.take_up()
+                    if self._opens_at(tokens, now := anyio.current_time()) <= now:
+                        return self._start(tokens, now)
+                    permit.lay_down()
+
+    async def _open(self, tokens: float) -> float:
+        """Wait until a request may start, and return that instant."""
+        while (until := self._opens_at(tokens, now := anyio.current_time())) > now:
+            await self._wait(until)
+        return now
 
     def _opens_at(self, tokens: float, now: float) -> float:
         """The instant to look again; not later than `now`: a request may start."""

@@ -53,10 +53,12 @@ class Gates:
         for gate in self._gates.values():
             gate.close()
 
-    def take_pauses(self) -> list[tuple[str, float, int]]:
-        """The pauses since the last call: scope, end in seconds since 1970, number of pauses so far."""
-        taken, self._pauses = self._pauses, []
-        return taken
+    async def keep_pauses(self) -> None:
+        """Let the store know of the pauses since the last call."""
+        pauses, self._pauses = self._pauses, []
+        if self._options.store is not None:
+            for scope, until, count in pauses:
+                await self._options.store.paused(scope, until, count)
 
     def _make(self, scope: str) -> Gate:
         gate = Gate(delays=self._options.rule, limits=self._options.limits, name=scope)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 import anyio
 
@@ -12,6 +12,21 @@ from .outlet import Outlet
 from .work import LLMWorkItem
 
 Taken = tuple[int, LLMWorkItem[Any]]
+_NO_MORE: Final = object()
+
+
+def checked(item: object) -> LLMWorkItem[Any]:
+    """An item, if it is one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(item, LLMWorkItem):
+        raise TypeError(
+            f"an item must be an LLMWorkItem, not {item!r}; "
+            "make one of it, as in LLMWorkItem(id='row-1', prompt='…')"
+        )
+    return item
 
 
 class Intake(Protocol):
@@ -84,13 +99,19 @@ class Stream:
         return self._exhausted
 
     async def take(self) -> Taken | None:
-        """The next item, or `None` when none is left."""
-        if not self._exhausted and not self._outlet.has_room:
+        """The next item, or `None` when none is left.
+
+        Raises:
+            TypeError: the next is no item.
+            Exception: what the iterable raised.
+        """
+        if self._later is None:
             await self._outlet.room()
-        if self._later is not None:
-            async with self._turn:
-                return None if self._exhausted else await self._fetch(self._later)
-        return None if self._exhausted else self._number(next(self._here, None))
+            return None if self._exhausted else self._number(next(self._here, _NO_MORE))
+        async with self._turn:
+            # Whoever has the turn is the only one to fill the room that is there.
+            await self._outlet.room()
+            return None if self._exhausted else await self._fetch(self._later)
 
     def stop(self) -> None:
         """Let nobody wait for an item any more."""
@@ -99,16 +120,16 @@ class Stream:
         self._outlet.open_up()
 
     async def _fetch(self, later: AsyncIterator[LLMWorkItem[Any]]) -> Taken | None:
-        item = None
+        item: object = _NO_MORE
         with anyio.CancelScope() as self._fetching:
-            item = await anext(later, None)
+            item = await anext(later, _NO_MORE)
         return self._number(item)
 
-    def _number(self, item: LLMWorkItem[Any] | None) -> Taken | None:
-        if item is None:
+    def _number(self, item: object) -> Taken | None:
+        if item is _NO_MORE:
             self._exhausted = True
             return None
-        number = self._next
+        taken = self._next, checked(item)
         self._next += 1
         self._outlet.expect()
-        return number, item
+        return taken

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol, final
 
 import anyio
 
@@ -51,11 +52,38 @@ class Permits:
 
     async def lend(self, holder: Holder, rest: Callable[[], Awaitable[None]]) -> None:
         """Let others have the permit as long as the holder rests; then get one again."""
+        with self.lent_by(holder):
+            await rest()
+        await self.get(holder)
+
+    @contextmanager
+    def lent_by(self, holder: Holder) -> Iterator[None]:
+        """Let others have the permit, and somebody else work, while the holder waits."""
         self.give_back(holder)
         self.lent += 1
         try:
             self._hire()
-            await rest()
+            yield
         finally:
             self.lent -= 1
-        await self.get(holder)
+
+
+@final
+class HeldPermit:
+    """The permit of one holder, for a gate to take from it while it stands in the line."""
+
+    def __init__(self, permits: Permits, holder: Holder) -> None:
+        self._permits: Final = permits
+        self._holder: Final = holder
+
+    def laid_down(self) -> AbstractContextManager[None]:
+        """For the time of a wait: it begins by laying the permit down."""
+        return self._permits.lent_by(self._holder)
+
+    def lay_down(self) -> None:
+        """Let others have it."""
+        self._permits.give_back(self._holder)
+
+    async def take_up(self) -> None:
+        """Wait until it is free, and take it."""
+        await self._permits.get(self._holder)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, final
 
@@ -15,6 +14,7 @@ from .budget import Budget
 from .delivery import Delivery
 from .gates import Gates
 from .intake import Batch, Intake
+from .leaks import awaited
 from .options import Options
 from .permits import Permits
 from .sender import Errand, Sender, Stopped, Totals
@@ -26,6 +26,8 @@ from .work import ItemResult, LLMCallStrategy, LLMWorkItem
 T = TypeVar("T")
 
 TASKS_PER_WORKER: Final = 8
+TASKS_WITH_SCOPES: Final = 1000
+TIME_IS_UP: Final = "its time was up"
 
 
 @final
@@ -74,6 +76,7 @@ class Run(Generic[T]):
         self._error: Exception | None = None
         self._group: TaskGroup | None = None
         self._tasks = 0
+        self._seconds = None if options.bounds is None else options.bounds.seconds
 
     async def work(self) -> None:
         """Bring every item to its outcome; start new workers if outsiders cancelled them all.
@@ -83,12 +86,10 @@ class Run(Generic[T]):
         """
         try:
             await self._remember()
-            with self._time_limit() as scope:
+            with self._time_limit() as limit:
                 await self._prepare_all()
-                while self.stopped is None and not self._intake.exhausted:
-                    await self._crew()
-            if scope.cancelled_caught:
-                self.stop("its time was up")
+            self._stop_if_cut(limit)
+            await self._crews()
             await self._settle_the_rest()
         except Exception as error:
             self._fail(error)
@@ -110,19 +111,33 @@ class Run(Generic[T]):
             if isinstance(self._intake, Batch):
                 self._known = await store.recall([item for _, item in self._intake.rest_of_it])
 
-    async def _crew(self) -> None:
-        size = self._options.workers
-        if isinstance(self._intake, Batch):
-            size = min(size, len(self._intake))
+    async def _crews(self) -> None:
         try:
-            async with anyio.create_task_group() as self._group:
-                for _ in range(size):
-                    self._hire()
+            async with anyio.create_task_group() as timer:
+                if self._seconds is not None:
+                    timer.start_soon(self._stop_in_time, self._seconds)
+                while self.stopped is None and not self._intake.exhausted:
+                    await self._crew()
+                timer.cancel_scope.cancel()
         except BaseExceptionGroup as failures:
             # Only KeyboardInterrupt and its like, no Exception, ends a worker: it is meant for the caller.
             if (failure := sole(failures)) is failures:
                 raise
             raise failure from failure.__cause__
+
+    async def _crew(self) -> None:
+        size = self._options.workers
+        if isinstance(self._intake, Batch):
+            size = min(size, len(self._intake))
+        async with anyio.create_task_group() as self._group:
+            for _ in range(size):
+                self._hire()
+
+    async def _stop_in_time(self, seconds: float) -> None:
+        """Release who waits for an item or for the gate; requests have limits of their own."""
+        await anyio.sleep_until(self.began + seconds)
+        if not self._intake.exhausted or any(errand.result is None for errand in self._open.values()):
+            self.stop(TIME_IS_UP)
 
     def _hire(self) -> None:
         if self._group is not None:
@@ -132,9 +147,12 @@ class Run(Generic[T]):
     def _substitute(self) -> None:
         """Start a worker for one whose item waits, if there is anything for it to do."""
         workers = self._options.workers
+        most = TASKS_PER_WORKER * workers
+        if self._options.scope is not None:
+            most = max(most, TASKS_WITH_SCOPES)
         wanted = self.stopped is None and not self._intake.exhausted
         awake = self._tasks - self._permits.lent
-        if wanted and awake < workers and self._tasks < TASKS_PER_WORKER * workers:
+        if wanted and awake < workers and self._tasks < most:
             self._hire()
 
     async def _worker(self) -> None:
@@ -156,8 +174,11 @@ class Run(Generic[T]):
     async def _process(self, number: int, item: LLMWorkItem[Any]) -> None:
         errand = self._open[number] = self._errand(number, item)
         try:
-            await self._permits.get(errand)
-            errand.result = await self._attend(errand)
+            with self._time_limit() as limit:
+                await self._permits.get(errand)
+                errand.result = await self._attend(errand)
+            if self._stop_if_cut(limit):
+                return
         except Stopped as stopped:
             self.stop(str(stopped))
             return
@@ -215,6 +236,8 @@ class Run(Generic[T]):
                 # It has been paid for: not even a cancellation keeps it from being kept.
                 with anyio.CancelScope(shield=True):
                     await self._options.store.settled(item, result)
+                    # A good answer may have told of a limit, too.
+                    await self.gates.keep_pauses()
             errand.kept = True
             if self._sight.wanted:
                 self._sight.tell("done", anyio.current_time(), item=item.id, reason=result.reason)
@@ -268,15 +291,21 @@ class Run(Generic[T]):
             self._error = error
         self.stop(f"{type(error).__name__}: {error}")
 
-    def _time_limit(self) -> anyio.CancelScope:
-        seconds = None if self._options.bounds is None else self._options.bounds.seconds
-        return anyio.CancelScope(deadline=math.inf if seconds is None else self.began + seconds)
+    def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
+        """Ends what leads to an outcome when the time is up, never what is done with one that is there."""
+        if self._seconds is None:
+            return nullcontext()
+        return anyio.CancelScope(deadline=self.began + self._seconds)
+
+    def _stop_if_cut(self, limit: anyio.CancelScope | None) -> bool:
+        cut = limit is not None and limit.cancelled_caught
+        if cut:
+            self.stop(TIME_IS_UP)
+        return cut
 
 
 async def _prepared(prepare: Callable[[Any], Any], item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
-    prepared = prepare(item)
-    if inspect.isawaitable(prepared):
-        prepared = await prepared
+    prepared = await awaited(prepare(item))
     if not isinstance(prepared, LLMWorkItem) or prepared.id != item.id:
         raise TypeError(f"prepare_item must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
     return prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,8 +15,9 @@ from .budget import Budget
 from .failure import Failure
 from .gate import Gate, GateClosed, Ticket
 from .gates import Gates
-from .options import Options
-from .permits import Permits
+from .leaks import cancels_this_task
+from .options import Estimate, Options
+from .permits import HeldPermit, Permits
 from .sight import Sight
 from .stopping import NotSent
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
@@ -64,6 +66,15 @@ class Stopped(Exception):
 
 
 @final
+class RuleFailed(Exception):
+    """A rule of the caller's raised for one item: its scope, its estimate, or the judgement on its error."""
+
+    def __init__(self, rule: str, error: Exception) -> None:
+        super().__init__(f"{rule} failed: {type(error).__name__}: {error}")
+        self.error: Final = error
+
+
+@final
 class Sender(Generic[T]):
     """Brings errands to their outcomes; it never raises what a call raised."""
 
@@ -86,15 +97,22 @@ class Sender(Generic[T]):
         self._dearest = None if options.limits is None else options.limits.dearest
 
     async def run(self, errand: Errand) -> ItemResult[T]:
-        """Send an item until it is answered or given up.
+        """Send an item until it is answered or given up, also because a rule of the caller's fails for it.
 
         Raises:
             Stopped: the run sends nothing more.
         """
+        try:
+            return await self._bring_home(errand)
+        except RuleFailed as failed:
+            reason = str(failed)
+            return _failed(errand, Failure("terminal", failed.error, reason), reason)
+
+    async def _bring_home(self, errand: Errand) -> ItemResult[T]:
         if (refusal := self._too_dear(errand.request)) is not None:
             return _failed(errand, refusal, refusal.reason)
+        gate = self._gate(errand.request)
         while True:
-            gate = self._gates.of(errand.request)
             ticket = await self._enter(gate, errand)
             if ticket is None:
                 return _not_sent(errand, gate.closed_because or "")
@@ -136,39 +154,43 @@ class Sender(Generic[T]):
         Raises:
             Stopped: nothing at all is sent any more.
         """
+        # In the line of one gate a permit would keep others from going through theirs.
+        permit = None if self._options.scope is None else HeldPermit(self._permits, errand)
         while True:
-            if self._options.scope is not None and gate.deadline > anyio.current_time():
-                # Others may be let through by another gate meanwhile.
-                await self._permits.lend(errand, partial(gate.rest, gate.deadline))
             try:
-                ticket = await gate.enter(self._tokens(gate, errand))
+                ticket = await gate.enter(self._tokens(gate, errand), permit=permit)
             except GateClosed as closed:
                 if gate.closed_because is not None:
                     return None
                 raise Stopped(str(closed)) from None
-            try:
-                await self._note_start(errand)
+            reached = self._reached()
+            if reached is None:
+                await self._note_start(gate, ticket, errand)
                 reached = self._reached()
                 if reached is None and gate.admits(ticket):
                     return ticket
-            except BaseException:
-                gate.leave(ticket)
-                raise
+                await self._note_end(errand, open=True)
             gate.leave(ticket)
-            await self._note_end(errand, open=True)
             if reached is not None:
                 raise Stopped(reached)
 
-    async def _note_start(self, errand: Errand) -> None:
-        if self._options.store is not None:
+    async def _note_start(self, gate: Gate, ticket: Ticket, errand: Errand) -> None:
+        """Let the store know that a request is about to be sent, or that it is not after all."""
+        if self._options.store is None:
+            return
+        try:
             await self._options.store.started(errand.item, errand.budget.attempts + 1)
+        except BaseException as error:
+            gate.leave(ticket)
+            if not isinstance(error, Exception):
+                await self._note_end(errand, open=True)
+            raise
 
     async def _note_end(self, errand: Errand, *, open: bool) -> None:
         """Let the store know of pauses, and that the item is `open` while nothing of it is under way."""
         if self._options.store is not None:
             with anyio.CancelScope(shield=True):
-                for scope, until, count in self._gates.take_pauses():
-                    await self._options.store.paused(scope, until, count)
+                await self._gates.keep_pauses()
                 if open and not errand.cut_off:
                     await self._options.store.ended(errand.item, errand.budget.attempts)
 
@@ -178,7 +200,7 @@ class Sender(Generic[T]):
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
     def _judged(self, gate: Gate, ticket: Ticket, errand: Errand, error: BaseException) -> Failure:
-        failure = self._options.judge(error)
+        failure = self._failure(error)
         if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
         if failure.pauses:
@@ -190,6 +212,15 @@ class Sender(Generic[T]):
             gate.exhausted(ticket, failure.reason)
         if failure.info is not None:
             gate.learn(failure.info, ticket)
+        return failure
+
+    def _failure(self, error: BaseException) -> Failure:
+        try:
+            failure = self._options.judge(error)
+            if not isinstance(failure, Failure):
+                raise TypeError(f"it must return a Failure, not {failure!r}")
+        except Exception as raised:
+            raise RuleFailed("classifier", raised) from raised
         return failure
 
     async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
@@ -215,12 +246,18 @@ class Sender(Generic[T]):
             seconds=anyio.current_time() - errand.began,
         )
 
+    def _gate(self, item: LLMWorkItem[Any]) -> Gate:
+        try:
+            return self._gates.of(item)
+        except Exception as error:
+            raise RuleFailed("scope", error) from error
+
     def _tokens(self, gate: Gate, errand: Errand) -> float:
         return self._estimate(errand.request) if gate.pace.counts_tokens else 0.0
 
     def _estimate(self, item: LLMWorkItem[Any]) -> float:
         if self._options.estimate_tokens is not None:
-            return self._options.estimate_tokens(item)
+            return _own_estimate(self._options.estimate_tokens, item)
         out = self._totals.usage.output_tokens
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
@@ -240,6 +277,16 @@ class Sender(Generic[T]):
 @final
 class ItemTooLarge(ValueError):
     """The error of an item that needs more tokens than the limit can ever let through."""
+
+
+def _own_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
+    try:
+        tokens = estimate(item)
+        if not 0 <= tokens < math.inf:
+            raise ValueError(f"it must return a number of tokens, not {tokens!r}")
+    except Exception as error:
+        raise RuleFailed("estimate_tokens", error) from error
+    return tokens
 
 
 def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
@@ -265,17 +312,3 @@ def _not_sent(errand: Errand, reason: str) -> ItemResult[Any]:
         seconds=anyio.current_time() - errand.began,
         unfinished=True,
     )
-
-
-def cancels_this_task(error: BaseException) -> bool:
-    """Whether a `CancelledError` is meant for this task, not a leak from a task or future the call awaited.
-
-    On asyncio a call that awaits something cancelled raises the same exception; taken
-    for a cancellation of the worker, it would end the worker in silence.
-    """
-    if not isinstance(error, asyncio.CancelledError):
-        return False
-    if anyio.get_cancelled_exc_class() is not asyncio.CancelledError:
-        return True
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

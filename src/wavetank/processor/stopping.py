@@ -32,8 +32,11 @@ class Bounds:
     more is sent, and what is under way comes home: it has been paid for. So tokens and cost,
     which are known when an answer is there, may exceed the bound by the requests under way.
 
+    No bound cuts short what is done with an outcome that is there: store, post-processing,
+    sinks and callback get it whole. Each of them that may hang needs a limit of its own.
+
     Args:
-        seconds: how long the run may last.
+        seconds: how long the run may prepare items and send requests.
         requests: how many requests may be sent.
         tokens: how many tokens the answers may have taken.
         cost: what the answers may have cost, in the currency of `CallResult.cost`.

@@ -36,7 +36,8 @@ class Store(Protocol):
     async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
         """Note that nothing of the item is under way, though it has no outcome yet.
 
-        Awaited after a request that failed and is tried again, or was not sent after all.
+        Awaited after a request that failed and is tried again, or was not sent after all, be it
+        that `started` itself was cut off.
         Not after one that was cancelled: nobody knows whether that one was paid for.
 
         Args:

@@ -6,9 +6,10 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NoReturn, final
 
 import anyio
 
@@ -16,7 +17,7 @@ from ..clock import real_epoch_ns, real_now, to_seconds
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.shape import sole
-from ..processor.sinks import Sink, SinkError
+from ..processor.sinks import CsvSink, JsonlSink, SinkError
 from .asking import ProviderStrategy, need_client, open_client
 from .errors import RunError
 from .files import open_files
@@ -35,6 +36,8 @@ STOPPED: Final = 3
 NO_KEY: Final = "wavetank-needs-no-key"
 """What a server on this machine is shown where no variable holds a key: most ask for any."""
 _BY_SIGNAL: Final = 128
+_LOOKUP_THREADS: Final = "asyncio_"
+"""What the names of the threads begin with in which the event loop looks up the addresses of hosts."""
 
 
 def run(options: Options, words: Sequence[str], display: Display) -> int:
@@ -53,8 +56,7 @@ def run(options: Options, words: Sequence[str], display: Display) -> int:
     need_client()
     with open_files(options, table) as (journal, output):
         tally = Tally(len(table.items), now=lambda: to_seconds(real_now()), wall=_wall)
-        work = _Work(options, table, key, journal, output, tally, display)
-        return _ended(work, words)
+        return _ended(_Work(options, table, key, journal, output, tally, display, words))
 
 
 def find_key(options: Options, environment: Mapping[str, str]) -> str:
@@ -81,17 +83,19 @@ class _Work:
     table: Table
     key: str
     journal: Journal | None
-    output: Sink
+    output: CsvSink | JsonlSink
     tally: Tally
     display: Display
+    words: Sequence[str]
+    log: LogKeeper = field(default_factory=LogKeeper)
     signal: int = 0
     refusal: str | None = None
     trouble: list[Exception] = field(default_factory=list)
 
 
-def _ended(work: _Work, words: Sequence[str]) -> int:
+def _ended(work: _Work) -> int:
     """Do the work and say what came of it."""
-    with LogKeeper() as log:
+    with work.log:
         try:
             anyio.run(_main, work)
         except BaseExceptionGroup as errors:
@@ -99,7 +103,12 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
             raise sole(errors) from None
         finally:
             work.display.close()
-    log.tell_of_trouble()
+    return _report(work)
+
+
+def _report(work: _Work) -> int:
+    """Say what came of the work, and how to resume it; the exit status."""
+    work.log.tell_of_trouble()
     if work.refusal is not None:
         raise RunError(work.refusal)
     for line in work.tally.report():
@@ -108,19 +117,19 @@ def _ended(work: _Work, words: Sequence[str]) -> int:
         tell(f"stopped: {work.trouble[0]}")
     cut_off = work.tally.done < work.tally.total
     if cut_off or work.tally.failed:
-        _tell_how_to_resume(work, words)
+        _tell_how_to_resume(work)
     if work.signal:
         return _BY_SIGNAL + work.signal
     return STOPPED if work.trouble else int(cut_off or work.tally.failed > 0)
 
 
-def _tell_how_to_resume(work: _Work, words: Sequence[str]) -> None:
+def _tell_how_to_resume(work: _Work) -> None:
     if work.journal is None:
         tell("without a --journal nothing can be resumed")
         return
     cut_off = work.tally.done < work.tally.total
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
-    line = shlex.join(["wavetank", "run", *(word for word in words if word not in flags), *flags])
+    line = shlex.join(["wavetank", "run", *(word for word in work.words if word not in flags), *flags])
     tell(f"{'to go on' if cut_off else 'to try the failed rows again'}: {line}")
 
 
@@ -130,7 +139,25 @@ async def _main(work: _Work) -> None:
             await watchers.start(_stop_on_signal, work, scope)
             watchers.start_soon(_show, work)
             await _process(work)
+        if work.signal and any(thread.name.startswith(_LOOKUP_THREADS) for thread in threading.enumerate()):
+            _leave_lookups(work)
         watchers.cancel_scope.cancel()
+
+
+def _leave_lookups(work: _Work) -> NoReturn:
+    """End the process here: the loop would wait for the lookup of a name, which nothing can end."""
+    work.display.close()
+    status = _report(work)
+    if work.journal is not None:
+        work.journal.close()
+    work.output.close()
+    _exit(status)
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 async def _process(work: _Work) -> None:
@@ -183,8 +210,9 @@ async def _stop_on_signal(
         async for number in signals:
             if work.signal:
                 # Each outcome so far is in the journal, whatever the process was about to do.
-                sys.stdout.flush()
-                os._exit(_BY_SIGNAL + work.signal)
+                work.display.close()
+                _tell_how_to_resume(work)
+                _exit(_BY_SIGNAL + work.signal)
             work.signal = number
             scope.cancel()
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..processor.journal import Journal, JournalError, fingerprint
-from ..processor.sinks import Sink, SinkError
+from ..processor.sinks import CsvSink, JsonlSink, SinkError
 from .errors import RunError
 from .options import Options
 from .reading import Table
@@ -15,7 +15,7 @@ from .rows import open_output
 
 
 @contextmanager
-def open_files(options: Options, table: Table) -> Iterator[tuple[Journal | None, Sink]]:
+def open_files(options: Options, table: Table) -> Iterator[tuple[Journal | None, CsvSink | JsonlSink]]:
     """Open the journal, if there is to be one, and the output, and close them when the block ends.
 
     If it ends with a `RunError`, nothing has begun: then the files that were not there before
