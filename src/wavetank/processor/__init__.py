@@ -10,7 +10,7 @@ from .batch import ParallelBatchProcessor
 from .classify import ErrorClassifier, classify, error_in_answer
 from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
 from .failure import Failure, FailureKind
-from .gate import Gate, GateClosed, Ticket
+from .gate import Gate
 from .limits import Limits, Quota, RateInfo
 from .metrics import OpenTelemetryMetrics
 from .rate_headers import rate_info
@@ -20,6 +20,7 @@ from .sight import Decision, DecisionKind
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
 from .streamed import Results
+from .tickets import GateClosed, Ticket
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 __all__ = [

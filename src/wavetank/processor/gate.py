@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Final, Protocol, final
+from typing import Final, final
 
 import anyio
 import anyio.lowlevel
@@ -13,6 +11,7 @@ import anyio.lowlevel
 from .delays import ExponentialDelay, RateLimitStrategy, with_buffer
 from .limits import Limits, RateInfo
 from .pace import SAME_INSTANT_SECONDS, Pace
+from .tickets import GateClosed, Permit, Ticket
 
 PROBE_PATIENCE_SECONDS: Final = 1.0
 
@@ -23,44 +22,6 @@ Tell = Callable[[str, float, float], None]
 `grown`: the old and the new requests in a second. `closed`: 0 and 0; the gate's
 `closed_because` says why.
 """
-
-
-class Permit(Protocol):
-    """What a waiter needs besides the gate's leave, and does not keep from others while it waits."""
-
-    def laid_down(self) -> AbstractContextManager[None]:
-        """For the time of a wait: it begins by laying the permit down."""
-        ...
-
-    def lay_down(self) -> None:
-        """Let others have it."""
-        ...
-
-    async def take_up(self) -> None:
-        """Wait until it is free, and take it."""
-        ...
-
-
-@final
-class GateClosed(RuntimeError):
-    """Nothing may start any more: the run has ended, or what the gate is for is used up."""
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Ticket:
-    """Leave to send one request.
-
-    `number` counts the requests from 1; `generation` counts the pauses opened before it was
-    sent; `under_way` is how many requests were under way then, with this one; `tokens` is
-    what it is thought to take.
-    """
-
-    number: int
-    generation: int
-    sent: float
-    under_way: int
-    tokens: float
 
 
 @final

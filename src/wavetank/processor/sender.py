@@ -13,13 +13,14 @@ import anyio
 
 from .budget import Budget
 from .failure import Failure
-from .gate import Gate, GateClosed, Ticket
+from .gate import Gate
 from .gates import Gates
 from .leaks import cancels_this_task
 from .options import Estimate, Options
 from .permits import HeldPermit, Permits
 from .sight import Sight
 from .stopping import NotSent
+from .tickets import GateClosed, Ticket
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 T = TypeVar("T")
