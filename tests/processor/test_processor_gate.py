@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -12,6 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from wavetank.processor import ExponentialDelay, Gate, GateClosed, RateInfo, Ticket
+from wavetank.processor.permits import HeldPermit, Permits
 
 Main = Callable[[], Awaitable[None]]
 
@@ -496,5 +498,70 @@ def test_a_pause_is_counted_when_it_begins() -> None:
         gate.leave(await gate.enter())
         gate.hold(anyio.current_time() + 1)
         assert (gate.pauses, gate.generation, round(gate.paused_seconds, 6)) == (2, 1, 12)
+
+    in_virtual_time(main)
+
+
+@dataclass
+class Worker:
+    """Who may hold a permit."""
+
+    holds_permit: bool = False
+
+
+def test_a_waiter_lays_its_permit_down_and_takes_it_up_when_the_gate_opens() -> None:
+    """In the pause another has the permit; the waiter starts when the gate is open and the permit free."""
+
+    async def main() -> None:
+        gate, hired = Gate(), list[float]()
+        permits = Permits(1, lambda: hired.append(anyio.current_time()))
+        one, other, tickets = Worker(), Worker(), list[Ticket]()
+        start = anyio.current_time()
+
+        async def enter() -> None:
+            await permits.get(one)
+            tickets.append(await gate.enter(permit=HeldPermit(permits, one)))
+
+        await refuse_one(gate, 1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(enter)
+            await anyio.sleep(0.5)
+            assert (one.holds_permit, permits.lent, hired) == (False, 1, [start])
+            with anyio.fail_after(0):
+                await permits.get(other)
+            await anyio.sleep(1.5)
+            assert tickets == []
+            permits.give_back(other)
+        assert [ticket.sent - start for ticket in tickets] == [2]
+        assert (one.holds_permit, permits.lent) == (True, 0)
+
+    in_virtual_time(main)
+
+
+def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
+    """Whoever has waited for the permit looks at the gate again, and keeps it from nobody meanwhile."""
+
+    async def main() -> None:
+        gate, permits = Gate(), Permits(1, lambda: None)
+        one, other, tickets = Worker(), Worker(), list[Ticket]()
+        start = anyio.current_time()
+
+        async def enter() -> None:
+            tickets.append(await gate.enter(permit=HeldPermit(permits, one)))
+
+        await refuse_one(gate, 1)
+        await permits.get(other)
+        async with anyio.create_task_group() as group:
+            group.start_soon(enter)
+            await anyio.sleep(2)
+            gate.hold(start + 5)
+            permits.give_back(other)
+            await anyio.sleep(1)
+            assert (one.holds_permit, tickets) == (False, [])
+            with anyio.fail_after(0):
+                await permits.get(other)
+            permits.give_back(other)
+        assert [ticket.sent - start for ticket in tickets] == [5]
+        assert one.holds_permit
 
     in_virtual_time(main)
