@@ -70,7 +70,7 @@ async def test_deadly(tank):
 """
 INI = """
 [pytest]
-addopts = -x --strict-config -p no:anyio -p no:asyncio -p no:trio -p no:hypothesispytest
+addopts = -x --strict-config -p no:anyio -p no:asyncio -p no:trio -p no:hypothesispytest -p no:respx
 filterwarnings = error
 """
 
