@@ -18,8 +18,13 @@ WORKERS = 10
 
 
 def asking(tank: Tank) -> Callable[[str], Awaitable[str]]:
-    """A call at the direct seam, with all that is asked of the processor declared."""
-    tank.expect(in_flight=WORKERS, requests_per_item=6, herd=0.25, order="input")
+    """A call at the direct seam, with all that is asked of the processor declared.
+
+    An item may be the probe of every pause, and be refused each time: where waves come again, or
+    where the schedule chooses whom they meet, that may be two or three times in each of four.
+    """
+    often = any(wave.share < 1 or wave.every for wave in tank.scenario.wave)
+    tank.expect(in_flight=WORKERS, requests_per_item=12 if often else 6, herd=0.25, order="input")
 
     async def ask(prompt: str) -> str:
         return (await tank.fake_llm.call(f"Do {prompt}.", item=prompt)).text
