@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, final
@@ -11,6 +11,8 @@ from typing import Any, final
 import anyio
 import trio
 from trio.testing import MockClock
+
+from wavetank.processor import BatchResult, LLMWorkItem, ParallelBatchProcessor
 
 Main = Callable[[], Awaitable[None]]
 
@@ -110,3 +112,17 @@ def stepped(main: Main, backend: str, *, at: int = 0, act: Callable[[], object] 
 
         anyio.run(main, backend="asyncio", backend_options={"loop_factory": loop})
     return counter.steps
+
+
+def one_batch(backend: str, ids: Sequence[str], call: Any, **options: Any) -> BatchResult[Any]:
+    """What comes of one batch in virtual time; each id is its own prompt."""
+    batches: list[BatchResult[Any]] = []
+
+    async def main() -> None:
+        async with ParallelBatchProcessor(call, **options) as processor:
+            for name in ids:
+                await processor.add_work(LLMWorkItem(id=name, prompt=name))
+            batches.append(await processor.process_all())
+
+    stepped(main, backend)
+    return batches[0]

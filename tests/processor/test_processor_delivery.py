@@ -19,7 +19,7 @@ from wavetank.processor import (
     RunStopped,
 )
 
-from .stepping import stepped
+from .stepping import one_batch, stepped
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 in_both_orders = pytest.mark.parametrize("order", ["input", "completed"])
@@ -45,16 +45,7 @@ async def slow_if_asked(prompt: str) -> str:
 
 def batch(backend: str, ids: Sequence[str], call: Any = slow_if_asked, **options: Any) -> BatchResult[Any]:
     """One batch in virtual time, each id its own prompt."""
-    batches: list[BatchResult[Any]] = []
-
-    async def main() -> None:
-        async with ParallelBatchProcessor(call, **options) as processor:
-            for name in ids:
-                await processor.add_work(LLMWorkItem(id=name, prompt=name))
-            batches.append(await processor.process_all())
-
-    stepped(main, backend)
-    return batches[0]
+    return one_batch(backend, ids, call, **options)
 
 
 async def in_five_seconds(item: LLMWorkItem[Any], value: str) -> str:

@@ -20,7 +20,7 @@ from wavetank.processor import (
 )
 from wavetank.processor.journal import Journal, Outcome, fingerprint
 
-from .stepping import stepped
+from .stepping import one_batch, stepped
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -59,16 +59,7 @@ class Account:
 
 def process(call: Any, ids: list[str], backend: str = "trio", **options: Any) -> BatchResult[Any]:
     """One batch in virtual time, each id its own prompt."""
-    batches = []
-
-    async def main() -> None:
-        async with ParallelBatchProcessor(call, **options) as processor:
-            for name in ids:
-                await processor.add_work(LLMWorkItem(id=name, prompt=name))
-            batches.append(await processor.process_all())
-
-    stepped(main, backend)
-    return batches[0]
+    return one_batch(backend, ids, call, **options)
 
 
 def names(key: str, count: int) -> list[str]:
