@@ -169,9 +169,17 @@ class Journal:
         """
         self._of(id, f"UPDATE items SET state = {_SENT}, requests = earlier + ? WHERE id = ?", attempt)
 
-    def answered(self, id: str) -> None:
-        """Note that the item's request ended without an outcome, as after a refusal: nothing is under way."""
-        self._file.do(f"UPDATE items SET state = {_WAITING} WHERE id = ? AND state = {_SENT}", id)
+    def answered(self, id: str, attempts: int | None = None) -> None:
+        """Note that the item's request ended without an outcome, as after a refusal: nothing is under way.
+
+        `attempts` is how many of its requests have left in this run, where that is fewer than were noted.
+        """
+        self._file.do(
+            f"UPDATE items SET state = {_WAITING}, requests = coalesce(earlier + ?, requests) "
+            f"WHERE id = ? AND state = {_SENT}",
+            attempts,
+            id,
+        )
 
     def keep(self, outcome: Outcome) -> None:
         """Keep what came of an item, in one transaction.
@@ -260,11 +268,7 @@ class Journal:
 
     async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None:
         """Note that nothing of the item is under way, and how many of its requests were sent in this run."""
-        self._file.do(
-            f"UPDATE items SET state = {_WAITING}, requests = earlier + ? WHERE id = ? AND state = {_SENT}",
-            attempts,
-            item.id,
-        )
+        self.answered(item.id, attempts)
 
     async def settled(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Keep the outcome of an item."""

@@ -304,12 +304,5 @@ def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
 
 def _not_sent(errand: Errand, reason: str) -> ItemResult[Any]:
     cause = f"not asked: {reason}"
-    return ItemResult(
-        errand.item.id,
-        error=NotSent(f"item {errand.item.id!r} was {cause}; add it to a new batch when that is over"),
-        attempts=errand.budget.attempts,
-        reason=cause,
-        cause=cause,
-        seconds=anyio.current_time() - errand.began,
-        unfinished=True,
-    )
+    error = NotSent(f"item {errand.item.id!r} was {cause}; add it to a new batch when that is over")
+    return _failed(errand, Failure("terminal", error, cause, closes=True), cause)

@@ -21,11 +21,9 @@ def identity(headers: Mapping[str, str], payload: Mapping[str, Any], prompt: str
     Declared is the header `x-wavetank-item`, else `metadata.item` in the body; inferred is
     the text of the last user message.
     """
-    header, metadata = headers.get(ITEM_HEADER), payload.get("metadata")
-    if header or metadata:
-        named = _from_header(header or "") or _from_metadata(metadata)
-        if named:
-            return named, True
+    named = _from_header(headers.get(ITEM_HEADER, "")) or _from_metadata(payload.get("metadata"))
+    if named:
+        return named, True
     return (shortened(prompt) or None), False
 
 

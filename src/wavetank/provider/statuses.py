@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..scenario import RefusalError, Wave, refusal_error, usual_status, wave_status
+from ..scenario import RefusalError, Wave, refusal_error, usual_status
 
 _OWN: Final[Mapping[tuple[str, RefusalError], int]] = {
     ("anthropic", "billing"): 402,
@@ -33,9 +33,7 @@ def status_of_error(dialect: str, error: RefusalError) -> int:
 
 def status_of_wave(dialect: str, wave: Wave) -> int:
     """The status of a wave's refusals: as written, else the dialect's own for the error."""
-    if wave.status is not None:
-        return wave.status
-    return _OWN.get((dialect, refusal_error(wave))) or wave_status(wave)
+    return status_of_error(dialect, refusal_error(wave)) if wave.status is None else wave.status
 
 
 def status_over_limit(dialect: str, error: RefusalError) -> int:

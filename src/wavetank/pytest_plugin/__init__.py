@@ -78,11 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("wavetank")
         for line in (*lines(tests), *search_lines(searches)):
             terminalreporter.line(line)
-    elif (
-        reports
-        and terminalreporter.config.getoption("--llm-scenario")
-        and not terminalreporter.stats.get("error")
-    ):
+    elif _asked_in_vain(terminalreporter):
         terminalreporter.section("wavetank")
         terminalreporter.line(_NOBODY)
 

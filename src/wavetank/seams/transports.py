@@ -105,12 +105,10 @@ class _Exchange:
 
 def _plain(raw: Any) -> dict[str, str]:
     """Headers as sent: lower-case names, and one that came twice as a list with commas."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
-    if len(headers) < len(raw):
-        headers.clear()
-        for name_bytes, value_bytes in raw:
-            name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 

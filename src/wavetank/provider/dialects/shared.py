@@ -17,6 +17,8 @@ from ..wording import decimal, go_duration, imf_fixdate, json_bytes
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+DONE: Final = b"data: [DONE]\n\n"
+"""What ends a stream of those who speak OpenAI's format."""
 
 Message = Mapping[str, Any]
 

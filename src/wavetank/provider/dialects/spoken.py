@@ -286,7 +286,7 @@ class Spoken:
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
         path = self._vendor.path(request)
         if path.startswith(self._prefix) and not answers_for(self.hosts, request.host):
-            path = path[len(self._prefix) - 1 :]
+            path = f"/{path.removeprefix(self._prefix)}"
         allowed: list[str] = []
         for endpoint in self._endpoints.values():
             found = endpoint.path.fullmatch(path)

@@ -17,7 +17,7 @@ from .openai.completions import Completions
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import Responses
-from .shared import Complaint, bearer, stated_in_body
+from .shared import DONE, Complaint, bearer, stated_in_body
 from .spoken import Page, Refused, Spoken, Vendor
 
 _MESSAGES: Final = {
@@ -78,9 +78,6 @@ class VllmVendor(Vendor):
         return _error(_MESSAGES["server"], 500)
 
 
-_DONE: Final = b"data: [DONE]\n\n"
-
-
 def _top(page: Page) -> Values:
     return {} if page.reply.count > 1 else {"service_tier": None, "system_fingerprint": None}
 
@@ -98,7 +95,7 @@ _FLAVOUR: Final = Flavour(
     message={"refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": []},
     delta={},
     usage=usage,
-    after_failure=_DONE,
+    after_failure=DONE,
 )
 
 VLLM: Final = Spoken(
@@ -110,7 +107,7 @@ VLLM: Final = Spoken(
             re.compile(r"/v1/completions"),
             ident=lambda page: f"cmpl-{page.digits(32)}",
             choice={"stop_reason": None},
-            after_failure=_DONE,
+            after_failure=DONE,
         ),
         Embeddings(re.compile(r"/v1/embeddings")),
         Models(re.compile(r"/v1/models"), ("served-model",)),

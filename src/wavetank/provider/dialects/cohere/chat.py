@@ -13,6 +13,7 @@ from ...model import Reply
 from ...wording import json_bytes
 from ..openai.requests import called
 from ..shared import (
+    DONE,
     EVENT_STREAM,
     Asked,
     Complaint,
@@ -91,7 +92,7 @@ class ChatV2:
     def _written(self, events: list[Values], *, done: bool = False) -> bytes:
         if self.streams_as == LINES:
             return b"".join(json_bytes(event) + b"\n" for event in events)
-        return b"".join(named_event(event) for event in events) + (b"data: [DONE]\n\n" if done else b"")
+        return b"".join(named_event(event) for event in events) + (DONE if done else b"")
 
 
 # -- requests --------------------------------------------------------------------------------------

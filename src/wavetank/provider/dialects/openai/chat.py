@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
-from ..shared import EVENT_STREAM, Asked, asked, data_event
+from ..shared import DONE, EVENT_STREAM, Asked, asked, data_event
 from ..spoken import Page
 from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
 
@@ -79,7 +79,7 @@ class Flavour:
     usage: Callable[[Page], Values] = _detailed
     usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
     before: Callable[[Page], bytes] = lambda page: b""
-    done: bytes = b"data: [DONE]\n\n"
+    done: bytes = DONE
     failed: Callable[[Any, Decoded, Reply, int], Any] = lambda body, decoded, reply, epoch_ns: body
     after_failure: bytes = b""
     whole_calls: bool = False

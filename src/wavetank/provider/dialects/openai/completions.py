@@ -10,7 +10,7 @@ from typing import Any, Final, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
-from ..shared import EVENT_STREAM, Asked, Message, asked, data_event
+from ..shared import DONE, EVENT_STREAM, Asked, Message, asked, data_event
 from ..spoken import Page
 from .chat import asks_for_usage, usage
 from .embeddings import texts_of
@@ -75,7 +75,7 @@ class Completions:
         told = b""
         if asks_for_usage(page):
             told = data_event(self._envelope(page, []) | {"usage": usage(page)})
-        return data + told + b"data: [DONE]\n\n"
+        return data + told + DONE
 
     def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: an event like any other."""
