@@ -36,7 +36,7 @@ EventKind = Literal[
 ]
 EVENT_KINDS: Final[tuple[str, ...]] = get_args(EventKind)
 
-Ending = Literal["returned", "raised", "deadlock", "steps", "time"]
+Ending = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
 
 
 class EventLogError(ValueError):

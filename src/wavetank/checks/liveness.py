@@ -43,6 +43,8 @@ def kind_of_hang(log: EventLog) -> str | None:
         return None
     if end.stuck:
         return "deadlock"
+    if end.how == "cpu":
+        return "overrun"
     return "livelock" if end.how == "steps" or _flowed_in_vain(log, end) else "overrun"
 
 
@@ -61,6 +63,11 @@ def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
         what = _deadlock(end)
     elif end.how == "steps":
         what = f"livelock: the budget of steps ended {after}, and they brought no outcome"
+    elif end.how == "cpu":
+        what = (
+            f"overrun: the run was stopped {after}, because it computed for so long without an outcome. "
+            "Time still passed, so this does not show that it would never end"
+        )
     elif kind == "livelock":
         what = f"livelock: the budget of virtual time ended {after}, and its second half brought no outcome"
     else:

@@ -19,6 +19,7 @@ from typing import Any, Final, final
 
 from ..clock import SECOND, after_delay, format_duration
 from .asyncio_handles import CountedFuture, CountedTask, EngineStep, Posted
+from .budgets import StepBudget
 from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
@@ -27,7 +28,6 @@ from .naming import called
 from .private import require
 from .ready import Ready
 from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
-from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .turns import RunThread
 
@@ -67,12 +67,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready_to_choose = Ready(CountedTask)
         self._created = 0
         self._tasks_created = 0
-        self._step_budget = step_budget or host.step_budget
-        self._last_steps = LastSteps()
-        self._step_limit = 0
+        self._budget = StepBudget(step_budget or host.step_budget, host.timeline, host.quiet_at)
+        self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
         self._clock_resolution = 1 / SECOND
-        self.progress()
 
     def next_number(self) -> int:
         """Number the loop's tasks, futures and scopes in the order they are made."""
@@ -90,9 +88,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self._steps
 
     def progress(self) -> None:
-        """Start the step budget anew."""
-        self._step_limit = self._steps + self._step_budget - LAST_STEPS
-        self._last_steps.clear()
+        """Count the steps of the budget from here."""
+        self._budget.renew(self._steps)
+        self._step_limit = self._budget.limit
 
     # -- what asyncio asks of a loop -------------------------------------------------
 
@@ -288,17 +286,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _near_the_end(self, handle: events.Handle) -> None:
         """Note who takes the last steps of the budget, and stop the run when it is spent."""
-        if self._steps >= self._step_limit + LAST_STEPS:
+        if self._budget.is_spent(self._steps):
             self._callbacks.appendleft(handle)
             raise self.host.stopped(self._spent())
+        self._step_limit = self._budget.limit
         owner = getattr(handle._callback, "__self__", None)
         if isinstance(owner, asyncio.Task):
-            self._last_steps.note(_called(owner), owner.get_coro())
+            self._budget.note(_called(owner), owner.get_coro())
         else:
-            self._last_steps.note_callback(f"callback {_name_of(handle._callback)}")
+            self._budget.note_callback(f"callback {_name_of(handle._callback)}")
 
     def _spent(self) -> RunStopped:
-        spent = self._last_steps.spent(self._step_budget, self.timeline.now())
+        spent = self._budget.error(self._steps)
         self.progress()
         return spent
 
@@ -306,7 +305,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def drain(self, *, step_budget: int = 10_000) -> None:
         """Cancel what is left, let it unwind in virtual time, close coroutines that will not end."""
-        self._step_budget, self.timeline.limit = step_budget, None
+        self._budget.most, self.timeline.limit = step_budget, None
         self.host.in_order()
         left = self._left()
         for task in left:

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from .errors import Deadlock, RunStopped, StepBudgetSpent, TimeBudgetSpent
+from .errors import CpuBudgetSpent, Deadlock, RunStopped, StepBudgetSpent, TimeBudgetSpent
 from .host import Host
 from .turns import Engine
 
-How = Literal["returned", "raised", "deadlock", "steps", "time"]
+How = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
 
 
 @final
@@ -57,6 +57,8 @@ def stopped(reason: RunStopped, steps: int) -> Ended:
     told: dict[str, Any] = {"steps": steps, "blocked": reason.blocked, "stuck": reason.stuck}
     if isinstance(reason, Deadlock):
         return Ended(how="deadlock", **told)
+    if isinstance(reason, CpuBudgetSpent):
+        return Ended(how="cpu", **told)
     if isinstance(reason, TimeBudgetSpent):
         return Ended(how="time", late_steps=reason.late_steps, **told)
     return Ended(how="steps", spinning=reason.spinning if isinstance(reason, StepBudgetSpent) else (), **told)

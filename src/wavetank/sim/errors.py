@@ -41,6 +41,11 @@ class StepBudgetSpent(RunStopped):
 
 
 @final
+class CpuBudgetSpent(RunStopped):
+    """The run computed for longer than its budget of CPU time without an outcome."""
+
+
+@final
 class TimeBudgetSpent(RunStopped):
     """The run went past its budget of virtual time; `late_steps` were run in its second half."""
 

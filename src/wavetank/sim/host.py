@@ -16,6 +16,7 @@ from typing import Final, final
 
 from ..clock import format_duration
 from .blocked import describe_thread
+from .budgets import STEPS_WITHOUT_PROGRESS, CpuBudget
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .deadlocks import Lookout, deadlock, looked_into
@@ -23,9 +24,6 @@ from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
-
-STEPS_WITHOUT_PROGRESS: Final = 500_000
-"""The step budget: so many steps in a row without an outcome end the run."""
 
 _GLANCES: Final = 20
 _GLANCE_OUTSIDE: Final = 0.01
@@ -58,10 +56,17 @@ class Host:
         chooser: Chooser | None = None,
         level: Level = DEFAULT_LEVEL,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
+        cpu_budget: CpuBudget | None = None,
+        quiet_at: int = 0,
     ) -> None:
-        """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`."""
+        """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`.
+
+        `quiet_at` is the instant from which on the step budget counts while time passes.
+        """
         self.timeline = timeline
         self.step_budget = step_budget
+        self.cpu_budget = cpu_budget or CpuBudget()
+        self.quiet_at = quiet_at
         self.chooser = chooser
         self.level = level
         self.stalled: Callable[[int], object] = _unheard
@@ -273,6 +278,8 @@ class Host:
                 return
             tasks, threads = self._suspended(), self._blocked_threads()
             raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
+        if self.cpu_budget.is_spent() and self.stopped_by is None:
+            raise self.stopped(self.cpu_budget.error(timeline.now()))
         if timeline.limit is not None:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()

@@ -21,6 +21,7 @@ from trio._core import _run as core
 from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
+from .budgets import StepBudget
 from .chain import Suspended
 from .choices import LONGEST_STALL, MOST_DEADLINES
 from .ended import Ended, awaited, stopped
@@ -29,7 +30,6 @@ from .host import Host
 from .libraries import due_in_trio
 from .naming import called
 from .private import require
-from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
@@ -72,9 +72,7 @@ class TrioEngine:
             raise RuntimeError("in virtual time trio runs on the main thread of the test only")
         self.host = host
         self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
-        self._step_budget = step_budget or host.step_budget
-        self._last_steps = LastSteps()
-        self._step_limit = self._step_budget - LAST_STEPS
+        self._budget = StepBudget(step_budget or host.step_budget, host.timeline, host.quiet_at)
         self._callbacks: deque[Callable[[], object]] = deque()
         self.run: Generator[float, Any, None] | None = None
         """trio's run loop, once it has started."""
@@ -109,9 +107,8 @@ class TrioEngine:
         return self._manager.steps
 
     def progress(self) -> None:
-        """Start the step budget anew."""
-        self._step_limit = self.steps + self._step_budget - LAST_STEPS
-        self._last_steps.clear()
+        """Count the steps of the budget from here."""
+        self._budget.renew(self.steps)
 
     def pending(self) -> bool:
         """Whether a callback or a task is ready."""
@@ -154,9 +151,9 @@ class TrioEngine:
     def _arrange(self, batch: list[Any]) -> None:
         """Put a batch, which is in creation order, into the order in which it is to run."""
         self._manager.steps += len(batch)
-        if self._manager.steps > self._step_limit:
+        if self._manager.steps > self._budget.limit:
             for task in batch:
-                self._last_steps.note(self._name(task), task.coro)
+                self._budget.note(self._name(task), task.coro)
         chooser = self.host.chooser
         if len(batch) < 2 or chooser is None or self.host.level.order == "fifo":
             return
@@ -177,7 +174,7 @@ class TrioEngine:
         Raises:
             RunStopped: the run cannot, or may not, go on.
         """
-        if self._manager.steps > self._step_limit + LAST_STEPS:
+        if self._manager.steps > self._budget.limit and self._budget.is_spent(self._manager.steps):
             raise self.host.stopped(self._spent())
         if self._one_by_one is not None and self._one_by_one.batch:
             return ()
@@ -237,7 +234,7 @@ class TrioEngine:
         measure = next(self._measures, None)
         if measure is None or self.runner.system_nursery is None:
             return False
-        self._step_budget, self.host.timeline.limit = _STEPS_TO_UNWIND, None
+        self._budget.most, self.host.timeline.limit = _STEPS_TO_UNWIND, None
         self.progress()
         measure()
         return True
@@ -319,7 +316,7 @@ class TrioEngine:
         self._deadline, self._deadline_timer = math.inf, None
 
     def _spent(self) -> RunStopped:
-        spent = self._last_steps.spent(self._step_budget, self.host.timeline.now())
+        spent = self._budget.error(self.steps)
         self.progress()
         return spent
 

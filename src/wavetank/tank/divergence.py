@@ -41,8 +41,7 @@ def repeated(trials: Trials, failed: Trial) -> None:
     """
     first: Trial | None = None if failed.suspect else failed
     for _ in range(REPEATS + (first is None)):
-        deviations = failed.record.deviations if failed.record is not None else ()
-        again = trials.run(Plan(Replay(deviations), failed.level, "replay"), hurried=True)
+        again = trials.run(Plan(Replay(failed.deviations), failed.level, "replay"), hurried=True)
         where = _first_difference(first, again) if first is not None else None
         first = first or again
         if where is not None:

@@ -68,11 +68,11 @@ class _Investigation:
             self._in_a_hurry = self._trials.run(plan, hurried=True).failure
         found = self._shrunk_finding(level, record)
         if found.trial.failure != self._failed.failure:
-            found = self._as_found(level, record)
+            found = self._as_found(level)
         return found
 
-    def _as_found(self, level: Level, record: Recorder | None) -> Finding:
-        deviations = record.deviations if record is not None else ()
+    def _as_found(self, level: Level) -> Finding:
+        deviations = self._failed.deviations
         trial = self._trials.run(planned(deviations, level), narrated=True)
         return Finding(trial, self._schedule(trial, deviations, level, Cut()), self._looking)
 
@@ -93,10 +93,13 @@ class _Investigation:
             if left_out and record is not None and deviations:
                 record = self._shrunk(record, level)
                 deviations = record.deviations
-            trial = self._trials.run(planned(deviations, level), narrated=True)
+            cut = Cut(left_out, fewer.items, fewer.workers)
+            if self._failed.level == FIFO and cut == Cut() and not self._failed.deviations:
+                trial = self._failed  # it has nothing to narrate, and a hang takes seconds
+            else:
+                trial = self._trials.run(planned(deviations, level), narrated=True)
         finally:
             self._trials.scenario, self._trials.workload = scenario, workload
-        cut = Cut(left_out, fewer.items, fewer.workers)
         return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking)
 
     def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:

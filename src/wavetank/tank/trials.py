@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, final
 
@@ -15,12 +15,14 @@ from ..patches.garbage import collect_between_runs
 from ..patches.randomness import Chance
 from ..scenario import Scenario
 from ..sim.asyncio_run import run_asyncio
+from ..sim.budgets import STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level, Recorder
 from ..sim.ended import Ended
-from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
+from ..sim.host import Host
 from ..sim.narrator import Narrator, Told
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
+from ..sim.shrink import Deviations
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO
 from .assembly import checked_budget
@@ -62,9 +64,14 @@ class Trial:
         )
 
     @property
+    def deviations(self) -> Deviations:
+        """What it chose other than plain FIFO order would."""
+        return self.record.deviations if self.record is not None else ()
+
+    @property
     def suspect(self) -> bool:
         """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
-        return self.end.how in ("steps", "time") or bool(self.end.stuck)
+        return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck)
 
     @cached_property
     def failure(self) -> tuple[str, str] | None:
@@ -133,8 +140,11 @@ class Trials:
         if not trial.suspect:
             self.patience = self.patience.learned(trial.end, trial.run.virtual_seconds)
             return trial
-        assert trial.record is not None
-        whole = self.run(Plan(Replay(trial.record.deviations), trial.level, trial.policy))
+        if trial.deviations:
+            whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
+        else:
+            # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
+            whole = replace(self.run(), record=trial.record, policy=trial.policy)
         if not whole.suspect:
             self.patience = self.patience.longer()
         return whole

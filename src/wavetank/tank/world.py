@@ -19,8 +19,9 @@ from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
+from ..sim.budgets import STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
-from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
+from ..sim.host import Host
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
@@ -53,7 +54,13 @@ class World:
         self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
-        self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
+        self.host.renew(
+            self.timeline,
+            chooser=chooser,
+            level=level,
+            step_budget=step_budget,
+            quiet_at=last_instant(scenario) + longest_retry_after(scenario),
+        )
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
@@ -150,6 +157,7 @@ class World:
         return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
 
     def _progress(self) -> None:
+        self.host.cpu_budget.renew()
         for engine in self.engines:
             engine.progress()
 

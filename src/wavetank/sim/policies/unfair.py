@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from ..budgets import STEPS_WITHOUT_PROGRESS
 from ..choices import Kind
 from ..dice import Dice
-from ..host import STEPS_WITHOUT_PROGRESS
 
 ALWAYS: Final = 1.0
 SOMETIMES: Final = 0.3

@@ -1,0 +1,146 @@
+"""The budgets of steps and of CPU time of a run without an outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, final
+
+from ..clock import cpu_seconds, format_duration
+from .chain import place_of
+from .errors import CpuBudgetSpent, StepBudgetSpent
+
+if TYPE_CHECKING:
+    from .timeline import Timeline
+
+STEPS_WITHOUT_PROGRESS: Final = 200_000
+"""So many steps at one instant without an outcome end a run.
+
+A program that spins takes them in one to two seconds of CPU time. 60,000 tasks that all start at
+one instant need fewer.
+"""
+
+_PARTS_WHILE_TIME_PASSES: Final = 2
+"""So many times as many steps end a run in which time passes: programs that poll need more of them."""
+
+CPU_SECONDS_WITHOUT_PROGRESS: Final = 30.0
+"""So much CPU time without an outcome ends a run in which time still passes.
+
+Fifty tasks that poll every 100 ms get through an hour and more of virtual time in it.
+"""
+
+_ADVANCES_PER_CPU_READING: Final = 1_000
+"""Reading the CPU clock costs as much as some steps."""
+
+LAST_STEPS: Final = 64
+"""So many of the steps before the end of a budget are noted: enough to show a pattern of some tasks."""
+
+_SHOWN: Final = 10
+
+
+@final
+class StepBudget:
+    """How many steps a run may take without an outcome, and who took the last ones.
+
+    Steps are counted from the latest of: an outcome, an answer that reached its client, and the
+    instant `quiet_at`, after which the scenario lets every client go on. At one instant they
+    always count, so that a program which never lets time pass is stopped soon.
+    """
+
+    __slots__ = ("_began", "_parts", "_quiet_at", "_seen", "_shown", "_since", "_timeline", "limit", "most")
+
+    def __init__(self, most: int, timeline: Timeline, quiet_at: int) -> None:
+        self.most = most
+        self._timeline = timeline
+        self._quiet_at = quiet_at
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self.renew(0)
+
+    def renew(self, steps: int) -> None:
+        """Something came to an outcome after so many steps: count from here."""
+        self._since = steps
+        self._parts = 0
+        self._next_part(steps)
+
+    def _next_part(self, steps: int) -> None:
+        self._began = self._timeline.now()
+        self.limit = steps + self.most - LAST_STEPS
+        """From so many steps on, each one is noted."""
+        self._seen.clear()
+        self._shown = 0
+
+    def is_spent(self, steps: int) -> bool:
+        """Whether the run is to end after so many steps; it may go on if time passes and is not over."""
+        if steps < self.limit + LAST_STEPS:
+            return False
+        if self._timeline.now() == self._began:
+            return True
+        self._parts = self._parts + 1 if self._began >= self._quiet_at else 0
+        if self._parts == _PARTS_WHILE_TIME_PASSES:
+            return True
+        if not self._parts:
+            self._since = steps
+        self._next_part(steps)
+        return False
+
+    def note(self, name: str, coro: object) -> None:
+        """A task is about to take a step from where it is."""
+        self._seen[name, place_of(coro)] += 1
+        self._shown += 1
+
+    def note_callback(self, name: str) -> None:
+        """A plain callback is about to run."""
+        self._seen["", name] += 1
+        self._shown += 1
+
+    def last_steps(self) -> tuple[str, ...]:
+        """A line for each task and place that took the last steps, those with most steps first."""
+        return tuple(
+            f"  {count} of the last {self._shown} steps: " + (f"task {name!r} {place}" if name else place)
+            for (name, place), count in self._seen.most_common(_SHOWN)
+        )
+
+    def error(self, steps: int) -> StepBudgetSpent:
+        """What to raise when the budget is spent after so many steps."""
+        return StepBudgetSpent(
+            f"{steps - self._since} steps without an outcome, "
+            f"at {format_duration(self._timeline.now())} of virtual time",
+            spinning=self.last_steps(),
+        )
+
+    def __repr__(self) -> str:
+        return f"<StepBudget {self.most}, {self._shown} noted>"
+
+
+@final
+class CpuBudget:
+    """How much CPU time a run may use without an outcome while virtual time passes."""
+
+    __slots__ = ("_advances", "_since", "seconds")
+
+    def __init__(self, seconds: float = CPU_SECONDS_WITHOUT_PROGRESS) -> None:
+        self.seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Something came to an outcome: count from the next reading of the clock."""
+        self._advances = 0
+        self._since: float | None = None
+
+    def is_spent(self) -> bool:
+        """Whether the run is to end; asked each time that virtual time is about to pass."""
+        self._advances += 1
+        if self._advances % _ADVANCES_PER_CPU_READING:
+            return False
+        now = cpu_seconds()
+        if self._since is None:
+            self._since = now
+        return now - self._since > self.seconds
+
+    def error(self, now: int) -> CpuBudgetSpent:
+        """What to raise when the budget is spent at the instant `now`."""
+        return CpuBudgetSpent(
+            f"{self.seconds:g} s of CPU time without an outcome, at {format_duration(now)} of virtual time"
+        )
+
+    def __repr__(self) -> str:
+        return f"<CpuBudget {self.seconds:g} s>"
