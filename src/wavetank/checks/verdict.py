@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from textwrap import indent
-from typing import final
+from typing import Final, final
+
+_WORST_FIRST: Final = ("liveness", "always", "starvation", "exactly_once")
+"""A hang explains the checks that fail with it; a lost item those about its requests."""
 
 
 @final
@@ -20,6 +24,30 @@ class Verdict:
     summary: str
     evidence: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """The verdict in one line, without its evidence."""
         word = {True: "passed", False: "failed", None: "not judged"}[self.passed]
-        return indent("\n".join((f"{self.name} {word}: {self.summary}", *self.evidence)), "  ")[2:]
+        return f"{self.name} {word}: {self.summary}"
+
+    def __str__(self) -> str:
+        return indent("\n".join((self.headline, *self.evidence)), "  ")[2:]
+
+
+def failed_of(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """Those of the verdicts that failed, the worst first."""
+    ranks = {name: rank for rank, name in enumerate(_WORST_FIRST)}
+    failed = (verdict for verdict in verdicts if verdict.passed is False)
+    return tuple(sorted(failed, key=lambda verdict: ranks.get(verdict.name, len(ranks))))
+
+
+def in_words(failed: tuple[Verdict, ...], *, full: bool = False) -> str:
+    """Failed verdicts as a report has them: the first with its evidence, the others in a line each.
+
+    `full`: all of them with their evidence.
+    """
+    if len(failed) == 1:
+        return str(failed[0])
+    names = ", ".join(verdict.name for verdict in failed)
+    rest = (str(verdict) if full else verdict.headline for verdict in failed[1:])
+    return "\n".join((f"{len(failed)} checks failed: {names}", str(failed[0]), *rest))

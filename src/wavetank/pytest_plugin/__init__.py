@@ -13,6 +13,7 @@ import pytest
 from . import options, per_test
 
 if TYPE_CHECKING:
+    from ..tank.failure import CheckFailed
     from ..tank.fake_llm import FakeLLM
     from ..tank.hosted import Hosted
     from ..tank.tank import Tank
@@ -212,7 +213,9 @@ def _tell_verdicts_plainly(item: pytest.Function) -> None:
     repr_failure = item.repr_failure
 
     def told(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-        if isinstance(excinfo.value, CheckFailed | Diverged):
+        if isinstance(excinfo.value, CheckFailed):
+            return _with_notes(excinfo, excinfo.value, full=item.config.get_verbosity() > 1)
+        if isinstance(excinfo.value, Diverged):
             return excinfo.getrepr(style="value")
         if SEARCH in item.fixturenames:
             from .exploring import is_refusal, with_own_frames
@@ -223,6 +226,17 @@ def _tell_verdicts_plainly(item: pytest.Function) -> None:
         return repr_failure(excinfo)
 
     item.repr_failure = told  # type: ignore[method-assign]
+
+
+def _with_notes(excinfo: pytest.ExceptionInfo[BaseException], failed: CheckFailed, *, full: bool) -> Any:
+    """The text of failed checks and of the notes on it, such as the schedule of an explored test."""
+    shown: Any = excinfo.getrepr(style="value")
+    lines = shown.reprtraceback.reprentries[-1].lines
+    if full:
+        lines[:] = failed.full_text.splitlines()
+    for note in getattr(failed, "__notes__", ()):
+        lines += note.splitlines()
+    return shown
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -13,6 +13,9 @@ from . import options
 if TYPE_CHECKING:
     from ..scenario import Scenario
     from ..tank.hosted import ClockMode
+
+_DECIDE: Final = ("seed", "clock", "checks")
+"""A token carries the seed of virtual time; a test in real time has none."""
 
 
 def scenario_of(item: pytest.Function) -> tuple[str, Scenario]:
@@ -91,9 +94,20 @@ def place_of(item: pytest.Function, scenario: str | None) -> str:
 
 
 def replay_command(item: pytest.Function, scenario: str | None) -> str:
-    """The command that repeats a test, but for the token, to be pasted where pytest was run."""
+    """The command that repeats a test, but for the token, to be pasted where pytest was run.
+
+    It has each option of the command line that can decide whether the test fails, and that the
+    token does not carry.
+    """
     place = place_of(item, scenario).replace("'", "'\"'\"'")
-    return f"pytest '{place}'" + (f" --llm-scenario={shlex.quote(scenario)}" if scenario else "")
+    words = [f"--llm-scenario={shlex.quote(scenario)}"] if scenario else []
+    for name in _DECIDE:
+        value = item.config.getoption(f"--llm-{name}")
+        if value is not None and (name != "seed" or clock_of(item) == "real"):
+            words.append(f"--llm-{name}={shlex.quote(str(value))}")
+    ours = (each for each in item.config.getoption("override_ini") or () if each.startswith("llm_"))
+    words += [f"-o {shlex.quote(each)}" for each in ours]
+    return " ".join((f"pytest '{place}'", *words))
 
 
 def short_name(scenario: str) -> str:

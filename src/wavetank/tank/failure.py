@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import final
 
-from ..checks.verdict import Verdict
+from ..checks.verdict import Verdict, in_words
 
 
 @final
@@ -14,14 +16,33 @@ class UnmatchedLedger(UserWarning):
 
 @final
 class CheckFailed(AssertionError):
-    """A check failed: its verdict with the evidence, and the line that repeats the run."""
+    """Checks failed: the worst with its evidence, the others in a line each, and how to repeat the run.
 
-    def __init__(self, verdict: Verdict, replay: str | None = None, report: str | None = None) -> None:
-        lines = [str(verdict)]
-        if replay is not None:
-            lines.append(f"to repeat it: {replay}")
-        super().__init__(report or "\n".join(lines))
-        self.verdict = verdict
+    `verdicts` has all failed verdicts, the worst first, and `verdict` is that one. `full_text` also has
+    the evidence of the others. `report` makes the text of a run that a search has found.
+    """
+
+    def __init__(
+        self,
+        failed: tuple[Verdict, ...],
+        *,
+        replay: str | None = None,
+        report: Callable[[bool], str] | None = None,
+    ) -> None:
+        self._report = report or partial(_text, failed, replay)
+        super().__init__(self._report(False))
+        self.verdicts = failed
+        self.verdict = failed[0]
+
+    @property
+    def full_text(self) -> str:
+        """The text with the evidence of every failed check."""
+        return self._report(True)
+
+
+def _text(failed: tuple[Verdict, ...], replay: str | None, full: bool) -> str:
+    text = in_words(failed, full=full)
+    return text if replay is None else f"{text}\nto repeat it: {replay}"
 
 
 @final

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from ..checks import judge
 from ..checks.exactly_once import judge_items
-from ..checks.verdict import Verdict
+from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
 from ..seams import direct
 from ..seams.desk import Desk, Record, Shows
@@ -115,15 +115,14 @@ class FakeLLM:
         """Judge now; with `exactly_once` also that exactly those items got their answer, once each.
 
         Raises:
-            CheckFailed: a check failed; the text has its evidence.
+            CheckFailed: checks failed; the text names all of them, with the evidence of the worst.
         """
         self.checked = True
         verdicts = judge(self._log, checks)
         if exactly_once is not None:
             verdicts["exactly_once"] = judge_items(self._log, exactly_once)
-        for verdict in verdicts.values():
-            if verdict.passed is False:
-                raise CheckFailed(verdict)
+        if failed := failed_of(verdicts.values()):
+            raise CheckFailed(failed)
         return verdicts
 
     def __repr__(self) -> str:

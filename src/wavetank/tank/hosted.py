@@ -11,7 +11,7 @@ from typing import Any, Literal, final
 from ..checks import judge
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
-from ..checks.verdict import Verdict
+from ..checks.verdict import Verdict, failed_of
 from ..clock import format_duration, real_now
 from ..patches.anyio_runner import OwnRunner
 from ..patches.randomness import Chance
@@ -138,15 +138,14 @@ class Hosted:
             warnings.warn(warning, UnmatchedLedger, stacklevel=2)
 
     def raise_failure(self) -> None:
-        """Raise the first failed verdict, if the test is to be judged.
+        """Raise what failed, if the test is to be judged.
 
         Raises:
             CheckFailed: with the evidence and the line that repeats the test.
         """
         __tracebackhide__ = True
-        for verdict in self.verdicts().values():
-            if verdict.passed is False:
-                raise CheckFailed(verdict, self._replay) from None
+        if failed := failed_of(self.verdicts().values()):
+            raise CheckFailed(failed, replay=self._replay) from None
 
     def verdicts(self) -> dict[str, Verdict]:
         """A hang is always judged; the rest when asked for and not judged by the test itself."""

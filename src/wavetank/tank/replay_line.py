@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..scenario import Scenario
 from .workload import Workload
@@ -15,6 +15,7 @@ def call(
     *,
     backend: str,
     max_virtual_seconds: float | None,
+    checks: str | Iterable[str] = "default",
     workload: Workload | None = None,
 ) -> Callable[[str], str]:
     """Makes the call of `simulate` of a token.
@@ -25,10 +26,22 @@ def call(
     program = name if name.isidentifier() else "main"
     named = "scenario" if isinstance(scenario, Scenario) else repr(os.fspath(scenario))
     budget = "" if max_virtual_seconds is None else f", max_virtual_seconds={max_virtual_seconds!r}"
+    judged = "" if checks == "default" else f", checks={_named(checks)}"
     work = "" if workload is None else f", workload={workload!r}"
 
     def line(token: str) -> str:
-        given = f"scenario={named}, backend={backend!r}, schedule={token!r}{budget}{work}"
+        given = f"scenario={named}, backend={backend!r}, schedule={token!r}{budget}{judged}{work}"
         return f"wavetank.simulate({program}, {given})"
 
     return line
+
+
+def _named(checks: str | Iterable[str]) -> str:
+    """Checks as an argument has them; a check that the caller wrote goes by the name of its function."""
+    if isinstance(checks, str):
+        return repr(checks)
+    return f"[{', '.join(repr(each) if isinstance(each, str) else _name_of(each) for each in checks)}]"
+
+
+def _name_of(check: object) -> str:
+    return str(getattr(check, "__name__", "check"))

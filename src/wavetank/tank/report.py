@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ..checks.history import dated
+from ..checks.verdict import failed_of, in_words
 
 if TYPE_CHECKING:
     from .run import Run
@@ -14,16 +15,16 @@ _LAST: Final = 8
 _DEVIATIONS: Final = 12
 
 
-def report(run: Run[Any]) -> str:
+def report(run: Run[Any], *, full: bool = False) -> str:
     """All of it, as text; empty for a run that passed."""
-    return "\n".join(_lines(run)) if run.kind is not None else ""
+    return "\n".join(_lines(run, full)) if run.kind is not None else ""
 
 
-def _lines(run: Run[Any]) -> Iterator[str]:
+def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     yield from run.found
-    failed = [verdict for verdict in run.verdicts.values() if verdict.passed is False]
+    failed = failed_of(run.verdicts.values())
     if failed:
-        yield str(failed[0])
+        yield in_words(failed, full=full)
     elif run.error is not None:
         yield from _told(run.error)
     yield from schedule_in_words(run)

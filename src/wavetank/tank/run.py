@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar, final
 from ..checks.liveness import NAME as LIVENESS
 from ..checks.liveness import kind_of_hang
 from ..checks.starvation import NAME as STARVATION
-from ..checks.verdict import Verdict
+from ..checks.verdict import Verdict, failed_of
 from ..clock import to_seconds
 from ..events import EventLog
 from ..sim.choices import Order
@@ -61,31 +61,33 @@ class Run(Generic[T]):
             return "error"
         return "check" if any(verdict.passed is False for verdict in self.verdicts.values()) else None
 
-    def report(self) -> str:
-        """How the run failed, in words: verdict and evidence, schedule, last events, the line to repeat it.
+    def report(self, *, full: bool = False) -> str:
+        """How the run failed, in words: verdicts and evidence, schedule, last events, the line to repeat it.
 
-        A run that passed has no report: the text is empty.
+        `full`: with the evidence of every failed check, not only of the worst. A run that passed has no
+        report: the text is empty.
         """
         from .report import report
 
-        return report(self)
+        return report(self, full=full)
 
     def check(self) -> None:
-        """Raise what went wrong first, with its evidence and the line that repeats the run.
+        """Raise what went wrong, with its evidence and the line that repeats the run.
 
         Raises:
-            CheckFailed: a check failed.
+            CheckFailed: checks failed; the text names all of them, the worst first.
             BaseException: `main` raised it.
         """
         __tracebackhide__ = True
-        failed = [verdict for verdict in self.verdicts.values() if verdict.passed is False]
+        failed = failed_of(self.verdicts.values())
         if self.error is not None and not any(verdict.name in _BEFORE_AN_ERROR for verdict in failed):
             note = self.report() if self.found else f"to repeat it: {self.replay}"
             if note not in getattr(self.error, "__notes__", ()):
                 self.error.add_note(note)
             raise self.error
-        for verdict in failed:
-            raise CheckFailed(verdict, self.replay, self.report() if self.found else None)
+        if failed:
+            found = (lambda full: self.report(full=full)) if self.found else None
+            raise CheckFailed(failed, replay=self.replay, report=found)
 
     def __repr__(self) -> str:
         came_to_its_end = self.events.end is not None and self.events.end.how == "returned"

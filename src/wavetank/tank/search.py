@@ -183,7 +183,12 @@ class Hunt:
         chosen = policy_named(policy, seed=_seed_of(shard, seed), level=self._level)
         self._looking = _Looking(self._trials, chosen, self._level, schedules, seconds, watch)
         self._line = replay or call(
-            main, scenario, backend=backend, max_virtual_seconds=max_virtual_seconds, workload=workload
+            main,
+            scenario,
+            backend=backend,
+            max_virtual_seconds=max_virtual_seconds,
+            checks=checks if isinstance(checks, str) else self._names,
+            workload=workload,
         )
         self.failed: Trial | None = None
 

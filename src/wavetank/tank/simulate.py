@@ -76,7 +76,14 @@ def simulate(
         own.ended(here.token())
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
-    replay = call(main, scenario, backend=backend, max_virtual_seconds=max_virtual_seconds, workload=workload)
+    replay = call(
+        main,
+        scenario,
+        backend=backend,
+        max_virtual_seconds=max_virtual_seconds,
+        checks=checks if isinstance(checks, str) else names,
+        workload=workload,
+    )
     found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
     return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
 
