@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio
 import httpx
@@ -27,7 +28,7 @@ def line_of(text: str) -> int:
         return next(number for number, line in enumerate(file, start=1) if text in line)
 
 
-def unseen(run: Run[object]) -> list[tuple[str, str]]:
+def unseen(run: Run[Any]) -> list[tuple[str, str]]:
     assert run.events.end is not None
     return [(each.task, each.error) for each in run.events.end.unseen]
 
