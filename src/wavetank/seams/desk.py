@@ -16,6 +16,7 @@ from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import DELAYS, Fault
+from ..sim.origin import NOWHERE, Origin
 from .waiting import Waits
 
 
@@ -83,7 +84,8 @@ class Log(Protocol):
 class Desk:
     """Brings clients and one `Provider` together on one clock; safe to use from several threads.
 
-    `admit` is called before a request is let in and may raise. `progress` is called when a
+    `admit` is called before a request is let in and may raise. `origin` says who calls it and where
+    in the program. `progress` is called when a
     success has reached its client. `epoch_ns` is the Unix time of the instant 0. Without
     `keep_records` the record of a request is dropped when its exchange is over.
     """
@@ -98,6 +100,7 @@ class Desk:
         epoch_ns: int = EPOCH_NS,
         faults: Sequence[Fault] = (),
         admit: Callable[[], object] = lambda: None,
+        origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str], bool] = lambda _: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
@@ -105,14 +108,15 @@ class Desk:
         self.clock = clock
         self.waits = waits
         self.epoch_ns = epoch_ns
+        self.origin = origin
+        """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time nobody ever waits for it."""
         self.records: list[Record] = []
         """All requests so far, unless they are not kept."""
-        self.count = 0
-        """How many requests there were."""
+        self.count = 0  # of requests
         self.answered = 0
         self.refused = 0
         self._open: dict[int, Record] = {}
@@ -137,8 +141,6 @@ class Desk:
     def peak_in_flight(self) -> int:
         return self._provider.peak_in_flight
 
-    # -- a request's way -----------------------------------------------------------------
-
     def admit(self) -> None:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
@@ -161,27 +163,29 @@ class Desk:
             self.note("left", fault=number, reason=self._faults[number].kind)
             return True
 
-    def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
+    def open(
+        self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
+    ) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
             now = self.clock.now()
-            record, request = self._enter(incoming, sent, now)
+            record, request = self._enter(incoming, sent, origin, now)
             self._deliver[request.id] = deliver
             self._provider.arrive(request, now)
             self._catch_up(now)
             self._arm()
-            return record
+        return record
 
-    def turn_away(self, incoming: Incoming, *, sent: int, status: int) -> Record:
+    def turn_away(self, incoming: Incoming, *, sent: int, status: int, origin: Origin = NOWHERE) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
         with self.lock:
-            record, request = self._enter(incoming, sent, self.clock.now())
+            record, request = self._enter(incoming, sent, origin, self.clock.now())
             record.status = status
             self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
-    def _enter(self, incoming: Incoming, sent: int, now: int) -> tuple[Record, Request]:
+    def _enter(self, incoming: Incoming, sent: int, origin: Origin, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
         label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
         self.count = number = self.count + 1
@@ -198,6 +202,9 @@ class Desk:
             sent=sent,
             model=incoming.model,
             key=label,
+            task=origin.task,
+            file=origin.file,
+            line=origin.line,
         )
         self._append(arrived)
         return record, Request(
@@ -282,6 +289,17 @@ class Desk:
         with self.lock:
             self._catch_up(self.clock.now())
 
+    def note_held(self) -> None:
+        """The run has ended: log the requests whose answers a fault still holds back, or spoils."""
+        with self.lock:
+            for number, fault in self._provider.spoiling():
+                item, which = self._open[number].item, self._number_of(fault)
+                self.note("held", item=item, request=number, fault=which, reason=fault.kind)
+
+    def _number_of(self, fault: Fault) -> int | None:
+        """The number, from 0, of a fault of the scenario."""
+        return next((number for number, each in enumerate(self._faults) if each is fault), None)
+
     def _catch_up(self, now: int) -> None:
         due = self._provider.next_notice()
         if due is None or due > now:
@@ -292,8 +310,6 @@ class Desk:
             self._log.append(
                 Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
             )
-
-    # -- time ----------------------------------------------------------------------------
 
     def settle(self, next_event: Callable[[], int | None]) -> bool:
         """Nothing can run: let a barrier go that nothing else could fill; True if one went.
@@ -335,7 +351,7 @@ class Desk:
             now = self.clock.now()
             self._append(Event(at=now, kind=kind, item=record.item, request=record.id, status=200))
             return
-        number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
+        number = self._number_of(answer.fault)
         why = answer.fault.kind
         if why not in DELAYS:
             record.fault = number

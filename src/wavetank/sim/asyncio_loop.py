@@ -18,18 +18,25 @@ from contextvars import Context
 from typing import Any, Final, final
 
 from ..clock import SECOND, after_delay, format_duration
-from .asyncio_handles import CountedFuture, CountedTask, EngineStep, Posted
+from .asyncio_handles import (
+    CountedFuture,
+    CountedTask,
+    EngineStep,
+    Posted,
+    called_in_reports,
+    name_of_running_task,
+)
 from .budgets import StepBudget
 from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
 from .libraries import tasks_to_cancel
-from .naming import called
 from .private import require
 from .ready import Ready
 from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .stubborn import close_or_keep
 from .turns import RunThread
+from .unseen import ended
 
 for _owner, _names in (
     (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
@@ -100,6 +107,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.Handle:
+        if callback is ended:
+            return self.host.witness.task_ended(args[0])  # type: ignore[no-any-return]
         if self._closed or self._debug:
             self._check_closed()
             handle = events.Handle(callback, args, self, context)
@@ -109,6 +118,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._sleeper is not None:
             self.host.wake(self._sleeper)
         return handle
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.host.witness.failures.never_retrieved(context, self.timeline.now())
+        super().call_exception_handler(context)
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
@@ -180,7 +193,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The tasks that have not ended, in creation order."""
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
-            Suspended(_called(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
+            Suspended(
+                called_in_reports(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one)
+            )
             for one in self._left()
         ]
 
@@ -191,7 +206,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
-        return next((_called(task) for task in tasks if task.number == number), None)
+        return next((called_in_reports(task) for task in tasks if task.number == number), None)
+
+    def name_of_running(self) -> str | None:
+        """The name of the task that runs now, if one does."""
+        return name_of_running_task()
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
@@ -292,7 +311,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._step_limit = self._budget.limit
         owner = getattr(handle._callback, "__self__", None)
         if isinstance(owner, asyncio.Task):
-            self._budget.note(_called(owner), owner.get_coro())
+            self._budget.note(called_in_reports(owner), owner.get_coro())
         else:
             self._budget.note_callback(f"callback {_name_of(handle._callback)}")
 
@@ -356,13 +375,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
-
-
-def _called(task: asyncio.Task[Any]) -> str:
-    if not isinstance(task, CountedTask):
-        return task.get_name()
-    name = "" if task.get_name() == f"task-{hash(task)}" else task.get_name()
-    return called(name, task.get_coro(), task.number)
 
 
 def _can_run(task: asyncio.Task[Any]) -> bool:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .blocked import describe_thread
+from .blocked import describe_threads
 from .budgets import STEPS_WITHOUT_PROGRESS, CpuBudget
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
@@ -24,6 +24,7 @@ from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
+from .witness import What, Witness
 
 _GLANCES: Final = 20
 _GLANCE_OUTSIDE: Final = 0.01
@@ -58,6 +59,7 @@ class Host:
         step_budget: int = STEPS_WITHOUT_PROGRESS,
         cpu_budget: CpuBudget | None = None,
         quiet_at: int = 0,
+        attentive: bool = False,
     ) -> None:
         """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`.
 
@@ -84,7 +86,10 @@ class Host:
         self._threads: dict[int, RunThread] = {self._main.ident: self._main}
         self._alive: dict[RunThread, None] = {}
         self._ready: deque[RunThread] = deque()
-        self._asleep: dict[RunThread, str] = {}
+        self._asleep: dict[RunThread, What] = {}
+        seen = (lambda: self.engine), self._threads, self._asleep
+        self.witness = Witness(timeline, *seen, attentive=attentive)
+        """What is noted for a report."""
         self._started = 0
         self._asked_at = 0
         self._asked = 0
@@ -112,10 +117,10 @@ class Host:
 
     # -- blocking and waking ---------------------------------------------------------------
 
-    def wait(self, what: str, *, until: int | None = None) -> bool:
+    def wait(self, what: What, *, until: int | None = None) -> bool:
         """Block the calling thread until it is woken; False if the instant `until` came first.
 
-        `what` tells in a report what it waits for.
+        `what` says in a report what it waits for, or makes the words when they are needed.
 
         Raises:
             Deadlock: nobody can run and nothing is due (raised on the host thread).
@@ -276,7 +281,7 @@ class Host:
             strangers = outsiders(self._threads)
             if strangers and self._heard_from_outside():
                 return
-            tasks, threads = self._suspended(), self._blocked_threads()
+            tasks, threads = self._suspended(), self.witness.blocked_threads()
             raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
         if self.cpu_budget.is_spent() and self.stopped_by is None:
             raise self.stopped(self.cpu_budget.error(timeline.now()))
@@ -284,6 +289,8 @@ class Host:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()
             self._keep_to_budget(due, timeline.limit)
+        if self.witness.quiet is not None:
+            self.witness.quiet.moves_to(due)
         timeline.advance(due)
 
     def _heard_from_outside(self) -> bool:
@@ -316,14 +323,15 @@ class Host:
         if self.stopped_by is None:
             if not isinstance(reason, Deadlock):
                 reason = looked_into(reason, self._suspended(), now=self.timeline.now())
-                reason.blocked += self._blocked_threads()
+                reason.blocked += self.witness.blocked_threads()
             self.stopped_by = reason
+            self.witness.failures.close()
         return reason
 
     def _look_out(self) -> None:
         found = self._lookout.look(self._suspended(), now=self.timeline.now())
         if found is not None:
-            found.blocked += self._blocked_threads()
+            found.blocked += self.witness.blocked_threads()
             raise self.stopped(found)
 
     def fire_due(self) -> None:
@@ -386,18 +394,11 @@ class Host:
         self._garbage.collect()
         return tasks
 
-    def _blocked_threads(self) -> tuple[str, ...]:
-        frames = sys._current_frames()
-        return tuple(
-            describe_thread(thread.name, frames.get(thread.ident), what)
-            for thread, what in self._asleep.items()
-        )
-
     def _stuck(self, thread: RunThread) -> str:
         frame = sys._current_frames().get(thread.ident)
         return (
             f"a thread of the run neither blocked nor ended in {PATIENCE:g} s of real time:\n"
-            f"{describe_thread(thread.name, frame, 'the operating system')}\n"
+            f"{''.join(describe_threads([(thread.name, frame, 'the operating system')]))}\n"
             "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
             'real work, give the test real time with @pytest.mark.llm_clock("real")'
         )

@@ -49,6 +49,7 @@ class World:
         chooser: Chooser | None = None,
         level: Level = FIFO,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
+        attentive: bool = True,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
@@ -60,6 +61,7 @@ class World:
             level=level,
             step_budget=step_budget,
             quiet_at=last_instant(scenario) + longest_retry_after(scenario),
+            attentive=attentive,
         )
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[Question], object] | None = None
@@ -74,6 +76,8 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=backend,
+            origin=self.host.witness.origin,
+            host=self.host,
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
@@ -89,6 +93,7 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=self.schedule.backend,
+            origin=self.host.witness.origin,
             admit=self._admit,
             progress=self._progress,
         )
