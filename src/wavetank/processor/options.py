@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, final
 
 from .budget import Budgets
@@ -87,6 +87,14 @@ class Options:
         if self.on_quota not in ("fail", "wait"):
             raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
         self.budgets.check()
+
+    def sized(self, batch_size: int | None) -> Options:
+        """The options with another `batch_size`, if one is given.
+
+        Raises:
+            ValueError: it is below 1.
+        """
+        return self if batch_size is None else replace(self, batch_size=batch_size)
 
     @property
     def budgets(self) -> Budgets:
