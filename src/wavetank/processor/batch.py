@@ -66,7 +66,8 @@ class ParallelBatchProcessor(Generic[T]):
         max_rate_limit_seconds: how long after its first rate limit an item may still be
             sent again; judged when a refusal comes, it never cuts a wait short.
         request_seconds: how long one request may take; then it is cancelled and tried again.
-        limits: the provider's limits, where they are known. The others are learnt.
+        limits: the provider's limits, where they are known, or a mapping from the keys of
+            `scope` to the limits of each. The others are learnt.
         delays: how long a pause is.
         classifier: what tells refusals from errors; by default `classify`.
         scope: the key of what an item's limits are for, such as its model; by default all

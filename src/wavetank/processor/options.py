@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, final
 
@@ -30,7 +30,7 @@ class OptionFields(TypedDict, total=False):
     max_rate_limit_retries: int
     max_rate_limit_seconds: float
     on_result: OnResult | None
-    limits: Limits | None
+    limits: Limits | Mapping[Hashable, Limits] | None
     delays: RateLimitStrategy | None
     classifier: ErrorClassifier | None
     scope: Scope | None
@@ -58,7 +58,7 @@ class Options:
     max_rate_limit_retries: int = 50
     max_rate_limit_seconds: float = 3600.0
     on_result: OnResult | None = None
-    limits: Limits | None = None
+    limits: Limits | Mapping[Hashable, Limits] | None = None
     delays: RateLimitStrategy | None = None
     classifier: ErrorClassifier | None = None
     scope: Scope | None = None
@@ -95,6 +95,10 @@ class Options:
             ValueError: it is below 1.
         """
         return self if batch_size is None else replace(self, batch_size=batch_size)
+
+    def limits_of(self, scope: Hashable) -> Limits | None:
+        """The limits that are known of what a scope is for."""
+        return self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
 
     @property
     def budgets(self) -> Budgets:

@@ -121,7 +121,6 @@ class Sender(Generic[T]):
         self._permits = permits
         self._totals = totals
         self._sight = sight
-        self._dearest = None if options.limits is None else options.limits.dearest
 
     async def run(self, errand: Errand) -> ItemResult[T]:
         """Send an item until it is answered or given up, also because a rule of the caller's fails for it.
@@ -136,9 +135,9 @@ class Sender(Generic[T]):
             return _failed(errand, Failure("terminal", failed.error, reason), reason)
 
     async def _bring_home(self, errand: Errand) -> ItemResult[T]:
-        if (refusal := self._too_dear(errand.request)) is not None:
-            return _failed(errand, refusal, refusal.reason)
         gate = self._gate(errand.request)
+        if (refusal := self._too_dear(gate, errand.request)) is not None:
+            return _failed(errand, refusal, refusal.reason)
         while True:
             ticket = await self._enter(gate, errand)
             if ticket is None:
@@ -289,8 +288,8 @@ class Sender(Generic[T]):
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
 
-    def _too_dear(self, item: LLMWorkItem[Any]) -> Failure | None:
-        dearest = self._dearest
+    def _too_dear(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
+        dearest = gate.pace.dearest
         if dearest is None or (tokens := self._estimate(item)) <= dearest:
             return None
         reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {dearest:.0f} at once"
