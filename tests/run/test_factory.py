@@ -274,7 +274,7 @@ def test_the_models_of_a_provider_are_listed(
     if small:
         provider = PROVIDERS[name]
         listing = replace(provider.models, query=SMALL.get(name, {}))
-        monkeypatch.setitem(PROVIDERS, name, replace(provider, models=listing))  # type: ignore[arg-type]
+        monkeypatch.setitem(PROVIDERS, name, replace(provider, models=listing))
     base_url = "http://vllm/v1" if name == "openai-compatible" else None
 
     async def main(tank: wavetank.Tank) -> tuple[tuple[str, ...], int]:

@@ -30,7 +30,7 @@ class OptionFields(TypedDict, total=False):
     max_rate_limit_retries: int
     max_rate_limit_seconds: float
     on_result: OnResult | None
-    limits: Limits | Mapping[Hashable, Limits] | None
+    limits: Limits | Mapping[Any, Limits] | None
     delays: RateLimitStrategy | None
     classifier: ErrorClassifier | None
     scope: Scope | None
@@ -58,7 +58,7 @@ class Options:
     max_rate_limit_retries: int = 50
     max_rate_limit_seconds: float = 3600.0
     on_result: OnResult | None = None
-    limits: Limits | Mapping[Hashable, Limits] | None = None
+    limits: Limits | Mapping[Any, Limits] | None = None
     delays: RateLimitStrategy | None = None
     classifier: ErrorClassifier | None = None
     scope: Scope | None = None

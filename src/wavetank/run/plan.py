@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -96,7 +96,7 @@ class Plan:
     ) -> Session:
         """The pass over the rows; with several models each has a gate of its own."""
         targets = self.table.targets
-        limits: dict[Hashable, Limits] = {
+        limits: dict[str, Limits] = {
             route.target.name: route.limits for route in self.routes if route.limits is not None
         }
         several = len(self.routes) > 1
@@ -140,8 +140,7 @@ def _refuse_strangers(option: str, values: Mapping[str, Any], targets: Mapping[T
     known = {name for target in targets for name in (target.name, target.model, target.provider)}
     for name in values:
         if name and name not in known:
-            names = sorted({target.name for target in targets})
-            raise RunError(f"{option} {name}=…: no row goes to {name!r}; {nearest(name, names)}")
+            raise RunError(f"{option} {name}=…: no row goes to {name!r}; {nearest(name, sorted(known))}")
 
 
 def _prices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
@@ -43,7 +43,7 @@ class Pace:
     """How fast, how far and in which order a run goes."""
 
     parallel: int = 10
-    limits: Limits | Mapping[Hashable, Limits] | None = None
+    limits: Limits | Mapping[Any, Limits] | None = None
     bounds: Bounds | None = None
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
