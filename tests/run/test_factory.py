@@ -187,6 +187,9 @@ async def test_the_key_comes_from_the_variable_of_the_provider(monkeypatch: pyte
 
 WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: make_strategy("opnai", "m", key=KEY), "there is no provider 'opnai'; did you mean 'openai'"),
+    (lambda: make_strategy(KEY, "m", key=KEY), "there is no provider of that name; there are openai"),
+    (lambda: make_strategy("x" * 39, "m", key=KEY), "there is no provider of that name; there are openai"),
+    (lambda: make_strategy(None, "m", key=KEY), "there is no provider None; there are openai"),  # type: ignore[arg-type]
     (lambda: make_strategy("Gemini ", "m", key=KEY), "did you mean 'gemini'"),
     (lambda: make_strategy("nobody", "m", key=KEY), "there are openai, openai-compatible, anthropic, gemini"),
     (lambda: make_strategy("openai", " ", key=KEY), "name a model of openai; `wavetank run --list-models`"),

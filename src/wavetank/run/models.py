@@ -107,5 +107,6 @@ def show_models(words: argparse.Namespace) -> int:
             f"--provider {words.provider} needs the --base-url of the server, such as https://host/v1"
         )
     listing = partial(list_models, words.provider, base_url=base_url, timeout_seconds=words.timeout)
-    print(*sorted(anyio.run(listing)), sep="\n")
+    for name in sorted(anyio.run(listing)):
+        print(name)
     return 0

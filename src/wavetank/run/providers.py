@@ -140,6 +140,10 @@ def is_loopback(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+_LONGEST_NAME: Final = 30
+"""Longer than any name of a provider, and shorter than the key of any."""
+
+
 def find_provider(name: str) -> Provider:
     """The provider of a name.
 
@@ -148,7 +152,10 @@ def find_provider(name: str) -> Provider:
     """
     if name in PROVIDERS:
         return PROVIDERS[name]
-    raise RunError(f"there is no provider {name!r}; {nearest(name, PROVIDERS)}")
+    # Somebody may have given the key in its place.
+    is_name = len(str(name)) <= _LONGEST_NAME and not str(name).startswith("sk-")
+    shown = f" {name!r}" if is_name else " of that name"
+    raise RunError(f"there is no provider{shown}; {nearest(str(name), PROVIDERS)}")
 
 
 def _bearer(key: str) -> Mapping[str, str]:
