@@ -64,7 +64,6 @@ both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
         ({"workers": 150}, 120, 120),
         ({"workers": 150, "scope": lambda item: item.id[-1]}, 20, 20),
     ],
-    ids=str,
 )
 def test_the_smaller_of_batch_size_and_workers_bounds_what_is_under_way(
     backend: str, options: dict[str, Any], at_once: int | None, peak: int
@@ -134,7 +133,6 @@ def unprepared(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
         ({"0": 5.0, "2": 5.0}, {"prepare_item": unprepared}, 5.0),
         ({"0": 5.0, "2": 7.0}, {"prepare_item": unprepared, "order": "input"}, 5.0),
     ],
-    ids=str,
 )
 def test_the_first_result_is_the_first_that_came_from_the_provider(
     backend: str, seconds: dict[str, float], options: dict[str, Any], first: float
