@@ -172,35 +172,30 @@ def _scenarios(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from contextlib import closing
+
     from .campaign.display import Figures, display_on
     from .run.command import run
     from .run.errors import RunError
+    from .run.models import show_models
     from .run.options import read_options
     from .run.rehearsal import rehearse
+    from .run.telling import Shown
     from .scenario import ScenarioError
 
-    display = display_on()
-
-    class Shown:
-        """The display of a campaign, for a run."""
-
-        close = staticmethod(display.close)
-
-        @staticmethod
-        def show(done: float, words: str) -> None:
-            display.show(Figures(done, words))
-
     try:
+        if options.list_models:
+            return show_models(options)
         asked = read_options(options)
-        if asked.scenario is not None:
-            return rehearse(asked, Shown())
-        return run(asked, options.words[1:], Shown())
+        with closing(display_on()) as bar:
+            shown = Shown(lambda done, words: bar.show(Figures(done, words)), bar.say, bar.close)
+            if asked.scenario is not None:
+                return rehearse(asked, shown)
+            return run(asked, options.words[1:], shown)
     except KeyboardInterrupt:
         # Before the run listens for it itself: nothing was sent.
-        display.close()
         return 130
     except (RunError, ScenarioError) as error:
-        display.close()
         raise _Stop(str(error), status=2) from None
 
 

@@ -586,7 +586,7 @@ async def test_pauses_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     delays = ExponentialDelay(0.001)
     with caplog.at_level(logging.INFO, "wavetank.processor"):
         await process(Provider(0.0, a=[Refused()]), "a", delays=delays)
-    assert [record.message.split()[2] for record in caplog.records] == ["paused", "resumed"]
+    assert [record.message.split()[2] for record in caplog.records[:2]] == ["paused", "resumed"]
     with caplog.at_level(logging.DEBUG, "wavetank.processor"):
         await process(Provider(0.0, a=[Refused()]), "a", delays=delays)
     assert "refused account item 'a' (status 429)" in caplog.text

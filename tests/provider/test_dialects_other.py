@@ -222,6 +222,61 @@ def test_sdks_read_counts_of_tokens(call: Call) -> None:
     assert met(call) == 5
 
 
+def test_sdks_read_a_list_of_models_page_by_page() -> None:
+    """Anthropic's, Gemini's and OpenRouter's lists come in the pages that the SDK asks for."""
+    import anthropic
+    from google import genai
+    from openrouter import OpenRouter
+
+    async def anthropic_pages() -> list[str]:
+        async with anthropic.AsyncAnthropic(_strict_response_validation=True) as client:
+            page = await client.models.list(limit=1)
+            later = await client.models.list(limit=1, before_id="claude-haiku-5-5")
+            return [later.data[0].id, *[model.id async for model in page]]
+
+    async def gemini_pages() -> list[str]:
+        async with genai.Client().aio as client:
+            page = await client.models.list(config={"page_size": 1})
+            return [model.name or "" async for model in page]
+
+    async def openrouter_pages() -> list[str]:
+        async with OpenRouter() as client:
+            first = (await client.models.list_async(limit=1)).result
+            second = (await client.models.list_async(limit=1, offset=1)).result
+            assert first.links is not None
+            assert second.links is not None
+            return [str(first.links.next), first.data[0].id, second.data[0].id, str(second.links.next)]
+
+    claude = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"]
+    assert met(anthropic_pages) == ["claude-sonnet-5-5", *claude]
+    assert met(gemini_pages) == ["models/gemini-2.5-pro", "models/gemini-2.5-flash"]
+    url = "https://openrouter.ai/api/v1/models?offset=1&limit=1"
+    assert met(openrouter_pages) == [url, "openai/gpt-5", "anthropic/claude-sonnet-5.5", "None"]
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "said"),
+    [
+        ("api.anthropic.com", "limit=0", "limit: must be a number from 1 to 1000"),
+        ("api.anthropic.com", "after_id=gpt-5", "there is no model gpt-5"),
+        ("generativelanguage.googleapis.com", "pageSize=x", "pageSize: must be a number"),
+        ("generativelanguage.googleapis.com", "pageToken=x", "Invalid page token."),
+        ("openrouter.ai", "offset=-1", "offset: must be a number"),
+    ],
+)
+def test_a_page_that_does_not_exist_is_refused(host: str, query: str, said: str) -> None:
+    """With status 400, in the provider's own error."""
+    path = {"openrouter.ai": "/api/v1/models"}.get(host, "/v1/models")
+    dialect = dialect_for(host)
+    assert dialect is not None
+    headers = {"authorization": "Bearer k", "anthropic-version": "1"}
+    request = HttpRequest(method="GET", host=host, path=path, query=query, headers=headers)
+    with pytest.raises(BadRequest) as refused:
+        dialect.decode(request)
+    assert refused.value.reply.status == 400
+    assert said in refused.value.reply.body.decode()
+
+
 def test_a_list_of_models_can_be_refused() -> None:
     """A wave meets every request, and the SDK asks again."""
     wave = Wave(lasts=Duration(SECOND), status=429)

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from wavetank.processor import CallResult, LLMWorkItem, TokenUsage, classify
-from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, open_client, with_prompt
+from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, new_client, with_prompt
 from wavetank.run.errors import ApiError, NoPrompt, UnreadableAnswer
 from wavetank.run.providers import PROVIDERS, Ask, Prices, is_loopback
 
@@ -256,6 +256,6 @@ def test_a_row_without_a_prompt_is_not_sent() -> None:
 
 async def test_the_client_is_closed_by_the_block_that_opened_it() -> None:
     """One client, with the timeout that was asked for, open until the block ends."""
-    async with open_client(connections=7, timeout_seconds=33.0) as client:
+    async with new_client(connections=7, timeout_seconds=33.0) as client:
         assert client.timeout == httpx2.Timeout(33.0, connect=10.0, pool=None)
     assert client.is_closed

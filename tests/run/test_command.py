@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from wavetank.cli import main
-from wavetank.processor import Bounds, Limits, LLMWorkItem
+from wavetank.processor import Bounds, LLMWorkItem
 from wavetank.run.asking import ProviderStrategy
 from wavetank.run.errors import ApiError
 from wavetank.run.options import Options
@@ -248,9 +248,11 @@ def test_one_call_before_the_rest_says_until_when(
 def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are taken a minute, and what is not given is no limit."""
     seen: list[Pace] = []
+    models: list[object] = []
 
     def run(asked: Options, *_: object) -> int:
         seen.append(asked.pace)
+        models.append(asked.of_a_model)
         return 0
 
     monkeypatch.setattr("wavetank.run.command.run", run)
@@ -270,12 +272,18 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert seen[0] == Pace(parallel=DEFAULT_PARALLEL)
     assert seen[1] == Pace(
         parallel=7,
-        limits=Limits(requests_per_minute=600.0, tokens_per_minute=90_000.0),
         bounds=Bounds(seconds=60.0, requests=5, tokens=100, cost=2.5),
         on_quota="wait",
         fail_fast=True,
         order="input",
     )
+    assert models[0] == {"--rate": {}, "--token-rate": {}, "--price-input": {}, "--price-output": {}}
+    assert models[1] == {
+        "--rate": {"": 600.0},
+        "--token-rate": {"": 90_000.0},
+        "--price-input": {"": 2.5},
+        "--price-output": {"": 10.0},
+    }
 
 
 @pytest.mark.parametrize("rate", ["10", "x/s", "-1/m", "10/h", "inf/s"])

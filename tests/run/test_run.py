@@ -207,6 +207,40 @@ def test_ctrl_c_waits_for_no_lookup_of_a_name(folder: Path) -> None:
     assert (folder / "out.csv").read_text().startswith("id,")
 
 
+LISTED = {
+    "openai": "/v1",
+    "openai-compatible": "/v1",
+    "anthropic": "",
+    "gemini": "",
+    "openrouter": "/openrouter/api/v1",
+    "ollama": "/ollama",
+}
+
+
+def test_the_models_of_every_provider_are_listed_and_asked_in_one_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--list-models` needs no rows; one run then asks a model of each, at the address of each."""
+    assert LISTED.keys() == PROVIDERS.keys()
+    lines = ["id,prompt,provider,model"]
+    with serving(folder) as (url, _):
+        words = []
+        for name, path in LISTED.items():
+            at = ["--base-url", f"{name}={url.removesuffix('/v1')}{path}"]
+            assert main(["run", "--list-models", "--provider", name, *at]) == 0
+            models = capsys.readouterr().out.split()
+            assert models == sorted(models)
+            lines.append(f"{name},Question,{name},{models[0]}")
+            words += at
+        (folder / "in.csv").write_text("\n".join(lines) + "\n")
+        assert main(["run", "in.csv", "-o", "out.csv", *words]) == 0
+    assert {id: f"[wt:{id}]" in row["answer"] for id, row in output(folder).items()} == dict.fromkeys(
+        LISTED, True
+    )
+    assert main(["run", "--list-models", "--provider", "openai", "--base-url", url]) == 2
+    assert "cannot reach openai: " in capsys.readouterr().err
+
+
 def test_json_lines_in_and_out(folder: Path) -> None:
     """Rows of JSON keep their parts, and the answer stands beside them."""
     (folder / "in.jsonl").write_text('{"prompt": "wave", "tags": ["a", "b"]}\n')
@@ -268,6 +302,10 @@ def test_a_rehearsal_tells_of_a_spent_quota_and_of_a_spent_budget(
         (["--provider", "gemini"], "set GEMINI_API_KEY or GOOGLE_API_KEY"),
         (["--provider", "openai-compatible"], "needs the --base-url"),
         (["--resume"], "--resume needs the --journal"),
+        (["--list-models"], "set OPENAI_API_KEY"),
+        (["--list-models", "--scenario", "calm"], "--list-models asks the provider itself"),
+        (["--list-models", "--provider", "openai-compatible"], "needs the --base-url"),
+        (["--base-url", "anthropic=http://x"], "set OPENAI_API_KEY"),
         (["--journal", "run.db", "--retry-failed"], "goes with --resume"),
         (["--output", "out.xlsx"], "ends with .csv or .jsonl"),
         (["--output", "in.csv"], "is the input itself"),
@@ -297,6 +335,8 @@ def test_what_has_to_be_mended_is_told(
         ["--timeout", "-1"],
         ["--seed", "x"],
         ["--provider", "nobody"],
+        ["--base-url", "nobody=http://x"],
+        ["--rate", "gpt-4o=10"],
     ],
 )
 def test_wrong_words_are_a_usage_error(
@@ -308,6 +348,28 @@ def test_wrong_words_are_a_usage_error(
         main([*WORDS, *words])
     assert stop.value.code == 2
     assert words[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["run"], ["run", "in.csv"], ["run", "-o", "out.csv"]])
+def test_an_input_and_an_output_must_be_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Only a list of models needs neither."""
+    assert folder
+    assert main([*words, "--model", "m"]) == 2
+    assert (
+        "name the INPUT with the rows, and the file for the answers with --output" in capsys.readouterr().err
+    )
+
+
+def test_an_unknown_provider_is_told_with_the_nearest(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of the keyboard is found."""
+    assert folder
+    with pytest.raises(SystemExit):
+        main([*WORDS, "--provider", "antropic"])
+    assert "there is no provider 'antropic'; did you mean 'anthropic'?" in capsys.readouterr().err
 
 
 def test_a_changed_input_is_not_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,8 @@ class ParallelBatchProcessor(Generic[T]):
         max_rate_limit_seconds: how long after its first rate limit an item may still be
             sent again; judged when a refusal comes, it never cuts a wait short.
         request_seconds: how long one request may take; then it is cancelled and tried again.
-        limits: the provider's limits, where they are known. The others are learnt.
+        limits: the provider's limits, where they are known, or a mapping from the keys of
+            `scope` to the limits of each. The others are learnt.
         delays: how long a pause is.
         classifier: what tells refusals from errors; by default `classify`.
         scope: the key of what an item's limits are for, such as its model; by default all
@@ -82,8 +83,9 @@ class ParallelBatchProcessor(Generic[T]):
         post_process: makes the value of a result out of item and answer, or raises.
         order: whether post-processing, sinks, `on_result` and `process` get the results as
             they are `completed` or in the order of the `input`.
-        batch_size: how many items `process` may have taken up whose results were not
-            fetched; a bound, not a barrier.
+        batch_size: how many items may be under way at once; the smaller of it and `workers`
+            wins. In a stream an item is under way until its result is fetched. It is a
+            bound, not a barrier: the next item starts when one is done.
         on_result: called, and awaited if it is async, with each `ItemResult`. What it raises
             is logged and stops nothing.
         observer: called with each `Decision`.
@@ -155,41 +157,51 @@ class ParallelBatchProcessor(Generic[T]):
             raise ValueError(f"the batch holds an item with the id {item.id!r}; give every item its own id")
         self._items[item.id] = item
 
-    async def process_all(self) -> BatchResult[T]:
+    async def process_all(self, *, batch_size: int | None = None) -> BatchResult[T]:
         """Process every item and return all outcomes, in the order in which the items were added.
 
         Cancelled, it leaves nothing running.
 
+        Args:
+            batch_size: how many items may be under way at once, in place of the constructor's
+                `batch_size`. `workers` is the other bound; the smaller of the two wins.
+
         Raises:
             RuntimeError: it or `process` was called before.
+            ValueError: `batch_size` is below 1.
             Exception: what the strategy's `prepare`, the store or a sink raised.
         """
+        options = self._options.sized(batch_size)
         self._start("process_all()")
         results: dict[int, ItemResult[T]] = {}
-        first: list[float] = []
-
-        def keep(number: int, result: ItemResult[T]) -> None:
-            if not first:
-                first.append(anyio.current_time() - run.began)
-            results[number] = result
-
-        run = Run(self._strategy, self._options, intake=Batch(tuple(self._items.values())), out=keep)
+        intake = Batch(tuple(self._items.values()))
+        run = Run(self._strategy, options, intake=intake, out=results.__setitem__)
         if self._items:
             self._needs_cleanup = True
             await self._strategy.prepare()
         await run.work()
         ordered = tuple(results[number] for number in sorted(results))
-        return _batch_result(run, ordered, first[0] if first else None)
+        return _batch_result(run, ordered)
 
-    def process(self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]]) -> Results[T]:
+    def process(
+        self,
+        items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
+        *,
+        batch_size: int | None = None,
+    ) -> Results[T]:
         """Process items as they are taken from an iterable, and give each result as it comes.
 
         No more than `batch_size` items are held at any time, so the iterable may be of any
         length. Their ids are not compared. After an early end of the loop no more than that
         are sent; `contextlib.aclosing` around the results stops the run at once.
 
+        Args:
+            items: what to process; they are taken as there is room for them.
+            batch_size: in place of the constructor's.
+
         Raises:
             RuntimeError: it or `process_all` was called before, or there is no `async with`.
+            ValueError: `batch_size` is below 1.
             TypeError: in the loop, the iterable gave what is no `LLMWorkItem`.
             Exception: in the loop, what the strategy's `prepare`, the iterable, the store or
                 a sink raised.
@@ -197,13 +209,15 @@ class ParallelBatchProcessor(Generic[T]):
         if self._group is None:
             self._refuse_unless_new("process()")
             raise RuntimeError("process() needs `async with ParallelBatchProcessor(...)` around it")
+        options = self._options.sized(batch_size)
         self._start("process()")
-        outlet = Outlet[T](self._options.batch_size)
-        return Results(outlet, partial(self._begin, items, outlet, self._group))
+        outlet = Outlet[T](options.batch_size)
+        return Results(outlet, partial(self._begin, items, options, outlet, self._group))
 
     async def _begin(
         self,
         items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
+        options: Options,
         outlet: Outlet[T],
         group: Background,
     ) -> anyio.CancelScope:
@@ -211,7 +225,7 @@ class ParallelBatchProcessor(Generic[T]):
         await self._strategy.prepare()
         run = Run(
             self._strategy,
-            self._options,
+            options,
             intake=Stream(items, outlet),
             out=lambda _, result: outlet.put(result),
         )
@@ -232,12 +246,12 @@ class ParallelBatchProcessor(Generic[T]):
             )
 
 
-def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...], first: float | None) -> BatchResult[T]:
+def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...]) -> BatchResult[T]:
     gates = list(run.gates)
     return BatchResult(
         results=results,
         seconds=anyio.current_time() - run.began,
-        first_result_seconds=first,
+        first_result_seconds=run.totals.first_result,
         requests=run.totals.requests,
         refusals=run.totals.refusals,
         retries=run.totals.retries,

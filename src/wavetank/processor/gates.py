@@ -40,7 +40,7 @@ class Gates:
         key = ONE_SCOPE if self._options.scope is None else self._options.scope(item)
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = self._make(str(key))
+            gate = self._gates[key] = self._make(key)
         return gate
 
     def hold(self, until: Mapping[str, float]) -> None:
@@ -60,8 +60,9 @@ class Gates:
             for scope, until, count in pauses:
                 await self._options.store.paused(scope, until, count)
 
-    def _make(self, scope: str) -> Gate:
-        gate = Gate(delays=self._options.rule, limits=self._options.limits, name=scope)
+    def _make(self, key: Hashable) -> Gate:
+        scope = str(key)
+        gate = Gate(delays=self._options.rule, limits=self._options.limits_of(key), name=scope)
         if scope in self._held:
             now = anyio.current_time()
             gate.hold(now + self._held[scope] - wall_seconds())

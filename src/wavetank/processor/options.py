@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, final
 
 from .budget import Budgets
@@ -30,7 +30,7 @@ class OptionFields(TypedDict, total=False):
     max_rate_limit_retries: int
     max_rate_limit_seconds: float
     on_result: OnResult | None
-    limits: Limits | None
+    limits: Limits | Mapping[Any, Limits] | None
     delays: RateLimitStrategy | None
     classifier: ErrorClassifier | None
     scope: Scope | None
@@ -58,7 +58,7 @@ class Options:
     max_rate_limit_retries: int = 50
     max_rate_limit_seconds: float = 3600.0
     on_result: OnResult | None = None
-    limits: Limits | None = None
+    limits: Limits | Mapping[Any, Limits] | None = None
     delays: RateLimitStrategy | None = None
     classifier: ErrorClassifier | None = None
     scope: Scope | None = None
@@ -87,6 +87,18 @@ class Options:
         if self.on_quota not in ("fail", "wait"):
             raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
         self.budgets.check()
+
+    def sized(self, batch_size: int | None) -> Options:
+        """The options with another `batch_size`, if one is given.
+
+        Raises:
+            ValueError: it is below 1.
+        """
+        return self if batch_size is None else replace(self, batch_size=batch_size)
+
+    def limits_of(self, scope: Hashable) -> Limits | None:
+        """The limits that are known of what a scope is for."""
+        return self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
 
     @property
     def budgets(self) -> Budgets:

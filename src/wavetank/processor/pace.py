@@ -65,6 +65,11 @@ class Pace:
         return self._rate.value
 
     @property
+    def dearest(self) -> float | None:
+        """How many tokens an item may need at most, where the limit is configured."""
+        return self._limits.dearest
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether a limit on tokens is known, so that it matters what a request is thought to take."""
         return self._tokens is not None

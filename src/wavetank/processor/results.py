@@ -17,8 +17,10 @@ T_co = TypeVar("T_co", covariant=True)
 class BatchResult(Generic[T_co]):
     """The outcome of a batch, its results in the order in which the items were added.
 
-    `seconds` is how long `process_all` took; `first_result_seconds` is when the first
-    outcome came, counted from the same start, `None` for an empty batch. `requests`,
+    `seconds` is how long `process_all` took; `first_result_seconds` is when the first outcome
+    of a request came, counted from the same start, whatever the order in which outcomes are
+    handed on. It is `None` without one: an item that failed before it was sent, or that an
+    earlier run did, had no request. `requests`,
     `refusals`, `retries` and `pauses` are counts: a pause may also come from a good answer
     that tells of a spent limit, or from an earlier run. `paused_seconds` is how long the
     pauses took together. `stopped` says why the run ended before its items did.

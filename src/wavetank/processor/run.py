@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -19,7 +20,7 @@ from .options import Options
 from .permits import Permits
 from .sender import Errand, Sender, Stopped, Totals
 from .shape import sole
-from .sight import Sight
+from .sight import Sight, logger
 from .stopping import RunStopped, WorkerLost
 from .work import ItemResult, LLMCallStrategy, LLMWorkItem
 
@@ -60,7 +61,8 @@ class Run(Generic[T]):
         self._out = out
         self._sight = Sight(options.observer, self.began)
         self.gates: Final = Gates(options, self._sight)
-        self._permits = Permits(options.workers, self._substitute)
+        self._at_once = min(options.workers, options.batch_size)
+        self._permits = Permits(self._at_once, self._substitute)
         self._sender = Sender(
             strategy,
             options,
@@ -84,6 +86,13 @@ class Run(Generic[T]):
         Raises:
             Exception: what the store, a sink or the source of the items raised.
         """
+        try:
+            await self._bring_all_home()
+        finally:
+            if logger.isEnabledFor(logging.INFO):
+                logger.info("%s", self.totals.summary(anyio.current_time() - self.began))
+
+    async def _bring_all_home(self) -> None:
         try:
             await self._remember()
             with self._time_limit() as limit:
@@ -126,7 +135,7 @@ class Run(Generic[T]):
             raise failure from failure.__cause__
 
     async def _crew(self) -> None:
-        size = self._options.workers
+        size = self._at_once
         if isinstance(self._intake, Batch):
             size = min(size, len(self._intake))
         async with anyio.create_task_group() as self._group:
@@ -146,7 +155,7 @@ class Run(Generic[T]):
 
     def _substitute(self) -> None:
         """Start a worker for one whose item waits, if there is anything for it to do."""
-        workers = self._options.workers
+        workers = self._at_once
         most = TASKS_PER_WORKER * workers
         if self._options.scope is not None:
             most = max(most, TASKS_WITH_SCOPES)
@@ -159,7 +168,7 @@ class Run(Generic[T]):
         try:
             while self.stopped is None and (taken := await self._take()) is not None:
                 await self._process(*taken)
-                if self._tasks - self._permits.lent > self._options.workers:
+                if self._tasks - self._permits.lent > self._at_once:
                     return
         finally:
             self._tasks -= 1
@@ -187,7 +196,13 @@ class Run(Generic[T]):
             return
         finally:
             self._permits.give_back(errand)
+        self._note_first(errand, errand.result)
         await self._settle(number, errand, errand.result)
+
+    def _note_first(self, errand: Errand, result: ItemResult[T]) -> None:
+        """Note when the first outcome came; one without a request of this run came from no provider."""
+        if self.totals.first_result is None and errand.budget.attempts and not result.unfinished:
+            self.totals.first_result = anyio.current_time() - self.began
 
     def _errand(self, number: int, item: LLMWorkItem[Any]) -> Errand:
         errand = self._prepared.pop(number, None)
@@ -283,6 +298,8 @@ class Run(Generic[T]):
 
     def _hand_out(self, number: int, result: ItemResult[T]) -> None:
         self._open.pop(number, None)
+        self.totals.succeeded += result.error is None
+        self.totals.failed += result.error is not None
         self._out(number, result)
 
     def _fail(self, error: Exception) -> None:

@@ -32,14 +32,40 @@ FIRST_ANSWER_TOKENS: Final = 256
 @final
 @dataclass(slots=True)
 class Totals:
-    """What a run has done so far."""
+    """What a run has done so far.
+
+    `first_result` is how many seconds after its start the first item had its outcome from the provider.
+    """
 
     requests: int = 0
     refusals: int = 0
     retries: int = 0
     answers: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    first_result: float | None = None
     usage: TokenUsage = field(default_factory=TokenUsage)
     cost: float = 0.0
+
+    def summary(self, seconds: float) -> str:
+        """All of it in one line, for a run that took so many seconds.
+
+        >>> Totals(requests=5, succeeded=4, first_result=0.5).summary(2.0).split("; ")[1]
+        'requests: 5, 0 refused, 0 retries, 0.400 s per request'
+        """
+        mean = seconds / self.requests if self.requests else 0.0
+        told = [
+            f"ended after {seconds:.3f} s: {self.succeeded} succeeded, {self.failed} failed",
+            f"requests: {self.requests}, {self.refusals} refused, {self.retries} retries, "
+            f"{mean:.3f} s per request",
+        ]
+        if self.first_result is not None:
+            told.append(f"first result after {self.first_result:.3f} s")
+        if self.usage.total:
+            told.append(f"tokens: {self.usage.input_tokens} in, {self.usage.output_tokens} out")
+        if self.cost:
+            told.append(f"cost: {self.cost:g}")
+        return "; ".join(told)
 
 
 @final
@@ -95,7 +121,6 @@ class Sender(Generic[T]):
         self._permits = permits
         self._totals = totals
         self._sight = sight
-        self._dearest = None if options.limits is None else options.limits.dearest
 
     async def run(self, errand: Errand) -> ItemResult[T]:
         """Send an item until it is answered or given up, also because a rule of the caller's fails for it.
@@ -110,9 +135,9 @@ class Sender(Generic[T]):
             return _failed(errand, Failure("terminal", failed.error, reason), reason)
 
     async def _bring_home(self, errand: Errand) -> ItemResult[T]:
-        if (refusal := self._too_dear(errand.request)) is not None:
-            return _failed(errand, refusal, refusal.reason)
         gate = self._gate(errand.request)
+        if (refusal := self._too_dear(gate, errand.request)) is not None:
+            return _failed(errand, refusal, refusal.reason)
         while True:
             ticket = await self._enter(gate, errand)
             if ticket is None:
@@ -263,8 +288,8 @@ class Sender(Generic[T]):
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
 
-    def _too_dear(self, item: LLMWorkItem[Any]) -> Failure | None:
-        dearest = self._dearest
+    def _too_dear(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
+        dearest = gate.pace.dearest
         if dearest is None or (tokens := self._estimate(item)) <= dearest:
             return None
         reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {dearest:.0f} at once"

@@ -1,4 +1,4 @@
-"""One request to a provider, over a client that somebody else opened and will close."""
+"""One request to a provider, over a client that is shared, or over one of the strategy's own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, ra
 from ..processor.sender import CHARACTERS_PER_TOKEN
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
 from .providers import Ask, Prices, Provider, is_loopback
+from .words import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     import httpx2
@@ -37,29 +38,41 @@ def need_client() -> None:
         ) from None
 
 
-@asynccontextmanager
-async def open_client(*, connections: int, timeout_seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
-    """One HTTP client for all requests of a run, closed when the block ends.
-
-    It waits as long as it must for one of its connections: the processor bounds what is
-    under way.
-    """
+def new_client(*, connections: int | None = None, timeout_seconds: float) -> httpx2.AsyncClient:
+    """An HTTP client that its caller closes, with as many connections as are asked of it by default."""
     import httpx2
 
-    timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None)
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-    async with httpx2.AsyncClient(timeout=timeout, limits=limits) as client:
-        yield client
+    return httpx2.AsyncClient(timeout=httpx2.Timeout(_timeout(timeout_seconds)), limits=limits)
+
+
+def request_options(client: httpx2.AsyncClient | None, timeout_seconds: float | None) -> dict[str, Any]:
+    """What goes with each request over a client that was made without knowing of this timeout."""
+    if client is None or timeout_seconds is None:
+        return {}
+    return {"timeout": _timeout(timeout_seconds)}
+
+
+def _timeout(seconds: float) -> tuple[float, float, float, None]:
+    """To connect, read and write, and without end for a free connection: the processor bounds those."""
+    return min(CONNECT_SECONDS, seconds), seconds, seconds, None
 
 
 @final
 class ProviderStrategy(LLMCallStrategy[str]):
-    """Puts each item to a provider as one request; the client stays open for others.
+    """Puts each item to a provider as one request.
+
+    A client that it is given is shared, and stays open: its owner closes it. Without one
+    `prepare` opens a client that all requests share, and `cleanup` closes it; where several
+    processors share the strategy, the last `cleanup` does. A request outside of the two has a
+    client for itself.
 
     Args:
-        client: an httpx2 client, shared and closed by its owner.
+        client: an httpx2 client of the caller's.
         provider: the API to speak.
         ask: the model and the rest of what is the same for every item.
+        timeout_seconds: how long a request may go without a byte; by default what the given
+            client says, or 120 s.
         key: the API key; it is in the request's headers and in no error text.
         base_url: where the API is, if not at the provider's own address.
         tells_ids: whether a header tells each item's id; by default only on this machine,
@@ -70,10 +83,11 @@ class ProviderStrategy(LLMCallStrategy[str]):
 
     def __init__(
         self,
-        client: httpx2.AsyncClient,
+        client: httpx2.AsyncClient | None,
         provider: Provider,
         ask: Ask,
         *,
+        timeout_seconds: float | None = None,
         key: str = "",
         base_url: str | None = None,
         tells_ids: bool | None = None,
@@ -84,12 +98,30 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self._ask = ask
         self._key = key
         self._prices = prices
-        self._url = provider.url(ask, base_url)
+        self._timeout_seconds = timeout_seconds or DEFAULT_TIMEOUT
+        self._how = request_options(client, timeout_seconds)
+        self._own: httpx2.AsyncClient | None = None
+        self._users = 0
+        self._url = provider.url(provider.path(ask), base_url)
         self._tells_ids = is_loopback(self._url) if tells_ids is None else tells_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:
-        return f"<ProviderStrategy {self._provider.name} at {self._url}>"
+        # Its address is left out: it may hold a password.
+        return f"<ProviderStrategy {self._provider.name}/{self._ask.model}>"
+
+    async def prepare(self) -> None:
+        """Open a client, if none was given and none is open."""
+        self._users += 1
+        if self._client is None and self._own is None:
+            self._own = self._new_client()
+
+    async def cleanup(self) -> None:
+        """Close the client that `prepare` opened, once all who share the strategy are done with it."""
+        self._users = max(0, self._users - 1)
+        if self._own is not None and not self._users:
+            client, self._own = self._own, None
+            await client.aclose()
 
     async def execute(self, item: LLMWorkItem[Any]) -> CallResult[str]:
         """Send one request.
@@ -100,23 +132,31 @@ class ProviderStrategy(LLMCallStrategy[str]):
             Exception: what httpx2 raises when no answer came.
         """
         body = json.dumps(self._provider.body(self._ask, item.prompt))
-        answer = await self._client.post(self._url, content=body, headers=self._headers_for(item))
+        async with self._session() as client:
+            answer = await client.post(self._url, content=body, headers=self._headers_for(item), **self._how)
         return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[httpx2.AsyncClient]:
+        if (client := self._client or self._own) is not None:
+            yield client
+            return
+        async with self._new_client() as temporary:
+            yield temporary
+
+    def _new_client(self) -> httpx2.AsyncClient:
+        return new_client(timeout_seconds=self._timeout_seconds)
 
     def _headers_for(self, item: LLMWorkItem[Any]) -> dict[str, str]:
         return {**self._headers, ITEM_HEADER: quote(item.id)} if self._tells_ids else self._headers
 
     def _read(self, status: int, headers: Mapping[str, str], text: str) -> CallResult[str]:
-        parsed = _parsed(text)
-        if status < 400 and not (isinstance(parsed, dict) and parsed.get("error")):
-            try:
-                answer = self._provider.read(parsed)
-                return replace(answer, info=rate_info(headers, now=_wall()))
-            except (AttributeError, IndexError, KeyError, TypeError):
-                raise _not_an_answer(status, parsed, self._hidden(text)) from None
-        text = self._hidden(text)
-        parsed = _parsed(text)
-        raise ApiError(_stated(status, parsed), headers, parsed, _message(parsed) or text)
+        parsed = parsed_answer(status, headers, text, self._key)
+        try:
+            answer = self._provider.read(parsed)
+            return replace(answer, info=rate_info(headers, now=_wall()))
+        except (AttributeError, IndexError, KeyError, TypeError):
+            raise _not_an_answer(status, parsed, _hidden(text, self._key)) from None
 
     def _priced(self, item: LLMWorkItem[Any], answer: CallResult[str]) -> CallResult[str]:
         if self._prices is None or answer.cost:
@@ -125,9 +165,24 @@ class ProviderStrategy(LLMCallStrategy[str]):
         usage = answer.usage if answer.usage.total else TokenUsage(*map(_tokens_of, lengths))
         return replace(answer, cost=self._prices.cost(usage))
 
-    def _hidden(self, text: str) -> str:
-        """An answer that is an error, without the key that it may repeat."""
-        return text.replace(self._key, _HIDDEN) if self._key else text
+
+def parsed_answer(status: int, headers: Mapping[str, str], text: str, key: str) -> object:
+    """The JSON of an answer that is no error, `None` for another text.
+
+    Raises:
+        ApiError: the provider answered with an error, also inside a 200; it does not show the key.
+    """
+    parsed = _parsed(text)
+    if status < 400 and not (isinstance(parsed, dict) and parsed.get("error")):
+        return parsed
+    text = _hidden(text, key)
+    parsed = _parsed(text)
+    raise ApiError(_stated(status, parsed), headers, parsed, _message(parsed) or text)
+
+
+def _hidden(text: str, key: str) -> str:
+    """What a provider wrote, without the key that it may repeat."""
+    return text.replace(key, _HIDDEN) if key else text
 
 
 def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:

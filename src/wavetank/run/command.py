@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
 import anyio
@@ -18,14 +18,14 @@ from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.shape import sole
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
-from .asking import ProviderStrategy, need_client, open_client
+from .asking import ProviderStrategy, need_client, new_client
 from .errors import RunError
 from .files import open_files
 from .options import Options
-from .providers import Ask, is_loopback
-from .reading import Table, read_table
-from .session import Session
-from .telling import Display, LogKeeper, Tally, tell
+from .plan import Plan, Route, connection
+from .reading import read_table
+from .targets import Target
+from .telling import LogKeeper, Shown, Tally, tell
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,14 +33,12 @@ if TYPE_CHECKING:
 SHOW_EVERY_SECONDS: Final = 0.2
 PREFLIGHT_TOKENS: Final = 16
 STOPPED: Final = 3
-NO_KEY: Final = "wavetank-needs-no-key"
-"""What a server on this machine is shown where no variable holds a key: most ask for any."""
 _BY_SIGNAL: Final = 128
 _LOOKUP_THREADS: Final = "asyncio_"
 """What the names of the threads begin with in which the event loop looks up the addresses of hosts."""
 
 
-def run(options: Options, words: Sequence[str], display: Display) -> int:
+def run(options: Options, words: Sequence[str], display: Shown) -> int:
     """Process the rows of a file; the exit status is one of those in `EXIT_CODES`.
 
     Args:
@@ -51,27 +49,13 @@ def run(options: Options, words: Sequence[str], display: Display) -> int:
     Raises:
         RunError: something has to be mended before the run starts.
     """
-    table = read_table(options.input, options.shape)
-    key = find_key(options, os.environ)
+    table = read_table(options.input, options.shape, options.target)
+    plan = Plan(options, table)
+    keys = {route.target: connection(options, route, os.environ) for route in plan.routes}
     need_client()
     with open_files(options, table) as (journal, output):
-        tally = Tally(len(table.items), now=lambda: to_seconds(real_now()), wall=_wall)
-        return _ended(_Work(options, table, key, journal, output, tally, display, words))
-
-
-def find_key(options: Options, environment: Mapping[str, str]) -> str:
-    """The provider's API key, from the environment alone; a server on this machine may need none.
-
-    Raises:
-        RunError: no variable holds it.
-    """
-    provider = options.provider
-    for name in provider.keys:
-        if key := environment.get(name, "").strip():
-            return key
-    if not provider.keys or is_loopback(options.base_url or provider.base_url):
-        return NO_KEY
-    raise RunError(f"set {' or '.join(provider.keys)} to the API key of {provider.name}")
+        tally = plan.tally(now=lambda: to_seconds(real_now()), wall=_wall)
+        return _ended(_Work(options, plan, keys, journal, output, tally, display, words))
 
 
 @final
@@ -80,12 +64,12 @@ class _Work:
     """What one run holds, and the signal that ended it."""
 
     options: Options
-    table: Table
-    key: str
+    plan: Plan
+    keys: Mapping[Target, str]
     journal: Journal | None
     output: CsvSink | JsonlSink
     tally: Tally
-    display: Display
+    display: Shown
     words: Sequence[str]
     log: LogKeeper = field(default_factory=LogKeeper)
     signal: int = 0
@@ -162,43 +146,39 @@ def _exit(status: int) -> NoReturn:
 
 async def _process(work: _Work) -> None:
     options = work.options
-    async with open_client(
+    plan = work.plan
+    async with new_client(
         connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
     ) as client:
+        strategies = {route.target: _strategy(work, route, client) for route in plan.routes}
         if options.preflight and not await _clear(work, client):
             return
-        session = Session(
-            _strategy(work, client, options.ask),
-            pace=options.pace,
-            tally=work.tally,
-            journal=work.journal,
-            output=work.output,
+        session = plan.session(
+            strategies, work.tally, journal=work.journal, output=work.output, say=work.display.say
         )
         try:
-            await session.process(work.table.items)
+            await session.process(plan.table.items)
         except (JournalError, SinkError) as error:
             work.trouble.append(error)
 
 
 async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:
-    """Ask one short question, and note what speaks against the rest."""
-    ask = replace(work.options.ask, max_tokens=PREFLIGHT_TOKENS)
-    found = await preflight(_strategy(work, client, ask))
-    if not found.clear:
-        work.refusal = f"not started: {found}"
-    return found.clear
+    """Ask one short question of each model, and note what speaks against the rest."""
+    several = len(work.plan.routes) > 1
+    against = []
+    for route in work.plan.routes:
+        found = await preflight(_strategy(work, route, client, max_tokens=PREFLIGHT_TOKENS))
+        if not found.clear:
+            against.append(f"{route.target.name} is {found}" if several else str(found))
+    if against:
+        work.refusal = f"not started: {'; '.join(against)}"
+    return not against
 
 
-def _strategy(work: _Work, client: httpx2.AsyncClient, ask: Ask) -> ProviderStrategy:
-    options = work.options
-    return ProviderStrategy(
-        client,
-        options.provider,
-        ask,
-        key=work.key,
-        base_url=options.base_url,
-        prices=options.prices,
-    )
+def _strategy(
+    work: _Work, route: Route, client: httpx2.AsyncClient, *, max_tokens: int | None = None
+) -> ProviderStrategy:
+    return work.plan.strategy(route, client, work.keys[route.target], max_tokens=max_tokens)
 
 
 async def _stop_on_signal(

@@ -9,8 +9,8 @@ _SHOWN: Final = 500
 
 
 @final
-class RunError(Exception):
-    """Something the user has to mend before the run can start or go on; the text says what."""
+class RunError(ValueError):
+    """Something the user has to fix before a run can start or go on; the text says what, and how."""
 
     def __init__(self, text: str, *, status: int = 2) -> None:
         super().__init__(text)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
-from ..processor import Bounds, Limits
+from ..processor import Bounds
 from .errors import RunError
-from .providers import PROVIDERS, Ask, Prices, Provider
+from .providers import PROVIDERS, Ask, Provider
 from .reading import JSON_LINES, Shape
 from .session import Pace
+from .targets import Target
+
+V = TypeVar("V")
 
 
 @final
@@ -26,9 +29,10 @@ class Options:
     shape: Shape
     provider: Provider
     ask: Ask
-    base_url: str | None
+    base_urls: Mapping[str, str]
     pace: Pace
-    prices: Prices | None
+    of_a_model: Mapping[str, Mapping[str, float]]
+    verbose: int
     preflight: bool
     timeout_seconds: float
     journal: Path | None
@@ -38,6 +42,11 @@ class Options:
     seed: int
 
     @property
+    def target(self) -> Target:
+        """Where a row goes that does not say it."""
+        return Target(self.provider.name, self.ask.model)
+
+    @property
     def settings(self) -> Mapping[str, str]:
         """What decides the answers besides the rows, for the journal to hold a resumed run to."""
         ask = self.ask
@@ -45,7 +54,7 @@ class Options:
         system = hashlib.blake2b(prompt, digest_size=8).hexdigest() if prompt else None
         told = {
             "--provider": self.provider.name,
-            "--model": ask.model,
+            "--model": ask.model or None,
             "--system (its digest)": system,
             "--max-tokens": ask.max_tokens,
             "--temperature": ask.temperature,
@@ -60,14 +69,12 @@ def read_options(words: argparse.Namespace) -> Options:
         RunError: two of them do not go together.
     """
     provider = PROVIDERS[words.provider]
+    if words.input is None or words.output is None:
+        raise RunError("name the INPUT with the rows, and the file for the answers with --output")
     if words.resume and words.journal is None:
         raise RunError("--resume needs the --journal that it goes on with")
     if words.retry_failed and not words.resume:
         raise RunError("--retry-failed goes with --resume")
-    if not provider.base_url and words.base_url is None and words.scenario is None:
-        raise RunError(
-            f"--provider {provider.name} needs the --base-url of the server, such as https://host/v1"
-        )
     if words.output.suffix.lower() not in (".csv", *JSON_LINES):
         raise RunError(f"--output {words.output}: name a file that ends with .csv or .jsonl")
     if words.output.resolve() == words.input.resolve():
@@ -77,12 +84,24 @@ def read_options(words: argparse.Namespace) -> Options:
     return Options(
         input=words.input,
         output=words.output,
-        shape=Shape(words.prompt_column, words.id_column, words.template),
+        shape=Shape(
+            words.prompt_column,
+            words.id_column,
+            words.template,
+            words.model_column,
+            words.provider_column,
+        ),
         provider=provider,
         ask=Ask(words.model, words.system, words.max_tokens, words.temperature),
-        base_url=words.base_url,
+        base_urls=base_urls(words),
         pace=_pace(words),
-        prices=_prices(words, provider),
+        of_a_model={
+            "--rate": _each_once("--rate", words.rate),
+            "--token-rate": _each_once("--token-rate", words.token_rate),
+            "--price-input": _each_once("--price-input", words.price_input),
+            "--price-output": _each_once("--price-output", words.price_output),
+        },
+        verbose=words.verbose,
         preflight=words.preflight,
         timeout_seconds=words.timeout,
         journal=words.journal,
@@ -94,7 +113,6 @@ def read_options(words: argparse.Namespace) -> Options:
 
 
 def _pace(words: argparse.Namespace) -> Pace:
-    limits = Limits(requests_per_minute=words.rate, tokens_per_minute=words.token_rate)
     bounds = Bounds(
         seconds=words.max_seconds,
         requests=words.max_requests,
@@ -103,7 +121,6 @@ def _pace(words: argparse.Namespace) -> Pace:
     )
     return Pace(
         parallel=words.parallel,
-        limits=None if limits == Limits() else limits,
         bounds=None if bounds == Bounds() else bounds,
         on_quota=words.on_quota,
         fail_fast=words.fail_fast,
@@ -111,15 +128,19 @@ def _pace(words: argparse.Namespace) -> Pace:
     )
 
 
-def _prices(words: argparse.Namespace, provider: Provider) -> Prices | None:
-    told = words.price_input, words.price_output
-    if told == (None, None):
-        if words.max_cost is not None and not provider.tells_cost:
-            raise RunError(
-                f"--max-cost needs to know what answers cost, and --provider {provider.name} does not tell "
-                "it: give --price-input and --price-output, or bound --max-total-tokens"
-            )
-        return None
-    if None in told:
-        raise RunError("--price-input and --price-output go together; give both, 0 for what is free")
-    return Prices(*told)
+def base_urls(words: argparse.Namespace) -> Mapping[str, str]:
+    """The addresses that were given, by the names of their providers.
+
+    Raises:
+        RunError: a provider has two.
+    """
+    given = [(name or words.provider, url) for name, url in words.base_url]
+    return _each_once("--base-url", given)
+
+
+def _each_once(option: str, given: Sequence[tuple[str, V]]) -> Mapping[str, V]:
+    names = [name for name, _ in given]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RunError(f"{option} is given twice{f' for {twice}' if twice else ''}; give it once")
+    return dict(given)

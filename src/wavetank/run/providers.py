@@ -1,4 +1,4 @@
-"""The providers of `wavetank run`: how each is asked, and how its answer is read.
+"""The providers of `wavetank run`: how each is asked, how its answers are read, where its models are listed.
 
 They hold no connection and know no HTTP library: a request is a URL, headers and a body.
 """
@@ -6,17 +6,21 @@ They hold no connection and know no HTTP library: a request is a URL, headers an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, final
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from ..processor import CallResult, TokenUsage
+from .errors import RunError
+from .words import nearest
 
 Json = Mapping[str, Any]
 
 ANTHROPIC_VERSION: Final = "2023-06-01"
 ANTHROPIC_MAX_TOKENS: Final = 1024
 """Anthropic's API takes no request without a bound; this is sent where none was asked for."""
+NO_KEY: Final = "wavetank-needs-no-key"
+"""What a server on this machine is shown where no variable holds a key: most ask for any."""
 TOKENS_PER_PRICE: Final = 1_000_000
 
 
@@ -48,6 +52,22 @@ class Prices:
         return (self.input * usage.input_tokens + self.output * usage.output_tokens) / TOKENS_PER_PRICE
 
 
+Query = Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Where an API lists its models, page by page.
+
+    `read` takes a page and gives the names on it, and the query for the next page, if there is one.
+    """
+
+    path: str
+    read: Callable[[Any], tuple[list[str], Query | None]]
+    query: Query = field(default_factory=dict)
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -63,17 +83,79 @@ class Provider:
     headers: Callable[[str], Mapping[str, str]]
     body: Callable[[Ask, str], Json]
     read: Callable[[Any], CallResult[str]]
+    models: Listing
     tells_cost: bool = False
 
-    def url(self, ask: Ask, base_url: str | None = None) -> str:
-        """Where a request goes."""
-        return (base_url or self.base_url).rstrip("/") + self.path(ask)
+    def url(self, path: str, base_url: str | None = None) -> str:
+        """Where a request goes.
+
+        Raises:
+            RunError: the provider has no address of its own, and none is given; or it is none.
+        """
+        base = base_url or self.base_url
+        if not base:
+            raise RunError(f"provider {self.name} needs the base URL of the server, such as https://host/v1")
+        if not _is_url(base):
+            # It is not repeated: it may hold a password.
+            raise RunError(f"the base URL of {self.name} is no URL such as https://host/v1")
+        return base.rstrip("/") + path
+
+    def key(self, environment: Mapping[str, str], base_url: str | None = None) -> str:
+        """The API key, from the environment alone; a server on this machine may need none.
+
+        Raises:
+            RunError: no variable holds it, or it cannot be a key.
+        """
+        for name in self.keys:
+            if key := environment.get(name, "").strip():
+                return checked_key(key, f"the API key in {name}")
+        if not self.keys or is_loopback(base_url or self.base_url):
+            return NO_KEY
+        raise RunError(f"set {' or '.join(self.keys)} to the API key of {self.name}")
+
+
+def checked_key(key: str, what: str) -> str:
+    """A key that fits into a header; the error does not show it.
+
+    Raises:
+        RunError: it is empty, or has a space, a line end or a letter that no header can carry.
+    """
+    if key and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    wrong = "has a space, a line end or a letter that no key has" if key else "is empty"
+    raise RunError(f"{what} {wrong}; copy it again, and nothing beside it")
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def is_loopback(url: str) -> bool:
     """Whether a URL names this machine, where a server may ask for no key."""
-    host = urlsplit(url).hostname or ""
+    host = (urlsplit(url).hostname or "") if _is_url(url) else ""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+_LONGEST_NAME: Final = 30
+"""Longer than any name of a provider, and shorter than the key of any."""
+
+
+def find_provider(name: str) -> Provider:
+    """The provider of a name.
+
+    Raises:
+        RunError: there is none; the text names the nearest.
+    """
+    if name in PROVIDERS:
+        return PROVIDERS[name]
+    # Somebody may have given the key in its place.
+    is_name = len(str(name)) <= _LONGEST_NAME and not str(name).startswith("sk-")
+    shown = f" {name!r}" if is_name else " of that name"
+    raise RunError(f"there is no provider{shown}; {nearest(str(name), PROVIDERS)}")
 
 
 def _bearer(key: str) -> Mapping[str, str]:
@@ -170,6 +252,33 @@ def _result(
     return CallResult(text, TokenUsage(input_tokens or 0, output_tokens or 0), cost)
 
 
+def _by_id(page: Any) -> tuple[list[str], Query | None]:
+    """OpenAI's list; OpenRouter's says besides where it goes on, and Anthropic's that it does."""
+    names = [entry["id"] for entry in page["data"]]
+    if page.get("has_more") and page.get("last_id"):
+        return names, {"after_id": page["last_id"]}
+    following = (page.get("links") or {}).get("next")
+    return names, dict(parse_qsl(urlsplit(following).query)) if following else None
+
+
+def _gemini_models(page: Any) -> tuple[list[str], Query | None]:
+    """Those that generate content; the list has models for embeddings, too."""
+    names = [
+        entry["name"].removeprefix("models/")
+        for entry in page.get("models", [])
+        if "generateContent" in entry.get("supportedGenerationMethods", ["generateContent"])
+    ]
+    token = page.get("nextPageToken")
+    return names, {"pageToken": token} if token else None
+
+
+def _ollama_models(page: Any) -> tuple[list[str], Query | None]:
+    return [entry["name"] for entry in page["models"]], None
+
+
+_OPENAI_MODELS: Final = Listing("/models", _by_id)
+
+
 def _chat(_: Ask) -> str:
     return "/chat/completions"
 
@@ -185,6 +294,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _bearer,
             _openai_body("max_completion_tokens"),
             _openai_read,
+            _OPENAI_MODELS,
         ),
         Provider(
             "openai-compatible",
@@ -194,6 +304,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _bearer,
             _openai_body("max_tokens"),
             _openai_read,
+            _OPENAI_MODELS,
         ),
         Provider(
             "anthropic",
@@ -203,6 +314,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _anthropic_headers,
             _anthropic_body,
             _anthropic_read,
+            Listing("/v1/models", _by_id, {"limit": "1000"}),
         ),
         Provider(
             "gemini",
@@ -212,6 +324,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             lambda key: {"x-goog-api-key": key} if key else {},
             _gemini_body,
             _gemini_read,
+            Listing("/v1beta/models", _gemini_models, {"pageSize": "1000"}),
         ),
         Provider(
             "openrouter",
@@ -221,6 +334,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _bearer,
             _openai_body("max_tokens"),
             _openai_read,
+            _OPENAI_MODELS,
             tells_cost=True,
         ),
         Provider(
@@ -231,6 +345,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _bearer,
             _ollama_body,
             _ollama_read,
+            Listing("/api/tags", _ollama_models),
         ),
     )
 }

@@ -13,6 +13,9 @@ from typing import Any, Final, final
 from ..processor import LLMWorkItem
 from ..processor.row_file import LONGEST_CELL
 from .errors import RunError
+from .providers import PROVIDERS
+from .targets import Target
+from .words import nearest
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
 
@@ -22,43 +25,73 @@ Record = Mapping[str, Any]
 @final
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where a row keeps its id and its prompt: a column, or a template over all of them."""
+    """Where a row keeps its id, its prompt, which may be a template over all columns, and its model."""
 
     prompt_column: str = "prompt"
     id_column: str = "id"
     template: str | None = None
+    model_column: str = "model"
+    provider_column: str = "provider"
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What was read: an item for each row, its `data` the row itself, and the names of all columns."""
+    """What was read: an item for each row, its `data` the row itself, and the names of all columns.
+
+    `targets` says by the id of an item where it goes.
+    """
 
     items: tuple[LLMWorkItem[Record], ...]
     columns: tuple[str, ...]
+    targets: Mapping[str, Target]
 
 
-def read_table(path: Path, shape: Shape) -> Table:
-    """Read a whole input.
+def read_table(path: Path, shape: Shape, default: Target) -> Table:
+    """Read a whole input; a row that names no model or no provider has that of `default`.
 
     A row without an id column is `row-1`, `row-2`, … by its place. A row with an empty
     prompt is an item all the same: it fails alone.
 
     Raises:
-        RunError: the file cannot be read, lacks a column, or two rows have the same id; the
-            text names the place.
+        RunError: the file cannot be read, lacks a column, two rows have the same id, or a row
+            names no model or an unknown provider; the text names the place.
     """
     items: dict[str, LLMWorkItem[Record]] = {}
     columns: dict[str, None] = {}
+    targets: dict[str, Target] = {}
     for number, (line, record) in enumerate(_records(path), start=1):
         columns.update(dict.fromkeys(record))
         item = _item(f"{path}:{line}", number, record, shape)
         if item.id in items:
             raise RunError(f"{path}:{line}: an earlier row has the id {item.id!r}, too; give each its own")
         items[item.id] = item
+        targets[item.id] = _target(f"{path}:{line}: row {number}", record, shape, default)
     if not items:
         raise RunError(f"{path} has no rows; the first line of a CSV file names its columns")
-    return Table(tuple(items.values()), tuple(columns))
+    return Table(tuple(items.values()), tuple(columns), targets)
+
+
+def _target(row: str, record: Record, shape: Shape, default: Target) -> Target:
+    provider = _cell(row, record, shape.provider_column) or default.provider
+    if provider not in PROVIDERS:
+        raise RunError(
+            f"{row} names the provider {provider!r}, and there is none; {nearest(provider, PROVIDERS)}; "
+            "if the column means something else, name another one with --provider-column"
+        )
+    model = _cell(row, record, shape.model_column) or default.model
+    if not model:
+        raise RunError(
+            f"{row} names no model: give it one in a column {shape.model_column!r}, or all rows with --model"
+        )
+    return Target(provider, model)
+
+
+def _cell(row: str, record: Record, column: str) -> str:
+    cell = record.get(column)
+    if cell is not None and not isinstance(cell, str):
+        raise RunError(f"{row} has {cell!r} in the column {column!r}, which must be a name")
+    return (cell or "").strip()
 
 
 def _records(path: Path) -> Iterator[tuple[int, Record]]:

@@ -8,25 +8,21 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
-from .asking import ProviderStrategy, need_client, open_client
+from .asking import need_client, new_client
 from .options import Options
+from .plan import Plan
 from .reading import read_table
-from .session import Session
-from .telling import Display, LogKeeper, Tally, lasting, tell
+from .telling import LogKeeper, Shown, lasting, tell
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
     from ..tank.run import Run
     from ..tank.tank import Tank
 
-KEY: Final = "wavetank-rehearsal"
-COMPATIBLE_URL: Final = "http://vllm/v1"
-"""Where the fake speaks for the servers that have no address of their own."""
-
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
-def rehearse(options: Options, display: Display) -> int:
+def rehearse(options: Options, display: Shown) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
 
     The requests are those of the run, over the same client; the fake answers at the
@@ -42,31 +38,21 @@ def rehearse(options: Options, display: Display) -> int:
 
     assert options.scenario is not None
     need_client()
-    table = read_table(options.input, options.shape)
+    table = read_table(options.input, options.shape, options.target)
+    plan = Plan(options, table)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
         start = anyio.current_time()
-        tally = Tally(
-            len(table.items),
-            now=anyio.current_time,
-            wall=lambda: EPOCH_SECONDS + anyio.current_time() - start,
-        )
+        tally = plan.tally(now=anyio.current_time, wall=lambda: EPOCH_SECONDS + anyio.current_time() - start)
         for item in table.items:
             tank.ledger.submit(item.id)
-        async with open_client(
+        async with new_client(
             connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
         ) as client:
-            strategy = ProviderStrategy(
-                client,
-                options.provider,
-                options.ask,
-                key=KEY,
-                base_url=None if options.provider.base_url else COMPATIBLE_URL,
-                tells_ids=True,
-                prices=options.prices,
-            )
+            strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
             ledger = _Ledger(tank)
-            await Session(strategy, pace=options.pace, tally=tally, output=ledger).process(table.items)
+            session = plan.session(strategies, tally, output=ledger, say=display.say)
+            await session.process(table.items)
         for item in table.items:
             # Left out by a bound, as was asked for.
             if item.id not in ledger.known:
@@ -96,7 +82,7 @@ class _Ledger:
             self._tank.ledger.fail(item.id, result.error)
 
 
-def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Display) -> int:
+def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Shown) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
     asked = len(run.events.of("arrived"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
 from ..processor import (
     Bounds,
     Decision,
+    DecisionKind,
     ItemResult,
     Limits,
     LLMCallStrategy,
@@ -23,6 +24,15 @@ from .telling import Tally
 
 Item = LLMWorkItem[Any]
 
+_LIMITS: Final[frozenset[DecisionKind]] = frozenset(
+    ("refused", "paused", "resumed", "closed", "retried", "stopped")
+)
+_SAID: Final[tuple[frozenset[DecisionKind], ...]] = (
+    frozenset(),
+    _LIMITS,
+    _LIMITS | {"cut", "grown", "done"},
+)
+"""The decisions that are shown, by how often `--verbose` is given."""
 ROWS_AHEAD: Final = 1000
 """How many rows may be taken up whose results wait for their turn; a slow row holds back no more."""
 
@@ -33,7 +43,7 @@ class Pace:
     """How fast, how far and in which order a run goes."""
 
     parallel: int = 10
-    limits: Limits | None = None
+    limits: Limits | Mapping[Any, Limits] | None = None
     bounds: Bounds | None = None
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
@@ -50,6 +60,10 @@ class Session:
         tally: counts what happens.
         journal: keeps it for a run that resumes.
         output: gets each result, one at a time.
+        scope: names the model of an item, where there are several: each has a gate of its own,
+            so that a limit of one holds no item of another.
+        say: shows decisions in words.
+        verbose: which: none, those of limits and retries (1), or all (2).
     """
 
     def __init__(
@@ -60,12 +74,19 @@ class Session:
         tally: Tally,
         journal: Journal | None = None,
         output: Sink | None = None,
+        scope: Callable[[Item], str] | None = None,
+        say: Callable[[str], object] | None = None,
+        verbose: int = 0,
     ) -> None:
         self._strategy = strategy
         self._pace = pace
         self._tally = tally
         self._journal = journal
         self._output = output
+        self._scope = scope
+        self._say = say
+        self._said = _SAID[min(verbose, len(_SAID) - 1)]
+        self._names: dict[str, str] = {}
         self._paused_until: dict[str, float] = {}
 
     async def process(self, items: Sequence[Item]) -> None:
@@ -74,12 +95,15 @@ class Session:
         Raises:
             Exception: what the journal or the output raised; nothing is sent after it.
         """
+        if self._scope is not None:
+            self._names = {item.id: self._scope(item) for item in items}
         pace = self._pace
         processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
             self._strategy,
             workers=pace.parallel,
             limits=pace.limits,
             bounds=pace.bounds,
+            scope=self._scope,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
             prepare_item=with_prompt,
@@ -96,19 +120,21 @@ class Session:
 
     def _count(self, result: ItemResult[str]) -> None:
         if not result.unfinished:
-            self._tally.result(result)
+            self._tally.result(result, self._names.get(result.id, ""))
         elif not isinstance(result.error, RunStopped):
             self._tally.left_out(result)
 
     def _observe(self, decision: Decision) -> None:
+        if self._say is not None and decision.kind in self._said:
+            self._say(str(decision))
         if decision.kind == "refused":
-            self._tally.refused()
+            self._tally.refused(decision.scope)
         elif decision.kind == "retried":
             self._tally.retries += 1
         elif decision.kind == "paused" and decision.until is not None:
             # A refusal that was under way may lengthen a pause; it is still the same one.
             lasts = decision.at < self._paused_until.get(decision.scope, 0.0)
             self._paused_until[decision.scope] = decision.until
-            self._tally.paused(decision.until - decision.at, again=lasts)
+            self._tally.paused(decision.until - decision.at, decision.scope, again=lasts)
         elif decision.kind == "stopped":
             self._tally.stopped = decision.reason

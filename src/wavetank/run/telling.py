@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, Self, final
+from typing import Any, Final, Self, final
 
 from ..processor import ItemResult
 from ..processor.kept import EarlierError
@@ -16,14 +17,54 @@ _REASONS_SHOWN: Final = 10
 _REASON_LENGTH: Final = 160
 
 
-class Display(Protocol):
-    """Where the standing of a run is shown again and again."""
+@final
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where the standing of a run is shown again and again.
 
-    def show(self, done: float, words: str) -> None:
-        """Show how much is done, from 0 to 1, and the rest in words, in place of the last."""
+    `show` takes how much is done, from 0 to 1, and the rest in words, and shows it in place of the
+    last; `stay` writes a line above that; `close` leaves the place to what comes after.
+    """
 
-    def close(self) -> None:
-        """Leave the place to what comes after."""
+    show: Callable[[float, str], object]
+    stay: Callable[[str], object]
+    close: Callable[[], object]
+
+    def say(self, line: str) -> None:
+        """Write a line that stays."""
+        self.stay(printable(line))
+
+
+@final
+@dataclass(slots=True)
+class Share:
+    """What came of the rows of one model."""
+
+    rows: int
+    done: int = 0
+    failed: int = 0
+    refusals: int = 0
+    pauses: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def add(self, result: ItemResult[Any]) -> None:
+        """Count the outcome of a row."""
+        self.done += 1
+        self.failed += result.error is not None
+        self.input_tokens += result.usage.input_tokens
+        self.output_tokens += result.usage.output_tokens
+        self.cost += result.cost
+
+    def __str__(self) -> str:
+        failed = f"{self.failed} failed, " if self.failed else ""
+        return (
+            f"{self.done - self.failed} of {self.rows} rows have answers, {failed}"
+            f"{_counted(self.refusals, 'refusal')}, {_counted(self.pauses, 'pause')}, "
+            f"{self.input_tokens} tokens in, {self.output_tokens} out"
+            + (f", {self.cost:.4g} spent" if self.cost else "")
+        )
 
 
 @final
@@ -32,11 +73,20 @@ class Tally:
 
     Args:
         total: how many rows there are.
+        models: how many rows there are for each model, where there are several.
         now: seconds on a clock that only moves on.
         wall: seconds since 1970.
     """
 
-    def __init__(self, total: int, *, now: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        total: int,
+        *,
+        models: Mapping[str, int] | None = None,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._shares = {name: Share(rows) for name, rows in (models or {}).items()}
         self.total = total
         self.done = 0
         self.failed = 0
@@ -55,8 +105,10 @@ class Tally:
         self._reasons: dict[str, tuple[int, float]] = {}
         self._left_out: dict[str, int] = {}
 
-    def result(self, result: ItemResult[Any]) -> None:
+    def result(self, result: ItemResult[Any], model: str = "") -> None:
         """Count the outcome of a row."""
+        if model in self._shares:
+            self._shares[model].add(result)
         self.done += 1
         self.earlier += result.recalled
         self.input_tokens += result.usage.input_tokens
@@ -71,13 +123,17 @@ class Tally:
         why = result.cause or type(result.error).__name__
         self._left_out[why] = self._left_out.get(why, 0) + 1
 
-    def refused(self) -> None:
+    def refused(self, model: str = "") -> None:
         """Count a refusal."""
         self.refusals += 1
+        if model in self._shares:
+            self._shares[model].refusals += 1
 
-    def paused(self, seconds: float, *, again: bool = False) -> None:
+    def paused(self, seconds: float, model: str = "", *, again: bool = False) -> None:
         """Count a pause that ends in so many seconds, unless it is one that was counted, grown longer."""
         self.pauses += not again
+        if model in self._shares:
+            self._shares[model].pauses += not again
         self._paused_until = max(self._paused_until, self._now() + seconds)
 
     @property
@@ -116,6 +172,7 @@ class Tally:
             f"{self.input_tokens} tokens in, {self.output_tokens} out"
             + (f", {self.cost:.4g} spent" if self.cost else "")
         ]
+        lines += [f"{name}: {share}" for name, share in self._shares.items()]
         lines += [f"{_counted(count, 'row')} left for later: {why}" for why, count in self._left_out.items()]
         failures = sorted(self._reasons.items(), key=lambda reason: -reason[1][0])
         for why, (count, at) in failures[:_REASONS_SHOWN]:
@@ -142,8 +199,13 @@ def tell(line: str) -> None:
 
     What the terminal has no letters for stands there as its escape.
     """
+    print(printable(f"wavetank: {line}"), flush=True)
+
+
+def printable(line: str) -> str:
+    """A line with the escapes of what the terminal has no letters for."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(f"wavetank: {line.encode(encoding, 'backslashreplace').decode(encoding)}", flush=True)
+    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,9 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXIT_CODES
     parser.add_argument(
-        "input", metavar="INPUT", type=Path, help="rows: .csv with a first line of names, or .jsonl"
+        "input",
+        metavar="INPUT",
+        type=Path,
+        nargs="?",
+        help="rows: .csv with a first line of names, or .jsonl",
     )
-    parser.add_argument("--output", "-o", metavar="FILE", type=Path, required=True, help=".csv or .jsonl")
+    parser.add_argument("--output", "-o", metavar="FILE", type=Path, help=".csv or .jsonl")
+    parser.add_argument(
+        "--verbose",
+        "-v",
+        action="count",
+        default=0,
+        help="say each refusal, pause, retry and stop; twice: each change of the rate and each row, too",
+    )
     _add_rows(parser.add_argument_group("rows"))
     _add_provider(parser.add_argument_group("provider"))
     _add_pace(parser.add_argument_group("pace"))
@@ -42,14 +54,30 @@ def _add_rows(group: Any) -> None:
     group.add_argument(
         "--id-column", metavar="NAME", default="id", help="default id; without it row-1, row-2, …"
     )
+    for what in ("model", "provider"):
+        group.add_argument(
+            f"--{what}-column", metavar="NAME", default=what, help=f"a row's own {what} (default {what})"
+        )
     group.add_argument("--template", metavar="TEXT", help="the prompt, with {column} for a row's own")
 
 
 def _add_provider(group: Any) -> None:
-    group.add_argument("--provider", choices=PROVIDER_NAMES, default="openai", help="default openai")
-    group.add_argument("--model", metavar="NAME", required=True)
     group.add_argument(
-        "--base-url", metavar="URL", help="where the API is, if not at the provider's own address"
+        "--provider",
+        type=_provider,
+        default="openai",
+        metavar="NAME",
+        help=f"{', '.join(PROVIDER_NAMES)} (default openai)",
+    )
+    group.add_argument("--model", metavar="NAME", default="", help="of the rows that name none")
+    group.add_argument("--list-models", action="store_true", help="list the provider's models, and end")
+    group.add_argument(
+        "--base-url",
+        metavar="[PROVIDER=]URL",
+        type=_base_url,
+        action="append",
+        default=[],
+        help="where the API is, if not at the provider's own address; once for each provider",
     )
     group.add_argument("--system", metavar="TEXT", help="system prompt of every request")
     group.add_argument("--max-tokens", type=count, metavar="N", help="the most that an answer may have")
@@ -72,12 +100,15 @@ def _add_pace(group: Any) -> None:
         metavar="N",
         help=f"requests under way at once (default {DEFAULT_PARALLEL})",
     )
-    group.add_argument(
-        "--rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of requests, if known"
-    )
-    group.add_argument(
-        "--token-rate", type=_per_minute, metavar="N/s|N/m", help="the provider's limit of tokens, if known"
-    )
+    for name, what in (("--rate", "requests"), ("--token-rate", "tokens")):
+        group.add_argument(
+            name,
+            type=_of_a_model(_per_minute),
+            action="append",
+            default=[],
+            metavar="[MODEL=]N/s|N/m",
+            help=f"the limit of {what} of each model, or of one, if known",
+        )
     group.add_argument("--preflight", action="store_true", help="ask one short question before the rows")
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
@@ -87,7 +118,12 @@ def _add_pace(group: Any) -> None:
     group.add_argument("--max-cost", type=_seconds, metavar="C", help="the same for what the answers cost")
     for side in ("input", "output"):
         group.add_argument(
-            f"--price-{side}", type=_price, metavar="C", help=f"what a million tokens of {side} cost"
+            f"--price-{side}",
+            type=_of_a_model(_price),
+            action="append",
+            default=[],
+            metavar="[MODEL=]C",
+            help=f"what a million tokens of {side} cost, for all models or for one",
         )
     group.add_argument(
         "--on-quota",
@@ -116,6 +152,42 @@ def _add_rehearsal(group: Any) -> None:
     group.add_argument(
         "--seed", type=seed, default=0, metavar="N", help="seed of the rehearsal's picks (default 0)"
     )
+
+
+def _provider(text: str) -> str:
+    if text not in PROVIDER_NAMES:
+        raise argparse.ArgumentTypeError(f"there is no provider {text!r}; {nearest(text, PROVIDER_NAMES)}")
+    return text
+
+
+def _base_url(text: str) -> tuple[str, str]:
+    """The provider, or none, and its address."""
+    name, equals, url = text.partition("=")
+    if not equals or "/" in name:
+        return "", text
+    return _provider(name), url
+
+
+def _of_a_model(read: Callable[[str], float]) -> Callable[[str], tuple[str, float]]:
+    """The model, or none, and what is given for it."""
+
+    def value(text: str) -> tuple[str, float]:
+        model, _, number = text.rpartition("=")
+        return model, read(number)
+
+    return value
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Which of the names was probably meant, or else all of them.
+
+    >>> nearest("opnai", ["gemini", "openai"]), nearest("xyz", ["gemini", "openai"])
+    ("did you mean 'openai'?", 'there are gemini, openai')
+    """
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), names := list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
 
 
 def _per_minute(text: str) -> float:

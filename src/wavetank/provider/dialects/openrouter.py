@@ -16,7 +16,7 @@ from ..wording import base62, unix_seconds
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
-from .openai.models import Models
+from .openai.models import Models, Names, Query, page_size
 from .openai.requests import one_copy
 from .shared import Complaint, limit_hit, stated_in_body
 from .spoken import Page, Refused, Spoken, Vendor
@@ -157,6 +157,17 @@ def _model(name: str, page: Page) -> Values:
     }
 
 
+def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
+    """`limit`, 500 by default, and `offset`; `links.next` is the whole URL of the next page."""
+    limit = page_size(query, "limit", 500)
+    offset = query.get("offset") or "0"
+    if not offset.isdecimal():
+        raise Complaint(400, "offset: must be a number")
+    end = int(offset) + limit
+    more = f"https://openrouter.ai/api/v1/models?offset={end}&limit={limit}" if end < len(names) else None
+    return names[int(offset) : end], {"links": {"next": more}, "total_count": len(names)}
+
+
 _FLAVOUR: Final = Flavour(
     ident=_ident,
     top=lambda page: {"provider": _PROVIDER, "system_fingerprint": None},
@@ -179,11 +190,8 @@ OPENROUTER: Final = Spoken(
             re.compile(r"/api/v1/models"),
             ("openai/gpt-5", "anthropic/claude-sonnet-5.5"),
             entry=_model,
-            whole=lambda entries: {
-                "data": entries,
-                "links": {"next": None},
-                "total_count": len(entries),
-            },
+            whole=lambda entries: {"data": entries},
+            pages=_pages,
         ),
     ),
 )

@@ -91,9 +91,17 @@ def asked(
     )
 
 
-def nothing_asked(model: str = "") -> Asked:
-    """A request without a body, such as for a list of models: it costs no tokens."""
-    return Asked(model=model, item=None, declared=False, prompt="", prompt_tokens=0, max_tokens=0, payload={})
+def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Asked:
+    """A request without a body, such as for a list of models: it costs no tokens; `query` is its payload."""
+    return Asked(
+        model=model,
+        item=None,
+        declared=False,
+        prompt="",
+        prompt_tokens=0,
+        max_tokens=0,
+        payload=query or {},
+    )
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:

@@ -6,10 +6,11 @@ import re
 from typing import Any, Final
 
 from ...wording import rfc3339
-from ..openai.models import Models
+from ..openai.models import Models, Names, Query, page_size
+from ..shared import Complaint
 from ..spoken import Page, Spoken
 from .messages import CountTokens, Messages
-from .vendor import AnthropicVendor
+from .vendor import INVALID, AnthropicVendor
 
 
 def _model(name: str, page: Page) -> dict[str, Any]:
@@ -26,10 +27,23 @@ def _model(name: str, page: Page) -> dict[str, Any]:
 def _listed(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "data": entries,
-        "has_more": False,
-        "first_id": entries[0]["id"],
-        "last_id": entries[-1]["id"],
+        "first_id": entries[0]["id"] if entries else None,
+        "last_id": entries[-1]["id"] if entries else None,
     }
+
+
+def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
+    """`limit`, 20 by default, and `after_id` or `before_id` (`ModelListParams` of the SDK)."""
+    limit = page_size(query, "limit", 20)
+    after, before = query.get("after_id"), query.get("before_id")
+    for cursor in filter(None, (after, before)):
+        if cursor not in names:
+            raise Complaint(400, f"there is no model {cursor}", kind=INVALID)
+    if before:
+        rest = names[: names.index(before)]
+        return rest[-limit:], {"has_more": len(rest) > limit}
+    rest = names[names.index(after) + 1 :] if after else names
+    return rest[:limit], {"has_more": len(rest) > limit}
 
 
 ANTHROPIC: Final = Spoken(
@@ -42,6 +56,7 @@ ANTHROPIC: Final = Spoken(
             ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"),
             entry=_model,
             whole=_listed,
+            pages=_pages,
         ),
     ),
 )

@@ -6,7 +6,8 @@ import re
 from typing import Any, Final
 
 from ..openai.chat import Chat, Flavour, usage
-from ..openai.models import Models
+from ..openai.models import Models, Names, Query, page_size
+from ..shared import Complaint
 from ..spoken import Endpoint, Page, Spoken
 from .content import SSE, CountTokens, Embed, Generate
 from .vendor import COMPATIBLE, IN_ARRAY, GeminiVendor, VertexVendor
@@ -26,6 +27,19 @@ def _model(name: str, page: Page) -> dict[str, Any]:
         "outputTokenLimit": 65536,
         "supportedGenerationMethods": ["generateContent", "countTokens"],
     }
+
+
+def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
+    """`pageSize`, 50 by default, and the `pageToken` of the last page (`models.list` of its reference).
+
+    What is above 1000 is taken for 1000, as it says there.
+    """
+    size = min(page_size(query, "pageSize", 50, most=2**31), 1000)
+    token = query.get("pageToken") or "0"
+    if not token.isdecimal():
+        raise Complaint(400, "Invalid page token.")
+    start, end = int(token), int(token) + size
+    return names[start:end], {"nextPageToken": str(end)} if end < len(names) else {}
 
 
 def _endpoints(start: str) -> tuple[Endpoint, ...]:
@@ -59,6 +73,7 @@ GEMINI: Final = Spoken(
             ("gemini-2.5-pro", "gemini-2.5-flash"),
             entry=_model,
             whole=lambda entries: {"models": entries},
+            pages=_pages,
         ),
     ),
 )

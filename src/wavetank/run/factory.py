@@ -1,0 +1,103 @@
+"""A strategy for the processor from the name of a provider: key, address, timeout and client put together."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING
+
+from .asking import ProviderStrategy, need_client
+from .errors import RunError
+from .providers import Ask, Prices, Provider, checked_key, find_provider
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+def make_strategy(
+    provider: str,
+    model: str,
+    *,
+    key: str | None = None,
+    base_url: str | None = None,
+    client: httpx2.AsyncClient | None = None,
+    timeout_seconds: float | None = None,
+    system: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    prices: Prices | None = None,
+) -> ProviderStrategy:
+    """Make a strategy that puts the items of a `ParallelBatchProcessor` to a model.
+
+    A client that is given is shared and stays open: whoever made it closes it. Without one
+    the strategy opens its own when the processor prepares it, and closes it in the end.
+
+    >>> make_strategy("ollama", "llama3.2", timeout_seconds=30)
+    <ProviderStrategy ollama/llama3.2>
+
+    Args:
+        provider: one of `PROVIDERS`, such as `openai`.
+        model: the name of one of its models.
+        key: the API key; by default from the environment variable of the provider. It is in the
+            headers of the requests, and in no error text.
+        base_url: where the API is, if not at the provider's own address.
+        client: an httpx2 client of the caller's.
+        timeout_seconds: how long a request may go without a byte; by default what the given
+            client says, or 120 s.
+        system: the system prompt of every request.
+        max_tokens: how many tokens an answer may have.
+        temperature: as the provider takes it.
+        prices: what tokens cost, for answers that do not tell their own cost.
+
+    Raises:
+        RunError: there is no such provider, its key or its address is missing, a value is out of
+            range, or httpx2 is not installed.
+    """
+    spec = find_provider(provider)
+    if not isinstance(model, str) or not model.strip():
+        raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
+    if max_tokens is not None and max_tokens < 1:
+        raise RunError(f"max_tokens must be at least 1, not {max_tokens!r}")
+    checked_connection(client, timeout_seconds)
+    return ProviderStrategy(
+        client,
+        spec,
+        Ask(model.strip(), system, max_tokens, temperature),
+        timeout_seconds=timeout_seconds,
+        key=found_key(spec, key, base_url),
+        base_url=base_url,
+        prices=prices,
+    )
+
+
+def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
+    """The key that was given, or else that of the environment.
+
+    Raises:
+        RunError: there is none.
+    """
+    if key is not None:
+        return checked_key(key.strip(), f"the API key of {provider.name}")
+    try:
+        return provider.key(os.environ, base_url)
+    except RunError as error:
+        raise RunError(f"{error}, or give it as `key`") from None
+
+
+def checked_connection(client: object, timeout_seconds: float | None) -> None:
+    """See that requests can be made with these.
+
+    Raises:
+        RunError: the timeout is none, the client cannot be awaited, or httpx2 is not installed.
+    """
+    if timeout_seconds is not None and not _is_time(timeout_seconds):
+        raise RunError(f"timeout_seconds must be a number of seconds above 0, not {timeout_seconds!r}")
+    if client is None:
+        need_client()
+    elif not inspect.iscoroutinefunction(getattr(client, "post", None)):
+        raise RunError(f"client must be an httpx2.AsyncClient, not {type(client).__name__}")
+
+
+def _is_time(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < float("inf")  # type: ignore[operator]

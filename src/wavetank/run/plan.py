@@ -1,0 +1,198 @@
+"""The plan of a run: the models that its rows go to, each with its key, address, prices and limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, final
+
+from ..processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem, Sink
+from ..processor.journal import Journal
+from .asking import ProviderStrategy
+from .errors import RunError
+from .options import Options
+from .providers import PROVIDERS, Prices, Provider
+from .reading import Table
+from .session import Session
+from .targets import Target, chosen
+from .telling import Tally
+from .words import nearest
+
+if TYPE_CHECKING:
+    import httpx2
+
+REHEARSAL_KEY: Final = "wavetank-rehearsal"
+COMPATIBLE_URL: Final = "http://vllm/v1"
+"""Where the fake speaks for the servers that have no address of their own."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A target with all that a request to it needs; `row` is the number of the first row that goes there."""
+
+    target: Target
+    provider: Provider
+    row: int
+    base_url: str | None
+    prices: Prices | None
+    limits: Limits | None
+
+
+@final
+class Plan:
+    """What the rows of a table need, found before the first request.
+
+    Raises:
+        RunError: a price or a rate is for what no row goes to, or a price is missing.
+    """
+
+    def __init__(self, options: Options, table: Table) -> None:
+        self.options: Final = options
+        self.table: Final = table
+        self.routes: Final = _routes(options, table)
+
+    def tally(self, *, now: Callable[[], float], wall: Callable[[], float]) -> Tally:
+        """Counts for all rows, and for each model where there are several."""
+        rows = Counter(target.name for target in self.table.targets.values())
+        models = {route.target.name: rows[route.target.name] for route in self.routes}
+        return Tally(len(self.table.items), models=models if len(models) > 1 else None, now=now, wall=wall)
+
+    def strategy(
+        self, route: Route, client: httpx2.AsyncClient, key: str, *, max_tokens: int | None = None
+    ) -> ProviderStrategy:
+        """The strategy of a route, over the client of the run."""
+        ask = self.options.ask
+        return ProviderStrategy(
+            client,
+            route.provider,
+            replace(ask, model=route.target.model, max_tokens=max_tokens or ask.max_tokens),
+            key=key,
+            base_url=route.base_url,
+            prices=route.prices,
+        )
+
+    def rehearsed(self, route: Route, client: httpx2.AsyncClient) -> ProviderStrategy:
+        """The same, at the address where the fake answers for the provider."""
+        return ProviderStrategy(
+            client,
+            route.provider,
+            replace(self.options.ask, model=route.target.model),
+            key=REHEARSAL_KEY,
+            base_url=None if route.provider.base_url else COMPATIBLE_URL,
+            tells_ids=True,
+            prices=route.prices,
+        )
+
+    def session(
+        self,
+        strategies: Mapping[Target, LLMCallStrategy[str]],
+        tally: Tally,
+        *,
+        journal: Journal | None = None,
+        output: Sink | None = None,
+        say: Callable[[str], object],
+    ) -> Session:
+        """The pass over the rows; with several models each has a gate of its own."""
+        targets = self.table.targets
+        limits: dict[str, Limits] = {
+            route.target.name: route.limits for route in self.routes if route.limits is not None
+        }
+        several = len(self.routes) > 1
+        first = self.routes[0]
+        return Session(
+            Dispatch(strategies, targets) if several else strategies[first.target],
+            pace=replace(self.options.pace, limits=limits if several else first.limits),
+            tally=tally,
+            journal=journal,
+            output=output,
+            scope=(lambda item: targets[item.id].name) if several else None,
+            say=say,
+            verbose=self.options.verbose,
+        )
+
+
+def _routes(options: Options, table: Table) -> tuple[Route, ...]:
+    """The routes of all rows, in the order in which they first come.
+
+    Raises:
+        RunError: a price, a rate or an address is for what no row goes to, or a price is missing.
+    """
+    first: dict[Target, int] = {}
+    for number, item in enumerate(table.items, start=1):
+        first.setdefault(table.targets[item.id], number)
+    for option, values in options.of_a_model.items():
+        _refuse_strangers(option, values, first)
+    return tuple(_route(options, target, row) for target, row in first.items())
+
+
+def _route(options: Options, target: Target, row: int) -> Route:
+    provider = PROVIDERS[target.provider]
+    given = {option: chosen(values, target) for option, values in options.of_a_model.items()}
+    prices = _prices(options, provider, row, given["--price-input"], given["--price-output"])
+    limits = Limits(requests_per_minute=given["--rate"], tokens_per_minute=given["--token-rate"])
+    base_url = options.base_urls.get(provider.name)
+    return Route(target, provider, row, base_url, prices, None if limits == Limits() else limits)
+
+
+def _refuse_strangers(option: str, values: Mapping[str, Any], targets: Mapping[Target, int]) -> None:
+    known = {name for target in targets for name in (target.name, target.model, target.provider)}
+    for name in values:
+        if name and name not in known:
+            raise RunError(f"{option} {name}=…: no row goes to {name!r}; {nearest(name, sorted(known))}")
+
+
+def _prices(
+    options: Options, provider: Provider, row: int, input: float | None, output: float | None
+) -> Prices | None:
+    if input is None and output is None:
+        cost = options.pace.bounds.cost if options.pace.bounds is not None else None
+        if cost is not None and not provider.tells_cost:
+            raise RunError(
+                f"--max-cost needs to know what answers cost, and {_named(options, provider, row)} does not "
+                "tell it: give --price-input and --price-output, or bound --max-total-tokens"
+            )
+        return None
+    if input is None or output is None:
+        raise RunError("--price-input and --price-output go together; give both, 0 for what is free")
+    return Prices(input, output)
+
+
+def connection(options: Options, route: Route, environment: Mapping[str, str]) -> str:
+    """The key for a route whose address is known.
+
+    Raises:
+        RunError: either is missing; the text names the provider, and the row if it chose the provider.
+    """
+    provider = route.provider
+    if not provider.base_url and route.base_url is None:
+        raise RunError(
+            f"{_named(options, provider, route.row)} needs the --base-url of the server, "
+            "such as https://host/v1"
+        )
+    try:
+        return provider.key(environment, route.base_url)
+    except RunError as error:
+        where = "" if provider == options.provider else f", to which row {route.row} goes"
+        raise RunError(f"{error}{where}") from None
+
+
+def _named(options: Options, provider: Provider, row: int) -> str:
+    chose = "--provider" if provider == options.provider else f"row {row} goes to"
+    return f"{chose} {provider.name}" if provider == options.provider else f"{chose} {provider.name}, which"
+
+
+@final
+class Dispatch(LLMCallStrategy[str]):
+    """Sends each item to its own model; the strategies share a client, so none needs to be prepared."""
+
+    def __init__(
+        self, strategies: Mapping[Target, LLMCallStrategy[str]], targets: Mapping[str, Target]
+    ) -> None:
+        self._strategies = strategies
+        self._targets = targets
+
+    async def execute(self, item: LLMWorkItem[Any]) -> str | CallResult[str]:
+        """Send one request to the model of the item."""
+        return await self._strategies[self._targets[item.id]].execute(item)
