@@ -5,6 +5,7 @@ Nothing else of wavetank is imported until a test uses it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     options.validate(config)
+
+
+def pytest_unconfigure() -> None:
+    """End what the session set for this process: another one may follow in it, for another project."""
+    origin = sys.modules.get("wavetank.sim.origin")
+    if origin is not None:
+        origin.forget_project()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

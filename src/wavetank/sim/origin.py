@@ -74,6 +74,12 @@ def set_project(folder: str | os.PathLike[str]) -> None:
         _names.clear()
 
 
+def forget_project() -> None:
+    """Name files relative to the project of the working directory again."""
+    _project.clear()
+    _names.clear()
+
+
 def caller_file() -> str:
     """The file of the function that called the caller."""
     return sys._getframe(2).f_code.co_filename
