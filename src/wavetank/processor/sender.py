@@ -16,6 +16,7 @@ from .failure import Failure
 from .gate import Gate
 from .gates import Gates
 from .leaks import cancels_this_task
+from .lifecycle import Strategies
 from .options import Estimate, Options
 from .permits import HeldPermit, Permits
 from .sight import Sight
@@ -81,7 +82,7 @@ class Sender(Generic[T]):
 
     def __init__(
         self,
-        strategy: LLMCallStrategy[T],
+        strategies: Strategies[T],
         options: Options,
         *,
         gates: Gates,
@@ -89,7 +90,7 @@ class Sender(Generic[T]):
         totals: Totals,
         sight: Sight,
     ) -> None:
-        self._strategy = strategy
+        self._strategies = strategies
         self._options = options
         self._gates = gates
         self._permits = permits
@@ -112,12 +113,13 @@ class Sender(Generic[T]):
     async def _bring_home(self, errand: Errand) -> ItemResult[T]:
         if (refusal := self._too_dear(errand.request)) is not None:
             return _failed(errand, refusal, refusal.reason)
-        gate = self._gate(errand.request)
+        strategy = self._strategies.of(errand.item, errand.request)
+        gate = self._gate(errand.request, strategy)
         while True:
             ticket = await self._enter(gate, errand)
             if ticket is None:
                 return _not_sent(errand, gate.closed_because or "")
-            answer = await self._request(gate, ticket, errand)
+            answer = await self._request(gate, ticket, errand, strategy)
             if isinstance(answer, CallResult):
                 return self._succeeded(errand, answer)
             reason = errand.budget.spend(answer, anyio.current_time())
@@ -127,14 +129,16 @@ class Sender(Generic[T]):
             if not gate.closed:
                 await self._back_off(gate, errand, answer)
 
-    async def _request(self, gate: Gate, ticket: Ticket, errand: Errand) -> CallResult[T] | Failure:
+    async def _request(
+        self, gate: Gate, ticket: Ticket, errand: Errand, strategy: LLMCallStrategy[T]
+    ) -> CallResult[T] | Failure:
         """Send one request; between its end and the gate's hearing of it nothing is awaited."""
         self._totals.requests += 1
         errand.budget.attempts += 1
         scope = None
         try:
             with self._time_limit() as scope:
-                answer = await self._strategy.execute(errand.request)
+                answer = await strategy.execute(errand.request)
         except (Exception, asyncio.CancelledError) as error:
             if cancels_this_task(error):
                 raise
@@ -156,7 +160,7 @@ class Sender(Generic[T]):
             Stopped: nothing at all is sent any more.
         """
         # In the line of one gate a permit would keep others from going through theirs.
-        permit = None if self._options.scope is None else HeldPermit(self._permits, errand)
+        permit = HeldPermit(self._permits, errand) if self._gates.several else None
         while True:
             try:
                 ticket = await gate.enter(self._tokens(gate, errand), permit=permit)
@@ -247,9 +251,9 @@ class Sender(Generic[T]):
             seconds=anyio.current_time() - errand.began,
         )
 
-    def _gate(self, item: LLMWorkItem[Any]) -> Gate:
+    def _gate(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[T]) -> Gate:
         try:
-            return self._gates.of(item)
+            return self._gates.of(item, strategy)
         except Exception as error:
             raise RuleFailed("scope", error) from error
 
