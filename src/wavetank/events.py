@@ -52,7 +52,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
     of a refusal that reached the client. `marks` are the items named in a completed value. `since`
-    is when the stretch began that a `stalled` ends.
+    is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then.
     """
 
     at: int
@@ -65,6 +65,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     scope: str | None = None
     retry_after: int | None = None
     since: int | None = None
+    until: int | None = None
     reason: str | None = None
     wave: int | None = None
     fault: int | None = None

@@ -11,6 +11,7 @@ from ..scenario import Scenario
 from ..seams.hosts import is_loopback
 from ..seams.real_time import RealClock, RealWaits
 from .assembly import Parts, assemble
+from .pauses import pauses_logged
 
 
 @final
@@ -44,7 +45,7 @@ class RealWorld:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Let the HTTP clients of this process meet the fake until the block ends."""
-        with self.parts.tank.fake_llm.installed():
+        with self.parts.tank.fake_llm.installed(), pauses_logged(lambda: self.parts.desk):
             yield
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
+from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.choices import Chooser, Level
@@ -25,6 +26,7 @@ from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
 from .assembly import Parts, assemble, checked_budget
+from .pauses import pauses_logged
 from .questions import Question
 from .waits import VirtualWaits
 
@@ -196,6 +198,10 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         if world is not None:
             world.started(engine)
 
+    def desk() -> Desk | None:
+        world = current()
+        return world.parts.desk if world is not None and host.is_mine() else None
+
     def borrow_trio(stack: ExitStack, _: ModuleType) -> None:
         from ..patches.trio_hooks import trio_under
 
@@ -205,6 +211,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         stack.enter_context(virtual_process(host))
         stack.enter_context(runners_on(new_loop, where=in_a_run))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
+        stack.enter_context(pauses_logged(desk))
         yield
 
 
