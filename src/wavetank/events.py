@@ -31,6 +31,7 @@ EventKind = Literal[
     "paused",
     "resumed",
     "stalled",
+    "traced",
     "wave-opened",
     "wave-closed",
 ]
@@ -52,7 +53,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
     of a refusal that reached the client. `marks` are the items named in a completed value. `since`
-    is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then.
+    is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then. On
+    `traced` the `task` did the `action` to the `primitive`, which then had that `size`.
     """
 
     at: int
@@ -74,6 +76,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     value: str | None = None
     marks: tuple[str, ...] = ()
     error: str | None = None
+    task: str | None = None
+    primitive: str | None = None
+    action: str | None = None
+    size: int | None = None
 
 
 @final

@@ -124,7 +124,8 @@ def _leases() -> dict[int, Lease]:
     try:
         return _IN_THIS_LOOP.get()
     except LookupError:
-        _IN_THIS_LOOP.set(found := {})
+        found: dict[int, Lease] = {}
+        _IN_THIS_LOOP.set(found)
         return found
 
 

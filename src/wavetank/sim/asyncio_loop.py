@@ -195,6 +195,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
         return next((_called(task) for task in tasks if task.number == number), None)
 
+    def running(self) -> str | None:
+        """The name of the task whose step is under way, if it is that of a task."""
+        task = asyncio.current_task(self)
+        return None if task is None else _called(task)
+
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
         if self._sleeper is not None:

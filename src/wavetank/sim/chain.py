@@ -13,6 +13,7 @@ from typing import Any, Final, final
 
 _ENGINE: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "anyio", "trio", "outcome"))
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PATCHES: Final = f"{_PACKAGE}patches{os.sep}"
 _SHOWN: Final = tuple(f"{_PACKAGE}{room}{os.sep}" for room in ("processor", "museum"))
 """Rooms of this package that stand in a report as any program does."""
 
@@ -63,6 +64,8 @@ def chain_of(coro: object) -> Chain:
     for frame, awaited in await_chain(coro):
         if frame is None:
             chain.last = awaited
+        elif frame.f_code.co_filename.startswith(_PATCHES):
+            continue  # stands around a method of a library that is traced
         elif is_engine(frame):
             chain.engine.append(frame)
         else:

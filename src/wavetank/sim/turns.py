@@ -69,6 +69,9 @@ class Engine(Protocol):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
 
+    def running(self) -> str | None:
+        """The name of the task whose step is under way, if it is that of a task."""
+
 
 @final
 class RunThread:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
@@ -18,6 +19,7 @@ from ..sim.ended import Ended
 from .fake_llm import FakeLLM
 from .ledger import Ledger
 from .tank import Tank
+from .tracing import Tracing
 
 
 @final
@@ -29,9 +31,15 @@ class Parts:
     desk: Desk
     tank: Tank
 
+    def close(self) -> None:
+        """End the clients' connections, and trace nothing any more."""
+        self.desk.close()
+        self.tank.tracing.close()
+
     def ended(self, end: Ended) -> None:
         """The program came to its end: close the log."""
         self.desk.catch_up()
+        self.tank.tracing.at_the_end()
         error = None if end.error is None else type(end.error).__name__
         at = self.desk.clock.now()
         self.log.finish(
@@ -62,6 +70,8 @@ def assemble(
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
+    who: Callable[[], str] = lambda: threading.current_thread().name,
+    over: Callable[[], bool] = lambda: False,
 ) -> Parts:
     """Build the parts around a clock.
 
@@ -86,7 +96,14 @@ def assemble(
         progress()
 
     ledger = Ledger(note_outcome)
-    tank = Tank(fake_llm=FakeLLM(desk, log), ledger=ledger, events=log, scenario=scenario, clock=clock)
+    tank = Tank(
+        fake_llm=FakeLLM(desk, log),
+        ledger=ledger,
+        events=log,
+        scenario=scenario,
+        clock=clock,
+        tracing=Tracing(desk, who, over),
+    )
     return Parts(log, desk, tank)
 
 

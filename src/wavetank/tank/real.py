@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import final
 
 from ..clock import ClockFrom, real_epoch_ns
@@ -28,6 +31,7 @@ class RealWorld:
             backend="real",
             epoch_ns=real_epoch_ns(),
             lets_through=is_loopback,
+            who=_who,
         )
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
@@ -50,8 +54,19 @@ class RealWorld:
 
     def close(self) -> None:
         """End the clients' connections and stop the clock's thread."""
-        self.parts.desk.close()
+        self.parts.close()
         self.clock.close()
 
     def __repr__(self) -> str:
         return f"<RealWorld {self.parts.log.header.scenario}>"
+
+
+def _who() -> str:
+    """The name of the task, or else the thread, that runs."""
+    with suppress(RuntimeError):
+        if (task := asyncio.current_task()) is not None:
+            return task.get_name()
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return str(trio.lowlevel.current_task().name)
+    return threading.current_thread().name

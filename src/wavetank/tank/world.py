@@ -73,6 +73,8 @@ class World:
             progress=self._progress,
             delivered=self._delivered,
             choose=None if chooser is None else self._choose,
+            who=self.host.who_runs,
+            over=lambda: self.host.stopped_by is not None or self.host.over,
         )
         self._all_parts.append(self.parts)
 
@@ -117,7 +119,7 @@ class World:
     def close(self) -> None:
         """Let go of threads that still wait and of runs of trio that never ended."""
         for parts in self._all_parts:
-            parts.desk.close()
+            parts.close()
         self.host.close()
         self.timeline.idle = None
         for engine in self.engines:
