@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from ..clock import format_duration
@@ -33,12 +34,15 @@ def _lines(log: EventLog) -> tuple[str, ...]:
 
 def _line(name: str, events: list[Event]) -> str:
     waits = [event for event in events if event.action == "waits"]
-    latest = {event.action: event for event in events if event.action != "waits"}
-    counts = {action: sum(event.action == action for event in events) for action in latest}
+    latest: dict[str, Event] = {}
+    for event in events:
+        if (action := event.action or "") != "waits":
+            latest.pop(action, None)  # so that the latest of all stands last
+            latest[action] = event
     # An ended wait shows in what came of it.
-    latest = {action: event for action, event in latest.items() if action != "waited"} or latest
-    shown = sorted(latest.values(), key=events.index)[-_ACTIONS:]
-    done = ", ".join(_latest(event, counts[event.action]) for event in shown)
+    shown = [event for event in latest.values() if event.action != "waited"] or list(latest.values())
+    counts = Counter(event.action for event in events)
+    done = ", ".join(_latest(event, counts[event.action]) for event in shown[-_ACTIONS:])
     waiting = ", ".join(_waiting(event) for event in waits[:_WAITERS])
     more = f" and {len(waits) - _WAITERS} more wait" if len(waits) > _WAITERS else ""
     size = next((event.size for event in reversed(events) if _tells_size(event)), None)

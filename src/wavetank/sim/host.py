@@ -230,14 +230,6 @@ class Host:
             return next((thread.name for thread in self._alive if thread.number == number), "a thread")
         return (self.engine.name_of(number) if self.engine is not None else None) or f"task {number}"
 
-    def who_runs(self) -> str:
-        """What a report calls the task, or else the thread, that runs now."""
-        thread = self.here()
-        if thread is not self._main:
-            return thread.name
-        task = self.engine.running() if self.engine is not None else None
-        return task or ("a callback" if in_a_loop() else thread.name)
-
     def _run(self, thread: RunThread) -> None:
         thread.turn += 1
         try:

@@ -110,7 +110,8 @@ class Tracing:
         return _identity(primitive) in self._by_id and not self._over()
 
     def made(self, primitive: object, maker: FrameType | None) -> None:
-        if _shared(primitive) is not None and _identity(primitive) in self._by_id:
+        stream: Any = _shared(primitive)
+        if stream is not None and stream.open_send_channels + stream.open_receive_channels > 1:
             return  # the other end of a stream, or a clone
         self._by_id.pop(_identity(primitive), None)
         if self._all and maker is not None:

@@ -24,7 +24,7 @@ from ..sim.choices import Chooser, Level
 from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
-from ..sim.turns import Engine
+from ..sim.turns import Engine, in_a_loop
 from .assembly import Parts, assemble, checked_budget
 from .pauses import pauses_logged
 from .questions import Question
@@ -73,8 +73,8 @@ class World:
             progress=self._progress,
             delivered=self._delivered,
             choose=None if chooser is None else self._choose,
-            who=self.host.who_runs,
-            over=lambda: self.host.stopped_by is not None or self.host.over,
+            who=self._who,
+            over=self._over,
         )
         self._all_parts.append(self.parts)
 
@@ -144,6 +144,18 @@ class World:
         if self.asks is not None:
             self.asks(Question(purpose, item, options))
         return chooser.choose("provider", len(options), ())
+
+    def _who(self) -> str:
+        """What a report calls the task, or else the thread, that runs now."""
+        host = self.host
+        if host.on_main_thread() and host.engine is not None and (task := host.engine.running()) is not None:
+            return task
+        return "a callback" if host.on_main_thread() and in_a_loop() else host.here().name
+
+    def _over(self) -> bool:
+        """Whether what happens now is no part of the run: it is being ended, or this is another's thread."""
+        host = self.host
+        return host.stopped_by is not None or host.over or not host.is_mine()
 
     def _idle(self) -> bool:
         """Nothing can run; True if that may have changed."""
