@@ -15,7 +15,9 @@ import msgspec
 T = TypeVar("T")
 
 FORMAT: Final = "wavetank-events"
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)
+"""Versions that can be read: 1 has nothing of who did what where."""
 
 EventKind = Literal[
     "submitted",
@@ -53,8 +55,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
     of a refusal that reached the client. `marks` are the items named in a completed value. `since`
-    is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then. On
-    `traced` the `task` did the `action` to the `primitive`, which then had that `size`.
+    is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then.
+    `task` is the task or thread that submitted an item, sent a request or reported an outcome, and
+    `file` and `line` its place in the program. On `traced` it did the `action` to the `primitive`,
+    which then had that `size`.
     """
 
     at: int
@@ -77,6 +81,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     marks: tuple[str, ...] = ()
     error: str | None = None
     task: str | None = None
+    file: str | None = None
+    line: int | None = None
     primitive: str | None = None
     action: str | None = None
     size: int | None = None
@@ -107,11 +113,38 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
+class Unseen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task or thread that ended at the instant `at` with an error that nothing in the program received."""
+
+    task: str
+    error: str
+    at: int
+    file: str | None = None
+    line: int | None = None
+
+
+@final
+class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tasks or threads that waited, all at one place, through a stretch in which nothing else happened.
+
+    `what` says for what, and who held it, as far as that is known.
+    """
+
+    tasks: tuple[str, ...]
+    what: str
+    since: int
+    until: int
+    file: str | None = None
+    line: int | None = None
+
+
+@final
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a run ended: at which instant, after how many steps, and what was blocked then.
 
     `stuck` names the tasks that could never go on although others still ran; `spinning` tells
-    who took the last steps of a spent budget; `watched` has what `tank.watch` was given.
+    who took the last steps of a spent budget; `watched` has what `tank.watch` was given. `unseen`
+    has the errors that nothing received, and `waits` who waited in the longest quiet stretches.
     """
 
     how: Ending
@@ -123,6 +156,8 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     spinning: tuple[str, ...] = ()
     watched: dict[str, Watched] = {}
     error: str | None = None
+    unseen: tuple[Unseen, ...] = ()
+    waits: tuple[Wait, ...] = ()
 
 
 @final
@@ -264,8 +299,9 @@ def _read_header(line: bytes) -> Header:
     if fields.pop("format", None) != FORMAT:
         raise EventLogError("line 1 is not the header of an event log")
     version = fields.pop("version", None)
-    if version != VERSION:
-        raise EventLogError(f"the log has version {version}; this wavetank reads version {VERSION}")
+    if version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise EventLogError(f"the log has version {version}; this wavetank reads versions {known}")
     try:
         return msgspec.convert(fields, Header)
     except msgspec.ValidationError as error:

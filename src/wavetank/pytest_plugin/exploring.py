@@ -11,6 +11,7 @@ from typing import Any, Final, final
 import pytest
 
 from ..scenario import Scenario
+from ..sim.origin import set_project
 from ..sim.token import Schedule, TokenError
 from ..tank.explore import BACKEND, MARK, Explored
 from ..tank.search import Result, search
@@ -49,6 +50,7 @@ class Search:
     """What the fixture `llm_search` gives: `search(main, **options)` as the command line wants it."""
 
     def __init__(self, item: pytest.Function) -> None:
+        set_project(item.config.rootpath)
         self._item = item
         self._results = item.stash.setdefault(RESULTS, [])
 

@@ -8,19 +8,26 @@ from typing import final
 import msgspec
 
 from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
+from ..sim.origin import NOWHERE, Origin
 from .desk import Desk, Incoming, Record
 
 
 @final
 class Attempt(msgspec.Struct):
-    """One request of a client: when it set out, and the desk's record once it has arrived."""
+    """One request of a client: when it set out and from where, and the desk's record once it has arrived."""
 
     sent: int
+    origin: Origin = NOWHERE
     record: Record | None = None
     body: int = 0
     """Bytes of the response body so far."""
     whole: bool = False
     """Whether all of the body has been sent."""
+
+
+def set_out(desk: Desk) -> Attempt:
+    """A client enters its call, in its own step."""
+    return Attempt(desk.clock.now(), desk.origin())
 
 
 def begin(
@@ -48,6 +55,7 @@ def begin(
             Incoming(dialect=dialect.name, model="", key="", prompt="", prompt_tokens=0),
             sent=attempt.sent,
             status=reply.status,
+            origin=attempt.origin,
         )
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
@@ -55,6 +63,7 @@ def begin(
         _incoming(decoded, request),
         sent=attempt.sent,
         deliver=lambda reply: count(dialect.encode(decoded, reply, epoch_ns=desk.epoch_ns)),
+        origin=attempt.origin,
     )
 
 

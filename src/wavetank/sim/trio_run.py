@@ -143,8 +143,8 @@ class TrioEngine:
         alive = (task for task in self.runner.tasks if self._number(task) == number)
         return next((self._name(task) for task in alive), None)
 
-    def running(self) -> str | None:
-        """The name of the task whose step is under way, if it is that of a task."""
+    def name_of_running(self) -> str | None:
+        """The name of the task that runs now, if one does."""
         return self._name(trio.lowlevel.current_task()) if trio.lowlevel.in_trio_task() else None
 
     def _number(self, task: trio.lowlevel.Task) -> int:

@@ -69,8 +69,8 @@ class Engine(Protocol):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
 
-    def running(self) -> str | None:
-        """The name of the task whose step is under way, if it is that of a task."""
+    def name_of_running(self) -> str | None:
+        """The name of the task that runs now, if one does."""
 
 
 @final

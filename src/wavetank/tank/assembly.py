@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
@@ -16,6 +15,7 @@ from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
 from ..sim.ended import Ended
+from ..sim.origin import NOWHERE, Origin
 from .fake_llm import FakeLLM
 from .ledger import Ledger
 from .tank import Tank
@@ -65,12 +65,12 @@ def assemble(
     seed: int,
     backend: str,
     epoch_ns: int = EPOCH_NS,
+    origin: Callable[[], Origin] = lambda: NOWHERE,
     admit: Callable[[], object] = lambda: None,
     lets_through: Callable[[str], bool] = lambda _: False,
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
-    who: Callable[[], str] = lambda: threading.current_thread().name,
     over: Callable[[], bool] = lambda: False,
 ) -> Parts:
     """Build the parts around a clock.
@@ -87,6 +87,7 @@ def assemble(
         epoch_ns=epoch_ns,
         faults=scenario.fault,
         admit=admit,
+        origin=origin,
         lets_through=lets_through,
         progress=delivered,
     )
@@ -95,14 +96,14 @@ def assemble(
         desk.note(kind, **fields)
         progress()
 
-    ledger = Ledger(note_outcome)
+    ledger = Ledger(note_outcome, origin)
     tank = Tank(
         fake_llm=FakeLLM(desk, log),
         ledger=ledger,
         events=log,
         scenario=scenario,
         clock=clock,
-        tracing=Tracing(desk, who, over),
+        tracing=Tracing(desk, over),
     )
     return Parts(log, desk, tank)
 

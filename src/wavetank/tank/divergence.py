@@ -18,8 +18,8 @@ from .trials import Trial, Trials
 
 REPEATS: Final = 2
 
-_LINE: Final = re.compile(rb"(?<=\.py):\d+(?=\))")
-"""The line number of a place such as `main (rows.py:12)`."""
+_PLACE: Final = re.compile(rb'\([^()\s]*:\d+\)|"file":"(?:[^"\\]|\\.)*",?|"line":\d+,?')
+"""A place such as `main (rows.py:12)`, and what an event has of one."""
 
 _CAUSES: Final = (
     "The program itself differs from run to run: look for the order of a set, id() or hash() of an object, "
@@ -31,9 +31,9 @@ _TRACED: Final = b'"kind":"traced"'
 
 
 def outcome_of(log: EventLog) -> int:
-    """What a token keeps of an event log: no traces, and no line numbers, which edits change."""
+    """What a token keeps of an event log: no traces, and no files and lines, as any edit changes those."""
     lines = log.to_ndjson().splitlines(keepends=True)
-    return checksum(_LINE.sub(b"", b"".join(line for line in lines if _TRACED not in line)))
+    return checksum(_PLACE.sub(b"", b"".join(line for line in lines if _TRACED not in line)))
 
 
 def repeated(trials: Trials, failed: Trial) -> None:

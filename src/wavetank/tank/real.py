@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import final
 
 from ..clock import ClockFrom, real_epoch_ns
 from ..scenario import Scenario
 from ..seams.hosts import is_loopback
 from ..seams.real_time import RealClock, RealWaits
+from ..sim.origin import in_real_time
 from .assembly import Parts, assemble
 from .pauses import pauses_logged
 
@@ -29,9 +27,9 @@ class RealWorld:
             RealWaits(),
             seed=seed,
             backend="real",
+            origin=in_real_time,
             epoch_ns=real_epoch_ns(),
             lets_through=is_loopback,
-            who=_who,
         )
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
@@ -42,6 +40,7 @@ class RealWorld:
             RealWaits(),
             seed=seed,
             backend="real",
+            origin=in_real_time,
             epoch_ns=real_epoch_ns(),
             lets_through=is_loopback,
         )
@@ -59,14 +58,3 @@ class RealWorld:
 
     def __repr__(self) -> str:
         return f"<RealWorld {self.parts.log.header.scenario}>"
-
-
-def _who() -> str:
-    """The name of the task, or else the thread, that runs."""
-    with suppress(RuntimeError):
-        if (task := asyncio.current_task()) is not None:
-            return task.get_name()
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
-        return str(trio.lowlevel.current_task().name)
-    return threading.current_thread().name

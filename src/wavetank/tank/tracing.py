@@ -15,6 +15,7 @@ from typing import Any, Final, final
 
 from ..patches.primitives import heard, types
 from ..seams.desk import Desk
+from ..sim.origin import Origin
 
 _TARGET: Final = re.compile(r"\s*([\w.]+(?:\s*,\s*[\w.]+)*)\s*(?::[^=]+)?=[^=]")
 """What the line of the program that makes a primitive assigns it to."""
@@ -35,7 +36,7 @@ class _Call:
     """A method of a primitive that has not returned; `outer` is the one of the same task that called it."""
 
     traced: _Traced
-    who: str
+    origin: Origin
     caller: int
     action: str | None
     waits: bool
@@ -53,13 +54,11 @@ class Tracing:
 
     Args:
         desk: where events are noted.
-        who: the name of the task or thread that runs.
         over: whether the run was stopped; what its tasks do while they unwind is not logged.
     """
 
-    def __init__(self, desk: Desk, who: Callable[[], str], over: Callable[[], bool]) -> None:
+    def __init__(self, desk: Desk, over: Callable[[], bool]) -> None:
         self._desk = desk
-        self._who = who
         self._over = over
         self._by_id: dict[int, _Traced] = {}
         self._names: dict[str, int] = {}
@@ -120,7 +119,7 @@ class Tracing:
     def began(self, primitive: object, action: str | None, *, waits: bool) -> _Call:
         traced, caller = self._by_id[_identity(primitive)], _caller()
         now, outer = self._desk.clock.now(), self._calls.get((caller, traced))
-        call = _Call(traced, self._who(), caller, action, waits, now, traced.happened, outer)
+        call = _Call(traced, self._desk.origin(), caller, action, waits, now, traced.happened, outer)
         self._calls[caller, traced] = call
         return call
 
@@ -158,8 +157,8 @@ class Tracing:
 
     def _note(self, call: _Call, action: str, *, since: int | None = None, size: int | None = None) -> None:
         call.traced.happened += 1
-        name, task = call.traced.name, call.who
-        self._desk.note("traced", primitive=name, action=action, task=task, since=since, size=size)
+        place = {"task": call.origin.task, "file": call.origin.file, "line": call.origin.line}
+        self._desk.note("traced", primitive=call.traced.name, action=action, since=since, size=size, **place)
 
     # -- names --------------------------------------------------------------------------------
 

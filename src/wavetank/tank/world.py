@@ -24,7 +24,7 @@ from ..sim.choices import Chooser, Level
 from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
-from ..sim.turns import Engine, in_a_loop
+from ..sim.turns import Engine
 from .assembly import Parts, assemble, checked_budget
 from .pauses import pauses_logged
 from .questions import Question
@@ -69,11 +69,11 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=backend,
+            origin=self.host.origin,
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
             choose=None if chooser is None else self._choose,
-            who=self._who,
             over=self._over,
         )
         self._all_parts.append(self.parts)
@@ -86,6 +86,7 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=self.schedule.backend,
+            origin=self.host.origin,
             admit=self._admit,
             progress=self._progress,
         )
@@ -144,13 +145,6 @@ class World:
         if self.asks is not None:
             self.asks(Question(purpose, item, options))
         return chooser.choose("provider", len(options), ())
-
-    def _who(self) -> str:
-        """What a report calls the task, or else the thread, that runs now."""
-        host = self.host
-        if host.on_main_thread() and host.engine is not None and (task := host.engine.running()) is not None:
-            return task
-        return "a callback" if host.on_main_thread() and in_a_loop() else host.here().name
 
     def _over(self) -> bool:
         """Whether what happens now is no part of the run: it is being ended, or this is another's thread."""
