@@ -106,6 +106,7 @@ def test_events_locks_and_queues_of_asyncio() -> None:
     ]
     assert ("gate.cooldown", 1_000_000_000, 3_000_000_000) in waits
     assert ("lock", 0, 1_000_000_000) in waits
+    assert {event.file for event in log.of("traced")} == {"tests/tank/test_tank_trace.py"}
     assert EventLog.from_ndjson(log.to_ndjson()).to_ndjson() == log.to_ndjson()
 
 

@@ -17,8 +17,8 @@ from types import FrameType
 from typing import Any, Final, Protocol
 
 from ..sim.chain import is_engine
+from ..sim.origin import kind_of
 from .attributes import replaced
-from .installed import is_installed
 
 _CLASSES: Final = {
     "asyncio": ("Event", "Lock", "Condition", "Semaphore", "Barrier", "Queue"),
@@ -212,7 +212,7 @@ def _maker(frame: FrameType | None, made: object) -> FrameType | None:
         if isinstance(frame.f_locals.get("self"), tuple(types())) and frame.f_locals["self"] is not made:
             return None
         frame = frame.f_back
-    return None if frame is None or is_installed(frame.f_code.co_filename) else frame
+    return frame if frame is not None and kind_of(frame) == "own" else None
 
 
 def _is_factory(frame: FrameType) -> bool:
