@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from ..events import EventLog
@@ -25,6 +26,7 @@ from . import (
     shared_pause,
     starvation,
 )
+from .causes import causes
 from .verdict import Verdict
 
 __all__ = ["CHECKS", "DEFAULT", "STRICT", "UnknownCheck", "Verdict", "judge", "named"]
@@ -81,5 +83,10 @@ def _set_or_name(name: str) -> tuple[str, ...]:
 
 
 def judge(log: EventLog, checks: str | Iterable[str] = "default") -> dict[str, Verdict]:
-    """Judge the log by these checks, in the catalogue's order."""
-    return {name: CHECKS[name](log) for name in named(checks)}
+    """Judge the log by these checks, in the catalogue's order; the first that fails tells of causes, too."""
+    verdicts = {name: CHECKS[name](log) for name in named(checks)}
+    for name, verdict in verdicts.items():
+        if verdict.passed is False:
+            verdicts[name] = replace(verdict, evidence=(*verdict.evidence, *causes(log)))
+            break
+    return verdicts

@@ -151,7 +151,7 @@ def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any])
     action, waits = _ACTIONS[name], name in _WAIT
     if name == "wait" and hasattr(kind, "parties"):
         action = "passed"  # a barrier
-    if inspect.iscoroutinefunction(method):
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
         return _told_later(listener, action, waits, method)
 
     @functools.wraps(method)

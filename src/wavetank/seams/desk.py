@@ -116,8 +116,7 @@ class Desk:
         """Held while the desk changes; in virtual time nobody ever waits for it."""
         self.records: list[Record] = []
         """All requests so far, unless they are not kept."""
-        self.count = 0
-        """How many requests there were."""
+        self.count = 0  # of requests
         self.answered = 0
         self.refused = 0
         self._open: dict[int, Record] = {}
@@ -142,8 +141,6 @@ class Desk:
     def peak_in_flight(self) -> int:
         return self._provider.peak_in_flight
 
-    # -- a request's way -----------------------------------------------------------------
-
     def admit(self) -> None:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
@@ -167,12 +164,7 @@ class Desk:
             return True
 
     def open(
-        self,
-        incoming: Incoming,
-        *,
-        sent: int,
-        deliver: Callable[[Reply], object],
-        origin: Origin = NOWHERE,
+        self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
     ) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
@@ -182,7 +174,7 @@ class Desk:
             self._provider.arrive(request, now)
             self._catch_up(now)
             self._arm()
-            return record
+        return record
 
     def turn_away(self, incoming: Incoming, *, sent: int, status: int, origin: Origin = NOWHERE) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
@@ -297,6 +289,17 @@ class Desk:
         with self.lock:
             self._catch_up(self.clock.now())
 
+    def note_held(self) -> None:
+        """The run has ended: log the requests whose answers a fault still holds back, or spoils."""
+        with self.lock:
+            for number, fault in self._provider.spoiling():
+                item, which = self._open[number].item, self._number_of(fault)
+                self.note("held", item=item, request=number, fault=which, reason=fault.kind)
+
+    def _number_of(self, fault: Fault) -> int | None:
+        """The number, from 0, of a fault of the scenario."""
+        return next((number for number, each in enumerate(self._faults) if each is fault), None)
+
     def _catch_up(self, now: int) -> None:
         due = self._provider.next_notice()
         if due is None or due > now:
@@ -307,8 +310,6 @@ class Desk:
             self._log.append(
                 Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
             )
-
-    # -- time ----------------------------------------------------------------------------
 
     def settle(self, next_event: Callable[[], int | None]) -> bool:
         """Nothing can run: let a barrier go that nothing else could fill; True if one went.
@@ -350,7 +351,7 @@ class Desk:
             now = self.clock.now()
             self._append(Event(at=now, kind=kind, item=record.item, request=record.id, status=200))
             return
-        number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
+        number = self._number_of(answer.fault)
         why = answer.fault.kind
         if why not in DELAYS:
             record.fault = number

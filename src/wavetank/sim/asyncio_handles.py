@@ -12,6 +12,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, final
 
 from .naming import called
+from .unseen import NO_CONTEXT, ended
 
 if TYPE_CHECKING:
     from .asyncio_loop import SimulatedLoop
@@ -28,6 +29,7 @@ class CountedTask(asyncio.Task[Any]):
         self._called: tuple[str, str] | None = None
         name = f"task-{self._number}" if name is None else name
         super().__init__(coro, loop=loop, name=name, **options)
+        self.add_done_callback(ended, context=NO_CONTEXT)
 
     def called(self) -> str:
         """What reports call it; worked out once for each name it is given."""

@@ -36,6 +36,7 @@ from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .turns import RunThread
+from .unseen import ended
 
 for _owner, _names in (
     (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
@@ -108,6 +109,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.Handle:
+        if callback is ended:
+            return self.host.witness.task_ended(args[0])  # type: ignore[no-any-return]
         if self._closed or self._debug:
             self._check_closed()
             handle = events.Handle(callback, args, self, context)
@@ -117,6 +120,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._sleeper is not None:
             self.host.wake(self._sleeper)
         return handle
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.host.witness.failures.never_retrieved(context, self.timeline.now())
+        super().call_exception_handler(context)
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 

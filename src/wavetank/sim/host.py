@@ -15,16 +15,15 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .asyncio_handles import name_of_running_task
-from .blocked import describe_thread
+from .blocked import describe_threads
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
-from .origin import Origin, place_of_frame
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
+from .witness import What, Witness
 
 STEPS_WITHOUT_PROGRESS: Final = 500_000
 """The step budget: so many steps in a row without an outcome end the run."""
@@ -60,6 +59,7 @@ class Host:
         chooser: Chooser | None = None,
         level: Level = DEFAULT_LEVEL,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
+        attentive: bool = False,
     ) -> None:
         """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`."""
         self.timeline = timeline
@@ -81,7 +81,10 @@ class Host:
         self._threads: dict[int, RunThread] = {self._main.ident: self._main}
         self._alive: dict[RunThread, None] = {}
         self._ready: deque[RunThread] = deque()
-        self._asleep: dict[RunThread, str] = {}
+        self._asleep: dict[RunThread, What] = {}
+        seen = (lambda: self.engine), self._threads, self._asleep
+        self.witness = Witness(timeline, *seen, attentive=attentive)
+        """What is noted for a report."""
         self._started = 0
         self._asked_at = 0
         self._asked = 0
@@ -102,19 +105,6 @@ class Host:
         """The calling thread of the run."""
         return self._threads[threading.get_ident()]
 
-    def origin(self) -> Origin:
-        """Who calls, and where in the program."""
-        return Origin(self.who_runs(), *(place_of_frame(sys._getframe(1)) or (None, None)))
-
-    def who_runs(self) -> str:
-        """The name that reports have for the running task or, outside of one, for the calling thread."""
-        engine = self.engine
-        name = (engine.name_of_running() if engine is not None else None) or name_of_running_task()
-        if name is not None:
-            return name
-        thread = self._threads.get(threading.get_ident())
-        return threading.current_thread().name if thread is None else thread.name
-
     def number(self, kind: str) -> int:
         """Number the things of one kind that the run makes, from 1, in the order they are made."""
         self._numbers[kind] += 1
@@ -122,10 +112,10 @@ class Host:
 
     # -- blocking and waking ---------------------------------------------------------------
 
-    def wait(self, what: str, *, until: int | None = None) -> bool:
+    def wait(self, what: What, *, until: int | None = None) -> bool:
         """Block the calling thread until it is woken; False if the instant `until` came first.
 
-        `what` tells in a report what it waits for.
+        `what` says in a report what it waits for, or makes the words when they are needed.
 
         Raises:
             Deadlock: nobody can run and nothing is due (raised on the host thread).
@@ -286,12 +276,14 @@ class Host:
             strangers = outsiders(self._threads)
             if strangers and self._heard_from_outside():
                 return
-            tasks, threads = self._suspended(), self._blocked_threads()
+            tasks, threads = self._suspended(), self.witness.blocked_threads()
             raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
         if timeline.limit is not None:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()
             self._keep_to_budget(due, timeline.limit)
+        if self.witness.quiet is not None:
+            self.witness.quiet.moves_to(due)
         timeline.advance(due)
 
     def _heard_from_outside(self) -> bool:
@@ -324,14 +316,15 @@ class Host:
         if self.stopped_by is None:
             if not isinstance(reason, Deadlock):
                 reason = looked_into(reason, self._suspended(), now=self.timeline.now())
-                reason.blocked += self._blocked_threads()
+                reason.blocked += self.witness.blocked_threads()
             self.stopped_by = reason
+            self.witness.failures.close()
         return reason
 
     def _look_out(self) -> None:
         found = self._lookout.look(self._suspended(), now=self.timeline.now())
         if found is not None:
-            found.blocked += self._blocked_threads()
+            found.blocked += self.witness.blocked_threads()
             raise self.stopped(found)
 
     def fire_due(self) -> None:
@@ -394,18 +387,11 @@ class Host:
         self._garbage.collect()
         return tasks
 
-    def _blocked_threads(self) -> tuple[str, ...]:
-        frames = sys._current_frames()
-        return tuple(
-            describe_thread(thread.name, frames.get(thread.ident), what)
-            for thread, what in self._asleep.items()
-        )
-
     def _stuck(self, thread: RunThread) -> str:
         frame = sys._current_frames().get(thread.ident)
         return (
             f"a thread of the run neither blocked nor ended in {PATIENCE:g} s of real time:\n"
-            f"{describe_thread(thread.name, frame, 'the operating system')}\n"
+            f"{''.join(describe_threads([(thread.name, frame, 'the operating system')]))}\n"
             "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
             'real work, give the test real time with @pytest.mark.llm_clock("real")'
         )

@@ -181,7 +181,10 @@ class Hosted:
         """A section for the report of a failed test: the numbers, the verdicts, the line to repeat it."""
         facts, log = self.facts(), self.tank.events
         time = f"{format_duration(facts['time_ns'])} of {'virtual' if facts['virtual'] else 'real'} time"
-        told = (str(verdict) for verdict in judge(log, "default").values() if verdict.passed is not True)
+        told = [str(verdict) for verdict in judge(log, "default").values() if verdict.passed is not True]
+        warning = unmatched(log)
+        if warning and not any(warning in each for each in told):
+            told.append(warning)
         return "\n".join(
             (
                 f"scenario {facts['scenario']}, seed {log.header.seed}: {facts['requests']} requests, "
