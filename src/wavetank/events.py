@@ -33,6 +33,7 @@ EventKind = Literal[
     "paused",
     "resumed",
     "stalled",
+    "traced",
     "wave-opened",
     "wave-closed",
 ]
@@ -54,8 +55,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
     of a refusal that reached the client. `marks` are the items named in a completed value. `since`
-    is when the stretch began that a `stalled` ends. `task` is the task or thread that submitted
-    an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
+    is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then.
+    `task` is the task or thread that submitted an item, sent a request or reported an outcome, and
+    `file` and `line` its place in the program. On `traced` it did the `action` to the `primitive`,
+    which then had that `size`.
     """
 
     at: int
@@ -68,6 +71,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     scope: str | None = None
     retry_after: int | None = None
     since: int | None = None
+    until: int | None = None
     reason: str | None = None
     wave: int | None = None
     fault: int | None = None
@@ -79,6 +83,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     task: str | None = None
     file: str | None = None
     line: int | None = None
+    primitive: str | None = None
+    action: str | None = None
+    size: int | None = None
 
 
 @final

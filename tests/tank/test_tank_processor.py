@@ -12,7 +12,8 @@ import pytest
 
 import wavetank
 from wavetank import Run, Tank
-from wavetank.processor import BatchResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.checks.history import dated
+from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, sight
 from wavetank.scenario import catalogue
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -159,3 +160,61 @@ def test_more_workers_than_the_limit_allows_still_bring_everything_home(backend:
         return batch
 
     assert_survived(wavetank.simulate(main, "cascade", backend=backend, checks="strict"))
+
+
+@on_both
+def test_the_pauses_of_a_processor_are_in_the_log(backend: str) -> None:
+    """Each pause with its end, and when it was over; the program wires nothing."""
+
+    async def main(tank: wavetank.Tank) -> list[Decision]:
+        decisions: list[Decision] = []
+        call = tank.fake_llm.call
+        async with ParallelBatchProcessor(call, workers=4, observer=decisions.append) as processor:
+            for number in range(20):
+                await processor.add_work(LLMWorkItem(f"row-{number}", "?"))
+            await processor.process_all()
+        return [decision for decision in decisions if decision.kind in ("paused", "resumed")]
+
+    run = wavetank.simulate(main, "cascade", backend=backend)
+    assert run.value
+    events = run.events.of("paused", "resumed")
+    assert [(event.kind, event.scope) for event in events] == [(one.kind, one.scope) for one in run.value]
+    assert [event.at / 1e9 for event in events] == pytest.approx([one.at for one in run.value])
+    ends = [event.until / 1e9 for event in events if event.until is not None]
+    assert ends == pytest.approx([one.until for one in run.value if one.kind == "paused"])
+    assert wavetank.EventLog.from_ndjson(run.events.to_ndjson()).to_ndjson() == run.events.to_ndjson()
+    assert "the gate account is paused until 23" in dated(events[0])
+    assert not sight.watchers
+    assert wavetank.simulate(main, "cascade", backend=backend).events.to_ndjson() == run.events.to_ndjson()
+
+
+@on_both
+@pytest.mark.parametrize("mark", ["", '@pytest.mark.llm_clock("real")'])
+def test_the_pauses_are_logged_in_a_test_with_pytest(
+    pytester: pytest.Pytester, backend: str, mark: str
+) -> None:
+    """In virtual and in real time."""
+    pytester.makepyfile(f"""
+        import pytest
+        from wavetank import RateLimited
+        from wavetank.processor import FixedDelay, LLMWorkItem, ParallelBatchProcessor
+
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("anyio_backend", ["{backend}"])
+        {mark}
+        async def test_it(tank):
+            refusals = [RateLimited("slow down", status=429)]
+
+            async def call(prompt):
+                if refusals:
+                    raise refusals.pop()
+                return prompt
+
+            async with ParallelBatchProcessor(call, delays=FixedDelay(0.001)) as processor:
+                await processor.add_work(LLMWorkItem("a", "?"))
+                await processor.process_all()
+            paused, resumed = tank.events
+            assert (paused.kind, paused.scope, resumed.kind) == ("paused", "account", "resumed")
+            assert paused.at < paused.until <= resumed.at
+    """)
+    pytester.runpytest().assert_outcomes(passed=1)

@@ -103,6 +103,14 @@ def _happened(event: Event) -> str:
         case "stalled" if event.since is not None:
             where = "within one step" if event.reason else "between two steps"
             return f"time had passed {where} of the program since {format_duration(event.since)}"
+        case "traced":
+            since = "" if event.since is None else f" since {format_duration(event.since)}"
+            return f"{event.primitive}: {event.action} by {event.task!r}{since}"
+        case "paused":
+            until = "" if event.until is None else f" until {format_duration(event.until)}"
+            return f"the gate {event.scope} is paused{until}"
+        case "resumed":
+            return f"the gate {event.scope} lets the first request go on"
         case "wave-opened":
             return f"wave {(event.wave or 0) + 1} opened"
         case "wave-closed":

@@ -7,6 +7,7 @@ from typing import Final
 from ..clock import format_duration
 from ..events import EventKind, EventLog, RunEnd
 from .repetition import repetition
+from .traced import traced
 from .verdict import Verdict
 
 NAME = "liveness"
@@ -26,7 +27,7 @@ def judge(log: EventLog) -> Verdict:
     if end.how in ("returned", "raised"):
         return Verdict(NAME, True, f"main came to its end at {format_duration(end.at)}")
     if end.how == "deadlock":
-        return Verdict(NAME, False, _deadlock(end), _open_items(log) + _held(log) + end.blocked)
+        return Verdict(NAME, False, _deadlock(end), _open_items(log) + _held(log) + end.blocked + traced(log))
     if not log.header.passable:
         return Verdict(NAME, None, "the scenario never lets a request through")
     return _budget_spent(log, end)
@@ -73,7 +74,15 @@ def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
     else:
         what = f"overrun: the budget of virtual time ended {after}, before main did"
     pattern = repetition(log) if kind == "livelock" else ()
-    evidence = pattern + end.spinning + _open_items(log) + _held(log) + _tail_requests(log, end) + end.blocked
+    evidence = (
+        pattern
+        + end.spinning
+        + _open_items(log)
+        + _held(log)
+        + _tail_requests(log, end)
+        + end.blocked
+        + traced(log)
+    )
     return Verdict(NAME, False, what, evidence)
 
 

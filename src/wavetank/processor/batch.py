@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar, Unpack, final, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, final, overload
 
 import anyio
 
 from .background import Background
 from .intake import Batch, Stream, checked
+from .lifecycle import Call, Strategies, as_strategy
 from .options import OptionFields, Options
 from .outlet import Outlet
 from .results import BatchResult
@@ -21,11 +21,6 @@ from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-Call = Callable[[str], Awaitable[T | CallResult[T]]]
-
-CLEANUP_SECONDS: Final = 30.0
-
-logger: Final = logging.getLogger(__name__)
 
 
 class _Accounting(Protocol[T_co]):
@@ -59,6 +54,7 @@ class ParallelBatchProcessor(Generic[T]):
     Args:
         call: an async function from a prompt to a value, or an `LLMCallStrategy`. It sends
             one request and raises what the provider's client raises; it does not retry.
+            Items that bring a strategy of their own are sent by that.
         workers: how many requests may be under way at once.
         max_attempts: how many errors other than rate limits an item may meet; the last is
             its outcome.
@@ -71,7 +67,8 @@ class ParallelBatchProcessor(Generic[T]):
         delays: how long a pause is.
         classifier: what tells refusals from errors; by default `classify`.
         scope: the key of what an item's limits are for, such as its model; by default all
-            items share one account. Each key has a gate of its own.
+            items share one account. Each key has a gate of its own. A strategy with an
+            attribute `scope` names the key of its items itself.
         estimate_tokens: how many tokens an item is thought to take. Where it, `scope` or
             `classifier` raises, the item fails alone.
         bounds: what the run may take at most.
@@ -108,11 +105,10 @@ class ParallelBatchProcessor(Generic[T]):
     def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None: ...
     def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None:
         self._options = Options(**options)
-        self._strategy = _as_strategy(call)
+        self._strategies = Strategies(as_strategy(call))
         self._items: dict[str, LLMWorkItem[Any]] = {}
         self._state: Literal["new", "started", "closed"] = "new"
         self._started_by = ""
-        self._needs_cleanup = False
         self._group: Background | None = None
 
     def __repr__(self) -> str:
@@ -125,6 +121,7 @@ class ParallelBatchProcessor(Generic[T]):
             raise RuntimeError("the processor was entered before; use one `async with` for it")
         self._group = Background()
         await self._group.open()
+        self._strategies.enter()
         return self
 
     async def __aexit__(
@@ -139,9 +136,7 @@ class ParallelBatchProcessor(Generic[T]):
                 await self._group.close(exc)
         finally:
             self._group = None
-            if self._needs_cleanup:
-                self._needs_cleanup = False
-                await _clean_up(self._strategy)
+            await self._strategies.leave()
 
     async def add_work(self, item: LLMWorkItem[Any]) -> None:
         """Add an item to the batch.
@@ -175,10 +170,7 @@ class ParallelBatchProcessor(Generic[T]):
         self._start("process_all()")
         results: dict[int, ItemResult[T]] = {}
         intake = Batch(tuple(self._items.values()))
-        run = Run(self._strategy, options, intake=intake, out=results.__setitem__)
-        if self._items:
-            self._needs_cleanup = True
-            await self._strategy.prepare()
+        run = Run(self._strategies, options, intake=intake, out=results.__setitem__)
         await run.work()
         ordered = tuple(results[number] for number in sorted(results))
         return _batch_result(run, ordered)
@@ -221,10 +213,9 @@ class ParallelBatchProcessor(Generic[T]):
         outlet: Outlet[T],
         group: Background,
     ) -> anyio.CancelScope:
-        self._needs_cleanup = True
-        await self._strategy.prepare()
+        await self._strategies.prepare([self._strategies.own])
         run = Run(
-            self._strategy,
+            self._strategies,
             options,
             intake=Stream(items, outlet),
             out=lambda _, result: outlet.put(result),
@@ -259,42 +250,3 @@ def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...]) -> BatchResul
         paused_seconds=sum(gate.paused_seconds for gate in gates),
         stopped=run.stopped,
     )
-
-
-@final
-class _PlainCall(Generic[T]):
-    """A plain async function as a strategy: it gets the prompt alone."""
-
-    def __init__(self, call: Call[T]) -> None:
-        self._call = call
-
-    async def prepare(self) -> None:
-        """Nothing to prepare."""
-
-    async def execute(self, item: LLMWorkItem[Any]) -> T | CallResult[T]:
-        """Call the function with the item's prompt."""
-        return await self._call(item.prompt)
-
-    async def cleanup(self) -> None:
-        """Nothing to clean up."""
-
-
-def _as_strategy(call: Call[T] | LLMCallStrategy[T]) -> LLMCallStrategy[T]:
-    # A class has the methods of its instances, but they cannot be called without one.
-    if isinstance(call, LLMCallStrategy) and not isinstance(call, type):
-        return call
-    if callable(call) and not isinstance(call, type):
-        return _PlainCall(call)
-    raise TypeError(
-        f"call must be an async function or have the methods prepare, execute and cleanup, "
-        f"not {call!r}; pass a function or an instance of a strategy"
-    )
-
-
-async def _clean_up(strategy: LLMCallStrategy[Any]) -> None:
-    """Await `cleanup` even in a cancelled scope; an error in it hides neither results nor other errors."""
-    try:
-        with anyio.fail_after(CLEANUP_SECONDS, shield=True):
-            await strategy.cleanup()
-    except Exception:
-        logger.exception("cleanup of %r failed; the results of the batch are not affected", strategy)

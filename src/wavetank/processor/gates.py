@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 
 import anyio
@@ -11,14 +11,14 @@ from .gate import Gate
 from .options import Options
 from .retry_after import wall_seconds
 from .sight import Sight
-from .work import LLMWorkItem
+from .work import LLMCallStrategy, LLMWorkItem
 
 ONE_SCOPE: Final = "account"
 
 
 @final
 class Gates:
-    """A gate for each scope that `scope` names; without it one gate for all.
+    """A gate for each scope that a strategy or `scope` names; without them one gate for all.
 
     A scope is known by its key, which is the account, the key or the model of a request,
     and never by which object carries it.
@@ -31,13 +31,22 @@ class Gates:
         self._pauses: list[tuple[str, float, int]] = []
         self._held: Mapping[str, float] = {}
         self._closed = False
+        self.several = options.scope is not None
+        """Whether there may be more than one scope."""
 
     def __iter__(self) -> Iterator[Gate]:
         return iter(self._gates.values())
 
-    def of(self, item: LLMWorkItem[Any]) -> Gate:
-        """The gate for an item."""
-        key = ONE_SCOPE if self._options.scope is None else self._options.scope(item)
+    def expect(self, strategies: Iterable[LLMCallStrategy[Any]]) -> None:
+        """Know of strategies that will be used: one that names a scope has a gate beside the others'."""
+        if not self.several:
+            self.several = any(_named(strategy) is not None for strategy in strategies)
+
+    def of(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[Any]) -> Gate:
+        """The gate for an item: that of its strategy's scope, if it names one, else that of its own."""
+        key = _named(strategy)
+        if key is None:
+            key = ONE_SCOPE if self._options.scope is None else self._options.scope(item)
         gate = self._gates.get(key)
         if gate is None:
             gate = self._gates[key] = self._make(key)
@@ -87,3 +96,7 @@ class Gates:
             self._sight.tell("closed", now, scope, reason=gate.closed_because)
         else:
             self._sight.tell("cut" if what == "cut" else "grown", now, scope, rate=other)
+
+
+def _named(strategy: LLMCallStrategy[Any]) -> Hashable | None:
+    return getattr(strategy, "scope", None)

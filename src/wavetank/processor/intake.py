@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, final
 
 import anyio
 
+from .lifecycle import as_strategy
 from .outlet import Outlet
 from .work import LLMWorkItem
 
@@ -19,13 +20,15 @@ def checked(item: object) -> LLMWorkItem[Any]:
     """An item, if it is one.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is something else, or its strategy is none.
     """
     if not isinstance(item, LLMWorkItem):
         raise TypeError(
             f"an item must be an LLMWorkItem, not {item!r}; "
             "make one of it, as in LLMWorkItem(id='row-1', prompt='…')"
         )
+    if item.strategy is not None:
+        as_strategy(item.strategy, of=f"the strategy of item {item.id!r}")
     return item
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, final
 
 from .classify import ErrorClassifier, classify
 from .failure import Failure
+from .lifecycle import lease
 from .reset_times import clock_text
 from .retry_after import wall_seconds
 from .work import LLMCallStrategy, LLMWorkItem
@@ -43,21 +44,28 @@ async def preflight(
 ) -> PreFlight:
     """Send one request, and say whether the work may start.
 
-    The strategy is prepared before it and cleaned up after it. The call is no item: it has the
-    id `preflight`.
+    The strategy is prepared before it and cleaned up after it, but inside the `async with` of
+    a processor that uses it: then the processor finds it prepared, and cleans it up. The call is
+    no item: it has the id `preflight`. An error in `cleanup` is logged.
 
     Raises:
-        Exception: what the strategy's `prepare` or `cleanup` raised.
+        Exception: what the strategy's `prepare` raised.
     """
-    await strategy.prepare()
+    held = lease(strategy)
+    try:
+        await held.prepare()
+        return await _asked(strategy, prompt, classifier)
+    finally:
+        await held.leave()
+
+
+async def _asked(strategy: LLMCallStrategy[Any], prompt: str, classifier: ErrorClassifier) -> PreFlight:
     try:
         await strategy.execute(LLMWorkItem(PREFLIGHT_ID, prompt))
     except Exception as error:
         failure = classifier(error)
         wait = failure.retry_after_seconds
         return PreFlight(failure, None if wait is None else wall_seconds() + wait)
-    finally:
-        await strategy.cleanup()
     return PreFlight()
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final, overload
 
@@ -276,7 +276,7 @@ class ProcessStrategy(LLMCallStrategy[T]):
             WorkError: it failed.
             WorkerDied: its worker died, not too often.
         """
-        outcome = await self._pool.run(self._function, item)
+        outcome = await self._pool.run(self._function, replace(item, strategy=None))
         if isinstance(outcome, Failed):
             raise self._error(item, outcome)
         self._deaths.pop(item.id, None)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
@@ -14,8 +15,9 @@ from anyio.abc import TaskGroup
 from .budget import Budget
 from .delivery import Delivery
 from .gates import Gates
-from .intake import Batch, Intake
+from .intake import Batch, Intake, checked
 from .leaks import awaited
+from .lifecycle import Strategies
 from .options import Options
 from .permits import Permits
 from .sender import Errand, Sender, Stopped, Totals
@@ -39,7 +41,7 @@ class Run(Generic[T]):
     queue, and an item that fails ends nobody else's work.
 
     Args:
-        strategy: how items are sent.
+        strategies: how items are sent.
         options: what the caller chose.
         intake: where the items come from.
         out: called with the number of each item and its result.
@@ -47,7 +49,7 @@ class Run(Generic[T]):
 
     def __init__(
         self,
-        strategy: LLMCallStrategy[T],
+        strategies: Strategies[T],
         options: Options,
         *,
         intake: Intake,
@@ -56,15 +58,17 @@ class Run(Generic[T]):
         self.began: Final = anyio.current_time()
         self.stopped: str | None = None
         self.totals: Final = Totals()
+        self._strategies = strategies
         self._options = options
         self._intake = intake
         self._out = out
         self._sight = Sight(options.observer, self.began)
         self.gates: Final = Gates(options, self._sight)
+        self.gates.expect([strategies.own])
         self._at_once = min(options.workers, options.batch_size)
         self._permits = Permits(self._at_once, self._substitute)
         self._sender = Sender(
-            strategy,
+            strategies,
             options,
             gates=self.gates,
             permits=self._permits,
@@ -95,9 +99,12 @@ class Run(Generic[T]):
     async def _bring_all_home(self) -> None:
         try:
             await self._remember()
+            await self._prepare_strategies()
             with self._time_limit() as limit:
                 await self._prepare_all()
             self._stop_if_cut(limit)
+            if self._prepared:
+                await self._prepare_strategies()
             await self._crews()
             await self._settle_the_rest()
         except Exception as error:
@@ -119,6 +126,21 @@ class Run(Generic[T]):
             self.gates.hold(await store.limited_until())
             if isinstance(self._intake, Batch):
                 self._known = await store.recall([item for _, item in self._intake.rest_of_it])
+
+    async def _prepare_strategies(self) -> None:
+        """Prepare all that a batch needs before its first request, also those that `prepare_item` chose."""
+        if not isinstance(self._intake, Batch) or self.stopped is not None:
+            return
+        sent = [
+            self._strategy(item, self._prepared.get(number))
+            for number, item in self._intake.rest_of_it
+            if item.id not in self._known
+        ]
+        self.gates.expect(sent)
+        await self._strategies.prepare({id(each): each for each in sent}.values())
+
+    def _strategy(self, item: LLMWorkItem[Any], errand: Errand | None) -> LLMCallStrategy[T]:
+        return self._strategies.of(item, item if errand is None else errand.request)
 
     async def _crews(self) -> None:
         try:
@@ -157,7 +179,7 @@ class Run(Generic[T]):
         """Start a worker for one whose item waits, if there is anything for it to do."""
         workers = self._at_once
         most = TASKS_PER_WORKER * workers
-        if self._options.scope is not None:
+        if self.gates.several:
             most = max(most, TASKS_WITH_SCOPES)
         wanted = self.stopped is None and not self._intake.exhausted
         awake = self._tasks - self._permits.lent
@@ -216,7 +238,15 @@ class Run(Generic[T]):
             return replace(known, recalled=True)
         if errand.result is None and not isinstance(self._intake, Batch):
             await self._prepare(errand)
+            await self._get_ready(errand)
         return errand.result or await self._sender.run(errand)
+
+    async def _get_ready(self, errand: Errand) -> None:
+        """Prepare a strategy that has not been seen in this stream; items of others go on meanwhile."""
+        strategy = self._strategy(errand.item, errand)
+        self.gates.expect([strategy])
+        if errand.result is None and not self._strategies.is_ready(strategy):
+            await self._permits.lend(errand, partial(self._strategies.prepare, [strategy]))
 
     async def _prepare_all(self) -> None:
         """Prepare a whole batch before its first request is sent; a bad item fails alone."""
@@ -325,4 +355,4 @@ async def _prepared(prepare: Callable[[Any], Any], item: LLMWorkItem[Any]) -> LL
     prepared = await awaited(prepare(item))
     if not isinstance(prepared, LLMWorkItem) or prepared.id != item.id:
         raise TypeError(f"prepare_item must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
-    return prepared
+    return checked(prepared)

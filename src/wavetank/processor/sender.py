@@ -16,6 +16,7 @@ from .failure import Failure
 from .gate import Gate
 from .gates import Gates
 from .leaks import cancels_this_task
+from .lifecycle import Strategies
 from .options import Estimate, Options
 from .permits import HeldPermit, Permits
 from .sight import Sight
@@ -107,7 +108,7 @@ class Sender(Generic[T]):
 
     def __init__(
         self,
-        strategy: LLMCallStrategy[T],
+        strategies: Strategies[T],
         options: Options,
         *,
         gates: Gates,
@@ -115,7 +116,7 @@ class Sender(Generic[T]):
         totals: Totals,
         sight: Sight,
     ) -> None:
-        self._strategy = strategy
+        self._strategies = strategies
         self._options = options
         self._gates = gates
         self._permits = permits
@@ -135,14 +136,15 @@ class Sender(Generic[T]):
             return _failed(errand, Failure("terminal", failed.error, reason), reason)
 
     async def _bring_home(self, errand: Errand) -> ItemResult[T]:
-        gate = self._gate(errand.request)
+        strategy = self._strategies.of(errand.item, errand.request)
+        gate = self._gate(errand.request, strategy)
         if (refusal := self._too_dear(gate, errand.request)) is not None:
             return _failed(errand, refusal, refusal.reason)
         while True:
             ticket = await self._enter(gate, errand)
             if ticket is None:
                 return _not_sent(errand, gate.closed_because or "")
-            answer = await self._request(gate, ticket, errand)
+            answer = await self._request(gate, ticket, errand, strategy)
             if isinstance(answer, CallResult):
                 return self._succeeded(errand, answer)
             reason = errand.budget.spend(answer, anyio.current_time())
@@ -152,14 +154,16 @@ class Sender(Generic[T]):
             if not gate.closed:
                 await self._back_off(gate, errand, answer)
 
-    async def _request(self, gate: Gate, ticket: Ticket, errand: Errand) -> CallResult[T] | Failure:
+    async def _request(
+        self, gate: Gate, ticket: Ticket, errand: Errand, strategy: LLMCallStrategy[T]
+    ) -> CallResult[T] | Failure:
         """Send one request; between its end and the gate's hearing of it nothing is awaited."""
         self._totals.requests += 1
         errand.budget.attempts += 1
         scope = None
         try:
             with self._time_limit() as scope:
-                answer = await self._strategy.execute(errand.request)
+                answer = await strategy.execute(errand.request)
         except (Exception, asyncio.CancelledError) as error:
             if cancels_this_task(error):
                 raise
@@ -181,7 +185,7 @@ class Sender(Generic[T]):
             Stopped: nothing at all is sent any more.
         """
         # In the line of one gate a permit would keep others from going through theirs.
-        permit = None if self._options.scope is None else HeldPermit(self._permits, errand)
+        permit = HeldPermit(self._permits, errand) if self._gates.several else None
         while True:
             try:
                 ticket = await gate.enter(self._tokens(gate, errand), permit=permit)
@@ -272,9 +276,9 @@ class Sender(Generic[T]):
             seconds=anyio.current_time() - errand.began,
         )
 
-    def _gate(self, item: LLMWorkItem[Any]) -> Gate:
+    def _gate(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[T]) -> Gate:
         try:
-            return self._gates.of(item)
+            return self._gates.of(item, strategy)
         except Exception as error:
             raise RuleFailed("scope", error) from error
 

@@ -61,6 +61,11 @@ class Decision:
 
 Observer = Callable[[Decision], object]
 
+watchers: Final[list[Observer]] = []
+"""Called with each pause and its end, of every run of this process: for tools that see no processor made."""
+
+_WATCHED: Final = ("paused", "resumed")
+
 
 @final
 class Sight:
@@ -88,11 +93,14 @@ class Sight:
     ) -> None:
         """Tell of a decision; instants are those of anyio's clock."""
         level = _IN_THE_LOG.get(kind, logging.DEBUG)
-        if self._observer is None and not logger.isEnabledFor(level):
+        watched = watchers if kind in _WATCHED else ()
+        if self._observer is None and not watched and not logger.isEnabledFor(level):
             return
         end = None if until is None else until - self._began
         decision = Decision(kind, at - self._began, scope, item, reason, end, rate)
         logger.log(level, "%s", decision)
+        for watcher in tuple(watched):
+            watcher(decision)
         if self._observer is not None:
             self._show(self._observer, decision)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final, overload, runtime_checkable
 
@@ -17,6 +18,9 @@ T_co = TypeVar("T_co", covariant=True)
 class LLMWorkItem(Generic[D_co]):
     """A unit of work: an id that no other item of the batch has, a prompt, and data of the caller's own.
 
+    `strategy` sends this item in place of the processor's own: an `LLMCallStrategy` or an async
+    function of the prompt. Items may share one; it is prepared once.
+
     >>> LLMWorkItem(id="row-1", prompt="Translate: wave", data={"row": 1}).id
     'row-1'
     """
@@ -24,14 +28,21 @@ class LLMWorkItem(Generic[D_co]):
     id: str
     prompt: str
     data: D_co | None = None
+    strategy: ItemStrategy | None = field(default=None, kw_only=True, compare=False)
 
     if TYPE_CHECKING:
 
         @overload
-        def __init__(self: LLMWorkItem[None], id: str, prompt: str) -> None: ...
+        def __init__(
+            self: LLMWorkItem[None], id: str, prompt: str, *, strategy: ItemStrategy | None = None
+        ) -> None: ...
         @overload
-        def __init__(self, id: str, prompt: str, data: D_co) -> None: ...
-        def __init__(self, id: str, prompt: str, data: Any = None) -> None: ...
+        def __init__(
+            self, id: str, prompt: str, data: D_co, *, strategy: ItemStrategy | None = None
+        ) -> None: ...
+        def __init__(
+            self, id: str, prompt: str, data: Any = None, *, strategy: ItemStrategy | None = None
+        ) -> None: ...
 
 
 @final
@@ -74,11 +85,12 @@ class CallResult(Generic[T_co]):
 class LLMCallStrategy(Protocol[T_co]):
     """How items are put to a provider: any object with these three methods.
 
-    A subclass needs only `execute`.
+    A subclass needs only `execute`. One that has an attribute `scope` has a gate of its own
+    under that key, together with the other strategies that name the same.
     """
 
     async def prepare(self) -> None:
-        """Get ready; awaited once, before the first item, however many workers share the strategy."""
+        """Get ready; awaited once before the first item, however many workers, items, processors share it."""
         return
 
     @abstractmethod
@@ -87,8 +99,12 @@ class LLMCallStrategy(Protocol[T_co]):
         ...
 
     async def cleanup(self) -> None:
-        """Give back what `prepare` took; awaited once on leaving `async with`, also after an error."""
+        """Give back what `prepare` took; awaited once on leaving the last `async with`, also after errors."""
         return
+
+
+ItemStrategy = LLMCallStrategy[Any] | Callable[[str], Awaitable[Any]]
+"""What may send an item in place of the processor's own strategy."""
 
 
 @final

@@ -15,6 +15,7 @@ from .origin import kind_of, name_of_file
 
 _ENGINE: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "anyio", "trio", "outcome"))
 _HOLDINGS: Final = os.path.join("wavetank", "patches", "holdings.py")
+_PATCHES: Final = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}{os.sep}patches{os.sep}"
 
 _ASYNC_GENERATOR_STEPS: Final = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
 _LONGEST: Final = 200
@@ -65,6 +66,8 @@ def chain_of(coro: object) -> Chain:
     for frame, awaited in await_chain(coro):
         if frame is None:
             chain.last = awaited
+        elif frame.f_code.co_filename.startswith(_PATCHES):
+            continue  # stands around a method of a library that is traced
         elif is_engine(frame):
             chain.engine.append(frame)
         else:

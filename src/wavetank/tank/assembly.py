@@ -23,6 +23,7 @@ from ..sim.quiet import Quiet
 from .fake_llm import FakeLLM
 from .ledger import Ledger
 from .tank import Tank
+from .tracing import Tracing
 
 
 @final
@@ -36,9 +37,15 @@ class Parts:
     host: Host | None = None
     """What the program runs under in virtual time."""
 
+    def close(self) -> None:
+        """End the clients' connections, and trace nothing any more."""
+        self.desk.close()
+        self.tank.tracing.close()
+
     def ended(self, end: Ended) -> None:
         """The program came to its end: close the log."""
         self.desk.catch_up()
+        self.tank.tracing.at_the_end()
         self.desk.note_held()
         error = None if end.error is None else type(end.error).__name__
         at = self.desk.clock.now()
@@ -73,6 +80,7 @@ def assemble(
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
+    over: Callable[[], bool] = lambda: False,
     host: Host | None = None,
 ) -> Parts:
     """Build the parts around a clock.
@@ -99,7 +107,14 @@ def assemble(
         progress()
 
     ledger = Ledger(note_outcome, origin)
-    tank = Tank(fake_llm=FakeLLM(desk, log), ledger=ledger, events=log, scenario=scenario, clock=clock)
+    tank = Tank(
+        fake_llm=FakeLLM(desk, log),
+        ledger=ledger,
+        events=log,
+        scenario=scenario,
+        clock=clock,
+        tracing=Tracing(desk, over),
+    )
     if host is not None and host.witness.quiet is not None:
         log.listen(partial(_note_event, host.witness.quiet))
     return Parts(log, desk, tank, host)
@@ -111,8 +126,8 @@ def _unseen(told: sim.Unseen) -> Unseen:
     return Unseen(task=told.task, error=without_addresses(told.error), at=told.at, file=file, line=line)
 
 
-_QUIET: Final = ("held", "stalled", "wave-opened", "wave-closed")
-"""Events of the provider's own, through which a program may sleep."""
+_QUIET: Final = ("held", "stalled", "traced", "wave-opened", "wave-closed")
+"""Events of the provider's own, through which a program may sleep, and what is the same without a trace."""
 
 
 def _note_event(quiet: Quiet, event: Event) -> None:

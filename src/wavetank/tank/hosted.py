@@ -11,6 +11,7 @@ from typing import Any, Literal, final
 from ..checks import judge
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
+from ..checks.traced import traced
 from ..checks.verdict import Verdict, failed_of
 from ..clock import format_duration, real_now
 from ..patches.anyio_runner import OwnRunner
@@ -188,6 +189,7 @@ class Hosted:
                 f"scenario {facts['scenario']}, seed {log.header.seed}: {facts['requests']} requests, "
                 f"{facts['refused']} refused, {time}",
                 *told,
+                *(() if self.hung else traced(log)),
                 f"to repeat it: {self._replay}",
             )
         )

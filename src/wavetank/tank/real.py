@@ -12,6 +12,7 @@ from ..seams.hosts import is_loopback
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.origin import in_real_time
 from .assembly import Parts, assemble
+from .pauses import pauses_logged
 
 
 @final
@@ -47,12 +48,12 @@ class RealWorld:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Let the HTTP clients of this process meet the fake until the block ends."""
-        with self.parts.tank.fake_llm.installed():
+        with self.parts.tank.fake_llm.installed(), pauses_logged(lambda: self.parts.desk):
             yield
 
     def close(self) -> None:
         """End the clients' connections and stop the clock's thread."""
-        self.parts.desk.close()
+        self.parts.close()
         self.clock.close()
 
     def __repr__(self) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ..checks.history import dated
+from ..checks.liveness import kind_of_hang
+from ..checks.traced import traced
 from ..checks.verdict import failed_of, in_words
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     elif run.error is not None:
         yield from _told(run.error)
     yield from schedule_in_words(run)
-    events = run.events[-_LAST:]
+    if kind_of_hang(run.events) is None:  # else the verdict has them
+        yield from traced(run.events)
+    events = [event for event in run.events if event.kind != "traced"][-_LAST:]
     if events:
         yield f"the last {len(events)} of {len(run.events)} events:"
         yield from (f"  {dated(event, named=True)}" for event in events)

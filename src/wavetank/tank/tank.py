@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable
 from typing import Final, final
 
@@ -12,6 +13,7 @@ from ..events import EventLog
 from ..scenario import Scenario
 from .fake_llm import FakeLLM
 from .ledger import Ledger
+from .tracing import Tracing
 from .watching import Watching
 from .workload import Workload
 
@@ -28,7 +30,14 @@ class Tank:
     """Clock, fake, ledger and event log of one run."""
 
     def __init__(
-        self, *, fake_llm: FakeLLM, ledger: Ledger, events: EventLog, scenario: Scenario, clock: Clock
+        self,
+        *,
+        fake_llm: FakeLLM,
+        ledger: Ledger,
+        events: EventLog,
+        scenario: Scenario,
+        clock: Clock,
+        tracing: Tracing,
     ) -> None:
         self.fake_llm = fake_llm
         self.ledger = ledger
@@ -36,6 +45,8 @@ class Tank:
         self.scenario = scenario
         self.watching = Watching(events)
         """The counts given to `watch`."""
+        self.tracing = tracing
+        """The primitives given to `trace`."""
         self.workload: Workload | None = None
         """What the program is to do; `None` unless the run was given a workload."""
         self._clock = clock
@@ -53,6 +64,25 @@ class Tank:
             ValueError: a count of that name is watched already.
         """
         self.watching.add(name, count)
+
+    def trace(self, *primitives: object, **named: object) -> None:
+        """Log what happens to primitives, and who does it: each set, put, release and wait.
+
+        `tank.trace(cooldown, jobs=queue)` takes events, queues, locks, conditions, semaphores,
+        limiters, barriers and memory streams of asyncio, anyio, trio, threading and queue. In the
+        log each has its keyword for a name, or that of the caller's variable. Without an argument
+        all are traced that the program makes from here on. The schedule stays what it was.
+
+        Raises:
+            TypeError: something else was given.
+        """
+        frame = sys._getframe(1)
+        for primitive in primitives:
+            self.tracing.add(primitive, None, frame)
+        for name, primitive in named.items():
+            self.tracing.add(primitive, name, None)
+        if not primitives and not named:
+            self.tracing.add_all()
 
     def expect(self, **expectations: float | str) -> None:
         """Declare what a correct run may do.

@@ -17,6 +17,7 @@ from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
+from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import STEPS_WITHOUT_PROGRESS
@@ -26,6 +27,7 @@ from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
 from .assembly import Parts, assemble, checked_budget
+from .pauses import pauses_logged
 from .questions import Question
 from .waits import VirtualWaits
 
@@ -82,6 +84,7 @@ class World:
             progress=self._progress,
             delivered=self._delivered,
             choose=None if chooser is None else self._choose,
+            over=self._over,
         )
         self._all_parts.append(self.parts)
 
@@ -127,7 +130,7 @@ class World:
     def close(self) -> None:
         """Let go of threads that still wait and of runs of trio that never ended."""
         for parts in self._all_parts:
-            parts.desk.close()
+            parts.close()
         self.host.close()
         self.timeline.idle = None
         for engine in self.engines:
@@ -152,6 +155,11 @@ class World:
         if self.asks is not None:
             self.asks(Question(purpose, item, options))
         return chooser.choose("provider", len(options), ())
+
+    def _over(self) -> bool:
+        """Whether what happens now is no part of the run: it is being ended, or this is another's thread."""
+        host = self.host
+        return host.stopped_by is not None or host.over or not host.is_mine()
 
     def _idle(self) -> bool:
         """Nothing can run; True if that may have changed."""
@@ -209,6 +217,10 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         if world is not None:
             world.started(engine)
 
+    def desk() -> Desk | None:
+        world = current()
+        return world.parts.desk if world is not None and host.is_mine() else None
+
     def borrow_trio(stack: ExitStack, _: ModuleType) -> None:
         from ..patches.trio_hooks import trio_under
 
@@ -218,6 +230,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         stack.enter_context(virtual_process(host))
         stack.enter_context(runners_on(new_loop, where=in_a_run))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
+        stack.enter_context(pauses_logged(desk))
         yield
 
 
