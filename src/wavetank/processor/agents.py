@@ -56,9 +56,14 @@ def classify_output(
     speaks = failed or is_only_a_limit(answer)
     if returncode == 0 and not speaks:
         return None
-    for text in (stderr if returncode else "", answer if speaks else "", stdout):
+    places = (
+        ("stderr", stderr if returncode else ""),
+        ("answer", answer if speaks else ""),
+        ("stdout", stdout),
+    )
+    for place, text in places:
         if (limit := read_agent_text(text, now=now, tz=tz)) is not None:
-            return _failure(error, limit)
+            return _failure(error, limit, f"{place}, exit code {returncode}")
     return Failure("transient", error, f"exit code {returncode}")
 
 
@@ -79,13 +84,21 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
     code = next((result[key] for key in ("exit_code", "returncode", "exitCode") if key in result), None)
     stdout = str(result.get("stdout") or result.get("output") or "")
     if isinstance(code, int):
-        return classify_output(code, stdout, str(result.get("stderr") or ""), now=now, tz=tz)
+        stderr = str(result.get("stderr") or result.get("error") or "")
+        return classify_output(code, stdout, stderr, now=now, tz=tz)
     return classify_output(0, text, now=now, tz=tz)
 
 
-def _failure(error: AgentFailed, limit: AgentLimit) -> Failure:
-    closes = limit.verdict == "terminal"
-    return Failure(_KINDS[limit.verdict], error, limit.reason, limit.wait, closes=closes)
+def _failure(error: AgentFailed, limit: AgentLimit, source: str) -> Failure:
+    return Failure(
+        _KINDS[limit.verdict],
+        error,
+        limit.reason,
+        limit.wait,
+        closes=limit.verdict == "terminal",
+        source=source,
+        resets=limit.resets,
+    )
 
 
 def _answer(stdout: str) -> tuple[str, bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, final
 
 from .limits import RateInfo
@@ -19,6 +20,8 @@ class Failure:
     `info` is what its headers tell of the limits. `closes` says that it speaks for every
     request of its scope, as a spent quota does. `counts` says that it is one of the
     `max_attempts` errors that an item may meet; who raises one that is not bounds it itself.
+    `source` says where it was read, such as `stderr, exit code 1`. `resets` is the instant at
+    which a limit resets, in the zone in which it was written, where it was written as one.
     """
 
     kind: FailureKind
@@ -28,6 +31,8 @@ class Failure:
     info: RateInfo | None = None
     closes: bool = False
     counts: bool = True
+    source: str | None = None
+    resets: datetime | None = field(default=None, compare=False, repr=False)
 
     @property
     def pauses(self) -> bool:

@@ -197,7 +197,7 @@ class Gate:
         Args:
             ticket: what `enter` returned for the request.
             retry_after_seconds: the wait the provider asked for; nothing starts before it,
-                plus a tenth, has passed. `None` or nothing above 0: the gate's own delay.
+                and the margin of `with_buffer`, has passed. `None` or nothing above 0: the gate's own delay.
         """
         if self._closed_because is not None:
             # Nothing is sent, so there is nothing to hold back.
