@@ -524,10 +524,10 @@ def test_a_pause_is_counted_when_it_begins() -> None:
         gate.learn(RateInfo(wait=5), first)
         gate.leave(first)
         gate.refused(second, 10)
-        assert (gate.pauses, gate.generation, round(gate.paused_seconds, 6)) == (1, 1, 11)
+        assert (gate.pauses, gate.generation, gate.paused_seconds) == (1, 1, 0)
         gate.leave(await gate.enter())
         gate.hold(anyio.current_time() + 1)
-        assert (gate.pauses, gate.generation, round(gate.paused_seconds, 6)) == (2, 1, 12)
+        assert (gate.pauses, gate.generation, round(gate.paused_seconds, 6)) == (2, 1, 11)
 
     in_virtual_time(main)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, Literal, final
 
 from .log_lines import is_quoted, log_lines, message_start, plain, says_more
-from .reset_times import UntilInstant, as_epoch, clock_text, finite, moment, reset_moment, seconds_of
+from .reset_times import RESETS, UntilInstant, as_epoch, clock_text, finite, moment, reset_moment, seconds_of
 
 Verdict = Literal["limit", "throttle", "overload", "terminal"]
 
@@ -138,7 +138,7 @@ def wait_in_words(text: str) -> float | None:
 
 
 def _with_reset(name: str, wait: float | None, now: float, tz: tzinfo) -> str:
-    return name if wait is None else f"{name}, resets {clock_text(now + wait, tz)}"
+    return name if wait is None else f"{name}{RESETS}{clock_text(now + wait, tz)}"
 
 
 def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:

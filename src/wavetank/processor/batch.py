@@ -241,6 +241,7 @@ def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...], first: float 
         requests=run.totals.requests,
         refusals=run.totals.refusals,
         retries=run.totals.retries,
+        recoveries=run.totals.recoveries,
         pauses=sum(gate.pauses for gate in gates),
         paused_seconds=sum(gate.paused_seconds for gate in gates),
         stopped=run.stopped,

@@ -27,7 +27,8 @@ class Outcome:
     `error` is the text of the error, `error_type` its class; both are `None` for an item
     with a value. `attempts` counts its requests over all runs of the journal.
     `possibly_repeated` says that a request of the item was under way when a run was cut
-    off, so that the provider may have been paid for it twice.
+    off, so that the provider may have been paid for it twice. `cause` is the reason in words
+    that other items share.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Outcome:
     output_tokens: int = 0
     cost: float = 0.0
     possibly_repeated: bool = False
+    cause: str | None = None
 
 
 @final
@@ -77,6 +79,7 @@ def as_outcome(id: str, result: ItemResult[Any]) -> Outcome:
         input_tokens=result.usage.input_tokens,
         output_tokens=result.usage.output_tokens,
         cost=result.cost,
+        cause=result.cause if result.limit is None else str(result.limit),
     )
 
 
@@ -91,7 +94,7 @@ def as_result(outcome: Outcome) -> ItemResult[Any]:
         reason=outcome.reason,
         usage=TokenUsage(outcome.input_tokens, outcome.output_tokens),
         cost=outcome.cost,
-        cause=outcome.reason,
+        cause=outcome.cause or outcome.reason,
         recalled=True,
     )
 
@@ -104,6 +107,7 @@ def written(outcome: Outcome, encode: Callable[[Any], str]) -> str:
             "error": outcome.error,
             "error_type": outcome.error_type,
             "reason": outcome.reason,
+            "cause": outcome.cause,
             "input_tokens": outcome.input_tokens,
             "output_tokens": outcome.output_tokens,
             "cost": outcome.cost,

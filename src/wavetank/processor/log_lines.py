@@ -142,7 +142,7 @@ def _logged(event: Mapping[str, Any]) -> Iterator[str]:
     item = event.get("item")
     if isinstance(item, Mapping) and item.get("type") == "error":
         event = item
-    if "role" in event or event.get("type") in _MODEL_TYPES:
+    if "role" in event or str(event.get("type")) in _MODEL_TYPES:
         return
     level = str(event.get("level") or event.get("type") or event.get("severity") or "error")
     for name in _FIELDS:

@@ -81,7 +81,7 @@ class WorkerDied(ChildProcessError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.failure = Failure("transient", self, reason, counts=False)
+        self.failure = Failure("transient", self, reason, counts=False, worker_died=True)
 
 
 @final

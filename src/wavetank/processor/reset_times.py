@@ -18,6 +18,9 @@ _ABBREVIATED: Final = {
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
+RESETS: Final = ", resets "
+"""What stands in a reason between the limit and its reset."""
+
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # No word boundary after `m`, or 9m38s is not read; `ms` comes before `m` and `s`.
 _PART: Final = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)"
@@ -105,7 +108,7 @@ def reset_moment(text: str, *, now: float, tz: tzinfo = UTC) -> datetime | None:
     return None
 
 
-def moment(instant: float, tz: tzinfo = UTC) -> datetime | None:
+def moment(instant: float, tz: tzinfo | None = UTC) -> datetime | None:
     """Seconds since 1970 as a date in a zone, or `None` beyond the calendar."""
     try:
         return datetime.fromtimestamp(instant, tz)

@@ -12,12 +12,14 @@ from typing import Any, Final, Generic, TypeVar, final
 import anyio
 
 from .budget import Budget
-from .failure import Failure
+from .failure import Failure, limit_met
 from .gate import Gate
 from .gates import Gates
 from .leaks import cancels_this_task
 from .options import Estimate, Options
 from .permits import HeldPermit, Permits
+from .reset_times import RESETS, short_clock_text
+from .retry_after import wall_seconds
 from .sight import Sight
 from .stopping import NotSent
 from .tickets import GateClosed, Ticket
@@ -37,6 +39,7 @@ class Totals:
     requests: int = 0
     refusals: int = 0
     retries: int = 0
+    recoveries: int = 0
     answers: int = 0
     usage: TokenUsage = field(default_factory=TokenUsage)
     cost: float = 0.0
@@ -204,10 +207,11 @@ class Sender(Generic[T]):
         failure = self._failure(error)
         if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
-        if failure.pauses:
+        if failure.pauses or failure.closes:
             self._totals.refusals += 1
             now = anyio.current_time()
             self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
+        if failure.pauses:
             gate.refused(ticket, failure.retry_after_seconds)
         elif failure.closes:
             gate.exhausted(ticket, failure.reason)
@@ -225,10 +229,13 @@ class Sender(Generic[T]):
         return failure
 
     async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
-        self._totals.retries += 1
+        if failure.worker_died:
+            self._totals.recoveries += 1
+        else:
+            self._totals.retries += 1
         seconds = errand.budget.backoff_seconds(failure)
-        now = anyio.current_time()
-        self._sight.tell("retried", now, item=errand.item.id, reason=failure.reason, until=now + seconds)
+        now, kind = anyio.current_time(), ("recovered" if failure.worker_died else "retried")
+        self._sight.tell(kind, now, item=errand.item.id, reason=failure.reason, until=now + seconds)
         if seconds > 0:
             await self._permits.lend(errand, partial(gate.rest, now + seconds))
 
@@ -291,12 +298,16 @@ def _own_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
 
 
 def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
+    limit = limit_met(failure, wall_seconds())
+    if limit is not None and limit.resets is not None and RESETS not in reason:
+        reason = f"{reason}{RESETS}{short_clock_text(limit.resets, limit.met.timestamp())}"
     return ItemResult(
         errand.item.id,
         error=failure.error,
         attempts=errand.budget.attempts,
         reason=reason,
-        cause=failure.reason,
+        cause=failure.reason if limit is None else limit.cause,
+        limit=limit,
         seconds=anyio.current_time() - errand.began,
         unfinished=failure.closes,
     )
