@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 from .work import ItemResult, TokenUsage
 
@@ -42,6 +42,40 @@ class Outcome:
     cost: float = 0.0
     possibly_repeated: bool = False
     cause: str | None = None
+
+
+Status = Literal["new", "running", "paused", "stopped", "finished"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Where the run of a journal stands, why, and since when in seconds of Unix time.
+
+    `new`: nothing was sent yet. `paused`: a rate limit holds it back. `stopped`: it ended
+    before its items did, or it was cut off. `finished`: every item has an outcome.
+    """
+
+    status: Status
+    reason: str | None = None
+    since: float = 0.0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The last limit that was met in a scope: what it was, where it was read, when, and how long it lasts.
+
+    `met` and `rate_limit_until` are in seconds of Unix time; the latter is `None` for a limit
+    that ended no wait, such as a spent quota. `pause_count` counts the pauses of the scope.
+    """
+
+    scope: str
+    reason: str
+    source: str
+    met: float
+    rate_limit_until: float | None
+    pause_count: int
 
 
 @final

@@ -211,10 +211,12 @@ class Sender(Generic[T]):
             self._totals.refusals += 1
             now = anyio.current_time()
             self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
+        self._gates.refused_by(failure)
         if failure.pauses:
             gate.refused(ticket, failure.retry_after_seconds)
         elif failure.closes:
             gate.exhausted(ticket, failure.reason)
+        self._gates.refused_by(None)
         if failure.info is not None:
             gate.learn(failure.info, ticket)
         return failure
