@@ -81,12 +81,28 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
     result = _parsed(text)
     if result is None:
         return Failure("transient", AgentFailed(1, text), "a result file that cannot be read")
-    code = next((result[key] for key in ("exit_code", "returncode", "exitCode") if key in result), None)
+    code = _code(result)
     stdout = str(result.get("stdout") or result.get("output") or "")
     if isinstance(code, int):
         stderr = str(result.get("stderr") or result.get("error") or "")
         return classify_output(code, stdout, stderr, now=now, tz=tz)
     return classify_output(0, text, now=now, tz=tz)
+
+
+def states_end(text: str) -> bool:
+    """Whether a file says how a run ended: by an exit code, a result, or that it is an error.
+
+    >>> states_end('{"exit_code": 0}'), states_end('{"seconds": 3}')
+    (True, False)
+    """
+    result = _parsed(text)
+    if result is None:
+        return False
+    return isinstance(_code(result), int) or "result" in result or "is_error" in result
+
+
+def _code(result: Mapping[str, Any]) -> object:
+    return next((result[key] for key in ("exit_code", "returncode", "exitCode") if key in result), None)
 
 
 def _failure(error: AgentFailed, limit: AgentLimit, source: str) -> Failure:

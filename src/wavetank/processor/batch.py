@@ -12,6 +12,7 @@ import anyio
 
 from .background import Background
 from .intake import Batch, Stream, checked
+from .main_guard import refuse_in_import_of_main
 from .options import OptionFields, Options
 from .outlet import Outlet
 from .results import BatchResult
@@ -218,6 +219,7 @@ class ParallelBatchProcessor(Generic[T]):
         return group.start(run.work, outlet.close)
 
     def _start(self, what: str) -> None:
+        refuse_in_import_of_main(what)
         self._refuse_unless_new(what)
         self._state, self._started_by = "started", what
 
