@@ -1,4 +1,4 @@
-"""A script without `if __name__ == "__main__":` is refused at once, in one error with its file and the fix."""
+"""A script without `if __name__ == "__main__":` is refused at once, in one error that names the fix."""
 
 from __future__ import annotations
 

@@ -151,7 +151,8 @@ def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
     if last is None or last.get("status") != "rejected":
         return None
     at = last.get("resetsAt")
-    resets = None if isinstance(at, str) or finite(at) is None else moment(as_epoch(float(at)), tz)
+    instant = None if isinstance(at, str) else finite(at)
+    resets = None if instant is None else moment(as_epoch(instant), tz)
     return _until("limit", f"plan limit ({last.get('rateLimitType', 'unknown')})", resets, now, tz)
 
 

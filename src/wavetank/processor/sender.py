@@ -20,7 +20,7 @@ from .options import Estimate, Options
 from .permits import HeldPermit, Permits
 from .reset_times import RESETS, short_clock_text
 from .retry_after import wall_seconds
-from .sight import Sight
+from .sight import DecisionKind, Sight
 from .stopping import NotSent
 from .tickets import GateClosed, Ticket
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
@@ -231,12 +231,11 @@ class Sender(Generic[T]):
         return failure
 
     async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
-        if failure.worker_died:
-            self._totals.recoveries += 1
-        else:
-            self._totals.retries += 1
+        kind: DecisionKind = "recovered" if failure.worker_died else "retried"
+        self._totals.recoveries += failure.worker_died
+        self._totals.retries += not failure.worker_died
         seconds = errand.budget.backoff_seconds(failure)
-        now, kind = anyio.current_time(), ("recovered" if failure.worker_died else "retried")
+        now = anyio.current_time()
         self._sight.tell(kind, now, item=errand.item.id, reason=failure.reason, until=now + seconds)
         if seconds > 0:
             await self._permits.lend(errand, partial(gate.rest, now + seconds))
