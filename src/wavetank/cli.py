@@ -1,4 +1,4 @@
-"""The command line: `wavetank serve`, `run`, `scenarios`, `explore` and `museum`."""
+"""The command line: `wavetank run`, `journal`, `serve`, `scenarios`, `explore` and `museum`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(asked: str) -> argparse.ArgumentParser:
     """All commands by name, and the words of the one that is asked for: each imports what its words need."""
-    parser = argparse.ArgumentParser(
-        prog="wavetank", description="A fake LLM provider with scripted rate limits."
-    )
+    parser = argparse.ArgumentParser(prog="wavetank", description="A fake LLM provider with rate limits.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, help, add in (
         ("run", "put a table of prompts to a provider, and resume it", _add_run),
+        ("journal", "say what the journal of a run holds, also while it runs", _add_journal),
         ("serve", "answer on this machine, in real time", _add_serve),
         ("scenarios", "list the catalogue, or draw a scenario", _add_scenarios),
         ("explore", "search explored tests for a failing schedule, for long", _add_explore),
@@ -73,6 +72,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
     add_arguments(parser)
     parser.set_defaults(command=_run)
+
+
+def _add_journal(parser: argparse.ArgumentParser) -> None:
+    from .run.journal_report import add_arguments
+
+    add_arguments(parser)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -282,6 +287,7 @@ def _unknown(name: str, names: Iterable[str]) -> str:
 def _serve(options: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from .seams.hosts import is_loopback
     from .tank.server import Service
 
     name = options.named or options.scenario
@@ -318,11 +324,6 @@ _OPEN: Final = (
     "wavetank: warning: on {host} everybody who reaches this machine over the network may ask; "
     "leave --host out to serve this machine only"
 )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -73,11 +74,78 @@ async def test_an_end_is_judged_by_exit_code_and_output(script: str, kind: str) 
 
 async def test_a_result_file_is_judged_too(tmp_path: Path) -> None:
     """Where the command ends well or says nothing, what it wrote decides; a missing file does not."""
-    (tmp_path / "row-1.json").write_text('{"exit_code": 1, "stderr": "Credit balance is too low"}')
+    write = """echo '{"exit_code": 1, "stderr": "Credit balance is too low"}' > row-1.json; """
     options = {"cwd": tmp_path, "result_file": "{id}.json"}
-    assert classify(await failed(agent("echo done", **options))).kind == "terminal"
-    assert classify(await failed(agent("exit 1", **options))).kind == "terminal"
+    assert classify(await failed(agent(f"{write} echo done", **options))).kind == "terminal"
+    assert classify(await failed(agent(f"{write} exit 1", **options))).kind == "terminal"
     assert await agent("echo done", **options).execute(LLMWorkItem("other", "")) == "done\n"
+
+
+FOLDER = "res/row-1/.failed/run_01_attempt_01/agent"
+
+
+def writes(content: object, folder: str = FOLDER, name: str = "result.json") -> str:
+    """Shell that writes a file as JSON."""
+    return f"mkdir -p {folder}; printf %s {shlex.quote(json.dumps(content))} > {folder}/{name}; "
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        f"{FOLDER.replace('row-1', '{id}')}/result.json",
+        "res/{id}/.failed/*/agent/result.json",
+        "res/{id}/**/result.json",
+        "**/*.json",
+        "res/{id}/.failed/run_??_attempt_[0-9]*/agent/*",
+    ],
+)
+async def test_result_files_are_found_by_patterns(tmp_path: Path, pattern: str) -> None:
+    """Also in folders with a dot before their name; the source of the limit names the file."""
+    script = writes({"exit_code": -1, "stderr": f"Rate limit from agent: {LIMIT}"}) + "exit 1"
+    judged = classify(await failed(agent(script, cwd=tmp_path, result_file=pattern)))
+    assert (judged.kind, judged.resets is not None) == ("rate-limited", True)
+    assert judged.source == f"result file {tmp_path / FOLDER / 'result.json'}, stderr, exit code -1"
+
+
+async def test_a_pattern_finds_what_this_attempt_wrote_and_nothing_older(tmp_path: Path) -> None:
+    """What an earlier attempt left counts no more, until it is written again."""
+    script = writes({"exit_code": -1, "stderr": LIMIT}) + "exit 1"
+    options = {"cwd": tmp_path, "result_file": "res/{id}/.failed/*/agent/result.json"}
+    assert classify(await failed(agent(script, **options))).kind == "rate-limited"
+    later = classify(await failed(agent("exit 1", **options)))
+    assert (later.kind, later.reason) == ("transient", "exit code 1")
+    assert await agent("echo done", **options).execute(ITEM) == "done\n"
+    assert classify(await failed(agent(script, **options))).kind == "rate-limited"
+
+
+async def test_the_newest_file_that_says_how_the_run_ended_decides(tmp_path: Path) -> None:
+    """A limit that the command overcame itself is none; what is no result says nothing."""
+    limited = writes({"exit_code": 1, "stderr": LIMIT}, "a")
+    fine = writes({"exit_code": 0, "stdout": "done"}, "b")
+    other = writes({"seconds": 3}, "c")
+    old, new = "touch -t 200101010000 a/result.json; ", "touch -t 203301010000 {}/result.json; "
+    options = {"cwd": tmp_path, "result_file": "*/result.json"}
+    overcame = limited + fine + other + old + new.format("b")
+    assert await agent(f"{overcame} echo done", **options).execute(ITEM) == "done\n"
+    hit = limited + fine + other + new.format("a") + new.format("c")
+    assert classify(await failed(agent(f"{hit} exit 1", **options))).kind == "rate-limited"
+    torn = "printf '{' > c/result.json; "
+    judged = classify(await failed(agent(f"rm -r a b; {torn} echo done", **options)))
+    assert (judged.kind, judged.reason) == ("transient", "a result file that cannot be read")
+    assert classify(await failed(agent(f"{torn}{limited} exit 1", **options))).kind == "rate-limited"
+
+
+async def test_an_id_with_the_signs_of_a_pattern_is_itself(tmp_path: Path) -> None:
+    """Another item's file is not found by it, and a path may have brackets of its own."""
+    item = LLMWorkItem("row-*[1]", "")
+    limited = {"exit_code": 1, "stderr": LIMIT}
+    both = writes(limited, "row-21") + "exit 1"
+    options = {"cwd": tmp_path, "result_file": "{id}/result.json"}
+    assert classify(await failed(agent(both, **options), item)).kind == "transient"
+    mine = writes(limited, "'row-*[1]'") + "exit 1"
+    assert classify(await failed(agent(mine, **options), item)).kind == "rate-limited"
+    bracketed = agent(writes(limited, "'a[b]'") + "exit 1", cwd=tmp_path, result_file="a[b]/result.json")
+    assert classify(await failed(bracketed)).kind == "rate-limited"
 
 
 async def test_a_command_that_cannot_be_run_is_told() -> None:

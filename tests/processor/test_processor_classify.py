@@ -14,6 +14,8 @@ import pytest
 import trio
 
 from wavetank.processor import FailureKind, classify, error_in_answer
+from wavetank.processor.reset_times import UntilInstant
+from wavetank.processor.retry_after import stated_wait
 
 
 class Told(Exception):
@@ -508,3 +510,21 @@ def test_the_limits_in_a_refusals_headers_come_with_the_failure() -> None:
     assert info is not None
     assert info.requests is not None
     assert info.requests.per_second == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "is_instant"),
+    [
+        ({"retry-after": "120"}, {}, False),
+        ({"retry-after": "Sun, 29 Nov 2026 12:02:00 GMT"}, {}, True),
+        ({}, {"resets_at": 1_795_953_720}, True),
+        ({}, {"message": "Please try again in 120s"}, False),
+    ],
+)
+def test_a_wait_that_was_written_as_an_instant_is_known_as_one(
+    headers: dict[str, str], body: dict[str, object], is_instant: bool
+) -> None:
+    """The margin of a pause depends on it."""
+    wait = stated_wait(headers, body, now=1_795_953_600)
+    assert wait == 120
+    assert isinstance(wait, UntilInstant) == is_instant

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -10,7 +12,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from wavetank.processor import BatchResult, ItemResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.processor import (
+    AgentFailed,
+    BatchResult,
+    Bounds,
+    ItemResult,
+    LLMWorkItem,
+    ParallelBatchProcessor,
+)
+from wavetank.processor.failure import LimitMet
+from wavetank.processor.results import FailureCounts
 
 
 class Refused(Exception):
@@ -182,10 +193,10 @@ def test_max_rate_limit_seconds() -> None:
 
 
 def test_a_wait_longer_than_the_budget_is_waited_out() -> None:
-    """One Retry-After of a day does not lose the item."""
+    """One Retry-After of a day does not lose the item, and no tenth of a day is lost after it."""
     provider = Provider(a=[Refused(429, 86_400)])
     assert only(virtually(provider, ["a"])).value == "ok a"
-    assert provider.times("a")[1] == pytest.approx(95_040)
+    assert provider.times("a")[1] == pytest.approx(86_460)
 
 
 def test_the_default_budgets_outlast_fifty_refusals() -> None:
@@ -274,3 +285,65 @@ def test_a_call_cancelled_by_its_own_timeout_is_retried() -> None:
     batch = virtually(call, [*"abcdef"], workers=3)
     assert batch.succeeded == 6
     assert calls == 10
+
+
+AGENTS_LIMIT = "Rate limit from agent: You've hit your limit · resets 4pm (America/Los_Angeles)"
+
+
+def test_the_report_names_the_limit_and_when_it_resets() -> None:
+    """In the zone in which the agent wrote it, once for all items, and in each item's reason."""
+    provider = Provider(**{f"r{n}": [AgentFailed(-1, "", AGENTS_LIMIT)] for n in range(15)})
+    batch = virtually(provider, [f"r{n}" for n in range(15)], max_rate_limit_retries=0)
+    (said,) = batch.failures
+    assert re.fullmatch(r"rate limit, resets 16:00 P[SD]T \(plan limit\)", said)
+    assert f"15 items failed: {said}" in str(batch)
+    assert all("plan limit, resets 20" in str(result.reason) for result in batch.results)
+    assert {result.cause for result in batch.results} == {"rate limit (plan limit)"}
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        (None, r"rate limit at \d\d:\d\d \S+ \(status 429\)"),
+        (5, r"rate limit at \d\d:\d\d \S+ \(status 429\)"),
+        (600, r"rate limit, resets \d\d:\d\d \S+ \(status 429\)"),
+        (10 * 86_400, r"rate limit, resets \d{4}-\d\d-\d\d \d\d:\d\d \S+ \(status 429\)"),
+    ],
+)
+def test_a_limit_by_status_has_a_time_too(wait: float | None, said: str) -> None:
+    """When it resets, with the date if that is days away; a short one when it was met."""
+    batch = virtually(
+        Provider(a=[Refused(429, wait)], b=[Refused(400)]), ["a", "b"], max_rate_limit_retries=0
+    )
+    limit, other = batch.failures
+    assert re.fullmatch(said, limit)
+    assert other == "status 400"
+    assert batch.results[0].limit is not None
+    assert batch.results[1].limit is None
+    assert (", resets " in str(batch.results[0].reason)) == (wait is not None and wait > 60)
+
+
+def test_the_latest_time_of_a_limit_is_the_one_that_counts() -> None:
+    """Whichever of its items failed first."""
+    met = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    early, late = (LimitMet("status 429", met, met + timedelta(hours=n)) for n in (1, 2))
+    for order in ((early, late), (late, early)):
+        counts = FailureCounts()
+        for limit in order:
+            counts.add(limit.cause, limit)
+        assert counts.most_common() == {"rate limit, resets 14:00 UTC (status 429)": 2}
+
+
+def test_a_billing_refusal_counts_as_a_refusal() -> None:
+    """It pauses nobody, and what was not asked for it was not refused."""
+    spent = Refused(429, code="insufficient_quota")
+    batch = virtually(Provider(a=[spent]), ["a", "b", "c"], workers=1)
+    assert (batch.refusals, batch.requests, batch.pauses, batch.unfinished) == (1, 1, 0, 3)
+
+
+def test_only_the_time_of_a_pause_that_passed_is_counted() -> None:
+    """A batch that ends at once has waited for nothing."""
+    batch = virtually(Provider(a=[Refused(429, 100)]), ["a"], max_rate_limit_retries=0)
+    assert (batch.pauses, batch.paused_seconds, batch.seconds) == (1, 0.0, 0.0)
+    batch = virtually(Provider(a=[Refused(429, 100)]), ["a"], bounds=Bounds(seconds=30))
+    assert (batch.paused_seconds, batch.seconds) == (30, 30)

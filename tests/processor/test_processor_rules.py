@@ -261,20 +261,25 @@ def test_a_generation_is_cut_once() -> None:
 
 
 def test_paused_seconds_are_counted_once() -> None:
-    """Pauses that overlap count for what they add."""
+    """Pauses that overlap count for what they add, and none for time that has not passed."""
 
     async def main() -> None:
         gate = Gate()
         late, other = await gate.enter(), await gate.enter()
         gate.refused(await gate.enter(), 10)
-        assert gate.paused_seconds == pytest.approx(11)
+        assert gate.paused_seconds == 0
         await anyio.sleep(1)
         gate.refused(late, 5)
-        assert gate.paused_seconds == pytest.approx(11)
+        assert gate.paused_seconds == pytest.approx(1)
         gate.refused(other, 20)
-        assert gate.paused_seconds == pytest.approx(23)
+        await anyio.sleep(2)
+        assert gate.paused_seconds == pytest.approx(3)
         await anyio.sleep(100)
+        assert gate.paused_seconds == pytest.approx(23)
         gate.hold(anyio.current_time() + 5)
+        await anyio.sleep(1)
+        assert gate.paused_seconds == pytest.approx(24)
+        await anyio.sleep(10)
         assert gate.paused_seconds == pytest.approx(28)
 
     in_virtual_time(main)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, Literal, final
 
-from .reset_times import as_epoch, clock_text, finite, reset_instant, seconds_of
+from .log_lines import is_quoted, log_lines, message_start, plain, says_more
+from .reset_times import RESETS, UntilInstant, as_epoch, clock_text, finite, moment, reset_moment, seconds_of
 
 Verdict = Literal["limit", "throttle", "overload", "terminal"]
 
 _APOSTROPHE: Final = "['\u2019]"
-# A line has to begin with one of these, or with a label such as "API Error:" before it.
+# What the agents themselves put before a message that stands where an answer should.
 _LABEL: Final = r"(?:(?:\[?API Error|Error|ERROR|error|stream error):\s*)*"
 _SENTENCES: Final[tuple[tuple[Verdict, str, str], ...]] = (
     ("limit", "plan limit", rf"You{_APOSTROPHE}ve hit your (?:[\w.\- ]+ )?limit\b"),
@@ -33,30 +34,45 @@ _SENTENCES: Final[tuple[tuple[Verdict, str, str], ...]] = (
     ("overload", "overloaded", r"We are currently experiencing high demand"),
 )
 _KNOWN: Final = tuple(
-    (verdict, name, re.compile(_LABEL + sentence, re.IGNORECASE)) for verdict, name, sentence in _SENTENCES
+    (verdict, name, re.compile(sentence, re.IGNORECASE)) for verdict, name, sentence in _SENTENCES
+)
+_ANSWERS: Final = re.compile(
+    f"{_LABEL}(?:{'|'.join(sentence for _, _, sentence in _SENTENCES)})", re.IGNORECASE
 )
 _RETRY_AFTER: Final = re.compile(
     r"(?:try again|retry) (?:in|after) (\d[\d.]*\s*(?:ms|s|m|h)?(?:[\d.]+(?:ms|s))*)", re.IGNORECASE
 )
 _WHEN: Final = re.compile(r"(?:resets?(?: at)?|reset at|try again at)\s+(.+)|(\|\d{10,13})", re.IGNORECASE)
 _WHOLE_LINES: Final = 3
+"""A message of Gemini CLI has three lines; no other has more."""
+_LONGEST_MESSAGE: Final = 250
+"""In characters: Codex's longest has about 200."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class AgentLimit:
-    """What an agent said: what kind of limit it is, in words, and how long to wait in seconds if it told."""
+    """What an agent said: what kind of limit it is, in words, and how long to wait in seconds if it said so.
+
+    `resets` is the instant at which it resets, in the zone in which the message has it.
+    """
 
     verdict: Verdict
     reason: str
     wait: float | None = None
+    resets: datetime | None = field(default=None, compare=False, repr=False)
 
 
 def read_agent_text(text: str, *, now: float, tz: tzinfo = UTC) -> AgentLimit | None:
-    """Find a limit in what an agent printed when it failed; each line is looked at from its beginning.
+    """Find a limit in what an agent printed when it failed.
+
+    What logs put before a message hides nothing: time, level, labels, colours, JSON. A message
+    that a longer answer quotes is none; `log_lines` has the rules.
 
     >>> read_agent_text("You've hit your limit · resets 4pm (America/Los_Angeles)", now=1_767_218_400)
     AgentLimit(verdict='limit', reason='plan limit, resets 2026-01-01 00:00 UTC', wait=7200.0)
+    >>> read_agent_text("12:00:01 ERROR Rate limit from agent: You've hit your limit", now=0.0).reason
+    'plan limit'
     >>> read_agent_text("The answer is 429.", now=0.0) is None
     True
 
@@ -65,13 +81,14 @@ def read_agent_text(text: str, *, now: float, tz: tzinfo = UTC) -> AgentLimit | 
         now: the present, in seconds since 1970.
         tz: the zone of clock times that name none.
     """
-    if (told := _from_events(text, now, tz)) is not None:
-        return told
-    lines = text.replace("\u202f", " ").splitlines()
+    if (found := _from_events(text, now, tz)) is not None:
+        return found
+    lines = log_lines(text)
     for number, line in enumerate(lines):
         for verdict, name, pattern in _KNOWN:
-            if pattern.match(line.strip()):
-                return _limit(verdict, name, " ".join(lines[number : number + _WHOLE_LINES]), now, tz)
+            if (start := message_start(pattern, line)) is not None and not is_quoted(lines, number, start):
+                said = [line[start:], " ".join(lines[number : number + _WHOLE_LINES])]
+                return _limit(verdict, name, said, now, tz)
     return None
 
 
@@ -86,19 +103,28 @@ def is_only_a_limit(text: str) -> bool:
     >>> is_only_a_limit("It means: You've hit your limit · resets 4pm")
     False
     """
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return 0 < len(lines) <= _WHOLE_LINES and any(
-        pattern.match(lines[0]) and len(lines[0]) <= 250 for _, _, pattern in _KNOWN
-    )
+    lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
+    if not 0 < len(lines) <= _WHOLE_LINES or len(lines[0]) > _LONGEST_MESSAGE or says_more(lines[1:]):
+        return False
+    return bool(_ANSWERS.match(lines[0]))
 
 
-def _limit(verdict: Verdict, name: str, text: str, now: float, tz: tzinfo) -> AgentLimit:
-    """What a sentence and the lines after it say about coming back."""
-    wait = wait_in_words(text)
-    if wait is None and (when := _WHEN.search(text)):
-        at = reset_instant(when[1] or when[2], now=now, tz=tz)
-        wait = None if at is None else max(0.0, at - now)
-    return AgentLimit(verdict, _with_reset(name, wait, now, tz), wait)
+def _limit(verdict: Verdict, name: str, said: Sequence[str], now: float, tz: tzinfo) -> AgentLimit:
+    """What a sentence says about coming back, or else the lines after it."""
+    for text in said:
+        if (wait := wait_in_words(text)) is not None:
+            return AgentLimit(verdict, _with_reset(name, wait, now, tz), wait)
+        if when := _WHEN.search(text):
+            resets = reset_moment(when[1] or when[2], now=now, tz=tz)
+            if resets is not None:
+                return _until(verdict, name, resets, now, tz)
+    return AgentLimit(verdict, name)
+
+
+def _until(verdict: Verdict, name: str, resets: datetime | None, now: float, tz: tzinfo) -> AgentLimit:
+    """A limit that resets at an instant, if that is known."""
+    wait = None if resets is None else UntilInstant(max(0.0, resets.timestamp() - now))
+    return AgentLimit(verdict, _with_reset(name, wait, now, tz), wait, resets)
 
 
 def wait_in_words(text: str) -> float | None:
@@ -112,7 +138,7 @@ def wait_in_words(text: str) -> float | None:
 
 
 def _with_reset(name: str, wait: float | None, now: float, tz: tzinfo) -> str:
-    return name if wait is None else f"{name}, resets {clock_text(now + wait, tz)}"
+    return name if wait is None else f"{name}{RESETS}{clock_text(now + wait, tz)}"
 
 
 def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
@@ -124,11 +150,10 @@ def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
             last = info if isinstance(info, Mapping) else None
     if last is None or last.get("status") != "rejected":
         return None
-    told = last.get("resetsAt")
-    at = None if isinstance(told, str) else finite(told)
-    wait = None if at is None else max(0.0, as_epoch(at) - now)
-    name = f"plan limit ({last.get('rateLimitType', 'unknown')})"
-    return AgentLimit("limit", _with_reset(name, wait, now, tz), wait)
+    at = last.get("resetsAt")
+    instant = None if isinstance(at, str) else finite(at)
+    resets = None if instant is None else moment(as_epoch(instant), tz)
+    return _until("limit", f"plan limit ({last.get('rateLimitType', 'unknown')})", resets, now, tz)
 
 
 def _events(text: str) -> Iterator[Mapping[str, Any]]:

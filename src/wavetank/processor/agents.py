@@ -56,9 +56,14 @@ def classify_output(
     speaks = failed or is_only_a_limit(answer)
     if returncode == 0 and not speaks:
         return None
-    for text in (stderr if returncode else "", answer if speaks else "", stdout):
+    places = (
+        ("stderr", stderr if returncode else ""),
+        ("answer", answer if speaks else ""),
+        ("stdout", stdout),
+    )
+    for place, text in places:
         if (limit := read_agent_text(text, now=now, tz=tz)) is not None:
-            return _failure(error, limit)
+            return _failure(error, limit, f"{place}, exit code {returncode}")
     return Failure("transient", error, f"exit code {returncode}")
 
 
@@ -76,16 +81,40 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
     result = _parsed(text)
     if result is None:
         return Failure("transient", AgentFailed(1, text), "a result file that cannot be read")
-    code = next((result[key] for key in ("exit_code", "returncode", "exitCode") if key in result), None)
+    code = _code(result)
     stdout = str(result.get("stdout") or result.get("output") or "")
     if isinstance(code, int):
-        return classify_output(code, stdout, str(result.get("stderr") or ""), now=now, tz=tz)
+        stderr = str(result.get("stderr") or result.get("error") or "")
+        return classify_output(code, stdout, stderr, now=now, tz=tz)
     return classify_output(0, text, now=now, tz=tz)
 
 
-def _failure(error: AgentFailed, limit: AgentLimit) -> Failure:
-    closes = limit.verdict == "terminal"
-    return Failure(_KINDS[limit.verdict], error, limit.reason, limit.wait, closes=closes)
+def states_end(text: str) -> bool:
+    """Whether a file says how a run ended: by an exit code, a result, or that it is an error.
+
+    >>> states_end('{"exit_code": 0}'), states_end('{"seconds": 3}')
+    (True, False)
+    """
+    result = _parsed(text)
+    if result is None:
+        return False
+    return isinstance(_code(result), int) or "result" in result or "is_error" in result
+
+
+def _code(result: Mapping[str, Any]) -> object:
+    return next((result[key] for key in ("exit_code", "returncode", "exitCode") if key in result), None)
+
+
+def _failure(error: AgentFailed, limit: AgentLimit, source: str) -> Failure:
+    return Failure(
+        _KINDS[limit.verdict],
+        error,
+        limit.reason,
+        limit.wait,
+        closes=limit.verdict == "terminal",
+        source=source,
+        resets=limit.resets,
+    )
 
 
 def _answer(stdout: str) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ import anyio
 from .background import Background
 from .intake import Batch, Stream, checked
 from .lifecycle import Call, Strategies, as_strategy
+from .main_guard import refuse_in_import_of_main
 from .options import OptionFields, Options
 from .outlet import Outlet
 from .results import BatchResult
@@ -223,6 +224,7 @@ class ParallelBatchProcessor(Generic[T]):
         return group.start(run.work, outlet.close)
 
     def _start(self, what: str) -> None:
+        refuse_in_import_of_main(what)
         self._refuse_unless_new(what)
         self._state, self._started_by = "started", what
 
@@ -246,6 +248,7 @@ def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...]) -> BatchResul
         requests=run.totals.requests,
         refusals=run.totals.refusals,
         retries=run.totals.retries,
+        recoveries=run.totals.recoveries,
         pauses=sum(gate.pauses for gate in gates),
         paused_seconds=sum(gate.paused_seconds for gate in gates),
         stopped=run.stopped,

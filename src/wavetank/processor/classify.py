@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from .agents import classify_output
 from .failure import Failure, FailureKind
 from .rate_headers import rate_info
-from .reset_times import clock_text, finite
+from .reset_times import RESETS, clock_text, finite
 from .retry_after import stated_wait, wall_seconds
 from .shape import Shape, error_object, read, shape_of, sole
 
@@ -91,6 +91,10 @@ _CONNECTION_CLASSES: Final = (
     "TooSlowError",
 )
 
+# A pool of concurrent.futures (and those of joblib and loky, which are of its classes) or of anyio
+# that lost a worker.
+_DEAD_WORKER_CLASSES: Final = ("BrokenExecutor", "BrokenWorkerProcess", "BrokenWorkerInterpreter")
+
 _LIMIT_AND_REQUEST: Final = re.compile(r"Limit:? ([\d,]+),(?: Used:? [\d,]+,)? Requested:? ([\d,]+)")
 # How a refusal begins that is too large for good, whatever its status: OpenAI and Groq, Azure,
 # Gemini, Mistral, Cohere, vLLM, OpenRouter, Anthropic, Ollama.
@@ -147,12 +151,13 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     if (spent := _spent(cause, shape)) is not None:
         # What comes with a quota of nothing is the wait of another limit.
         wait = None if spent == _NO_QUOTA else wait
-        resets = f", resets {clock_text(now + wait, tz)}" if wait else ""
-        return Failure(
-            "terminal", error, f"{spent}{resets}", wait, rate_info(shape.headers, now=now), closes=True
-        )
+        resets = f"{RESETS}{clock_text(now + wait, tz)}" if wait else ""
+        info, source = rate_info(shape.headers, now=now), f"exception {type(cause).__name__}"
+        return Failure("terminal", error, f"{spent}{resets}", wait, info, closes=True, source=source)
     kind, reason = _judge(cause, shape)
-    return Failure(kind, error, reason, wait, rate_info(shape.headers, now=now))
+    info, source = rate_info(shape.headers, now=now), f"exception {type(cause).__name__}"
+    died = _first(shape.classes, _DEAD_WORKER_CLASSES) is not None
+    return Failure(kind, error, reason, wait, info, source=source, worker_died=died)
 
 
 def error_in_answer(answer: Mapping[str, Any], *, now: float | None = None) -> Failure | None:
@@ -230,6 +235,7 @@ def _judge_the_rest(error: BaseException, shape: Shape) -> FailureKind:
     else:
         # ConnectionError and TimeoutError are OSErrors.
         lost = isinstance(error, OSError) or any(name.endswith(_CONNECTION_CLASSES) for name in shape.classes)
+        lost |= _first(shape.classes, _DEAD_WORKER_CLASSES) is not None
         retryable = lost or _first(shape.codes, TRANSIENT_CODES) is not None
     return "transient" if retryable else "terminal"
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
-from .agents import AgentFailed, classify_output, classify_result
+from .agents import AgentFailed, classify_output, classify_result, states_end
 from .failure import Failure
 from .process_group import LAST_MOMENT_SECONDS, end_group
 from .processes import Failed, WorkError
+from .result_files import ResultFiles, filled
 from .retry_after import wall_seconds
 from .work import LLMCallStrategy, LLMWorkItem
 
 __all__ = ["CommandStrategy"]
-
-_FIELD: Final = re.compile(r"\{(prompt|id)\}")
 
 
 @final
@@ -40,7 +39,9 @@ class CommandStrategy(LLMCallStrategy[str]):
             Without `{prompt}` the prompt is the standard input.
         cwd: the folder it runs in.
         env: its environment; by default this process's own.
-        result_file: where it writes how it ended, with `{id}`; read if it is there.
+        result_file: where it writes how it ended, as a path or a pattern such as
+            `results/{id}/**/result.json`. What this attempt wrote is read, the newest file
+            first. Without `{id}` in it, items that run side by side share their files.
         tz: the zone of the clock times that it prints without one; by default the machine's.
     """
 
@@ -71,8 +72,9 @@ class CommandStrategy(LLMCallStrategy[str]):
         Raises:
             WorkError: it failed, or could not be run.
         """
+        files = await self._files(item)
         code, stdout, stderr = await self._run(item)
-        failure = self._judge(item, code, stdout, stderr)
+        failure = await anyio.to_thread.run_sync(self._judge, files, code, stdout, stderr)
         if failure is not None:
             said = str(failure.error)
             raise WorkError(
@@ -83,12 +85,19 @@ class CommandStrategy(LLMCallStrategy[str]):
                     "AgentFailed",
                     said,
                     closes=failure.closes,
+                    source=failure.source,
+                    resets=failure.resets,
                 )
             )
         return stdout
 
+    async def _files(self, item: LLMWorkItem[Any]) -> ResultFiles | None:
+        if self._result_file is None:
+            return None
+        return await anyio.to_thread.run_sync(ResultFiles, self._result_file, self._cwd, item)
+
     async def _run(self, item: LLMWorkItem[Any]) -> tuple[int, str, str]:
-        arguments = [_filled(part, item) for part in self._command]
+        arguments = [filled(part, item) for part in self._command]
         try:
             # Cancelled in its start, it would go on with what it has started by then.
             with anyio.CancelScope(shield=True):
@@ -122,29 +131,33 @@ class CommandStrategy(LLMCallStrategy[str]):
             await process.aclose()
         return code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
-    def _judge(self, item: LLMWorkItem[Any], code: int, stdout: str, stderr: str) -> Failure | None:
+    def _judge(self, files: ResultFiles | None, code: int, stdout: str, stderr: str) -> Failure | None:
         now = wall_seconds()
         tz = self._tz or datetime.fromtimestamp(now).astimezone().tzinfo
         assert tz is not None
         found = classify_output(code, stdout, stderr, now=now, tz=tz)
-        if (found is None or found.kind == "transient") and (text := self._result(item)) is not None:
-            found = classify_result(text, now=now, tz=tz) or found
+        if files is not None and (found is None or found.kind == "transient"):
+            found = _in_results(files.written(), now, tz) or found
         if found is None and code:
             return Failure("transient", AgentFailed(code, stdout, stderr), f"exit code {code}")
         return found
 
-    def _result(self, item: LLMWorkItem[Any]) -> str | None:
-        if self._result_file is None:
-            return None
-        path = Path(self._cwd or ".") / _filled(self._result_file, item)
+
+def _in_results(files: Sequence[Path], now: float, tz: tzinfo) -> Failure | None:
+    """The judgement of the newest file that says how a run ended, or else of one that cannot be read."""
+    unreadable = None
+    for path in files:
         try:
-            return path.read_text("utf-8", "replace")
+            text = path.read_text("utf-8", "replace")
         except OSError:
-            return None
-
-
-def _filled(part: str, item: LLMWorkItem[Any]) -> str:
-    return _FIELD.sub(lambda found: item.prompt if found[1] == "prompt" else item.id, part)
+            continue
+        failure = classify_result(text, now=now, tz=tz)
+        if failure is not None:
+            failure = replace(failure, source=f"result file {path}, {failure.source or 'unreadable'}")
+        if states_end(text):
+            return failure
+        unreadable = unreadable or failure
+    return unreadable
 
 
 async def _read(stream: ByteReceiveStream, into: bytearray) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final, runtime_checkable
 
+from .reset_times import UntilInstant
+
 BUFFER: Final = 0.1
+"""The share of a stated wait that is added to it: waits are rounded, and take their time to come."""
+LONG_SECONDS: Final = 3600.0
+LONG_BUFFER_SECONDS: Final = 60.0
+"""What is added from an hour on: roundings and the way of an answer do not grow with hours."""
+INSTANT_BUFFER_SECONDS: Final = 1.0
+"""What is added to a wait that ends at an instant: dates have whole seconds, and clocks are set as well."""
 _MAX_DOUBLINGS: Final = 32
 
 
@@ -19,18 +27,26 @@ class RateLimitStrategy(Protocol):
 
         Args:
             in_a_row: how many pauses came before this one without a success between, from 0.
-            stated: the wait that the server asked for in seconds, or `None`.
+            stated: the wait that the server asked for in seconds, or `None`; an `UntilInstant`
+                where it was written as a clock time or a date.
         """
         ...
 
 
 def with_buffer(stated: float | None) -> float:
-    """The server's word, which is a floor, and a tenth more; 0 if it said nothing.
+    """The server's word, which is a floor, and a margin; 0 if it said nothing.
 
-    >>> with_buffer(10)
-    11.0
+    The margin is a tenth of a wait, and a minute where it is an hour or more. A wait that was
+    written as an instant is over then, however long it is, so a second is added.
+
+    >>> with_buffer(10), with_buffer(98 * 3600), with_buffer(UntilInstant(98 * 3600))
+    (11.0, 352860.0, 352801.0)
     """
-    return (stated or 0.0) * (1 + BUFFER)
+    if not stated:
+        return 0.0
+    if isinstance(stated, UntilInstant):
+        return stated + INSTANT_BUFFER_SECONDS
+    return min(stated * (1 + BUFFER), max(stated, LONG_SECONDS) + LONG_BUFFER_SECONDS)
 
 
 @final

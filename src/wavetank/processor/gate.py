@@ -86,7 +86,8 @@ class Gate:
         self._resumes = False
         self._pauses = 0
         self._pauses_in_a_row = 0
-        self._paused_seconds = 0.0
+        self._paused_before = 0.0
+        self._pause_began = 0.0
         self._probe: Ticket | None = None
         self._refusal_seconds = 0.0
         self._crowded_until = float("-inf")
@@ -144,8 +145,9 @@ class Gate:
 
     @property
     def paused_seconds(self) -> float:
-        """How long all pauses together last, the one that may be on to its end."""
-        return self._paused_seconds
+        """How much time has passed in pauses, with what has passed of the one that may be on."""
+        passed = min(anyio.current_time(), self._deadline) - self._pause_began
+        return self._paused_before + max(0.0, passed)
 
     async def enter(self, tokens: float = 0.0, *, permit: Permit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
@@ -197,7 +199,7 @@ class Gate:
         Args:
             ticket: what `enter` returned for the request.
             retry_after_seconds: the wait the provider asked for; nothing starts before it,
-                plus a tenth, has passed. `None` or nothing above 0: the gate's own delay.
+                and the margin of `with_buffer`, has passed. `None` or nothing above 0: the gate's own delay.
         """
         if self._closed_because is not None:
             # Nothing is sent, so there is nothing to hold back.
@@ -351,8 +353,9 @@ class Gate:
 
     def _pause(self, deadline: float, now: float, stated: float | None) -> None:
         if deadline > self._deadline and self._closed_because is None:
-            self._pauses += now >= self._deadline
-            self._paused_seconds += deadline - max(now, self._deadline)
+            if now >= self._deadline:
+                self._paused_before, self._pause_began = self.paused_seconds, now
+                self._pauses += 1
             self._deadline = deadline
             self._proven = False
             self._resumes = True

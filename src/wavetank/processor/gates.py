@@ -7,13 +7,16 @@ from typing import Any, Final, final
 
 import anyio
 
+from .failure import Failure
 from .gate import Gate
 from .options import Options
 from .retry_after import wall_seconds
 from .sight import Sight
+from .store import RunRecord
 from .work import LLMCallStrategy, LLMWorkItem
 
 ONE_SCOPE: Final = "account"
+TOLD_BY_AN_ANSWER: Final = "a spent limit", "headers of an answer"
 
 
 @final
@@ -30,6 +33,9 @@ class Gates:
         self._gates: dict[Hashable, Gate] = {}
         self._pauses: list[tuple[str, float, int]] = []
         self._held: Mapping[str, float] = {}
+        self._limits: list[tuple[str, str, str]] = []
+        self._refused: tuple[str, str] | None = None
+        self._record = options.store if isinstance(options.store, RunRecord) else None
         self._closed = False
         self.several = options.scope is not None
         """Whether there may be more than one scope."""
@@ -62,8 +68,18 @@ class Gates:
         for gate in self._gates.values():
             gate.close()
 
+    def refused_by(self, failure: Failure | None) -> None:
+        """Note the refusal that a gate is about to hear of: a pause that it begins is for it."""
+        self._refused = None
+        if failure is not None:
+            self._refused = failure.reason, failure.source or f"exception {type(failure.error).__name__}"
+
     async def keep_pauses(self) -> None:
-        """Let the store know of the pauses since the last call."""
+        """Let the store know of the limits and the pauses since the last call."""
+        limits, self._limits = self._limits, []
+        if self._record is not None:
+            for limit in limits:
+                await self._record.limited(*limit)
         pauses, self._pauses = self._pauses, []
         if self._options.store is not None:
             for scope, until, count in pauses:
@@ -86,6 +102,8 @@ class Gates:
 
     def _tell(self, scope: str, gate: Gate, held: int, what: str, one: float, other: float) -> None:
         now = anyio.current_time()
+        if what in ("paused", "closed"):
+            self._limits.append((scope, *(self._refused or TOLD_BY_AN_ANSWER)))
         if what == "paused":
             if self._options.store is not None:
                 self._pauses.append((scope, wall_seconds() + one - now, gate.pauses - held))

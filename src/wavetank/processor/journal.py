@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, final
 
 from .journal_file import InputChanged, JournalError, JournalFile, JournalInUse, NotAJournal
-from .kept import EarlierError, Outcome, Pause, as_outcome, as_result, checksum, fingerprint, read, written
+from .journal_queries import (
+    FAILED,
+    SENT,
+    SUCCEEDED,
+    UNDER_WAY,
+    WAITING,
+    counts_in,
+    limits_in,
+    pauses_in,
+    status_in,
+)
+from .kept import (
+    EarlierError,
+    Limit,
+    Outcome,
+    Pause,
+    RunStatus,
+    Status,
+    as_outcome,
+    as_result,
+    checksum,
+    fingerprint,
+    read,
+    written,
+)
+from .retry_after import wall_seconds
 from .work import ItemResult, LLMWorkItem
 
 __all__ = [
@@ -18,16 +44,13 @@ __all__ = [
     "Journal",
     "JournalError",
     "JournalInUse",
+    "Limit",
     "NotAJournal",
     "Outcome",
     "Pause",
+    "RunStatus",
     "fingerprint",
 ]
-
-_WAITING: Final = 0
-_SENT: Final = 1
-_SUCCEEDED: Final = 2
-_FAILED: Final = 3
 
 
 @final
@@ -84,6 +107,7 @@ class Journal:
         self._decode = decode
         self._file = JournalFile(self._path, resume=resume)
         self._row = 0
+        self._status: Status | None = None
         try:
             self._settle(settings or {})
             self._take_up(retry_failed=retry_failed)
@@ -113,6 +137,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and let others open it; a second time does nothing."""
+        if self._status in UNDER_WAY:
+            # A run of the processor has said how it ended; this one was made by hand, or broke off.
+            with suppress(JournalError):
+                self._stand("stopped" if self.counts()[2] else "finished", None)
         self._file.close()
 
     def register(self, rows: Iterable[tuple[str, bytes]]) -> int:
@@ -167,7 +195,9 @@ class Journal:
 
         `attempt` counts the item's requests in this run from 1; to note one twice counts it once.
         """
-        self._of(id, f"UPDATE items SET state = {_SENT}, requests = earlier + ? WHERE id = ?", attempt)
+        if self._status != "running":
+            self._stand("running", None)
+        self._of(id, f"UPDATE items SET state = {SENT}, requests = earlier + ? WHERE id = ?", attempt)
 
     def answered(self, id: str, attempts: int | None = None) -> None:
         """Note that the item's request ended without an outcome, as after a refusal: nothing is under way.
@@ -175,8 +205,8 @@ class Journal:
         `attempts` is how many of its requests have left in this run, where that is fewer than were noted.
         """
         self._file.do(
-            f"UPDATE items SET state = {_WAITING}, requests = coalesce(earlier + ?, requests) "
-            f"WHERE id = ? AND state = {_SENT}",
+            f"UPDATE items SET state = {WAITING}, requests = coalesce(earlier + ?, requests) "
+            f"WHERE id = ? AND state = {SENT}",
             attempts,
             id,
         )
@@ -189,23 +219,25 @@ class Journal:
         Raises:
             JournalError: the value cannot be written, or the file cannot.
         """
-        state = _SUCCEEDED if outcome.error is None else _FAILED
+        state = SUCCEEDED if outcome.error is None else FAILED
         text = self._text(outcome)
+        if self._status not in UNDER_WAY:
+            self._stand("running", None)
         statement = "UPDATE items SET state = ?, outcome = ?, checksum = ? WHERE id = ?"
         self._of(outcome.id, statement, state, text, checksum(text))
 
     def tell(self, id: str) -> None:
         """Note that the item's outcome, if it has one, has reached everybody who was to be told."""
-        self._file.do(f"UPDATE items SET told = 1 WHERE id = ? AND state >= {_SUCCEEDED}", id)
+        self._file.do(f"UPDATE items SET told = 1 WHERE id = ? AND state >= {SUCCEEDED}", id)
 
     def outcome(self, id: str) -> Outcome | None:
         """What came of the item, or `None` if that is open."""
-        row = self._file.one(f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state >= {_SUCCEEDED}", id)
+        row = self._file.one(f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state >= {SUCCEEDED}", id)
         return None if row is None else self._outcome(row)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every outcome, in the order of the input."""
-        query = f"SELECT {_COLUMNS} FROM items WHERE state >= {_SUCCEEDED} ORDER BY position"
+        query = f"SELECT {_COLUMNS} FROM items WHERE state >= {SUCCEEDED} ORDER BY position"
         return map(self._outcome, self._file.rows(query))
 
     def was_told(self, id: str) -> bool:
@@ -218,12 +250,8 @@ class Journal:
 
     def counts(self) -> tuple[int, int, int]:
         """How many items succeeded, failed, and are open."""
-        found = dict(self._file.rows("SELECT state, count(*) FROM items GROUP BY state"))
-        return (
-            found.get(_SUCCEEDED, 0),
-            found.get(_FAILED, 0),
-            found.get(_WAITING, 0) + found.get(_SENT, 0),
-        )
+        succeeded, failed, waiting, under_way = counts_in(self._file)
+        return succeeded, failed, waiting + under_way
 
     def repeats(self) -> tuple[str, ...]:
         """The ids of the items that may have been paid for twice, in the order of the input."""
@@ -235,6 +263,8 @@ class Journal:
         """Keep a rate limit: until when, in seconds of Unix time, and which pause of this run it is."""
         if scope in self._earlier:
             count += self._earlier[scope].pause_count
+        if until > wall_seconds():
+            self._stand("paused", f"a limit of {scope}")
         self._file.do(
             "INSERT INTO pauses VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET "
             "rate_limit_until = max(rate_limit_until, excluded.rate_limit_until), "
@@ -244,10 +274,27 @@ class Journal:
             count,
         )
 
+    def status(self) -> RunStatus:
+        """Where the run stands, and why."""
+        return status_in(self._file)
+
+    def limits(self) -> tuple[Limit, ...]:
+        """The last limit that was met in each scope, over all runs; the latest first."""
+        return limits_in(self._file)
+
     def pauses(self) -> dict[str, Pause]:
         """The rate limits that were met, by scope; many are over by the time they are read."""
-        query = "SELECT scope, rate_limit_until, pause_count FROM pauses ORDER BY scope"
-        return {scope: Pause(until, count) for scope, until, count in self._file.rows(query)}
+        return pauses_in(self._file)
+
+    async def limited(self, scope: str, reason: str, source: str) -> None:
+        """Keep what a limit was and where it was read."""
+        self._file.do(
+            "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?)", scope, reason, source, wall_seconds()
+        )
+
+    async def run_ended(self, stopped: str | None) -> None:
+        """Keep how the run ended."""
+        self._stand("finished" if stopped is None else "stopped", stopped)
 
     async def limited_until(self) -> dict[str, float]:
         """Until when earlier runs were told to wait, by scope, in seconds of Unix time."""
@@ -297,12 +344,18 @@ class Journal:
 
     def _take_up(self, *, retry_failed: bool) -> None:
         """Mark what was under way when the last run ended."""
-        self._file.do(f"UPDATE items SET state = {_WAITING}, repeated = repeated + 1 WHERE state = {_SENT}")
+        if self.status().status in UNDER_WAY:
+            self._stand("stopped", "it was cut off")
+        self._file.do(f"UPDATE items SET state = {WAITING}, repeated = repeated + 1 WHERE state = {SENT}")
         self._file.do("UPDATE items SET earlier = requests WHERE earlier < requests")
         if retry_failed:
             self._file.do(
-                f"UPDATE items SET state = {_WAITING}, told = 0, outcome = NULL WHERE state = {_FAILED}"
+                f"UPDATE items SET state = {WAITING}, told = 0, outcome = NULL WHERE state = {FAILED}"
             )
+
+    def _stand(self, status: Status, reason: str | None) -> None:
+        self._file.do("INSERT OR REPLACE INTO status VALUES (1, ?, ?, ?)", status, reason, wall_seconds())
+        self._status = status
 
     def _compare(self, position: int, id: str, mark: bytes, old: tuple[str, bytes]) -> None:
         if old == (id, mark):

@@ -14,7 +14,7 @@ from .kept import checksum
 
 APPLICATION_ID: Final = 0x57544A31
 """What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
-VERSION: Final = 1
+VERSION: Final = 2
 SYNCHRONOUS = "NORMAL"
 """Enough against a kill at any instant; only a power cut can take the last transactions."""
 
@@ -44,11 +44,25 @@ _TABLES: Final = (
         rate_limit_until REAL NOT NULL,
         pause_count INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    """CREATE TABLE limits (
+        scope TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        source TEXT NOT NULL,
+        met REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE status (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        status TEXT NOT NULL,
+        reason TEXT,
+        since REAL NOT NULL
+    )""",
 )
 
 _READ: Final = {
     "settings": "name, value",
     "pauses": "scope, rate_limit_until, pause_count",
+    "limits": "scope, reason, source, met",
+    "status": "status, reason, since",
     "items": "position, state, outcome, checksum",
 }
 
@@ -133,6 +147,24 @@ def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
         raise
 
 
+def refuse_unusable(path: Path) -> None:
+    """Look at the beginning of a file that is to be a journal, without opening it for writing.
+
+    Raises:
+        NotAJournal: it is something else, or is cut off.
+        JournalError: there is none, it is empty, cannot be read, or this process writes it.
+    """
+    if os.path.realpath(path) in _open_here:
+        # To close a second handle on it would drop the locks of the first.
+        raise JournalInUse(f"the journal {path} is open in this process; ask that `Journal`")
+    header = _header(path)
+    if not header:
+        _refuse_orphans(path)
+        what = "is empty" if path.exists() else "is not there"
+        raise JournalError(f"the journal {path} {what}; name the file that was given to --journal")
+    _refuse_foreign(path, header)
+
+
 def release(path: Path) -> None:
     """Let this process open the journal again."""
     with _guard:
@@ -195,10 +227,12 @@ def _refuse_torn(path: Path) -> None:
         if verdict != "ok":
             raise _torn(path, verdict)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
+        if version != VERSION:
+            newer = version > VERSION
+            age, fix = ("a newer", "update wavetank") if newer else ("an older", "finish it with that one")
             raise NotAJournal(
-                f"the journal {path} was written by a newer wavetank (version {version} of the format, this "
-                f"one knows {VERSION}) and was left as it is; update wavetank, or name another file"
+                f"the journal {path} was written by {age} wavetank (version {version} of the format, this "
+                f"one knows {VERSION}) and was left as it is; {fix}, or name another file"
             )
         _refuse_torn_rows(path, connection)
 

@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 from .work import ItemResult, TokenUsage
 
@@ -27,7 +27,8 @@ class Outcome:
     `error` is the text of the error, `error_type` its class; both are `None` for an item
     with a value. `attempts` counts its requests over all runs of the journal.
     `possibly_repeated` says that a request of the item was under way when a run was cut
-    off, so that the provider may have been paid for it twice.
+    off, so that the provider may have been paid for it twice. `cause` is the reason in words
+    that other items share.
     """
 
     id: str
@@ -40,6 +41,41 @@ class Outcome:
     output_tokens: int = 0
     cost: float = 0.0
     possibly_repeated: bool = False
+    cause: str | None = None
+
+
+Status = Literal["new", "running", "paused", "stopped", "finished"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Where the run of a journal stands, why, and since when in seconds of Unix time.
+
+    `new`: nothing was sent yet. `paused`: a rate limit holds it back. `stopped`: it ended
+    before its items did, or it was cut off. `finished`: every item has an outcome.
+    """
+
+    status: Status
+    reason: str | None = None
+    since: float = 0.0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The last limit that was met in a scope: what it was, where it was read, when, and how long it lasts.
+
+    `met` and `rate_limit_until` are in seconds of Unix time; the latter is `None` for a limit
+    that ended no wait, such as a spent quota. `pause_count` counts the pauses of the scope.
+    """
+
+    scope: str
+    reason: str
+    source: str
+    met: float
+    rate_limit_until: float | None
+    pause_count: int
 
 
 @final
@@ -77,6 +113,7 @@ def as_outcome(id: str, result: ItemResult[Any]) -> Outcome:
         input_tokens=result.usage.input_tokens,
         output_tokens=result.usage.output_tokens,
         cost=result.cost,
+        cause=result.cause if result.limit is None else str(result.limit),
     )
 
 
@@ -91,7 +128,7 @@ def as_result(outcome: Outcome) -> ItemResult[Any]:
         reason=outcome.reason,
         usage=TokenUsage(outcome.input_tokens, outcome.output_tokens),
         cost=outcome.cost,
-        cause=outcome.reason,
+        cause=outcome.cause or outcome.reason,
         recalled=True,
     )
 
@@ -104,6 +141,7 @@ def written(outcome: Outcome, encode: Callable[[Any], str]) -> str:
             "error": outcome.error,
             "error_type": outcome.error_type,
             "reason": outcome.reason,
+            "cause": outcome.cause,
             "input_tokens": outcome.input_tokens,
             "output_tokens": outcome.output_tokens,
             "cost": outcome.cost,

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final, overload
 
@@ -18,11 +19,12 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from .failure import Failure, FailureKind
+from .main_guard import MissingMainGuard, main_file, refuse_in_import_of_main
 from .process_group import LAST_MOMENT_SECONDS, end_group
 from .work import CallResult, LLMCallStrategy, LLMWorkItem
 from .worker_process import BOOT, LENGTH
 
-__all__ = ["Done", "Failed", "ProcessPool", "ProcessStrategy", "WorkError", "WorkerDied"]
+__all__ = ["Done", "Failed", "MissingMainGuard", "ProcessPool", "ProcessStrategy", "WorkError", "WorkerDied"]
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ class Failed:
     """A call that did not return a value: what `classify` made of it in the worker, as text and numbers.
 
     `died` says that its worker ended without an answer: killed, out of memory, `os._exit`.
-    `closes` is that of `Failure`.
+    `closes`, `source` and `resets` are those of `Failure`.
     """
 
     kind: FailureKind
@@ -54,6 +56,8 @@ class Failed:
     traceback: str = ""
     died: bool = False
     closes: bool = False
+    source: str | None = None
+    resets: datetime | None = None
 
     def __str__(self) -> str:
         said = f"{self.type}: {self.text}" if self.text else self.type
@@ -68,7 +72,13 @@ class WorkError(Exception):
         super().__init__(str(failed))
         self.failed = failed
         self.failure = Failure(
-            failed.kind, self, failed.reason, failed.retry_after_seconds, closes=failed.closes
+            failed.kind,
+            self,
+            failed.reason,
+            failed.retry_after_seconds,
+            closes=failed.closes,
+            source=failed.source,
+            resets=failed.resets,
         )
 
 
@@ -81,7 +91,7 @@ class WorkerDied(ChildProcessError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.failure = Failure("transient", self, reason, counts=False)
+        self.failure = Failure("transient", self, reason, counts=False, worker_died=True)
 
 
 @final
@@ -106,8 +116,40 @@ class ProcessPool:
         return f"<ProcessPool {'open' if self._open else 'closed'}, {len(self._idle)} idle>"
 
     async def __aenter__(self) -> ProcessPool:
+        """Open the pool, and start its first worker to see that workers can be started.
+
+        Raises:
+            MissingMainGuard: the script would start its work again in each worker.
+            RuntimeError: its main module cannot be imported in a worker.
+        """
+        refuse_in_import_of_main("a ProcessPool")
+        # A system that has no process to spare now may have one later.
+        with suppress(OSError):
+            worker = await _Worker.start()
+            if await self._is_ready(worker):
+                self._idle.append(worker)
         self._open = True
         return self
+
+    async def _is_ready(self, worker: _Worker) -> bool:
+        """Whether a worker became like this process; one that was killed says nothing about the next."""
+        try:
+            answer = await worker.greet()
+        except BaseException:
+            await worker.end()
+            raise
+        if answer is not None and answer[0] == "value":
+            return True
+        ended = await worker.end(dying=answer is None)
+        if answer is None and "exit code" not in ended:
+            return False
+        if answer is not None and answer[1]["type"] == MissingMainGuard.__name__:
+            raise MissingMainGuard(answer[1]["text"])
+        why = f"it {ended}" if answer is None else f"{answer[1]['type']}: {answer[1]['text']}"
+        raise RuntimeError(
+            f"a worker process cannot import {main_file()}: {why}; it has to be importable without its work, "
+            'which belongs under `if __name__ == "__main__":`'
+        )
 
     async def __aexit__(
         self,
@@ -186,13 +228,25 @@ class _Worker:
             )
         )
 
+    async def greet(self) -> Any:
+        """Send what makes it like this process; the outcome, or `None` if the process is dead."""
+        self._greeted = True
+        return await self._outcome_of(pickle.dumps(_preparation()))
+
     async def ask(self, call: bytes) -> Any:
         """Send a call and wait for its outcome; `None` if the process is dead."""
+        if not self._greeted:
+            greeting = await self.greet()
+            if greeting is None or greeting[0] != "value":
+                return greeting
+        return await self._outcome_of(call)
+
+    async def _outcome_of(self, message: bytes) -> Any:
         answer = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)
             with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError):
-                answer = await self._asked(call)
+                answer = await self._answer_to(message)
             group.cancel_scope.cancel()
         return None if answer is None else pickle.loads(answer)
 
@@ -202,11 +256,8 @@ class _Worker:
         # An answer may be on its way.
         scope.deadline = anyio.current_time() + LAST_MOMENT_SECONDS
 
-    async def _asked(self, call: bytes) -> bytes:
-        if not self._greeted:
-            self._greeted = True
-            await self._send(pickle.dumps(_preparation()))
-        await self._send(call)
+    async def _answer_to(self, message: bytes) -> bytes:
+        await self._send(message)
         (length,) = LENGTH.unpack(await self._answers.receive_exactly(LENGTH.size))
         return await self._answers.receive_exactly(length)
 
@@ -262,7 +313,12 @@ class ProcessStrategy(LLMCallStrategy[T]):
         return f"<ProcessStrategy {self._function!r} on {self._pool}>"
 
     async def prepare(self) -> None:
-        """Open the pool; its workers start with the first items."""
+        """Open the pool; its other workers start with the first items.
+
+        Raises:
+            MissingMainGuard: the script would start its work again in each worker.
+            RuntimeError: its main module cannot be imported in a worker.
+        """
         await self._pool.__aenter__()
 
     async def cleanup(self) -> None:
@@ -304,6 +360,8 @@ def _received(outcome: tuple[str, Any]) -> Done[Any] | Failed:
             content["text"],
             content["traceback"],
             closes=content["closes"],
+            source=content["source"],
+            resets=content["resets"],
         )
     try:
         return Done(pickle.loads(content))

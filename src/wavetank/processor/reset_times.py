@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Final
+from typing import Final, final
 from zoneinfo import ZoneInfo
 
 # What command-line agents print after a clock time; summer and winter names are fixed offsets.
@@ -17,6 +17,9 @@ _ABBREVIATED: Final = {
 }  # fmt: skip
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+RESETS: Final = ", resets "
+"""What stands in a reason between the limit and its reset."""
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # No word boundary after `m`, or 9m38s is not read; `ms` comes before `m` and `s`.
@@ -62,14 +65,33 @@ def finite(told: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+@final
+class UntilInstant(float):
+    """Seconds to wait that were written as the instant at which they end, such as a clock time or a date."""
+
+    __slots__ = ()
+
+
 def reset_instant(text: str, *, now: float, tz: tzinfo = UTC) -> float | None:
     """When a limit resets, in seconds since 1970, or `None` if the text does not say.
+
+    >>> reset_instant("4pm (America/Los_Angeles)", now=1_767_225_600) - 1_767_225_600
+    0.0
+
+    The arguments are those of `reset_moment`.
+    """
+    found = reset_moment(text, now=now, tz=tz)
+    return None if found is None else found.timestamp()
+
+
+def reset_moment(text: str, *, now: float, tz: tzinfo = UTC) -> datetime | None:
+    """When a limit resets, in the zone that the text names, or `None` if the text does not say.
 
     Read are `|` and an epoch, ISO dates, and clock times with or without a weekday, a date and
     a zone. A clock time that is past is that of the next day, week or year.
 
-    >>> reset_instant("4pm (America/Los_Angeles)", now=1_767_225_600) - 1_767_225_600
-    0.0
+    >>> reset_moment("4pm (America/Los_Angeles)", now=1_767_225_600).strftime("%H:%M %Z")
+    '16:00 PST'
 
     Args:
         text: what stands after words like "resets".
@@ -78,12 +100,20 @@ def reset_instant(text: str, *, now: float, tz: tzinfo = UTC) -> float | None:
     """
     text = text.replace("\u202f", " ").replace("\u00a0", " ")
     if epoch := re.search(r"\|\s*(\d{10}(?:\d{3})?)\b", text):
-        return as_epoch(float(epoch[1]))
+        return moment(as_epoch(float(epoch[1])), tz)
     if iso := _ISO.search(text):
         return _iso(iso, tz)
     if clock := _CLOCK.search(text):
         return _clock(clock, now, tz)
     return None
+
+
+def moment(instant: float, tz: tzinfo | None = UTC) -> datetime | None:
+    """Seconds since 1970 as a date in a zone, or `None` beyond the calendar."""
+    try:
+        return datetime.fromtimestamp(instant, tz)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def as_epoch(number: float) -> float:
@@ -103,41 +133,55 @@ def clock_text(instant: float, tz: tzinfo = UTC) -> str:
     >>> clock_text(1_767_225_600)
     '2026-01-01 00:00 UTC'
     """
-    try:
-        return datetime.fromtimestamp(instant, tz).strftime("%Y-%m-%d %H:%M %Z")
-    except (ValueError, OverflowError, OSError):
-        return "beyond the calendar"
+    at = moment(instant, tz)
+    return "beyond the calendar" if at is None else at.strftime("%Y-%m-%d %H:%M %Z")
 
 
-def _iso(found: re.Match[str], tz: tzinfo) -> float | None:
+def short_clock_text(at: datetime, now: float) -> str:
+    """A moment as people read it, with its zone, and with its date if it is more than a day away.
+
+    >>> short_clock_text(datetime(2026, 1, 1, 16, tzinfo=UTC), 1_767_225_600)
+    '16:00 UTC'
+    """
+    near = abs(at.timestamp() - now) < _UNITS["d"]
+    return at.strftime("%H:%M %Z" if near else "%Y-%m-%d %H:%M %Z")
+
+
+def _iso(found: re.Match[str], tz: tzinfo) -> datetime | None:
     zone = (found[3] or "").replace("UTC", "Z").replace("Z", "+00:00")
     try:
-        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=tz)).timestamp()
+        at = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
+        return _checked(at if at.tzinfo is not None else at.replace(tzinfo=tz))
     except (ValueError, OverflowError):
         return None
 
 
-def _clock(found: re.Match[str], now: float, tz: tzinfo) -> float | None:
+def _clock(found: re.Match[str], now: float, tz: tzinfo) -> datetime | None:
     zone = _zone(found["zone"]) or tz
     today = datetime.fromtimestamp(now, zone)
     hour = int(found["hour"]) % 12 + (12 if found["half"].lower() == "pm" else 0)
     try:
-        moment = today.replace(hour=hour, minute=int(found["minute"] or 0), second=0, microsecond=0)
+        at = today.replace(hour=hour, minute=int(found["minute"] or 0), second=0, microsecond=0)
         if found["month"]:
             month = _MONTHS.index(found["month"].lower()) + 1
-            moment = moment.replace(year=int(found["year"] or today.year), month=month, day=int(found["day"]))
-            if found["year"] is None and moment.timestamp() < now:
-                moment = moment.replace(year=moment.year + 1)
+            at = at.replace(year=int(found["year"] or today.year), month=month, day=int(found["day"]))
+            if found["year"] is None and at.timestamp() < now:
+                at = at.replace(year=at.year + 1)
         elif found["weekday"]:
             ahead = (_WEEKDAYS.index(found["weekday"].lower()[:3]) - today.weekday()) % 7
-            moment += timedelta(days=ahead)
-            moment += timedelta(days=7 if moment.timestamp() < now else 0)
-        elif moment.timestamp() < now:
-            moment += timedelta(days=1)
-        return moment.timestamp()
+            at += timedelta(days=ahead)
+            at += timedelta(days=7 if at.timestamp() < now else 0)
+        elif at.timestamp() < now:
+            at += timedelta(days=1)
+        return _checked(at)
     except (ValueError, OverflowError):
         return None
+
+
+def _checked(at: datetime) -> datetime:
+    """The same; near the ends of the calendar not every date is an instant."""
+    at.timestamp()
+    return at
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -145,7 +189,7 @@ def _zone(name: str | None) -> tzinfo | None:
     if not name:
         return None
     if name.upper() in _ABBREVIATED:
-        return timezone(timedelta(hours=_ABBREVIATED[name.upper()]))
+        return timezone(timedelta(hours=_ABBREVIATED[name.upper()]), name.upper())
     try:
         if offset := re.fullmatch(r"(?:GMT|UTC)([+-]\d{1,2})(?::?(\d\d))?", name):
             hours = int(offset[1])

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
+from .failure import LimitMet
 from .work import ItemResult, TokenUsage
 
 T_co = TypeVar("T_co", covariant=True)
@@ -20,10 +21,12 @@ class BatchResult(Generic[T_co]):
     `seconds` is how long `process_all` took; `first_result_seconds` is when the first outcome
     of a request came, counted from the same start, whatever the order in which outcomes are
     handed on. It is `None` without one: an item that failed before it was sent, or that an
-    earlier run did, had no request. `requests`,
-    `refusals`, `retries` and `pauses` are counts: a pause may also come from a good answer
-    that tells of a spent limit, or from an earlier run. `paused_seconds` is how long the
-    pauses took together. `stopped` says why the run ended before its items did.
+    earlier run did, had no request. `requests`, `refusals`, `retries`, `recoveries` and
+    `pauses` are counts: `refusals` has those for a spent quota, too; `recoveries` are the new
+    tries after a worker or pool died, which `retries` does not count; a pause may also come
+    from a good answer that tells of a spent limit, or from an earlier run. `paused_seconds` is
+    how much of the batch's time passed in pauses. `stopped` says why the run ended before its
+    items did.
     """
 
     results: tuple[ItemResult[T_co], ...]
@@ -35,6 +38,7 @@ class BatchResult(Generic[T_co]):
     pauses: int = 0
     paused_seconds: float = 0.0
     stopped: str | None = None
+    recoveries: int = 0
 
     def __str__(self) -> str:
         return self.summary
@@ -82,13 +86,12 @@ class BatchResult(Generic[T_co]):
 
     @property
     def failures(self) -> dict[str, int]:
-        """How many items failed for each cause, the most frequent first."""
-        causes = Counter(
-            result.cause or result.reason or type(result.error).__name__
-            for result in self.results
-            if result.error is not None
-        )
-        return dict(causes.most_common())
+        """How many items failed for each cause, the most frequent first; a rate limit has its time."""
+        causes = FailureCounts()
+        for result in self.results:
+            if result.error is not None:
+                causes.add(result.cause or result.reason or type(result.error).__name__, result.limit)
+        return causes.most_common()
 
     @property
     def summary(self) -> str:
@@ -101,11 +104,32 @@ class BatchResult(Generic[T_co]):
         lines += [", ".join(met)] if met else []
         if self.retries:
             lines.append(f"{_counted(self.requests, 'request')}, {self.retries} of them retries")
+        if self.recoveries:
+            lines.append(f"workers died: {_counted(self.recoveries, 'recovery', 'recoveries')}")
         if self.usage.total:
             lines.append(f"{self.usage.input_tokens} tokens in, {self.usage.output_tokens} out")
         if self.stopped is not None:
             lines.append(f"stopped early: {self.stopped}")
         return "\n".join(lines)
+
+
+@final
+class FailureCounts:
+    """Counts failures by their cause; those of one rate limit together, whenever it was met."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._limits: dict[str, LimitMet] = {}
+
+    def add(self, cause: str, limit: LimitMet | None) -> None:
+        """Count one."""
+        self._counts[cause] += 1
+        if limit is not None:
+            self._limits[cause] = limit.later(self._limits.get(cause))
+
+    def most_common(self) -> dict[str, int]:
+        """How many there were of each, the most frequent first; a limit is named with its latest time."""
+        return {str(self._limits.get(cause, cause)): count for cause, count in self._counts.most_common()}
 
 
 def _items(count: int) -> str:
@@ -116,5 +140,5 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def _counted(count: int, thing: str, things: str | None = None) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {things or f'{thing}s'}"

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .agent_texts import wait_in_words
-from .reset_times import as_epoch, finite
+from .reset_times import UntilInstant, as_epoch, finite
 
 
 def stated_wait(
@@ -68,7 +68,7 @@ def _in_the_body(body: Mapping[str, Any], now: float) -> Iterator[float | None]:
 
 def _from_instant(told: object, now: float) -> float | None:
     instant = finite(told)
-    return None if instant is None else as_epoch(instant) - now
+    return None if instant is None else UntilInstant(as_epoch(instant) - now)
 
 
 def _until(text: str | None, sent: str | None, now: float) -> float | None:
@@ -76,7 +76,7 @@ def _until(text: str | None, sent: str | None, now: float) -> float | None:
     if at is None:
         return None
     since = _date(sent)
-    return at - (since if since is not None else now)
+    return UntilInstant(at - (since if since is not None else now))
 
 
 def _date(text: str | None) -> float | None:

@@ -24,6 +24,7 @@ from .sender import Errand, Sender, Stopped, Totals
 from .shape import sole
 from .sight import Sight, logger
 from .stopping import RunStopped, WorkerLost
+from .store import RunRecord
 from .work import ItemResult, LLMCallStrategy, LLMWorkItem
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ T = TypeVar("T")
 TASKS_PER_WORKER: Final = 8
 TASKS_WITH_SCOPES: Final = 1000
 TIME_IS_UP: Final = "its time was up"
+CANCELLED: Final = "it was cancelled"
 
 
 @final
@@ -80,6 +82,8 @@ class Run(Generic[T]):
         self._prepared: dict[int, Errand] = {}
         self._known: Mapping[str, ItemResult[T]] = {}
         self._error: Exception | None = None
+        self._complete = False
+        self._unfinished: str | None = None
         self._group: TaskGroup | None = None
         self._tasks = 0
         self._seconds = None if options.bounds is None else options.bounds.seconds
@@ -92,25 +96,39 @@ class Run(Generic[T]):
         """
         try:
             await self._bring_all_home()
-        finally:
-            if logger.isEnabledFor(logging.INFO):
-                logger.info("%s", self.totals.summary(anyio.current_time() - self.began))
-
-    async def _bring_all_home(self) -> None:
-        try:
-            await self._remember()
-            await self._prepare_strategies()
-            with self._time_limit() as limit:
-                await self._prepare_all()
-            self._stop_if_cut(limit)
-            if self._prepared:
-                await self._prepare_strategies()
-            await self._crews()
-            await self._settle_the_rest()
         except Exception as error:
             self._fail(error)
+        finally:
+            await self._record_end()
+            if logger.isEnabledFor(logging.INFO):
+                logger.info("%s", self.totals.summary(anyio.current_time() - self.began))
         if self._error is not None:
             raise self._error
+
+    async def _bring_all_home(self) -> None:
+        await self._remember()
+        await self._prepare_strategies()
+        with self._time_limit() as limit:
+            await self._prepare_all()
+        self._stop_if_cut(limit)
+        if self._prepared:
+            await self._prepare_strategies()
+        await self._crews()
+        await self._settle_the_rest()
+        self._complete = True
+
+    async def _record_end(self) -> None:
+        """Let the store know how the run ended."""
+        store = self._options.store
+        if not isinstance(store, RunRecord):
+            return
+        stopped = self.stopped or (self._unfinished if self._complete else CANCELLED)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.gates.keep_pauses()
+                await store.run_ended(stopped)
+        except Exception as error:
+            self._fail(error)
 
     def stop(self, reason: str) -> None:
         """Send nothing more; what is under way comes home."""
@@ -330,6 +348,8 @@ class Run(Generic[T]):
         self._open.pop(number, None)
         self.totals.succeeded += result.error is None
         self.totals.failed += result.error is not None
+        if result.unfinished:
+            self._unfinished = result.cause
         self._out(number, result)
 
     def _fail(self, error: Exception) -> None:

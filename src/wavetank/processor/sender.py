@@ -12,14 +12,16 @@ from typing import Any, Final, Generic, TypeVar, final
 import anyio
 
 from .budget import Budget
-from .failure import Failure
+from .failure import Failure, limit_met
 from .gate import Gate
 from .gates import Gates
 from .leaks import cancels_this_task
 from .lifecycle import Strategies
 from .options import Estimate, Options
 from .permits import HeldPermit, Permits
-from .sight import Sight
+from .reset_times import RESETS, short_clock_text
+from .retry_after import wall_seconds
+from .sight import DecisionKind, Sight
 from .stopping import NotSent
 from .tickets import GateClosed, Ticket
 from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
@@ -41,6 +43,7 @@ class Totals:
     requests: int = 0
     refusals: int = 0
     retries: int = 0
+    recoveries: int = 0
     answers: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -233,13 +236,16 @@ class Sender(Generic[T]):
         failure = self._failure(error)
         if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
-        if failure.pauses:
+        if failure.pauses or failure.closes:
             self._totals.refusals += 1
             now = anyio.current_time()
             self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
+        self._gates.refused_by(failure)
+        if failure.pauses:
             gate.refused(ticket, failure.retry_after_seconds)
         elif failure.closes:
             gate.exhausted(ticket, failure.reason)
+        self._gates.refused_by(None)
         if failure.info is not None:
             gate.learn(failure.info, ticket)
         return failure
@@ -254,10 +260,12 @@ class Sender(Generic[T]):
         return failure
 
     async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
-        self._totals.retries += 1
+        kind: DecisionKind = "recovered" if failure.worker_died else "retried"
+        self._totals.recoveries += failure.worker_died
+        self._totals.retries += not failure.worker_died
         seconds = errand.budget.backoff_seconds(failure)
         now = anyio.current_time()
-        self._sight.tell("retried", now, item=errand.item.id, reason=failure.reason, until=now + seconds)
+        self._sight.tell(kind, now, item=errand.item.id, reason=failure.reason, until=now + seconds)
         if seconds > 0:
             await self._permits.lend(errand, partial(gate.rest, now + seconds))
 
@@ -320,12 +328,16 @@ def _own_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
 
 
 def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
+    limit = limit_met(failure, wall_seconds())
+    if limit is not None and limit.resets is not None and RESETS not in reason:
+        reason = f"{reason}{RESETS}{short_clock_text(limit.resets, limit.met.timestamp())}"
     return ItemResult(
         errand.item.id,
         error=failure.error,
         attempts=errand.budget.attempts,
         reason=reason,
-        cause=failure.reason,
+        cause=failure.reason if limit is None else limit.cause,
+        limit=limit,
         seconds=anyio.current_time() - errand.began,
         unfinished=failure.closes,
     )

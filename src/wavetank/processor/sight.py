@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
-DecisionKind = Literal["refused", "paused", "resumed", "cut", "grown", "closed", "retried", "done", "stopped"]
+DecisionKind = Literal[
+    "refused", "paused", "resumed", "cut", "grown", "closed", "retried", "recovered", "done", "stopped"
+]
 
 logger: Final = logging.getLogger("wavetank.processor")
 
@@ -34,6 +36,7 @@ class Decision:
     | `closed` | `reason`: why nothing more is sent in the scope |
     | `cut`, `grown` | `rate`: requests in a second from now on |
     | `retried` | `item`, `reason`; `until`: when its own backoff ends |
+    | `recovered` | the same, after the worker or pool that had its request died |
     | `done` | `item`; `reason` if it failed |
     | `stopped` | `reason` |
     """

@@ -56,6 +56,25 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class RunRecord(Protocol):
+    """What a store may have besides: then it also keeps where a run stands, and which limit it met."""
+
+    async def limited(self, scope: str, reason: str, source: str) -> None:
+        """Note the limit behind a pause, before it, or behind a scope that is closed.
+
+        Args:
+            scope: what it holds back.
+            reason: what it is, such as `status 429` or `plan limit, resets 2026-01-01 00:00 UTC`.
+            source: where it was read, such as `stderr, exit code 1`.
+        """
+        ...
+
+    async def run_ended(self, stopped: str | None) -> None:
+        """Note that the run has ended, be it by an error or a cancellation; `stopped` says why too early."""
+        ...
+
+
+@runtime_checkable
 class Sink(Protocol):
     """Where results go as they come: a file, a callback.
 

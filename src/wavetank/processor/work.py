@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final, overload, runtime_checkable
 
+from .failure import LimitMet
 from .limits import RateInfo
 
 D_co = TypeVar("D_co", covariant=True)
@@ -113,8 +114,9 @@ class ItemResult(Generic[T_co]):
     """The outcome of one item: a value, or an error with the reason why it was not tried again.
 
     `attempts` counts the requests made for it. `usage` and `cost` are what the successful one
-    reported. `cause` says why it failed in words that other items may share, `seconds` how
-    long it took from when it was taken up, `recalled` whether an earlier run did the work.
+    reported. `cause` says why it failed in words that other items may share, and `limit` names
+    the rate limit of which it failed, if it was one; `seconds` is how long it took from when it
+    was taken up, and `recalled` says whether an earlier run did the work.
     `unfinished` says that it is no outcome: the run left the item, or its scope was closed;
     neither store nor sinks hear of it, and a run that resumes sends it.
     """
@@ -130,3 +132,4 @@ class ItemResult(Generic[T_co]):
     seconds: float = field(default=0.0, kw_only=True, compare=False)
     recalled: bool = field(default=False, kw_only=True, compare=False)
     unfinished: bool = field(default=False, kw_only=True, compare=False)
+    limit: LimitMet | None = field(default=None, kw_only=True, compare=False)

@@ -16,6 +16,7 @@ import traceback
 from typing import Any, BinaryIO, Final
 
 from .classify import classify
+from .main_guard import refusal
 
 LENGTH: Final = struct.Struct(">Q")
 
@@ -43,11 +44,19 @@ def serve(calls: int, outcomes: int) -> None:
     """Answer calls until the pipe ends, which it does with the process at its other end."""
     with os.fdopen(calls, "rb") as source, os.fdopen(outcomes, "wb") as sink:
         if greeting := _read(source):
-            _be_like_the_parent(pickle.loads(greeting))
+            _send(sink, _greeted(greeting))
         while call := _read(source):
-            data = pickle.dumps(attempt(call))
-            sink.write(LENGTH.pack(len(data)) + data)
-            sink.flush()
+            _send(sink, attempt(call))
+
+
+def _greeted(greeting: bytes) -> Outcome:
+    """Become like the parent; its main module may have done more than it should when it was imported."""
+    try:
+        _be_like_the_parent(pickle.loads(greeting))
+    except BaseException as error:
+        return "failure", facts_of(refusal() or error)
+    refused = refusal()
+    return ("value", pickle.dumps(None)) if refused is None else ("failure", facts_of(refused))
 
 
 def attempt(call: bytes) -> Outcome:
@@ -75,6 +84,8 @@ def facts_of(error: BaseException) -> dict[str, Any]:
             "reason": str(failure.reason),
             "retry_after": failure.retry_after_seconds,
             "closes": failure.closes,
+            "source": failure.source,
+            "resets": failure.resets,
             "type": type(error).__name__,
             "text": str(error),
             "traceback": "".join(traceback.format_exception(error)),
@@ -86,10 +97,18 @@ def facts_of(error: BaseException) -> dict[str, Any]:
             "reason": f"an exception that cannot be read, {type(trouble).__name__}",
             "retry_after": None,
             "closes": False,
+            "source": None,
+            "resets": None,
             "type": type(error).__name__,
             "text": "",
             "traceback": "",
         }
+
+
+def _send(sink: BinaryIO, outcome: Outcome) -> None:
+    data = pickle.dumps(outcome)
+    sink.write(LENGTH.pack(len(data)) + data)
+    sink.flush()
 
 
 def _read(source: BinaryIO) -> bytes:
@@ -100,9 +119,14 @@ def _read(source: BinaryIO) -> bytes:
 
 def _be_like_the_parent(data: dict[str, Any]) -> None:
     """Take over the parent's import path and main module, so that its functions are found."""
-    from multiprocessing import spawn
+    from multiprocessing import process, spawn
 
-    spawn.prepare(data)
+    current: Any = process.current_process()
+    current._inheriting = True
+    try:
+        spawn.prepare(data)
+    finally:
+        del current._inheriting
     # `prepare` may have imported what sets it again.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdin = open(os.devnull)  # noqa: SIM115 - it stays open as long as the process lives.

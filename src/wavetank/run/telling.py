@@ -11,6 +11,7 @@ from typing import Any, Final, Self, final
 
 from ..processor import ItemResult
 from ..processor.kept import EarlierError
+from ..processor.results import FailureCounts
 
 PROCESSOR: Final = "wavetank.processor"
 _REASONS_SHOWN: Final = 10
@@ -103,6 +104,7 @@ class Tally:
         self._started = now()
         self._paused_until = now()
         self._reasons: dict[str, tuple[int, float]] = {}
+        self._limits = FailureCounts()
         self._left_out: dict[str, int] = {}
 
     def result(self, result: ItemResult[Any], model: str = "") -> None:
@@ -174,6 +176,9 @@ class Tally:
         ]
         lines += [f"{name}: {share}" for name, share in self._shares.items()]
         lines += [f"{_counted(count, 'row')} left for later: {why}" for why, count in self._left_out.items()]
+        lines += [
+            f"{_counted(count, 'row')} failed: {why}" for why, count in self._limits.most_common().items()
+        ]
         failures = sorted(self._reasons.items(), key=lambda reason: -reason[1][0])
         for why, (count, at) in failures[:_REASONS_SHOWN]:
             lines.append(f"{_counted(count, 'row')} failed: {why} at {clock_time(at)}")
@@ -184,6 +189,9 @@ class Tally:
         return lines
 
     def _failed(self, result: ItemResult[Any]) -> None:
+        if result.limit is not None:
+            self._limits.add(result.limit.cause, result.limit)
+            return
         said, reason = str(result.error), result.cause or result.reason or type(result.error).__name__
         # An earlier run's error is told by its reason: its text begins with its class.
         if isinstance(result.error, EarlierError) or said in reason:

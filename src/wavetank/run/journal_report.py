@@ -1,0 +1,86 @@
+"""What `wavetank journal FILE` says of a journal, in words or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..clock import real_epoch_ns, to_seconds
+from ..processor.journal_file import JournalError
+from ..processor.journal_view import JournalView, look_at_journal
+from ..processor.kept import Limit
+from ..processor.reset_times import short_clock_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words of `wavetank journal` to a parser, and what they do."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="as it was given to --journal")
+    parser.add_argument("--json", action="store_true", help="as JSON, with times in seconds since 1970")
+    parser.set_defaults(command=lambda options: show(options.file, as_json=options.json))
+
+
+def show(path: Path, *, as_json: bool) -> int:
+    """Print what a journal says, also while it is in use; the exit status is 2 if it cannot be read."""
+    try:
+        view = look_at_journal(path)
+    except JournalError as error:
+        print(f"wavetank: {error}", file=sys.stderr)
+        return 2
+    lines = [as_json_text(view)] if as_json else words(view, to_seconds(real_epoch_ns()))
+    print(*lines, sep="\n")
+    return 0
+
+
+def as_json_text(view: JournalView) -> str:
+    """The view as an object of JSON; `status` stands with its reason and its beginning beside it."""
+    status = view.status
+    values = asdict(view) | {
+        "path": str(view.path),
+        "status": status.status,
+        "reason": status.reason,
+        "since": status.since or None,
+        "rows": view.rows,
+        "open": view.waiting + view.under_way,
+    }
+    return json.dumps(values, indent=2, ensure_ascii=False)
+
+
+def words(view: JournalView, now: float) -> Iterator[str]:
+    """The view in lines; `now` is in seconds since 1970."""
+    status = view.status
+    since = f" since {_at(status.since, now)}" if status.since else ""
+    reason = f": {status.reason}" if status.reason else ""
+    user = "" if view.used_by is None else f"; process {view.used_by} has it open"
+    yield f"{view.path}: {status.status}{since}{reason}{user}"
+    yield (
+        f"{view.rows} rows: {view.succeeded} succeeded, {view.failed} failed, "
+        f"{view.waiting + view.under_way} open, {view.under_way} of them under way"
+    )
+    if (row := view.oldest_open) is not None:
+        sent = "not sent yet" if not row.requests else f"sent {row.requests} times"
+        yield f"oldest open row: row {row.row}, {row.id!r}, {sent.replace('1 times', 'once')}"
+    if view.possibly_repeated:
+        yield f"possibly paid for twice: {view.possibly_repeated} rows"
+    for limit in view.limits:
+        yield _limit(limit, now)
+    if view.settings:
+        yield "settings: " + ", ".join(f"{name} {value!r}" for name, value in view.settings.items())
+
+
+def _limit(limit: Limit, now: float) -> str:
+    until = limit.rate_limit_until
+    lasts = "" if until is None else f", {'until' if until > now else 'was until'} {_at(until, now)}"
+    pauses = "1 pause" if limit.pause_count == 1 else f"{limit.pause_count} pauses"
+    return (
+        f"limit of {limit.scope}: {limit.reason} (from {limit.source}), met {_at(limit.met, now)}"
+        f"{lasts}; {pauses}"
+    )
+
+
+def _at(instant: float, now: float) -> str:
+    return short_clock_text(datetime.fromtimestamp(instant, UTC).astimezone(), now)
