@@ -52,7 +52,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
     of a refusal that reached the client. `marks` are the items named in a completed value. `since`
-    is when the stretch began that a `stalled` ends.
+    is when the stretch began that a `stalled` ends. On `arrived`, `generates` is false where no text
+    is asked for, and `same_as` is the first request with the very same question, if that was for
+    another item. On `delivered` and `left`, `whole` says that the client had the text of an answer
+    and the signal that it is finished, and `early` that it left by itself when it had read some of it.
+    `tokens` are what an answer is charged for.
     """
 
     at: int
@@ -73,11 +77,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     value: str | None = None
     marks: tuple[str, ...] = ()
     error: str | None = None
+    error_type: str | None = None
+    generates: bool = True
+    same_as: int | None = None
+    tokens: int | None = None
+    whole: bool = False
+    early: bool = False
 
 
 @final
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What run a log belongs to."""
+    """What run a log belongs to; `answers`: it says which answers were `whole`, as older logs do not."""
 
     scenario: str
     digest: str
@@ -86,6 +96,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     waves: int = 0
     faults: int = 0
     passable: bool = True
+    answers: bool = False
     expects: dict[str, int | float] = {}
 
 

@@ -72,7 +72,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def connect(self: object, *args: object, **options: object) -> Any:
         desk = current()
-        attempt = Attempt(desk.clock.now())
+        attempt = Attempt(desk.clock.now(), counts=True)
         connection = await original(self, *args, **options)
         if isinstance(connection.transport, MemoryTransport):
             connection.transport.attempt = attempt
@@ -94,8 +94,9 @@ class _Watch:
 
     def read(self, body: Any) -> None:
         """The client has read from the body, maybe to its end."""
-        if has_read(self._attempt, body.total_bytes - body._size):
-            closed(self._desk, self._attempt, self._attempt.body)
+        self._attempt.read = body.total_bytes - body._size
+        if has_read(self._attempt, self._attempt.read):
+            closed(self._desk, self._attempt, self._attempt.read)
 
     def given_back(self, body: Any) -> None:
         """The client is done with the response."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import hashlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
     `item` is the identity the client declared, or the one inferred from the last user
     message; `declared` tells which. `headers` have lower-case names; both mappings are
-    empty at the direct seam.
+    empty at the direct seam. `generates`: the answer is a generated text.
     """
 
     dialect: str
@@ -38,6 +39,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     stream: bool = False
     copies: int = 1
+    generates: bool = True
     headers: Mapping[str, str] = {}
     payload: Mapping[str, Any] = {}
 
@@ -67,6 +69,9 @@ class Record(msgspec.Struct):
 
 
 _MANY: Final = 256
+
+_QUESTIONS_KEPT: Final = 1 << 16
+"""About so many questions are compared with later ones: a server must not grow for ever."""
 
 
 class Shows(Protocol):
@@ -126,6 +131,7 @@ class Desk:
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
         self._key_labels: dict[str, str] = {}
+        self._first_with: dict[bytes, tuple[int, str | None]] = {}
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -198,6 +204,8 @@ class Desk:
             sent=sent,
             model=incoming.model,
             key=label,
+            generates=incoming.generates,
+            same_as=self._same_as(incoming, number, item),
         )
         self._append(arrived)
         return record, Request(
@@ -222,21 +230,35 @@ class Desk:
             raise TypeError(f"an item id is a string, not {type(item).__name__}: pass str(id)")
         return item, declared
 
-    def reached(self, record: Record) -> None:
-        """The whole reply is with the client; called in the client's own step."""
+    def _same_as(self, incoming: Incoming, number: int, item: str | None) -> int | None:
+        """The first request that asked the very same, if that was for another item."""
+        first, whose = self._first_with.setdefault(_question(incoming), (number, item))
+        if first == number and number > _QUESTIONS_KEPT:
+            del self._first_with[next(iter(self._first_with))]
+        return first if whose != item else None
+
+    def reached(self, record: Record, *, whole: bool = False) -> None:
+        """The whole reply is with the client; called in the client's own step.
+
+        `whole`: with it the text of an answer, unaltered, and the signal that it is finished.
+        """
         with self.lock:
             if record.reached is not None:
                 return
             now = self.clock.now()
             record.reached = now / SECOND
             record.delivered = record.status == 200 and record.fault is None
-            self._append(_about("delivered", record, now))
+            self._append(_about("delivered", record, now, whole=whole))
             self._open.pop(record.id, None)
         if record.delivered:
             self._progress()
 
-    def leave(self, record: Record) -> None:
-        """The client hung up before the whole reply was with it."""
+    def leave(self, record: Record, *, whole: bool = False, early: bool = False) -> None:
+        """The client hung up before the whole reply was with it.
+
+        `whole`: it had the text and the signal that it is finished all the same. `early`: it had
+        read the first of the answer and more was to come.
+        """
         with self.lock:
             if record.reached is not None or record.left:
                 return
@@ -244,9 +266,9 @@ class Desk:
             self._deliver.pop(record.id, None)
             outcome = self._provider.leave(record.id, self.clock.now())
             if isinstance(outcome, Answer):
-                self._note_answer("left", record, outcome)
+                self._note_answer("left", record, outcome, whole=whole, early=early)
             else:
-                self._append(_about("left", record, self.clock.now()))
+                self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
             self._open.pop(record.id, None)
             self._arm()
 
@@ -329,17 +351,16 @@ class Desk:
             del self._deliver[record.id]
         deliver(reply)
 
-    def _note_answer(self, kind: EventKind, record: Record, answer: Answer) -> None:
+    def _note_answer(self, kind: EventKind, record: Record, answer: Answer, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        if answer.fault is None:
-            now = self.clock.now()
-            self._append(Event(at=now, kind=kind, item=record.item, request=record.id, status=200))
-            return
-        number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
-        why = answer.fault.kind
-        if why not in DELAYS:
-            record.fault = number
-        self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
+        tokens = answer.prompt_tokens + answer.completion_tokens
+        fields |= {"item": record.item, "request": record.id, "status": 200, "tokens": tokens}
+        if answer.fault is not None:
+            number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
+            fields |= {"fault": number, "reason": answer.fault.kind}
+            if answer.fault.kind not in DELAYS:
+                record.fault = number
+        self.note(kind, **fields)
 
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
@@ -376,8 +397,25 @@ class Desk:
         return f"<Desk {self.count} requests, {self.in_flight} in flight>"
 
 
-def _about(kind: EventKind, record: Record, now: int) -> Event:
+def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
     """What happened to a request, with its status and the fault that spoiled its answer."""
     return Event(
-        at=now, kind=kind, item=record.item, request=record.id, status=record.status, fault=record.fault
+        at=now,
+        kind=kind,
+        item=record.item,
+        request=record.id,
+        status=record.status,
+        fault=record.fault,
+        **fields,
     )
+
+
+_BESIDE_THE_QUESTION: Final = ("metadata", "user", "safety_identifier", "stream", "stream_options", "store")
+"""Fields of a body that do not change what is asked."""
+
+
+def _question(incoming: Incoming) -> bytes:
+    """What requests that ask the very same have in common."""
+    asked = {name: value for name, value in incoming.payload.items() if name not in _BESIDE_THE_QUESTION}
+    text = msgspec.json.encode((incoming.model, incoming.prompt, incoming.max_tokens, asked), order="sorted")
+    return hashlib.blake2b(text, digest_size=8).digest()

@@ -104,7 +104,7 @@ async def call(
     if lost := _lost(replies[-1].outcome):
         desk.leave(record)
         raise lost
-    desk.reached(record)
+    desk.reached(record, whole=isinstance(replies[-1].outcome, Answer))
     return _completion(replies[-1].outcome)
 
 

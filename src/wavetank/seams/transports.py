@@ -29,7 +29,7 @@ class _Exchange:
         self.desk = desk
         self.head: Head | None = None
         self.frames: deque[Frame] = deque()
-        self.attempt = Attempt(desk.clock.now())
+        self.attempt = Attempt(desk.clock.now(), counts=True)
         self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
         self._library = library
         self._request = request

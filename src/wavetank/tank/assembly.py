@@ -92,6 +92,7 @@ def assemble(
 
 def _header(scenario: Scenario, seed: int, backend: str) -> Header:
     return Header(
+        answers=True,
         scenario=scenario.name,
         digest=digest(scenario),
         seed=seed,

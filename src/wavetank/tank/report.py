@@ -26,6 +26,8 @@ def _lines(run: Run[Any]) -> Iterator[str]:
         yield str(failed[0])
     elif run.error is not None:
         yield from _told(run.error)
+    if run.outcomes.submitted:
+        yield f"items: {run.outcomes}"
     yield from schedule_in_words(run)
     events = run.events[-_LAST:]
     if events:

@@ -10,7 +10,7 @@ from functools import partial
 from types import ModuleType
 from typing import Final, final
 
-from ..clock import HOUR, ClockFrom, after_delay
+from ..clock import HOUR, ClockFrom, after_delay, to_seconds
 from ..events import Event
 from ..patches.garbage import collect_young
 from ..patches.imports import on_import
@@ -44,13 +44,16 @@ class World:
         seed: int,
         backend: str,
         max_virtual_seconds: float | None = None,
+        patience: int | None = None,
         host: Host | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
-        self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
+        self._budget = _budget(scenario, max_virtual_seconds)
+        self._patience = patience
+        self.timeline = Timeline(limit=min(self._budget, patience or self._budget))
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
         self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
@@ -73,6 +76,18 @@ class World:
             choose=None if chooser is None else self._choose,
         )
         self._all_parts.append(self.parts)
+        self.parts.tank.budget = self
+
+    @property
+    def max_virtual_seconds(self) -> float:
+        """The budget of virtual time, from the start of the run on; what is set counts at once."""
+        return to_seconds(self._budget)
+
+    @max_virtual_seconds.setter
+    def max_virtual_seconds(self, seconds: float) -> None:
+        self._budget = _budget(self.parts.tank.scenario, seconds)
+        if self.timeline.limit is not None:
+            self.timeline.limit = min(self._budget, self._patience or self._budget)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""
@@ -89,7 +104,7 @@ class World:
             before.desk.close()
         self._all_parts = [self.parts, parts]
         if self.timeline.limit is not None:
-            self.timeline.limit = self.timeline.now() + _budget(scenario, None)
+            self.timeline.limit = self.timeline.now() + self._budget
         return parts
 
     # -- the process ---------------------------------------------------------------------
