@@ -95,7 +95,15 @@ def test_the_first_line_names_format_and_version() -> None:
     """A reader can tell what the file is and of which version from its first line."""
     first = whole().to_ndjson().split(b"\n")[0]
     assert b'"format":"wavetank-events"' in first
-    assert b'"version":1' in first
+    assert b'"version":2' in first
+
+
+def test_a_log_of_the_version_before_can_be_read() -> None:
+    """A log of version 1 has nothing of who and where; the rest is as it was."""
+    log = EventLog.from_ndjson(whole().to_ndjson().replace(b'"version":2', b'"version":1'))
+    assert list(log) == [ARRIVED, REFUSED, COMPLETED]
+    assert log[0].task is None
+    assert log[0].file is None
 
 
 def test_defaults_are_not_written() -> None:
@@ -123,10 +131,14 @@ def test_the_kinds_of_events_are_the_contract() -> None:
         pytest.param(lambda _: b"[1, 2]\n", r"line 1 is not the header", id="no-object"),
         pytest.param(lambda _: b"\x89PNG\r\n\x1a\n", r"line 1 is not the header", id="binary"),
         pytest.param(
-            lambda data: data.replace(b'"version":1', b'"version":2'), r"version 2.*version 1", id="newer"
+            lambda data: data.replace(b'"version":2', b'"version":3'),
+            r"version 3.*versions 1 and 2",
+            id="newer",
         ),
         pytest.param(
-            lambda data: data.replace(b'"version":1', b'"v":1'), r"version None.*version 1", id="no-version"
+            lambda data: data.replace(b'"version":2', b'"v":1'),
+            r"version None.*versions 1 and 2",
+            id="no-version",
         ),
         pytest.param(
             lambda data: data.replace(b'"seed":7', b'"seed":"x"'),

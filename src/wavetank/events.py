@@ -15,7 +15,9 @@ import msgspec
 T = TypeVar("T")
 
 FORMAT: Final = "wavetank-events"
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)
+"""Versions that can be read: 1 has nothing of who did what where."""
 
 EventKind = Literal[
     "submitted",
@@ -56,7 +58,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     is asked for, and `same_as` is the first request with the very same question, if that was for
     another item. On `delivered` and `left`, `whole` says that the client had the text of an answer
     and the signal that it is finished, and `early` that it left by itself when it had read some of it.
-    `tokens` are what an answer is charged for.
+    `tokens` are what an answer is charged for. `task` is the task or thread that submitted
+    an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
     """
 
     at: int
@@ -83,6 +86,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     tokens: int | None = None
     whole: bool = False
     early: bool = False
+    task: str | None = None
+    file: str | None = None
+    line: int | None = None
 
 
 @final
@@ -111,11 +117,38 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
+class Unseen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task or thread that ended at the instant `at` with an error that nothing in the program received."""
+
+    task: str
+    error: str
+    at: int
+    file: str | None = None
+    line: int | None = None
+
+
+@final
+class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tasks or threads that waited, all at one place, through a stretch in which nothing else happened.
+
+    `what` says for what, and who held it, as far as that is known.
+    """
+
+    tasks: tuple[str, ...]
+    what: str
+    since: int
+    until: int
+    file: str | None = None
+    line: int | None = None
+
+
+@final
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a run ended: at which instant, after how many steps, and what was blocked then.
 
     `stuck` names the tasks that could never go on although others still ran; `spinning` tells
-    who took the last steps of a spent budget; `watched` has what `tank.watch` was given.
+    who took the last steps of a spent budget; `watched` has what `tank.watch` was given. `unseen`
+    has the errors that nothing received, and `waits` who waited in the longest quiet stretches.
     """
 
     how: Ending
@@ -127,6 +160,8 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     spinning: tuple[str, ...] = ()
     watched: dict[str, Watched] = {}
     error: str | None = None
+    unseen: tuple[Unseen, ...] = ()
+    waits: tuple[Wait, ...] = ()
 
 
 @final
@@ -268,8 +303,9 @@ def _read_header(line: bytes) -> Header:
     if fields.pop("format", None) != FORMAT:
         raise EventLogError("line 1 is not the header of an event log")
     version = fields.pop("version", None)
-    if version != VERSION:
-        raise EventLogError(f"the log has version {version}; this wavetank reads version {VERSION}")
+    if version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise EventLogError(f"the log has version {version}; this wavetank reads versions {known}")
     try:
         return msgspec.convert(fields, Header)
     except msgspec.ValidationError as error:

@@ -182,9 +182,11 @@ def _refuse(item: pytest.Function, why: str) -> None:
 
 
 def _host(item: pytest.Function) -> Hosted:
+    from ..sim.origin import set_project
     from ..tank.hosted import Hosted
     from .scopes import refuse_wider_loops
 
+    set_project(item.config.rootpath)
     clock = per_test.clock_of(item)
     if clock == "virtual":
         refuse_wider_loops(item)

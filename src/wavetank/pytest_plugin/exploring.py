@@ -12,6 +12,7 @@ from typing import Any, Final, final
 import pytest
 
 from ..scenario import Scenario
+from ..sim.origin import set_project
 from ..sim.token import Schedule, TokenError
 from ..tank.expectations import Value
 from ..tank.explore import BACKEND, MARK, Explored
@@ -51,6 +52,7 @@ class Search:
     """What the fixture `llm_search` gives: `search(main, **options)` as the command line wants it."""
 
     def __init__(self, item: pytest.Function) -> None:
+        set_project(item.config.rootpath)
         self._item = item
         self._results = item.stash.setdefault(RESULTS, [])
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final, Self
 
-from .exchange import Attempt, closed, has_read
+from .exchange import closed, has_read, set_out
 from .hosts import refused
 from .memory import connection_to
 from .memory_transport import MemoryTransport
@@ -71,8 +71,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     async def connect(self: object, *args: object, **options: object) -> Any:
-        desk = current()
-        attempt = Attempt(desk.clock.now(), counts=True)
+        attempt = set_out(current(), counts=True)
         connection = await original(self, *args, **options)
         if isinstance(connection.transport, MemoryTransport):
             connection.transport.attempt = attempt

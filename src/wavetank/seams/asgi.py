@@ -11,7 +11,7 @@ import anyio
 from ..provider.wire import Frame, HttpRequest, route
 from .desk import Desk
 from .errors import ConnectionLost
-from .exchange import Attempt, begin, left, reached
+from .exchange import Attempt, begin, left, reached, set_out
 from .request_reader import MAX_BODY, too_large
 from .waiting import AsyncEvent
 
@@ -39,14 +39,14 @@ class AsgiApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._desk.admit()
-        sent = self._desk.clock.now()
+        attempt = set_out(self._desk)
         body = await _body(receive)
         if body is None:
             return
         if len(body) > MAX_BODY:
             await _plain(send, 413, f"{too_large()}\n")
             return
-        exchange = _Exchange(self._desk, Attempt(sent), send)
+        exchange = _Exchange(self._desk, attempt, send)
         request = _request(scope, body)
         dialect = route(request.host, request.path, request.headers)
         begin(self._desk, dialect, request, exchange.attempt, exchange.put)

@@ -17,6 +17,7 @@ from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import DELAYS, Fault
+from ..sim.origin import NOWHERE, Origin
 from .waiting import Waits
 
 
@@ -88,7 +89,8 @@ class Log(Protocol):
 class Desk:
     """Brings clients and one `Provider` together on one clock; safe to use from several threads.
 
-    `admit` is called before a request is let in and may raise. `progress` is called when a
+    `admit` is called before a request is let in and may raise. `origin` says who calls it and where
+    in the program. `progress` is called when a
     success has reached its client. `epoch_ns` is the Unix time of the instant 0. Without
     `keep_records` the record of a request is dropped when its exchange is over.
     """
@@ -103,6 +105,7 @@ class Desk:
         epoch_ns: int = EPOCH_NS,
         faults: Sequence[Fault] = (),
         admit: Callable[[], object] = lambda: None,
+        origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str], bool] = lambda _: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
@@ -110,6 +113,8 @@ class Desk:
         self.clock = clock
         self.waits = waits
         self.epoch_ns = epoch_ns
+        self.origin = origin
+        """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
@@ -167,27 +172,34 @@ class Desk:
             self.note("left", fault=number, reason=self._faults[number].kind)
             return True
 
-    def open(self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object]) -> Record:
+    def open(
+        self,
+        incoming: Incoming,
+        *,
+        sent: int,
+        deliver: Callable[[Reply], object],
+        origin: Origin = NOWHERE,
+    ) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
             now = self.clock.now()
-            record, request = self._enter(incoming, sent, now)
+            record, request = self._enter(incoming, sent, origin, now)
             self._deliver[request.id] = deliver
             self._provider.arrive(request, now)
             self._catch_up(now)
             self._arm()
             return record
 
-    def turn_away(self, incoming: Incoming, *, sent: int, status: int) -> Record:
+    def turn_away(self, incoming: Incoming, *, sent: int, status: int, origin: Origin = NOWHERE) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
         with self.lock:
-            record, request = self._enter(incoming, sent, self.clock.now())
+            record, request = self._enter(incoming, sent, origin, self.clock.now())
             record.status = status
             self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
-    def _enter(self, incoming: Incoming, sent: int, now: int) -> tuple[Record, Request]:
+    def _enter(self, incoming: Incoming, sent: int, origin: Origin, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
         label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
         self.count = number = self.count + 1
@@ -206,6 +218,9 @@ class Desk:
             key=label,
             generates=incoming.generates,
             same_as=self._same_as(incoming, number, item),
+            task=origin.task,
+            file=origin.file,
+            line=origin.line,
         )
         self._append(arrived)
         return record, Request(

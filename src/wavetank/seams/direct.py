@@ -77,7 +77,7 @@ async def call(
     desk.admit()
     if desk.refuses_connection():
         raise ConnectionLost("the provider refused the connection", status=0)
-    sent = desk.clock.now()
+    sent, origin = desk.clock.now(), desk.origin()
     answered = desk.waits.event()
     replies: list[Reply] = []
 
@@ -95,7 +95,7 @@ async def call(
         declared=item is not None,
         max_tokens=max_tokens,
     )
-    record = desk.open(incoming, sent=sent, deliver=deliver)
+    record = desk.open(incoming, sent=sent, deliver=deliver, origin=origin)
     try:
         await answered.wait()
     except BaseException:

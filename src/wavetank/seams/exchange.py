@@ -8,14 +8,16 @@ from typing import final
 import msgspec
 
 from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
+from ..sim.origin import NOWHERE, Origin
 from .desk import Desk, Incoming, Record
 
 
 @final
 class Attempt(msgspec.Struct):
-    """One request of a client: when it set out, and the desk's record once it has arrived."""
+    """One request of a client: when it set out and from where, and the desk's record once it has arrived."""
 
     sent: int
+    origin: Origin = NOWHERE
     record: Record | None = None
     counts: bool = False
     """Whether the client's own library keeps count of what it has `read`."""
@@ -39,6 +41,11 @@ class Attempt(msgspec.Struct):
     def stopped_early(self) -> bool:
         """Whether the client has read the first of the answer and not all that came."""
         return self.read > 0 and (self.read < self.body or not self.over)
+
+
+def set_out(desk: Desk, *, counts: bool = False) -> Attempt:
+    """A client enters its call, in its own step; `counts` as in `Attempt`."""
+    return Attempt(desk.clock.now(), desk.origin(), counts=counts)
 
 
 def begin(
@@ -69,6 +76,7 @@ def begin(
             Incoming(dialect=dialect.name, model="", key="", prompt="", prompt_tokens=0),
             sent=attempt.sent,
             status=reply.status,
+            origin=attempt.origin,
         )
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
@@ -76,6 +84,7 @@ def begin(
         _incoming(decoded, request),
         sent=attempt.sent,
         deliver=lambda reply: count(dialect.encode(decoded, reply, epoch_ns=desk.epoch_ns)),
+        origin=attempt.origin,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import anyio.lowlevel
 
 from .desk import Desk
-from .exchange import Attempt, closed, left
+from .exchange import Attempt, closed, left, set_out
 from .hosts import refused
 from .memory import Connected, async_stream_type, blocking_stream_type, connection_to, current_attempt
 from .reception import Patch, current
@@ -118,7 +118,7 @@ def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
 @contextmanager
 def _setting_out(desk: Desk) -> Iterator[Attempt]:
     """A request on its way through the pool; if it never gets a response, it has left."""
-    attempt = Attempt(desk.clock.now(), counts=True)
+    attempt = set_out(desk, counts=True)
     token = current_attempt.set(attempt)
     try:
         yield attempt

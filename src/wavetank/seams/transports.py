@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from ..provider.wire import Frame, Head, HttpRequest
 from .desk import Desk
-from .exchange import Attempt, begin, closed, left
+from .exchange import begin, closed, left, set_out
 from .hosts import dialect_of
 from .waiting import AsyncEvent, BlockingEvent, wait_for
 
@@ -29,7 +29,7 @@ class _Exchange:
         self.desk = desk
         self.head: Head | None = None
         self.frames: deque[Frame] = deque()
-        self.attempt = Attempt(desk.clock.now(), counts=True)
+        self.attempt = set_out(desk, counts=True)
         self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
         self._library = library
         self._request = request

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from .exchange import Attempt
+from .exchange import set_out
 from .memory import connection_to, current_attempt
 from .memory_socket import MemorySocket
 from .reception import Patch, current
@@ -84,7 +84,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def urlopen(self: object, *args: object, **options: object) -> Any:
-        token = current_attempt.set(Attempt(current().clock.now()))
+        token = current_attempt.set(set_out(current()))
         try:
             return original(self, *args, **options)
         finally:

@@ -6,10 +6,12 @@ A handle is made for every step of every task, so it is made as cheaply as can b
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
+from asyncio import current_task, events
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, final
+
+from .naming import called
 
 if TYPE_CHECKING:
     from .asyncio_loop import SimulatedLoop
@@ -23,11 +25,32 @@ class CountedTask(asyncio.Task[Any]):
         self._number = loop.next_number()
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
+        self._called: tuple[str, str] | None = None
         name = f"task-{self._number}" if name is None else name
         super().__init__(coro, loop=loop, name=name, **options)
 
+    def called(self) -> str:
+        """What reports call it; worked out once for each name it is given."""
+        given = self.get_name()
+        if self._called is None or self._called[0] != given:
+            own = "" if given == f"task-{self._number}" else given
+            self._called = given, called(own, self.get_coro(), self.number)
+        return self._called[1]
+
     def __hash__(self) -> int:
         return self._number
+
+
+def called_in_reports(task: asyncio.Task[Any]) -> str:
+    """What reports call a task."""
+    return task.called() if isinstance(task, CountedTask) else task.get_name()
+
+
+def name_of_running_task() -> str | None:
+    """What reports call the task that runs on this thread's event loop, if one does."""
+    loop = events._get_running_loop()
+    task = None if loop is None else current_task(loop)
+    return None if task is None else called_in_reports(task)
 
 
 @final

@@ -18,12 +18,18 @@ from contextvars import Context
 from typing import Any, Final, final
 
 from ..clock import SECOND, after_delay, format_duration
-from .asyncio_handles import CountedFuture, CountedTask, EngineStep, Posted
+from .asyncio_handles import (
+    CountedFuture,
+    CountedTask,
+    EngineStep,
+    Posted,
+    called_in_reports,
+    name_of_running_task,
+)
 from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
 from .libraries import tasks_to_cancel
-from .naming import called
 from .private import require
 from .ready import Ready
 from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
@@ -182,7 +188,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The tasks that have not ended, in creation order."""
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
-            Suspended(_called(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one))
+            Suspended(
+                called_in_reports(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one)
+            )
             for one in self._left()
         ]
 
@@ -193,7 +201,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
-        return next((_called(task) for task in tasks if task.number == number), None)
+        return next((called_in_reports(task) for task in tasks if task.number == number), None)
+
+    def name_of_running(self) -> str | None:
+        """The name of the task that runs now, if one does."""
+        return name_of_running_task()
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
@@ -293,7 +305,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             raise self.host.stopped(self._spent())
         owner = getattr(handle._callback, "__self__", None)
         if isinstance(owner, asyncio.Task):
-            self._last_steps.note(_called(owner), owner.get_coro())
+            self._last_steps.note(called_in_reports(owner), owner.get_coro())
         else:
             self._last_steps.note_callback(f"callback {_name_of(handle._callback)}")
 
@@ -357,13 +369,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
-
-
-def _called(task: asyncio.Task[Any]) -> str:
-    if not isinstance(task, CountedTask):
-        return task.get_name()
-    name = "" if task.get_name() == f"task-{hash(task)}" else task.get_name()
-    return called(name, task.get_coro(), task.number)
 
 
 def _can_run(task: asyncio.Task[Any]) -> bool:

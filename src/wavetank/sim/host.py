@@ -15,12 +15,14 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
+from .asyncio_handles import name_of_running_task
 from .blocked import describe_thread
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .origin import Origin, place_of_frame
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
 
@@ -99,6 +101,19 @@ class Host:
     def here(self) -> RunThread:
         """The calling thread of the run."""
         return self._threads[threading.get_ident()]
+
+    def origin(self) -> Origin:
+        """Who calls, and where in the program."""
+        return Origin(self.who_runs(), *(place_of_frame(sys._getframe(1)) or (None, None)))
+
+    def who_runs(self) -> str:
+        """The name that reports have for the running task or, outside of one, for the calling thread."""
+        engine = self.engine
+        name = (engine.name_of_running() if engine is not None else None) or name_of_running_task()
+        if name is not None:
+            return name
+        thread = self._threads.get(threading.get_ident())
+        return threading.current_thread().name if thread is None else thread.name
 
     def number(self, kind: str) -> int:
         """Number the things of one kind that the run makes, from 1, in the order they are made."""

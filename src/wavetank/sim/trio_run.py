@@ -143,6 +143,10 @@ class TrioEngine:
         alive = (task for task in self.runner.tasks if self._number(task) == number)
         return next((self._name(task) for task in alive), None)
 
+    def name_of_running(self) -> str | None:
+        """The name of the task that runs now, if one does."""
+        return self._name(trio.lowlevel.current_task()) if trio.lowlevel.in_trio_task() else None
+
     def _number(self, task: trio.lowlevel.Task) -> int:
         """Which of the run's tasks it is; trio counts over all runs, and its own first task is 0 here."""
         if self._first is None:

@@ -15,6 +15,7 @@ from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
 from ..sim.ended import Ended
+from ..sim.origin import NOWHERE, Origin
 from .fake_llm import FakeLLM
 from .ledger import Ledger
 from .tank import Tank
@@ -57,6 +58,7 @@ def assemble(
     seed: int,
     backend: str,
     epoch_ns: int = EPOCH_NS,
+    origin: Callable[[], Origin] = lambda: NOWHERE,
     admit: Callable[[], object] = lambda: None,
     lets_through: Callable[[str], bool] = lambda _: False,
     progress: Callable[[], object] = lambda: None,
@@ -77,6 +79,7 @@ def assemble(
         epoch_ns=epoch_ns,
         faults=scenario.fault,
         admit=admit,
+        origin=origin,
         lets_through=lets_through,
         progress=delivered,
     )
@@ -85,7 +88,7 @@ def assemble(
         desk.note(kind, **fields)
         progress()
 
-    ledger = Ledger(note_outcome)
+    ledger = Ledger(note_outcome, origin)
     tank = Tank(fake_llm=FakeLLM(desk, log), ledger=ledger, events=log, scenario=scenario, clock=clock)
     return Parts(log, desk, tank)
 

@@ -18,8 +18,8 @@ from .trials import Trial, Trials
 
 REPEATS: Final = 2
 
-_LINE: Final = re.compile(rb"(?<=\.py):\d+(?=\))")
-"""The line number of a place such as `main (rows.py:12)`."""
+_PLACE: Final = re.compile(rb'\([^()\s]*:\d+\)|"file":"(?:[^"\\]|\\.)*",?|"line":\d+,?')
+"""A place such as `main (rows.py:12)`, and what an event has of one."""
 
 _CAUSES: Final = (
     "The program itself differs from run to run: look for the order of a set, id() or hash() of an object, "
@@ -29,8 +29,8 @@ _CAUSES: Final = (
 
 
 def outcome_of(log: EventLog) -> int:
-    """What a token keeps of an event log; not its line numbers, as any edit further up changes those."""
-    return checksum(_LINE.sub(b"", log.to_ndjson()))
+    """What a token keeps of an event log: no files and lines, which any edit and another folder change."""
+    return checksum(_PLACE.sub(b"", log.to_ndjson()))
 
 
 def repeated(trials: Trials, failed: Trial) -> None:

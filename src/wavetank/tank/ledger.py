@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, final
 
 from ..events import EventKind, without_addresses
 from ..provider.answers import marks_in
+from ..sim.origin import NOWHERE, Origin
 
 _SHOWN = 200
 
@@ -16,16 +18,20 @@ class Note(Protocol):
 
 @final
 class Ledger:
-    """Enter each item when it is submitted and each outcome when the pipeline reports it."""
+    """Enter each item when it is submitted and each outcome when the pipeline reports it.
 
-    def __init__(self, note: Note) -> None:
+    `origin` says who enters something and where in the program.
+    """
+
+    def __init__(self, note: Note, origin: Callable[[], Origin] = lambda: NOWHERE) -> None:
         self._note = note
+        self._origin = origin
         self._submitted = 0
         self._outcomes = 0
 
     def submit(self, id: str) -> None:
         """The item `id` was handed to the pipeline."""
-        self._note("submitted", item=_checked(id))
+        self._enter("submitted", id)
         self._submitted += 1
 
     def complete(self, id: str, value: object = None) -> None:
@@ -45,8 +51,12 @@ class Ledger:
         self._outcome("cancelled", id)
 
     def _outcome(self, kind: EventKind, id: str, **fields: Any) -> None:
-        self._note(kind, item=_checked(id), **fields)
+        self._enter(kind, id, **fields)
         self._outcomes += 1
+
+    def _enter(self, kind: EventKind, id: str, **fields: Any) -> None:
+        task, file, line = self._origin()
+        self._note(kind, item=_checked(id), task=task, file=file, line=line, **fields)
 
     def __repr__(self) -> str:
         return f"<Ledger [{self._submitted} submitted, {self._outcomes} outcomes]>"

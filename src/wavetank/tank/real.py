@@ -10,6 +10,7 @@ from ..clock import ClockFrom, real_epoch_ns
 from ..scenario import Scenario
 from ..seams.hosts import is_loopback
 from ..seams.real_time import RealClock, RealWaits
+from ..sim.origin import in_real_time
 from .assembly import Parts, assemble
 
 
@@ -25,6 +26,7 @@ class RealWorld:
             RealWaits(),
             seed=seed,
             backend="real",
+            origin=in_real_time,
             epoch_ns=real_epoch_ns(),
             lets_through=is_loopback,
         )
@@ -37,6 +39,7 @@ class RealWorld:
             RealWaits(),
             seed=seed,
             backend="real",
+            origin=in_real_time,
             epoch_ns=real_epoch_ns(),
             lets_through=is_loopback,
         )

@@ -70,6 +70,7 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=backend,
+            origin=self.host.origin,
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
@@ -97,6 +98,7 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=self.schedule.backend,
+            origin=self.host.origin,
             admit=self._admit,
             progress=self._progress,
         )
