@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import _thread
 import errno
-import hashlib
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
@@ -18,31 +17,8 @@ from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import DELAYS, Fault
 from ..sim.origin import NOWHERE, Origin
+from .incoming import Incoming, Questions
 from .waiting import Waits
-
-
-@final
-class Incoming(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as the desk takes it in, and what `fake_llm.item_of` is shown.
-
-    `item` is the identity the client declared, or the one inferred from the last user
-    message; `declared` tells which. `headers` have lower-case names; both mappings are
-    empty at the direct seam. `generates`: the answer is a generated text.
-    """
-
-    dialect: str
-    model: str
-    key: str
-    prompt: str
-    prompt_tokens: int
-    item: str | None = None
-    declared: bool = False
-    max_tokens: int | None = None
-    stream: bool = False
-    copies: int = 1
-    generates: bool = True
-    headers: Mapping[str, str] = {}
-    payload: Mapping[str, Any] = {}
 
 
 @final
@@ -70,9 +46,6 @@ class Record(msgspec.Struct):
 
 
 _MANY: Final = 256
-
-_QUESTIONS_KEPT: Final = 1 << 16
-"""About so many questions are compared with later ones: a server must not grow for ever."""
 
 
 class Shows(Protocol):
@@ -136,7 +109,7 @@ class Desk:
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
         self._key_labels: dict[str, str] = {}
-        self._first_with: dict[bytes, tuple[int, str | None]] = {}
+        self._questions = Questions()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -217,7 +190,7 @@ class Desk:
             model=incoming.model,
             key=label,
             generates=incoming.generates,
-            same_as=self._same_as(incoming, number, item),
+            same_as=self._questions.same_as(incoming, number, item),
             task=origin.task,
             file=origin.file,
             line=origin.line,
@@ -244,13 +217,6 @@ class Desk:
         if item is not None and not isinstance(item, str):
             raise TypeError(f"an item id is a string, not {type(item).__name__}: pass str(id)")
         return item, declared
-
-    def _same_as(self, incoming: Incoming, number: int, item: str | None) -> int | None:
-        """The first request that asked the very same, if that was for another item."""
-        first, whose = self._first_with.setdefault(_question(incoming), (number, item))
-        if first == number and number > _QUESTIONS_KEPT:
-            del self._first_with[next(iter(self._first_with))]
-        return first if whose != item else None
 
     def reached(self, record: Record, *, whole: bool = False) -> None:
         """The whole reply is with the client; called in the client's own step.
@@ -423,14 +389,3 @@ def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
         fault=record.fault,
         **fields,
     )
-
-
-_BESIDE_THE_QUESTION: Final = ("metadata", "user", "safety_identifier", "stream", "stream_options", "store")
-"""Fields of a body that do not change what is asked."""
-
-
-def _question(incoming: Incoming) -> bytes:
-    """What requests that ask the very same have in common."""
-    asked = {name: value for name, value in incoming.payload.items() if name not in _BESIDE_THE_QUESTION}
-    text = msgspec.json.encode((incoming.model, incoming.prompt, incoming.max_tokens, asked), order="sorted")
-    return hashlib.blake2b(text, digest_size=8).digest()

@@ -9,7 +9,8 @@ import msgspec
 
 from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
 from ..sim.origin import NOWHERE, Origin
-from .desk import Desk, Incoming, Record
+from .desk import Desk, Record
+from .incoming import Incoming
 
 
 @final
