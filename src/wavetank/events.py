@@ -33,6 +33,7 @@ EventKind = Literal[
     "paused",
     "resumed",
     "stalled",
+    "violated",
     "wave-opened",
     "wave-closed",
 ]

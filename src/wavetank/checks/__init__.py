@@ -12,6 +12,7 @@ from typing import Final
 
 from ..events import EventLog
 from . import (
+    always,
     answered,
     exactly_once,
     exercised,
@@ -60,10 +61,11 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
         outcomes,
         within,
         request_rate,
+        always,
         exercised,
     )
 }
-DECLARED: Final = (outcomes.NAME, within.NAME, request_rate.NAME)
+DECLARED: Final = (outcomes.NAME, within.NAME, request_rate.NAME, always.NAME)
 """Checks that judge nothing but what was declared."""
 
 DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", *DECLARED)

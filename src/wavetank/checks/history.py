@@ -83,6 +83,8 @@ def told(event: Event) -> str:
         case "stalled" if event.since is not None:
             where = "within one step" if event.reason else "between two steps"
             return f"time had passed {where} of the program since {format_duration(event.since)}"
+        case "violated":
+            return f"{event.reason!r} did not hold any more: {event.error}"
         case "wave-opened":
             return f"wave {(event.wave or 0) + 1} opened"
         case "wave-closed":

@@ -60,5 +60,5 @@ class Questions:
 
 def _question(incoming: Incoming) -> bytes:
     asked = {name: value for name, value in incoming.payload.items() if name not in _BESIDE_THE_QUESTION}
-    text = msgspec.json.encode((incoming.model, incoming.prompt, incoming.max_tokens, asked), order="sorted")
-    return hashlib.blake2b(text, digest_size=8).digest()
+    text = repr((incoming.model, incoming.prompt, incoming.max_tokens, asked))
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest()

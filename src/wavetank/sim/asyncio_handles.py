@@ -15,6 +15,7 @@ from .naming import called
 
 if TYPE_CHECKING:
     from .asyncio_loop import SimulatedLoop
+    from .step_watch import StepWatch
 
 
 @final
@@ -51,6 +52,18 @@ def name_of_running_task() -> str | None:
     loop = events._get_running_loop()
     task = None if loop is None else current_task(loop)
     return None if task is None else called_in_reports(task)
+
+
+def watched_step(handle: events.Handle, watch: StepWatch) -> Callable[[], None]:
+    """Say that a step is about to be taken; returns what is to be called after it."""
+    callback: Any = handle._callback  # type: ignore[attr-defined]
+    owner = getattr(callback, "__self__", None)
+    if not isinstance(owner, asyncio.Task):
+        name = getattr(callback, "__qualname__", type(callback).__name__)
+        return lambda: watch.after_callback(f"callback {name}", callback)
+    called_so, coro = called_in_reports(owner), owner.get_coro()
+    watch.before_task(coro)
+    return lambda: watch.after_task(called_so, coro)
 
 
 @final

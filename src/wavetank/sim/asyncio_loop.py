@@ -25,6 +25,7 @@ from .asyncio_handles import (
     Posted,
     called_in_reports,
     name_of_running_task,
+    watched_step,
 )
 from .chain import Suspended
 from .errors import RunStopped
@@ -203,6 +204,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
         return next((called_in_reports(task) for task in tasks if task.number == number), None)
 
+    def watch_steps(self) -> None:
+        """The host's watch is asked for at every step."""
+
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
         return name_of_running_task()
@@ -234,7 +238,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
 
     def _run_batch(self) -> None:
-        callbacks = self._callbacks
+        callbacks, host = self._callbacks, self.host
         if self._ready_to_choose:
             callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
@@ -243,10 +247,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._near_the_end(handle)
             if not handle._cancelled:
                 self._steps += 1
+                watched = host.watch and watched_step(handle, host.watch)
                 try:
                     handle._context.run(handle._callback, *handle._args)
                 except BaseException as error:
                     self._failed(handle, error)
+                if watched:
+                    watched()
         handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
@@ -261,10 +268,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if handle._cancelled:
                 continue
             self._steps += 1
+            watched = host.watch and watched_step(handle, host.watch)
             try:
                 handle._context.run(handle._callback, *handle._args)
             except BaseException as error:
                 self._failed(handle, error)
+            if watched:
+                watched()
             ready.spinner = None
             if posted:
                 ready.admit(posted, handle)

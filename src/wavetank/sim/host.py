@@ -23,6 +23,7 @@ from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .origin import Origin, place_of_frame
+from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
 
@@ -70,6 +71,8 @@ class Host:
         """Told of each stall: the instant at which it began."""
         self.step_blocked: Callable[[int], object] = _unheard
         """Told when time has passed within one step of an event loop: since which instant."""
+        self.watch: StepWatch | None = None
+        """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
         self._lookout = Lookout()
@@ -134,6 +137,8 @@ class Host:
         me = self.here()
         if self.over and me is not self._main:
             raise RunOver
+        if self.watch is not None and me is self._main:
+            self.watch.after_thread(self.who_runs(), me.ident)
         me.woken = False
         timed_out: list[bool] = []
         timer = None if until is None else self.timeline.call_at(until, lambda: self._time_out(me, timed_out))
@@ -235,7 +240,7 @@ class Host:
 
     def in_order(self) -> None:
         """From here on the order is FIFO and nobody is asked: the run is being ended."""
-        self.chooser = None
+        self.chooser = self.watch = None
 
     def who_is(self, number: int) -> str:
         """What a report calls the entity that a chooser knows by its number."""
@@ -247,6 +252,9 @@ class Host:
 
     def _run(self, thread: RunThread) -> None:
         thread.turn += 1
+        watch = self.watch
+        if watch is not None:
+            watch.before_thread(thread.ident)
         try:
             thread.go()
             back = self._main.park(timeout=PATIENCE)
@@ -257,6 +265,8 @@ class Host:
             self.over = True
             del self._alive[thread]
             raise ThreadStuck(self._stuck(thread))
+        if watch is not None:
+            watch.after_thread(thread.name, thread.ident)
 
     def _settle(self, thread: RunThread) -> None:
         """Ctrl-C struck while `thread` had the baton, or just after: see that it has come back."""
@@ -373,6 +383,7 @@ class Host:
             ThreadStuck: one of them did not; the others have ended all the same.
         """
         self.over = True
+        self.watch = None
         self._ready.clear()
         self.stalled = self.step_blocked = _unheard
         stuck: ThreadStuck | None = None

@@ -17,6 +17,7 @@ from ..seams.waiting import Waits
 from ..sim.ended import Ended
 from ..sim.origin import NOWHERE, Origin
 from .fake_llm import FakeLLM
+from .invariants import Invariants
 from .ledger import Ledger
 from .tank import Tank
 
@@ -33,6 +34,7 @@ class Parts:
     def ended(self, end: Ended) -> None:
         """The program came to its end: close the log."""
         self.desk.catch_up()
+        self.tank.invariants.look(Origin("main", None, None))
         error = None if end.error is None else type(end.error).__name__
         at = self.desk.clock.now()
         self.log.finish(
@@ -89,7 +91,14 @@ def assemble(
         progress()
 
     ledger = Ledger(note_outcome, origin)
-    tank = Tank(fake_llm=FakeLLM(desk, log), ledger=ledger, events=log, scenario=scenario, clock=clock)
+    tank = Tank(
+        fake_llm=FakeLLM(desk, log),
+        ledger=ledger,
+        events=log,
+        scenario=scenario,
+        clock=clock,
+        invariants=Invariants(desk.note, log.header.expects),
+    )
     return Parts(log, desk, tank)
 
 

@@ -11,6 +11,7 @@ from ..events import EventLog
 from ..scenario import Scenario
 from .expectations import Value, expected
 from .fake_llm import FakeLLM
+from .invariants import Invariant, Invariants
 from .ledger import Ledger
 from .watching import Watching
 from .workload import Workload
@@ -27,7 +28,14 @@ class Tank:
     """Clock, fake, ledger and event log of one run."""
 
     def __init__(
-        self, *, fake_llm: FakeLLM, ledger: Ledger, events: EventLog, scenario: Scenario, clock: Clock
+        self,
+        *,
+        fake_llm: FakeLLM,
+        ledger: Ledger,
+        events: EventLog,
+        scenario: Scenario,
+        clock: Clock,
+        invariants: Invariants,
     ) -> None:
         self.fake_llm = fake_llm
         self.ledger = ledger
@@ -37,6 +45,8 @@ class Tank:
         """The counts given to `watch`."""
         self.workload: Workload | None = None
         """What the program is to do; `None` unless the run was given a workload."""
+        self.invariants = invariants
+        """What `always` was given."""
         self.budget: Budget | None = None
         """What ends a run in virtual time; `None` in real time."""
         self._clock = clock
@@ -70,6 +80,19 @@ class Tank:
             ValueError: a count of that name is watched already.
         """
         self.watching.add(name, count)
+
+    def always(self, invariant: Invariant, *, name: str | None = None) -> None:
+        """Judge something that must hold after every step of the program, as in a search for races.
+
+        `invariant` is called at once, after every step of a task or callback, whenever a thread gives
+        way, and at the end. It fails by returning something false, but for `None`, or by raising. It
+        must be quick and must not change anything. In real time it is called with every event.
+
+        Raises:
+            TypeError: it cannot be called, or has to be awaited.
+            ValueError: another invariant has that name.
+        """
+        self.invariants.add(invariant, name)
 
     def add_check(self, check: Callable[[EventLog], Verdict]) -> None:
         """Judge the run by a check of your own, too, whatever the other checks are.

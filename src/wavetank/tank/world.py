@@ -21,6 +21,7 @@ from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.choices import Chooser, Level
 from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
+from ..sim.step_watch import StepWatch
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
@@ -78,6 +79,7 @@ class World:
         )
         self._all_parts.append(self.parts)
         self.parts.tank.budget = self
+        self.parts.tank.invariants.watch = self._watch_steps
 
     @property
     def max_virtual_seconds(self) -> float:
@@ -122,6 +124,8 @@ class World:
     def started(self, engine: Engine) -> None:
         """A loop or a run of trio has started in this world."""
         self.engines.append(engine)
+        if self.host.watch is not None:
+            engine.watch_steps()
 
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
@@ -142,6 +146,12 @@ class World:
     def steps(self) -> int:
         """Steps of all engines so far."""
         return sum(engine.steps for engine in self.engines)
+
+    def _watch_steps(self) -> None:
+        if self.host.watch is None:
+            self.host.watch = StepWatch(self.parts.tank.invariants.look)
+            for engine in self.engines:
+                engine.watch_steps()
 
     def _stalled(self, began: int) -> None:
         self.parts.log.append(Event(at=self.timeline.now(), kind="stalled", since=began))
