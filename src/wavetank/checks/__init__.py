@@ -124,6 +124,7 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
         TypeError: a callable returned no verdict.
         UnknownCheck: there is no check of that name.
     """
+    __tracebackhide__ = True
     verdicts: dict[str, Verdict] = {}
     for check in named(checks):
         verdict = CHECKS[check](log) if isinstance(check, str) else judged_by(check, log, beside=verdicts)

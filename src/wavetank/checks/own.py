@@ -20,6 +20,7 @@ def judged_by(check: Callable[[EventLog], Any], log: EventLog, *, beside: Contai
     Raises:
         TypeError: it returned no verdict; names the callable and its place.
     """
+    __tracebackhide__ = True
     verdict = check(log)
     if not isinstance(verdict, Verdict):
         if inspect.iscoroutine(verdict):

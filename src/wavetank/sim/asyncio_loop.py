@@ -252,8 +252,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                     handle._context.run(handle._callback, *handle._args)
                 except BaseException as error:
                     self._failed(handle, error)
-                if watched:
-                    watched()
+                if host.watch is not None:
+                    (watched or watched_step(handle, host.watch))()
         handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
@@ -273,8 +273,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 handle._context.run(handle._callback, *handle._args)
             except BaseException as error:
                 self._failed(handle, error)
-            if watched:
-                watched()
+            if host.watch is not None:
+                (watched or watched_step(handle, host.watch))()
             ready.spinner = None
             if posted:
                 ready.admit(posted, handle)

@@ -95,7 +95,7 @@ def _order(value: Value) -> int:
 def _duration(value: Value) -> int:
     if not isinstance(value, str):
         raise ValueError('it must be a duration with its unit, such as "250ms", "2s" or "10m"')
-    return parse_duration(value)
+    return int(parse_duration(value))
 
 
 def _yes_or_no(value: Value) -> int:

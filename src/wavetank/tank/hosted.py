@@ -169,6 +169,7 @@ class Hosted:
 
     def verdicts(self) -> dict[str, Verdict]:
         """A hang is always judged; the rest when asked for and not judged by the test itself."""
+        __tracebackhide__ = True
         checks = self.judge_at_end
         if checks is None or self.tank.fake_llm.checked:
             return judge(self.tank.events, LIVENESS)

@@ -9,7 +9,6 @@ from typing import final
 from ..checks import always
 from ..events import without_addresses
 from ..sim.origin import NOWHERE, Origin
-from .ledger import Note
 
 Invariant = Callable[[], object]
 
@@ -20,7 +19,7 @@ _SHOWN = 200
 class Invariants:
     """What `tank.always` was given; each is looked at until it fails for the first time."""
 
-    def __init__(self, note: Note, expects: dict[str, int | float]) -> None:
+    def __init__(self, note: Callable[..., object], expects: dict[str, int | float]) -> None:
         self._note = note
         self._expects = expects
         self._held: dict[str, Invariant] = {}
