@@ -8,6 +8,8 @@ import pytest
 
 PLACE = "test_a_test_has_checks_of_its_own.py"
 
+INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+
 RunPytest = Callable[..., pytest.RunResult]
 
 GIVES_UP = """
@@ -69,14 +71,14 @@ async def test_explored(tank):
     tank.ledger.fail("1", "no")
 """
     )
-    ini = "[pytest]\nllm_expect =\n    failed = 0\n    within = 10m\n"
+    ini = f"{INI}llm_expect =\n    failed = 0\n    within = 10m\n"
     (pytester.path / "pytest.ini").write_text(ini)
     result = run_pytest("--llm-scenario=overloaded")
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
         [
             "*outcomes failed: 1 item(s) failed (declared: at most 0)*",
-            "items: 1 submitted, 0 completed, 1 failed (1 RateLimitError)",
+            "items: 1 submitted, 0 completed, 1 failed (1 InternalServerError)",
         ]
     )
 
@@ -108,7 +110,7 @@ def test_a_wrong_word_names_its_place(
     marked = f"@pytest.mark.{marker}\n" if marker else ""
     pytester.makepyfile(f"import pytest\n{marked}def test_it(tank): pass\n")
     if ini:
-        (pytester.path / "pytest.ini").write_text(f"[pytest]\nasyncio_default_fixture_loop_scope = function\nllm_expect =\n    {ini}\n")
+        (pytester.path / "pytest.ini").write_text(f"{INI}llm_expect =\n    {ini}\n")
     result = run_pytest()
     (result.stderr if ini else result.stdout).fnmatch_lines([f"*{told}*"])
 
@@ -144,7 +146,7 @@ def test_a_budget_of_virtual_time_ends_a_test(pytester: pytest.Pytester, run_pyt
     result.assert_outcomes(failed=2, passed=2)
     result.stdout.fnmatch_lines(["*liveness failed: overrun*", "*liveness failed: overrun*"])
     assert run_pytest("--llm-max-virtual-seconds=soon").ret == pytest.ExitCode.USAGE_ERROR
-    (pytester.path / "pytest.ini").write_text("[pytest]\nllm_max_virtual_seconds = 300\n")
+    (pytester.path / "pytest.ini").write_text(f"{INI}llm_max_virtual_seconds = 300\n")
     run_pytest().assert_outcomes(failed=2, passed=2)
 
 
