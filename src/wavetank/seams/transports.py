@@ -158,6 +158,9 @@ class _Stream:
 
     def _goes_on(self, frame: Frame) -> bool:
         if frame.abort:
+            head = self._exchange.head
+            if head is not None and head.length == self._read:
+                return False  # as much as was announced: a client reads no further
             raise self._exchange.cut()
         return not frame.end
 
