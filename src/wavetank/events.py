@@ -213,11 +213,14 @@ class EventLog:
         found: T = self._derived[read]
         return found
 
-    def to_ndjson(self) -> bytes:
-        """The whole log as bytes: header, events, and the end if the run has ended."""
+    def to_ndjson(self, *, waits: bool = True) -> bytes:
+        """The whole log as bytes: header, events, and the end if the run has ended.
+
+        Without `waits` it is what every run of the same schedule has, whether or not waits were noted.
+        """
         lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
-            lines.append(line_of(self.end))
+            lines.append(line_of(self.end if waits else msgspec.structs.replace(self.end, waits=())))
         return b"".join(lines)
 
     @classmethod

@@ -222,6 +222,17 @@ async def sends_after(tank: Tank, seconds: float) -> None:
             group.start_soon(ask, tank, item)
 
 
+async def moves(tank: Tank, pauses: float) -> None:
+    """`always`: what is taken from one side is on the other before the step ends."""
+    sides = [1, 1]
+    tank.always(lambda: sum(sides) == 2, name="conserved")
+    await anyio.sleep(1)
+    sides[0] -= 1
+    for _ in range(int(pauses)):
+        await anyio.sleep(0)
+    sides[1] += 1
+
+
 class Near(NamedTuple):
     """A check, a client, what still passes, and what is a shade too much."""
 
@@ -248,6 +259,7 @@ NEAR: Final = (
     Near("answered", gives_up_at, 0.99, 0.9),
     Near("outcomes", fails_some, 2, 3),
     Near("within", takes, 2, 2.001),
+    Near("always", moves, 0, 1),
     Near("request_rate", sends_after, 0.999, 0.998),
     Near("starvation", lets_go_ahead, 3, 4),
 )

@@ -119,9 +119,9 @@ def test_a_budget_that_ended_without_outcomes_is_a_livelock() -> None:
     assert verdict.passed is False
     assert verdict.summary.startswith("livelock: the budget of virtual time ended after 50 steps, at 1m40s")
     assert verdict.evidence == (
+        "item 'a' gets no answer -> asks again, every 1s, 99 times",
         "1 item(s) without an outcome: 'a'",
         "49 request(s) in the second half of the run",
-        "item 'a' gets no answer -> asks again, every 1s, 99 times",
     )
     assert kind_of_hang(log) == "livelock"
 
@@ -139,9 +139,9 @@ def test_a_spent_step_budget_is_a_livelock_also_when_time_stands_still() -> None
         "livelock: the budget of steps ended after 500000 steps, at 0s, and they brought no outcome"
     )
     assert verdict.evidence == (
+        "item 'a' gets no answer -> asks again, every 0s, 7 times",
         "1 item(s) without an outcome: 'a'",
         "7 request(s) in the whole run",
-        "item 'a' gets no answer -> asks again, every 0s, 7 times",
     )
     assert kind_of_hang(log) == "livelock"
 
@@ -420,7 +420,8 @@ def test_a_limits_refusal_is_no_waves() -> None:
 
 def test_names_are_read_from_sets_lists_and_commas() -> None:
     """`default`, `strict`, one name, several with commas or in a list: each once, in catalogue order."""
-    default = ("liveness", "exactly_once", "right_answer", "answered", "outcomes", "within", "request_rate")
+    declared = ("outcomes", "within", "request_rate", "always")
+    default = ("liveness", "exactly_once", "right_answer", "answered", *declared)
     assert named("default") == DEFAULT == default
     assert named("strict") == STRICT == tuple(name for name in CHECKS if name != "exercised")
     assert named("exercised, liveness") == ("liveness", "exercised")

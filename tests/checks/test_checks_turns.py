@@ -251,4 +251,5 @@ def test_a_livelock_shows_what_spins() -> None:
     """The last steps of the budget stand before the list of tasks."""
     end = stopped("steps", spinning=("  64 of the last 64 steps: task 'a'",), blocked=("  task 'a'",))
     evidence = liveness.judge(log_of(submitted("a"), end=end)).evidence
-    assert evidence[-2:] == ("  64 of the last 64 steps: task 'a'", "  task 'a'")
+    assert evidence[0] == "  64 of the last 64 steps: task 'a'"
+    assert evidence[-1] == "  task 'a'"

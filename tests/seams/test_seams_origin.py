@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import aiohttp
 import anthropic
@@ -26,7 +28,7 @@ URL = "https://api.openai.com/v1/chat/completions"
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 AUTH = {"authorization": "Bearer k"}
 
-Way = Callable[[Tank], Awaitable[object]]
+Way = Callable[[Tank], Coroutine[Any, Any, None]]
 
 
 async def direct(tank: Tank) -> None:
@@ -96,7 +98,7 @@ def assert_told(way: Way, backend: str) -> None:
             group.start_soon(way, tank, name="asker")
 
     event = arrived(wavetank.simulate(main, backend=backend).events)
-    code = way.__code__  # type: ignore[attr-defined]
+    code = inspect.unwrap(way).__code__
     lines = {line for _, _, line in code.co_lines() if line is not None}
     assert event.task == "asker"
     assert event.file == name_of_file(__file__)

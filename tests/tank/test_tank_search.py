@@ -148,14 +148,16 @@ def test_the_report_of_a_deadlock(backend: str) -> None:
     assert told[1:-1] == [
         "liveness failed: deadlock at 1.03s",
         "    task 'main'",
-        "      at moves_both_ways (test_tank_search.py:…)",
+        "      at moves_both_ways (tests/tank/test_tank_search.py:…)",
         "      waits in TaskGroup.__aexit__ on group: TaskGroup",
         f"    task {named!r}",
-        "      at Bank.move (test_tank_search.py:…)",
-        "      waits in Lock.__aenter__ on Bank.two: Lock [tasks_waiting=1], held by 'back'",
+        "      at Bank.move (tests/tank/test_tank_search.py:…)",
+        "      waits in Lock.__aenter__ on Bank.two: Lock [tasks_waiting=1], held by 'back' "
+        "since 1.03s, acquired at tests/tank/test_tank_search.py:…",
         "    task 'back'",
-        "      at Bank.move (test_tank_search.py:…)",
-        f"      waits in Lock.__aenter__ on Bank.one: Lock [tasks_waiting=1], held by {named!r}",
+        "      at Bank.move (tests/tank/test_tank_search.py:…)",
+        f"      waits in Lock.__aenter__ on Bank.one: Lock [tasks_waiting=1], held by {named!r} "
+        "since 1.03s, acquired at tests/tank/test_tank_search.py:…",
         f"schedule: FIFO order, except: {run.deviations[0]}",
         "the last 1 of 1 events:",
         "  at 1.03s: time had passed between two steps of the program since 1s",
@@ -490,7 +492,7 @@ def test_what_leaves_no_event_differs_as_well() -> None:
     [
         (by_address, "differs: first «at 0s: 'item-"),
         (by_own_dice, "differs: first "),
-        (by_state, "event 2 differs: first «nothing», then «at 0s: 'a': completed»"),
+        (by_state, "event 2 differs: first «nothing», then «at 0s: 'a': completed by"),
     ],
 )
 def test_a_failure_that_does_not_repeat(backend: str, program: Main, told: str) -> None:

@@ -343,9 +343,9 @@ def test_a_client_that_retries_for_ever_is_a_livelock(backend: str) -> None:
     liveness = run.verdicts["liveness"]
     assert liveness.passed is False
     assert liveness.summary.startswith("livelock: the budget of virtual time ended after")
-    assert liveness.evidence[0] == "1 item(s) without an outcome: 'a'"
-    assert re.fullmatch(r"[45]\d request\(s\) in the second half of the run", liveness.evidence[1])
-    assert re.fullmatch(r"item 'a' refused 429 -> asks again, every .*, \d+ times", liveness.evidence[2])
+    assert liveness.evidence[1] == "1 item(s) without an outcome: 'a'"
+    assert re.fullmatch(r"[45]\d request\(s\) in the second half of the run", liveness.evidence[2])
+    assert re.fullmatch(r"item 'a' refused 429 -> asks again, every .*, \d+ times", liveness.evidence[0])
     assert run.verdicts["exactly_once"].passed is None
     with pytest.raises(CheckFailed, match="max_virtual_seconds=100"):
         run.check()

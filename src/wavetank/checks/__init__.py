@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..events import EventLog
@@ -31,6 +32,7 @@ from . import (
     starvation,
     within,
 )
+from .causes import causes
 from .own import judged_by
 from .verdict import Verdict
 
@@ -118,7 +120,7 @@ def _set_or_name(name: str) -> Sequence[str]:
 
 
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
-    """Judge the log by these checks, in the order of `named`.
+    """Judge the log by these checks, in the order of `named`; the first that fails tells of causes, too.
 
     Raises:
         TypeError: a callable returned no verdict.
@@ -129,4 +131,8 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     for check in named(checks):
         verdict = CHECKS[check](log) if isinstance(check, str) else judged_by(check, log, beside=verdicts)
         verdicts[verdict.name] = verdict
+    for name, verdict in verdicts.items():
+        if verdict.passed is False:
+            verdicts[name] = replace(verdict, evidence=(*verdict.evidence, *causes(log)))
+            break
     return verdicts

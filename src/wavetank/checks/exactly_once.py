@@ -8,7 +8,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import Event, EventKind, EventLog
-from .history import history
+from .history import history, unmatched
 from .verdict import Verdict
 
 NAME = "exactly_once"
@@ -128,11 +128,18 @@ def _with_wasted(log: EventLog) -> tuple[str, tuple[str, ...]]:
     return told, tuple(lines)
 
 
+def _asked_for(log: EventLog, item: str) -> bool:
+    """Whether a request of the item arrived; also when that cannot be known, for want of a common name."""
+    return unmatched(log) is not None or any(event.item == item for event in log.of("arrived"))
+
+
 def _told(log: EventLog, faults: list[tuple[str, str]]) -> tuple[str, ...]:
     lines: list[str] = []
     for item, what in faults[:_SHOWN]:
         lines.append(f"item {item!r} {what}")
         lines += (f"  {line}" for line in history(log, item))
+        if "was lost" in what and not _asked_for(log, item):
+            lines.append("  no request of this item ever arrived")
     if len(faults) > _SHOWN:
         others = ", ".join(repr(item) for item, _ in faults[_SHOWN:13])
         lines.append(f"and {len(faults) - _SHOWN} more: {others}{', …' if len(faults) > 13 else ''}")

@@ -42,8 +42,8 @@ def _why(log: EventLog) -> Iterator[str]:
 def missed(log: EventLog) -> list[str]:
     """The waves and faults of the scenario that met nobody, each in words."""
     met = {event.wave for event in log.of("refused")}
-    held = {event.wave for event in log.of("held")}
-    hit = {event.fault for event in log.of("answered", "left")}
+    held = {event.wave for event in log.of("held") if event.wave is not None}
+    hit = {event.fault for event in log.of("answered", "left", "held")}
     return [
         *(_missed_wave(number, number in held) for number in range(log.header.waves) if number not in met),
         *(f"fault {number + 1} met no request" for number in range(log.header.faults) if number not in hit),

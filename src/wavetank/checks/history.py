@@ -5,23 +5,31 @@ from __future__ import annotations
 from typing import Final
 
 from ..clock import format_duration
-from ..events import Event, EventLog
+from ..events import Event, EventKind, EventLog
 
 _TOLD: Final = 10
 """So many events from each end of a long story."""
+
+_ENTERED: Final[tuple[EventKind, ...]] = ("submitted", "completed", "failed", "cancelled")
+"""What the program reported of an item: never left out of a story."""
 
 
 def history(log: EventLog, item: str) -> tuple[str, ...]:
     """The events of one item as sentences, a line each, with their instants; a long story is told short."""
     events = [event for event in log if event.item == item]
-    left_out = len(events) - 2 * _TOLD
-    if left_out <= 1:
+    if len(events) <= 2 * _TOLD + 1:
         return tuple(map(dated, events))
-    return (
-        *map(dated, events[:_TOLD]),
-        f"… {left_out} more events …",
-        *map(dated, events[-_TOLD:]),
-    )
+    lines: list[str] = []
+    left_out = 0
+    for number, event in enumerate(events):
+        if _TOLD <= number < len(events) - _TOLD and event.kind not in _ENTERED:
+            left_out += 1
+            continue
+        if left_out:
+            lines.append(f"… {left_out} more events …")
+            left_out = 0
+        lines.append(dated(event))
+    return tuple(lines)
 
 
 def dated(event: Event, *, named: bool = False) -> str:
@@ -49,16 +57,28 @@ def ledger_of(log: EventLog) -> dict[str, None]:
 
 
 def _entered(log: EventLog) -> dict[str, None]:
-    entered = log.of("submitted", "completed", "failed", "cancelled")
+    entered = log.of(*_ENTERED)
     return {event.item: None for event in entered if event.item is not None}
 
 
 def told(event: Event) -> str:
-    """One event in words."""
+    """One event in words, and who did it where in the program."""
+    error = f": {event.error}" if event.kind == "failed" else ""
+    return f"{_happened(event)}{_by(event)}{error}"
+
+
+def _by(event: Event) -> str:
+    who = f" by {event.task!r}" if event.task is not None else ""
+    return f"{who} at {event.file}:{event.line}" if event.file is not None else who
+
+
+def _happened(event: Event) -> str:
     number = f"request {event.request}"
     match event.kind:
         case "arrived":
             return f"{number} arrived at the provider ({event.model})"
+        case "held" if event.fault is not None:
+            return f"{number} has no whole answer, by the scenario's fault {event.fault + 1} ({event.reason})"
         case "held":
             return f"{number} was held by a barrier"
         case "refused":
@@ -90,6 +110,6 @@ def told(event: Event) -> str:
         case "wave-closed":
             return f"wave {(event.wave or 0) + 1} closed"
         case "failed":
-            return f"reported as failed: {event.error}"
+            return "reported as failed"
         case _:
             return event.kind

@@ -26,7 +26,7 @@ def judge(log: EventLog) -> Verdict:
     if end.how in ("returned", "raised"):
         return Verdict(NAME, True, f"main came to its end at {format_duration(end.at)}")
     if end.how == "deadlock":
-        return Verdict(NAME, False, _deadlock(end), _open_items(log) + end.blocked)
+        return Verdict(NAME, False, _deadlock(end), _open_items(log) + _held(log) + end.blocked)
     if not log.header.passable:
         return Verdict(NAME, None, "the scenario never lets a request through")
     return _budget_spent(log, end)
@@ -66,7 +66,7 @@ def _budget_spent(log: EventLog, end: RunEnd) -> Verdict:
     else:
         what = f"overrun: the budget of virtual time ended {after}, before main did"
     pattern = repetition(log) if kind == "livelock" else ()
-    evidence = _open_items(log) + _tail_requests(log, end) + pattern + end.spinning + end.blocked
+    evidence = pattern + end.spinning + _open_items(log) + _held(log) + _tail_requests(log, end) + end.blocked
     return Verdict(NAME, False, what, evidence)
 
 
@@ -84,6 +84,21 @@ def _open_items(log: EventLog) -> tuple[str, ...]:
         return ()
     shown = ", ".join(still_open[:_SHOWN]) + (", …" if len(still_open) > _SHOWN else "")
     return (f"{len(still_open)} item(s) without an outcome: {shown}",)
+
+
+def _held(log: EventLog) -> tuple[str, ...]:
+    """The requests whose answers the scenario's faults still hold."""
+    at = log.end.at if log.end is not None else 0
+    held = [
+        event for event in log.of("held", "left") if event.fault is not None and event.request is not None
+    ]
+    held = [event for event in held if event.kind == "held" or event.at == at]  # a stopped client hangs up
+    lines = tuple(
+        f"request {event.request} (item {event.item!r}) is held by the scenario's "
+        f"fault {(event.fault or 0) + 1} ({event.reason})"
+        for event in held[:_SHOWN]
+    )
+    return (*lines, f"and {len(held) - _SHOWN} more") if len(held) > _SHOWN else lines
 
 
 def _tail_requests(log: EventLog, end: RunEnd) -> tuple[str, ...]:

@@ -11,15 +11,17 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from types import GenericAlias
 from typing import Any, Final, final
 
 from ..clock import after_delay
 from ..sim.errors import RunOver
+from ..sim.holdings import forget_one, holders_of
 from ..sim.host import Host
 from ..sim.turns import RunThread
+from ..sim.unseen import received
 from .attributes import replaced
 from .names import Names
 
@@ -49,6 +51,7 @@ class BatonLock:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         refused = timeout != -1 and (not blocking or timeout < 0)
         if not refused and self._lock.acquire(False):
+            self._note()
             return True
         host = _host_here()
         if refused or host is None:
@@ -64,17 +67,30 @@ class BatonLock:
         while True:
             self._waiting.append(entry)
             try:
-                in_time = host.wait("a lock", until=until)
+                in_time = host.wait(self._described, until=until)
             finally:
                 if entry in self._waiting:
                     self._waiting.remove(entry)
             if self._lock.acquire(False):
+                self._note()
                 return True
             if not in_time:
                 return False
 
+    def _note(self) -> None:
+        """Take note of who has acquired it, in a run that is to be reported on."""
+        host = _hosts[-1] if _hosts else None
+        if host is not None and host.witness.attentive and host.is_mine():
+            host.witness.acquired(self)
+
+    def _described(self) -> str:
+        """What a thread waits for, and who holds it."""
+        holding = holders_of(self)
+        return f"a lock, held by {holding[0].told()}" if holding and self.locked() else "a lock"
+
     def release(self) -> None:
         self._lock.release()
+        forget_one(self)
         if self._waiting:
             host, thread = self._waiting.popleft()
             host.wake(thread)
@@ -199,6 +215,9 @@ def _patch(stack: ExitStack) -> None:
     pools = staticmethod(_numbered(vars(ThreadPoolExecutor)["_counter"], "pool name"))
     stack.enter_context(replaced(ThreadPoolExecutor, "_counter", pools))
     stack.enter_context(_no_word_of_the_end())
+    stack.enter_context(replaced(Future, "set_exception", _noted(Future.set_exception)))
+    for name in ("result", "exception"):
+        stack.enter_context(replaced(Future, name, _asked(getattr(Future, name))))
     stack.enter_context(replaced(threading, _START, _gated_start(getattr(threading, _START))))
     stack.enter_context(replaced(threading.Thread, "join", _join(threading.Thread.join)))
     stack.enter_context(replaced(threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive)))
@@ -254,9 +273,36 @@ def _until_over(host: Host, run: Callable[[], object]) -> Callable[[], None]:
     def quiet() -> None:
         with suppress(RunOver):
             if not host.over:
-                run()
+                try:
+                    run()
+                except Exception as error:
+                    host.witness.failed(error)
+                    raise
 
     return quiet
+
+
+def _noted(set_exception: Callable[..., None]) -> Callable[..., None]:
+    """Let a pool's future with an error be known to the run, until somebody asks for it."""
+
+    def noted(self: Future[Any], exception: BaseException) -> None:
+        host = _host_here()
+        if host is not None and isinstance(exception, Exception):
+            host.witness.failed(exception, self)
+        set_exception(self, exception)
+
+    return noted
+
+
+def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
+    def asked(self: Future[Any], timeout: float | None = None) -> Any:
+        try:
+            return method(self, timeout)
+        finally:
+            if self.done():
+                received(self)
+
+    return asked
 
 
 @final

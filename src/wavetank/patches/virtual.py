@@ -10,6 +10,7 @@ from .certificates import certificates_unread
 from .clocks import borrowed_clocks
 from .garbage import collector_at_rest
 from .hash_order import creation_order
+from .holdings import holdings_noted
 from .pools import pools_under
 from .sockets import no_network
 from .threads import threads_under
@@ -26,4 +27,5 @@ def virtual_process(host: Host) -> Iterator[None]:
         stack.enter_context(threads_under(host))
         stack.enter_context(pools_under(host))
         stack.enter_context(creation_order(host))
+        stack.enter_context(holdings_noted(host))
         yield

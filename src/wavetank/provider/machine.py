@@ -11,7 +11,7 @@ from itertools import count
 from typing import Final, final
 
 from ..clock import EPOCH_NS, SECOND
-from ..scenario import DurationRange, Scenario, refusal_error
+from ..scenario import DurationRange, Fault, Scenario, refusal_error
 from .answers import answer_deltas, longest_answer, words_of
 from .attempts import Attempts
 from .barriers import Barrier, earliest
@@ -134,6 +134,15 @@ class Provider:
             exchange.barrier.drop(request_id)
         self._finish(exchange)
         return exchange.outcome
+
+    def spoiling(self) -> list[tuple[int, Fault]]:
+        """The requests whose answers are under way and meet a fault, which may hold them for ever."""
+        open_ones = ((number, exchange.outcome) for number, exchange in self._open.items())
+        return [
+            (number, outcome.fault)
+            for number, outcome in open_ones
+            if isinstance(outcome, Answer) and outcome.fault is not None
+        ]
 
     def settle(self, now: int, next_event: int | None) -> bool:
         """Nothing else can happen before `next_event`: let go what only patience holds.

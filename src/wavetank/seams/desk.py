@@ -94,8 +94,7 @@ class Desk:
         """Held while the desk changes; in virtual time nobody ever waits for it."""
         self.records: list[Record] = []
         """All requests so far, unless they are not kept."""
-        self.count = 0
-        """How many requests there were."""
+        self.count = 0  # of requests
         self.answered = 0
         self.refused = 0
         self._open: dict[int, Record] = {}
@@ -121,8 +120,6 @@ class Desk:
     def peak_in_flight(self) -> int:
         return self._provider.peak_in_flight
 
-    # -- a request's way -----------------------------------------------------------------
-
     def admit(self) -> None:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
@@ -146,12 +143,7 @@ class Desk:
             return True
 
     def open(
-        self,
-        incoming: Incoming,
-        *,
-        sent: int,
-        deliver: Callable[[Reply], object],
-        origin: Origin = NOWHERE,
+        self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
     ) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
@@ -161,7 +153,7 @@ class Desk:
             self._provider.arrive(request, now)
             self._catch_up(now)
             self._arm()
-            return record
+        return record
 
     def turn_away(self, incoming: Incoming, *, sent: int, status: int, origin: Origin = NOWHERE) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
@@ -285,6 +277,17 @@ class Desk:
         with self.lock:
             self._catch_up(self.clock.now())
 
+    def note_held(self) -> None:
+        """The run has ended: log the requests whose answers a fault still holds back, or spoils."""
+        with self.lock:
+            for number, fault in self._provider.spoiling():
+                item, which = self._open[number].item, self._number_of(fault)
+                self.note("held", item=item, request=number, fault=which, reason=fault.kind)
+
+    def _number_of(self, fault: Fault) -> int | None:
+        """The number, from 0, of a fault of the scenario."""
+        return next((number for number, each in enumerate(self._faults) if each is fault), None)
+
     def _catch_up(self, now: int) -> None:
         due = self._provider.next_notice()
         if due is None or due > now:
@@ -295,8 +298,6 @@ class Desk:
             self._log.append(
                 Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
             )
-
-    # -- time ----------------------------------------------------------------------------
 
     def settle(self, next_event: Callable[[], int | None]) -> bool:
         """Nothing can run: let a barrier go that nothing else could fill; True if one went.
@@ -337,10 +338,9 @@ class Desk:
         tokens = answer.prompt_tokens + answer.completion_tokens
         fields |= {"item": record.item, "request": record.id, "status": 200, "tokens": tokens}
         if answer.fault is not None:
-            number = next((n for n, fault in enumerate(self._faults) if fault is answer.fault), None)
-            fields |= {"fault": number, "reason": answer.fault.kind}
+            fields |= {"fault": self._number_of(answer.fault), "reason": answer.fault.kind}
             if answer.fault.kind not in DELAYS:
-                record.fault = number
+                record.fault = fields["fault"]
         self.note(kind, **fields)
 
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:

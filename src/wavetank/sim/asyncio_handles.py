@@ -12,6 +12,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, final
 
 from .naming import called
+from .unseen import NO_CONTEXT, ended
 
 if TYPE_CHECKING:
     from .asyncio_loop import SimulatedLoop
@@ -29,6 +30,7 @@ class CountedTask(asyncio.Task[Any]):
         self._called: tuple[str, str] | None = None
         name = f"task-{self._number}" if name is None else name
         super().__init__(coro, loop=loop, name=name, **options)
+        self.add_done_callback(ended, context=NO_CONTEXT)
 
     def called(self) -> str:
         """What reports call it; worked out once for each name it is given."""
@@ -54,13 +56,23 @@ def name_of_running_task() -> str | None:
     return None if task is None else called_in_reports(task)
 
 
+def name_of_callback(callback: object) -> str:
+    """What reports call a plain callback."""
+    return f"callback {getattr(callback, '__qualname__', type(callback).__name__)}"
+
+
+def can_run(task: asyncio.Task[Any]) -> bool:
+    """Whether a step of the task is due, or under way."""
+    awaited = getattr(task, "_fut_waiter", None)
+    return awaited is None or awaited.done() or getattr(task.get_coro(), "cr_running", False)
+
+
 def watched_step(handle: events.Handle, watch: StepWatch) -> Callable[[], None]:
     """Say that a step is about to be taken; returns what is to be called after it."""
     callback: Any = handle._callback  # type: ignore[attr-defined]
     owner = getattr(callback, "__self__", None)
     if not isinstance(owner, asyncio.Task):
-        name = getattr(callback, "__qualname__", type(callback).__name__)
-        return lambda: watch.after_callback(f"callback {name}", callback)
+        return lambda: watch.after_callback(name_of_callback(callback), callback)
     called_so, coro = called_in_reports(owner), owner.get_coro()
     watch.before_task(coro)
     return lambda: watch.after_task(called_so, coro)

@@ -24,6 +24,8 @@ from .asyncio_handles import (
     EngineStep,
     Posted,
     called_in_reports,
+    can_run,
+    name_of_callback,
     name_of_running_task,
     watched_step,
 )
@@ -37,6 +39,7 @@ from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .spinning import LAST_STEPS, LastSteps
 from .stubborn import close_or_keep
 from .turns import RunThread
+from .unseen import ended
 
 for _owner, _names in (
     (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
@@ -109,6 +112,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.Handle:
+        if callback is ended:
+            return self.host.witness.task_ended(args[0])  # type: ignore[no-any-return]
         if self._closed or self._debug:
             self._check_closed()
             handle = events.Handle(callback, args, self, context)
@@ -118,6 +123,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._sleeper is not None:
             self.host.wake(self._sleeper)
         return handle
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.host.witness.failures.never_retrieved(context, self.timeline.now())
+        super().call_exception_handler(context)
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
@@ -190,7 +199,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
             Suspended(
-                called_in_reports(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one)
+                called_in_reports(one), one, one.get_coro(), can_run(one) or id(one) in due, _is_main(one)
             )
             for one in self._left()
         ]
@@ -317,7 +326,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if isinstance(owner, asyncio.Task):
             self._last_steps.note(called_in_reports(owner), owner.get_coro())
         else:
-            self._last_steps.note_callback(f"callback {_name_of(handle._callback)}")
+            self._last_steps.note_callback(name_of_callback(handle._callback))
 
     def _spent(self) -> RunStopped:
         spent = self._last_steps.spent(self._step_budget, self.timeline.now())
@@ -381,19 +390,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
 
 
-def _can_run(task: asyncio.Task[Any]) -> bool:
-    """Whether a step of the task is due, or under way."""
-    awaited = getattr(task, "_fut_waiter", None)
-    return awaited is None or awaited.done() or getattr(task.get_coro(), "cr_running", False)
-
-
 def _is_main(task: asyncio.Task[Any]) -> bool:
     """Whether the loop runs until this task has ended."""
     return any(callback is _RUN_UNTIL for callback, *_ in task._callbacks or ())
-
-
-def _name_of(callback: object) -> str:
-    return getattr(callback, "__qualname__", type(callback).__name__)
 
 
 for _name in (*REAL_INPUT_OUTPUT, *SIGNALS):

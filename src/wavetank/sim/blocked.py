@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Any, Final
 
-from .chain import Chain, Suspended, at, chain_of, is_engine, is_ours, places
+from .chain import Chain, Suspended, chain_of, innermost, is_engine, places
 from .holders import held_by
 from .libraries import fill_of, gathered, statistics_of, told_of
+from .origin import Place, kind_of, name_of_file, place_of_frame
+from .quiet import Waiting
 from .stuck import out_of_reach
 
-_STANDARD: Final = os.path.dirname(os.__file__) + os.sep
 _TEST_RUNNER: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
+_POOLS: Final = tuple(
+    os.path.join("", *path)
+    for path in (("concurrent", "futures", "thread.py"), ("anyio", "_backends", "_asyncio.py"))
+)
+_QUEUE: Final = f"{os.sep}queue.py"
 _FRAMES: Final = 12
 _NAMED: Final = 5
 
@@ -25,29 +33,91 @@ NEVER: Final = "nobody who still runs can let it go on"
 
 
 def describe_tasks(tasks: Sequence[Suspended], stuck: Sequence[Suspended] = ()) -> tuple[str, ...]:
-    """A paragraph on each task: its chain, what it waits for, who holds that, and whether it is `stuck`."""
+    """A paragraph on each task: its chain, what it waits for, who holds that, and whether it is `stuck`.
+
+    Tasks of which the same is to be said share a paragraph.
+    """
     prospects = {id(task.task): NEVER for task in stuck}
     prospects |= {id(task.task): OUT_OF_REACH for task in out_of_reach(tasks)}
-    return tuple(_paragraph(task, tasks, prospects.get(id(task.task))) for task in tasks)
+    return _grouped(
+        "task", [(task.name, _lines(task, tasks, prospects.get(id(task.task)))) for task in tasks]
+    )
 
 
-def _paragraph(task: Suspended, tasks: Sequence[Suspended], prospect: str | None) -> str:
+def _lines(task: Suspended, tasks: Sequence[Suspended], prospect: str | None) -> tuple[str, ...]:
     chain = chain_of(task.coro)
-    told = [*places(chain.callers), _waits(chain, tasks), prospect or ""]
-    lines = [line for line in told if line]
-    return "\n".join((f"  task {task.name!r}", *(f"    {line}" for line in lines)))
+    return tuple(line for line in (*places(chain.callers), _waits(chain, tasks), prospect) if line)
 
 
-def describe_thread(name: str, frame: FrameType | None, what: str) -> str:
-    """A paragraph on one blocked thread: the program's frames, outermost first, and what it waits for."""
-    chain: list[str] = []
+def _grouped(kind: str, described: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, lines in described:
+        found.setdefault(lines, []).append(name)
+    return tuple(
+        "\n".join((f"  {_titled(kind, names)}", *(f"    {line}" for line in lines)))
+        for lines, names in found.items()
+    )
+
+
+def _titled(kind: str, names: Sequence[str]) -> str:
+    """`task 'a'`, or `9 tasks 'a', 'b', …`."""
+    if len(names) == 1:
+        return f"{kind} {names[0]!r}"
+    more = ", …" if len(names) > _NAMED else ""
+    return f"{len(names)} {kind}s {', '.join(map(repr, names[:_NAMED]))}{more}"
+
+
+def describe_threads(waiting: Iterable[tuple[str, FrameType | None, str]]) -> tuple[str, ...]:
+    """A paragraph on each blocked thread, given its name, its frame and what it waits for.
+
+    Threads of a pool that have nothing to do are left out.
+    """
+    described = []
+    for name, frame, what in waiting:
+        frames = _outermost_first(frame)
+        if not _is_idle(frames):
+            described.append((name, (*places(frames)[-_FRAMES:], f"waits in {what}")))
+    return _grouped("thread", described)
+
+
+def waiting_tasks(tasks: Sequence[Suspended]) -> tuple[Waiting, ...]:
+    """Who of the tasks waits where and for what; those at one place for one thing together."""
+    found: dict[tuple[Place | None, int], tuple[list[str], Chain]] = {}
+    for task in tasks:
+        chain = chain_of(task.coro)
+        frame = innermost(chain.callers)
+        place = None if frame is None else (name_of_file(frame.f_code.co_filename), frame.f_lineno)
+        found.setdefault((place, id(chain.resource)), ([], chain))[0].append(task.name)
+    return tuple(
+        Waiting(tuple(names), _waits(chain, tasks), place) for (place, _), (names, chain) in found.items()
+    )
+
+
+def waiting_threads(waiting: Iterable[tuple[str, FrameType | None, str]]) -> tuple[Waiting, ...]:
+    """Who of the threads waits where and for what, given as to `describe_threads`."""
+    return tuple(
+        Waiting((name,), f"waits in {what}", place_of_frame(frame))
+        for name, frame, what in waiting
+        if not _is_idle(_outermost_first(frame))
+    )
+
+
+def _outermost_first(frame: FrameType | None) -> list[FrameType]:
+    """The frames of a thread, but for the test runner's."""
+    found: list[FrameType] = []
     while frame is not None:
-        file = frame.f_code.co_filename
-        hidden = is_ours(file) or file.startswith((_STANDARD, "<frozen "))
-        if not hidden and not any(part in file for part in _TEST_RUNNER):
-            chain.insert(0, f"    {at(frame)}")
+        if not any(part in frame.f_code.co_filename for part in _TEST_RUNNER):
+            found.append(frame)
         frame = frame.f_back
-    return "\n".join([f"  thread {name!r}", *chain[-_FRAMES:], f"    waits in {what}"])
+    return found[::-1]
+
+
+def _is_idle(frames: Sequence[FrameType]) -> bool:
+    """Whether a thread of a pool waits for work."""
+    return any(
+        frame.f_code.co_filename.endswith(_POOLS) and inner.f_code.co_filename.endswith(_QUEUE)
+        for frame, inner in pairwise(frames)
+    )
 
 
 def _waits(chain: Chain, tasks: Sequence[Suspended]) -> str:
@@ -97,7 +167,7 @@ def _named(thing: object, frames: Sequence[FrameType]) -> str:
     """`Gate._resume: Event` where a caller's attribute or variable names it, else just its type."""
     kind = "Future" if isinstance(thing, asyncio.Future) else type(thing).__name__
     for frame in reversed(frames):
-        if is_engine(frame):
+        if is_engine(frame) or kind_of(frame) == "hidden":
             continue
         owner = frame.f_locals.get("self")
         for name, value in _attributes(owner):
@@ -116,3 +186,14 @@ def _attributes(owner: object) -> Iterator[tuple[str, object]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if name != "__dict__":
                 yield name, getattr(owner, name, None)
+
+
+def stuck_thread(name: str, ident: int, seconds: float) -> str:
+    """What to say of a thread of the run that kept the baton for so many seconds of real time."""
+    frame = sys._current_frames().get(ident)
+    return (
+        f"a thread of the run neither blocked nor ended in {seconds:g} s of real time:\n"
+        f"{''.join(describe_threads([(name, frame, 'the operating system')]))}\n"
+        "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
+        'real work, give the test real time with @pytest.mark.llm_clock("real")'
+    )

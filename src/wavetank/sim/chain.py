@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, final
 
+from .origin import kind_of, name_of_file
+
 _ENGINE: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "anyio", "trio", "outcome"))
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_SHOWN: Final = tuple(f"{_PACKAGE}{room}{os.sep}" for room in ("processor", "museum"))
-"""Rooms of this package that stand in a report as any program does."""
+_HOLDINGS: Final = os.path.join("wavetank", "patches", "holdings.py")
 
 _ASYNC_GENERATOR_STEPS: Final = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
 _LONGEST: Final = 200
+_OF_A_LIBRARY: Final = 3
+"""So many frames are shown of a task that a library started, without any of the program's own."""
 
 
 @final
@@ -103,26 +105,42 @@ def _future_behind(awaitable: object) -> asyncio.Future[Any] | None:
 
 def is_engine(frame: FrameType) -> bool:
     """Whether a frame belongs to a library that runs tasks."""
-    return any(part in frame.f_code.co_filename for part in _ENGINE)
+    return is_engine_file(frame.f_code.co_filename)
 
 
-def is_ours(file: str) -> bool:
-    """Whether a file is part of the simulation, and so of no interest to a reader."""
-    return file.startswith(_PACKAGE) and not file.startswith(_SHOWN)
+def is_engine_file(file: str) -> bool:
+    """Whether a file belongs to a library that runs tasks, or to what takes note of its locks."""
+    return any(part in file for part in _ENGINE) or file.endswith(_HOLDINGS)
 
 
 def at(frame: FrameType) -> str:
-    """A frame's place, as `at Gate.entered (gate.py:10)`."""
-    file = os.path.basename(frame.f_code.co_filename)
-    return f"at {frame.f_code.co_qualname} ({file}:{frame.f_lineno})"
+    """A frame's place, as `at Gate.entered (app/gate.py:10)`."""
+    return f"at {_where(frame)}"
+
+
+def _where(frame: FrameType) -> str:
+    return f"{frame.f_code.co_qualname} ({name_of_file(frame.f_code.co_filename)}:{frame.f_lineno})"
 
 
 def places(frames: Sequence[FrameType]) -> list[str]:
-    """The places of the program's own frames."""
-    return [at(frame) for frame in frames if not is_ours(frame.f_code.co_filename)]
+    """The places of the program's own frames, and which function of a library the innermost calls."""
+    kinds = [kind_of(frame) for frame in frames]
+    own = [number for number, kind in enumerate(kinds) if kind in ("own", "shown")]
+    libraries = [number for number, kind in enumerate(kinds) if kind == "installed"]
+    if not own:
+        return [at(frames[number]) for number in libraries[-_OF_A_LIBRARY:]]
+    entered = [f"in {_where(frames[number])}" for number in libraries if number > own[-1]]
+    return [*(at(frames[number]) for number in own), *entered[:1]]
+
+
+def innermost(frames: Sequence[FrameType]) -> FrameType | None:
+    """The innermost of the program's own frames or, without one, of a library's."""
+    kinds = ("own", "shown"), ("installed",)
+    found = ([frame for frame in frames if kind_of(frame) in wanted] for wanted in kinds)
+    return next((each[-1] for each in found if each), None)
 
 
 def place_of(coro: object) -> str:
     """Where in the program a task is: the innermost of its places."""
-    shown = places(chain_of(coro).callers)
-    return shown[-1] if shown else "at its start"
+    frame = innermost(chain_of(coro).callers)
+    return at(frame) if frame is not None else "at its start"

@@ -14,6 +14,7 @@ from types import MethodType
 from typing import Any, Final
 
 from .chain import Suspended, await_chain, chain_of
+from .holdings import holders_of
 from .libraries import lock_of, owner_of, statistics_of
 
 _ENTERS: Final = ("__aenter__", "acquire")
@@ -23,6 +24,11 @@ _NAMED: Final = 5
 
 def held_by(resource: object, tasks: Sequence[Suspended]) -> str:
     """`held by 'b'` or `borrowed by 'b', 'c'`, as far as that can be known; else nothing."""
+    holding = holders_of(resource)
+    if holding:
+        alive = {task.name for task in tasks}
+        told = [f"{one.told()}{'' if one.who in alive else ' (it has ended)'}" for one in holding]
+        return "held by " + "; ".join(told[:_NAMED]) + ("; …" if len(told) > _NAMED else "")
     facts = statistics_of(resource)
     owner = owner_of(resource, facts)
     if owner is not None:

@@ -7,7 +7,6 @@ moment exactly one thread of the run runs, and time moves only when none can.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -15,17 +14,16 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .asyncio_handles import name_of_running_task
-from .blocked import describe_thread
+from .blocked import stuck_thread
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
-from .origin import Origin, place_of_frame
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
+from .witness import What, Witness
 
 STEPS_WITHOUT_PROGRESS: Final = 500_000
 """The step budget: so many steps in a row without an outcome end the run."""
@@ -61,6 +59,7 @@ class Host:
         chooser: Chooser | None = None,
         level: Level = DEFAULT_LEVEL,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
+        attentive: bool = False,
     ) -> None:
         """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`."""
         self.timeline = timeline
@@ -84,7 +83,10 @@ class Host:
         self._threads: dict[int, RunThread] = {self._main.ident: self._main}
         self._alive: dict[RunThread, None] = {}
         self._ready: deque[RunThread] = deque()
-        self._asleep: dict[RunThread, str] = {}
+        self._asleep: dict[RunThread, What] = {}
+        seen = (lambda: self.engine), self._threads, self._asleep
+        self.witness = Witness(timeline, *seen, attentive=attentive)
+        """What is noted for a report."""
         self._started = 0
         self._asked_at = 0
         self._asked = 0
@@ -105,19 +107,6 @@ class Host:
         """The calling thread of the run."""
         return self._threads[threading.get_ident()]
 
-    def origin(self) -> Origin:
-        """Who calls, and where in the program."""
-        return Origin(self.who_runs(), *(place_of_frame(sys._getframe(1)) or (None, None)))
-
-    def who_runs(self) -> str:
-        """The name that reports have for the running task or, outside of one, for the calling thread."""
-        engine = self.engine
-        name = (engine.name_of_running() if engine is not None else None) or name_of_running_task()
-        if name is not None:
-            return name
-        thread = self._threads.get(threading.get_ident())
-        return threading.current_thread().name if thread is None else thread.name
-
     def number(self, kind: str) -> int:
         """Number the things of one kind that the run makes, from 1, in the order they are made."""
         self._numbers[kind] += 1
@@ -125,10 +114,10 @@ class Host:
 
     # -- blocking and waking ---------------------------------------------------------------
 
-    def wait(self, what: str, *, until: int | None = None) -> bool:
+    def wait(self, what: What, *, until: int | None = None) -> bool:
         """Block the calling thread until it is woken; False if the instant `until` came first.
 
-        `what` tells in a report what it waits for.
+        `what` says in a report what it waits for, or makes the words when they are needed.
 
         Raises:
             Deadlock: nobody can run and nothing is due (raised on the host thread).
@@ -138,7 +127,7 @@ class Host:
         if self.over and me is not self._main:
             raise RunOver
         if self.watch is not None and me is self._main:
-            self.watch.after_thread(self.who_runs(), me.ident)
+            self.watch.blocks(self.witness.who_runs())
         me.woken = False
         timed_out: list[bool] = []
         timer = None if until is None else self.timeline.call_at(until, lambda: self._time_out(me, timed_out))
@@ -252,9 +241,7 @@ class Host:
 
     def _run(self, thread: RunThread) -> None:
         thread.turn += 1
-        watch = self.watch
-        if watch is not None:
-            watch.before_thread(thread.ident)
+        watched = self.watch and self.watch.turn_of(thread)
         try:
             thread.go()
             back = self._main.park(timeout=PATIENCE)
@@ -264,9 +251,9 @@ class Host:
         if not back:
             self.over = True
             del self._alive[thread]
-            raise ThreadStuck(self._stuck(thread))
-        if watch is not None:
-            watch.after_thread(thread.name, thread.ident)
+            raise ThreadStuck(stuck_thread(thread.name, thread.ident, PATIENCE))
+        if watched:
+            watched()
 
     def _settle(self, thread: RunThread) -> None:
         """Ctrl-C struck while `thread` had the baton, or just after: see that it has come back."""
@@ -296,12 +283,14 @@ class Host:
             strangers = outsiders(self._threads)
             if strangers and self._heard_from_outside():
                 return
-            tasks, threads = self._suspended(), self._blocked_threads()
+            tasks, threads = self._suspended(), self.witness.blocked_threads()
             raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
         if timeline.limit is not None:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()
             self._keep_to_budget(due, timeline.limit)
+        if self.witness.quiet is not None:
+            self.witness.quiet.moves_to(due)
         timeline.advance(due)
 
     def _heard_from_outside(self) -> bool:
@@ -334,14 +323,15 @@ class Host:
         if self.stopped_by is None:
             if not isinstance(reason, Deadlock):
                 reason = looked_into(reason, self._suspended(), now=self.timeline.now())
-                reason.blocked += self._blocked_threads()
+                reason.blocked += self.witness.blocked_threads()
             self.stopped_by = reason
+            self.witness.failures.close()
         return reason
 
     def _look_out(self) -> None:
         found = self._lookout.look(self._suspended(), now=self.timeline.now())
         if found is not None:
-            found.blocked += self._blocked_threads()
+            found.blocked += self.witness.blocked_threads()
             raise self.stopped(found)
 
     def fire_due(self) -> None:
@@ -404,22 +394,6 @@ class Host:
         tasks = self.engine.suspended()
         self._garbage.collect()
         return tasks
-
-    def _blocked_threads(self) -> tuple[str, ...]:
-        frames = sys._current_frames()
-        return tuple(
-            describe_thread(thread.name, frames.get(thread.ident), what)
-            for thread, what in self._asleep.items()
-        )
-
-    def _stuck(self, thread: RunThread) -> str:
-        frame = sys._current_frames().get(thread.ident)
-        return (
-            f"a thread of the run neither blocked nor ended in {PATIENCE:g} s of real time:\n"
-            f"{describe_thread(thread.name, frame, 'the operating system')}\n"
-            "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
-            'real work, give the test real time with @pytest.mark.llm_clock("real")'
-        )
 
     def __repr__(self) -> str:
         return f"<Host at {format_duration(self.timeline.now())}, {len(self._alive)} threads beside main>"

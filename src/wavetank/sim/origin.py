@@ -74,6 +74,11 @@ def set_project(folder: str | os.PathLike[str]) -> None:
         _names.clear()
 
 
+def caller_file() -> str:
+    """The file of the function that called the caller."""
+    return sys._getframe(2).f_code.co_filename
+
+
 def place_of_frame(frame: FrameType | None, *, fallback: bool = True) -> Place | None:
     """The innermost place of the user's own, from this frame outwards.
 

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from .chain import await_chain
 from .origin import Origin, Place, name_of_file, place_of_frame
+from .turns import RunThread
 
 Look = Callable[[Origin], object]
 
@@ -37,13 +38,19 @@ class StepWatch:
         self._began = None if code is None else (name_of_file(code.co_filename), code.co_firstlineno)
         self._ended(name, None)
 
-    def before_thread(self, ident: int) -> None:
-        """A thread is about to go on."""
-        self._began = _place_of_thread(ident)
+    def turn_of(self, thread: RunThread) -> Callable[[], None]:
+        """A thread is about to go on; what is to be called when it has given way to others, or is over."""
+        began = _place_of_thread(thread.ident)
 
-    def after_thread(self, name: str, ident: int) -> None:
-        """A thread has given way to others, or is over."""
-        self._ended(name, _place_of_thread(ident))
+        def over() -> None:
+            self._began = began
+            self._ended(thread.name, _place_of_thread(thread.ident))
+
+        return over
+
+    def blocks(self, name: str) -> None:
+        """The calling thread, the run's first, is about to block."""
+        self._ended(name, place_of_frame(sys._getframe(1)))
 
     def _ended(self, name: str, place: Place | None) -> None:
         found, self._began = place or self._began, None

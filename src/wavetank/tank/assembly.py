@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from functools import partial
+from typing import Any, Final, final
 
 from ..clock import EPOCH_NS, Clock
-from ..events import EventKind, EventLog, Header, RunEnd
+from ..events import Event, EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
 from ..provider.machine import Provider
 from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
+from ..sim import unseen as sim
 from ..sim.ended import Ended
+from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
+from ..sim.quiet import Quiet
 from .fake_llm import FakeLLM
 from .invariants import Invariants
 from .ledger import Ledger
@@ -30,11 +34,14 @@ class Parts:
     log: EventLog
     desk: Desk
     tank: Tank
+    host: Host | None = None
+    """What the program runs under in virtual time."""
 
     def ended(self, end: Ended) -> None:
         """The program came to its end: close the log."""
         self.desk.catch_up()
         self.tank.invariants.look(Origin("main", None, None))
+        self.desk.note_held()
         error = None if end.error is None else type(end.error).__name__
         at = self.desk.clock.now()
         self.log.finish(
@@ -48,6 +55,8 @@ class Parts:
                 spinning=end.spinning,
                 watched=self.tank.watching.at_the_end(),
                 error=error,
+                unseen=() if self.host is None else tuple(map(_unseen, self.host.witness.failures.unseen())),
+                waits=() if self.host is None else tuple(_waits(self.host)),
             )
         )
 
@@ -66,6 +75,7 @@ def assemble(
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
+    host: Host | None = None,
 ) -> Parts:
     """Build the parts around a clock.
 
@@ -99,7 +109,39 @@ def assemble(
         clock=clock,
         invariants=Invariants(desk.note, log.header.expects),
     )
-    return Parts(log, desk, tank)
+    if host is not None and host.witness.quiet is not None:
+        log.listen(partial(_note_event, host.witness.quiet))
+    return Parts(log, desk, tank, host)
+
+
+def _unseen(told: sim.Unseen) -> Unseen:
+    """An error as the event log has it."""
+    file, line = told.place or (None, None)
+    return Unseen(task=told.task, error=without_addresses(told.error), at=told.at, file=file, line=line)
+
+
+_QUIET: Final = ("held", "stalled", "wave-opened", "wave-closed")
+"""Events of the provider's own, through which a program may sleep."""
+
+
+def _note_event(quiet: Quiet, event: Event) -> None:
+    if event.kind not in _QUIET:
+        quiet.happened(event.at)
+
+
+def _waits(host: Host) -> Iterator[Wait]:
+    """Who waited in the longest quiet stretches, as the event log has it."""
+    for stretch in host.witness.quiet.stretches() if host.witness.quiet is not None else ():
+        for waiting in stretch.waiting:
+            file, line = waiting.place or (None, None)
+            yield Wait(
+                tasks=waiting.names,
+                what=waiting.what,
+                since=stretch.since,
+                until=stretch.until,
+                file=file,
+                line=line,
+            )
 
 
 def _header(scenario: Scenario, seed: int, backend: str) -> Header:

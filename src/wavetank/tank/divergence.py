@@ -18,7 +18,9 @@ from .trials import Trial, Trials
 
 REPEATS: Final = 2
 
-_PLACE: Final = re.compile(rb'\([^()\s]*:\d+\)|"file":"(?:[^"\\]|\\.)*",?|"line":\d+,?')
+_PLACE: Final = re.compile(
+    rb'\([^()\s]*:\d+\)|(?<=acquired at )[^\s";]*:\d+|"file":"(?:[^"\\]|\\.)*",?|"line":\d+,?'
+)
 """A place such as `main (rows.py:12)`, and what an event has of one."""
 
 _CAUSES: Final = (
@@ -30,7 +32,7 @@ _CAUSES: Final = (
 
 def outcome_of(log: EventLog) -> int:
     """What a token keeps of an event log: no files and lines, which any edit and another folder change."""
-    return checksum(_PLACE.sub(b"", log.to_ndjson()))
+    return checksum(_PLACE.sub(b"", log.to_ndjson(waits=False)))
 
 
 def repeated(trials: Trials, failed: Trial) -> None:

@@ -207,6 +207,9 @@ class Hosted:
             for name, verdict in judge(log, "default").items()
             if verdict.passed is False or (verdict.passed is None and name not in DECLARED)
         ]
+        warning = unmatched(log)
+        if warning and not any(warning in each for each in told):
+            told.append(warning)
         return "\n".join(
             (
                 f"scenario {facts['scenario']}, seed {log.header.seed}: {facts['requests']} requests, "

@@ -71,7 +71,7 @@ def simulate(
         if own is not None:
             trial, here = _as_chosen(trials, here, own)
         else:
-            trial = _repeated(trials, here) if here.chosen else trials.run()
+            trial = _repeated(trials, here) if here.chosen else trials.run(attentive=True)
     if own is not None:
         own.ended(here.token())
     if warning := unmatched(trial.log):

@@ -140,7 +140,14 @@ class Trials:
             self.patience = self.patience.longer()
         return whole
 
-    def run(self, plan: Plan | None = None, *, narrated: bool = False, hurried: bool = False) -> Trial:
+    def run(
+        self,
+        plan: Plan | None = None,
+        *,
+        narrated: bool = False,
+        hurried: bool = False,
+        attentive: bool = False,
+    ) -> Trial:
         """Make a run, as planned or in FIFO order; only while the process is borrowed.
 
         A `hurried` one is stopped when it is suspected to hang.
@@ -148,7 +155,7 @@ class Trials:
         record = None if plan is None else Recorder(plan.chooser)
         narrator = Narrator(record, self._host) if record is not None and narrated else None
         level = FIFO if plan is None else plan.level
-        world = self._new_world(narrator or record, level, hurried=hurried)
+        world = self._new_world(narrator or record, level, hurried=hurried, attentive=attentive or narrated)
         if narrator is not None:
             _listen(narrator, world)
         end = self._run(world)
@@ -162,7 +169,7 @@ class Trials:
             policy="fifo" if plan is None else plan.policy,
         )
 
-    def _new_world(self, chooser: Chooser | None, level: Level, *, hurried: bool) -> World:
+    def _new_world(self, chooser: Chooser | None, level: Level, *, hurried: bool, attentive: bool) -> World:
         self.made += 1
         collect_between_runs()
         self._chance.anew()
@@ -176,6 +183,7 @@ class Trials:
             chooser=chooser,
             level=level,
             step_budget=self.patience.steps if hurried else STEPS_WITHOUT_PROGRESS,
+            attentive=attentive,
         )
         self._world.parts.tank.workload = self.workload
         return self._world

@@ -50,6 +50,7 @@ class World:
         chooser: Chooser | None = None,
         level: Level = FIFO,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
+        attentive: bool = True,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
@@ -57,7 +58,9 @@ class World:
         self.timeline = Timeline(limit=min(self._budget, patience or self._budget))
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
-        self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
+        self.host.renew(
+            self.timeline, chooser=chooser, level=level, step_budget=step_budget, attentive=attentive
+        )
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
@@ -71,7 +74,8 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=backend,
-            origin=self.host.origin,
+            origin=self.host.witness.origin,
+            host=self.host,
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
@@ -100,7 +104,7 @@ class World:
             VirtualWaits(self.host),
             seed=seed,
             backend=self.schedule.backend,
-            origin=self.host.origin,
+            origin=self.host.witness.origin,
             admit=self._admit,
             progress=self._progress,
         )

@@ -1,0 +1,96 @@
+"""What is noted in a run for the report on it: who runs where, what failed, who holds and who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from types import FrameType
+from typing import Any, final
+
+from .asyncio_handles import called_in_reports, name_of_running_task
+from .blocked import describe_threads, waiting_tasks, waiting_threads
+from .holdings import Holding, acquired, forget
+from .origin import Origin, place_of_frame
+from .quiet import Quiet, Waiting
+from .timeline import Timeline
+from .turns import Engine, RunThread
+from .unseen import Failures
+
+What = str | Callable[[], str]
+"""What a thread waits for, in words, or what makes the words when they are needed."""
+
+
+@final
+class Witness:
+    """Of one run; `threads` are its own by their idents, `asleep` those that wait.
+
+    In an `attentive` run it is noted who holds what, and who waits through quiet stretches.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        engine: Callable[[], Engine | None],
+        threads: Mapping[int, RunThread],
+        asleep: Mapping[RunThread, What],
+        *,
+        attentive: bool,
+    ) -> None:
+        self.attentive = attentive
+        self.failures = Failures()
+        """The errors with which tasks and threads ended."""
+        self.quiet = Quiet(self._waiting) if attentive else None
+        self._timeline = timeline
+        self._engine = engine
+        self._threads = threads
+        self._asleep = asleep
+        forget()
+
+    def origin(self) -> Origin:
+        """Who calls, and where in the program."""
+        return Origin(self.who_runs(), *(place_of_frame(sys._getframe(1)) or (None, None)))
+
+    def who_runs(self) -> str:
+        """The name that reports have for the running task or, outside of one, for the calling thread."""
+        engine = self._engine()
+        name = (engine.name_of_running() if engine is not None else None) or name_of_running_task()
+        if name is not None:
+            return name
+        thread = self._threads.get(threading.get_ident())
+        return threading.current_thread().name if thread is None else thread.name
+
+    def acquired(self, thing: object) -> None:
+        """The running task or thread has acquired a lock or a slot."""
+        place = place_of_frame(sys._getframe(1))
+        acquired(thing, Holding(self.who_runs(), self._timeline.now(), place))
+
+    def task_ended(self, task: asyncio.Task[Any]) -> Any:
+        """A task of asyncio has ended."""
+        if getattr(task, "_exception", None) is not None:
+            self.failures.task_ended(task, called_in_reports(task), self._timeline.now())
+
+    def failed(self, error: BaseException, future: Future[Any] | None = None) -> None:
+        """The calling thread ends with an error, or its pool keeps the error for the asker of `future`."""
+        self.failures.thread_failed(self.who_runs(), error, self._timeline.now(), future)
+
+    def blocked_threads(self) -> tuple[str, ...]:
+        """A paragraph on each thread that waits."""
+        return describe_threads(self._waiting_threads(sys._current_frames()))
+
+    def _waiting(self) -> tuple[Waiting, ...]:
+        engine = self._engine()
+        tasks = () if engine is None else waiting_tasks(engine.suspended())
+        return (*tasks, *waiting_threads(self._waiting_threads(sys._current_frames())))
+
+    def _waiting_threads(
+        self, frames: Mapping[int, FrameType]
+    ) -> Iterator[tuple[str, FrameType | None, str]]:
+        """Of each its name, frame and what it waits for; the function that took `frames` must still run."""
+        for thread, what in self._asleep.items():
+            yield thread.name, frames.get(thread.ident), what if isinstance(what, str) else what()
+
+    def __repr__(self) -> str:
+        return f"<Witness of {self.failures!r}>"
