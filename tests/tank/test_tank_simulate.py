@@ -81,6 +81,7 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "outcomes": None,
         "within": None,
         "request_rate": None,
+        "always": None,
         "exercised": True,
     }
     assert run.virtual_seconds == 2.01
