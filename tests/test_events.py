@@ -117,7 +117,7 @@ def test_the_kinds_of_events_are_the_contract() -> None:
     """The vocabulary has these kinds and no others."""
     assert " ".join(EVENT_KINDS) == (
         "submitted arrived held refused answered delivered left completed failed cancelled paused resumed "
-        "stalled traced wave-opened wave-closed"
+        "stalled traced violated wave-opened wave-closed"
     )
 
 

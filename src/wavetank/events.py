@@ -34,6 +34,7 @@ EventKind = Literal[
     "resumed",
     "stalled",
     "traced",
+    "violated",
     "wave-opened",
     "wave-closed",
 ]
@@ -56,9 +57,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
     of a refusal that reached the client. `marks` are the items named in a completed value. `since`
     is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then.
-    `task` is the task or thread that submitted an item, sent a request or reported an outcome, and
-    `file` and `line` its place in the program. On `traced` it did the `action` to the `primitive`,
-    which then had that `size`.
+    On `arrived`, `generates` is false where no text
+    is asked for, and `same_as` is the first request with the very same question, if that was for
+    another item. On `delivered` and `left`, `whole` says that the client had the text of an answer
+    and the signal that it is finished, and `early` that it left by itself when it had read some of it.
+    `tokens` are what an answer is charged for. `task` is the task or thread that submitted
+    an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
+    On `traced` it did the `action` to the `primitive`, which then had that `size`.
     """
 
     at: int
@@ -80,6 +85,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     value: str | None = None
     marks: tuple[str, ...] = ()
     error: str | None = None
+    error_type: str | None = None
+    generates: bool = True
+    same_as: int | None = None
+    tokens: int | None = None
+    whole: bool = False
+    early: bool = False
     task: str | None = None
     file: str | None = None
     line: int | None = None
@@ -90,7 +101,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
 
 @final
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What run a log belongs to."""
+    """What run a log belongs to; `answers`: it says which answers were `whole`, as older logs do not."""
 
     scenario: str
     digest: str
@@ -99,6 +110,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     waves: int = 0
     faults: int = 0
     passable: bool = True
+    answers: bool = False
     expects: dict[str, int | float] = {}
 
 

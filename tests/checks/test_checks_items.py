@@ -296,10 +296,36 @@ def test_a_value_with_its_own_mark_passes() -> None:
 
 def test_a_value_with_the_mark_of_another_item_fails() -> None:
     """The text names both items, the evidence has the value."""
-    log = log_of(submitted("a"), submitted("b"), completed("a", "a"), completed("b", "a"))
+    log = log_of(
+        submitted("a"), submitted("b"), paid("a"), paid("b", 2), completed("a", "a"), completed("b", "a")
+    )
     verdict = right_answer.judge(log)
     assert_fails(verdict, "item 'b' was completed with the answer of 'a'")
-    assert verdict.evidence == ("at 0s: submitted", "at 900ms: completed", "the value was '[wt:a]'")
+    assert (verdict.evidence[0], *verdict.evidence[-2:]) == (
+        "at 0s: submitted",
+        "at 900ms: completed",
+        "the value was '[wt:a]'",
+    )
+
+
+def test_the_answer_to_an_equal_question_is_right() -> None:
+    """Rows that ask the very same may share an answer; a third that asks something else may not."""
+    same = [
+        happened("arrived", item, 100, request=number, declared=True, same_as=first)
+        for number, (item, first) in enumerate([("a", None), ("b", 1), ("c", 1), ("d", None)], 1)
+    ]
+    log = log_of(same, completed("a", "a"), completed("b", "a"), completed("c", "b"))
+    assert right_answer.judge(log).passed is True
+    assert_fails(
+        right_answer.judge(log_of(same, submitted("a"), completed("d", "a"))),
+        "item 'd' was completed with the answer of 'a'",
+    )
+
+
+def test_a_value_from_a_cache_is_not_judged() -> None:
+    """An item without a request of its own has the answer to the question that another item asked."""
+    log = log_of(submitted("a"), submitted("b"), paid("a"), completed("a", "a"), completed("b", "a"))
+    assert right_answer.judge(log).summary == "1 value(s), each with its own item's mark"
 
 
 def test_a_value_with_its_own_mark_among_others_passes() -> None:
@@ -319,10 +345,11 @@ def test_a_value_without_a_mark_of_the_ledger_is_not_judged(value: Event) -> Non
 
 def test_unmarked_values_do_not_hide_a_swap() -> None:
     """Values that cannot be judged leave the others to be judged."""
-    log = log_of(submitted("a"), submitted("b"), completed("a"), completed("b", "a"))
+    log = log_of(submitted("a"), submitted("b"), paid("b"), completed("a"), completed("b", "a"))
     assert right_answer.judge(log).passed is False
 
 
 def test_an_outcome_alone_makes_a_ledger_item() -> None:
     """An item that was only ever reported is in the ledger, too."""
-    assert right_answer.judge(log_of(completed("a", "b"), completed("b", "b"))).passed is False
+    log = log_of(paid("a"), completed("a", "b"), completed("b", "b"))
+    assert right_answer.judge(log).passed is False

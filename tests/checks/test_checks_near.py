@@ -180,6 +180,59 @@ async def answers_in_turn(tank: Tank, first: float) -> None:
         tank.ledger.complete(item, answers[item])
 
 
+async def gives_up_at(tank: Tank, instant: float) -> None:
+    """`answered`: the last request comes when the wave has just ended; without it there is no answer."""
+    tank.ledger.submit("a")
+    text = ""
+    for wait in (0.0, instant):
+        await anyio.sleep(wait)
+        with suppress(RateLimited):
+            text = (await tank.fake_llm.call("Do a.", item="a")).text
+    tank.ledger.complete("a", text)
+
+
+async def fails_some(tank: Tank, count: float) -> None:
+    """`outcomes`: two items may fail."""
+    tank.expect(failed=2, completed=1)
+    await refused(tank, "a", "b", "c", "d")
+    await anyio.sleep(FREE)
+    for item in "abcd"[int(count) :]:
+        await ask(tank, item)
+    for item in "abcd"[: int(count)]:
+        tank.ledger.fail(item, "refused")
+
+
+async def takes(tank: Tank, seconds: float) -> None:
+    """`within`: two seconds are declared."""
+    tank.expect(within="2s")
+    await anyio.sleep(3)
+    tank.ledger.submit("a")
+    await anyio.sleep(seconds)
+    tank.ledger.complete("a")
+
+
+async def sends_after(tank: Tank, seconds: float) -> None:
+    """`request_rate`: three at once are declared, and one a second; the wire takes a millisecond off."""
+    tank.expect(requests_per_minute=60, burst=3)
+    await anyio.sleep(2)
+    for item, wait in zip("abcd", (0, 0, 0, seconds), strict=True):
+        tank.ledger.submit(item)
+        await anyio.sleep(wait)
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, tank, item)
+
+
+async def moves(tank: Tank, pauses: float) -> None:
+    """`always`: what is taken from one side is on the other before the step ends."""
+    sides = [1, 1]
+    tank.always(lambda: sum(sides) == 2, name="conserved")
+    await anyio.sleep(1)
+    sides[0] -= 1
+    for _ in range(int(pauses)):
+        await anyio.sleep(0)
+    sides[1] += 1
+
+
 class Near(NamedTuple):
     """A check, a client, what still passes, and what is a shade too much."""
 
@@ -203,6 +256,11 @@ NEAR: Final = (
     Near("permits_returned", gives_back, 2, 1),
     Near("loop_responsive", computes_for, 0.1, 0.1001),
     Near("order", answers_in_turn, 0, 1),
+    Near("answered", gives_up_at, 0.99, 0.9),
+    Near("outcomes", fails_some, 2, 3),
+    Near("within", takes, 2, 2.001),
+    Near("always", moves, 0, 1),
+    Near("request_rate", sends_after, 0.999, 0.998),
     Near("starvation", lets_go_ahead, 3, 4),
 )
 

@@ -25,7 +25,10 @@ async def main(tank: Tank) -> None:
                 messages=[{"role": "user", "content": f"Do {item}."}],
                 extra_headers={"x-wavetank-item": item},
             ) as events:
-                return await events.get_final_text()
+                message = await events.get_final_message()
+            if message.stop_reason is None:
+                raise ValueError("the stream ended before the answer did")
+            return "".join(block.text for block in message.content if block.type == "text")
 
         async def work() -> None:
             for item in items:

@@ -11,6 +11,7 @@ import pytest
 
 import wavetank
 from wavetank import Tank
+from wavetank.checks import DECLARED
 from wavetank.checks import STRICT as STRICT_CHECKS
 from wavetank.scenario import catalogue
 from wavetank.sim.choices import LEVELS
@@ -113,11 +114,11 @@ def test_a_shared_gate_passes_the_strict_checks(style: str, scenario: str, backe
 
 @pytest.mark.parametrize("style", GATED)
 def test_the_strict_checks_have_what_they_need(style: str) -> None:
-    """In two scenarios together all judge but `starvation`, for want of items, and `order`, undeclared."""
+    """In two scenarios together all judge but `starvation`, for want of items, and what is undeclared."""
     runs = [wavetank.simulate(program(style), name, checks="strict") for name in ("cascade", "simultaneous")]
     verdicts = [verdict for run in runs for verdict in run.verdicts.values()]
     judged = {verdict.name for verdict in verdicts if verdict.passed is not None}
-    assert [name for name in STRICT_CHECKS if name not in judged] == ["starvation", "order"]
+    assert [name for name in STRICT_CHECKS if name not in judged] == ["starvation", "order", *DECLARED]
     assert all(verdict.passed is not False for verdict in verdicts)
 
 

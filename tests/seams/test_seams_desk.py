@@ -8,7 +8,7 @@ import pytest
 
 from wavetank.clock import MILLISECOND, SECOND, Timer
 from wavetank.scenario import scenario_from_dict
-from wavetank.seams.desk import Incoming
+from wavetank.seams.incoming import Incoming
 from wavetank.seams.real_time import RealWaits
 from wavetank.tank.assembly import assemble
 

@@ -68,6 +68,7 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "liveness": True,
         "exactly_once": True,
         "right_answer": True,
+        "answered": True,
         "retry_after": True,
         "shared_pause": True,
         "no_storm": True,
@@ -77,6 +78,10 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "loop_responsive": True,
         "starvation": None,
         "order": None,
+        "outcomes": None,
+        "within": None,
+        "request_rate": None,
+        "always": None,
         "exercised": True,
     }
     assert run.virtual_seconds == 2.01

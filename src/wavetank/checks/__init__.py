@@ -1,17 +1,20 @@
 """The checks: each judges one property on the event log alone.
 
-`DEFAULT` never fails a correct client; `STRICT` is every check but `exercised`.
+`DEFAULT` never fails a correct client that keeps what it declared; `STRICT` is every check but
+`exercised`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ..events import EventLog
 from . import (
+    always,
+    answered,
     exactly_once,
     exercised,
     in_flight_limit,
@@ -20,16 +23,26 @@ from . import (
     no_herd,
     no_storm,
     order,
+    outcomes,
     permits_returned,
+    request_rate,
     retry_after,
     right_answer,
     shared_pause,
     starvation,
+    within,
 )
 from .causes import causes
+from .own import judged_by
 from .verdict import Verdict
 
-__all__ = ["CHECKS", "DEFAULT", "STRICT", "UnknownCheck", "Verdict", "judge", "named"]
+__all__ = ["CHECKS", "DEFAULT", "STRICT", "Check", "Checks", "UnknownCheck", "Verdict", "judge", "named"]
+
+Check = str | Callable[[EventLog], Verdict]
+"""A check of the catalogue by its name, or one of a program's own."""
+
+Checks = Check | Iterable[Check]
+"""What may be given for `checks`: a name, names with commas, a callable, or several of them."""
 
 CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
     check.NAME: check.judge
@@ -37,6 +50,7 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
         liveness,
         exactly_once,
         right_answer,
+        answered,
         retry_after,
         shared_pause,
         no_storm,
@@ -46,45 +60,77 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
         loop_responsive,
         starvation,
         order,
+        outcomes,
+        within,
+        request_rate,
+        always,
         exercised,
     )
 }
-DEFAULT: Final = ("liveness", "exactly_once", "right_answer")
+DECLARED: Final = (outcomes.NAME, within.NAME, request_rate.NAME, always.NAME)
+"""Checks that judge nothing but what was declared."""
+
+DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", *DECLARED)
 STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)
+_SETS: Final = {"default": DEFAULT, "strict": STRICT}
 
 
 class UnknownCheck(ValueError):
     """A name that is no check; the text has the nearest ones."""
 
 
-def named(checks: str | Iterable[str]) -> tuple[str, ...]:
-    """The check names meant by `"default"`, `"strict"`, one name (or several with commas), or names.
+def named(checks: Checks) -> tuple[Check, ...]:
+    """The checks meant: names in the catalogue's order, each once, then callables as they were given.
+
+    `"default"` and `"strict"` are sets. `"+name"` adds a check and `"-name"` takes one out; where
+    nothing stands before them they change the default set.
 
     Raises:
         UnknownCheck: there is no check of that name.
     """
-    if isinstance(checks, str):
-        checks = [part.strip() for part in checks.split(",") if part.strip()]
-    found: dict[str, None] = {}
-    for name in checks:
-        found.update(dict.fromkeys(_set_or_name(name)))
-    return tuple(name for name in CHECKS if name in found)
+    given = [checks] if isinstance(checks, str) or callable(checks) else list(checks)
+    words = [word.strip() for each in given if isinstance(each, str) for word in each.split(",")]
+    own = dict.fromkeys(_callable(each) for each in given if not isinstance(each, str))
+    words = [word for word in words if word]
+    changes = bool(words) and all(word[0] in "+-" for word in words)
+    names = set(DEFAULT if changes else ())
+    for word in words:
+        meant = _set_or_name(word.lstrip("+-").strip())
+        names = names - {*meant} if word[0] == "-" else names | {*meant}
+    return (*(name for name in CHECKS if name in names), *own)
 
 
-def _set_or_name(name: str) -> tuple[str, ...]:
-    sets = {"default": DEFAULT, "strict": STRICT}
-    if name in sets:
-        return sets[name]
+def _callable(check: object) -> Callable[[EventLog], Verdict]:
+    if not callable(check):
+        raise UnknownCheck(
+            f"{check!r} is no check: give the name of one, or a callable that takes the event log and "
+            f"returns a wavetank.Verdict. There are: {', '.join(CHECKS)}, default, strict"
+        )
+    return check
+
+
+def _set_or_name(name: str) -> Sequence[str]:
+    if name in _SETS:
+        return _SETS[name]
     if name in CHECKS:
         return (name,)
-    near = difflib.get_close_matches(name, [*CHECKS, *sets], n=1)
+    near = difflib.get_close_matches(name, [*CHECKS, *_SETS], n=1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
     raise UnknownCheck(f"there is no check {name!r}{meant} There are: {', '.join(CHECKS)}, default, strict")
 
 
-def judge(log: EventLog, checks: str | Iterable[str] = "default") -> dict[str, Verdict]:
-    """Judge the log by these checks, in the catalogue's order; the first that fails tells of causes, too."""
-    verdicts = {name: CHECKS[name](log) for name in named(checks)}
+def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
+    """Judge the log by these checks, in the order of `named`; the first that fails tells of causes, too.
+
+    Raises:
+        TypeError: a callable returned no verdict.
+        UnknownCheck: there is no check of that name.
+    """
+    __tracebackhide__ = True
+    verdicts: dict[str, Verdict] = {}
+    for check in named(checks):
+        verdict = CHECKS[check](log) if isinstance(check, str) else judged_by(check, log, beside=verdicts)
+        verdicts[verdict.name] = verdict
     for name, verdict in verdicts.items():
         if verdict.passed is False:
             verdicts[name] = replace(verdict, evidence=(*verdict.evidence, *causes(log)))

@@ -16,7 +16,8 @@ from .history import ledger_of
 class Exchange:
     """One request: `replied` is when its last reply was sent, `over` when its client had that or hung up.
 
-    A client that only knows of a refusal once it is `over` cannot have heeded it before.
+    A client that only knows of a refusal once it is `over` cannot have heeded it before. `whole` and
+    `early` are those of the event that ended it.
     """
 
     arrived: Event
@@ -25,6 +26,8 @@ class Exchange:
     replied: int | None = None
     over: int | None = None
     left: bool = False
+    whole: bool = False
+    early: bool = False
 
     @property
     def sent(self) -> int:
@@ -46,14 +49,23 @@ class Exchange:
 
 def exchanges(log: EventLog) -> list[Exchange]:
     """The requests of the ledger's items, in the order of their arrival; without a ledger all of them."""
+    return log.derived(_of_the_ledger)
+
+
+def every_exchange(log: EventLog) -> list[Exchange]:
+    """All requests, in the order of their arrival."""
     return log.derived(_read)
 
 
-def _read(log: EventLog) -> list[Exchange]:
+def _of_the_ledger(log: EventLog) -> list[Exchange]:
     ledger = ledger_of(log)
+    return [one for one in every_exchange(log) if not ledger or one.arrived.item in ledger]
+
+
+def _read(log: EventLog) -> list[Exchange]:
     found: dict[int | None, Exchange] = {}
     for event in log:
-        if event.kind == "arrived" and (not ledger or event.item in ledger):
+        if event.kind == "arrived":
             found[event.request] = Exchange(event)
         elif event.request is not None and (exchange := found.get(event.request)) is not None:
             _note(exchange, event)
@@ -70,6 +82,7 @@ def _note(exchange: Exchange, event: Event) -> None:
             exchange.held = event.at
         case "delivered" | "left":
             exchange.over, exchange.left = event.at, event.kind == "left"
+            exchange.whole, exchange.early = event.whole, event.early
         case _:
             pass
 

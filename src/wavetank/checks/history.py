@@ -111,6 +111,8 @@ def _happened(event: Event) -> str:
             return f"the gate {event.scope} is paused{until}"
         case "resumed":
             return f"the gate {event.scope} lets the first request go on"
+        case "violated":
+            return f"{event.reason!r} did not hold any more: {event.error}"
         case "wave-opened":
             return f"wave {(event.wave or 0) + 1} opened"
         case "wave-closed":

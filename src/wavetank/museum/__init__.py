@@ -9,10 +9,13 @@ from . import (
     barrier_never_fills,
     count_not_released,
     early_reset,
+    error_as_empty_text,
+    error_inside_200,
     false_refusal,
     first_deadline_kept,
     full_queue,
     generation_misread,
+    half_a_body,
     http_date_ignored,
     limit_not_enforced,
     limiter_over_grants,
@@ -32,6 +35,7 @@ from . import (
     sink_error,
     sleep_under_lock,
     stale_refusal,
+    stream_just_ends,
     swapped_answers,
     unbounded_fan_out,
 )
@@ -68,6 +72,10 @@ _ROOMS: Final = (
     poisoned_pool,
     resume_repeats,
     unbounded_fan_out,
+    stream_just_ends,
+    error_inside_200,
+    half_a_body,
+    error_as_empty_text,
     barrier_never_fills,
 )
 

@@ -32,7 +32,8 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     `item` is the identity the client declared, or else the one inferred from the last user
     message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
     `arrived` is the instant of the arrival, `None` when it was not told; `copies` is how many
-    answers are wanted at once.
+    answers are wanted at once. `generates`: the answer is a generated text, and not a list of
+    models, an embedding or a count of tokens.
     """
 
     dialect: str
@@ -49,6 +50,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     form: Form | None = None
     copies: int = 1
+    generates: bool = True
 
 
 @final
@@ -68,13 +70,16 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a response on the wire.
 
     The head comes with the first part. `end` closes the body after `data`; `abort` breaks
-    the connection off after `data`, and nothing that follows is sent.
+    the connection off after `data`, and nothing that follows is sent. `whole_at`: a client that has
+    this much of `data`, in bytes, and all that came before has the text of the answer and the signal
+    that it is finished; `None` in all other parts.
     """
 
     head: Head | None = None
     data: bytes = b""
     end: bool = False
     abort: bool = False
+    whole_at: int | None = None
 
 
 @final

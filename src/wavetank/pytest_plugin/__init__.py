@@ -27,7 +27,9 @@ EXPLORED: Final = "wavetank_explored"
 _MARKERS: Final = (
     "llm_scenario(name, **overrides): run the test under this scenario, whatever the command line says",
     'llm_clock(mode): "virtual" or "real" time for this test',
-    "llm_checks(*names): judge the test by these checks at its end",
+    "llm_checks(*checks): judge the test by these checks at its end: names, or callables of your own",
+    "llm_expect(**expectations): what tank.expect takes, for a test without the tank",
+    "llm_max_virtual_seconds(seconds): the most virtual time the test may take",
 )
 
 _TWO_WORLDS: Final = (
@@ -199,8 +201,16 @@ def _host(item: pytest.Function) -> Hosted:
         refuse_wider_loops(item)
     name, scenario = per_test.scenario_of(item)
     seed = per_test.seed_of(item, scenario)
-    hosted = Hosted(scenario, seed=seed, replay=per_test.replay_command(item, name), clock=clock)
-    hosted.judge_at_end = per_test.checks_of(item)
+    expects = per_test.expectations_of(item)
+    hosted = Hosted(
+        scenario,
+        seed=seed,
+        replay=per_test.replay_command(item, name),
+        clock=clock,
+        max_virtual_seconds=per_test.max_virtual_seconds_of(item),
+        expects=expects,
+    )
+    hosted.judge_at_end = per_test.checks_of(item) or ("default" if expects else None)
     return hosted
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, final
@@ -13,6 +14,7 @@ import pytest
 from ..scenario import Scenario
 from ..sim.origin import set_project
 from ..sim.token import Schedule, TokenError
+from ..tank.expectations import Value
 from ..tank.explore import BACKEND, MARK, Explored
 from ..tank.search import Result, search
 from ..tank.simulate import simulate
@@ -68,6 +70,12 @@ class Search:
                 wanted[option] = value
         if self._item.get_closest_marker("llm_checks") is not None:
             wanted["checks"] = per_test.checks_of(self._item)
+        seconds = per_test.max_virtual_seconds_of(self._item)
+        on_line = self._item.config.getoption("--llm-max-virtual-seconds") is not None
+        if seconds is not None and (on_line or "max_virtual_seconds" not in wanted):
+            wanted["max_virtual_seconds"] = seconds
+        expects = per_test.expectations_of(self._item)
+        main = _expecting(main, expects) if expects else main
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
         if explored is not None and fresh.wanted() and not options.given(self._item.config, "replay"):
             result = self._made_sure(result, name)
@@ -110,6 +118,19 @@ class Search:
         from ..scenario import load_scenario
 
         return None, load_scenario(given)
+
+
+def _expecting(
+    main: Callable[[Tank], Awaitable[Any]], expects: Mapping[str, Value]
+) -> Callable[[Tank], Awaitable[Any]]:
+    """The program, with what the marker or the ini file expects declared at its start."""
+
+    @functools.wraps(main)
+    async def expecting(tank: Tank) -> Any:
+        tank.expect(**expects)
+        return await main(tank)
+
+    return expecting
 
 
 def of_another_backend(item: pytest.Item, token: str) -> bool:

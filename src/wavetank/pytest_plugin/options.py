@@ -5,16 +5,19 @@ Precedence: marker, command line, ini file, default.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from ..checks import Check, Checks
     from ..scenario import Scenario
+    from ..tank.expectations import Value
 
 DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
+EXPECT: Final = "llm_expect"
 PARAMETER: Final = "_wavetank_scenario"
 CLOCKS: Final = ("virtual", "real")
 REPORTS: Final = ("off", "retain-on-failure", "on")
@@ -26,8 +29,10 @@ _OPTIONS: Final = (
         "checks",
         "NAMES",
         "",
-        "judge every test by these checks at its end: names with commas, default, strict",
+        "judge every test by these checks at its end: names with commas, default, strict; "
+        "+NAME and -NAME change the default ones",
     ),
+    ("max-virtual-seconds", "SECONDS", "", "the most virtual time a test may take (default: about a day)"),
     ("schedules", "N", "", "how many schedules an explored test is searched for (default 1000)"),
     (
         "policy",
@@ -63,6 +68,9 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
     parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
     for name, _, default, _ in _OPTIONS:
         parser.addini(ini_name(name), f"default for --llm-{name}", default=default)
+    parser.addini(
+        EXPECT, "what every test that meets the fake must hold to, a line each: failed = 0", type="linelist"
+    )
 
 
 def ini_name(name: str) -> str:
@@ -113,6 +121,8 @@ def validate(config: pytest.Config) -> None:
     one_of(given(config, "clock"), CLOCKS, "--llm-clock")
     one_of(given(config, "report"), REPORTS, "--llm-report")
     checks_named(given(config, "checks"), "--llm-checks")
+    max_virtual_seconds(config)
+    expectations(config)
 
 
 def one_of(value: str, words: Sequence[str], where: str) -> str:
@@ -130,20 +140,82 @@ def one_of(value: str, words: Sequence[str], where: str) -> str:
     raise pytest.UsageError(f"{where}={value}: {meant}choose from: {', '.join(words)}")
 
 
-def checks_named(text: str, where: str) -> tuple[str, ...]:
-    """The checks a text names; empty when it names none.
+def checks_named(checks: Checks, where: str) -> tuple[Check, ...]:
+    """The checks meant; empty when none are given.
 
     Raises:
         pytest.UsageError: there is no such check.
     """
-    if not text:
+    if not checks:
         return ()
     from ..checks import UnknownCheck, named
 
     try:
-        return named(text)
+        return named(checks)
     except UnknownCheck as error:
-        raise pytest.UsageError(f"{where}={text}: {error}") from None
+        told = f"{where}={checks}" if isinstance(checks, str) else where
+        raise pytest.UsageError(f"{told}: {error}") from None
+
+
+def max_virtual_seconds(config: pytest.Config) -> float | None:
+    """The budget of virtual time that the command line or the ini file sets, if one does.
+
+    Raises:
+        pytest.UsageError: it is no number of seconds above 0.
+    """
+    text = given(config, "max-virtual-seconds")
+    return seconds_of(text, f"--llm-max-virtual-seconds={text}") if text else None
+
+
+def seconds_of(value: object, where: str) -> float:
+    """A number of seconds above 0.
+
+    Raises:
+        pytest.UsageError: it is something else.
+    """
+    from ..tank.assembly import checked_budget
+
+    try:
+        seconds = checked_budget(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise pytest.UsageError(
+            f"{where}: the budget of virtual time is a number of seconds above 0, as in 600"
+        ) from None
+    assert seconds is not None
+    return seconds
+
+
+def expectations(config: pytest.Config) -> dict[str, Value]:
+    """What the ini file says that every test must hold to.
+
+    Raises:
+        pytest.UsageError: a line has no name and value, or one of them is wrong.
+    """
+    lines: list[str] = config.getini(EXPECT)
+    found: dict[str, Value] = {}
+    for line in lines:
+        name, equals, text = line.partition("=")
+        if not equals or not name.strip() or not text.strip():
+            raise pytest.UsageError(f"{EXPECT}: {line!r}: write a name and a value, as in failed = 0")
+        from ..tank.expectations import read
+
+        found[name.strip()] = read(text)
+    return checked_expectations(found, EXPECT) if found else {}
+
+
+def checked_expectations(given: Mapping[str, Value], where: str) -> dict[str, Value]:
+    """The expectations, if `tank.expect` takes them.
+
+    Raises:
+        pytest.UsageError: it does not; names the place.
+    """
+    from ..tank.expectations import expected
+
+    try:
+        expected(given, {})
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{where}: {error}") from None
+    return dict(given)
 
 
 def scenarios(config: pytest.Config) -> list[str]:

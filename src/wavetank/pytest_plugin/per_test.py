@@ -11,10 +11,12 @@ import pytest
 from . import options
 
 if TYPE_CHECKING:
+    from ..checks import Check
     from ..scenario import Scenario
+    from ..tank.expectations import Value
     from ..tank.hosted import ClockMode
 
-_DECIDE: Final = ("seed", "clock", "checks")
+_DECIDE: Final = ("seed", "clock", "checks", "max-virtual-seconds")
 """A token carries the seed of virtual time; a test in real time has none."""
 
 
@@ -53,12 +55,42 @@ def clock_of(item: pytest.Item) -> ClockMode:
     return "real" if options.one_of(mode, options.CLOCKS, where) == "real" else "virtual"
 
 
-def checks_of(item: pytest.Item) -> tuple[str, ...] | None:
-    """The checks a test is judged by at its end because somebody asked for them, or `None`."""
+def checks_of(item: pytest.Item) -> tuple[Check, ...] | None:
+    """The checks a test is judged by at its end because they were asked for, or `None`."""
     marker = item.get_closest_marker("llm_checks")
     if marker is not None:
-        return options.checks_named(",".join(map(str, marker.args)), f"{item.nodeid}: llm_checks")
+        return options.checks_named(marker.args, f"{item.nodeid}: llm_checks")
     return options.checks_named(options.given(item.config, "checks"), "--llm-checks") or None
+
+
+def expectations_of(item: pytest.Item) -> dict[str, Value]:
+    """What a test must hold to: as the ini file says, its markers, and of these the closest.
+
+    Raises:
+        pytest.UsageError: an expectation is wrong.
+    """
+    found = options.expectations(item.config)
+    for marker in reversed([*item.iter_markers(options.EXPECT)]):
+        if marker.args or not marker.kwargs:
+            raise pytest.UsageError(
+                f"{item.nodeid}: {options.EXPECT} takes names and values: "
+                f"@pytest.mark.{options.EXPECT}(failed=0, within='10m')"
+            )
+        found |= marker.kwargs
+    return options.checked_expectations(found, f"{item.nodeid}: {options.EXPECT}") if found else {}
+
+
+def max_virtual_seconds_of(item: pytest.Item) -> float | None:
+    """The most virtual time a test may take; `None` for the default.
+
+    Raises:
+        pytest.UsageError: it is no number of seconds above 0.
+    """
+    marker = item.get_closest_marker("llm_max_virtual_seconds")
+    if marker is None:
+        return options.max_virtual_seconds(item.config)
+    value = marker.args[0] if len(marker.args) == 1 else None
+    return options.seconds_of(value, f"{item.nodeid}: llm_max_virtual_seconds{marker.args}")
 
 
 def seed_of(item: pytest.Item, scenario: Scenario) -> int:

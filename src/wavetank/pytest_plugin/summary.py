@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def lines(tests: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
         f"{_total(all_facts, 'refused')} refused, {_total(all_facts, 'unanswered')} unanswered, "
         f"{_total(all_facts, 'wasted')} wasted"
     )
+    yield from _items([facts["items"] for facts in all_facts])
     virtual = [facts for facts in all_facts if facts["virtual"]]
     if virtual:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
@@ -31,6 +33,19 @@ def lines(tests: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
             yield f"{nodeid}: in {facts['scenario']}, {facts['not_met']}: the result says nothing about that"
         if facts["report"]:
             yield f"{nodeid}: event log in {facts['report']}"
+
+
+def _items(outcomes: list[dict[str, Any]]) -> Iterator[str]:
+    """What became of the items of all tests; nothing if there were none."""
+    if not any(any(each.values()) for each in outcomes):
+        return
+    from ..checks.outcomes import Outcomes
+
+    errors = Counter[str]()
+    for each in outcomes:
+        errors.update(each["errors"])
+    counts = {name: _total(outcomes, name) for name in ("submitted", "completed", "failed", "cancelled")}
+    yield f"items: {Outcomes(**counts, errors=dict(errors.most_common()))}"
 
 
 def search_lines(searches: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:

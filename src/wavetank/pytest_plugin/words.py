@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from . import options
+
+if TYPE_CHECKING:
+    from ..checks import Check
 
 
 def word_for(config: pytest.Config, name: str, *, given: bool) -> Any:
@@ -51,10 +54,10 @@ def _policy(text: str) -> str:
     return text
 
 
-def _checks(text: str) -> str:
+def _checks(text: str) -> tuple[Check, ...]:
     from ..checks import named
 
-    return ",".join(named(text))
+    return named(text)
 
 
 _READ: Final[dict[str, Callable[[str], Any]]] = {

@@ -71,7 +71,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     async def connect(self: object, *args: object, **options: object) -> Any:
-        attempt = set_out(current())
+        attempt = set_out(current(), counts=True)
         connection = await original(self, *args, **options)
         if isinstance(connection.transport, MemoryTransport):
             connection.transport.attempt = attempt
@@ -93,8 +93,9 @@ class _Watch:
 
     def read(self, body: Any) -> None:
         """The client has read from the body, maybe to its end."""
-        if has_read(self._attempt, body.total_bytes - body._size):
-            closed(self._desk, self._attempt, self._attempt.body)
+        self._attempt.read = body.total_bytes - body._size
+        if has_read(self._attempt, self._attempt.read):
+            closed(self._desk, self._attempt, self._attempt.read)
 
     def given_back(self, body: Any) -> None:
         """The client is done with the response."""

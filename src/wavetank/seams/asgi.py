@@ -11,7 +11,7 @@ import anyio
 from ..provider.wire import Frame, HttpRequest, route
 from .desk import Desk
 from .errors import ConnectionLost
-from .exchange import Attempt, begin, left, set_out
+from .exchange import Attempt, begin, left, reached, set_out
 from .request_reader import MAX_BODY, too_large
 from .waiting import AsyncEvent
 
@@ -82,9 +82,8 @@ class _Exchange:
                 await self._send_all()
                 group.cancel_scope.cancel()
         finally:
-            record = self.attempt.record
-            if self._done and record is not None:
-                self._desk.reached(record)
+            if self._done:
+                reached(self._desk, self.attempt)
             else:
                 left(self._desk, self.attempt)
         if self._broken:
@@ -98,6 +97,7 @@ class _Exchange:
                 await self._send(_start(frame))
             if frame.data or done:
                 await self._send({"type": "http.response.body", "body": frame.data, "more_body": not done})
+                self.attempt.read += len(frame.data)
             self._done, self._broken = done, frame.abort
 
     async def _next(self) -> Frame:

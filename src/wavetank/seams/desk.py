@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import errno
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
@@ -17,30 +17,8 @@ from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import DELAYS, Fault
 from ..sim.origin import NOWHERE, Origin
+from .incoming import Incoming, Questions
 from .waiting import Waits
-
-
-@final
-class Incoming(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as the desk takes it in, and what `fake_llm.item_of` is shown.
-
-    `item` is the identity the client declared, or the one inferred from the last user
-    message; `declared` tells which. `headers` have lower-case names; both mappings are
-    empty at the direct seam.
-    """
-
-    dialect: str
-    model: str
-    key: str
-    prompt: str
-    prompt_tokens: int
-    item: str | None = None
-    declared: bool = False
-    max_tokens: int | None = None
-    stream: bool = False
-    copies: int = 1
-    headers: Mapping[str, str] = {}
-    payload: Mapping[str, Any] = {}
 
 
 @final
@@ -130,6 +108,7 @@ class Desk:
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
         self._key_labels: dict[str, str] = {}
+        self._questions = Questions()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -202,6 +181,8 @@ class Desk:
             sent=sent,
             model=incoming.model,
             key=label,
+            generates=incoming.generates,
+            same_as=self._questions.same_as(incoming, number, item),
             task=origin.task,
             file=origin.file,
             line=origin.line,
@@ -229,21 +210,28 @@ class Desk:
             raise TypeError(f"an item id is a string, not {type(item).__name__}: pass str(id)")
         return item, declared
 
-    def reached(self, record: Record) -> None:
-        """The whole reply is with the client; called in the client's own step."""
+    def reached(self, record: Record, *, whole: bool = False) -> None:
+        """The whole reply is with the client; called in the client's own step.
+
+        `whole`: with it the text of an answer, unaltered, and the signal that it is finished.
+        """
         with self.lock:
             if record.reached is not None:
                 return
             now = self.clock.now()
             record.reached = now / SECOND
             record.delivered = record.status == 200 and record.fault is None
-            self._append(_about("delivered", record, now))
+            self._append(_about("delivered", record, now, whole=whole))
             self._open.pop(record.id, None)
         if record.delivered:
             self._progress()
 
-    def leave(self, record: Record) -> None:
-        """The client hung up before the whole reply was with it."""
+    def leave(self, record: Record, *, whole: bool = False, early: bool = False) -> None:
+        """The client hung up before the whole reply was with it.
+
+        `whole`: it had the text and the signal that it is finished all the same. `early`: it had
+        read the first of the answer and more was to come.
+        """
         with self.lock:
             if record.reached is not None or record.left:
                 return
@@ -251,9 +239,9 @@ class Desk:
             self._deliver.pop(record.id, None)
             outcome = self._provider.leave(record.id, self.clock.now())
             if isinstance(outcome, Answer):
-                self._note_answer("left", record, outcome)
+                self._note_answer("left", record, outcome, whole=whole, early=early)
             else:
-                self._append(_about("left", record, self.clock.now()))
+                self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
             self._open.pop(record.id, None)
             self._arm()
 
@@ -345,17 +333,15 @@ class Desk:
             del self._deliver[record.id]
         deliver(reply)
 
-    def _note_answer(self, kind: EventKind, record: Record, answer: Answer) -> None:
+    def _note_answer(self, kind: EventKind, record: Record, answer: Answer, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        if answer.fault is None:
-            now = self.clock.now()
-            self._append(Event(at=now, kind=kind, item=record.item, request=record.id, status=200))
-            return
-        number = self._number_of(answer.fault)
-        why = answer.fault.kind
-        if why not in DELAYS:
-            record.fault = number
-        self.note(kind, item=record.item, request=record.id, status=200, fault=number, reason=why)
+        tokens = answer.prompt_tokens + answer.completion_tokens
+        fields |= {"item": record.item, "request": record.id, "status": 200, "tokens": tokens}
+        if answer.fault is not None:
+            fields |= {"fault": self._number_of(answer.fault), "reason": answer.fault.kind}
+            if answer.fault.kind not in DELAYS:
+                record.fault = fields["fault"]
+        self.note(kind, **fields)
 
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
@@ -392,8 +378,14 @@ class Desk:
         return f"<Desk {self.count} requests, {self.in_flight} in flight>"
 
 
-def _about(kind: EventKind, record: Record, now: int) -> Event:
+def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
     """What happened to a request, with its status and the fault that spoiled its answer."""
     return Event(
-        at=now, kind=kind, item=record.item, request=record.id, status=record.status, fault=record.fault
+        at=now,
+        kind=kind,
+        item=record.item,
+        request=record.id,
+        status=record.status,
+        fault=record.fault,
+        **fields,
     )

@@ -10,7 +10,7 @@ from ..provider.answers import count_tokens
 from ..provider.faults import damage
 from ..provider.model import Answer, Outcome, Refusal, Reply
 from ..scenario import RefusalError
-from .desk import Desk, Incoming
+from .desk import Desk
 from .errors import (
     ConnectionLost,
     MalformedAnswer,
@@ -21,6 +21,7 @@ from .errors import (
     RequestTooLarge,
     ServerError,
 )
+from .incoming import Incoming
 
 DEFAULT_MODEL: Final = "fake-model"
 DEFAULT_KEY: Final = "fake-key"
@@ -104,7 +105,7 @@ async def call(
     if lost := _lost(replies[-1].outcome):
         desk.leave(record)
         raise lost
-    desk.reached(record)
+    desk.reached(record, whole=isinstance(replies[-1].outcome, Answer))
     return _completion(replies[-1].outcome)
 
 

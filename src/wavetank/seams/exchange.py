@@ -9,7 +9,8 @@ import msgspec
 
 from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
 from ..sim.origin import NOWHERE, Origin
-from .desk import Desk, Incoming, Record
+from .desk import Desk, Record
+from .incoming import Incoming
 
 
 @final
@@ -19,15 +20,33 @@ class Attempt(msgspec.Struct):
     sent: int
     origin: Origin = NOWHERE
     record: Record | None = None
+    counts: bool = False
+    """Whether the client's own library keeps count of what it has `read`."""
     body: int = 0
     """Bytes of the response body so far."""
     whole: bool = False
     """Whether all of the body has been sent."""
+    over: bool = False
+    """Whether the provider sends nothing more: all has been sent, or the connection broke."""
+    answer_at: int | None = None
+    """How much of the body holds the whole text of the answer and why it finished."""
+    read: int = 0
+    """Bytes of the body that the client has read."""
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the client has the whole answer: its text, and the signal that it is finished."""
+        return self.answer_at is not None and self.read >= self.answer_at
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the client has read the first of the answer and not all that came."""
+        return self.read > 0 and (self.read < self.body or not self.over)
 
 
-def set_out(desk: Desk) -> Attempt:
-    """A client enters its call, in its own step."""
-    return Attempt(desk.clock.now(), desk.origin())
+def set_out(desk: Desk, *, counts: bool = False) -> Attempt:
+    """A client enters its call, in its own step; `counts` as in `Attempt`."""
+    return Attempt(desk.clock.now(), desk.origin(), counts=counts)
 
 
 def begin(
@@ -43,8 +62,11 @@ def begin(
     """
 
     def count(frame: Frame) -> None:
+        if frame.whole_at is not None:
+            attempt.answer_at = attempt.body + frame.whole_at
         attempt.body += len(frame.data)
         attempt.whole = frame.end and not frame.abort
+        attempt.over = frame.end or frame.abort
         on_frame(frame)
 
     try:
@@ -67,10 +89,17 @@ def begin(
     )
 
 
+def reached(desk: Desk, attempt: Attempt) -> None:
+    """The whole reply, if the request ever arrived, is with the client; called in the client's own step."""
+    if attempt.record is not None:
+        attempt.read = attempt.body
+        desk.reached(attempt.record, whole=attempt.has_answer)
+
+
 def left(desk: Desk, attempt: Attempt) -> None:
     """The client gave the exchange up, if it ever arrived."""
     if attempt.record is not None:
-        desk.leave(attempt.record)
+        desk.leave(attempt.record, whole=attempt.has_answer, early=attempt.stopped_early)
 
 
 def closed(desk: Desk, attempt: Attempt, read: int) -> None:
@@ -79,13 +108,13 @@ def closed(desk: Desk, attempt: Attempt, read: int) -> None:
     All of them: the reply has reached it, also when it did not ask for the end (some SDKs stop at
     the last event). A refusal has reached it with its head.
     """
-    record = attempt.record
+    record, attempt.read = attempt.record, read
     if record is None:
         return
     if record.status != 200 or has_read(attempt, read):
-        desk.reached(record)
+        reached(desk, attempt)
     else:
-        desk.leave(record)
+        left(desk, attempt)
 
 
 def has_read(attempt: Attempt, read: int) -> bool:
@@ -105,6 +134,7 @@ def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:
         max_tokens=decoded.max_tokens,
         stream=decoded.stream,
         copies=decoded.copies,
+        generates=decoded.generates,
         headers=request.headers,
         payload=decoded.payload,
     )

@@ -12,8 +12,8 @@ from typing import Final, Protocol, final
 
 from ..clock import SECOND, Timer
 from ..provider.wire import Dialect, Frame, Head, HttpRequest
-from .desk import Desk, Record
-from .exchange import Attempt, begin
+from .desk import Desk
+from .exchange import Attempt, begin, left, reached
 from .request_reader import BadHttp, RequestHead, RequestReader, Room
 
 PATIENCE: Final = 60 * SECOND
@@ -80,7 +80,7 @@ class ServerConnection:
         self._request: RequestHead | None = None
         self._sender: Attempt | None = None
         self._attempt: Attempt | None = None
-        self._earlier: list[Record] = []
+        self._earlier: list[Attempt] = []
         self._chunked = False
         self._begun = False
         self._head_taken = False
@@ -148,13 +148,13 @@ class ServerConnection:
 
     def handed_over(self) -> None:
         """What was taken is with the client: a reply whose body it has whole has reached it."""
-        for record in self._earlier:
-            self.desk.reached(record)
+        for attempt in self._earlier:
+            reached(self.desk, attempt)
         self._earlier.clear()
         if self._busy:
             return
-        if self._attempt is not None and self._attempt.record is not None:
-            self.desk.reached(self._attempt.record)
+        if self._attempt is not None:
+            reached(self.desk, self._attempt)
         if self._reader.buffered and not self._out and not self.ended:
             with self.desk.lock:
                 self._read_on()
@@ -167,13 +167,16 @@ class ServerConnection:
         self.ended = True
         self._be_patient(False)
         self._reader.close()
-        record = self._attempt.record if self._attempt is not None else None
-        if record is None:
+        attempt = self._attempt
+        if attempt is None or attempt.record is None:
             return
-        if self._head_taken and record.status != 200:
-            self.desk.reached(record)
+        if not attempt.counts and attempt.body:
+            # An estimate, since the frames around the parts count too; it is exact once all is taken.
+            attempt.read = max(attempt.body - len(self._out), int(self._head_taken))
+        if self._head_taken and attempt.record.status != 200:
+            reached(self.desk, attempt)
         elif not self._replied or self._out:
-            self.desk.leave(record)
+            left(self.desk, attempt)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -219,8 +222,8 @@ class ServerConnection:
     def _set_aside(self) -> None:
         """A client may ask again before its reply is told to have been handed over."""
         record = self._attempt.record if self._attempt is not None else None
-        if record is not None and record.reached is None and not record.left:
-            self._earlier.append(record)
+        if self._attempt is not None and record is not None and record.reached is None and not record.left:
+            self._earlier.append(self._attempt)
         self._attempt = None
 
     def _be_patient(self, reading: bool) -> None:

@@ -118,7 +118,7 @@ def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
 @contextmanager
 def _setting_out(desk: Desk) -> Iterator[Attempt]:
     """A request on its way through the pool; if it never gets a response, it has left."""
-    attempt = set_out(desk)
+    attempt = set_out(desk, counts=True)
     token = current_attempt.set(attempt)
     try:
         yield attempt
@@ -136,10 +136,9 @@ class _Body:
         self._stream = stream
         self._desk = desk
         self._attempt = attempt
-        self._read = 0
 
     def _closed(self) -> None:
-        closed(self._desk, self._attempt, self._read)
+        closed(self._desk, self._attempt, self._attempt.read)
 
 
 class _AsyncBody(_Body):
@@ -150,7 +149,7 @@ class _AsyncBody(_Body):
 
     async def __anext__(self) -> bytes:
         part: bytes = await anext(self._parts)
-        self._read += len(part)
+        self._attempt.read += len(part)
         return part
 
     async def aclose(self) -> None:
@@ -165,7 +164,7 @@ class _AsyncBody(_Body):
 class _BlockingBody(_Body):
     def __iter__(self) -> Iterator[bytes]:
         for part in self._stream:
-            self._read += len(part)
+            self._attempt.read += len(part)
             yield part
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class _Exchange:
         self.desk = desk
         self.head: Head | None = None
         self.frames: deque[Frame] = deque()
-        self.attempt = set_out(desk)
+        self.attempt = set_out(desk, counts=True)
         self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
         self._library = library
         self._request = request
@@ -158,6 +158,9 @@ class _Stream:
 
     def _goes_on(self, frame: Frame) -> bool:
         if frame.abort:
+            head = self._exchange.head
+            if head is not None and head.length == self._read:
+                return False  # as much as was announced: a client reads no further
             raise self._exchange.cut()
         return not frame.end
 

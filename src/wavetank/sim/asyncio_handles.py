@@ -16,6 +16,7 @@ from .unseen import NO_CONTEXT, ended
 
 if TYPE_CHECKING:
     from .asyncio_loop import SimulatedLoop
+    from .step_watch import StepWatch
 
 
 @final
@@ -53,6 +54,28 @@ def name_of_running_task() -> str | None:
     loop = events._get_running_loop()
     task = None if loop is None else current_task(loop)
     return None if task is None else called_in_reports(task)
+
+
+def name_of_callback(callback: object) -> str:
+    """What reports call a plain callback."""
+    return f"callback {getattr(callback, '__qualname__', type(callback).__name__)}"
+
+
+def can_run(task: asyncio.Task[Any]) -> bool:
+    """Whether a step of the task is due, or under way."""
+    awaited = getattr(task, "_fut_waiter", None)
+    return awaited is None or awaited.done() or getattr(task.get_coro(), "cr_running", False)
+
+
+def watched_step(handle: events.Handle, watch: StepWatch) -> Callable[[], None]:
+    """Say that a step is about to be taken; returns what is to be called after it."""
+    callback: Any = handle._callback  # type: ignore[attr-defined]
+    owner = getattr(callback, "__self__", None)
+    if not isinstance(owner, asyncio.Task):
+        return lambda: watch.after_callback(name_of_callback(callback), callback)
+    called_so, coro = called_in_reports(owner), owner.get_coro()
+    watch.before_task(coro)
+    return lambda: watch.after_task(called_so, coro)
 
 
 @final

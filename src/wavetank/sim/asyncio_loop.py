@@ -24,7 +24,10 @@ from .asyncio_handles import (
     EngineStep,
     Posted,
     called_in_reports,
+    can_run,
+    name_of_callback,
     name_of_running_task,
+    watched_step,
 )
 from .budgets import StepBudget
 from .chain import Suspended
@@ -194,7 +197,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
             Suspended(
-                called_in_reports(one), one, one.get_coro(), _can_run(one) or id(one) in due, _is_main(one)
+                called_in_reports(one), one, one.get_coro(), can_run(one) or id(one) in due, _is_main(one)
             )
             for one in self._left()
         ]
@@ -207,6 +210,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The name of the task with this number, if it is alive."""
         tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
         return next((called_in_reports(task) for task in tasks if task.number == number), None)
+
+    def watch_steps(self) -> None:
+        """The host's watch is asked for at every step."""
 
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
@@ -239,7 +245,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
 
     def _run_batch(self) -> None:
-        callbacks = self._callbacks
+        callbacks, host = self._callbacks, self.host
         if self._ready_to_choose:
             callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
@@ -248,10 +254,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 self._near_the_end(handle)
             if not handle._cancelled:
                 self._steps += 1
+                watched = host.watch and watched_step(handle, host.watch)
                 try:
                     handle._context.run(handle._callback, *handle._args)
                 except BaseException as error:
                     self._failed(handle, error)
+                if host.watch is not None:
+                    (watched or watched_step(handle, host.watch))()
         handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
@@ -266,10 +275,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if handle._cancelled:
                 continue
             self._steps += 1
+            watched = host.watch and watched_step(handle, host.watch)
             try:
                 handle._context.run(handle._callback, *handle._args)
             except BaseException as error:
                 self._failed(handle, error)
+            if host.watch is not None:
+                (watched or watched_step(handle, host.watch))()
             ready.spinner = None
             if posted:
                 ready.admit(posted, handle)
@@ -313,7 +325,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if isinstance(owner, asyncio.Task):
             self._budget.note(called_in_reports(owner), owner.get_coro())
         else:
-            self._budget.note_callback(f"callback {_name_of(handle._callback)}")
+            self._budget.note_callback(name_of_callback(handle._callback))
 
     def _spent(self) -> RunStopped:
         spent = self._budget.error(self._steps)
@@ -377,19 +389,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
 
 
-def _can_run(task: asyncio.Task[Any]) -> bool:
-    """Whether a step of the task is due, or under way."""
-    awaited = getattr(task, "_fut_waiter", None)
-    return awaited is None or awaited.done() or getattr(task.get_coro(), "cr_running", False)
-
-
 def _is_main(task: asyncio.Task[Any]) -> bool:
     """Whether the loop runs until this task has ended."""
     return any(callback is _RUN_UNTIL for callback, *_ in task._callbacks or ())
-
-
-def _name_of(callback: object) -> str:
-    return getattr(callback, "__qualname__", type(callback).__name__)
 
 
 for _name in (*REAL_INPUT_OUTPUT, *SIGNALS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from types import FrameType
@@ -185,3 +186,14 @@ def _attributes(owner: object) -> Iterator[tuple[str, object]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if name != "__dict__":
                 yield name, getattr(owner, name, None)
+
+
+def stuck_thread(name: str, ident: int, seconds: float) -> str:
+    """What to say of a thread of the run that kept the baton for so many seconds of real time."""
+    frame = sys._current_frames().get(ident)
+    return (
+        f"a thread of the run neither blocked nor ended in {seconds:g} s of real time:\n"
+        f"{''.join(describe_threads([(name, frame, 'the operating system')]))}\n"
+        "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
+        'real work, give the test real time with @pytest.mark.llm_clock("real")'
+    )

@@ -7,7 +7,6 @@ moment exactly one thread of the run runs, and time moves only when none can.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -15,13 +14,14 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .blocked import describe_threads
+from .blocked import stuck_thread
 from .budgets import STEPS_WITHOUT_PROGRESS, CpuBudget
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
 from .witness import What, Witness
@@ -75,6 +75,8 @@ class Host:
         """Told of each stall: the instant at which it began."""
         self.step_blocked: Callable[[int], object] = _unheard
         """Told when time has passed within one step of an event loop: since which instant."""
+        self.watch: StepWatch | None = None
+        """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
         self._lookout = Lookout()
@@ -129,6 +131,8 @@ class Host:
         me = self.here()
         if self.over and me is not self._main:
             raise RunOver
+        if self.watch is not None and me is self._main:
+            self.watch.blocks(self.witness.who_runs())
         me.woken = False
         timed_out: list[bool] = []
         timer = None if until is None else self.timeline.call_at(until, lambda: self._time_out(me, timed_out))
@@ -230,7 +234,7 @@ class Host:
 
     def in_order(self) -> None:
         """From here on the order is FIFO and nobody is asked: the run is being ended."""
-        self.chooser = None
+        self.chooser = self.watch = None
 
     def who_is(self, number: int) -> str:
         """What a report calls the entity that a chooser knows by its number."""
@@ -242,6 +246,7 @@ class Host:
 
     def _run(self, thread: RunThread) -> None:
         thread.turn += 1
+        watched = self.watch and self.watch.turn_of(thread)
         try:
             thread.go()
             back = self._main.park(timeout=PATIENCE)
@@ -251,7 +256,9 @@ class Host:
         if not back:
             self.over = True
             del self._alive[thread]
-            raise ThreadStuck(self._stuck(thread))
+            raise ThreadStuck(stuck_thread(thread.name, thread.ident, PATIENCE))
+        if watched:
+            watched()
 
     def _settle(self, thread: RunThread) -> None:
         """Ctrl-C struck while `thread` had the baton, or just after: see that it has come back."""
@@ -373,6 +380,7 @@ class Host:
             ThreadStuck: one of them did not; the others have ended all the same.
         """
         self.over = True
+        self.watch = None
         self._ready.clear()
         self.stalled = self.step_blocked = _unheard
         stuck: ThreadStuck | None = None
@@ -393,15 +401,6 @@ class Host:
         tasks = self.engine.suspended()
         self._garbage.collect()
         return tasks
-
-    def _stuck(self, thread: RunThread) -> str:
-        frame = sys._current_frames().get(thread.ident)
-        return (
-            f"a thread of the run neither blocked nor ended in {PATIENCE:g} s of real time:\n"
-            f"{''.join(describe_threads([(thread.name, frame, 'the operating system')]))}\n"
-            "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
-            'real work, give the test real time with @pytest.mark.llm_clock("real")'
-        )
 
     def __repr__(self) -> str:
         return f"<Host at {format_duration(self.timeline.now())}, {len(self._alive)} threads beside main>"

@@ -33,6 +33,7 @@ from .private import require
 from .stubborn import close_or_keep
 from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
+from .trio_watch import StepInstrument
 from .turns import outside_of_loops
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
@@ -139,6 +140,10 @@ class TrioEngine:
         """The name of the task with this number, if it is alive."""
         alive = (task for task in self.runner.tasks if self._number(task) == number)
         return next((self._name(task) for task in alive), None)
+
+    def watch_steps(self) -> None:
+        """Let the host's watch see every step from here on."""
+        self.runner.instruments.add_instrument(StepInstrument(self.host, self._name))
 
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""

@@ -69,6 +69,9 @@ class Engine(Protocol):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
 
+    def watch_steps(self) -> None:
+        """Let the host's watch see every step from here on."""
+
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
 

@@ -21,6 +21,7 @@ from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
 from ..sim.quiet import Quiet
 from .fake_llm import FakeLLM
+from .invariants import Invariants
 from .ledger import Ledger
 from .tank import Tank
 from .tracing import Tracing
@@ -46,6 +47,7 @@ class Parts:
         """The program came to its end: close the log."""
         self.desk.catch_up()
         self.tank.tracing.at_the_end()
+        self.tank.invariants.look(Origin("main", None, None))
         self.desk.note_held()
         error = None if end.error is None else type(end.error).__name__
         at = self.desk.clock.now()
@@ -114,6 +116,7 @@ def assemble(
         scenario=scenario,
         clock=clock,
         tracing=Tracing(desk, over),
+        invariants=Invariants(desk.note, log.header.expects),
     )
     if host is not None and host.witness.quiet is not None:
         log.listen(partial(_note_event, host.witness.quiet))
@@ -152,6 +155,7 @@ def _waits(host: Host) -> Iterator[Wait]:
 
 def _header(scenario: Scenario, seed: int, backend: str) -> Header:
     return Header(
+        answers=True,
         scenario=scenario.name,
         digest=digest(scenario),
         seed=seed,

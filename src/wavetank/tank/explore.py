@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ..checks import Checks
 from ..scenario import Scenario
 from .tank import Tank
 from .trials import checked_backend
@@ -37,7 +38,7 @@ def explore(
     level: str | None = None,
     seed: int | None = None,
     backends: Iterable[str] = ("asyncio", "trio"),
-    checks: str | Iterable[str] | None = None,
+    checks: Checks | None = None,
     max_virtual_seconds: float | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., None]]:
     """Search schedules of `async def test(tank)` for one that fails; pytest sees a plain test per backend.

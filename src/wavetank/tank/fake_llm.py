@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
-from ..checks import judge
+from ..checks import Checks, judge, named
 from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
@@ -27,6 +27,8 @@ class FakeLLM:
         self._log = log
         self.checked = False
         """Whether `check` was called."""
+        self.own_checks: list[Callable[[EventLog], Verdict]] = []
+        """What `tank.add_check` was given."""
 
     async def call(
         self,
@@ -110,7 +112,7 @@ class FakeLLM:
         self._desk.item_of = rule
 
     def check(
-        self, checks: str | Iterable[str] = "default", *, exactly_once: Iterable[str] | None = None
+        self, checks: Checks = "default", *, exactly_once: Iterable[str] | None = None
     ) -> dict[str, Verdict]:
         """Judge now; with `exactly_once` also that exactly those items got their answer, once each.
 
@@ -118,7 +120,7 @@ class FakeLLM:
             CheckFailed: checks failed; the text names all of them, with the evidence of the worst.
         """
         self.checked = True
-        verdicts = judge(self._log, checks)
+        verdicts = judge(self._log, (*named(checks), *self.own_checks))
         if exactly_once is not None:
             verdicts["exactly_once"] = judge_items(self._log, exactly_once)
         if failed := failed_of(verdicts.values()):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any, Literal, final
 
-from ..checks import judge
+from ..checks import DECLARED, Checks, judge, named
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
+from ..checks.outcomes import outcomes
 from ..checks.traced import traced
 from ..checks.verdict import Verdict, failed_of
 from ..clock import format_duration, real_now
@@ -20,6 +22,7 @@ from ..scenario import Scenario, load_scenario
 from ..sim.ended import Ended, stopped
 from ..sim.token import Schedule
 from .assembly import checked_seed
+from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
 from .real import RealWorld
@@ -37,14 +40,30 @@ class Hosted:
         seed: the seed of its keyed picks.
         replay: the command that repeats the test, but for the token.
         clock: whether time is `virtual` or `real`.
+        max_virtual_seconds: the budget of virtual time; `None` for the default.
+        expects: what `tank.expect` is told before the test begins.
     """
 
-    def __init__(self, scenario: Scenario, *, seed: int, replay: str, clock: ClockMode = "virtual") -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        replay: str,
+        clock: ClockMode = "virtual",
+        max_virtual_seconds: float | None = None,
+        expects: Mapping[str, Value] | None = None,
+    ) -> None:
         checked_seed(seed)
-        self.virtual = None if clock == "real" else World(scenario, seed=seed, backend="hosted")
+        self.virtual = (
+            World(scenario, seed=seed, backend="hosted", max_virtual_seconds=max_virtual_seconds)
+            if clock == "virtual"
+            else None
+        )
         self._world = self.virtual or RealWorld(scenario, seed=seed)
         self.tank = self._world.parts.tank
-        self.judge_at_end: str | Iterable[str] | None = None
+        self.tank.expect(**(expects or {}))
+        self.judge_at_end: Checks | None = None
         token = Schedule("hosted", seed, self.tank.events.header.digest).token()
         self._replay = f"{replay} --llm-replay={token}" if clock == "virtual" else replay
         self._real_ns = 0
@@ -150,10 +169,11 @@ class Hosted:
 
     def verdicts(self) -> dict[str, Verdict]:
         """A hang is always judged; the rest when asked for and not judged by the test itself."""
+        __tracebackhide__ = True
         checks = self.judge_at_end
         if checks is None or self.tank.fake_llm.checked:
-            checks = LIVENESS
-        return judge(self.tank.events, checks)
+            return judge(self.tank.events, LIVENESS)
+        return judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
 
     # -- what is told ---------------------------------------------------------------------
 
@@ -173,6 +193,7 @@ class Hosted:
             "time_ns": log.end.at if log.end is not None else 0,
             "virtual": self.virtual is not None,
             "real_ns": self._real_ns,
+            "items": asdict(outcomes(log)),
             "not_met": exercised.summary if exercised.passed is False else "",
         }
 
@@ -180,7 +201,12 @@ class Hosted:
         """A section for the report of a failed test: the numbers, the verdicts, the line to repeat it."""
         facts, log = self.facts(), self.tank.events
         time = f"{format_duration(facts['time_ns'])} of {'virtual' if facts['virtual'] else 'real'} time"
-        told = [str(verdict) for verdict in judge(log, "default").values() if verdict.passed is not True]
+        told = [f"items: {outcomes(log)}"] if log.of("submitted") else []
+        told += [
+            str(verdict)
+            for name, verdict in judge(log, "default").items()
+            if verdict.passed is False or (verdict.passed is None and name not in DECLARED)
+        ]
         warning = unmatched(log)
         if warning and not any(warning in each for each in told):
             told.append(warning)

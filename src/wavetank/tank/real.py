@@ -10,7 +10,7 @@ from ..clock import ClockFrom, real_epoch_ns
 from ..scenario import Scenario
 from ..seams.hosts import is_loopback
 from ..seams.real_time import RealClock, RealWaits
-from ..sim.origin import in_real_time
+from ..sim.origin import Origin, in_real_time
 from .assembly import Parts, assemble
 from .pauses import pauses_logged
 
@@ -30,6 +30,11 @@ class RealWorld:
             origin=in_real_time,
             epoch_ns=real_epoch_ns(),
             lets_through=is_loopback,
+        )
+
+        tank = self.parts.tank
+        tank.invariants.watch = lambda: self.parts.log.listen(
+            lambda event: tank.invariants.look(Origin(event.task, event.file, event.line))
         )
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:

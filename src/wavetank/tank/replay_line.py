@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from ..checks import Checks
 from ..scenario import Scenario
 from .workload import Workload
 
@@ -15,7 +16,7 @@ def call(
     *,
     backend: str,
     max_virtual_seconds: float | None,
-    checks: str | Iterable[str] = "default",
+    checks: Checks = "default",
     workload: Workload | None = None,
 ) -> Callable[[str], str]:
     """Makes the call of `simulate` of a token.
@@ -36,10 +37,12 @@ def call(
     return line
 
 
-def _named(checks: str | Iterable[str]) -> str:
+def _named(checks: Checks) -> str:
     """Checks as an argument has them; a check that the caller wrote goes by the name of its function."""
     if isinstance(checks, str):
         return repr(checks)
+    if callable(checks):
+        return _name_of(checks)
     return f"[{', '.join(repr(each) if isinstance(each, str) else _name_of(each) for each in checks)}]"
 
 

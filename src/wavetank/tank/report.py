@@ -29,6 +29,8 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
         yield in_words(failed, full=full)
     elif run.error is not None:
         yield from _told(run.error)
+    if run.outcomes.submitted:
+        yield f"items: {run.outcomes}"
     yield from schedule_in_words(run)
     if kind_of_hang(run.events) is None:  # else the verdict has them
         yield from traced(run.events)

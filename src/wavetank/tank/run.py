@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar, final
 
 from ..checks.liveness import NAME as LIVENESS
 from ..checks.liveness import kind_of_hang
+from ..checks.outcomes import Outcomes, outcomes
 from ..checks.starvation import NAME as STARVATION
 from ..checks.verdict import Verdict, failed_of
 from ..clock import to_seconds
@@ -60,6 +61,11 @@ class Run(Generic[T]):
         if self.error is not None:
             return "error"
         return "check" if any(verdict.passed is False for verdict in self.verdicts.values()) else None
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """How many items were submitted, completed, failed (by the type of error) and cancelled."""
+        return outcomes(self.events)
 
     def report(self, *, full: bool = False) -> str:
         """How the run failed, in words: verdicts and evidence, schedule, last events, the line to repeat it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar, final
 
-from ..checks import named
+from ..checks import Checks, named
 from ..checks.exercised import missed
 from ..clock import real_now
 from ..scenario import Scenario, load_scenario
@@ -97,7 +97,7 @@ def search(
     level: str = "any",
     seed: int = 0,
     backend: str = "asyncio",
-    checks: str | Iterable[str] = "default",
+    checks: Checks = "default",
     max_virtual_seconds: float | None = None,
     seconds: float | None = None,
     workload: Workload | None = None,
@@ -157,7 +157,7 @@ class Hunt:
         level: str = "any",
         seed: int = 0,
         backend: str = "asyncio",
-        checks: str | Iterable[str] = "default",
+        checks: Checks = "default",
         max_virtual_seconds: float | None = None,
         seconds: float | None = None,
         workload: Workload | None = None,

@@ -25,6 +25,7 @@ class Serving:
 
     def __init__(self, scenario: Scenario, *, seed: int, backend: str, journal: Path | None = None) -> None:
         header = Header(
+            answers=True,
             scenario=scenario.name,
             digest=digest(scenario),
             seed=seed,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from ..checks import named
+from ..checks import Checks, named
 from ..checks.history import unmatched
 from ..scenario import Scenario, digest, load_scenario, without
 from ..sim.policies.plan import Plan
@@ -35,7 +35,7 @@ def simulate(
     seed: int = 0,
     schedule: str | OwnSchedule | None = None,
     max_virtual_seconds: float | None = None,
-    checks: str | Iterable[str] = "default",
+    checks: Checks = "default",
     workload: Workload | None = None,
 ) -> Run[T]:
     """Run `main(tank)` in virtual time and judge what happened.

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable
-from typing import Final, final
+from typing import Protocol, final
 
-from ..checks import order
+from ..checks.verdict import Verdict
 from ..clock import SECOND, Clock
 from ..events import EventLog
 from ..scenario import Scenario
+from .expectations import Value, expected
 from .fake_llm import FakeLLM
+from .invariants import Invariant, Invariants
 from .ledger import Ledger
 from .tracing import Tracing
 from .watching import Watching
 from .workload import Workload
 
-EXPECTATIONS: Final = ("herd", "in_flight", "order", "paid_per_item", "requests_per_item", "starvation")
-SHARES: Final = ("herd",)
-"""Those that are a part of the whole; the others are whole numbers."""
 
-ORDERS: Final = {"input": order.INPUT}
-"""The words for an order of results, and what the header of the log has for them."""
+class Budget(Protocol):
+    """Who ends the run when it has taken too much virtual time."""
+
+    max_virtual_seconds: float
 
 
 @final
@@ -38,6 +38,7 @@ class Tank:
         scenario: Scenario,
         clock: Clock,
         tracing: Tracing,
+        invariants: Invariants,
     ) -> None:
         self.fake_llm = fake_llm
         self.ledger = ledger
@@ -49,7 +50,27 @@ class Tank:
         """The primitives given to `trace`."""
         self.workload: Workload | None = None
         """What the program is to do; `None` unless the run was given a workload."""
+        self.invariants = invariants
+        """What `always` was given."""
+        self.budget: Budget | None = None
+        """What ends a run in virtual time; `None` in real time."""
         self._clock = clock
+
+    @property
+    def max_virtual_seconds(self) -> float | None:
+        """How much virtual time the run may take from its start on; `None` in real time, where none is kept.
+
+        Setting it sets another budget for the whole run; in real time that does nothing.
+
+        Raises:
+            ValueError: it is set to a number that is not above 0, or has no end.
+        """
+        return None if self.budget is None else self.budget.max_virtual_seconds
+
+    @max_virtual_seconds.setter
+    def max_virtual_seconds(self, seconds: float) -> None:
+        if self.budget is not None:
+            self.budget.max_virtual_seconds = seconds
 
     def now(self) -> float:
         """Seconds since the start of the run."""
@@ -84,7 +105,35 @@ class Tank:
         if not primitives and not named:
             self.tracing.add_all()
 
-    def expect(self, **expectations: float | str) -> None:
+    def always(self, invariant: Invariant, *, name: str | None = None) -> None:
+        """Judge something that must hold after every step of the program, as in a search for races.
+
+        `invariant` is called at once, after every step of a task or callback, whenever a thread gives
+        way, and at the end. It fails by returning something false, but for `None`, or by raising. It
+        must be quick and must not change anything. In real time it is called with every event.
+
+        Raises:
+            TypeError: it cannot be called, or has to be awaited.
+            ValueError: another invariant has that name.
+        """
+        self.invariants.add(invariant, name)
+
+    def add_check(self, check: Callable[[EventLog], Verdict]) -> None:
+        """Judge the run by a check of your own, too, whatever the other checks are.
+
+        `check` is called with the event log when the run is judged. It goes by the name in its
+        verdict, or that of the function.
+
+        Raises:
+            TypeError: it cannot be called.
+        """
+        if not callable(check):
+            raise TypeError(
+                f"add_check({check!r}): give a callable that takes the event log and returns a Verdict"
+            )
+        self.fake_llm.own_checks.append(check)
+
+    def expect(self, **expectations: Value) -> None:
         """Declare what a correct run may do.
 
         `paid_per_item=2`: answers an item may be given, for a client that hedges. `in_flight=8`:
@@ -92,33 +141,17 @@ class Tank:
         the refused items that may come back at one instant. `starvation=50`: outcomes of others an
         item may have to go without a request. `order="input"`: results come as items were submitted.
 
+        `completed=40`: at least so many items. `failed=0`, `refused=0`, `tokens=9000`: at most so many
+        items, refusals, and tokens charged. `within="10m"`: from the first submission to the last
+        outcome. `requests_per_minute=600, burst=10`: at most so many at once and a minute; `burst` is
+        as large as the rate unless given. `fallback=True`: an item may be completed without an answer.
+
         Raises:
             TypeError: no check judges an expectation of that name.
-            ValueError: the number is below 1, the share not between 0 and 1, or there is no such order.
+            ValueError: a value is out of range, or has a wrong word or unit.
         """
-        for name, value in expectations.items():
-            if name not in EXPECTATIONS:
-                near = difflib.get_close_matches(name, EXPECTATIONS, n=1)
-                meant = f"did you mean {near[0]!r}? " if near else ""
-                raise TypeError(
-                    f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
-                )
-            self.events.header.expects[name] = _checked(name, value)
+        expects = self.events.header.expects
+        expects.update(expected(expectations, expects))
 
     def __repr__(self) -> str:
         return f"<Tank {self.scenario.name} at {self.now():g} s>"
-
-
-def _checked(name: str, value: float | str) -> float:
-    """The expectation as the header of the log has it."""
-    if name == order.NAME:
-        if value not in ORDERS:
-            raise ValueError(f"expect({name}={value!r}): there is: {', '.join(map(repr, ORDERS))}")
-        return ORDERS[str(value)]
-    if name in SHARES:
-        if not isinstance(value, int | float) or not 0 < value <= 1:
-            raise ValueError(f"expect({name}={value!r}): it must be a share above 0 and at most 1")
-    elif not isinstance(value, int) or value < 1:
-        raise ValueError(f"expect({name}={value!r}): it must be a whole number of at least 1")
-    assert not isinstance(value, str)
-    return value

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, final
 
-from ..checks import judge
+from ..checks import Check, judge
+from ..clock import after_delay
 from ..events import EventLog
 from ..patches.garbage import collect_between_runs
 from ..patches.randomness import Chance
@@ -44,7 +45,7 @@ class Trial:
 
     end: Ended
     log: EventLog
-    checks: Sequence[str]
+    checks: Sequence[Check]
     level: Level = FIFO
     record: Recorder | None = None
     told: Sequence[Told] = ()
@@ -94,7 +95,7 @@ class Trials:
         scenario: how the provider behaves.
         backend: `asyncio` or `trio`.
         seed: the seed of the provider's keyed picks and of the process's random numbers.
-        checks: the names of the checks that judge a run.
+        checks: those that judge a run, as `checks.named` gives them.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
         workload: what the program finds as `tank.workload`.
     """
@@ -106,7 +107,7 @@ class Trials:
         *,
         backend: str,
         seed: int,
-        checks: Sequence[str],
+        checks: Sequence[Check],
         max_virtual_seconds: float | None = None,
         workload: Workload | None = None,
     ) -> None:
@@ -171,7 +172,7 @@ class Trials:
         return Trial(
             end=end,
             log=world.parts.log,
-            checks=self.checks,
+            checks=(*self.checks, *world.parts.tank.fake_llm.own_checks),
             level=level,
             record=record,
             told=narrator.told if narrator is not None else (),
@@ -186,7 +187,8 @@ class Trials:
             self.scenario,
             seed=self.seed,
             backend=self.backend,
-            max_virtual_seconds=self.patience.virtual_seconds if hurried else self.max_virtual_seconds,
+            max_virtual_seconds=self.max_virtual_seconds,
+            patience=after_delay(self.patience.virtual_seconds) if hurried else None,
             host=self._host,
             chooser=chooser,
             level=level,

@@ -10,7 +10,7 @@ from functools import partial
 from types import ModuleType
 from typing import Final, final
 
-from ..clock import HOUR, ClockFrom, after_delay
+from ..clock import HOUR, ClockFrom, after_delay, to_seconds
 from ..events import Event
 from ..patches.garbage import collect_young
 from ..patches.imports import on_import
@@ -23,6 +23,7 @@ from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
 from ..sim.host import Host
+from ..sim.step_watch import StepWatch
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
@@ -47,6 +48,7 @@ class World:
         seed: int,
         backend: str,
         max_virtual_seconds: float | None = None,
+        patience: int | None = None,
         host: Host | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
@@ -54,7 +56,9 @@ class World:
         attentive: bool = True,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
-        self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
+        self._budget = _budget(scenario, max_virtual_seconds)
+        self._patience = patience
+        self.timeline = Timeline(limit=min(self._budget, patience or self._budget))
         self.timeline.idle = self._idle
         self.host = host or Host(self.timeline)
         self.host.renew(
@@ -87,6 +91,19 @@ class World:
             over=self._over,
         )
         self._all_parts.append(self.parts)
+        self.parts.tank.budget = self
+        self.parts.tank.invariants.watch = self._watch_steps
+
+    @property
+    def max_virtual_seconds(self) -> float:
+        """The budget of virtual time, from the start of the run on; what is set counts at once."""
+        return to_seconds(self._budget)
+
+    @max_virtual_seconds.setter
+    def max_virtual_seconds(self, seconds: float) -> None:
+        self._budget = _budget(self.parts.tank.scenario, seconds)
+        if self.timeline.limit is not None:
+            self.timeline.limit = min(self._budget, self._patience or self._budget)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""
@@ -104,7 +121,7 @@ class World:
             before.desk.close()
         self._all_parts = [self.parts, parts]
         if self.timeline.limit is not None:
-            self.timeline.limit = self.timeline.now() + _budget(scenario, None)
+            self.timeline.limit = self.timeline.now() + self._budget
         return parts
 
     # -- the process ---------------------------------------------------------------------
@@ -120,6 +137,8 @@ class World:
     def started(self, engine: Engine) -> None:
         """A loop or a run of trio has started in this world."""
         self.engines.append(engine)
+        if self.host.watch is not None:
+            engine.watch_steps()
 
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
@@ -140,6 +159,12 @@ class World:
     def steps(self) -> int:
         """Steps of all engines so far."""
         return sum(engine.steps for engine in self.engines)
+
+    def _watch_steps(self) -> None:
+        if self.host.watch is None:
+            self.host.watch = StepWatch(self.parts.tank.invariants.look)
+            for engine in self.engines:
+                engine.watch_steps()
 
     def _stalled(self, began: int) -> None:
         self.parts.log.append(Event(at=self.timeline.now(), kind="stalled", since=began))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, Final, Protocol, final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from ..statuses import status_of_error
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, Asked, Complaint, bearer, retry_headers
 from .wrapped import wrapped
+
+_TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*)\s*\Z")
+"""The last event of a stream, if it only says that the stream is over."""
 
 
 @final
@@ -131,7 +134,7 @@ class Endpoint(Protocol):
 
 
 class InOnePiece:
-    """What endpoints have in common whose answers are never streamed."""
+    """What endpoints have in common that generate no text: their answers are never streamed."""
 
     __slots__ = ()
 
@@ -242,7 +245,8 @@ class Spoken:
         if reply.index < 0:
             return Frame(head=head, data=self._vendor.keep_alive)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
-        frame = Frame(head=head, data=data, end=reply.last)
+        whole_at = _whole_at(data) if reply.last and decoded.generates else None
+        frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
             return frame
         error = self._broken(decoded, reply, outcome, epoch_ns + reply.at)
@@ -281,6 +285,7 @@ class Spoken:
             endpoint=endpoint.name,
             form=wanted.form,
             copies=wanted.copies,
+            generates=not isinstance(endpoint, InOnePiece),
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
@@ -358,3 +363,12 @@ class Spoken:
 
     def __repr__(self) -> str:
         return f"<Spoken {self.name} at {', '.join(self.hosts)}>"
+
+
+def _whole_at(data: bytes) -> int:
+    """How much of the last part of an answer holds the rest of its text and why it finished.
+
+    A terminator says neither, nor do the brackets that close the JSON.
+    """
+    found = _TERMINATOR.search(data)
+    return len((data if found is None else data[: found.start()]).rstrip(b"}] \r\n\t"))

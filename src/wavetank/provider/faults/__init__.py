@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from ...scenario import Fault, FaultKind
 from ..http import Frame
 from ..model import Reply
@@ -62,8 +64,20 @@ def spoiled(frame: Frame, reply: Reply, fault: Fault, error: bytes) -> Frame:
         fault: what goes wrong.
         error: the dialect's error event, or its error body if the answer is one part.
     """
-    change = MISHAPS[fault.kind].change
-    return frame if change is None else change(frame, _spot(fault, reply.index, reply.count, error))
+    mishap = MISHAPS[fault.kind]
+    if mishap.change is None:
+        return frame
+    changed = mishap.change(frame, _spot(fault, reply.index, reply.count, error))
+    if frame.whole_at is None:
+        return changed
+    return replace(changed, whole_at=_still_whole_at(frame, changed) if mishap.keeps_text else None)
+
+
+def _still_whole_at(frame: Frame, changed: Frame) -> int | None:
+    """Where a client has the whole answer in a frame that a fault has changed; `None`: nowhere."""
+    if changed.data.startswith(frame.data[: frame.whole_at]):
+        return frame.whole_at
+    return len(changed.data) if changed.data.endswith(frame.data) else None
 
 
 def delay(fault: Fault, index: int, count: int) -> int:

@@ -18,8 +18,9 @@ def _change(frame: Frame, spot: Spot) -> Frame:
     return replace(frame, data=b"".join(first_event(frame.data)) + frame.data)
 
 
-MISHAP: Final = Mishap(damage="unreadable", change=_change)
+MISHAP: Final = Mishap(damage="unreadable", change=_change, keeps_text=True)
 """The client gets one event of a stream twice, so that a piece of the text, or the end, is doubled.
 
-The body of an answer that is not streamed comes twice in one response.
+The body of an answer that is not streamed comes twice in one response. No client can tell a piece
+that comes twice from one that the model has said twice.
 """

@@ -18,5 +18,5 @@ def _change(frame: Frame, spot: Spot) -> Frame:
     return replace(frame, head=head, end=False, abort=spot.last)
 
 
-MISHAP: Final = Mishap(damage="lost", change=_change)
+MISHAP: Final = Mishap(damage="lost", change=_change, keeps_text=True)
 """The client gets the whole answer and waits for more, until the connection ends."""

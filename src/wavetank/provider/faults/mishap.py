@@ -52,11 +52,13 @@ class Mishap:
 
     `change` makes of a frame what is sent in its place. An exchange still ends with its last part,
     except where the connection breaks. `delay` is how many nanoseconds later a part is sent.
+    `keeps_text`: the text of an answer comes unaltered all the same.
     """
 
     damage: Damage
     change: Callable[[Frame, Spot], Frame] | None = None
     delay: Callable[[Fault, Spot], int] | None = None
+    keeps_text: bool = False
 
 
 def halved(frame: Frame) -> Frame:

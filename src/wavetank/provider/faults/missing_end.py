@@ -24,7 +24,7 @@ def _without_last_event(data: bytes) -> bytes:
     return rest + found
 
 
-MISHAP: Final = Mishap(damage="unreadable", change=_change)
+MISHAP: Final = Mishap(damage="unreadable", change=_change, keeps_text=True)
 """The client gets all chunks of a stream but the last event (`[DONE]`, `message_stop`), and a clean end.
 
 Some SDKs take such an answer for whole. The body of an answer that is not streamed lacks its last

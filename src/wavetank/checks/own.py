@@ -1,0 +1,53 @@
+"""Checks of a program's own: what a callable makes of the event log."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Container
+from dataclasses import replace
+from typing import Any
+
+from ..events import EventLog
+from .verdict import Verdict
+
+
+def judged_by(check: Callable[[EventLog], Any], log: EventLog, *, beside: Container[str]) -> Verdict:
+    """The verdict of a callable, under a name that no verdict `beside` it has.
+
+    It is the name in the verdict, or else that of the function.
+
+    Raises:
+        TypeError: it returned no verdict; names the callable and its place.
+    """
+    __tracebackhide__ = True
+    verdict = check(log)
+    if not isinstance(verdict, Verdict):
+        if inspect.iscoroutine(verdict):
+            verdict.close()
+        raise TypeError(
+            f"the check {_called(check)!r}{_place(check)} returned {_told(verdict)}: return "
+            'wavetank.Verdict("its name", passed, "what was found"), where passed is True, False or None'
+        )
+    name = verdict.name or _called(check)
+    names = (name, *(f"{name} ({number})" for number in range(2, 100)))
+    return replace(verdict, name=next(each for each in names if each not in beside))
+
+
+def _called(check: Callable[..., Any]) -> str:
+    return str(getattr(check, "__name__", type(check).__name__))
+
+
+def _place(check: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(check), "__code__", None)
+    return "" if code is None else f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
+
+
+def _told(value: object) -> str:
+    return (
+        "a coroutine"
+        if inspect.iscoroutine(value)
+        else "None"
+        if value is None
+        else f"a {type(value).__name__}"
+    )

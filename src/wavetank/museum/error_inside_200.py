@@ -1,0 +1,57 @@
+"""An error in a body with status 200 is stored as an answer without text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+from ..tank.tank import Tank
+from .plain_http import body_of, client_of
+from .specimen import Specimen
+from .workload import submitted, weather
+
+_ITEMS: Final = 4
+
+
+def _first_text(body: str) -> str | None:
+    """The text of the first choice; an answer without one is empty."""
+    choices = json.loads(body).get("choices") or [{"message": {"content": ""}}]
+    return str(choices[0]["message"]["content"])
+
+
+def _unless_an_error(body: str) -> str | None:
+    return None if "error" in json.loads(body) else _first_text(body)
+
+
+async def _run(tank: Tank, read: Callable[[str], str | None]) -> None:
+    async with client_of(tank) as client:
+        for item in submitted(tank, _ITEMS):
+            text = None
+            while text is None:
+                text = read(await body_of(client, item))
+            tank.ledger.complete(item, text)
+
+
+async def _buggy(tank: Tank) -> None:
+    await _run(tank, _first_text)
+
+
+async def _twin(tank: Tank) -> None:
+    await _run(tank, _unless_an_error)
+
+
+SPECIMEN: Final = Specimen(
+    name="error_inside_200",
+    row="33",
+    kind="W",
+    story="The status is 200 and the body says that something went wrong. A body without choices is read as "
+    "an answer without text.",
+    seen="pull request 43 of Saturn",
+    buggy=_buggy,
+    twin=_twin,
+    scenario=weather("one-error-inside-200", fault=[{"kind": "error-in-stream", "times": 1}]),
+    check="answered",
+    failure="check",
+    items=_ITEMS,
+)

@@ -1,0 +1,28 @@
+"""Requests over HTTP for specimens that read the body of an answer themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..tank.tank import Tank
+
+_URL = "https://api.openai.com/v1/chat/completions"
+
+
+@asynccontextmanager
+async def client_of(tank: Tank) -> AsyncIterator[Any]:
+    """A client of httpx that meets the fake."""
+    import httpx
+
+    async with httpx.AsyncClient(transport=tank.fake_llm.httpx_transport()) as client:
+        yield client
+
+
+async def body_of(client: Any, item: str, *, stream: bool = False) -> str:
+    """The whole body of the answer to one request for the item."""
+    body = {"model": "gpt-4o", "stream": stream, "messages": [{"role": "user", "content": f"Do {item}."}]}
+    headers = {"authorization": "Bearer fake-key", "x-wavetank-item": item}
+    reply = await client.post(_URL, json=body, headers=headers)
+    return str(reply.text)

@@ -1,0 +1,64 @@
+"""A request as it comes to the desk, and what it asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+import msgspec
+
+
+@final
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as the desk takes it in, and what `fake_llm.item_of` is shown.
+
+    `item` is the identity the client declared, or the one inferred from the last user
+    message; `declared` tells which. `headers` have lower-case names; both mappings are
+    empty at the direct seam. `generates`: the answer is a generated text.
+    """
+
+    dialect: str
+    model: str
+    key: str
+    prompt: str
+    prompt_tokens: int
+    item: str | None = None
+    declared: bool = False
+    max_tokens: int | None = None
+    stream: bool = False
+    copies: int = 1
+    generates: bool = True
+    headers: Mapping[str, str] = {}
+    payload: Mapping[str, Any] = {}
+
+
+_KEPT: Final = 1 << 16
+"""About so many questions are compared with later ones: a server must not grow for ever."""
+
+_BESIDE_THE_QUESTION: Final = ("metadata", "user", "safety_identifier", "stream", "stream_options", "store")
+"""Fields of a body that do not change what is asked."""
+
+
+@final
+class Questions:
+    """Knows which requests ask the very same."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[int, str | None]] = {}
+
+    def same_as(self, incoming: Incoming, number: int, item: str | None) -> int | None:
+        """The first request that asked the very same as this one, if that was for another item."""
+        first, whose = self._first.setdefault(_question(incoming), (number, item))
+        if len(self._first) > _KEPT:
+            del self._first[next(iter(self._first))]
+        return first if whose != item else None
+
+    def __repr__(self) -> str:
+        return f"<Questions [{len(self._first)} kept]>"
+
+
+def _question(incoming: Incoming) -> bytes:
+    asked = {name: value for name, value in incoming.payload.items() if name not in _BESIDE_THE_QUESTION}
+    text = repr((incoming.model, incoming.prompt, incoming.max_tokens, asked))
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest()

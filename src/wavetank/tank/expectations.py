@@ -1,0 +1,123 @@
+"""What `tank.expect` may be told: the names, and what each value must be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ..checks import (
+    answered,
+    in_flight_limit,
+    no_herd,
+    no_storm,
+    order,
+    outcomes,
+    request_rate,
+    starvation,
+    within,
+)
+from ..clock import parse_duration
+
+Value = float | str | bool
+
+ORDERS: Final = {"input": order.INPUT}
+"""The words for an order of results, and what the header of the log has for them."""
+
+
+def expected(given: Mapping[str, Value], before: Mapping[str, float]) -> dict[str, int | float]:
+    """What the header of a log gets for `tank.expect(**given)`, after what was declared `before`.
+
+    Raises:
+        TypeError: no check judges an expectation of that name.
+        ValueError: a value is out of range, or has a wrong word or unit.
+    """
+    found: dict[str, int | float] = {}
+    for name, value in given.items():
+        if name not in EXPECTATIONS:
+            near = difflib.get_close_matches(name, EXPECTATIONS, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise TypeError(
+                f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
+            )
+        try:
+            found[name] = EXPECTATIONS[name](value)
+        except ValueError as error:
+            raise ValueError(f"expect({name}={value!r}): {error}") from None
+    if request_rate.BURST in found and request_rate.RATE not in {**before, **found}:
+        raise ValueError(f"expect(burst={given['burst']!r}): it needs requests_per_minute beside it")
+    return found
+
+
+def read(text: str) -> Value:
+    """A value as it is written in an ini file: a number, `true`, `false`, or a word.
+
+    >>> read("40"), read("0.5"), read("true"), read("10m")
+    (40, 0.5, True, '10m')
+    """
+    stripped = text.strip()
+    if stripped.lower() in ("true", "false"):
+        return stripped.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(stripped)
+        except ValueError:
+            continue
+    return stripped.strip("\"'")
+
+
+def _whole(value: Value, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"it must be a whole number of at least {least}")
+    return value
+
+
+def _at_least_one(value: Value) -> int:
+    return _whole(value, 1)
+
+
+def _count(value: Value) -> int:
+    return _whole(value, 0)
+
+
+def _share(value: Value) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise ValueError("it must be a share above 0 and at most 1")
+    return value
+
+
+def _order(value: Value) -> int:
+    if value not in ORDERS:
+        raise ValueError(f"there is: {', '.join(map(repr, ORDERS))}")
+    return ORDERS[str(value)]
+
+
+def _duration(value: Value) -> int:
+    if not isinstance(value, str):
+        raise ValueError('it must be a duration with its unit, such as "250ms", "2s" or "10m"')
+    return int(parse_duration(value))
+
+
+def _yes_or_no(value: Value) -> int:
+    if not isinstance(value, bool):
+        raise ValueError("it must be True or False")
+    return int(value)
+
+
+EXPECTATIONS: Final[dict[str, Callable[[Value], int | float]]] = {
+    request_rate.BURST: _at_least_one,
+    outcomes.COMPLETED: _count,
+    outcomes.FAILED: _count,
+    answered.EXPECTATION: _yes_or_no,
+    no_herd.EXPECTATION: _share,
+    in_flight_limit.EXPECTATION: _at_least_one,
+    order.NAME: _order,
+    "paid_per_item": _at_least_one,
+    outcomes.REFUSED: _count,
+    no_storm.EXPECTATION: _at_least_one,
+    request_rate.RATE: _at_least_one,
+    starvation.NAME: _at_least_one,
+    outcomes.TOKENS: _count,
+    within.NAME: _duration,
+}
+"""Each expectation, and what makes of its value what the header of the log has."""

@@ -1,0 +1,76 @@
+"""What must hold after every step of a run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import final
+
+from ..checks import always
+from ..events import without_addresses
+from ..sim.origin import NOWHERE, Origin
+
+Invariant = Callable[[], object]
+
+_SHOWN = 200
+
+
+@final
+class Invariants:
+    """What `tank.always` was given; each is looked at until it fails for the first time."""
+
+    def __init__(self, note: Callable[..., object], expects: dict[str, int | float]) -> None:
+        self._note = note
+        self._expects = expects
+        self._held: dict[str, Invariant] = {}
+        self._names: set[str] = set()
+        self._looking = False
+        self.watch: Callable[[], object] = lambda: None
+        """Called when there is something to look at, so that `look` is called after each step."""
+
+    def add(self, invariant: Invariant, name: str | None) -> None:
+        """Look at it now and after every step from here on.
+
+        Raises:
+            TypeError: it cannot be called, or has to be awaited.
+            ValueError: another one has that name.
+        """
+        if not callable(invariant) or inspect.iscoroutinefunction(invariant):
+            raise TypeError(f"always({invariant!r}): give a plain function without arguments")
+        called = name or str(getattr(invariant, "__name__", "invariant"))
+        if called in self._names:
+            raise ValueError(f"always(name={called!r}): another invariant has that name; give each its own")
+        self._names.add(called)
+        self._held[called] = invariant
+        self._expects[always.NAME] = len(self._names)
+        self.watch()
+        self.look(NOWHERE)
+
+    def look(self, origin: Origin) -> None:
+        """Log those that do not hold any more; `origin` is whose step was the last, and where it ended."""
+        if self._looking or not self._held:
+            return
+        self._looking = True
+        try:
+            for name, wrong in [(name, _wrong(each)) for name, each in self._held.items()]:
+                if wrong is not None:
+                    del self._held[name]
+                    task, file, line = origin
+                    self._note("violated", reason=name, error=wrong, task=task, file=file, line=line)
+        finally:
+            self._looking = False
+
+    def __repr__(self) -> str:
+        return f"<Invariants {', '.join(self._names) or 'none'}>"
+
+
+def _wrong(invariant: Invariant) -> str | None:
+    """What is wrong; `None` when it holds. A function of asserts returns nothing, and holds then."""
+    try:
+        held = invariant()
+    except Exception as error:  # a wrong invariant must not end a step of the engine
+        text = without_addresses(str(error)).partition("\n")[0][:_SHOWN]
+        return f"{type(error).__name__}{': ' if text else ''}{text}"
+    if held is None or held:
+        return None
+    return f"it was {without_addresses(repr(held))[:_SHOWN]}"
