@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from .arguments import count, seed
+from .arguments import Parser, count, seed
 
 if TYPE_CHECKING:
     import ssl
@@ -46,9 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(asked: str) -> argparse.ArgumentParser:
     """All commands by name, and the words of the one that is asked for: each imports what its words need."""
-    parser = argparse.ArgumentParser(
-        prog="wavetank", description="A fake LLM provider with scripted rate limits."
-    )
+    parser = Parser(prog="wavetank", description="A fake LLM provider with scripted rate limits.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, help, add in (
         ("run", "put a table of prompts to a provider, and resume it", _add_run),
@@ -87,7 +85,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--journal", metavar="FILE", help="write events to this new file and keep none")
     parser.add_argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate chain (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="its private key, if it is in another file")
-    parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help=argparse.SUPPRESS)
     parser.set_defaults(command=_serve)
 
 
@@ -303,7 +300,6 @@ def _serve(options: argparse.Namespace) -> None:
         seed=options.seed,
         host=options.host,
         port=options.port,
-        backend=options.backend,
         journal=Path(options.journal) if options.journal is not None else None,
         tls=tls,
         opened=lambda port: _announce(options, f"{scenario.name}, seed {options.seed}", port),

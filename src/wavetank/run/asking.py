@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
 from ..clock import real_epoch_ns, to_seconds
+from ..nesting import too_deep
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
 from ..processor.sender import CHARACTERS_PER_TOKEN
+from ..shown import Secrets
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
 from .providers import Ask, Prices, Provider, is_loopback
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 ITEM_HEADER: Final = "x-wavetank-item"
 CONNECT_SECONDS: Final = 10.0
-_HIDDEN: Final = "***"
 
 
 def need_client() -> None:
@@ -60,12 +61,13 @@ class ProviderStrategy(LLMCallStrategy[str]):
         client: an httpx2 client, shared and closed by its owner.
         provider: the API to speak.
         ask: the model and the rest of what is the same for every item.
-        key: the API key; it is in the request's headers and in no error text.
+        key: the API key; it is in the request's headers, and no error and no answer repeats it.
         base_url: where the API is, if not at the provider's own address.
         tells_ids: whether a header tells each item's id; by default only on this machine,
             where a server may be wavetank's.
         prices: what tokens cost, for an answer that does not tell its own cost. One that does
             not count its tokens is charged by its length.
+        secrets: what is shown instead of the key and of what is secret in `base_url`.
     """
 
     def __init__(
@@ -78,18 +80,22 @@ class ProviderStrategy(LLMCallStrategy[str]):
         base_url: str | None = None,
         tells_ids: bool | None = None,
         prices: Prices | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._client = client
         self._provider = provider
         self._ask = ask
-        self._key = key
+        self._secrets = secrets or Secrets()
+        if key:
+            self._secrets.label(key)
+        self._secrets.label_url(base_url)
         self._prices = prices
         self._url = provider.url(ask, base_url)
         self._tells_ids = is_loopback(self._url) if tells_ids is None else tells_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:
-        return f"<ProviderStrategy {self._provider.name} at {self._url}>"
+        return f"<ProviderStrategy {self._provider.name} at {self._secrets.hide(self._url)}>"
 
     async def execute(self, item: LLMWorkItem[Any]) -> CallResult[str]:
         """Send one request.
@@ -100,7 +106,11 @@ class ProviderStrategy(LLMCallStrategy[str]):
             Exception: what httpx2 raises when no answer came.
         """
         body = json.dumps(self._provider.body(self._ask, item.prompt))
-        answer = await self._client.post(self._url, content=body, headers=self._headers_for(item))
+        try:
+            answer = await self._client.post(self._url, content=body, headers=self._headers_for(item))
+        except Exception as error:
+            self._secrets.hide_in(error)
+            raise
         return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
 
     def _headers_for(self, item: LLMWorkItem[Any]) -> dict[str, str]:
@@ -111,11 +121,13 @@ class ProviderStrategy(LLMCallStrategy[str]):
         if status < 400 and not (isinstance(parsed, dict) and parsed.get("error")):
             try:
                 answer = self._provider.read(parsed)
-                return replace(answer, info=rate_info(headers, now=_wall()))
+                value = self._secrets.hide_keys(answer.value)
+                return replace(answer, value=value, info=rate_info(headers, now=_wall()))
             except (AttributeError, IndexError, KeyError, TypeError):
-                raise _not_an_answer(status, parsed, self._hidden(text)) from None
-        text = self._hidden(text)
-        parsed = _parsed(text)
+                parsed = hidden(parsed, self._secrets)
+                raise _not_an_answer(status, parsed, self._secrets.hide(text)) from None
+        text, parsed = self._secrets.hide(text), hidden(parsed, self._secrets)
+        headers = {name: self._secrets.hide(value) for name, value in headers.items()}
         raise ApiError(_stated(status, parsed), headers, parsed, _message(parsed) or text)
 
     def _priced(self, item: LLMWorkItem[Any], answer: CallResult[str]) -> CallResult[str]:
@@ -125,9 +137,16 @@ class ProviderStrategy(LLMCallStrategy[str]):
         usage = answer.usage if answer.usage.total else TokenUsage(*map(_tokens_of, lengths))
         return replace(answer, cost=self._prices.cost(usage))
 
-    def _hidden(self, text: str) -> str:
-        """An answer that is an error, without the key that it may repeat."""
-        return text.replace(self._key, _HIDDEN) if self._key else text
+
+def hidden(parsed: object, secrets: Secrets) -> object:
+    """The JSON of an error without the secrets that it may repeat."""
+    if isinstance(parsed, str):
+        return secrets.hide(parsed)
+    if isinstance(parsed, list):
+        return [hidden(each, secrets) for each in parsed]
+    if isinstance(parsed, dict):
+        return {secrets.hide(name): hidden(value, secrets) for name, value in parsed.items()}
+    return parsed
 
 
 def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
@@ -172,8 +191,9 @@ def _message(parsed: object) -> str:
 
 
 def _parsed(text: str) -> object:
+    """The JSON of an answer; `None` for what is none, and for what no API nests so deep."""
     try:
-        return json.loads(text)
+        return json.loads(text) if not too_deep(text.encode("utf-8", "surrogatepass")) else None
     except ValueError:
         return None
 

@@ -18,11 +18,12 @@ from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.shape import sole
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
+from ..shown import Secrets
 from .asking import ProviderStrategy, need_client, open_client
 from .errors import RunError
 from .files import open_files
 from .options import Options
-from .providers import Ask, is_loopback
+from .providers import Ask, checked_key, is_loopback
 from .reading import Table, read_table
 from .session import Session
 from .telling import Display, LogKeeper, Tally, tell
@@ -56,19 +57,21 @@ def run(options: Options, words: Sequence[str], display: Display) -> int:
     need_client()
     with open_files(options, table) as (journal, output):
         tally = Tally(len(table.items), now=lambda: to_seconds(real_now()), wall=_wall)
-        return _ended(_Work(options, table, key, journal, output, tally, display, words))
+        secrets = Secrets()
+        log = LogKeeper(secrets.hide)
+        return _ended(_Work(options, table, key, journal, output, tally, display, words, secrets, log))
 
 
 def find_key(options: Options, environment: Mapping[str, str]) -> str:
     """The provider's API key, from the environment alone; a server on this machine may need none.
 
     Raises:
-        RunError: no variable holds it.
+        RunError: no variable holds it, or what it holds cannot be sent.
     """
     provider = options.provider
     for name in provider.keys:
         if key := environment.get(name, "").strip():
-            return key
+            return checked_key(key, f"the value of {name}")
     if not provider.keys or is_loopback(options.base_url or provider.base_url):
         return NO_KEY
     raise RunError(f"set {' or '.join(provider.keys)} to the API key of {provider.name}")
@@ -87,7 +90,8 @@ class _Work:
     tally: Tally
     display: Display
     words: Sequence[str]
-    log: LogKeeper = field(default_factory=LogKeeper)
+    secrets: Secrets
+    log: LogKeeper
     signal: int = 0
     refusal: str | None = None
     trouble: list[Exception] = field(default_factory=list)
@@ -129,8 +133,11 @@ def _tell_how_to_resume(work: _Work) -> None:
         return
     cut_off = work.tally.done < work.tally.total
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
-    line = shlex.join(["wavetank", "run", *(word for word in work.words if word not in flags), *flags])
-    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}: {line}")
+    words = [word for word in work.words if word not in flags]
+    shown = [work.secrets.hide(word) for word in words]
+    line = shlex.join(["wavetank", "run", *shown, *flags])
+    again = "" if shown == words else " with the secrets that are hidden in it"
+    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}{again}: {line}")
 
 
 async def _main(work: _Work) -> None:
@@ -198,6 +205,7 @@ def _strategy(work: _Work, client: httpx2.AsyncClient, ask: Ask) -> ProviderStra
         key=work.key,
         base_url=options.base_url,
         prices=options.prices,
+        secrets=work.secrets,
     )
 
 

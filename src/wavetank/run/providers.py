@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..processor import CallResult, TokenUsage
+from .errors import RunError
 
 Json = Mapping[str, Any]
 
@@ -66,8 +67,24 @@ class Provider:
     tells_cost: bool = False
 
     def url(self, ask: Ask, base_url: str | None = None) -> str:
-        """Where a request goes."""
-        return (base_url or self.base_url).rstrip("/") + self.path(ask)
+        """Where a request goes; what the address has in its query is sent along."""
+        parts = urlsplit(base_url or self.base_url)
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + self.path(ask)))
+
+
+def checked_key(key: str, what: str) -> str:
+    """A key that fits into a header.
+
+    Raises:
+        RunError: it has a line end or a letter that no header can carry; the text does not show it.
+    """
+    for place, character in enumerate(key, start=1):
+        if not " " <= character <= "~":
+            raise RunError(
+                f"{what} cannot be an API key: character {place} of {len(key)} is U+{ord(character):04X}, "
+                "which no HTTP header can carry; copy the key again, and nothing beside it"
+            )
+    return key
 
 
 def is_loopback(url: str) -> bool:

@@ -16,6 +16,7 @@ from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import DELAYS, Fault
+from ..shown import Secrets
 from .waiting import Waits
 
 
@@ -25,7 +26,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
     `item` is the identity the client declared, or the one inferred from the last user
     message; `declared` tells which. `headers` have lower-case names; both mappings are
-    empty at the direct seam.
+    empty at the direct seam. `key` is the label of the API key, such as `key-1`, and the
+    headers show no secret either.
     """
 
     dialect: str
@@ -48,7 +50,8 @@ class Record(msgspec.Struct):
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
     client as a whole; `delivered` says that it was a success and reached the client; `fault`
-    is the number, from 0, of the fault that spoiled the answer.
+    is the number, from 0, of the fault that spoiled the answer. `key` is the label of the API key:
+    `key-1` for the first one of the run, then `key-2`, …
     """
 
     id: int
@@ -105,6 +108,8 @@ class Desk:
         self.clock = clock
         self.waits = waits
         self.epoch_ns = epoch_ns
+        self.secrets = Secrets()
+        """The API keys so far, and what is shown instead of them."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
@@ -125,7 +130,6 @@ class Desk:
         self._admit = admit
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
-        self._key_labels: dict[str, str] = {}
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -183,7 +187,6 @@ class Desk:
 
     def _enter(self, incoming: Incoming, sent: int, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
-        label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
         self.count = number = self.count + 1
         record = Record(number, item, not declared, incoming.model, incoming.key, sent / SECOND)
         self._open[number] = record
@@ -197,15 +200,15 @@ class Desk:
             declared=declared,
             sent=sent,
             model=incoming.model,
-            key=label,
+            key=incoming.key,
         )
         self._append(arrived)
         return record, Request(
             id=number,
             dialect=incoming.dialect,
             model=incoming.model,
-            key=incoming.key,
-            key_label=label,
+            key=self.secrets.behind(incoming.key),
+            key_label=incoming.key,
             item=item,
             declared=declared,
             prompt=incoming.prompt,

@@ -45,14 +45,14 @@ def begin(
     except BadRequest as refused:
         reply = refused.reply
         attempt.record = desk.turn_away(
-            Incoming(dialect=dialect.name, model="", key="", prompt="", prompt_tokens=0),
+            Incoming(dialect=dialect.name, model="", key=desk.secrets.label(""), prompt="", prompt_tokens=0),
             sent=attempt.sent,
             status=reply.status,
         )
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
     attempt.record = desk.open(
-        _incoming(decoded, request),
+        _incoming(desk, decoded, request),
         sent=attempt.sent,
         deliver=lambda reply: count(dialect.encode(decoded, reply, epoch_ns=desk.epoch_ns)),
     )
@@ -84,11 +84,11 @@ def has_read(attempt: Attempt, read: int) -> bool:
     return attempt.whole and read == attempt.body
 
 
-def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:
+def _incoming(desk: Desk, decoded: Decoded, request: HttpRequest) -> Incoming:
     return Incoming(
         dialect=decoded.dialect,
         model=decoded.model,
-        key=decoded.key,
+        key=desk.secrets.label(decoded.key),
         prompt=decoded.prompt,
         prompt_tokens=decoded.prompt_tokens,
         item=decoded.item,
@@ -96,6 +96,6 @@ def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:
         max_tokens=decoded.max_tokens,
         stream=decoded.stream,
         copies=decoded.copies,
-        headers=request.headers,
+        headers=desk.secrets.headers(request.headers, decoded.key),
         payload=decoded.payload,
     )

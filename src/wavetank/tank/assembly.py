@@ -85,7 +85,7 @@ def assemble(
         desk.note(kind, **fields)
         progress()
 
-    ledger = Ledger(note_outcome)
+    ledger = Ledger(note_outcome, desk.secrets.hide)
     tank = Tank(fake_llm=FakeLLM(desk, log), ledger=ledger, events=log, scenario=scenario, clock=clock)
     return Parts(log, desk, tank)
 

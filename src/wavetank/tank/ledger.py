@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, final
+from collections.abc import Callable
+from typing import Any, Final, Protocol, final
 
 from ..events import EventKind, without_addresses
 from ..provider.answers import marks_in
 
-_SHOWN = 200
+_SHOWN: Final = 200
+_LOOKED_AT: Final = 4096
+"""So much of a text is searched for secrets before it is cut."""
 
 
 class Note(Protocol):
@@ -16,10 +19,16 @@ class Note(Protocol):
 
 @final
 class Ledger:
-    """Enter each item when it is submitted and each outcome when the pipeline reports it."""
+    """Enter each item when it is submitted and each outcome when the pipeline reports it.
 
-    def __init__(self, note: Note) -> None:
+    Args:
+        note: writes an event.
+        hide: takes the secrets out of a text.
+    """
+
+    def __init__(self, note: Note, hide: Callable[[str], str]) -> None:
         self._note = note
+        self._hide = hide
         self._submitted = 0
         self._outcomes = 0
 
@@ -31,17 +40,20 @@ class Ledger:
     def complete(self, id: str, value: object = None) -> None:
         """The pipeline reported a result for `id`; marks of items in `value` are kept."""
         text = value if isinstance(value, str) else repr(value)
-        shown = None if value is None else without_addresses(text)[:_SHOWN]
+        shown = None if value is None else self._shown(text)
         self._outcome("completed", id, value=shown, marks=marks_in(text))
 
     def fail(self, id: str, error: object = None) -> None:
         """The pipeline reported that it gave up on `id`."""
         told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
-        self._outcome("failed", id, error=without_addresses(told)[:_SHOWN])
+        self._outcome("failed", id, error=self._shown(told))
 
     def cancel(self, id: str) -> None:
         """The pipeline reported that `id` was called off."""
         self._outcome("cancelled", id)
+
+    def _shown(self, text: str) -> str:
+        return self._hide(without_addresses(text[:_LOOKED_AT]))[:_SHOWN]
 
     def _outcome(self, kind: EventKind, id: str, **fields: Any) -> None:
         self._note(kind, item=_checked(id), **fields)

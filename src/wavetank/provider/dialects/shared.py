@@ -8,6 +8,7 @@ from typing import Any, Final, final
 import msgspec
 
 from ...clock import MILLISECOND, SECOND
+from ...nesting import too_deep
 from ..answers import count_tokens
 from ..forms import Form
 from ..http import Headers, HttpRequest
@@ -97,10 +98,10 @@ def nothing_asked(model: str = "") -> Asked:
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a body, `None` if it holds anything else."""
+    """The JSON object of a body, `None` if it holds anything else or is nested too deep."""
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = None if too_deep(body) else msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return value if isinstance(value, dict) else None
 
