@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..events import EventLog
+from ..shown import shortened
 from . import (
     exactly_once,
     exercised,
@@ -77,7 +78,8 @@ def _set_or_name(name: str) -> tuple[str, ...]:
         return (name,)
     near = difflib.get_close_matches(name, [*CHECKS, *sets], n=1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
-    raise UnknownCheck(f"there is no check {name!r}{meant} There are: {', '.join(CHECKS)}, default, strict")
+    known = ", ".join((*CHECKS, *sets))
+    raise UnknownCheck(f"there is no check {shortened(repr(name))}{meant} There are: {known}")
 
 
 def judge(log: EventLog, checks: str | Iterable[str] = "default") -> dict[str, Verdict]:

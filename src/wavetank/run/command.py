@@ -119,7 +119,7 @@ def _report(work: _Work) -> int:
         tell(line)
     if work.trouble:
         tell(f"stopped: {work.trouble[0]}")
-    cut_off = work.tally.done < work.tally.total
+    cut_off = _cut_off(work)
     if cut_off or work.tally.failed:
         _tell_how_to_resume(work)
     if work.signal:
@@ -127,11 +127,16 @@ def _report(work: _Work) -> int:
     return STOPPED if work.trouble else int(cut_off or work.tally.failed > 0)
 
 
+def _cut_off(work: _Work) -> bool:
+    """Whether rows have no outcome yet, or have lost it with the output."""
+    return work.tally.done < work.tally.total or bool(work.trouble)
+
+
 def _tell_how_to_resume(work: _Work) -> None:
     if work.journal is None:
         tell("without a --journal nothing can be resumed")
         return
-    cut_off = work.tally.done < work.tally.total
+    cut_off = _cut_off(work)
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
     words = [word for word in work.words if word not in flags]
     shown = [work.secrets.hide(word) for word in words]
@@ -183,8 +188,20 @@ async def _process(work: _Work) -> None:
         )
         try:
             await session.process(work.table.items)
+            _check_files(work)
         except (JournalError, SinkError) as error:
             work.trouble.append(error)
+
+
+def _check_files(work: _Work) -> None:
+    """What somebody has removed meanwhile holds nothing, although writing to it went well."""
+    work.output.check()
+    path = work.options.journal
+    if path is not None and not path.exists():
+        raise JournalError(
+            f"the journal {path} was removed while the run wrote to it; the output has the answers, "
+            "and only a new journal can resume"
+        )
 
 
 async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from ...clock import MILLISECOND, SECOND
 from ...nesting import too_deep
+from ...shown import shortened
 from ..answers import count_tokens
 from ..forms import Form
 from ..http import Headers, HttpRequest
@@ -18,6 +19,8 @@ from ..wording import decimal, go_duration, imf_fixdate, json_bytes
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+LONGEST: Final = 1000
+"""Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
 """What ends a stream of those who speak OpenAI's format."""
 
@@ -31,9 +34,9 @@ class Complaint(Exception):
     def __init__(
         self, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
     ) -> None:
-        super().__init__(message)
+        self.message = shortened(message, LONGEST)
+        super().__init__(self.message)
         self.status = status
-        self.message = message
         self.kind = kind
         self.param = param
         self.code = code
