@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .errors import Place, ScenarioError, listed, nearest
+from ..shown import shortened
+from .errors import LONGEST, Place, ScenarioError, listed, nearest
 from .model import Scenario
 from .reading import given, read_struct
 
@@ -58,8 +59,10 @@ def parse_scenario(text: str, *, name: str, source: str) -> Scenario:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(_syntax_error(source, str(error))) from None
+    except RecursionError:
+        raise ScenarioError(f"{source}: it is nested too deep for a scenario; remove brackets") from None
+    except ValueError as error:  # of TOML, or of a number with thousands of digits
+        raise ScenarioError(_syntax_error(source, shortened(str(error), LONGEST))) from None
     return scenario_from_dict(data, name=name, source=source)
 
 

@@ -7,10 +7,13 @@ from typing import Final
 
 import msgspec
 
-from ..clock import DAY
+from ..clock import DAY, MILLISECOND
 from .errors import Place, listed
 from .meaning import wave_scope
 from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
+
+SHORTEST_CYCLE: Final = MILLISECOND
+"""Each occurrence of a wave is two events of the log, also while nothing else happens."""
 
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
 _LIMIT_KEYS: Final = (
@@ -115,6 +118,10 @@ def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
         )
     if wave.every is None and wave.times is not None:
         raise place.key("times").error("a wave that repeats says how often; add every or remove times")
+    if wave.every is not None and wave.every < SHORTEST_CYCLE:
+        raise place.key("every").error(
+            f'{wave.every} is too short, a minute would have millions of occurrences; write "1ms" or more'
+        )
     if wave.every is not None and wave.every < wave.lasts:
         raise place.key("every").error(
             f"{wave.every} is shorter than lasts ({wave.lasts}), so occurrences would overlap; "
