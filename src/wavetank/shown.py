@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import _thread
 import base64
-import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 HIDDEN: Final = "***"
 """What is shown for a secret that has no label."""
@@ -94,6 +92,8 @@ class Secrets:
 
     def label_url(self, url: str | None) -> None:
         """Know the secrets of a URL: the password in front of its host, and keys in its query."""
+        from urllib.parse import parse_qsl, unquote, urlsplit
+
         parts = urlsplit(url or "")
         user = unquote(parts.password or parts.username or "")
         query = (value for name, value in parse_qsl(parts.query) if _SECRET_NAME.search(name))
@@ -245,6 +245,8 @@ def _character(match: re.Match[str]) -> str:
     if escape[0] == "%":
         return chr(int(escape[1:], 16))
     if escape[0] == "&":
+        import html  # its table of names takes time to load, and the command line needs none of it
+
         return html.unescape(escape)
     body = escape.lstrip("\\")
     if escape[0] != "\\" or body in ("n", "r", "t"):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-CASES: Final = 60
+CASES: Final = 40
 """So many cases of each fuzzer are tried in every run of the tests, always the same."""
 
 SECONDS: Final = float(os.environ.get("WAVETANK_FUZZ_SECONDS", "60"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from ..shown import shortened
+
 if TYPE_CHECKING:
     from ..scenario import Scenario
 
@@ -127,7 +129,7 @@ def one_of(value: str, words: Sequence[str], where: str) -> str:
 
     near = difflib.get_close_matches(value, words, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
-    raise pytest.UsageError(f"{where}={value}: {meant}choose from: {', '.join(words)}")
+    raise pytest.UsageError(f"{where}={shortened(str(value))}: {meant}choose from: {', '.join(words)}")
 
 
 def checks_named(text: str, where: str) -> tuple[str, ...]:
@@ -143,7 +145,7 @@ def checks_named(text: str, where: str) -> tuple[str, ...]:
     try:
         return named(text)
     except UnknownCheck as error:
-        raise pytest.UsageError(f"{where}={text}: {error}") from None
+        raise pytest.UsageError(f"{where}={shortened(text)}: {error}") from None
 
 
 def scenarios(config: pytest.Config) -> list[str]:
@@ -164,7 +166,7 @@ def seed(config: pytest.Config) -> int:
     """
     text = given(config, "seed")
     if not text.isdecimal() or int(text) >= 1 << 64:
-        raise pytest.UsageError(f"--llm-seed={text}: a seed is a whole number from 0 to 2**64 - 1")
+        raise pytest.UsageError(f"--llm-seed={shortened(text)}: a seed is a whole number from 0 to 2**64 - 1")
     return int(text)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from ..shown import shortened
 from . import options
 
 
@@ -28,7 +29,7 @@ def word_for(config: pytest.Config, name: str, *, given: bool) -> Any:
     try:
         return _READ[name](text)
     except ValueError as error:
-        raise pytest.UsageError(f"--llm-{name}={text}: {error}") from None
+        raise pytest.UsageError(f"--llm-{name}={shortened(text)}: {error}") from None
 
 
 def _schedules(text: str) -> int:

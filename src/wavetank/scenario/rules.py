@@ -15,6 +15,9 @@ from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAf
 SHORTEST_CYCLE: Final = MILLISECOND
 """Each occurrence of a wave is two events of the log, also while nothing else happens."""
 
+SLOWEST: Final = 0.001
+"""Tokens per second; an answer of a hundred tokens takes more than a day then."""
+
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
 _LIMIT_KEYS: Final = (
     "requests_per_minute",
@@ -212,9 +215,9 @@ def _check_answers(answers: Answers, place: Place) -> None:
 
 def _check_latency(latency: Latency, place: Place) -> None:
     pace = latency.tokens_per_second
-    if pace is not None and not (pace > 0 and math.isfinite(pace)):
+    if pace is not None and not (pace >= SLOWEST and math.isfinite(pace)):
         raise place.key("tokens_per_second").error(
-            f"must be more than 0, not {pace}; leave it out for an answer that comes at once"
+            f"must be {SLOWEST} or more, not {pace}; leave it out for an answer that comes at once"
         )
 
 
