@@ -55,9 +55,12 @@ docs: .venv  ## build build/docs and run the examples in the pages
 	@$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/docs
 	@$(BIN)/sphinx-build -W --keep-going -q -b doctest docs build/doctest
 
-deep: .venv  ## the tests with many more generated examples; takes long
+# Seconds that each fuzzer of tests/fuzz goes on in the deep tests.
+FUZZ_SECONDS ?= 60
+
+deep: .venv  ## the tests with many more generated examples, and the fuzzers; takes long
 	$(call title,deep tests)
-	@WAVETANK_DEEP=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	@WAVETANK_DEEP=1 WAVETANK_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 # Orders in which each of those tests is run, and the levels, all if empty.
 SEEDS ?= 3

@@ -323,6 +323,19 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "[[wave]]\nlasts = '2s'\nevery = '1s'",
         ("every: 1s is shorter than lasts (2s)", "overlap", 'write "2s" or more'),
     ),
+    "cycle too short": (
+        "[[wave]]\nlasts = '1ns'\nevery = '2ns'",
+        ("every: 2ns is too short", 'write "1ms" or more'),
+    ),
+    "deep brackets": ("a = " + "[" * 5000, ("nested too deep",)),
+    "thousands of digits": ("a = " + "9" * 5000, ("s",)),
+    "long text": (
+        "[[wave]]\nlasts = '" + "x" * 100_000 + "'",
+        (
+            "lasts",
+            "(100",
+        ),
+    ),
     "times of 0": (
         "[[wave]]\nlasts='1s'\nevery='1s'\ntimes = 0",
         ("times: must be 1 or more, not 0", "for ever"),
@@ -443,7 +456,7 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "no penalty": ("[limits]\npenalty = '0s'", ("limits.penalty: must be more than 0", "leave it out")),
     "no pace": (
         "[latency]\ntokens_per_second = 0",
-        ("latency.tokens_per_second: must be more than 0", "leave it out"),
+        ("latency.tokens_per_second: must be 0.001 or more", "leave it out"),
     ),
     "endless pace": ("[latency]\ntokens_per_second = inf", ("latency.tokens_per_second", "not inf")),
     "none with a value": (

@@ -1,8 +1,20 @@
-"""What numbers on the command line are read with; a wrong one is told with the mend."""
+"""What the command line is read with; a wrong word gets an error with the fix."""
 
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn, final
+
+from .shown import Secrets, shortened
+
+
+@final
+class Parser(argparse.ArgumentParser):
+    """Repeats a word that it does not understand without the secrets in it, and not at any length."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and end the process with status 2."""
+        super().error(shortened(Secrets().hide(message), 500))
 
 
 def seed(text: str) -> int:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from .arguments import count, seed
+from . import __version__
+from .arguments import Parser, count, seed
+from .shown import shortened
 
 if TYPE_CHECKING:
     import ssl
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from .tank.serving import Serving
 
 DEFAULT_PORT: Final = 8429
+LONGEST_ERROR: Final = 4000
+"""Characters of an error, which may repeat what somebody else wrote."""
 WIDEST: Final = 110
 """Columns of a drawing, also where the terminal has more."""
 
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options) or 0
     except _Stop as stop:
-        print(f"wavetank: {stop}", file=sys.stderr)
+        print(f"wavetank: {shortened(str(stop), LONGEST_ERROR)}", file=sys.stderr)
         return stop.status
     except BrokenPipeError:  # of `| head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(asked: str) -> argparse.ArgumentParser:
     """All commands by name, and the words of the one that is asked for: each imports what its words need."""
-    parser = argparse.ArgumentParser(prog="wavetank", description="A fake LLM provider with rate limits.")
+    parser = Parser(prog="wavetank", description="A fake LLM provider with rate limits.")
+    parser.add_argument("--version", action="version", version=f"wavetank {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, help, add in (
         ("run", "put a table of prompts to a provider, and resume it", _add_run),
@@ -92,7 +97,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--journal", metavar="FILE", help="write events to this new file and keep none")
     parser.add_argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate chain (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="its private key, if it is in another file")
-    parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help=argparse.SUPPRESS)
     parser.set_defaults(command=_serve)
 
 
@@ -304,7 +308,6 @@ def _serve(options: argparse.Namespace) -> None:
         seed=options.seed,
         host=options.host,
         port=options.port,
-        backend=options.backend,
         journal=Path(options.journal) if options.journal is not None else None,
         tls=tls,
         opened=lambda port: _announce(options, f"{scenario.name}, seed {options.seed}", port),

@@ -66,10 +66,9 @@ def chat(model: str = "gpt-4o") -> dict[str, object]:
     return {"model": model, "messages": [{"role": "user", "content": "hi"}]}
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_client_of_another_process_meets_the_script(wave: str, backend: str) -> None:
+def test_a_client_of_another_process_meets_the_script(wave: str) -> None:
     """The server refuses in the wave, answers other models, streams, and says what it saw at the end."""
-    with serving(wave, "--backend", backend) as (address, process):
+    with serving(wave) as (address, process):
         client = openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0)
         with pytest.raises(openai.RateLimitError) as refused:
             client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}])
@@ -135,12 +134,11 @@ def test_a_head_request_and_garbage_end_no_server(wave: str) -> None:
         assert "3 requests" in ended(process)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_terminal_shows_the_status_on_one_line(wave: str, backend: str) -> None:
+def test_a_terminal_shows_the_status_on_one_line(wave: str) -> None:
     """It comes below the addresses, is written over, fits the width, and is gone at the end."""
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 30))
-    command = [sys.executable, "-m", "wavetank.cli", "serve", wave, "--port", "0", "--backend", backend]
+    command = [sys.executable, "-m", "wavetank.cli", "serve", wave, "--port", "0"]
     with subprocess.Popen(command, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         try:
@@ -181,12 +179,9 @@ def test_a_busy_port_is_told_with_the_mend(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "127.0.0.1:80"])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_an_address_of_no_use_is_told_with_the_mend(
-    host: str, backend: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_address_of_no_use_is_told_with_the_mend(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It is told by its name, and what to give instead; no port is blamed."""
-    assert main(["serve", "calm", "--port", "0", "--host", host, "--backend", backend]) == 1
+    assert main(["serve", "calm", "--port", "0", "--host", host]) == 1
     said = capsys.readouterr().err
     assert f"cannot listen on --host {host}: it is no address of this machine" in said
     assert "Leave --host out" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -13,9 +14,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
-import pytest
-
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 CONNECTIONS = 1000 if DEEP else 200
@@ -26,12 +24,13 @@ MEGABYTE = 1 << 20
 
 
 @contextmanager
-def serving(tmp_path: Path, backend: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """A server in a process of its own, and its port."""
+def serving(tmp_path: Path, files: int | None = None) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A server in a process of its own, with room for so many files, and its port."""
     scenario = tmp_path / "quiet.toml"
     scenario.write_text('title = "Quiet"\n')
     command = [sys.executable, "-m", "wavetank.cli", "serve", str(scenario), "--port", "0"]
-    command += ["--backend", backend]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
@@ -78,10 +77,9 @@ def parts_of(megabytes: int) -> Iterator[bytes]:
         yield part
 
 
-@on_both
-def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path, backend: str) -> None:
+def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path) -> None:
     """413 reaches a client that is still sending, with a length or in chunks; memory stays bounded."""
-    with serving(tmp_path, backend) as (port, process):
+    with serving(tmp_path) as (port, process):
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
         length = {"content-length": str(100 * MEGABYTE)}
         assert httpx2.post(url, content=parts_of(100), headers=length).status_code == 413
@@ -97,7 +95,7 @@ def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path, 
 
 def test_large_prompts_are_answered_and_let_go(tmp_path: Path) -> None:
     """Different prompts of eight megabytes are not held in memory together."""
-    with serving(tmp_path, "asyncio") as (port, process), httpx2.Client(timeout=60) as client:
+    with serving(tmp_path) as (port, process), httpx2.Client(timeout=60) as client:
         for number in range(6):
             text = f"{number}" + "x" * (8 * MEGABYTE)
             body = b'{"model":"m","messages":[{"role":"user","content":"' + text.encode() + b'"}]}'
@@ -110,10 +108,9 @@ def test_large_prompts_are_answered_and_let_go(tmp_path: Path) -> None:
 # It sends gigabytes.
 if DEEP:
 
-    @on_both
-    def test_a_thousand_large_bodies_do_not_fill_the_memory(tmp_path: Path, backend: str) -> None:
+    def test_a_thousand_large_bodies_do_not_fill_the_memory(tmp_path: Path) -> None:
         """All together they get what room there is; those beyond it 503, and others their answers."""
-        with many_files(), serving(tmp_path, backend) as (port, process), ExitStack() as held:
+        with many_files(), serving(tmp_path) as (port, process), ExitStack() as held:
             head = CHAT + b"content-length: %d\r\n\r\n" % (8 * MEGABYTE)
             for _ in range(CONNECTIONS):
                 client = held.enter_context(connected(port))
@@ -127,10 +124,9 @@ if DEEP:
             assert peak_megabytes(process) < 900
 
 
-@on_both
-def test_many_silent_clients_keep_nobody_out(tmp_path: Path, backend: str) -> None:
+def test_many_silent_clients_keep_nobody_out(tmp_path: Path) -> None:
     """Connections with nothing, half a head or half a body are held; others are answered meanwhile."""
-    with many_files(), serving(tmp_path, backend) as (port, process), ExitStack() as held:
+    with many_files(), serving(tmp_path) as (port, process), ExitStack() as held:
         for number in range(CONNECTIONS):
             client = held.enter_context(connected(port))
             client.sendall((b"", WHOLE[:40], WHOLE[:-9])[number % 3])
@@ -144,10 +140,9 @@ def test_many_silent_clients_keep_nobody_out(tmp_path: Path, backend: str) -> No
         assert peak_megabytes(process) < 200
 
 
-@on_both
-def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path, backend: str) -> None:
+def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path) -> None:
     """Its connection is closed, with whatever was answered by then, and the server goes on."""
-    with serving(tmp_path, backend) as (port, _):
+    with serving(tmp_path) as (port, _):
         for beginning in (
             b"",
             b"\x00\x01",
@@ -161,3 +156,24 @@ def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path, backe
         with connected(port) as client:
             client.sendall(WHOLE)
             assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_more_clients_than_files_are_told_of_once(tmp_path: Path) -> None:
+    """With no room for more files the server says so in one line, and serves again when there is room."""
+    with many_files(), serving(tmp_path, files=40) as (port, process), ExitStack() as held:
+        for _ in range(60):
+            held.enter_context(connected(port))
+        assert process.stdout is not None
+        lines: list[str] = []
+        while not lines or "ulimit -n" not in lines[-1]:
+            lines.append(process.stdout.readline())
+        held.close()
+        with connected(port) as client:
+            client.sendall(WHOLE)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=20)
+    said = "".join(lines) + rest
+    assert said.count("ulimit -n") == 1
+    assert "Traceback" not in said
+    assert "1 requests" in said

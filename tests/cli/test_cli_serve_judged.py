@@ -22,7 +22,6 @@ from wavetank import EventLog
 from wavetank.checks import judge
 from wavetank.cli import main
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 SECRET = "sk-this-must-stay-secret"
 BEARER = {"authorization": f"Bearer {SECRET}"}
 
@@ -67,16 +66,13 @@ def verdict(client: httpx2.Client, checks: str = "default") -> Any:
     return client.get("/_wavetank/verdict", params={"checks": checks}).json()
 
 
-@on_both
 @pytest.mark.parametrize("journaled", [False, True], ids=["memory", "journal"])
-def test_exactly_once_is_judged_from_outside(
-    scenario: str, tmp_path: Path, backend: str, journaled: bool
-) -> None:
+def test_exactly_once_is_judged_from_outside(scenario: str, tmp_path: Path, journaled: bool) -> None:
     """The ledger is posted, the verdict is that of the log so far, and a second payment fails it."""
     journal = tmp_path / "run.ndjson"
     options = ["--journal", str(journal)] if journaled else []
     with (
-        serving(scenario, "--backend", backend, *options) as (address, process),
+        serving(scenario, *options) as (address, process),
         httpx2.Client(base_url=address) as client,
     ):
         entries = [{"event": "submitted", "item": "a"}, {"event": "submitted", "item": "b"}]
@@ -107,11 +103,10 @@ def test_exactly_once_is_judged_from_outside(
         assert SECRET.encode() not in written
 
 
-@on_both
-def test_the_servers_own_pages_say_what_they_take(scenario: str, backend: str) -> None:
+def test_the_servers_own_pages_say_what_they_take(scenario: str) -> None:
     """Unknown pages, methods, checks and entries get a clear 4xx in JSON; the scenario is told."""
     with (
-        serving(scenario, "--backend", backend, "--seed", "7") as (address, process),
+        serving(scenario, "--seed", "7") as (address, process),
         httpx2.Client(base_url=f"{address}/_wavetank") as client,
     ):
         told = client.get("/scenario").json()
@@ -140,8 +135,7 @@ def test_a_ledger_that_matches_no_request_is_told(scenario: str) -> None:
         assert "x-wavetank-item" in verdict(client)["warning"]
 
 
-@on_both
-def test_https_is_served_with_a_certificate(scenario: str, tmp_path: Path, backend: str) -> None:
+def test_https_is_served_with_a_certificate(scenario: str, tmp_path: Path) -> None:
     """With `--tls-cert` and `--tls-key` the server speaks TLS; a plain client harms nobody."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
@@ -150,7 +144,7 @@ def test_https_is_served_with_a_certificate(scenario: str, tmp_path: Path, backe
     certificate.private_key_pem.write_to_path(str(key))
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    options = ["--backend", backend, "--tls-cert", str(chain), "--tls-key", str(key)]
+    options = ["--tls-cert", str(chain), "--tls-key", str(key)]
     with serving(scenario, *options, scheme="https") as (address, process):
         with pytest.raises(httpx2.HTTPError):
             httpx2.get(address.replace("https", "http"))

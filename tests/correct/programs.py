@@ -6,7 +6,7 @@ Each is `async def main(tank)`, and none of them stores what no whole answer sta
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ async def patiently(tank: Tank, item: str, ask: Ask) -> None:
     tank.ledger.fail(item, error)
 
 
-async def each(tank: Tank, work: Callable[[str], Awaitable[None]], rows: list[str] = ROWS) -> None:
+async def each(tank: Tank, work: Callable[[str], Coroutine[Any, Any, None]], rows: list[str] = ROWS) -> None:
     """All rows at once."""
     for row in rows:
         tank.ledger.submit(row)

@@ -217,7 +217,8 @@ def test_anthropic_takes_the_token_of_a_subscription() -> None:
         beta = {"anthropic-beta": "oauth-2025-04-20"}
         client = anthropic.AsyncAnthropic(auth_token="sk-ant-oat01-x", default_headers=beta)
         answer = await client.messages.create(model="m", messages=MESSAGES, max_tokens=20)
-        return answer, [record.key for record in tank.fake_llm.requests]
+        keys = [tank.fake_llm._desk.secrets.behind(record.key) for record in tank.fake_llm.requests]
+        return answer, keys
 
     run = wavetank.simulate(main, Scenario(), checks=())
     assert run.value is not None

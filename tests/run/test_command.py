@@ -6,6 +6,8 @@ import csv
 import logging
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +49,57 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
         return item.prompt.upper()
 
     monkeypatch.setattr(ProviderStrategy, "execute", execute)
+
+
+@pytest.mark.parametrize("removed_at", [1, 3, 5])
+@pytest.mark.parametrize("journaled", [True, False], ids=["journal", "no journal"])
+def test_an_output_that_is_removed_meanwhile_loses_nothing_with_a_journal(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    removed_at: int,
+    journaled: bool,
+) -> None:
+    """The run ends with 3 and says so, and the line that it prints writes every answer."""
+    asked: list[str] = []
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        asked.append(item.id)
+        if len(asked) == removed_at:
+            shutil.rmtree("out")
+        return item.prompt.upper()
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    (folder / "out").mkdir()
+    words = ["run", "in.csv", "-o", "out/out.csv", "--model", "m", "--provider", "ollama", "-j", "1"]
+    words += ["--journal", "run.db"] if journaled else []
+    assert main(words) == 3
+    said = capsys.readouterr().out
+    assert "out/out.csv was removed while it was written to" in said
+    assert ("without a --journal nothing can be resumed" in said) is not journaled
+    if journaled:
+        (folder / "out").mkdir()
+        resumes = said.splitlines()[-1].partition("wavetank run ")[2]
+        assert main(["run", *shlex.split(resumes)]) == 0
+        with (folder / "out" / "out.csv").open(newline="") as file:
+            rows = {row["id"]: row["answer"] for row in csv.DictReader(file)}
+        assert rows == {f"row-{number + 1}": f"QUESTION {number}" for number in range(5)}
+        assert len(asked) == 5
+
+
+def test_a_journal_that_is_removed_meanwhile_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answers are in the output; the status says that nothing can be resumed from it."""
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        (folder / "run.db").unlink(missing_ok=True)
+        return item.prompt
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    assert main([*WORDS, "--journal", "run.db"]) == 3
+    assert "the journal run.db was removed" in capsys.readouterr().out
+    assert (folder / "out.csv").read_text().count("Question") == 10
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

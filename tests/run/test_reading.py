@@ -56,14 +56,64 @@ def test_other_columns_and_templates(tmp_path: Path) -> None:
         ("in.jsonl", '{"prompt": "a"}\n{\n', {}, r"in.jsonl:2: .* one JSON object a line"),
         ("in.csv", "id,prompt\na,b\n", {"template": "{txt}"}, r"in.csv:2: the template .*'txt'"),
         ("in.csv", "id,prompt\na,b\n", {"template": "{"}, r"a brace itself"),
+        ("in.csv", "id,prompt\n ,b\n", {}, r"in.csv:2: the id is blank; give each row its own"),
+        (
+            "in.csv",
+            "key,prompt\na,b\n",
+            {"id_column": "kye"},
+            r"in.csv:2: there is no column 'kye', only 'key'",
+        ),
+        ("in.jsonl", '{"id": "", "prompt": "a"}\n', {}, r"in.jsonl:1: the id is blank"),
+        ("in.jsonl", '{"id": null, "prompt": "a"}\n', {}, r"in.jsonl:1: the id is null; .* whole number"),
+        ("in.jsonl", '{"id": true, "prompt": "a"}\n', {}, r"in.jsonl:1: the id is true"),
+        ("in.jsonl", '{"id": 1.5, "prompt": "a"}\n', {}, r"in.jsonl:1: the id is 1.5"),
+        ("in.jsonl", '{"id": {"a": 1}, "prompt": "a"}\n', {}, r'in.jsonl:1: the id is \{"a": 1\}'),
+        (
+            "in.jsonl",
+            '{"id": 7, "prompt": "a"}\n{"id": "7", "prompt": "b"}\n',
+            {},
+            r"in.jsonl:2: an earlier row",
+        ),
+        ("in.jsonl", '{"id": 7, "prompt": "a"}\n{"prompt": "b"}\n', {}, r"in.jsonl:2: the row has no id"),
+        ("in.jsonl", '{"prompt": "a"}\n{"id": 7, "prompt": "b"}\n', {}, r"in.jsonl:2: the row has an id"),
+        (
+            "in.jsonl",
+            '{"id": "a", "text": "b"}\n',
+            {},
+            r"in.jsonl:1: there is no column 'prompt', only 'id', 'text'",
+        ),
+        ("in.jsonl", '{"prompt": "a", "x": NaN}\n', {}, r"in.jsonl:1: JSON has no number NaN; write null"),
+        ("in.jsonl", '{"prompt": "a", "x": -Infinity}\n', {}, r"in.jsonl:1: JSON has no number -Infinity"),
+        ("in.jsonl", '{"prompt": "a", "x": 1e999}\n', {}, r"in.jsonl:1: JSON has no number 1e999"),
+        ("in.jsonl", '{"prompt": "a", "x": ' + "9" * 5000 + "}\n", {}, r"in.jsonl:1: "),
+        ("in.jsonl", '{"prompt": ' + "[" * 900 + "]" * 900 + "}\n", {}, r"in.jsonl:1: .* 200 levels deep"),
+        ("in.jsonl", "null\n", {}, r"in.jsonl:1: the row is null"),
     ],
 )
 def test_what_cannot_be_read_names_its_place(
     tmp_path: Path, name: str, content: str | bytes, shape: dict[str, str], said: str
 ) -> None:
     """File, line and mend are in the text."""
-    with pytest.raises(RunError, match=said):
+    with pytest.raises(RunError, match=said) as told:
         table(tmp_path, name, content, **shape)
+    assert len(str(told.value)) < 1000
+
+
+def test_an_error_repeats_no_more_than_helps(tmp_path: Path) -> None:
+    """An id of a hundred kilobytes, and a row of ten thousand columns."""
+    for content in (
+        f"id,prompt\n{'a' * 100_000},b\n{'a' * 100_000},c\n",
+        f"{','.join(f'column-{number}' for number in range(10_000))}\n{',' * 9999}\n",
+    ):
+        with pytest.raises(RunError) as told:
+            table(tmp_path, "in.csv", content)
+        assert len(str(told.value)) < 2000
+
+
+def test_an_id_may_be_a_whole_number(tmp_path: Path) -> None:
+    """Its digits are the id, also those that no float holds."""
+    lines = '{"id": 7, "prompt": "a"}\n{"id": 12345678901234567890123, "prompt": "b"}\n'
+    assert table(tmp_path, "in.jsonl", lines) == [("7", "a"), ("12345678901234567890123", "b")]
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

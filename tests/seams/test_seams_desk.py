@@ -40,8 +40,9 @@ def test_a_date_does_not_move_when_its_refusal_is_sent_late(form: str, wait: int
     scenario = scenario_from_dict({"wave": [wave]}, name="late", source="late")
     clock = _Late()
     parts = assemble(scenario, clock, RealWaits(), seed=0, backend="real")
+    key = parts.desk.secrets.label("k")
     incoming = Incoming(
-        dialect="direct", model="m", key="k", prompt="p", prompt_tokens=1, item="a", declared=True
+        dialect="direct", model="m", key=key, prompt="p", prompt_tokens=1, item="a", declared=True
     )
     parts.desk.open(incoming, sent=0, deliver=lambda _: None)
     clock.at = 90 * MILLISECOND

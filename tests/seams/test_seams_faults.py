@@ -17,7 +17,7 @@ import wavetank
 from wavetank import Run, Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DELAYS, DurationRange, Fault, FaultKind, Latency, RefusalError
-from wavetank.seams import loopback, loopback_trio
+from wavetank.seams import loopback
 from wavetank.tank.serving import Serving
 
 CHAT = "https://api.openai.com/v1/chat/completions"
@@ -261,8 +261,7 @@ def test_an_error_in_a_stream_is_written_in_the_providers_words(error: RefusalEr
         assert said in text.splitlines()[-2]
 
 
-@on_both
-def test_a_server_hangs_up_on_a_refused_connection(backend: str) -> None:
+def test_a_server_hangs_up_on_a_refused_connection() -> None:
     """Its port is open, so the connection ends as soon as it is made; the next one is served."""
 
     def ask_twice(port: int) -> int:
@@ -274,7 +273,7 @@ def test_a_server_hangs_up_on_a_refused_connection(backend: str) -> None:
             return client.get("/v1/models").status_code
 
     async def main() -> int:
-        with Serving(with_fault("connection-refused"), seed=0, backend=backend) as serving:
+        with Serving(with_fault("connection-refused"), seed=0) as serving:
             async with anyio.create_task_group() as group:
                 ports: list[int] = []
                 listening = anyio.Event()
@@ -283,11 +282,12 @@ def test_a_server_hangs_up_on_a_refused_connection(backend: str) -> None:
                     ports.append(port)
                     listening.set()
 
-                serve = loopback.serve if backend == "asyncio" else loopback_trio.serve
-                group.start_soon(partial(serve, serving.desk, host="127.0.0.1", port=0, started=started))
+                group.start_soon(
+                    partial(loopback.serve, serving.desk, host="127.0.0.1", port=0, started=started)
+                )
                 await listening.wait()
                 status = await anyio.to_thread.run_sync(ask_twice, ports[0])
                 group.cancel_scope.cancel()
         return status
 
-    assert anyio.run(main, backend=backend) == 200
+    assert anyio.run(main) == 200

@@ -19,7 +19,7 @@ from wavetank.provider.machine import Provider
 from wavetank.provider.wire import route
 from wavetank.scenario import Scenario, scenario_from_dict
 from wavetank.seams.desk import Desk
-from wavetank.seams.http1 import MAX_AHEAD, PATIENCE, ServerConnection
+from wavetank.seams.http1 import IDLE, MAX_AHEAD, PATIENCE, ServerConnection
 from wavetank.seams.loop_time import LoopWaits
 from wavetank.seams.request_reader import LARGE, MAX_BODY, MAX_FIELDS, MAX_HEAD, Room
 
@@ -71,7 +71,9 @@ class _Timer:
 class Peer:
     """A client of one connection: sends, lets time pass, and keeps what comes back."""
 
-    def __init__(self, scenario: Scenario | None = None, *, room: Room | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario | None = None, *, room: Room | None = None, idle: int | None = None
+    ) -> None:
         self.clock = HandTime()
         header = Header(scenario="s", digest="0", seed=0, backend="real")
         self.log = EventLog(header)
@@ -83,6 +85,7 @@ class Peer:
             "127.0.0.1",
             wake=lambda: None,
             room=room,
+            idle=idle,
         )
         self.got = b""
 
@@ -377,6 +380,49 @@ def test_a_slow_answer_is_not_a_slow_client() -> None:
     peer.clock.go(3600 * SECOND)
     peer.settle()
     assert peer.statuses == [200]
+
+
+def test_a_connection_is_let_go_when_nothing_happens_on_it() -> None:
+    """Without a byte, or after its last answer was taken; each request begins the time once more."""
+    silent = Peer(idle=IDLE)
+    silent.clock.go(IDLE - 1)
+    assert not silent.server.ended
+    silent.clock.go(IDLE)
+    assert silent.server.ended
+    assert silent.clock.timers == 0
+
+    peer = Peer(idle=IDLE)
+    for _ in range(3):
+        peer.clock.go(peer.clock.now() + IDLE - SECOND)
+        peer.send(WHOLE)
+    assert len(peer.replies) == 3
+    peer.clock.go(peer.clock.now() + IDLE - SECOND)
+    assert not peer.server.ended
+    peer.clock.go(peer.clock.now() + 2 * SECOND)
+    assert peer.server.ended
+
+
+def test_a_client_that_takes_nothing_is_let_go() -> None:
+    """What was to be sent is dropped with its connection."""
+    peer = Peer(idle=IDLE)
+    peer.server.receive(WHOLE)
+    peer.clock.go(SECOND)
+    assert peer.server.pending
+    peer.clock.go(2 * IDLE)
+    assert peer.server.ended
+    assert not peer.server.to_take
+    assert peer.clock.timers == 0
+
+
+def test_an_answer_that_is_due_is_waited_for() -> None:
+    """However long the provider takes; a request that is half sent has its own bound."""
+    slow = scenario_from_dict({"latency": {"first_token": "10m"}}, name="slow", source="test")
+    peer = Peer(slow, idle=IDLE).send(WHOLE)
+    peer.clock.go(599 * SECOND)
+    assert not peer.server.ended
+    peer.clock.go(601 * SECOND)
+    peer.settle()
+    assert [status for status, _ in peer.replies] == [200]
 
 
 def test_keys_are_in_no_log() -> None:

@@ -596,9 +596,9 @@ def test_two_keys_and_two_models_are_told_apart(backend: str) -> None:
     run = wavetank.simulate(main, scenario, backend=backend)
     assert run.error is None
     assert run.value == [
-        ("gpt-4o", "sk-rich", 429, "model:gpt-4o"),
-        ("o1", "sk-rich", 200, None),
-        ("o1", "sk-poor", 402, "key:key-2"),
+        ("gpt-4o", "key-1", 429, "model:gpt-4o"),
+        ("o1", "key-1", 200, None),
+        ("o1", "key-2", 402, "key:key-2"),
     ]
     assert [event.key for event in run.events.of("arrived")] == ["key-1", "key-1", "key-2"]
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..events import EventLog
+from ..shown import shortened
 from . import (
     always,
     answered,
@@ -116,7 +117,8 @@ def _set_or_name(name: str) -> Sequence[str]:
         return (name,)
     near = difflib.get_close_matches(name, [*CHECKS, *_SETS], n=1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
-    raise UnknownCheck(f"there is no check {name!r}{meant} There are: {', '.join(CHECKS)}, default, strict")
+    known = ", ".join((*CHECKS, *_SETS))
+    raise UnknownCheck(f"there is no check {shortened(repr(name))}{meant} There are: {known}")
 
 
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:

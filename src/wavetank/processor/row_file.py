@@ -66,7 +66,10 @@ class RowFile:
         with self._guard:
             if self._handle is None:
                 raise SinkError(f"a row came after {self.path} was closed")
-            size = os.fstat(self._handle).st_size
+            state = os.fstat(self._handle)
+            if not state.st_nlink:
+                raise self._removed()
+            size = state.st_size
             try:
                 _write_all(self._handle, line)
             except OSError as error:
@@ -74,6 +77,22 @@ class RowFile:
                 mend = "make room and resume, or name another file"
                 raise SinkError(f"cannot write to {self.path}: {error.strerror}; {mend}") from error
             self._rows += 1
+
+    def check(self) -> None:
+        """See that the file is still there.
+
+        Raises:
+            SinkError: somebody has removed it, and what was written is lost.
+        """
+        with self._guard:
+            if self._handle is not None and not os.fstat(self._handle).st_nlink:
+                raise self._removed()
+
+    def _removed(self) -> SinkError:
+        return SinkError(
+            f"{self.path} was removed while it was written to, and its rows are gone with it; make its "
+            "folder again and resume: a journal has every answer; without one, start again"
+        )
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

@@ -77,6 +77,14 @@ class _FileSink(ABC):
         """Whether the file held a row with this key when it was opened."""
         return key in self._rows.keys
 
+    def check(self) -> None:
+        """See that the file is still there.
+
+        Raises:
+            SinkError: somebody has removed it, and what was written is lost.
+        """
+        self._rows.check()
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         self._rows.close()

@@ -24,6 +24,10 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
 
+    def __repr__(self) -> str:
+        """Without what may be secret."""
+        return f"<HttpRequest {self.method} {self.host}{self.path}>"
+
 
 @final
 class Decoded(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +55,10 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     form: Form | None = None
     copies: int = 1
     generates: bool = True
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"<Decoded {self.dialect} {self.endpoint} {self.model} for {self.item!r}>"
 
 
 @final

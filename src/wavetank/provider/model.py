@@ -48,6 +48,10 @@ class Request(msgspec.Struct, frozen=True):
     stream: bool = False
     copies: int = 1
 
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"<Request {self.id} of {self.item!r} to {self.model} with {self.key_label}>"
+
 
 @final
 class BucketState(msgspec.Struct, frozen=True):

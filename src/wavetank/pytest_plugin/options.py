@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from ..shown import shortened
+
 if TYPE_CHECKING:
     from ..checks import Check, Checks
     from ..scenario import Scenario
@@ -137,7 +139,7 @@ def one_of(value: str, words: Sequence[str], where: str) -> str:
 
     near = difflib.get_close_matches(value, words, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
-    raise pytest.UsageError(f"{where}={value}: {meant}choose from: {', '.join(words)}")
+    raise pytest.UsageError(f"{where}={shortened(str(value))}: {meant}choose from: {', '.join(words)}")
 
 
 def checks_named(checks: Checks, where: str) -> tuple[Check, ...]:
@@ -153,7 +155,7 @@ def checks_named(checks: Checks, where: str) -> tuple[Check, ...]:
     try:
         return named(checks)
     except UnknownCheck as error:
-        told = f"{where}={checks}" if isinstance(checks, str) else where
+        told = f"{where}={shortened(checks)}" if isinstance(checks, str) else where
         raise pytest.UsageError(f"{told}: {error}") from None
 
 
@@ -236,7 +238,7 @@ def seed(config: pytest.Config) -> int:
     """
     text = given(config, "seed")
     if not text.isdecimal() or int(text) >= 1 << 64:
-        raise pytest.UsageError(f"--llm-seed={text}: a seed is a whole number from 0 to 2**64 - 1")
+        raise pytest.UsageError(f"--llm-seed={shortened(text)}: a seed is a whole number from 0 to 2**64 - 1")
     return int(text)
 
 

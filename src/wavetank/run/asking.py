@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
 from ..clock import real_epoch_ns, to_seconds
+from ..nesting import too_deep
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
 from ..processor.sender import CHARACTERS_PER_TOKEN
+from ..shown import Secrets
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
 from .providers import Ask, Prices, Provider, is_loopback
 from .words import DEFAULT_TIMEOUT
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 ITEM_HEADER: Final = "x-wavetank-item"
 CONNECT_SECONDS: Final = 10.0
-_HIDDEN: Final = "***"
 
 
 def need_client() -> None:
@@ -73,12 +74,13 @@ class ProviderStrategy(LLMCallStrategy[str]):
         ask: the model and the rest of what is the same for every item.
         timeout_seconds: how long a request may go without a byte; by default what the given
             client says, or 120 s.
-        key: the API key; it is in the request's headers and in no error text.
+        key: the API key; it is in the request's headers, and no error and no answer repeats it.
         base_url: where the API is, if not at the provider's own address.
         tells_ids: whether a header tells each item's id; by default only on this machine,
             where a server may be wavetank's.
         prices: what tokens cost, for an answer that does not tell its own cost. One that does
             not count its tokens is charged by its length.
+        secrets: what is shown instead of the key and of what is secret in `base_url`.
     """
 
     def __init__(
@@ -92,11 +94,15 @@ class ProviderStrategy(LLMCallStrategy[str]):
         base_url: str | None = None,
         tells_ids: bool | None = None,
         prices: Prices | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._client = client
         self._provider = provider
         self._ask = ask
-        self._key = key
+        self._secrets = secrets or Secrets()
+        if key:
+            self._secrets.label(key)
+        self._secrets.label_url(base_url)
         self._prices = prices
         self._timeout_seconds = timeout_seconds or DEFAULT_TIMEOUT
         self._how = request_options(client, timeout_seconds)
@@ -132,8 +138,14 @@ class ProviderStrategy(LLMCallStrategy[str]):
             Exception: what httpx2 raises when no answer came.
         """
         body = json.dumps(self._provider.body(self._ask, item.prompt))
-        async with self._session() as client:
-            answer = await client.post(self._url, content=body, headers=self._headers_for(item), **self._how)
+        try:
+            async with self._session() as client:
+                answer = await client.post(
+                    self._url, content=body, headers=self._headers_for(item), **self._how
+                )
+        except Exception as error:
+            self._secrets.hide_in(error)
+            raise
         return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
 
     @asynccontextmanager
@@ -151,12 +163,14 @@ class ProviderStrategy(LLMCallStrategy[str]):
         return {**self._headers, ITEM_HEADER: quote(item.id)} if self._tells_ids else self._headers
 
     def _read(self, status: int, headers: Mapping[str, str], text: str) -> CallResult[str]:
-        parsed = parsed_answer(status, headers, text, self._key)
+        parsed = parsed_answer(status, headers, text, self._secrets)
         try:
             answer = self._provider.read(parsed)
-            return replace(answer, info=rate_info(headers, now=_wall()))
+            value = self._secrets.hide_keys(answer.value)
+            return replace(answer, value=value, info=rate_info(headers, now=_wall()))
         except (AttributeError, IndexError, KeyError, TypeError):
-            raise _not_an_answer(status, parsed, _hidden(text, self._key)) from None
+            parsed = hidden(parsed, self._secrets)
+            raise _not_an_answer(status, parsed, self._secrets.hide(text)) from None
 
     def _priced(self, item: LLMWorkItem[Any], answer: CallResult[str]) -> CallResult[str]:
         if self._prices is None or answer.cost:
@@ -166,23 +180,29 @@ class ProviderStrategy(LLMCallStrategy[str]):
         return replace(answer, cost=self._prices.cost(usage))
 
 
-def parsed_answer(status: int, headers: Mapping[str, str], text: str, key: str) -> object:
+def parsed_answer(status: int, headers: Mapping[str, str], text: str, secrets: Secrets) -> object:
     """The JSON of an answer that is no error, `None` for another text.
 
     Raises:
-        ApiError: the provider answered with an error, also inside a 200; it does not show the key.
+        ApiError: the provider answered with an error, also inside a 200; it shows no secret.
     """
     parsed = _parsed(text)
     if status < 400 and not (isinstance(parsed, dict) and parsed.get("error")):
         return parsed
-    text = _hidden(text, key)
-    parsed = _parsed(text)
+    text, parsed = secrets.hide(text), hidden(parsed, secrets)
+    headers = {name: secrets.hide(value) for name, value in headers.items()}
     raise ApiError(_stated(status, parsed), headers, parsed, _message(parsed) or text)
 
 
-def _hidden(text: str, key: str) -> str:
-    """What a provider wrote, without the key that it may repeat."""
-    return text.replace(key, _HIDDEN) if key else text
+def hidden(parsed: object, secrets: Secrets) -> object:
+    """The JSON of an error without the secrets that it may repeat."""
+    if isinstance(parsed, str):
+        return secrets.hide(parsed)
+    if isinstance(parsed, list):
+        return [hidden(each, secrets) for each in parsed]
+    if isinstance(parsed, dict):
+        return {secrets.hide(name): hidden(value, secrets) for name, value in parsed.items()}
+    return parsed
 
 
 def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
@@ -227,8 +247,9 @@ def _message(parsed: object) -> str:
 
 
 def _parsed(text: str) -> object:
+    """The JSON of an answer; `None` for what is none, and for what no API nests so deep."""
     try:
-        return json.loads(text)
+        return json.loads(text) if not too_deep(text.encode("utf-8", "surrogatepass")) else None
     except ValueError:
         return None
 

@@ -18,6 +18,7 @@ from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.shape import sole
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
+from ..shown import Secrets
 from .asking import ProviderStrategy, need_client, new_client
 from .errors import RunError
 from .files import open_files
@@ -55,7 +56,8 @@ def run(options: Options, words: Sequence[str], display: Shown) -> int:
     need_client()
     with open_files(options, table) as (journal, output):
         tally = plan.tally(now=lambda: to_seconds(real_now()), wall=_wall)
-        return _ended(_Work(options, plan, keys, journal, output, tally, display, words))
+        log = LogKeeper(plan.secrets.hide)
+        return _ended(_Work(options, plan, keys, journal, output, tally, display, words, plan.secrets, log))
 
 
 @final
@@ -71,10 +73,15 @@ class _Work:
     tally: Tally
     display: Shown
     words: Sequence[str]
-    log: LogKeeper = field(default_factory=LogKeeper)
+    secrets: Secrets
+    log: LogKeeper
     signal: int = 0
     refusal: str | None = None
     trouble: list[Exception] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        """Show a line without any secret."""
+        self.display.say(self.secrets.hide(line))
 
 
 def _ended(work: _Work) -> int:
@@ -99,7 +106,7 @@ def _report(work: _Work) -> int:
         tell(line)
     if work.trouble:
         tell(f"stopped: {work.trouble[0]}")
-    cut_off = work.tally.done < work.tally.total
+    cut_off = _cut_off(work)
     if cut_off or work.tally.failed:
         _tell_how_to_resume(work)
     if work.signal:
@@ -107,14 +114,22 @@ def _report(work: _Work) -> int:
     return STOPPED if work.trouble else int(cut_off or work.tally.failed > 0)
 
 
+def _cut_off(work: _Work) -> bool:
+    """Whether rows have no outcome yet, or have lost it with the output."""
+    return work.tally.done < work.tally.total or bool(work.trouble)
+
+
 def _tell_how_to_resume(work: _Work) -> None:
     if work.journal is None:
         tell("without a --journal nothing can be resumed")
         return
-    cut_off = work.tally.done < work.tally.total
+    cut_off = _cut_off(work)
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
-    line = shlex.join(["wavetank", "run", *(word for word in work.words if word not in flags), *flags])
-    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}: {line}")
+    words = [word for word in work.words if word not in flags]
+    shown = [work.secrets.hide(word) for word in words]
+    line = shlex.join(["wavetank", "run", *shown, *flags])
+    again = "" if shown == words else " with the secrets that are hidden in it"
+    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}{again}: {line}")
 
 
 async def _main(work: _Work) -> None:
@@ -154,12 +169,28 @@ async def _process(work: _Work) -> None:
         if options.preflight and not await _clear(work, client):
             return
         session = plan.session(
-            strategies, work.tally, journal=work.journal, output=work.output, say=work.display.say
+            strategies,
+            work.tally,
+            journal=work.journal,
+            output=work.output,
+            say=lambda line: work.display.say(work.secrets.hide(line)),
         )
         try:
             await session.process(plan.table.items)
+            _check_files(work)
         except (JournalError, SinkError) as error:
             work.trouble.append(error)
+
+
+def _check_files(work: _Work) -> None:
+    """What somebody has removed meanwhile holds nothing, although writing to it went well."""
+    work.output.check()
+    path = work.options.journal
+    if path is not None and not path.exists():
+        raise JournalError(
+            f"the journal {path} was removed while the run wrote to it; the output has the answers, "
+            "and only a new journal can resume"
+        )
 
 
 async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, final
 
+from ..shown import shortened
+
 _SHOWN: Final = 500
+_LONGEST: Final = 4000
 
 
 @final
@@ -13,7 +16,7 @@ class RunError(ValueError):
     """Something the user has to fix before a run can start or go on; the text says what, and how."""
 
     def __init__(self, text: str, *, status: int = 2) -> None:
-        super().__init__(text)
+        super().__init__(shortened(text, _LONGEST))
         self.status = status
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from ..shown import Secrets
 from .asking import need_client, new_client, parsed_answer, request_options
 from .errors import ApiError, RunError
 from .factory import checked_connection, found_key
@@ -42,6 +43,9 @@ async def list_models(
     spec = find_provider(provider)
     checked_connection(client, timeout_seconds)
     secret = found_key(spec, key, base_url)
+    secrets = Secrets()
+    secrets.label(secret)
+    secrets.label_url(base_url)
     need_client()
     import httpx2
 
@@ -51,18 +55,23 @@ async def list_models(
             client = await stack.enter_async_context(own)
         try:
             how = request_options(client, timeout_seconds)
-            return await _all_pages(client, spec, secret, base_url, how)
+            return await _all_pages(client, spec, secret, secrets, base_url, how)
         except ApiError as error:
             raise RunError(_refusal(spec, error, given=key is not None)) from None
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
-            why = str(error) or type(error).__name__
+            why = secrets.hide(str(error)) or type(error).__name__
             raise RunError(
                 f"cannot reach {spec.name}: {why}; check the network, a proxy and the base URL"
             ) from None
 
 
 async def _all_pages(
-    client: httpx2.AsyncClient, provider: Provider, key: str, base_url: str | None, how: dict[str, Any]
+    client: httpx2.AsyncClient,
+    provider: Provider,
+    key: str,
+    secrets: Secrets,
+    base_url: str | None,
+    how: dict[str, Any],
 ) -> tuple[str, ...]:
     url, headers = provider.url(provider.models.path, base_url), provider.headers(key)
     found: dict[str, None] = {}
@@ -73,7 +82,7 @@ async def _all_pages(
             raise RunError(f"{provider.name} lists the same page of its models again and again")
         asked.append(query)
         answer = await client.get(url, params=query or None, headers=headers, **how)
-        page = parsed_answer(answer.status_code, answer.headers, answer.text, key)
+        page = parsed_answer(answer.status_code, answer.headers, answer.text, secrets)
         try:
             names, following = provider.models.read(page)
         except (AttributeError, IndexError, KeyError, TypeError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem, Sink
 from ..processor.journal import Journal
+from ..shown import Secrets
 from .asking import ProviderStrategy
 from .errors import RunError
 from .options import Options
@@ -52,6 +53,8 @@ class Plan:
         self.options: Final = options
         self.table: Final = table
         self.routes: Final = _routes(options, table)
+        self.secrets: Final = Secrets()
+        """The keys of the run, and what is shown instead of them."""
 
     def tally(self, *, now: Callable[[], float], wall: Callable[[], float]) -> Tally:
         """Counts for all rows, and for each model where there are several."""
@@ -71,6 +74,7 @@ class Plan:
             key=key,
             base_url=route.base_url,
             prices=route.prices,
+            secrets=self.secrets,
         )
 
     def rehearsed(self, route: Route, client: httpx2.AsyncClient) -> ProviderStrategy:

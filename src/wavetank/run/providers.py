@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from ..processor import CallResult, TokenUsage
 from .errors import RunError
@@ -87,7 +87,7 @@ class Provider:
     tells_cost: bool = False
 
     def url(self, path: str, base_url: str | None = None) -> str:
-        """Where a request goes.
+        """Where a request goes; what the base URL has in its query is sent along.
 
         Raises:
             RunError: the provider has no address of its own, and none is given; or it is none.
@@ -98,7 +98,8 @@ class Provider:
         if not _is_url(base):
             # It is not repeated: it may hold a password.
             raise RunError(f"the base URL of {self.name} is no URL such as https://host/v1")
-        return base.rstrip("/") + path
+        parts = urlsplit(base)
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
 
     def key(self, environment: Mapping[str, str], base_url: str | None = None) -> str:
         """The API key, from the environment alone; a server on this machine may need none.
@@ -120,10 +121,15 @@ def checked_key(key: str, what: str) -> str:
     Raises:
         RunError: it is empty, or has a space, a line end or a letter that no header can carry.
     """
-    if key and key.isascii() and key.isprintable() and " " not in key:
-        return key
-    wrong = "has a space, a line end or a letter that no key has" if key else "is empty"
-    raise RunError(f"{what} {wrong}; copy it again, and nothing beside it")
+    if not key:
+        raise RunError(f"{what} is empty; copy it again, and nothing beside it")
+    for place, character in enumerate(key, start=1):
+        if not "!" <= character <= "~":
+            raise RunError(
+                f"{what} cannot be an API key: character {place} of {len(key)} is U+{ord(character):04X}, "
+                "which no key in an HTTP header has; copy the key again, and nothing beside it"
+            )
+    return key
 
 
 def _is_url(url: str) -> bool:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
+from ..nesting import DEEPEST, too_deep
 from ..processor import LLMWorkItem
 from ..processor.row_file import LONGEST_CELL
+from ..shown import shortened
 from .errors import RunError
 from .providers import PROVIDERS
 from .targets import Target
 from .words import nearest
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
+ID_COLUMN: Final = "id"
+"""Where the ids are looked for unless the column is named; it may be missing."""
 
 Record = Mapping[str, Any]
 
@@ -28,7 +33,7 @@ class Shape:
     """Where a row keeps its id, its prompt, which may be a template over all columns, and its model."""
 
     prompt_column: str = "prompt"
-    id_column: str = "id"
+    id_column: str = ID_COLUMN
     template: str | None = None
     model_column: str = "model"
     provider_column: str = "provider"
@@ -50,8 +55,9 @@ class Table:
 def read_table(path: Path, shape: Shape, default: Target) -> Table:
     """Read a whole input; a row that names no model or no provider has that of `default`.
 
-    A row without an id column is `row-1`, `row-2`, … by its place. A row with an empty
-    prompt is an item all the same: it fails alone.
+    An id is a text that is not blank, or a whole number. Where no row has one, the rows are
+    `row-1`, `row-2`, … by their place. A row with an empty prompt is an item all the same: it
+    fails alone.
 
     Raises:
         RunError: the file cannot be read, lacks a column, two rows have the same id, or a row
@@ -60,11 +66,22 @@ def read_table(path: Path, shape: Shape, default: Target) -> Table:
     items: dict[str, LLMWorkItem[Record]] = {}
     columns: dict[str, None] = {}
     targets: dict[str, Target] = {}
+    have_ids = False
     for number, (line, record) in enumerate(_records(path), start=1):
+        place = f"{path}:{line}"
         columns.update(dict.fromkeys(record))
-        item = _item(f"{path}:{line}", number, record, shape)
+        if number == 1:
+            have_ids = _has_ids(place, record, shape)
+        elif have_ids != (shape.id_column in record):
+            has, first = ("no", "one") if have_ids else ("an", "none")
+            raise RunError(
+                f"{place}: the row has {has} id, and the first has {first}; give each its own, or none"
+            )
+        id = _id(place, record[shape.id_column]) if have_ids else f"row-{number}"
+        item = LLMWorkItem(id, _prompt(place, record, shape), record)
         if item.id in items:
-            raise RunError(f"{path}:{line}: an earlier row has the id {item.id!r}, too; give each its own")
+            shown = shortened(repr(item.id))
+            raise RunError(f"{place}: an earlier row has the id {shown}, too; give each its own")
         items[item.id] = item
         targets[item.id] = _target(f"{path}:{line}: row {number}", record, shape, default)
     if not items:
@@ -92,6 +109,22 @@ def _cell(row: str, record: Record, column: str) -> str:
     if cell is not None and not isinstance(cell, str):
         raise RunError(f"{row} has {cell!r} in the column {column!r}, which must be a name")
     return (cell or "").strip()
+
+
+def _has_ids(place: str, record: Record, shape: Shape) -> bool:
+    """Whether the first row has an id; where the column was asked for by name it must."""
+    if shape.id_column in record:
+        return True
+    if shape.id_column != ID_COLUMN:
+        raise RunError(
+            f"{place}: there is no column {shape.id_column!r}, only {_listed(record)}; "
+            "name the one with the ids with --id-column"
+        )
+    return False
+
+
+def _listed(record: Record) -> str:
+    return shortened(", ".join(map(repr, record)), 1000) or "none"
 
 
 def _records(path: Path) -> Iterator[tuple[int, Record]]:
@@ -135,21 +168,50 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = None if too_deep(line.encode()) else _JSON.decode(line.strip())
+            except _NotFinite as error:
+                raise RunError(f"{path}:{number}: JSON has no number {error}; write null or a text") from None
             except ValueError as error:
                 raise RunError(f"{path}:{number}: {error}; write one JSON object a line") from None
+            if record is None:
+                raise RunError(f"{path}:{number}: the row is null, or nested more than {DEEPEST} levels deep")
             if not isinstance(record, dict):
                 raise RunError(f"{path}:{number}: no JSON object; write one a line")
             yield number, record
 
 
-def _item(place: str, number: int, record: Record, shape: Shape) -> LLMWorkItem[Record]:
-    id = str(record.get(shape.id_column, f"row-{number}"))
+class _NotFinite(ValueError):
+    """A number that Python's parser takes and JSON does not have (RFC 8259, 6)."""
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _NotFinite(shortened(text, 40))
+    return number
+
+
+_JSON: Final = json.JSONDecoder(parse_float=_number, parse_constant=_number)
+
+
+def _id(place: str, value: object) -> str:
+    """The id of a row.
+
+    Raises:
+        RunError: it is neither a text nor a whole number, is blank, or has half a character.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        said = shortened(json.dumps(value))
+        raise RunError(f"{place}: the id is {said}; give each row a text or a whole number for its id")
+    id = str(value)
+    if not id.strip():
+        raise RunError(f"{place}: the id is blank; give each row its own, or leave the column out")
     try:
         id.encode()
     except UnicodeEncodeError:
-        raise RunError(f"{place}: the id {id!r} has half a character (a lone surrogate); mend it") from None
-    return LLMWorkItem(id, _prompt(place, record, shape), record)
+        shown = shortened(repr(id))
+        raise RunError(f"{place}: the id {shown} has half a character (a lone surrogate); fix it") from None
+    return id
 
 
 def _prompt(place: str, record: Record, shape: Shape) -> str:
@@ -157,7 +219,7 @@ def _prompt(place: str, record: Record, shape: Shape) -> str:
         return _filled(place, record, shape.template)
     if shape.prompt_column not in record:
         raise RunError(
-            f"{place}: there is no column {shape.prompt_column!r}, only {', '.join(map(repr, record))}; "
+            f"{place}: there is no column {shape.prompt_column!r}, only {_listed(record)}; "
             "name one with --prompt-column, or give a --template"
         )
     prompt = record[shape.prompt_column]
@@ -169,6 +231,6 @@ def _filled(place: str, record: Record, template: str) -> str:
         return string.Formatter().vformat(template, (), record)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"{place}: the template does not fit: {error}; the columns are {', '.join(map(repr, record))}, "
+            f"{place}: the template does not fit: {error}; the columns are {_listed(record)}, "
             "written as {column}, and a brace itself as {{ or }}"
         ) from None

@@ -221,10 +221,12 @@ class LogKeeper(logging.Handler):
     """Keeps the processor's warnings out of the bar, where nobody has set up a log of their own.
 
     The report tells of what was decided; what went wrong beside it is shown by `tell_of_trouble`.
+    `hide` takes the secrets out of a text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Callable[[str], str] = str) -> None:
         super().__init__(logging.WARNING)
+        self._hide = hide
         self._kept: list[logging.LogRecord] = []
 
     def __enter__(self) -> Self:
@@ -246,7 +248,7 @@ class LogKeeper(logging.Handler):
     def tell_of_trouble(self) -> None:
         """Write the exceptions to the standard error."""
         while self._kept:
-            print(f"wavetank: {self.format(self._kept.pop(0))}", file=sys.stderr)
+            print(f"wavetank: {self._hide(self.format(self._kept.pop(0)))}", file=sys.stderr)
 
 
 def lasting(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
@@ -84,7 +85,7 @@ def _span(scenario: Scenario) -> int:
 
 
 def _axis(span: int, columns: int) -> Iterator[str]:
-    step = next((step for step in _STEPS if step * columns >= span * _TICK), DAY)
+    step = _step(span * _TICK // columns)
     labels, ticks = "", ""
     for instant in range(0, span, step):
         place = instant * columns // span
@@ -94,6 +95,12 @@ def _axis(span: int, columns: int) -> Iterator[str]:
             ticks = f"{ticks:<{place}}|"
     for line in (labels, ticks):
         yield f"{_MARGIN}{'':{_LABEL}}{line}"
+
+
+def _step(least: int) -> int:
+    """The first round length of time that is long enough; days are counted by 1, 2, 5, 10, 20, 50, …"""
+    days = (count * int(DAY) * int(10**power) for power in range(len(str(least))) for count in (1, 2, 5))
+    return next(step for step in chain(_STEPS, days) if step >= least)
 
 
 def _entry(label: str, row: str, words: str) -> Iterator[str]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Final, final
+
+from ..shown import shortened
+
+LONGEST: Final = 1000
+"""Characters of each part of an error, which may repeat what the file has."""
 
 
 class ScenarioError(ValueError):
@@ -32,7 +37,8 @@ class Place:
     def error(self, what: str) -> ScenarioError:
         """An error that says where it is before it says what is wrong."""
         inside = ", ".join(part for part in (self.table, self.keys) if part)
-        return ScenarioError(": ".join(part for part in (self.source, inside, what) if part))
+        shown = (shortened(part, LONGEST) for part in (self.source, inside, what) if part)
+        return ScenarioError(": ".join(shown))
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .errors import Place, ScenarioError, listed, nearest
+from ..shown import shortened
+from .errors import LONGEST, Place, ScenarioError, listed, nearest
 from .model import Scenario
 from .reading import given, read_struct
 
@@ -58,8 +59,10 @@ def parse_scenario(text: str, *, name: str, source: str) -> Scenario:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(_syntax_error(source, str(error))) from None
+    except RecursionError:
+        raise ScenarioError(f"{source}: it is nested too deep for a scenario; remove brackets") from None
+    except ValueError as error:  # of TOML, or of a number with thousands of digits
+        raise ScenarioError(_syntax_error(source, shortened(str(error), LONGEST))) from None
     return scenario_from_dict(data, name=name, source=source)
 
 
@@ -95,7 +98,9 @@ def _is_path(text: str) -> bool:
 def _from_catalogue(name: str) -> Scenario:
     shelf = _shelf()
     if f"{name}{_SUFFIX}" not in shelf:
-        raise ScenarioError(f"no scenario {name!r}{nearest(name, catalogue())} {_what_there_is()}")
+        raise ScenarioError(
+            f"no scenario {shortened(repr(name))}{nearest(name, catalogue())} {_what_there_is()}"
+        )
     file = shelf[f"{name}{_SUFFIX}"]
     return parse_scenario(file.read_text(encoding="utf-8"), name=name, source=str(file))
 
@@ -105,11 +110,11 @@ def _from_file(path: Path) -> Scenario:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         hint = nearest(path.stem, catalogue())
-        raise ScenarioError(f"no scenario file '{path}'{hint} {_what_there_is()}") from None
+        raise ScenarioError(f"no scenario file '{shortened(str(path))}'{hint} {_what_there_is()}") from None
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ScenarioError(f"{shortened(str(path))}: cannot be read: {error.strerror}") from None
     return parse_scenario(text, name=path.stem, source=str(path))
 
 

@@ -7,10 +7,16 @@ from typing import Final
 
 import msgspec
 
-from ..clock import DAY
+from ..clock import DAY, MILLISECOND
 from .errors import Place, listed
 from .meaning import wave_scope
 from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
+
+SHORTEST_CYCLE: Final = MILLISECOND
+"""Each occurrence of a wave is two events of the log, also while nothing else happens."""
+
+SLOWEST: Final = 0.001
+"""Tokens per second; an answer of a hundred tokens takes more than a day then."""
 
 _WINDOW_KEYS: Final = ("at", "lasts", "every")
 _LIMIT_KEYS: Final = (
@@ -115,6 +121,10 @@ def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
         )
     if wave.every is None and wave.times is not None:
         raise place.key("times").error("a wave that repeats says how often; add every or remove times")
+    if wave.every is not None and wave.every < SHORTEST_CYCLE:
+        raise place.key("every").error(
+            f'{wave.every} is too short, a minute would have millions of occurrences; write "1ms" or more'
+        )
     if wave.every is not None and wave.every < wave.lasts:
         raise place.key("every").error(
             f"{wave.every} is shorter than lasts ({wave.lasts}), so occurrences would overlap; "
@@ -205,9 +215,9 @@ def _check_answers(answers: Answers, place: Place) -> None:
 
 def _check_latency(latency: Latency, place: Place) -> None:
     pace = latency.tokens_per_second
-    if pace is not None and not (pace > 0 and math.isfinite(pace)):
+    if pace is not None and not (pace >= SLOWEST and math.isfinite(pace)):
         raise place.key("tokens_per_second").error(
-            f"must be more than 0, not {pace}; leave it out for an answer that comes at once"
+            f"must be {SLOWEST} or more, not {pace}; leave it out for an answer that comes at once"
         )
 
 

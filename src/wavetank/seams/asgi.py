@@ -12,7 +12,7 @@ from ..provider.wire import Frame, HttpRequest, route
 from .desk import Desk
 from .errors import ConnectionLost
 from .exchange import Attempt, begin, left, reached, set_out
-from .request_reader import MAX_BODY, too_large
+from .request_reader import MAX_BODY, BadHttp, headers_of, too_large
 from .waiting import AsyncEvent
 
 Scope = MutableMapping[str, Any]
@@ -46,8 +46,12 @@ class AsgiApp:
         if len(body) > MAX_BODY:
             await _plain(send, 413, f"{too_large()}\n")
             return
+        try:
+            request = _request(scope, body)
+        except BadHttp as refused:
+            await _plain(send, refused.status, f"{refused}\n")
+            return
         exchange = _Exchange(self._desk, attempt, send)
-        request = _request(scope, body)
         dialect = route(request.host, request.path, request.headers)
         begin(self._desk, dialect, request, exchange.attempt, exchange.put)
         await exchange.run(receive)
@@ -131,7 +135,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 def _request(scope: Scope, body: bytes) -> HttpRequest:
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope["headers"])
     return HttpRequest(
         method=scope["method"],
         host=headers.get("host", ""),

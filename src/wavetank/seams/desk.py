@@ -16,6 +16,7 @@ from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply, Request
 from ..scenario import DELAYS, Fault
+from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
 from .incoming import Incoming, Questions
 from .waiting import Waits
@@ -27,7 +28,8 @@ class Record(msgspec.Struct):
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
     client as a whole; `delivered` says that it was a success and reached the client; `fault`
-    is the number, from 0, of the fault that spoiled the answer.
+    is the number, from 0, of the fault that spoiled the answer. `key` is the label of the API key:
+    `key-1` for the first one of the run, then `key-2`, …
     """
 
     id: int
@@ -88,6 +90,8 @@ class Desk:
         self.epoch_ns = epoch_ns
         self.origin = origin
         """Who calls, and where; asked where a client enters its call, in the client's own step."""
+        self.secrets = Secrets()
+        """The API keys so far, and what is shown instead of them."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
@@ -107,7 +111,6 @@ class Desk:
         self._admit = admit
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
-        self._key_labels: dict[str, str] = {}
         self._questions = Questions()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
@@ -166,7 +169,6 @@ class Desk:
 
     def _enter(self, incoming: Incoming, sent: int, origin: Origin, now: int) -> tuple[Record, Request]:
         item, declared = self._identity(incoming)
-        label = self._key_labels.setdefault(incoming.key, f"key-{len(self._key_labels) + 1}")
         self.count = number = self.count + 1
         record = Record(number, item, not declared, incoming.model, incoming.key, sent / SECOND)
         self._open[number] = record
@@ -180,7 +182,7 @@ class Desk:
             declared=declared,
             sent=sent,
             model=incoming.model,
-            key=label,
+            key=incoming.key,
             generates=incoming.generates,
             same_as=self._questions.same_as(incoming, number, item),
             task=origin.task,
@@ -192,8 +194,8 @@ class Desk:
             id=number,
             dialect=incoming.dialect,
             model=incoming.model,
-            key=incoming.key,
-            key_label=label,
+            key=self.secrets.behind(incoming.key),
+            key_label=incoming.key,
             item=item,
             declared=declared,
             prompt=incoming.prompt,

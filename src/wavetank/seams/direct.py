@@ -89,7 +89,7 @@ async def call(
     incoming = Incoming(
         dialect="direct",
         model=model,
-        key=key,
+        key=desk.secrets.label(key),
         prompt=prompt,
         prompt_tokens=count_tokens(prompt),
         item=item if item is not None else prompt or None,

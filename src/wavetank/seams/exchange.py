@@ -74,7 +74,7 @@ def begin(
     except BadRequest as refused:
         reply = refused.reply
         attempt.record = desk.turn_away(
-            Incoming(dialect=dialect.name, model="", key="", prompt="", prompt_tokens=0),
+            Incoming(dialect=dialect.name, model="", key=desk.secrets.label(""), prompt="", prompt_tokens=0),
             sent=attempt.sent,
             status=reply.status,
             origin=attempt.origin,
@@ -82,7 +82,7 @@ def begin(
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
     attempt.record = desk.open(
-        _incoming(decoded, request),
+        _incoming(desk, decoded, request),
         sent=attempt.sent,
         deliver=lambda reply: count(dialect.encode(decoded, reply, epoch_ns=desk.epoch_ns)),
         origin=attempt.origin,
@@ -122,11 +122,11 @@ def has_read(attempt: Attempt, read: int) -> bool:
     return attempt.whole and read == attempt.body
 
 
-def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:
+def _incoming(desk: Desk, decoded: Decoded, request: HttpRequest) -> Incoming:
     return Incoming(
         dialect=decoded.dialect,
         model=decoded.model,
-        key=decoded.key,
+        key=desk.secrets.label(decoded.key),
         prompt=decoded.prompt,
         prompt_tokens=decoded.prompt_tokens,
         item=decoded.item,
@@ -135,6 +135,6 @@ def _incoming(decoded: Decoded, request: HttpRequest) -> Incoming:
         stream=decoded.stream,
         copies=decoded.copies,
         generates=decoded.generates,
-        headers=request.headers,
+        headers=desk.secrets.headers(request.headers, decoded.key),
         payload=decoded.payload,
     )

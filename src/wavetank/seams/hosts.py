@@ -6,6 +6,7 @@ from typing import Final
 
 from ..provider.dialects import DIALECTS
 from ..provider.wire import Dialect, dialect_for
+from ..shown import shortened
 from .errors import UnknownHost
 
 _LOOPBACK: Final = ("localhost", "127.", "[::1]", "::1")
@@ -38,6 +39,6 @@ def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     )
     known = ", ".join(dialect.hosts[0] for dialect in DIALECTS)
     return UnknownHost(
-        f"no provider of the tank answers for {where}; nothing was sent. "
+        f"no provider of the tank answers for {shortened(where)}; nothing was sent. "
         f"The fake answers for {known} and more: {mend}"
     )

@@ -19,6 +19,9 @@ from .request_reader import BadHttp, RequestHead, RequestReader, Room
 PATIENCE: Final = 60 * SECOND
 """How long a client may take for one request, from its first byte to its last, before it gets 408."""
 
+IDLE: Final = 75 * SECOND
+"""How long a connection is kept on which nothing happens; nginx's default for `keepalive_timeout`."""
+
 MAX_AHEAD: Final = 65536
 """A connection that answers takes about so many bytes of further requests, not more."""
 
@@ -49,7 +52,8 @@ class Page:
 class ServerConnection:
     """Parses requests, passes them to the desk, and queues the bytes of the replies.
 
-    `wake` is called whenever there is something new to send or the connection has ended.
+    `wake` is called whenever there is something new to send or the connection has ended. With `idle`
+    it ends when nothing has happened for so many nanoseconds and no answer is due.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class ServerConnection:
         wake: Callable[[], object],
         side_door: SideDoor | None = None,
         room: Room | None = None,
+        idle: int | None = None,
     ) -> None:
         self.desk = desk
         self.ended = False
@@ -88,6 +93,12 @@ class ServerConnection:
         self._end_mark = 0
         self._told_to_go_on = False
         self._patience: Timer | None = None
+        self._idle = idle
+        self._active_at = 0
+        self._idle_timer: Timer | None = None
+        if idle is not None:
+            self._active_at = desk.clock.now()
+            self._watch_idle(self._active_at + idle)
 
     def close(self) -> None:
         """End the connection from the provider's side."""
@@ -101,6 +112,7 @@ class ServerConnection:
         with self.desk.lock:
             if self.ended:
                 return
+            self._is_active()
             self._sender = attempt
             self._reader.feed(data)
             self._read_on()
@@ -110,6 +122,7 @@ class ServerConnection:
         with self.desk.lock:
             while self._more is not None and len(self._out) < limit:
                 self._next_part()
+            self._is_active()
             data = bytes(self._out[:limit])
             self._head_taken = self._begun
             del self._out[:limit]
@@ -166,6 +179,7 @@ class ServerConnection:
         """
         self.ended = True
         self._be_patient(False)
+        self._stop_watching()
         self._reader.close()
         attempt = self._attempt
         if attempt is None or attempt.record is None:
@@ -241,6 +255,36 @@ class ServerConnection:
             if self._replied and not self.ended:
                 self._refuse(408, f"no whole request came within {PATIENCE // SECOND} s")
 
+    # -- idleness -----------------------------------------------------------------------------------
+
+    def _is_active(self) -> None:
+        if self._idle is not None:
+            self._active_at = self.desk.clock.now()
+
+    def _watch_idle(self, due: int) -> None:
+        self._idle_timer = self.desk.clock.call_at(due, self._maybe_idle)
+
+    def _stop_watching(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+
+    def _maybe_idle(self) -> None:
+        """One timer looks now and then; setting one for each request would cost more."""
+        with self.desk.lock:
+            self._idle_timer = None
+            if self.ended or self._idle is None:
+                return
+            if not self._replied or self._patience is not None:
+                self._is_active()  # it is the provider's turn, or another bound's
+            due = self._active_at + self._idle
+            if due > self.desk.clock.now():
+                self._watch_idle(due)
+                return
+            self._out.clear()
+            self._more = None
+            self._end()
+
     # -- writing ----------------------------------------------------------------------------------
 
     def _write(self, frame: Frame) -> None:
@@ -297,6 +341,7 @@ class ServerConnection:
     def _write_end(self) -> None:
         request = self._request
         assert request is not None
+        self._is_active()
         self._end_mark = 0
         if self._chunked and request.method != "HEAD":
             self._out += _LAST_CHUNK
@@ -318,6 +363,7 @@ class ServerConnection:
     def _end(self) -> None:
         self.ended = True
         self._be_patient(False)
+        self._stop_watching()
         self._reader.close()
         self._wake()
 

@@ -15,7 +15,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
     `item` is the identity the client declared, or the one inferred from the last user
     message; `declared` tells which. `headers` have lower-case names; both mappings are
-    empty at the direct seam. `generates`: the answer is a generated text.
+    empty at the direct seam. `key` is the label of the API key, such as `key-1`, and the headers
+    show no secret either. `generates`: the answer is a generated text.
     """
 
     dialect: str

@@ -27,9 +27,6 @@ class LoopClock:
             return self._loop.call_soon(callback)
         return self._loop.call_later(to_seconds(delay), callback)
 
-    def close(self) -> None:
-        """Nothing is left behind: timers end with the loop."""
-
 
 @final
 class LoopWaits:

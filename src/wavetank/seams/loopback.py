@@ -1,23 +1,26 @@
 """A real server on this machine, for clients that live in another process or language.
 
-The bytes go through the same connection handler as in memory; time is the machine's. On asyncio
-each connection is a protocol, without a task or a stream.
+The bytes go through the same connection handler as in memory; time is the machine's. Each connection
+is a protocol of asyncio, without a task or a stream.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, final
 
+from ..clock import MINUTE
 from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
-from .http1 import ServerConnection, SideDoor
+from .http1 import IDLE, ServerConnection, SideDoor
 from .request_reader import Room
 
 _CHUNK: Final = 1 << 18
@@ -31,6 +34,12 @@ RESET: Final = struct.pack("ii", 1, 0)
 """The socket option that ends a connection with a reset."""
 
 
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SAID_AGAIN: Final = MINUTE
+"""So long after it was said that there are too many clients, it is said again if there are still."""
+
+logger = logging.getLogger(__name__)
+
 Connect = Callable[[Callable[[], object]], ServerConnection]
 
 
@@ -40,7 +49,7 @@ def connections(desk: Desk, side_door: SideDoor | None) -> Connect:
 
     def connect(wake: Callable[[], object]) -> ServerConnection:
         connection = ServerConnection(
-            desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door, room=room
+            desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door, room=room, idle=IDLE
         )
         if desk.refuses_connection():
             connection.close()  # the port is open, so all it can do is hang up at once
@@ -72,6 +81,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     connect = connections(desk, side_door)
+    loop.set_exception_handler(_Exhaustion(desk))
     open_ones: dict[Conversation, None] = {}
     server = await loop.create_server(
         lambda: Conversation(connect, loop, open_ones), host, port, ssl=tls, backlog=BACKLOG
@@ -85,6 +95,31 @@ async def serve(
             conversation.abort()
         # Lets the aborted connections tell of their end.
         await asyncio.sleep(0)
+
+
+@final
+class _Exhaustion:
+    """Says in one line that the system has no room for more clients; asyncio tries again each second.
+
+    Without it asyncio logs a traceback for each of up to `BACKLOG` tries a second.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._clock = desk.clock
+        self._said_at: int | None = None
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _EXHAUSTED and "socket" in context):
+            loop.default_exception_handler(dict(context))
+            return
+        now = self._clock.now()
+        if self._said_at is None or now - self._said_at >= _SAID_AGAIN:
+            self._said_at = now
+            logger.warning(
+                "wavetank: %s: new clients wait until others hang up; `ulimit -n` raises the limit",
+                error.strerror,
+            )
 
 
 @final
@@ -172,6 +207,8 @@ class Conversation(asyncio.Protocol):
             raw = transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             transport.abort()
+        elif self._paused:
+            transport.abort()  # the client does not take what was sent, and would keep the connection open
         elif self._connection.refused and transport.can_write_eof():
             transport.write_eof()
             self._lingering = self._loop.call_later(LINGER, transport.abort)

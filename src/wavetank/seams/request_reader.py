@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, final
 
@@ -53,6 +54,10 @@ class RequestHead(msgspec.Struct):
     minor: int
     headers: dict[str, str]
     close: bool
+
+    def __repr__(self) -> str:
+        """Without what may be secret."""
+        return f"<RequestHead {self.method} {self.target.partition('?')[0]}>"
 
 
 @final
@@ -218,15 +223,13 @@ class _Message:
         self._fields += 1
         if self._fields > MAX_FIELDS:
             raise BadHttp(431, f"there are more than {MAX_FIELDS} headers")
-        name, text = _name(raw), value.decode("latin-1").strip(" \t")
-        if name in self._headers:
+        name = _name(raw)
+        if name in self._headers and name in _ONCE:
             # Told at the end of the head: how the bytes were cut decides whether the parser first
             # sees what else is wrong.
-            if name in _ONCE:
-                self._doubled = name
-                return
-            text = f"{self._headers[name]}, {text}"
-        self._headers[name] = text
+            self._doubled = name
+            return
+        _add(self._headers, name, value)
 
     def _grow(self, size: int) -> None:
         self._silent = 0
@@ -238,7 +241,7 @@ class _Message:
         method, version = self._parser.get_method().decode(), self._parser.get_http_version()
         headers, target = self._headers, self._target.decode("latin-1")
         if self._doubled:
-            raise BadHttp(400, f"{_NO_HTTP}: it has two {self._doubled} headers")
+            raise _doubled(self._doubled)
         _check(method, version, headers)
         self.size += len(method) + len("  HTTP/1.1\r\n\r\n") - 1
         if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
@@ -302,6 +305,33 @@ def _check(method: str, version: str, headers: dict[str, str]) -> None:
         raise BadHttp(400, f"{_NO_HTTP}: HTTP/1.0 knows no Transfer-Encoding")
     if int(headers.get("content-length", 0)) > MAX_BODY:
         raise too_large()
+
+
+def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers as they were sent, their names in lower case.
+
+    Raises:
+        BadHttp: one is there twice that must be there once.
+    """
+    headers: dict[str, str] = {}
+    for raw, value in pairs:
+        name = _name(raw)
+        if name in headers and name in _ONCE:
+            raise _doubled(name)
+        _add(headers, name, value)
+    return headers
+
+
+def _add(headers: dict[str, str], name: str, value: bytes) -> None:
+    """Those of one name are one list (RFC 9110, 5.3); that of cookies has semicolons (RFC 9113, 8.2.3)."""
+    text = value.decode("latin-1").strip(" \t")
+    if name in headers:
+        text = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{text}"
+    headers[name] = text
+
+
+def _doubled(name: str) -> BadHttp:
+    return BadHttp(400, f"{_NO_HTTP}: it has two {name} headers")
 
 
 @lru_cache(maxsize=1024)

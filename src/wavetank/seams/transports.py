@@ -16,6 +16,7 @@ from ..provider.wire import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import begin, closed, left, set_out
 from .hosts import dialect_of
+from .request_reader import BadHttp, headers_of
 from .waiting import AsyncEvent, BlockingEvent, wait_for
 
 _CUT = "peer closed connection without sending complete message body (incomplete chunked read)"
@@ -39,13 +40,19 @@ class _Exchange:
             desk.connect()
         except ConnectionRefusedError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
+        try:
+            headers = headers_of(request.headers.raw)
+        except BadHttp as refused:
+            head = Head(refused.status, (("content-type", "text/plain; charset=utf-8"),))
+            self._arrived(Frame(head=head, data=f"{refused}\n".encode(), end=True))
+            return
         path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
             host=url.host,
             path=path,
             query=query,
-            headers=_plain(request.headers.raw),
+            headers=headers,
             body=body,
         )
         begin(desk, dialect_of(url.host, url.port), http, self.attempt, self._arrived)
@@ -101,15 +108,6 @@ class _Exchange:
     def closed(self, read: int) -> None:
         """The client has closed the response, having read so many bytes of its body."""
         closed(self.desk, self.attempt, read)
-
-
-def _plain(raw: Any) -> dict[str, str]:
-    """Headers as sent: lower-case names, and one that came twice as a list with commas."""
-    headers: dict[str, str] = {}
-    for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
 
 
 def transport(library: ModuleType, desk: Desk) -> Any:

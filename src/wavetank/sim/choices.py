@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Final, Literal, Protocol, final
 
 from ..clock import MILLISECOND
+from ..shown import shortened
 
 Kind = Literal["run", "stall", "provider"]
 Order = Literal["fifo", "batch", "any"]
@@ -125,7 +126,7 @@ class Level:
         names = [str(level) for level in LEVELS]
         near = get_close_matches(str(text), names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
-        raise ValueError(f"there is no level {text!r}; {hint}")
+        raise ValueError(f"there is no level {shortened(repr(text))}; {hint}")
 
     def __str__(self) -> str:
         return self.order if self.stalls else self.order + _INSTANT

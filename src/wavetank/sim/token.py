@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
+from ..shown import shortened
 from .choices import LEVELS, Deviation, Level
 
 PREFIX: Final = "wt1-"
 FIFO: Final = Level("fifo", stalls=False)
+
+_SEED_BITS: Final = 64
+_LONGEST: Final = 512
+"""Bytes of a number: what is left out has a bit for each wave and fault, and no scenario has 3584 of them.
+Reading a number takes the square of its length."""
 
 _BACKENDS: Final = ("asyncio", "trio", "hosted")
 _CHOSEN: Final = 0x80
@@ -122,8 +128,8 @@ class Schedule:
         text = token.strip() if isinstance(token, str) else ""
         if not text.startswith(PREFIX):
             raise TokenError(
-                f"{token!r} is not a schedule token of this version: those start with {PREFIX!r}; "
-                "copy the whole token from the failure message"
+                f"{shortened(repr(token))} is not a schedule token of this version: those start with "
+                f"{PREFIX!r}; copy the whole token from the failure message"
             )
         try:
             schedule = cls._read(_unchecked(text))
@@ -136,10 +142,13 @@ class Schedule:
     @classmethod
     def _read(cls, body: bytes) -> Schedule:
         backend, digest = _BACKENDS[body[0] & ~_CHOSEN], body[1:5].hex()
-        seed, rest = _read_varint(body[5:])
+        seed, start = _read_varint(body, 5)
+        if seed >> _SEED_BITS:
+            raise ValueError("no seed is so large")
+        rest = body[start : start + 6]
         if not body[0] & _CHOSEN:
             return cls(backend, seed, digest)
-        left_out, items, workers, *numbers = _read_varints(rest[6:])
+        left_out, items, workers, *numbers = _read_varints(body, start + 6)
         return cls(
             backend,
             seed,
@@ -177,7 +186,8 @@ def _unchecked(token: str) -> bytes:
 
 def _torn(token: str) -> TokenError:
     return TokenError(
-        f"the schedule token {token!r} is damaged: copy the whole token from the failure message"
+        f"the schedule token {shortened(repr(token))} is damaged: copy the whole token from the failure "
+        "message"
     )
 
 
@@ -194,17 +204,17 @@ def _varint(number: int) -> bytes:
             return bytes(out)
 
 
-def _read_varints(data: bytes) -> Iterator[int]:
-    while data:
-        number, data = _read_varint(data)
+def _read_varints(data: bytes, start: int) -> Iterator[int]:
+    while start < len(data):
+        number, start = _read_varint(data, start)
         yield number
 
 
-def _read_varint(data: bytes) -> tuple[int, bytes]:
-    number = shift = 0
-    for position, byte in enumerate(data):
-        number |= (byte & 0x7F) << shift
-        shift += 7
+def _read_varint(data: bytes, start: int) -> tuple[int, int]:
+    """The number that begins there, and where the next one does."""
+    number = 0
+    for position, byte in enumerate(data[start : start + _LONGEST]):
+        number |= (byte & 0x7F) << (7 * position)
         if not byte & 0x80:
-            return number, data[position + 1 :]
-    raise ValueError("the number has no end")
+            return number, start + position + 1
+    raise ValueError("the number has no end, or is longer than any")

@@ -108,7 +108,7 @@ def assemble(
         desk.note(kind, **fields)
         progress()
 
-    ledger = Ledger(note_outcome, origin)
+    ledger = Ledger(note_outcome, desk.secrets.hide, origin)
     tank = Tank(
         fake_llm=FakeLLM(desk, log),
         ledger=ledger,

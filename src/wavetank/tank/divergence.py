@@ -69,7 +69,7 @@ def failed_only_later(failed: Trial) -> Diverged:
 def _told(failed: Trial) -> str:
     run = failed.run
     bad = [str(verdict) for verdict in run.verdicts.values() if verdict.passed is False]
-    return bad[0] if bad else repr(run.error)
+    return bad[0] if bad else run.hide(repr(run.error))
 
 
 def _first_difference(one: Trial, other: Trial) -> str | None:

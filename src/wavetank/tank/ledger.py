@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from ..events import EventKind, without_addresses
 from ..provider.answers import marks_in
 from ..sim.origin import NOWHERE, Origin
 
-_SHOWN = 200
+_SHOWN: Final = 200
+_LOOKED_AT: Final = 4096
+"""So much of a text is searched for secrets before it is cut."""
 
 
 class Note(Protocol):
@@ -20,11 +22,17 @@ class Note(Protocol):
 class Ledger:
     """Enter each item when it is submitted and each outcome when the pipeline reports it.
 
-    `origin` says who enters something and where in the program.
+    Args:
+        note: writes an event.
+        hide: takes the secrets out of a text.
+        origin: says who enters something and where in the program.
     """
 
-    def __init__(self, note: Note, origin: Callable[[], Origin] = lambda: NOWHERE) -> None:
+    def __init__(
+        self, note: Note, hide: Callable[[str], str] = str, origin: Callable[[], Origin] = lambda: NOWHERE
+    ) -> None:
         self._note = note
+        self._hide = hide
         self._origin = origin
         self._submitted = 0
         self._outcomes = 0
@@ -37,18 +45,21 @@ class Ledger:
     def complete(self, id: str, value: object = None) -> None:
         """The pipeline reported a result for `id`; marks of items in `value` are kept."""
         text = value if isinstance(value, str) else repr(value)
-        shown = None if value is None else without_addresses(text)[:_SHOWN]
+        shown = None if value is None else self._shown(text)
         self._outcome("completed", id, value=shown, marks=marks_in(text))
 
     def fail(self, id: str, error: object = None) -> None:
         """The pipeline reported that it gave up on `id`."""
         told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
         kind = None if error is None else error if isinstance(error, type) else type(error)
-        self._outcome("failed", id, error=without_addresses(told)[:_SHOWN], error_type=kind and kind.__name__)
+        self._outcome("failed", id, error=self._shown(told), error_type=kind and kind.__name__)
 
     def cancel(self, id: str) -> None:
         """The pipeline reported that `id` was called off."""
         self._outcome("cancelled", id)
+
+    def _shown(self, text: str) -> str:
+        return self._hide(without_addresses(text[:_LOOKED_AT]))[:_SHOWN]
 
     def _outcome(self, kind: EventKind, id: str, **fields: Any) -> None:
         self._enter(kind, id, **fields)

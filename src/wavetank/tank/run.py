@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, final
 
@@ -28,7 +28,8 @@ class Run(Generic[T]):
 
     `schedule` is the token that repeats the run and `replay` the whole call or command.
     `deviations` are the choices in which it differs from FIFO order and `level` the order it
-    needs: `fifo`, `batch` or `any`. `found` says how a search came upon it.
+    needs: `fifo`, `batch` or `any`. `found` says how a search came upon it. `hide` takes the secrets
+    out of a text.
     """
 
     value: T | None
@@ -41,6 +42,7 @@ class Run(Generic[T]):
     deviations: tuple[Told, ...] = ()
     level: Order = "fifo"
     found: tuple[str, ...] = ()
+    hide: Callable[[str], str] = str
 
     @property
     def virtual_seconds(self) -> float:

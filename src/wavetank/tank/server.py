@@ -32,7 +32,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     host: str
     port: int
-    backend: str = "asyncio"
     journal: Path | None = None
     tls: ssl.SSLContext | None = None
     opened: Callable[[int], object] = lambda _: None
@@ -45,24 +44,17 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             OSError: the port is taken, the address is not this machine's, or the journal cannot be
                 written or is there already.
         """
-        if self.backend == "asyncio":
-            import asyncio
+        import asyncio
 
-            return asyncio.run(self._on_asyncio())
-        import anyio
+        return asyncio.run(self._serve())
 
-        return anyio.run(self._on_trio, backend=self.backend)
-
-    def _made(self) -> Serving:
-        return Serving(self.scenario, seed=self.seed, backend=self.backend, journal=self.journal)
-
-    async def _on_asyncio(self) -> Serving:
+    async def _serve(self) -> Serving:
         import asyncio
 
         from ..seams.loopback import serve
 
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        serving = self._made()
+        serving = Serving(self.scenario, seed=self.seed, host=self.host, journal=self.journal)
         server = asyncio.ensure_future(
             serve(
                 serving.desk,
@@ -86,45 +78,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             server.cancel()
             with suppress(asyncio.CancelledError), serving:
                 await server
-        return serving
-
-    async def _on_trio(self) -> Serving:
-        import anyio
-
-        from ..seams.loopback_trio import serve
-
-        serving = self._made()
-        problem: OSError | None = None
-        async with anyio.create_task_group() as group:
-
-            async def answer() -> None:
-                nonlocal problem
-                try:
-                    await serve(
-                        serving.desk,
-                        host=self.host,
-                        port=self.port,
-                        tls=self.tls,
-                        side_door=serving.side_door,
-                        started=partial(self._open, serving),
-                    )
-                except OSError as error:
-                    problem = error
-                    group.cancel_scope.cancel()
-
-            async def tick() -> None:
-                while True:
-                    self._ticks(serving)
-                    await anyio.sleep(TICK)
-
-            group.start_soon(answer)
-            group.start_soon(tick)
-            with anyio.open_signal_receiver(*_SIGNALS) as signals:
-                async for _ in signals:
-                    group.cancel_scope.cancel()
-        with serving:
-            if problem is not None:
-                raise problem
         return serving
 
     def _open(self, serving: Serving, port: int) -> None:

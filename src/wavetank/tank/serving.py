@@ -10,6 +10,7 @@ from ..events import EventKind, Header, RunEnd
 from ..provider.machine import Provider
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
+from ..seams.loop_time import LoopClock, LoopWaits
 from .journal import FileJournal, Journal, MemoryJournal
 from .ledger import Ledger
 from .side_door import SideDoor
@@ -17,13 +18,15 @@ from .side_door import SideDoor
 
 @final
 class Serving:
-    """A provider, its journal and its ledger; made inside the event loop that serves.
+    """A provider, its journal and its ledger; made inside the event loop that serves on `host`.
 
     Raises:
         OSError: the journal cannot be written, or is there already.
     """
 
-    def __init__(self, scenario: Scenario, *, seed: int, backend: str, journal: Path | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, *, seed: int, host: str = "127.0.0.1", journal: Path | None = None
+    ) -> None:
         header = Header(
             answers=True,
             scenario=scenario.name,
@@ -37,18 +40,19 @@ class Serving:
         self.port: int | None = None
         """Where it is served, once clients may come."""
         self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
-        self._clock, waits = _time_of(backend)
+        self._clock = LoopClock()
         epoch_ns = real_epoch_ns()
         self.desk = Desk(
             Provider(scenario, seed=seed, epoch_ns=epoch_ns),
             self._clock,
             self.journal,
-            waits=waits,
+            waits=LoopWaits(),
             epoch_ns=epoch_ns,
             faults=scenario.fault,
             keep_records=False,
         )
-        self.side_door = SideDoor(scenario, self.journal, Ledger(self._note))
+        ledger = Ledger(self._note, self.desk.secrets.hide)
+        self.side_door = SideDoor(scenario, self.journal, ledger, lock=self.desk.lock, host=host)
 
     def _note(self, kind: EventKind, /, **fields: Any) -> None:
         self.desk.note(kind, **fields)
@@ -63,18 +67,6 @@ class Serving:
         self.journal.finish(RunEnd(how="returned", at=self._clock.now()))
         if kind is not None and issubclass(kind, OSError):
             self.journal.remove()
-        self._clock.close()
 
     def __repr__(self) -> str:
         return f"<Serving {self.journal.header.scenario}>"
-
-
-def _time_of(backend: str) -> tuple[Any, Any]:
-    """The clock of the machine and what its clients wait on."""
-    if backend == "asyncio":
-        from ..seams.loop_time import LoopClock, LoopWaits
-
-        return LoopClock(), LoopWaits()
-    from ..seams.real_time import RealClock, RealWaits
-
-    return RealClock(), RealWaits()

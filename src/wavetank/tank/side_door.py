@@ -1,22 +1,29 @@
 """The server's own pages, by which a client in any language is judged from outside.
 
 A client keeps its ledger by posting what it submitted and what became of it; the verdict is
-judged on the log as it is when it is asked for.
+judged on the log as it is when its turn has come. Pages of other sites that a browser on this
+machine has open are kept out.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final, Literal, final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from ..events import EventLog
+from ..nesting import DEEPEST, too_deep
 from ..provider.wire import HttpRequest
 from ..scenario import Scenario
+from ..seams.hosts import is_loopback
 from ..seams.http1 import Page
+from ..shown import shortened
 from .journal import Journal
 from .ledger import Ledger
 
@@ -24,7 +31,12 @@ PREFIX: Final = "/_wavetank/"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
+MOST_WAITING: Final = 64
+"""So many requests for a verdict may wait for their turn, a few hundred bytes each; one more gets 503."""
+
 Answer = Callable[[Page], object]
+
+logger = logging.getLogger(__name__)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,12 +53,30 @@ _ENTRIES: Final = msgspec.json.Decoder(Entry | list[Entry])
 
 @final
 class SideDoor:
-    """Answers paths under `/_wavetank/`; everything else is the provider's."""
+    """Answers paths under `/_wavetank/`; everything else is the provider's.
 
-    def __init__(self, scenario: Scenario, journal: Journal, ledger: Ledger) -> None:
+    Args:
+        scenario: what is played.
+        journal: has the log.
+        ledger: takes what clients post.
+        lock: held by whoever writes into the journal.
+        host: the address that the server listens on.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        lock: AbstractContextManager[object],
+        host: str,
+    ) -> None:
         self._scenario = scenario
         self._journal = journal
         self._ledger = ledger
+        self._host = host
+        self._verdicts = _Verdicts(journal, lock)
         self._pages: dict[str, tuple[str, Callable[[HttpRequest, Answer], object]]] = {
             "verdict": ("GET", self._verdict),
             "events": ("GET", self._events),
@@ -57,10 +87,13 @@ class SideDoor:
     def __call__(self, request: HttpRequest, answer: Answer, /) -> bool:
         if not request.path.startswith(PREFIX):
             return False
+        if (stranger := foreign(request, self._host)) is not None:
+            answer(_json(403, {"error": stranger}))
+            return True
         name = request.path.removeprefix(PREFIX)
         if name not in self._pages:
             pages = ", ".join(f"{method} {PREFIX}{page}" for page, (method, _) in self._pages.items())
-            answer(_json(404, {"error": f"there is no {request.path}; there are {pages}"}))
+            answer(_json(404, {"error": f"there is no {shortened(request.path)}; there are {pages}"}))
             return True
         method, page = self._pages[name]
         if request.method == method or (method, request.method) == ("GET", "HEAD"):
@@ -72,13 +105,7 @@ class SideDoor:
     # -- pages -------------------------------------------------------------------------------
 
     def _verdict(self, request: HttpRequest, answer: Answer) -> None:
-        """Judged in a thread of its own: the server goes on answering meanwhile."""
-        checks = parse_qs(request.query).get("checks", ["default"])[-1]
-        so_far = self._journal.so_far()
-        thread = threading.Thread(
-            target=lambda: answer(_judged(so_far, checks)), name="wavetank-verdict", daemon=True
-        )
-        thread.start()
+        self._verdicts.ask(parse_qs(request.query).get("checks", ["default"])[-1], answer)
 
     def _events(self, _: HttpRequest, answer: Answer) -> None:
         answer(Page(200, NDJSON, self._journal.parts()))
@@ -91,11 +118,15 @@ class SideDoor:
         answer(_json(200, {**told, "scenario": written(self._scenario)}))
 
     def _items(self, request: HttpRequest, answer: Answer) -> None:
+        if too_deep(request.body):
+            answer(_json(400, {"error": f"the JSON is nested more than {DEEPEST} levels deep"}))
+            return
         try:
             decoded = _ENTRIES.decode(request.body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             example = '{"event": "submitted", "item": "row-1"}'
-            answer(_json(400, {"error": f"{error}; an entry is {example}, and several are a list of them"}))
+            told = f"{shortened(str(error))}; an entry is {example}, and several are a list of them"
+            answer(_json(400, {"error": told}))
             return
         entries = decoded if isinstance(decoded, list) else [decoded]
         for entry in entries:
@@ -117,6 +148,84 @@ class SideDoor:
         return f"<SideDoor of {self._journal.header.scenario}>"
 
 
+@final
+class _Verdicts:
+    """Judges the log in a thread, once at a time, so that the server goes on answering meanwhile."""
+
+    def __init__(self, journal: Journal, lock: AbstractContextManager[object]) -> None:
+        self._journal = journal
+        self._lock = lock
+        self._guard = threading.Lock()
+        self._waiting: deque[tuple[str, Answer]] = deque()
+        self._busy = False
+
+    def ask(self, checks: str, answer: Answer) -> None:
+        """Have the log judged when it is this request's turn."""
+        with self._guard:
+            full = len(self._waiting) >= MOST_WAITING
+            if not full:
+                self._waiting.append((checks, answer))
+            begin, self._busy = not self._busy and not full, True
+        if full:
+            answer(_json(503, {"error": f"{MOST_WAITING} requests wait for their verdict: ask again later"}))
+        if begin:
+            threading.Thread(target=self._judge_all, name="wavetank-verdict", daemon=True).start()
+
+    def _judge_all(self) -> None:
+        while True:
+            with self._guard:
+                if not self._waiting:
+                    self._busy = False
+                    return
+                checks, answer = self._waiting.popleft()
+            answer(self._judged(checks))
+
+    def _judged(self, checks: str) -> Page:
+        try:
+            with self._lock:
+                so_far = self._journal.so_far()
+            return _judged(so_far, checks)
+        except Exception:
+            logger.exception("a verdict could not be reached")
+            return _json(500, {"error": "the log cannot be judged; the server's standard error says why"})
+
+
+def foreign(request: HttpRequest, host: str) -> str | None:
+    """Why a request is none of this machine's own, if a browser sent it for the page of another site.
+
+    A page of any site may send requests to this machine; browsers say so in `Origin` and
+    `Sec-Fetch-Site` (Fetch Metadata Request Headers, W3C), and a form sends no JSON but as `text/plain`.
+    A site whose name is made to point to this machine comes with its own name as `Host`: it is
+    refused by a server on loopback, which only this machine reaches.
+    """
+    headers = request.headers
+    named = headers.get("host", "")
+    if is_loopback(host) and named and not _is_ours(named, host):
+        return f"this server is for this machine alone, and the Host is {shortened(named)!r}: use its address"
+    site = headers.get("sec-fetch-site", "none")
+    origin = headers.get("origin")
+    if site not in ("none", "same-origin") or (origin is not None and not _same(origin, named)):
+        return "the page of another site may not use the server's own pages"
+    if headers.get("content-type", "").lower().startswith(("text/plain", "multipart/")):
+        return "a form may not use the server's own pages: send content-type: application/json"
+    return None
+
+
+def _is_ours(named: str, host: str) -> bool:
+    try:
+        name = urlsplit(f"//{named}").hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name) or name == host.lower()
+
+
+def _same(origin: str, named: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() == named.lower()
+    except ValueError:
+        return False
+
+
 def _judged(so_far: Callable[[], EventLog], checks: str) -> Page:
     from ..checks import UnknownCheck, judge
     from ..checks.history import unmatched
@@ -125,7 +234,7 @@ def _judged(so_far: Callable[[], EventLog], checks: str) -> Page:
     try:
         verdicts = judge(log, checks)
     except UnknownCheck as error:
-        return _json(400, {"error": str(error)})
+        return _json(400, {"error": shortened(str(error), 500)})
     outcomes = [verdict.passed for verdict in verdicts.values()]
     passed = False if False in outcomes else (True if True in outcomes else None)
     told = {

@@ -41,7 +41,7 @@ Main = Callable[[Tank], Awaitable[Any]]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One run that was made: how it ended, its event log, and its choices, if there were any."""
+    """One run that was made: how it ended, its event log, its choices, and what hides its secrets."""
 
     end: Ended
     log: EventLog
@@ -50,6 +50,7 @@ class Trial:
     record: Recorder | None = None
     told: Sequence[Told] = ()
     policy: str = "fifo"
+    hide: Callable[[str], str] = str
 
     @cached_property
     def run(self) -> Run[Any]:
@@ -62,6 +63,7 @@ class Trial:
             steps=self.end.steps,
             deviations=tuple(self.told),
             level=self.level.order,
+            hide=self.hide,
         )
 
     @property
@@ -177,6 +179,7 @@ class Trials:
             record=record,
             told=narrator.told if narrator is not None else (),
             policy="fifo" if plan is None else plan.policy,
+            hide=world.parts.desk.secrets.hide,
         )
 
     def _new_world(self, chooser: Chooser | None, level: Level, *, hurried: bool, attentive: bool) -> World:

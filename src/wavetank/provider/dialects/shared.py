@@ -8,6 +8,8 @@ from typing import Any, Final, final
 import msgspec
 
 from ...clock import MILLISECOND, SECOND
+from ...nesting import too_deep
+from ...shown import shortened
 from ..answers import count_tokens
 from ..forms import Form
 from ..http import Headers, HttpRequest
@@ -17,6 +19,8 @@ from ..wording import decimal, go_duration, imf_fixdate, json_bytes
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+LONGEST: Final = 1000
+"""Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
 """What ends a stream of those who speak OpenAI's format."""
 
@@ -30,9 +34,9 @@ class Complaint(Exception):
     def __init__(
         self, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
     ) -> None:
-        super().__init__(message)
+        self.message = shortened(message, LONGEST)
+        super().__init__(self.message)
         self.status = status
-        self.message = message
         self.kind = kind
         self.param = param
         self.code = code
@@ -105,10 +109,10 @@ def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> As
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of a body, `None` if it holds anything else."""
+    """The JSON object of a body, `None` if it holds anything else or is nested too deep."""
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = None if too_deep(body) else msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return value if isinstance(value, dict) else None
 

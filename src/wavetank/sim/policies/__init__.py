@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final
 
+from ...shown import shortened
 from ..choices import Level
 from .exhaustive import Exhaustive
 from .fifo import FifoPolicy
@@ -32,7 +33,7 @@ def policy_named(text: str, *, seed: int, level: Level) -> Policy:
     if name not in POLICIES:
         near = get_close_matches(name, POLICIES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(POLICIES)}"
-        raise ValueError(f"there is no policy {text!r}; {hint}")
+        raise ValueError(f"there is no policy {shortened(repr(text))}; {hint}")
     if not bound:
         return POLICIES[name](seed=seed, level=level)
     if name != Exhaustive.NAME or not (bound.isascii() and bound.isdecimal()):

@@ -1,0 +1,158 @@
+"""The server's own pages: who may use them, and what they bear."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from wavetank.events import EventLog, Header
+from wavetank.provider.http import HttpRequest
+from wavetank.scenario import Scenario, digest
+from wavetank.seams.http1 import Page
+from wavetank.tank.journal import MemoryJournal
+from wavetank.tank.ledger import Ledger
+from wavetank.tank.side_door import MOST_WAITING, SideDoor, foreign
+
+POST = ("POST", "/_wavetank/items", b'{"event":"submitted","item":"a"}')
+
+
+def request(
+    method: str = "GET", path: str = "/_wavetank/scenario", body: bytes = b"", **headers: str
+) -> HttpRequest:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return HttpRequest(method=method, host="127.0.0.1", path=path, headers=named, body=body)
+
+
+def door(host: str = "127.0.0.1") -> tuple[SideDoor, MemoryJournal]:
+    scenario = Scenario()
+    journal = MemoryJournal(
+        Header(scenario="s", digest=digest(scenario), seed=0, backend="real", waves=0, faults=0)
+    )
+    ledger = Ledger(lambda *_, **__: None, str)
+    return SideDoor(scenario, journal, ledger, lock=threading.Lock(), host=host), journal
+
+
+def status(asked: HttpRequest, host: str = "127.0.0.1") -> int:
+    pages: list[Page] = []
+    assert door(host)[0](asked, pages.append)
+    return pages[0].status
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"host": "127.0.0.1:8429"}, 200),
+        ({"host": "localhost:8429"}, 200),
+        ({"host": "[::1]:8429"}, 200),
+        ({}, 200),
+        ({"host": "127.0.0.1:8429", "origin": "http://127.0.0.1:8429"}, 200),
+        ({"host": "127.0.0.1:8429", "sec_fetch_site": "same-origin"}, 200),
+        ({"host": "127.0.0.1:8429", "sec_fetch_site": "none"}, 200),
+        ({"host": "127.0.0.1:8429", "content_type": "application/x-www-form-urlencoded"}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"host": "evil.example:8429"}, 403),
+        ({"host": "[evil"}, 403),
+        ({"host": "api.openai.com"}, 403),
+        ({"host": "127.0.0.1:8429", "origin": "https://evil.example"}, 403),
+        ({"host": "127.0.0.1:8429", "origin": "http://127.0.0.1:3000"}, 403),
+        ({"host": "127.0.0.1:8429", "origin": "null"}, 403),
+        ({"host": "127.0.0.1:8429", "origin": "http://[evil"}, 403),
+        ({"host": "127.0.0.1:8429", "sec_fetch_site": "cross-site"}, 403),
+        ({"host": "127.0.0.1:8429", "sec_fetch_site": "same-site"}, 403),
+        ({"host": "127.0.0.1:8429", "content_type": "text/plain;charset=UTF-8"}, 403),
+        ({"host": "127.0.0.1:8429", "content_type": "multipart/form-data; boundary=x"}, 403),
+    ],
+)
+def test_pages_of_other_sites_are_kept_out(headers: dict[str, str], expected: int) -> None:
+    """By Origin, Fetch Metadata, the type of a form, and the Host of a name that was made to point here."""
+    method, path, body = POST
+    assert status(request(method, path, body, **headers)) == expected
+
+
+def test_a_server_for_others_bears_any_host() -> None:
+    """On an open address the clients know it by many names; other sites are kept out all the same."""
+    assert status(request(host="build-7.corp.example:8429"), host="0.0.0.0") == 200
+    assert foreign(request(host="a.example", origin="https://evil.example"), "0.0.0.0") is not None
+
+
+def test_the_refusal_says_what_to_do() -> None:
+    """In a sentence, without the whole of what was sent."""
+    told = foreign(request(host="e" * 10_000), "127.0.0.1")
+    assert told is not None
+    assert "use its address" in told
+    assert len(told) < 500
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"event":"completed","item":"a","value":' + b"[" * 500])
+def test_deep_json_is_refused(body: bytes) -> None:
+    """However deep it is, and however far it goes on."""
+    assert status(request("POST", "/_wavetank/items", body)) == 400
+
+
+class _Slow:
+    """A journal whose log can be read when the test says so."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+        self.go_on = threading.Event()
+        self.at_once = self.most = 0
+
+    def so_far(self) -> Callable[[], EventLog]:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        assert self.go_on.wait(20)
+        self.at_once -= 1
+        return self.journal.so_far()
+
+
+def test_one_verdict_is_judged_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come meanwhile wait, so many, and get theirs; the rest are told to come again."""
+    opened, journal = door()
+    slow = _Slow(journal)
+    monkeypatch.setattr(opened._verdicts, "_journal", slow)
+    pages: list[Page] = []
+    done = threading.Event()
+    asked = MOST_WAITING + 5
+
+    def answer(page: Page) -> None:
+        pages.append(page)
+        if len(pages) == asked:
+            done.set()
+
+    for _ in range(asked):
+        opened(request(path="/_wavetank/verdict"), answer)
+    refused = len(pages)
+    slow.go_on.set()
+    assert done.wait(20)
+    assert slow.most == 1
+    assert [page.status for page in pages].count(503) == refused
+    assert refused in (4, 5)
+    assert [page.status for page in pages].count(200) == asked - refused
+
+
+def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets 500, and is logged."""
+    opened, journal = door()
+
+    def broken() -> Callable[[], EventLog]:
+        raise OSError("gone")
+
+    for so_far, expected in ((broken, 500), (journal.so_far, 200)):
+        monkeypatch.setattr(opened._verdicts, "_journal", type("J", (), {"so_far": staticmethod(so_far)}))
+        got: list[Page] = []
+        done = threading.Event()
+
+        def answer(page: Page, got: list[Page] = got, done: threading.Event = done) -> None:
+            got.append(page)
+            done.set()
+
+        opened(request(path="/_wavetank/verdict"), answer)
+        assert done.wait(20)
+        assert got[0].status == expected
+        assert msgspec.json.decode(b"".join(got[0].parts))
+    assert "a verdict could not be reached" in caplog.text
