@@ -287,6 +287,7 @@ def _unknown(name: str, names: Iterable[str]) -> str:
 def _serve(options: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from .provider.naming import is_loopback
     from .tank.server import Service
 
     name = options.named or options.scenario
@@ -323,11 +324,6 @@ _OPEN: Final = (
     "wavetank: warning: on {host} everybody who reaches this machine over the network may ask; "
     "leave --host out to serve this machine only"
 )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -13,7 +13,7 @@ from ..clock import real_epoch_ns, to_seconds
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
 from ..processor.sender import CHARACTERS_PER_TOKEN
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
-from .providers import Ask, Prices, Provider, is_loopback
+from .providers import Ask, Prices, Provider, is_local
 
 if TYPE_CHECKING:
     import httpx2
@@ -85,7 +85,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self._key = key
         self._prices = prices
         self._url = provider.url(ask, base_url)
-        self._tells_ids = is_loopback(self._url) if tells_ids is None else tells_ids
+        self._tells_ids = is_local(self._url) if tells_ids is None else tells_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from .asking import ProviderStrategy, need_client, open_client
 from .errors import RunError
 from .files import open_files
 from .options import Options
-from .providers import Ask, is_loopback
+from .providers import Ask, is_local
 from .reading import Table, read_table
 from .session import Session
 from .telling import Display, LogKeeper, Tally, tell
@@ -69,7 +69,7 @@ def find_key(options: Options, environment: Mapping[str, str]) -> str:
     for name in provider.keys:
         if key := environment.get(name, "").strip():
             return key
-    if not provider.keys or is_loopback(options.base_url or provider.base_url):
+    if not provider.keys or is_local(options.base_url or provider.base_url):
         return NO_KEY
     raise RunError(f"set {' or '.join(provider.keys)} to the API key of {provider.name}")
 

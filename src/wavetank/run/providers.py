@@ -11,6 +11,7 @@ from typing import Any, Final, final
 from urllib.parse import quote, urlsplit
 
 from ..processor import CallResult, TokenUsage
+from ..provider.naming import is_loopback
 
 Json = Mapping[str, Any]
 
@@ -70,10 +71,9 @@ class Provider:
         return (base_url or self.base_url).rstrip("/") + self.path(ask)
 
 
-def is_loopback(url: str) -> bool:
+def is_local(url: str) -> bool:
     """Whether a URL names this machine, where a server may ask for no key."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _bearer(key: str) -> Mapping[str, str]:
