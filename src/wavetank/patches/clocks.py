@@ -8,6 +8,7 @@ in a container.
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Final
 
 from ..clock import EPOCH_NS, after_delay
 from ..sim.host import Host
+from .alarms import ALARMS, virtual_alarms
+from .hash_order import AS_COMPLETED
 from .names import Names
 
 _real_monotonic = time.monotonic
@@ -23,6 +26,9 @@ _real_monotonic_ns = time.monotonic_ns
 _real_perf_counter = time.perf_counter
 _real_perf_counter_ns = time.perf_counter_ns
 _real_sleep = time.sleep
+
+LONGEST_SLEEP: Final = 9_000_000_000
+"""Seconds: below what an integer of 64 bits holds in nanoseconds, where `time.sleep` raises; 285 years."""
 
 _runs: Final[list[Host]] = []
 
@@ -56,8 +62,10 @@ def sleep(seconds: float, /) -> None:
     run = _run_here()
     if run is None:
         return _real_sleep(seconds)
-    if seconds < 0:
-        raise ValueError("sleep length must be non-negative")
+    if not isinstance(seconds, float | int):
+        seconds = operator.index(seconds)
+    if not 0 <= seconds <= LONGEST_SLEEP:
+        return _real_sleep(seconds)  # raises, in CPython's own words
     return run.sleep(after_delay(seconds))
 
 
@@ -68,6 +76,8 @@ _NAMES: Final = Names(
         (_real_perf_counter, perf_counter),
         (_real_perf_counter_ns, perf_counter_ns),
         (_real_sleep, sleep),
+        *ALARMS,
+        AS_COMPLETED,
     )
 )
 
@@ -79,7 +89,7 @@ def borrowed_clocks(run: Host) -> Iterator[None]:
         _NAMES.put_in()
     _runs.append(run)
     try:
-        with _wall_clock():
+        with virtual_alarms(run), _wall_clock():
             yield
     finally:
         _runs.remove(run)
