@@ -161,7 +161,7 @@ class Host:
         if thread.woken or thread not in self._asleep:
             return
         thread.woken = True
-        if thread is not self._main:
+        if thread is not self._main and not self.over:  # else `close` lets it unwind
             self._make_ready(thread)
 
     def _give_way(self, me: RunThread) -> None:

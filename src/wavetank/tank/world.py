@@ -14,6 +14,7 @@ from ..clock import HOUR, ClockFrom, after_delay
 from ..events import Event
 from ..patches.garbage import collect_young
 from ..patches.imports import on_import
+from ..patches.pools import workers_ended
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
@@ -116,7 +117,10 @@ class World:
         """Let go of threads that still wait and of runs of trio that never ended."""
         for parts in self._all_parts:
             parts.desk.close()
-        self.host.close()
+        try:
+            self.host.close()
+        finally:
+            workers_ended()
         self.timeline.idle = None
         for engine in self.engines:
             engine.dispose()
