@@ -161,7 +161,7 @@ class Host:
         if thread.woken or thread not in self._asleep:
             return
         thread.woken = True
-        if thread is not self._main and not self.over:  # else `close` lets it unwind
+        if thread is not self._main:
             self._make_ready(thread)
 
     def _give_way(self, me: RunThread) -> None:
@@ -311,7 +311,7 @@ class Host:
                 reason = looked_into(reason, self._suspended(), now=self.timeline.now())
                 reason.blocked += self._blocked_threads()
             self.stopped_by = reason
-        return reason
+        return self.stopped_by
 
     def _look_out(self) -> None:
         found = self._lookout.look(self._suspended(), now=self.timeline.now())
@@ -366,6 +366,7 @@ class Host:
                 self._run(next(iter(self._alive)))
             except ThreadStuck as error:
                 stuck = stuck or error
+        self._ready.clear()  # threads that unwound woke others
         if stuck is not None:
             raise stuck
 

@@ -34,6 +34,7 @@ from .stubborn import close_or_keep
 from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
 from .turns import outside_of_loops
+from .watch import watched
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
 
@@ -112,6 +113,10 @@ class TrioEngine:
         """Start the step budget anew."""
         self._step_limit = self.steps + self._step_budget - LAST_STEPS
         self._last_steps.clear()
+
+    def stop_soon(self) -> None:
+        """Let no more steps be made but those in which the tasks unwind."""
+        self._step_limit = -LAST_STEPS - 1
 
     def pending(self) -> bool:
         """Whether a callback or a task is ready."""
@@ -374,8 +379,9 @@ def run_trio(
     with creation_order():
         try:
             started(engine)
-            while passes.go():
-                pass
+            with watched(host):
+                while passes.go():
+                    pass
         except RunStopped as reason:
             end = stopped(reason, engine.steps)
             ended(end)

@@ -57,6 +57,9 @@ class Engine(Protocol):
     def progress(self) -> None:
         """Something came to an outcome: start the step budget anew."""
 
+    def stop_soon(self) -> None:
+        """Let no more steps be made but those in which the tasks unwind."""
+
     def dispose(self) -> None:
         """Let go of what never ended."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, final
 
 from ..checks import judge
@@ -18,6 +18,7 @@ from ..patches.randomness import Chance
 from ..scenario import Scenario, load_scenario
 from ..sim.ended import Ended, stopped
 from ..sim.token import Schedule
+from ..sim.watch import watched
 from .assembly import checked_seed
 from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
@@ -61,7 +62,8 @@ class Hosted:
         """What is done inside happens in the world's time."""
         self._enter()
         try:
-            yield
+            with nullcontext() if self.virtual is None else watched(self.virtual.host):
+                yield
         finally:
             self.leave()
 

@@ -14,8 +14,9 @@ from ..clock import HOUR, ClockFrom, after_delay
 from ..events import Event
 from ..patches.garbage import collect_young
 from ..patches.imports import on_import
+from ..patches.loops import StandIns, loops_left, stand_ins_under
 from ..patches.pools import workers_ended
-from ..patches.runners import runners_on
+from ..patches.runners import OwnCurrentLoop, runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.errors import OutsideTheTank
@@ -59,6 +60,8 @@ class World:
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = []
+        self.stand_ins = StandIns(self.new_loop)
+        self.current_loop = OwnCurrentLoop()
         self._delivered_at = -1
         self._idle_times = 0
         self._all_parts: list[Parts] = []
@@ -98,7 +101,7 @@ class World:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Take what the run needs of the process until the block ends."""
-        with lent_to(self.host, lambda: self), self.parts.tank.fake_llm.installed():
+        with lent_to(self.host, lambda: self), self.current_loop.lent(), self.parts.tank.fake_llm.installed():
             yield
 
     # -- the run -------------------------------------------------------------------------
@@ -118,12 +121,18 @@ class World:
         for parts in self._all_parts:
             parts.desk.close()
         try:
-            self.host.close()
+            with loops_left(self._loops_of_the_program()):
+                self.host.close()
         finally:
             workers_ended()
+            self.stand_ins.close_all()
         self.timeline.idle = None
         for engine in self.engines:
             engine.dispose()
+
+    def _loops_of_the_program(self) -> list[SimulatedLoop]:
+        loops = [engine for engine in self.engines if isinstance(engine, SimulatedLoop)]
+        return [loop for loop in loops if loop not in self.stand_ins]
 
     @property
     def steps(self) -> int:
@@ -191,6 +200,11 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         assert world is not None, "no run is under way"
         return world.new_loop()
 
+    def stand_ins() -> StandIns:
+        world = current()
+        assert world is not None, "no run is under way"
+        return world.stand_ins
+
     def in_a_run() -> bool:
         # Between two runs finalizers of the last one may run loops of their own.
         return current() is not None and host.is_mine()
@@ -208,6 +222,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(virtual_process(host))
         stack.enter_context(runners_on(new_loop, where=in_a_run))
+        stack.enter_context(stand_ins_under(stand_ins, where=in_a_run))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
         yield
 
