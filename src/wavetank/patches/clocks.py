@@ -11,9 +11,9 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from ..clock import EPOCH_NS, after_delay
 from ..sim.host import Host
@@ -99,15 +99,33 @@ def borrowed_clocks(run: Host) -> Iterator[None]:
 
 @contextmanager
 def _wall_clock() -> Iterator[None]:
-    """Let time-machine hand out the run's `time.time()` and `datetime`, also to names imported before."""
+    """Let time-machine hand out the run's `time.time()` and `datetime`, also to names imported before.
+
+    A test that has set them by time-machine or freezegun keeps them as it has set them.
+    """
     import time_machine
 
+    travellers: list[Any] = vars(time_machine)["traveller_stack"]
+    if _is_set_already(travellers):
+        yield
+        return
     travel = time_machine.travel(0, tick=False)
-    travel.start().time_ns = _wall_clock_ns  # type: ignore[method-assign]
+    traveller = travel.start()
+    traveller.time_ns = _wall_clock_ns  # type: ignore[method-assign]
     try:
         yield
     finally:
-        travel.stop()
+        if traveller in travellers:  # a fixture of the test may have set another date on top of it
+            travellers.remove(traveller)
+            travellers.append(traveller)
+            travel.stop()
+
+
+def _is_set_already(travellers: Sequence[Any]) -> bool:
+    freezegun = sys.modules.get("freezegun.api")
+    if freezegun is not None and vars(freezegun).get("freeze_factories"):
+        return True
+    return bool(travellers) and vars(travellers[-1]).get("time_ns") is not _wall_clock_ns
 
 
 def _wall_clock_ns() -> int:

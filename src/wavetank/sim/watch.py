@@ -35,7 +35,7 @@ LOOKS: Final = 8
 _IDLE_CPU: Final = 0.001
 """Seconds of CPU time: a thread that waits uses none, and one that works on a busy machine more than this."""
 
-_SIGNAL: Final = getattr(signal, "SIGURG", None)
+_SIGNAL: Final[int | None] = getattr(signal, "SIGURG", None)
 """A signal that means nothing to a program without out-of-band data, and is ignored by default."""
 
 _EXCUSED: Final = ("subprocess", "multiprocessing.", "pdb", "bdb", "code", "pydevd", "wavetank.sim.turns")
@@ -71,7 +71,7 @@ class _Watched:
         waits = now - self._place_at >= PATIENCE * SECOND
         if (waits or now - self._progress_at >= LONGEST_WORK * SECOND) and not _is_excused(frame):
             self.struck = True
-            signal.pthread_kill(self.ident, _SIGNAL)
+            signal.pthread_kill(self.ident, _SIGNAL or 0)
 
     def break_in(self, frame: FrameType | None) -> None:
         """In the main thread, by the signal: stop the run."""
