@@ -38,7 +38,7 @@ def test_a_real_lock_held_over_an_await(backend: str) -> None:
 
     async def main(_: wavetank.Tank) -> None:
         async with anyio.create_task_group() as group:
-            for _ in range(6):
+            for _number in range(6):
                 group.start_soon(holds_it_over_an_await)
 
     run = wavetank.simulate(main, backend=backend)
