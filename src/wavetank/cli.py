@@ -291,7 +291,7 @@ def _unknown(name: str, names: Iterable[str]) -> str:
 def _serve(options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from .seams.hosts import is_loopback
+    from .provider.naming import is_loopback
     from .tank.server import Service
 
     name = options.named or options.scenario

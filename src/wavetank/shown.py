@@ -94,7 +94,10 @@ class Secrets:
         """Know the secrets of a URL: the password in front of its host, and keys in its query."""
         from urllib.parse import parse_qsl, unquote, urlsplit
 
-        parts = urlsplit(url or "")
+        try:
+            parts = urlsplit(url or "")
+        except ValueError:
+            return  # no URL: whoever asked for it refuses it
         user = unquote(parts.password or parts.username or "")
         query = (value for name, value in parse_qsl(parts.query) if _SECRET_NAME.search(name))
         for secret in (user, *query):

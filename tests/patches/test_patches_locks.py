@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import queue
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -575,3 +579,76 @@ def test_nested_pools() -> None:
             return list(pool.map(outer, [1, 10]))
 
     assert run(program) == [4.0, 22.0]
+
+
+# -- the kinds themselves --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_our_locks_have_the_whole_interface_of_the_real_ones(name: str) -> None:
+    """With its private part: modules first imported in a run keep our kind for good."""
+    make = getattr(threading, name)
+    real, ours = make(), run(lambda: getattr(threading, name)())
+    assert type(ours) is not type(real)
+    assert set(dir(real)) - set(dir(object)) <= set(dir(ours))
+
+
+def test_our_queue_has_the_whole_interface_of_the_real_one() -> None:
+    """So has the simple queue."""
+    real, ours = queue.SimpleQueue[int](), run(lambda: queue.SimpleQueue[int]())
+    assert type(ours) is not type(real)
+    assert set(dir(real)) <= set(dir(ours))
+
+
+def test_our_re_entrant_lock_answers_like_the_real_one() -> None:
+    """Also what `multiprocessing` and `threading.Condition` ask of it."""
+
+    def answers(lock: Any) -> list[object]:
+        out: list[object] = [lock._is_owned(), count(lock)]
+        with lock, lock:
+            out += [lock._is_owned(), count(lock)]
+            saved = lock._release_save()
+            out += [lock._is_owned(), count(lock)]
+            lock._acquire_restore(saved)
+            out += [lock._is_owned(), count(lock)]
+        with suppress(RuntimeError):
+            lock._release_save()
+            out.append("released twice")
+        return out
+
+    def count(lock: Any) -> int:
+        return int(lock._recursion_count()) if hasattr(real, "_recursion_count") else 0
+
+    real = threading.RLock()
+    assert run(lambda: answers(threading.RLock())) == answers(real)
+
+
+def test_instances_are_told_as_ever() -> None:
+    """Where `threading.Lock` is a class, what it makes is an instance of it, in a run and after it."""
+    lock = run(lambda: threading.Lock())
+    if isinstance(threading.Lock, type):
+        real = threading.Lock()
+        assert run(lambda: (isinstance(threading.Lock(), threading.Lock), isinstance(real, threading.Lock)))
+    assert not run(lambda: isinstance(lock, queue.SimpleQueue))
+
+
+def test_processes_start_when_their_modules_were_first_imported_in_a_run() -> None:
+    """In a process of its own: `multiprocessing` keeps a lock of the run, and works all the same."""
+    program = """
+import multiprocessing, wavetank
+def child(): pass
+async def main(tank):
+    import multiprocessing.resource_tracker
+if __name__ == "__main__":
+    wavetank.simulate(main)
+    assert "Baton" in repr(multiprocessing.resource_tracker._resource_tracker._lock)
+    for method in ("spawn", "fork"):
+        process = multiprocessing.get_context(method).Process(target=child)
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "program.py")
+        file.write_text(program)
+        subprocess.run([sys.executable, str(file)], check=True, timeout=120)

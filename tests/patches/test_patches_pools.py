@@ -7,12 +7,14 @@ import os
 import queue
 import threading
 import time
+from asyncio import as_completed as early_as_completed
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock, RLock
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
@@ -176,3 +178,76 @@ def test_a_pool_without_a_size_has_the_same_on_every_machine(
     assert run.value == [429] * 8
     with ThreadPoolExecutor() as after:
         assert vars(after)["_max_workers"] == min(32, cores + 4)
+
+
+def test_a_pool_made_in_one_run_works_in_the_next_and_after() -> None:
+    """Its workers end with the run that started them; it starts others where it is used again."""
+    made: list[ThreadPoolExecutor] = []
+
+    async def main(tank: wavetank.Tank) -> tuple[list[float], float]:
+        if not made:
+            made.append(ThreadPoolExecutor(2))
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(made[0], time.sleep, 10) for _ in range(4)))
+        return list(made[0].map(lambda _: time.monotonic(), range(2))), tank.now()
+
+    for _ in range(3):
+        run = wavetank.simulate(main)
+        run.check()
+        assert run.value == ([20, 20], 20)
+    with made[0] as pool:
+        assert list(pool.map(abs, [-1, -2, -3])) == [1, 2, 3]
+        again = wavetank.simulate(main)
+        again.check()
+        assert again.value == ([20, 20], 20)
+        assert list(pool.map(abs, [-1, -2, -3])) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_deadlock_of_two_threads_is_reported(backend: str) -> None:
+    """Threads that end as the run unwinds give back locks, and wake nobody who has ended as well."""
+
+    async def main(_: wavetank.Tank) -> None:
+        one, other = threading.Lock(), threading.Lock()
+
+        def work(first: threading.Lock, second: threading.Lock) -> None:
+            with first:
+                time.sleep(0.01)
+                with second:
+                    pass
+
+        def pool() -> None:
+            with ThreadPoolExecutor(2) as workers:
+                list(workers.map(work, (one, other), (other, one)))
+
+        await anyio.to_thread.run_sync(pool)
+
+    run = wavetank.simulate(main, backend=backend)
+    assert run.kind == "deadlock"
+    evidence = "\n".join(run.verdicts["liveness"].evidence)
+    assert evidence.count("waits in a lock") == 3
+    assert "ThreadPoolExecutor-1_1" in evidence
+
+
+def test_as_completed_starts_coroutines_in_the_order_given() -> None:
+    """Python puts them into a set, where their addresses decide; also under a name bound before."""
+
+    async def main(_: wavetank.Tank) -> list[list[int]]:
+        started: list[int] = []
+
+        async def one(number: int) -> int:
+            started.append(number)
+            await asyncio.sleep(1)
+            return number
+
+        ended = [await first for first in early_as_completed([one(number) for number in range(40)])]
+        again = one(40)
+        same = asyncio.ensure_future(again)
+        ended += [await each for each in asyncio.as_completed([same, same, one(41)], timeout=5)]
+        with pytest.raises(TypeError):
+            list(asyncio.as_completed(same))  # type: ignore[arg-type]
+        return [started, ended]
+
+    run = wavetank.simulate(main)
+    run.check()
+    assert run.value == [list(range(42))] * 2

@@ -12,7 +12,7 @@ import pytest
 from wavetank.processor import CallResult, LLMWorkItem, TokenUsage, classify
 from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, new_client, with_prompt
 from wavetank.run.errors import ApiError, NoPrompt, UnreadableAnswer
-from wavetank.run.providers import PROVIDERS, Ask, Prices, is_loopback
+from wavetank.run.providers import PROVIDERS, Ask, Prices, is_local
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ async def test_a_provider_is_asked_and_read(name: str) -> None:
     assert str(request.url) == url
     assert request.headers[header[0]] == header[1]
     assert json.loads(request.content) == body
-    assert request.headers.get(ITEM_HEADER) == ("row%201" if is_loopback(url) else None)
+    assert request.headers.get(ITEM_HEADER) == ("row%201" if is_local(url) else None)
 
 
 @pytest.mark.parametrize("name", WIRE)

@@ -182,7 +182,7 @@ def test_a_cancelled_request_has_left() -> None:
     [
         ("https://example.com/v1", {}, "example.com:443"),
         ("http://127.0.0.1:8080/", {}, "127.0.0.1:8080"),
-        (CHAT, {"proxy": "http://proxy.example.com:3128"}, "proxy.example.com:3128"),
+        ("https://example.com/", {"proxy": "http://proxy.example.com:3128"}, "example.com:443"),
     ],
 )
 def test_an_unknown_host_is_named_and_nothing_is_sent(url: str, options: dict[str, Any], where: str) -> None:

@@ -182,7 +182,7 @@ def test_all_ways_to_read_a_reply_give_the_same_bytes() -> None:
     [
         ("https://example.com/v1", {}, "example.com:443"),
         ("http://127.0.0.1:8080/", {}, "127.0.0.1:8080"),
-        (CHAT, {"proxies": {"https": "http://proxy.example.com:3128"}}, "proxy.example.com:3128"),
+        ("https://example.com/", {"proxies": {"https": "http://proxy.example.com:3128"}}, "example.com:443"),
     ],
 )
 def test_an_unknown_host_is_named_and_nothing_is_sent(url: str, options: dict[str, Any], where: str) -> None:

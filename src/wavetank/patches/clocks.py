@@ -8,14 +8,17 @@ in a container.
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from ..clock import EPOCH_NS, after_delay
 from ..sim.host import Host
+from .alarms import ALARMS, virtual_alarms
+from .hash_order import AS_COMPLETED
 from .names import Names
 
 _real_monotonic = time.monotonic
@@ -23,6 +26,9 @@ _real_monotonic_ns = time.monotonic_ns
 _real_perf_counter = time.perf_counter
 _real_perf_counter_ns = time.perf_counter_ns
 _real_sleep = time.sleep
+
+LONGEST_SLEEP: Final = 9_000_000_000
+"""Seconds: below what an integer of 64 bits holds in nanoseconds, where `time.sleep` raises; 285 years."""
 
 _runs: Final[list[Host]] = []
 
@@ -56,8 +62,10 @@ def sleep(seconds: float, /) -> None:
     run = _run_here()
     if run is None:
         return _real_sleep(seconds)
-    if seconds < 0:
-        raise ValueError("sleep length must be non-negative")
+    if not isinstance(seconds, float | int):
+        seconds = operator.index(seconds)
+    if not 0 <= seconds <= LONGEST_SLEEP:
+        return _real_sleep(seconds)  # raises, in CPython's own words
     return run.sleep(after_delay(seconds))
 
 
@@ -68,6 +76,8 @@ _NAMES: Final = Names(
         (_real_perf_counter, perf_counter),
         (_real_perf_counter_ns, perf_counter_ns),
         (_real_sleep, sleep),
+        *ALARMS,
+        AS_COMPLETED,
     )
 )
 
@@ -79,7 +89,7 @@ def borrowed_clocks(run: Host) -> Iterator[None]:
         _NAMES.put_in()
     _runs.append(run)
     try:
-        with _wall_clock():
+        with virtual_alarms(run), _wall_clock():
             yield
     finally:
         _runs.remove(run)
@@ -89,15 +99,33 @@ def borrowed_clocks(run: Host) -> Iterator[None]:
 
 @contextmanager
 def _wall_clock() -> Iterator[None]:
-    """Let time-machine hand out the run's `time.time()` and `datetime`, also to names imported before."""
+    """Let time-machine hand out the run's `time.time()` and `datetime`, also to names imported before.
+
+    A test that has set them by time-machine or freezegun keeps them as it has set them.
+    """
     import time_machine
 
+    travellers: list[Any] = vars(time_machine)["traveller_stack"]
+    if _is_set_already(travellers):
+        yield
+        return
     travel = time_machine.travel(0, tick=False)
-    travel.start().time_ns = _wall_clock_ns  # type: ignore[method-assign]
+    traveller = travel.start()
+    traveller.time_ns = _wall_clock_ns  # type: ignore[method-assign]
     try:
         yield
     finally:
-        travel.stop()
+        if traveller in travellers:  # a fixture of the test may have set another date on top of it
+            travellers.remove(traveller)
+            travellers.append(traveller)
+            travel.stop()
+
+
+def _is_set_already(travellers: Sequence[Any]) -> bool:
+    freezegun = sys.modules.get("freezegun.api")
+    if freezegun is not None and vars(freezegun).get("freeze_factories"):
+        return True
+    return bool(travellers) and vars(travellers[-1]).get("time_ns") is not _wall_clock_ns
 
 
 def _wall_clock_ns() -> int:

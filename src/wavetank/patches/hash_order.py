@@ -1,11 +1,15 @@
 """Let what a run keeps in sets iterate in the order it was made, whatever its addresses.
 
 anyio keeps the tasks and child scopes of a scope in sets, executors their threads, and
-`concurrent.futures` what it waits for; hashed by address they come in another order in every run.
+`concurrent.futures` what it waits for, and `asyncio.as_completed` its coroutines; hashed by address
+they come in another order in every run.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import threading
 from asyncio import events
 from collections.abc import Callable, Iterator
@@ -65,6 +69,33 @@ def creation_order(host: Host) -> Iterator[None]:
             stack.enter_context(replaced(owner, "__hash__", _hash))
         stack.callback(_forget_dropped_tasks)
         yield
+
+
+def _in_the_order_given(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`asyncio.as_completed` makes tasks of a set of coroutines; here they are made in the order given.
+
+    Before Python 3.13 it is a generator: nothing is made until its first value is asked for.
+    """
+
+    def tasks_of(fs: Any) -> Any:
+        loop = events._get_running_loop()
+        if not isinstance(loop, SimulatedLoop) or asyncio.isfuture(fs) or asyncio.iscoroutine(fs):
+            return fs
+        return [asyncio.ensure_future(one, loop=loop) for one in dict.fromkeys(fs)]
+
+    @functools.wraps(original)
+    def as_completed(fs: Any, *, timeout: float | None = None) -> Any:
+        return original(tasks_of(fs), timeout=timeout)
+
+    @functools.wraps(original)
+    def generated(fs: Any, *, timeout: float | None = None) -> Any:
+        yield from original(tasks_of(fs), timeout=timeout)
+
+    return generated if inspect.isgeneratorfunction(original) else as_completed
+
+
+AS_COMPLETED: Final = (asyncio.as_completed, _in_the_order_given(asyncio.as_completed))
+"""The original and what stands in for it in a run."""
 
 
 def _forget_dropped_tasks() -> None:

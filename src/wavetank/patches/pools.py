@@ -1,6 +1,6 @@
 """Give a run its own workers for thread pools that were made before it, and no pool of processes.
 
-The workers of such a pool are threads outside the run: they would work in real time while
+The workers of a pool that was made before are threads outside the run: they would work in real time while
 virtual time goes on. So what the run submits goes to a pool of the same size and name whose
 workers take turns like all threads of the run.
 
@@ -11,12 +11,14 @@ would take another course on another machine: in a run it has as many as Python 
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import ModuleType
-from typing import Any, Final
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final, final
+from weakref import WeakSet
 
 from ..sim.errors import RealInputOutput
 from ..sim.host import Host
@@ -24,7 +26,8 @@ from ..sim.refused import told
 from .attributes import replaced
 from .imports import on_import
 
-_RealQueue: Final = queue.SimpleQueue
+_of_the_run: Final[WeakSet[ThreadPoolExecutor]] = WeakSet()
+"""Pools that the run has made."""
 
 DEFAULT_WORKERS: Final = 32
 """The most that Python gives a pool by itself."""
@@ -41,11 +44,7 @@ def pools_under(host: Host) -> Iterator[None]:
         self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **options: Any
     ) -> Future[Any]:
         pool = self
-        if (
-            host.is_mine()
-            and isinstance(vars(self)["_work_queue"], _RealQueue)
-            and not vars(self)["_shutdown"]
-        ):
+        if host.is_mine() and self not in _of_the_run and not vars(self)["_shutdown"]:
             pool = own.get(self) or own.setdefault(self, _like(self))
         return submit_to_it(pool, fn, *args, **options)
 
@@ -53,12 +52,25 @@ def pools_under(host: Host) -> Iterator[None]:
         if max_workers is None and host.is_mine():
             max_workers = DEFAULT_WORKERS
         make(self, max_workers, *args, **options)
+        if host.is_mine():
+            _of_the_run.add(self)
 
     with ExitStack() as stack:
         stack.enter_context(replaced(ThreadPoolExecutor, "submit", submit))
         stack.enter_context(replaced(ThreadPoolExecutor, "__init__", made))
         stack.enter_context(on_import(("concurrent.futures.process",), partial(_no_processes, host, stack)))
+        stack.enter_context(on_import(("multiprocessing.pool",), partial(_no_pool, host, stack)))
         yield
+
+
+def workers_ended() -> None:
+    """The threads of the run have ended: let pools that outlive it start new workers when they are used."""
+    for pool in [*_of_the_run]:
+        made = vars(pool)
+        if not made["_shutdown"]:
+            made["_threads"].clear()
+            made["_idle_semaphore"] = threading.Semaphore(0)
+    _of_the_run.clear()
 
 
 def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
@@ -72,6 +84,45 @@ def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
         return work
 
     stack.enter_context(replaced(module.ProcessPoolExecutor, "submit", submit))
+
+
+def _no_pool(host: Host, stack: ExitStack, module: ModuleType) -> None:
+    """Refuse a `multiprocessing.Pool`, whose threads wait for real processes; a `ThreadPool` works."""
+    make, wait = module.Pool.__init__, module.Pool._wait_for_updates
+
+    def made(self: object, *args: Any, **options: Any) -> None:
+        if not host.is_mine():
+            make(self, *args, **options)
+        elif isinstance(self, module.ThreadPool):
+            make(self, *args, **options, context=SimpleNamespace(SimpleQueue=_Changes))
+        else:
+            vars(self)["_state"] = module.CLOSE  # what its finalizer looks at
+            raise RealInputOutput(told("multiprocessing.Pool"))
+
+    def wait_for_updates(sentinels: Any, change_notifier: Any, timeout: float | None = None) -> None:
+        if not isinstance(change_notifier, _Changes):
+            wait(sentinels, change_notifier, timeout)
+            return
+        change_notifier.get()
+        while not change_notifier.empty():
+            change_notifier.get()
+
+    stack.enter_context(replaced(module.Pool, "__init__", made))
+    stack.enter_context(replaced(module.Pool, "_wait_for_updates", staticmethod(wait_for_updates)))
+
+
+@final
+class _Changes:
+    """What the thread that looks after a `ThreadPool` waits on; Python's own kind is a real pipe."""
+
+    _reader = None
+
+    def __init__(self) -> None:
+        self._queue: Any = queue.SimpleQueue()
+        self.put, self.get, self.empty = self._queue.put, self._queue.get, self._queue.empty
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def _like(pool: ThreadPoolExecutor) -> ThreadPoolExecutor:

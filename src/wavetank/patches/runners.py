@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any, final
 
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.errors import RealLoop
 from .attributes import replaced
+from .imports import on_import
 
 
 @contextmanager
@@ -46,7 +50,20 @@ def runners_on(
             self.host.engine = self
         run_forever(self)
 
+    policy = (
+        getattr(asyncio.events, "BaseDefaultEventLoopPolicy", None)
+        or vars(asyncio.events)["_BaseDefaultEventLoopPolicy"]
+    )
+    new_loop_of_policy = policy.new_event_loop
+
+    def ours_or_the_policy_s(self: Any) -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop = make_loop() if where() else new_loop_of_policy(self)
+        return loop
+
     with (
+        replaced(policy, "new_event_loop", ours_or_the_policy_s),
+        on_import(("uvloop",), partial(_no_uvloop, stack := ExitStack(), make_loop, where)),
+        stack,
         replaced(asyncio.Runner, "__init__", __init__),
         replaced(asyncio, "new_event_loop", ours_or_stock),
         replaced(asyncio.events, "new_event_loop", ours_or_stock),
@@ -56,6 +73,45 @@ def runners_on(
 
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _no_uvloop(stack: ExitStack, make_loop: MakeLoop, where: Callable[[], bool], module: ModuleType) -> None:
+    """Let `uvloop.Loop`, which all its ways to start a loop make, be a loop of the run."""
+    real = module.Loop
+
+    class Kind(type):
+        def __instancecheck__(cls, one: object) -> bool:
+            return isinstance(one, (real, SimulatedLoop))
+
+        def __call__(cls, *args: Any, **options: Any) -> Any:
+            return make_loop() if where() else real(*args, **options)
+
+    stack.enter_context(replaced(module, "Loop", Kind("Loop", (), {})))
+
+
+@final
+class OwnCurrentLoop:
+    """What `asyncio.get_event_loop()` gives a run outside of tasks, kept while its world is left."""
+
+    __slots__ = ("_local",)
+
+    def __init__(self) -> None:
+        self._local: Any = None
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Put the run's state in place of that of the process's event loop policy."""
+        name = "_get_event_loop_policy" if sys.version_info >= (3, 14) else "get_event_loop_policy"
+        policy: Any = vars(asyncio.events)[name]()
+        shared = vars(policy).get("_local")
+        if shared is None:
+            yield
+            return
+        policy._local = self._local or type(shared)()
+        try:
+            yield
+        finally:
+            self._local, policy._local = policy._local, shared
 
 
 def _in_place_of(factory: MakeLoop, make_loop: MakeLoop) -> MakeLoop:

@@ -1,46 +1,130 @@
-"""Keep a run in virtual time off the real network."""
+"""Keep a run in virtual time off the real network.
+
+An audit hook hears of every connection and look-up that the interpreter makes, whatever name the
+program bound before. It cannot be removed: outside a run it costs one look into an empty dict for
+each audit event. What goes over a connection that was made before raises no event, so the methods
+that send and receive are replaced.
+"""
 
 from __future__ import annotations
 
+import functools
 import socket
+import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
 from .attributes import replaced
 
+_TRANSFERS: Final = (
+    "accept",
+    "read",
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "recvmsg",
+    "recvmsg_into",
+    "send",
+    "sendall",
+    "sendfile",
+    "write",
+)
+_NETWORK: Final = (socket.AF_INET, socket.AF_INET6)
+
+Judge = Callable[[str, tuple[Any, ...]], object]
+_judges: Final[dict[str, Judge]] = {}
+"""By the name of the audit event, who judges it; empty but while a run goes on."""
+
+_runs: Final[list[Callable[[], bool]]] = []
+
 
 @contextmanager
 def no_network(is_mine: Callable[[], bool]) -> Iterator[None]:
-    """Refuse connections and look-ups of the run's threads; `is_mine` tells whose thread calls."""
+    """Refuse connections, look-ups and transfers of the run's threads; `is_mine` tells whose thread calls."""
+    _hear()
+    _runs.append(is_mine)
+    _judges.update(_JUDGES)
     with ExitStack() as stack:
-        for owner, name in (
-            (socket.socket, "connect"),
-            (socket.socket, "connect_ex"),
-            (socket.socket, "accept"),
-            (socket.socket, "sendto"),
-            (socket, "getaddrinfo"),
-            (socket, "gethostbyname"),
-            (socket, "gethostbyname_ex"),
-            (socket, "gethostbyaddr"),
-            (socket, "getnameinfo"),
-        ):
-            stack.enter_context(replaced(owner, name, _guarded(getattr(owner, name), name, is_mine)))
+        stack.callback(_forget, is_mine)
+        for owner in (socket.socket, ssl.SSLSocket):
+            for name in _TRANSFERS:
+                if name in vars(owner) or hasattr(socket.SocketType, name):
+                    stack.enter_context(replaced(owner, name, _guarded(getattr(owner, name), is_mine)))
         yield
 
 
-def _guarded(original: Callable[..., Any], name: str, is_mine: Callable[[], bool]) -> Callable[..., Any]:
-    def guarded(*args: Any, **options: Any) -> Any:
-        if is_mine():
-            where = (
-                args[-1] if isinstance(args[0], socket.socket) else ":".join(str(part) for part in args[:2])
-            )
-            raise RealInputOutput(
-                f"the program wants to reach {where} over the real network, and virtual time cannot wait "
-                "for that. Use a client whose HTTP library meets the fake, or give the test real time "
-                'with @pytest.mark.llm_clock("real")'
-            )
-        return original(*args, **options)
+def _forget(is_mine: Callable[[], bool]) -> None:
+    _runs.remove(is_mine)
+    if not _runs:
+        _judges.clear()
+
+
+@functools.cache
+def _hear() -> None:
+    """Add the hook, once for a process that has a run at all."""
+    get = _judges.get
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        judge = get(event)
+        if judge is not None:
+            judge(event, args)
+
+    sys.addaudithook(hook)
+
+
+def _connects(_: str, args: tuple[Any, ...]) -> None:
+    _refuse(args[1])
+
+
+def _sends(_: str, args: tuple[Any, ...]) -> None:
+    if args[1] is not None:  # over a connection, which is judged where it is made or used
+        _refuse(args[1])
+
+
+def _looks_up(_: str, args: tuple[Any, ...]) -> None:
+    _refuse(":".join(str(part) for part in args[:2] if part is not None))
+
+
+_JUDGES: Final[dict[str, Judge]] = {
+    "socket.connect": _connects,
+    "socket.sendto": _sends,
+    "socket.sendmsg": _sends,
+    "socket.getaddrinfo": _looks_up,
+    "socket.gethostbyname": _looks_up,
+    "socket.gethostbyaddr": _looks_up,
+    "socket.getnameinfo": _looks_up,
+}
+
+
+def _refuse(where: object) -> None:
+    if _runs[-1]():
+        raise RealInputOutput(
+            f"the program wants to reach {_shown(where)} over the real network, and virtual time cannot wait "
+            "for that. Use a client whose HTTP library meets the fake, or give the test real time "
+            'with @pytest.mark.llm_clock("real")'
+        )
+
+
+def _shown(where: object) -> object:
+    return repr(where) if isinstance(where, bytes) else where
+
+
+def _guarded(original: Callable[..., Any], is_mine: Callable[[], bool]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def guarded(self: socket.socket, *args: Any, **options: Any) -> Any:
+        if self.family in _NETWORK and is_mine():
+            _refuse(_peer(self))
+        return original(self, *args, **options)
 
     return guarded
+
+
+def _peer(one: socket.socket) -> object:
+    try:
+        return one.getpeername()
+    except OSError:
+        return one.getsockname() if one.fileno() >= 0 else "a socket that is closed"

@@ -98,7 +98,8 @@ class BatonLock:
     def locked(self) -> bool:
         return self._lock.locked()
 
-    __enter__ = acquire
+    __enter__ = acquire_lock = acquire
+    release_lock, locked_lock = release, locked
 
     def __exit__(self, *args: object) -> None:
         self.release()
@@ -113,7 +114,7 @@ class BatonLock:
 
 @final
 class BatonRLock:
-    """A re-entrant `BatonLock`; `threading.Condition` uses its private methods."""
+    """A re-entrant `BatonLock`; `threading.Condition` and `multiprocessing` use its private methods."""
 
     __slots__ = ("__weakref__", "_count", "_lock", "_owner")
 
@@ -144,17 +145,25 @@ class BatonRLock:
     def __exit__(self, *args: object) -> None:
         self.release()
 
+    def locked(self) -> bool:
+        return self._count > 0
+
     def _is_owned(self) -> bool:
         return self._owner == threading.get_ident()
 
-    def _release_save(self) -> int:
-        count, self._count, self._owner = self._count, 0, None
-        self._lock.release()
-        return count
+    def _recursion_count(self) -> int:
+        return self._count if self._is_owned() else 0
 
-    def _acquire_restore(self, count: int) -> None:
+    def _release_save(self) -> tuple[int, int]:
+        if not self._count or self._owner is None:
+            raise RuntimeError("cannot release un-acquired lock")
+        saved, self._count, self._owner = (self._count, self._owner), 0, None
+        self._lock.release()
+        return saved
+
+    def _acquire_restore(self, saved: tuple[int, int]) -> None:
         self._lock.acquire()
-        self._count, self._owner = count, threading.get_ident()
+        self._count, self._owner = saved
 
     def _at_fork_reinit(self) -> None:
         self.__init__()
@@ -166,7 +175,13 @@ class BatonRLock:
 def _ours_in_the_run(real: Callable[[], Any], ours: Callable[[], Any]) -> type:
     """A stand-in for a class of `threading` or `queue` that makes our kind for the run's threads."""
 
-    class Made:
+    class Kind(type):
+        def __instancecheck__(cls, one: object) -> bool:
+            return isinstance(one, kinds)
+
+    kinds = tuple(kind for kind in (real, ours, type(real())) if isinstance(kind, type))
+
+    class Made(metaclass=Kind):
         __class_getitem__: Any = classmethod(GenericAlias)
 
         def __new__(cls) -> Any:

@@ -8,10 +8,12 @@ from contextlib import ExitStack, contextmanager
 from ..sim.host import Host
 from .certificates import certificates_unread
 from .clocks import borrowed_clocks
+from .foreign_clients import no_foreign_clients
 from .garbage import collector_at_rest
 from .hash_order import creation_order
 from .holdings import holdings_noted
 from .pools import pools_under
+from .real_processes import processes_in_real_time
 from .sockets import no_network
 from .threads import threads_under
 
@@ -23,7 +25,9 @@ def virtual_process(host: Host) -> Iterator[None]:
         stack.enter_context(certificates_unread(host.is_mine))
         stack.enter_context(collector_at_rest())
         stack.enter_context(borrowed_clocks(host))
+        stack.enter_context(processes_in_real_time())
         stack.enter_context(no_network(host.is_mine))
+        stack.enter_context(no_foreign_clients(host))
         stack.enter_context(threads_under(host))
         stack.enter_context(pools_under(host))
         stack.enter_context(creation_order(host))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -34,3 +35,20 @@ def answers_for(patterns: Iterable[str], host: str, port: int | None = None) -> 
         fnmatchcase(name, bare) and wanted in ("", at)
         for bare, wanted in (split_host(pattern) for pattern in patterns)
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: `localhost`, or an address that is loopback by definition.
+
+    >>> is_loopback("127.0.0.2:8080"), is_loopback("[::1]"), is_loopback("127.0.0.1.evil.example")
+    (True, True, False)
+    """
+    name, _ = split_host(host)
+    if name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (inner or address).is_loopback

@@ -15,7 +15,7 @@ from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, ra
 from ..processor.sender import CHARACTERS_PER_TOKEN
 from ..shown import Secrets
 from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
-from .providers import Ask, Prices, Provider, is_loopback
+from .providers import Ask, Prices, Provider, is_local
 from .words import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self._own: httpx2.AsyncClient | None = None
         self._users = 0
         self._url = provider.url(provider.path(ask), base_url)
-        self._tells_ids = is_loopback(self._url) if tells_ids is None else tells_ids
+        self._tells_ids = is_local(self._url) if tells_ids is None else tells_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from ..processor import CallResult, TokenUsage
+from ..provider.naming import is_loopback
 from .errors import RunError
 from .words import nearest
 
@@ -140,10 +141,9 @@ def _is_url(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def is_loopback(url: str) -> bool:
+def is_local(url: str) -> bool:
     """Whether a URL names this machine, where a server may ask for no key."""
-    host = (urlsplit(url).hostname or "") if _is_url(url) else ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback((urlsplit(url).hostname or "") if _is_url(url) else "")
 
 
 _LONGEST_NAME: Final = 30

@@ -44,7 +44,7 @@ def _create_connection(library: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def create_connection(self: Any, request: Any, traces: Any, timeout: Any) -> Any:
         desk = current()
-        url = request.proxy or request.url
+        url = request.url
         if desk.lets_through(url.host):
             return await original(self, request, traces, timeout)
         await asyncio.sleep(0)

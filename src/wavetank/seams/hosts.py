@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..provider.dialects import DIALECTS
+from ..provider.naming import is_loopback
 from ..provider.wire import Dialect, dialect_for
 from ..shown import shortened
 from .errors import UnknownHost
-
-_LOOPBACK: Final = ("localhost", "127.", "[::1]", "::1")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    return host.startswith(_LOOPBACK)
 
 
 def dialect_of(host: str, port: int | None = None) -> Dialect:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
+from weakref import WeakSet
 
 import anyio.lowlevel
 
@@ -34,6 +35,7 @@ def patches(core: ModuleType) -> Sequence[Patch]:
         (backends.sync.SyncBackend, "connect_unix_socket", _no_unix_socket),
         (core.AsyncConnectionPool, "handle_async_request", _async_entry(core)),
         (core.ConnectionPool, "handle_request", _blocking_entry(core)),
+        *_proxies_left_aside(core),
     )
 
 
@@ -82,6 +84,58 @@ async def _no_unix_socket_async(self: object, path: str, *args: object, **option
 
 def _no_unix_socket(self: object, path: str, *args: object, **options: object) -> Any:
     raise refused(f"the unix socket {path}", loopback=True)
+
+
+# -- proxies and connections from before: the request's own host decides ---------------------------
+
+
+def _proxies_left_aside(core: ModuleType) -> Iterator[Patch]:
+    """A request that is the fake's goes straight to it, and never over a connection that was made before."""
+    made: WeakSet[Any] = WeakSet()
+    for prefix, module in (("Async", core._async), ("", core._sync)):
+        pool = getattr(core, f"{prefix}ConnectionPool")
+        direct = getattr(core, f"{prefix}HTTPConnection")
+        for owner in (pool, getattr(core, f"{prefix}HTTPProxy"), getattr(core, f"{prefix}SOCKSProxy")):
+            if "create_connection" in vars(owner):
+                yield owner, "create_connection", _straight(owner, direct, made)
+        yield direct, "can_handle_request", _only_if(direct, lambda connection: connection in made)
+        kinds = [vars(module.http_proxy)[f"{prefix}{name}HTTPConnection"] for name in ("Forward", "Tunnel")]
+        if hasattr(module, "socks_proxy"):
+            kinds.append(vars(module.socks_proxy)[f"{prefix}Socks5Connection"])
+        for kind in kinds:
+            yield kind, "can_handle_request", _only_if(kind, lambda _: False)
+
+
+def _straight(pool: Any, direct: Any, made: WeakSet[Any]) -> Callable[..., Any]:
+    original = inspect.unwrap(pool.create_connection)
+
+    @functools.wraps(original)
+    def create_connection(self: Any, origin: Any) -> Any:
+        if current().lets_through(origin.host.decode("ascii")):
+            return original(self, origin)
+        connection = direct(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=self._keepalive_expiry,
+            http1=self._http1,
+            http2=self._http2,
+            retries=self._retries,
+            network_backend=self._network_backend,
+        )
+        made.add(connection)
+        return connection
+
+    return create_connection
+
+
+def _only_if(kind: Any, may: Callable[[Any], bool]) -> Callable[..., Any]:
+    original = inspect.unwrap(kind.can_handle_request)
+
+    @functools.wraps(original)
+    def can_handle_request(self: Any, origin: Any) -> bool:
+        return original(self, origin) and (current().lets_through(origin.host.decode("ascii")) or may(self))
+
+    return can_handle_request
 
 
 # -- the pool's entry: when a request sets out, and when its reply has been read whole --------------

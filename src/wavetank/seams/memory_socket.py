@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
+import os
 from typing import Any, final
 
 from .memory import Connected, current_attempt
 from .waiting import BlockingEvent, Waits
+
+
+@functools.cache
+def _hung_up() -> int:
+    """The reading end of a pipe that is closed at the other; the process has one, once it is asked for."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    return reading
 
 
 @final
@@ -56,8 +66,8 @@ class MemorySocket:
         return self._timeout
 
     def fileno(self) -> int:
-        """No descriptor, as of a closed socket."""
-        return -1
+        """A descriptor that hangs up: a pool that still has this socket after the test drops it."""
+        return _hung_up()
 
     def shutdown(self, how: int) -> None:
         """End the connection; a thread that waits for bytes gets the end."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
@@ -18,6 +19,12 @@ from .memory_socket import MemorySocket
 from .reception import Patch, current
 
 LIBRARIES: Final = ("urllib3",)
+
+Place = tuple[str, int | None]
+"""A host and a port."""
+
+forwarded_to: Final[ContextVar[Place | None]] = ContextVar("wavetank_forwarded", default=None)
+"""Where the request goes that a proxy without a tunnel is asked for."""
 
 
 def patches(library: ModuleType) -> Sequence[Patch]:
@@ -38,11 +45,12 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
     @functools.wraps(original)
     def connect(self: Any) -> None:
         desk = current()
-        if desk.lets_through(self.host):
+        host, port = self._wavetank_target = _target(self)
+        if desk.lets_through(host):
             original(self)
             return
         try:
-            connected = connection_to(desk, self.host, self.port)
+            connected = connection_to(desk, host, port)
         except ConnectionRefusedError as refusal:
             raise library.exceptions.NewConnectionError(self, str(refusal)) from refusal
         self.sock = MemorySocket(connected, desk.waits, self.timeout)
@@ -52,13 +60,26 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
     return connect
 
 
+def _target(connection: Any) -> Place:
+    """Where a request goes in the end: behind a proxy, that is not the host of its connection."""
+    behind = forwarded_to.get()
+    if behind is not None:
+        return behind
+    if getattr(connection, "_tunnel_host", None):
+        return connection._tunnel_host, connection._tunnel_port
+    return connection.host, connection.port
+
+
 def _is_connected(connection_type: Any) -> property:
     """Whether a pooled connection still stands; the real one asks the system about the socket."""
     original: property = connection_type.is_connected
 
     def is_connected(self: Any) -> bool:
         if isinstance(self.sock, MemorySocket):
-            return self.sock.connected
+            same: bool = self.sock.connected and self._wavetank_target == _target(self)
+            return same
+        if self.sock is not None and not current().lets_through(_target(self)[0]):
+            return False  # made before the fake, or through a proxy
         connected: bool = original.__get__(self)
         return connected
 
@@ -83,11 +104,21 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(library.connectionpool.HTTPConnectionPool.urlopen)
 
     @functools.wraps(original)
-    def urlopen(self: object, *args: object, **options: object) -> Any:
+    def urlopen(self: Any, method: str, url: str, *args: object, **options: object) -> Any:
         token = current_attempt.set(set_out(current()))
+        behind = forwarded_to.set(_behind(library, self, url))
         try:
-            return original(self, *args, **options)
+            return original(self, method, url, *args, **options)
         finally:
+            forwarded_to.reset(behind)
             current_attempt.reset(token)
 
     return urlopen
+
+
+def _behind(library: ModuleType, pool: Any, url: str) -> Place | None:
+    """Host and port in a URL that a proxy is to fetch for the client."""
+    if pool.proxy is None:
+        return None
+    whole = library.util.parse_url(url)
+    return None if whole.host is None or whole.scheme is None else (whole.host, whole.port)

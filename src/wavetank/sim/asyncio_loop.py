@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Final, final
+from typing import Any, Final
 
 from ..clock import SECOND, after_delay, format_duration
 from .asyncio_handles import (
@@ -36,7 +36,7 @@ from .host import Host
 from .libraries import tasks_to_cancel
 from .private import require
 from .ready import Ready
-from .refused import REAL_INPUT_OUTPUT, SIGNALS, refusal
+from .refused import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .stubborn import close_or_keep
 from .turns import RunThread
 from .unseen import ended
@@ -61,12 +61,14 @@ _RUN_UNTIL: Final = getattr(asyncio.base_events, "_run_until_complete_cb", objec
 """The callback that ends the loop when its task has ended."""
 
 
-@final
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Runs callbacks in plain FIFO order; when none is ready its host lets time pass.
 
     `progress` says that something came to an outcome: the step budget counts from the last time.
     """
+
+    __getattribute__ = object.__getattribute__  # in a run that of other loops is replaced
+    _nest_patched = True  # else nest_asyncio replaces the inside of the loop
 
     def __init__(self, host: Host, *, step_budget: int | None = None) -> None:
         super().__init__()
@@ -81,6 +83,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
         self._clock_resolution = 1 / SECOND
+
+    _selector = NO_SELECTOR
 
     def next_number(self) -> int:
         """Number the loop's tasks, futures and scopes in the order they are made."""
@@ -100,6 +104,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def progress(self) -> None:
         """Count the steps of the budget from here."""
         self._budget.renew(self._steps)
+        self._step_limit = self._budget.limit
+
+    def stop_soon(self) -> None:
+        """Make no more steps until the run is ended."""
+        self._budget.exhaust()
         self._step_limit = self._budget.limit
 
     # -- what asyncio asks of a loop -------------------------------------------------
@@ -208,8 +217,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
-        tasks = (task for task in asyncio.all_tasks(self) if isinstance(task, CountedTask))
-        return next((called_in_reports(task) for task in tasks if task.number == number), None)
+        alive = asyncio.all_tasks(self)
+        return next((called_in_reports(task) for task in alive if getattr(task, "number", 0) == number), None)
 
     def watch_steps(self) -> None:
         """The host's watch is asked for at every step."""
@@ -371,6 +380,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                         asyncio.tasks._leave_task(self, task)
         finally:
             events._set_running_loop(running)
+
+    def let_go(self) -> None:
+        """Let go of the tasks that are left, and of what is still to be run."""
+        for task in self._left():
+            task._log_destroy_pending = False
+        self._let_go(self._left())
+        self._callbacks.clear()
 
     def close(self) -> None:
         """Close the loop; steps that are not its own, such as the timer of a thread, are not lost with it."""

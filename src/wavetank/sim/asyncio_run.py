@@ -10,6 +10,7 @@ from .ended import Ended, awaited, stopped
 from .errors import RunStopped
 from .host import Host
 from .turns import outside_of_loops
+from .watch import watched
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -27,7 +28,8 @@ def run_asyncio(
     loop = host.engine = SimulatedLoop(host)
     try:
         started(loop)
-        return _run(loop, main, ended)
+        with watched(host):
+            return _run(loop, main, ended)
     finally:
         try:
             loop.drain()

@@ -46,7 +46,18 @@ class StepBudget:
     always count, so that a program which never lets time pass is stopped soon.
     """
 
-    __slots__ = ("_began", "_parts", "_quiet_at", "_seen", "_shown", "_since", "_timeline", "limit", "most")
+    __slots__ = (
+        "_began",
+        "_exhausted",
+        "_parts",
+        "_quiet_at",
+        "_seen",
+        "_shown",
+        "_since",
+        "_timeline",
+        "limit",
+        "most",
+    )
 
     def __init__(self, most: int, timeline: Timeline, quiet_at: int) -> None:
         self.most = most
@@ -59,7 +70,13 @@ class StepBudget:
         """Something came to an outcome after so many steps: count from here."""
         self._since = steps
         self._parts = 0
+        self._exhausted = False
         self._next_part(steps)
+
+    def exhaust(self) -> None:
+        """Allow no more steps, whatever has been taken."""
+        self._exhausted = True
+        self.limit = -LAST_STEPS
 
     def _next_part(self, steps: int) -> None:
         self._began = self._timeline.now()
@@ -72,7 +89,7 @@ class StepBudget:
         """Whether the run is to end after so many steps; it may go on if time passes and is not over."""
         if steps < self.limit + LAST_STEPS:
             return False
-        if self._timeline.now() == self._began:
+        if self._exhausted or self._timeline.now() == self._began:
             return True
         self._parts = self._parts + 1 if self._began >= self._quiet_at else 0
         if self._parts == _PARTS_WHILE_TIME_PASSES:

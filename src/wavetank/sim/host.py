@@ -333,7 +333,7 @@ class Host:
                 reason.blocked += self.witness.blocked_threads()
             self.stopped_by = reason
             self.witness.failures.close()
-        return reason
+        return self.stopped_by
 
     def _look_out(self) -> None:
         found = self._lookout.look(self._suspended(), now=self.timeline.now())
@@ -389,6 +389,7 @@ class Host:
                 self._run(next(iter(self._alive)))
             except ThreadStuck as error:
                 stuck = stuck or error
+        self._ready.clear()  # threads that unwound woke others
         if stuck is not None:
             raise stuck
 

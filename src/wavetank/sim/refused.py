@@ -67,3 +67,14 @@ def refusal(name: str) -> Callable[..., NoReturn]:
 
     refused.__name__ = name.rpartition(".")[2]
     return refused
+
+
+def _no_selector(_: object) -> NoReturn:
+    raise AttributeError(
+        "an event loop in virtual time has no _selector, for it waits for nothing real; leave out what looks "
+        'at it, or give the test real time with @pytest.mark.llm_clock("real")'
+    )
+
+
+NO_SELECTOR: Final = property(_no_selector)
+"""In the place of the attribute that asyncio's own loops have, and some libraries look at."""

@@ -35,6 +35,7 @@ from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
 from .trio_watch import StepInstrument
 from .turns import outside_of_loops
+from .watch import watched
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
 
@@ -110,6 +111,10 @@ class TrioEngine:
     def progress(self) -> None:
         """Count the steps of the budget from here."""
         self._budget.renew(self.steps)
+
+    def stop_soon(self) -> None:
+        """Let no more steps be made but those in which the tasks unwind."""
+        self._budget.exhaust()
 
     def pending(self) -> bool:
         """Whether a callback or a task is ready."""
@@ -380,8 +385,9 @@ def run_trio(
     with creation_order():
         try:
             started(engine)
-            while passes.go():
-                pass
+            with watched(host):
+                while passes.go():
+                    pass
         except RunStopped as reason:
             end = stopped(reason, engine.steps)
             ended(end)

@@ -13,7 +13,7 @@ from .chain import Suspended
 _real_lock = threading.Lock
 
 
-_IDLE_BY_TRADE: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread")
+_KNOWN_IDLE_THREADS: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread", "wavetank-loop")
 """Threads that live beside every run and never have to do with it."""
 
 
@@ -40,7 +40,7 @@ def outsiders(ours: Container[int | None]) -> list[str]:
     return [
         thread.name
         for thread in threading.enumerate()
-        if thread.ident not in ours and not thread.name.startswith(_IDLE_BY_TRADE)
+        if thread.ident not in ours and not thread.name.startswith(_KNOWN_IDLE_THREADS)
     ]
 
 
@@ -56,6 +56,9 @@ class Engine(Protocol):
 
     def progress(self) -> None:
         """Something came to an outcome: start the step budget anew."""
+
+    def stop_soon(self) -> None:
+        """Let no more steps be made but those in which the tasks unwind."""
 
     def dispose(self) -> None:
         """Let go of what never ended."""

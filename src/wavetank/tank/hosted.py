@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal, final
 
@@ -21,6 +21,7 @@ from ..patches.randomness import Chance
 from ..scenario import Scenario, load_scenario
 from ..sim.ended import Ended, stopped
 from ..sim.token import Schedule
+from ..sim.watch import watched
 from .assembly import checked_seed
 from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger
@@ -81,7 +82,8 @@ class Hosted:
         """What is done inside happens in the world's time."""
         self._enter()
         try:
-            yield
+            with nullcontext() if self.virtual is None else watched(self.virtual.host):
+                yield
         finally:
             self.leave()
 

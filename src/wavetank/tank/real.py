@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import final
 
 from ..clock import ClockFrom, real_epoch_ns
+from ..provider.naming import is_loopback
 from ..scenario import Scenario
-from ..seams.hosts import is_loopback
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.origin import Origin, in_real_time
 from .assembly import Parts, assemble

@@ -19,9 +19,9 @@ import msgspec
 
 from ..events import EventLog
 from ..nesting import DEEPEST, too_deep
+from ..provider.naming import is_loopback
 from ..provider.wire import HttpRequest
 from ..scenario import Scenario
-from ..seams.hosts import is_loopback
 from ..seams.http1 import Page
 from ..shown import shortened
 from .journal import Journal

@@ -14,7 +14,9 @@ from ..clock import HOUR, ClockFrom, after_delay, to_seconds
 from ..events import Event
 from ..patches.garbage import collect_young
 from ..patches.imports import on_import
-from ..patches.runners import runners_on
+from ..patches.loops import StandIns, loops_left, stand_ins_under
+from ..patches.pools import workers_ended
+from ..patches.runners import OwnCurrentLoop, runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.desk import Desk
@@ -73,6 +75,8 @@ class World:
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = []
+        self.stand_ins = StandIns(self.new_loop)
+        self.current_loop = OwnCurrentLoop()
         self._delivered_at = -1
         self._idle_times = 0
         self._all_parts: list[Parts] = []
@@ -129,7 +133,7 @@ class World:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Take what the run needs of the process until the block ends."""
-        with lent_to(self.host, lambda: self), self.parts.tank.fake_llm.installed():
+        with lent_to(self.host, lambda: self), self.current_loop.lent(), self.parts.tank.fake_llm.installed():
             yield
 
     # -- the run -------------------------------------------------------------------------
@@ -150,10 +154,19 @@ class World:
         """Let go of threads that still wait and of runs of trio that never ended."""
         for parts in self._all_parts:
             parts.close()
-        self.host.close()
+        try:
+            with loops_left(self._loops_of_the_program()):
+                self.host.close()
+        finally:
+            workers_ended()
+            self.stand_ins.close_all()
         self.timeline.idle = None
         for engine in self.engines:
             engine.dispose()
+
+    def _loops_of_the_program(self) -> list[SimulatedLoop]:
+        loops = [engine for engine in self.engines if isinstance(engine, SimulatedLoop)]
+        return [loop for loop in loops if loop not in self.stand_ins]
 
     @property
     def steps(self) -> int:
@@ -233,6 +246,11 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         assert world is not None, "no run is under way"
         return world.new_loop()
 
+    def stand_ins() -> StandIns:
+        world = current()
+        assert world is not None, "no run is under way"
+        return world.stand_ins
+
     def in_a_run() -> bool:
         # Between two runs finalizers of the last one may run loops of their own.
         return current() is not None and host.is_mine()
@@ -254,6 +272,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(virtual_process(host))
         stack.enter_context(runners_on(new_loop, where=in_a_run))
+        stack.enter_context(stand_ins_under(stand_ins, where=in_a_run))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
         stack.enter_context(pauses_logged(desk))
         yield
