@@ -26,6 +26,9 @@ from .imports import on_import
 
 _RealQueue: Final = queue.SimpleQueue
 
+_LASTING: Final = "_wavetank_lasting"
+"""The attribute of a pool that says whether its workers outlive a test."""
+
 DEFAULT_WORKERS: Final = 32
 """The most that Python gives a pool by itself."""
 
@@ -43,15 +46,20 @@ def pools_under(host: Host) -> Iterator[None]:
         pool = self
         if (
             host.is_mine()
-            and isinstance(vars(self)["_work_queue"], _RealQueue)
+            and (_LASTING not in vars(self) or isinstance(vars(self)["_work_queue"], _RealQueue))
             and not vars(self)["_shutdown"]
         ):
             pool = own.get(self) or own.setdefault(self, _like(self))
-        return submit_to_it(pool, fn, *args, **options)
+        if not host.is_mine():
+            return submit_to_it(pool, fn, *args, **options)
+        with host.lasting(getattr(pool, _LASTING, False)):
+            return submit_to_it(pool, fn, *args, **options)
 
     def made(self: ThreadPoolExecutor, max_workers: int | None = None, *args: Any, **options: Any) -> None:
         if max_workers is None and host.is_mine():
             max_workers = DEFAULT_WORKERS
+        if host.is_mine():
+            setattr(self, _LASTING, host.outlives())
         make(self, max_workers, *args, **options)
 
     with ExitStack() as stack:
@@ -66,7 +74,7 @@ def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
     submit_to_it = module.ProcessPoolExecutor.submit
 
     def submit(self: object, *args: Any, **options: Any) -> Future[Any]:
-        if host.is_mine():
+        if host.is_virtual_here():
             raise RealInputOutput(told("ProcessPoolExecutor.submit"))
         work: Future[Any] = submit_to_it(self, *args, **options)
         return work

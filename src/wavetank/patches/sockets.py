@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..sim.errors import RealInputOutput
+from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
 
 
@@ -38,8 +39,7 @@ def _guarded(original: Callable[..., Any], name: str, is_mine: Callable[[], bool
             )
             raise RealInputOutput(
                 f"the program wants to reach {where} over the real network, and virtual time cannot wait "
-                "for that. Use a client whose HTTP library meets the fake, or give the test real time "
-                'with @pytest.mark.llm_clock("real")'
+                f"for that. Use a client whose HTTP library meets the fake, or {LEAVE_OUT}"
             )
         return original(*args, **options)
 

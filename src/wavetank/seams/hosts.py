@@ -6,6 +6,7 @@ from typing import Final
 
 from ..provider.dialects import DIALECTS
 from ..provider.wire import Dialect, dialect_for
+from ..sim.refused import LEAVE_OUT
 from .errors import UnknownHost
 
 _LOOPBACK: Final = ("localhost", "127.", "[::1]", "::1")
@@ -14,6 +15,11 @@ _LOOPBACK: Final = ("localhost", "127.", "[::1]", "::1")
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
     return host.startswith(_LOOPBACK)
+
+
+def is_unknown(host: str) -> bool:
+    """Whether a host is one that the fake does not answer for."""
+    return dialect_for(host) is None
 
 
 def dialect_of(host: str, port: int | None = None) -> Dialect:
@@ -31,8 +37,7 @@ def dialect_of(host: str, port: int | None = None) -> Dialect:
 def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     """The error for a host the fake does not answer for."""
     mend = (
-        "a real server and virtual time cannot meet: give the test real time with "
-        '@pytest.mark.llm_clock("real")'
+        f"a real server and virtual time cannot meet: {LEAVE_OUT}"
         if loopback
         else "check the client's base_url and proxy settings"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
@@ -11,7 +12,9 @@ from typing import Any, Final
 from .chain import Chain, Suspended, at, chain_of, is_engine, is_ours, places
 from .holders import held_by
 from .libraries import fill_of, gathered, statistics_of, told_of
+from .refused import LEAVE_OUT
 from .stuck import out_of_reach
+from .turns import RunThread
 
 _STANDARD: Final = os.path.dirname(os.__file__) + os.sep
 _TEST_RUNNER: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
@@ -116,3 +119,18 @@ def _attributes(owner: object) -> Iterator[tuple[str, object]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if name != "__dict__":
                 yield name, getattr(owner, name, None)
+
+
+def blocked_thread(thread: RunThread, what: str) -> str:
+    """A paragraph on a thread of the run that waits for `what`."""
+    return describe_thread(thread.name, sys._current_frames().get(thread.ident), what)
+
+
+def stuck_thread(thread: RunThread, patience: float) -> str:
+    """What to say of a thread that kept the baton for `patience` real seconds."""
+    return (
+        f"a thread of the run neither blocked nor ended in {patience:g} s of real time:\n"
+        f"{blocked_thread(thread, 'the operating system')}\n"
+        "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
+        f"real work, {LEAVE_OUT}"
+    )

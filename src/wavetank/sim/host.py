@@ -7,7 +7,6 @@ moment exactly one thread of the run runs, and time moves only when none can.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -15,12 +14,14 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..clock import format_duration
-from .blocked import describe_thread
+from .blocked import blocked_thread, stuck_thread
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
+from .crew import Crew
 from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .pacing import came_back, real_time_passed
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
 
@@ -45,7 +46,7 @@ def _unheard(_: int) -> None:
 
 
 @final
-class Host:
+class Host(Crew):
     """Hands the baton round and moves the timeline."""
 
     def __init__(self, timeline: Timeline) -> None:
@@ -60,7 +61,21 @@ class Host:
         step_budget: int = STEPS_WITHOUT_PROGRESS,
     ) -> None:
         """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`."""
+        self._begin()
+        self.resume(timeline, chooser=chooser, level=level, step_budget=step_budget)
+
+    def resume(
+        self,
+        timeline: Timeline,
+        *,
+        chooser: Chooser | None = None,
+        level: Level = DEFAULT_LEVEL,
+        step_budget: int = STEPS_WITHOUT_PROGRESS,
+    ) -> None:
+        """Begin another run beside threads and event loops that outlive the last one."""
         self.timeline = timeline
+        self.began = timeline.now()
+        """The instant at which this run began."""
         self.step_budget = step_budget
         self.chooser = chooser
         self.level = level
@@ -74,13 +89,6 @@ class Host:
         self._garbage = Garbage()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
-        self._main = RunThread("main")
-        self._main.ident = threading.get_ident()
-        self._threads: dict[int, RunThread] = {self._main.ident: self._main}
-        self._alive: dict[RunThread, None] = {}
-        self._ready: deque[RunThread] = deque()
-        self._asleep: dict[RunThread, str] = {}
-        self._started = 0
         self._asked_at = 0
         self._asked = 0
         self._numbers: Counter[str] = Counter()
@@ -88,17 +96,6 @@ class Host:
         """Whether the run has ended; its threads unwind then."""
 
     # -- who is who ------------------------------------------------------------------------
-
-    def is_mine(self) -> bool:
-        """Whether the calling thread belongs to the run."""
-        return threading.get_ident() in self._threads
-
-    def on_main_thread(self) -> bool:
-        return threading.get_ident() == self._main.ident
-
-    def here(self) -> RunThread:
-        """The calling thread of the run."""
-        return self._threads[threading.get_ident()]
 
     def number(self, kind: str) -> int:
         """Number the things of one kind that the run makes, from 1, in the order they are made."""
@@ -234,14 +231,17 @@ class Host:
         thread.turn += 1
         try:
             thread.go()
-            back = self._main.park(timeout=PATIENCE)
+            back = came_back(self._main, thread) if self.paced else self._main.park(timeout=PATIENCE)
         except BaseException:
             self._settle(thread)
             raise
-        if not back:
+        if not back and self.paced:
+            self._threads.pop(thread.ident, None)
+            del self._alive[thread]
+        elif not back:
             self.over = True
             del self._alive[thread]
-            raise ThreadStuck(self._stuck(thread))
+            raise ThreadStuck(stuck_thread(thread, PATIENCE))
 
     def _settle(self, thread: RunThread) -> None:
         """Ctrl-C struck while `thread` had the baton, or just after: see that it has come back."""
@@ -269,7 +269,7 @@ class Host:
         due = timeline.next_due()
         if due is None:
             strangers = outsiders(self._threads)
-            if strangers and self._heard_from_outside():
+            if strangers and (self._heard_from_outside() or self.paced):
                 return
             tasks, threads = self._suspended(), self._blocked_threads()
             raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
@@ -277,15 +277,21 @@ class Host:
             if timeline.now() >= self._lookout.next_look:
                 self._look_out()
             self._keep_to_budget(due, timeline.limit)
+        if self.paced:
+            due = timeline.now() + real_time_passed(self._main, due - timeline.now(), self._can_go_on)
         timeline.advance(due)
 
     def _heard_from_outside(self) -> bool:
         """Wait for a moment of real time: a thread outside the run may still post to the engine."""
         for _ in range(_GLANCES):
-            if self.engine is not None and self.engine.pending():
+            if self._can_go_on():
                 return True
             self._main.park(timeout=_GLANCE_OUTSIDE)
         return False
+
+    def _can_go_on(self) -> bool:
+        engine = self.engine
+        return bool(self._main.woken or self._ready or (engine is not None and engine.pending()))
 
     def _keep_to_budget(self, due: int, limit: int) -> None:
         steps = self.engine.steps if self.engine is not None else 0
@@ -333,6 +339,7 @@ class Host:
         """What a new thread of the run is to do instead of `body`: the same, when its turn comes."""
         self._started += 1
         thread = RunThread(name, -self._started)
+        thread.lasting = self.outlives()
 
         def run(*args: object) -> None:
             thread.park()
@@ -342,7 +349,7 @@ class Host:
                 with suppress(RunOver):
                     body(*args)
             finally:
-                del self._threads[thread.ident]
+                self._threads.pop(thread.ident, None)
                 if thread in self._alive:  # else the host has given it up, and does not wait for it
                     del self._alive[thread]
                     self._give_back(thread)
@@ -351,21 +358,24 @@ class Host:
         self._make_ready(thread)
         return run
 
-    def close(self) -> None:
+    def close(self, *, all_threads: bool = True) -> None:
         """End the run: threads that still wait unwind, one after the other.
+
+        Those that outlive a test go on waiting unless `all_threads` is true.
 
         Raises:
             ThreadStuck: one of them did not; the others have ended all the same.
         """
         self.over = True
-        self._ready.clear()
         self.stalled = self.step_blocked = _unheard
         stuck: ThreadStuck | None = None
-        while self._alive:
+        while ending := [thread for thread in self._alive if all_threads or not thread.lasting]:
             try:
-                self._run(next(iter(self._alive)))
+                self._run(ending[0])
             except ThreadStuck as error:
                 stuck = stuck or error
+        self._ready = deque(thread for thread in self._ready if thread in self._alive)
+        self.over = not self.holds_something()
         if stuck is not None:
             raise stuck
 
@@ -380,20 +390,7 @@ class Host:
         return tasks
 
     def _blocked_threads(self) -> tuple[str, ...]:
-        frames = sys._current_frames()
-        return tuple(
-            describe_thread(thread.name, frames.get(thread.ident), what)
-            for thread, what in self._asleep.items()
-        )
-
-    def _stuck(self, thread: RunThread) -> str:
-        frame = sys._current_frames().get(thread.ident)
-        return (
-            f"a thread of the run neither blocked nor ended in {PATIENCE:g} s of real time:\n"
-            f"{describe_thread(thread.name, frame, 'the operating system')}\n"
-            "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
-            'real work, give the test real time with @pytest.mark.llm_clock("real")'
-        )
+        return tuple(blocked_thread(thread, what) for thread, what in self._asleep.items())
 
     def __repr__(self) -> str:
         return f"<Host at {format_duration(self.timeline.now())}, {len(self._alive)} threads beside main>"

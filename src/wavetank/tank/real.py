@@ -8,17 +8,21 @@ from typing import final
 
 from ..clock import ClockFrom, real_epoch_ns
 from ..scenario import Scenario
-from ..seams.hosts import is_loopback
+from ..seams.hosts import is_loopback, is_unknown
 from ..seams.real_time import RealClock, RealWaits
 from .assembly import Parts, assemble
 
 
 @final
 class RealWorld:
-    """One run's parts in real time; connections to this machine go through untouched."""
+    """One run's parts in real time; connections to this machine go through untouched.
 
-    def __init__(self, scenario: Scenario, *, seed: int) -> None:
+    With `reaches_others` so do those to every host that the fake does not answer for.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int, reaches_others: bool = False) -> None:
         self.clock = RealClock()
+        self._lets_through = is_unknown if reaches_others else is_loopback
         self.parts = assemble(
             scenario,
             self.clock,
@@ -26,7 +30,7 @@ class RealWorld:
             seed=seed,
             backend="real",
             epoch_ns=real_epoch_ns(),
-            lets_through=is_loopback,
+            lets_through=self._lets_through,
         )
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
@@ -38,7 +42,7 @@ class RealWorld:
             seed=seed,
             backend="real",
             epoch_ns=real_epoch_ns(),
-            lets_through=is_loopback,
+            lets_through=self._lets_through,
         )
 
     @contextmanager

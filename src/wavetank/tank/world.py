@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from ..clock import HOUR, ClockFrom, after_delay
 from ..events import Event
@@ -17,10 +17,12 @@ from ..patches.imports import on_import
 from ..patches.runners import runners_on
 from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, last_instant, longest_retry_after
+from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.choices import Chooser, Level
 from ..sim.host import STEPS_WITHOUT_PROGRESS, Host
+from ..sim.refused import LEAVE_OUT
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from ..sim.turns import Engine
@@ -50,20 +52,26 @@ class World:
         step_budget: int = STEPS_WITHOUT_PROGRESS,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
-        self.timeline = Timeline(limit=_budget(scenario, max_virtual_seconds))
+        self.host = host or Host(Timeline())
+        if self.host.holds_something():
+            self.timeline = self.host.timeline
+            self.host.resume(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
+        else:
+            self.timeline = Timeline()
+            self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
+        self.timeline.limit = self.timeline.now() + _budget(scenario, max_virtual_seconds)
         self.timeline.idle = self._idle
-        self.host = host or Host(self.timeline)
-        self.host.renew(self.timeline, chooser=chooser, level=level, step_budget=step_budget)
+        clock = ClockFrom(self.timeline) if self.host.began else self.timeline
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
-        self.engines: list[Engine] = []
+        self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
         self._delivered_at = -1
         self._idle_times = 0
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,
-            self.timeline,
+            clock,
             VirtualWaits(self.host),
             seed=seed,
             backend=backend,
@@ -108,15 +116,18 @@ class World:
 
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
-        loop = SimulatedLoop(self.host)
+        loop = lasting_or_not(SimulatedLoop(self.host))
         self.started(loop)
         return loop
 
     def close(self) -> None:
-        """Let go of threads that still wait and of runs of trio that never ended."""
+        """Let go of threads that still wait and of runs of trio that never ended.
+
+        What belongs to a fixture that outlives the test goes on waiting for the next one.
+        """
         for parts in self._all_parts:
             parts.desk.close()
-        self.host.close()
+        self.host.close(all_threads=False)
         self.timeline.idle = None
         for engine in self.engines:
             engine.dispose()
@@ -127,10 +138,11 @@ class World:
         return sum(engine.steps for engine in self.engines)
 
     def _stalled(self, began: int) -> None:
-        self.parts.log.append(Event(at=self.timeline.now(), kind="stalled", since=began))
+        at = self.timeline.now() - self.host.began
+        self.parts.log.append(Event(at=at, kind="stalled", since=began - self.host.began))
 
     def _blocked(self, began: int) -> None:
-        self.parts.desk.note("stalled", since=began, reason="blocking")
+        self.parts.desk.note("stalled", since=began - self.host.began, reason="blocking")
 
     def _choose(self, purpose: str, item: str | None, options: Sequence[int]) -> int:
         """Let the run's chooser decide in the provider's place; 0 once the run is being ended."""
@@ -147,7 +159,12 @@ class World:
         if self._idle_times % IDLE_TIMES_PER_COLLECTION == 0:
             collect_young()
             return True
-        return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
+        return any(parts.desk.settle(partial(self._next_due, parts.desk)) for parts in self._all_parts)
+
+    def _next_due(self, desk: Desk) -> int | None:
+        """The next instant at which something is due, on the clock of a desk."""
+        due = self.timeline.next_due()
+        return None if due is None else due - self.timeline.now() + desk.clock.now()
 
     def _progress(self) -> None:
         for engine in self.engines:
@@ -178,8 +195,26 @@ class World:
         return f"<World {self.parts.log.header.scenario} {self.host!r}>"
 
 
+class Owner(Protocol):
+    """Who has the process for now: a world, or a fixture that outlives its test."""
+
+    def new_loop(self) -> SimulatedLoop:
+        """A loop in the owner's time."""
+
+    def started(self, engine: Engine, /) -> None:
+        """A loop or a run of trio has started."""
+
+
+def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
+    """Note of a new loop whether it outlives the test."""
+    loop.lasting = loop.host.outlives()
+    if loop.lasting:
+        loop.host.lasting_loops.append(loop)
+    return loop
+
+
 @contextmanager
-def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
+def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = False) -> Iterator[None]:
     """Let one world after another have the process, but for the fake; `current` tells which has it now."""
 
     def new_loop() -> SimulatedLoop:
@@ -202,8 +237,8 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         stack.enter_context(trio_under(host, started))
 
     with ExitStack() as stack:
-        stack.enter_context(virtual_process(host))
-        stack.enter_context(runners_on(new_loop, where=in_a_run))
+        stack.enter_context(virtual_process(host, collect=collect))
+        stack.enter_context(runners_on(new_loop, where=in_a_run, real_loops_too=lambda: host.paced))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
         yield
 
@@ -211,8 +246,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
 def _outside(where: str) -> str:
     return (
         f"the fake was called {where}, where the virtual time of this tank does not run. "
-        "Call it from what the test itself runs, let the test's event loop have function scope, or give "
-        'the test real time with @pytest.mark.llm_clock("real")'
+        f"Call it from what the test itself runs, or {LEAVE_OUT}"
     )
 
 
