@@ -310,12 +310,17 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     if hosted is None:
         with _left_alone(item):
             return (yield)
-    with hosted.phase():
-        try:
-            return (yield)
-        finally:
-            hosted.close()
-            hosted.leave_to_wider_fixtures()
+    try:
+        with hosted.phase():
+            try:
+                return (yield)
+            finally:
+                hosted.close()
+                hosted.leave_to_wider_fixtures()
+    finally:
+        # pytest keeps its items until the session ends: the worlds of all tests would fill the memory.
+        del item.stash[_hosted]
+        vars(item).pop("teardown", None)
 
 
 @pytest.hookimpl(wrapper=True)
