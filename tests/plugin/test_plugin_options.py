@@ -45,13 +45,11 @@ def test_a_session_without_a_scenario_has_no_header(pytester: pytest.Pytester, r
     result.stdout.no_fnmatch_line("=* wavetank =*")
 
 
-def test_a_scenario_that_no_test_meets_is_told(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """Whoever asks for a scenario hears that his tests do not meet the fake, and how they would."""
+def test_a_scenario_that_no_test_meets(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """With a scenario on the command line the summary says how many tests did not meet the fake."""
     pytester.makepyfile("def test_plain(): pass")
     result = run_pytest("--llm-scenario=cascade")
-    result.stdout.fnmatch_lines(
-        ["*= wavetank =*", "--llm-scenario changed nothing, *fixture fake_llm or tank*"]
-    )
+    result.stdout.fnmatch_lines(["*= wavetank =*", "0 tests met the fake, 1 did not"])
 
 
 def test_the_default_is_calm_with_seed_0(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -68,14 +66,14 @@ def test_one_scenario_leaves_ids_alone(pytester: pytest.Pytester, run_pytest: Ru
 
 
 def test_several_scenarios_parametrise(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """With several scenarios each test that uses the fake runs once for each, and only those tests do."""
+    """With several scenarios each test runs once for each, or only those that ask for the fake."""
     pytester.makepyfile(test_two=SEES + "\n    def test_plain(): pass\n")
-    result = run_pytest("--llm-scenario=cascade", "--llm-scenario=calm", "--collect-only", "-q")
-    assert collected(result) == [
-        "test_two.py::test_sees[cascade]",
-        "test_two.py::test_sees[calm]",
-        "test_two.py::test_plain",
-    ]
+    chosen = ("--llm-scenario=cascade", "--llm-scenario=calm", "--collect-only", "-q")
+    asking = ["test_two.py::test_sees[cascade]", "test_two.py::test_sees[calm]"]
+    plain = ["test_two.py::test_plain[cascade]", "test_two.py::test_plain[calm]"]
+    assert collected(run_pytest(*chosen)) == asking + plain
+    result = run_pytest(*chosen, "-o", "llm_autouse=false")
+    assert collected(result) == [*asking, "test_two.py::test_plain"]
 
 
 def test_each_parameter_is_the_scenario_it_names(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -219,7 +217,7 @@ def test_a_wrong_scenario_file_is_a_usage_error(pytester: pytest.Pytester, run_p
 def test_an_own_fixture_of_the_same_name_is_left_alone(
     pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:
-    """A project with its own `fake_llm` keeps it: real time, no dummy keys, no new ids, no verdict."""
+    """A project with its own `fake_llm` keeps it; without autouse: real time, no dummy keys, no new ids."""
     pytester.makepyfile(
         test_own="""
         import os, time
@@ -238,9 +236,9 @@ def test_an_own_fixture_of_the_same_name_is_left_alone(
             assert os.environ.get("OPENAI_API_KEY") != "sk-wavetank"
         """
     )
-    result = run_pytest("--llm-scenario=cascade", "--llm-scenario=calm", "-v")
+    result = run_pytest("--llm-scenario=cascade", "--llm-scenario=calm", "-v", "-o", "llm_autouse=false")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["test_own.py::test_own PASSED*", "*no test met the fake*wavetank_llm*"])
+    result.stdout.fnmatch_lines(["test_own.py::test_own PASSED*", "0 tests met the fake, 1 did not"])
     result.stdout.no_fnmatch_line("test_own.py::test_own:*")
 
 

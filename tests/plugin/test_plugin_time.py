@@ -213,11 +213,18 @@ def test_a_real_connection_is_refused(pytester: pytest.Pytester, run_pytest: Run
 
 
 @pytest.mark.parametrize("scope", ["module", "session"])
-def test_a_loop_that_outlives_the_test_is_refused(
-    pytester: pytest.Pytester, run_pytest: RunPytest, scope: str
-) -> None:
-    """A test whose event loop has a wider scope fails with the name of the scope, never with a real clock."""
-    pytester.makepyfile(async_test("test_it", f'@pytest.mark.asyncio(loop_scope="{scope}")'))
-    result = run_pytest()
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines([f'*{scope} scope*"function"*@pytest.mark.llm_clock("real")*'])
+def test_a_loop_that_outlives_the_test(pytester: pytest.Pytester, run_pytest: RunPytest, scope: str) -> None:
+    """A test whose event loop has a wider scope has virtual time, and so has the next test on that loop."""
+    mark = f'@pytest.mark.asyncio(loop_scope="{scope}")'
+    pytester.makepyfile(
+        async_test("test_it", mark),
+        test_more=async_test("test_first", mark)
+        + f"""
+{mark}
+async def test_second(tank):
+    assert tank.now() == 0
+    await anyio.sleep(10)
+    assert tank.now() == 10
+""",
+    )
+    run_pytest().assert_outcomes(passed=3)

@@ -130,6 +130,6 @@ def _is_set_already(travellers: Sequence[Any]) -> bool:
 
 def _wall_clock_ns() -> int:
     run = _run_here()
-    if run is None:
+    if run is None or run.paced:
         return int(sys.modules["_time_machine"].original_time_ns())
-    return EPOCH_NS + run.timeline.now()
+    return EPOCH_NS + run.timeline.now() - run.began

@@ -55,7 +55,7 @@ def no_foreign_clients(host: Host) -> Iterator[None]:
 
 
 def _check(library: str) -> None:
-    if _hosts and _hosts[-1].is_mine():
+    if _hosts and _hosts[-1].is_virtual_here():
         raise RealInputOutput(_text(library))
 
 

@@ -26,8 +26,13 @@ from ..sim.refused import told
 from .attributes import replaced
 from .imports import on_import
 
+_RealQueue: Final = queue.SimpleQueue
+
 _of_the_run: Final[WeakSet[ThreadPoolExecutor]] = WeakSet()
 """Pools that the run has made."""
+
+_LASTING: Final = "_wavetank_lasting"
+"""The attribute of a pool that says whether its workers outlive a test."""
 
 DEFAULT_WORKERS: Final = 32
 """The most that Python gives a pool by itself."""
@@ -44,13 +49,22 @@ def pools_under(host: Host) -> Iterator[None]:
         self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **options: Any
     ) -> Future[Any]:
         pool = self
-        if host.is_mine() and self not in _of_the_run and not vars(self)["_shutdown"]:
+        if (
+            host.is_mine()
+            and (self not in _of_the_run or isinstance(vars(self)["_work_queue"], _RealQueue))
+            and not vars(self)["_shutdown"]
+        ):
             pool = own.get(self) or own.setdefault(self, _like(self))
-        return submit_to_it(pool, fn, *args, **options)
+        if not host.is_mine():
+            return submit_to_it(pool, fn, *args, **options)
+        with host.lasting(getattr(pool, _LASTING, False)):
+            return submit_to_it(pool, fn, *args, **options)
 
     def made(self: ThreadPoolExecutor, max_workers: int | None = None, *args: Any, **options: Any) -> None:
         if max_workers is None and host.is_mine():
             max_workers = DEFAULT_WORKERS
+        if host.is_mine():
+            setattr(self, _LASTING, host.outlives())
         make(self, max_workers, *args, **options)
         if host.is_mine():
             _of_the_run.add(self)
@@ -67,10 +81,12 @@ def workers_ended() -> None:
     """The threads of the run have ended: let pools that outlive it start new workers when they are used."""
     for pool in [*_of_the_run]:
         made = vars(pool)
+        if made.get(_LASTING):
+            continue
         if not made["_shutdown"]:
             made["_threads"].clear()
             made["_idle_semaphore"] = threading.Semaphore(0)
-    _of_the_run.clear()
+        _of_the_run.discard(pool)
 
 
 def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
@@ -78,7 +94,7 @@ def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
     submit_to_it = module.ProcessPoolExecutor.submit
 
     def submit(self: object, *args: Any, **options: Any) -> Future[Any]:
-        if host.is_mine():
+        if host.is_virtual_here():
             raise RealInputOutput(told("ProcessPoolExecutor.submit"))
         work: Future[Any] = submit_to_it(self, *args, **options)
         return work

@@ -12,19 +12,24 @@ from typing import Any, final
 
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.errors import RealLoop
+from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
 from .imports import on_import
 
 
 @contextmanager
 def runners_on(
-    make_loop: Callable[[], asyncio.AbstractEventLoop], *, where: Callable[[], bool]
+    make_loop: Callable[[], asyncio.AbstractEventLoop],
+    *,
+    where: Callable[[], bool],
+    real_loops_too: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
     """Let new runners, and `asyncio.new_event_loop`, take their loop from `make_loop`.
 
     The loop keeps the task factory that the loop of a runner's own factory has, such as that of
     eager tasks. `where` tells whether the calling thread is one whose runners are meant. A loop
-    of another clock is not let run there: it would be real time in silence.
+    of another clock is not let run there: it would be real time in silence. `real_loops_too` says
+    that it may all the same.
     """
     original, new_event_loop = asyncio.Runner.__init__, asyncio.new_event_loop
 
@@ -40,11 +45,11 @@ def runners_on(
     run_forever = asyncio.BaseEventLoop.run_forever
 
     def guarded(self: asyncio.BaseEventLoop) -> None:
-        if where() and not isinstance(self, SimulatedLoop):
+        if where() and not isinstance(self, SimulatedLoop) and not real_loops_too():
             raise RealLoop(
                 f"a {type(self).__name__} with the machine's clock was to run in virtual time: it was "
                 "made before this test, or by hand. Let the test's event loop and its async fixtures have "
-                'function scope, or give the test real time with @pytest.mark.llm_clock("real")'
+                f"function scope, or {LEAVE_OUT}"
             )
         if isinstance(self, SimulatedLoop) and self.host.on_main_thread():
             self.host.engine = self

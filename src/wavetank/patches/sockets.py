@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
+from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
 
 _TRANSFERS: Final = (
@@ -104,8 +105,7 @@ def _refuse(where: object) -> None:
     if _runs[-1]():
         raise RealInputOutput(
             f"the program wants to reach {_shown(where)} over the real network, and virtual time cannot wait "
-            "for that. Use a client whose HTTP library meets the fake, or give the test real time "
-            'with @pytest.mark.llm_clock("real")'
+            f"for that. Use a client whose HTTP library meets the fake, or {LEAVE_OUT}"
         )
 
 

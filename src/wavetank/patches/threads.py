@@ -26,6 +26,8 @@ from .attributes import replaced
 from .names import Names
 
 _hosts: Final[list[Host]] = []
+_early: Final[list[bool]] = []
+"""Not empty while locks are ours although no run has begun."""
 _real_lock = threading.Lock
 _ENDING: Final = "_wavetank_ending"
 _START: Final = (
@@ -185,7 +187,7 @@ def _ours_in_the_run(real: Callable[[], Any], ours: Callable[[], Any]) -> type:
         __class_getitem__: Any = classmethod(GenericAlias)
 
         def __new__(cls) -> Any:
-            return real() if _host_here() is None else ours()
+            return real() if _host_here() is None and not _early else ours()
 
     return Made
 
@@ -209,6 +211,22 @@ _NAMES: Final = Names(tuple(_stand_ins()))
 
 
 @contextmanager
+def locks_for_later() -> Iterator[None]:
+    """Make every lock our kind until the block ends, also outside of runs.
+
+    A lock that a module of the program makes at its import can then be waited for in a run.
+    """
+    _early.append(True)
+    _NAMES.put_in()
+    try:
+        yield
+    finally:
+        _early.pop()
+        if not _hosts and not _early:
+            _NAMES.take_out()
+
+
+@contextmanager
 def threads_under(host: Host) -> Iterator[None]:
     """Let threads started by the run's threads go under the baton of `host`."""
     _hosts.append(host)
@@ -221,9 +239,14 @@ def threads_under(host: Host) -> Iterator[None]:
         _hosts.remove(host)
 
 
+def _take_out() -> None:
+    if not _early:
+        _NAMES.take_out()
+
+
 def _patch(stack: ExitStack) -> None:
     _NAMES.put_in()
-    stack.callback(_NAMES.take_out)
+    stack.callback(_take_out)
     stack.enter_context(
         replaced(threading, "_counter", _numbered(vars(threading)["_counter"], "thread name"))
     )

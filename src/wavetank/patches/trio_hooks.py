@@ -91,7 +91,7 @@ def _refused_here(open_process: Callable[..., Any], host: Host) -> Callable[...,
     refused = refusal("trio.lowlevel.open_process")
 
     def refused_here(*args: Any, **options: Any) -> Any:
-        return refused() if host.is_mine() else open_process(*args, **options)
+        return refused() if host.is_virtual_here() else open_process(*args, **options)
 
     return refused_here
 

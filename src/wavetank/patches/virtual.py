@@ -19,14 +19,18 @@ from .threads import threads_under
 
 
 @contextmanager
-def virtual_process(host: Host) -> Iterator[None]:
-    """Clocks, sockets, threads, hash order, garbage and certificates are the run's until the block ends."""
+def virtual_process(host: Host, *, collect: bool = False) -> Iterator[None]:
+    """Clocks, sockets, threads, hash order, garbage and certificates are the run's until the block ends.
+
+    With `collect` the garbage collector is left alone: the caller lets it rest in each phase of a run.
+    """
     with ExitStack() as stack:
         stack.enter_context(certificates_unread(host.is_mine))
-        stack.enter_context(collector_at_rest())
+        if not collect:
+            stack.enter_context(collector_at_rest())
         stack.enter_context(borrowed_clocks(host))
         stack.enter_context(processes_in_real_time())
-        stack.enter_context(no_network(host.is_mine))
+        stack.enter_context(no_network(host.is_virtual_here))
         stack.enter_context(no_foreign_clients(host))
         stack.enter_context(threads_under(host))
         stack.enter_context(pools_under(host))

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import options, per_test
+from . import autouse, options, per_test, refusals
 
 if TYPE_CHECKING:
     from ..tank.failure import CheckFailed
     from ..tank.fake_llm import FakeLLM
     from ..tank.hosted import Hosted
+    from ..tank.process import SharedProcess
     from ..tank.tank import Tank
     from .exploring import Search
 
@@ -30,26 +32,11 @@ _MARKERS: Final = (
     "llm_checks(*checks): judge the test by these checks at its end: names, or callables of your own",
     "llm_expect(**expectations): what tank.expect takes, for a test without the tank",
     "llm_max_virtual_seconds(seconds): the most virtual time the test may take",
-)
-
-_TWO_WORLDS: Final = (
-    "a test that searches schedules has a fresh tank in each of its runs, and none beside: leave out the "
-    "fixtures fake_llm, tank and fake_llm_factory, and use the tank that is passed to the program, as in "
-    "tank.fake_llm"
-)
-
-_NO_REAL_TIME: Final = (
-    'a search is made in virtual time, so this test cannot have llm_clock("real"): leave the marker out, '
-    "or write a test that takes the fixture tank and has no @wavetank.explore"
-)
-
-_NOBODY: Final = (
-    "--llm-scenario changed nothing, for no test met the fake: let a test take the fixture fake_llm or tank "
-    "(wavetank_llm or wavetank_tank, where the project has its own), or mark it with "
-    '@pytest.mark.llm_scenario("...")'
+    "llm_off: leave the test out: it has real time and the real network, whatever the command line says",
 )
 
 _hosted: pytest.StashKey[Hosted] = pytest.StashKey()
+_process: pytest.StashKey[SharedProcess] = pytest.StashKey()
 _running: Final[list[Hosted]] = []
 """The world of the test that is called now; fixtures of wider scope look it up here."""
 
@@ -59,17 +46,36 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     options.add_options(parser, pluginmanager)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before the project is imported: its modules make locks that its tests wait for."""
+    if early_config.known_args_namespace.llm_scenario or early_config.getini(autouse.KEY):
+        _process_of(early_config).prepare()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     options.validate(config)
+    autouse.rule(config)
 
 
-def pytest_unconfigure() -> None:
-    """End what the session set for this process: another one may follow in it, for another project."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    process = config.stash.get(_process, None)
+    if process is not None:
+        process.close()
     origin = sys.modules.get("wavetank.sim.origin")
     if origin is not None:
-        origin.forget_project()
+        origin.forget_project()  # another session may follow in this process, for another project
+
+
+def _process_of(config: pytest.Config) -> SharedProcess:
+    if _process not in config.stash:
+        from ..tank.process import SharedProcess
+
+        config.stash[_process] = SharedProcess()
+    return config.stash[_process]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -81,23 +87,18 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    tests = [(report.nodeid, report.wavetank) for report in reports if hasattr(report, "wavetank")]
+    # Once for each test: a subtest has a report of its own with the numbers of the whole test.
+    tests = [*{report.nodeid: report.wavetank for report in reports if hasattr(report, "wavetank")}.items()]
     searches = [(report.nodeid, vars(report)[EXPLORED]) for report in reports if hasattr(report, EXPLORED)]
-    if tests or searches:
+    ran = len({each.nodeid for each in reports if getattr(each, "when", "") == "call" and not each.skipped})
+    config = terminalreporter.config
+    counted = ran if config.getoption("--llm-scenario") or autouse.rule(config).on else 0
+    if tests or searches or counted:
         from .summary import lines, search_lines
 
         terminalreporter.section("wavetank")
-        for line in (*lines(tests), *search_lines(searches)):
+        for line in (*lines(tests, counted), *search_lines(searches)):
             terminalreporter.line(line)
-    elif _asked_in_vain(terminalreporter):
-        terminalreporter.section("wavetank")
-        terminalreporter.line(_NOBODY)
-
-
-def _asked_in_vain(reporter: pytest.TerminalReporter) -> bool:
-    """Whether tests ran, none of them was broken, and the command line named a scenario all the same."""
-    ran = reporter.stats.get("passed") or reporter.stats.get("failed")
-    return bool(ran and not reporter.stats.get("error") and reporter.config.getoption("--llm-scenario"))
 
 
 # -- which tests ---------------------------------------------------------------------------------
@@ -117,7 +118,18 @@ def _takes_a_scenario(metafunc: pytest.Metafunc) -> bool:
     explored = getattr(metafunc.function, EXPLORED, None)
     if explored is not None:
         return explored.scenario is None
-    return LLM in metafunc.fixturenames or SEARCH in metafunc.fixturenames
+    if LLM in metafunc.fixturenames or SEARCH in metafunc.fixturenames:
+        return True
+    return autouse.rule(metafunc.config).includes(metafunc.definition)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    autouse.one_for_each(collector, report, options.scenarios(collector.config))
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -144,12 +156,19 @@ def _wants_a_world(item: pytest.Function) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    ours = [item for item in session.items if {LLM, SEARCH} & {*getattr(item, "fixturenames", ())}]
+    ours = [item for item in session.items if _meets(item) or SEARCH in getattr(item, "fixturenames", ())]
     if options.given(session.config, "replay") and len(ours) != 1:
         raise pytest.UsageError(
             f"--llm-replay repeats one test, and {len(ours)} are selected: give the test's id with it"
             + ("" if ours else ", that of the backend the token was made on")
         )
+
+
+def _meets(item: pytest.Item) -> bool:
+    """Whether a test runs in a world of its own, which it has asked for or not."""
+    if not isinstance(item, pytest.Function) or SEARCH in item.fixturenames:
+        return False
+    return LLM in item.fixturenames or autouse.rule(item.config).includes(item)
 
 
 # -- one test ------------------------------------------------------------------------------------
@@ -160,12 +179,16 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if isinstance(item, pytest.Function) and SEARCH in item.fixturenames:
         _tell_verdicts_plainly(item)
         if {LLM, FACTORY} & {*item.fixturenames}:
-            _refuse(item, _TWO_WORLDS)
+            _refuse(item, refusals.TWO_WORLDS)
             return (yield)
         if any(mark.name == "llm_clock" and "real" in mark.args for mark in item.own_markers):
-            _refuse(item, _NO_REAL_TIME)
+            _refuse(item, refusals.NO_REAL_TIME)
             return (yield)
-    if not isinstance(item, pytest.Function) or LLM not in item.fixturenames:
+    if not isinstance(item, pytest.Function) or not _meets(item):
+        with _left_alone(item):
+            return (yield)
+    if item.get_closest_marker("llm_off") is not None:
+        _refuse(item, refusals.OFF)
         return (yield)
     hosted = _host_or_refuse(item)
     if hosted is None:
@@ -174,6 +197,12 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     _tell_verdicts_plainly(item)
     with hosted.phase():
         return (yield)
+
+
+def _left_alone(item: pytest.Item) -> AbstractContextManager[None]:
+    """A test that does not meet the fake has the process to itself."""
+    process = item.config.stash.get(_process, None)
+    return nullcontext() if process is None else process.left_alone()
 
 
 def _host_or_refuse(item: pytest.Function) -> Hosted | None:
@@ -193,12 +222,12 @@ def _refuse(item: pytest.Function, why: str) -> None:
 def _host(item: pytest.Function) -> Hosted:
     from ..sim.origin import set_project
     from ..tank.hosted import Hosted
-    from .scopes import refuse_wider_loops
+    from .scopes import refuse_wider_trio
 
     set_project(item.config.rootpath)
     clock = per_test.clock_of(item)
     if clock == "virtual":
-        refuse_wider_loops(item)
+        refuse_wider_trio(item)
     name, scenario = per_test.scenario_of(item)
     seed = per_test.seed_of(item, scenario)
     expects = per_test.expectations_of(item)
@@ -206,7 +235,9 @@ def _host(item: pytest.Function) -> Hosted:
         scenario,
         seed=seed,
         replay=per_test.replay_command(item, name),
+        process=_process_of(item.config),
         clock=clock,
+        asked=LLM in item.fixturenames,
         max_virtual_seconds=per_test.max_virtual_seconds_of(item),
         expects=expects,
     )
@@ -221,7 +252,7 @@ def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
     def leave() -> None:
         teardown()
         hosted.close()
-        hosted.leave()
+        hosted.leave_to_wider_fixtures()
 
     item.teardown = leave  # type: ignore[method-assign]
 
@@ -276,7 +307,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     __tracebackhide__ = True
     hosted = item.stash.get(_hosted, None)
     if hosted is None:
-        return (yield)
+        with _left_alone(item):
+            return (yield)
     error: BaseException | None = None
     _running.append(hosted)
     try:
@@ -291,7 +323,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     finally:
         _running.remove(hosted)
         hosted.over(error)
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and hosted.concerned:
             item.add_report_section("call", "wavetank", hosted.story())
     hosted.raise_failure()
     hosted.warn()
@@ -301,12 +333,19 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     hosted = item.stash.get(_hosted, None)
     if hosted is None:
-        return (yield)
-    with hosted.phase():
-        try:
+        with _left_alone(item):
             return (yield)
-        finally:
-            hosted.close()
+    try:
+        with hosted.phase():
+            try:
+                return (yield)
+            finally:
+                hosted.close()
+                hosted.leave_to_wider_fixtures()
+    finally:
+        # pytest keeps its items until the session ends: the worlds of all tests would fill the memory.
+        del item.stash[_hosted]
+        vars(item).pop("teardown", None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -320,8 +359,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if hosted is not None and report.when == "call":
         from .summary import keep_log
 
-        log = hosted.tank.events.to_ndjson()
-        kept = keep_log(item, log, failed=report.failed or hasattr(report, "wasxfail"))
+        kept = keep_log(
+            item, hosted.tank.events.to_ndjson, failed=report.failed or hasattr(report, "wasxfail")
+        )
         vars(report)["wavetank"] = {**hosted.facts(), "report": kept}
     return report
 

@@ -183,7 +183,7 @@ def tell(item: pytest.Item, report: pytest.TestReport) -> None:
     if not results:
         return
     failure = next((result.failure for result in results if result.failure is not None), None)
-    kept = keep_log(item, failure.events.to_ndjson(), failed=True) if failure is not None else ""
+    kept = keep_log(item, failure.events.to_ndjson, failed=True) if failure is not None else ""
     vars(report)["wavetank_explored"] = {
         "schedules": sum(result.schedules for result in results),
         "distinct": sum(result.distinct for result in results),

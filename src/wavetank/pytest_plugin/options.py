@@ -24,6 +24,8 @@ PARAMETER: Final = "_wavetank_scenario"
 CLOCKS: Final = ("virtual", "real")
 REPORTS: Final = ("off", "retain-on-failure", "on")
 
+_loaded: Final[pytest.StashKey[dict[str, Scenario]]] = pytest.StashKey()
+
 _OPTIONS: Final = (
     ("seed", "N", "0", "seed of the provider's keyed picks (default 0)"),
     ("clock", "MODE", "virtual", "time of the tests: virtual (default) or real"),
@@ -61,13 +63,20 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
             "--llm-scenario",
             action="append",
             metavar="NAME|PATH",
-            help="scenario of tests that use fake_llm or tank; repeat it, or say 'all', for several",
+            help="run every test against a fake provider that plays this scenario, in virtual time; "
+            "repeat it, or say 'all', for several",
         )
         for name, metavar, _, text in _OPTIONS:
             group.addoption(f"--llm-{name}", metavar=metavar, help=text)
     except ValueError as error:
         raise pytest.UsageError(_clash(str(error), plugins)) from None
     parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
+    parser.addini(
+        "llm_autouse",
+        "which tests meet the fake without asking for it: true, false, or paths and a marker expression; "
+        "without it all of them do when the command line names a scenario",
+        default="",
+    )
     for name, _, default, _ in _OPTIONS:
         parser.addini(ini_name(name), f"default for --llm-{name}", default=default)
     parser.addini(
@@ -114,7 +123,7 @@ def validate(config: pytest.Config) -> None:
         pytest.UsageError: a value is wrong; the text names the option and the nearest right value.
     """
     for name in scenarios(config):
-        load(name)
+        load(config, name)
     seed(config)
     from .words import word_for
 
@@ -242,15 +251,16 @@ def seed(config: pytest.Config) -> int:
     return int(text)
 
 
-def load(name: str) -> Scenario:
-    """The scenario of that name or path.
+def load(config: pytest.Config, name: str) -> Scenario:
+    """The scenario of that name or path, read once in a session.
 
     Raises:
         pytest.UsageError: there is none, or it is wrong.
     """
     from ..scenario import ScenarioError, load_scenario
 
+    loaded = config.stash.setdefault(_loaded, {})
     try:
-        return load_scenario(name)
+        return loaded.get(name) or loaded.setdefault(name, load_scenario(name))
     except ScenarioError as error:
         raise pytest.UsageError(str(error)) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from . import options
+from .autouse import SCENARIO
 
 if TYPE_CHECKING:
     from ..checks import Check
@@ -27,8 +28,9 @@ def scenario_of(item: pytest.Function) -> tuple[str, Scenario]:
         return _marked(item, marker)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     chosen = options.scenarios(item.config) or [options.DEFAULT_SCENARIO]
-    name = str(parameters.get(options.PARAMETER, chosen[0]))
-    return name, options.load(name)
+    given = item.stash.get(SCENARIO, chosen[0])
+    name = str(parameters.get(options.PARAMETER, given))
+    return name, options.load(item.config, name)
 
 
 def _marked(item: pytest.Item, marker: pytest.Mark) -> tuple[str, Scenario]:
@@ -118,6 +120,8 @@ def place_of(item: pytest.Function, scenario: str | None) -> str:
     the id.
     """
     nodeid = item.nodeid
+    if SCENARIO in item.stash:
+        nodeid = nodeid.removesuffix(f"[{short_name(item.stash[SCENARIO])}]")
     if scenario and hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
         ids = [part for part in item.callspec.id.split("-") if part != short_name(scenario)]
         nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")

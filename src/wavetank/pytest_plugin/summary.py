@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,15 @@ import pytest
 from .options import given
 
 
-def lines(tests: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    """The closing section, from each test's id and numbers; they come from xdist workers, too."""
+def lines(tests: list[tuple[str, dict[str, Any]]], ran: int = 0) -> Iterator[str]:
+    """The closing section, from each test's id and numbers; they come from xdist workers, too.
+
+    `ran` is how many tests there were in all, where they meet the fake without asking for it.
+    """
+    if ran:
+        met = sum(facts["requests"] > 0 for _, facts in tests)
+        yield f"{met} {'test' if met == 1 else 'tests'} met the fake, {ran - met} did not"
+    tests = [(nodeid, facts) for nodeid, facts in tests if facts["asked"] or facts["requests"]]
     if not tests:
         return
     all_facts = [facts for _, facts in tests]
@@ -29,7 +36,7 @@ def lines(tests: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     if virtual:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
     for nodeid, facts in tests:
-        if facts["not_met"]:
+        if facts["not_met"] and facts["asked"]:
             yield f"{nodeid}: in {facts['scenario']}, {facts['not_met']}: the result says nothing about that"
         if facts["report"]:
             yield f"{nodeid}: event log in {facts['report']}"
@@ -82,8 +89,8 @@ def _times(virtual: int, real: int) -> str:
     return f"{written} of virtual time in {real / 1e9:.2f} s of real time{faster}"
 
 
-def keep_log(item: pytest.Item, log: bytes, *, failed: bool) -> str:
-    """Write a test's event log if the options ask for it; the path, or an empty text.
+def keep_log(item: pytest.Item, log: Callable[[], bytes], *, failed: bool) -> str:
+    """Write the event log of a test if the options ask for it; the path, or an empty text.
 
     The file is named by the test's id, so that workers never write the same one.
     """
@@ -93,7 +100,7 @@ def keep_log(item: pytest.Item, log: bytes, *, failed: bool) -> str:
     folder = Path(given(item.config, "report-dir"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_file_name(item.nodeid)}.ndjson"
-    path.write_bytes(log)
+    path.write_bytes(log())
     return str(path)
 
 

@@ -6,7 +6,13 @@ from ..provider.dialects import DIALECTS
 from ..provider.naming import is_loopback
 from ..provider.wire import Dialect, dialect_for
 from ..shown import shortened
+from ..sim.refused import LEAVE_OUT
 from .errors import UnknownHost
+
+
+def is_unknown(host: str) -> bool:
+    """Whether a host is one that the fake does not answer for."""
+    return dialect_for(host) is None
 
 
 def dialect_of(host: str, port: int | None = None) -> Dialect:
@@ -24,8 +30,7 @@ def dialect_of(host: str, port: int | None = None) -> Dialect:
 def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     """The error for a host the fake does not answer for."""
     mend = (
-        "a real server and virtual time cannot meet: give the test real time with "
-        '@pytest.mark.llm_clock("real")'
+        f"a real server and virtual time cannot meet: {LEAVE_OUT}"
         if loopback
         else "check the client's base_url and proxy settings"
     )

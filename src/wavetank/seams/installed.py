@@ -82,7 +82,9 @@ def _environment() -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
+            if os.environ.get(name) != ours[name]:
+                continue  # the program has set it meanwhile
             if value is None:
-                os.environ.pop(name, None)
+                del os.environ[name]
             else:
                 os.environ[name] = value

@@ -74,6 +74,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.host = host
         self.timeline = host.timeline
+        self.lasting = False
+        """Whether it outlives the test in which it runs."""
         self._steps = 0
         self._callbacks: deque[events.Handle] = deque()
         self._ready_to_choose = Ready(CountedTask)

@@ -15,6 +15,7 @@ from .holders import held_by
 from .libraries import fill_of, gathered, statistics_of, told_of
 from .origin import Place, kind_of, name_of_file, place_of_frame
 from .quiet import Waiting
+from .refused import LEAVE_OUT
 from .stuck import out_of_reach
 
 _TEST_RUNNER: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
@@ -195,5 +196,5 @@ def stuck_thread(name: str, ident: int, seconds: float) -> str:
         f"a thread of the run neither blocked nor ended in {seconds:g} s of real time:\n"
         f"{''.join(describe_threads([(name, frame, 'the operating system')]))}\n"
         "If it waits for a lock that was made before the test, make the lock inside the test; if it does "
-        'real work, give the test real time with @pytest.mark.llm_clock("real")'
+        f"real work, {LEAVE_OUT}"
     )

@@ -11,16 +11,18 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, final
+from typing import Final, TypedDict, Unpack, final
 
-from ..clock import format_duration
+from ..clock import ClockFrom, format_duration
 from .blocked import stuck_thread
 from .budgets import STEPS_WITHOUT_PROGRESS, CpuBudget
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
+from .crew import Crew
 from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .pacing import came_back, real_time_passed
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
@@ -39,36 +41,52 @@ _GLANCE: Final = 0.01
 DEFAULT_LEVEL: Final = Level()
 
 
+class RunOptions(TypedDict, total=False):
+    """How a run is made; what they mean is said at `Host.resume`."""
+
+    chooser: Chooser | None
+    level: Level
+    step_budget: int
+    quiet_at: int
+    attentive: bool
+
+
 def _unheard(_: int) -> None:
     """Nobody is told."""
 
 
 @final
-class Host:
+class Host(Crew):
     """Hands the baton round and moves the timeline."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.renew(timeline)
 
-    def renew(
+    def renew(self, timeline: Timeline, **options: Unpack[RunOptions]) -> None:
+        """Begin another run on this thread: FIFO, or in orders that a chooser picks within a level."""
+        self._begin()
+        self.resume(timeline, **options)
+
+    def resume(
         self,
         timeline: Timeline,
         *,
         chooser: Chooser | None = None,
         level: Level = DEFAULT_LEVEL,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
-        cpu_budget: CpuBudget | None = None,
         quiet_at: int = 0,
         attentive: bool = False,
     ) -> None:
-        """Begin another run on this thread: FIFO, or in orders that `chooser` picks within `level`.
+        """Begin another run beside threads and event loops that outlive the last one.
 
         `quiet_at` is the instant from which on the step budget counts while time passes.
         """
         self.timeline = timeline
+        self.began = timeline.now()
+        """The instant at which this run began."""
         self.step_budget = step_budget
-        self.cpu_budget = cpu_budget or CpuBudget()
-        self.quiet_at = quiet_at
+        self.cpu_budget = CpuBudget()
+        self.quiet_at = self.began + quiet_at
         self.chooser = chooser
         self.level = level
         self.stalled: Callable[[int], object] = _unheard
@@ -83,34 +101,21 @@ class Host:
         self._garbage = Garbage()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
-        self._main = RunThread("main")
-        self._main.ident = threading.get_ident()
-        self._threads: dict[int, RunThread] = {self._main.ident: self._main}
-        self._alive: dict[RunThread, None] = {}
-        self._ready: deque[RunThread] = deque()
-        self._asleep: dict[RunThread, What] = {}
         seen = (lambda: self.engine), self._threads, self._asleep
-        self.witness = Witness(timeline, *seen, attentive=attentive)
+        self.witness = Witness(ClockFrom(timeline), *seen, attentive=attentive)
         """What is noted for a report."""
-        self._started = 0
         self._asked_at = 0
         self._asked = 0
         self._numbers: Counter[str] = Counter()
         self.over = False
         """Whether the run has ended; its threads unwind then."""
 
+    @property
+    def elapsed(self) -> int:
+        """How much virtual time has passed since the run began."""
+        return self.timeline.now() - self.began
+
     # -- who is who ------------------------------------------------------------------------
-
-    def is_mine(self) -> bool:
-        """Whether the calling thread belongs to the run."""
-        return threading.get_ident() in self._threads
-
-    def on_main_thread(self) -> bool:
-        return threading.get_ident() == self._main.ident
-
-    def here(self) -> RunThread:
-        """The calling thread of the run."""
-        return self._threads[threading.get_ident()]
 
     def number(self, kind: str) -> int:
         """Number the things of one kind that the run makes, from 1, in the order they are made."""
@@ -249,11 +254,14 @@ class Host:
         watched = self.watch and self.watch.turn_of(thread)
         try:
             thread.go()
-            back = self._main.park(timeout=PATIENCE)
+            back = came_back(self._main, thread) if self.paced else self._main.park(timeout=PATIENCE)
         except BaseException:
             self._settle(thread)
             raise
-        if not back:
+        if not back and self.paced:
+            self._threads.pop(thread.ident, None)
+            del self._alive[thread]
+        elif not back:
             self.over = True
             del self._alive[thread]
             raise ThreadStuck(stuck_thread(thread.name, thread.ident, PATIENCE))
@@ -286,38 +294,44 @@ class Host:
         due = timeline.next_due()
         if due is None:
             strangers = outsiders(self._threads)
-            if strangers and self._heard_from_outside():
+            if strangers and (self._heard_from_outside() or self.paced):
                 return
             tasks, threads = self._suspended(), self.witness.blocked_threads()
-            raise self.stopped(deadlock(tasks, threads, strangers, now=timeline.now()))
+            raise self.stopped(deadlock(tasks, threads, strangers, now=self.elapsed))
         if self.cpu_budget.is_spent() and self.stopped_by is None:
-            raise self.stopped(self.cpu_budget.error(timeline.now()))
+            raise self.stopped(self.cpu_budget.error(self.elapsed))
         if timeline.limit is not None:
-            if timeline.now() >= self._lookout.next_look:
+            if self.elapsed >= self._lookout.next_look:
                 self._look_out()
             self._keep_to_budget(due, timeline.limit)
         if self.witness.quiet is not None:
-            self.witness.quiet.moves_to(due)
+            self.witness.quiet.moves_to(due - self.began)
+        if self.paced:
+            due = timeline.now() + real_time_passed(self._main, due - timeline.now(), self._can_go_on)
         timeline.advance(due)
 
     def _heard_from_outside(self) -> bool:
         """Wait for a moment of real time: a thread outside the run may still post to the engine."""
         for _ in range(_GLANCES):
-            if self.engine is not None and self.engine.pending():
+            if self._can_go_on():
                 return True
             self._main.park(timeout=_GLANCE_OUTSIDE)
         return False
 
+    def _can_go_on(self) -> bool:
+        engine = self.engine
+        return bool(self._main.woken or self._ready or (engine is not None and engine.pending()))
+
     def _keep_to_budget(self, due: int, limit: int) -> None:
         steps = self.engine.steps if self.engine is not None else 0
-        if due * 2 > limit and self._steps_at_half is None:
+        if (due - self.began) * 2 > limit - self.began and self._steps_at_half is None:
             self._steps_at_half = steps
         if due > limit:
             self.timeline.limit = None
             self.timeline.advance(limit)
             raise self.stopped(
                 TimeBudgetSpent(
-                    f"the run went past {format_duration(limit)} of virtual time",
+                    f"the run went past {format_duration(limit - self.began)} of virtual time",
                     late_steps=steps - (self._steps_at_half or 0),
                 )
             )
@@ -329,14 +343,14 @@ class Host:
         """
         if self.stopped_by is None:
             if not isinstance(reason, Deadlock):
-                reason = looked_into(reason, self._suspended(), now=self.timeline.now())
+                reason = looked_into(reason, self._suspended(), now=self.elapsed)
                 reason.blocked += self.witness.blocked_threads()
             self.stopped_by = reason
             self.witness.failures.close()
         return self.stopped_by
 
     def _look_out(self) -> None:
-        found = self._lookout.look(self._suspended(), now=self.timeline.now())
+        found = self._lookout.look(self._suspended(), now=self.elapsed)
         if found is not None:
             found.blocked += self.witness.blocked_threads()
             raise self.stopped(found)
@@ -355,6 +369,7 @@ class Host:
         """What a new thread of the run is to do instead of `body`: the same, when its turn comes."""
         self._started += 1
         thread = RunThread(name, -self._started)
+        thread.lasting = self.outlives()
 
         def run(*args: object) -> None:
             thread.park()
@@ -364,7 +379,7 @@ class Host:
                 with suppress(RunOver):
                     body(*args)
             finally:
-                del self._threads[thread.ident]
+                self._threads.pop(thread.ident, None)
                 if thread in self._alive:  # else the host has given it up, and does not wait for it
                     del self._alive[thread]
                     self._give_back(thread)
@@ -373,23 +388,25 @@ class Host:
         self._make_ready(thread)
         return run
 
-    def close(self) -> None:
+    def close(self, *, all_threads: bool = True) -> None:
         """End the run: threads that still wait unwind, one after the other.
+
+        Those that outlive a test go on waiting unless `all_threads` is true.
 
         Raises:
             ThreadStuck: one of them did not; the others have ended all the same.
         """
         self.over = True
         self.watch = None
-        self._ready.clear()
         self.stalled = self.step_blocked = _unheard
         stuck: ThreadStuck | None = None
-        while self._alive:
+        while ending := [thread for thread in self._alive if all_threads or not thread.lasting]:
             try:
-                self._run(next(iter(self._alive)))
+                self._run(ending[0])
             except ThreadStuck as error:
                 stuck = stuck or error
-        self._ready.clear()  # threads that unwound woke others
+        self._ready = deque(thread for thread in self._ready if thread in self._alive)
+        self.over = not self.holds_something()
         if stuck is not None:
             raise stuck
 

@@ -36,6 +36,12 @@ REAL_INPUT_OUTPUT: Final = (
 """The methods of an asyncio loop that want real input or output."""
 
 
+LEAVE_OUT: Final = (
+    'give the test real time with @pytest.mark.llm_clock("real"), or leave it out with '
+    "@pytest.mark.llm_off or the ini option llm_autouse"
+)
+"""How a test that cannot have virtual time gets what it needs."""
+
 SIGNALS: Final = ("add_signal_handler", "remove_signal_handler")
 """The methods of an asyncio loop for signals, which are `NotImplementedError` on some systems."""
 
@@ -49,7 +55,7 @@ def told(called: str) -> str:
     )
     return (
         f"{called}() wants real input or output, and virtual time cannot wait for that: {mend}, "
-        'or give the test real time with @pytest.mark.llm_clock("real")'
+        f"or {LEAVE_OUT}"
     )
 
 

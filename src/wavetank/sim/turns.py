@@ -83,13 +83,15 @@ class Engine(Protocol):
 class RunThread:
     """A thread of the run: it runs only while it has the baton."""
 
-    __slots__ = ("_gate", "given_back", "ident", "name", "number", "turn", "woken")
+    __slots__ = ("_gate", "given_back", "ident", "lasting", "name", "number", "turn", "woken")
 
     def __init__(self, name: str, number: int = 0) -> None:
         self.name = name
         self.number = number
         """Below 0 for threads beside the host's, in the order they were started."""
         self.ident = 0
+        self.lasting = False
+        """Whether it outlives the test in which it runs."""
         self.woken = False
         self.turn = 0
         self.given_back = 0

@@ -8,16 +8,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from types import FrameType
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from .asyncio_handles import called_in_reports, name_of_running_task
 from .blocked import describe_threads, waiting_tasks, waiting_threads
 from .holdings import Holding, acquired, forget
 from .origin import Origin, place_of_frame
 from .quiet import Quiet, Waiting
-from .timeline import Timeline
 from .turns import Engine, RunThread
 from .unseen import Failures
+
+
+class Now(Protocol):
+    """Says what time it is in the run."""
+
+    def now(self) -> int:
+        """Nanoseconds since the run began."""
+
 
 What = str | Callable[[], str]
 """What a thread waits for, in words, or what makes the words when they are needed."""
@@ -32,7 +39,7 @@ class Witness:
 
     def __init__(
         self,
-        timeline: Timeline,
+        clock: Now,
         engine: Callable[[], Engine | None],
         threads: Mapping[int, RunThread],
         asleep: Mapping[RunThread, What],
@@ -43,7 +50,7 @@ class Witness:
         self.failures = Failures()
         """The errors with which tasks and threads ended."""
         self.quiet = Quiet(self._waiting) if attentive else None
-        self._timeline = timeline
+        self._clock = clock
         self._engine = engine
         self._threads = threads
         self._asleep = asleep
@@ -65,16 +72,16 @@ class Witness:
     def acquired(self, thing: object) -> None:
         """The running task or thread has acquired a lock or a slot."""
         place = place_of_frame(sys._getframe(1))
-        acquired(thing, Holding(self.who_runs(), self._timeline.now(), place))
+        acquired(thing, Holding(self.who_runs(), self._clock.now(), place))
 
     def task_ended(self, task: asyncio.Task[Any]) -> Any:
         """A task of asyncio has ended."""
         if getattr(task, "_exception", None) is not None:
-            self.failures.task_ended(task, called_in_reports(task), self._timeline.now())
+            self.failures.task_ended(task, called_in_reports(task), self._clock.now())
 
     def failed(self, error: BaseException, future: Future[Any] | None = None) -> None:
         """The calling thread ends with an error, or its pool keeps the error for the asker of `future`."""
-        self.failures.thread_failed(self.who_runs(), error, self._timeline.now(), future)
+        self.failures.thread_failed(self.who_runs(), error, self._clock.now(), future)
 
     def blocked_threads(self) -> tuple[str, ...]:
         """A paragraph on each thread that waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal, final
 
@@ -17,6 +17,7 @@ from ..checks.traced import traced
 from ..checks.verdict import Verdict, failed_of
 from ..clock import format_duration, real_now
 from ..patches.anyio_runner import OwnRunner
+from ..patches.garbage import collect_young
 from ..patches.randomness import Chance
 from ..scenario import Scenario, load_scenario
 from ..sim.ended import Ended, stopped
@@ -26,6 +27,7 @@ from .assembly import checked_seed
 from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
+from .process import SharedProcess
 from .real import RealWorld
 from .world import World
 
@@ -40,9 +42,12 @@ class Hosted:
         scenario: how the provider behaves.
         seed: the seed of its keyed picks.
         replay: the command that repeats the test, but for the token.
+        process: what the tests of the session share; without it the test shares with none.
         clock: whether time is `virtual` or `real`.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
         expects: what `tank.expect` is told before the test begins.
+        asked: whether the test asked for the fake. In real time, one that did not may reach every
+            host that the fake does not answer for.
     """
 
     def __init__(
@@ -51,17 +56,29 @@ class Hosted:
         *,
         seed: int,
         replay: str,
+        process: SharedProcess | None = None,
         clock: ClockMode = "virtual",
+        asked: bool = True,
         max_virtual_seconds: float | None = None,
         expects: Mapping[str, Value] | None = None,
     ) -> None:
         checked_seed(seed)
+        self.asked = asked
+        self._alone = process is None
+        self._process = process = process or SharedProcess()
         self.virtual = (
-            World(scenario, seed=seed, backend="hosted", max_virtual_seconds=max_virtual_seconds)
-            if clock == "virtual"
-            else None
+            None
+            if clock == "real"
+            else World(
+                scenario,
+                seed=seed,
+                backend="hosted",
+                host=process.host,
+                max_virtual_seconds=max_virtual_seconds,
+            )
         )
-        self._world = self.virtual or RealWorld(scenario, seed=seed)
+        process.host.resting = True
+        self._world = self.virtual or RealWorld(scenario, seed=seed, reaches_others=not asked)
         self.tank = self._world.parts.tank
         self.tank.expect(**(expects or {}))
         self.judge_at_end: Checks | None = None
@@ -73,6 +90,7 @@ class Hosted:
         self._chance = Chance(seed)
         self._runner = OwnRunner()
         self._lent: ExitStack | None = None
+        self._dice: ExitStack | None = None
         self._fresh: ExitStack = ExitStack()
 
     # -- the test's phases ----------------------------------------------------------------
@@ -92,25 +110,53 @@ class Hosted:
         """What is done inside a phase, but here, happens in real time: a fixture of wider scope is made."""
         was_entered = self._lent is not None
         self.leave()
+        self._give_dice_back()
         try:
-            yield
+            with self.beside():
+                yield
         finally:
             if was_entered:
                 self._enter()
 
+    def beside(self) -> AbstractContextManager[None]:
+        """What is done inside is for tests to come as well, once the test has left."""
+        return self._process.left_alone() if self.virtual is None else self._process.beside()
+
     def _enter(self) -> None:
         self._entered = real_now()
         self._lent = ExitStack()
-        self._lent.enter_context(self._world.borrowed())
-        self._lent.enter_context(self._chance.lent())
+        if self.virtual is not None:
+            self._lent.enter_context(self._process.in_test(self.virtual))
+        else:
+            self._lent.enter_context(self._process.left_alone())
+            self._lent.enter_context(self._world.parts.tank.fake_llm.installed())
         self._lent.enter_context(self._runner.lent())
+        if self._dice is None:
+            # For the whole test: to put the generator's state in and out takes long.
+            self._dice = ExitStack()
+            self._dice.enter_context(self._chance.lent())
 
     def leave(self) -> None:
         """Give the process back what the world borrowed; harmless when it has."""
         if self._lent is not None:
             lent, self._lent = self._lent, None
             lent.close()
+            if self._alone:
+                self._process.give_back()
             self._real_ns += real_now() - self._entered
+
+    def _give_dice_back(self) -> None:
+        if self._dice is not None:
+            dice, self._dice = self._dice, None
+            dice.close()
+
+    def leave_to_wider_fixtures(self) -> None:
+        """The test is over, and fixtures that outlived it may come to their end in the same phase."""
+        self.leave()
+        self._give_dice_back()
+        if self._process.host.holds_something():
+            self._lent = ExitStack()
+            self._lent.enter_context(self._process.beside())
 
     # -- the end --------------------------------------------------------------------------
 
@@ -131,12 +177,19 @@ class Hosted:
         """Whether the engine stopped the test because it could not go on."""
         return self.virtual is not None and self.virtual.host.stopped_by is not None
 
+    @property
+    def concerned(self) -> bool:
+        """Whether the test asked for the fake or sent it a request."""
+        return self.asked or bool(self.tank.fake_llm.requests)
+
     def close(self) -> None:
         """Let go of whatever the test left running; harmless when that is done."""
         self._fresh.close()
         if not self._closed:
             self._closed = True
             self._world.close()
+            if self.virtual is not None and (self.virtual.engines or self.concerned):
+                collect_young()
 
     # -- more fakes -----------------------------------------------------------------------
 
@@ -185,7 +238,7 @@ class Hosted:
         delivered = {event.request for event in log.of("delivered")}
         answered = [event.request for event in log.of("answered") if event.fault is None]
         records = self.tank.fake_llm.requests
-        exercised = judge(log, "exercised")["exercised"]
+        exercised = judge(log, "exercised")["exercised"] if self.asked else None
         return {
             "scenario": log.header.scenario,
             "requests": len(records),
@@ -196,7 +249,8 @@ class Hosted:
             "virtual": self.virtual is not None,
             "real_ns": self._real_ns,
             "items": asdict(outcomes(log)),
-            "not_met": exercised.summary if exercised.passed is False else "",
+            "not_met": exercised.summary if exercised is not None and exercised.passed is False else "",
+            "asked": self.asked,
         }
 
     def story(self) -> str:

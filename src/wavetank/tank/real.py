@@ -9,6 +9,7 @@ from typing import final
 from ..clock import ClockFrom, real_epoch_ns
 from ..provider.naming import is_loopback
 from ..scenario import Scenario
+from ..seams.hosts import is_unknown
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.origin import Origin, in_real_time
 from .assembly import Parts, assemble
@@ -17,10 +18,14 @@ from .pauses import pauses_logged
 
 @final
 class RealWorld:
-    """One run's parts in real time; connections to this machine go through untouched."""
+    """One run's parts in real time; connections to this machine go through untouched.
 
-    def __init__(self, scenario: Scenario, *, seed: int) -> None:
+    With `reaches_others` so do those to every host that the fake does not answer for.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int, reaches_others: bool = False) -> None:
         self.clock = RealClock()
+        self._lets_through = is_unknown if reaches_others else is_loopback
         self.parts = assemble(
             scenario,
             self.clock,
@@ -29,7 +34,7 @@ class RealWorld:
             backend="real",
             origin=in_real_time,
             epoch_ns=real_epoch_ns(),
-            lets_through=is_loopback,
+            lets_through=self._lets_through,
         )
 
         tank = self.parts.tank
@@ -47,7 +52,7 @@ class RealWorld:
             backend="real",
             origin=in_real_time,
             epoch_ns=real_epoch_ns(),
-            lets_through=is_loopback,
+            lets_through=self._lets_through,
         )
 
     @contextmanager

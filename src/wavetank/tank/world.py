@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from ..clock import HOUR, ClockFrom, after_delay, to_seconds
 from ..events import Event
@@ -25,6 +25,7 @@ from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
 from ..sim.host import Host
+from ..sim.refused import LEAVE_OUT
 from ..sim.step_watch import StepWatch
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
@@ -60,10 +61,12 @@ class World:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
         self._patience = patience
-        self.timeline = Timeline(limit=min(self._budget, patience or self._budget))
-        self.timeline.idle = self._idle
-        self.host = host or Host(self.timeline)
-        self.host.renew(
+        self.host = host or Host(Timeline())
+        if self.host.holds_something():
+            self.timeline, begin = self.host.timeline, self.host.resume
+        else:
+            self.timeline, begin = Timeline(), self.host.renew
+        begin(
             self.timeline,
             chooser=chooser,
             level=level,
@@ -71,10 +74,13 @@ class World:
             quiet_at=last_instant(scenario) + longest_retry_after(scenario),
             attentive=attentive,
         )
+        self._limit_time()
+        self.timeline.idle = self._idle
+        clock = ClockFrom(self.timeline) if self.host.began else self.timeline
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[Question], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
-        self.engines: list[Engine] = []
+        self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()
         self._delivered_at = -1
@@ -82,7 +88,7 @@ class World:
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,
-            self.timeline,
+            clock,
             VirtualWaits(self.host),
             seed=seed,
             backend=backend,
@@ -107,7 +113,10 @@ class World:
     def max_virtual_seconds(self, seconds: float) -> None:
         self._budget = _budget(self.parts.tank.scenario, seconds)
         if self.timeline.limit is not None:
-            self.timeline.limit = min(self._budget, self._patience or self._budget)
+            self._limit_time()
+
+    def _limit_time(self) -> None:
+        self.timeline.limit = self.host.began + min(self._budget, self._patience or self._budget)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""
@@ -146,17 +155,20 @@ class World:
 
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
-        loop = SimulatedLoop(self.host)
+        loop = lasting_or_not(SimulatedLoop(self.host))
         self.started(loop)
         return loop
 
     def close(self) -> None:
-        """Let go of threads that still wait and of runs of trio that never ended."""
+        """Let go of threads that still wait and of runs of trio that never ended.
+
+        What belongs to a fixture that outlives the test goes on waiting for the next one.
+        """
         for parts in self._all_parts:
             parts.close()
         try:
             with loops_left(self._loops_of_the_program()):
-                self.host.close()
+                self.host.close(all_threads=False)
         finally:
             workers_ended()
             self.stand_ins.close_all()
@@ -166,7 +178,7 @@ class World:
 
     def _loops_of_the_program(self) -> list[SimulatedLoop]:
         loops = [engine for engine in self.engines if isinstance(engine, SimulatedLoop)]
-        return [loop for loop in loops if loop not in self.stand_ins]
+        return [loop for loop in loops if not loop.lasting and loop not in self.stand_ins]
 
     @property
     def steps(self) -> int:
@@ -180,10 +192,11 @@ class World:
                 engine.watch_steps()
 
     def _stalled(self, began: int) -> None:
-        self.parts.log.append(Event(at=self.timeline.now(), kind="stalled", since=began))
+        at = self.timeline.now() - self.host.began
+        self.parts.log.append(Event(at=at, kind="stalled", since=began - self.host.began))
 
     def _blocked(self, began: int) -> None:
-        self.parts.desk.note("stalled", since=began, reason="blocking")
+        self.parts.desk.note("stalled", since=began - self.host.began, reason="blocking")
 
     def _choose(self, purpose: str, item: str | None, options: Sequence[int]) -> int:
         """Let the run's chooser decide in the provider's place; 0 once the run is being ended."""
@@ -205,7 +218,12 @@ class World:
         if self._idle_times % IDLE_TIMES_PER_COLLECTION == 0:
             collect_young()
             return True
-        return any(parts.desk.settle(self.timeline.next_due) for parts in self._all_parts)
+        return any(parts.desk.settle(partial(self._next_due, parts.desk)) for parts in self._all_parts)
+
+    def _next_due(self, desk: Desk) -> int | None:
+        """The next instant at which something is due, on the clock of a desk."""
+        due = self.timeline.next_due()
+        return None if due is None else due - self.timeline.now() + desk.clock.now()
 
     def _progress(self) -> None:
         self.host.cpu_budget.renew()
@@ -237,8 +255,26 @@ class World:
         return f"<World {self.parts.log.header.scenario} {self.host!r}>"
 
 
+class Owner(Protocol):
+    """Who has the process for now: a world, or a fixture that outlives its test."""
+
+    def new_loop(self) -> SimulatedLoop:
+        """A loop in the owner's time."""
+
+    def started(self, engine: Engine, /) -> None:
+        """A loop or a run of trio has started."""
+
+
+def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
+    """Note of a new loop whether it outlives the test."""
+    loop.lasting = loop.host.outlives()
+    if loop.lasting:
+        loop.host.lasting_loops.append(loop)
+    return loop
+
+
 @contextmanager
-def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
+def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = False) -> Iterator[None]:
     """Let one world after another have the process, but for the fake; `current` tells which has it now."""
 
     def new_loop() -> SimulatedLoop:
@@ -248,12 +284,15 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
 
     def stand_ins() -> StandIns:
         world = current()
-        assert world is not None, "no run is under way"
+        assert isinstance(world, World), "no run is under way"
         return world.stand_ins
 
     def in_a_run() -> bool:
         # Between two runs finalizers of the last one may run loops of their own.
         return current() is not None and host.is_mine()
+
+    def in_a_world() -> bool:
+        return isinstance(current(), World) and host.is_mine()
 
     def started(engine: Engine) -> None:
         world = current()
@@ -262,7 +301,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
 
     def desk() -> Desk | None:
         world = current()
-        return world.parts.desk if world is not None and host.is_mine() else None
+        return world.parts.desk if isinstance(world, World) and host.is_mine() else None
 
     def borrow_trio(stack: ExitStack, _: ModuleType) -> None:
         from ..patches.trio_hooks import trio_under
@@ -270,9 +309,9 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
         stack.enter_context(trio_under(host, started))
 
     with ExitStack() as stack:
-        stack.enter_context(virtual_process(host))
-        stack.enter_context(runners_on(new_loop, where=in_a_run))
-        stack.enter_context(stand_ins_under(stand_ins, where=in_a_run))
+        stack.enter_context(virtual_process(host, collect=collect))
+        stack.enter_context(runners_on(new_loop, where=in_a_run, real_loops_too=lambda: host.paced))
+        stack.enter_context(stand_ins_under(stand_ins, where=in_a_world))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
         stack.enter_context(pauses_logged(desk))
         yield
@@ -281,8 +320,7 @@ def lent_to(host: Host, current: Callable[[], World | None]) -> Iterator[None]:
 def _outside(where: str) -> str:
     return (
         f"the fake was called {where}, where the virtual time of this tank does not run. "
-        "Call it from what the test itself runs, let the test's event loop have function scope, or give "
-        'the test real time with @pytest.mark.llm_clock("real")'
+        f"Call it from what the test itself runs, or {LEAVE_OUT}"
     )
 
 
