@@ -213,7 +213,7 @@ def test_a_real_socket(pytester: pytest.Pytester, run_pytest: RunPytest) -> None
     )
     result = run_pytest(SCENARIO)
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(['*RealInputOutput*llm_clock("real")*llm_off*llm_autouse*'])
+    result.stdout.fnmatch_lines(['*RealInputOutput*llm_off*llm_autouse*llm_clock("real")*'])
     run_pytest(SCENARIO, "-o", "llm_autouse=false").assert_outcomes(passed=3)
 
 

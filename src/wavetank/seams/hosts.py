@@ -32,7 +32,8 @@ def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     mend = (
         f"a real server and virtual time cannot meet: {LEAVE_OUT}"
         if loopback
-        else "check the client's base_url and proxy settings"
+        else "leave the test out with @pytest.mark.llm_off if it means that host, or "
+        "check the client's base_url and proxy settings"
     )
     known = ", ".join(dialect.hosts[0] for dialect in DIALECTS)
     return UnknownHost(

@@ -37,8 +37,8 @@ REAL_INPUT_OUTPUT: Final = (
 
 
 LEAVE_OUT: Final = (
-    'give the test real time with @pytest.mark.llm_clock("real"), or leave it out with '
-    "@pytest.mark.llm_off or the ini option llm_autouse"
+    "leave the test out with @pytest.mark.llm_off or the ini option llm_autouse, or give it real time with "
+    '@pytest.mark.llm_clock("real")'
 )
 """How a test that cannot have virtual time gets what it needs."""
 
