@@ -82,12 +82,17 @@ def describe_threads(waiting: Iterable[tuple[str, FrameType | None, str]]) -> tu
 
 
 def waiting_tasks(tasks: Sequence[Suspended]) -> tuple[Waiting, ...]:
-    """Who of the tasks waits where and for what; those at one place for one thing together."""
+    """Who of the tasks waits where and for what; those at one place for one thing together.
+
+    Tasks that are nowhere in the program itself, such as a test runner's, are left out.
+    """
     found: dict[tuple[Place | None, int], tuple[list[str], Chain]] = {}
     for task in tasks:
         chain = chain_of(task.coro)
         frame = innermost(chain.callers)
-        place = None if frame is None else (name_of_file(frame.f_code.co_filename), frame.f_lineno)
+        if frame is None:
+            continue
+        place = (name_of_file(frame.f_code.co_filename), frame.f_lineno)
         found.setdefault((place, id(chain.resource)), ([], chain))[0].append(task.name)
     return tuple(
         Waiting(tuple(names), _waits(chain, tasks), place) for (place, _), (names, chain) in found.items()
