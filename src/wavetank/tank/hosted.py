@@ -129,7 +129,7 @@ class Hosted:
             self._lent.enter_context(self._process.in_test(self.virtual))
         else:
             self._lent.enter_context(self._process.left_alone())
-            self._lent.enter_context(self._world.parts.tank.fake_llm.installed())
+            self._lent.enter_context(self._world.borrowed())
         self._lent.enter_context(self._runner.lent())
         if self._dice is None:
             # For the whole test: to put the generator's state in and out takes long.
