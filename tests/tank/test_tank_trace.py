@@ -502,6 +502,6 @@ def test_in_a_test_with_pytest(pytester: pytest.Pytester, mark: str) -> None:
             assert tank.events[0].task
             raise KeyError
     """)
-    result = pytester.runpytest()
+    result = pytester.runpytest("-p", "no:langsmith_plugin")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["cooldown: set at * by '*', cleared at * by '*'"])
