@@ -548,7 +548,8 @@ def test_a_test_that_differs_from_run_to_run(pytester: pytest.Pytester, run_pyte
     result.stdout.fnmatch_lines(
         [
             "a failing schedule does not repeat. It failed with:",
-            "Repeated, event 1 differs: first «at 0s: 'row-1': submitted by *», then «at 0s: 'row-2': submitted by *».",
+            "Repeated, event 1 differs: first «at 0s: 'row-1': submitted by *», "
+            "then «at 0s: 'row-2': submitted by *».",
             "*state that one run leaves to the next.",
         ]
     )
