@@ -210,7 +210,13 @@ WRONG: list[tuple[Callable[[], object], str]] = [
         "is no URL such as https://host",
     ),
     (lambda: make_strategy("openai", "m", key=KEY, base_url="http://[x"), "is no URL such as https://host"),
-    (lambda: make_strategy("openai", "m", key=KEY, max_tokens=0), "max_tokens must be at least 1, not 0"),
+    (lambda: make_strategy("openai", "m", key=KEY, max_tokens=0), "must be a whole number from 1 on, not 0"),
+    (lambda: make_strategy("openai", "m", key=KEY, max_tokens="9"), "max_tokens must be a whole number"),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY, max_tokens=9.5), "max_tokens must be a whole number"),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY, temperature="hot"), "must be a number, not 'hot'"),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY, temperature=float("nan")), "must be a number, not nan"),
+    (lambda: make_strategy("openai", "m", key=KEY, prices=(1, 2)), "prices must be such as Prices("),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY.encode()), "of openai must be a str, not bytes"),  # type: ignore[arg-type]
     (lambda: make_strategy("openai", "m", key=KEY, timeout_seconds=0), "above 0, not 0"),
     (lambda: make_strategy("openai", "m", key=KEY, timeout_seconds=-1.5), "above 0, not -1.5"),
     (lambda: make_strategy("openai", "m", key=KEY, timeout_seconds=float("nan")), "above 0, not nan"),

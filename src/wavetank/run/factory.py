@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,12 @@ def make_strategy(
     spec = find_provider(provider)
     if not isinstance(model, str) or not model.strip():
         raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
-    if max_tokens is not None and max_tokens < 1:
-        raise RunError(f"max_tokens must be at least 1, not {max_tokens!r}")
+    if max_tokens is not None and not (_is_number(max_tokens, int) and max_tokens >= 1):
+        raise RunError(f"max_tokens must be a whole number from 1 on, not {max_tokens!r}")
+    if temperature is not None and not _is_number(temperature):
+        raise RunError(f"temperature must be a number, not {temperature!r}")
+    if not isinstance(prices, Prices | None):
+        raise RunError(f"prices must be such as Prices(input=2.5, output=10), not {prices!r}")
     checked_connection(client, timeout_seconds)
     return ProviderStrategy(
         client,
@@ -77,6 +82,9 @@ def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
         RunError: there is none.
     """
     if key is not None:
+        if not isinstance(key, str):
+            # It is not repeated: it may hold the key.
+            raise RunError(f"the API key of {provider.name} must be a str, not {type(key).__name__}")
         return checked_key(key.strip(), f"the API key of {provider.name}")
     try:
         return provider.key(os.environ, base_url)
@@ -90,7 +98,7 @@ def checked_connection(client: object, timeout_seconds: float | None) -> None:
     Raises:
         RunError: the timeout is none, the client cannot be awaited, or httpx2 is not installed.
     """
-    if timeout_seconds is not None and not _is_time(timeout_seconds):
+    if timeout_seconds is not None and not (_is_number(timeout_seconds) and timeout_seconds > 0):
         raise RunError(f"timeout_seconds must be a number of seconds above 0, not {timeout_seconds!r}")
     if client is None:
         need_client()
@@ -98,6 +106,5 @@ def checked_connection(client: object, timeout_seconds: float | None) -> None:
         raise RunError(f"client must be an httpx2.AsyncClient, not {type(client).__name__}")
 
 
-def _is_time(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value < float("inf")  # type: ignore[operator]
+def _is_number(value: object, kind: type = int | float) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type]
