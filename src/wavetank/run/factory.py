@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .asking import ProviderStrategy, need_client
 from .errors import RunError
 from .providers import Ask, Prices, Provider, checked_key, find_provider
+from .targets import Target
 
 if TYPE_CHECKING:
     import httpx2
@@ -27,11 +28,13 @@ def make_strategy(
     max_tokens: int | None = None,
     temperature: float | None = None,
     prices: Prices | None = None,
+    scope: str | None = None,
 ) -> ProviderStrategy:
     """Make a strategy that puts the items of a `ParallelBatchProcessor` to a model.
 
     A client that is given is shared and stays open: whoever made it closes it. Without one
     the strategy opens its own when the processor prepares it, and closes it in the end.
+    Each model has limits of its own, unless `scope` names what they are for.
 
     >>> make_strategy("ollama", "llama3.2", timeout_seconds=30)
     <ProviderStrategy ollama/llama3.2>
@@ -49,6 +52,8 @@ def make_strategy(
         max_tokens: how many tokens an answer may have.
         temperature: as the provider takes it.
         prices: what tokens cost, for answers that do not tell their own cost.
+        scope: what the limits of its items are for, such as an account; by default provider and
+            model, as in `ollama/llama3.2`. Strategies with the same scope share a gate.
 
     Raises:
         RunError: there is no such provider, its key or its address is missing, a value is out of
@@ -57,21 +62,23 @@ def make_strategy(
     spec = find_provider(provider)
     if not isinstance(model, str) or not model.strip():
         raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
-    if max_tokens is not None and not (_is_number(max_tokens, int) and max_tokens >= 1):
+    if max_tokens is not None and not (type(max_tokens) is int and max_tokens >= 1):
         raise RunError(f"max_tokens must be a whole number from 1 on, not {max_tokens!r}")
     if temperature is not None and not _is_number(temperature):
         raise RunError(f"temperature must be a number, not {temperature!r}")
     if not isinstance(prices, Prices | None):
         raise RunError(f"prices must be such as Prices(input=2.5, output=10), not {prices!r}")
     checked_connection(client, timeout_seconds)
+    ask = Ask(model.strip(), system, max_tokens, temperature)
     return ProviderStrategy(
         client,
         spec,
-        Ask(model.strip(), system, max_tokens, temperature),
+        ask,
         timeout_seconds=timeout_seconds,
         key=found_key(spec, key, base_url),
         base_url=base_url,
         prices=prices,
+        scope=scope or Target(spec.name, ask.model).name,
     )
 
 
@@ -106,5 +113,5 @@ def checked_connection(client: object, timeout_seconds: float | None) -> None:
         raise RunError(f"client must be an httpx2.AsyncClient, not {type(client).__name__}")
 
 
-def _is_number(value: object, kind: type = int | float) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type]
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
