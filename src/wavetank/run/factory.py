@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .asking import ProviderStrategy, need_client
@@ -60,16 +61,10 @@ def make_strategy(
             range, or httpx2 is not installed.
     """
     spec = find_provider(provider)
-    if not isinstance(model, str) or not model.strip():
-        raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
-    if max_tokens is not None and not (type(max_tokens) is int and max_tokens >= 1):
-        raise RunError(f"max_tokens must be a whole number from 1 on, not {max_tokens!r}")
-    if temperature is not None and not _is_number(temperature):
-        raise RunError(f"temperature must be a number, not {temperature!r}")
+    ask = _checked_ask(provider, Ask(model, system, max_tokens, temperature))
     if not isinstance(prices, Prices | None):
         raise RunError(f"prices must be such as Prices(input=2.5, output=10), not {prices!r}")
     checked_connection(client, timeout_seconds)
-    ask = Ask(model.strip(), system, max_tokens, temperature)
     return ProviderStrategy(
         client,
         spec,
@@ -80,6 +75,17 @@ def make_strategy(
         prices=prices,
         scope=scope or Target(spec.name, ask.model).name,
     )
+
+
+def _checked_ask(provider: str, ask: Ask) -> Ask:
+    """What to ask, if its values can be sent."""
+    if not isinstance(ask.model, str) or not ask.model.strip():
+        raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
+    if ask.max_tokens is not None and not (type(ask.max_tokens) is int and ask.max_tokens >= 1):
+        raise RunError(f"max_tokens must be a whole number from 1 on, not {ask.max_tokens!r}")
+    if ask.temperature is not None and not _is_number(ask.temperature):
+        raise RunError(f"temperature must be a number, not {ask.temperature!r}")
+    return replace(ask, model=ask.model.strip())
 
 
 def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
