@@ -253,6 +253,36 @@ def test_a_look_changes_nothing_while_a_run_writes_and_after_it_was_killed(path:
     assert look_at_journal(path).possibly_repeated == 1
 
 
+ENDS = KILLED + "journal.close()"
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_run_may_end_while_its_journal_is_copied(
+    path: Path, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log is gone then, after the file was copied, or after both were: the look begins again."""
+    run = subprocess.Popen(
+        [sys.executable, "-c", ENDS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    copyfile, copied = shutil.copyfile, []
+
+    def copy_and_end(source: Path, target: Path) -> object:
+        done = copyfile(source, target)
+        copied.append(source)
+        if len(copied) == copies:
+            run.communicate()
+        return done
+
+    with run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        monkeypatch.setattr(shutil, "copyfile", copy_and_end)
+        view = look_at_journal(path)
+    assert run.returncode == 0
+    assert len(copied) > copies
+    assert (view.rows, view.succeeded, view.under_way, view.used_by) == (3, 1, 1, None)
+
+
 WRITES = """
 import sys
 from wavetank.processor import journal_file

@@ -34,6 +34,11 @@ LOGGED = [
     f"(agent 3) Error from worker: agent failed: {LIMIT}",
     f'ERROR agent failed: RuntimeError("{SEED}")',
     f'time=2026-01-10T12:00:00Z level=error msg="{SEED}" item=7',
+    f"npm ERR! {LIMIT}",
+    f"Rate limited! {LIMIT}",
+    f"W1130 22:25:01.123456 worker-7 attempt=2 {LIMIT}",
+    f'AgentError(exit_code=-1, stderr="{SEED}")',
+    repr({"exit_code": -1, "stdout": "", "stderr": SEED}),
     json.dumps({"level": "error", "msg": SEED, "time": 1}),
     json.dumps({"event": SEED, "level": "error"}, ensure_ascii=False),
     json.dumps({"type": "turn.failed", "error": {"message": LIMIT}}),
@@ -62,6 +67,16 @@ def test_no_prefix_of_a_log_hides_a_limit(text: str, code: int) -> None:
         assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 7200)
         assert failure.resets is not None
         assert f"{failure.resets:%H:%M %Z}" == "16:00 PST"
+
+
+@pytest.mark.parametrize("key", ["stderr", "error", "error_message", "message"])
+def test_a_result_file_says_under_one_of_several_names_what_went_wrong(key: str) -> None:
+    """The first that says something counts; other keys are not read."""
+    failure = classify_result(json.dumps({"exit_code": -1, "stdout": "", key: SEED}), now=NOW)
+    other = classify_result(json.dumps({"exit_code": -1, "task": SEED, key: "segmentation fault"}), now=NOW)
+    assert failure is not None
+    assert other is not None
+    assert (failure.kind, other.kind) == ("rate-limited", "transient")
 
 
 QUOTED = [

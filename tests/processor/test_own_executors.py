@@ -91,4 +91,5 @@ async def test_an_executor_that_stays_broken_fails_its_items_one_by_one() -> Non
             await processor.add_work(LLMWorkItem(prompt, prompt))
         batch = await processor.process_all()
     pool.shutdown()
-    assert (batch.succeeded, batch.failures) == (1, {"no status, BrokenThreadPool": 2})
+    hint = "this executor takes no more calls; your call has to make another"
+    assert (batch.succeeded, batch.failures) == (1, {f"BrokenThreadPool: {hint}": 2})

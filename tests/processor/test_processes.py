@@ -220,7 +220,7 @@ async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
     assert batch.refusals == 1
     # Of b's worker and of the first that c killed; d's refusal alone is a retry.
     assert (batch.recoveries, batch.retries) == (2, 1)
-    assert "workers died: 2 recoveries" in str(batch)
+    assert "2 new tries after a worker or a pool died" in str(batch)
     assert "work" in repr(strategy)
     with pytest.raises(ValueError, match="max_retries must be at least 0, not -1"):
         ProcessStrategy(work, max_retries=-1)

@@ -156,7 +156,7 @@ def test_errors_do_not_spend_the_budget_of_rate_limits() -> None:
     provider = Provider(a=[Refused(500), Refused(502), Refused(429, 1), Refused(429, 1)])
     result = only(virtually(provider, ["a"], max_rate_limit_retries=0))
     assert (result.value, result.attempts) == (None, 3)
-    assert result.reason == "rate limited 1 times in 0 s, last: status 429"
+    assert result.reason == "rate limited once in 0 s, last: status 429"
 
 
 def test_max_attempts_counts_errors_other_than_rate_limits() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 import wavetank
-from wavetank.processor import CallResult, LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor
+from wavetank.processor import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor
 from wavetank.processor.journal import Journal
 from wavetank.processor.preflight import preflight
 
@@ -351,3 +351,52 @@ def test_strategies_without_a_scope_share_the_gate(backend: str) -> None:
         return run.value
 
     assert refusals(several=True) == refusals(several=False) != 0
+
+
+class InOrder:
+    """A store that takes its time and has to be asked for the items of a stream in their order."""
+
+    def __init__(self, known: Sequence[str] = ()) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    async def limited_until(self) -> dict[str, float]:
+        return {}
+
+    async def recall(self, items: Sequence[LLMWorkItem[Any]]) -> dict[str, ItemResult[Any]]:
+        await anyio.sleep(0.001 * (len(self.asked) % 3))
+        self.asked += [item.id for item in items]
+        return {item.id: ItemResult(item.id, "from before") for item in items if item.id in self.known}
+
+    async def started(self, item: LLMWorkItem[Any], attempt: int) -> None: ...
+    async def ended(self, item: LLMWorkItem[Any], attempts: int) -> None: ...
+    async def paused(self, scope: str, until: float, count: int) -> None: ...
+
+    async def settled(self, _: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
+        assert not result.recalled
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_store_is_asked_for_the_items_of_a_stream_in_their_order(backend: str) -> None:
+    """A journal holds them to its rows; it makes no difference which worker has a permit first."""
+    ids = [f"item-{number}" for number in range(12)]
+
+    class Scoped(LLMCallStrategy[str]):
+        def __init__(self, scope: str) -> None:
+            self.scope = scope
+
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            await anyio.sleep(0.1)
+            return item.prompt
+
+    async def main(_: wavetank.Tank) -> None:
+        store = InOrder(known=ids[3::4])
+        strategies = [Scoped(scope) for scope in ("one", "two", "three")]
+        async with ParallelBatchProcessor(strategies[0], workers=4, store=store) as processor:
+            items = [LLMWorkItem(id, id, strategy=strategies[number % 3]) for number, id in enumerate(ids)]
+            results = {result.id: result async for result in processor.process(items)}
+        assert store.asked == ids
+        assert [results[id].recalled for id in ids] == [id in store.known for id in ids]
+
+    result = wavetank.search(main, "calm", backend=backend, schedules=30, checks=[])
+    assert result.failure is None, str(result)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 import wavetank
-from wavetank.processor import BatchResult, LLMWorkItem, ParallelBatchProcessor, TokenUsage
+from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, TokenUsage
 from wavetank.run import PROVIDERS, ApiError, Prices, RunError, asking, list_models, make_strategy
 
 KEY = "sk-secret-0123456789"
@@ -210,7 +210,13 @@ WRONG: list[tuple[Callable[[], object], str]] = [
         "is no URL such as https://host",
     ),
     (lambda: make_strategy("openai", "m", key=KEY, base_url="http://[x"), "is no URL such as https://host"),
-    (lambda: make_strategy("openai", "m", key=KEY, max_tokens=0), "max_tokens must be at least 1, not 0"),
+    (lambda: make_strategy("openai", "m", key=KEY, max_tokens=0), "must be a whole number from 1 on, not 0"),
+    (lambda: make_strategy("openai", "m", key=KEY, max_tokens="9"), "max_tokens must be a whole number"),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY, max_tokens=9.5), "max_tokens must be a whole number"),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY, temperature="hot"), "must be a number, not 'hot'"),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY, temperature=float("nan")), "must be a number, not nan"),
+    (lambda: make_strategy("openai", "m", key=KEY, prices=(1, 2)), "prices must be such as Prices("),  # type: ignore[arg-type]
+    (lambda: make_strategy("openai", "m", key=KEY.encode()), "of openai must be a str, not bytes"),  # type: ignore[arg-type]
     (lambda: make_strategy("openai", "m", key=KEY, timeout_seconds=0), "above 0, not 0"),
     (lambda: make_strategy("openai", "m", key=KEY, timeout_seconds=-1.5), "above 0, not -1.5"),
     (lambda: make_strategy("openai", "m", key=KEY, timeout_seconds=float("nan")), "above 0, not nan"),
@@ -257,6 +263,36 @@ def test_no_key_is_in_what_a_strategy_shows_of_itself() -> None:
     """Neither the key nor an address with a password."""
     strategy = make_strategy("openai", "gpt-5", key=KEY, base_url="https://me:secret@gateway.example/v1")
     assert repr(strategy) == "<ProviderStrategy openai/gpt-5>"
+
+
+@both
+@pytest.mark.parametrize("scope", [None, "account"])
+def test_each_model_has_a_gate_of_its_own_unless_they_share_a_scope(scope: str | None, backend: str) -> None:
+    """A model that is away for half a minute holds up the other one only where both name one scope."""
+
+    async def main(tank: wavetank.Tank) -> tuple[set[str], float]:
+        large, small = (
+            make_strategy("openai", model, key=KEY, scope=scope) for model in ("gpt-4o", "gpt-4o-mini")
+        )
+        items = [LLMWorkItem(f"large-{number}", "wave") for number in range(4)]
+        items += [LLMWorkItem(f"small-{number}", "wave", strategy=small) for number in range(4)]
+        scopes, last = set(), 0.0
+
+        def observe(decision: Decision) -> None:
+            scopes.add(decision.scope)
+
+        async with ParallelBatchProcessor(large, workers=2, observer=observe) as processor:
+            async for result in processor.process(items):
+                assert result.error is None
+                if result.id.startswith("small"):
+                    last = tank.now()
+        return scopes - {""}, last
+
+    run = wavetank.simulate(main, "one-model-down", backend=backend)
+    assert run.value is not None, run.error
+    scopes, last = run.value
+    assert scopes == {scope or "openai/gpt-4o"}
+    assert (last < 10) == (scope is None)
 
 
 # -- models ----------------------------------------------------------------------------------------

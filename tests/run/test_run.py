@@ -322,7 +322,9 @@ def test_what_has_to_be_mended_is_told(
     """The run does not start, the status is 2, and the text says what to do; the input stays as it is."""
     before = (folder / "in.csv").read_bytes()
     assert main([*WORDS, *words]) == 2
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert "`key`" not in told, "that is a word of the library, and none of the command line"
     assert (folder / "in.csv").read_bytes() == before
 
 

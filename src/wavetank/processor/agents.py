@@ -17,6 +17,9 @@ _KINDS: Final[Mapping[Verdict, FailureKind]] = {
     "terminal": "terminal",
 }
 
+_ERROR_KEYS: Final = ("stderr", "error", "error_message", "message")
+"""Where result files have what went wrong, the first that says something."""
+
 
 @final
 class AgentFailed(RuntimeError):
@@ -84,7 +87,7 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
     code = _code(result)
     stdout = str(result.get("stdout") or result.get("output") or "")
     if isinstance(code, int):
-        stderr = str(result.get("stderr") or result.get("error") or "")
+        stderr = str(next((result[key] for key in _ERROR_KEYS if result.get(key)), ""))
         return classify_output(code, stdout, stderr, now=now, tz=tz)
     return classify_output(0, text, now=now, tz=tz)
 

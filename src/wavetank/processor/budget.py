@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
+from .counting import counted, times
 from .failure import Failure
 
 BACKOFF_SECONDS: Final = 0.5
@@ -52,7 +53,7 @@ class Budget:
         if not failure.counts:
             return None
         self.errors += 1
-        return self._over(failure, self.errors >= self.limits.max_attempts, f"{self.errors} errors")
+        return self._over(failure, self.errors >= self.limits.max_attempts, counted(self.errors, "error"))
 
     def backoff_seconds(self, failure: Failure) -> float:
         """How long the item itself waits before its next request; where all wait the gate decides."""
@@ -71,7 +72,7 @@ class Budget:
         lasted = 0.0 if self.refused_since is None else now - self.refused_since
         over = self.refusals > self.limits.max_rate_limit_retries
         over |= lasted > self.limits.max_rate_limit_seconds
-        return self._over(failure, over, f"rate limited {self.refusals} times in {lasted:g} s")
+        return self._over(failure, over, f"rate limited {times(self.refusals)} in {lasted:g} s")
 
     def _over(self, failure: Failure, over: bool, summary: str) -> str | None:
         return f"{summary}, last: {failure.reason}" if over else None

@@ -157,6 +157,8 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     kind, reason = _judge(cause, shape)
     info, source = rate_info(shape.headers, now=now), f"exception {type(cause).__name__}"
     died = _first(shape.classes, _DEAD_WORKER_CLASSES) is not None
+    if "BrokenExecutor" in shape.classes:
+        reason = f"{type(cause).__name__}: this executor takes no more calls; your call has to make another"
     return Failure(kind, error, reason, wait, info, source=source, worker_died=died)
 
 

@@ -125,15 +125,17 @@ def _copied(path: Path, copy: Path) -> int | None:
     that of before.
     """
     log = path.with_name(path.name + "-wal")
+    copy_of_log = copy.with_name(copy.name + "-wal")
     for _ in range(_TRIES):
-        before = _beginning(log)
+        # A run that begins or ends meanwhile had the file open when it wrote what is copied.
+        user, before = _user_of(path), _beginning(log)
         shutil.copyfile(path, copy)
-        if before is None:
-            copy.with_name(copy.name + "-wal").unlink(missing_ok=True)
-        else:
-            shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
+        try:
+            shutil.copyfile(log, copy_of_log)
+        except FileNotFoundError:
+            copy_of_log.unlink(missing_ok=True)
         if _beginning(log) == before:
-            return _user_of(path)
+            return _user_of(path) or user
     raise JournalError(f"the journal {path} changed while it was read, {_TRIES} times; try again")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,17 @@ _FIELDS: Final = ("message", "msg", "log", "error", "err", "event", "detail", "s
 # What a model says in a stream of JSON; its words are no log.
 _MODEL_TYPES: Final = frozenset({"assistant", "user", "message", "result", "stream_event", "text"})
 
-_LEVEL: Final = r"(?:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|severe|panic)\b"
+# The last is how glog and klog write a level, with month and day.
+_LEVEL: Final = (
+    r"(?:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?|fatal|severe|panic|[iwef]\d{4})\b"
+)
 _TIME: Final = r"\d[\dT:.,/+\-]*Z?(?=\s|$|[^\w])"
 _BRACKETS: Final = r"\[[^\]]{0,80}\]|\([^)]{0,80}\)|<[^>]{0,80}>"
 _LOGGED: Final = re.compile(rf"\W{{0,3}}(?:{_LEVEL}|{_TIME}|{_BRACKETS})", re.IGNORECASE)
 _DASHES: Final = r"\-|>\u2013\u2014\u00bb\u203a\u2192"
-# A name, a place or a few words before a colon, a bar or a dash: no quotation mark, no end of a sentence.
-_LABEL: Final = rf"""(?:(?![.!?]\s)[^:"'`\u201c\u201d\n]){{1,60}}?(?::|\s[{_DASHES}]\s)\s*"""
+# A name, a place or a few words before a colon, a bar, a dash or as `npm ERR!`: no quotation mark, and no
+# end of a sentence before that.
+_LABEL: Final = rf"""(?:(?![.!?]\s)[^:"'`\u201c\u201d\n]){{1,60}}?(?::|!\s|\s[{_DASHES}]\s)\s*"""
 # In this order, each as often as it comes, up to the message.
 _PIECES: Final = tuple(
     re.compile(piece, re.IGNORECASE)
@@ -31,7 +36,7 @@ _PIECES: Final = tuple(
         _LEVEL,
         r"(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*,?\s|(?:utc|[ap]m)\b",
         r'[\w.]+=(?:"[^"]*"|[^\s"]+)(?=\s)|[\w.]+="?',
-        r"""\w*(?:Error|Exception|Failed)\(["']""",
+        r"""\w*(?:Error|Exception|Failed)\(["']?""",
         rf'"(?:{"|".join(_FIELDS)})"\s*:\s*"',
         _LABEL,
         r"""[^\w\s"'`\u201c\u201d\u2018(\[{<]+|[\[(]""",
@@ -153,8 +158,9 @@ def _logged(event: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:
+    """The object that a text is, in JSON or as Python prints one."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = ast.literal_eval(text) if text.startswith("{'") else json.loads(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return found if isinstance(found, Mapping) else None

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
+from .counting import counted, times
 from .failure import LimitMet
 from .work import ItemResult, TokenUsage
 
@@ -98,14 +99,14 @@ class BatchResult(Generic[T_co]):
         """What happened, in words, a line for each thing worth knowing."""
         lines = [f"{_items(self.succeeded)} of {len(self.results)} succeeded in {self.seconds:.1f} s"]
         lines += [f"{_items(count)} failed: {cause}" for cause, count in self.failures.items()]
-        met = [f"refused {_times(self.refusals)}"] if self.refusals else []
+        met = [f"refused {times(self.refusals)}"] if self.refusals else []
         if self.refusals or self.pauses:
-            met.append(f"{_counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together")
+            met.append(f"{counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together")
         lines += [", ".join(met)] if met else []
         if self.retries:
-            lines.append(f"{_counted(self.requests, 'request')}, {self.retries} of them retries")
+            lines.append(f"{counted(self.requests, 'request')}, {self.retries} of them retries")
         if self.recoveries:
-            lines.append(f"workers died: {_counted(self.recoveries, 'recovery', 'recoveries')}")
+            lines.append(f"{counted(self.recoveries, 'new try', 'new tries')} after a worker or a pool died")
         if self.usage.total:
             lines.append(f"{self.usage.input_tokens} tokens in, {self.usage.output_tokens} out")
         if self.stopped is not None:
@@ -133,12 +134,4 @@ class FailureCounts:
 
 
 def _items(count: int) -> str:
-    return _counted(count, "item")
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-def _counted(count: int, thing: str, things: str | None = None) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {things or f'{thing}s'}"
+    return counted(count, "item")

@@ -24,7 +24,7 @@ from .sender import Errand, Sender, Stopped, Totals
 from .shape import sole
 from .sight import Sight, logger
 from .stopping import RunStopped, WorkerLost
-from .store import RunRecord
+from .store import RunRecord, Store
 from .work import ItemResult, LLMCallStrategy, LLMWorkItem
 
 T = TypeVar("T")
@@ -86,6 +86,7 @@ class Run(Generic[T]):
         self._unfinished: str | None = None
         self._group: TaskGroup | None = None
         self._tasks = 0
+        self._in_turn = anyio.Lock(fast_acquire=True)
         self._seconds = None if options.bounds is None else options.bounds.seconds
 
     async def work(self) -> None:
@@ -213,15 +214,34 @@ class Run(Generic[T]):
         finally:
             self._tasks -= 1
 
-    async def _take(self) -> tuple[int, LLMWorkItem[Any]] | None:
+    async def _take(self) -> tuple[int, Errand] | None:
         try:
-            return await self._intake.take()
+            if self._options.store is None or isinstance(self._intake, Batch):
+                taken = await self._intake.take()
+                return None if taken is None else self._opened(*taken)
+            # A journal holds the items to its rows: it has to meet them in their order, whichever
+            # worker has a permit first.
+            async with self._in_turn:
+                taken = await self._intake.take()
+                return None if taken is None else await self._recalled(*taken, self._options.store)
         except Exception as error:
             self._fail(error)
             return None
 
-    async def _process(self, number: int, item: LLMWorkItem[Any]) -> None:
+    async def _recalled(self, number: int, item: LLMWorkItem[Any], store: Store) -> tuple[int, Errand]:
+        """Open an item of a stream, with the result that an earlier run had."""
+        opened = self._opened(number, item)
+        if (known := (await store.recall([item])).get(item.id)) is not None:
+            opened[1].result = replace(known, recalled=True)
+        return opened
+
+    def _opened(self, number: int, item: LLMWorkItem[Any]) -> tuple[int, Errand]:
         errand = self._open[number] = self._errand(number, item)
+        if (known := self._known.get(item.id)) is not None:
+            errand.result = replace(known, recalled=True)
+        return number, errand
+
+    async def _process(self, number: int, errand: Errand) -> None:
         try:
             with self._time_limit() as limit:
                 await self._permits.get(errand)
@@ -252,8 +272,6 @@ class Run(Generic[T]):
         return Errand(item, item, Budget(self._options.budgets), anyio.current_time())
 
     async def _attend(self, errand: Errand) -> ItemResult[T]:
-        if (known := await self._recalled(errand.item)) is not None:
-            return replace(known, recalled=True)
         if errand.result is None and not isinstance(self._intake, Batch):
             await self._prepare(errand)
             await self._get_ready(errand)
@@ -283,13 +301,6 @@ class Run(Generic[T]):
         except Exception as error:
             reason = f"preparation failed: {type(error).__name__}: {error}"
             errand.result = ItemResult(errand.item.id, error=error, reason=reason, cause=reason)
-
-    async def _recalled(self, item: LLMWorkItem[Any]) -> ItemResult[T] | None:
-        if self._options.store is None:
-            return None
-        if isinstance(self._intake, Batch):
-            return self._known.get(item.id)
-        return (await self._options.store.recall([item])).get(item.id)
 
     async def _settle(self, number: int, errand: Errand, result: ItemResult[T]) -> None:
         """Keep an outcome, then let others hear of it; what fails there stops the run, not the outcome."""
@@ -323,10 +334,11 @@ class Run(Generic[T]):
 
     def _last(self, errand: Errand) -> ItemResult[T]:
         """The result of an item that nobody works on any more; what the store has not kept is none."""
-        if errand.result is not None and (errand.kept or self._options.store is None):
-            return errand.result
         if (known := self._known.get(errand.item.id)) is not None:
             return replace(known, recalled=True)
+        result = errand.result
+        if result is not None and (errand.kept or result.recalled or self._options.store is None):
+            return result
         return self._left(errand)
 
     def _left(self, errand: Errand) -> ItemResult[T]:

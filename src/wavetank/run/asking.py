@@ -81,6 +81,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         prices: what tokens cost, for an answer that does not tell its own cost. One that does
             not count its tokens is charged by its length.
         secrets: what is shown instead of the key and of what is secret in `base_url`.
+        scope: what the limits of its items are for; by default they are those of the account.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class ProviderStrategy(LLMCallStrategy[str]):
         tells_ids: bool | None = None,
         prices: Prices | None = None,
         secrets: Secrets | None = None,
+        scope: str | None = None,
     ) -> None:
+        self.scope: Final = scope
         self._client = client
         self._provider = provider
         self._ask = ask

@@ -176,7 +176,7 @@ async def _process(work: _Work) -> None:
             say=lambda line: work.display.say(work.secrets.hide(line)),
         )
         try:
-            await session.process(plan.table.items)
+            await session.process(plan.items(strategies))
             _check_files(work)
         except (JournalError, SinkError) as error:
             work.trouble.append(error)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .asking import ProviderStrategy, need_client
 from .errors import RunError
 from .providers import Ask, Prices, Provider, checked_key, find_provider
+from .targets import Target
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,11 +29,13 @@ def make_strategy(
     max_tokens: int | None = None,
     temperature: float | None = None,
     prices: Prices | None = None,
+    scope: str | None = None,
 ) -> ProviderStrategy:
     """Make a strategy that puts the items of a `ParallelBatchProcessor` to a model.
 
     A client that is given is shared and stays open: whoever made it closes it. Without one
     the strategy opens its own when the processor prepares it, and closes it in the end.
+    Each model has limits of its own, unless `scope` names what they are for.
 
     >>> make_strategy("ollama", "llama3.2", timeout_seconds=30)
     <ProviderStrategy ollama/llama3.2>
@@ -48,26 +53,39 @@ def make_strategy(
         max_tokens: how many tokens an answer may have.
         temperature: as the provider takes it.
         prices: what tokens cost, for answers that do not tell their own cost.
+        scope: what the limits of its items are for, such as an account; by default provider and
+            model, as in `ollama/llama3.2`. Strategies with the same scope share a gate.
 
     Raises:
         RunError: there is no such provider, its key or its address is missing, a value is out of
             range, or httpx2 is not installed.
     """
     spec = find_provider(provider)
-    if not isinstance(model, str) or not model.strip():
-        raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
-    if max_tokens is not None and max_tokens < 1:
-        raise RunError(f"max_tokens must be at least 1, not {max_tokens!r}")
+    ask = _checked_ask(provider, Ask(model, system, max_tokens, temperature))
+    if not isinstance(prices, Prices | None):
+        raise RunError(f"prices must be such as Prices(input=2.5, output=10), not {prices!r}")
     checked_connection(client, timeout_seconds)
     return ProviderStrategy(
         client,
         spec,
-        Ask(model.strip(), system, max_tokens, temperature),
+        ask,
         timeout_seconds=timeout_seconds,
         key=found_key(spec, key, base_url),
         base_url=base_url,
         prices=prices,
+        scope=scope or Target(spec.name, ask.model).name,
     )
+
+
+def _checked_ask(provider: str, ask: Ask) -> Ask:
+    """What to ask, if its values can be sent."""
+    if not isinstance(ask.model, str) or not ask.model.strip():
+        raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
+    if ask.max_tokens is not None and not (type(ask.max_tokens) is int and ask.max_tokens >= 1):
+        raise RunError(f"max_tokens must be a whole number from 1 on, not {ask.max_tokens!r}")
+    if ask.temperature is not None and not _is_number(ask.temperature):
+        raise RunError(f"temperature must be a number, not {ask.temperature!r}")
+    return replace(ask, model=ask.model.strip())
 
 
 def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
@@ -77,6 +95,9 @@ def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
         RunError: there is none.
     """
     if key is not None:
+        if not isinstance(key, str):
+            # It is not repeated: it may hold the key.
+            raise RunError(f"the API key of {provider.name} must be a str, not {type(key).__name__}")
         return checked_key(key.strip(), f"the API key of {provider.name}")
     try:
         return provider.key(os.environ, base_url)
@@ -90,7 +111,7 @@ def checked_connection(client: object, timeout_seconds: float | None) -> None:
     Raises:
         RunError: the timeout is none, the client cannot be awaited, or httpx2 is not installed.
     """
-    if timeout_seconds is not None and not _is_time(timeout_seconds):
+    if timeout_seconds is not None and not (_is_number(timeout_seconds) and timeout_seconds > 0):
         raise RunError(f"timeout_seconds must be a number of seconds above 0, not {timeout_seconds!r}")
     if client is None:
         need_client()
@@ -98,6 +119,5 @@ def checked_connection(client: object, timeout_seconds: float | None) -> None:
         raise RunError(f"client must be an httpx2.AsyncClient, not {type(client).__name__}")
 
 
-def _is_time(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value < float("inf")  # type: ignore[operator]
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

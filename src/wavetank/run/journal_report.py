@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..clock import real_epoch_ns, to_seconds
+from ..processor.counting import counted, times
 from ..processor.journal_file import JournalError
 from ..processor.journal_view import JournalView, look_at_journal
 from ..processor.kept import Limit
@@ -58,14 +59,14 @@ def words(view: JournalView, now: float) -> Iterator[str]:
     user = "" if view.used_by is None else f"; process {view.used_by} has it open"
     yield f"{view.path}: {status.status}{since}{reason}{user}"
     yield (
-        f"{view.rows} rows: {view.succeeded} succeeded, {view.failed} failed, "
+        f"{counted(view.rows, 'row')}: {view.succeeded} succeeded, {view.failed} failed, "
         f"{view.waiting + view.under_way} open, {view.under_way} of them under way"
     )
     if (row := view.oldest_open) is not None:
-        sent = "not sent yet" if not row.requests else f"sent {row.requests} times"
-        yield f"oldest open row: row {row.row}, {row.id!r}, {sent.replace('1 times', 'once')}"
+        sent = f"sent {times(row.requests)}" if row.requests else "not sent yet"
+        yield f"oldest open row: row {row.row}, {row.id!r}, {sent}"
     if view.possibly_repeated:
-        yield f"possibly paid for twice: {view.possibly_repeated} rows"
+        yield f"possibly paid for twice: {counted(view.possibly_repeated, 'row')}"
     for limit in view.limits:
         yield _limit(limit, now)
     if view.settings:
@@ -75,10 +76,9 @@ def words(view: JournalView, now: float) -> Iterator[str]:
 def _limit(limit: Limit, now: float) -> str:
     until = limit.rate_limit_until
     lasts = "" if until is None else f", {'until' if until > now else 'was until'} {_at(until, now)}"
-    pauses = "1 pause" if limit.pause_count == 1 else f"{limit.pause_count} pauses"
     return (
         f"limit of {limit.scope}: {limit.reason} (from {limit.source}), met {_at(limit.met, now)}"
-        f"{lasts}; {pauses}"
+        f"{lasts}; {counted(limit.pause_count, 'pause')}"
     )
 
 

@@ -57,7 +57,7 @@ async def list_models(
             how = request_options(client, timeout_seconds)
             return await _all_pages(client, spec, secret, secrets, base_url, how)
         except ApiError as error:
-            raise RunError(_refusal(spec, error, given=key is not None)) from None
+            raise RunError(_refusal(spec, error, secret)) from None
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             why = secrets.hide(str(error)) or type(error).__name__
             raise RunError(
@@ -94,11 +94,11 @@ async def _all_pages(
     return tuple(found)
 
 
-def _refusal(provider: Provider, error: ApiError, *, given: bool) -> str:
+def _refusal(provider: Provider, error: ApiError, key: str) -> str:
     if error.status_code not in _REFUSED_KEY:
         return f"{provider.name} does not list its models: {error}"
-    variable = next((name for name in provider.keys if os.environ.get(name)), None)
-    place = f" in {variable}" if variable is not None and not given else ""
+    variable = next((name for name in provider.keys if os.environ.get(name, "").strip() == key), None)
+    place = "" if variable is None else f" in {variable}"
     return f"{provider.name} refused the API key{place}: {error}"
 
 
@@ -115,7 +115,8 @@ def show_models(words: argparse.Namespace) -> int:
         raise RunError(
             f"--provider {words.provider} needs the --base-url of the server, such as https://host/v1"
         )
-    listing = partial(list_models, words.provider, base_url=base_url, timeout_seconds=words.timeout)
+    key = PROVIDERS[words.provider].key(os.environ, base_url)
+    listing = partial(list_models, words.provider, key=key, base_url=base_url, timeout_seconds=words.timeout)
     for name in sorted(anyio.run(listing)):
         print(name)
     return 0

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, final
 
-from ..processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem, Sink
+from ..processor import Limits, LLMCallStrategy, LLMWorkItem, Sink
 from ..processor.journal import Journal
 from ..shown import Secrets
 from .asking import ProviderStrategy
 from .errors import RunError
 from .options import Options
 from .providers import PROVIDERS, Prices, Provider
-from .reading import Table
+from .reading import Record, Table
 from .session import Session
 from .targets import Target, chosen
 from .telling import Tally
@@ -75,6 +75,7 @@ class Plan:
             base_url=route.base_url,
             prices=route.prices,
             secrets=self.secrets,
+            scope=self._scope(route),
         )
 
     def rehearsed(self, route: Route, client: httpx2.AsyncClient) -> ProviderStrategy:
@@ -87,7 +88,17 @@ class Plan:
             base_url=None if route.provider.base_url else COMPATIBLE_URL,
             tells_ids=True,
             prices=route.prices,
+            scope=self._scope(route),
         )
+
+    def _scope(self, route: Route) -> str | None:
+        """With several models each has a gate of its own: a limit of one holds no row of another."""
+        return route.target.name if len(self.routes) > 1 else None
+
+    def items(self, strategies: Mapping[Target, LLMCallStrategy[str]]) -> tuple[LLMWorkItem[Record], ...]:
+        """The rows, each with the strategy of its own model."""
+        targets = self.table.targets
+        return tuple(replace(item, strategy=strategies[targets[item.id]]) for item in self.table.items)
 
     def session(
         self,
@@ -98,20 +109,19 @@ class Plan:
         output: Sink | None = None,
         say: Callable[[str], object],
     ) -> Session:
-        """The pass over the rows; with several models each has a gate of its own."""
-        targets = self.table.targets
+        """The pass over the rows."""
         limits: dict[str, Limits] = {
             route.target.name: route.limits for route in self.routes if route.limits is not None
         }
         several = len(self.routes) > 1
         first = self.routes[0]
         return Session(
-            Dispatch(strategies, targets) if several else strategies[first.target],
+            strategies[first.target],
             pace=replace(self.options.pace, limits=limits if several else first.limits),
             tally=tally,
             journal=journal,
             output=output,
-            scope=(lambda item: targets[item.id].name) if several else None,
+            models={id: target.name for id, target in self.table.targets.items()},
             say=say,
             verbose=self.options.verbose,
         )
@@ -185,18 +195,3 @@ def connection(options: Options, route: Route, environment: Mapping[str, str]) -
 def _named(options: Options, provider: Provider, row: int) -> str:
     chose = "--provider" if provider == options.provider else f"row {row} goes to"
     return f"{chose} {provider.name}" if provider == options.provider else f"{chose} {provider.name}, which"
-
-
-@final
-class Dispatch(LLMCallStrategy[str]):
-    """Sends each item to its own model; the strategies share a client, so none needs to be prepared."""
-
-    def __init__(
-        self, strategies: Mapping[Target, LLMCallStrategy[str]], targets: Mapping[str, Target]
-    ) -> None:
-        self._strategies = strategies
-        self._targets = targets
-
-    async def execute(self, item: LLMWorkItem[Any]) -> str | CallResult[str]:
-        """Send one request to the model of the item."""
-        return await self._strategies[self._targets[item.id]].execute(item)

@@ -111,7 +111,7 @@ class Provider:
         for name in self.keys:
             if key := environment.get(name, "").strip():
                 return checked_key(key, f"the API key in {name}")
-        if not self.keys or is_loopback(base_url or self.base_url):
+        if not self.keys or is_local(base_url or self.base_url):
             return NO_KEY
         raise RunError(f"set {' or '.join(self.keys)} to the API key of {self.name}")
 

@@ -52,7 +52,7 @@ def rehearse(options: Options, display: Shown) -> int:
             strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
             ledger = _Ledger(tank)
             session = plan.session(strategies, tally, output=ledger, say=display.say)
-            await session.process(table.items)
+            await session.process(plan.items(strategies))
         for item in table.items:
             # Left out by a bound, as was asked for.
             if item.id not in ledger.known:

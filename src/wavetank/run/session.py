@@ -55,13 +55,12 @@ class Session:
     """Processes rows, keeps each outcome before anybody hears of it, and tells the tally.
 
     Args:
-        strategy: sends one request.
+        strategy: sends the items that bring no strategy of their own.
         pace: how fast, how far and in which order.
         tally: counts what happens.
         journal: keeps it for a run that resumes.
         output: gets each result, one at a time.
-        scope: names the model of an item, where there are several: each has a gate of its own,
-            so that a limit of one holds no item of another.
+        models: the name of the model of each item, by its id, for the tally.
         say: shows decisions in words.
         verbose: which: none, those of limits and retries (1), or all (2).
     """
@@ -74,7 +73,7 @@ class Session:
         tally: Tally,
         journal: Journal | None = None,
         output: Sink | None = None,
-        scope: Callable[[Item], str] | None = None,
+        models: Mapping[str, str] | None = None,
         say: Callable[[str], object] | None = None,
         verbose: int = 0,
     ) -> None:
@@ -83,10 +82,9 @@ class Session:
         self._tally = tally
         self._journal = journal
         self._output = output
-        self._scope = scope
+        self._models = models or {}
         self._say = say
         self._said = _SAID[min(verbose, len(_SAID) - 1)]
-        self._names: dict[str, str] = {}
         self._paused_until: dict[str, float] = {}
 
     async def process(self, items: Sequence[Item]) -> None:
@@ -95,15 +93,12 @@ class Session:
         Raises:
             Exception: what the journal or the output raised; nothing is sent after it.
         """
-        if self._scope is not None:
-            self._names = {item.id: self._scope(item) for item in items}
         pace = self._pace
         processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
             self._strategy,
             workers=pace.parallel,
             limits=pace.limits,
             bounds=pace.bounds,
-            scope=self._scope,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
             prepare_item=with_prompt,
@@ -120,7 +115,7 @@ class Session:
 
     def _count(self, result: ItemResult[str]) -> None:
         if not result.unfinished:
-            self._tally.result(result, self._names.get(result.id, ""))
+            self._tally.result(result, self._models.get(result.id, ""))
         elif not isinstance(result.error, RunStopped):
             self._tally.left_out(result)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final, Self, final
 
 from ..processor import ItemResult
+from ..processor.counting import counted
 from ..processor.kept import EarlierError
 from ..processor.results import FailureCounts
 
@@ -62,7 +63,7 @@ class Share:
         failed = f"{self.failed} failed, " if self.failed else ""
         return (
             f"{self.done - self.failed} of {self.rows} rows have answers, {failed}"
-            f"{_counted(self.refusals, 'refusal')}, {_counted(self.pauses, 'pause')}, "
+            f"{counted(self.refusals, 'refusal')}, {counted(self.pauses, 'pause')}, "
             f"{self.input_tokens} tokens in, {self.output_tokens} out"
             + (f", {self.cost:.4g} spent" if self.cost else "")
         )
@@ -156,7 +157,7 @@ class Tally:
         if self.refusals:
             words.append(f"{self.refusals} refused")
         if self.pauses:
-            words.append(f"{self.pauses} {'pause' if self.pauses == 1 else 'pauses'}")
+            words.append(counted(self.pauses, "pause"))
         if (paused := self._paused_until - now) > 0:
             words.append(f"paused for {lasting(paused)}")
         if fresh and self.done < self.total:
@@ -169,21 +170,21 @@ class Tally:
         earlier = f", {self.earlier} of them in earlier runs" if self.earlier else ""
         lines = [
             f"{self.done - self.failed} of {self.total} rows have answers{earlier}; "
-            f"{lasting(seconds)}, {_counted(self.refusals, 'refusal')}, {_counted(self.pauses, 'pause')}, "
+            f"{lasting(seconds)}, {counted(self.refusals, 'refusal')}, {counted(self.pauses, 'pause')}, "
             f"{self.retries} sent again, "
             f"{self.input_tokens} tokens in, {self.output_tokens} out"
             + (f", {self.cost:.4g} spent" if self.cost else "")
         ]
         lines += [f"{name}: {share}" for name, share in self._shares.items()]
-        lines += [f"{_counted(count, 'row')} left for later: {why}" for why, count in self._left_out.items()]
+        lines += [f"{counted(count, 'row')} left for later: {why}" for why, count in self._left_out.items()]
         lines += [
-            f"{_counted(count, 'row')} failed: {why}" for why, count in self._limits.most_common().items()
+            f"{counted(count, 'row')} failed: {why}" for why, count in self._limits.most_common().items()
         ]
         failures = sorted(self._reasons.items(), key=lambda reason: -reason[1][0])
         for why, (count, at) in failures[:_REASONS_SHOWN]:
-            lines.append(f"{_counted(count, 'row')} failed: {why} at {clock_time(at)}")
+            lines.append(f"{counted(count, 'row')} failed: {why} at {clock_time(at)}")
         if (more := len(failures) - _REASONS_SHOWN) > 0:
-            lines.append(f"and {_counted(more, 'other reason')}")
+            lines.append(f"and {counted(more, 'other reason')}")
         if self.stopped is not None:
             lines.append(f"stopped early: {self.stopped}")
         return lines
@@ -267,7 +268,3 @@ def lasting(seconds: float) -> str:
 def clock_time(at: float) -> str:
     """An instant of Unix time on this machine's clock, to the minute."""
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
