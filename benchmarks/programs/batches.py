@@ -1,4 +1,4 @@
-"""Two programs against the fake: the reference processor at the direct seam, plain HTTP at a real URL."""
+"""Programs against the fake: at the direct seam, with plain HTTP at a real URL, and with an SDK."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Final
 
 import anyio
 import httpx2
+import openai
 
-from wavetank import Scenario, Tank
+from wavetank import ProviderError, Scenario, Tank
 from wavetank.clock import MILLISECOND, Duration
 from wavetank.processor import LLMWorkItem, ParallelBatchProcessor
 from wavetank.scenario.model import DurationRange, Latency, Wave
@@ -16,6 +17,10 @@ DIRECT_ITEMS: Final = 20
 DIRECT_WORKERS: Final = 10
 HTTP_ITEMS: Final = 100
 HTTP_WORKERS: Final = 16
+BY_HAND_ITEMS: Final = 40
+BY_HAND_WORKERS: Final = 10
+SDK_ITEMS: Final = 20
+SDK_WORKERS: Final = 5
 
 _URL: Final = "https://api.openai.com/v1/chat/completions"
 _HEADERS: Final = {"authorization": "Bearer benchmark"}
@@ -70,3 +75,54 @@ async def _answer(client: httpx2.AsyncClient, item: str) -> str:
         if response.status_code == 200:
             return str(response.json()["choices"][0]["message"]["content"])
         await anyio.sleep(float(response.headers["retry-after"]))
+
+
+async def by_hand(tank: Tank) -> None:
+    """Ten workers with a retry loop of their own take forty items from a stream."""
+    send, receive = anyio.create_memory_object_stream[str](BY_HAND_ITEMS)
+    for number in range(BY_HAND_ITEMS):
+        tank.ledger.submit(f"item-{number}")
+        await send.send(f"item-{number}")
+    send.close()
+
+    async def work() -> None:
+        async for item in receive:
+            tank.ledger.complete(item, await _called(tank, item))
+
+    async with receive, anyio.create_task_group() as group:
+        for _ in range(BY_HAND_WORKERS):
+            group.start_soon(work)
+
+
+async def _called(tank: Tank, item: str) -> str:
+    delay = 1.0
+    while True:
+        try:
+            return (await tank.fake_llm.call(f"do {item}", item=item)).text
+        except ProviderError as refused:
+            await anyio.sleep(refused.retry_after or delay)
+            delay *= 2
+
+
+async def with_openai(tank: Tank) -> None:
+    """Five workers send twenty items with the SDK, which retries by itself, three at a time."""
+    left = [f"item-{number}" for number in range(SDK_ITEMS)]
+    for item in left:
+        tank.ledger.submit(item)
+    places = anyio.Semaphore(3)
+
+    async def work(client: openai.AsyncOpenAI) -> None:
+        while left:
+            item = left.pop()
+            async with places:
+                answer = await client.chat.completions.create(
+                    model="gpt-5",
+                    messages=[{"role": "user", "content": item}],
+                    extra_headers={"x-wavetank-item": item},
+                )
+            tank.ledger.complete(item, answer.choices[0].message.content)
+
+    client = openai.AsyncOpenAI(api_key="sk-benchmark-0123456789", max_retries=8)
+    async with client, anyio.create_task_group() as group:
+        for _ in range(SDK_WORKERS):
+            group.start_soon(work, client)

@@ -330,4 +330,4 @@ _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
 
 def without_addresses(text: str) -> str:
     """The text with memory addresses blanked, so that it is the same in every run."""
-    return _ADDRESS.sub("0x…", text)
+    return _ADDRESS.sub("0x…", text) if "0x" in text else text

@@ -40,21 +40,32 @@ SECRET_HEADERS: Final = frozenset(
 
 # A label is no secret any more.
 _VALUE: Final = r"(?!key-\d|\*\*\*)"
-_BY_PLACE: Final = (
+# To look for a part that every match has, without regard to case, is many times as fast. No part has
+# an "i": a dotless one matches it, too, and stays as it is when case is folded.
+_BY_PLACE: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     # Authorization: Bearer abc
-    re.compile(
-        rf"(?i)(\b(?:{'|'.join(sorted(SECRET_HEADERS))})\b[\"']?\s{{0,9}}[:=]\s{{0,9}}(?:b?[\"'])?"
-        rf"(?:(?:bearer|basic|token)\s{{1,9}})?+){_VALUE}[^\s\"',;<>]+"
+    (
+        ("author", "key", "amz", "cook"),
+        re.compile(
+            rf"(?i)(\b(?:{'|'.join(sorted(SECRET_HEADERS))})\b[\"']?\s{{0,9}}[:=]\s{{0,9}}(?:b?[\"'])?"
+            rf"(?:(?:bearer|basic|token)\s{{1,9}})?+){_VALUE}[^\s\"',;<>]+"
+        ),
     ),
     # Bearer abc, if it has a digit: "basic understanding" is no secret
-    re.compile(rf"(?i)(\b(?:bearer|basic)\s{{1,9}}){_VALUE}(?=[a-z._~+/=-]*\d)[\w.~+/=-]{{16,}}"),
+    (
+        ("bearer", "bas"),
+        re.compile(rf"(?i)(\b(?:bearer|basic)\s{{1,9}}){_VALUE}(?=[a-z._~+/=-]*\d)[\w.~+/=-]{{16,}}"),
+    ),
     # https://user:password@host
-    re.compile(rf"(?i)(\b[a-z][a-z0-9+.-]{{1,20}}://){_VALUE}[^\s/?#@\"'<>]{{1,2000}}(?=@)"),
+    (("://",), re.compile(rf"(?i)(\b[a-z][a-z0-9+.-]{{1,20}}://){_VALUE}[^\s/?#@\"'<>]{{1,2000}}(?=@)")),
     # ?key=abc
-    re.compile(
-        r"(?i)([?&;](?:key|api[-_]?key|x-api-key|access[-_]?token|auth[-_]?token|token|secret|client[-_]?secret|"
-        r"password|sig|signature|subscription-key|x-amz-(?:signature|credential|security-token))=)"
-        rf"{_VALUE}[^\s&#\"'<>]+"
+    (
+        ("=",),
+        re.compile(
+            r"(?i)([?&;](?:key|api[-_]?key|x-api-key|access[-_]?token|auth[-_]?token|token|secret|"
+            r"client[-_]?secret|password|sig|signature|subscription-key|"
+            rf"x-amz-(?:signature|credential|security-token))=){_VALUE}[^\s&#\"'<>]+"
+        ),
     ),
 )
 
@@ -129,8 +140,10 @@ class Secrets:
         `Authorization`, the password of a URL, the key in its query.
         """
         text = self._without_keys(text, parts=True)
-        for place in _BY_PLACE:
-            text = place.sub(rf"\1{HIDDEN}", text)
+        folded = text.casefold()
+        for parts, place in _BY_PLACE:
+            if any(part in folded for part in parts):
+                text = place.sub(rf"\1{HIDDEN}", text)
         return text
 
     def hide_keys(self, text: str) -> str:
@@ -176,13 +189,13 @@ class Secrets:
         for secret, label in tuple(self._labels.items()):
             if len(secret) < SHORTEST:
                 continue
-            yield from ((*span, label) for span in _all_of(secret, plain))
-            if parts and len(secret) >= SHORTEST_IN_PARTS:
-                yield from ((*span, label) for span in _ends_of(secret, plain))
             *coded, hexadecimal = self._coded(secret)
-            for form in coded:
-                yield from ((*span, label) for span in _all_of(form, standard))
-            yield from ((*span, label) for span in _all_of(hexadecimal, lower))
+            for form, where in (secret, plain), *((form, standard) for form in coded), (hexadecimal, lower):
+                if form in where:
+                    yield from ((*span, label) for span in _all_of(form, where))
+            ends = secret[:PART] in plain or secret[-PART:] in plain
+            if ends and parts and len(secret) >= SHORTEST_IN_PARTS:
+                yield from ((*span, label) for span in _ends_of(secret, plain))
 
     def _coded(self, secret: str) -> tuple[str, ...]:
         forms = self._forms.get(secret)

@@ -46,7 +46,7 @@ class Questions:
     """Knows which requests ask the very same."""
 
     def __init__(self) -> None:
-        self._first: dict[bytes, tuple[int, str | None]] = {}
+        self._first: dict[object, tuple[int, str | None]] = {}
 
     def same_as(self, incoming: Incoming, number: int, item: str | None) -> int | None:
         """The first request that asked the very same as this one, if that was for another item."""
@@ -59,7 +59,13 @@ class Questions:
         return f"<Questions [{len(self._first)} kept]>"
 
 
-def _question(incoming: Incoming) -> bytes:
+_SHORT: Final = 200
+"""A prompt of so many characters is kept as it is: a digest takes longer to make."""
+
+
+def _question(incoming: Incoming) -> object:
+    if not incoming.payload and len(incoming.prompt) <= _SHORT:
+        return incoming.model, incoming.prompt, incoming.max_tokens
     asked = {name: value for name, value in incoming.payload.items() if name not in _BESIDE_THE_QUESTION}
     text = repr((incoming.model, incoming.prompt, incoming.max_tokens, asked))
     return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest()

@@ -27,18 +27,22 @@ class CountedTask(asyncio.Task[Any]):
         self._number = loop.next_number()
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
-        self._called: tuple[str, str] | None = None
+        self._called: str | None = None
         name = f"task-{self._number}" if name is None else name
         super().__init__(coro, loop=loop, name=name, **options)
         self.add_done_callback(ended, context=NO_CONTEXT)
 
     def called(self) -> str:
         """What reports call it; worked out once for each name it is given."""
-        given = self.get_name()
-        if self._called is None or self._called[0] != given:
+        if self._called is None:
+            given = self.get_name()
             own = "" if given == f"task-{self._number}" else given
-            self._called = given, called(own, self.get_coro(), self.number)
-        return self._called[1]
+            self._called = called(own, self.get_coro(), self.number)
+        return self._called
+
+    def set_name(self, value: object, /) -> None:
+        super().set_name(value)
+        self._called = None
 
     def __hash__(self) -> int:
         return self._number
@@ -53,7 +57,9 @@ def name_of_running_task() -> str | None:
     """What reports call the task that runs on this thread's event loop, if one does."""
     loop = events._get_running_loop()
     task = None if loop is None else current_task(loop)
-    return None if task is None else called_in_reports(task)
+    if type(task) is CountedTask:
+        return task._called or task.called()
+    return None if task is None else task.get_name()
 
 
 def name_of_callback(callback: object) -> str:

@@ -203,8 +203,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run `callback` in a step of its own."""
         self._add(EngineStep(callback, (), self, None))
 
-    def suspended(self) -> list[Suspended]:
+    def suspended(self, *, prospects: bool = True) -> list[Suspended]:
         """The tasks that have not ended, in creation order."""
+        if not prospects:
+            return [Suspended(called_in_reports(one), one, one.get_coro()) for one in self._left()]
         due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
         return [
             Suspended(
@@ -225,9 +227,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def watch_steps(self) -> None:
         """The host's watch is asked for at every step."""
 
-    def name_of_running(self) -> str | None:
-        """The name of the task that runs now, if one does."""
-        return name_of_running_task()
+    name_of_running = staticmethod(name_of_running_task)
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)

@@ -8,7 +8,8 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
+from functools import cache
+from types import CoroutineType, FrameType
 from typing import Any, Final, final
 
 from .origin import kind_of, name_of_file
@@ -48,12 +49,16 @@ class Chain:
     @property
     def inner(self) -> FrameType | None:
         """The library's frame in which the program waits, if it has a `self`."""
-        return next((frame for frame in self.engine if "self" in frame.f_locals), None)
+        for frame in self.engine:
+            if "self" in frame.f_locals:
+                return frame
+        return None
 
     @property
     def resource(self) -> object:
         """The library's object that the program waits on."""
-        return None if self.inner is None else self.inner.f_locals["self"]
+        inner = self.inner
+        return None if inner is None else inner.f_locals["self"]
 
     def future(self) -> asyncio.Future[Any] | None:
         """The future or task at the end of the chain."""
@@ -79,7 +84,7 @@ def chain_of(coro: object) -> Chain:
 def await_chain(coro: Any) -> Iterator[tuple[FrameType | None, object]]:
     """From the outermost coroutine to the innermost awaitable; that one comes with no frame."""
     for _ in range(_LONGEST):
-        if inspect.iscoroutine(coro):
+        if isinstance(coro, CoroutineType):
             frame, inner = coro.cr_frame, coro.cr_await
         elif inspect.isgenerator(coro):
             frame, inner = coro.gi_frame, coro.gi_yieldfrom
@@ -111,6 +116,7 @@ def is_engine(frame: FrameType) -> bool:
     return is_engine_file(frame.f_code.co_filename)
 
 
+@cache
 def is_engine_file(file: str) -> bool:
     """Whether a file belongs to a library that runs tasks, or to what takes note of its locks."""
     return any(part in file for part in _ENGINE) or file.endswith(_HOLDINGS)
@@ -138,9 +144,14 @@ def places(frames: Sequence[FrameType]) -> list[str]:
 
 def innermost(frames: Sequence[FrameType]) -> FrameType | None:
     """The innermost of the program's own frames or, without one, of a library's."""
-    kinds = ("own", "shown"), ("installed",)
-    found = ([frame for frame in frames if kind_of(frame) in wanted] for wanted in kinds)
-    return next((each[-1] for each in found if each), None)
+    found: FrameType | None = None
+    for frame in reversed(frames):
+        kind = kind_of(frame)
+        if kind in ("own", "shown"):
+            return frame
+        if kind == "installed" and found is None:
+            found = frame
+    return found
 
 
 def place_of(coro: object) -> str:

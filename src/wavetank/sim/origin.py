@@ -13,7 +13,9 @@ import threading
 from asyncio import events
 from pathlib import PurePath
 from types import FrameType, TracebackType
-from typing import Final, Literal, NamedTuple, final
+from typing import Final, Literal, final
+
+import msgspec
 
 Kind = Literal["own", "installed", "shown", "loop", "hidden"]
 """Of a file: the user's own, of an installed package, a room of wavetank that is a program itself, an
@@ -51,7 +53,7 @@ _STARTED_IN: Final = os.getcwd()
 
 
 @final
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who does something, and where: the task or thread, and the place in the program if there is one."""
 
     task: str | None
@@ -60,6 +62,12 @@ class Origin(NamedTuple):
 
 
 NOWHERE: Final = Origin(None, None, None)
+
+
+def origin_of(task: str | None, place: Place | None) -> Origin:
+    """Who, and where if that is known."""
+    return Origin(task, None, None) if place is None else Origin(task, place[0], place[1])
+
 
 _kinds: Final[dict[str, Kind]] = {}
 _names: Final[dict[str, str]] = {}
@@ -94,8 +102,11 @@ def place_of_frame(frame: FrameType | None, *, fallback: bool = True) -> Place |
     while frame is not None:
         file = frame.f_code.co_filename
         kind = _kinds.get(file) or kind_of(frame)
+        if kind == "hidden":
+            frame = frame.f_back
+            continue
         if kind == "own":
-            return name_of_file(file), frame.f_lineno
+            return _names.get(file) or name_of_file(file), frame.f_lineno
         if kind == "loop" and frame.f_code.co_name in _LOOPS:
             break
         frame = frame.f_back
@@ -155,7 +166,12 @@ def _kind_of_text(name: str, frame: FrameType) -> Kind:
     module = frame.f_globals.get("__file__")
     if name.startswith("<frozen"):
         return "hidden"
-    return _kind_of_file(module) if isinstance(module, str) else "own"
+    if not isinstance(module, str):
+        return "own"
+    kind = _kinds.get(module)
+    if kind is None:
+        kind = _kinds[module] = _kind_of_file(module)
+    return kind
 
 
 def _kind_of_file(file: str) -> Kind:
@@ -219,8 +235,7 @@ def _posix(path: str) -> str:
 
 def in_real_time() -> Origin:
     """Who calls in the machine's own time, and where: the task of the running loop, else the thread."""
-    place = place_of_frame(sys._getframe(1)) or (None, None)
-    return Origin(_real_task() or threading.current_thread().name, *place)
+    return origin_of(_real_task() or threading.current_thread().name, place_of_frame(sys._getframe(1)))
 
 
 def _real_task() -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from .chain import await_chain
-from .origin import Origin, Place, name_of_file, place_of_frame
+from .origin import Origin, Place, name_of_file, origin_of, place_of_frame
 from .turns import RunThread
 
 Look = Callable[[Origin], object]
@@ -54,7 +54,7 @@ class StepWatch:
 
     def _ended(self, name: str, place: Place | None) -> None:
         found, self._began = place or self._began, None
-        self._look(Origin(name, *(found or (None, None))))
+        self._look(origin_of(name, found))
 
     def __repr__(self) -> str:
         return f"<StepWatch {self._look!r}>"

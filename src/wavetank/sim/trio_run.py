@@ -96,6 +96,8 @@ class TrioEngine:
         self.runner.asyncgens.install_hooks(self.runner)
         self.runner.ki_manager.install(self.runner.deliver_ki, False)
         self._first: int | None = None
+        self._called: dict[int, tuple[str, str]] = {}
+        """By a task's counter the name it has in trio, and what reports call it."""
         self._one_by_one: OneByOne | None = None
         if host.chooser is not None and host.level.order == "any":
             self._one_by_one = self.runner.runq = OneByOne(host, self._number)
@@ -124,19 +126,29 @@ class TrioEngine:
         """Run `callback` between two passes."""
         self._callbacks.append(callback)
 
-    def suspended(self) -> list[Suspended]:
+    def suspended(self, *, prospects: bool = True) -> list[Suspended]:
         """The tasks of the program, in creation order."""
-        main, due = self.runner.main_task, due_in_trio(self.runner.deadlines._heap)
         mine = [task for task in self.runner.tasks if not self._is_own(task)]
+        mine.sort(key=lambda task: task._counter)
+        if not prospects:
+            return [Suspended(self._name(one), one, one.coro) for one in mine]
+        main, due = self.runner.main_task, due_in_trio(self.runner.deadlines._heap)
         return [
             Suspended(self._name(one), one, one.coro, one._abort_func is None or id(one) in due, one is main)
-            for one in sorted(mine, key=lambda task: task._counter)
+            for one in mine
         ]
 
     def _is_own(self, task: trio.lowlevel.Task) -> bool:
         return task is self.runner.init_task or task.name == "<TrioToken.run_sync_soon task>"
 
     def _name(self, task: trio.lowlevel.Task) -> str:
+        """What reports call it; worked out once for each name it is given."""
+        known = self._called.get(task._counter)
+        if known is None or known[0] != task.name:
+            known = self._called[task._counter] = task.name, self._called_so(task)
+        return known[1]
+
+    def _called_so(self, task: trio.lowlevel.Task) -> str:
         if task is self.runner.main_task:
             return "main"
         return _OWN if self._is_own(task) else called(task.name, task.coro, self._number(task))
@@ -152,7 +164,8 @@ class TrioEngine:
 
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
-        return self._name(trio.lowlevel.current_task()) if trio.lowlevel.in_trio_task() else None
+        task = getattr(core.GLOBAL_RUN_CONTEXT, "task", None)
+        return None if task is None else self._name(task)
 
     def _number(self, task: trio.lowlevel.Task) -> int:
         """Which of the run's tasks it is; trio counts over all runs, and its own first task is 0 here."""

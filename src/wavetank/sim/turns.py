@@ -66,8 +66,11 @@ class Engine(Protocol):
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
 
-    def suspended(self) -> list[Suspended]:
-        """The tasks that have not ended, in creation order."""
+    def suspended(self, *, prospects: bool = True) -> list[Suspended]:
+        """The tasks that have not ended, in creation order.
+
+        Without `prospects` it is not found out which of them can run, and which one is the first.
+        """
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, final
 from .asyncio_handles import called_in_reports, name_of_running_task
 from .blocked import describe_threads, waiting_tasks, waiting_threads
 from .holdings import Holding, acquired, forget
-from .origin import Origin, place_of_frame
+from .origin import Origin, origin_of, place_of_frame
 from .quiet import Quiet, Waiting
 from .turns import Engine, RunThread
 from .unseen import Failures
@@ -58,7 +58,7 @@ class Witness:
 
     def origin(self) -> Origin:
         """Who calls, and where in the program."""
-        return Origin(self.who_runs(), *(place_of_frame(sys._getframe(1)) or (None, None)))
+        return origin_of(self.who_runs(), place_of_frame(sys._getframe(1)))
 
     def who_runs(self) -> str:
         """The name that reports have for the running task or, outside of one, for the calling thread."""
@@ -89,7 +89,7 @@ class Witness:
 
     def _waiting(self) -> tuple[Waiting, ...]:
         engine = self._engine()
-        tasks = () if engine is None else waiting_tasks(engine.suspended())
+        tasks = () if engine is None else waiting_tasks(engine.suspended(prospects=False))
         return (*tasks, *waiting_threads(self._waiting_threads(sys._current_frames())))
 
     def _waiting_threads(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, final
 
 from ..clock import EPOCH_NS, Clock
@@ -119,7 +118,7 @@ def assemble(
         invariants=Invariants(desk.note, log.header.expects),
     )
     if host is not None and host.witness.quiet is not None:
-        log.listen(partial(_note_event, host.witness.quiet))
+        log.listen(_heard_by(host.witness.quiet))
     return Parts(log, desk, tank, host)
 
 
@@ -129,13 +128,18 @@ def _unseen(told: sim.Unseen) -> Unseen:
     return Unseen(task=told.task, error=without_addresses(told.error), at=told.at, file=file, line=line)
 
 
-_QUIET: Final = ("held", "stalled", "traced", "wave-opened", "wave-closed")
+_QUIET: Final = frozenset(("held", "stalled", "traced", "wave-opened", "wave-closed"))
 """Events of the provider's own, through which a program may sleep, and what is the same without a trace."""
 
 
-def _note_event(quiet: Quiet, event: Event) -> None:
-    if event.kind not in _QUIET:
-        quiet.happened(event.at)
+def _heard_by(quiet: Quiet) -> Callable[[Event], None]:
+    happened = quiet.happened
+
+    def heard(event: Event) -> None:
+        if event.kind not in _QUIET:
+            happened(event.at)
+
+    return heard
 
 
 def _waits(host: Host) -> Iterator[Wait]:

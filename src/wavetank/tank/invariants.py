@@ -55,8 +55,8 @@ class Invariants:
             for name, wrong in [(name, _wrong(each)) for name, each in self._held.items()]:
                 if wrong is not None:
                     del self._held[name]
-                    task, file, line = origin
-                    self._note("violated", reason=name, error=wrong, task=task, file=file, line=line)
+                    place = {"task": origin.task, "file": origin.file, "line": origin.line}
+                    self._note("violated", reason=name, error=wrong, **place)
         finally:
             self._looking = False
 

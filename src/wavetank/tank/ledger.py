@@ -66,8 +66,8 @@ class Ledger:
         self._outcomes += 1
 
     def _enter(self, kind: EventKind, id: str, **fields: Any) -> None:
-        task, file, line = self._origin()
-        self._note(kind, item=_checked(id), task=task, file=file, line=line, **fields)
+        origin = self._origin()
+        self._note(kind, item=_checked(id), task=origin.task, file=origin.file, line=origin.line, **fields)
 
     def __repr__(self) -> str:
         return f"<Ledger [{self._submitted} submitted, {self._outcomes} outcomes]>"
