@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, final
 
 import msgspec
@@ -67,5 +67,30 @@ def _question(incoming: Incoming) -> object:
     if not incoming.payload and len(incoming.prompt) <= _SHORT:
         return incoming.model, incoming.prompt, incoming.max_tokens
     asked = {name: value for name, value in incoming.payload.items() if name not in _BESIDE_THE_QUESTION}
-    text = repr((incoming.model, incoming.prompt, incoming.max_tokens, asked))
-    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest()
+    digest = hashlib.blake2b(digest_size=8)
+    for text in _texts((incoming.model, asked or incoming.prompt, incoming.max_tokens)):
+        for start in range(0, len(text) + 1, _PIECE):
+            digest.update(text[start : start + _PIECE].encode(errors="backslashreplace"))
+        digest.update(b"\0")
+    return digest.digest()
+
+
+_PIECE: Final = 1 << 16
+"""So many characters are digested at a time: a prompt of megabytes must not be copied as a whole."""
+
+
+def _texts(asked: object) -> Iterator[str]:
+    """What a question holds, in order, with a mark for each thing that holds others."""
+    if isinstance(asked, str):
+        yield asked
+    elif isinstance(asked, Mapping):
+        yield f"{{{len(asked)}"
+        for name, value in asked.items():
+            yield str(name)
+            yield from _texts(value)
+    elif isinstance(asked, list | tuple):
+        yield f"[{len(asked)}"
+        for value in asked:
+            yield from _texts(value)
+    else:
+        yield repr(asked)
