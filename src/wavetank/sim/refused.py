@@ -78,7 +78,7 @@ def refusal(name: str) -> Callable[..., NoReturn]:
 def _no_selector(_: object) -> NoReturn:
     raise AttributeError(
         "an event loop in virtual time has no _selector, for it waits for nothing real; leave out what looks "
-        'at it, or give the test real time with @pytest.mark.llm_clock("real")'
+        f"at it, or {LEAVE_OUT}"
     )
 
 
