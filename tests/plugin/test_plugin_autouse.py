@@ -257,6 +257,83 @@ def test_a_server_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytes
     run_pytest(SCENARIO, apart=True).assert_outcomes(passed=2)
 
 
+def test_left_out_beside_a_loop_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A test that is left out has real sockets in a loop of its own; in a shared one it is told why not."""
+    pytester.makepyfile(
+        """
+        import asyncio, threading
+        import pytest, pytest_asyncio
+
+        @pytest_asyncio.fixture(scope="session", loop_scope="session")
+        async def beats():
+            count = [0]
+            async def beat():
+                while True:
+                    await asyncio.sleep(0.01)
+                    count[0] += 1
+            task = asyncio.create_task(beat())
+            yield count
+            task.cancel()
+
+        @pytest.fixture(scope="session")
+        def loop():
+            made = asyncio.new_event_loop()
+            thread = threading.Thread(target=made.run_forever)
+            thread.start()
+            yield made
+            made.call_soon_threadsafe(made.stop)
+            thread.join()
+            made.close()
+
+        async def sleeps(loop):
+            there = asyncio.run_coroutine_threadsafe(asyncio.sleep(0.02, "slept"), loop)
+            assert await asyncio.wrap_future(there) == "slept"
+
+        async def serves():
+            async def handle(reader, writer):
+                writer.close()
+            server = await asyncio.start_server(handle, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+            server.close()
+            assert await asyncio.to_thread(lambda: 1) == 1
+
+        @pytest.mark.asyncio(loop_scope="session")
+        @pytest.mark.parametrize("number", range(2))
+        async def test_virtual(beats, loop, number):
+            before = beats[0]
+            await asyncio.sleep(1)
+            assert beats[0] > before
+            await sleeps(loop)
+
+        @pytest.mark.llm_off
+        @pytest.mark.asyncio
+        async def test_off(loop):
+            await serves()
+            await sleeps(loop)
+
+        @pytest.mark.llm_clock("real")
+        def test_real():
+            asyncio.run(serves())
+
+        @pytest.mark.llm_off
+        @pytest.mark.asyncio(loop_scope="session")
+        async def test_off_and_shared(beats):
+            before = beats[0]
+            await asyncio.sleep(0.05)
+            assert beats[0] > before
+            with pytest.raises(Exception, match="loop of its own"):
+                await serves()
+
+        @pytest.mark.asyncio(loop_scope="session")
+        async def test_virtual_again(loop):
+            await sleeps(loop)
+        """
+    )
+    run_pytest(SCENARIO, apart=True).assert_outcomes(passed=6)
+
+
 SEES = """
 import time, pytest
 
