@@ -12,9 +12,11 @@ SCENARIO = "--llm-scenario=cascade"
 
 SYNC = """
 import queue, threading, time
+from concurrent.futures import ThreadPoolExecutor
 import openai, pytest
 
 GATE = threading.Lock()
+POOL = ThreadPoolExecutor(2)
 
 def ask(client, question="hi"):
     messages = [{"role": "user", "content": question}]
@@ -44,6 +46,10 @@ def test_session_client(client, number):
 @pytest.mark.parametrize("number", range(2))
 def test_background_thread(worker, number):
     assert worker(f"question {number}")
+
+@pytest.mark.parametrize("number", range(3))
+def test_pool_of_the_module(number):
+    assert [*POOL.map(abs, [-1, -2, -3])] == [1, 2, 3]
 
 def test_threads_at_a_lock_of_the_module(client):
     def one():
@@ -182,8 +188,8 @@ def test_projects_that_know_nothing_of_it(
     """SDKs, threads, unittest, a web service, wider loops and mocks: everything passes in virtual time."""
     pytester.makepyfile(**{f"test_{name}": text for name, text in PROJECT.items()})
     result = run_pytest(SCENARIO, *workers, apart=True)
-    result.assert_outcomes(passed=19)
-    result.stdout.fnmatch_lines(["14 tests met the fake, 5 did not"])
+    result.assert_outcomes(passed=22)
+    result.stdout.fnmatch_lines(["14 tests met the fake, 8 did not"])
 
 
 def test_a_real_socket(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -215,6 +221,117 @@ def test_a_real_socket(pytester: pytest.Pytester, run_pytest: RunPytest) -> None
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(['*RealInputOutput*llm_off*llm_autouse*llm_clock("real")*'])
     run_pytest(SCENARIO, "-o", "llm_autouse=false").assert_outcomes(passed=3)
+
+
+def test_a_server_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A server that polls its socket in a thread does not hold up the fixture that has started it."""
+    pytester.makeconftest(
+        """
+        from wavetank.sim import pacing
+
+        pacing._LONGEST = 3600  # how long a thread that never waits is waited for
+        """
+    )
+    pytester.makepyfile(
+        """
+        import http.server, threading, urllib.request
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def server():
+            made = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+            thread = threading.Thread(target=made.serve_forever)
+            thread.start()
+            yield f"http://127.0.0.1:{made.server_port}"
+            made.shutdown()
+            thread.join()
+            made.server_close()
+
+        def test_virtual(server): ...
+
+        @pytest.mark.llm_off
+        def test_off(server):
+            assert urllib.request.urlopen(server).status == 200
+        """
+    )
+    run_pytest(SCENARIO, apart=True).assert_outcomes(passed=2)
+
+
+def test_left_out_beside_a_loop_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A test that is left out has real sockets in a loop of its own; in a shared one it is told why not."""
+    pytester.makepyfile(
+        """
+        import asyncio, threading
+        import pytest, pytest_asyncio
+
+        @pytest_asyncio.fixture(scope="session", loop_scope="session")
+        async def beats():
+            count = [0]
+            async def beat():
+                while True:
+                    await asyncio.sleep(0.01)
+                    count[0] += 1
+            task = asyncio.create_task(beat())
+            yield count
+            task.cancel()
+
+        @pytest.fixture(scope="session")
+        def loop():
+            made = asyncio.new_event_loop()
+            thread = threading.Thread(target=made.run_forever)
+            thread.start()
+            yield made
+            made.call_soon_threadsafe(made.stop)
+            thread.join()
+            made.close()
+
+        async def sleeps(loop):
+            there = asyncio.run_coroutine_threadsafe(asyncio.sleep(0.02, "slept"), loop)
+            assert await asyncio.wrap_future(there) == "slept"
+
+        async def serves():
+            async def handle(reader, writer):
+                writer.close()
+            server = await asyncio.start_server(handle, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+            server.close()
+            assert await asyncio.to_thread(lambda: 1) == 1
+
+        @pytest.mark.asyncio(loop_scope="session")
+        @pytest.mark.parametrize("number", range(2))
+        async def test_virtual(beats, loop, number):
+            before = beats[0]
+            await asyncio.sleep(1)
+            assert beats[0] > before
+            await sleeps(loop)
+
+        @pytest.mark.llm_off
+        @pytest.mark.asyncio
+        async def test_off(loop):
+            await serves()
+            await sleeps(loop)
+
+        @pytest.mark.llm_clock("real")
+        def test_real():
+            asyncio.run(serves())
+
+        @pytest.mark.llm_off
+        @pytest.mark.asyncio(loop_scope="session")
+        async def test_off_and_shared(beats):
+            before = beats[0]
+            await asyncio.sleep(0.05)
+            assert beats[0] > before
+            with pytest.raises(Exception, match="loop of its own"):
+                await serves()
+
+        @pytest.mark.asyncio(loop_scope="session")
+        async def test_virtual_again(loop):
+            await sleeps(loop)
+        """
+    )
+    run_pytest(SCENARIO, apart=True).assert_outcomes(passed=6)
 
 
 SEES = """

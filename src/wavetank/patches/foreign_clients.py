@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
 from ..sim.host import Host
+from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
 from .imports import on_import
 from .names import Names
@@ -99,6 +100,5 @@ def _text(library: str) -> str:
     return (
         f"{library} does its input and output in compiled code, which neither meets the fake nor waits in "
         "virtual time; nothing was sent. Put a stand-in of your own in its place, let the client use HTTP "
-        "through a library that wavetank patches (httpx, httpx2, aiohttp, requests, urllib3), or give the "
-        'test real time with @pytest.mark.llm_clock("real")'
+        f"through a library that wavetank patches (httpx, httpx2, aiohttp, requests, urllib3), or {LEAVE_OUT}"
     )

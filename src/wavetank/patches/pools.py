@@ -55,6 +55,7 @@ def pools_under(host: Host) -> Iterator[None]:
             and not vars(self)["_shutdown"]
         ):
             pool = own.get(self) or own.setdefault(self, _like(self))
+            _of_the_run.add(pool)  # also in a later test, at whose end its workers end once more
         if not host.is_mine():
             return submit_to_it(pool, fn, *args, **options)
         with host.lasting(getattr(pool, _LASTING, False)):

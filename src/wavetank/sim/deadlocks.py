@@ -12,6 +12,7 @@ from ..clock import HOUR, format_duration
 from .blocked import describe_tasks
 from .chain import Suspended, place_of
 from .errors import Deadlock, RunStopped
+from .refused import LEAVE_OUT
 from .stuck import stuck
 
 FIRST_LOOK: Final = HOUR
@@ -31,7 +32,7 @@ def deadlock(
     )
     beside = tuple(
         f"  thread {name!r} is alive and none of the run's: if the program waits for it, start it inside "
-        'the test, or give the test real time with @pytest.mark.llm_clock("real")'
+        f"the test, or {LEAVE_OUT}"
         for name in outsiders
     )
     return Deadlock(headline, describe_tasks(tasks) + threads + beside)

@@ -16,7 +16,10 @@ _LONGEST: Final = 20.0
 """After so many real seconds a thread that never waits is no longer waited for."""
 
 _BLOCKED_FOR: Final = 0.5
-"""After so many real seconds at one place of its code a thread counts as blocked outside Python."""
+"""After so many real seconds at one place of its code a thread counts as blocked outside Python.
+
+The place and not the call: a server that polls its socket calls `select` again and again.
+"""
 
 
 def came_back(main: RunThread, thread: RunThread) -> bool:
@@ -25,7 +28,7 @@ def came_back(main: RunThread, thread: RunThread) -> bool:
     began = since = real_now()
     while not main.park(timeout=_GLANCE):
         frame = sys._current_frames().get(thread.ident)
-        now = None if frame is None else (id(frame), frame.f_lasti)
+        now = None if frame is None else (frame.f_code, frame.f_lasti)
         if now != place:
             place, since = now, real_now()
         elif real_now() - since > _BLOCKED_FOR * SECOND:

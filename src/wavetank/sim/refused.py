@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from .errors import RealInputOutput
 
@@ -42,6 +42,13 @@ LEAVE_OUT: Final = (
 )
 """How a test that cannot have virtual time gets what it needs."""
 
+_SHARED: Final = (
+    "() wants real input or output, and this event loop has none, not even in real time: tests in virtual "
+    "time share it. Give the test or fixture an event loop of its own, as pytest-asyncio does with "
+    'loop_scope="function", or leave out all tests that share the loop, with @pytest.mark.llm_off or the ini '
+    "option llm_autouse"
+)
+
 SIGNALS: Final = ("add_signal_handler", "remove_signal_handler")
 """The methods of an asyncio loop for signals, which are `NotImplementedError` on some systems."""
 
@@ -63,13 +70,15 @@ def refusal(name: str) -> Callable[..., NoReturn]:
     """In the place of a method of the loop, or of a call with a dotted name: it raises `RealInputOutput`."""
     called = name if "." in name else f"loop.{name}"
 
-    def refused(*args: object, **options: object) -> NoReturn:
+    def refused(*args: Any, **options: object) -> NoReturn:
         if name in SIGNALS:
             raise NotImplementedError(
                 f"{called}(): a loop in virtual time takes no signals; catch this error, as programs do "
                 "that run on Windows too, or leave the handler out of the test"
             )
-        raise RealInputOutput(told(called))
+        host = getattr(args[0], "host", None) if args else None
+        in_real_time = host is not None and host.paced
+        raise RealInputOutput(f"{called}{_SHARED}" if in_real_time else told(called))
 
     refused.__name__ = name.rpartition(".")[2]
     return refused
@@ -78,7 +87,7 @@ def refusal(name: str) -> Callable[..., NoReturn]:
 def _no_selector(_: object) -> NoReturn:
     raise AttributeError(
         "an event loop in virtual time has no _selector, for it waits for nothing real; leave out what looks "
-        'at it, or give the test real time with @pytest.mark.llm_clock("real")'
+        f"at it, or {LEAVE_OUT}"
     )
 
 

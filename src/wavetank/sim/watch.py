@@ -20,6 +20,7 @@ from ..clock import SECOND, format_duration, real_now
 from .blocked import describe_tasks, describe_threads
 from .errors import Deadlock
 from .host import Host
+from .refused import LEAVE_OUT
 
 _real_lock = _thread.allocate_lock
 
@@ -114,8 +115,7 @@ def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
     )
     advice = (
         "  If it waits for a lock, make the lock inside the test; where that is held over an await, no other "
-        "task can give it back. If it does real work, give the test real time with "
-        '@pytest.mark.llm_clock("real")'
+        f"task can give it back. If it does real work, {LEAVE_OUT}"
     )
     blocked = *describe_threads([("main", frame, what)]), *describe_tasks(host._suspended())
     return Deadlock(headline, (*blocked, *host.witness.blocked_threads(), advice))

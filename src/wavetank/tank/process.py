@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, final
@@ -13,6 +14,7 @@ from ..seams.installed import installed
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.host import Host
+from ..sim.real_loop import real_loop
 from ..sim.timeline import Timeline
 from ..sim.turns import Engine
 from .assembly import assemble
@@ -52,14 +54,17 @@ class SharedProcess:
             yield
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
-        """What is done inside happens in real time, and what it makes may be used in tests."""
+    def beside(self, *, real_loops: bool = False) -> Iterator[None]:
+        """What is done inside happens in real time, and what it makes may be used in tests.
+
+        `real_loops` says that event loops made inside have real sockets: tests have stand-ins for them.
+        """
         host, timeline = self.host, self.host.timeline
         kept = (timeline.limit, timeline.idle, host.stalled, host.step_blocked)
         timeline.limit = timeline.idle = None
         host.paced = True
         try:
-            with self._awake(_Beside(host)):
+            with self._awake(_Beside(host, real_loops=real_loops)):
                 yield
                 # A thread that then blocks in real input, as a server does, leaves the run here.
                 while host.run_a_thread():
@@ -78,7 +83,7 @@ class SharedProcess:
         if self._lent is None:
             yield
             return
-        with self.beside():
+        with self.beside(real_loops=True):
             yield
 
     @contextmanager
@@ -113,13 +118,14 @@ class SharedProcess:
 
 @final
 class _Beside:
-    """Owns the process while a fixture of wider scope is made or ended."""
+    """Owns the process while a fixture of wider scope is made or ended, or a test is left alone."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, real_loops: bool) -> None:
         self._host = host
+        self._real_loops = real_loops
 
-    def new_loop(self) -> SimulatedLoop:
-        return lasting_or_not(SimulatedLoop(self._host))
+    def new_loop(self) -> AbstractEventLoop:
+        return real_loop(self._host) if self._real_loops else lasting_or_not(SimulatedLoop(self._host))
 
     def started(self, engine: Engine, /) -> None:
         """A run of trio in a fixture ends with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from asyncio import AbstractEventLoop
 from asyncio import events as asyncio_events
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -258,7 +259,7 @@ class World:
 class Owner(Protocol):
     """Who has the process for now: a world, or a fixture that outlives its test."""
 
-    def new_loop(self) -> SimulatedLoop:
+    def new_loop(self) -> AbstractEventLoop:
         """A loop in the owner's time."""
 
     def started(self, engine: Engine, /) -> None:
@@ -277,7 +278,7 @@ def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
 def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = False) -> Iterator[None]:
     """Let one world after another have the process, but for the fake; `current` tells which has it now."""
 
-    def new_loop() -> SimulatedLoop:
+    def new_loop() -> AbstractEventLoop:
         world = current()
         assert world is not None, "no run is under way"
         return world.new_loop()
