@@ -352,6 +352,7 @@ def test_it():
         ("true", [], set()),
         ("false", [SCENARIO], set()),
         ("llm", [SCENARIO], {"test_one"}),
+        ("./llm/", [SCENARIO], {"test_one"}),
         ("ll*", ["-o", "llm_scenario=cascade"], {"test_one"}),
         ("not slow", [SCENARIO], {"test_one"}),
         ("llm other slow", [SCENARIO], {"test_two"}),
@@ -373,6 +374,7 @@ def test_which_tests_meet_the_fake(
     ("rule", "said"),
     [
         ("tests/lm", "*llm_autouse = tests/lm: there is no file or folder 'tests/lm'*"),
+        ("/llm", "*there is no file or folder*/llm*"),
         ("integratoin", "*llm_autouse = integratoin: *did you mean 'integration'?*"),
         ("not and", "*llm_autouse = not and: *no expression of markers*such as*"),
     ],

@@ -71,9 +71,9 @@ def _read(config: pytest.Config) -> Rule:
         chosen = bool(options.scenarios(config)) if text.lower() == "true" else named
         return Rule(chosen and text.lower() != "false", root)
     words = text.split()
-    paths = tuple(word.rstrip("/") for word in words if _is_path(word, root))
+    paths = tuple(word.removeprefix("./").rstrip("/") for word in words if _is_path(word, root))
     for path in paths:
-        if next(root.glob(path), None) is None:
+        if path.startswith(("/", "..")) or not path or next(root.glob(path), None) is None:
             raise pytest.UsageError(f"{KEY} = {text}: there is no file or folder {path!r} below {root}")
     rest = " ".join(word for word in words if not _is_path(word, root))
     return Rule(bool(options.scenarios(config)), root, paths, _compiled(rest, text, config) if rest else None)
