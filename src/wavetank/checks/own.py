@@ -23,7 +23,7 @@ def judged_by(check: Callable[[EventLog], Any], log: EventLog, *, beside: Contai
     """
     __tracebackhide__ = True
     try:
-        verdict = check(log)
+        verdict: Verdict = check(log)
     except Exception as error:
         error.add_note(f"raised by the check {_called(check)!r}{_place(check)}, which gets the event log")
         raise
