@@ -135,6 +135,9 @@ def test_the_retries_of_an_sdk_are_requests(backend: str) -> None:
     run = wavetank.simulate(main, REFUSED_FOR_A_SECOND, backend=backend)
     assert run.verdicts["request_rate"].passed is False
     assert run.verdicts["request_rate"].summary.startswith("2 requests were sent in ")
+    assert (
+        run.verdicts["request_rate"].evidence[0].startswith("at 0s: 'hi': request 1 arrived at the provider")
+    )
 
 
 @pytest.mark.parametrize(
