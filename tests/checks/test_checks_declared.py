@@ -135,6 +135,9 @@ def test_the_retries_of_an_sdk_are_requests(backend: str) -> None:
     run = wavetank.simulate(main, REFUSED_FOR_A_SECOND, backend=backend)
     assert run.verdicts["request_rate"].passed is False
     assert run.verdicts["request_rate"].summary.startswith("2 requests were sent in ")
+    assert (
+        run.verdicts["request_rate"].evidence[0].startswith("at 0s: 'hi': request 1 arrived at the provider")
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,14 +350,70 @@ def test_threads_are_looked_at_when_they_give_way(backend: str) -> None:
     assert (event.at, event.line, event.error) == (0, line_of("# odd"), "it was False")
 
 
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda _: Verdict("mine", "no", "s"), "returned a verdict with passed='no'"),  # type: ignore[arg-type]
+        (lambda _: Verdict("mine", 0, "s"), "returned a verdict with passed=0"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_verdict_that_is_neither_true_nor_false_is_refused(check: Any, message: str) -> None:
+    """It would count as a pass."""
+    with pytest.raises(TypeError, match=rf"the check '<lambda>' \(test_checks_declared.py:\d+\) {message}"):
+        wavetank.simulate(expecting(), checks=[check])
+
+
+@pytest.mark.parametrize("check", [lambda log: len(log) // 0, lambda _log, _more: None])
+def test_an_error_in_a_check_says_whose_it_is(check: Any) -> None:
+    """A note names the callable and its place; one that takes more than the log has no frame of its own."""
+    with pytest.raises((ZeroDivisionError, TypeError)) as caught:
+        wavetank.simulate(expecting(), checks=[check])
+    assert "raised by the check '<lambda>' (test_checks_declared.py:" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("checks", [None, 3, [3]])
+def test_checks_that_are_no_checks_are_refused(checks: Any) -> None:
+    """A value of another kind is named, alone or in a list."""
+    with pytest.raises(UnknownCheck, match=r"(3|None) is no check: give the name of one, or a callable"):
+        wavetank.simulate(expecting(), checks=checks)
+
+
+@pytest.mark.parametrize("later", [lambda: (_ for _ in ()), lambda: anyio.sleep(0)])
+def test_an_invariant_that_never_runs_does_not_hold(later: Callable[[], object]) -> None:
+    """A coroutine or generator is always true, whatever is in it."""
+
+    async def main(tank: Tank) -> None:
+        tank.always(later, name="never run")
+
+    summary = wavetank.simulate(main).verdicts["always"].summary
+    assert "which never ran: give a plain function" in summary
+
+
+def test_other_wrong_declarations_are_refused() -> None:
+    """A budget in words, a count that is none, and one item where a list is meant."""
+
+    async def main(tank: Tank) -> None:
+        with pytest.raises(ValueError, match="max_virtual_seconds='10m': the budget is a number of seconds"):
+            tank.max_virtual_seconds = "10m"  # type: ignore[assignment]
+        with pytest.raises(TypeError, match=r"watch\('lent', 3\): give a function that returns the count"):
+            tank.watch("lent", 3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"check\(exactly_once='row-1'\): give a list of items"):
+            tank.fake_llm.check(exactly_once="row-1")
+
+    wavetank.simulate(main).check()
+
+
 def test_a_wrong_invariant_is_refused() -> None:
-    """One that has to be awaited, one that cannot be called, and a second of one name."""
+    """One that has to be awaited, takes arguments or cannot be called, and a second of one name."""
 
     async def later() -> bool:
         return True
 
+    def of_books(books: dict[str, int]) -> bool:
+        return bool(books)
+
     async def main(tank: Tank) -> None:
-        for wrong in (later, 3):
+        for wrong in (later, of_books, 3):
             with pytest.raises(TypeError, match="give a plain function without arguments"):
                 tank.always(wrong)  # type: ignore[arg-type]
         tank.always(lambda: True, name="one")

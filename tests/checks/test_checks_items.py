@@ -228,6 +228,14 @@ def test_the_evidence_of_many_faults_is_short_and_names_the_items() -> None:
     assert verdict.evidence[-1] == "and 5 more: 'item-1', 'item-2', 'item-3', 'item-4', 'item-5'"
 
 
+def test_findings_of_another_kind_have_a_line_of_their_own() -> None:
+    """They are not listed as if they were lost as well; of one kind, whatever its numbers, one is said."""
+    entered = [submitted(item) for item in ("a", "b", "c", "d")]
+    reported = [completed("c"), completed("c"), *(completed("d") for _ in range(3))]
+    verdict = exactly_once.judge(log_of(*entered, *reported))
+    assert verdict.evidence[-2:] == ("and 1 more: 'b'", "item 'c' was reported 2 times; and 1 more: 'd'")
+
+
 def test_an_empty_ledger_is_not_judged() -> None:
     """Without a ledger there is nothing to lose."""
     verdict = exactly_once.judge(log_of(paid("a")))

@@ -150,6 +150,22 @@ def test_a_leaked_slot_is_traced_to_who_acquired_it() -> None:
     ) in report
 
 
+def test_several_tasks_wait_in_the_plural() -> None:
+    """Those at one place share a line."""
+
+    async def main(tank: Tank) -> None:
+        async def rests() -> None:
+            await anyio.sleep(60)  # the rest
+
+        tank.ledger.submit("a")
+        async with anyio.create_task_group() as group:
+            for name in ("one", "two"):
+                group.start_soon(rests, name=name)
+
+    place = f"{HERE}:{line_of('# the rest')}"
+    assert f"  'one', 'two' ({place}) wait in sleep" in wavetank.simulate(main).report()
+
+
 @ON_BOTH
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
 def test_a_held_primitive_of_anyio_names_holder_and_line(kind: str, backend: str) -> None:

@@ -89,7 +89,9 @@ def named(checks: Checks) -> tuple[Check, ...]:
     Raises:
         UnknownCheck: there is no check of that name.
     """
-    given = [checks] if isinstance(checks, str) or callable(checks) else list(checks)
+    if isinstance(checks, str) or callable(checks) or not isinstance(checks, Iterable):
+        checks = [checks]
+    given = list(checks)
     words = [word.strip() for each in given if isinstance(each, str) for word in each.split(",")]
     own = dict.fromkeys(_callable(each) for each in given if not isinstance(each, str))
     words = [word for word in words if word]

@@ -47,7 +47,8 @@ def _quiet(log: EventLog) -> Iterator[str]:
     for (since, until), waits in stretches.items():
         yield f"nothing happened from {format_duration(since)} to {format_duration(until)}:"
         for wait in waits[:_SHOWN]:
-            yield f"  {listed([repr(task) for task in wait.tasks])}{place(wait.file, wait.line)} {wait.what}"
+            what = wait.what if len(wait.tasks) == 1 else wait.what.replace("waits ", "wait ", 1)
+            yield f"  {listed([repr(task) for task in wait.tasks])}{place(wait.file, wait.line)} {what}"
         if len(waits) > _SHOWN:
             yield f"  and {len(waits) - _SHOWN} more"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -15,6 +16,7 @@ NAME = "exactly_once"
 _OUTCOMES: Final[tuple[EventKind, ...]] = ("completed", "failed", "cancelled")
 _SHOWN = 1
 _LISTED = 10
+_NAMED = 12
 _DELAYS = ("stall", "stall-before-headers", "slow-trickle")
 
 
@@ -134,13 +136,29 @@ def _asked_for(log: EventLog, item: str) -> bool:
 
 
 def _told(log: EventLog, faults: list[tuple[str, str]]) -> tuple[str, ...]:
+    if not faults:
+        return ()
     lines: list[str] = []
     for item, what in faults[:_SHOWN]:
         lines.append(f"item {item!r} {what}")
         lines += (f"  {line}" for line in history(log, item))
         if "was lost" in what and not _asked_for(log, item):
             lines.append("  no request of this item ever arrived")
-    if len(faults) > _SHOWN:
-        others = ", ".join(repr(item) for item, _ in faults[_SHOWN:13])
-        lines.append(f"and {len(faults) - _SHOWN} more: {others}{', …' if len(faults) > 13 else ''}")
+    kinds: dict[str, list[tuple[str, str]]] = {_kind(what): [] for _, what in faults[:_SHOWN]}
+    for item, what in faults[_SHOWN:]:
+        kinds.setdefault(_kind(what), []).append((item, what))
+    first, *others = kinds.values()
+    lines += [f"and {len(first)} more: {_names(first)}"] if first else []
+    for (item, what), *more in others:
+        lines.append(f"item {item!r} {what}" + (f"; and {len(more)} more: {_names(more)}" if more else ""))
     return tuple(lines)
+
+
+def _kind(what: str) -> str:
+    """What was found, without its numbers."""
+    return re.sub(r"\d+", "", what)
+
+
+def _names(faults: list[tuple[str, str]]) -> str:
+    more = ", …" if len(faults) > _NAMED else ""
+    return ", ".join(repr(item) for item, _ in faults[:_NAMED]) + more

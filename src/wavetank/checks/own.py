@@ -18,20 +18,34 @@ def judged_by(check: Callable[[EventLog], Any], log: EventLog, *, beside: Contai
     It is the name in the verdict, or else that of the function.
 
     Raises:
-        TypeError: it returned no verdict; names the callable and its place.
+        TypeError: it returned no verdict, or one whose `passed` is something else than `True`, `False`
+            or `None`; names the callable and its place, as a note on an error of its own does.
     """
     __tracebackhide__ = True
-    verdict = check(log)
-    if not isinstance(verdict, Verdict):
-        if inspect.iscoroutine(verdict):
-            verdict.close()
+    try:
+        verdict: Verdict = check(log)
+    except Exception as error:
+        error.add_note(f"raised by the check {_called(check)!r}{_place(check)}, which gets the event log")
+        raise
+    if (wrong := _what_is_wrong(verdict)) is not None:
         raise TypeError(
-            f"the check {_called(check)!r}{_place(check)} returned {_told(verdict)}: return "
+            f"the check {_called(check)!r}{_place(check)} returned {wrong}: return "
             'wavetank.Verdict("its name", passed, "what was found"), where passed is True, False or None'
         )
     name = verdict.name or _called(check)
     names = (name, *(f"{name} ({number})" for number in range(2, 100)))
     return replace(verdict, name=next(each for each in names if each not in beside))
+
+
+def _what_is_wrong(verdict: object) -> str | None:
+    if not isinstance(verdict, Verdict):
+        if inspect.iscoroutine(verdict):
+            verdict.close()
+        return _told(verdict)
+    # Something merely true or false, such as a number, would be judged as neither.
+    if not (verdict.passed is None or isinstance(verdict.passed, bool)):
+        return f"a verdict with passed={verdict.passed!r}"
+    return None
 
 
 def _called(check: Callable[..., Any]) -> str:

@@ -79,7 +79,17 @@ def in_order(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tup
 class Timeline:
     """The virtual clock of one run; integer nanoseconds, and it only moves forward."""
 
-    __slots__ = ("_at_once", "_floor", "_floors", "_heap", "_instant", "_sequence", "idle", "limit")
+    __slots__ = (
+        "_at_once",
+        "_floor",
+        "_floors",
+        "_heap",
+        "_instant",
+        "_sequence",
+        "idle",
+        "limit",
+        "readings",
+    )
 
     def __init__(self, *, limit: int | None = None) -> None:
         self._instant = 0
@@ -89,6 +99,8 @@ class Timeline:
         self._heap: list[tuple[int, int, Any]] = []
         self._sequence = 0
         self.limit = limit
+        self.readings = 0
+        """How often the program has read its clocks at this instant."""
         self.idle: Callable[[], bool] | None = None
         """Asked when nothing can run, before time moves on; True: something can run now."""
 
@@ -178,6 +190,7 @@ class Timeline:
         if when > self._instant:
             self._instant = when
             self._at_once = 0
+            self.readings = 0
             self._floor = self._floors.pop(when, 0.0) if self._floors else 0.0
 
     def __repr__(self) -> str:

@@ -176,9 +176,11 @@ def checked_budget(max_virtual_seconds: float | None) -> float | None:
     Raises:
         ValueError: not above 0, or without an end.
     """
-    if max_virtual_seconds is not None and not 0 < max_virtual_seconds < math.inf:
+    if max_virtual_seconds is None:
+        return None
+    if not isinstance(max_virtual_seconds, int | float) or not 0 < max_virtual_seconds < math.inf:
         raise ValueError(
-            f"max_virtual_seconds={max_virtual_seconds}: the budget is a number of seconds above 0"
+            f"max_virtual_seconds={max_virtual_seconds!r}: the budget is a number of seconds above 0"
         )
     return max_virtual_seconds
 

@@ -118,7 +118,10 @@ class FakeLLM:
 
         Raises:
             CheckFailed: checks failed; the text names all of them, with the evidence of the worst.
+            TypeError: `exactly_once` is one text, whose letters would be taken for items.
         """
+        if isinstance(exactly_once, str):
+            raise TypeError(f"check(exactly_once={exactly_once!r}): give a list of items, [{exactly_once!r}]")
         self.checked = True
         verdicts = judge(self._log, (*named(checks), *self.own_checks))
         if exactly_once is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from typing import final
 
 from ..checks import always
@@ -32,12 +32,13 @@ class Invariants:
         """Look at it now and after every step from here on.
 
         Raises:
-            TypeError: it cannot be called, or has to be awaited.
+            TypeError: it cannot be called without arguments, or returns what has yet to be awaited or run.
             ValueError: another one has that name.
         """
-        if not callable(invariant) or inspect.iscoroutinefunction(invariant):
-            raise TypeError(f"always({invariant!r}): give a plain function without arguments")
-        called = name or str(getattr(invariant, "__name__", "invariant"))
+        if not _is_plain(invariant):
+            called = getattr(invariant, "__qualname__", repr(invariant))
+            raise TypeError(f"always({called}): give a plain function without arguments")
+        called = str(name or getattr(invariant, "__name__", "invariant"))
         if called in self._names:
             raise ValueError(f"always(name={called!r}): another invariant has that name; give each its own")
         self._names.add(called)
@@ -64,6 +65,20 @@ class Invariants:
         return f"<Invariants {', '.join(self._names) or 'none'}>"
 
 
+def _is_plain(invariant: object) -> bool:
+    if not callable(invariant):
+        return False
+    if inspect.iscoroutinefunction(invariant) or inspect.isgeneratorfunction(invariant):
+        return False
+    try:
+        inspect.signature(invariant).bind()
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True
+
+
 def _wrong(invariant: Invariant) -> str | None:
     """What is wrong; `None` when it holds. A function of asserts returns nothing, and holds then."""
     try:
@@ -71,6 +86,9 @@ def _wrong(invariant: Invariant) -> str | None:
     except Exception as error:  # a wrong invariant must not end a step of the engine
         text = without_addresses(str(error)).partition("\n")[0][:_SHOWN]
         return f"{type(error).__name__}{': ' if text else ''}{text}"
+    if isinstance(held, Coroutine | Generator):  # always true, whatever it would find
+        held.close()
+        return f"it returned a {type(held).__name__}, which never ran: give a plain function"
     if held is None or held:
         return None
     return f"it was {without_addresses(repr(held))[:_SHOWN]}"

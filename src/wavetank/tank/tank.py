@@ -82,6 +82,7 @@ class Tank:
         `count` is called at once, with every event and at the end; it must not change anything.
 
         Raises:
+            TypeError: the count cannot be called.
             ValueError: a count of that name is watched already.
         """
         self.watching.add(name, count)
@@ -113,7 +114,7 @@ class Tank:
         must be quick and must not change anything. In real time it is called with every event.
 
         Raises:
-            TypeError: it cannot be called, or has to be awaited.
+            TypeError: it cannot be called without arguments, or has to be awaited.
             ValueError: another invariant has that name.
         """
         self.invariants.add(invariant, name)

@@ -23,8 +23,11 @@ class Watching:
         """Watch a count from here on; its value now is the one it has to come back to.
 
         Raises:
+            TypeError: the count cannot be called.
             ValueError: a count of that name is watched already.
         """
+        if not callable(count):
+            raise TypeError(f"watch({name!r}, {count!r}): give a function that returns the count")
         if name in self._counts:
             raise ValueError(f"watch({name!r}): a count of that name is watched already; choose another name")
         value = count()
