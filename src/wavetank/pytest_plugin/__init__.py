@@ -239,6 +239,7 @@ def _host(item: pytest.Function) -> Hosted:
         clock=clock,
         asked=LLM in item.fixturenames,
         max_virtual_seconds=per_test.max_virtual_seconds_of(item),
+        max_cpu_seconds=options.max_cpu_seconds(item.config),
         expects=expects,
     )
     hosted.judge_at_end = per_test.checks_of(item) or ("default" if expects else None)

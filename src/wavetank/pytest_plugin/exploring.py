@@ -70,10 +70,13 @@ class Search:
                 wanted[option] = value
         if self._item.get_closest_marker("llm_checks") is not None:
             wanted["checks"] = per_test.checks_of(self._item)
-        seconds = per_test.max_virtual_seconds_of(self._item)
-        on_line = self._item.config.getoption("--llm-max-virtual-seconds") is not None
-        if seconds is not None and (on_line or "max_virtual_seconds" not in wanted):
-            wanted["max_virtual_seconds"] = seconds
+        for budget, seconds in (
+            ("max_virtual_seconds", per_test.max_virtual_seconds_of(self._item)),
+            ("max_cpu_seconds", options.max_cpu_seconds(self._item.config)),
+        ):
+            on_line = self._item.config.getoption(f"--llm-{budget.replace('_', '-')}") is not None
+            if seconds is not None and (on_line or budget not in wanted):
+                wanted[budget] = seconds
         expects = per_test.expectations_of(self._item)
         main = _expecting(main, expects) if expects else main
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))

@@ -37,6 +37,12 @@ _OPTIONS: Final = (
         "+NAME and -NAME change the default ones",
     ),
     ("max-virtual-seconds", "SECONDS", "", "the most virtual time a test may take (default: about a day)"),
+    (
+        "max-cpu-seconds",
+        "SECONDS",
+        "",
+        "the most CPU time a test may use without an outcome of an item while virtual time passes (default 30)",
+    ),
     ("schedules", "N", "", "how many schedules an explored test is searched for (default 1000)"),
     (
         "policy",
@@ -133,6 +139,7 @@ def validate(config: pytest.Config) -> None:
     one_of(given(config, "report"), REPORTS, "--llm-report")
     checks_named(given(config, "checks"), "--llm-checks")
     max_virtual_seconds(config)
+    max_cpu_seconds(config)
     expectations(config)
 
 
@@ -174,11 +181,24 @@ def max_virtual_seconds(config: pytest.Config) -> float | None:
     Raises:
         pytest.UsageError: it is no number of seconds above 0.
     """
-    text = given(config, "max-virtual-seconds")
-    return seconds_of(text, f"--llm-max-virtual-seconds={text}") if text else None
+    return _seconds(config, "max-virtual-seconds", "virtual")
 
 
-def seconds_of(value: object, where: str) -> float:
+def max_cpu_seconds(config: pytest.Config) -> float | None:
+    """The budget of CPU time without an outcome that the command line or the ini file sets, if one does.
+
+    Raises:
+        pytest.UsageError: it is no number of seconds above 0.
+    """
+    return _seconds(config, "max-cpu-seconds", "CPU")
+
+
+def _seconds(config: pytest.Config, name: str, kind: str) -> float | None:
+    text = given(config, name)
+    return seconds_of(text, f"--llm-{name}={text}", kind) if text else None
+
+
+def seconds_of(value: object, where: str, kind: str = "virtual") -> float:
     """A number of seconds above 0.
 
     Raises:
@@ -190,7 +210,7 @@ def seconds_of(value: object, where: str) -> float:
         seconds = checked_budget(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise pytest.UsageError(
-            f"{where}: the budget of virtual time is a number of seconds above 0, as in 600"
+            f"{where}: the budget of {kind} time is a number of seconds above 0, as in 600"
         ) from None
     assert seconds is not None
     return seconds

@@ -45,6 +45,7 @@ class Hosted:
         process: what the tests of the session share; without it the test shares with none.
         clock: whether time is `virtual` or `real`.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
+        max_cpu_seconds: the CPU time the test may use without an outcome; `None` for the default.
         expects: what `tank.expect` is told before the test begins.
         asked: whether the test asked for the fake. In real time, one that did not may reach every
             host that the fake does not answer for.
@@ -60,6 +61,7 @@ class Hosted:
         clock: ClockMode = "virtual",
         asked: bool = True,
         max_virtual_seconds: float | None = None,
+        max_cpu_seconds: float | None = None,
         expects: Mapping[str, Value] | None = None,
     ) -> None:
         checked_seed(seed)
@@ -75,6 +77,7 @@ class Hosted:
                 backend="hosted",
                 host=process.host,
                 max_virtual_seconds=max_virtual_seconds,
+                max_cpu_seconds=max_cpu_seconds,
             )
         )
         process.host.resting = True

@@ -35,6 +35,7 @@ def simulate(
     seed: int = 0,
     schedule: str | OwnSchedule | None = None,
     max_virtual_seconds: float | None = None,
+    max_cpu_seconds: float | None = None,
     checks: Checks = "default",
     workload: Workload | None = None,
 ) -> Run[T]:
@@ -42,8 +43,9 @@ def simulate(
 
     `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is the
     token of an earlier run; it brings its own seed and order, else the order is FIFO. It may also be
-    what `strategies.schedules()` draws. `main` finds the `workload` as `tank.workload`. HTTP clients
-    in `main` meet the fake at their real URLs.
+    what `strategies.schedules()` draws. A run is stopped after `max_virtual_seconds` of virtual time, and
+    after `max_cpu_seconds` of CPU time (by default 30) without an outcome. `main` finds the `workload`
+    as `tank.workload`. HTTP clients in `main` meet the fake at their real URLs.
 
     Raises:
         Diverged: the run took another course than the one the token was made from.
@@ -65,6 +67,7 @@ def simulate(
         seed=here.seed,
         checks=names,
         max_virtual_seconds=max_virtual_seconds,
+        max_cpu_seconds=max_cpu_seconds,
         workload=workload and workload.first(here.cut.items, here.cut.workers),
     )
     with trials.borrowed():
@@ -81,6 +84,7 @@ def simulate(
         scenario,
         backend=backend,
         max_virtual_seconds=max_virtual_seconds,
+        max_cpu_seconds=max_cpu_seconds,
         checks=checks if isinstance(checks, str) else names,
         workload=workload,
     )
