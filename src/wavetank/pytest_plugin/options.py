@@ -6,6 +6,7 @@ Precedence: marker, command line, ini file, default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -21,6 +22,9 @@ DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
 EXPECT: Final = "llm_expect"
 PARAMETER: Final = "_wavetank_scenario"
+FACTS: Final = "wavetank"
+SEARCHES: Final = "wavetank_explored"
+"""The attributes of a test report that have what is known of a test; both travel between processes."""
 CLOCKS: Final = ("virtual", "real")
 REPORTS: Final = ("off", "retain-on-failure", "on")
 
@@ -41,7 +45,7 @@ _OPTIONS: Final = (
         "max-cpu-seconds",
         "SECONDS",
         "",
-        "the most CPU time a test may use without an outcome of an item while virtual time passes (default 30)",
+        "the most CPU time a test may use without an outcome while virtual time passes (default 30)",
     ),
     ("schedules", "N", "", "how many schedules an explored test is searched for (default 1000)"),
     (
@@ -53,6 +57,7 @@ _OPTIONS: Final = (
     ("level", "NAME", "", "which orders a search may use: any (default), batch, fifo; also with -instant"),
     ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
     ("report", "WHEN", "off", "write each test's event log: off (default), retain-on-failure, on"),
+    ("report-json", "FILE", "", "write what came of each test, with its verdicts, to this JSON file"),
     ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
 )
 
@@ -191,6 +196,12 @@ def max_cpu_seconds(config: pytest.Config) -> float | None:
         pytest.UsageError: it is no number of seconds above 0.
     """
     return _seconds(config, "max-cpu-seconds", "CPU")
+
+
+def report_json(config: pytest.Config) -> Path | None:
+    """Where the report for other programs is written, if it is; a test may change the folder meanwhile."""
+    name = given(config, "report-json")
+    return config.invocation_params.dir.absolute() / name if name else None
 
 
 def _seconds(config: pytest.Config, name: str, kind: str) -> float | None:

@@ -85,8 +85,7 @@ class World:
         self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()
-        self._delivered_at = -1
-        self._idle_times = 0
+        self._delivered_at, self._idle_times = -1, 0
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,
