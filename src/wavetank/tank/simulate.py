@@ -42,9 +42,8 @@ def simulate(
     """Run `main(tank)` in virtual time and judge what happened.
 
     `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is a token, which
-    brings its own seed and order (else it is FIFO), or what `strategies.schedules()` draws. The run is
-    stopped after `max_virtual_seconds`, or after `max_cpu_seconds` of CPU time without an outcome.
-    HTTP clients in `main` meet the fake at their real URLs; `tank.workload` is the `workload`.
+    brings its own seed and order (else it is FIFO), or what `strategies.schedules()` draws. `main` has the
+    `workload` as `tank.workload`. `max_cpu_seconds` bounds the CPU time without an outcome.
 
     Raises:
         Diverged: the run took another course than the one the token was made from.
