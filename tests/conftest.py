@@ -13,8 +13,10 @@ settings.register_profile("default", max_examples=60, deadline=None, derandomize
 settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile("deep" if os.environ.get("WAVETANK_DEEP") == "1" else "default")
 
-# Under CI a failing search is repeated in a fresh process; the tests that mean it set the variable.
+# Under CI a failing search is repeated in a fresh process, and failures are annotated for GitHub; the
+# tests that mean it set the variable.
 os.environ.pop("CI", None)
+os.environ.pop("GITHUB_ACTIONS", None)
 
 # A plugin that comes with an SDK takes more than a second to load, in each pytest that a test starts.
 os.environ["PYTEST_ADDOPTS"] = "-p no:langsmith_plugin"

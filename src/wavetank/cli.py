@@ -69,7 +69,20 @@ def _parser(asked: str) -> argparse.ArgumentParser:
 
 def _add_scenarios(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", nargs="?", metavar="NAME|PATH", help="draw this one")
+    _add_json(parser)
     parser.set_defaults(command=_scenarios)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document, and nothing else")
+
+
+def _print_json(document: object) -> None:
+    """Write a document to the standard output; a lone surrogate becomes the escape that JSON has for it."""
+    import json
+
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    print(text.encode("utf-8", "backslashreplace").decode(), end="", flush=True)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +130,7 @@ def _add_explore(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on where the last campaign was left")
     parser.add_argument("--state", metavar="DIR", help="where it is kept (default .wavetank in the rootdir)")
+    _add_json(parser)
     parser.set_defaults(command=_explore)
 
 
@@ -129,6 +143,7 @@ def _add_museum(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--twin", action="store_true", help="only the twin")
     parser.add_argument("--replay", metavar="TOKEN", help="repeat one schedule instead")
+    _add_json(parser)
     parser.set_defaults(command=_museum)
 
 
@@ -166,9 +181,15 @@ def _load(name: str) -> Scenario:
 def _scenarios(options: argparse.Namespace) -> None:
     import shutil
 
-    from .scenario import catalogue
+    from .scenario import catalogue, digest, written
     from .scenario.drawing import drawn
 
+    if options.json:
+        names = catalogue() if options.scenario is None else [options.scenario]
+        loaded = map(_load, names)
+        shown = [{"name": each.name, "digest": digest(each), **written(each)} for each in loaded]
+        _print_json({"scenarios": shown})
+        return
     if options.scenario is not None:
         columns = shutil.get_terminal_size().columns
         print(*drawn(_load(options.scenario), width=min(columns, WIDEST)), sep="\n")
@@ -229,19 +250,22 @@ def _explore(options: argparse.Namespace) -> int:
             resume=options.resume,
             folder=Path(options.state) if options.state is not None else None,
         )
-        return explore(asked)
+        return explore(asked, _print_json if options.json else None)
     except Refused as error:
         raise _Stop(str(error), status=2) from None
 
 
 def _museum(options: argparse.Namespace) -> int:
     from .museum import SPECIMENS
-    from .museum.tour import listing
+    from .museum.tour import label, listing
 
     if options.specimen is None:
         if options.replay or options.twin:
             raise _Stop("name the specimen to repeat or to search; `wavetank museum` lists them", status=2)
-        print(*listing(SPECIMENS.values()), sep="\n")
+        if options.json:
+            _print_json({"specimens": [label(each) for each in SPECIMENS.values()]})
+        else:
+            print(*listing(SPECIMENS.values()), sep="\n")
         return 0
     if options.specimen not in SPECIMENS:
         raise _Stop(_unknown(options.specimen, SPECIMENS), status=2)
@@ -249,34 +273,45 @@ def _museum(options: argparse.Namespace) -> int:
 
 
 def _visit(options: argparse.Namespace) -> int:
+    """Search the buggy program, unless only the twin is wanted, and then its twin; 1 if either surprises."""
     from .museum import SPECIMENS
-    from .museum.tour import visit
+    from .museum.tour import as_labelled, label, label_lines, told, values
 
-    right: str | bool = False
-    for right in visit(
-        SPECIMENS[options.specimen],
-        twin=options.twin,
-        backend=options.backend,
-        schedules=options.schedules,
-        seed=options.seed,
-    ):
-        if isinstance(right, str):
-            print(right, flush=True)
-    return int(right is not True)
+    specimen, right = SPECIMENS[options.specimen], True
+    searches = []
+    if not options.json:
+        print(*label_lines(specimen), sep="\n", flush=True)
+    for twin in (True,) if options.twin else (False, True):
+        result = specimen.search(
+            twin=twin, backend=options.backend, schedules=options.schedules, seed=options.seed
+        )
+        right = right and as_labelled(specimen, result, twin=twin)
+        searches.append(values(result, twin=twin))
+        if not options.json:
+            print("", *told(specimen, result, twin=twin), sep="\n", flush=True)
+    if options.json:
+        _print_json({"specimen": label(specimen), "searches": searches, "as_labelled": right})
+    return int(not right)
 
 
 def _repeat(options: argparse.Namespace) -> int:
     from .museum import SPECIMENS
-    from .museum.tour import told
+    from .museum.tour import as_labelled, label, told, values
     from .sim.token import TokenError
     from .tank.failure import Diverged
 
-    specimen = SPECIMENS[options.specimen]
+    specimen, twin = SPECIMENS[options.specimen], options.twin
     try:
-        result = specimen.repeat(options.replay, twin=options.twin)
+        result = specimen.repeat(options.replay, twin=twin)
     except (Diverged, TokenError) as error:
         raise _Stop(str(error)) from None
-    print(*told(specimen, result, twin=options.twin), sep="\n")
+    if options.json:
+        right = as_labelled(specimen, result, twin=twin)
+        _print_json(
+            {"specimen": label(specimen), "searches": [values(result, twin=twin)], "as_labelled": right}
+        )
+    else:
+        print(*told(specimen, result, twin=twin), sep="\n")
     return int(result.failure is not None)
 
 

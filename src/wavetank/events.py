@@ -291,19 +291,19 @@ def _encoded(value: object) -> bytes:
     try:
         return _ENCODER.encode(value)
     except UnicodeEncodeError:
-        return _ENCODER.encode(_without_surrogates(value))
+        return _ENCODER.encode(without_surrogates(value))
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
     """The value with lone surrogates, which UTF-8 cannot hold, written as escapes."""
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, msgspec.Struct):
         fields = msgspec.structs.asdict(value)
-        return msgspec.structs.replace(value, **_without_surrogates(fields))
+        return msgspec.structs.replace(value, **without_surrogates(fields))
     if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(each) for name, each in value.items()}
-    return tuple(map(_without_surrogates, value)) if isinstance(value, tuple) else value
+        return {without_surrogates(name): without_surrogates(each) for name, each in value.items()}
+    return type(value)(map(without_surrogates, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _read_header(line: bytes) -> Header:

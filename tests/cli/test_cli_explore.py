@@ -263,3 +263,41 @@ def test_a_torn_state_is_left_as_it_is(project: Path, capsys: pytest.CaptureFixt
     assert main(["explore", "-n", "0", "test_fine.py", "--schedules", "5"]) == 2
     assert "It is left as it is: move it away" in capsys.readouterr().err
     assert path.read_bytes().endswith(b'"wor')
+
+
+@pytest.mark.usefixtures("project")
+def test_json_is_all_that_is_printed() -> None:
+    """One document on the standard output, with each test, and why --scenario changes nothing."""
+    words = ("test_race.py", "test_fine.py::test_fine[asyncio]", "--schedules", "3000", "-n", "0")
+    done = subprocess.run(
+        call(*words, "--json", "--scenario", "cascade"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    race, fine = document["tests"]
+    assert document["failed"] == 1
+    assert "--resume" in document["resume"]
+    assert (race["kind"], race["failed"], race["result"]) == ("error", True, "error found")
+    assert race["schedule"] in race["report"]
+    assert (fine["schedules"], fine["failed"], fine["report"]) == (3000, False, None)
+    assert fine["choice_points"]["run"]["points"] > 0
+    assert [(each["scenario"], each["names_its_scenario"]) for each in (race, fine)] == [("calm", True)] * 2
+    assert "error after" in done.stderr
+
+
+def test_a_test_that_names_its_scenario_says_so(project: Path) -> None:
+    """The command line does not change it, and the summary says why; others obey."""
+    (project / "test_free.py").write_text(FINE.replace('scenario="calm"', ""))
+    said = explore(
+        *("test_fine.py::test_fine[asyncio]", "test_free.py::test_fine[asyncio]"),
+        *("--schedules", "5", "-n", "0", "--scenario", "cascade"),
+    )
+    summary = said[said.index("wavetank explore:") : said.index("to go on:")]
+    fine, free = summary.split("test_free.py::")
+    note = "it names calm as its scenario itself: --scenario does not change that"
+    assert note in fine
+    assert "as its scenario itself" not in free

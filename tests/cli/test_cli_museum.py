@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -87,3 +88,18 @@ def test_a_reader_who_has_seen_enough(
     monkeypatch.setattr("wavetank.museum.tour.listing", closed)
     assert main(["museum"]) == 1
     assert capfd.readouterr().err == ""
+
+
+def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list, a visit, and a schedule repeated by the token of that visit."""
+    assert main(["museum", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["specimens"]
+    assert [each["name"] for each in listed] == list(SPECIMENS)
+    assert main(["museum", "full_queue", "--json", "--schedules", "60"]) == 0
+    visit = json.loads(capsys.readouterr().out)
+    buggy, twin = visit["searches"]
+    assert (visit["as_labelled"], buggy["failure"]["kind"], twin["failure"]) == (True, "deadlock", None)
+    assert buggy["failure"]["verdicts"][0]["name"] == "liveness"
+    assert main(["museum", "full_queue", "--json", "--replay", buggy["failure"]["schedule"]]) == 1
+    (again,) = json.loads(capsys.readouterr().out)["searches"]
+    assert again["failure"]["verdicts"] == buggy["failure"]["verdicts"]

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from wavetank.cli import main
 from wavetank.clock import MILLISECOND, SECOND, Duration
-from wavetank.scenario import Fault, Limits, Match, Ramp, RetryAfter, Scenario, Wave, catalogue, load_scenario
+from wavetank.scenario import (
+    Fault,
+    Limits,
+    Match,
+    Ramp,
+    RetryAfter,
+    Scenario,
+    Wave,
+    catalogue,
+    digest,
+    load_scenario,
+    scenario_from_dict,
+)
 from wavetank.scenario.drawing import drawn
 
 
@@ -101,3 +115,15 @@ def test_a_calm_scenario_has_no_axis() -> None:
     """Nothing changes with time."""
     assert drawn(Scenario(name="mine")) == ["mine"]
     assert not any("|" in line for line in drawn(load_scenario("simultaneous")))
+
+
+def test_json_has_all_that_a_scenario_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """The catalogue, or one, as it could be read back; nothing else is printed."""
+    assert main(["scenarios", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["scenarios"]
+    assert [each["name"] for each in listed] == list(catalogue())
+    assert main(["scenarios", "cascade", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["scenarios"]
+    assert one == listed[catalogue().index("cascade")]
+    name, same = one.pop("name"), one.pop("digest")
+    assert same == digest(scenario_from_dict(one, name=name, source="json"))

@@ -146,6 +146,7 @@ def test_a_budget_of_virtual_time_ends_a_test(pytester: pytest.Pytester, run_pyt
     result.assert_outcomes(failed=2, passed=2)
     result.stdout.fnmatch_lines(["*liveness failed: overrun*", "*liveness failed: overrun*"])
     assert run_pytest("--llm-max-virtual-seconds=soon").ret == pytest.ExitCode.USAGE_ERROR
+    assert run_pytest("--llm-max-cpu-seconds=-1").ret == pytest.ExitCode.USAGE_ERROR
     (pytester.path / "pytest.ini").write_text(f"{INI}llm_max_virtual_seconds = 300\n")
     run_pytest().assert_outcomes(failed=2, passed=2)
 

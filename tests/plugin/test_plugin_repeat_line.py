@@ -52,6 +52,14 @@ ASKS_TWICE = """[await tank.fake_llm.call("x", item="row-1") for _ in range(2)]
         tank.ledger.complete("row-1")"""
 CHECKS_ITSELF = "tank.fake_llm.check(exactly_once=['row-1'])"
 
+POLLS = """
+    import time
+
+    def test_it(fake_llm):
+        while True:
+            time.sleep(0.1)
+"""
+
 CASES = {
     "lost": (LOSES, ("--llm-scenario=cascade",), "exactly_once failed"),
     "lost, ini scenario given with -o": (LOSES, ("-o", "llm_scenario=cascade"), "exactly_once failed"),
@@ -65,6 +73,12 @@ CASES = {
         HASTY,
         ("--llm-scenario=cascade", "-o", "llm_checks=retry_after"),
         "retry_after failed",
+    ),
+    "CPU time": (POLLS, ("--llm-max-cpu-seconds=0.01",), "liveness failed: overrun: *computed for so long"),
+    "explored CPU time": (
+        EXPLORED.format(body="while True: await anyio.sleep(0.1)"),
+        ("--llm-max-cpu-seconds=0.01",),
+        "liveness failed: overrun: *computed for so long",
     ),
     "error": (LOSES + f"        {RAISES}\n", ("--llm-scenario=calm",), "RuntimeError: the program broke"),
     "explored error": (EXPLORED.format(body=RAISES), (), "RuntimeError: the program broke"),

@@ -250,7 +250,7 @@ def test_event_logs_are_kept(pytester: pytest.Pytester, run_pytest: RunPytest) -
     (kept,) = (pytester.path / "kept").iterdir()
     log = EventLog.from_ndjson(kept.read_bytes())
     assert [(event.kind, event.item) for event in log] == [("submitted", "a")]
-    result = run_pytest("--llm-report=on", "--llm-report-dir=all", "-n2", apart=True)
+    result = run_pytest("-v", "--llm-report=on", "--llm-report-dir=all", "-n2", apart=True)
     result.stdout.fnmatch_lines(["*test_good: event log in all*"])
     assert len(list((pytester.path / "all").iterdir())) == 2
 

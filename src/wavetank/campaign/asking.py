@@ -57,6 +57,13 @@ def checked_words(words: Words) -> Words:
     return words
 
 
+def scenario_names(words: Words) -> list[str]:
+    """The scenarios of the command line by the names that they have themselves."""
+    from ..scenario import load_scenario
+
+    return [load_scenario(name).name for name in words.scenario]
+
+
 def processes(text: str | None) -> int:
     """How many processes a word for them stands for; without a word as many as there are processors.
 

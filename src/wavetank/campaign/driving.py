@@ -6,17 +6,17 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Final, final
+from typing import Any, Final, final
 
 from ..clock import real_now
 from . import state, telling
-from .asking import Asked, Refused, explored
+from .asking import Asked, Refused, explored, scenario_names
 from .display import Display, Figures, display_on
 from .orders import UNLIMITED, Collected, Ended, Order, Orders, Progress
 from .session import Session, command
@@ -36,8 +36,10 @@ _PYTEST: Final = range(6)
 _FINE: Final = (0, 1, 5)
 
 
-def explore(asked: Asked) -> int:
-    """Make a campaign and tell of it on the standard output; 1 if a test failed, else 0.
+def explore(asked: Asked, show: Callable[[dict[str, Any]], object] | None = None) -> int:
+    """Make a campaign and report it on the standard output; 1 if a test failed, else 0.
+
+    With `show` it gets the report as plain values, and the progress goes to the standard error.
 
     Raises:
         Refused: there is no such test, none is explored, or the kept state does not fit.
@@ -45,7 +47,7 @@ def explore(asked: Asked) -> int:
     folder = Path(mkdtemp(prefix="wavetank-"))
     try:
         with _Interrupts() as interrupts:
-            return Campaign(asked, folder, interrupts).run()
+            return Campaign(asked, folder, interrupts, show).run()
     except StateError as error:
         raise Refused(str(error)) from None
     finally:
@@ -75,8 +77,15 @@ class _Interrupts:
 class Campaign:
     """One campaign under way; `folder` is for what lives no longer than it."""
 
-    def __init__(self, asked: Asked, folder: Path, interrupts: _Interrupts) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        folder: Path,
+        interrupts: _Interrupts,
+        show: Callable[[dict[str, Any]], object] | None = None,
+    ) -> None:
         self._asked = asked
+        self._show = show
         self._folder = folder
         self._interrupts = interrupts
         self._sessions = count()
@@ -96,7 +105,7 @@ class Campaign:
         if self._interrupts.many:
             return 0
         self._save()
-        with _closing(display_on()) as display:
+        with _closing(display_on(None if self._show is None else sys.stderr)) as display:
             self._search(display)
         self._save()
         return self._tell()
@@ -261,14 +270,19 @@ class Campaign:
 
     def _tell(self) -> int:
         courses = [*self._courses.values()]
-        for line in telling.failures(courses):
-            print(line)
-        for line in telling.summary(
-            courses, runs=self._runs, seconds=self._elapsed, processes=self._asked.processes
-        ):
-            print(line)
-        if any(course.ended is None for course in courses):
-            print(f"to go on: {self._again}")
+        asked = scenario_names(self._asked.words)
+        again = self._again if any(course.ended is None for course in courses) else None
+        figures: dict[str, Any] = {
+            "runs": self._runs,
+            "seconds": self._elapsed,
+            "processes": self._asked.processes,
+        }
+        if self._show is not None:
+            self._show(telling.values(courses, asked, again=again, **figures))
+        else:
+            print(*telling.failures(courses), *telling.summary(courses, asked, **figures), sep="\n")
+            if again is not None:
+                print(f"to go on: {again}")
         return int(any(course.failed for course in courses))
 
     @property

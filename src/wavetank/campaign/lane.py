@@ -16,7 +16,8 @@ import pytest
 
 from ..clock import real_now
 from ..pytest_plugin import SEARCH
-from ..pytest_plugin.exploring import RESULTS, SEARCHER
+from ..pytest_plugin.exploring import SEARCHER
+from ..pytest_plugin.searched import RESULTS
 from ..scenario import Scenario
 from ..tank.search import Result, search
 from ..tank.tank import Tank
@@ -140,7 +141,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _failed(item: pytest.Item, text: str) -> Ended:
-    failures = [result.failure for result in item.stash.get(RESULTS, []) if result.failure is not None]
+    results = [made.result for made in item.stash.get(RESULTS, [])]
+    failures = [result.failure for result in results if result.failure is not None]
     if not failures:
         return Ended(item.nodeid, broken=text)
     return Ended(item.nodeid, failure=text, kind=failures[0].kind or "", token=failures[0].schedule)
@@ -172,7 +174,7 @@ class Searcher:
             pytest.skip(_QUIETLY + "nothing to do for this lane")
         left = order.target if whole else order.left // lanes + (self._number < order.left % lanes)
         wanted.update(main=main, scenario=scenario)
-        self._office.tell(Shift(self._test, begins=True))
+        self._office.tell(Shift(self._test, begins=True, scenario=scenario.name))
         try:
             return self._searched(left, order.shard + self._number, wanted, whole=whole)
         finally:

@@ -78,10 +78,11 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
 
 
 class Shift(msgspec.Struct, frozen=True, tag="shift"):
-    """A lane sets about its work (`begins`), or has left off."""
+    """A lane sets about its work (`begins`), or has left off; `scenario` is the one that it plays."""
 
     test: str
     begins: bool
+    scenario: str = ""
 
 
 Fact = Collected | Progress | Ended | Shift

@@ -72,6 +72,8 @@ class Course:
         self.seen = Seen(kept.points)
         self.ended = kept.ended
         self.resumed = kept.schedules
+        self.scenario = ""
+        """The scenario that is played, once a lane has begun."""
         self.at_work = 0
         """So many lanes search it at this moment."""
 
@@ -87,6 +89,7 @@ class Course:
             self.seen.merge(fact.points)
         elif isinstance(fact, Shift):
             self.at_work += 1 if fact.begins else -1
+            self.scenario = fact.scenario or self.scenario
         elif isinstance(fact, Ended) and (self.ended is None or (fact.failure and not self.ended.failure)):
             self.ended = fact
 

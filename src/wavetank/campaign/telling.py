@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from .orders import Ended
 from .state import Course
 
 _ACTS = {"run": "which task goes next", "stall": "time that passes inside", "provider": "what the fake does"}
@@ -37,8 +39,10 @@ def failures(courses: Sequence[Course]) -> Iterator[str]:
             yield ""
 
 
-def summary(courses: Sequence[Course], *, runs: int, seconds: float, processes: int) -> Iterator[str]:
-    """What the campaign came to, and what each test has seen in all."""
+def summary(
+    courses: Sequence[Course], asked: Sequence[str], *, runs: int, seconds: float, processes: int
+) -> Iterator[str]:
+    """What the campaign came to, and what each test has seen in all; `asked` are the scenarios it names."""
     yield (
         f"wavetank explore: {_many(len(courses), 'test')}, {_many(runs, 'schedule')} in {seconds:.1f} s "
         f"({runs / max(seconds, 0.001):.0f}/s, {_many(max(processes, 1), 'process', 'processes')})"
@@ -49,11 +53,57 @@ def summary(courses: Sequence[Course], *, runs: int, seconds: float, processes: 
             f"{course.test}: {_came_to(course)}; {_many(course.schedules, 'schedule')}{earlier}, "
             f"{distinct([course])} distinct"
         )
+        if _keeps_its_own(course, asked):
+            yield f"  it names {course.scenario} as its scenario itself: --scenario does not change that"
         for kind, at in course.seen.coverage().items():
             yield (
                 f"  {kind} ({_ACTS.get(kind, kind)}): {_many(at.points, 'choice point')}, "
                 f"{at.deviated} tried otherwise than FIFO, {at.taken} of {at.options} alternatives taken"
             )
+
+
+def _keeps_its_own(course: Course, asked: Sequence[str]) -> bool:
+    """Whether a test was played in another scenario than the command line asks for."""
+    return bool(asked and course.scenario) and course.scenario not in asked
+
+
+def values(
+    courses: Sequence[Course],
+    asked: Sequence[str],
+    *,
+    runs: int,
+    seconds: float,
+    processes: int,
+    again: str | None,
+) -> dict[str, Any]:
+    """The same as plain values: `resume` is the command that goes on, if anything is left to do."""
+    return {
+        "schedules": runs,
+        "seconds": seconds,
+        "processes": max(processes, 1),
+        "failed": sum(course.failed for course in courses),
+        "resume": again,
+        "tests": [_values_of(course, asked) for course in courses],
+    }
+
+
+def _values_of(course: Course, asked: Sequence[str]) -> dict[str, Any]:
+    ended = course.ended or Ended(course.test)
+    return {
+        "test": course.test,
+        "scenario": course.scenario or None,
+        "names_its_scenario": _keeps_its_own(course, asked),
+        "result": _came_to(course),
+        "failed": course.failed,
+        "schedules": course.schedules,
+        "earlier": course.resumed,
+        "distinct": min(course.sketch.count, course.schedules),
+        "distinct_is_exact": course.sketch.exact,
+        "kind": ended.kind or None,
+        "schedule": ended.token or None,
+        "report": ended.failure or ended.broken or None,
+        "choice_points": {kind: at._asdict() for kind, at in course.seen.coverage().items()},
+    }
 
 
 def _came_to(course: Course) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from textwrap import fill
-from typing import Final
+from typing import Any, Final
 
 from ..tank.search import Result
+from ..tank.values import run_values
 from .specimen import KINDS, Specimen
 
 _WIDTH: Final = 100
@@ -20,20 +21,35 @@ def listing(specimens: Iterable[Specimen]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def visit(specimen: Specimen, *, twin: bool, backend: str, schedules: int, seed: int) -> Iterator[str | bool]:
-    """Search the buggy program, unless only the `twin` is wanted, and then its twin.
+def as_labelled(specimen: Specimen, result: Result[None], *, twin: bool) -> bool:
+    """Whether a program did as the label says: the buggy one failed by that check, or its twin passed."""
+    return result.failure is None if twin else specimen.shown_by(result)
 
-    Yields each line to print and at last whether both did as the label says: the one failed by
-    the check and in the way it names, the other passed.
-    """
-    yield from _label(specimen)
-    right = True
-    for which in (True,) if twin else (False, True):
-        result = specimen.search(twin=which, backend=backend, schedules=schedules, seed=seed)
-        right = right and (result.failure is None if which else specimen.shown_by(result))
-        yield ""
-        yield from told(specimen, result, twin=which)
-    yield right
+
+def label(specimen: Specimen) -> dict[str, Any]:
+    """What is known of a specimen, as plain values."""
+    return {
+        "name": specimen.name,
+        "row": specimen.row,
+        "kind": KINDS[specimen.kind],
+        "found_as": specimen.found_as,
+        "story": specimen.story,
+        "seen": specimen.seen,
+        "items": specimen.items,
+        "backends": [*specimen.backends],
+    }
+
+
+def values(result: Result[None], *, twin: bool) -> dict[str, Any]:
+    """What a search came to, as plain values."""
+    failure = result.failure
+    return {
+        "twin": twin,
+        "schedules": result.schedules,
+        "distinct": result.distinct,
+        "seconds": result.seconds,
+        "failure": None if failure is None else {**run_values(failure), "report": failure.report()},
+    }
 
 
 def told(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[str]:
@@ -47,7 +63,8 @@ def told(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[st
     yield from (f"  {line}" for line in result.failure.report().splitlines())
 
 
-def _label(specimen: Specimen) -> Iterator[str]:
+def label_lines(specimen: Specimen) -> Iterator[str]:
+    """What stands on the label of a specimen."""
     yield f"{specimen.name} (row {specimen.row}, {KINDS[specimen.kind]})"
     yield fill(specimen.story, _WIDTH)
     yield f"Seen: {specimen.seen}."

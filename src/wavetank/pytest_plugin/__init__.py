@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from . import autouse, options, per_test, refusals
+from .options import FACTS, SEARCHES
 
 if TYPE_CHECKING:
     from ..tank.failure import CheckFailed
@@ -59,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     options.validate(config)
     autouse.rule(config)
+    path = options.report_json(config)
+    if path is not None and not hasattr(config, "workerinput"):  # which a worker of pytest-xdist has
+        from .report_json import ReportJson
+
+        config.pluginmanager.register(ReportJson(path), "wavetank-report-json")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -87,18 +93,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    # Once for each test: a subtest has a report of its own with the numbers of the whole test.
-    tests = [*{report.nodeid: report.wavetank for report in reports if hasattr(report, "wavetank")}.items()]
-    searches = [(report.nodeid, vars(report)[EXPLORED]) for report in reports if hasattr(report, EXPLORED)]
-    ran = len({each.nodeid for each in reports if getattr(each, "when", "") == "call" and not each.skipped})
+    ours = any(hasattr(report, FACTS) or hasattr(report, SEARCHES) for report in reports)
     config = terminalreporter.config
-    counted = ran if config.getoption("--llm-scenario") or autouse.rule(config).on else 0
-    if tests or searches or counted:
-        from .summary import lines, search_lines
+    counted = bool(config.getoption("--llm-scenario") or autouse.rule(config).on)
+    if ours or counted:
+        from .summary import write_summary
 
-        terminalreporter.section("wavetank")
-        for line in (*lines(tests, counted), *search_lines(searches)):
-            terminalreporter.line(line)
+        write_summary(terminalreporter, reports, counted=counted)
 
 
 # -- which tests ---------------------------------------------------------------------------------
@@ -128,7 +129,8 @@ def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    autouse.one_for_each(collector, report, options.scenarios(collector.config))
+    chosen = options.scenarios(collector.config)
+    autouse.one_for_each(collector, report, chosen, lambda test: LLM in test.fixturenames)
     return report
 
 
@@ -193,6 +195,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     hosted = _host_or_refuse(item)
     if hosted is None:
         return (yield)
+    from .facts import set_properties
+
+    set_properties(
+        item,
+        scenario=hosted.tank.scenario.name,
+        seed=hosted.tank.events.header.seed,
+        token=hosted.schedule,
+    )
     _leave_before_wider_fixtures(item, hosted)
     _tell_verdicts_plainly(item)
     with hosted.phase():
@@ -239,6 +249,7 @@ def _host(item: pytest.Function) -> Hosted:
         clock=clock,
         asked=LLM in item.fixturenames,
         max_virtual_seconds=per_test.max_virtual_seconds_of(item),
+        max_cpu_seconds=options.max_cpu_seconds(item.config),
         expects=expects,
     )
     hosted.judge_at_end = per_test.checks_of(item) or ("default" if expects else None)
@@ -349,20 +360,22 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.when == "call" and SEARCH in getattr(item, "fixturenames", ()):
-        from .exploring import tell
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    explored = call.when == "call" and SEARCH in getattr(item, "fixturenames", ())
+    if explored:
+        from .searched import name_properties, tell
 
+        name_properties(item)
+    report = yield
+    if explored:
         tell(item, report)
     hosted = item.stash.get(_hosted, None)
-    if hosted is not None and report.when == "call":
-        from .summary import keep_log
+    if hosted is not None and (report.when == "call" or (report.when == "setup" and report.failed)):
+        from .facts import note
 
-        kept = keep_log(
-            item, hosted.tank.events.to_ndjson, failed=report.failed or hasattr(report, "wasxfail")
-        )
-        vars(report)["wavetank"] = {**hosted.facts(), "report": kept}
+        note(item, report, call, hosted)
     return report
 
 

@@ -109,14 +109,23 @@ def _unknown(word: str, text: str, markers: list[str]) -> str:
     )
 
 
-def one_for_each(collector: pytest.Collector, report: pytest.CollectReport, chosen: list[str]) -> None:
-    """Make a test of unittest once for each of several scenarios; pytest parametrises all others."""
+def one_for_each(
+    collector: pytest.Collector,
+    report: pytest.CollectReport,
+    chosen: list[str],
+    asks: Callable[[TestCaseFunction], bool],
+) -> None:
+    """Make a test of unittest once for each of several scenarios; pytest parametrises all others.
+
+    It is one that meets the fake, or `asks` for it by a fixture, and does not name its scenario itself.
+    """
     if not isinstance(collector, UnitTestCase) or len(chosen) < 2:
         return
     result: list[pytest.Item | pytest.Collector] = []
     for test in report.result:
-        if isinstance(test, TestCaseFunction) and rule(collector.config).includes(test):
-            result += [_under(test, name) for name in chosen]
+        if isinstance(test, TestCaseFunction) and (asks(test) or rule(collector.config).includes(test)):
+            marked = test.get_closest_marker("llm_scenario") is not None
+            result += [test] if marked else [_under(test, name) for name in chosen]
         else:
             result.append(test)
     report.result = result

@@ -20,10 +20,9 @@ from ..tank.search import Result, search
 from ..tank.simulate import simulate
 from ..tank.tank import Tank
 from . import fresh, options, per_test
-from .summary import keep_log
+from .searched import RESULTS, Made
 from .words import word_for
 
-RESULTS: Final[pytest.StashKey[list[Result[Any]]]] = pytest.StashKey()
 SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
 
@@ -54,7 +53,7 @@ class Search:
     def __init__(self, item: pytest.Function) -> None:
         set_project(item.config.rootpath)
         self._item = item
-        self._results = item.stash.setdefault(RESULTS, [])
+        self._made = item.stash.setdefault(RESULTS, [])
 
     def __call__(self, main: Callable[[Tank], Awaitable[Any]], **given: Any) -> Result[Any]:
         """Search schedules of `main(tank)`, or repeat the one that `--llm-replay` names.
@@ -70,17 +69,39 @@ class Search:
                 wanted[option] = value
         if self._item.get_closest_marker("llm_checks") is not None:
             wanted["checks"] = per_test.checks_of(self._item)
-        seconds = per_test.max_virtual_seconds_of(self._item)
-        on_line = self._item.config.getoption("--llm-max-virtual-seconds") is not None
-        if seconds is not None and (on_line or "max_virtual_seconds" not in wanted):
-            wanted["max_virtual_seconds"] = seconds
+        for budget, seconds in (
+            ("max_virtual_seconds", per_test.max_virtual_seconds_of(self._item)),
+            ("max_cpu_seconds", options.max_cpu_seconds(self._item.config)),
+        ):
+            on_line = self._item.config.getoption(f"--llm-{budget.replace('_', '-')}") is not None
+            if seconds is not None and (on_line or budget not in wanted):
+                wanted[budget] = seconds
         expects = per_test.expectations_of(self._item)
         main = _expecting(main, expects) if expects else main
+        backend = wanted.get("backend", "asyncio")
+        token = options.given(self._item.config, "replay")
+        seed = _seed_of(token) if token else wanted.get("seed", 0)
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
-        if explored is not None and fresh.wanted() and not options.given(self._item.config, "replay"):
+        if explored is not None and fresh.wanted() and not token:
             result = self._made_sure(result, name)
-        self._results.append(result)
+        self._made.append(
+            Made(
+                result=result,
+                scenario=scenario.name,
+                seed=seed,
+                backend=backend,
+                kept=self._kept(name, scenario),
+            )
+        )
         return result
+
+    def _kept(self, name: str | None, scenario: Scenario) -> str:
+        """The scenario of the test's own, if it is none of those that the command line names."""
+        asked: list[str] = self._item.config.getoption("--llm-scenario") or []
+        own = name is None or self._item.get_closest_marker("llm_scenario") is not None
+        others = asked and "all" not in asked and own
+        names = [options.load(self._item.config, each).name for each in asked] if others else [scenario.name]
+        return "" if scenario.name in names else scenario.name
 
     def _result(
         self, main: Callable[[Tank], Awaitable[Any]], scenario: Scenario, wanted: dict[str, Any], command: str
@@ -106,7 +127,7 @@ class Search:
 
     def finish(self) -> None:
         """The test is over: the token it was to repeat must have been meant for one of its searches."""
-        if self._results and all(result is _NOT_RUN for result in self._results):
+        if self._made and all(made.result is _NOT_RUN for made in self._made):
             pytest.fail(
                 "--llm-replay: the token was made on a backend that no search of this test is on", False
             )
@@ -139,6 +160,14 @@ def of_another_backend(item: pytest.Item, token: str) -> bool:
     if callspec is None or BACKEND not in callspec.params:
         return False
     return _of_another_backend(token, callspec.params[BACKEND])
+
+
+def _seed_of(token: str) -> int:
+    """The seed that a token carries; 0 of a damaged one, which is refused when it is to be repeated."""
+    try:
+        return Schedule.parse(token).seed
+    except TokenError:
+        return 0
 
 
 def _of_another_backend(token: str, backend: str) -> bool:
@@ -175,21 +204,3 @@ def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
     while traceback is not None:
         yield traceback
         traceback = traceback.tb_next
-
-
-def tell(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Give a test's report the numbers of its searches; keep the log of a failure if asked for."""
-    results = item.stash.get(RESULTS, [])
-    if not results:
-        return
-    failure = next((result.failure for result in results if result.failure is not None), None)
-    kept = keep_log(item, failure.events.to_ndjson, failed=True) if failure is not None else ""
-    vars(report)["wavetank_explored"] = {
-        "schedules": sum(result.schedules for result in results),
-        "distinct": sum(result.distinct for result in results),
-        "after": sum(result.after for result in results),
-        "seconds": sum(result.seconds for result in results),
-        "proved": "; ".join(result.proved for result in results if result.proved),
-        "unmet": "; ".join(result.unmet for result in results if result.unmet and result.failure is None),
-        "report": kept,
-    }

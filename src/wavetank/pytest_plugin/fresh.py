@@ -14,6 +14,10 @@ from .per_test import place_of
 _SECONDS: Final = 300
 _SAME: Final = "repeated from its token"
 _TOLD: Final = 600
+_NOT_PASSED_ON: Final = (
+    *("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"),
+    "GITHUB_ACTIONS",  # for a failure is annotated once
+)
 
 
 def wanted() -> bool:
@@ -29,7 +33,7 @@ def in_a_fresh_process(item: pytest.Function, token: str, scenario: str | None) 
     command += [place_of(item, scenario), f"--llm-replay={token}"]
     command += [f"--llm-scenario={scenario}"] if scenario is not None else []
     environment = {**os.environ, "PYTHONHASHSEED": _other_hash_seed(), "PYTEST_ADDOPTS": ""}
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
+    for name in _NOT_PASSED_ON:
         environment.pop(name, None)
     try:
         done = subprocess.run(

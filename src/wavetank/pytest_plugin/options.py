@@ -6,6 +6,7 @@ Precedence: marker, command line, ini file, default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -21,6 +22,9 @@ DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
 EXPECT: Final = "llm_expect"
 PARAMETER: Final = "_wavetank_scenario"
+FACTS: Final = "wavetank"
+SEARCHES: Final = "wavetank_explored"
+"""The attributes of a test report that have what is known of a test; both travel between processes."""
 CLOCKS: Final = ("virtual", "real")
 REPORTS: Final = ("off", "retain-on-failure", "on")
 
@@ -37,6 +41,12 @@ _OPTIONS: Final = (
         "+NAME and -NAME change the default ones",
     ),
     ("max-virtual-seconds", "SECONDS", "", "the most virtual time a test may take (default: about a day)"),
+    (
+        "max-cpu-seconds",
+        "SECONDS",
+        "",
+        "the most CPU time a test may use without an outcome while virtual time passes (default 30)",
+    ),
     ("schedules", "N", "", "how many schedules an explored test is searched for (default 1000)"),
     (
         "policy",
@@ -47,6 +57,7 @@ _OPTIONS: Final = (
     ("level", "NAME", "", "which orders a search may use: any (default), batch, fifo; also with -instant"),
     ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
     ("report", "WHEN", "off", "write each test's event log: off (default), retain-on-failure, on"),
+    ("report-json", "FILE", "", "write what came of each test, with its verdicts, to this JSON file"),
     ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
 )
 
@@ -133,6 +144,7 @@ def validate(config: pytest.Config) -> None:
     one_of(given(config, "report"), REPORTS, "--llm-report")
     checks_named(given(config, "checks"), "--llm-checks")
     max_virtual_seconds(config)
+    max_cpu_seconds(config)
     expectations(config)
 
 
@@ -174,11 +186,30 @@ def max_virtual_seconds(config: pytest.Config) -> float | None:
     Raises:
         pytest.UsageError: it is no number of seconds above 0.
     """
-    text = given(config, "max-virtual-seconds")
-    return seconds_of(text, f"--llm-max-virtual-seconds={text}") if text else None
+    return _seconds(config, "max-virtual-seconds", "virtual")
 
 
-def seconds_of(value: object, where: str) -> float:
+def max_cpu_seconds(config: pytest.Config) -> float | None:
+    """The budget of CPU time without an outcome that the command line or the ini file sets, if one does.
+
+    Raises:
+        pytest.UsageError: it is no number of seconds above 0.
+    """
+    return _seconds(config, "max-cpu-seconds", "CPU")
+
+
+def report_json(config: pytest.Config) -> Path | None:
+    """Where the report for other programs is written, if it is; a test may change the folder meanwhile."""
+    name = given(config, "report-json")
+    return config.invocation_params.dir.absolute() / name if name else None
+
+
+def _seconds(config: pytest.Config, name: str, kind: str) -> float | None:
+    text = given(config, name)
+    return seconds_of(text, f"--llm-{name}={text}", kind) if text else None
+
+
+def seconds_of(value: object, where: str, kind: str = "virtual") -> float:
     """A number of seconds above 0.
 
     Raises:
@@ -190,7 +221,7 @@ def seconds_of(value: object, where: str) -> float:
         seconds = checked_budget(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise pytest.UsageError(
-            f"{where}: the budget of virtual time is a number of seconds above 0, as in 600"
+            f"{where}: the budget of {kind} time is a number of seconds above 0, as in 600"
         ) from None
     assert seconds is not None
     return seconds

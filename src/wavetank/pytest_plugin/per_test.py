@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..tank.expectations import Value
     from ..tank.hosted import ClockMode
 
-_DECIDE: Final = ("seed", "clock", "checks", "max-virtual-seconds")
+_DECIDE: Final = ("seed", "clock", "checks", "max-virtual-seconds", "max-cpu-seconds")
 """A token carries the seed of virtual time; a test in real time has none."""
 
 

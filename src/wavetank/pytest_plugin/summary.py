@@ -1,84 +1,179 @@
-"""What the plugin tells at the end of a session, and the event logs it keeps."""
+"""What the plugin says at the end of a session: totals, and a line for each test that needs a look."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
 
 import pytest
 
-from .options import given
+from .annotations import error_lines
+from .options import FACTS, SEARCHES
+
+_SAYS_NOTHING: Final = "the result says nothing about that"
 
 
-def lines(tests: list[tuple[str, dict[str, Any]]], ran: int = 0) -> Iterator[str]:
-    """The closing section, from each test's id and numbers; they come from xdist workers, too.
+@final
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """A test with its numbers, and how it ended: `passed`, `failed`, `xfailed` or `skipped`."""
+
+    nodeid: str
+    facts: dict[str, Any]
+    outcome: str
+
+
+def write_summary(terminal: pytest.TerminalReporter, reports: Sequence[Any], *, counted: bool) -> None:
+    """Write the section, and GitHub's annotations below it; reports also come from pytest-xdist's workers.
+
+    `counted`: the tests meet the fake without asking for it, so it is said how many of all did.
+    """
+    config = terminal.config
+    tests, searches = _of(reports, FACTS), _of(reports, SEARCHES)
+    called = {each.nodeid for each in reports if getattr(each, "when", "") == "call" and not each.skipped}
+    ran = len(called | {test.nodeid for test in tests if test.outcome != "skipped"})
+    if tests or searches or (counted and ran):
+        terminal.section("wavetank")
+    full = config.get_verbosity() > 0
+    for line in (
+        *lines(tests, ran if counted else 0, full=full),
+        *search_lines(searches, full=full),
+        *error_lines(reports, config.rootpath),
+    ):
+        terminal.line(line)
+
+
+def _of(reports: Sequence[Any], name: str) -> list[_Test]:
+    """Each test once: a subtest has a report of its own with the numbers of the whole test."""
+    found = {each.nodeid: each for each in reports if hasattr(each, name)}
+    return [_Test(nodeid, vars(each)[name], _outcome(each)) for nodeid, each in found.items()]
+
+
+def _outcome(report: Any) -> str:
+    return "xfailed" if report.skipped and hasattr(report, "wasxfail") else str(report.outcome)
+
+
+def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
+    """The totals, and the tests that failed, met nothing, or wanted other hosts; all of them if `full`.
 
     `ran` is how many tests there were in all, where they meet the fake without asking for it.
     """
     if ran:
-        met = sum(facts["requests"] > 0 for _, facts in tests)
+        met = sum(test.facts["requests"] > 0 for test in tests)
         yield f"{met} {'test' if met == 1 else 'tests'} met the fake, {ran - met} did not"
-    tests = [(nodeid, facts) for nodeid, facts in tests if facts["asked"] or facts["requests"]]
+    tests = [test for test in tests if _is_concerned(test.facts)]
     if not tests:
         return
-    all_facts = [facts for _, facts in tests]
+    all_facts = [test.facts for test in tests]
     yield (
-        f"{len(tests)} {'test' if len(tests) == 1 else 'tests'}: {_total(all_facts, 'requests')} requests, "
+        f"{_many(len(tests), 'test')}: {_total(all_facts, 'requests')} requests, "
         f"{_total(all_facts, 'refused')} refused, {_total(all_facts, 'unanswered')} unanswered, "
         f"{_total(all_facts, 'wasted')} wasted"
     )
-    yield from _items([facts["items"] for facts in all_facts])
+    yield from _items([facts["outcomes"] for facts in all_facts])
     virtual = [facts for facts in all_facts if facts["virtual"]]
     if virtual:
         yield _times(_total(virtual, "time_ns"), max(_total(virtual, "real_ns"), 1))
-    for nodeid, facts in tests:
-        if facts["not_met"] and facts["asked"]:
-            yield f"{nodeid}: in {facts['scenario']}, {facts['not_met']}: the result says nothing about that"
-        if facts["report"]:
-            yield f"{nodeid}: event log in {facts['report']}"
+    for test in tests:
+        yield from _of_one(test, full=full)
+    kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
+    if kept and not full:
+        yield f"event logs of {_many(kept, 'passed test')} were written; -v names them"
+
+
+def _is_concerned(facts: dict[str, Any]) -> bool:
+    return bool(facts["asked"] or facts["requests"] or facts["unknown_hosts"])
+
+
+def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
+    facts = test.facts
+    if full or test.outcome == "failed":
+        yield f"{test.nodeid}: {_in_short(test)}"
+    if facts["not_met"] and facts["asked"]:
+        yield f"{test.nodeid}: in {facts['scenario']}, {facts['not_met']}: {_SAYS_NOTHING}"
+    elif facts["asked"] and not facts["requests"]:
+        yield f"{test.nodeid}: no request reached the fake"
+    if facts["unknown_hosts"]:
+        hosts = ", ".join(facts["unknown_hosts"])
+        yield f"{test.nodeid}: wanted {hosts}, which the fake does not answer for; nothing was sent"
+    if facts["report"] and (full or test.outcome != "passed"):
+        yield f"{test.nodeid}: event log in {facts['report']}"
+
+
+def _in_short(test: _Test) -> str:
+    """How a test ended, by which checks, and its numbers."""
+    facts = test.facts
+    checks = f" by {facts['failed']['title']}" if facts["failed"] else ""
+    items = f"; items: {_outcomes(facts['outcomes'])}" if any(facts["outcomes"].values()) else ""
+    return (
+        f"{test.outcome}{checks} in {facts['scenario']}: {_many(facts['requests'], 'request')}, "
+        f"{facts['refused']} refused{items}"
+    )
 
 
 def _items(outcomes: list[dict[str, Any]]) -> Iterator[str]:
     """What became of the items of all tests; nothing if there were none."""
     if not any(any(each.values()) for each in outcomes):
         return
-    from ..checks.outcomes import Outcomes
-
     errors = Counter[str]()
     for each in outcomes:
         errors.update(each["errors"])
     counts = {name: _total(outcomes, name) for name in ("submitted", "completed", "failed", "cancelled")}
-    yield f"items: {Outcomes(**counts, errors=dict(errors.most_common()))}"
+    yield f"items: {_outcomes({**counts, 'errors': dict(errors.most_common())})}"
 
 
-def search_lines(searches: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+def _outcomes(values: dict[str, Any]) -> str:
+    from ..checks.outcomes import Outcomes
+
+    return str(Outcomes(**values))
+
+
+def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
     """What the searches of the session came to."""
     if not searches:
         return
-    all_facts = [facts for _, facts in searches]
+    all_facts = [test.facts for test in searches]
     runs, seconds = _total(all_facts, "schedules"), sum(facts["seconds"] for facts in all_facts)
     made = runs + _total(all_facts, "after")
-    schedules = "1 schedule" if runs == 1 else f"{runs} schedules"
     speed = f" ({made / seconds:.0f} runs/s)" if seconds else ""
     yield (
-        f"{len(searches)} explored: {schedules}, {_total(all_facts, 'distinct')} distinct, "
+        f"{len(searches)} explored: {_many(runs, 'schedule')}, {_total(all_facts, 'distinct')} distinct, "
         f"in {seconds:.2f} s{speed}"
     )
-    for nodeid, facts in searches:
-        if facts["proved"]:
-            yield f"{nodeid}: {facts['proved']}"
-        if facts["unmet"]:
-            yield f"{nodeid}: {facts['unmet']} in any schedule: the result says nothing about that"
-        if facts["report"]:
-            yield f"{nodeid}: event log of the failure in {facts['report']}"
+    kept = [test for test in searches if test.facts["kept"]]
+    if kept:
+        yield (
+            f"{_many(len(kept), 'explored test')} kept to the scenario that the test itself names, "
+            f"whatever --llm-scenario says{'' if full else '; -v names them'}"
+        )
+    for test in searches:
+        yield from _of_one_search(test, full=full)
+
+
+def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
+    nodeid, facts = test.nodeid, test.facts
+    if full or test.outcome == "failed":
+        checks = f" by {facts['failed']['title']}" if facts.get("failed") else ""
+        names = ", ".join(dict.fromkeys(each["scenario"] for each in facts["searches"]))
+        yield f"{nodeid}: {test.outcome}{checks} in {names}: {_many(facts['schedules'], 'schedule')}"
+    if full and facts["kept"]:
+        yield f"{nodeid}: kept to {facts['kept']}, which the test itself names"
+    if facts["proved"]:
+        yield f"{nodeid}: {facts['proved']}"
+    if facts["unmet"]:
+        yield f"{nodeid}: {facts['unmet']} in any schedule: {_SAYS_NOTHING}"
+    if facts["report"]:
+        yield f"{nodeid}: event log of the failure in {facts['report']}"
 
 
 def _total(facts: list[dict[str, Any]], name: str) -> int:
     return sum(each[name] for each in facts)
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word if count == 1 else word + 's'}"
 
 
 def _times(virtual: int, real: int) -> str:
@@ -87,23 +182,3 @@ def _times(virtual: int, real: int) -> str:
     written = format_duration(virtual // MILLISECOND * MILLISECOND)
     faster = f" ({virtual / real:.0f} times as fast)" if virtual >= 2 * real else ""
     return f"{written} of virtual time in {real / 1e9:.2f} s of real time{faster}"
-
-
-def keep_log(item: pytest.Item, log: Callable[[], bytes], *, failed: bool) -> str:
-    """Write the event log of a test if the options ask for it; the path, or an empty text.
-
-    The file is named by the test's id, so that workers never write the same one.
-    """
-    when = given(item.config, "report")
-    if when == "off" or (when == "retain-on-failure" and not failed):
-        return ""
-    folder = Path(given(item.config, "report-dir"))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_file_name(item.nodeid)}.ndjson"
-    path.write_bytes(log())
-    return str(path)
-
-
-def _file_name(nodeid: str) -> str:
-    plain = re.sub(r"[^\w.\-\[\]]+", "_", nodeid)[-120:]
-    return f"{plain}-{hashlib.blake2b(nodeid.encode(), digest_size=3).hexdigest()}"

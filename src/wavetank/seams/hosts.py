@@ -7,6 +7,7 @@ from ..provider.naming import is_loopback
 from ..provider.wire import Dialect, dialect_for
 from ..shown import shortened
 from ..sim.refused import LEAVE_OUT
+from .desk import Desk
 from .errors import UnknownHost
 
 
@@ -15,15 +16,17 @@ def is_unknown(host: str) -> bool:
     return dialect_for(host) is None
 
 
-def dialect_of(host: str, port: int | None = None) -> Dialect:
-    """The dialect spoken at a host.
+def dialect_of(desk: Desk, host: str, port: int | None = None) -> Dialect:
+    """The dialect spoken at a host; the desk takes note of a host that is refused.
 
     Raises:
         UnknownHost: the fake does not answer for it; the text names it and the mend.
     """
     dialect = dialect_for(host, port)
     if dialect is None:
-        raise refused(host if port is None else f"{host}:{port}", loopback=is_loopback(host))
+        where = host if port is None else f"{host}:{port}"
+        desk.unknown_hosts[where] = None
+        raise refused(where, loopback=is_loopback(host))
     return dialect
 
 

@@ -34,7 +34,7 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
     """
     desk.admit()
     desk.connect()
-    dialect = dialect_of(host, port)
+    dialect = dialect_of(desk, host, port)
     return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
 
 

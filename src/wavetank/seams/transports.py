@@ -55,7 +55,7 @@ class _Exchange:
             headers=headers,
             body=body,
         )
-        begin(desk, dialect_of(url.host, url.port), http, self.attempt, self._arrived)
+        begin(desk, dialect_of(desk, url.host, url.port), http, self.attempt, self._arrived)
 
     def _arrived(self, frame: Frame) -> None:
         self.frames.append(frame)

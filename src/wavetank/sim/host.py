@@ -15,7 +15,7 @@ from typing import Final, TypedDict, Unpack, final
 
 from ..clock import ClockFrom, format_duration
 from .blocked import stuck_thread
-from .budgets import STEPS_WITHOUT_PROGRESS, CpuBudget
+from .budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS, CpuBudget
 from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
 from .crew import Crew
@@ -47,6 +47,7 @@ class RunOptions(TypedDict, total=False):
     chooser: Chooser | None
     level: Level
     step_budget: int
+    cpu_seconds: float
     quiet_at: int
     attentive: bool
 
@@ -74,6 +75,7 @@ class Host(Crew):
         chooser: Chooser | None = None,
         level: Level = DEFAULT_LEVEL,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
+        cpu_seconds: float = CPU_SECONDS_WITHOUT_PROGRESS,
         quiet_at: int = 0,
         attentive: bool = False,
     ) -> None:
@@ -85,7 +87,7 @@ class Host(Crew):
         self.began = timeline.now()
         """The instant at which this run began."""
         self.step_budget = step_budget
-        self.cpu_budget = CpuBudget()
+        self.cpu_budget = CpuBudget(cpu_seconds)
         self.quiet_at = self.began + quiet_at
         self.chooser = chooser
         self.level = level

@@ -170,19 +170,17 @@ def _header(scenario: Scenario, seed: int, backend: str) -> Header:
     )
 
 
-def checked_budget(max_virtual_seconds: float | None) -> float | None:
-    """The budget of virtual time, if it is one; `None` stands for the default.
+def checked_budget(seconds: float | None, name: str = "max_virtual_seconds") -> float | None:
+    """The budget of time that an argument sets, if it is one; `None` stands for the default.
 
     Raises:
         ValueError: not above 0, or without an end.
     """
-    if max_virtual_seconds is None:
+    if seconds is None:
         return None
-    if not isinstance(max_virtual_seconds, int | float) or not 0 < max_virtual_seconds < math.inf:
-        raise ValueError(
-            f"max_virtual_seconds={max_virtual_seconds!r}: the budget is a number of seconds above 0"
-        )
-    return max_virtual_seconds
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"{name}={seconds!r}: the budget is a number of seconds above 0")
+    return seconds
 
 
 def checked_seed(seed: int) -> int:

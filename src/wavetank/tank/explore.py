@@ -40,6 +40,7 @@ def explore(
     backends: Iterable[str] = ("asyncio", "trio"),
     checks: Checks | None = None,
     max_virtual_seconds: float | None = None,
+    max_cpu_seconds: float | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., None]]:
     """Search schedules of `async def test(tank)` for one that fails; pytest sees a plain test per backend.
 
@@ -62,6 +63,7 @@ def explore(
         "seed": seed,
         "checks": checks,
         "max_virtual_seconds": max_virtual_seconds,
+        "max_cpu_seconds": max_cpu_seconds,
     }
     options = {name: value for name, value in given.items() if value is not None}
 
@@ -106,4 +108,5 @@ def _explored(test: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
         parameters=[*parameters, *extra], return_annotation=None
     )
     del vars(explored)["__wrapped__"]
+    vars(explored)["place_as"] = test  # where pytest says that the test is
     return explored

@@ -27,6 +27,8 @@ class FakeLLM:
         self._log = log
         self.checked = False
         """Whether `check` was called."""
+        self.judged: dict[str, Verdict] = {}
+        """What `check` said last."""
         self.own_checks: list[Callable[[EventLog], Verdict]] = []
         """What `tank.add_check` was given."""
 
@@ -126,6 +128,7 @@ class FakeLLM:
         verdicts = judge(self._log, (*named(checks), *self.own_checks))
         if exactly_once is not None:
             verdicts["exactly_once"] = judge_items(self._log, exactly_once)
+        self.judged = verdicts
         if failed := failed_of(verdicts.values()):
             raise CheckFailed(failed)
         return verdicts

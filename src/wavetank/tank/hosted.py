@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
 from typing import Any, Literal, final
 
 from ..checks import DECLARED, Checks, judge, named
@@ -21,6 +20,7 @@ from ..patches.garbage import collect_young
 from ..patches.randomness import Chance
 from ..scenario import Scenario, load_scenario
 from ..sim.ended import Ended, stopped
+from ..sim.origin import Place
 from ..sim.token import Schedule
 from ..sim.watch import watched
 from .assembly import checked_seed
@@ -29,6 +29,7 @@ from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
 from .process import SharedProcess
 from .real import RealWorld
+from .values import failed_checks, log_values, place_of_failure
 from .world import World
 
 ClockMode = Literal["virtual", "real"]
@@ -45,6 +46,7 @@ class Hosted:
         process: what the tests of the session share; without it the test shares with none.
         clock: whether time is `virtual` or `real`.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
+        max_cpu_seconds: the CPU time the test may use without an outcome; `None` for the default.
         expects: what `tank.expect` is told before the test begins.
         asked: whether the test asked for the fake. In real time, one that did not may reach every
             host that the fake does not answer for.
@@ -60,6 +62,7 @@ class Hosted:
         clock: ClockMode = "virtual",
         asked: bool = True,
         max_virtual_seconds: float | None = None,
+        max_cpu_seconds: float | None = None,
         expects: Mapping[str, Value] | None = None,
     ) -> None:
         checked_seed(seed)
@@ -75,6 +78,7 @@ class Hosted:
                 backend="hosted",
                 host=process.host,
                 max_virtual_seconds=max_virtual_seconds,
+                max_cpu_seconds=max_cpu_seconds,
             )
         )
         process.host.resting = True
@@ -82,9 +86,13 @@ class Hosted:
         self.tank = self._world.parts.tank
         self.tank.expect(**(expects or {}))
         self.judge_at_end: Checks | None = None
-        token = Schedule("hosted", seed, self.tank.events.header.digest).token()
-        self._replay = f"{replay} --llm-replay={token}" if clock == "virtual" else replay
+        self.schedule = (
+            Schedule("hosted", seed, self.tank.events.header.digest).token() if clock == "virtual" else None
+        )
+        """The token that repeats the test; in real time there is none."""
+        self._replay = replay if self.schedule is None else f"{replay} --llm-replay={self.schedule}"
         self._real_ns = 0
+        self._desks = [self._world.parts.desk]
         self._closed = False
         self._entered = 0
         self._chance = Chance(seed)
@@ -202,6 +210,7 @@ class Hosted:
             self.tank.scenario if scenario is None else load_scenario(scenario),
             seed=header.seed if seed is None else seed,
         )
+        self._desks.append(parts.desk)
         self._fresh.close()
         self._fresh = ExitStack()
         self._fresh.enter_context(parts.tank.fake_llm.installed())
@@ -240,18 +249,31 @@ class Hosted:
         records = self.tank.fake_llm.requests
         exercised = judge(log, "exercised")["exercised"] if self.asked else None
         return {
-            "scenario": log.header.scenario,
+            **log_values(log),
+            "schedule": self.schedule,
+            "replay": self._replay,
             "requests": len(records),
-            "refused": len(log.of("refused")),
             "unanswered": sum(record.status is None for record in records),
             "wasted": sum(request not in delivered for request in answered),
             "time_ns": log.end.at if log.end is not None else 0,
             "virtual": self.virtual is not None,
             "real_ns": self._real_ns,
-            "items": asdict(outcomes(log)),
             "not_met": exercised.summary if exercised is not None and exercised.passed is False else "",
             "asked": self.asked,
+            "unknown_hosts": [*dict.fromkeys(host for desk in self._desks for host in desk.unknown_hosts)],
         }
+
+    def judged(self, error: BaseException | None) -> dict[str, Verdict]:
+        """The verdicts of the checks that judge the test, and of the default ones, too, if it failed."""
+        own = {**self.tank.fake_llm.judged, **self.verdicts()}
+        if error is None:
+            return own
+        said = {verdict.name: verdict for verdict in failed_checks(error)}
+        return judge(self.tank.events, "default") | own | said
+
+    def place_of(self, error: BaseException) -> Place | None:
+        """The line of the program to look at, now that the test has failed."""
+        return place_of_failure(self.tank.events, failed_checks(error), error)
 
     def story(self) -> str:
         """A section for the report of a failed test: the numbers, the verdicts, the line to repeat it."""

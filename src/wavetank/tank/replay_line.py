@@ -16,6 +16,7 @@ def call(
     *,
     backend: str,
     max_virtual_seconds: float | None,
+    max_cpu_seconds: float | None = None,
     checks: Checks = "default",
     workload: Workload | None = None,
 ) -> Callable[[str], str]:
@@ -27,6 +28,7 @@ def call(
     program = name if name.isidentifier() else "main"
     named = "scenario" if isinstance(scenario, Scenario) else repr(os.fspath(scenario))
     budget = "" if max_virtual_seconds is None else f", max_virtual_seconds={max_virtual_seconds!r}"
+    budget += "" if max_cpu_seconds is None else f", max_cpu_seconds={max_cpu_seconds!r}"
     judged = "" if checks == "default" else f", checks={_named(checks)}"
     work = "" if workload is None else f", workload={workload!r}"
 

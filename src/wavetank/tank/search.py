@@ -99,6 +99,7 @@ def search(
     backend: str = "asyncio",
     checks: Checks = "default",
     max_virtual_seconds: float | None = None,
+    max_cpu_seconds: float | None = None,
     seconds: float | None = None,
     workload: Workload | None = None,
     replay: Callable[[str], str] | None = None,
@@ -130,6 +131,7 @@ def search(
         backend=backend,
         checks=checks,
         max_virtual_seconds=max_virtual_seconds,
+        max_cpu_seconds=max_cpu_seconds,
         seconds=seconds,
         workload=workload,
         replay=replay,
@@ -159,6 +161,7 @@ class Hunt:
         backend: str = "asyncio",
         checks: Checks = "default",
         max_virtual_seconds: float | None = None,
+        max_cpu_seconds: float | None = None,
         seconds: float | None = None,
         workload: Workload | None = None,
         replay: Callable[[str], str] | None = None,
@@ -178,6 +181,7 @@ class Hunt:
             seed=checked_seed(seed),
             checks=tuple(name for name in self._names if name != "exercised"),
             max_virtual_seconds=max_virtual_seconds,
+            max_cpu_seconds=max_cpu_seconds,
             workload=workload,
         )
         chosen = policy_named(policy, seed=_seed_of(shard, seed), level=self._level)
@@ -187,6 +191,7 @@ class Hunt:
             scenario,
             backend=backend,
             max_virtual_seconds=max_virtual_seconds,
+            max_cpu_seconds=max_cpu_seconds,
             checks=checks if isinstance(checks, str) else self._names,
             workload=workload,
         )

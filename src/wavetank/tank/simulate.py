@@ -35,15 +35,15 @@ def simulate(
     seed: int = 0,
     schedule: str | OwnSchedule | None = None,
     max_virtual_seconds: float | None = None,
+    max_cpu_seconds: float | None = None,
     checks: Checks = "default",
     workload: Workload | None = None,
 ) -> Run[T]:
     """Run `main(tank)` in virtual time and judge what happened.
 
-    `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is the
-    token of an earlier run; it brings its own seed and order, else the order is FIFO. It may also be
-    what `strategies.schedules()` draws. `main` finds the `workload` as `tank.workload`. HTTP clients
-    in `main` meet the fake at their real URLs.
+    `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is a token, which
+    brings its own seed and order (else it is FIFO), or what `strategies.schedules()` draws. `main` has the
+    `workload` as `tank.workload`. `max_cpu_seconds` bounds the CPU time without an outcome.
 
     Raises:
         Diverged: the run took another course than the one the token was made from.
@@ -58,13 +58,14 @@ def simulate(
     if schedule is not None and own is None:
         token = Schedule.parse(cast(str, schedule))
         here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
+    budgets = {"max_virtual_seconds": max_virtual_seconds, "max_cpu_seconds": max_cpu_seconds}
     trials = Trials(
         main,
         without(loaded, here.cut.left_out),
         backend=backend,
         seed=here.seed,
         checks=names,
-        max_virtual_seconds=max_virtual_seconds,
+        **budgets,
         workload=workload and workload.first(here.cut.items, here.cut.workers),
     )
     with trials.borrowed():
@@ -80,7 +81,7 @@ def simulate(
         main,
         scenario,
         backend=backend,
-        max_virtual_seconds=max_virtual_seconds,
+        **budgets,
         checks=checks if isinstance(checks, str) else names,
         workload=workload,
     )

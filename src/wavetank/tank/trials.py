@@ -99,6 +99,7 @@ class Trials:
         seed: the seed of the provider's keyed picks and of the process's random numbers.
         checks: those that judge a run, as `checks.named` gives them.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
+        max_cpu_seconds: the CPU time a run may use without an outcome; `None` for the default.
         workload: what the program finds as `tank.workload`.
     """
 
@@ -111,6 +112,7 @@ class Trials:
         seed: int,
         checks: Sequence[Check],
         max_virtual_seconds: float | None = None,
+        max_cpu_seconds: float | None = None,
         workload: Workload | None = None,
     ) -> None:
         self.main = main
@@ -119,6 +121,7 @@ class Trials:
         self.seed = seed
         self.checks = checks
         self.max_virtual_seconds = checked_budget(max_virtual_seconds)
+        self.max_cpu_seconds = checked_budget(max_cpu_seconds, "max_cpu_seconds")
         self.patience = patience_for(scenario, max_virtual_seconds)
         self.workload = workload
         self.program = program_number(main, workload)
@@ -191,6 +194,7 @@ class Trials:
             seed=self.seed,
             backend=self.backend,
             max_virtual_seconds=self.max_virtual_seconds,
+            max_cpu_seconds=self.max_cpu_seconds,
             patience=after_delay(self.patience.virtual_seconds) if hurried else None,
             host=self._host,
             chooser=chooser,

@@ -23,7 +23,7 @@ from ..scenario import Scenario, digest, last_instant, longest_retry_after
 from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
-from ..sim.budgets import STEPS_WITHOUT_PROGRESS
+from ..sim.budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
 from ..sim.host import Host
 from ..sim.refused import LEAVE_OUT
@@ -52,6 +52,7 @@ class World:
         seed: int,
         backend: str,
         max_virtual_seconds: float | None = None,
+        max_cpu_seconds: float | None = None,
         patience: int | None = None,
         host: Host | None = None,
         chooser: Chooser | None = None,
@@ -72,6 +73,7 @@ class World:
             chooser=chooser,
             level=level,
             step_budget=step_budget,
+            cpu_seconds=checked_budget(max_cpu_seconds, "max_cpu_seconds") or CPU_SECONDS_WITHOUT_PROGRESS,
             quiet_at=last_instant(scenario) + longest_retry_after(scenario),
             attentive=attentive,
         )
@@ -84,8 +86,7 @@ class World:
         self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()
-        self._delivered_at = -1
-        self._idle_times = 0
+        self._delivered_at, self._idle_times = -1, 0
         self._all_parts: list[Parts] = []
         self.parts = assemble(
             scenario,

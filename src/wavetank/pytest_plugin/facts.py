@@ -1,0 +1,78 @@
+"""What is noted of a test on its report: plain values, which travel from the processes of pytest-xdist."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from .options import FACTS, given
+
+if TYPE_CHECKING:
+    from ..checks.verdict import Verdict
+    from ..tank.hosted import Hosted
+
+_PROPERTY: Final = "llm_"
+
+
+def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None], hosted: Hosted) -> None:
+    """Give a report the numbers of its test, and the verdicts where something reads them."""
+    from ..events import without_surrogates
+    from ..tank.values import failed_checks, verdict_values
+
+    error = call.excinfo.value if call.excinfo is not None and not report.passed else None
+    failed = () if error is None else failed_checks(error)
+    xfailed = hasattr(report, "wasxfail")
+    facts = hosted.facts()
+    told = {
+        **facts,
+        "report": keep_log(item, hosted.tank.events.to_ndjson, failed=report.failed or xfailed),
+        "verdicts": verdict_values(hosted.judged(error).values())
+        if given(item.config, "report-json")
+        else [],
+        "failed": failure_of(failed, facts["replay"]),
+        "place": None if error is None else hosted.place_of(error),
+    }
+    vars(report)[FACTS] = without_surrogates(told)  # which pytest-xdist cannot carry
+
+
+def failure_of(failed: Iterable[Verdict], replay: str, *, kind: str = "") -> dict[str, str] | None:
+    """The failed checks of a test, or the `kind` of its failure, in a title and in lines."""
+    verdicts = [*failed]
+    title = ", ".join(verdict.name for verdict in verdicts) or kind
+    if not title:
+        return None
+    lines = [*(verdict.headline for verdict in verdicts)] or [kind]
+    return {"title": title, "text": "\n".join((*lines, f"to repeat it: {replay}"))}
+
+
+def set_properties(item: pytest.Item, *, scenario: str, seed: int, token: str | None) -> None:
+    """Let reports such as JUnit's say what a test ran under, and what repeats it; once for each test."""
+    given = {"scenario": scenario, "seed": seed, "token": token}
+    ours = {f"{_PROPERTY}{name}": value for name, value in given.items() if value is not None}
+    others = [each for each in item.user_properties if each[0] not in ours]
+    item.user_properties[:] = [*others, *ours.items()]
+
+
+def keep_log(item: pytest.Item, log: Callable[[], bytes], *, failed: bool) -> str:
+    """Write the event log of a test if the options ask for it; the path, or an empty text.
+
+    The file is named by the test's id, so that workers never write the same one.
+    """
+    when = given(item.config, "report")
+    if when == "off" or (when == "retain-on-failure" and not failed):
+        return ""
+    folder = Path(given(item.config, "report-dir"))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_file_name(item.nodeid)}.ndjson"
+    path.write_bytes(log())
+    return str(path)
+
+
+def _file_name(nodeid: str) -> str:
+    plain = re.sub(r"[^\w.\-\[\]]+", "_", nodeid)[-120:]
+    return f"{plain}-{hashlib.blake2b(nodeid.encode(), digest_size=3).hexdigest()}"

@@ -1,0 +1,220 @@
+"""What other programs read: the report in JSON, properties in JUnit's XML, and annotations for GitHub."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+RunPytest = Callable[..., pytest.RunResult]
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text("utf-8"))
+
+TESTS = """
+import openai
+import pytest
+import wavetank
+
+def ask(row, **options):
+    message = {"role": "user", "content": row}
+    return openai.OpenAI(**options).chat.completions.create(model="m", messages=[message])
+
+def test_answers(tank):
+    tank.fake_llm.item_of = lambda request: request.prompt
+    tank.ledger.submit("row-1")
+    tank.ledger.complete("row-1", ask("row-1").choices[0].message.content)
+
+def test_loses(tank):
+    tank.ledger.submit("row-0")
+    tank.ledger.complete("row-0", "")
+    tank.ledger.submit("row: 1, 100%")
+
+def test_asserts(fake_llm):
+    assert not fake_llm.requests, "nothing was sent"
+    assert fake_llm.requests
+
+@pytest.mark.llm_clock("real")
+def test_real(fake_llm):
+    pass
+
+@pytest.mark.xfail
+def test_expected(tank):
+    tank.ledger.submit("row-1")
+
+def test_elsewhere(fake_llm):
+    with pytest.raises(Exception):
+        ask("x", base_url="https://llm.example.com/v1", max_retries=0)
+
+def test_checks(fake_llm):
+    fake_llm.check("default")
+
+@pytest.fixture
+def broken():
+    raise RuntimeError("no fixture")
+
+def test_no_fixture(fake_llm, broken):
+    pass
+
+@wavetank.explore("calm", schedules=3, backends="asyncio")
+async def test_explored(tank):
+    tank.ledger.submit("row-1")
+
+@wavetank.explore("calm", schedules=3, backends="asyncio")
+async def test_raises(tank):
+    raise ValueError("broken")
+
+@wavetank.explore("calm", schedules=3, backends="asyncio")
+async def test_sound(tank):
+    pass
+
+def test_plain():
+    pass
+"""
+EXPECTED = {
+    "test_answers": "passed",
+    "test_asserts": "failed",
+    "test_checks": "passed",
+    "test_elsewhere": "passed",
+    "test_expected": "xfailed",
+    "test_explored[asyncio]": "failed",
+    "test_loses": "failed",
+    "test_no_fixture": "error",
+    "test_raises[asyncio]": "failed",
+    "test_real": "passed",
+    "test_sound[asyncio]": "passed",
+}
+
+
+def line_of(text: str) -> int:
+    """The number of the first line of the tests that has the text."""
+    return next(number for number, line in enumerate(TESTS.splitlines(), 1) if text in line)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Path:
+    """A project with one test of each kind."""
+    file = pytester.path / "test_it.py"
+    file.write_text(TESTS, "utf-8")
+    return file
+
+
+def report_of(path: Path) -> dict[str, Any]:
+    """The tests of a report by their names, held to the schema."""
+    document = json.loads(path.read_bytes())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert [each["test"] for each in document["tests"]] == sorted(each["test"] for each in document["tests"])
+    return {each["test"].partition("::")[2]: each for each in document["tests"]}
+
+
+def test_the_schema_is_one() -> None:
+    """The file in `docs/` is a JSON schema, and closed: a key that it does not name is refused."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    extra = {"format": "wavetank-report", "version": 1, "wavetank": "", "tests": [], "more": 1}
+    with pytest.raises(jsonschema.ValidationError, match="more"):
+        jsonschema.validate(extra, SCHEMA)
+
+
+def test_the_report_has_every_test(project: Path, run_pytest: RunPytest) -> None:
+    """Verdicts, outcomes, tokens, places and what repeats a test; the same through pytest-xdist."""
+    run_pytest("--llm-report-json=here/report.json", "--llm-seed=3")
+    tests = report_of(project.parent / "here" / "report.json")
+    assert {name: each["result"] for name, each in tests.items()} == EXPECTED
+    lost = tests["test_loses"]
+    assert lost["location"] == {"file": "test_it.py", "line": line_of("def test_loses")}
+    assert lost["failed_at"] == {"file": "test_it.py", "line": line_of("row: 1")}
+    assert lost["scenario"] == "calm"
+    assert lost["seed"] == 3
+    assert lost["replay"] == (
+        f"pytest 'test_it.py::test_loses' --llm-scenario=calm --llm-replay={lost['schedule']}"
+    )
+    assert lost["outcomes"] == {"submitted": 2, "completed": 1, "failed": 0, "cancelled": 0, "errors": {}}
+    (failed,) = [each for each in lost["verdicts"] if each["passed"] is False]
+    assert failed["name"] == "exactly_once"
+    assert failed["evidence"][-1].strip() == "no request of this item ever arrived"
+    answered = tests["test_answers"]
+    assert answered["tokens"] > 0
+    assert [each["name"] for each in answered["verdicts"] if each["passed"]] == [
+        *("liveness", "exactly_once", "right_answer", "answered")
+    ]
+    assert tests["test_real"]["clock"] == "real"
+    assert tests["test_real"]["schedule"] is None
+    assert tests["test_asserts"]["failed_at"]["line"] == line_of("    assert fake_llm.requests")
+    assert tests["test_elsewhere"]["unknown_hosts"] == ["llm.example.com:443"]
+    assert "exactly_once" in [each["name"] for each in tests["test_checks"]["verdicts"]]
+    run_pytest("--llm-report-json=two.json", "--llm-seed=3", "-n2", apart=True)
+    again = report_of(project.parent / "two.json")
+    for report in (tests, again):
+        del report["test_real"]  # which says how long it took
+    assert json.dumps(again) == json.dumps(tests)
+
+
+def test_the_report_has_searches(project: Path, run_pytest: RunPytest) -> None:
+    """An explored test has its searches; what is said of a run is that of the failing one."""
+    (project.parent / "pytest.ini").write_text("[pytest]\nllm_report_json = r.json\n")
+    run_pytest("-k", "explored or raises or sound")
+    tests = report_of(project.parent / "r.json")
+    failed, raised, sound = (tests[f"test_{name}[asyncio]"] for name in ("explored", "raises", "sound"))
+    (search,) = failed["searches"]
+    assert search["failure"]["kind"] == "check"
+    assert search["failure"]["schedule"] == failed["schedule"] is not None
+    assert failed["failed_at"]["line"] == line_of("async def test_explored") + 1
+    assert failed["location"]["file"] == "test_it.py"
+    assert raised["searches"][0]["failure"]["error"] == "ValueError"
+    assert raised["failed_at"]["line"] == line_of("raise ValueError")
+    assert (sound["verdicts"], sound["schedule"], sound["searches"][0]["schedules"]) == ([], None, 3)
+
+
+def test_a_file_that_cannot_be_written(project: Path, run_pytest: RunPytest) -> None:
+    """It is said before any test runs."""
+    result = run_pytest(f"--llm-report-json={project.parent}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--llm-report-json=*cannot be written*name another file*"])
+
+
+def test_junit_has_properties(project: Path, run_pytest: RunPytest) -> None:
+    """Scenario, seed and token of each test are there, once, also through pytest-xdist."""
+    run_pytest("--junitxml=junit.xml", "--llm-seed=3", "-n2", "-k", "loses or explored", apart=True)
+    cases = {
+        case.attrib["name"]: [(each.attrib["name"], each.attrib["value"]) for each in case.iter("property")]
+        for case in ElementTree.parse(project.parent / "junit.xml").iter("testcase")
+    }
+    for name, seed in (("test_loses", "3"), ("test_explored[asyncio]", "3")):
+        scenario, its_seed, (key, token) = cases[name]
+        assert (scenario, its_seed, key) == (("llm_scenario", "calm"), ("llm_seed", seed), "llm_token")
+        assert token.startswith("wt1-")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_github_gets_an_annotation_for_each_failure(
+    project: Path, run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    """One line for each failure of ours, at the user's line, relative to the repository, escaped."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(project.parent.parent))
+    result = run_pytest(*workers, apart=bool(workers))
+    lines = [line for line in result.outlines if line.startswith("::error")]
+    found = [re.fullmatch(r"::error file=(.+),line=(\d+),title=([^,:]+)::(.+)", line) for line in lines]
+    told = {match[3]: (match[1], int(match[2]), match[4]) for match in found if match is not None}
+    assert len(told) == len(lines)
+    file = f"{project.parent.name}/test_it.py"
+    name = "test_it.py%3A%3Atest_"
+    assert {title: place[:2] for title, place in told.items()} == {
+        f"{name}loses%3A exactly_once": (file, line_of("row: 1")),
+        f"{name}explored[asyncio]%3A exactly_once": (file, line_of("test_explored") + 1),
+        f"{name}raises[asyncio]%3A error (ValueError)": (file, line_of("raise ValueError")),
+    }
+    text = told[f"{name}loses%3A exactly_once"][2]
+    assert text.startswith("exactly_once failed: item 'row: 1, 100%25' was lost")
+    assert "%0Ato repeat it: pytest 'test_it.py::test_loses' --llm-scenario=calm --llm-replay=wt1-" in text
+
+
+def test_no_annotation_elsewhere(project: Path, run_pytest: RunPytest) -> None:
+    """Where GitHub does not run the tests nothing is annotated."""
+    assert project.exists()
+    run_pytest("-k", "loses").stdout.no_fnmatch_line("::error*")

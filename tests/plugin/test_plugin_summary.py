@@ -1,0 +1,118 @@
+"""The summary is quiet: totals, and lines for the tests that need a look; `-v` shows all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+RunPytest = Callable[..., pytest.RunResult]
+
+TESTS = """
+import unittest
+import openai
+import pytest
+import wavetank
+
+def ask(**options):
+    message = {"role": "user", "content": "row-1"}
+    return openai.OpenAI(**options).chat.completions.create(model="m", messages=[message])
+
+def test_good(tank):
+    ask(max_retries=9)
+
+def test_loses(tank):
+    tank.ledger.submit("row-1")
+    ask(max_retries=9)
+
+def test_idle(fake_llm):
+    pass
+
+def test_elsewhere(fake_llm):
+    with pytest.raises(Exception):
+        ask(base_url="https://llm.example.com/v1", max_retries=0)
+    ask(max_retries=9)
+
+class TestUnit(unittest.TestCase):
+    def test_unit(self):
+        ask(max_retries=9)
+
+@wavetank.explore("calm", schedules=2, backends="asyncio")
+async def test_explored(tank):
+    pass
+"""
+
+
+def lines_of(result: pytest.RunResult, test: str) -> list[str]:
+    """What the summary says of a test, without its id."""
+    lines = result.outlines
+    start = next(number for number, line in enumerate(lines) if re.fullmatch("=+ wavetank =+", line))
+    named = f"test_it.py::{test}: "
+    return [line.removeprefix(named) for line in lines[start:] if line.startswith(named)]
+
+
+def test_only_tests_that_need_a_look_have_lines(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """Those that failed, met nothing, or wanted another host, also where an SDK hid its name."""
+    pytester.makepyfile(test_it=TESTS)
+    (pytester.path / "busy.toml").write_text('title = "Busy"\n[[wave]]\nlasts = "2s"\n')
+    options = ("--llm-scenario=busy.toml", "--llm-report=on")
+    quiet = run_pytest(*options)
+    quiet.assert_outcomes(passed=5, failed=1)
+    assert lines_of(quiet, "test_good") == []
+    assert lines_of(quiet, "test_explored[asyncio]") == []
+    failed, log = lines_of(quiet, "test_loses")
+    assert re.match(r"failed by exactly_once in busy: \d requests, \d refused; items: 1 submitted", failed)
+    assert log.startswith("event log in llm-report")
+    assert any(line.endswith("the result says nothing about that") for line in lines_of(quiet, "test_idle"))
+    assert lines_of(quiet, "test_elsewhere") == [
+        "wanted llm.example.com:443, which the fake does not answer for; nothing was sent"
+    ]
+    quiet.stdout.fnmatch_lines(
+        ["event logs of 4 passed tests were written; -v names them", "1 explored test kept to the scenario *"]
+    )
+    full = run_pytest(*options, "-v")
+    good, log = lines_of(full, "test_good")
+    assert good.startswith("passed in busy: ")
+    assert log.startswith("event log in llm-report")
+    assert lines_of(full, "test_explored[asyncio]") == [
+        "passed in calm: 2 schedules",
+        "kept to calm, which the test itself names",
+    ]
+
+
+def test_a_test_case_plays_every_scenario(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+    """A method of unittest that takes a fixture has a node for each scenario, as functions have."""
+    pytester.makepyfile(
+        """
+        import unittest
+        import pytest
+
+        seen = []
+
+        class TestCase(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def _tank(self, tank):
+                self.tank = tank
+
+            def test_one(self):
+                seen.append(self.tank.scenario.name)
+
+            @pytest.mark.llm_scenario("overloaded")
+            def test_marked(self):
+                assert self.tank.scenario.name == "overloaded"
+
+        def test_last():
+            assert seen == ["calm", "cascade"]
+        """
+    )
+    ini = pytester.path / "pytest.ini"
+    for given in (("--llm-scenario=calm", "--llm-scenario=cascade"), ()):
+        ini.write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+        if not given:
+            ini.write_text(f"{ini.read_text()}llm_scenario = calm cascade\n")
+        result = run_pytest("-k", "TestCase or (test_last and not cascade)", "-v", *given)
+        result.assert_outcomes(passed=4)
+        result.stdout.fnmatch_lines_random(
+            ["*test_one?calm? PASSED*", "*test_one?cascade? PASSED*", "*test_marked PASSED*"]
+        )
