@@ -37,6 +37,7 @@ class Proxy:
 
     url: str
     asked: list[bytes] = field(default_factory=list)
+    connections: list[socket.socket] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,9 @@ def running_proxy() -> Iterator[Proxy]:
         threading.Thread(target=_serve, args=(server, proxy), daemon=True).start()
         yield proxy
         server.shutdown(socket.SHUT_RDWR)
+        for connection in proxy.connections:  # else their threads stay, and later tests report them
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _serve(server: socket.socket, proxy: Proxy) -> None:
@@ -54,6 +58,7 @@ def _serve(server: socket.socket, proxy: Proxy) -> None:
             connection, _ = server.accept()
         except OSError:
             return
+        proxy.connections.append(connection)
         threading.Thread(target=_answer, args=(connection, proxy), daemon=True).start()
 
 

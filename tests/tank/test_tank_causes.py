@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -206,6 +207,20 @@ def test_a_held_lock_of_trio_names_holder_and_line() -> None:
     assert f"held by 'holder' since 0s, acquired at {HERE}:{line_of('# held in trio')}" in report
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "beside a foreign thread"])
+def _a_foreign_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A thread that has nothing to do with the run, and might post to it."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    if request.param:
+        thread.start()
+    yield
+    over.set()
+    if request.param:
+        thread.join()
+
+
+@pytest.mark.usefixtures("_a_foreign_thread")
 def test_a_lock_of_threads_names_the_task_that_holds_it() -> None:
     """A task that keeps a thread's lock over an await stops the whole loop: the report says where."""
 

@@ -321,8 +321,10 @@ class Host(Crew):
         return False
 
     def _can_go_on(self) -> bool:
-        engine = self.engine
-        return bool(self._main.woken or self._ready or (engine is not None and engine.pending()))
+        if self._main.woken or self._ready:
+            return True
+        # While the main thread blocks within a step, what is posted to its engine cannot run.
+        return self._main not in self._asleep and self.engine is not None and self.engine.pending()
 
     def _keep_to_budget(self, due: int, limit: int) -> None:
         steps = self.engine.steps if self.engine is not None else 0
