@@ -108,7 +108,7 @@ class Secrets:
         try:
             parts = urlsplit(url or "")
         except ValueError:
-            return  # no URL: whoever asked for it refuses it
+            return  # it is no URL; the caller refuses it
         user = unquote(parts.password or parts.username or "")
         query = (value for name, value in parse_qsl(parts.query) if _SECRET_NAME.search(name))
         for secret in (user, *query):
@@ -116,7 +116,7 @@ class Secrets:
                 self.label(secret)
 
     def behind(self, label: str) -> str:
-        """The secret that has this label, for whoever has to match it; it is shown nowhere."""
+        """The secret that has this label, for the code that has to match it; it is shown nowhere."""
         return self._behind[label]
 
     def headers(self, headers: Mapping[str, str], key: str) -> dict[str, str]:

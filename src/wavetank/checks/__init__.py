@@ -124,7 +124,7 @@ def _set_or_name(name: str) -> Sequence[str]:
 
 
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
-    """Judge the log by these checks, in the order of `named`; the first that fails tells of causes, too.
+    """Judge the log by these checks, in the order of `named`; the first that fails also has the causes.
 
     Raises:
         TypeError: a callable returned no verdict.

@@ -130,7 +130,7 @@ class LeftLoop(SimulatedLoop):
         asyncio.BaseEventLoop.close(self)
 
     def __del__(self) -> None:
-        """It was to be closed by its run, which is over: nobody is warned."""
+        """It was to be closed by its run, which is over: there is no warning."""
 
 
 _NOWHERE: Final = -1
@@ -143,7 +143,7 @@ _KEPT: Final = "_wavetank_kept"
 
 @contextmanager
 def loops_left(loops: Iterable[SimulatedLoop]) -> Iterator[None]:
-    """Let go of the open ones among the loops of a run whose threads are ended within the block."""
+    """Release the open ones among the loops of a run whose threads are ended within the block."""
     left = [loop for loop in loops if not loop.is_closed()]
     running = [loop for loop in left if _runs_elsewhere(loop)]
     for loop in running:

@@ -71,7 +71,7 @@ class Lease:
         return f"<Lease of {self.strategy!r}, {self.users} users{', prepared' if self.prepared else ''}>"
 
     async def prepare(self) -> None:
-        """Await `prepare` of the strategy unless that is done; whoever comes meanwhile waits.
+        """Await `prepare` of the strategy unless that is done; a caller that comes meanwhile waits.
 
         Raises:
             Exception: what it raised, for all users until the last has left.
@@ -130,7 +130,7 @@ def _leases() -> dict[int, Lease]:
 
 
 def lease(strategy: LLMCallStrategy[Any]) -> Lease:
-    """Become a user of a strategy: whoever takes a lease has to `leave` it."""
+    """Become a user of a strategy: who takes a lease has to `leave` it."""
     leases = _leases()
     found = leases.get(id(strategy))
     if found is None:

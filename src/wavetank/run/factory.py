@@ -33,7 +33,7 @@ def make_strategy(
 ) -> ProviderStrategy:
     """Make a strategy that puts the items of a `ParallelBatchProcessor` to a model.
 
-    A client that is given is shared and stays open: whoever made it closes it. Without one
+    A client that is given is shared and stays open: its maker closes it. Without one
     the strategy opens its own when the processor prepares it, and closes it in the end.
     Each model has limits of its own, unless `scope` names what they are for.
 

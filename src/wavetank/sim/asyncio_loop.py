@@ -384,7 +384,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             events._set_running_loop(running)
 
     def let_go(self) -> None:
-        """Let go of the tasks that are left, and of what is still to be run."""
+        """Release the tasks that are left, and of what is still to be run."""
         for task in self._left():
             task._log_destroy_pending = False
         self._let_go(self._left())

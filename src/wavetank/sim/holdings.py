@@ -49,7 +49,7 @@ def released(thing: object, who: str) -> None:
 
 
 def forget_one(thing: object) -> None:
-    """A lock is free, whoever had it."""
+    """A lock is free, no matter who had it."""
     _held.pop(id(thing), None)
 
 

@@ -82,7 +82,7 @@ class _Watched:
         self._place_at = self._progress_at = real_now()
         reason = self.host.stopped(_stuck(self.host, frame))
         if self.host.engine is not None:
-            self.host.engine.stop_soon()  # whoever waits next would stand still as well
+            self.host.engine.stop_soon()  # the next one to wait would stand still as well
         raise reason
 
 

@@ -47,7 +47,7 @@ class Hosted:
         clock: whether time is `virtual` or `real`.
         max_virtual_seconds: the budget of virtual time; `None` for the default.
         max_cpu_seconds: the CPU time the test may use without an outcome; `None` for the default.
-        expects: what `tank.expect` is told before the test begins.
+        expects: what is given to `tank.expect` before the test begins.
         asked: whether the test asked for the fake. In real time, one that did not may reach every
             host that the fake does not answer for.
     """

@@ -59,7 +59,7 @@ class SideDoor:
         scenario: what is played.
         journal: has the log.
         ledger: takes what clients post.
-        lock: held by whoever writes into the journal.
+        lock: held while the journal is written.
         host: the address that the server listens on.
     """
 

@@ -162,7 +162,7 @@ class World:
         return loop
 
     def close(self) -> None:
-        """Let go of threads that still wait and of runs of trio that never ended.
+        """Release threads that still wait and of runs of trio that never ended.
 
         What belongs to a fixture that outlives the test goes on waiting for the next one.
         """
