@@ -102,6 +102,8 @@ WAYS = [
 ]
 
 
+# Python 3.12 and newer warn, as they do outside of a run, when the policy has to make a loop.
+@pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_loop_is_virtual(way: Callable[[], float]) -> None:
     """However it was made, and in the next run again."""
