@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Final
 
 from ..tank.tank import Tank
-from .plain_http import body_of, client_of
+from .plain_http import ask_until_read
 from .specimen import Specimen
-from .workload import submitted, weather
+from .workload import weather
 
 _ITEMS: Final = 4
 
@@ -24,21 +23,12 @@ def _unless_an_error(body: str) -> str | None:
     return None if "error" in json.loads(body) else _first_text(body)
 
 
-async def _run(tank: Tank, read: Callable[[str], str | None]) -> None:
-    async with client_of(tank) as client:
-        for item in submitted(tank, _ITEMS):
-            text = None
-            while text is None:
-                text = read(await body_of(client, item))
-            tank.ledger.complete(item, text)
-
-
 async def _buggy(tank: Tank) -> None:
-    await _run(tank, _first_text)
+    await ask_until_read(tank, _ITEMS, _first_text)
 
 
 async def _twin(tank: Tank) -> None:
-    await _run(tank, _unless_an_error)
+    await ask_until_read(tank, _ITEMS, _unless_an_error)
 
 
 SPECIMEN: Final = Specimen(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Final
 
 from ..tank.tank import Tank
-from .plain_http import body_of, client_of
+from .plain_http import ask_until_read
 from .specimen import Specimen
-from .workload import submitted, weather
+from .workload import weather
 
 _ITEMS: Final = 4
 
@@ -28,21 +27,12 @@ def _parsed(body: str) -> str | None:
         return None
 
 
-async def _run(tank: Tank, read: Callable[[str], str | None]) -> None:
-    async with client_of(tank) as client:
-        for item in submitted(tank, _ITEMS):
-            text = None
-            while text is None:
-                text = read(await body_of(client, item))
-            tank.ledger.complete(item, text)
-
-
 async def _buggy(tank: Tank) -> None:
-    await _run(tank, _searched)
+    await ask_until_read(tank, _ITEMS, _searched)
 
 
 async def _twin(tank: Tank) -> None:
-    await _run(tank, _parsed)
+    await ask_until_read(tank, _ITEMS, _parsed)
 
 
 SPECIMEN: Final = Specimen(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from ..tank.tank import Tank
+from .workload import submitted
 
 _URL = "https://api.openai.com/v1/chat/completions"
 
@@ -26,3 +27,13 @@ async def body_of(client: Any, item: str, *, stream: bool = False) -> str:
     headers = {"authorization": "Bearer fake-key", "x-wavetank-item": item}
     reply = await client.post(_URL, json=body, headers=headers)
     return str(reply.text)
+
+
+async def ask_until_read(tank: Tank, count: int, read: Callable[[str], str | None]) -> None:
+    """Ask for one item after the other, each again until `read` makes a text of the body."""
+    async with client_of(tank) as client:
+        for item in submitted(tank, count):
+            text = None
+            while text is None:
+                text = read(await body_of(client, item))
+            tank.ledger.complete(item, text)
