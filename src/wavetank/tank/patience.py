@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from ..clock import MINUTE, to_seconds
-from ..scenario import Scenario, last_instant, longest_retry_after
+from ..scenario import Scenario, quiet_instant
 from ..sim.ended import Ended
 
 _TIMES_AS_LONG: Final = 4
@@ -43,7 +43,7 @@ class Patience:
 
 def patience_for(scenario: Scenario, max_virtual_seconds: float | None) -> Patience:
     """The patience before anything is known of the program."""
-    waves = last_instant(scenario) + longest_retry_after(scenario)
+    waves = quiet_instant(scenario)
     return Patience(
         min(to_seconds(_TIMES_AS_LONG * waves + _SPARE), max_virtual_seconds or float("inf")), _SPARE_STEPS
     )

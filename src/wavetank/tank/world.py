@@ -19,7 +19,7 @@ from ..patches.loops import StandIns, loops_left, stand_ins_under
 from ..patches.pools import workers_ended
 from ..patches.runners import OwnCurrentLoop, runners_on
 from ..patches.virtual import virtual_process
-from ..scenario import Scenario, digest, last_instant, longest_retry_after
+from ..scenario import Scenario, digest, quiet_instant
 from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
@@ -74,7 +74,7 @@ class World:
             level=level,
             step_budget=step_budget,
             cpu_seconds=checked_budget(max_cpu_seconds, "max_cpu_seconds") or CPU_SECONDS_WITHOUT_PROGRESS,
-            quiet_at=last_instant(scenario) + longest_retry_after(scenario),
+            quiet_at=quiet_instant(scenario),
             attentive=attentive,
         )
         self._limit_time()
@@ -329,5 +329,5 @@ def _outside(where: str) -> str:
 def _budget(scenario: Scenario, max_virtual_seconds: float | None) -> int:
     seconds = checked_budget(max_virtual_seconds)
     if seconds is None:
-        return DEFAULT_BUDGET + last_instant(scenario) + longest_retry_after(scenario)
+        return DEFAULT_BUDGET + quiet_instant(scenario)
     return after_delay(seconds)
