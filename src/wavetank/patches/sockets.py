@@ -1,8 +1,7 @@
 """Keep a run in virtual time off the real network.
 
 An audit hook hears of every connection and look-up that the interpreter makes, whatever name the
-program bound before. It cannot be removed: outside a run it costs one look into an empty dict for
-each audit event. What goes over a connection that was made before raises no event, so the methods
+program bound before. What goes over a connection that was made before raises no event, so the methods
 that send and receive are replaced.
 """
 
@@ -11,7 +10,6 @@ from __future__ import annotations
 import functools
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
@@ -19,6 +17,7 @@ from typing import Any, Final
 from ..sim.errors import RealInputOutput
 from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
+from .audit import Judge, judged
 
 _TRANSFERS: Final = (
     "accept",
@@ -36,45 +35,21 @@ _TRANSFERS: Final = (
 )
 _NETWORK: Final = (socket.AF_INET, socket.AF_INET6)
 
-Judge = Callable[[str, tuple[Any, ...]], object]
-_judges: Final[dict[str, Judge]] = {}
-"""By the name of the audit event, who judges it; empty but while a run goes on."""
-
 _runs: Final[list[Callable[[], bool]]] = []
 
 
 @contextmanager
 def no_network(is_mine: Callable[[], bool]) -> Iterator[None]:
     """Refuse connections, look-ups and transfers of the run's threads; `is_mine` tells whose thread calls."""
-    _hear()
     _runs.append(is_mine)
-    _judges.update(_JUDGES)
     with ExitStack() as stack:
-        stack.callback(_forget, is_mine)
+        stack.callback(_runs.remove, is_mine)
+        stack.enter_context(judged(_JUDGES))
         for owner in (socket.socket, ssl.SSLSocket):
             for name in _TRANSFERS:
                 if name in vars(owner) or hasattr(socket.SocketType, name):
                     stack.enter_context(replaced(owner, name, _guarded(getattr(owner, name), is_mine)))
         yield
-
-
-def _forget(is_mine: Callable[[], bool]) -> None:
-    _runs.remove(is_mine)
-    if not _runs:
-        _judges.clear()
-
-
-@functools.cache
-def _hear() -> None:
-    """Add the hook, once for a process that has a run at all."""
-    get = _judges.get
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        judge = get(event)
-        if judge is not None:
-            judge(event, args)
-
-    sys.addaudithook(hook)
 
 
 def _connects(_: str, args: tuple[Any, ...]) -> None:
