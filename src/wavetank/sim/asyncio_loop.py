@@ -35,6 +35,7 @@ from .errors import RunStopped
 from .host import Host
 from .libraries import tasks_to_cancel
 from .private import require
+from .readings import read_by_program
 from .ready import Ready
 from .refused import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .stubborn import close_or_keep
@@ -116,6 +117,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # -- what asyncio asks of a loop -------------------------------------------------
 
     def time(self) -> float:
+        read_by_program(self.host)
         return self.timeline.seconds()
 
     def call_soon(

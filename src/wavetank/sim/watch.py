@@ -18,7 +18,7 @@ from typing import Final, final
 
 from ..clock import SECOND, format_duration, real_now
 from .blocked import describe_tasks, describe_threads
-from .errors import Deadlock, RunOver
+from .errors import Deadlock
 from .host import Host
 from .refused import LEAVE_OUT
 
@@ -119,23 +119,6 @@ def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
     )
     blocked = *describe_threads([("main", frame, what)]), *describe_tasks(host._suspended())
     return Deadlock(headline, (*blocked, *host.witness.blocked_threads(), advice))
-
-
-def spinning(host: Host, frame: FrameType) -> BaseException:
-    """Stop a run whose calling thread waits, at `frame`, in a loop that reads the clock; what to raise there.
-
-    It is the reason in the main thread; any other thread only ends.
-    """
-    headline = f"deadlock at {format_duration(host.elapsed)}: a loop reads the clock, which stands still"
-    what = "a loop that reads the clock, while no time can pass: wait with a sleep"
-    thread = threading.current_thread()
-    is_main = thread is threading.main_thread()
-    here = describe_threads([("main" if is_main else thread.name, frame, what)])
-    others = *describe_tasks(host._suspended()), *host.witness.blocked_threads()
-    reason = host.stopped(Deadlock(headline, (*here, *others)))
-    if host.engine is not None:
-        host.engine.stop_soon()
-    return reason if is_main else RunOver()
 
 
 _watched: Final[list[_Watched]] = []

@@ -19,6 +19,7 @@ from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
 from ..sim.quiet import Quiet
+from ..sim.readings import read_by_program
 from .fake_llm import FakeLLM
 from .invariants import Invariants
 from .ledger import Ledger
@@ -113,13 +114,23 @@ def assemble(
         ledger=ledger,
         events=log,
         scenario=scenario,
-        clock=clock,
+        now=clock.now if host is None else _counted(clock, host),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
     )
     if host is not None and host.witness.quiet is not None:
         log.listen(_heard_by(host.witness.quiet))
     return Parts(log, desk, tank, host)
+
+
+def _counted(clock: Clock, host: Host) -> Callable[[], int]:
+    """The clock as the program reads it, which must not do so without end."""
+
+    def now() -> int:
+        read_by_program(host)
+        return clock.now()
+
+    return now
 
 
 def _unseen(told: sim.Unseen) -> Unseen:
