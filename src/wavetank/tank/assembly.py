@@ -189,7 +189,7 @@ def checked_budget(seconds: float | None, name: str = "max_virtual_seconds") -> 
     """
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name}={seconds!r}: the budget is a number of seconds above 0")
     return seconds
 

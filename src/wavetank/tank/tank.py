@@ -13,6 +13,7 @@ from ..scenario import Scenario
 from .expectations import Value, expected
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
+from .known_names import KnownNames
 from .ledger import Ledger
 from .tracing import Tracing
 from .watching import Watching
@@ -26,8 +27,21 @@ class Budget(Protocol):
 
 
 @final
-class Tank:
+class Tank(KnownNames):
     """Clock, fake, ledger and event log of one run."""
+
+    __slots__ = (
+        "_now",
+        "budget",
+        "events",
+        "fake_llm",
+        "invariants",
+        "ledger",
+        "scenario",
+        "tracing",
+        "watching",
+        "workload",
+    )
 
     def __init__(
         self,
