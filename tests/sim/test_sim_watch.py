@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +49,12 @@ def test_a_real_lock_held_over_an_await(backend: str) -> None:
     assert "thread 'main'" in evidence
     assert "at holds_it_over_an_await (tests/sim/test_sim_watch.py:" in evidence
     assert "make the lock inside the test" in evidence
+    line = inspect.getsourcelines(holds_it_over_an_await)[1] + 3
+    assert re.search(
+        rf"task 'holds_it_over_an_await#\d+' holds a lock of threading while it awaits at "
+        rf"tests/sim/test_sim_watch.py:{line}\n",
+        evidence,
+    )
     assert not LOCK.locked()
 
 

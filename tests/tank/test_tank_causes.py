@@ -168,12 +168,12 @@ def test_several_tasks_wait_in_the_plural() -> None:
 
 
 @ON_BOTH
-@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore", "CapacityLimiter"])
 def test_a_held_primitive_of_anyio_names_holder_and_line(kind: str, backend: str) -> None:
     """On both backends, in a deadlock report."""
 
     async def main(_: Tank) -> None:
-        held = anyio.Lock() if kind == "Lock" else anyio.Semaphore(1)
+        held = anyio.Lock() if kind == "Lock" else getattr(anyio, kind)(1)
 
         async def holds() -> None:
             async with held:  # held here
@@ -188,11 +188,12 @@ def test_a_held_primitive_of_anyio_names_holder_and_line(kind: str, backend: str
     assert f"held by 'holder' since 0s, acquired at {HERE}:{line_of('# held here')}" in report
 
 
-def test_a_held_lock_of_trio_names_holder_and_line() -> None:
-    """As those of anyio, which stand on it."""
+@pytest.mark.parametrize("kind", ["Lock", "CapacityLimiter"])
+def test_what_is_held_of_trio_names_holder_and_line(kind: str) -> None:
+    """As that of anyio, which stands on it."""
 
     async def main(_: Tank) -> None:
-        lock = trio.Lock()
+        lock = trio.Lock() if kind == "Lock" else trio.CapacityLimiter(1)
 
         async def holds() -> None:
             async with lock:  # held in trio
@@ -205,6 +206,68 @@ def test_a_held_lock_of_trio_names_holder_and_line() -> None:
 
     report = wavetank.simulate(main, backend="trio").report()
     assert f"held by 'holder' since 0s, acquired at {HERE}:{line_of('# held in trio')}" in report
+
+
+@ON_BOTH
+def test_a_place_borrowed_for_something_is_given_back_by_its_borrower(backend: str) -> None:
+    """The others that hold one stay named."""
+
+    async def main(_: Tank) -> None:
+        limiter = anyio.CapacityLimiter(2)
+        for job in ("first", "second"):
+            await limiter.acquire_on_behalf_of(job)  # borrowed for a job
+            await anyio.sleep(1)
+        limiter.release_on_behalf_of("second")
+        await limiter.acquire_on_behalf_of("third")
+        limiter.release_on_behalf_of(borrower="first")
+        await limiter.acquire()
+        await limiter.acquire_on_behalf_of("fourth")
+
+    report = wavetank.simulate(main, backend=backend).report()
+    assert f"held by 'main' since 2s, acquired at {HERE}:" in report
+    assert "since 0s" not in report
+    assert "since 1s" not in report
+
+
+@ON_BOTH
+def test_work_in_a_thread_that_holds_a_place_is_named(backend: str) -> None:
+    """The task that has asked for the thread holds its limiter."""
+
+    async def main(_: Tank) -> None:
+        limiter, never = anyio.CapacityLimiter(1), threading.Event()
+
+        async def works() -> None:
+            await anyio.to_thread.run_sync(never.wait, limiter=limiter)  # works in a thread
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(works, name="worker")
+            await anyio.sleep(1)
+            await limiter.acquire()
+
+    report = wavetank.simulate(main, backend=backend).report()
+    assert f"held by 'worker' since 0s, acquired at {HERE}:{line_of('# works in a thread')}" in report
+
+
+@ON_BOTH
+def test_an_error_that_waits_for_the_other_tasks_of_its_group_is_told(backend: str) -> None:
+    """A task that cannot be cancelled keeps a group from raising what another one failed with."""
+
+    async def main(_: Tank) -> None:
+        async def breaks() -> None:
+            raise ValueError("broken")  # breaks in a group
+
+        async def goes_on() -> None:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep_forever()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(breaks)
+            group.start_soon(goes_on)
+
+    told = (
+        f"a task of this group has failed at {HERE}:{line_of('# breaks in a group')} with ValueError: broken"
+    )
+    assert wavetank.simulate(main, backend=backend).report().count(told) == 1
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "beside a foreign thread"])

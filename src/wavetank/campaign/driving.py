@@ -285,7 +285,7 @@ class Campaign:
             if again is not None:
                 print(f"to go on: {again}")
         if on_github():
-            for line in telling.annotations(courses):
+            for line in telling.github_lines(courses):
                 print(line, file=sys.stdout if self._show is None else sys.stderr)
         return int(any(course.failed for course in courses))
 

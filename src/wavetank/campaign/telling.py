@@ -39,7 +39,7 @@ def failures(courses: Sequence[Course]) -> Iterator[str]:
             yield ""
 
 
-def annotations(courses: Sequence[Course]) -> Iterator[str]:
+def github_lines(courses: Sequence[Course]) -> Iterator[str]:
     """A line for each test that failed, which GitHub shows at the line of the program."""
     for course in courses:
         if course.ended is not None and course.failed and course.ended.annotation:

@@ -63,6 +63,15 @@ def children_of(group: Any) -> list[Any] | None:
     return None if children is None else list(children)
 
 
+def errors_of(group: Any) -> list[BaseException]:
+    """The errors of tasks that a group or nursery raises when all its tasks have ended."""
+    for held in ("_errors", "_exceptions", "_pending_excs"):  # asyncio's, anyio's on asyncio, trio's
+        found = getattr(getattr(group, "_nursery", group), held, None)
+        if isinstance(found, list):
+            return [error for error in found if isinstance(error, Exception)]
+    return []
+
+
 def gathered(future: object) -> list[Any]:
     """What a `gather` still waits for."""
     return [one for one in getattr(future, "_children", ()) if not one.done()]
@@ -89,6 +98,11 @@ def owner_of(primitive: object, facts: Any) -> Owner | None:
 def lock_of(condition: object) -> object:
     """The lock of an asyncio condition."""
     return getattr(condition, "_lock", None)
+
+
+def limiter_of(limiter: object) -> object:
+    """The limiter of trio that one of anyio stands for on trio."""
+    return getattr(limiter, "_CapacityLimiter__original", None)
 
 
 def shared_state(primitive: object) -> object:
