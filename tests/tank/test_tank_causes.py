@@ -304,6 +304,89 @@ def test_a_lock_of_threads_names_the_task_that_holds_it() -> None:
     )
 
 
+def test_the_errors_of_callbacks_are_told() -> None:
+    """asyncio only logs them, so what they were to do never happens."""
+
+    async def main(_: Tank) -> None:
+        over = asyncio.Event()
+
+        def ends(task: asyncio.Task[int]) -> None:
+            raise KeyError(task.result())  # breaks in a callback
+
+        tasks = [asyncio.create_task(asyncio.sleep(1, number)) for number in range(2)]
+        for task in tasks:
+            task.add_done_callback(ends)
+        await over.wait()
+
+    report = wavetank.simulate(main).report()
+    line = line_of("# breaks in a callback")
+    assert "ends' each ended with an error that nothing received, at 1s: KeyError: 0" in report
+    assert f"({HERE}:{line})" in report
+
+
+def test_an_exception_handler_of_the_loop_receives_the_errors_of_callbacks() -> None:
+    """The program has heard of them, then."""
+
+    async def main(_: Tank) -> None:
+        loop, heard = asyncio.get_running_loop(), list[Any]()
+        loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+        loop.call_soon(lambda: 1 / 0)
+        await asyncio.sleep(1)
+        assert len(heard) == 1
+
+    assert unseen(wavetank.simulate(main)) == []
+
+
+def test_a_task_that_ignores_its_cancellation_is_told() -> None:
+    """It waits on, and so does whoever awaits its end."""
+
+    async def main(_: Tank) -> None:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+
+        async def works() -> None:
+            while True:
+                try:
+                    await queue.get()
+                except asyncio.CancelledError:
+                    continue
+
+        worker = asyncio.create_task(works(), name="worker")
+        await asyncio.sleep(1)
+        worker.cancel()
+        await worker
+
+    report = wavetank.simulate(main).report()
+    assert report.count("it was cancelled, and has not ended since") == 1
+    assert report.index("task 'worker'") < report.index("it was cancelled")
+
+
+def test_a_queue_says_how_many_items_were_never_marked_as_done() -> None:
+    """Its join waits for them."""
+
+    async def main(_: Tank) -> None:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        for number in range(3):
+            queue.put_nowait(number)
+        await queue.get()
+        await queue.get()
+        await queue.join()
+
+    assert (
+        "waits in Queue.join on queue: Queue 1, 2 taken without task_done" in wavetank.simulate(main).report()
+    )
+
+
+@ON_BOTH
+def test_an_endless_sleep_says_when_it_would_end(backend: str) -> None:
+    """A delay that grew out of hand is seen by its end."""
+
+    async def main(_: Tank) -> None:
+        await anyio.sleep(10.0**9)
+
+    report = wavetank.simulate(main, backend=backend).report()
+    assert "the next timer is due at 277777h46m40s" in report
+
+
 # -- how blocked tasks are described ------------------------------------------------------------------------
 
 

@@ -304,6 +304,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Log what a callback raised, as asyncio does; a step of the engine, and an exit, stop the loop."""
         if isinstance(error, (SystemExit, KeyboardInterrupt)) or isinstance(handle, EngineStep):
             raise error
+        if self._exception_handler is None:
+            name = name_of_callback(handle._callback)
+            self.host.witness.failures.callback_failed(name, error, self.timeline.now())
         told = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
         context = {"message": f"Exception in callback {told}", "exception": error, "handle": handle}
         if handle._source_traceback:

@@ -47,7 +47,9 @@ def describe_tasks(tasks: Sequence[Suspended], stuck: Sequence[Suspended] = ()) 
 
 def _lines(task: Suspended, tasks: Sequence[Suspended], prospect: str | None) -> tuple[str, ...]:
     chain = chain_of(task.coro)
-    lines = (*places(chain.callers), _waits(chain, tasks), *_errors_kept_back(chain), prospect)
+    cancelled = isinstance(task.task, asyncio.Task) and task.task.cancelling()
+    went_on = "it was cancelled, and has not ended since" if cancelled else None
+    lines = (*places(chain.callers), _waits(chain, tasks), *_errors_kept_back(chain), went_on, prospect)
     return tuple(line for line in lines if line)
 
 

@@ -346,12 +346,15 @@ class Host(Crew):
         if due > limit:
             self.timeline.limit = None
             self.timeline.advance(limit)
-            raise self.stopped(
+            reason = self.stopped(
                 TimeBudgetSpent(
                     f"the run went past {format_duration(limit - self.began)} of virtual time",
                     late_steps=steps - (self._steps_at_half or 0),
                 )
             )
+            if isinstance(reason, TimeBudgetSpent):
+                reason.blocked += (f"  the next timer is due at {format_duration(due - self.began)}",)
+            raise reason
 
     def stopped(self, reason: RunStopped) -> RunStopped:
         """Note why the run is stopped, and what was blocked then; the first reason counts.

@@ -43,7 +43,9 @@ def fill_of(primitive: Any, facts: Any) -> str:
     if hasattr(facts, "borrowed_tokens"):
         return f"{facts.borrowed_tokens:g}/{facts.total_tokens:g} borrowed"
     if isinstance(primitive, asyncio.Queue):
-        return _fill(primitive.qsize(), primitive.maxsize or math.inf)
+        fill = _fill(primitive.qsize(), primitive.maxsize or math.inf)
+        unfinished = getattr(primitive, "_unfinished_tasks", 0) - primitive.qsize()
+        return f"{fill}, {unfinished} taken without task_done" if unfinished > 0 else fill
     if isinstance(primitive, asyncio.Barrier):
         return f"{primitive.n_waiting}/{primitive.parties}"
     return ""
