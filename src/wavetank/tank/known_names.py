@@ -8,7 +8,7 @@ import difflib
 class KnownNames:
     """Refuses to set an attribute that is no slot, method or property of its class."""
 
-    __slots__ = ("__dict__",)  # so that a test can replace a method of one object
+    __slots__ = ("__dict__", "__weakref__")  # a test may replace a method of one object, or refer to it
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute.
