@@ -11,7 +11,7 @@ from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
 from ..seams import direct
-from ..seams.desk import Desk, Record, Shows
+from ..seams.desk import Desk, ItemResolver, Record
 from ..seams.direct import Completion
 from ..seams.installed import installed
 from ..seams.transports import transport
@@ -104,7 +104,7 @@ class FakeLLM(KnownNames):
         return self._desk.peak_in_flight
 
     @property
-    def item_of(self) -> Shows | None:
+    def item_of(self) -> ItemResolver | None:
         """A rule `request -> item id or None` that names the item of a request; `None` is the default rule.
 
         The rule is shown the request's `prompt`, `model`, `headers`, `payload` and `item`. What it
@@ -116,7 +116,7 @@ class FakeLLM(KnownNames):
         return self._desk.item_of
 
     @item_of.setter
-    def item_of(self, rule: Shows | None) -> None:
+    def item_of(self, rule: ItemResolver | None) -> None:
         if rule is not None and not callable(rule):
             raise TypeError(
                 f"item_of = {rule!r}: give a function that is shown a request and returns an item id"
