@@ -1,4 +1,4 @@
-"""The checks: each judges one property on the event log alone.
+"""The checks: each judges one property, using only the event log.
 
 `DEFAULT` never fails a correct client that keeps what it declared; `STRICT` is every check but
 `exercised`.

@@ -307,8 +307,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._exception_handler is None:
             name = name_of_callback(handle._callback)
             self.host.witness.failures.callback_failed(name, error, self.timeline.now())
-        told = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
-        context = {"message": f"Exception in callback {told}", "exception": error, "handle": handle}
+        source = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
+        context = {"message": f"Exception in callback {source}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
         self.call_exception_handler(context)
@@ -406,7 +406,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._callbacks.clear()
 
     def dispose(self) -> None:
-        """A loop is closed by whoever made it."""
+        """A loop is closed by the code that made it."""
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
 from .holders import held_by
-from .libraries import errors_of, fill_of, gathered, statistics_of, told_of
+from .libraries import details_of, errors_of, fill_of, gathered, statistics_of
 from .origin import kind_of, name_of_file, place_of_error, place_of_frame
 from .quiet import Waiting
 from .refused import LEAVE_OUT
@@ -165,9 +165,9 @@ def _described(chain: Chain, tasks: Sequence[Suspended]) -> str:
     resource = chain.resource
     facts = statistics_of(resource)
     parts = [_named(resource, chain.callers), fill_of(resource, facts)]
-    told = told_of(facts)
-    if told:
-        parts.append(f"[{', '.join(told)}]")
+    details = details_of(facts)
+    if details:
+        parts.append(f"[{', '.join(details)}]")
     line = " ".join(part for part in parts if part)
     holders = held_by(resource, tasks)
     return f"{line}, {holders}" if holders else line

@@ -10,7 +10,7 @@ class RunStopped(BaseException):
 
     It is no `Exception`, so that a program that retries whatever fails does not go on for ever.
     `blocked` has a paragraph for each task and thread that waited then: its await chain and what
-    it waits for. `stuck` names the tasks that nobody could wake any more although others still ran.
+    it waits for. `stuck` names the tasks that no other task could wake any more although others still ran.
     `spinning` says who took the last steps of a budget, or which loop only read the clock.
     """
 

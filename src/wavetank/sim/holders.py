@@ -29,8 +29,8 @@ def held_by(resource: object, tasks: Sequence[Suspended]) -> str:
     holding = holders_of(resource) or holders_of(limiter_of(resource))
     if holding:
         alive = {task.name for task in tasks}
-        told = [f"{one.told()}{'' if one.who in alive else ' (it has ended)'}" for one in holding]
-        return "held by " + "; ".join(told[:_NAMED]) + ("; …" if len(told) > _NAMED else "")
+        lines = [f"{one.describe()}{'' if one.who in alive else ' (it has ended)'}" for one in holding]
+        return "held by " + "; ".join(lines[:_NAMED]) + ("; …" if len(lines) > _NAMED else "")
     facts = statistics_of(resource)
     owner = owner_of(resource, facts)
     if owner is not None:

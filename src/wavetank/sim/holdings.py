@@ -24,7 +24,7 @@ class Holding(NamedTuple):
     place: Place | None
     borrower: int = 0
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """`'b' since 1s, acquired at app/gate.py:10`."""
         where = "" if self.place is None else f", acquired at {self.place[0]}:{self.place[1]}"
         return f"{self.who!r} since {format_duration(self.at)}{where}"

@@ -23,7 +23,7 @@ _STATISTICS: Final = (
 
 
 def statistics_of(primitive: object) -> Any:
-    """What anyio and trio tell of their primitives; `None` for others."""
+    """What anyio and trio report of their primitives; `None` for others."""
     statistics = getattr(primitive, "statistics", None)
     try:
         return statistics() if callable(statistics) else None
@@ -31,7 +31,7 @@ def statistics_of(primitive: object) -> Any:
         return None
 
 
-def told_of(facts: object) -> list[str]:
+def details_of(facts: object) -> list[str]:
     """The numbers of a primitive that a report shows."""
     return [f"{name}={getattr(facts, name)}" for name in _STATISTICS if hasattr(facts, name)]
 
@@ -81,7 +81,7 @@ def gathered(future: object) -> list[Any]:
 
 @final
 class Owner(NamedTuple):
-    """The task that alone can release a lock; `who` is its identity, to be compared only."""
+    """The only task that can release a lock; `who` is its identity, to be compared only."""
 
     who: int
     name: str

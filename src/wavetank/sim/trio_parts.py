@@ -15,7 +15,7 @@ from trio.abc import Clock
 from .errors import RealInputOutput
 from .host import Host
 from .readings import read_by_program
-from .refused import told
+from .refused import refusal_of
 
 _CURRENT_TIME: Final = core.Runner.current_time.__code__
 """Of what `trio.current_time` calls."""
@@ -72,7 +72,7 @@ class NoInputOutput:
         return None
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RealInputOutput(told(f"trio.lowlevel.{name}"))
+        raise RealInputOutput(refusal_of(f"trio.lowlevel.{name}"))
 
 
 @final

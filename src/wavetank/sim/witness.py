@@ -27,7 +27,7 @@ class Now(Protocol):
 
 
 What = str | Callable[[], str]
-"""What a thread waits for, in words, or what makes the words when they are needed."""
+"""What a thread waits for, described, or a function that describes it when that is needed."""
 
 
 @final

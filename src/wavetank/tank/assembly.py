@@ -132,10 +132,10 @@ def _counted(clock: Clock, host: Host) -> Callable[[], int]:
     return now
 
 
-def _unseen(told: sim.Unseen) -> Unseen:
+def _unseen(error: sim.Unseen) -> Unseen:
     """An error as the event log has it."""
-    file, line = told.place or (None, None)
-    return Unseen(task=told.task, error=without_addresses(told.error), at=told.at, file=file, line=line)
+    file, line = error.place or (None, None)
+    return Unseen(task=error.task, error=without_addresses(error.error), at=error.at, file=file, line=line)
 
 
 _QUIET: Final = frozenset(("held", "stalled", "traced", "wave-opened", "wave-closed"))

@@ -20,7 +20,7 @@ from ..sim.budgets import STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level, Recorder
 from ..sim.ended import Ended
 from ..sim.host import Host
-from ..sim.narrator import Narrator, Told
+from ..sim.narrator import Deviation, Narrator
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
 from ..sim.shrink import Deviations
@@ -48,7 +48,7 @@ class Trial:
     checks: Sequence[Check]
     level: Level = FIFO
     record: Recorder | None = None
-    told: Sequence[Told] = ()
+    told: Sequence[Deviation] = ()
     policy: str = "fifo"
     hide: Callable[[str], str] = str
     hurried: Trial | None = None
@@ -183,7 +183,7 @@ class Trials:
             checks=(*self.checks, *world.parts.tank.fake_llm.own_checks),
             level=level,
             record=record,
-            told=narrator.told if narrator is not None else (),
+            told=narrator.deviations if narrator is not None else (),
             policy="fifo" if plan is None else plan.policy,
             hide=world.parts.desk.secrets.hide,
         )
