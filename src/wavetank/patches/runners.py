@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, final
+from typing import Any, final
 
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.errors import RealLoop
 from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
-from .audit import judged
 from .imports import on_import
 
 
@@ -62,13 +61,7 @@ def runners_on(
         loop: asyncio.AbstractEventLoop = make_loop() if where() else new_loop_of_policy(self)
         return loop
 
-    def compiled(_: str, args: object) -> None:
-        # A loop that is not Python's own tells the interpreter about its generators, and has no frame.
-        if where() and not real_loops_too() and _HOOKS not in sys._getframe(2).f_code.co_names:
-            raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
-
     with (
-        judged({"sys.set_asyncgen_hook_finalizer": compiled}),
         replaced(policy, "new_event_loop", ours_or_the_policy_s),
         on_import(("uvloop",), partial(_no_uvloop, stack := ExitStack(), make_loop, where)),
         stack,
@@ -78,9 +71,6 @@ def runners_on(
         replaced(asyncio.BaseEventLoop, "run_forever", guarded),
     ):
         yield
-
-
-_HOOKS: Final = "set_asyncgen_hooks"
 
 
 def _refused(kind: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, final
 from .asyncio_handles import called_in_reports, name_of_running_task
 from .blocked import describe_threads, waiting_tasks, waiting_threads
 from .holdings import Holding, acquired, forget
-from .origin import Origin, origin_of, place_of_frame
+from .origin import Origin, place_of_frame
 from .quiet import Quiet, Waiting
 from .turns import Engine, RunThread
 from .unseen import Failures
@@ -27,7 +27,7 @@ class Now(Protocol):
 
 
 What = str | Callable[[], str]
-"""What a thread waits for, in words, or what makes the words when they are needed."""
+"""What a thread waits for, described, or a function that describes it when that is needed."""
 
 
 @final
@@ -58,21 +58,28 @@ class Witness:
 
     def origin(self) -> Origin:
         """Who calls, and where in the program."""
-        return origin_of(self.who_runs(), place_of_frame(sys._getframe(1)))
+        place = place_of_frame(sys._getframe(1))
+        if place is None:
+            return Origin(self.who_runs(), None, None)
+        return Origin(self.who_runs(), place[0], place[1])
 
     def who_runs(self) -> str:
         """The name that reports have for the running task or, outside of one, for the calling thread."""
         engine = self._engine()
-        name = (engine.name_of_running() if engine is not None else None) or name_of_running_task()
+        if engine is not None:
+            name = engine.name_of_running()
+            if name is not None:
+                return name
+        name = name_of_running_task()
         if name is not None:
             return name
         thread = self._threads.get(threading.get_ident())
         return threading.current_thread().name if thread is None else thread.name
 
-    def acquired(self, thing: object) -> None:
-        """The running task or thread has acquired a lock or a slot."""
+    def acquired(self, thing: object, borrower: int = 0) -> None:
+        """The running task or thread has acquired a lock or a slot, perhaps on behalf of a borrower."""
         place = place_of_frame(sys._getframe(1))
-        acquired(thing, Holding(self.who_runs(), self._clock.now(), place))
+        acquired(thing, Holding(self.who_runs(), self._clock.now(), place, borrower))
 
     def task_ended(self, task: asyncio.Task[Any]) -> Any:
         """A task of asyncio has ended."""

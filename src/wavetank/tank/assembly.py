@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ..clock import EPOCH_NS, Clock
-from ..events import Event, EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
+from ..events import EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
 from ..provider.machine import Provider
 from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
@@ -18,7 +18,7 @@ from ..sim import unseen as sim
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
-from ..sim.quiet import Quiet
+from ..sim.readings import read_by_program
 from .fake_llm import FakeLLM
 from .invariants import Invariants
 from .ledger import Ledger
@@ -113,33 +113,50 @@ def assemble(
         ledger=ledger,
         events=log,
         scenario=scenario,
-        clock=clock,
+        now=clock.now if host is None else _counted(clock, host),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
     )
     if host is not None and host.witness.quiet is not None:
-        log.listen(_heard_by(host.witness.quiet))
+        host.witness.quiet.last_event = _last_event_of(log)
     return Parts(log, desk, tank, host)
 
 
-def _unseen(told: sim.Unseen) -> Unseen:
+def _counted(clock: Clock, host: Host) -> Callable[[], int]:
+    """The clock as the program reads it, which must not do so without end."""
+
+    def now() -> int:
+        read_by_program(host)
+        return clock.now()
+
+    return now
+
+
+def _unseen(error: sim.Unseen) -> Unseen:
     """An error as the event log has it."""
-    file, line = told.place or (None, None)
-    return Unseen(task=told.task, error=without_addresses(told.error), at=told.at, file=file, line=line)
+    file, line = error.place or (None, None)
+    return Unseen(task=error.task, error=without_addresses(error.error), at=error.at, file=file, line=line)
 
 
 _QUIET: Final = frozenset(("held", "stalled", "traced", "wave-opened", "wave-closed"))
 """Events of the provider's own, through which a program may sleep, and what is the same without a trace."""
 
 
-def _heard_by(quiet: Quiet) -> Callable[[Event], None]:
-    happened = quiet.happened
+def _last_event_of(log: EventLog) -> Callable[[], int]:
+    """When something last happened that ends a quiet stretch; each event is looked at once."""
+    seen, last = 0, 0
 
-    def heard(event: Event) -> None:
-        if event.kind not in _QUIET:
-            happened(event.at)
+    def last_event() -> int:
+        nonlocal seen, last
+        before, seen = seen, len(log)
+        for place in range(seen - 1, before - 1, -1):
+            event = log[place]
+            if event.kind not in _QUIET:
+                last = event.at
+                break
+        return last
 
-    return heard
+    return last_event
 
 
 def _waits(host: Host) -> Iterator[Wait]:
@@ -178,7 +195,7 @@ def checked_budget(seconds: float | None, name: str = "max_virtual_seconds") -> 
     """
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name}={seconds!r}: the budget is a number of seconds above 0")
     return seconds
 
