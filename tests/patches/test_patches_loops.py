@@ -15,6 +15,7 @@ import pytest
 import uvloop
 
 import wavetank
+from wavetank.sim.errors import RealLoop
 from wavetank.tank.hosted import Hosted
 
 MADE_BEFORE = asyncio.SelectorEventLoop()
@@ -352,3 +353,19 @@ def test_loops_of_uvloop_are_virtual(way: Callable[[], float]) -> None:
         assert [way(), way()] == [5, 10]
 
     in_a_run(program)
+
+
+def test_a_loop_of_uvloop_from_before_the_run_is_refused() -> None:
+    """It would be real time in silence, and cannot be stood in for; it goes on working outside."""
+    loop = uvloop.new_event_loop()
+
+    def program() -> None:
+        work = five_seconds()
+        with pytest.raises(RealLoop, match="Make the loop inside the test"):
+            loop.run_until_complete(work)
+        work.close()
+        assert asyncio.run(five_seconds()) == 5
+
+    in_a_run(program)
+    assert loop.run_until_complete(asyncio.sleep(0, "real")) == "real"
+    loop.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import time_machine
@@ -122,7 +123,10 @@ async def answered_frozen(tank: wavetank.Tank) -> float:
         return await answered(tank)
 
 
-AROUND = {"freezegun": freeze_time(DATE), "time-machine": time_machine.travel(DATE, tick=False)}
+AROUND: dict[str, Any] = {
+    "freezegun": freeze_time(DATE),
+    "time-machine": time_machine.travel(DATE, tick=False),
+}
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -110,7 +110,7 @@ def _waited(
     return result
 
 
-def _selectors() -> Iterator[type]:
+def _selectors() -> Iterator[Any]:
     for name in ("SelectSelector", "_PollLikeSelector", "EpollSelector", "DevpollSelector", "KqueueSelector"):
         kind = getattr(selectors, name, None)
         if kind is not None and "select" in vars(kind):

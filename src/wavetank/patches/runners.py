@@ -61,7 +61,16 @@ def runners_on(
         loop: asyncio.AbstractEventLoop = make_loop() if where() else new_loop_of_policy(self)
         return loop
 
+    set_hooks = sys.set_asyncgen_hooks
+
+    def set_asyncgen_hooks(*args: Any, **options: Any) -> None:
+        # A compiled loop, such as uvloop's, calls it as it starts to run, and has no frame.
+        if where() and not real_loops_too() and "set_asyncgen_hooks" not in sys._getframe(1).f_code.co_names:
+            raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
+        set_hooks(*args, **options)
+
     with (
+        replaced(sys, "set_asyncgen_hooks", set_asyncgen_hooks),
         replaced(policy, "new_event_loop", ours_or_the_policy_s),
         on_import(("uvloop",), partial(_no_uvloop, stack := ExitStack(), make_loop, where)),
         stack,

@@ -13,7 +13,7 @@ import anyio
 import httpx2
 import pytest
 import trio
-from snapshot import Parts, differences, snapshot
+from snapshot import Parts, differences, snapshot  # type: ignore[import-not-found]  # beside it, where it is run
 
 import wavetank
 

@@ -8,7 +8,7 @@ import io
 import os
 
 import pytest
-from snapshot import differences, snapshot
+from snapshot import differences, snapshot  # type: ignore[import-not-found]  # beside it, where it is run
 
 ENDING = ("exits in setup", "interrupted in", "stops in")
 """Ends of a test that end the session, or after which pytest itself sets up no fixture of that name."""
