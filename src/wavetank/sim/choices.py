@@ -67,7 +67,7 @@ class Deviation:
 class Recorder:
     """Asks another chooser and keeps the answers: of each choice its kind, width and outcome.
 
-    `went` has the entity that was let go by each choice of the kind `run`.
+    `went` has the entity that each choice of the kind `run` lets continue.
     """
 
     __slots__ = ("_choose", "kinds", "taken", "went", "widths")

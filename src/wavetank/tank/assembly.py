@@ -14,7 +14,7 @@ from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
-from ..sim import unseen as sim
+from ..sim import unseen_errors as sim
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin

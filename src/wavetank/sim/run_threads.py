@@ -8,7 +8,7 @@ from asyncio import events
 from collections.abc import Callable, Container
 from typing import Final, Protocol, final
 
-from .chain import Suspended
+from .await_chain import Suspended
 
 _real_lock = threading.Lock
 

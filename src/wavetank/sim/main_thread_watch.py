@@ -17,12 +17,12 @@ from types import FrameType
 from typing import Final, final
 
 from ..clock import SECOND, format_duration, real_now
-from .blocked import describe_tasks, describe_threads
+from .blocked_tasks import describe_tasks, describe_threads
 from .errors import Deadlock
 from .holders import real_locks_held
 from .host import Host
 from .origin import name_of_file
-from .refused import LEAVE_OUT
+from .refused_io import LEAVE_OUT
 
 _real_lock = _thread.allocate_lock
 
@@ -41,7 +41,15 @@ _IDLE_CPU: Final = 0.001
 _SIGNAL: Final[int | None] = getattr(signal, "SIGURG", None)
 """A signal that means nothing to a program without out-of-band data, and is ignored by default."""
 
-_EXCUSED: Final = ("subprocess", "multiprocessing.", "pdb", "bdb", "code", "pydevd", "wavetank.sim.turns")
+_EXCUSED: Final = (
+    "subprocess",
+    "multiprocessing.",
+    "pdb",
+    "bdb",
+    "code",
+    "pydevd",
+    "wavetank.sim.run_threads",
+)
 """Modules that wait for something real with good reason: a process, a debugger, another thread of the run."""
 
 

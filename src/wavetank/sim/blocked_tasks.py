@@ -10,12 +10,12 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, Final
 
-from .chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
+from .await_chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
 from .holders import held_by
 from .libraries import details_of, errors_of, fill_of, gathered, statistics_of
 from .origin import kind_of, name_of_file, place_of_error, place_of_frame
-from .quiet import Waiting
-from .refused import LEAVE_OUT
+from .quiet_stretches import Waiting
+from .refused_io import LEAVE_OUT
 from .stuck import out_of_reach
 
 _TEST_RUNNER: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
@@ -27,10 +27,10 @@ _QUEUE: Final = f"{os.sep}queue.py"
 _FRAMES: Final = 12
 _NAMED: Final = 5
 
-OUT_OF_REACH: Final = "nobody but those who wait for it can reach it any more: they wait for ever"
+OUT_OF_REACH: Final = "only the tasks that wait for it still refer to it: nothing can wake them"
 
 
-NEVER: Final = "nobody who still runs can let it go on"
+NEVER: Final = "no task that still runs can wake it"
 
 
 def describe_tasks(tasks: Sequence[Suspended], stuck: Sequence[Suspended] = ()) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .turns import RunThread
+from .run_threads import RunThread
 from .witness import What
 
 
