@@ -1,20 +1,23 @@
-"""What the command line is read with; a wrong word gets an error with the fix."""
+"""The parser of the command line, and the types of its arguments; an error names the fix."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn, final
+from typing import Final, NoReturn, final
 
 from .shown import Secrets, shortened
+
+_LONGEST_ERROR: Final = 500
+"""Characters of an error message: an argument may be a whole prompt."""
 
 
 @final
 class Parser(argparse.ArgumentParser):
-    """Repeats a word that it does not understand without the secrets in it, and not at any length."""
+    """Its errors repeat an argument without the secrets in it, and cut where it is long."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and end the process with status 2."""
-        super().error(shortened(Secrets().hide(message), 500))
+        super().error(shortened(Secrets().hide(message), _LONGEST_ERROR))
 
 
 def seed(text: str) -> int:
@@ -37,3 +40,18 @@ def count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number of at least 1")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """A length of time.
+
+    Raises:
+        ArgumentTypeError: it is no number of seconds above 0.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give a number of seconds above 0")
+    return seconds

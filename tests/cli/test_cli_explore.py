@@ -87,7 +87,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str) -> list[str]:
     """The command line of `wavetank explore`."""
-    return [sys.executable, "-m", "wavetank.cli", "explore", *arguments]
+    return [sys.executable, "-m", "wavetank", "explore", *arguments]
 
 
 def explore(*arguments: str, status: int = 0) -> str:

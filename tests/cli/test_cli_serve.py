@@ -36,7 +36,7 @@ match = { model = "held" }
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "wavetank.cli", "serve", *arguments, "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", *arguments, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
@@ -138,7 +138,7 @@ def test_a_terminal_shows_the_status_on_one_line(wave: str) -> None:
     """It comes below the addresses, is written over, fits the width, and is gone at the end."""
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 30))
-    command = [sys.executable, "-m", "wavetank.cli", "serve", wave, "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", wave, "--port", "0"]
     with subprocess.Popen(command, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         try:

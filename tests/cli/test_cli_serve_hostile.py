@@ -28,7 +28,7 @@ def serving(tmp_path: Path, files: int | None = None) -> Iterator[tuple[int, sub
     """A server in a process of its own, with room for so many files, and its port."""
     scenario = tmp_path / "quiet.toml"
     scenario.write_text('title = "Quiet"\n')
-    command = [sys.executable, "-m", "wavetank.cli", "serve", str(scenario), "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", str(scenario), "--port", "0"]
     if files is not None:
         command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

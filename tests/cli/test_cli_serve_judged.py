@@ -29,7 +29,7 @@ BEARER = {"authorization": f"Bearer {SECRET}"}
 @contextmanager
 def serving(*arguments: str, scheme: str = "http") -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "wavetank.cli", "serve", *arguments, "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", *arguments, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
@@ -182,7 +182,7 @@ def test_an_open_address_is_warned_of(scenario: str, capsys: pytest.CaptureFixtu
     """An address that others can reach is served, with a warning."""
     with socket.create_server(("", 0)) as taken:
         assert main(["serve", scenario, "--host", "0.0.0.0", "--port", str(taken.getsockname()[1])]) == 1
-    assert "everybody who reaches this machine" in capsys.readouterr().err
+    assert "every machine on the network can send requests" in capsys.readouterr().err
 
 
 def test_a_journal_can_be_read_while_the_server_runs(scenario: str, tmp_path: Path) -> None:
