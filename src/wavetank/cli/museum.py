@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
 def _search(options: argparse.Namespace) -> int:
     """Search the buggy program, unless only the twin is wanted, and then its twin; 1 if a result is wrong."""
     from ..museum import SPECIMENS
-    from ..museum.tour import as_labelled, label, label_lines, told, values
+    from ..museum.tour import as_labelled, label, label_lines, result_lines, values
 
     specimen, right = SPECIMENS[options.specimen], True
     searches = []
@@ -58,7 +58,7 @@ def _search(options: argparse.Namespace) -> int:
         right = right and as_labelled(specimen, result, twin=twin)
         searches.append(values(result, twin=twin))
         if not options.json:
-            print("", *told(specimen, result, twin=twin), sep="\n", flush=True)
+            print("", *result_lines(specimen, result, twin=twin), sep="\n", flush=True)
     if options.json:
         print_json({"specimen": label(specimen), "searches": searches, "as_labelled": right})
     return int(not right)
@@ -66,7 +66,7 @@ def _search(options: argparse.Namespace) -> int:
 
 def _repeat(options: argparse.Namespace) -> int:
     from ..museum import SPECIMENS
-    from ..museum.tour import as_labelled, label, told, values
+    from ..museum.tour import as_labelled, label, result_lines, values
     from ..sim.token import TokenError
     from ..tank.failure import Diverged
 
@@ -81,7 +81,7 @@ def _repeat(options: argparse.Namespace) -> int:
             {"specimen": label(specimen), "searches": [values(result, twin=twin)], "as_labelled": right}
         )
     else:
-        print(*told(specimen, result, twin=twin), sep="\n")
+        print(*result_lines(specimen, result, twin=twin), sep="\n")
     return int(result.failure is not None)
 
 

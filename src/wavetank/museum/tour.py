@@ -11,6 +11,7 @@ from ..tank.values import run_values
 from .specimen import KINDS, Specimen
 
 _WIDTH: Final = 100
+"""Columns of the text: easy to read, and no wider than most terminals."""
 
 
 def listing(specimens: Iterable[Specimen]) -> Iterator[str]:
@@ -27,7 +28,7 @@ def as_labelled(specimen: Specimen, result: Result[None], *, twin: bool) -> bool
 
 
 def label(specimen: Specimen) -> dict[str, Any]:
-    """What is known of a specimen, as plain values."""
+    """The label of a specimen, as plain values."""
     return {
         "name": specimen.name,
         "row": specimen.row,
@@ -41,7 +42,7 @@ def label(specimen: Specimen) -> dict[str, Any]:
 
 
 def values(result: Result[None], *, twin: bool) -> dict[str, Any]:
-    """What a search came to, as plain values."""
+    """The result of a search, as plain values."""
     failure = result.failure
     return {
         "twin": twin,
@@ -52,8 +53,8 @@ def values(result: Result[None], *, twin: bool) -> dict[str, Any]:
     }
 
 
-def told(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[str]:
-    """What a search came to: the report of the failure, or how many schedules were passed."""
+def result_lines(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[str]:
+    """The result of a search: the report of the failure, or how many schedules passed."""
     who = f"the twin of {specimen.name}" if twin else specimen.name
     if result.failure is None:
         plural = "" if result.schedules == 1 else "s"
@@ -64,7 +65,7 @@ def told(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[st
 
 
 def label_lines(specimen: Specimen) -> Iterator[str]:
-    """What stands on the label of a specimen."""
+    """The label of a specimen, in lines."""
     yield f"{specimen.name} (row {specimen.row}, {KINDS[specimen.kind]})"
     yield fill(specimen.story, _WIDTH)
     yield f"Seen: {specimen.seen}."
