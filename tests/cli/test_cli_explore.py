@@ -97,20 +97,20 @@ def explore(*arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def kept(project: Path) -> dict[str, Any]:
-    """What the project's state says of each test."""
+def saved_tests(project: Path) -> dict[str, Any]:
+    """The saved state of each test of the project."""
     tests: dict[str, Any] = json.loads((project / ".wavetank" / "campaign.json").read_text())["tests"]
     return tests
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_race_is_found_shrunk_and_repeated(project: Path, processes: str) -> None:
-    """An order that few schedules take is found, told with its report, and repeated by its line."""
+    """A rare order is found, reported, and repeated by the line of the report."""
     said = explore("test_race.py", "--schedules", "20000", "-n", processes, status=1)
     assert re.search(r"^test_race\.py::test_race\[asyncio\]: error after \d+ schedules$", said, re.MULTILINE)
     assert "schedule: FIFO order, except:" in said
     assert "test_race.py::test_race[asyncio]: error found" in said
-    assert kept(project)["test_race.py::test_race[asyncio]"]["schedules"] < 20_000
+    assert saved_tests(project)["test_race.py::test_race[asyncio]"]["schedules"] < 20_000
     line = re.search(r"to repeat it: (pytest .*)", said)
     assert line is not None
     again = subprocess.run(
@@ -118,32 +118,32 @@ def test_a_race_is_found_shrunk_and_repeated(project: Path, processes: str) -> N
     )
     assert again.returncode == 1
     assert "order != " in again.stdout
-    before = kept(project)
+    before = saved_tests(project)
     said = explore("test_race.py", "--schedules", "20000", "-n", processes, "--resume", status=1)
     assert line[0] in said
     assert "1 test, 0 schedules in" in said
-    assert kept(project) == before
+    assert saved_tests(project) == before
 
 
-def test_a_campaign_goes_on_where_it_was_left(project: Path) -> None:
-    """The count goes on to the new target, with other schedules, in other processes; the rest stays kept."""
+def test_a_campaign_is_resumed(project: Path) -> None:
+    """A resumed campaign makes other schedules up to the new target; other tests stay saved."""
     asked = "test_fine.py::test_fine[asyncio]"
     said = explore(asked, "--schedules", "100", "-n", "0")
     assert f"{asked}: no failure; 100 schedules, " in said
-    distinct = len(kept(project)[asked]["distinct"])
+    distinct = len(saved_tests(project)[asked]["distinct"])
     said = explore("test_fine.py", "--schedules", "200", "-n", "2", "--resume")
     assert f"{asked}: no failure; 200 schedules (100 of them earlier), " in said
     assert "test_fine.py::test_fine[trio]: no failure; 200 schedules, " in said
     assert "2 tests, 300 schedules in" in said
-    state = kept(project)
+    state = saved_tests(project)
     assert {test: each["schedules"] for test, each in state.items()} == {
         asked: 200,
         "test_fine.py::test_fine[trio]": 200,
     }
     assert len(state[asked]["distinct"]) > distinct
     said = explore(asked, "--schedules", "500", "--resume", "--policy", "pct", status=2)
-    assert "give the same words" in said
-    assert kept(project) == state
+    assert "give the same options" in said
+    assert saved_tests(project) == state
 
 
 def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: 
     assert process.returncode == 0
     assert "stopping" in said
     assert "to go on: wavetank explore test_fine.py --resume -n 2 --schedules 1000000000" in said
-    done = sum(each["schedules"] for each in kept(project).values())
+    done = sum(each["schedules"] for each in saved_tests(project).values())
     assert done >= 100
     monkeypatch.delenv("READY")
     said = explore("test_fine.py", "--schedules", "1", "-n", "0", "--resume")
@@ -175,17 +175,17 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: 
 def test_a_limit_of_time_is_shared_by_the_tests(project: Path) -> None:
     """Under a limit of time each test has its turn, and there is no other limit."""
     explore("test_fine.py", "--seconds", "3", "-n", "0")
-    assert all(each["schedules"] > 1 for each in kept(project).values())
-    assert len(kept(project)) == 2
+    assert all(each["schedules"] > 1 for each in saved_tests(project).values())
+    assert len(saved_tests(project)) == 2
 
 
 def test_an_exhaustive_search_is_not_split(project: Path) -> None:
-    """One process makes all of it, and its proof is told and ends the campaign of the test."""
+    """One worker makes the whole search, and its proof is reported and ends it."""
     said = explore(
         "test_race.py", "--policy", "exhaustive:1", "--level", "any-instant", "-n", "2", "--schedules", "900"
     )
     assert "no failure; every schedule with at most 1 deviation at level any-instant was run; " in said
-    (state,) = kept(project).values()
+    (state,) = saved_tests(project).values()
     assert len(state["distinct"]) == state["schedules"]
     assert "to go on" not in said
 
@@ -197,18 +197,18 @@ def test_an_exhaustive_search_begins_anew(project: Path) -> None:
     said = explore(*asked, "--schedules", "50", "--resume")
     assert "1 test, 50 schedules in" in said
     assert ": no failure; every schedule" not in said
-    (state,) = kept(project).values()
+    (state,) = saved_tests(project).values()
     assert len(state["distinct"]) == state["schedules"] == 50
 
 
-def test_a_process_that_dies_is_told(project: Path) -> None:
+def test_a_process_that_dies_is_reported(project: Path) -> None:
     """A test that takes its process with it has failed, with the status it left."""
     (project / "test_fine.py").write_text(DEADLY)
     said = explore("test_fine.py", "--schedules", "50", "-n", "0", status=1)
     assert "its process ended with status 77" in said
 
 
-def test_a_test_that_fails_by_itself_is_told(project: Path) -> None:
+def test_a_test_that_fails_without_a_schedule_is_reported(project: Path) -> None:
     """A failing fixture is no finding of a search, but a failure."""
     (project / "conftest.py").write_text(
         "import pytest\n\n@pytest.fixture(autouse=True)\ndef broken():\n    raise OSError('no disk')\n"
@@ -235,10 +235,10 @@ def test_a_test_that_fails_by_itself_is_told(project: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_what_cannot_be_explored_is_told_with_the_mend(
+def test_invalid_arguments_are_reported_with_the_fix(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong word ends with status 2 and says what to do, before anything is searched or kept."""
+    """An invalid argument ends with status 2 and says what to do, before anything is searched or saved."""
     assert main(["explore", "-n", "0", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert not Path(".wavetank").exists()

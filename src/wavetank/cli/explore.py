@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n", dest="processes", metavar="N", help="processes, by pytest-xdist: auto (default), or 0 for none"
     )
     parser.add_argument("--policy", metavar="NAME", help="overrides that of the test, as do the next options")
-    parser.add_argument("--level", metavar="NAME", help="which orders a search may use")
+    parser.add_argument("--level", metavar="NAME", help="which plan a search may use")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the keyed picks and of the policy")
     parser.add_argument(
         "--scenario", action="append", default=[], metavar="NAME|PATH", help="as --llm-scenario"
@@ -33,24 +33,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ..campaign.asking import DEFAULT_SCHEDULES, Asked, Refused, checked_words, processes
-    from ..campaign.driving import explore
-    from ..campaign.state import Words
+    from ..campaign.driver import explore
+    from ..campaign.options import (
+        DEFAULT_SCHEDULES,
+        CampaignError,
+        CampaignOptions,
+        SearchOverrides,
+        process_count,
+    )
 
     schedules = options.schedules
     if schedules is None and options.seconds is None:
         schedules = DEFAULT_SCHEDULES
-    words = Words(options.policy, options.level, options.seed, tuple(options.scenario))
+    overrides = SearchOverrides(options.policy, options.level, options.seed, tuple(options.scenario))
     try:
-        asked = Asked(
+        campaign = CampaignOptions(
             tests=options.tests,
             schedules=schedules,
             seconds=options.seconds,
-            processes=processes(options.processes),
-            words=checked_words(words),
+            processes=process_count(options.processes),
+            overrides=overrides,
             resume=options.resume,
             folder=Path(options.state) if options.state is not None else None,
         )
-        return explore(asked, print_json if options.json else None)
-    except Refused as error:
+        overrides.check()
+        return explore(campaign, print_json if options.json else None)
+    except CampaignError as error:
         raise CommandError(str(error), status=2) from None

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import closing
 
-    from ..campaign.display import Figures, display_on
+    from ..progress import display_on
     from ..run.command import run
     from ..run.errors import RunError
     from ..run.models import show_models
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
             return show_models(options)
         asked = read_options(options)
         with closing(display_on()) as bar:
-            shown = Shown(lambda done, words: bar.show(Figures(done, words)), bar.say, bar.close)
+            shown = Shown(bar.show, bar.say, bar.close)
             if asked.scenario is not None:
                 return rehearse(asked, shown)
             return run(asked, options.words[1:], shown)

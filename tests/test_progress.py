@@ -1,4 +1,4 @@
-"""How a campaign is shown while it runs."""
+"""How the progress of a long command is shown."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ import io
 
 import pytest
 
-from wavetank.campaign import display
-from wavetank.campaign.display import Bar, Figures, Lines, OneLine, display_on
+from wavetank import progress
+from wavetank.progress import Bar, OneLine, PlainLines, display_on
 
-HALF = Figures(0.5, "5 of 10 schedules")
+HALF = (0.5, "5 of 10 schedules")
 
 
 class Terminal(io.StringIO):
-    """A stream that is one."""
+    """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def test_a_file_gets_plain_lines() -> None:
-    """What is no terminal gets what is said, and figures only every now and then."""
+    """A stream that is no terminal gets the lines that stay, and progress only every ten seconds."""
     stream = io.StringIO()
     shown = display_on(stream)
-    assert isinstance(shown, Lines)
-    shown.show(HALF)
+    assert isinstance(shown, PlainLines)
+    shown.show(*HALF)
     shown.say("found")
     shown.close()
     assert stream.getvalue() == "found\n"
 
 
-def test_a_file_gets_figures_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After ten seconds the figures stand in a line of their own."""
+def test_a_file_gets_progress_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ten seconds the progress is written as a line."""
     stream = io.StringIO()
-    shown = Lines(stream)
-    monkeypatch.setattr(display, "real_now", lambda: 1 << 62)
-    shown.show(HALF)
-    shown.show(HALF)
+    shown = PlainLines(stream)
+    monkeypatch.setattr(progress, "real_now", lambda: 1 << 62)
+    shown.show(*HALF)
+    shown.show(*HALF)
     assert stream.getvalue() == " 50%  5 of 10 schedules\n"
 
 
 def test_a_terminal_without_rich_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without rich the figures are one line that is written over and gone at the end."""
-    monkeypatch.setattr(display, "find_spec", lambda _: None)
+    """Without rich the progress is one line that is overwritten, and removed at the end."""
+    monkeypatch.setattr(progress, "find_spec", lambda _: None)
     stream = Terminal()
     shown = display_on(stream)
     assert isinstance(shown, OneLine)
-    shown.show(HALF)
+    shown.show(*HALF)
     shown.say("found")
     shown.close()
     clear = "\r\x1b[2K"
@@ -56,10 +56,10 @@ def test_a_terminal_without_rich_gets_one_line(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_terminal_with_rich_gets_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    """With rich there is a bar, and what is said stands above it as it is."""
+    """With rich there is a bar, and lines that stay are written above it unchanged."""
     shown = display_on(Terminal())
     assert isinstance(shown, Bar)
-    shown.show(HALF)
+    shown.show(*HALF)
     shown.say("test_x[asyncio]: found")
     shown.close()
     assert "test_x[asyncio]: found" in capsys.readouterr().out

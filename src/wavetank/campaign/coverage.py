@@ -1,4 +1,4 @@
-"""What a campaign has seen, in little room and easy to add up: distinct schedules and choice points."""
+"""What a campaign has covered, in little memory and easy to add up: distinct schedules, choice points."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Final, NamedTuple, final
 from ..sim.choices import Level, Recorder
 
 KEPT: Final = 4096
-"""So many different schedules are counted one by one; beyond that their number is estimated."""
+"""Digests that are kept: so many schedules are counted exactly. Beyond, their number is estimated from the
+smallest digests (k minimum values), with a standard error of 1/sqrt(4096), 1.6 %."""
 
 PLACES: Final = 4096
-"""So many choices from the start of a run count as choice points."""
+"""Choices of a run, from its start, that count as choice points: it bounds the memory for long runs."""
 
 _SPACE: Final = 1 << 64
 
 Points = dict[str, dict[int, tuple[int, str]]]
-"""By kind and place: the most options a choice had there, and which were taken, as hexadecimal bits."""
+"""By kind and place: the most options of a choice there, and which were taken, as hexadecimal bits."""
 
 
-def course_of(record: Recorder, level: Level) -> int:
-    """A digest of a schedule: 64 bits, the same in every process."""
+def schedule_digest(record: Recorder, level: Level) -> int:
+    """A digest of 64 bits, the same in every process."""
     digest = blake2b(str(level).encode(), digest_size=8)
     digest.update(array("Q", record.taken).tobytes())
     digest.update(array("Q", record.widths).tobytes())
@@ -32,8 +33,8 @@ def course_of(record: Recorder, level: Level) -> int:
 
 
 @final
-class Sketch:
-    """Counts different digests by keeping the smallest ones: exact up to `KEPT`, then within some 3 %."""
+class DistinctCount:
+    """Counts distinct digests by keeping the smallest ones: exact up to `KEPT`, then within some 3 %."""
 
     def __init__(self, digests: Iterable[int] = ()) -> None:
         self._known: dict[int, None] = {}
@@ -42,7 +43,7 @@ class Sketch:
             self.add(digest)
 
     def add(self, digest: int) -> bool:
-        """Take a digest in; whether it changed anything."""
+        """Add a digest; whether it changed anything."""
         heap = self._largest_first
         if digest in self._known or (len(heap) >= KEPT and digest > -heap[0]):
             return False
@@ -59,19 +60,19 @@ class Sketch:
 
     @property
     def exact(self) -> bool:
-        """Whether the count is no estimate."""
+        """Whether the count is exact, and no estimate."""
         return len(self._known) < KEPT
 
     @property
     def count(self) -> int:
-        """How many different digests came in."""
+        """How many distinct digests were added."""
         if self.exact:
             return len(self._known)
         return (KEPT - 1) * _SPACE // -self._largest_first[0]
 
 
 class Coverage(NamedTuple):
-    """Choice points of one kind: how many, at how many a choice was not FIFO's, and the options in all."""
+    """How many choice points of one kind there are, `deviated` from FIFO, and their options in all."""
 
     points: int
     deviated: int
@@ -80,16 +81,16 @@ class Coverage(NamedTuple):
 
 
 @final
-class Seen:
-    """The choice points that runs met: a point is the n-th choice of a run and its kind."""
+class ChoicePoints:
+    """The choice points of all runs: a point is the n-th choice of a run and its kind."""
 
     def __init__(self, points: Points | None = None) -> None:
         self._at: dict[str, dict[int, list[int]]] = {}
         self._changed: dict[tuple[str, int], None] = {}
         self.merge(points or {})
 
-    def note(self, record: Recorder) -> None:
-        """Take in the choices of one run."""
+    def add_run(self, record: Recorder) -> None:
+        """Add the choices of one run."""
         choices = zip(record.kinds, record.widths, record.taken, strict=True)
         for place, (kind, width, choice) in enumerate(islice(choices, PLACES)):
             point = self._at[kind].get(place) if kind in self._at else None
@@ -97,7 +98,7 @@ class Seen:
                 self._widen(kind, place, width, 1 << choice)
 
     def merge(self, points: Points) -> None:
-        """Take in what another process has seen."""
+        """Add the points of another process."""
         for kind, at in points.items():
             for place, (width, taken) in at.items():
                 self._widen(kind, place, width, int(taken, 16))
@@ -114,8 +115,8 @@ class Seen:
             point[1] |= taken
         self._changed[kind, place] = None
 
-    def news(self) -> Points:
-        """What has changed since this was asked last."""
+    def take_changes(self) -> Points:
+        """The points that have changed since the last call."""
         points: Points = {}
         for kind, place in self._changed:
             width, taken = self._at[kind][place]
@@ -125,14 +126,14 @@ class Seen:
 
     @property
     def points(self) -> Points:
-        """Everything that was seen."""
+        """All points."""
         return {
             kind: {place: (width, f"{taken:x}") for place, (width, taken) in sorted(at.items())}
             for kind, at in sorted(self._at.items())
         }
 
     def coverage(self) -> dict[str, Coverage]:
-        """How much of the choice points was tried, by kind."""
+        """How many of the options were tried, by kind."""
         return {
             kind: Coverage(
                 points=len(at),

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import anyio
 
 import wavetank
-from wavetank.campaign.tally import KEPT, Coverage, Seen, Sketch, course_of
+from wavetank.campaign.coverage import KEPT, ChoicePoints, Coverage, DistinctCount, schedule_digest
 from wavetank.sim.choices import Fifo, Level, Recorder
 from wavetank.tank.search import search
 from wavetank.tank.trials import Trial
@@ -33,17 +33,17 @@ def digests(count: int) -> list[int]:
 
 
 def test_a_few_digests_are_counted_exactly() -> None:
-    """Below its size a sketch counts each digest once, and gives them back in order."""
-    sketch = Sketch(digests(100) * 2)
-    assert (sketch.count, sketch.exact) == (100, True)
-    assert sketch.digests == sorted(digests(100))
+    """Below its size a counter counts each digest once, and gives them back in order."""
+    counter = DistinctCount(digests(100) * 2)
+    assert (counter.count, counter.exact) == (100, True)
+    assert counter.digests == sorted(digests(100))
 
 
 def test_many_digests_are_estimated() -> None:
-    """Beyond its size a sketch is right within a few percent, in little room, however it was put together."""
+    """Beyond its size a counter is right within a few percent, in little memory, also when it was merged."""
     many = digests(50_000)
-    whole, halves = Sketch(many), Sketch(Sketch(many[::2]).digests)
-    for digest in Sketch(many[1::2]).digests:
+    whole, halves = DistinctCount(many), DistinctCount(DistinctCount(many[::2]).digests)
+    for digest in DistinctCount(many[1::2]).digests:
         halves.add(digest)
     assert not whole.exact
     assert abs(whole.count - 50_000) < 2_500
@@ -51,29 +51,29 @@ def test_many_digests_are_estimated() -> None:
     assert halves.digests == whole.digests
 
 
-def test_a_course_depends_on_level_choices_and_widths() -> None:
+def test_a_schedule_depends_on_level_choices_and_widths() -> None:
     """Two runs are one schedule only if level, choices and widths agree."""
     level = Level()
-    assert course_of(record(2, 3), level) == course_of(record(2, 3), level)
+    assert schedule_digest(record(2, 3), level) == schedule_digest(record(2, 3), level)
     others = [
-        course_of(record(2, 3), Level("fifo")),
-        course_of(record(3, 2), level),
-        course_of(record(2, 3, chooser=Last()), level),
-        course_of(record(2, 3), level),
+        schedule_digest(record(2, 3), Level("fifo")),
+        schedule_digest(record(3, 2), level),
+        schedule_digest(record(2, 3, chooser=Last()), level),
+        schedule_digest(record(2, 3), level),
     ]
     assert len({*others}) == 4
 
 
 def test_choice_points_are_added_up() -> None:
-    """What lanes have seen adds up to what one of them would have seen; news are told once."""
-    one, other, whole = Seen(), Seen(), Seen()
-    one.note(record(2, 3))
-    other.note(record(2, 5, 4, chooser=Last()))
-    for news in (one.news(), other.news()):
+    """What workers have seen adds up to what one of them would have seen; news are told once."""
+    one, other, whole = ChoicePoints(), ChoicePoints(), ChoicePoints()
+    one.add_run(record(2, 3))
+    other.add_run(record(2, 5, 4, chooser=Last()))
+    for news in (one.take_changes(), other.take_changes()):
         whole.merge(news)
-    assert one.news() == {}
+    assert one.take_changes() == {}
     assert whole.coverage() == {"run": Coverage(points=3, deviated=3, options=11, taken=5)}
-    assert Seen(whole.points).coverage() == whole.coverage()
+    assert ChoicePoints(whole.points).coverage() == whole.coverage()
 
 
 async def busy(tank: wavetank.Tank) -> None:  # noqa: ARG001
@@ -88,7 +88,7 @@ def courses(shard: int) -> list[int]:
 
     def watch(trial: Trial) -> None:
         assert trial.record is not None
-        seen.append(course_of(trial.record, trial.level))
+        seen.append(schedule_digest(trial.record, trial.level))
 
     search(busy, schedules=40, shard=shard, watch=watch)
     return seen
