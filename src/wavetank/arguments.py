@@ -6,6 +6,7 @@ import argparse
 from typing import Final, NoReturn, final
 
 from .shown import Secrets, shortened
+from .text import SEED_RANGE, parse_positive, parse_seed
 
 _LONGEST_ERROR: Final = 500
 """Characters of an error message: an argument may be a whole prompt."""
@@ -26,9 +27,10 @@ def seed(text: str) -> int:
     Raises:
         ArgumentTypeError: it is no whole number from 0 to 2**64 - 1.
     """
-    if not text.isdecimal() or int(text) >= 1 << 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to 2**64 - 1")
-    return int(text)
+    try:
+        return parse_seed(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give {SEED_RANGE}") from None
 
 
 def count(text: str) -> int:
@@ -43,15 +45,12 @@ def count(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A length of time.
+    """A length of time in seconds.
 
     Raises:
-        ArgumentTypeError: it is no number of seconds above 0.
+        ArgumentTypeError: it is no number above 0.
     """
     try:
-        seconds = float(text)
+        return parse_positive(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give a number of seconds above 0")
-    return seconds
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give a number of seconds above 0") from None

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable
 
 from ..arguments import count, seed
+from ..text import did_you_mean
 from .common import CommandError, add_json, print_json
 
 
@@ -86,8 +87,5 @@ def _repeat(options: argparse.Namespace) -> int:
 
 
 def _unknown(name: str, names: Iterable[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, names, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else "`wavetank museum` lists them"
+    meant = did_you_mean(name, names) or "`wavetank museum` lists them"
     return f"there is no specimen {name!r} in the museum; {meant}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..tank.search import Result
 from ..tank.values import run_values
+from ..text import counted
 from .specimen import KINDS, Specimen
 
 _WIDTH: Final = 100
@@ -57,8 +58,7 @@ def result_lines(specimen: Specimen, result: Result[None], *, twin: bool) -> Ite
     """The result of a search: the report of the failure, or how many schedules passed."""
     who = f"the twin of {specimen.name}" if twin else specimen.name
     if result.failure is None:
-        plural = "" if result.schedules == 1 else "s"
-        yield f"{who} passed {result.schedules} schedule{plural} in {result.seconds:.1f} s"
+        yield f"{who} passed {counted(result.schedules, 'schedule')} in {result.seconds:.1f} s"
         return
     yield f"{who} failed in schedule {result.schedules}, after {result.seconds:.1f} s:"
     yield from (f"  {line}" for line in result.failure.report().splitlines())

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Final
 
 from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
+from ..text import times
 from .meaning import VARIED, last_instant, refusal_error, wave_retry_after, wave_scope, wave_status, window_at
 from .model import DELAYS, Fault, Match, RetryAfter, Scenario, Wave, Wrapping
 from .writing import written
@@ -189,7 +190,7 @@ def _told(rule: RetryAfter) -> str:
 
 
 def _fault_words(fault: Fault) -> str:
-    often = "once" if fault.times == 1 else f"{fault.times} times"
+    often = times(fault.times)
     share = "" if fault.share >= 1 else f", {fault.share:.0%} of the requests"
     lasts = f", {fault.lasts}" if fault.kind in DELAYS else ""
     error = f" ({fault.error})" if fault.error is not None else ""

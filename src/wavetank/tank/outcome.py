@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checks.verdict import Verdict
 from ..sim.choices import Level
+from ..text import counted
 from .finding import Finding, find
 from .run import Run
 from .trials import Trial, Trials
@@ -79,8 +80,12 @@ def _reach(backend: str, run: Run[Any]) -> str:
     counts = Counter(each.kind for each in run.deviations)
     stalls, picks, orders = counts["stall"], counts["provider"], counts["run"]
     takes = [
-        f"{number} {word if number == 1 else word + 's'}"
-        for number, word in ((orders, "reordering"), (stalls, "stall"), (picks, "choice of the provider"))
+        counted(number, what, several)
+        for number, what, several in (
+            (orders, "reordering", None),
+            (stalls, "stall", None),
+            (picks, "choice of the provider", "choices of the provider"),
+        )
         if number
     ]
     with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"
