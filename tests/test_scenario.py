@@ -527,16 +527,16 @@ def test_package_data_goes_before_the_top_folder(tmp_path: Path, monkeypatch: py
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "packed.toml").write_text('title = "Packed"', "utf-8")
     shelves = (tmp_path / "scenarios", ROOT / "scenarios")
-    monkeypatch.setattr("wavetank.scenario.loading._SHELVES", shelves)
+    monkeypatch.setattr("wavetank.scenario.loading._FOLDERS", shelves)
     assert catalogue() == ("packed",)
-    monkeypatch.setattr("wavetank.scenario.loading._SHELVES", (tmp_path / "no folder: an archive",))
+    monkeypatch.setattr("wavetank.scenario.loading._FOLDERS", (tmp_path / "no folder: an archive",))
     monkeypatch.setattr("importlib.resources.files", lambda _package: tmp_path)
     assert load_scenario("packed") == Scenario(name="packed", title="Packed")
 
 
 def test_without_a_catalogue_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation that lost its scenarios has an empty catalogue and a plain error."""
-    monkeypatch.setattr("wavetank.scenario.loading._SHELVES", (tmp_path / "scenarios",))
+    monkeypatch.setattr("wavetank.scenario.loading._FOLDERS", (tmp_path / "scenarios",))
     monkeypatch.setattr("importlib.resources.files", lambda _package: tmp_path)
     with pytest.raises(ScenarioError, match=r"^no scenario 'calm'\. The catalogue has: nothing\."):
         load_scenario("calm")

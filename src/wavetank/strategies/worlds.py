@@ -14,6 +14,7 @@ from hypothesis import currently_in_test_context, event, note, target
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from ..clock import SECOND
 from ..scenario import Scenario, catalogue, load_scenario, scenario_from_dict, wave_status, written
 from ..tank.own_schedule import OwnSchedule
 from ..tank.run import Run
@@ -22,13 +23,14 @@ from ..tank.simulate import simulate
 from ..tank.tank import Tank
 from ..tank.trials import Trial, checked_backend
 from ..tank.workload import Workload
-from .weather import NAME, scenarios
-from .work import workloads
+from .scenarios import NAME, scenarios
+from .workloads import workloads
 
 T = TypeVar("T")
 
 SCHEDULES: Final = 12
-"""With fewer, Hypothesis does not reach the smallest world; with more it takes longer to."""
+"""Schedules of one world: with fewer, Hypothesis does not shrink to the smallest world; with more it takes
+longer."""
 
 _warm: Final[dict[str, None]] = {}
 
@@ -88,25 +90,25 @@ class World:
         __tracebackhide__ = True
         if schedule is not None:
             return self._one(main, schedule, options)
-        seen = _Seen(self)
+        observed = _Observations(self)
         line = options.pop("replay", None) or (lambda token: self._line(main, token))
         hunt = Hunt(
             main,
             self.scenario,
             workload=self.workload,
             schedules=schedules,
-            watch=seen,
+            watch=observed,
             replay=line,
             **{"seed": self.seed, "backend": self.backend, **options},
         )
         with _untraced():
             failed = hunt.look()
-        seen.tell()
+        observed.report()
         report = _Report(hunt)
         if failed is not None and currently_in_test_context():
-            # Only for the example that it reports does Hypothesis print what is noted.
+            # Hypothesis prints notes only for the example that it reports.
             note(report)
-            if not report.asked:
+            if not report.computed:
                 failed.run.check()
         return report.checked()
 
@@ -152,10 +154,10 @@ def worlds(
     seeds: st.SearchStrategy[int] | None = None,
     backends: st.SearchStrategy[str] | None = None,
 ) -> World:
-    """Worlds in which a program can be run; one worker, one item and no wave first.
+    """Worlds in which a program can be run; they shrink to one worker, one item and no wave.
 
     What is not given comes from the strategy of that name. `seeds` are those of the provider's
-    picks, 0 to 255 by default; `backends` are `asyncio` alone by default.
+    picks, 0 to 255 by default; `backends` is only `asyncio` by default.
 
     Raises:
         TypeError: one of them is no strategy.
@@ -179,8 +181,8 @@ _scenarios, _workloads = scenarios, workloads
 
 
 @final
-class _Seen:
-    """What the runs in one world came to: Hypothesis is told, so that it looks for more of it."""
+class _Observations:
+    """What happened in the runs of one world: Hypothesis uses it to look for worlds with more of it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -193,13 +195,13 @@ class _Seen:
         values = (
             len(log.of("refused")),
             sum(each.request not in delivered for each in log.of("answered") if each.fault is None),
-            max(stalls, default=0) / 1e9,
+            max(stalls, default=0) / SECOND,
         )
         for name, value in zip(self._most, values, strict=True):
             self._most[name] = max(self._most[name], value)
 
-    def tell(self) -> None:
-        """Pass it on; outside a test of Hypothesis there is nobody to tell."""
+    def report(self) -> None:
+        """Report it to Hypothesis, inside a test of Hypothesis only."""
         if not currently_in_test_context():
             return
         for wave in self._world.scenario.wave:
@@ -214,35 +216,35 @@ class _Seen:
 
 @final
 class _Report:
-    """The result of a hunt, worked out when it is first asked for; prints as the line that repeats it."""
+    """The result of a search, computed when it is first needed; prints as the line that repeats it."""
 
     def __init__(self, hunt: Hunt) -> None:
         self._hunt = hunt
         self._result: Result[Any] | None = None
 
     @property
-    def asked(self) -> bool:
-        """Whether it is worked out."""
+    def computed(self) -> bool:
+        """Whether the result is computed."""
         return self._result is not None
 
     def checked(self) -> Result[Any]:
         """The result, unless it is a failure, which is raised."""
         __tracebackhide__ = True
-        result = self._worked_out()
+        result = self._compute()
         failure, failed = result.failure, self._hunt.failed
         if failure is not None and failed is not None:
-            # The first error that was seen, not a later one like it: Hypothesis tells errors by their lines.
+            # The first error, not a later one like it: Hypothesis distinguishes errors by their lines.
             replace(failure, error=failed.run.error).check()
         result.check()
         return result
 
-    def _worked_out(self) -> Result[Any]:
+    def _compute(self) -> Result[Any]:
         if self._result is None:
             self._result = self._hunt.result()
         return self._result
 
     def __repr__(self) -> str:
-        failure: Run[Any] | None = self._worked_out().failure
+        failure: Run[Any] | None = self._compute().failure
         return "" if failure is None else f"to repeat it: {failure.replay}"
 
 
@@ -268,19 +270,19 @@ def _loaded(scenario: str | os.PathLike[str] | Scenario | Mapping[str, object]) 
         return loaded
     if loaded.name in catalogue() and loaded == load_scenario(loaded.name):
         return loaded
-    # Its table alone is printed, so a name of its own would be lost.
+    # Only its table is printed, so its name would be lost.
     return msgspec.structs.replace(loaded, name=NAME)
 
 
 def _name(main: object) -> str:
-    """How the reader calls the program."""
+    """The program as the reader would write it."""
     name = str(getattr(main, "__qualname__", "main")).rpartition("<locals>.")[2]
     owner = getattr(main, "__self__", None)
     return name if owner is None else f"{type(owner).__name__}().{name.rpartition('.')[2]}"
 
 
 def _warm_up(backend: str) -> None:
-    """Make the first run, which imports what the others have: while a value is drawn no deadline counts."""
+    """Make the first run, which imports modules, while a value is drawn: no deadline counts then."""
     if backend not in _warm:
         _warm[backend] = None
         simulate(_nothing, backend=backend)

@@ -1,4 +1,4 @@
-"""Strategies for what a program is to do: when items come, how many workers there are, workloads."""
+"""Strategies for the work of a program: when items arrive, how many workers there are, workloads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .ticks import TICK, steps
 
 
 def arrivals(*, tick: float = TICK, latest: float = 1.0) -> st.SearchStrategy[float]:
-    """The instant at which an item comes, in seconds: whole ticks up to `latest`, the start first."""
+    """The instant at which an item arrives, in seconds: whole ticks up to `latest`, the start first."""
     return st.integers(0, steps(tick, most=latest)).map(lambda number: round(number * tick, 9))
 
 
@@ -32,10 +32,10 @@ def workloads(
     """Items in the order of their arrival, and a number of workers; one item and one worker first.
 
     Args:
-        arrivals: when an item comes, in seconds.
+        arrivals: when an item arrives, in seconds.
         workers: how many workers there are.
-        prompts: what an item asks; by default each asks for something of its own.
-        cancellations: how many seconds after its arrival an item is called off, for some items;
+        prompts: the prompt of an item; by default each has its own.
+        cancellations: how many seconds after its arrival an item is cancelled, for some items;
             by default none is.
         min_items: the fewest items.
         max_items: the most.

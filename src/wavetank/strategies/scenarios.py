@@ -1,4 +1,4 @@
-"""Strategies for what a provider does: latencies, waves, faults, and scenarios of them."""
+"""Strategies for the behaviour of a provider: latencies, waves, faults, and scenarios of them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,24 @@ from ..scenario import (
 from .ticks import TICK, ticks
 
 NAME: Final = "drawn"
+"""The name of scenarios that are drawn."""
+# Those of providers for rate limits and overload, the most frequent first: Hypothesis shrinks to it.
 _STATUSES: Final = (429, 529, 503)
 _FORMS: Final = ("seconds", "ms", "body", "http-date")
+# All requests, and shares that leave some of two to four workers alone.
 _SHARES: Final = (1.0, 0.5, 0.25)
+# The second time shows state that the first has left behind, the third that of two.
 _MOST_TIMES: Final = 3
-_GENTLE_FIRST: Final = ("reset", *(kind for kind in get_args(FaultKind) if kind != "reset"))
+# Hypothesis shrinks to the first kind: no byte of an answer is the simplest to read in a report.
+_SIMPLEST_FIRST: Final = ("reset", *(kind for kind in get_args(FaultKind) if kind != "reset"))
 
 
 @st.composite
 def latencies(draw: st.DrawFn, *, tick: float = TICK, most: float = 0.4, spread: float = 0.0) -> Latency:
     """How long answers and refusals take: whole ticks up to `most` seconds, the shortest first.
 
-    An answer may begin at once; a refusal takes a tick at least. With a `spread` of some seconds an
-    answer takes a time from a range up to that wide, which the seed picks and a search may choose.
+    An answer may begin immediately; a refusal takes at least a tick. With a `spread` the latency of an
+    answer is a range up to so many seconds wide: the seed picks from it, or a search chooses.
     """
     first = draw(ticks(tick, most=most))
     wide = draw(ticks(tick, most=spread)) if spread else Duration(0)
@@ -58,8 +63,8 @@ def waves(
 ) -> st.SearchStrategy[Wave]:
     """Stretches of refusals that begin by `latest` and last up to `longest` seconds, and barriers.
 
-    The first, to which it shrinks, is a 429 for everybody, from the start and for one tick. No wave
-    goes on for ever, so a patient client always gets through. A stretch comes up to `most_times`
+    They shrink to a 429 for all requests, from the start and for one tick. No wave is endless, so a
+    client that retries for long enough always gets its answer. A stretch comes up to `most_times`
     times and meets one of the `shares` of the requests; a barrier waits for up to `most_in_flight`.
     """
     how = _refusals(tick=tick, longest=longest, statuses=tuple(statuses))
@@ -109,7 +114,7 @@ def _barriers(
         when_in_flight=draw(st.integers(min(2, most_in_flight), most_in_flight)),
         patience=draw(ticks(tick, least=1, most=longest)),
         times=times if times > 1 else None,
-        # As many draws as for a stretch: Hypothesis holds the shorter list of draws to be the simpler one.
+        # As many draws as for a stretch: Hypothesis takes the shorter list of draws for the simpler one.
         share=draw(st.sampled_from(shares)),
         **draw(how),
     )
@@ -117,10 +122,10 @@ def _barriers(
 
 def _refusals(*, tick: float, longest: float, statuses: tuple[int, ...]) -> _How:
     """Status and Retry-After of a wave's refusals."""
-    told: st.SearchStrategy[RetryAfter] = st.builds(
+    stated: st.SearchStrategy[RetryAfter] = st.builds(
         RetryAfter, form=st.sampled_from(_FORMS), value=ticks(tick, least=1, most=longest)
     )
-    retry_after = st.none() | st.just(RetryAfter(form="none")) | told
+    retry_after = st.none() | st.just(RetryAfter(form="none")) | stated
     # A wave that names no status is a 429, too, and is shorter to read.
     named = [None if status == 429 else status for status in statuses]
     return st.fixed_dictionaries({"status": st.sampled_from(named), "retry_after": retry_after})
@@ -133,9 +138,9 @@ def faults(
     tick: float = TICK,
     latest: float = 1.0,
     longest: float = 1.0,
-    kinds: Sequence[FaultKind] = _GENTLE_FIRST,
+    kinds: Sequence[FaultKind] = _SIMPLEST_FIRST,
 ) -> Fault:
-    """One exchange, or up to three, gone wrong; it shrinks to the first of the `kinds`, from the start."""
+    """A fault of one to three answers; it shrinks to the first of the `kinds`, from the start."""
     kind = draw(st.sampled_from(tuple(kinds)))
     more: dict[str, Any] = {}
     if kind in DELAYS:
@@ -160,7 +165,7 @@ def scenarios(
     max_waves: int = 3,
     max_faults: int = 2,
 ) -> Scenario:
-    """A provider's behaviour, which passes the rules of a scenario file; without waves and faults first.
+    """A scenario that passes the rules of a scenario file; it shrinks to one without waves and faults.
 
     What is not given comes from the strategy of that name; without `limits` there are none.
     """
