@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeVar, final
 
 from ..scenario import Scenario
 from ..sim.token import Schedule
-from ..tank.search import DEFAULT_SCHEDULES, Result, search
+from ..tank.search import Result, search
 from ..tank.simulate import simulate
 from ..tank.tank import Tank
 
@@ -71,17 +71,8 @@ class Specimen:
         failed = [verdict.name for verdict in failure.verdicts.values() if verdict.passed is False]
         return failed[:1] == [self.check]
 
-    def search(
-        self,
-        *,
-        twin: bool = False,
-        schedules: int = DEFAULT_SCHEDULES,
-        policy: str = "portfolio",
-        level: str = "any",
-        seed: int = 0,
-        backend: str = "asyncio",
-    ) -> Result[None]:
-        """Search the buggy program, or its `twin`, for a schedule that fails.
+    def search(self, *, twin: bool = False, **options: Any) -> Result[None]:
+        """Search the buggy program, or its `twin`; `options` are others of `wavetank.search`.
 
         Raises:
             ValueError: an argument is out of range.
@@ -89,14 +80,10 @@ class Specimen:
         return search(
             self.twin if twin else self.buggy,
             self.scenario,
-            schedules=schedules,
-            policy=policy,
-            level=level,
-            seed=seed,
-            backend=backend,
             checks=self.checks,
             max_virtual_seconds=self.max_virtual_seconds,
             replay=lambda token: self._again(token, twin),
+            **options,
         )
 
     def repeat(self, token: str, *, twin: bool = False) -> Result[None]:

@@ -18,10 +18,11 @@ from ..clock import SECOND
 from ..scenario import Scenario, catalogue, load_scenario, scenario_from_dict, wave_status, written
 from ..tank.own_schedule import OwnSchedule
 from ..tank.run import Run
-from ..tank.search import Hunt, Result
+from ..tank.search import Result, ScheduleSearch
+from ..tank.search_options import SearchOptions, checked_backend
 from ..tank.simulate import simulate
 from ..tank.tank import Tank
-from ..tank.trials import Trial, checked_backend
+from ..tank.trials import Trial
 from ..tank.workload import Workload
 from .scenarios import NAME, scenarios
 from .workloads import workloads
@@ -92,19 +93,13 @@ class World:
             return self._one(main, schedule, options)
         observed = _Observations(self)
         line = options.pop("replay", None) or (lambda token: self._line(main, token))
-        hunt = Hunt(
-            main,
-            self.scenario,
-            workload=self.workload,
-            schedules=schedules,
-            watch=observed,
-            replay=line,
-            **{"seed": self.seed, "backend": self.backend, **options},
-        )
+        given = {"seed": self.seed, "backend": self.backend, **options}
+        wanted = SearchOptions(workload=self.workload, schedules=schedules, **given)
+        searching = ScheduleSearch(main, self.scenario, wanted, watch=observed, replay=line)
         with _untraced():
-            failed = hunt.look()
+            failed = searching.until_failure()
         observed.report()
-        report = _Report(hunt)
+        report = _Report(searching)
         if failed is not None and currently_in_test_context():
             # Hypothesis prints notes only for the example that it reports.
             note(report)
@@ -218,8 +213,8 @@ class _Observations:
 class _Report:
     """The result of a search, computed when it is first needed; prints as the line that repeats it."""
 
-    def __init__(self, hunt: Hunt) -> None:
-        self._hunt = hunt
+    def __init__(self, searching: ScheduleSearch) -> None:
+        self._searching = searching
         self._result: Result[Any] | None = None
 
     @property
@@ -231,7 +226,7 @@ class _Report:
         """The result, unless it is a failure, which is raised."""
         __tracebackhide__ = True
         result = self._compute()
-        failure, failed = result.failure, self._hunt.failed
+        failure, failed = result.failure, self._searching.failed
         if failure is not None and failed is not None:
             # The first error, not a later one like it: Hypothesis distinguishes errors by their lines.
             replace(failure, error=failed.run.error).check()
@@ -240,7 +235,7 @@ class _Report:
 
     def _compute(self) -> Result[Any]:
         if self._result is None:
-            self._result = self._hunt.result()
+            self._result = self._searching.result()
         return self._result
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ def _found(trials: Trials, failed: Trial, finding: Finding, made: int) -> Iterat
     run = finding.trial.run
     kind, what = failed.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
-    yield f"{named} in schedule {made} of the search ({failed.policy}), {_reach(trials.backend, run)}"
+    yield f"{named} in schedule {made} of the search ({failed.policy}), {_reach(trials.options.backend, run)}"
     cut = finding.schedule.cut.left_out
     if cut:
         waves = len(trials.scenario.wave)
