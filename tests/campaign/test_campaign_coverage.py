@@ -65,7 +65,7 @@ def test_a_schedule_depends_on_level_choices_and_widths() -> None:
 
 
 def test_choice_points_are_added_up() -> None:
-    """What workers have seen adds up to what one of them would have seen; news are told once."""
+    """The points of several workers add up to those of one worker; each change is reported once."""
     one, other, whole = ChoicePoints(), ChoicePoints(), ChoicePoints()
     one.add_run(record(2, 3))
     other.add_run(record(2, 5, 4, chooser=Last()))

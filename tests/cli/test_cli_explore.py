@@ -147,7 +147,7 @@ def test_a_campaign_is_resumed(project: Path) -> None:
 
 
 def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted, a campaign tells and keeps what it has, and says how it goes on."""
+    """An interrupted campaign reports and saves what it has, and names the command that resumes it."""
     ready = project / "ready"
     os.mkfifo(ready)
     monkeypatch.setenv("READY", str(ready))
@@ -173,7 +173,7 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: 
 
 
 def test_a_limit_of_time_is_shared_by_the_tests(project: Path) -> None:
-    """Under a limit of time each test has its turn, and there is no other limit."""
+    """With a limit of time each test has its turn, and there is no other limit."""
     explore("test_fine.py", "--seconds", "3", "-n", "0")
     assert all(each["schedules"] > 1 for each in saved_tests(project).values())
     assert len(saved_tests(project)) == 2
@@ -190,8 +190,8 @@ def test_an_exhaustive_search_is_not_split(project: Path) -> None:
     assert "to go on" not in said
 
 
-def test_an_exhaustive_search_begins_anew(project: Path) -> None:
-    """What cannot go on is made anew, and counts once."""
+def test_an_exhaustive_search_restarts(project: Path) -> None:
+    """A search that cannot be resumed is made again, and its schedules count once."""
     asked = ("test_race.py", "--policy", "exhaustive", "-n", "0")
     explore(*asked, "--schedules", "20")
     said = explore(*asked, "--schedules", "50", "--resume")
@@ -202,14 +202,14 @@ def test_an_exhaustive_search_begins_anew(project: Path) -> None:
 
 
 def test_a_process_that_dies_is_reported(project: Path) -> None:
-    """A test that takes its process with it has failed, with the status it left."""
+    """A test that ends its process has failed, and the report has the exit status."""
     (project / "test_fine.py").write_text(DEADLY)
     said = explore("test_fine.py", "--schedules", "50", "-n", "0", status=1)
     assert "its process ended with status 77" in said
 
 
 def test_a_test_that_fails_without_a_schedule_is_reported(project: Path) -> None:
-    """A failing fixture is no finding of a search, but a failure."""
+    """A failing fixture is a failure, and not one of a schedule."""
     (project / "conftest.py").write_text(
         "import pytest\n\n@pytest.fixture(autouse=True)\ndef broken():\n    raise OSError('no disk')\n"
     )
@@ -255,8 +255,8 @@ def test_a_wrong_number_is_a_usage_error(option: str, value: str, capsys: pytest
     assert "give a" in capsys.readouterr().err
 
 
-def test_a_torn_state_is_left_as_it_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A state that cannot be read ends the campaign before it begins, and is not written over."""
+def test_a_torn_state_is_not_changed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A state that cannot be read ends the campaign before it begins, and is not overwritten."""
     path = project / ".wavetank" / "campaign.json"
     path.parent.mkdir()
     path.write_bytes(b'{"format":"wavetank-campaign","version":1,"tests":{"a":{"wor')
