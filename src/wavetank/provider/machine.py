@@ -35,7 +35,7 @@ class Provider:
         scenario: how it behaves.
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
-        choose: asked for each pick; where it returns 0, the seed decides.
+        choose: asked for each pick; option 0 is what the seed says.
         epoch_ns: the Unix time of the instant 0, which says when a day begins.
     """
 
@@ -114,7 +114,7 @@ class Provider:
         ]
 
     def settle(self, now: int, next_event: int | None) -> bool:
-        """Release barrier requests that only their timeout could release: nothing else happens first.
+        """Release the requests of barriers that only their timeout could release before `next_event`.
 
         Args:
             now: the instant, in nanoseconds.
@@ -244,7 +244,7 @@ class Provider:
         self._board.held(barrier.script.number, exchange.request.id, now)
         if not barrier.hold(exchange.request.id, now):
             return
-        # One instant for all of them: the low end of the range, for every request.
+        # One instant for all of them: the low end of the range, the same for each.
         sent = now + self._scenario.latency.refusal.low
         for request_id in barrier.fire():
             held = self._taken_from_barrier(request_id)
@@ -265,7 +265,7 @@ class Provider:
             self._serve_held(waiting[1], waiting[0])
 
     def _idle_until(self, deadline: int, next_event: int | None) -> bool:
-        """Whether nothing happens before a barrier times out that could fill it."""
+        """Whether nothing that could fill a barrier happens before its timeout."""
         reply = self._next_reply()
         return (next_event is None or deadline <= next_event) and (reply is None or deadline <= reply)
 
