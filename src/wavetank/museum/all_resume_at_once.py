@@ -9,7 +9,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask, scenario_of
+from .workload import ONE_SHORT_WAVE, ask
 
 _SPREAD: Final = 0.02
 _HERD: Final = 0.5
@@ -54,7 +54,7 @@ SPECIMEN: Final = specimen(
     seen="ProjectScylla",
     run=_run,
     variants=(0, _SPREAD),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="no_herd",
     failure="check",
     expect={"herd": _HERD},

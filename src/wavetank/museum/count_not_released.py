@@ -10,7 +10,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask, scenario_of, with_workers
+from .workload import ONE_SHORT_WAVE, ask, with_workers
 
 _WORKERS: Final = 2
 
@@ -59,7 +59,7 @@ SPECIMEN: Final = specimen(
     seen="issues 20256 and 1477 of litellm",
     run=_run,
     variants=(_Router.count_successes, _Router.count_all),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="permits_returned",
     failure="check",
     items=4,

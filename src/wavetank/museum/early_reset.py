@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 
 from .specimen import specimen
-from .workload import by_workers, scenario_of, work_at_gate
+from .workload import LATE_REFUSALS, by_workers, work_at_gate
 
 
 class _Cooldown:
@@ -50,11 +50,7 @@ SPECIMEN: Final = specimen(
     seen="the analysis of a hang of batch-llm with four workers",
     run=by_workers(4, work_at_gate),
     variants=(_Cooldown, _FixedCooldown),
-    scenario=scenario_of(
-        "late-refusals",
-        {"at": "0s", "lasts": "20ms", "retry_after": "50ms"},
-        latency={"first_token": "50ms..200ms", "refusal": "10ms..90ms"},
-    ),
+    scenario=LATE_REFUSALS,
     check="liveness",
     failure="deadlock",
     items=8,

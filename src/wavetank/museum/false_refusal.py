@@ -10,7 +10,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask, scenario_of, with_workers
+from .workload import ONE_SHORT_WAVE, ask, with_workers
 
 _ATTEMPTS: Final = 3
 
@@ -54,7 +54,7 @@ SPECIMEN: Final = specimen(
     seen="issue 177 of async-batch-llm; ProjectScylla",
     run=_run,
     variants=(_by_text, lambda _: False),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="exactly_once",
     failure="check",
     items=("order-427", "order-428", "order-429", "order-430"),

@@ -10,7 +10,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import Queue, ask, ask_until_answered, scenario_of
+from .workload import ONE_SHORT_WAVE, Queue, ask, ask_until_answered
 
 _WORKERS: Final = 2
 _ROOM: Final = 2
@@ -59,7 +59,7 @@ SPECIMEN: Final = specimen(
     seen="batch-llm 0.2",
     run=_run,
     variants=(_queue_again, _ask_again),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
     items=6,

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from .specimen import specimen
-from .workload import by_workers, scenario_of, work_with_permit
+from .workload import ONE_LATER_WAVE, by_workers, work_with_permit
 
 _PERMITS: Final = 2
 
@@ -59,9 +59,7 @@ SPECIMEN: Final = specimen(
     run=by_workers(4, work_with_permit),
     variants=(_Limiter, _FixedLimiter),
     expect={"in_flight": _PERMITS},
-    scenario=scenario_of(
-        "one-short-wave", {"at": "300ms", "lasts": "500ms"}, latency={"first_token": "50ms..200ms"}
-    ),
+    scenario=ONE_LATER_WAVE,
     check="in_flight_limit",
     failure="check",
     items=8,

@@ -10,7 +10,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask, scenario_of, with_workers
+from .workload import ONE_ITEM_ALWAYS_REFUSED, ask, with_workers
 
 _WORKERS: Final = 2
 _RETRIES: Final = 0
@@ -43,10 +43,7 @@ SPECIMEN: Final = specimen(
     seen="issue 3012 of openai-cookbook: 3433 requests in eight seconds",
     run=_run,
     variants=(lambda retries: retries, lambda retries: retries > 0),
-    scenario=scenario_of(
-        "one-item-refused-for-ever",
-        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
-    ),
+    scenario=ONE_ITEM_ALWAYS_REFUSED,
     check="liveness",
     failure="livelock",
     items=3,

@@ -10,7 +10,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask, scenario_of, with_workers
+from .workload import ONE_ITEM_ALWAYS_REFUSED, ask, with_workers
 
 _WORKERS: Final = 2
 _ATTEMPTS: Final = 3
@@ -55,10 +55,7 @@ SPECIMEN: Final = specimen(
     seen="pull request 317 of code_puppy: 45 requests for one call",
     run=_run,
     variants=(_ATTEMPTS, 1),
-    scenario=scenario_of(
-        "one-item-refused-for-ever",
-        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
-    ),
+    scenario=ONE_ITEM_ALWAYS_REFUSED,
     check="no_storm",
     failure="check",
     expect={"requests_per_item": _ATTEMPTS},

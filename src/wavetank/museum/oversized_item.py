@@ -9,7 +9,7 @@ import anyio
 
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask_until_answered, by_workers, scenario_of
+from .workload import ONE_SHORT_WAVE, ask_until_answered, by_workers
 
 _CAPACITY: Final = 10.0
 _PER_SECOND: Final = 10.0
@@ -54,7 +54,7 @@ SPECIMEN: Final = specimen(
     seen="the parallel request script of openai-cookbook; openlimit 0.3",
     run=by_workers(2, _work),
     variants=(_Bucket, _FixedBucket),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="livelock",
     items=[*_COSTS],

@@ -10,7 +10,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import Queue, ask, scenario_of
+from .workload import ONE_ITEM_ALWAYS_REFUSED, Queue, ask
 
 _WORKERS: Final = 2
 _ATTEMPTS: Final = 4
@@ -57,10 +57,7 @@ SPECIMEN: Final = specimen(
     seen="batch-llm up to 0.2, where it was taken for a deadlock: 290 calls in six seconds, each attempt 1",
     run=_run,
     variants=(lambda job: _Job(job.item), lambda job: _Job(job.item, job.attempt + 1)),
-    scenario=scenario_of(
-        "one-item-refused-for-ever",
-        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
-    ),
+    scenario=ONE_ITEM_ALWAYS_REFUSED,
     check="liveness",
     failure="livelock",
     items=3,

@@ -9,7 +9,7 @@ import anyio
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import Queue, ask, scenario_of
+from .workload import ONE_SHORT_WAVE, Queue, ask
 
 _WORKERS: Final = 2
 
@@ -63,7 +63,7 @@ SPECIMEN: Final = specimen(
     seen="batch-llm, first commits",
     run=lambda tank, items, pool: pool(tank).run(items),
     variants=(_Pool, _FixedPool),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
     items=4,

@@ -9,7 +9,7 @@ import anyio
 
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask_until_answered, scenario_of
+from .workload import ONE_SHORT_WAVE, ask_until_answered
 
 _FULL_AT: Final = 3
 
@@ -71,7 +71,7 @@ SPECIMEN: Final = specimen(
     seen="the parallel request script of openai-cookbook",
     run=_run,
     variants=(_Batch.write_and_finish, _Batch.finish_in_any_case),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
     items=4,

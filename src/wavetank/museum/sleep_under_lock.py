@@ -9,7 +9,7 @@ import anyio
 
 from ..tank.tank import Tank
 from .specimen import specimen
-from .workload import ask_until_answered, by_workers, scenario_of
+from .workload import ONE_SHORT_WAVE, ask_until_answered, by_workers
 
 _SPACING: Final = 0.5
 
@@ -58,7 +58,7 @@ SPECIMEN: Final = specimen(
     seen="pull request 529 of Archon; the writer of parallamr, whose reset() took its lock twice",
     run=by_workers(2, _work),
     variants=(_Limiter, _FixedLimiter),
-    scenario=scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
     items=4,

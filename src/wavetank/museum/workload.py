@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
-from typing import Any, Generic, Protocol, TypeVar, final
+from typing import Any, Final, Generic, Protocol, TypeVar, final
 
 import anyio
 
@@ -38,6 +38,22 @@ async def ask_until_answered(tank: Tank, item: str) -> str:
 def scenario_of(name: str, *waves: dict[str, Any], **tables: Any) -> Scenario:
     """A scenario for one specimen: these waves and tables, written as in a TOML file."""
     return scenario_from_dict({**tables, "wave": [*waves]}, name=name, source=f"scenario {name!r}")
+
+
+ONE_SHORT_WAVE: Final = scenario_of("one-short-wave", {"at": "0s", "lasts": "500ms"})
+ONE_LATER_WAVE: Final = scenario_of(
+    "one-short-wave", {"at": "300ms", "lasts": "500ms"}, latency={"first_token": "50ms..200ms"}
+)
+LATE_REFUSALS: Final = scenario_of(
+    "late-refusals",
+    {"at": "0s", "lasts": "20ms", "retry_after": "50ms"},
+    latency={"first_token": "50ms..200ms", "refusal": "10ms..90ms"},
+)
+ONE_ITEM_ALWAYS_REFUSED: Final = scenario_of(
+    "one-item-refused-for-ever",
+    {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
+)
+"""Scenarios that several specimens share."""
 
 
 async def with_workers(count: int, worker: Callable[..., Any], *arguments: Any) -> None:
