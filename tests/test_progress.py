@@ -63,3 +63,13 @@ def test_a_terminal_with_rich_gets_a_bar(capsys: pytest.CaptureFixture[str]) -> 
     shown.say("test_x[asyncio]: found")
     shown.close()
     assert "test_x[asyncio]: found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [PlainLines, OneLine])
+def test_what_a_stream_cannot_encode_is_written_as_an_escape(kind: type[PlainLines] | type[OneLine]) -> None:
+    """An item named in any script ends no run on a terminal that has ASCII only."""
+    data = io.BytesIO()
+    stream = io.TextIOWrapper(data, encoding="ascii")
+    kind(stream).say("zeile-ü")
+    stream.flush()
+    assert rb"zeile-\xfc" in data.getvalue()

@@ -39,6 +39,12 @@ def display_on(stream: TextIO | None = None) -> Display:
     return Bar() if find_spec("rich") is not None else OneLine(stream)
 
 
+def printable(text: str, stream: TextIO | None = None) -> str:
+    """A text with escapes for what the stream, by default the standard output, cannot encode."""
+    encoding = (stream or sys.stdout).encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _percent(done: float) -> str:
     return f"{int(min(done, 1.0) * 100):3}%"
 
@@ -58,7 +64,7 @@ class PlainLines:
             self.say(f"{_percent(done)}  {text}")
 
     def say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line, self._stream), file=self._stream, flush=True)
 
     def close(self) -> None:
         """There is nothing to remove."""
@@ -83,7 +89,7 @@ class OneLine:
         self._overwrite("")
 
     def _overwrite(self, text: str) -> None:
-        self._stream.write(f"\r\x1b[2K{text}")
+        self._stream.write(f"\r\x1b[2K{printable(text, self._stream)}")
         self._stream.flush()
 
 
@@ -104,7 +110,7 @@ class Bar:
         self._progress.update(self._task, completed=min(done, 1.0), description=text)
 
     def say(self, line: str) -> None:
-        self._progress.console.print(line, markup=False, highlight=False)
+        self._progress.console.print(printable(line), markup=False, highlight=False)
 
     def close(self) -> None:
         self._progress.stop()
