@@ -16,6 +16,7 @@ from typing import Any, Final, final
 
 from ..clock import SECOND, real_now
 from ..progress import Display, display_on
+from ..pytest_plugin.annotations import on_github
 from . import report, state
 from .options import CampaignError, CampaignOptions, explored
 from .protocol import UNLIMITED, Collected, Progress, SearchEnd, SearchPlan, SessionPlan
@@ -296,6 +297,9 @@ class Campaign:
             print(*report.failures(tests), *report.summary(tests, scenarios, **totals), sep="\n")
             if resume is not None:
                 print(f"to go on: {resume}")
+        if on_github():
+            for line in report.github_lines(tests):
+                print(line, file=sys.stdout if self._show is None else sys.stderr)
         return int(any(test.failed for test in tests))
 
     @property

@@ -84,7 +84,7 @@ class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
 
     `failure` is the report of a failing schedule, of a `kind` and with a `token`. `broken` is the report
     of a test that fails otherwise. `exhausted` says why the policy has no schedule left, and `skipped`
-    why the test was skipped.
+    why the test was skipped. `annotation` is the line that shows a failure on GitHub.
     """
 
     test: str
@@ -94,6 +94,7 @@ class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     broken: str = ""
     exhausted: str = msgspec.field(name="spent", default="")
     skipped: str = ""
+    annotation: str = ""
 
 
 Message = Collected | WorkerStarted | WorkerFinished | Progress | SearchEnd

@@ -44,6 +44,13 @@ def failures(tests: Sequence[SearchedTest]) -> Iterator[str]:
             yield ""
 
 
+def github_lines(tests: Sequence[SearchedTest]) -> Iterator[str]:
+    """A line for each test that failed, which GitHub shows at the line of the program."""
+    for test in tests:
+        if test.end is not None and test.failed and test.end.annotation:
+            yield test.end.annotation
+
+
 def summary(
     tests: Sequence[SearchedTest], scenarios: Sequence[str], *, runs: int, seconds: float, processes: int
 ) -> Iterator[str]:

@@ -17,6 +17,7 @@ import pytest
 
 from ..clock import SECOND, real_now
 from ..pytest_plugin import SEARCH
+from ..pytest_plugin.annotations import error_line
 from ..pytest_plugin.exploring import SEARCHER
 from ..pytest_plugin.searched import RESULTS
 from ..scenario import Scenario
@@ -139,13 +140,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(_NOT_REPORTED + "the test has been stopped")
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that the plugin has added its facts to the report
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     channel = item.config.stash[_CHANNEL]
     if report.failed:
         stop_file(channel.folder, item.nodeid).touch()
-        channel.send(_end_by_failure(item, report.longreprtext))
+        channel.send(_end_by_failure(item, report))
     elif report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         if _NOT_REPORTED not in reason:
@@ -153,12 +154,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _end_by_failure(item: pytest.Item, text: str) -> SearchEnd:
+def _end_by_failure(item: pytest.Item, report: pytest.TestReport) -> SearchEnd:
+    text, annotation = report.longreprtext, error_line(report, item.config.rootpath)
     results = [made.result for made in item.stash.get(RESULTS, [])]
     failures = [result.failure for result in results if result.failure is not None]
     if not failures:
-        return SearchEnd(item.nodeid, broken=text)
-    return SearchEnd(item.nodeid, failure=text, kind=failures[0].kind or "", token=failures[0].schedule)
+        return SearchEnd(item.nodeid, broken=text, annotation=annotation)
+    return SearchEnd(
+        item.nodeid,
+        failure=text,
+        kind=failures[0].kind or "",
+        token=failures[0].schedule,
+        annotation=annotation,
+    )
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -100,10 +100,11 @@ def _compiled(expression: str, text: str, config: pytest.Config) -> Expression:
 
 
 def _unknown(word: str, text: str, markers: list[str]) -> str:
-    meant = did_you_mean(word, ["true", "false", *markers], end=" ")
+    meant = did_you_mean(word, ["true", "false", *markers], start="; ") or "."
     return (
-        f"{KEY} = {text}: {word!r} is neither a marker that the project has registered nor a file or folder; "
-        f"{meant}Write true, false, or paths and an expression of markers, such as: tests/llm not integration"
+        f"{KEY} = {text}: {word!r} is neither a marker that the project has registered nor a file or "
+        f"folder{meant} Write true, false, or paths and an expression of markers, such as: "
+        "tests/llm not integration"
     )
 
 

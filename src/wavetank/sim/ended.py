@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from .errors import CpuBudgetSpent, Deadlock, RunStopped, StepBudgetSpent, TimeBudgetSpent
+from .errors import CpuBudgetSpent, Deadlock, RunStopped, TimeBudgetSpent
 from .host import Host
 from .turns import Engine
 
@@ -20,8 +20,8 @@ class Ended:
     """`value` or `error` is what `main` returned or raised; `blocked` tells of a deadlock's tasks.
 
     `late_steps` were run in the second half of a budget of virtual time. `stuck` names the tasks
-    that could never go on although others still ran, and `spinning` tells who took the last
-    steps of a spent budget.
+    that could never go on although others still ran, and `spinning` says who took the last
+    steps of a spent budget, or which loop only read the clock.
     """
 
     how: How
@@ -54,11 +54,16 @@ async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host
 
 def stopped(reason: RunStopped, steps: int) -> Ended:
     """The end of a run that its engine stopped."""
-    told: dict[str, Any] = {"steps": steps, "blocked": reason.blocked, "stuck": reason.stuck}
+    told: dict[str, Any] = {
+        "steps": steps,
+        "blocked": reason.blocked,
+        "stuck": reason.stuck,
+        "spinning": reason.spinning,
+    }
     if isinstance(reason, Deadlock):
         return Ended(how="deadlock", **told)
     if isinstance(reason, CpuBudgetSpent):
         return Ended(how="cpu", **told)
     if isinstance(reason, TimeBudgetSpent):
         return Ended(how="time", late_steps=reason.late_steps, **told)
-    return Ended(how="steps", spinning=reason.spinning if isinstance(reason, StepBudgetSpent) else (), **told)
+    return Ended(how="steps", **told)

@@ -7,6 +7,7 @@ moment exactly one thread of the run runs, and time moves only when none can.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .pacing import came_back, real_time_passed
+from .readings import spinning
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
@@ -32,6 +34,9 @@ _GLANCES: Final = 20
 _GLANCE_OUTSIDE: Final = 0.01
 QUESTIONS_AT_ONE_INSTANT: Final = 10_000
 """So many times the run's threads may ask in vain, without waiting, before a nanosecond passes."""
+
+_STEPS_PER_QUESTION: Final = 3
+"""To wait with `sleep(0)` switches threads, which costs the CPU time of three to ten steps."""
 
 PATIENCE: Final = 20.0
 """Real seconds a thread of the run may go without blocking or ending."""
@@ -108,6 +113,7 @@ class Host(Crew):
         """What is noted for a report."""
         self._asked_at = 0
         self._asked = 0
+        self._asked_in_row = 0
         self._numbers: Counter[str] = Counter()
         self.over = False
         """Whether the run has ended; its threads unwind then."""
@@ -170,11 +176,18 @@ class Host(Crew):
         """1 after so many vain questions at one instant, else 0: how many nanoseconds are to pass.
 
         A loop that only ever asks would stop time; that of `concurrent.futures.as_completed`
-        does so at the very instant of its time-out.
+        does so at the very instant of its time-out. One that goes on asking is stopped.
         """
-        if self._asked_at != self.timeline.now():
-            self._asked_at, self._asked = self.timeline.now(), 0
+        now = self.timeline.now()
+        if self._asked_at != now:
+            self._asked_in_row = self._asked_in_row + self._asked if now == self._asked_at + 1 else 0
+            self._asked_at, self._asked = now, 0
         self._asked += 1
+        if (self._asked_in_row + self._asked) * _STEPS_PER_QUESTION > self.step_budget:
+            self._asked_in_row = self._asked = 0
+            raise spinning(
+                self, sys._getframe(1), "a loop that asks again and again: let time pass by a sleep"
+            )
         return self._asked > QUESTIONS_AT_ONE_INSTANT
 
     def wake(self, thread: RunThread) -> None:
@@ -333,12 +346,15 @@ class Host(Crew):
         if due > limit:
             self.timeline.limit = None
             self.timeline.advance(limit)
-            raise self.stopped(
+            reason = self.stopped(
                 TimeBudgetSpent(
                     f"the run went past {format_duration(limit - self.began)} of virtual time",
                     late_steps=steps - (self._steps_at_half or 0),
                 )
             )
+            if isinstance(reason, TimeBudgetSpent):
+                reason.blocked += (f"  the next timer is due at {format_duration(due - self.began)}",)
+            raise reason
 
     def stopped(self, reason: RunStopped) -> RunStopped:
         """Note why the run is stopped, and what was blocked then; the first reason counts.

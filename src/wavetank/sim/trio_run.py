@@ -82,7 +82,7 @@ class TrioEngine:
         self._deadline = math.inf
         self._deadline_timer: Timer | None = None
         self.runner = core.Runner(
-            clock=VirtualClock(host.timeline),
+            clock=VirtualClock(host),
             instruments=core.Instruments(instruments),
             io_manager=self._manager,
             system_context=core.copy_context(),

@@ -92,6 +92,10 @@ class Failures:
         if failure is not None and future is not None:
             setattr(future, _KEPT, failure)
 
+    def callback_failed(self, name: str, error: BaseException, at: int) -> None:
+        """A plain callback of the loop raised an error, which asyncio only logs."""
+        self._note(name, error, at)
+
     def never_retrieved(self, context: dict[str, Any], at: int) -> None:
         """asyncio is about to log an error: of a future that was thrown away before anything asked it."""
         future, error = context.get("future") or context.get("task"), context.get("exception")

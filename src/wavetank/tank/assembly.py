@@ -18,6 +18,7 @@ from ..sim import unseen as sim
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
+from ..sim.readings import read_by_program
 from ..text import LARGEST_SEED, SEED_RANGE
 from .fake_llm import FakeLLM
 from .invariants import Invariants
@@ -113,13 +114,23 @@ def assemble(
         ledger=ledger,
         events=log,
         scenario=scenario,
-        clock=clock,
+        now=clock.now if host is None else _counted(clock, host),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
     )
     if host is not None and host.witness.quiet is not None:
         host.witness.quiet.last_event = _last_event_of(log)
     return Parts(log, desk, tank, host)
+
+
+def _counted(clock: Clock, host: Host) -> Callable[[], int]:
+    """The clock as the program reads it, which must not do so without end."""
+
+    def now() -> int:
+        read_by_program(host)
+        return clock.now()
+
+    return now
 
 
 def _unseen(told: sim.Unseen) -> Unseen:
@@ -185,7 +196,7 @@ def checked_budget(seconds: float | None, name: str = "max_virtual_seconds") -> 
     """
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name}={seconds!r}: the budget is a number of seconds above 0")
     return seconds
 

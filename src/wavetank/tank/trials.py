@@ -49,6 +49,8 @@ class Trial:
     told: Sequence[Told] = ()
     policy: str = "fifo"
     hide: Callable[[str], str] = str
+    hurried: Trial | None = None
+    """The same run as it was stopped before, because it was suspected to hang."""
 
     @cached_property
     def run(self) -> Run[Any]:
@@ -72,7 +74,7 @@ class Trial:
     @property
     def suspect(self) -> bool:
         """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
-        return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck)
+        return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck or self.end.spinning)
 
     @cached_property
     def failure(self) -> tuple[str, str] | None:
@@ -127,9 +129,10 @@ class Trials:
             return trial
         if trial.deviations:
             whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
+            whole = replace(whole, hurried=trial)
         else:
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(self.run(), record=trial.record, policy=trial.policy)
+            whole = replace(self.run(), record=trial.record, policy=trial.policy, hurried=trial)
         if not whole.suspect:
             self.patience = self.patience.longer()
         return whole
