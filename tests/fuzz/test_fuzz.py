@@ -153,9 +153,9 @@ def a_scenario(dice: random.Random) -> str:
 
 
 def _text(name: str) -> str:
-    from wavetank.scenario.loading import _shelf
+    from wavetank.scenario.loading import _catalogue_files
 
-    return _shelf()[f"{name}.toml"].read_text(encoding="utf-8")
+    return _catalogue_files()[f"{name}.toml"].read_text(encoding="utf-8")
 
 
 async def ask(tank: Tank) -> None:

@@ -65,7 +65,7 @@ WORDS = ["run", "in.csv", "--output", "out.csv", "--model", "gpt-4o"]
 def serving(folder: Path, scenario: str = STEADY) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own, and its base URL."""
     (folder / "scenario.toml").write_text(scenario)
-    command = [sys.executable, "-m", "wavetank.cli", "serve", "scenario.toml", "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", "scenario.toml", "--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -78,7 +78,7 @@ def serving(folder: Path, scenario: str = STEADY) -> Iterator[tuple[str, subproc
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "wavetank.cli", *WORDS, *words],
+        [sys.executable, "-m", "wavetank", *WORDS, *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -16,13 +15,6 @@ from ..processor.journal_file import JournalError
 from ..processor.journal_view import JournalView, look_at_journal
 from ..processor.kept import Limit
 from ..processor.reset_times import short_clock_text
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the words of `wavetank journal` to a parser, and what they do."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="as it was given to --journal")
-    parser.add_argument("--json", action="store_true", help="as JSON, with times in seconds since 1970")
-    parser.set_defaults(command=lambda options: show(options.file, as_json=options.json))
 
 
 def show(path: Path, *, as_json: bool) -> int:
