@@ -86,7 +86,7 @@ def _print_json(document: object) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    from .run.words import add_arguments
+    from .run.run_arguments import add_arguments
 
     add_arguments(parser)
     parser.set_defaults(command=_run)
@@ -206,11 +206,11 @@ def _run(options: argparse.Namespace) -> int:
 
     from .campaign.display import Figures, display_on
     from .run.command import run
-    from .run.errors import RunError
-    from .run.models import show_models
-    from .run.options import read_options
+    from .run.run_errors import RunError
+    from .run.model_list import show_models
+    from .run.run_options import read_options
     from .run.rehearsal import rehearse
-    from .run.telling import Shown
+    from .run.run_report import Shown
     from .scenario import ScenarioError
 
     try:

@@ -101,13 +101,13 @@ def test_failed_items_are_tried_again_only_when_asked(path: Path) -> None:
         journal.register(rows("a", "b"))
         journal.keep(Outcome("a", "wave"))
         journal.keep(Outcome("b", error="boom"))
-        journal.tell("b")
+        journal.mark_delivered("b")
     with Journal(path, resume=True) as journal:
         assert journal.counts() == (1, 1, 0)
-        assert journal.was_told("b")
+        assert journal.was_delivered("b")
     with Journal(path, resume=True, retry_failed=True) as journal:
         assert journal.counts() == (1, 0, 1)
-        assert not journal.was_told("b")
+        assert not journal.was_delivered("b")
         assert [outcome.id for outcome in journal.outcomes()] == ["a"]
 
 
@@ -380,8 +380,8 @@ def test_a_file_that_cannot_be_written_any_more_is_an_error(path: Path) -> None:
     with Journal(path) as journal:
         journal.register(rows("a", "b"))
         journal.keep(Outcome("a", "wave"))
-        (pages,) = journal._file.one("PRAGMA page_count") or (0,)
-        journal._file.do(f"PRAGMA max_page_count = {pages}")
+        (pages,) = journal._file.query_one("PRAGMA page_count") or (0,)
+        journal._file.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(JournalError, match=r"full.* space left"):
             journal.keep(Outcome("b", "w" * 100_000))
         assert journal.counts() == (1, 0, 1)

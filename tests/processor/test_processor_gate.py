@@ -561,7 +561,7 @@ def test_a_waiter_lays_its_permit_down_and_takes_it_up_when_the_gate_opens() -> 
                 await permits.get(other)
             await anyio.sleep(1.5)
             assert tickets == []
-            permits.give_back(other)
+            permits.release(other)
         assert [ticket.sent - start for ticket in tickets] == [2]
         assert (one.holds_permit, permits.lent) == (True, 0)
 
@@ -585,12 +585,12 @@ def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
             group.start_soon(enter)
             await anyio.sleep(2)
             gate.hold(start + 5)
-            permits.give_back(other)
+            permits.release(other)
             await anyio.sleep(1)
             assert (one.holds_permit, tickets) == (False, [])
             with anyio.fail_after(0):
                 await permits.get(other)
-            permits.give_back(other)
+            permits.release(other)
         assert [ticket.sent - start for ticket in tickets] == [5]
         assert one.holds_permit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wavetank.processor import Limits, Quota, RateInfo
-from wavetank.processor.climber import Climber, Latency, Tally
+from wavetank.processor.climber import Climber, LatencyEstimate, StartCounter
 from wavetank.processor.pace import Pace
 from wavetank.processor.pacer import Pacer
 
@@ -102,11 +102,16 @@ def test_a_climber_that_was_never_refused_grows_faster_from_three_times_its_star
 def test_a_second_refusal_at_the_same_height_makes_a_ceiling() -> None:
     """After it the climb follows the cube of the time; after the first it goes on as before."""
     climber = Climber(100)
-    assert climber.untouched
-    assert not climber.near(100)
+    assert climber.never_refused
+    assert not climber.is_near_last_refusal(100)
     climber.fall(100, 60, 0.0, ceiling=False)
-    assert not climber.untouched
-    assert [climber.near(height) for height in (44, 46, 124, 126)] == [False, True, True, False]
+    assert not climber.never_refused
+    assert [climber.is_near_last_refusal(height) for height in (44, 46, 124, 126)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
     climber.fall(90, 60, 10.0, ceiling=True)
     climber.grow(40.0)
     assert climber.value == pytest.approx(60 * 1.125)
@@ -127,14 +132,14 @@ def test_a_climber_stays_between_its_ends() -> None:
 
 def test_a_tally_counts_the_starts_of_the_last_seconds() -> None:
     """Sixty a second are counted as such, whatever the window; what is old is forgotten."""
-    tally = Tally()
+    tally = StartCounter()
     assert tally.per_second(0.0, 1.0) == 0
     for number in range(1200):
         tally.add(number / 60)
     assert tally.per_second(float("-inf"), 20.0) == pytest.approx(60, rel=0.02)
     assert tally.per_second(19.0, 20.0) == pytest.approx(60, rel=0.02)
     assert tally.per_second(float("-inf"), 40.0) == 0
-    young = Tally()
+    young = StartCounter()
     young.add(100.0)
     young.add(100.1)
     assert young.per_second(float("-inf"), 100.5) == pytest.approx(4)
@@ -142,7 +147,7 @@ def test_a_tally_counts_the_starts_of_the_last_seconds() -> None:
 
 def test_latency_follows_mean_and_deviation() -> None:
     """Regular answers have a bound close to them, irregular ones a wide one."""
-    regular, wide = Latency(), Latency()
+    regular, wide = LatencyEstimate(), LatencyEstimate()
     for number in range(100):
         regular.add(0.05)
         wide.add(0.02 + 0.1 * (number % 2))
@@ -240,16 +245,16 @@ def test_rounds_are_for_quick_and_regular_answers() -> None:
     """While an unknown pace holds requests back; slow or irregular answers are not waited for."""
     quick, slow = Pace(Limits()), Pace(Limits())
     assert not quick.in_rounds
-    assert quick.round_seconds == pytest.approx(0.1)
-    assert quick.room_seconds == 10
+    assert quick.round_wait_seconds == pytest.approx(0.1)
+    assert quick.crowded_wait_seconds == 10
     run_at(quick, 1)
     assert quick.in_rounds
-    assert quick.round_seconds == 1
+    assert quick.round_wait_seconds == 1
     run_at(slow, 1, latency=0.3)
     assert not slow.in_rounds
-    assert slow.room_seconds == 1
+    assert slow.crowded_wait_seconds == 1
     run_at(slow, 1, now=2, latency=3)
-    assert slow.room_seconds > 6
+    assert slow.crowded_wait_seconds > 6
 
 
 def test_the_pace_tells_of_changes_by_a_tenth() -> None:

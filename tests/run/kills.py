@@ -28,9 +28,9 @@ import anyio.lowlevel
 from wavetank.processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem, journal_file
 from wavetank.processor.journal import Journal, fingerprint
 from wavetank.processor.sinks import CsvSink
-from wavetank.run.errors import ApiError
-from wavetank.run.session import Pace, Session
-from wavetank.run.telling import Tally
+from wavetank.run.row_processor import RowProcessor, RunPace
+from wavetank.run.run_errors import ApiError
+from wavetank.run.run_report import RunStatistics
 
 ITEMS: list[LLMWorkItem[Any]] = [LLMWorkItem(f"q{number}", f"Question {number}") for number in range(12)]
 WORKERS = 3
@@ -97,16 +97,16 @@ class Provider(LLMCallStrategy[str]):
 
 async def run(folder: Path, clockwork: Clockwork, refuses: bool) -> None:
     """One run, resumed if there is anything to resume."""
-    tally = Tally(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
+    statistics = RunStatistics(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
     with Journal(folder / "run.db", resume=True) as journal:
         journal.register((item.id, fingerprint(item.prompt)) for item in ITEMS)
         with CsvSink(
             folder / "out.csv", resume=True, keep=lambda id: journal.outcome(id) is not None
         ) as output:
-            session = Session(
+            session = RowProcessor(
                 Provider(folder / "paid", clockwork, refuses=refuses),
-                pace=Pace(parallel=WORKERS, limits=Limits(requests_per_minute=60e6, burst=100)),
-                tally=tally,
+                pace=RunPace(parallel=WORKERS, limits=Limits(requests_per_minute=60e6, burst=100)),
+                statistics=statistics,
                 journal=journal,
                 output=output,
             )

@@ -19,11 +19,11 @@ import pytest
 
 from wavetank.cli import main
 from wavetank.processor import Bounds, LLMWorkItem
-from wavetank.run.asking import ProviderStrategy
-from wavetank.run.errors import ApiError
-from wavetank.run.options import Options
-from wavetank.run.session import Pace
-from wavetank.run.words import DEFAULT_PARALLEL
+from wavetank.run.provider_strategy import ProviderStrategy
+from wavetank.run.row_processor import RunPace
+from wavetank.run.run_arguments import DEFAULT_PARALLEL
+from wavetank.run.run_errors import ApiError
+from wavetank.run.run_options import Options
 
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
 
@@ -300,12 +300,12 @@ def test_one_call_before_the_rest_says_until_when(
 
 def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are taken a minute, and what is not given is no limit."""
-    seen: list[Pace] = []
+    seen: list[RunPace] = []
     models: list[object] = []
 
     def run(asked: Options, *_: object) -> int:
         seen.append(asked.pace)
-        models.append(asked.of_a_model)
+        models.append(asked.per_model)
         return 0
 
     monkeypatch.setattr("wavetank.run.command.run", run)
@@ -322,8 +322,8 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
     bounds = ["--max-requests=5", "--max-total-tokens=100", "--max-cost=2.5"]
     prices = ["--price-input=2.5", "--price-output=10", "--on-quota=wait"]
     assert main([*WORDS, *words, *bounds, *prices]) == 0
-    assert seen[0] == Pace(parallel=DEFAULT_PARALLEL)
-    assert seen[1] == Pace(
+    assert seen[0] == RunPace(parallel=DEFAULT_PARALLEL)
+    assert seen[1] == RunPace(
         parallel=7,
         bounds=Bounds(seconds=60.0, requests=5, tokens=100, cost=2.5),
         on_quota="wait",
@@ -397,5 +397,5 @@ def test_the_words_of_a_run_are_light() -> None:
     """They are read, and their help is told, without the processor and its libraries."""
     script = "import sys; from wavetank import cli; cli._parser('run'); print([*sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert "'wavetank.run.words'" in loaded
+    assert "'wavetank.run.run_arguments'" in loaded
     assert not any(f"'{name}'" in loaded for name in ("anyio", "asyncio", "httpx2", "wavetank.processor"))

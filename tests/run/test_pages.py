@@ -6,9 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from wavetank.run.output_rows import OWN_COLUMNS
 from wavetank.run.providers import PROVIDERS
-from wavetank.run.rows import OWN_COLUMNS
-from wavetank.run.words import EXIT_CODES, PROVIDER_NAMES, add_arguments
+from wavetank.run.run_arguments import EXIT_CODES, PROVIDER_NAMES, add_arguments
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
 

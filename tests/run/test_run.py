@@ -136,7 +136,7 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
 DEAF = """
 import sys, anyio
 from wavetank.cli import main
-from wavetank.run.asking import ProviderStrategy
+from wavetank.run.provider_strategy import ProviderStrategy
 
 async def execute(self, item):
     print("asked", flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .agents import AgentFailed, classify_output, classify_result
 from .batch import ParallelBatchProcessor
 from .classify import ErrorClassifier, classify, error_in_answer
+from .decisions import Decision, DecisionKind
 from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
 from .failure import Failure, FailureKind
 from .gate import Gate
@@ -16,7 +17,6 @@ from .metrics import OpenTelemetryMetrics
 from .rate_headers import rate_info
 from .results import BatchResult
 from .sender import ItemTooLarge
-from .sight import Decision, DecisionKind
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
 from .streamed import Results

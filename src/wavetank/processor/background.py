@@ -8,7 +8,7 @@ from typing import final
 import anyio
 from anyio.abc import TaskGroup
 
-from .shape import sole
+from .error_fields import unwrap_single_group
 
 
 @final
@@ -51,7 +51,7 @@ class Background:
         try:
             await self._group.__aexit__(type(error) if error else None, error, None)
         except BaseExceptionGroup as errors:
-            one = sole(errors)
+            one = unwrap_single_group(errors)
             if one is errors:
                 raise
             if one is not error:

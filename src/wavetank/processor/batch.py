@@ -10,11 +10,11 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, final, over
 import anyio
 
 from .background import Background
-from .intake import Batch, Stream, checked
+from .item_source import BatchSource, StreamSource, checked_item
 from .lifecycle import Call, Strategies, as_strategy
 from .main_guard import refuse_in_import_of_main
 from .options import OptionFields, Options
-from .outlet import Outlet
+from .result_queue import ResultQueue
 from .results import BatchResult
 from .run import Run
 from .streamed import Results
@@ -148,7 +148,7 @@ class ParallelBatchProcessor(Generic[T]):
             RuntimeError: `process_all` or `process` has started.
         """
         self._refuse_unless_new("add_work()")
-        checked(item)
+        checked_item(item)
         if item.id in self._items:
             raise ValueError(f"the batch holds an item with the id {item.id!r}; give every item its own id")
         self._items[item.id] = item
@@ -170,8 +170,8 @@ class ParallelBatchProcessor(Generic[T]):
         options = self._options.sized(batch_size)
         self._start("process_all()")
         results: dict[int, ItemResult[T]] = {}
-        intake = Batch(tuple(self._items.values()))
-        run = Run(self._strategies, options, intake=intake, out=results.__setitem__)
+        source = BatchSource(tuple(self._items.values()))
+        run = Run(self._strategies, options, source=source, out=results.__setitem__)
         await run.work()
         ordered = tuple(results[number] for number in sorted(results))
         return _batch_result(run, ordered)
@@ -204,24 +204,24 @@ class ParallelBatchProcessor(Generic[T]):
             raise RuntimeError("process() needs `async with ParallelBatchProcessor(...)` around it")
         options = self._options.sized(batch_size)
         self._start("process()")
-        outlet = Outlet[T](options.batch_size)
-        return Results(outlet, partial(self._begin, items, options, outlet, self._group))
+        queue = ResultQueue[T](options.batch_size)
+        return Results(queue, partial(self._begin, items, options, queue, self._group))
 
     async def _begin(
         self,
         items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
         options: Options,
-        outlet: Outlet[T],
+        queue: ResultQueue[T],
         group: Background,
     ) -> anyio.CancelScope:
         await self._strategies.prepare([self._strategies.own])
         run = Run(
             self._strategies,
             options,
-            intake=Stream(items, outlet),
-            out=lambda _, result: outlet.put(result),
+            source=StreamSource(items, queue),
+            out=lambda _, result: queue.put(result),
         )
-        return group.start(run.work, outlet.close)
+        return group.start(run.work, queue.close)
 
     def _start(self, what: str) -> None:
         refuse_in_import_of_main(what)

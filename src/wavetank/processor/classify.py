@@ -1,6 +1,6 @@
 """Tells a refusal that waiting mends from an error that a retry may mend and from one that nothing mends.
 
-It reads the shape of an exception, never the words of its text: "429" or "quota" may stand in
+It reads the fields of an exception, never the words of its text: "429" or "quota" may stand in
 any text. In the body of a refusal it reads numbers and names, and whether its sentence begins
 by saying that the request is too large; in what a command-line agent printed when it failed,
 whole sentences, since there is nothing else.
@@ -15,11 +15,11 @@ from datetime import UTC, tzinfo
 from typing import Any, Final, Protocol
 
 from .agents import classify_output
+from .error_fields import ErrorFields, error_object, read_attribute, read_error_fields, unwrap_single_group
 from .failure import Failure, FailureKind
 from .rate_headers import rate_info
 from .reset_times import RESETS, clock_text, finite
 from .retry_after import stated_wait, wall_seconds
-from .shape import Shape, error_object, read, shape_of, sole
 
 # Quota and billing: OpenAI (help centre, 2026 billing codes), Anthropic (error.type and
 # error.details.error_code), Codex, Gemini CLI. Sent as 429 too, but no waiting mends them.
@@ -137,27 +137,27 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
         now: the present, in seconds since 1970; by default that of the machine.
         tz: the zone of clock times that name none, and of those in reasons.
     """
-    cause = sole(error)
-    if isinstance(judged := read(cause, "failure"), Failure):
+    cause = unwrap_single_group(error)
+    if isinstance(judged := read_attribute(cause, "failure"), Failure):
         # It was judged where more of it was known, as in a worker process.
         return replace(judged, error=error)
     now = wall_seconds() if now is None else now
     if isinstance(cause, BaseExceptionGroup):
         return _judge_group(error, [classify(member, now=now, tz=tz) for member in cause.exceptions])
-    if isinstance(code := read(cause, "returncode"), int):
+    if isinstance(code := read_attribute(cause, "returncode"), int):
         return _judge_process(error, cause, code, now, tz)
-    shape = shape_of(cause)
-    wait = _wait(cause, shape, now)
-    if (spent := _spent(cause, shape)) is not None:
+    fields = read_error_fields(cause)
+    wait = _wait(cause, fields, now)
+    if (spent := _spent(cause, fields)) is not None:
         # What comes with a quota of nothing is the wait of another limit.
         wait = None if spent == _NO_QUOTA else wait
         resets = f"{RESETS}{clock_text(now + wait, tz)}" if wait else ""
-        info, source = rate_info(shape.headers, now=now), f"exception {type(cause).__name__}"
+        info, source = rate_info(fields.headers, now=now), f"exception {type(cause).__name__}"
         return Failure("terminal", error, f"{spent}{resets}", wait, info, closes=True, source=source)
-    kind, reason = _judge(cause, shape)
-    info, source = rate_info(shape.headers, now=now), f"exception {type(cause).__name__}"
-    died = _first(shape.classes, _DEAD_WORKER_CLASSES) is not None
-    if "BrokenExecutor" in shape.classes:
+    kind, reason = _judge(cause, fields)
+    info, source = rate_info(fields.headers, now=now), f"exception {type(cause).__name__}"
+    died = _first(fields.classes, _DEAD_WORKER_CLASSES) is not None
+    if "BrokenExecutor" in fields.classes:
         reason = f"{type(cause).__name__}: this executor takes no more calls; your call has to make another"
     return Failure(kind, error, reason, wait, info, source=source, worker_died=died)
 
@@ -196,11 +196,11 @@ def _judge_group(error: BaseException, members: list[Failure]) -> Failure:
     return replace(gravest, error=error, retry_after_seconds=wait)
 
 
-def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
-    status, codes, where = shape.status, shape.codes, _where(error, shape)
-    if large := _first(codes, TOO_LARGE_CODES) or _first(shape.classes, _TOO_LARGE_CLASSES):
+def _judge(error: BaseException, fields: ErrorFields) -> tuple[FailureKind, str]:
+    status, codes, where = fields.status, fields.codes, _where(error, fields)
+    if large := _first(codes, TOO_LARGE_CODES) or _first(fields.classes, _TOO_LARGE_CLASSES):
         return "terminal", f"{where}, {large}: no waiting mends it"
-    if (large := _too_large(shape)) is not None:
+    if (large := _too_large(fields)) is not None:
         return "terminal", f"{where}, too large{large}"
     if status in OVERLOAD_STATUSES:
         return "rate-limited", where
@@ -208,44 +208,46 @@ def _judge(error: BaseException, shape: Shape) -> tuple[FailureKind, str]:
     may_hide_overload = status is None or status >= 500 or 200 <= status < 300 or status == 402
     if may_hide_overload and (code := _first(codes, OVERLOAD_CODES)):
         return "rate-limited", f"{where}, {code}"
-    return _judge_the_rest(error, shape), where
+    return _judge_the_rest(error, fields), where
 
 
-def _spent(error: BaseException, shape: Shape) -> str | None:
+def _spent(error: BaseException, fields: ErrorFields) -> str | None:
     """What is used up for every request of the scope, in words: a quota, a budget, the credit."""
-    if (daily := _daily_quota(shape)) is not None:
+    if (daily := _daily_quota(fields)) is not None:
         return daily
-    where = _where(error, shape)
-    if code := _first(shape.codes, SPENT_CODES) or _first(shape.classes, _SPENT_CLASSES):
+    where = _where(error, fields)
+    if code := _first(fields.codes, SPENT_CODES) or _first(fields.classes, _SPENT_CLASSES):
         return f"{where}, {code}: used up"
-    return f"{where}, payment required" if _wants_payment(shape) else None
+    return f"{where}, payment required" if _wants_payment(fields) else None
 
 
-def _wants_payment(shape: Shape) -> bool:
-    return shape.status == 402 and _first(shape.codes, (*OVERLOAD_CODES, *TOO_LARGE_CODES)) is None
+def _wants_payment(fields: ErrorFields) -> bool:
+    return fields.status == 402 and _first(fields.codes, (*OVERLOAD_CODES, *TOO_LARGE_CODES)) is None
 
 
-def _where(error: BaseException, shape: Shape) -> str:
-    return f"status {shape.status}" if shape.status is not None else f"no status, {type(error).__name__}"
+def _where(error: BaseException, fields: ErrorFields) -> str:
+    return f"status {fields.status}" if fields.status is not None else f"no status, {type(error).__name__}"
 
 
-def _judge_the_rest(error: BaseException, shape: Shape) -> FailureKind:
+def _judge_the_rest(error: BaseException, fields: ErrorFields) -> FailureKind:
     """An error with a 2xx is an answer that broke off or cannot be read, so another try may do."""
-    status = shape.status
+    status = fields.status
     if status is not None:
         retryable = status in TRANSIENT_STATUSES or status >= 500 or 200 <= status < 300
     else:
         # ConnectionError and TimeoutError are OSErrors.
-        lost = isinstance(error, OSError) or any(name.endswith(_CONNECTION_CLASSES) for name in shape.classes)
-        lost |= _first(shape.classes, _DEAD_WORKER_CLASSES) is not None
-        retryable = lost or _first(shape.codes, TRANSIENT_CODES) is not None
+        lost = isinstance(error, OSError) or any(
+            name.endswith(_CONNECTION_CLASSES) for name in fields.classes
+        )
+        lost |= _first(fields.classes, _DEAD_WORKER_CLASSES) is not None
+        retryable = lost or _first(fields.codes, TRANSIENT_CODES) is not None
     return "transient" if retryable else "terminal"
 
 
 def _judge_process(error: BaseException, cause: BaseException, code: int, now: float, tz: tzinfo) -> Failure:
-    stdout = _text(read(cause, "stdout") or read(cause, "output"))
+    stdout = _text(read_attribute(cause, "stdout") or read_attribute(cause, "output"))
     # Whoever raises for it does not take the output for an answer, whatever the exit code.
-    found = classify_output(code or 1, stdout, _text(read(cause, "stderr")), now=now, tz=tz)
+    found = classify_output(code or 1, stdout, _text(read_attribute(cause, "stderr")), now=now, tz=tz)
     if found is None:
         return Failure("transient", error, f"exit code {code}")
     return replace(found, error=error)
@@ -261,40 +263,40 @@ def _first(found: tuple[str, ...], known: tuple[str, ...]) -> str | None:
     return next((name for name in found if name in known), None)
 
 
-def _too_large(shape: Shape) -> str | None:
+def _too_large(fields: ErrorFields) -> str | None:
     """How much too large the request is, as far as it is told; OpenAI calls that a rate limit too."""
-    if shape.status not in (None, 413, 429):
+    if fields.status not in (None, 413, 429):
         return None
-    if found := _LIMIT_AND_REQUEST.search(shape.message):
+    if found := _LIMIT_AND_REQUEST.search(fields.message):
         limit, requested = (finite(number.replace(",", "")) for number in found.groups())
         if limit is not None and requested is not None and requested > limit:
             return f": {requested:.0f} tokens of at most {limit:.0f}"
-    return "" if _SAYS_TOO_LARGE.match(shape.message) else None
+    return "" if _SAYS_TOO_LARGE.match(fields.message) else None
 
 
-def _daily_quota(shape: Shape) -> str | None:
+def _daily_quota(fields: ErrorFields) -> str | None:
     """Gemini and OpenRouter say by a name which quota is spent; one of a day is not waited for."""
-    if shape.status not in (None, 402, 429):
+    if fields.status not in (None, 402, 429):
         return None
-    for quota in _quota_ids(shape):
+    for quota in _quota_ids(fields):
         if "PerDay" in quota or "Daily" in quota:
             return "daily quota"
-    if re.search(r"\bfree-models-per-day\b", shape.message):
+    if re.search(r"\bfree-models-per-day\b", fields.message):
         return "daily quota"
-    return _NO_QUOTA if re.search(r"\blimit: 0\b", shape.message) else None
+    return _NO_QUOTA if re.search(r"\blimit: 0\b", fields.message) else None
 
 
-def _quota_ids(shape: Shape) -> list[str]:
-    told = [detail.get("violations") for detail in shape.details]
+def _quota_ids(fields: ErrorFields) -> list[str]:
+    told = [detail.get("violations") for detail in fields.details]
     violations = [one for some in told if isinstance(some, list) for one in some]
     return [str(one.get("quotaId", "")) for one in violations if isinstance(one, Mapping)]
 
 
-def _wait(error: BaseException, shape: Shape, now: float) -> float | None:
-    told = read(error, "retry_after")
+def _wait(error: BaseException, fields: ErrorFields, now: float) -> float | None:
+    told = read_attribute(error, "retry_after")
     wait = None if isinstance(told, str) else finite(told)
     if wait is None or wait <= 0:
-        wait = stated_wait(shape.headers, shape.body, now=now)
-    if wait is None and any("PerMinute" in quota for quota in _quota_ids(shape)):
+        wait = stated_wait(fields.headers, fields.body, now=now)
+    if wait is None and any("PerMinute" in quota for quota in _quota_ids(fields)):
         return _PER_MINUTE_SECONDS
     return wait

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Final, final
 
 GROWTH_PER_SECOND: Final = 0.15
-FREE_GROWTH_PER_SECOND: Final = 0.5
-FREE_FROM: Final = 3.0
+FAST_GROWTH_PER_SECOND: Final = 0.5
+FAST_GROWTH_FROM: Final = 3.0
 PLATEAU_SECONDS: Final = 60.0
 LONGEST_STEP_SECONDS: Final = 1.0
 NEAR: Final = 0.25
-IN_VAIN: Final = 0.7
+FAR_BELOW: Final = 0.7
 
 DEEPEST_CUT: Final = 0.5
 SLIGHTEST_CUT: Final = 0.9
 
 SLOT_SECONDS: Final = 0.25
-TALLY_SECONDS: Final = 3.0
+COUNTED_SECONDS: Final = 3.0
 
 
 @final
@@ -50,7 +50,7 @@ class Climber:
         return f"<Climber at {self.value:g}{', at a ceiling' if self._at_ceiling else ''}>"
 
     @property
-    def untouched(self) -> bool:
+    def never_refused(self) -> bool:
         """Whether no refusal was ever blamed on this limit."""
         return self._failed_at is None
 
@@ -61,26 +61,26 @@ class Climber:
         if self._at_ceiling:
             aim = self._fell_to * (1 + ((now - self._since) / PLATEAU_SECONDS) ** 3)
         else:
-            free = self.untouched and self.value >= FREE_FROM * self._start
-            aim = self.value * (1 + (FREE_GROWTH_PER_SECOND if free else GROWTH_PER_SECOND) * step)
+            fast = self.never_refused and self.value >= FAST_GROWTH_FROM * self._start
+            aim = self.value * (1 + (FAST_GROWTH_PER_SECOND if fast else GROWTH_PER_SECOND) * step)
         self.value = min(max(self.value, aim), self.highest)
 
     def rest(self) -> None:
         """Note a pause: no time passed in which the limit could have grown."""
         self._grown_at = None
 
-    def near(self, height: float) -> bool:
+    def is_near_last_refusal(self, height: float) -> bool:
         """Whether a refusal at this height is the second: it is between where the first was and fell to."""
         failed = self._failed_at
         if failed is None:
             return False
         return (1 - NEAR) * min(self._fell_to, failed) <= height <= (1 + NEAR) * failed
 
-    def in_vain(self, height: float) -> bool:
+    def is_far_below_last_refusal(self, height: float) -> bool:
         """Whether a refusal at this height is well below where the last one was."""
-        return self._failed_at is not None and height <= IN_VAIN * self._failed_at
+        return self._failed_at is not None and height <= FAR_BELOW * self._failed_at
 
-    def take_back(self) -> None:
+    def restore(self) -> None:
         """Go back to where the last refusal was."""
         if self._failed_at is not None:
             self.value = min(self._failed_at, self.highest)
@@ -96,7 +96,7 @@ class Climber:
 
 
 @final
-class Tally:
+class StartCounter:
     """How many requests were started in the last seconds."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Tally:
             self._slots[slot] += 1
             return
         self._slots[slot] = 1
-        oldest = slot - 4 * TALLY_SECONDS / SLOT_SECONDS
+        oldest = slot - 4 * COUNTED_SECONDS / SLOT_SECONDS
         for old in [old for old in self._slots if old < oldest]:
             del self._slots[old]
 
@@ -119,7 +119,7 @@ class Tally:
         """The mean rate between two instants, looking back no further than some seconds."""
         if self.first > until:
             return 0.0
-        oldest = (int((until - TALLY_SECONDS) / SLOT_SECONDS) + 1) * SLOT_SECONDS
+        oldest = (int((until - COUNTED_SECONDS) / SLOT_SECONDS) + 1) * SLOT_SECONDS
         since = max(since, oldest, self.first)
         slots = int(since / SLOT_SECONDS), int(until / SLOT_SECONDS)
         started = sum(count for slot, count in self._slots.items() if slots[0] <= slot <= slots[1])
@@ -127,7 +127,7 @@ class Tally:
 
 
 @final
-class Latency:
+class LatencyEstimate:
     """How long an answer takes, and how much that varies; the estimate TCP makes of a round trip."""
 
     __slots__ = ("deviation", "mean", "seen")

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar, final
 
 import anyio
 
+from .decisions import logger
 from .leaks import awaited
 from .options import Options
-from .sight import logger
 from .work import ItemResult, LLMWorkItem
 
 T = TypeVar("T")
@@ -28,26 +28,26 @@ class Delivery(Generic[T]):
     def __init__(self, options: Options, out: Callable[[int, ItemResult[T]], None]) -> None:
         self._options = options
         self._out = out
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: dict[int, tuple[LLMWorkItem[Any], ItemResult[T]]] = {}
         self._next = 0
-        self._in_order = options.order == "input"
-        self._resumes = self._in_order and options.store is not None
+        self._input_order = options.order == "input"
+        self._resumes = self._input_order and options.store is not None
         self._held_back = False
-        nobody_hears = options.post_process is None and options.on_result is None and not options.sinks
-        self._quick = nobody_hears and not self._in_order
+        no_receivers = options.post_process is None and options.on_result is None and not options.sinks
+        self._nothing_to_do = no_receivers and not self._input_order
 
     async def take(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
         """Take the result of an item."""
-        if self._quick:
+        if self._nothing_to_do:
             self._out(number, result)
             return
-        if not self._in_order:
-            async with self._turn:
+        if not self._input_order:
+            async with self._lock:
                 await self._hand_over(number, item, result)
             return
         self._waiting[number] = item, result
-        async with self._turn:
+        async with self._lock:
             await self._hand_over_in_order()
 
     async def _hand_over_in_order(self) -> None:

@@ -13,7 +13,7 @@ from .limits import Limits, RateInfo
 from .pace import SAME_INSTANT_SECONDS, Pace
 from .tickets import GateClosed, Permit, Ticket
 
-PROBE_PATIENCE_SECONDS: Final = 1.0
+PROBE_WAIT_SECONDS: Final = 1.0
 
 Tell = Callable[[str, float, float], None]
 """Called with what the gate did and two numbers.
@@ -92,7 +92,7 @@ class Gate:
         self._refusal_seconds = 0.0
         self._crowded_until = float("-inf")
         self._under_way: dict[Ticket, None] = {}
-        self._line = anyio.Lock()
+        self._queue_lock = anyio.Lock()
         self._changed: anyio.Event | None = None
         self._closed = False
         self._closing: anyio.Event | None = None
@@ -165,11 +165,11 @@ class Gate:
         """
         await anyio.lowlevel.checkpoint()
         now = anyio.current_time()
-        if not self._line.locked() and self._opens_at(tokens, now) <= now:
+        if not self._queue_lock.locked() and self._opens_at(tokens, now) <= now:
             return self._start(tokens, now)
         if permit is not None:
-            return await self._enter_with(permit, tokens)
-        async with self._line:
+            return await self._enter_releasing_permit(permit, tokens)
+        async with self._queue_lock:
             return self._start(tokens, await self._open(tokens))
 
     def admits(self, ticket: Ticket) -> bool:
@@ -283,16 +283,16 @@ class Gate:
                 self._probe = None
             self._look_again()
 
-    async def _enter_with(self, permit: Permit, tokens: float) -> Ticket:
+    async def _enter_releasing_permit(self, permit: Permit, tokens: float) -> Ticket:
         """Wait without the permit; the first in line takes it up when the gate opens, and looks again."""
-        with permit.laid_down():
-            async with self._line:
+        with permit.released_while_waiting():
+            async with self._queue_lock:
                 while True:
                     await self._open(tokens)
-                    await permit.take_up()
+                    await permit.acquire()
                     if self._opens_at(tokens, now := anyio.current_time()) <= now:
                         return self._start(tokens, now)
-                    permit.lay_down()
+                    permit.release()
 
     async def _open(self, tokens: float) -> float:
         """Wait until a request may start, and return that instant."""
@@ -307,9 +307,9 @@ class Gate:
         if now < self._deadline:
             return self._deadline
         if self._probe is not None:
-            patience = max(PROBE_PATIENCE_SECONDS, 1.5 * self._refusal_seconds)
-            if now < self._probe.sent + patience:
-                return self._probe.sent + patience
+            longest_wait = max(PROBE_WAIT_SECONDS, 1.5 * self._refusal_seconds)
+            if now < self._probe.sent + longest_wait:
+                return self._probe.sent + longest_wait
             self._probe, self._proven = None, True
             self.pace.restart(now)
         if len(self._under_way) + 1 > self.pace.room and now < self._crowded_until:
@@ -319,11 +319,11 @@ class Gate:
 
     def _round_ends_at(self, now: float) -> float:
         """When an earlier round no longer holds the next one back, if it stays unanswered."""
-        patience = self.pace.round_seconds
+        longest_wait = self.pace.round_wait_seconds
         for ticket in self._under_way:
-            if ticket.sent + patience > now:
+            if ticket.sent + longest_wait > now:
                 same = now - ticket.sent < SAME_INSTANT_SECONDS
-                return now if same else ticket.sent + patience
+                return now if same else ticket.sent + longest_wait
         return now
 
     def _start(self, tokens: float, now: float) -> Ticket:
@@ -331,7 +331,7 @@ class Gate:
         self._started_since += 1
         ticket = Ticket(self._started, self._generation, now, len(self._under_way) + 1, tokens)
         self._under_way[ticket] = None
-        self._crowded_until = now + self.pace.room_seconds
+        self._crowded_until = now + self.pace.crowded_wait_seconds
         self.pace.spend(tokens, now)
         if not self._proven:
             self._probe = ticket

@@ -21,7 +21,7 @@ from .journal_queries import (
     pauses_in,
     status_in,
 )
-from .kept import (
+from .outcomes import (
     EarlierError,
     Limit,
     Outcome,
@@ -31,9 +31,9 @@ from .kept import (
     as_outcome,
     as_result,
     checksum,
+    decode_outcome,
+    encode_outcome,
     fingerprint,
-    read,
-    written,
 )
 from .retry_after import wall_seconds
 from .work import ItemResult, LLMWorkItem
@@ -82,7 +82,7 @@ class Journal:
         resume: go on with the run that the file holds; without it such a file is refused.
         settings: what must not change between the runs, such as the model.
         retry_failed: on resuming, forget the outcomes of items that failed.
-        encode: how a value is written to text; JSON unless told otherwise.
+        encode: how a value is encoded as text; JSON unless given another function.
         decode: how it is read back.
 
     Raises:
@@ -106,12 +106,12 @@ class Journal:
         self._encode = encode
         self._decode = decode
         self._file = JournalFile(self._path, resume=resume)
-        self._row = 0
+        self._next_row = 0
         self._status: Status | None = None
         try:
-            self._settle(settings or {})
-            self._take_up(retry_failed=retry_failed)
-            self._earlier = self.pauses()
+            self._check_settings(settings or {})
+            self._recover_from_last_run(retry_failed=retry_failed)
+            self._earlier_pauses = self.pauses()
         except BaseException:
             self.close()
             raise
@@ -140,7 +140,7 @@ class Journal:
         if self._status in UNDER_WAY:
             # A run of the processor has said how it ended; this one was made by hand, or broke off.
             with suppress(JournalError):
-                self._stand("stopped" if self.counts()[2] else "finished", None)
+                self._set_status("stopped" if self.counts()[2] else "finished", None)
         self._file.close()
 
     def register(self, rows: Iterable[tuple[str, bytes]]) -> int:
@@ -154,21 +154,21 @@ class Journal:
         Raises:
             InputChanged: a row differs from the journal's, or the journal has more; the first is named.
         """
-        known = self._file.rows("SELECT position, id, fingerprint FROM items ORDER BY position")
+        known = self._file.query("SELECT position, id, fingerprint FROM items ORDER BY position")
         position, new = 0, []
-        for id, mark in rows:
+        for id, item_fingerprint in rows:
             old = next(known, None)
             if old is not None:
-                self._compare(position, id, mark, old[1:])
+                self._refuse_changed_row(position, id, item_fingerprint, old[1:])
             else:
-                new.append((position, id, mark))
+                new.append((position, id, item_fingerprint))
             position += 1
         if (missing := next(known, None)) is not None:
             raise InputChanged(
                 f"row {position + 1} is missing: the journal {self._path} goes on there with the item "
-                f"{missing[1]!r}; {_AS_IT_WAS}"
+                f"{missing[1]!r}; {_FIX_INPUT}"
             )
-        self._add(new)
+        self._add_rows(new)
         return len(new)
 
     def admit(self, rows: Iterable[tuple[str, bytes]]) -> dict[str, Outcome]:
@@ -178,16 +178,16 @@ class Journal:
             InputChanged: a row differs from the journal's; the first is named.
         """
         new, found = [], {}
-        for id, mark in rows:
-            known = self._file.one(_BY_POSITION, self._row)
+        for id, item_fingerprint in rows:
+            known = self._file.query_one(_BY_POSITION, self._next_row)
             if known is None:
-                new.append((self._row, id, mark))
+                new.append((self._next_row, id, item_fingerprint))
             else:
-                self._compare(self._row, id, mark, known[:2])
+                self._refuse_changed_row(self._next_row, id, item_fingerprint, known[:2])
                 if known[-1] is not None:
-                    found[id] = self._outcome((id, *known[2:]))
-            self._row += 1
-        self._add(new)
+                    found[id] = self._decode_outcome((id, *known[2:]))
+            self._next_row += 1
+        self._add_rows(new)
         return found
 
     def sending(self, id: str, attempt: int = 1) -> None:
@@ -196,15 +196,17 @@ class Journal:
         `attempt` counts the item's requests in this run from 1; to note one twice counts it once.
         """
         if self._status != "running":
-            self._stand("running", None)
-        self._of(id, f"UPDATE items SET state = {SENT}, requests = earlier + ? WHERE id = ?", attempt)
+            self._set_status("running", None)
+        self._update_item(
+            id, f"UPDATE items SET state = {SENT}, requests = earlier + ? WHERE id = ?", attempt
+        )
 
     def answered(self, id: str, attempts: int | None = None) -> None:
         """Note that the item's request ended without an outcome, as after a refusal: nothing is under way.
 
         `attempts` is how many of its requests have left in this run, where that is fewer than were noted.
         """
-        self._file.do(
+        self._file.execute(
             f"UPDATE items SET state = {WAITING}, requests = coalesce(earlier + ?, requests) "
             f"WHERE id = ? AND state = {SENT}",
             attempts,
@@ -220,33 +222,33 @@ class Journal:
             JournalError: the value cannot be written, or the file cannot.
         """
         state = SUCCEEDED if outcome.error is None else FAILED
-        text = self._text(outcome)
+        text = self._encode_outcome(outcome)
         if self._status not in UNDER_WAY:
-            self._stand("running", None)
+            self._set_status("running", None)
         statement = "UPDATE items SET state = ?, outcome = ?, checksum = ? WHERE id = ?"
-        self._of(outcome.id, statement, state, text, checksum(text))
+        self._update_item(outcome.id, statement, state, text, checksum(text))
 
-    def tell(self, id: str) -> None:
+    def mark_delivered(self, id: str) -> None:
         """Note that the item's outcome, if it has one, has reached everybody who was to be told."""
-        self._file.do(f"UPDATE items SET told = 1 WHERE id = ? AND state >= {SUCCEEDED}", id)
+        self._file.execute(f"UPDATE items SET told = 1 WHERE id = ? AND state >= {SUCCEEDED}", id)
 
     def outcome(self, id: str) -> Outcome | None:
         """What came of the item, or `None` if that is open."""
-        row = self._file.one(f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state >= {SUCCEEDED}", id)
-        return None if row is None else self._outcome(row)
+        row = self._file.query_one(f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state >= {SUCCEEDED}", id)
+        return None if row is None else self._decode_outcome(row)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every outcome, in the order of the input."""
         query = f"SELECT {_COLUMNS} FROM items WHERE state >= {SUCCEEDED} ORDER BY position"
-        return map(self._outcome, self._file.rows(query))
+        return map(self._decode_outcome, self._file.query(query))
 
-    def was_told(self, id: str) -> bool:
+    def was_delivered(self, id: str) -> bool:
         """Whether `tell` was called for the item."""
-        return self._file.one("SELECT 1 FROM items WHERE id = ? AND told = 1", id) is not None
+        return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND told = 1", id) is not None
 
     def possibly_repeated(self, id: str) -> bool:
         """Whether a request of the item was under way when a run was cut off."""
-        return self._file.one("SELECT 1 FROM items WHERE id = ? AND repeated > 0", id) is not None
+        return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND repeated > 0", id) is not None
 
     def counts(self) -> tuple[int, int, int]:
         """How many items succeeded, failed, and are open."""
@@ -256,16 +258,16 @@ class Journal:
     def repeats(self) -> tuple[str, ...]:
         """The ids of the items that may have been paid for twice, in the order of the input."""
         return tuple(
-            id for (id,) in self._file.rows("SELECT id FROM items WHERE repeated > 0 ORDER BY position")
+            id for (id,) in self._file.query("SELECT id FROM items WHERE repeated > 0 ORDER BY position")
         )
 
     def pause(self, scope: str, until: float, count: int) -> None:
         """Keep a rate limit: until when, in seconds of Unix time, and which pause of this run it is."""
-        if scope in self._earlier:
-            count += self._earlier[scope].pause_count
+        if scope in self._earlier_pauses:
+            count += self._earlier_pauses[scope].pause_count
         if until > wall_seconds():
-            self._stand("paused", f"a limit of {scope}")
-        self._file.do(
+            self._set_status("paused", f"a limit of {scope}")
+        self._file.execute(
             "INSERT INTO pauses VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET "
             "rate_limit_until = max(rate_limit_until, excluded.rate_limit_until), "
             "pause_count = max(pause_count, excluded.pause_count)",
@@ -288,17 +290,17 @@ class Journal:
 
     async def limited(self, scope: str, reason: str, source: str) -> None:
         """Keep what a limit was and where it was read."""
-        self._file.do(
+        self._file.execute(
             "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?)", scope, reason, source, wall_seconds()
         )
 
     async def run_ended(self, stopped: str | None) -> None:
         """Keep how the run ended."""
-        self._stand("finished" if stopped is None else "stopped", stopped)
+        self._set_status("finished" if stopped is None else "stopped", stopped)
 
     async def limited_until(self) -> dict[str, float]:
         """Until when earlier runs were told to wait, by scope, in seconds of Unix time."""
-        return {scope: pause.rate_limit_until for scope, pause in self._earlier.items()}
+        return {scope: pause.rate_limit_until for scope, pause in self._earlier_pauses.items()}
 
     async def recall(self, items: Sequence[LLMWorkItem[Any]]) -> dict[str, ItemResult[Any]]:
         """The outcomes of these items, which are held to be the next rows of the input.
@@ -327,13 +329,13 @@ class Journal:
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:  # noqa: ARG002
         """Note that every sink before this one has the result."""
-        self.tell(item.id)
+        self.mark_delivered(item.id)
 
-    def _settle(self, settings: Mapping[str, str]) -> None:
+    def _check_settings(self, settings: Mapping[str, str]) -> None:
         """Keep the settings of a new journal; hold those of this run to the ones of an old one."""
-        known = dict(self._file.rows("SELECT name, value FROM settings ORDER BY name"))
+        known = dict(self._file.query("SELECT name, value FROM settings ORDER BY name"))
         if not known:
-            self._file.many("INSERT INTO settings VALUES (?, ?)", sorted(settings.items()))
+            self._file.execute_many("INSERT INTO settings VALUES (?, ?)", sorted(settings.items()))
             return
         for name in sorted({**known, **settings}):
             if known.get(name) != settings.get(name):
@@ -342,50 +344,56 @@ class Journal:
                     f"{settings.get(name)!r}; resume with what it was, or begin a new journal"
                 )
 
-    def _take_up(self, *, retry_failed: bool) -> None:
+    def _recover_from_last_run(self, *, retry_failed: bool) -> None:
         """Mark what was under way when the last run ended."""
         if self.status().status in UNDER_WAY:
-            self._stand("stopped", "it was cut off")
-        self._file.do(f"UPDATE items SET state = {WAITING}, repeated = repeated + 1 WHERE state = {SENT}")
-        self._file.do("UPDATE items SET earlier = requests WHERE earlier < requests")
+            self._set_status("stopped", "it was cut off")
+        self._file.execute(
+            f"UPDATE items SET state = {WAITING}, repeated = repeated + 1 WHERE state = {SENT}"
+        )
+        self._file.execute("UPDATE items SET earlier = requests WHERE earlier < requests")
         if retry_failed:
-            self._file.do(
+            self._file.execute(
                 f"UPDATE items SET state = {WAITING}, told = 0, outcome = NULL WHERE state = {FAILED}"
             )
 
-    def _stand(self, status: Status, reason: str | None) -> None:
-        self._file.do("INSERT OR REPLACE INTO status VALUES (1, ?, ?, ?)", status, reason, wall_seconds())
+    def _set_status(self, status: Status, reason: str | None) -> None:
+        self._file.execute(
+            "INSERT OR REPLACE INTO status VALUES (1, ?, ?, ?)", status, reason, wall_seconds()
+        )
         self._status = status
 
-    def _compare(self, position: int, id: str, mark: bytes, old: tuple[str, bytes]) -> None:
-        if old == (id, mark):
+    def _refuse_changed_row(
+        self, position: int, id: str, item_fingerprint: bytes, old: tuple[str, bytes]
+    ) -> None:
+        if old == (id, item_fingerprint):
             return
         begun = f"when the journal {self._path} was begun"
         what = f"was {old[0]!r} {begun}" if id != old[0] else f"had another prompt or other data {begun}"
-        raise InputChanged(f"row {position + 1}, with the id {id!r}, {what}; {_AS_IT_WAS}")
+        raise InputChanged(f"row {position + 1}, with the id {id!r}, {what}; {_FIX_INPUT}")
 
-    def _add(self, rows: list[tuple[int, str, bytes]]) -> None:
+    def _add_rows(self, rows: list[tuple[int, str, bytes]]) -> None:
         if rows:
-            self._file.many("INSERT INTO items (position, id, fingerprint) VALUES (?, ?, ?)", rows)
+            self._file.execute_many("INSERT INTO items (position, id, fingerprint) VALUES (?, ?, ?)", rows)
 
-    def _of(self, id: str, statement: str, *values: Any) -> None:
+    def _update_item(self, id: str, statement: str, *values: Any) -> None:
         """One transaction on one item."""
-        if not self._file.do(statement, *values, id):
+        if not self._file.execute(statement, *values, id):
             raise JournalError(f"the journal {self._path} holds no item {id!r}; register or admit it first")
 
-    def _text(self, outcome: Outcome) -> str:
+    def _encode_outcome(self, outcome: Outcome) -> str:
         try:
-            return written(outcome, self._encode)
+            return encode_outcome(outcome, self._encode)
         except (TypeError, ValueError) as error:
             raise JournalError(
                 f"the value of item {outcome.id!r} cannot be written to the journal {self._path}: {error}; "
                 "return what JSON can hold, or give the journal encode= and decode="
             ) from error
 
-    def _outcome(self, row: tuple[Any, ...]) -> Outcome:
+    def _decode_outcome(self, row: tuple[Any, ...]) -> Outcome:
         id, requests, repeated, text = row
         try:
-            return read(id, text, self._decode, attempts=requests, possibly_repeated=repeated > 0)
+            return decode_outcome(id, text, self._decode, attempts=requests, possibly_repeated=repeated > 0)
         except (TypeError, ValueError) as error:
             raise JournalError(
                 f"the value of item {id!r} in the journal {self._path} cannot be read: {error}; "
@@ -393,7 +401,7 @@ class Journal:
             ) from error
 
 
-_AS_IT_WAS: Final = "resume with the input as it was, or begin a new journal"
+_FIX_INPUT: Final = "resume with the input as it was, or begin a new journal"
 _COLUMNS: Final = "id, requests, repeated, outcome"
 # An item that is open has no outcome.
 _BY_POSITION: Final = "SELECT id, fingerprint, requests, repeated, outcome FROM items WHERE position = ?"

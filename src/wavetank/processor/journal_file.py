@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
-from .kept import checksum
+from .outcomes import checksum
 
 APPLICATION_ID: Final = 0x57544A31
 """What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
@@ -23,7 +23,7 @@ CHECKPOINT_PAGES: Final = 8000
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
-_MEND: Final = "restore it from a copy, or name another file and begin again"
+_FIX: Final = "restore it from a copy, or name another file and begin again"
 
 _TABLES: Final = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -58,7 +58,7 @@ _TABLES: Final = (
     )""",
 )
 
-_READ: Final = {
+_COLUMNS_TO_READ: Final = {
     "settings": "name, value",
     "pauses": "scope, rate_limit_until, pause_count",
     "limits": "scope, reason, source, met",
@@ -66,8 +66,8 @@ _READ: Final = {
     "items": "position, state, outcome, checksum",
 }
 
-_open_here: Final[set[str]] = set()
-_guard: Final = threading.Lock()
+_open_in_this_process: Final[set[str]] = set()
+_open_lock: Final = threading.Lock()
 
 
 class JournalError(Exception):
@@ -87,12 +87,12 @@ class InputChanged(JournalError):
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def sqlite_errors_translated(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into a `JournalError` that names the file."""
     try:
         yield
     except sqlite3.Error as error:
-        _fail(path, error)
+        _raise_journal_error(path, error)
     except UnicodeDecodeError as error:
         raise _torn(path, error) from error
     except UnicodeEncodeError as error:
@@ -102,7 +102,7 @@ def told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _fail(path: Path, error: sqlite3.Error) -> NoReturn:
+def _raise_journal_error(path: Path, error: sqlite3.Error) -> NoReturn:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         raise JournalInUse(
@@ -119,7 +119,7 @@ def _fail(path: Path, error: sqlite3.Error) -> NoReturn:
 
 def _torn(path: Path, how: object) -> NotAJournal:
     said = " ".join(str(how).split())
-    return NotAJournal(f"the journal {path} is torn ({said}) and was left as it is; {_MEND}")
+    return NotAJournal(f"the journal {path} is torn ({said}) and was left as it is; {_FIX}")
 
 
 def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
@@ -134,14 +134,14 @@ def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
         JournalError: it holds a run and `resume` is false, or it cannot be opened.
     """
     key = os.path.realpath(path)
-    with _guard:
+    with _open_lock:
         # Before anything is read: to close a second handle on a file drops the locks of the first.
-        if key in _open_here:
+        if key in _open_in_this_process:
             raise JournalInUse(f"the journal {path} is open in this process; close it first")
-        _open_here.add(key)
+        _open_in_this_process.add(key)
     try:
-        with told(path):
-            return _checked(path, resume=resume)
+        with sqlite_errors_translated(path):
+            return _open_checked(path, resume=resume)
     except BaseException:
         release(path)
         raise
@@ -154,7 +154,7 @@ def refuse_unusable(path: Path) -> None:
         NotAJournal: it is something else, or is cut off.
         JournalError: there is none, it is empty, cannot be read, or this process writes it.
     """
-    if os.path.realpath(path) in _open_here:
+    if os.path.realpath(path) in _open_in_this_process:
         # To close a second handle on it would drop the locks of the first.
         raise JournalInUse(f"the journal {path} is open in this process; ask that `Journal`")
     header = _header(path)
@@ -167,24 +167,24 @@ def refuse_unusable(path: Path) -> None:
 
 def release(path: Path) -> None:
     """Let this process open the journal again."""
-    with _guard:
-        _open_here.discard(os.path.realpath(path))
+    with _open_lock:
+        _open_in_this_process.discard(os.path.realpath(path))
 
 
-def _checked(path: Path, *, resume: bool) -> sqlite3.Connection:
+def _open_checked(path: Path, *, resume: bool) -> sqlite3.Connection:
     header = _header(path)
     if not header:
         _refuse_orphans(path)
-        return _locked(path, create=True)
+        return _connect_exclusively(path, create=True)
     _refuse_foreign(path, header)
-    if _beside(path, "-wal") or not _beside(path, "-journal"):
+    if _has_companion(path, "-wal") or not _has_companion(path, "-journal"):
         # A rollback journal is left only by a kill while the file was made: then nothing is in it.
         _refuse_torn(path)
     if not resume:
         raise JournalError(
             f"the journal {path} holds a run: resume it (resume=True, or --resume), or name another file"
         )
-    return _locked(path, create=False)
+    return _connect_exclusively(path, create=False)
 
 
 def _header(path: Path) -> bytes:
@@ -200,7 +200,7 @@ def _header(path: Path) -> bytes:
 
 
 def _refuse_orphans(path: Path) -> None:
-    if _beside(path, "-wal"):
+    if _has_companion(path, "-wal"):
         raise NotAJournal(
             f"{path} is missing or empty, but {path}-wal holds what was written last; "
             "put the journal back beside it, or remove it to begin again"
@@ -221,7 +221,7 @@ def _refuse_foreign(path: Path, header: bytes) -> None:
 def _refuse_torn(path: Path) -> None:
     """Read the whole file without writing it."""
     # Where nothing is left beside it, SQLite need not make its shared memory either.
-    alone = "" if _beside(path, "-wal") else "&immutable=1"
+    alone = "" if _has_companion(path, "-wal") else "&immutable=1"
     with closing(_connect(path, f"mode=ro{alone}")) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -240,7 +240,7 @@ def _refuse_torn(path: Path) -> None:
 def _refuse_torn_rows(path: Path, connection: sqlite3.Connection) -> None:
     """Find what SQLite does not see: it has no checksums of its own."""
     try:
-        for name, columns in _READ.items():
+        for name, columns in _COLUMNS_TO_READ.items():
             for row in connection.execute(f"SELECT {columns} FROM {name}"):
                 if name == "items" and not _is_whole(*row):
                     raise _torn(path, f"row {row[0] + 1}")
@@ -257,7 +257,7 @@ def _is_whole(_: int, state: object, outcome: object, kept: object) -> bool:
     return state in (2, 3) and isinstance(outcome, str) and checksum(outcome) == kept
 
 
-def _beside(path: Path, suffix: str) -> bool:
+def _has_companion(path: Path, suffix: str) -> bool:
     """Whether SQLite left something in a file of its own beside the journal."""
     beside = path.with_name(path.name + suffix)
     return beside.exists() and beside.stat().st_size > 0
@@ -268,7 +268,7 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, timeout=0)
 
 
-def _locked(path: Path, *, create: bool) -> sqlite3.Connection:
+def _connect_exclusively(path: Path, *, create: bool) -> sqlite3.Connection:
     """A connection that keeps every other one out; the system takes its lock back when the process ends."""
     connection = _connect(path, "mode=rwc" if create else "mode=rw")
     try:
@@ -311,20 +311,20 @@ class JournalFile:
             return
         connection, self._open = self._open, None
         try:
-            with told(self.path):
+            with sqlite_errors_translated(self.path):
                 connection.close()
         finally:
             release(self.path)
 
-    def do(self, statement: str, *values: Any) -> int:
+    def execute(self, statement: str, *values: Any) -> int:
         """One statement, one transaction; return how many rows it met."""
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             return self._connection().execute(statement, values).rowcount
 
-    def many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """One statement for many rows, one transaction: all of them or none."""
         connection = self._connection()
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             connection.execute("BEGIN")
             try:
                 connection.executemany(statement, rows)
@@ -333,15 +333,15 @@ class JournalFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def query(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of a query, one by one."""
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             # Not from the cursor itself: a dropped generator would close it, which fails after `close`.
             yield from map(tuple, self._connection().execute(query, values))
 
-    def one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
+    def query_one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of a query."""
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             row: tuple[Any, ...] | None = self._connection().execute(query, values).fetchone()
             return row
 

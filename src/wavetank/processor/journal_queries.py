@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .journal_file import JournalFile
-from .kept import Limit, Pause, RunStatus
+from .outcomes import Limit, Pause, RunStatus
 
 WAITING: Final = 0
 SENT: Final = 1
@@ -18,7 +18,7 @@ UNDER_WAY: Final = ("running", "paused")
 
 def counts_in(file: JournalFile) -> tuple[int, int, int, int]:
     """How many items succeeded, failed, wait for a request, and have one under way."""
-    found = dict(file.rows("SELECT state, count(*) FROM items GROUP BY state"))
+    found = dict(file.query("SELECT state, count(*) FROM items GROUP BY state"))
     succeeded, failed, waiting, under_way = (found.get(n, 0) for n in (SUCCEEDED, FAILED, WAITING, SENT))
     return succeeded, failed, waiting, under_way
 
@@ -26,7 +26,7 @@ def counts_in(file: JournalFile) -> tuple[int, int, int, int]:
 def pauses_in(file: JournalFile) -> dict[str, Pause]:
     """The rate limits that were met, by scope."""
     query = "SELECT scope, rate_limit_until, pause_count FROM pauses ORDER BY scope"
-    return {scope: Pause(until, count) for scope, until, count in file.rows(query)}
+    return {scope: Pause(until, count) for scope, until, count in file.query(query)}
 
 
 def limits_in(file: JournalFile) -> tuple[Limit, ...]:
@@ -35,10 +35,10 @@ def limits_in(file: JournalFile) -> tuple[Limit, ...]:
         "SELECT scope, reason, source, met, CASE WHEN rate_limit_until > met THEN rate_limit_until END, "
         "coalesce(pause_count, 0) FROM limits LEFT JOIN pauses USING (scope) ORDER BY met DESC, scope"
     )
-    return tuple(Limit(*row) for row in file.rows(query))
+    return tuple(Limit(*row) for row in file.query(query))
 
 
 def status_in(file: JournalFile) -> RunStatus:
     """Where the run stands."""
-    row = file.one("SELECT status, reason, since FROM status")
+    row = file.query_one("SELECT status, reason, since FROM status")
     return RunStatus("new") if row is None else RunStatus(*row)

@@ -13,7 +13,7 @@ from typing import Final, final
 
 from .journal_file import JournalError, JournalFile, refuse_unusable
 from .journal_queries import SENT, SUCCEEDED, UNDER_WAY, counts_in, limits_in, status_in
-from .kept import Limit, RunStatus
+from .outcomes import Limit, RunStatus
 
 __all__ = ["JournalView", "OpenRow", "look_at_journal"]
 
@@ -97,11 +97,11 @@ def _view(path: Path, file: JournalFile, used_by: int | None) -> JournalView:
     status = status_in(file)
     if used_by is None and status.status in UNDER_WAY:
         status = RunStatus("stopped", "it was cut off", status.since)
-    oldest = file.one(
+    oldest = file.query_one(
         f"SELECT position + 1, id, requests, state = {SENT} FROM items WHERE state < {SUCCEEDED} "
         "ORDER BY position LIMIT 1"
     )
-    repeated = file.one("SELECT count(*) FROM items WHERE repeated > 0") or (0,)
+    repeated = file.query_one("SELECT count(*) FROM items WHERE repeated > 0") or (0,)
     return JournalView(
         path,
         status,
@@ -113,7 +113,7 @@ def _view(path: Path, file: JournalFile, used_by: int | None) -> JournalView:
         None if oldest is None else OpenRow(oldest[0], oldest[1], oldest[2], bool(oldest[3])),
         limits_in(file),
         repeated[0],
-        dict(file.rows("SELECT name, value FROM settings ORDER BY name")),
+        dict(file.query("SELECT name, value FROM settings ORDER BY name")),
     )
 
 

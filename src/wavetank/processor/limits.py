@@ -51,7 +51,7 @@ class Limits:
         return None if self.tokens_per_minute is None else self.tokens_per_minute / 60
 
     @property
-    def dearest(self) -> float | None:
+    def max_tokens_per_item(self) -> float | None:
         """How many tokens an item may need at most."""
         return self.token_burst if self.token_burst is not None else self.tokens_per_minute
 

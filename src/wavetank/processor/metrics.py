@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final, final
 
-from .sight import Decision
+from .decisions import Decision
 
 METER_NAME: Final = "wavetank.processor"
 

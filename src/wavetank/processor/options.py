@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, final
 
-from .budget import Budgets
 from .classify import ErrorClassifier, classify
+from .decisions import Observer
 from .delays import ExponentialDelay, RateLimitStrategy
 from .limits import Limits
-from .sight import Observer
+from .retry_limits import RetryLimits
 from .stopping import Bounds
 from .store import Sink, Store
 from .work import ItemResult, LLMWorkItem
@@ -101,9 +101,9 @@ class Options:
         return self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
 
     @property
-    def budgets(self) -> Budgets:
+    def budgets(self) -> RetryLimits:
         """How often and how long each item may be tried."""
-        return Budgets(self.max_attempts, self.max_rate_limit_retries, self.max_rate_limit_seconds)
+        return RetryLimits(self.max_attempts, self.max_rate_limit_retries, self.max_rate_limit_seconds)
 
     @property
     def rule(self) -> RateLimitStrategy:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from .climber import DEEPEST_CUT, SLIGHTEST_CUT, Climber, Latency, Tally
+from .climber import DEEPEST_CUT, SLIGHTEST_CUT, Climber, LatencyEstimate, StartCounter
 from .limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
 from .pacer import Pacer
 
 FIRST_PER_SECOND: Final = 40.0
 FIRST_BURST: Final = 5.0
 LEAST_ROOM_AT_FIRST: Final = 3
-SAME_RUN: Final = 1.5
+SIMILAR_RUN: Final = 1.5
 LOWEST_PER_SECOND: Final = 1 / 60
 LONGEST_ROUND_SECONDS: Final = 0.1
-ROUND_PATIENCE_SECONDS: Final = 1.0
-FIRST_ROOM_PATIENCE_SECONDS: Final = 10.0
-SHORTEST_ROOM_PATIENCE_SECONDS: Final = 1.0
+ROUND_WAIT_SECONDS: Final = 1.0
+FIRST_CROWDED_WAIT_SECONDS: Final = 10.0
+SHORTEST_CROWDED_WAIT_SECONDS: Final = 1.0
 SAME_INSTANT_SECONDS: Final = 0.001
 SHORTEST_LATENCY_SECONDS: Final = 1e-6
 SHORTEST_WAIT_SECONDS: Final = 1e-6
-TELLING_SHARE: Final = 1.1
+REPORTED_CHANGE: Final = 1.1
 
 Tell = Callable[[str, float, float], None]
 """Called with `cut` or `grown`, the old and the new requests in a second."""
@@ -44,17 +44,19 @@ class Pace:
         rate = FIRST_PER_SECOND if known is None else known * MARGIN
         self._limits = limits
         self._tell = tell
-        self._told = known is not None
-        self._rate = Climber(rate, highest=rate if self._told else float("inf"), lowest=LOWEST_PER_SECOND)
+        self._limit_is_known = known is not None
+        self._rate = Climber(
+            rate, highest=rate if self._limit_is_known else float("inf"), lowest=LOWEST_PER_SECOND
+        )
         self._room = Climber(float("inf"), lowest=1.0)
         self._requests = Pacer(rate, burst=self._burst(rate))
         tokens = limits.tokens_per_second
         self._tokens = None if tokens is None else _token_pacer(tokens * MARGIN, limits)
-        self._started = Tally()
-        self._latency = Latency()
+        self._started = StartCounter()
+        self._latency = LatencyEstimate()
         self._binding = False
-        self._run_before = 0.0
-        self._told_rate = rate
+        self._previous_good_run = 0.0
+        self._reported_rate = rate
 
     def __repr__(self) -> str:
         return f"<Pace {self._rate.value:g}/s, room for {self._room.value:g}>"
@@ -65,9 +67,9 @@ class Pace:
         return self._rate.value
 
     @property
-    def dearest(self) -> float | None:
+    def max_tokens_per_item(self) -> float | None:
         """How many tokens an item may need at most, where the limit is configured."""
-        return self._limits.dearest
+        return self._limits.max_tokens_per_item
 
     @property
     def counts_tokens(self) -> bool:
@@ -80,11 +82,11 @@ class Pace:
         return self._room.value
 
     @property
-    def room_seconds(self) -> float:
+    def crowded_wait_seconds(self) -> float:
         """How long a want of room holds everybody back: requests that hang must not do so for ever."""
         if not self._latency.seen:
-            return FIRST_ROOM_PATIENCE_SECONDS
-        return max(SHORTEST_ROOM_PATIENCE_SECONDS, 2 * self._latency.bound)
+            return FIRST_CROWDED_WAIT_SECONDS
+        return max(SHORTEST_CROWDED_WAIT_SECONDS, 2 * self._latency.bound)
 
     def opens_at(self, tokens: float, now: float) -> float:
         """The instant from which a request of so many tokens keeps the rates, to the microsecond."""
@@ -100,12 +102,12 @@ class Pace:
     @property
     def in_rounds(self) -> bool:
         """Whether a round has to be answered before the next starts."""
-        return not self._told and self._binding and self._latency.bound <= LONGEST_ROUND_SECONDS
+        return not self._limit_is_known and self._binding and self._latency.bound <= LONGEST_ROUND_SECONDS
 
     @property
-    def round_seconds(self) -> float:
+    def round_wait_seconds(self) -> float:
         """How long an unanswered round holds the next one back."""
-        return ROUND_PATIENCE_SECONDS if self._latency.seen else LONGEST_ROUND_SECONDS
+        return ROUND_WAIT_SECONDS if self._latency.seen else LONGEST_ROUND_SECONDS
 
     def spend(self, tokens: float, now: float) -> None:
         """Note that a request of so many tokens starts."""
@@ -130,7 +132,7 @@ class Pace:
             self._rate.grow(now)
         if crowded:
             self._room.grow(now)
-        if self._rate.untouched and not self._told:
+        if self._rate.never_refused and not self._limit_is_known:
             self._rate.value = max(self._rate.value, 1 / max(self._latency.mean, SHORTEST_LATENCY_SECONDS))
         if self._rate.value > self._requests.per_second:
             self._follow(now)
@@ -152,20 +154,23 @@ class Pace:
         if not self._binding:
             # A rate that held nothing back is not the one that failed.
             old = min(old, max(started, FIRST_PER_SECOND))
-        run = sent - max(since, self._started.first)
-        if in_vain := self._rate.in_vain(old) and run <= SAME_RUN * self._run_before:
-            self._rate.take_back()
-        rate_is_near = self._binding and self._rate.near(old) and not in_vain
-        if not in_vain:
-            self._run_before = run
+        good_run = sent - max(since, self._started.first)
+        if (
+            cut_was_useless := self._rate.is_far_below_last_refusal(old)
+            and good_run <= SIMILAR_RUN * self._previous_good_run
+        ):
+            self._rate.restore()
+        rate_is_near = self._binding and self._rate.is_near_last_refusal(old) and not cut_was_useless
+        if not cut_was_useless:
+            self._previous_good_run = good_run
             cut = min(max(started * SLIGHTEST_CUT, old * DEEPEST_CUT), old * SLIGHTEST_CUT)
             self._rate.fall(old, cut, now, ceiling=rate_is_near)
-        self._make_room(under_way, now, rate_is_near=rate_is_near)
+        self._cut_room(under_way, now, rate_is_near=rate_is_near)
         self._follow(now)
 
-    def _make_room(self, under_way: int, now: float, *, rate_is_near: bool) -> None:
+    def _cut_room(self, under_way: int, now: float, *, rate_is_near: bool) -> None:
         """Let one fewer be under way; where the rate is not to blame, as many again are too many."""
-        crowded = self._room.near(under_way) and not rate_is_near
+        crowded = self._room.is_near_last_refusal(under_way) and not rate_is_near
         room = under_way - 1 if crowded else max(under_way - 1, LEAST_ROOM_AT_FIRST)
         self._room.fall(under_way, room, now, ceiling=crowded)
 
@@ -187,12 +192,12 @@ class Pace:
 
     def _learn_requests(self, quota: Quota, sent: float, later: int, now: float) -> None:
         if quota.per_second is not None and quota.per_second > 0 and self._limits.requests_per_minute is None:
-            self._told = True
+            self._limit_is_known = True
             self._rate.highest = quota.per_second * MARGIN
-            if self._rate.untouched or self._rate.value > self._rate.highest:
+            if self._rate.never_refused or self._rate.value > self._rate.highest:
                 self._rate.value = self._rate.highest
             self._follow(now)
-        if quota.remaining is not None and self._told:
+        if quota.remaining is not None and self._limit_is_known:
             back = self._requests.per_second * (now - sent)
             self._requests.at_most(quota.remaining - later + back, now)
 
@@ -209,16 +214,16 @@ class Pace:
         """Let the pacer keep the rate that was found, and tell of it when it has changed by a tenth."""
         rate = self._rate.value
         self._requests.change(rate, self._burst(rate), now)
-        old = self._told_rate
-        if not old / TELLING_SHARE < rate < old * TELLING_SHARE:
-            self._told_rate = rate
+        old = self._reported_rate
+        if not old / REPORTED_CHANGE < rate < old * REPORTED_CHANGE:
+            self._reported_rate = rate
             if self._tell is not None:
                 self._tell("grown" if rate > old else "cut", old, rate)
 
     def _burst(self, rate: float) -> float:
         if self._limits.burst is not None:
             return self._limits.burst
-        least = FIRST_BURST if self._rate.untouched and not self._told else 1.0
+        least = FIRST_BURST if self._rate.never_refused and not self._limit_is_known else 1.0
         return max(least, rate * BURST_SECONDS)
 
 

@@ -24,12 +24,12 @@ class Permits:
 
     Args:
         count: how many there are.
-        hire: called when a permit is lent; may start another worker.
+        start_substitute: called when a permit is lent; may start another worker.
     """
 
-    def __init__(self, count: int, hire: Callable[[], None]) -> None:
+    def __init__(self, count: int, start_substitute: Callable[[], None]) -> None:
         self.count = count
-        self._hire = hire
+        self._start_substitute = start_substitute
         self._free = anyio.Semaphore(count, fast_acquire=True)
         self.lent = 0
 
@@ -44,25 +44,25 @@ class Permits:
             await self._free.acquire()
         holder.holds_permit = True
 
-    def give_back(self, holder: Holder) -> None:
+    def release(self, holder: Holder) -> None:
         """Give the permit back; without one this does nothing."""
         if holder.holds_permit:
             holder.holds_permit = False
             self._free.release()
 
-    async def lend(self, holder: Holder, rest: Callable[[], Awaitable[None]]) -> None:
+    async def lend_while(self, holder: Holder, rest: Callable[[], Awaitable[None]]) -> None:
         """Let others have the permit as long as the holder rests; then get one again."""
-        with self.lent_by(holder):
+        with self.released_while_waiting(holder):
             await rest()
         await self.get(holder)
 
     @contextmanager
-    def lent_by(self, holder: Holder) -> Iterator[None]:
+    def released_while_waiting(self, holder: Holder) -> Iterator[None]:
         """Let others have the permit, and somebody else work, while the holder waits."""
-        self.give_back(holder)
+        self.release(holder)
         self.lent += 1
         try:
-            self._hire()
+            self._start_substitute()
             yield
         finally:
             self.lent -= 1
@@ -76,14 +76,14 @@ class HeldPermit:
         self._permits: Final = permits
         self._holder: Final = holder
 
-    def laid_down(self) -> AbstractContextManager[None]:
+    def released_while_waiting(self) -> AbstractContextManager[None]:
         """For the time of a wait: it begins by laying the permit down."""
-        return self._permits.lent_by(self._holder)
+        return self._permits.released_while_waiting(self._holder)
 
-    def lay_down(self) -> None:
+    def release(self) -> None:
         """Let others have it."""
-        self._permits.give_back(self._holder)
+        self._permits.release(self._holder)
 
-    async def take_up(self) -> None:
+    async def acquire(self) -> None:
         """Wait until it is free, and take it."""
         await self._permits.get(self._holder)

@@ -258,11 +258,11 @@ class CallbackSink:
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
         """Call the function."""
-        if self._journal is not None and self._journal.was_told(item.id):
+        if self._journal is not None and self._journal.was_delivered(item.id):
             return
-        told = self._function(item, result)
-        if inspect.isawaitable(told):
-            await told
+        returned = self._function(item, result)
+        if inspect.isawaitable(returned):
+            await returned
 
 
 def _checked_columns(columns: Sequence[str], key: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar, final
 
 import anyio
 
-from .outlet import Outlet
+from .result_queue import ResultQueue
 from .work import ItemResult
 
 T = TypeVar("T")
@@ -23,12 +23,12 @@ class Results(Generic[T]):
     may fetch: a second one gets a `RuntimeError`.
 
     Args:
-        outlet: where the results arrive.
+        queue: where the results arrive.
         begin: starts the run and returns what cancels it.
     """
 
-    def __init__(self, outlet: Outlet[T], begin: Callable[[], Awaitable[anyio.CancelScope]]) -> None:
-        self._outlet = outlet
+    def __init__(self, queue: ResultQueue[T], begin: Callable[[], Awaitable[anyio.CancelScope]]) -> None:
+        self._queue = queue
         self._begin = begin
         self._run: anyio.CancelScope | None = None
         self._fetching = self._closed = False
@@ -52,7 +52,7 @@ class Results(Generic[T]):
             self._run = await self._begin()
             if self._closed:
                 self._run.cancel()
-        result = await self._outlet.get()
+        result = await self._queue.get()
         if result is None:
             raise StopAsyncIteration
         return result

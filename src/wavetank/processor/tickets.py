@@ -10,15 +10,15 @@ from typing import Protocol, final
 class Permit(Protocol):
     """What a waiter needs besides the gate's leave, and does not keep from others while it waits."""
 
-    def laid_down(self) -> AbstractContextManager[None]:
+    def released_while_waiting(self) -> AbstractContextManager[None]:
         """For the time of a wait: it begins by laying the permit down."""
         ...
 
-    def lay_down(self) -> None:
+    def release(self) -> None:
         """Let others have it."""
         ...
 
-    async def take_up(self) -> None:
+    async def acquire(self) -> None:
         """Wait until it is free, and take it."""
         ...
 

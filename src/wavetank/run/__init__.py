@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .asking import ProviderStrategy
-    from .errors import ApiError, RunError, UnreadableAnswer
-    from .factory import make_strategy
-    from .models import list_models
+    from .model_list import list_models
+    from .provider_strategy import ProviderStrategy
     from .providers import PROVIDERS, Prices
+    from .run_errors import ApiError, RunError, UnreadableAnswer
+    from .strategy_factory import make_strategy
 
 # Imported when they are asked for: the words of the command line need none of them.
 _HOMES: Final = {
-    "ApiError": "errors",
+    "ApiError": "run_errors",
     "PROVIDERS": "providers",
     "Prices": "providers",
-    "ProviderStrategy": "asking",
-    "RunError": "errors",
-    "UnreadableAnswer": "errors",
-    "list_models": "models",
-    "make_strategy": "factory",
+    "ProviderStrategy": "provider_strategy",
+    "RunError": "run_errors",
+    "UnreadableAnswer": "run_errors",
+    "list_models": "model_list",
+    "make_strategy": "strategy_factory",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ from ..clock import real_epoch_ns, to_seconds
 from ..processor.counting import counted, times
 from ..processor.journal_file import JournalError
 from ..processor.journal_view import JournalView, look_at_journal
-from ..processor.kept import Limit
+from ..processor.outcomes import Limit
 from ..processor.reset_times import short_clock_text
 
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from ..processor import CallResult, TokenUsage
 from ..provider.naming import is_loopback
-from .errors import RunError
-from .words import nearest
+from .run_arguments import suggestion
+from .run_errors import RunError
 
 Json = Mapping[str, Any]
 
@@ -21,14 +21,14 @@ ANTHROPIC_VERSION: Final = "2023-06-01"
 ANTHROPIC_MAX_TOKENS: Final = 1024
 """Anthropic's API takes no request without a bound; this is sent where none was asked for."""
 NO_KEY: Final = "wavetank-needs-no-key"
-"""What a server on this machine is shown where no variable holds a key: most ask for any."""
+"""What a server on this machine is shown where no variable holds a key: most accept any key."""
 TOKENS_PER_PRICE: Final = 1_000_000
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What to ask of a model, the same for every row."""
+class RequestSettings:
+    """What a request has besides its prompt, the same for every row."""
 
     model: str
     system: str | None = None
@@ -72,20 +72,20 @@ class Listing:
 @final
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One API: where it is, which variables hold its key, how to ask it and how to read it.
+    """One API: where it is, which variables hold its key, how a request and an answer look.
 
-    `tells_cost` says that its answers tell what they cost.
+    `reports_cost` says that its answers tell what they cost.
     """
 
     name: str
     base_url: str
     keys: tuple[str, ...]
-    path: Callable[[Ask], str]
+    path: Callable[[RequestSettings], str]
     headers: Callable[[str], Mapping[str, str]]
-    body: Callable[[Ask, str], Json]
+    body: Callable[[RequestSettings, str], Json]
     read: Callable[[Any], CallResult[str]]
     models: Listing
-    tells_cost: bool = False
+    reports_cost: bool = False
 
     def url(self, path: str, base_url: str | None = None) -> str:
         """Where a request goes; what the base URL has in its query is sent along.
@@ -161,7 +161,7 @@ def find_provider(name: str) -> Provider:
     # Somebody may have given the key in its place.
     is_name = len(str(name)) <= _LONGEST_NAME and not str(name).startswith("sk-")
     shown = f" {name!r}" if is_name else " of that name"
-    raise RunError(f"there is no provider{shown}; {nearest(str(name), PROVIDERS)}")
+    raise RunError(f"there is no provider{shown}; {suggestion(str(name), PROVIDERS)}")
 
 
 def _bearer(key: str) -> Mapping[str, str]:
@@ -173,17 +173,17 @@ def _given(**values: object) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _messages(ask: Ask, prompt: str) -> list[Json]:
-    system = [{"role": "system", "content": ask.system}] if ask.system else []
+def _messages(settings: RequestSettings, prompt: str) -> list[Json]:
+    system = [{"role": "system", "content": settings.system}] if settings.system else []
     return [*system, {"role": "user", "content": prompt}]
 
 
-def _openai_body(bound: str) -> Callable[[Ask, str], Json]:
-    def body(ask: Ask, prompt: str) -> Json:
+def _openai_body(bound: str) -> Callable[[RequestSettings, str], Json]:
+    def body(settings: RequestSettings, prompt: str) -> Json:
         return {
-            "model": ask.model,
-            "messages": _messages(ask, prompt),
-            **_given(temperature=ask.temperature, **{bound: ask.max_tokens}),
+            "model": settings.model,
+            "messages": _messages(settings, prompt),
+            **_given(temperature=settings.temperature, **{bound: settings.max_tokens}),
         }
 
     return body
@@ -202,12 +202,12 @@ def _anthropic_headers(key: str) -> Mapping[str, str]:
     return {"anthropic-version": ANTHROPIC_VERSION} | ({"x-api-key": key} if key else {})
 
 
-def _anthropic_body(ask: Ask, prompt: str) -> Json:
+def _anthropic_body(settings: RequestSettings, prompt: str) -> Json:
     return {
-        "model": ask.model,
-        "max_tokens": ask.max_tokens or ANTHROPIC_MAX_TOKENS,
+        "model": settings.model,
+        "max_tokens": settings.max_tokens or ANTHROPIC_MAX_TOKENS,
         "messages": [{"role": "user", "content": prompt}],
-        **_given(system=ask.system, temperature=ask.temperature),
+        **_given(system=settings.system, temperature=settings.temperature),
     }
 
 
@@ -216,13 +216,13 @@ def _anthropic_read(answer: Any) -> CallResult[str]:
     return _result(text, answer["usage"]["input_tokens"], answer["usage"]["output_tokens"])
 
 
-def _gemini_path(ask: Ask) -> str:
-    return f"/v1beta/models/{quote(ask.model.removeprefix('models/'), safe='')}:generateContent"
+def _gemini_path(settings: RequestSettings) -> str:
+    return f"/v1beta/models/{quote(settings.model.removeprefix('models/'), safe='')}:generateContent"
 
 
-def _gemini_body(ask: Ask, prompt: str) -> Json:
-    how = _given(maxOutputTokens=ask.max_tokens, temperature=ask.temperature)
-    system = {"parts": [{"text": ask.system}]} if ask.system else None
+def _gemini_body(settings: RequestSettings, prompt: str) -> Json:
+    how = _given(maxOutputTokens=settings.max_tokens, temperature=settings.temperature)
+    system = {"parts": [{"text": settings.system}]} if settings.system else None
     return {
         "contents": [{"role": "user", "parts": [{"text": prompt}]}],
         **_given(systemInstruction=system, generationConfig=how or None),
@@ -238,11 +238,11 @@ def _gemini_read(answer: Any) -> CallResult[str]:
     return _result(text, usage.get("promptTokenCount"), written)
 
 
-def _ollama_body(ask: Ask, prompt: str) -> Json:
-    options = _given(num_predict=ask.max_tokens, temperature=ask.temperature)
+def _ollama_body(settings: RequestSettings, prompt: str) -> Json:
+    options = _given(num_predict=settings.max_tokens, temperature=settings.temperature)
     return {
-        "model": ask.model,
-        "messages": _messages(ask, prompt),
+        "model": settings.model,
+        "messages": _messages(settings, prompt),
         "stream": False,
         **_given(options=options or None),
     }
@@ -285,7 +285,7 @@ def _ollama_models(page: Any) -> tuple[list[str], Query | None]:
 _OPENAI_MODELS: Final = Listing("/models", _by_id)
 
 
-def _chat(_: Ask) -> str:
+def _chat(_: RequestSettings) -> str:
     return "/chat/completions"
 
 
@@ -341,7 +341,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _openai_body("max_tokens"),
             _openai_read,
             _OPENAI_MODELS,
-            tells_cost=True,
+            reports_cost=True,
         ),
         Provider(
             "ollama",

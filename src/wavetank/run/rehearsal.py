@@ -8,11 +8,11 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
-from .asking import need_client, new_client
-from .options import Options
-from .plan import Plan
-from .reading import read_table
-from .telling import LogKeeper, Shown, lasting, tell
+from .input_table import read_table
+from .provider_strategy import need_client, new_client
+from .run_options import Options
+from .run_plan import Plan
+from .run_report import Shown, WarningCollector, duration_text, print_line
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
@@ -43,7 +43,9 @@ def rehearse(options: Options, display: Shown) -> int:
 
     async def main(tank: Tank) -> tuple[list[str], int]:
         start = anyio.current_time()
-        tally = plan.tally(now=anyio.current_time, wall=lambda: EPOCH_SECONDS + anyio.current_time() - start)
+        statistics = plan.statistics(
+            now=anyio.current_time, wall=lambda: EPOCH_SECONDS + anyio.current_time() - start
+        )
         for item in table.items:
             tank.ledger.submit(item.id)
         async with new_client(
@@ -51,17 +53,17 @@ def rehearse(options: Options, display: Shown) -> int:
         ) as client:
             strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
             ledger = _Ledger(tank)
-            session = plan.session(strategies, tally, output=ledger, say=display.say)
+            session = plan.session(strategies, statistics, output=ledger, say=display.say)
             await session.process(plan.items(strategies))
         for item in table.items:
             # Left out by a bound, as was asked for.
             if item.id not in ledger.known:
                 tank.ledger.cancel(item.id)
-        return tally.report(), tally.total - tally.done + tally.failed
+        return statistics.report(), statistics.total - statistics.done + statistics.failed
 
-    with LogKeeper() as log:
+    with WarningCollector() as log:
         run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
-    log.tell_of_trouble()
+    log.print_exceptions()
     return _forecast(run, options, display)
 
 
@@ -87,16 +89,16 @@ def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Shown)
     report, failed = run.value or ([], len(run.events.of("submitted")))
     asked = len(run.events.of("arrived"))
     refused = len(run.events.of("refused"))
-    tell(
+    print_line(
         f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
-        f"{lasting(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
+        f"{duration_text(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
     )
     for line in report:
-        tell(line)
+        print_line(line)
     for name in _LEDGER_CHECKS:
         verdict = run.verdicts[name]
         word = {True: "holds", False: "FAILED", None: "not judged"}[verdict.passed]
-        tell(f"{name} {word}: {verdict.summary}")
+        print_line(f"{name} {word}: {verdict.summary}")
     if run.error is not None:
-        tell(f"it ended with {type(run.error).__name__}: {run.error}")
+        print_line(f"it ended with {type(run.error).__name__}: {run.error}")
     return int(run.kind is not None or failed > 0)

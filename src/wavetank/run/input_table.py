@@ -15,10 +15,10 @@ from ..nesting import DEEPEST, too_deep
 from ..processor import LLMWorkItem
 from ..processor.row_file import LONGEST_CELL
 from ..shown import shortened
-from .errors import RunError
 from .providers import PROVIDERS
-from .targets import Target
-from .words import nearest
+from .run_arguments import suggestion
+from .run_errors import RunError
+from .target import Target
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
 ID_COLUMN: Final = "id"
@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 @final
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ColumnNames:
     """Where a row keeps its id, its prompt, which may be a template over all columns, and its model."""
 
     prompt_column: str = "prompt"
@@ -52,7 +52,7 @@ class Table:
     targets: Mapping[str, Target]
 
 
-def read_table(path: Path, shape: Shape, default: Target) -> Table:
+def read_table(path: Path, shape: ColumnNames, default: Target) -> Table:
     """Read a whole input; a row that names no model or no provider has that of `default`.
 
     An id is a text that is not blank, or a whole number. Where no row has one, the rows are
@@ -89,11 +89,11 @@ def read_table(path: Path, shape: Shape, default: Target) -> Table:
     return Table(tuple(items.values()), tuple(columns), targets)
 
 
-def _target(row: str, record: Record, shape: Shape, default: Target) -> Target:
+def _target(row: str, record: Record, shape: ColumnNames, default: Target) -> Target:
     provider = _cell(row, record, shape.provider_column) or default.provider
     if provider not in PROVIDERS:
         raise RunError(
-            f"{row} names the provider {provider!r}, and there is none; {nearest(provider, PROVIDERS)}; "
+            f"{row} names the provider {provider!r}, and there is none; {suggestion(provider, PROVIDERS)}; "
             "if the column means something else, name another one with --provider-column"
         )
     model = _cell(row, record, shape.model_column) or default.model
@@ -111,7 +111,7 @@ def _cell(row: str, record: Record, column: str) -> str:
     return (cell or "").strip()
 
 
-def _has_ids(place: str, record: Record, shape: Shape) -> bool:
+def _has_ids(place: str, record: Record, shape: ColumnNames) -> bool:
     """Whether the first row has an id; where the column was asked for by name it must."""
     if shape.id_column in record:
         return True
@@ -141,14 +141,14 @@ def _csv(path: Path) -> Iterator[tuple[int, Record]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True, restkey=None)
         try:
-            _refuse_twins(path, reader.fieldnames or ())
+            _refuse_repeated_names(path, reader.fieldnames or ())
             for row in reader:
                 yield reader.line_num, _whole(f"{path}:{reader.line_num}", row)
         except csv.Error as error:
             raise RunError(f"{path}:{reader.line_num}: {error}; close the quotes of the cell") from None
 
 
-def _refuse_twins(path: Path, names: Sequence[str]) -> None:
+def _refuse_repeated_names(path: Path, names: Sequence[str]) -> None:
     twin = next((name for name in names if names.count(name) > 1), None)
     if twin is not None:
         raise RunError(f"{path}: two columns have the name {twin!r}; give each its own")
@@ -214,7 +214,7 @@ def _id(place: str, value: object) -> str:
     return id
 
 
-def _prompt(place: str, record: Record, shape: Shape) -> str:
+def _prompt(place: str, record: Record, shape: ColumnNames) -> str:
     if shape.template is not None:
         return _filled(place, record, shape.template)
     if shape.prompt_column not in record:

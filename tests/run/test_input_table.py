@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from wavetank.run.errors import RunError
-from wavetank.run.reading import Shape, read_table
-from wavetank.run.targets import Target
+from wavetank.run.input_table import ColumnNames, read_table
+from wavetank.run.run_errors import RunError
+from wavetank.run.target import Target
 
 
 def table(tmp_path: Path, name: str, content: str | bytes, **shape: str) -> list[tuple[str, str]]:
     """The ids and prompts of a file with this content."""
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return [(item.id, item.prompt) for item in read_table(path, Shape(**shape), Target("openai", "m")).items]
+    return [
+        (item.id, item.prompt) for item in read_table(path, ColumnNames(**shape), Target("openai", "m")).items
+    ]
 
 
 def test_a_csv_has_its_ids_and_prompts(tmp_path: Path) -> None:
@@ -119,4 +121,4 @@ def test_an_id_may_be_a_whole_number(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     """What the system says comes with the file's name."""
     with pytest.raises(RunError, match=r"cannot read .*in\.csv: No such file"):
-        read_table(tmp_path / "in.csv", Shape(), Target("openai", "m"))
+        read_table(tmp_path / "in.csv", ColumnNames(), Target("openai", "m"))

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeVar, final
 
 from ..processor import Bounds
-from .errors import RunError
-from .providers import PROVIDERS, Ask, Provider
-from .reading import JSON_LINES, Shape
-from .session import Pace
-from .targets import Target
+from .input_table import JSON_LINES, ColumnNames
+from .providers import PROVIDERS, Provider, RequestSettings
+from .row_processor import RunPace
+from .run_errors import RunError
+from .target import Target
 
 V = TypeVar("V")
 
@@ -26,12 +26,12 @@ class Options:
 
     input: Path
     output: Path
-    shape: Shape
+    shape: ColumnNames
     provider: Provider
-    ask: Ask
+    request: RequestSettings
     base_urls: Mapping[str, str]
-    pace: Pace
-    of_a_model: Mapping[str, Mapping[str, float]]
+    pace: RunPace
+    per_model: Mapping[str, Mapping[str, float]]
     verbose: int
     preflight: bool
     timeout_seconds: float
@@ -44,20 +44,20 @@ class Options:
     @property
     def target(self) -> Target:
         """Where a row goes that does not say it."""
-        return Target(self.provider.name, self.ask.model)
+        return Target(self.provider.name, self.request.model)
 
     @property
     def settings(self) -> Mapping[str, str]:
         """What decides the answers besides the rows, for the journal to hold a resumed run to."""
-        ask = self.ask
-        prompt = (ask.system or "").encode(errors="surrogatepass")
+        request = self.request
+        prompt = (request.system or "").encode(errors="surrogatepass")
         system = hashlib.blake2b(prompt, digest_size=8).hexdigest() if prompt else None
         told = {
             "--provider": self.provider.name,
-            "--model": ask.model or None,
+            "--model": request.model or None,
             "--system (its digest)": system,
-            "--max-tokens": ask.max_tokens,
-            "--temperature": ask.temperature,
+            "--max-tokens": request.max_tokens,
+            "--temperature": request.temperature,
         }
         return {name: str(value) for name, value in told.items() if value is not None}
 
@@ -84,7 +84,7 @@ def read_options(words: argparse.Namespace) -> Options:
     return Options(
         input=words.input,
         output=words.output,
-        shape=Shape(
+        shape=ColumnNames(
             words.prompt_column,
             words.id_column,
             words.template,
@@ -92,10 +92,10 @@ def read_options(words: argparse.Namespace) -> Options:
             words.provider_column,
         ),
         provider=provider,
-        ask=Ask(words.model, words.system, words.max_tokens, words.temperature),
+        request=RequestSettings(words.model, words.system, words.max_tokens, words.temperature),
         base_urls=base_urls(words),
         pace=_pace(words),
-        of_a_model={
+        per_model={
             "--rate": _each_once("--rate", words.rate),
             "--token-rate": _each_once("--token-rate", words.token_rate),
             "--price-input": _each_once("--price-input", words.price_input),
@@ -112,14 +112,14 @@ def read_options(words: argparse.Namespace) -> Options:
     )
 
 
-def _pace(words: argparse.Namespace) -> Pace:
+def _pace(words: argparse.Namespace) -> RunPace:
     bounds = Bounds(
         seconds=words.max_seconds,
         requests=words.max_requests,
         tokens=words.max_total_tokens,
         cost=words.max_cost,
     )
-    return Pace(
+    return RunPace(
         parallel=words.parallel,
         bounds=None if bounds == Bounds() else bounds,
         on_quota=words.on_quota,

@@ -8,10 +8,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .asking import ProviderStrategy, need_client
-from .errors import RunError
-from .providers import Ask, Prices, Provider, checked_key, find_provider
-from .targets import Target
+from .provider_strategy import ProviderStrategy, need_client
+from .providers import Prices, Provider, RequestSettings, checked_key, find_provider
+from .run_errors import RunError
+from .target import Target
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,31 +61,33 @@ def make_strategy(
             range, or httpx2 is not installed.
     """
     spec = find_provider(provider)
-    ask = _checked_ask(provider, Ask(model, system, max_tokens, temperature))
+    settings = _checked_settings(provider, RequestSettings(model, system, max_tokens, temperature))
     if not isinstance(prices, Prices | None):
         raise RunError(f"prices must be such as Prices(input=2.5, output=10), not {prices!r}")
     checked_connection(client, timeout_seconds)
     return ProviderStrategy(
         client,
         spec,
-        ask,
+        settings,
         timeout_seconds=timeout_seconds,
         key=found_key(spec, key, base_url),
         base_url=base_url,
         prices=prices,
-        scope=scope or Target(spec.name, ask.model).name,
+        scope=scope or Target(spec.name, settings.model).name,
     )
 
 
-def _checked_ask(provider: str, ask: Ask) -> Ask:
-    """What to ask, if its values can be sent."""
-    if not isinstance(ask.model, str) or not ask.model.strip():
+def _checked_settings(provider: str, settings: RequestSettings) -> RequestSettings:
+    """The settings, if its values can be sent."""
+    if not isinstance(settings.model, str) or not settings.model.strip():
         raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
-    if ask.max_tokens is not None and not (type(ask.max_tokens) is int and ask.max_tokens >= 1):
-        raise RunError(f"max_tokens must be a whole number from 1 on, not {ask.max_tokens!r}")
-    if ask.temperature is not None and not _is_number(ask.temperature):
-        raise RunError(f"temperature must be a number, not {ask.temperature!r}")
-    return replace(ask, model=ask.model.strip())
+    if settings.max_tokens is not None and not (
+        type(settings.max_tokens) is int and settings.max_tokens >= 1
+    ):
+        raise RunError(f"max_tokens must be a whole number from 1 on, not {settings.max_tokens!r}")
+    if settings.temperature is not None and not _is_number(settings.temperature):
+        raise RunError(f"temperature must be a number, not {settings.temperature!r}")
+    return replace(settings, model=settings.model.strip())
 
 
 def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:

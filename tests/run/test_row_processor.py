@@ -23,9 +23,9 @@ from wavetank.processor import (
 )
 from wavetank.processor.journal import Journal, JournalError, fingerprint
 from wavetank.processor.sinks import CsvSink, SinkError
-from wavetank.run.errors import ApiError
-from wavetank.run.session import Pace, Session
-from wavetank.run.telling import Tally
+from wavetank.run.row_processor import RowProcessor, RunPace
+from wavetank.run.run_errors import ApiError
+from wavetank.run.run_report import RunStatistics
 
 pytestmark = pytest.mark.anyio
 
@@ -54,20 +54,24 @@ async def passed(
     retry_failed: bool = False,
     during: Callable[[], object] = lambda: None,
     **pace: Any,
-) -> Tally:
+) -> RunStatistics:
     """One pass over the items with the files of the folder, resumed if they are there."""
-    tally = Tally(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
+    statistics = RunStatistics(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
     with Journal(folder / "run.db", resume=True, retry_failed=retry_failed) as journal:
         journal.register((item.id, fingerprint(item.prompt, item.data)) for item in ITEMS)
         with CsvSink(
             folder / "out.csv", resume=True, keep=lambda id: journal.outcome(id) is not None
         ) as output:
             during()
-            session = Session(
-                strategy, pace=Pace(parallel=4, **pace), tally=tally, journal=journal, output=output
+            session = RowProcessor(
+                strategy,
+                pace=RunPace(parallel=4, **pace),
+                statistics=statistics,
+                journal=journal,
+                output=output,
             )
             await session.process(ITEMS)
-    return tally
+    return statistics
 
 
 def ids(folder: Path) -> list[str]:
@@ -81,30 +85,30 @@ ALL = [item.id for item in ITEMS]
 async def test_the_output_keeps_the_order_of_the_input_over_two_passes(tmp_path: Path) -> None:
     """Asked for, the rows come as the input has them, also when the first pass ended in the middle."""
     first = Shout()
-    tally = await passed(tmp_path, first, order="input", bounds=Bounds(requests=5))
-    assert tally.done == 5
-    assert tally.stopped is not None
-    assert "5 requests" in tally.stopped
+    statistics = await passed(tmp_path, first, order="input", bounds=Bounds(requests=5))
+    assert statistics.done == 5
+    assert statistics.stopped is not None
+    assert "5 requests" in statistics.stopped
     # Those before the first that was left out; which these are is for the tasks to settle.
     written = ids(tmp_path)
     assert written == ALL[: len(written)]
     second = Shout()
-    tally = await passed(tmp_path, second, order="input")
-    assert (tally.done, tally.earlier, tally.failed) == (12, 5, 0)
+    statistics = await passed(tmp_path, second, order="input")
+    assert (statistics.done, statistics.earlier, statistics.failed) == (12, 5, 0)
     assert ids(tmp_path) == ALL
     assert sorted(first.asked + second.asked) == sorted(ALL)
 
 
 async def test_fail_fast_leaves_the_rest_for_another_pass(tmp_path: Path) -> None:
     """After a row that failed nothing more is sent; the rest has no rows and is not lost."""
-    tally = await passed(tmp_path, Shout(fails="q1"), fail_fast=True)
-    assert tally.failed == 1
-    assert 1 < tally.done < 12
-    assert any(line.startswith("1 row failed: status 400: no") for line in tally.report())
-    assert any(line.startswith("stopped early: item 'q1' failed") for line in tally.report())
-    assert len(ids(tmp_path)) == tally.done
-    tally = await passed(tmp_path, Shout(), retry_failed=True)
-    assert (tally.done, tally.failed) == (12, 0)
+    statistics = await passed(tmp_path, Shout(fails="q1"), fail_fast=True)
+    assert statistics.failed == 1
+    assert 1 < statistics.done < 12
+    assert any(line.startswith("1 row failed: status 400: no") for line in statistics.report())
+    assert any(line.startswith("stopped early: item 'q1' failed") for line in statistics.report())
+    assert len(ids(tmp_path)) == statistics.done
+    statistics = await passed(tmp_path, Shout(), retry_failed=True)
+    assert (statistics.done, statistics.failed) == (12, 0)
     assert sorted(ids(tmp_path)) == sorted(ALL)
 
 
@@ -120,16 +124,16 @@ async def test_a_spent_quota_leaves_the_rest_for_another_pass(tmp_path: Path, or
             return answer
 
     first, second = Spent(), Shout()
-    tally = await passed(tmp_path, first, order=order)
-    assert tally.failed == 0
-    assert tally.done < 12
-    left = [line for line in tally.report() if "left for later: " in line]
-    assert sum(int(line.split()[0]) for line in left) == 12 - tally.done
+    statistics = await passed(tmp_path, first, order=order)
+    assert statistics.failed == 0
+    assert statistics.done < 12
+    left = [line for line in statistics.report() if "left for later: " in line]
+    assert sum(int(line.split()[0]) for line in left) == 12 - statistics.done
     with Journal(tmp_path / "run.db", resume=True) as journal:
-        assert journal.counts() == (tally.done, 0, 12 - tally.done)
-    done = tally.done
-    tally = await passed(tmp_path, second, order=order)
-    assert (tally.done, tally.earlier, tally.failed) == (12, done, 0)
+        assert journal.counts() == (statistics.done, 0, 12 - statistics.done)
+    done = statistics.done
+    statistics = await passed(tmp_path, second, order=order)
+    assert (statistics.done, statistics.earlier, statistics.failed) == (12, done, 0)
     assert ids(tmp_path) == ALL if order == "input" else sorted(ids(tmp_path)) == sorted(ALL)
     with Journal(tmp_path / "run.db", resume=True) as journal:
         assert journal.repeats() == ()
@@ -158,8 +162,8 @@ async def test_an_output_that_fails_stops_the_run_and_loses_nothing(
         await passed(tmp_path, first, during=fill_up)
     monkeypatch.undo()
     assert len(ids(tmp_path)) == 3
-    tally = await passed(tmp_path, second)
-    assert tally.done == 12
+    statistics = await passed(tmp_path, second)
+    assert statistics.done == 12
     assert sorted(ids(tmp_path)) == sorted(first.asked + second.asked) == sorted(ALL)
 
 
@@ -175,9 +179,9 @@ async def test_a_journal_that_fails_stops_the_run(tmp_path: Path) -> None:
                 journal.close()
             return item.prompt
 
-    tally = Tally(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
+    statistics = RunStatistics(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
     with Journal(tmp_path / "run.db") as journal:
-        session = Session(Closing(), pace=Pace(parallel=1), tally=tally, journal=journal)
+        session = RowProcessor(Closing(), pace=RunPace(parallel=1), statistics=statistics, journal=journal)
         with pytest.raises(JournalError, match="is closed"):
             await session.process(ITEMS)
     assert asked == ["q0", "q1", "q2", "q3"]
@@ -233,26 +237,26 @@ async def test_a_pause_that_grows_is_one_pause(tmp_path: Path) -> None:
 
     all_asked = anyio.Event()
     limits = Limits(requests_per_minute=60_000.0)
-    tally = await passed(tmp_path, Late(), limits=limits)
-    assert (tally.done, tally.refusals, tally.pauses) == (12, 4, 1)
-    assert "4 refusals, 1 pause, " in tally.report()[0]
+    statistics = await passed(tmp_path, Late(), limits=limits)
+    assert (statistics.done, statistics.refusals, statistics.pauses) == (12, 4, 1)
+    assert "4 refusals, 1 pause, " in statistics.report()[0]
 
 
 def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
     """Every figure that the bar shows is told, and none before it is known."""
     clock = [0.0]
-    tally = Tally(10, now=lambda: clock[0], wall=lambda: 0.0)
-    assert tally.standing() == "0 of 10 rows, 0/s"
+    statistics = RunStatistics(10, now=lambda: clock[0], wall=lambda: 0.0)
+    assert statistics.progress_text() == "0 of 10 rows, 0/s"
     clock[0] = 8.0
     for number in range(4):
-        tally.result(ItemResult(str(number), value="x", recalled=number == 3))
-    tally.result(ItemResult("bad", error=ValueError("boom"), reason="3 errors", cause="no status"))
-    tally.refused()
-    tally.paused(90.0)
-    said = tally.standing()
+        statistics.result(ItemResult(str(number), value="x", recalled=number == 3))
+    statistics.result(ItemResult("bad", error=ValueError("boom"), reason="3 errors", cause="no status"))
+    statistics.refused()
+    statistics.paused(90.0)
+    said = statistics.progress_text()
     assert said == "5 of 10 rows, 1 failed, 0.5/s, 1 refused, 1 pause, paused for 1m30s, 10.0s left"
-    assert tally.share == 0.5
-    report = tally.report()
+    assert statistics.share == 0.5
+    report = statistics.report()
     assert report[0].startswith(
         "4 of 10 rows have answers, 1 of them in earlier runs; 8.0s, 1 refusal, 1 pause, 0 sent again"
     )
@@ -261,11 +265,11 @@ def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
 
 def test_many_reasons_are_counted_and_the_first_ten_told() -> None:
     """The most frequent come first, long ones are cut, and the rest is a number."""
-    tally = Tally(30, now=lambda: 0.0, wall=lambda: 0.0)
+    statistics = RunStatistics(30, now=lambda: 0.0, wall=lambda: 0.0)
     for number in range(14):
         for _ in range(number + 1):
-            tally.result(ItemResult("x", error=ValueError(f"{number} " + "x" * 300), cause="cause"))
-    report = tally.report()
+            statistics.result(ItemResult("x", error=ValueError(f"{number} " + "x" * 300), cause="cause"))
+    report = statistics.report()
     assert report[1].startswith("14 rows failed: cause: 13 xxx")
     assert len(report[1]) < 220
     assert report[-1] == "and 4 other reasons"

@@ -9,9 +9,9 @@ from typing import Any, Final, final
 from ..processor import ItemResult, LLMWorkItem
 from ..processor.journal import Journal
 from ..processor.sinks import CsvSink, JsonlSink
-from .errors import RunError
-from .options import Options
-from .reading import JSON_LINES, Table
+from .input_table import JSON_LINES, Table
+from .run_errors import RunError
+from .run_options import Options
 
 OWN_COLUMNS: Final = (
     "answer",
@@ -70,13 +70,13 @@ def open_output(options: Options, table: Table, journal: Journal | None) -> CsvS
         RunError: a column of the input has the name of one that the run adds.
     """
     rows = Rows(table.columns, journal, id_column=options.shape.id_column)
-    stays = _who_stays(options, table, journal)
+    stays = _rows_to_keep(options, table, journal)
     if options.output.suffix.lower() in JSON_LINES:
         return JsonlSink(options.output, row=rows.row, resume=options.resume, keep=stays)
     return CsvSink(options.output, rows.columns, row=rows.row, resume=options.resume, keep=stays)
 
 
-def _who_stays(options: Options, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
+def _rows_to_keep(options: Options, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
     if journal is None or not options.resume:
         return None
     ids = [item.id for item in table.items]

@@ -133,7 +133,7 @@ def as_result(outcome: Outcome) -> ItemResult[Any]:
     )
 
 
-def written(outcome: Outcome, encode: Callable[[Any], str]) -> str:
+def encode_outcome(outcome: Outcome, encode: Callable[[Any], str]) -> str:
     """An outcome as text, without what the journal counts itself."""
     return json.dumps(
         {
@@ -154,7 +154,7 @@ def checksum(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def read(
+def decode_outcome(
     id: str, text: str, decode: Callable[[str], Any], *, attempts: int, possibly_repeated: bool
 ) -> Outcome:
     """What `written` wrote, with what the journal counted."""

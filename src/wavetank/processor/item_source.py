@@ -9,14 +9,14 @@ from typing import Any, Final, Protocol, final
 import anyio
 
 from .lifecycle import as_strategy
-from .outlet import Outlet
+from .result_queue import ResultQueue
 from .work import LLMWorkItem
 
 Taken = tuple[int, LLMWorkItem[Any]]
 _NO_MORE: Final = object()
 
 
-def checked(item: object) -> LLMWorkItem[Any]:
+def checked_item(item: object) -> LLMWorkItem[Any]:
     """An item, if it is one.
 
     Raises:
@@ -32,7 +32,7 @@ def checked(item: object) -> LLMWorkItem[Any]:
     return item
 
 
-class Intake(Protocol):
+class ItemSource(Protocol):
     """Items, one after the other, each with its number from 0."""
 
     @property
@@ -50,7 +50,7 @@ class Intake(Protocol):
 
 
 @final
-class Batch:
+class BatchSource:
     """Items that are all there."""
 
     def __init__(self, items: Sequence[LLMWorkItem[Any]]) -> None:
@@ -72,27 +72,27 @@ class Batch:
         """Nobody waits here."""
 
     @property
-    def rest_of_it(self) -> list[Taken]:
+    def remaining(self) -> list[Taken]:
         """All that is left, in order."""
         return list(self._items)
 
 
 @final
-class Stream:
+class StreamSource:
     """Items from an iterable, taken only while few enough of their results wait to be fetched."""
 
     def __init__(
-        self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]], outlet: Outlet[Any]
+        self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]], queue: ResultQueue[Any]
     ) -> None:
-        self._later: AsyncIterator[LLMWorkItem[Any]] | None = None
-        self._here: Iterator[LLMWorkItem[Any]] = iter(())
+        self._async_items: AsyncIterator[LLMWorkItem[Any]] | None = None
+        self._sync_items: Iterator[LLMWorkItem[Any]] = iter(())
         if isinstance(items, AsyncIterable):
-            self._later = aiter(items)
+            self._async_items = aiter(items)
         else:
-            self._here = iter(items)
-        self._outlet = outlet
-        self._turn = anyio.Lock(fast_acquire=True)
-        self._fetching = anyio.CancelScope()
+            self._sync_items = iter(items)
+        self._queue = queue
+        self._fetch_lock = anyio.Lock(fast_acquire=True)
+        self._fetch_scope = anyio.CancelScope()
         self._next = 0
         self._exhausted = False
 
@@ -108,31 +108,31 @@ class Stream:
             TypeError: the next is no item.
             Exception: what the iterable raised.
         """
-        if self._later is None:
-            await self._outlet.room()
-            return None if self._exhausted else self._number(next(self._here, _NO_MORE))
-        async with self._turn:
+        if self._async_items is None:
+            await self._queue.wait_for_room()
+            return None if self._exhausted else self._numbered(next(self._sync_items, _NO_MORE))
+        async with self._fetch_lock:
             # Whoever has the turn is the only one to fill the room that is there.
-            await self._outlet.room()
-            return None if self._exhausted else await self._fetch(self._later)
+            await self._queue.wait_for_room()
+            return None if self._exhausted else await self._fetch(self._async_items)
 
     def stop(self) -> None:
         """Let nobody wait for an item any more."""
         self._exhausted = True
-        self._fetching.cancel()
-        self._outlet.open_up()
+        self._fetch_scope.cancel()
+        self._queue.release_waiters()
 
-    async def _fetch(self, later: AsyncIterator[LLMWorkItem[Any]]) -> Taken | None:
+    async def _fetch(self, items: AsyncIterator[LLMWorkItem[Any]]) -> Taken | None:
         item: object = _NO_MORE
-        with anyio.CancelScope() as self._fetching:
-            item = await anext(later, _NO_MORE)
-        return self._number(item)
+        with anyio.CancelScope() as self._fetch_scope:
+            item = await anext(items, _NO_MORE)
+        return self._numbered(item)
 
-    def _number(self, item: object) -> Taken | None:
+    def _numbered(self, item: object) -> Taken | None:
         if item is _NO_MORE:
             self._exhausted = True
             return None
-        taken = self._next, checked(item)
+        taken = self._next, checked_item(item)
         self._next += 1
-        self._outlet.expect()
+        self._queue.reserve()
         return taken

@@ -19,18 +19,18 @@ from ..processor import (
     Sink,
 )
 from ..processor.journal import Journal
-from .asking import with_prompt
-from .telling import Tally
+from .provider_strategy import with_prompt
+from .run_report import RunStatistics
 
 Item = LLMWorkItem[Any]
 
-_LIMITS: Final[frozenset[DecisionKind]] = frozenset(
+_LIMIT_KINDS: Final[frozenset[DecisionKind]] = frozenset(
     ("refused", "paused", "resumed", "closed", "retried", "stopped")
 )
-_SAID: Final[tuple[frozenset[DecisionKind], ...]] = (
+_KINDS_SHOWN: Final[tuple[frozenset[DecisionKind], ...]] = (
     frozenset(),
-    _LIMITS,
-    _LIMITS | {"cut", "grown", "done"},
+    _LIMIT_KINDS,
+    _LIMIT_KINDS | {"cut", "grown", "done"},
 )
 """The decisions that are shown, by how often `--verbose` is given."""
 ROWS_AHEAD: Final = 1000
@@ -39,7 +39,7 @@ ROWS_AHEAD: Final = 1000
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RunPace:
     """How fast, how far and in which order a run goes."""
 
     parallel: int = 10
@@ -51,16 +51,16 @@ class Pace:
 
 
 @final
-class Session:
-    """Processes rows, keeps each outcome before anybody hears of it, and tells the tally.
+class RowProcessor:
+    """Processes rows, keeps each outcome before anybody hears of it, and tells the statistics.
 
     Args:
         strategy: sends the items that bring no strategy of their own.
         pace: how fast, how far and in which order.
-        tally: counts what happens.
+        statistics: counts what happens.
         journal: keeps it for a run that resumes.
         output: gets each result, one at a time.
-        models: the name of the model of each item, by its id, for the tally.
+        models: the name of the model of each item, by its id, for the statistics.
         say: shows decisions in words.
         verbose: which: none, those of limits and retries (1), or all (2).
     """
@@ -69,8 +69,8 @@ class Session:
         self,
         strategy: LLMCallStrategy[str],
         *,
-        pace: Pace,
-        tally: Tally,
+        pace: RunPace,
+        statistics: RunStatistics,
         journal: Journal | None = None,
         output: Sink | None = None,
         models: Mapping[str, str] | None = None,
@@ -79,12 +79,12 @@ class Session:
     ) -> None:
         self._strategy = strategy
         self._pace = pace
-        self._tally = tally
+        self._statistics = statistics
         self._journal = journal
         self._output = output
         self._models = models or {}
         self._say = say
-        self._said = _SAID[min(verbose, len(_SAID) - 1)]
+        self._shown_kinds = _KINDS_SHOWN[min(verbose, len(_KINDS_SHOWN) - 1)]
         self._paused_until: dict[str, float] = {}
 
     async def process(self, items: Sequence[Item]) -> None:
@@ -115,21 +115,21 @@ class Session:
 
     def _count(self, result: ItemResult[str]) -> None:
         if not result.unfinished:
-            self._tally.result(result, self._models.get(result.id, ""))
+            self._statistics.result(result, self._models.get(result.id, ""))
         elif not isinstance(result.error, RunStopped):
-            self._tally.left_out(result)
+            self._statistics.left_out(result)
 
     def _observe(self, decision: Decision) -> None:
-        if self._say is not None and decision.kind in self._said:
+        if self._say is not None and decision.kind in self._shown_kinds:
             self._say(str(decision))
         if decision.kind == "refused":
-            self._tally.refused(decision.scope)
+            self._statistics.refused(decision.scope)
         elif decision.kind == "retried":
-            self._tally.retries += 1
+            self._statistics.retries += 1
         elif decision.kind == "paused" and decision.until is not None:
             # A refusal that was under way may lengthen a pause; it is still the same one.
             lasts = decision.at < self._paused_until.get(decision.scope, 0.0)
             self._paused_until[decision.scope] = decision.until
-            self._tally.paused(decision.until - decision.at, decision.scope, again=lasts)
+            self._statistics.paused(decision.until - decision.at, decision.scope, again=lasts)
         elif decision.kind == "stopped":
-            self._tally.stopped = decision.reason
+            self._statistics.stopped = decision.reason

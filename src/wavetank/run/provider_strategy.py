@@ -14,9 +14,9 @@ from ..nesting import too_deep
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
 from ..processor.sender import CHARACTERS_PER_TOKEN
 from ..shown import Secrets
-from .errors import ApiError, NoPrompt, RunError, UnreadableAnswer
-from .providers import Ask, Prices, Provider, is_local
-from .words import DEFAULT_TIMEOUT
+from .providers import Prices, Provider, RequestSettings, is_local
+from .run_arguments import DEFAULT_TIMEOUT
+from .run_errors import ApiError, NoPrompt, RunError, UnreadableAnswer
 
 if TYPE_CHECKING:
     import httpx2
@@ -71,12 +71,12 @@ class ProviderStrategy(LLMCallStrategy[str]):
     Args:
         client: an httpx2 client of the caller's.
         provider: the API to speak.
-        ask: the model and the rest of what is the same for every item.
+        settings: the model and the rest of what is the same for every item.
         timeout_seconds: how long a request may go without a byte; by default what the given
             client says, or 120 s.
         key: the API key; it is in the request's headers, and no error and no answer repeats it.
         base_url: where the API is, if not at the provider's own address.
-        tells_ids: whether a header tells each item's id; by default only on this machine,
+        sends_item_ids: whether a header tells each item's id; by default only on this machine,
             where a server may be wavetank's.
         prices: what tokens cost, for an answer that does not tell its own cost. One that does
             not count its tokens is charged by its length.
@@ -88,12 +88,12 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self,
         client: httpx2.AsyncClient | None,
         provider: Provider,
-        ask: Ask,
+        settings: RequestSettings,
         *,
         timeout_seconds: float | None = None,
         key: str = "",
         base_url: str | None = None,
-        tells_ids: bool | None = None,
+        sends_item_ids: bool | None = None,
         prices: Prices | None = None,
         secrets: Secrets | None = None,
         scope: str | None = None,
@@ -101,7 +101,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self.scope: Final = scope
         self._client = client
         self._provider = provider
-        self._ask = ask
+        self._settings = settings
         self._secrets = secrets or Secrets()
         if key:
             self._secrets.label(key)
@@ -111,13 +111,13 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self._how = request_options(client, timeout_seconds)
         self._own: httpx2.AsyncClient | None = None
         self._users = 0
-        self._url = provider.url(provider.path(ask), base_url)
-        self._tells_ids = is_local(self._url) if tells_ids is None else tells_ids
+        self._url = provider.url(provider.path(settings), base_url)
+        self._tells_ids = is_local(self._url) if sends_item_ids is None else sends_item_ids
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:
         # Its address is left out: it may hold a password.
-        return f"<ProviderStrategy {self._provider.name}/{self._ask.model}>"
+        return f"<ProviderStrategy {self._provider.name}/{self._settings.model}>"
 
     async def prepare(self) -> None:
         """Open a client, if none was given and none is open."""
@@ -140,7 +140,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
             UnreadableAnswer: it answered with something else.
             Exception: what httpx2 raises when no answer came.
         """
-        body = json.dumps(self._provider.body(self._ask, item.prompt))
+        body = json.dumps(self._provider.body(self._settings, item.prompt))
         try:
             async with self._session() as client:
                 answer = await client.post(
@@ -209,7 +209,7 @@ def hidden(parsed: object, secrets: Secrets) -> object:
 
 
 def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
-    """The item, if there is anything to ask.
+    """The item, if there is a prompt in it.
 
     Raises:
         NoPrompt: it has no prompt.

@@ -103,7 +103,7 @@ def _add_pace(group: Any) -> None:
     for name, what in (("--rate", "requests"), ("--token-rate", "tokens")):
         group.add_argument(
             name,
-            type=_of_a_model(_per_minute),
+            type=_per_model_value(_per_minute),
             action="append",
             default=[],
             metavar="[MODEL=]N/s|N/m",
@@ -119,7 +119,7 @@ def _add_pace(group: Any) -> None:
     for side in ("input", "output"):
         group.add_argument(
             f"--price-{side}",
-            type=_of_a_model(_price),
+            type=_per_model_value(_price),
             action="append",
             default=[],
             metavar="[MODEL=]C",
@@ -156,7 +156,7 @@ def _add_rehearsal(group: Any) -> None:
 
 def _provider(text: str) -> str:
     if text not in PROVIDER_NAMES:
-        raise argparse.ArgumentTypeError(f"there is no provider {text!r}; {nearest(text, PROVIDER_NAMES)}")
+        raise argparse.ArgumentTypeError(f"there is no provider {text!r}; {suggestion(text, PROVIDER_NAMES)}")
     return text
 
 
@@ -168,7 +168,7 @@ def _base_url(text: str) -> tuple[str, str]:
     return _provider(name), url
 
 
-def _of_a_model(read: Callable[[str], float]) -> Callable[[str], tuple[str, float]]:
+def _per_model_value(read: Callable[[str], float]) -> Callable[[str], tuple[str, float]]:
     """The model, or none, and what is given for it."""
 
     def value(text: str) -> tuple[str, float]:
@@ -178,10 +178,10 @@ def _of_a_model(read: Callable[[str], float]) -> Callable[[str], tuple[str, floa
     return value
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Iterable[str]) -> str:
     """Which of the names was probably meant, or else all of them.
 
-    >>> nearest("opnai", ["gemini", "openai"]), nearest("xyz", ["gemini", "openai"])
+    >>> suggestion("opnai", ["gemini", "openai"]), suggestion("xyz", ["gemini", "openai"])
     ("did you mean 'openai'?", 'there are gemini, openai')
     """
     import difflib

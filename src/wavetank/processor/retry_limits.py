@@ -15,7 +15,7 @@ _MAX_DOUBLINGS: Final = 16
 
 @final
 @dataclass(frozen=True, slots=True)
-class Budgets:
+class RetryLimits:
     """The budgets of every item: one for rate limits, one for all other errors."""
 
     max_attempts: int
@@ -35,10 +35,10 @@ class Budgets:
 
 @final
 @dataclass(slots=True)
-class Budget:
+class RetryBudget:
     """What one item has spent; it stays with the item from its first request to its last."""
 
-    limits: Budgets
+    limits: RetryLimits
     attempts: int = 0
     errors: int = 0
     refusals: int = 0

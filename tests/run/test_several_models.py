@@ -14,9 +14,9 @@ import wavetank
 from wavetank.cli import main
 from wavetank.processor import Limits, LLMWorkItem, ParallelBatchProcessor
 from wavetank.processor.journal import Journal
-from wavetank.run.asking import ProviderStrategy
-from wavetank.run.errors import ApiError
+from wavetank.run.provider_strategy import ProviderStrategy
 from wavetank.run.providers import PROVIDERS
+from wavetank.run.run_errors import ApiError
 
 KEY = "sk-secret-0123456789"
 WORDS = ["run", "in.csv", "-o", "out.csv", "--provider", "ollama", "--model", "llama"]

@@ -13,7 +13,7 @@ DecisionKind = Literal[
 
 logger: Final = logging.getLogger("wavetank.processor")
 
-_IN_THE_LOG: Final = {
+_LOG_LEVELS: Final = {
     "paused": logging.INFO,
     "resumed": logging.INFO,
     "closed": logging.WARNING,
@@ -50,28 +50,28 @@ class Decision:
     rate: float | None = None
 
     def __str__(self) -> str:
-        told = [f"{self.at:.3f} s", self.kind, self.scope]
+        words = [f"{self.at:.3f} s", self.kind, self.scope]
         if self.item is not None:
-            told.append(f"item {self.item!r}")
+            words.append(f"item {self.item!r}")
         if self.rate is not None:
-            told.append(f"to {self.rate:.3g} requests/s")
+            words.append(f"to {self.rate:.3g} requests/s")
         if self.until is not None:
-            told.append(f"until {self.until:.3f} s")
+            words.append(f"until {self.until:.3f} s")
         if self.reason is not None:
-            told.append(f"({self.reason})")
-        return " ".join(word for word in told if word)
+            words.append(f"({self.reason})")
+        return " ".join(word for word in words if word)
 
 
 Observer = Callable[[Decision], object]
 
-watchers: Final[list[Observer]] = []
+pause_observers: Final[list[Observer]] = []
 """Called with each pause and its end, of every run of this process: for tools that see no processor made."""
 
-_WATCHED: Final = ("paused", "resumed")
+_PAUSE_KINDS: Final = ("paused", "resumed")
 
 
 @final
-class Sight:
+class DecisionLog:
     """Tells the observer and the log of each decision; an observer that raises stops nothing."""
 
     def __init__(self, observer: Observer | None, began: float) -> None:
@@ -79,11 +79,11 @@ class Sight:
         self._began = began
 
     @property
-    def wanted(self) -> bool:
+    def wants_details(self) -> bool:
         """Whether anybody looks at the small things; they are many, so they are not made for nobody."""
         return self._observer is not None or logger.isEnabledFor(logging.DEBUG)
 
-    def tell(
+    def record(
         self,
         kind: DecisionKind,
         at: float,
@@ -95,8 +95,8 @@ class Sight:
         rate: float | None = None,
     ) -> None:
         """Tell of a decision; instants are those of anyio's clock."""
-        level = _IN_THE_LOG.get(kind, logging.DEBUG)
-        watched = watchers if kind in _WATCHED else ()
+        level = _LOG_LEVELS.get(kind, logging.DEBUG)
+        watched = pause_observers if kind in _PAUSE_KINDS else ()
         if self._observer is None and not watched and not logger.isEnabledFor(level):
             return
         end = None if until is None else until - self._began
@@ -105,9 +105,9 @@ class Sight:
         for watcher in tuple(watched):
             watcher(decision)
         if self._observer is not None:
-            self._show(self._observer, decision)
+            self._notify(self._observer, decision)
 
-    def _show(self, observer: Observer, decision: Decision) -> None:
+    def _notify(self, observer: Observer, decision: Decision) -> None:
         try:
             observer(decision)
         except Exception:

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, final
 
 @final
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ErrorFields:
     """What an exception has of an HTTP answer; `codes` are its machine-readable names, the most exact first.
 
     `headers` have names in lower case; `body` is the error object, without the `error` around it.
@@ -36,25 +36,27 @@ class Shape:
         return [one for one in details if isinstance(one, Mapping)] if isinstance(details, list) else []
 
 
-def shape_of(error: BaseException) -> Shape:
-    """The shape of an exception.
+def read_error_fields(error: BaseException) -> ErrorFields:
+    """The fields of an exception.
 
     It fits the clients of OpenAI, Anthropic, Google, Groq, Mistral, Cohere, OpenRouter, Ollama,
     LiteLLM, httpx, httpx2, aiohttp, requests and botocore; none of them is imported.
     """
     headers, body = _headers(error), _body(error)
     codes = tuple(code for code in _all_codes(error, headers, body) if isinstance(code, str))
-    return Shape(_status(error), headers, body, codes, tuple(cls.__name__ for cls in type(error).__mro__))
+    return ErrorFields(
+        _status(error), headers, body, codes, tuple(cls.__name__ for cls in type(error).__mro__)
+    )
 
 
-def sole(error: BaseException) -> BaseException:
+def unwrap_single_group(error: BaseException) -> BaseException:
     """The one exception in a group of one, however deep, or the exception itself."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
-def read(owner: object, name: str) -> object:
+def read_attribute(owner: object, name: str) -> object:
     """An attribute, or `None` if reading it raises, as some do on an answer that is not read to its end."""
     try:
         return getattr(owner, name, None)
@@ -63,14 +65,14 @@ def read(owner: object, name: str) -> object:
 
 
 def _status(error: BaseException) -> int | None:
-    response = read(error, "response")
+    response = read_attribute(error, "response")
     candidates = (
-        read(error, "status_code"),
-        read(error, "status"),
-        read(response, "status_code"),
-        read(response, "status"),
+        read_attribute(error, "status_code"),
+        read_attribute(error, "status"),
+        read_attribute(response, "status_code"),
+        read_attribute(response, "status"),
         _in_metadata(response, "HTTPStatusCode"),
-        read(error, "code"),
+        read_attribute(error, "code"),
     )
     return next((value for value in candidates if _is_status(value)), None)
 
@@ -86,11 +88,11 @@ def _in_metadata(response: object, name: str) -> object:
 
 
 def _headers(error: BaseException) -> dict[str, str]:
-    response = read(error, "response")
+    response = read_attribute(error, "response")
     for headers in (
-        read(response, "headers"),
-        read(error, "headers"),
-        read(read(error, "raw_response"), "headers"),
+        read_attribute(response, "headers"),
+        read_attribute(error, "headers"),
+        read_attribute(read_attribute(error, "raw_response"), "headers"),
         _in_metadata(response, "HTTPHeaders"),
     ):
         if isinstance(headers, Mapping):
@@ -100,12 +102,12 @@ def _headers(error: BaseException) -> dict[str, str]:
 
 def _body(error: BaseException) -> Mapping[str, Any]:
     """The error object of the answer, from the first place that holds one."""
-    response = read(error, "response")
+    response = read_attribute(error, "response")
     places = (
-        read(error, "body"),
-        read(error, "details"),
+        read_attribute(error, "body"),
+        read_attribute(error, "details"),
         response if isinstance(response, Mapping) else None,
-        read(response, "text"),
+        read_attribute(response, "text"),
     )
     return next((found for place in places if (found := error_object(place))), {})
 
@@ -140,4 +142,4 @@ def _all_codes(error: BaseException, headers: Mapping[str, str], body: Mapping[s
     if isinstance(metadata, Mapping):
         yield from (metadata.get("error_type"), metadata.get("limit_source"))
     yield headers.get("x-amzn-errortype", "").partition(":")[0] or None
-    yield from (read(error, name) for name in ("code", "type", "status"))
+    yield from (read_attribute(error, name) for name in ("code", "type", "status"))

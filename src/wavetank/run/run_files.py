@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..processor.journal import Journal, JournalError, fingerprint
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
-from .errors import RunError
-from .options import Options
-from .reading import Table
-from .rows import open_output
+from .input_table import Table
+from .output_rows import open_output
+from .run_errors import RunError
+from .run_options import Options
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def open_files(options: Options, table: Table) -> Iterator[tuple[Journal | None,
             output = open_output(options, table, journal)
         except (JournalError, SinkError) as error:
             raise RunError(str(error)) from None
-        stack.enter_context(_taken_back(options.output, there=there))
+        stack.enter_context(_removed_if_not_started(options.output, there=there))
         stack.callback(output.close)
         yield journal, output
 
@@ -47,14 +47,14 @@ def _journal(options: Options, table: Table, stack: ExitStack) -> Journal | None
         retry_failed=options.retry_failed,
     )
     # Only here it is sure to be ours: another process would have kept us out.
-    stack.enter_context(_taken_back(options.journal, there=there))
+    stack.enter_context(_removed_if_not_started(options.journal, there=there))
     stack.callback(journal.close)
     journal.register((item.id, fingerprint(item.prompt, item.data)) for item in table.items)
     return journal
 
 
 @contextmanager
-def _taken_back(path: Path, *, there: bool) -> Iterator[None]:
+def _removed_if_not_started(path: Path, *, there: bool) -> Iterator[None]:
     try:
         yield
     except RunError:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self, final
 
 from ..processor import ItemResult
 from ..processor.counting import counted
-from ..processor.kept import EarlierError
+from ..processor.outcomes import EarlierError
 from ..processor.results import FailureCounts
 
 PROCESSOR: Final = "wavetank.processor"
@@ -39,7 +39,7 @@ class Shown:
 
 @final
 @dataclass(slots=True)
-class Share:
+class RowCounts:
     """What came of the rows of one model."""
 
     rows: int
@@ -70,7 +70,7 @@ class Share:
 
 
 @final
-class Tally:
+class RunStatistics:
     """Counts what comes of the rows, and tells it.
 
     Args:
@@ -88,7 +88,7 @@ class Tally:
         now: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        self._shares = {name: Share(rows) for name, rows in (models or {}).items()}
+        self._shares = {name: RowCounts(rows) for name, rows in (models or {}).items()}
         self.total = total
         self.done = 0
         self.failed = 0
@@ -144,7 +144,7 @@ class Tally:
         """How much is done, from 0 to 1."""
         return self.done / self.total if self.total else 1.0
 
-    def standing(self) -> str:
+    def progress_text(self) -> str:
         """Where the run stands: rows, rate, refusals, pauses, time left."""
         now = self._now()
         seconds = now - self._started
@@ -159,9 +159,9 @@ class Tally:
         if self.pauses:
             words.append(counted(self.pauses, "pause"))
         if (paused := self._paused_until - now) > 0:
-            words.append(f"paused for {lasting(paused)}")
+            words.append(f"paused for {duration_text(paused)}")
         if fresh and self.done < self.total:
-            words.append(f"{lasting((self.total - self.done) / rate)} left")
+            words.append(f"{duration_text((self.total - self.done) / rate)} left")
         return ", ".join(words)
 
     def report(self) -> list[str]:
@@ -170,8 +170,8 @@ class Tally:
         earlier = f", {self.earlier} of them in earlier runs" if self.earlier else ""
         lines = [
             f"{self.done - self.failed} of {self.total} rows have answers{earlier}; "
-            f"{lasting(seconds)}, {counted(self.refusals, 'refusal')}, {counted(self.pauses, 'pause')}, "
-            f"{self.retries} sent again, "
+            f"{duration_text(seconds)}, {counted(self.refusals, 'refusal')}, "
+            f"{counted(self.pauses, 'pause')}, {self.retries} sent again, "
             f"{self.input_tokens} tokens in, {self.output_tokens} out"
             + (f", {self.cost:.4g} spent" if self.cost else "")
         ]
@@ -203,7 +203,7 @@ class Tally:
         self._reasons[short] = (count + 1, self._wall())
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then.
 
     What the terminal has no letters for stands there as its escape.
@@ -218,10 +218,10 @@ def printable(line: str) -> str:
 
 
 @final
-class LogKeeper(logging.Handler):
+class WarningCollector(logging.Handler):
     """Keeps the processor's warnings out of the bar, where nobody has set up a log of their own.
 
-    The report tells of what was decided; what went wrong beside it is shown by `tell_of_trouble`.
+    The report tells of what was decided; what went wrong beside it is shown by `print_exceptions`.
     `hide` takes the secrets out of a text.
     """
 
@@ -246,16 +246,16 @@ class LogKeeper(logging.Handler):
         if record.exc_info:
             self._kept.append(record)
 
-    def tell_of_trouble(self) -> None:
+    def print_exceptions(self) -> None:
         """Write the exceptions to the standard error."""
         while self._kept:
             print(f"wavetank: {self._hide(self.format(self._kept.pop(0)))}", file=sys.stderr)
 
 
-def lasting(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A length of time as people say it.
 
-    >>> lasting(3.21), lasting(75), lasting(7384)
+    >>> duration_text(3.21), duration_text(75), duration_text(7384)
     ('3.2s', '1m15s', '2h03m')
     """
     if seconds < 60:

@@ -10,14 +10,14 @@ import httpx2
 import pytest
 
 from wavetank.processor import CallResult, LLMWorkItem, TokenUsage, classify
-from wavetank.run.asking import ITEM_HEADER, ProviderStrategy, new_client, with_prompt
-from wavetank.run.errors import ApiError, NoPrompt, UnreadableAnswer
-from wavetank.run.providers import PROVIDERS, Ask, Prices, is_local
+from wavetank.run.provider_strategy import ITEM_HEADER, ProviderStrategy, new_client, with_prompt
+from wavetank.run.providers import PROVIDERS, Prices, RequestSettings, is_local
+from wavetank.run.run_errors import ApiError, NoPrompt, UnreadableAnswer
 
 pytestmark = pytest.mark.anyio
 
 KEY = "sk-secret-0123456789"
-FULL = Ask("some-model", system="Be brief.", max_tokens=9, temperature=0.5)
+FULL = RequestSettings("some-model", system="Be brief.", max_tokens=9, temperature=0.5)
 CHAT = {"choices": [{"message": {"content": "WAVE"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "wave"}]
 
@@ -90,7 +90,7 @@ async def asked(
     name: str,
     answer: Callable[[httpx2.Request], httpx2.Response],
     *,
-    ask: Ask = FULL,
+    ask: RequestSettings = FULL,
     prompt: str = "wave",
     key: str = KEY,
     prices: Prices | None = None,
@@ -167,7 +167,7 @@ async def test_what_was_not_asked_for_is_not_sent(name: str) -> None:
         bodies.append(json.loads(request.content))
         return httpx2.Response(200, json=WIRE[name][3])
 
-    await asked(name, reply, ask=Ask("m"), key="")
+    await asked(name, reply, ask=RequestSettings("m"), key="")
     expected = {"ollama": ["messages", "model", "stream"], "gemini": ["contents"]}
     anthropic = ["max_tokens", "messages", "model"]
     assert sorted(bodies[0]) == expected.get(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from ..shown import Secrets
-from .asking import need_client, new_client, parsed_answer, request_options
-from .errors import ApiError, RunError
-from .factory import checked_connection, found_key
-from .options import base_urls
+from .provider_strategy import need_client, new_client, parsed_answer, request_options
 from .providers import PROVIDERS, Provider, Query, find_provider
-from .words import DEFAULT_TIMEOUT
+from .run_arguments import DEFAULT_TIMEOUT
+from .run_errors import ApiError, RunError
+from .run_options import base_urls
+from .strategy_factory import checked_connection, found_key
 
 if TYPE_CHECKING:
     import httpx2

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..processor import Limits, LLMCallStrategy, LLMWorkItem, Sink
 from ..processor.journal import Journal
 from ..shown import Secrets
-from .asking import ProviderStrategy
-from .errors import RunError
-from .options import Options
+from .input_table import Record, Table
+from .provider_strategy import ProviderStrategy
 from .providers import PROVIDERS, Prices, Provider
-from .reading import Record, Table
-from .session import Session
-from .targets import Target, chosen
-from .telling import Tally
-from .words import nearest
+from .row_processor import RowProcessor
+from .run_arguments import suggestion
+from .run_errors import RunError
+from .run_options import Options
+from .run_report import RunStatistics
+from .target import Target, chosen
 
 if TYPE_CHECKING:
     import httpx2
@@ -56,21 +56,23 @@ class Plan:
         self.secrets: Final = Secrets()
         """The keys of the run, and what is shown instead of them."""
 
-    def tally(self, *, now: Callable[[], float], wall: Callable[[], float]) -> Tally:
+    def statistics(self, *, now: Callable[[], float], wall: Callable[[], float]) -> RunStatistics:
         """Counts for all rows, and for each model where there are several."""
         rows = Counter(target.name for target in self.table.targets.values())
         models = {route.target.name: rows[route.target.name] for route in self.routes}
-        return Tally(len(self.table.items), models=models if len(models) > 1 else None, now=now, wall=wall)
+        return RunStatistics(
+            len(self.table.items), models=models if len(models) > 1 else None, now=now, wall=wall
+        )
 
     def strategy(
         self, route: Route, client: httpx2.AsyncClient, key: str, *, max_tokens: int | None = None
     ) -> ProviderStrategy:
         """The strategy of a route, over the client of the run."""
-        ask = self.options.ask
+        settings = self.options.request
         return ProviderStrategy(
             client,
             route.provider,
-            replace(ask, model=route.target.model, max_tokens=max_tokens or ask.max_tokens),
+            replace(settings, model=route.target.model, max_tokens=max_tokens or settings.max_tokens),
             key=key,
             base_url=route.base_url,
             prices=route.prices,
@@ -83,10 +85,10 @@ class Plan:
         return ProviderStrategy(
             client,
             route.provider,
-            replace(self.options.ask, model=route.target.model),
+            replace(self.options.request, model=route.target.model),
             key=REHEARSAL_KEY,
             base_url=None if route.provider.base_url else COMPATIBLE_URL,
-            tells_ids=True,
+            sends_item_ids=True,
             prices=route.prices,
             scope=self._scope(route),
         )
@@ -103,22 +105,22 @@ class Plan:
     def session(
         self,
         strategies: Mapping[Target, LLMCallStrategy[str]],
-        tally: Tally,
+        statistics: RunStatistics,
         *,
         journal: Journal | None = None,
         output: Sink | None = None,
         say: Callable[[str], object],
-    ) -> Session:
+    ) -> RowProcessor:
         """The pass over the rows."""
         limits: dict[str, Limits] = {
             route.target.name: route.limits for route in self.routes if route.limits is not None
         }
         several = len(self.routes) > 1
         first = self.routes[0]
-        return Session(
+        return RowProcessor(
             strategies[first.target],
             pace=replace(self.options.pace, limits=limits if several else first.limits),
-            tally=tally,
+            statistics=statistics,
             journal=journal,
             output=output,
             models={id: target.name for id, target in self.table.targets.items()},
@@ -136,25 +138,25 @@ def _routes(options: Options, table: Table) -> tuple[Route, ...]:
     first: dict[Target, int] = {}
     for number, item in enumerate(table.items, start=1):
         first.setdefault(table.targets[item.id], number)
-    for option, values in options.of_a_model.items():
-        _refuse_strangers(option, values, first)
+    for option, values in options.per_model.items():
+        _refuse_unused_names(option, values, first)
     return tuple(_route(options, target, row) for target, row in first.items())
 
 
 def _route(options: Options, target: Target, row: int) -> Route:
     provider = PROVIDERS[target.provider]
-    given = {option: chosen(values, target) for option, values in options.of_a_model.items()}
+    given = {option: chosen(values, target) for option, values in options.per_model.items()}
     prices = _prices(options, provider, row, given["--price-input"], given["--price-output"])
     limits = Limits(requests_per_minute=given["--rate"], tokens_per_minute=given["--token-rate"])
     base_url = options.base_urls.get(provider.name)
     return Route(target, provider, row, base_url, prices, None if limits == Limits() else limits)
 
 
-def _refuse_strangers(option: str, values: Mapping[str, Any], targets: Mapping[Target, int]) -> None:
+def _refuse_unused_names(option: str, values: Mapping[str, Any], targets: Mapping[Target, int]) -> None:
     known = {name for target in targets for name in (target.name, target.model, target.provider)}
     for name in values:
         if name and name not in known:
-            raise RunError(f"{option} {name}=…: no row goes to {name!r}; {nearest(name, sorted(known))}")
+            raise RunError(f"{option} {name}=…: no row goes to {name!r}; {suggestion(name, sorted(known))}")
 
 
 def _prices(
@@ -162,7 +164,7 @@ def _prices(
 ) -> Prices | None:
     if input is None and output is None:
         cost = options.pace.bounds.cost if options.pace.bounds is not None else None
-        if cost is not None and not provider.tells_cost:
+        if cost is not None and not provider.reports_cost:
             raise RunError(
                 f"--max-cost needs to know what answers cost, and {_named(options, provider, row)} does not "
                 "tell it: give --price-input and --price-output, or bound --max-total-tokens"

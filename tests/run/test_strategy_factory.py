@@ -12,7 +12,7 @@ import pytest
 
 import wavetank
 from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, TokenUsage
-from wavetank.run import PROVIDERS, ApiError, Prices, RunError, asking, list_models, make_strategy
+from wavetank.run import PROVIDERS, ApiError, Prices, RunError, list_models, make_strategy, provider_strategy
 
 KEY = "sk-secret-0123456789"
 CHAT = {"choices": [{"message": {"content": "WAVE"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
@@ -33,13 +33,13 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[httpx2.AsyncClient]:
     """The clients that strategies open."""
     clients: list[httpx2.AsyncClient] = []
-    real = asking.new_client
+    real = provider_strategy.new_client
 
     def new_client(**options: Any) -> httpx2.AsyncClient:
         clients.append(real(**options))
         return clients[-1]
 
-    monkeypatch.setattr(asking, "new_client", new_client)
+    monkeypatch.setattr(provider_strategy, "new_client", new_client)
     return clients
 
 
