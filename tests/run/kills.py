@@ -25,8 +25,8 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from wavetank.processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem, journal_file
-from wavetank.processor.journal import Journal, fingerprint
+from wavetank.processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem
+from wavetank.processor.journal import Journal, fingerprint, journal_file
 from wavetank.processor.sinks import CsvSink
 from wavetank.run.row_processor import RowProcessor, RunPace
 from wavetank.run.run_errors import ApiError

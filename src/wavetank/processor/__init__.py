@@ -5,23 +5,23 @@ It needs anyio and nothing else of this package.
 
 from __future__ import annotations
 
-from .agents import AgentFailed, classify_output, classify_result
 from .batch import ParallelBatchProcessor
-from .classify import ErrorClassifier, classify, error_in_answer
+from .batch_result import BatchResult
 from .decisions import Decision, DecisionKind
-from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
-from .failure import Failure, FailureKind
-from .gate import Gate
+from .errors.agent_output import AgentFailed, classify_output, classify_result
+from .errors.classify import ErrorClassifier, classify, error_in_answer
+from .errors.failure import Failure, FailureKind
+from .errors.rate_headers import rate_info
+from .gate.delays import ExponentialDelay, FixedDelay, RateLimitStrategy
+from .gate.gate import Gate
+from .gate.tickets import GateClosed, Ticket
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 from .limits import Limits, Quota, RateInfo
 from .metrics import OpenTelemetryMetrics
-from .rate_headers import rate_info
-from .results import BatchResult
+from .result_stream import Results
 from .sender import ItemTooLarge
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
-from .streamed import Results
-from .tickets import GateClosed, Ticket
-from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 __all__ = [
     "AgentFailed",

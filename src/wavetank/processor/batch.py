@@ -9,16 +9,16 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, final, over
 
 import anyio
 
-from .background import Background
+from .background_tasks import Background
+from .batch_result import BatchResult
 from .item_source import BatchSource, StreamSource, checked_item
-from .lifecycle import Call, Strategies, as_strategy
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
 from .main_guard import refuse_in_import_of_main
-from .options import OptionFields, Options
+from .processor_options import OptionFields, ProcessorOptions
+from .processor_run import ProcessorRun
 from .result_queue import ResultQueue
-from .results import BatchResult
-from .run import Run
-from .streamed import Results
-from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
+from .result_stream import Results
+from .strategy_lifecycle import Call, Strategies, as_strategy
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -105,7 +105,7 @@ class ParallelBatchProcessor(Generic[T]):
     @overload
     def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None: ...
     def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None:
-        self._options = Options(**options)
+        self._options = ProcessorOptions(**options)
         self._strategies = Strategies(as_strategy(call))
         self._items: dict[str, LLMWorkItem[Any]] = {}
         self._state: Literal["new", "started", "closed"] = "new"
@@ -171,7 +171,7 @@ class ParallelBatchProcessor(Generic[T]):
         self._start("process_all()")
         results: dict[int, ItemResult[T]] = {}
         source = BatchSource(tuple(self._items.values()))
-        run = Run(self._strategies, options, source=source, out=results.__setitem__)
+        run = ProcessorRun(self._strategies, options, source=source, out=results.__setitem__)
         await run.work()
         ordered = tuple(results[number] for number in sorted(results))
         return _batch_result(run, ordered)
@@ -210,12 +210,12 @@ class ParallelBatchProcessor(Generic[T]):
     async def _begin(
         self,
         items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
-        options: Options,
+        options: ProcessorOptions,
         queue: ResultQueue[T],
         group: Background,
     ) -> anyio.CancelScope:
         await self._strategies.prepare([self._strategies.own])
-        run = Run(
+        run = ProcessorRun(
             self._strategies,
             options,
             source=StreamSource(items, queue),
@@ -239,7 +239,7 @@ class ParallelBatchProcessor(Generic[T]):
             )
 
 
-def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...]) -> BatchResult[T]:
+def _batch_result(run: ProcessorRun[T], results: tuple[ItemResult[T], ...]) -> BatchResult[T]:
     gates = list(run.gates)
     return BatchResult(
         results=results,

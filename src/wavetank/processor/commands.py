@@ -12,13 +12,13 @@ from typing import Any, final
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
-from .agents import AgentFailed, classify_output, classify_result, states_end
-from .failure import Failure
-from .process_group import LAST_MOMENT_SECONDS, end_group
-from .processes import Failed, WorkError
-from .result_files import ResultFiles, filled
-from .retry_after import wall_seconds
-from .work import LLMCallStrategy, LLMWorkItem
+from .errors.agent_output import AgentFailed, classify_output, classify_result, states_end
+from .errors.failure import Failure
+from .items import LLMCallStrategy, LLMWorkItem
+from .processes.call_outcomes import Failed, WorkError
+from .processes.process_group import LAST_MOMENT_SECONDS, end_group
+from .processes.result_files import ResultFiles, filled
+from .wall_clock import wall_seconds
 
 __all__ = ["CommandStrategy"]
 
@@ -76,19 +76,7 @@ class CommandStrategy(LLMCallStrategy[str]):
         code, stdout, stderr = await self._run(item)
         failure = await anyio.to_thread.run_sync(self._judge, files, code, stdout, stderr)
         if failure is not None:
-            said = str(failure.error)
-            raise WorkError(
-                Failed(
-                    failure.kind,
-                    failure.reason,
-                    failure.retry_after_seconds,
-                    "AgentFailed",
-                    said,
-                    closes=failure.closes,
-                    source=failure.source,
-                    resets=failure.resets,
-                )
-            )
+            raise WorkError(Failed.of(failure, type="AgentFailed", text=str(failure.error)))
         return stdout
 
     async def _files(self, item: LLMWorkItem[Any]) -> ResultFiles | None:

@@ -1,10 +1,10 @@
-"""What a run lets be seen of itself: each decision as an event, a log record and a count."""
+"""What a run decides, as values, and the log that hands them to observers."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, final
 
 DecisionKind = Literal[
@@ -24,9 +24,9 @@ _LOG_LEVELS: Final = {
 @final
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One thing that a run decided or was told.
+    """One thing that a run decided, or learnt from an answer.
 
-    `at` and `until` are in seconds since the run began, `scope` is what the gate is for.
+    An observer gets `at` and `until` in seconds since the run began. `scope` names the gate.
 
     | kind | the other fields |
     |---|---|
@@ -61,18 +61,30 @@ class Decision:
             words.append(f"({self.reason})")
         return " ".join(word for word in words if word)
 
+    def since(self, began: float) -> Decision:
+        """The decision with its instants counted from another one."""
+        until = None if self.until is None else self.until - began
+        return replace(self, at=self.at - began, until=until)
+
 
 Observer = Callable[[Decision], object]
 
 pause_observers: Final[list[Observer]] = []
-"""Called with each pause and its end, of every run of this process: for tools that see no processor made."""
+"""Called with each pause and each end of one, in every run of this process.
+
+They serve tools that have no access to the processor, such as the tank."""
 
 _PAUSE_KINDS: Final = ("paused", "resumed")
 
 
 @final
 class DecisionLog:
-    """Tells the observer and the log of each decision; an observer that raises stops nothing."""
+    """Hands each decision to the observer and to Python's log; an observer that raises stops nothing.
+
+    Args:
+        observer: called with each decision.
+        began: when the run began, in seconds of anyio's clock.
+    """
 
     def __init__(self, observer: Observer | None, began: float) -> None:
         self._observer = observer
@@ -80,30 +92,19 @@ class DecisionLog:
 
     @property
     def wants_details(self) -> bool:
-        """Whether anybody looks at the small things; they are many, so they are not made for nobody."""
+        """Whether the decision on each single item is read by anything; if not, it need not be made."""
         return self._observer is not None or logger.isEnabledFor(logging.DEBUG)
 
-    def record(
-        self,
-        kind: DecisionKind,
-        at: float,
-        scope: str = "",
-        *,
-        item: str | None = None,
-        reason: str | None = None,
-        until: float | None = None,
-        rate: float | None = None,
-    ) -> None:
-        """Tell of a decision; instants are those of anyio's clock."""
-        level = _LOG_LEVELS.get(kind, logging.DEBUG)
-        watched = pause_observers if kind in _PAUSE_KINDS else ()
-        if self._observer is None and not watched and not logger.isEnabledFor(level):
+    def record(self, decision: Decision) -> None:
+        """Hand on a decision whose instants are those of anyio's clock."""
+        level = _LOG_LEVELS.get(decision.kind, logging.DEBUG)
+        tools = pause_observers if decision.kind in _PAUSE_KINDS else ()
+        if self._observer is None and not tools and not logger.isEnabledFor(level):
             return
-        end = None if until is None else until - self._began
-        decision = Decision(kind, at - self._began, scope, item, reason, end, rate)
+        decision = decision.since(self._began)
         logger.log(level, "%s", decision)
-        for watcher in tuple(watched):
-            watcher(decision)
+        for tool in tuple(tools):
+            tool(decision)
         if self._observer is not None:
             self._notify(self._observer, decision)
 

@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar, final
 
 import anyio
 
+from .cancellation import awaited
 from .decisions import logger
-from .leaks import awaited
-from .options import Options
-from .work import ItemResult, LLMWorkItem
+from .items import ItemResult, LLMWorkItem
+from .processor_options import ProcessorOptions
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Delivery(Generic[T]):
         out: called with the number of an item and its result when all that is done.
     """
 
-    def __init__(self, options: Options, out: Callable[[int, ItemResult[T]], None]) -> None:
+    def __init__(self, options: ProcessorOptions, out: Callable[[int, ItemResult[T]], None]) -> None:
         self._options = options
         self._out = out
         self._lock = anyio.Lock(fast_acquire=True)

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol, final
 
 import anyio
 
-from .lifecycle import as_strategy
+from .items import LLMWorkItem
 from .result_queue import ResultQueue
-from .work import LLMWorkItem
+from .strategy_lifecycle import as_strategy
 
 Taken = tuple[int, LLMWorkItem[Any]]
 _NO_MORE: Final = object()

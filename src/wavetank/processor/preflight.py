@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
-from .classify import ErrorClassifier, classify
-from .failure import Failure
-from .lifecycle import lease
-from .reset_times import clock_text
-from .retry_after import wall_seconds
-from .work import LLMCallStrategy, LLMWorkItem
+from .errors.classify import ErrorClassifier, classify
+from .errors.failure import Failure
+from .errors.reset_times import clock_text
+from .items import LLMCallStrategy, LLMWorkItem
+from .strategy_lifecycle import lease
+from .wall_clock import wall_seconds
 
 __all__ = ["PREFLIGHT_ID", "PreFlight", "preflight"]
 

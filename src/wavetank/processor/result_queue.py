@@ -7,7 +7,7 @@ from typing import Generic, TypeVar, final
 
 import anyio
 
-from .work import ItemResult
+from .items import ItemResult
 
 T = TypeVar("T")
 

@@ -11,20 +11,20 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
 
-from .decisions import DecisionKind, DecisionLog
-from .failure import Failure, limit_met
-from .gate import Gate
-from .gates import Gates
-from .leaks import cancels_this_task
-from .lifecycle import Strategies
-from .options import Estimate, Options
-from .permits import HeldPermit, Permits
-from .reset_times import RESETS, short_clock_text
-from .retry_after import wall_seconds
+from .cancellation import cancels_this_task
+from .decisions import Decision, DecisionKind, DecisionLog
+from .errors.failure import Failure, limit_met
+from .errors.reset_times import RESETS, short_clock_text
+from .gate.gate import Gate
+from .gate.gates import Gates
+from .gate.permits import HeldPermit, Permits
+from .gate.tickets import GateClosed, Ticket
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .processor_options import Estimate, ProcessorOptions
 from .retry_limits import RetryBudget
 from .stopping import NotSent
-from .tickets import GateClosed, Ticket
-from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .strategy_lifecycle import Strategies
+from .wall_clock import wall_seconds
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class Sender(Generic[T]):
     def __init__(
         self,
         strategies: Strategies[T],
-        options: Options,
+        options: ProcessorOptions,
         *,
         gates: Gates,
         permits: Permits,
@@ -241,7 +241,8 @@ class Sender(Generic[T]):
         if failure.pauses or failure.closes:
             self._totals.refusals += 1
             now = anyio.current_time()
-            self._decisions.record("refused", now, gate.name, item=in_flight.item.id, reason=failure.reason)
+            refused = Decision("refused", now, gate.name, item=in_flight.item.id, reason=failure.reason)
+            self._decisions.record(refused)
         self._gates.set_refusal(failure)
         if failure.pauses:
             gate.refused(ticket, failure.retry_after_seconds)
@@ -267,7 +268,9 @@ class Sender(Generic[T]):
         self._totals.retries += not failure.worker_died
         seconds = in_flight.budget.backoff_seconds(failure)
         now = anyio.current_time()
-        self._decisions.record(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)
+        self._decisions.record(
+            Decision(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)
+        )
         if seconds > 0:
             await self._permits.lend_while(in_flight, partial(gate.rest, now + seconds))
 

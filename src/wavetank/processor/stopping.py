@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from .work import TokenUsage
+from .items import TokenUsage
 
 
 @final

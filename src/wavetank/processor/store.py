@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from .work import ItemResult, LLMWorkItem
+from .items import ItemResult, LLMWorkItem
 
 
 @runtime_checkable

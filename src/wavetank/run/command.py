@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
-from ..processor.error_fields import unwrap_single_group
+from ..processor.errors.error_fields import unwrap_single_group
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.sinks import CsvSink, JsonlSink, SinkError

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from ..nesting import DEEPEST, too_deep
 from ..processor import LLMWorkItem
-from ..processor.row_file import LONGEST_CELL
+from ..processor.sinks.row_file import LONGEST_CELL
 from ..shown import shortened
 from .providers import PROVIDERS
 from .run_arguments import suggestion

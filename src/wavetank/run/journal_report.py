@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ..clock import real_epoch_ns, to_seconds
 from ..processor.counting import counted, times
-from ..processor.journal_file import JournalError
-from ..processor.journal_view import JournalView, look_at_journal
-from ..processor.outcomes import Limit
-from ..processor.reset_times import short_clock_text
+from ..processor.errors.reset_times import short_clock_text
+from ..processor.journal.journal_file import JournalError
+from ..processor.journal.journal_view import JournalView, look_at_journal
+from ..processor.journal.outcomes import Limit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

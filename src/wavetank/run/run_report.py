@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Final, Self, final
 
 from ..processor import ItemResult
+from ..processor.batch_result import FailureCounts
 from ..processor.counting import counted
-from ..processor.outcomes import EarlierError
-from ..processor.results import FailureCounts
+from ..processor.journal.outcomes import EarlierError
 
 PROCESSOR: Final = "wavetank.processor"
 _REASONS_SHOWN: Final = 10

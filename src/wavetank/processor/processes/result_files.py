@@ -1,0 +1,66 @@
+"""The result files of a command: those that one attempt wrote, found by a pattern, the newest first."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, final
+
+from ..items import LLMWorkItem
+
+FIELD: Final = re.compile(r"\{(prompt|id)\}")
+
+_State = tuple[int, int, int, int]
+
+
+def filled(part: str, item: LLMWorkItem[object], change: Callable[[str], str] = str) -> str:
+    """A text with the prompt and the id of an item in the places of `{prompt}` and `{id}`."""
+    return FIELD.sub(lambda found: change(item.prompt if found[1] == "prompt" else item.id), part)
+
+
+@final
+class ResultFiles:
+    """What a pattern finds, before an attempt and after it.
+
+    A file counts if the attempt made it or wrote it: an earlier attempt may have left others.
+    They are told apart by inode, size and times, and not by the clock, which need not be that
+    of the file system.
+
+    Args:
+        pattern: a path with `*`, `?`, `[…]` and `**`, which find files with a dot before their
+            name, too; `{id}` and `{prompt}` are the item's, to the letter.
+        folder: where a relative pattern begins.
+        item: whose files they are.
+    """
+
+    def __init__(self, pattern: str, folder: str | Path | None, item: LLMWorkItem[object]) -> None:
+        self._folder = Path(folder or ".")
+        self._pattern = filled(pattern, item, glob.escape)
+        self._path = filled(pattern, item)
+        self._before = self._states()
+
+    def written(self) -> list[Path]:
+        """The files that were written since, the newest first."""
+        now = self._states()
+        written = [path for path, state in now.items() if state != self._before.get(path)]
+        return sorted(written, key=lambda path: (-now[path][0], path))
+
+    def _states(self) -> Mapping[Path, _State]:
+        # The path itself, too: it may have brackets that are meant as they are.
+        found = {self._path, *self._found()}
+        states = ((path, _state(path)) for path in (self._folder / name for name in found))
+        return {path: state for path, state in states if state is not None}
+
+    def _found(self) -> list[str]:
+        return glob.glob(self._pattern, root_dir=self._folder, recursive=True, include_hidden=True)
+
+
+def _state(path: Path) -> _State | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
