@@ -18,7 +18,7 @@ from wavetank.processor import (
     ParallelBatchProcessor,
     RunStopped,
 )
-from wavetank.processor.journal import Journal, Outcome, fingerprint
+from wavetank.processor.journal import Journal, fingerprint
 
 from .stepping import one_batch, stepped
 
@@ -243,7 +243,7 @@ def test_a_bound_hides_no_outcome_of_an_earlier_run(tmp_path: Path, backend: str
     ids = names("a", 4)
     with Journal(tmp_path / "run.db") as journal:
         journal.register((id, fingerprint(id)) for id in ids)
-        journal.keep(Outcome("a-3", "from before"))
+        anyio.run(journal.settled, LLMWorkItem("a-3", "a-3"), ItemResult("a-3", "from before"))
         bounds = Bounds(requests=1)
         batch = process(Account(99), ids, backend, workers=1, store=journal, bounds=bounds)
     assert [result.value for result in batch.results] == ["ok a-0", None, None, "from before"]

@@ -209,7 +209,7 @@ class ProcessorRun(Generic[T]):
         if self.gates.has_several_scopes:
             most = max(most, TASKS_WITH_SCOPES)
         wanted = self.stopped is None and not self._source.exhausted
-        awake = self._tasks - self._permits.lent
+        awake = self._tasks - self._permits.waiting_holders
         if wanted and awake < workers and self._tasks < most:
             self._start_worker()
 
@@ -217,7 +217,7 @@ class ProcessorRun(Generic[T]):
         try:
             while self.stopped is None and (taken := await self._next_item()) is not None:
                 await self._process(*taken)
-                if self._tasks - self._permits.lent > self._max_in_flight:
+                if self._tasks - self._permits.waiting_holders > self._max_in_flight:
                     return
         finally:
             self._tasks -= 1
@@ -256,7 +256,7 @@ class ProcessorRun(Generic[T]):
     async def _process(self, number: int, in_flight: InFlightItem) -> None:
         try:
             with self._time_limit() as limit:
-                await self._permits.get(in_flight)
+                await self._permits.acquire(in_flight)
                 in_flight.result = await self._result_for(in_flight)
             if self._stop_if_timed_out(limit):
                 return
@@ -294,7 +294,7 @@ class ProcessorRun(Generic[T]):
         strategy = self._strategy_of(in_flight.item, in_flight)
         self.gates.note_strategies([strategy])
         if in_flight.result is None and not self._strategies.is_ready(strategy):
-            await self._permits.lend_while(in_flight, partial(self._strategies.prepare, [strategy]))
+            await self._permits.wait_without(in_flight, partial(self._strategies.prepare, [strategy]))
 
     async def _prepare_all(self) -> None:
         """Prepare a whole batch before its first request is sent; a bad item fails alone."""

@@ -272,7 +272,7 @@ class Sender(Generic[T]):
             Decision(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)
         )
         if seconds > 0:
-            await self._permits.lend_while(in_flight, partial(gate.rest, now + seconds))
+            await self._permits.wait_without(in_flight, partial(gate.rest, now + seconds))
 
     def _successful_result(self, in_flight: InFlightItem, answer: CallResult[T]) -> ItemResult[T]:
         totals = self._totals

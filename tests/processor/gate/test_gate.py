@@ -549,21 +549,21 @@ def test_a_waiter_lays_its_permit_down_and_takes_it_up_when_the_gate_opens() -> 
         start = anyio.current_time()
 
         async def enter() -> None:
-            await permits.get(one)
+            await permits.acquire(one)
             tickets.append(await gate.enter(permit=HeldPermit(permits, one)))
 
         await refuse_one(gate, 1)
         async with anyio.create_task_group() as group:
             group.start_soon(enter)
             await anyio.sleep(0.5)
-            assert (one.holds_permit, permits.lent, hired) == (False, 1, [start])
+            assert (one.holds_permit, permits.waiting_holders, hired) == (False, 1, [start])
             with anyio.fail_after(0):
-                await permits.get(other)
+                await permits.acquire(other)
             await anyio.sleep(1.5)
             assert tickets == []
             permits.release(other)
         assert [ticket.sent - start for ticket in tickets] == [2]
-        assert (one.holds_permit, permits.lent) == (True, 0)
+        assert (one.holds_permit, permits.waiting_holders) == (True, 0)
 
     in_virtual_time(main)
 
@@ -580,7 +580,7 @@ def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
             tickets.append(await gate.enter(permit=HeldPermit(permits, one)))
 
         await refuse_one(gate, 1)
-        await permits.get(other)
+        await permits.acquire(other)
         async with anyio.create_task_group() as group:
             group.start_soon(enter)
             await anyio.sleep(2)
@@ -589,7 +589,7 @@ def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
             await anyio.sleep(1)
             assert (one.holds_permit, tickets) == (False, [])
             with anyio.fail_after(0):
-                await permits.get(other)
+                await permits.acquire(other)
             permits.release(other)
         assert [ticket.sent - start for ticket in tickets] == [5]
         assert one.holds_permit

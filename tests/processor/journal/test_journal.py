@@ -25,6 +25,8 @@ from wavetank.processor.journal import (
 )
 from wavetank.processor.store import Store
 
+from .by_hand import at_once, item, settle, start
+
 
 def rows(*ids: str) -> list[tuple[str, bytes]]:
     """An input whose prompts are the ids."""
@@ -40,16 +42,18 @@ def begun(path: Path, *ids: str) -> None:
     """A run with an outcome for the first item and a request under way for the second, then killed."""
     script = f"""
 import os, signal
-from wavetank.processor.journal import Journal, Outcome, fingerprint
+from wavetank.processor.journal import Journal, fingerprint
+from by_hand import at_once, settle, start
 journal = Journal({str(path)!r}, resume=True, settings={{"model": "m"}})
 journal.register([(id, fingerprint(id)) for id in {ids!r}])
-journal.sending({ids[0]!r})
-journal.keep(Outcome({ids[0]!r}, {{"text": "wave"}}, input_tokens=3, output_tokens=4))
-journal.sending({ids[1]!r})
-journal.pause("account", 4e9, 2)
+start(journal, {ids[0]!r})
+settle(journal, {ids[0]!r}, {{"text": "wave"}})
+start(journal, {ids[1]!r})
+at_once(journal.paused("account", 4e9, 2))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    killed = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, check=False)
+    assert killed.returncode == -9
 
 
 def snapshot(path: Path) -> dict[str, bytes]:
@@ -76,9 +80,9 @@ def test_a_killed_run_loses_no_outcome_and_marks_what_was_under_way(path: Path) 
         assert journal.repeats() == ("b",)
         assert journal.counts() == (1, 0, 2)
         assert journal.pauses() == {"account": Pause(4e9, 2)}
-        journal.sending("b")
-        journal.sending("b")
-        journal.keep(Outcome("b", error="no such model", error_type="NotFound", reason="status 404"))
+        start(journal, "b")
+        start(journal, "b")
+        settle(journal, "b", error=LookupError("no such model"), reason="status 404")
         outcome = journal.outcome("b")
         assert outcome is not None
         assert (outcome.attempts, outcome.possibly_repeated, outcome.value) == (2, True, None)
@@ -88,8 +92,8 @@ def test_a_refused_request_is_not_under_way(path: Path) -> None:
     """A request that was answered with a refusal is not marked as possibly repeated."""
     with Journal(path) as journal:
         journal.register(rows("a"))
-        journal.sending("a")
-        journal.answered("a")
+        start(journal, "a")
+        at_once(journal.ended(item("a"), 1))
     with Journal(path, resume=True) as journal:
         assert journal.repeats() == ()
         assert journal.counts() == (0, 0, 1)
@@ -99,9 +103,9 @@ def test_failed_items_are_tried_again_only_when_asked(path: Path) -> None:
     """`retry_failed` opens the items that failed and leaves the others."""
     with Journal(path) as journal:
         journal.register(rows("a", "b"))
-        journal.keep(Outcome("a", "wave"))
-        journal.keep(Outcome("b", error="boom"))
-        journal.mark_delivered("b")
+        settle(journal, "a", "wave")
+        settle(journal, "b", error=ValueError("boom"))
+        at_once(journal.write(item("b"), ItemResult("b")))
     with Journal(path, resume=True) as journal:
         assert journal.counts() == (1, 1, 0)
         assert journal.was_delivered("b")
@@ -139,17 +143,17 @@ def test_a_changed_input_names_its_first_row(path: Path, given: tuple[str, ...],
         journal.register(rows("a", "b", "c"))
         with pytest.raises(InputChanged, match=said) as changed:
             journal.register(rows(*given))
-        assert "begin a new journal" in str(changed.value)
+        assert "start a new journal" in str(changed.value)
         assert journal.counts() == (0, 0, 3)
 
 
 def test_a_changed_prompt_or_setting_is_noticed(path: Path) -> None:
     """Another text under the same id, other data, or another model are refused."""
     with Journal(path, settings={"model": "m"}) as journal:
-        journal.admit([("a", fingerprint("wave", {"row": 1}))])
+        at_once(journal.recall([LLMWorkItem("a", "wave", {"row": 1})]))
     said = "row 1, with the id 'a', had another prompt or other data"
     with resumed(path) as journal, pytest.raises(InputChanged, match=said):
-        journal.admit([("a", fingerprint("wave", {"row": 2}))])
+        at_once(journal.recall([LLMWorkItem("a", "wave", {"row": 2})]))
     with pytest.raises(InputChanged, match="model 'm', not 'n'"):
         Journal(path, resume=True, settings={"model": "n"})
 
@@ -172,7 +176,7 @@ def test_two_rows_with_one_id_are_refused(path: Path) -> None:
 def test_an_item_the_journal_does_not_know_is_an_error(path: Path) -> None:
     """An outcome is never dropped in silence."""
     with Journal(path) as journal, pytest.raises(JournalError, match="holds no item 'a'"):
-        journal.keep(Outcome("a", 1))
+        settle(journal, "a", 1)
 
 
 def test_an_id_that_cannot_be_written_is_an_error(path: Path) -> None:
@@ -181,7 +185,7 @@ def test_an_id_that_cannot_be_written_is_an_error(path: Path) -> None:
         with pytest.raises(JournalError, match=r"'a.ud83d' cannot be written .* half a character"):
             journal.register(rows("a\ud83d"))
         journal.register(rows("a"))
-        journal.keep(Outcome("a", "cut off \ud83d"))
+        settle(journal, "a", "cut off \ud83d")
         assert [outcome.value for outcome in journal.outcomes()] == ["cut off \ud83d"]
 
 
@@ -190,9 +194,9 @@ def test_a_value_that_cannot_be_written_says_what_to_return(path: Path) -> None:
     with Journal(path) as journal:
         journal.register(rows("a"))
         with pytest.raises(JournalError, match=r"value of item 'a' .* encode="):
-            journal.keep(Outcome("a", b"bytes"))
+            settle(journal, "a", b"bytes")
     with Journal(path, resume=True, encode=bytes.hex, decode=bytes.fromhex) as journal:
-        journal.keep(Outcome("a", b"bytes"))
+        settle(journal, "a", b"bytes")
         kept = journal.outcome("a")
         assert kept is not None
         assert kept.value == b"bytes"
@@ -215,7 +219,7 @@ def test_a_closed_journal_says_so(path: Path) -> None:
     journal.close()
     assert "closed" in repr(journal)
     with pytest.raises(JournalError, match="closed"):
-        journal.sending("a")
+        start(journal, "a")
 
 
 @pytest.mark.anyio
@@ -329,8 +333,8 @@ def test_an_outcome_that_tore_is_noticed_before_anything_is_written(
     """What SQLite calls whole is held to the checksums of the outcomes."""
     with Journal(path, settings={"model": "m"}) as journal:
         journal.register(rows("a", "b"))
-        journal.keep(Outcome("b", "wavetank"))
-        journal.sending("a")
+        settle(journal, "b", "wavetank")
+        start(journal, "a")
     path.write_bytes(path.read_bytes().replace(old, new))
     before = snapshot(path)
     with pytest.raises(NotAJournal, match=r"torn .* left as it is; restore it from a copy"):
@@ -342,7 +346,7 @@ def test_a_value_that_cannot_be_read_says_what_is_missing(path: Path) -> None:
     """Other words than those that wrote a value are told from a torn file."""
     with Journal(path, encode=str) as journal:
         journal.register(rows("a"))
-        journal.keep(Outcome("a", "wave"))
+        settle(journal, "a", "wave")
     with Journal(path, resume=True) as journal, pytest.raises(JournalError, match="give the journal the dec"):
         journal.outcome("a")
 
@@ -379,11 +383,11 @@ def test_a_file_that_cannot_be_written_any_more_is_an_error(path: Path) -> None:
     """A full disk stops the run with the journal's name, and what was kept before stays."""
     with Journal(path) as journal:
         journal.register(rows("a", "b"))
-        journal.keep(Outcome("a", "wave"))
+        settle(journal, "a", "wave")
         (pages,) = journal._file.query_one("PRAGMA page_count") or (0,)
         journal._file.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(JournalError, match=r"full.* space left"):
-            journal.keep(Outcome("b", "w" * 100_000))
+            settle(journal, "b", "w" * 100_000)
         assert journal.counts() == (1, 0, 1)
     with Journal(path, resume=True) as journal:
         assert journal.counts() == (1, 0, 1)

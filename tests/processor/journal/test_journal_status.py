@@ -29,12 +29,13 @@ from wavetank.processor.journal import (
     JournalError,
     JournalInUse,
     NotAJournal,
-    Outcome,
     RunStatus,
     fingerprint,
 )
 from wavetank.processor.journal.journal_view import JournalView, OpenRow, look_at_journal
 from wavetank.processor.store import RunRecord, Store
+
+from .by_hand import at_once, settle, start
 
 Call = Callable[[str], Awaitable[Any]]
 LIMIT = "Rate limit from agent: You've hit your limit · resets 4pm (America/Los_Angeles)"
@@ -200,38 +201,46 @@ def test_a_journal_kept_by_hand_has_a_status_too(path: Path) -> None:
     """It ends with the file: finished if nothing is open."""
     with Journal(path) as journal:
         journal.register([(id, fingerprint(id)) for id in "ab"])
-        journal.sending("a")
+        start(journal, "a")
         assert journal.status().status == "running"
-        journal.keep(Outcome("a", 1))
-        journal.pause("account", 4e9, 1)
+        settle(journal, "a", 1)
+        at_once(journal.paused("account", 4e9, 1))
         assert journal.status().status == "paused"
     with Journal(path, resume=True) as journal:
         assert journal.status().status == "stopped"
-        journal.sending("b")
-        journal.keep(Outcome("b", 2))
+        start(journal, "b")
+        settle(journal, "b", 2)
     assert look_at_journal(path).status.status == "finished"
 
 
+HERE = Path(__file__).parent
+"""Where the scripts find `by_hand`."""
+
 KILLED = """
 import os, signal, sys
-from wavetank.processor.journal import Journal, Outcome, fingerprint
+from wavetank.processor.journal import Journal, fingerprint
+from by_hand import at_once, settle, start
 journal = Journal(sys.argv[1], settings={"model": "m"})
 journal.register([(id, fingerprint(id)) for id in "abc"])
-journal.sending("a"); journal.keep(Outcome("a", 1)); journal.sending("b")
+start(journal, "a"); settle(journal, "a", 1); start(journal, "b")
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 
 def bytes_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file with its content and the time of its last change."""
+    """Each file with its content and the time of its last change."""
     return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in sorted(folder.iterdir())}
 
 
 def test_a_look_changes_nothing_while_a_run_writes_and_after_it_was_killed(path: Path) -> None:
     """Not a byte of the file, its log or its folder; the process is named as long as it lives."""
     run = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED, str(path)],
+        cwd=HERE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with run:
         assert run.stdout is not None
@@ -262,7 +271,11 @@ def test_a_run_may_end_while_its_journal_is_copied(
 ) -> None:
     """Its log is gone then, after the file was copied, or after both were: the look begins again."""
     run = subprocess.Popen(
-        [sys.executable, "-c", ENDS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ENDS, str(path)],
+        cwd=HERE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     copyfile, copied = shutil.copyfile, []
 
@@ -287,20 +300,23 @@ WRITES = """
 import sys
 from wavetank.processor.journal import journal_file
 journal_file.CHECKPOINT_PAGES = 50
-from wavetank.processor.journal import Journal, Outcome, fingerprint
+from wavetank.processor.journal import Journal, fingerprint
+from by_hand import at_once, settle, start
 journal = Journal(sys.argv[1])
 ids = [str(n) for n in range(200)]
 journal.register([(id, fingerprint(id)) for id in ids])
 print("ready", flush=True)
 for id in ids:
-    journal.sending(id); journal.keep(Outcome(id, "x" * 5000))
+    start(journal, id); settle(journal, id, "x" * 5000)
 """
 
 
 def test_each_look_at_a_journal_that_is_written_is_whole(path: Path) -> None:
     """Also while the log moves into the file, many times over: what is seen only grows."""
     seen: list[int] = []
-    run = subprocess.Popen([sys.executable, "-c", WRITES, str(path)], stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, "-c", WRITES, str(path)], cwd=HERE, stdout=subprocess.PIPE, text=True
+    )
     with run:
         assert run.stdout is not None
         run.stdout.readline()
@@ -333,7 +349,7 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "error", "said"),
     [
-        ("missing", JournalError, "is not there"),
+        ("missing", JournalError, "does not exist"),
         ("empty", JournalError, "is empty"),
         ("foreign", NotAJournal, "is no journal of wavetank"),
         ("cut off", NotAJournal, "is torn"),
@@ -348,7 +364,7 @@ def test_what_is_no_journal_is_named(
     """By its own path, in the library as on the command line, which ends with status 2."""
     with Journal(path) as journal:
         journal.register([("a", fingerprint("a"))])
-        journal.keep(Outcome("a", "wave"))
+        settle(journal, "a", "wave")
     spoil(path, how)
     with pytest.raises(error, match=said) as raised:
         look_at_journal(path)

@@ -1,4 +1,4 @@
-"""Reads what command-line agents print when they are limited: Claude Code, Codex, Gemini CLI."""
+"""Reads the messages of limited command-line agents: Claude Code, Codex, Gemini CLI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .reset_times import RESETS, UntilInstant, as_epoch, clock_text, finite, mom
 Verdict = Literal["limit", "throttle", "overload", "terminal"]
 
 _APOSTROPHE: Final = "['\u2019]"
-# What the agents themselves put before a message that stands where an answer should.
+# What the agents themselves put before a message that is printed in place of an answer.
 _LABEL: Final = r"(?:(?:\[?API Error|Error|ERROR|error|stream error):\s*)*"
 _SENTENCES: Final[tuple[tuple[Verdict, str, str], ...]] = (
     ("limit", "plan limit", rf"You{_APOSTROPHE}ve hit your (?:[\w.\- ]+ )?limit\b"),
@@ -44,17 +44,17 @@ _RETRY_AFTER: Final = re.compile(
 )
 _WHEN: Final = re.compile(r"(?:resets?(?: at)?|reset at|try again at)\s+(.+)|(\|\d{10,13})", re.IGNORECASE)
 _WHOLE_LINES: Final = 3
-"""A message of Gemini CLI has three lines; no other has more."""
+"""The longest message, of Gemini CLI, has three lines."""
 _LONGEST_MESSAGE: Final = 250
-"""In characters: Codex's longest has about 200."""
+"""In characters: the longest message, of Codex, has about 200."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class AgentLimit:
-    """What an agent said: what kind of limit it is, in words, and how long to wait in seconds if it said so.
+    """A limit that an agent reported: its kind, the reason in words, and the wait in seconds if stated.
 
-    `resets` is the instant at which it resets, in the zone in which the message has it.
+    `resets` is the instant at which it resets, in the time zone of the message.
     """
 
     verdict: Verdict
@@ -64,10 +64,10 @@ class AgentLimit:
 
 
 def read_agent_text(text: str, *, now: float, tz: tzinfo = UTC) -> AgentLimit | None:
-    """Find a limit in what an agent printed when it failed.
+    """Find a limit in the output of an agent that failed.
 
-    What logs put before a message hides nothing: time, level, labels, colours, JSON. A message
-    that a longer answer quotes is none; `log_lines` has the rules.
+    A message is also found behind what logs put before it: time, level, labels, colours, JSON.
+    A message that a longer answer quotes is not taken for one; `log_lines` has the rules.
 
     >>> read_agent_text("You've hit your limit · resets 4pm (America/Los_Angeles)", now=1_767_218_400)
     AgentLimit(verdict='limit', reason='plan limit, resets 2026-01-01 00:00 UTC', wait=7200.0)
@@ -77,9 +77,9 @@ def read_agent_text(text: str, *, now: float, tz: tzinfo = UTC) -> AgentLimit | 
     True
 
     Args:
-        text: what was printed.
+        text: the output.
         now: the present, in seconds since 1970.
-        tz: the zone of clock times that name none.
+        tz: the time zone of clock times that name none.
     """
     if (found := _from_events(text, now, tz)) is not None:
         return found
@@ -87,16 +87,16 @@ def read_agent_text(text: str, *, now: float, tz: tzinfo = UTC) -> AgentLimit | 
     for number, line in enumerate(lines):
         for verdict, name, pattern in _KNOWN:
             if (start := message_start(pattern, line)) is not None and not is_quoted(lines, number, start):
-                said = [line[start:], " ".join(lines[number : number + _WHOLE_LINES])]
-                return _limit(verdict, name, said, now, tz)
+                message = [line[start:], " ".join(lines[number : number + _WHOLE_LINES])]
+                return _limit(verdict, name, message, now, tz)
     return None
 
 
 def is_only_a_limit(text: str) -> bool:
     """Whether a text is a limit message and nothing else.
 
-    An agent may end well although it was limited; then the message stands where the answer
-    should. An answer that speaks of limits has more to say.
+    An agent that was limited may end with exit code 0 and print the message in place of the
+    answer. An answer about limits has more text.
 
     >>> is_only_a_limit("You've hit your limit · resets 4pm")
     True
@@ -109,9 +109,9 @@ def is_only_a_limit(text: str) -> bool:
     return bool(_ANSWERS.match(lines[0]))
 
 
-def _limit(verdict: Verdict, name: str, said: Sequence[str], now: float, tz: tzinfo) -> AgentLimit:
-    """What a sentence says about coming back, or else the lines after it."""
-    for text in said:
+def _limit(verdict: Verdict, name: str, message: Sequence[str], now: float, tz: tzinfo) -> AgentLimit:
+    """A limit, with the wait or the reset that its sentence or the lines after it state."""
+    for text in message:
         if (wait := wait_in_words(text)) is not None:
             return AgentLimit(verdict, _with_reset(name, wait, now, tz), wait)
         if when := _WHEN.search(text):
@@ -142,7 +142,7 @@ def _with_reset(name: str, wait: float | None, now: float, tz: tzinfo) -> str:
 
 
 def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
-    """The last `rate_limit_event` of a stream of JSON lines, if it says that we were rejected."""
+    """The limit in the last `rate_limit_event` of a stream of JSON lines, if it rejects the request."""
     last: Mapping[str, Any] | None = None
     for event in _events(text):
         if event.get("type") == "rate_limit_event":

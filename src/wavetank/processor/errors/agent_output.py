@@ -1,4 +1,4 @@
-"""Judges how a command-line agent ended: by exit code, output and result file."""
+"""Classifies how a command-line agent ended: by its exit code, output and result file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS: Final[Mapping[Verdict, FailureKind]] = {
 }
 
 _ERROR_KEYS: Final = ("stderr", "error", "error_message", "message")
-"""Where result files have what went wrong, the first that says something."""
+"""Where result files describe an error; the first that is not empty is read."""
 
 
 @final
@@ -36,11 +36,11 @@ class AgentFailed(RuntimeError):
 def classify_output(
     returncode: int, stdout: str = "", stderr: str = "", *, now: float, tz: tzinfo = UTC
 ) -> Failure | None:
-    """Judge how an agent ended; `None` if it ended well.
+    """Classify how an agent ended; `None` if it succeeded.
 
-    An agent that failed is judged by what it printed. One that ended well has an answer, and
-    the words of an answer decide nothing: only where the limit message is all there is, or a
-    result event says that it is an error, was it limited.
+    An agent that failed is classified by what it printed. One that ended with exit code 0 has
+    an answer, and the words of an answer decide nothing. It was limited only if the limit
+    message is the whole answer, or if a result event says that it is an error.
 
     >>> classify_output(1, stderr="API Error: Request rejected (429) · try later", now=0.0).kind
     'rate-limited'
@@ -49,19 +49,19 @@ def classify_output(
 
     Args:
         returncode: the exit code.
-        stdout: what was printed as output.
-        stderr: what was printed as errors.
+        stdout: the standard output.
+        stderr: the standard error.
         now: the present, in seconds since 1970.
-        tz: the zone of clock times that name none.
+        tz: the time zone of clock times that name none.
     """
     error = AgentFailed(returncode, stdout, stderr)
     answer, failed = _answer(stdout)
-    speaks = failed or is_only_a_limit(answer)
-    if returncode == 0 and not speaks:
+    is_error = failed or is_only_a_limit(answer)
+    if returncode == 0 and not is_error:
         return None
     places = (
         ("stderr", stderr if returncode else ""),
-        ("answer", answer if speaks else ""),
+        ("answer", answer if is_error else ""),
         ("stdout", stdout),
     )
     for place, text in places:
@@ -71,7 +71,7 @@ def classify_output(
 
 
 def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | None:
-    """Judge the result file of a run: JSON with an exit code and output, or a result; `None` if it is well.
+    """Classify the result file of a run: JSON with an exit code and output, or a result; `None` for success.
 
     >>> classify_result('{"exit_code": 1, "stderr": "Credit balance is too low"}', now=0.0).reason
     'credit balance too low'
@@ -79,7 +79,7 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
     Args:
         text: the file's content.
         now: the present, in seconds since 1970.
-        tz: the zone of clock times that name none.
+        tz: the time zone of clock times that name none.
     """
     result = _parsed(text)
     if result is None:
@@ -121,7 +121,7 @@ def _failure(error: AgentFailed, limit: AgentLimit, source: str) -> Failure:
 
 
 def _answer(stdout: str) -> tuple[str, bool]:
-    """The answer in what was printed, and whether it is marked as an error."""
+    """The answer in the standard output, and whether it is marked as an error."""
     for line in reversed(stdout.strip().splitlines() or [""]):
         event = _parsed(line) if line.startswith("{") else None
         if event is not None and ("result" in event or event.get("type") == "result"):

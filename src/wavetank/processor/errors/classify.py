@@ -1,9 +1,9 @@
-"""Tells a refusal that waiting mends from an error that a retry may mend and from one that nothing mends.
+"""Decides whether a failed request should wait, be tried again, or be given up.
 
-It reads the fields of an exception, never the words of its text: "429" or "quota" may stand in
-any text. In the body of a refusal it reads numbers and names, and whether its sentence begins
-by saying that the request is too large; in what a command-line agent printed when it failed,
-whole sentences, since there is nothing else.
+It reads the fields of an exception, never the words of its text, because any text may contain
+"429" or "quota". In the body of a refusal it reads numbers and names, and whether its message
+begins by saying that the request is too large. Only the output of a command-line agent is read
+as whole sentences, since there is nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .reset_times import RESETS, clock_text, finite
 from .stated_wait import stated_wait
 
 # Quota and billing: OpenAI (help centre, 2026 billing codes), Anthropic (error.type and
-# error.details.error_code), Codex, Gemini CLI. Sent as 429 too, but no waiting mends them.
+# error.details.error_code), Codex, Gemini CLI. Some are sent as 429, but waiting does not help.
 SPENT_CODES: Final = (
     "insufficient_quota",
     "billing_hard_limit_reached",
@@ -39,7 +39,7 @@ SPENT_CODES: Final = (
     "INSUFFICIENT_G1_CREDITS_BALANCE",
 )
 TOO_LARGE_CODES: Final = ("request_too_large", "context_length_exceeded")
-# Overload told inside a 200 or without a status, as streams do: Anthropic, OpenAI, Gemini,
+# Overload stated inside a 200 or without a status, as in streams: Anthropic, OpenAI, Gemini,
 # Mistral, Bedrock, Codex, OpenRouter.
 OVERLOAD_CODES: Final = (
     "overloaded_error",
@@ -77,7 +77,7 @@ TRANSIENT_STATUSES: Final = (408, 409, 424, 425, 499)
 
 _SPENT_CLASSES: Final = ("QuotaExhausted",)
 _TOO_LARGE_CLASSES: Final = ("RequestTooLarge",)
-# Ends of class names, of builtins and of httpx, httpcore, aiohttp, trio, botocore and the providers' clients.
+# Ends of the class names of builtins, httpx, httpcore, aiohttp, trio, botocore and the providers' clients.
 _CONNECTION_CLASSES: Final = (
     "ConnectionError",
     "TimeoutError",
@@ -92,12 +92,11 @@ _CONNECTION_CLASSES: Final = (
     "TooSlowError",
 )
 
-# A pool of concurrent.futures (and those of joblib and loky, which are of its classes) or of anyio
-# that lost a worker.
+# Raised when a pool lost a worker: concurrent.futures (joblib and loky use its classes) and anyio.
 _DEAD_WORKER_CLASSES: Final = ("BrokenExecutor", "BrokenWorkerProcess", "BrokenWorkerInterpreter")
 
 _LIMIT_AND_REQUEST: Final = re.compile(r"Limit:? ([\d,]+),(?: Used:? [\d,]+,)? Requested:? ([\d,]+)")
-# How a refusal begins that is too large for good, whatever its status: OpenAI and Groq, Azure,
+# How the message begins if the request is too large, with any status: OpenAI and Groq, Azure,
 # Gemini, Mistral, Cohere, vLLM, OpenRouter, Anthropic, Ollama.
 _SAYS_TOO_LARGE: Final = re.compile(
     r"Request too large\b|The request is larger than\b|The input token count\b.* exceeds the maximum\b"
@@ -106,27 +105,28 @@ _SAYS_TOO_LARGE: Final = re.compile(
     re.IGNORECASE,
 )
 _PER_MINUTE_SECONDS: Final = 60.0
+"""Gemini names a quota by the minute without a wait: within a minute it is free again."""
 _NO_QUOTA: Final = "no quota"
-_GRAVITY: Final[Mapping[FailureKind, int]] = {"transient": 0, "rate-limited": 1, "terminal": 2}
+_SEVERITY: Final[Mapping[FailureKind, int]] = {"transient": 0, "rate-limited": 1, "terminal": 2}
 
 
 class ErrorClassifier(Protocol):
-    """What tells refusals from errors: any function like `classify`."""
+    """Classifies errors: any function like `classify`."""
 
     def __call__(self, error: BaseException, /) -> Failure:
-        """Judge what a call raised."""
+        """Classify an error that a call raised."""
         ...
 
 
 def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC) -> Failure:
-    """Judge what a call raised.
+    """Classify an error that a call raised.
 
-    Read are `status_code`, `status`, `response.status_code` and a numeric `code`; the
+    It reads `status_code`, `status`, `response.status_code` and a numeric `code`; the
     headers of `response` or of the exception; `retry_after` in seconds; `code`, `type` and
-    the like, on the exception and in its `body`, `details` or response; and `returncode`
-    with `stdout` and `stderr`. A group is judged by its members: one that nothing mends makes
-    it terminal, else one that is rate-limited makes it that, and the longest wait counts. An
-    exception whose `failure` is a `Failure` has been judged.
+    similar fields of the exception and of its `body`, `details` or response; and `returncode`
+    with `stdout` and `stderr`. A group is classified by its members: it is terminal if one of
+    them is, else rate-limited if one of them is, with the longest wait. An exception with an
+    attribute `failure` that is a `Failure` is classified already.
 
     >>> classify(ConnectionResetError()).kind
     'transient'
@@ -134,29 +134,28 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     'terminal'
 
     Args:
-        error: what was raised.
-        now: the present, in seconds since 1970; by default that of the machine.
-        tz: the zone of clock times that name none, and of those in reasons.
+        error: the exception.
+        now: the present, in seconds since 1970; by default the machine's clock.
+        tz: the time zone of clock times that name none, and of those in reasons.
     """
     cause = unwrap_single_group(error)
-    if isinstance(judged := read_attribute(cause, "failure"), Failure):
-        # It was judged where more of it was known, as in a worker process.
-        return replace(judged, error=error)
+    if isinstance(known := read_attribute(cause, "failure"), Failure):
+        # It was classified where more of it was known, as in a worker process.
+        return replace(known, error=error)
     now = wall_seconds() if now is None else now
     if isinstance(cause, BaseExceptionGroup):
-        return _judge_group(error, [classify(member, now=now, tz=tz) for member in cause.exceptions])
+        return _classify_group(error, [classify(member, now=now, tz=tz) for member in cause.exceptions])
     if isinstance(code := read_attribute(cause, "returncode"), int):
-        return _judge_process(error, cause, code, now, tz)
+        return _classify_process(error, cause, code, now, tz)
     fields = read_error_fields(cause)
     wait = _wait(cause, fields, now)
-    if (spent := _spent(cause, fields)) is not None:
-        # What comes with a quota of nothing is the wait of another limit.
-        wait = None if spent == _NO_QUOTA else wait
-        resets = f"{RESETS}{clock_text(now + wait, tz)}" if wait else ""
-        info, source = rate_info(fields.headers, now=now), f"exception {type(cause).__name__}"
-        return Failure("terminal", error, f"{spent}{resets}", wait, info, closes=True, source=source)
-    kind, reason = _judge(cause, fields)
     info, source = rate_info(fields.headers, now=now), f"exception {type(cause).__name__}"
+    if (used_up := _used_up(cause, fields)) is not None:
+        # With a quota of 0, the stated wait belongs to another limit.
+        wait = None if used_up == _NO_QUOTA else wait
+        resets = f"{RESETS}{clock_text(now + wait, tz)}" if wait else ""
+        return Failure("terminal", error, f"{used_up}{resets}", wait, info, closes=True, source=source)
+    kind, reason = _kind_and_reason(cause, fields)
     died = _first(fields.classes, _DEAD_WORKER_CLASSES) is not None
     if "BrokenExecutor" in fields.classes:
         reason = f"{type(cause).__name__}: this executor takes no more calls; your call has to make another"
@@ -164,9 +163,9 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
 
 
 def error_in_answer(answer: Mapping[str, Any], *, now: float | None = None) -> Failure | None:
-    """Judge an answer that came with status 200 but holds an error in place of a result; `None` for a result.
+    """Classify an answer with status 200 that holds an error in place of a result; `None` for a result.
 
-    OpenRouter and some proxies send such answers. What is read is the answer's structure:
+    OpenRouter and some proxies send such answers. Only the structure of the answer is read:
     an `error` at its top, never its words.
 
     >>> error_in_answer({"choices": [{"text": "429 means too many requests"}]}) is None
@@ -181,7 +180,7 @@ def error_in_answer(answer: Mapping[str, Any], *, now: float | None = None) -> F
 
 
 class AnswerError(RuntimeError):
-    """An error that stood in an answer with status 200; `body` is its error object."""
+    """An error inside an answer with status 200; `body` is its error object."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         super().__init__(f"the answer holds an error: {body.get('message', body)}")
@@ -189,31 +188,31 @@ class AnswerError(RuntimeError):
         self.code = body.get("code")
 
 
-def _judge_group(error: BaseException, members: list[Failure]) -> Failure:
-    """The gravest of several failures, with the longest wait that one of them states."""
-    gravest = max(members, key=lambda one: (one.closes, _GRAVITY[one.kind]))
+def _classify_group(error: BaseException, members: list[Failure]) -> Failure:
+    """The most severe of several failures, with the longest wait that one of them states."""
+    worst = max(members, key=lambda one: (one.closes, _SEVERITY[one.kind]))
     waits = [one.retry_after_seconds for one in members if one.retry_after_seconds is not None]
-    wait = gravest.retry_after_seconds if gravest.kind == "terminal" else max(waits, default=None)
-    return replace(gravest, error=error, retry_after_seconds=wait)
+    wait = worst.retry_after_seconds if worst.kind == "terminal" else max(waits, default=None)
+    return replace(worst, error=error, retry_after_seconds=wait)
 
 
-def _judge(error: BaseException, fields: ErrorFields) -> tuple[FailureKind, str]:
+def _kind_and_reason(error: BaseException, fields: ErrorFields) -> tuple[FailureKind, str]:
     status, codes, where = fields.status, fields.codes, _where(error, fields)
     if large := _first(codes, TOO_LARGE_CODES) or _first(fields.classes, _TOO_LARGE_CLASSES):
-        return "terminal", f"{where}, {large}: no waiting mends it"
-    if (large := _too_large(fields)) is not None:
-        return "terminal", f"{where}, too large{large}"
+        return "terminal", f"{where}, {large}: waiting does not help"
+    if (excess := _too_large(fields)) is not None:
+        return "terminal", f"{where}, too large{excess}"
     if status in OVERLOAD_STATUSES:
         return "rate-limited", where
-    # 402 is one of them where it speaks of a budget of requests under way.
+    # A 402 of OpenRouter may be about its budget of requests under way.
     may_hide_overload = status is None or status >= 500 or 200 <= status < 300 or status == 402
     if may_hide_overload and (code := _first(codes, OVERLOAD_CODES)):
         return "rate-limited", f"{where}, {code}"
-    return _judge_the_rest(error, fields), where
+    return _kind_of_other_error(error, fields), where
 
 
-def _spent(error: BaseException, fields: ErrorFields) -> str | None:
-    """What is used up for every request of the scope, in words: a quota, a budget, the credit."""
+def _used_up(error: BaseException, fields: ErrorFields) -> str | None:
+    """What is used up for every request of the scope: a quota, a budget or the credit, in words."""
     if (daily := _daily_quota(fields)) is not None:
         return daily
     where = _where(error, fields)
@@ -230,8 +229,8 @@ def _where(error: BaseException, fields: ErrorFields) -> str:
     return f"status {fields.status}" if fields.status is not None else f"no status, {type(error).__name__}"
 
 
-def _judge_the_rest(error: BaseException, fields: ErrorFields) -> FailureKind:
-    """An error with a 2xx is an answer that broke off or cannot be read, so another try may do."""
+def _kind_of_other_error(error: BaseException, fields: ErrorFields) -> FailureKind:
+    """An error with a 2xx is an answer that broke off or cannot be read, so another try may succeed."""
     status = fields.status
     if status is not None:
         retryable = status in TRANSIENT_STATUSES or status >= 500 or 200 <= status < 300
@@ -245,9 +244,11 @@ def _judge_the_rest(error: BaseException, fields: ErrorFields) -> FailureKind:
     return "transient" if retryable else "terminal"
 
 
-def _judge_process(error: BaseException, cause: BaseException, code: int, now: float, tz: tzinfo) -> Failure:
+def _classify_process(
+    error: BaseException, cause: BaseException, code: int, now: float, tz: tzinfo
+) -> Failure:
     stdout = _text(read_attribute(cause, "stdout") or read_attribute(cause, "output"))
-    # Whoever raises for it does not take the output for an answer, whatever the exit code.
+    # It was raised as an error, so its output is no answer, even with exit code 0.
     found = classify_output(code or 1, stdout, _text(read_attribute(cause, "stderr")), now=now, tz=tz)
     if found is None:
         return Failure("transient", error, f"exit code {code}")
@@ -265,7 +266,7 @@ def _first(found: tuple[str, ...], known: tuple[str, ...]) -> str | None:
 
 
 def _too_large(fields: ErrorFields) -> str | None:
-    """How much too large the request is, as far as it is told; OpenAI calls that a rate limit too."""
+    """By how much the request is too large, if that is stated; OpenAI calls that a rate limit, too."""
     if fields.status not in (None, 413, 429):
         return None
     if found := _LIMIT_AND_REQUEST.search(fields.message):
@@ -276,7 +277,7 @@ def _too_large(fields: ErrorFields) -> str | None:
 
 
 def _daily_quota(fields: ErrorFields) -> str | None:
-    """Gemini and OpenRouter say by a name which quota is spent; one of a day is not waited for."""
+    """The daily quota that is spent, which Gemini and OpenRouter name; it is not waited for."""
     if fields.status not in (None, 402, 429):
         return None
     for quota in _quota_ids(fields):
@@ -288,14 +289,14 @@ def _daily_quota(fields: ErrorFields) -> str | None:
 
 
 def _quota_ids(fields: ErrorFields) -> list[str]:
-    told = [detail.get("violations") for detail in fields.details]
-    violations = [one for some in told if isinstance(some, list) for one in some]
+    lists = [detail.get("violations") for detail in fields.details]
+    violations = [one for some in lists if isinstance(some, list) for one in some]
     return [str(one.get("quotaId", "")) for one in violations if isinstance(one, Mapping)]
 
 
 def _wait(error: BaseException, fields: ErrorFields, now: float) -> float | None:
-    told = read_attribute(error, "retry_after")
-    wait = None if isinstance(told, str) else finite(told)
+    attribute = read_attribute(error, "retry_after")
+    wait = None if isinstance(attribute, str) else finite(attribute)
     if wait is None or wait <= 0:
         wait = stated_wait(fields.headers, fields.body, now=now)
     if wait is None and any("PerMinute" in quota for quota in _quota_ids(fields)):

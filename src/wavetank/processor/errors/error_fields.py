@@ -1,4 +1,4 @@
-"""Reads status, headers, body and codes off an exception, wherever its library puts them."""
+"""Reads status, headers, body and codes of an exception, wherever its library puts them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, TypeGuard, final
 @final
 @dataclass(frozen=True, slots=True)
 class ErrorFields:
-    """What an exception has of an HTTP answer; `codes` are its machine-readable names, the most exact first.
+    """What an exception holds of an HTTP answer.
 
-    `headers` have names in lower case; `body` is the error object, without the `error` around it.
+    `headers` have names in lower case. `body` is the error object, without the `error` around
+    it. `codes` are its machine-readable names, the most exact first. `classes` are the names
+    of the exception's class and its bases.
     """
 
     status: int | None
@@ -24,7 +26,7 @@ class ErrorFields:
 
     @property
     def message(self) -> str:
-        """The text in the error object; the exception's own text is left alone."""
+        """The text in the error object; the exception's own text is not read."""
         # Ollama's whole error is a string.
         text = self.body.get("message") or self.body.get("Message") or self.body.get("error")
         return text if isinstance(text, str) else ""
@@ -37,10 +39,10 @@ class ErrorFields:
 
 
 def read_error_fields(error: BaseException) -> ErrorFields:
-    """The fields of an exception.
+    """Read the fields of an exception.
 
-    It fits the clients of OpenAI, Anthropic, Google, Groq, Mistral, Cohere, OpenRouter, Ollama,
-    LiteLLM, httpx, httpx2, aiohttp, requests and botocore; none of them is imported.
+    It knows the exceptions of of OpenAI, Anthropic, Google, Groq, Mistral, Cohere, OpenRouter, Ollama,
+    LiteLLM, httpx, httpx2, aiohttp, requests and botocore, and imports none of them.
     """
     headers, body = _headers(error), _body(error)
     codes = tuple(code for code in _all_codes(error, headers, body) if isinstance(code, str))
@@ -50,14 +52,14 @@ def read_error_fields(error: BaseException) -> ErrorFields:
 
 
 def unwrap_single_group(error: BaseException) -> BaseException:
-    """The one exception in a group of one, however deep, or the exception itself."""
+    """The exception inside a group of one, at any depth, or else the exception itself."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def read_attribute(owner: object, name: str) -> object:
-    """An attribute, or `None` if reading it raises, as some do on an answer that is not read to its end."""
+    """An attribute, or `None` if reading it raises, as some do while an answer is not read to its end."""
     try:
         return getattr(owner, name, None)
     except Exception:
@@ -113,7 +115,7 @@ def _body(error: BaseException) -> Mapping[str, Any]:
 
 
 def error_object(source: object) -> Mapping[str, Any]:
-    """What stands under `error`, or the whole where nothing does; Gemini's streams put it in a list."""
+    """The object under `error`, or the whole object if there is none; Gemini's streams put it in a list."""
     if isinstance(source, (str, bytes)):
         source = _parsed(source)
     if isinstance(source, list) and source:

@@ -1,4 +1,4 @@
-"""What became of a request that failed, in the terms in which it is decided what to do."""
+"""A failed request, in the terms that decide what to do about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..limits import RateInfo
 from .reset_times import RESETS, moment, short_clock_text
 
 SHOWN_FROM_SECONDS = 60.0
-"""Reports show times to the minute: the end of a shorter wait says no more than when the limit was met."""
+"""Reports show times to the minute, so the end of a shorter wait would add nothing."""
 
 FailureKind = Literal["rate-limited", "transient", "terminal"]
 
@@ -18,15 +18,16 @@ FailureKind = Literal["rate-limited", "transient", "terminal"]
 @final
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed request: its kind, why it is of that kind, and the wait it asked for, in seconds.
+    """A failed request: its kind, the reason for the kind, and the wait it asked for, in seconds.
 
-    `rate-limited` is mended by waiting, `transient` perhaps by another try, `terminal` by neither.
-    `info` is what its headers tell of the limits. `closes` says that it speaks for every
-    request of its scope, as a spent quota does. `counts` says that it is one of the
-    `max_attempts` errors that an item may meet; who raises one that is not bounds it itself.
-    `source` says where it was read, such as `stderr, exit code 1`. `resets` is the instant at
-    which a limit resets, in the zone in which it was written, where it was written as one.
-    `worker_died` says that the process or pool that had the request is gone.
+    A `rate-limited` request succeeds after a wait, a `transient` one perhaps at another try, a
+    `terminal` one never. `info` has the limits that its headers state. `closes` says that it
+    holds for every request of its scope, as a spent quota does. `counts` says that it is one
+    of the `max_attempts` errors that an item may have; code that raises a failure that does
+    not count has to bound it itself. `source` says where it was read, such as
+    `stderr, exit code 1`. `resets` is the instant at which the limit resets, in the time zone
+    in which it was written, if it was written as an instant. `worker_died` says that the
+    process or pool that had the request is gone.
     """
 
     kind: FailureKind
@@ -42,7 +43,7 @@ class Failure:
 
     @property
     def pauses(self) -> bool:
-        """Whether everybody should wait: a rate limit, or any retryable error that states a wait."""
+        """Whether the whole scope has to wait: a rate limit, or a retryable error that states a wait."""
         return self.kind == "rate-limited" or (
             self.kind == "transient" and self.retry_after_seconds is not None
         )
@@ -51,14 +52,14 @@ class Failure:
 @final
 @dataclass(frozen=True, slots=True)
 class LimitMet:
-    """The rate limit of which an item failed: what it was, when it was met, and when it resets."""
+    """The rate limit that made an item fail: its name, when it was met, and when it resets."""
 
     what: str
     met: datetime
     resets: datetime | None = None
 
     def __str__(self) -> str:
-        """Its name and its time, as in `rate limit, resets 16:00 PST (plan limit)`."""
+        """Its time and its name, as in `rate limit, resets 16:00 PST (plan limit)`."""
         seconds = self.met.timestamp()
         if self.resets is None:
             return f"rate limit at {short_clock_text(self.met, seconds)} ({self.what})"
@@ -66,7 +67,7 @@ class LimitMet:
 
     @property
     def cause(self) -> str:
-        """The same without a time, so that it is the same for all items."""
+        """The same without a time, so that the text is equal for all items."""
         return f"rate limit ({self.what})"
 
     def later(self, other: LimitMet | None) -> LimitMet:
@@ -77,7 +78,7 @@ class LimitMet:
 
 
 def limit_met(failure: Failure, now: float) -> LimitMet | None:
-    """The limit behind a refusal, at `now` in seconds since 1970; `None` for what is no rate limit."""
+    """The limit behind a refusal at `now`, in seconds since 1970; `None` if it is no rate limit."""
     if failure.kind != "rate-limited":
         return None
     met = datetime.fromtimestamp(now).astimezone()

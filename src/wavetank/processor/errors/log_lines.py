@@ -1,4 +1,4 @@
-"""Tells a message in a program's output from one that a longer text quotes, whatever logs put before it."""
+"""Finds a program's message in its output, behind what logs put before it, unless a longer text quotes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 # Where loggers and agents put their text: Python's JSON formatters, structlog, pino, winston, Docker, Codex.
 _FIELDS: Final = ("message", "msg", "log", "error", "err", "event", "detail", "stderr")
-# What a model says in a stream of JSON; its words are no log.
+# The events of a model's own text in a stream of JSON; they are no log.
 _MODEL_TYPES: Final = frozenset({"assistant", "user", "message", "result", "stream_event", "text"})
 
 # The last is how glog and klog write a level, with month and day.
@@ -23,10 +23,10 @@ _TIME: Final = r"\d[\dT:.,/+\-]*Z?(?=\s|$|[^\w])"
 _BRACKETS: Final = r"\[[^\]]{0,80}\]|\([^)]{0,80}\)|<[^>]{0,80}>"
 _LOGGED: Final = re.compile(rf"\W{{0,3}}(?:{_LEVEL}|{_TIME}|{_BRACKETS})", re.IGNORECASE)
 _DASHES: Final = r"\-|>\u2013\u2014\u00bb\u203a\u2192"
-# A name, a place or a few words before a colon, a bar, a dash or as `npm ERR!`: no quotation mark, and no
-# end of a sentence before that.
+# A name, a place or a few words before a colon, a bar, a dash or as in `npm ERR!`, without a quotation
+# mark and without the end of a sentence.
 _LABEL: Final = rf"""(?:(?![.!?]\s)[^:"'`\u201c\u201d\n]){{1,60}}?(?::|!\s|\s[{_DASHES}]\s)\s*"""
-# In this order, each as often as it comes, up to the message.
+# What may come before a message; they are tried in this order, and each may repeat.
 _PIECES: Final = tuple(
     re.compile(piece, re.IGNORECASE)
     for piece in (
@@ -43,11 +43,13 @@ _PIECES: Final = tuple(
     )
 )
 _BARE_WORD: Final = re.compile(r"[\w./@\-]+\s")
-"""Such as a host's name; only in a line that begins as a line of a log does."""
+"""Such as a host's name; only in a line that begins like a line of a log."""
 _MOST_BARE_WORDS: Final = 2
+"""Syslog has two: the host and the program."""
 _LONGEST_PREFIX: Final = 240
+"""In characters; bounds the time that a very long line takes."""
 
-# What may stand behind a message that has something before it: its own end, or its own next words.
+# What may follow a message that has a prefix: its end, or its own next words.
 _TAIL: Final = re.compile(r"\s*(?:$|[^\w\s])|\s+(?:for|too many|detected)\b", re.IGNORECASE)
 _CONTINUES: Final = re.compile(r"resets?\b|try again|retry|^/\w|\blimits?\b", re.IGNORECASE)
 _ABOUT_FAILURE: Final = re.compile(
@@ -55,9 +57,11 @@ _ABOUT_FAILURE: Final = re.compile(
 )
 _TRACEBACK: Final = re.compile(r"(?:Traceback|File|at|raise|During|The above exception)\b")
 _WORDS_OF_A_SENTENCE: Final = 4
+"""A line with fewer words is a status such as `Done.`, and no prose."""
 _WORDS_OF_A_LINE: Final = 9
-_FEW: Final = 2
-"""From so many lines of prose on a text is an answer, and no message with a word around it."""
+"""A line with this many words is prose even if it does not end like a sentence."""
+_PROSE_LINES_OF_AN_ANSWER: Final = 2
+"""A text with this many lines of prose is an answer."""
 
 
 def plain(text: str) -> str:
@@ -66,7 +70,7 @@ def plain(text: str) -> str:
 
 
 def log_lines(text: str) -> list[str]:
-    """The lines of an output, those of JSON logs by their text; a line that a model says in JSON is left out.
+    """The lines of an output, those of JSON logs as plain text; a model's own text in JSON is left out.
 
     >>> log_lines('{"level": "error", "msg": "no route"}\\n\\x1b[31mdone\\x1b[0m')
     ['error: no route', 'done']
@@ -83,7 +87,7 @@ def log_lines(text: str) -> list[str]:
 
 
 def message_start(message: re.Pattern[str], line: str) -> int | None:
-    """Where a message begins in a line, if nothing but what logs put there stands before it."""
+    """Where a message begins in a line, if nothing is before it but what logs put there."""
     for found in message.finditer(line):
         start = found.start()
         if not start or (_is_prefix(line, start) and _TAIL.match(line, found.end())):
@@ -92,14 +96,14 @@ def message_start(message: re.Pattern[str], line: str) -> int | None:
 
 
 def is_quoted(lines: Sequence[str], number: int, start: int) -> bool:
-    """Whether a message is part of a longer answer: it is introduced, in a code block, or followed by more.
+    """Whether a message is quoted in a longer answer: introduced, in a code block, or followed by prose.
 
-    A program that meets a limit ends with the message; lines of logs and single short lines
-    around it are none of an answer.
+    A program that meets a limit ends with the message. Lines of logs and single short lines
+    around it are no answer.
 
     Args:
-        lines: what was printed.
-        number: which of the lines has the message.
+        lines: the output.
+        number: the index of the line with the message.
         start: where in the line it begins.
     """
     if sum(line.startswith("```") for line in lines[:number]) % 2:
@@ -107,16 +111,17 @@ def is_quoted(lines: Sequence[str], number: int, start: int) -> bool:
     after = says_more(lines[number + 1 :])
     before = sum(map(_is_prose, lines[:number]))
     introduced = _introduces(lines[number][:start])
-    return before + after + introduced >= _FEW and (after > 0 or (introduced and before >= _FEW))
+    few = _PROSE_LINES_OF_AN_ANSWER
+    return before + after + introduced >= few and (after > 0 or (introduced and before >= few))
 
 
 def says_more(lines: Sequence[str]) -> int:
-    """How many lines of prose there are that do not go on about the limit."""
+    """How many lines of prose there are that do not continue the message of a limit."""
     return sum(_is_prose(line) and not _CONTINUES.search(line) for line in lines)
 
 
 def _is_prefix(line: str, end: int) -> bool:
-    """Whether a line begins, up to there, with pieces that logs and programs put before a message."""
+    """Whether the line up to `end` consists of pieces that logs and programs put before a message."""
     at, bare = 0, _MOST_BARE_WORDS if _LOGGED.match(line) else 0
     while at < end <= _LONGEST_PREFIX:
         found = next((match for piece in _PIECES if (match := piece.match(line, at, end))), None)
@@ -129,7 +134,7 @@ def _is_prefix(line: str, end: int) -> bool:
 
 
 def _introduces(prefix: str) -> bool:
-    """Whether words lead to a message, as in `The CLI prints:`; `Rate limit from agent:` is a label."""
+    """Whether words introduce a message, as in `The CLI prints:`; `Rate limit from agent:` is a label."""
     words = len(prefix.split())
     return words > 1 and not (_LOGGED.match(prefix) or _ABOUT_FAILURE.search(prefix))
 
@@ -143,7 +148,7 @@ def _is_prose(line: str) -> bool:
 
 
 def _logged(event: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of what a log says in JSON, with its level before them."""
+    """The lines of an entry of a JSON log, with its level before them."""
     item = event.get("item")
     if isinstance(item, Mapping) and item.get("type") == "error":
         event = item
@@ -151,14 +156,14 @@ def _logged(event: Mapping[str, Any]) -> Iterator[str]:
         return
     level = str(event.get("level") or event.get("type") or event.get("severity") or "error")
     for name in _FIELDS:
-        said = event.get(name)
-        said = said.get("message") if isinstance(said, Mapping) else said
-        if isinstance(said, str):
-            yield from (f"{level}: {line.strip()}" for line in said.splitlines())
+        text = event.get(name)
+        text = text.get("message") if isinstance(text, Mapping) else text
+        if isinstance(text, str):
+            yield from (f"{level}: {line.strip()}" for line in text.splitlines())
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:
-    """The object that a text is, in JSON or as Python prints one."""
+    """The object in a text, written as JSON or as Python prints a dictionary."""
     try:
         found = ast.literal_eval(text) if text.startswith("{'") else json.loads(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,4 +1,4 @@
-"""Reads when a limit resets, in all the ways in which people and programs write it."""
+"""Reads when a limit resets: durations, clock times, dates and epochs, as programs write them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 RESETS: Final = ", resets "
-"""What stands in a reason between the limit and its reset."""
+"""The text between the limit and its reset in a reason."""
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # No word boundary after `m`, or 9m38s is not read; `ms` comes before `m` and `s`.
@@ -50,16 +50,16 @@ def seconds_of(text: str) -> float | None:
     return None if seconds is None or seconds < 0 else round(seconds, 9)
 
 
-def finite(told: object) -> float | None:
-    """A number, or a text that is one; `None` for anything else, and for what is beyond all numbers.
+def finite(value: object) -> float | None:
+    """A number, or the number in a text; `None` for anything else and for infinity.
 
     >>> finite("7.5"), finite("inf"), finite(10**400), finite(True)
     (7.5, None, None, None)
     """
-    if isinstance(told, bool) or not isinstance(told, (str, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:
-        number = float(told)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
@@ -85,18 +85,18 @@ def reset_instant(text: str, *, now: float, tz: tzinfo = UTC) -> float | None:
 
 
 def reset_moment(text: str, *, now: float, tz: tzinfo = UTC) -> datetime | None:
-    """When a limit resets, in the zone that the text names, or `None` if the text does not say.
+    """When a limit resets, in the time zone that the text names, or `None` if the text does not say.
 
-    Read are `|` and an epoch, ISO dates, and clock times with or without a weekday, a date and
-    a zone. A clock time that is past is that of the next day, week or year.
+    It reads an epoch after `|`, ISO dates, and clock times with or without a weekday, a date
+    and a zone. A clock time that is past is that of the next day, week or year.
 
     >>> reset_moment("4pm (America/Los_Angeles)", now=1_767_225_600).strftime("%H:%M %Z")
     '16:00 PST'
 
     Args:
-        text: what stands after words like "resets".
+        text: the text after words like "resets".
         now: the present, in seconds since 1970.
-        tz: the zone of a clock time that names none.
+        tz: the time zone of a clock time that names none.
     """
     text = text.replace("\u202f", " ").replace("\u00a0", " ")
     if epoch := re.search(r"\|\s*(\d{10}(?:\d{3})?)\b", text):

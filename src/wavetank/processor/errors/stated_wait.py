@@ -1,4 +1,4 @@
-"""Reads how long a refusal asks to wait, in every form it is written."""
+"""Reads the wait that a refusal states, in each of the forms in which it is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .reset_times import UntilInstant, as_epoch, finite
 def stated_wait(
     headers: Mapping[str, str], body: Mapping[str, Any], *, now: float | None = None
 ) -> float | None:
-    """The wait a refusal states, in seconds, or `None` when it states none above 0.
+    """The wait that a refusal states, in seconds, or `None` if it states none above 0.
 
     The forms, the most exact first:
 
@@ -32,7 +32,7 @@ def stated_wait(
     Args:
         headers: the answer's headers, their names in lower case.
         body: the error object of the answer, without the `error` around it.
-        now: the present, in seconds since 1970; by default that of the machine.
+        now: the present, in seconds since 1970; by default the machine's clock.
 
     >>> stated_wait({"retry-after": "0.5"}, {})
     0.5
@@ -66,8 +66,8 @@ def _in_the_body(body: Mapping[str, Any], now: float) -> Iterator[float | None]:
                 yield _from_instant(repeated.get("X-RateLimit-Reset"), now)
 
 
-def _from_instant(told: object, now: float) -> float | None:
-    instant = finite(told)
+def _from_instant(value: object, now: float) -> float | None:
+    instant = finite(value)
     return None if instant is None else UntilInstant(as_epoch(instant) - now)
 
 

@@ -1,4 +1,4 @@
-"""How long to wait after a refusal: one rule for all of a run, apart from what counts as a refusal."""
+"""How long a pause after a refusal is."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from typing import Final, Protocol, final, runtime_checkable
 from ..errors.reset_times import UntilInstant
 
 BUFFER: Final = 0.1
-"""The share of a stated wait that is added to it: waits are rounded, and take their time to come."""
+"""The share of a stated wait that is added to it: waits are rounded, and an answer takes time to arrive."""
 LONG_SECONDS: Final = 3600.0
 LONG_BUFFER_SECONDS: Final = 60.0
-"""What is added from an hour on: roundings and the way of an answer do not grow with hours."""
+"""What is added from an hour on: neither rounding nor the time of an answer grows with the hours."""
 INSTANT_BUFFER_SECONDS: Final = 1.0
-"""What is added to a wait that ends at an instant: dates have whole seconds, and clocks are set as well."""
+"""What is added to a wait that ends at an instant: dates have whole seconds, and clocks differ."""
 _MAX_DOUBLINGS: Final = 32
+"""Keeps the power finite; 2 to the 32nd seconds are more than a century, so the cap is reached before."""
 
 
 @runtime_checkable
 class RateLimitStrategy(Protocol):
-    """A rule for the length of a pause: any object with this method."""
+    """Decides the length of a pause: any object with this method."""
 
     def seconds(self, in_a_row: int, stated: float | None) -> float:
         """The length of a pause in seconds.
 
         Args:
-            in_a_row: how many pauses came before this one without a success between, from 0.
+            in_a_row: how many pauses came directly before this one without a success between them.
             stated: the wait that the server asked for in seconds, or `None`; an `UntilInstant`
-                where it was written as a clock time or a date.
+                if it was written as a clock time or a date.
         """
         ...
 
 
 def with_buffer(stated: float | None) -> float:
-    """The server's word, which is a floor, and a margin; 0 if it said nothing.
+    """The wait that the server stated, with a margin; 0 if it stated none.
 
-    The margin is a tenth of a wait, and a minute where it is an hour or more. A wait that was
-    written as an instant is over then, however long it is, so a second is added.
+    The margin is a tenth of the wait, and a minute for a wait of an hour or more. For a wait
+    that was written as an instant it is one second, because only the clocks can differ.
 
     >>> with_buffer(10), with_buffer(98 * 3600), with_buffer(UntilInstant(98 * 3600))
     (11.0, 352860.0, 352801.0)
@@ -52,10 +53,10 @@ def with_buffer(stated: float | None) -> float:
 @final
 @dataclass(frozen=True, slots=True)
 class ExponentialDelay:
-    """Doubles the pause until a request succeeds; a wait that the server states comes first and has no cap.
+    """Doubles the pause until a request succeeds; a wait that the server states is used first, without a cap.
 
-    The defaults are those of the gate: 1 s, 2 s, 4 s, … up to 60 s. `patient()` is the rule
-    for a client that pays for each try.
+    The defaults are those of the gate: 1 s, 2 s, 4 s, … up to 60 s. `patient()` suits a client
+    that pays for each try.
 
     >>> [ExponentialDelay().seconds(n, None) for n in range(3)]
     [1.0, 2.0, 4.0]
@@ -63,11 +64,11 @@ class ExponentialDelay:
     [60.0, 120.0, 240.0, 300.0]
 
     Args:
-        base_seconds: the first pause when nothing is stated.
-        cap_seconds: the longest pause when nothing is stated.
-        jitter: the part of a pause that may be added to it at random, 0 to 1.
-        random: a number from 0 to 1 each time it is called, as `random.Random(seed).random`;
-            needed for jitter.
+        base_seconds: the first pause if no wait is stated.
+        cap_seconds: the longest pause if no wait is stated.
+        jitter: the share of a pause that may be added to it at random, 0 to 1.
+        random: returns a number from 0 to 1, such as `random.Random(seed).random`; needed for
+            jitter.
 
     Raises:
         ValueError: jitter without `random`, or a number out of its range.
@@ -85,7 +86,7 @@ class ExponentialDelay:
 
     @classmethod
     def patient(cls) -> ExponentialDelay:
-        """A minute, doubled up to five."""
+        """A pause of one minute, doubled up to five minutes."""
         return cls(base_seconds=60.0, cap_seconds=300.0)
 
     def seconds(self, in_a_row: int, stated: float | None) -> float:
@@ -104,8 +105,8 @@ class FixedDelay:
 
     Args:
         wait_seconds: the pause.
-        jitter: the part of a pause that may be added to it at random, 0 to 1.
-        random: a number from 0 to 1 each time it is called; needed for jitter.
+        jitter: the share of a pause that may be added to it at random, 0 to 1.
+        random: returns a number from 0 to 1; needed for jitter.
 
     Raises:
         ValueError: jitter without `random`, or a number out of its range.

@@ -1,4 +1,4 @@
-"""The gate: the one place that decides whether a request may start now."""
+"""The gate: the only place that decides whether a request may start now."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from .pace import SAME_INSTANT_SECONDS, Pace
 from .tickets import GateClosed, Permit, Ticket
 
 PROBE_WAIT_SECONDS: Final = 1.0
+"""How long a probe holds the others back: providers refuse within a second."""
+_REFUSALS_WAITED: Final = 1.5
+"""Where the last refusal took longer, the probe is given one and a half times that."""
 
 
 @final
 class Gate:
     """Lets requests start at a pace, and holds them all back during a pause.
 
-    A pause is a number, the instant before which nothing starts. No task owns it and no
-    event ends it, so cancelling one waiter cannot end the pause of another. The instant
-    only ever moves later.
+    A pause is a number: the instant before which nothing starts. It belongs to no task, and
+    no event ends it, so the cancellation of one waiter cannot end the pause of another. The
+    instant can only move later.
 
-    Each pause opens a new generation. A refusal of a request sent before that belongs to
-    the same wave: it can make the pause longer by the Retry-After it states, but never
-    opens another.
+    Each pause opens a new generation. A refusal of a request that was sent before the pause
+    belongs to the same wave: the Retry-After it states can make the pause longer, but it
+    never opens another pause.
 
-    After a pause one request goes ahead, the probe, and the others wait for its answer, or
-    for as long as a refusal may take to come. A success lets the others follow at the pace,
-    a refusal opens the next pause, and any other end, cancellation included, makes the next
-    waiter the probe.
+    After a pause one request starts first, the probe. The others wait for its answer, or
+    for as long as a refusal may take. If the probe succeeds, the others follow at the pace.
+    If it is refused, the next pause begins. If it ends in another way, also by cancellation,
+    the next waiter becomes the probe.
 
-    A refusal that speaks for every request, such as that of a spent quota, closes the gate
-    for good: `exhausted` in place of `refused`.
+    A refusal that holds for every request, such as that of a spent quota, closes the gate
+    for good: call `exhausted` in place of `refused`.
 
-    Waiters stand in one line. Only the first looks at the clock, so requests start in the
-    order in which they came, and one that costs much is not overtaken for ever.
+    Waiters wait in one line. Only the first one looks at the clock, so requests start in the
+    order in which they came, and small requests do not overtake a large one for ever.
 
-    Every ticket must come back through `leave`, so use the gate like this:
+    Every ticket must be given back with `leave`, so use the gate like this:
 
         ticket = await gate.enter()
         try:
@@ -53,8 +56,8 @@ class Gate:
             gate.leave(ticket)
 
     Args:
-        delays: the length of a pause; by default 1 s, doubled up to 60 s, or what is stated.
-        limits: the limits that are known; the others are learnt.
+        delays: the length of a pause; by default 1 s, doubled up to 60 s, or the stated wait.
+        limits: the known limits; the others are learnt.
         observer: called with each decision of the gate, its instants on anyio's clock; may be set later.
         name: what the gate is for.
     """
@@ -108,12 +111,12 @@ class Gate:
 
     @property
     def generation(self) -> int:
-        """How many pauses refusals have opened; one of them may be on already, told by an answer."""
+        """How many pauses were opened by refusals."""
         return self._generation
 
     @property
     def pauses(self) -> int:
-        """How many pauses there were, whoever told of them; one that grows longer is still one."""
+        """How many pauses there were, for any cause; a pause that becomes longer is still one."""
         return self._pauses
 
     @property
@@ -123,7 +126,7 @@ class Gate:
 
     @property
     def under_way(self) -> int:
-        """How many requests have started and not come back."""
+        """How many requests have started and not ended."""
         return len(self._under_way)
 
     @property
@@ -138,20 +141,19 @@ class Gate:
 
     @property
     def paused_seconds(self) -> float:
-        """How much time has passed in pauses, with what has passed of the one that may be on."""
+        """How many seconds were spent in pauses, with the part of the present pause that has passed."""
         passed = min(anyio.current_time(), self._deadline) - self._pause_began
         return self._paused_before + max(0.0, passed)
 
     async def enter(self, tokens: float = 0.0, *, permit: Permit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
 
-        Nothing is awaited between the decision and the return: a request sent at once
-        cannot slip into a pause that began in between, and a cancelled waiter never holds
-        a ticket.
+        Nothing is awaited between the decision and the return. So no pause can begin between
+        them for a request that is sent at once, and a cancelled waiter never holds a ticket.
 
         Args:
-            tokens: what the request is thought to take.
-            permit: what the waiter comes with, and others may have while it stands in the line.
+            tokens: the estimate of what the request takes.
+            permit: is released while the waiter is in the line, so that others can use it.
 
         Raises:
             GateClosed: the gate was closed.
@@ -166,12 +168,12 @@ class Gate:
             return self._start(tokens, await self._open(tokens))
 
     def admits(self, ticket: Ticket) -> bool:
-        """Whether a ticket is still good: no pause began and nothing closed since it was given out."""
+        """Whether a ticket is still valid: since then no pause began, and the gate was not closed."""
         held = ticket.generation != self._generation or anyio.current_time() < self._deadline
         return not (held or self._closed)
 
     def close(self) -> None:
-        """Let nothing start any more; whoever waits or comes gets `GateClosed`."""
+        """Let nothing start any more: every call of `enter`, also one that waits, raises `GateClosed`."""
         self._closed = True
         self._look_again()
         if self._closing is not None:
@@ -187,12 +189,12 @@ class Gate:
             await self._closing.wait()
 
     def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
-        """Note that the ticket's request was refused, now, for reasons that waiting mends.
+        """Report that the ticket's request was refused now, for a reason that passes with time.
 
         Args:
             ticket: what `enter` returned for the request.
-            retry_after_seconds: the wait the provider asked for; nothing starts before it,
-                and the margin of `with_buffer`, has passed. `None` or nothing above 0: the gate's own delay.
+            retry_after_seconds: the wait that the provider asked for. Nothing starts before that
+                time and the margin of `with_buffer` have passed. `None` or 0: the gate's own delay.
         """
         if self._closed_because is not None:
             # Nothing is sent, so there is nothing to hold back.
@@ -203,7 +205,7 @@ class Gate:
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
             if self._started_since > 1:
-                # Had it gone alone, as a probe does, its pace could not be the reason.
+                # If it was sent alone, as a probe is, the pace cannot be the reason.
                 self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
             self._generation += 1
             self._started_since = 0
@@ -214,13 +216,13 @@ class Gate:
         self.leave(ticket)
 
     def exhausted(self, ticket: Ticket, reason: str) -> None:
-        """Note that the ticket's request was refused, now, and that the refusal speaks for all others.
+        """Report that the ticket's request was refused now, with a refusal that holds for all others.
 
-        Nothing starts any more. What is under way comes home as it would.
+        Nothing starts any more. Requests that are under way are not affected.
 
         Args:
             ticket: what `enter` returned for the request.
-            reason: why, in words; the first one stays.
+            reason: why, in words; the first reason is kept.
         """
         if self._closed_because is None:
             self._closed_because = reason
@@ -229,10 +231,10 @@ class Gate:
         self.leave(ticket)
 
     def succeeded(self, ticket: Ticket, tokens: float | None = None) -> None:
-        """Note that the ticket's request was served, and what it took in tokens, if that is known.
+        """Report that the ticket's request was served now, and how many tokens it took, if known.
 
-        A request sent before the latest pause says nothing about the time after it, and
-        only the probe's success opens the gate.
+        A request that was sent before the latest pause says nothing about the time after it:
+        only the success of the probe opens the gate.
         """
         now = anyio.current_time()
         self.pace.answered(now - ticket.sent)
@@ -247,12 +249,12 @@ class Gate:
         self.leave(ticket)
 
     def learn(self, info: RateInfo, ticket: Ticket | None = None) -> None:
-        """Take what an answer tells of the provider's limits.
+        """Learn the provider's limits from an answer.
 
-        A budget that is spent, and of which only the reset is known, holds everybody until then.
+        A spent budget of which only the reset is known begins a pause until then.
 
         Args:
-            info: what was told.
+            info: the limits that the answer states.
             ticket: that of the request that was answered.
         """
         now = anyio.current_time()
@@ -264,12 +266,12 @@ class Gate:
         self._look_again()
 
     def hold(self, until: float) -> None:
-        """Let nothing start before this instant, as an earlier run was told, unless it is past."""
+        """Begin a pause until this instant, which an earlier run knew, unless it is past."""
         if until > (now := anyio.current_time()):
             self._pause(until, now)
 
     def leave(self, ticket: Ticket) -> None:
-        """Give the ticket back, whatever became of its request; a second time does nothing."""
+        """Give the ticket back, however its request ended; a second call does nothing."""
         if ticket in self._under_way:
             del self._under_way[ticket]
             if ticket is self._probe:
@@ -277,7 +279,7 @@ class Gate:
             self._look_again()
 
     async def _enter_releasing_permit(self, permit: Permit, tokens: float) -> Ticket:
-        """Wait without the permit; the first in line takes it up when the gate opens, and looks again."""
+        """Wait without the permit; the first in line acquires it when the gate opens, and checks again."""
         with permit.released_while_waiting():
             async with self._queue_lock:
                 while True:
@@ -294,13 +296,13 @@ class Gate:
         return now
 
     def _opens_at(self, tokens: float, now: float) -> float:
-        """The instant to look again; not later than `now`: a request may start."""
+        """The instant at which to check again; if it is not later than `now`, a request may start."""
         if self._closed:
             raise GateClosed(f"{self._closed_because or 'the run has ended'}; nothing more is sent")
         if now < self._deadline:
             return self._deadline
         if self._probe is not None:
-            longest_wait = max(PROBE_WAIT_SECONDS, 1.5 * self._refusal_seconds)
+            longest_wait = max(PROBE_WAIT_SECONDS, _REFUSALS_WAITED * self._refusal_seconds)
             if now < self._probe.sent + longest_wait:
                 return self._probe.sent + longest_wait
             self._probe, self._proven = None, True
@@ -311,7 +313,7 @@ class Gate:
         return max(at, self._round_ends_at(now)) if self.pace.in_rounds else at
 
     def _round_ends_at(self, now: float) -> float:
-        """When an earlier round no longer holds the next one back, if it stays unanswered."""
+        """The instant from which an earlier round no longer holds the next one back, also if unanswered."""
         longest_wait = self.pace.round_wait_seconds
         for ticket in self._under_way:
             if ticket.sent + longest_wait > now:
@@ -334,7 +336,7 @@ class Gate:
         return ticket
 
     async def _wait(self, until: float) -> None:
-        """Wait until that instant or until something changed; the first in line alone comes here."""
+        """Wait until that instant or until the state changes; only the first in line calls this."""
         self._changed = anyio.Event()
         with anyio.CancelScope(deadline=until):
             await self._changed.wait()

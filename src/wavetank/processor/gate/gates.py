@@ -17,15 +17,23 @@ from .delays import RateLimitStrategy
 from .gate import Gate
 
 ONE_SCOPE: Final = "account"
+"""The scope of all items where none is named: limits are those of the account."""
 LIMIT_IN_ANSWER: Final = "a spent limit", "headers of an answer"
+"""Reason and source of a pause that no refusal began."""
 
 
 @final
 class Gates:
-    """A gate for each scope that a strategy or `scope` names; without them one gate for all.
+    """A gate for each scope that a strategy or the option `scope` names; without them one gate for all.
 
-    A scope is known by its key, which is the account, the key or the model of a request,
-    and never by which object carries it.
+    Scopes with equal keys are the same scope, whichever strategy has the key.
+
+    Args:
+        scope: the key of an item's scope, such as its model; `None`: all items share one.
+        delays: the length of pauses.
+        limits_of: the known limits of a scope.
+        store: keeps pauses and, if it is a `RunRecord`, limits.
+        decisions: receives what the gates decide.
     """
 
     def __init__(
@@ -56,12 +64,12 @@ class Gates:
         return iter(self._gates.values())
 
     def note_strategies(self, strategies: Iterable[LLMCallStrategy[Any]]) -> None:
-        """Know of strategies that will be used: one that names a scope has a gate beside the others'."""
+        """Take note of strategies that will be used: one that names a scope has a gate of its own."""
         if not self.has_several_scopes:
             self.has_several_scopes = any(_scope_of(strategy) is not None for strategy in strategies)
 
     def of(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[Any]) -> Gate:
-        """The gate for an item: that of its strategy's scope, if it names one, else that of its own."""
+        """The gate for an item: that of its strategy's scope, or else that of its own scope."""
         key = _scope_of(strategy)
         if key is None:
             key = ONE_SCOPE if self._scope is None else self._scope(item)
@@ -71,17 +79,17 @@ class Gates:
         return gate
 
     def hold(self, until: Mapping[str, float]) -> None:
-        """Let nothing of a scope start before an instant in seconds since 1970; earlier runs were told."""
+        """Let nothing of a scope start before an instant, in seconds since 1970, known from earlier runs."""
         self._held_until = until
 
     def close(self) -> None:
-        """Let nothing start any more, in scopes that are yet to come either, and release who waits."""
+        """Close all gates, also those still to be made; tasks that wait at a gate get `GateClosed`."""
         self._closed = True
         for gate in self._gates.values():
             gate.close()
 
     def set_refusal(self, failure: Failure | None) -> None:
-        """Note the refusal that a gate is about to hear of: a pause that it begins is for it."""
+        """Set the refusal that a gate is about to get: it is the cause of a pause that begins then."""
         self._current_refusal = None
         if failure is not None:
             self._current_refusal = (
@@ -90,7 +98,7 @@ class Gates:
             )
 
     async def store_new_pauses(self) -> None:
-        """Let the store know of the limits and the pauses since the last call."""
+        """Give the store the limits and the pauses since the last call."""
         limits, self._new_limits = self._new_limits, []
         if self._run_record is not None:
             for limit in limits:

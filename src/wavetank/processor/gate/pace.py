@@ -1,4 +1,4 @@
-"""The pace of one gate: what it knows of the limits, what it learns, and when the next request may go."""
+"""The pace of one gate: the limits that are known or learnt, and when the next request may start."""
 
 from __future__ import annotations
 
@@ -9,31 +9,46 @@ from ..limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
 from .climber import DEEPEST_CUT, SLIGHTEST_CUT, Climber, LatencyEstimate, StartCounter
 from .pacer import Pacer
 
+# A first guess, so that a short batch is not slowed down; growth and cuts correct it within seconds.
 FIRST_PER_SECOND: Final = 40.0
 FIRST_BURST: Final = 5.0
 LEAST_ROOM_AT_FIRST: Final = 3
+"""The first refusal may have another cause, so it never leaves room for fewer requests than this."""
 SIMILAR_RUN: Final = 1.5
+"""A cut was useless if after it things went well for no longer than this many times as long as before."""
 LOWEST_PER_SECOND: Final = 1 / 60
+"""The slowest limit in use is one request a minute."""
 LONGEST_ROUND_SECONDS: Final = 0.1
+"""Rounds are used only while answers come faster than this: then waiting for one costs little."""
 ROUND_WAIT_SECONDS: Final = 1.0
+"""How long an unanswered round holds the next one back: ten times the longest round."""
 FIRST_CROWDED_WAIT_SECONDS: Final = 10.0
+"""How long a lack of room holds requests back while no answer was seen: as long as a slow answer."""
 SHORTEST_CROWDED_WAIT_SECONDS: Final = 1.0
+"""Below a second the measured times are too noisy to decide on."""
 SAME_INSTANT_SECONDS: Final = 0.001
+"""Requests sent within this time are one round: it is the time that sending a burst takes."""
 SHORTEST_LATENCY_SECONDS: Final = 1e-6
+"""Keeps the rate of one worker finite when virtual time gives an answer at once."""
 SHORTEST_WAIT_SECONDS: Final = 1e-6
+"""A wait below a microsecond is an error of rounding, and no timer is that exact."""
 REPORTED_CHANGE: Final = 1.1
+"""A change of the rate is reported when it reaches a tenth; smaller ones come with every answer."""
 
 
 @final
 class Pace:
     """The rate of requests and of tokens, and how many may be under way.
 
-    A configured or told limit is kept as it is. One that nobody told is learnt: the rate
-    starts with five requests and 40 a second, or what one worker alone would send if that
-    is more, and climbs while it holds requests back. While answers are quick and the rate
-    is what holds requests back, they go in rounds: the next starts when the last is
-    answered. So a limit that is passed is noticed by one request and not by all that
-    followed it.
+    A limit that is configured, or that an answer states, is kept. An unknown limit is learnt:
+    the rate starts with five requests and 40 a second, or what one worker alone would send if
+    that is more, and grows while it holds requests back. While answers are quick and the rate
+    holds requests back, they are sent in rounds: a round starts when the last one is
+    answered. So one request notices that the limit is passed, and not all that follow it.
+
+    Args:
+        limits: the limits that are known.
+        on_change: called with the old and the new requests in a second when the rate changed by a tenth.
     """
 
     def __init__(self, limits: Limits, *, on_change: Callable[[float, float], None] | None = None) -> None:
@@ -60,7 +75,7 @@ class Pace:
 
     @property
     def per_second(self) -> float:
-        """The requests in a second that the gate lets start at the moment."""
+        """The requests in a second that may start at present."""
         return self._rate.value
 
     @property
@@ -70,23 +85,23 @@ class Pace:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether a limit on tokens is known, so that it matters what a request is thought to take."""
+        """Whether a limit on tokens is known, so that the tokens of a request have to be estimated."""
         return self._tokens is not None
 
     @property
     def room(self) -> float:
-        """How many requests may be under way at the moment."""
+        """How many requests may be under way at present."""
         return self._room.value
 
     @property
     def crowded_wait_seconds(self) -> float:
-        """How long a want of room holds everybody back: requests that hang must not do so for ever."""
+        """How long a lack of room holds requests back: those that hang must not do so for ever."""
         if not self._latency.seen:
             return FIRST_CROWDED_WAIT_SECONDS
         return max(SHORTEST_CROWDED_WAIT_SECONDS, 2 * self._latency.bound)
 
     def opens_at(self, tokens: float, now: float) -> float:
-        """The instant from which a request of so many tokens keeps the rates, to the microsecond."""
+        """The instant from which a request of so many tokens keeps the rates."""
         at = self._requests.ready_at(1)
         if at > now + SHORTEST_WAIT_SECONDS:
             self._binding = True
@@ -114,17 +129,17 @@ class Pace:
             self._tokens.spend(tokens, now)
 
     def restart(self, at: float) -> None:
-        """Know that from this instant on, after a pause, requests go one by one."""
+        """Begin after a pause at this instant: requests start one by one."""
         self._requests.at_most(1, at)
         self._rate.rest()
         self._room.rest()
 
     def answered(self, seconds: float) -> None:
-        """Note how long a request took that was served, whatever came in between."""
+        """Take note of how long a served request took, also if a pause began meanwhile."""
         self._latency.add(seconds)
 
     def served(self, now: float, *, crowded: bool) -> None:
-        """Note that a request was served, with no pause since; `crowded`: it took the last of the room."""
+        """Grow after a request that was served without a pause since; `crowded`: it used the last room."""
         if self._binding:
             self._rate.grow(now)
         if crowded:
@@ -137,8 +152,8 @@ class Pace:
     def refused(self, sent: float, under_way: int, since: float, now: float) -> None:
         """Cut rate and room after a refusal that opened a pause.
 
-        A cut that did not help is taken back: when a much lower rate goes well for no longer
-        than the higher one did, the refusals come from elsewhere.
+        A cut that did not help is undone: if a much lower rate is refused as soon as the higher
+        one was, the refusals have another cause.
 
         Args:
             sent: when the refused request was sent.
@@ -149,7 +164,7 @@ class Pace:
         started = self._started.per_second(since if sent - since >= 1 else sent - 3, sent)
         old = self._rate.value
         if not self._binding:
-            # A rate that held nothing back is not the one that failed.
+            # The rate held nothing back, so it was not reached: what was sent is what failed.
             old = min(old, max(started, FIRST_PER_SECOND))
         good_run = sent - max(since, self._started.first)
         if (
@@ -166,21 +181,21 @@ class Pace:
         self._follow(now)
 
     def _cut_room(self, under_way: int, now: float, *, rate_is_near: bool) -> None:
-        """Let one fewer be under way; where the rate is not to blame, as many again are too many."""
+        """Let one request fewer be under way; a second refusal with as many shows that they are too many."""
         crowded = self._room.is_near_last_refusal(under_way) and not rate_is_near
         room = under_way - 1 if crowded else max(under_way - 1, LEAST_ROOM_AT_FIRST)
         self._room.fall(under_way, room, now, ceiling=crowded)
 
     def corrected(self, more_tokens: float) -> None:
-        """Book that a request took more tokens than was thought, or fewer."""
+        """Correct the tokens of a request: it took more than estimated, or fewer if negative."""
         if self._tokens is not None:
             self._tokens.correct(more_tokens)
 
     def learn(self, info: RateInfo, *, sent: float, later: int, now: float) -> None:
-        """Take what the provider tells of its limits; a configured limit is not raised by it.
+        """Learn the limits that an answer states; a configured limit is not changed.
 
-        What is left is told for when the request was sent: `later` others have started since,
-        and some of it has come back.
+        What is left is stated for the instant when the request was sent. Since then, `later`
+        other requests have started, and part of the budget has refilled.
         """
         if info.requests is not None:
             self._learn_requests(info.requests, sent, later, now)
@@ -208,7 +223,7 @@ class Pace:
             self._tokens.at_most(quota.remaining, now)
 
     def _follow(self, now: float) -> None:
-        """Let the pacer keep the rate that was found, and tell of it when it has changed by a tenth."""
+        """Give the pacer the present rate, and report the rate when it has changed by a tenth."""
         rate = self._rate.value
         self._requests.change(rate, self._burst(rate), now)
         old = self._reported_rate

@@ -1,4 +1,4 @@
-"""The pacer: how soon the next request may go so that a rate is kept."""
+"""The pacer: when the next request may start so that a rate is kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import final
 
 @final
 class Pacer:
-    """Keeps a rate, by the generic cell rate algorithm: a budget is one instant.
+    """Keeps a rate by the generic cell rate algorithm (GCRA): its whole state is one instant.
 
-    That instant is when all that was spent will have been earned back. Its distance from
-    now is the debt, and a request may go while the debt leaves room in the burst. Nothing
-    ticks, and nothing is awaited here: whoever asks is told an instant.
+    That instant is when all that was spent will be earned back. The time until then is the
+    debt, and a request may start while the debt is smaller than the burst. There is no timer
+    and no waiting here: the methods return instants.
 
     >>> pacer = Pacer(10, burst=2)
     >>> pacer.spend(1, now=0.0), pacer.ready_at(1)
@@ -21,7 +21,7 @@ class Pacer:
 
     Args:
         per_second: how much may be spent in a second, in the long run.
-        burst: how much may be spent at one instant after a rest.
+        burst: how much may be spent at one instant if nothing is owed.
     """
 
     def __init__(self, per_second: float, *, burst: float) -> None:
@@ -43,11 +43,11 @@ class Pacer:
         return self._burst
 
     def ready_at(self, cost: float) -> float:
-        """The instant from which so much may be spent; what is dearer than the burst waits for all of it."""
+        """The instant from which so much may be spent; a cost above the burst needs the whole burst."""
         return self._paid_at - (self._burst - min(cost, self._burst)) / self._rate
 
     def full(self, now: float) -> bool:
-        """Whether nothing is owed."""
+        """Whether nothing is owed, so that the whole burst is available."""
         return self._paid_at <= now
 
     def spend(self, cost: float, now: float) -> None:
@@ -55,17 +55,17 @@ class Pacer:
         self._paid_at = max(self._paid_at, now) + cost / self._rate
 
     def correct(self, more: float) -> None:
-        """Book that an earlier cost was higher by so much, or lower if it is below 0."""
+        """Correct an earlier cost: it was higher by `more`, or lower if that is negative."""
         self._paid_at += more / self._rate
 
     def at_most(self, left: float, now: float) -> None:
-        """Know that at the instant `now` no more than `left` can be spent at once."""
+        """Reduce what may be spent at the instant `now` to at most `left`."""
         short = self._burst - max(0.0, left)
         if short > 0:
             self._paid_at = max(self._paid_at, now + short / self._rate)
 
     def change(self, per_second: float, burst: float, now: float) -> None:
-        """Go on at another rate; what could be spent at this instant stays the same."""
+        """Change the rate and the burst; what may be spent at this instant stays the same."""
         left = self._burst - max(0.0, self._paid_at - now) * self._rate
         self._rate, self._burst = per_second, burst
         self._paid_at = now + max(0.0, burst - left) / per_second

@@ -1,4 +1,4 @@
-"""What a request comes with to the gate, and what it gets there."""
+"""What a request shows to the gate, and the ticket that it gets there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol, final
 
 
 class Permit(Protocol):
-    """What a waiter needs besides the gate's leave, and does not keep from others while it waits."""
+    """A resource that a waiter releases while it waits in the line of a gate."""
 
     def released_while_waiting(self) -> AbstractContextManager[None]:
-        """For the time of a wait: it begins by laying the permit down."""
+        """Release it at the beginning of the block, for the time of a wait."""
         ...
 
     def release(self) -> None:
-        """Let others have it."""
+        """Give it back."""
         ...
 
     async def acquire(self) -> None:
@@ -25,17 +25,17 @@ class Permit(Protocol):
 
 @final
 class GateClosed(RuntimeError):
-    """Nothing may start any more: the run has ended, or what the gate is for is used up."""
+    """The gate lets nothing start any more: the run has ended, or the quota of its scope is used up."""
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """Leave to send one request.
+    """The permission to send one request.
 
-    `number` counts the requests from 1; `generation` counts the pauses opened before it was
-    sent; `under_way` is how many requests were under way then, with this one; `tokens` is
-    what it is thought to take.
+    `number` counts the requests from 1. `generation` counts the pauses that were opened before
+    it was sent. `sent` is the instant on anyio's clock. `under_way` is how many requests were
+    under way then, with this one. `tokens` is the estimate of what it takes.
     """
 
     number: int

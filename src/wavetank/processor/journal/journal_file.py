@@ -1,4 +1,4 @@
-"""The file of a journal: how it is opened, told from other files, and kept to one process."""
+"""The file of a journal: it is opened by one process at a time, and other files are refused."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from typing import Any, Final, NoReturn, final
 from .outcomes import checksum
 
 APPLICATION_ID: Final = 0x57544A31
-"""What marks a SQLite file as one of ours, at byte 68: `WTJ1`."""
+"""Marks a SQLite file as a journal, at byte 68: `WTJ1`."""
 VERSION: Final = 2
+"""The version of the tables below."""
 SYNCHRONOUS = "NORMAL"
-"""Enough against a kill at any instant; only a power cut can take the last transactions."""
+"""Safe against a kill at any instant; only a power cut can lose the last transactions."""
 
 CHECKPOINT_PAGES: Final = 8000
-"""How long the log may grow, 32 MB, before it is moved into the file: that waits for the disk."""
+"""The size of the log, 32 MB, at which it is moved into the file: a move waits for the disk."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
-_FIX: Final = "restore it from a copy, or name another file and begin again"
+_FIX: Final = "restore it from a copy, or name another file and start again"
 
 _TABLES: Final = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -71,19 +72,19 @@ _open_lock: Final = threading.Lock()
 
 
 class JournalError(Exception):
-    """A journal that cannot be used or written; the text names the file and the mend."""
+    """A journal that cannot be used or written; the text names the file and the fix."""
 
 
 class JournalInUse(JournalError):
-    """Another run holds the journal: two on one journal would pay twice."""
+    """Another run has the journal open: two runs on one journal would pay twice."""
 
 
 class NotAJournal(JournalError):
-    """The file is torn, or is no journal of this library; it was left as it is."""
+    """The file is torn, or is no journal of this library; it was not changed."""
 
 
 class InputChanged(JournalError):
-    """What is to be processed differs from what the journal was begun with."""
+    """The input or a setting differs from what the journal was started with."""
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def sqlite_errors_translated(path: Path) -> Iterator[None]:
     except UnicodeEncodeError as error:
         raise JournalError(
             f"{error.object!r} cannot be written to the journal {path}: it has half a character (a lone "
-            "surrogate), which UTF-8 has not; mend the text"
+            "surrogate), which UTF-8 cannot encode; fix the text"
         ) from error
 
 
@@ -118,14 +119,14 @@ def _raise_journal_error(path: Path, error: sqlite3.Error) -> NoReturn:
 
 
 def _torn(path: Path, how: object) -> NotAJournal:
-    said = " ".join(str(how).split())
-    return NotAJournal(f"the journal {path} is torn ({said}) and was left as it is; {_FIX}")
+    why = " ".join(str(how).split())
+    return NotAJournal(f"the journal {path} is torn ({why}) and was left as it is; {_FIX}")
 
 
 def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
-    """Open the journal at `path` for this process alone, making it if there is none.
+    """Open the journal at `path` for this process only, and create it if there is none.
 
-    An empty file counts as none. Nothing is written before the file is known to be a
+    An empty file counts as none. Nothing is written before it is certain that the file is a
     whole journal of this version.
 
     Raises:
@@ -135,7 +136,7 @@ def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
     """
     key = os.path.realpath(path)
     with _open_lock:
-        # Before anything is read: to close a second handle on a file drops the locks of the first.
+        # Checked before anything is read: closing a second handle on a file drops the locks of the first.
         if key in _open_in_this_process:
             raise JournalInUse(f"the journal {path} is open in this process; close it first")
         _open_in_this_process.add(key)
@@ -148,19 +149,19 @@ def open_file(path: Path, *, resume: bool) -> sqlite3.Connection:
 
 
 def refuse_unusable(path: Path) -> None:
-    """Look at the beginning of a file that is to be a journal, without opening it for writing.
+    """Check the beginning of a file that should be a journal, without opening it for writing.
 
     Raises:
         NotAJournal: it is something else, or is cut off.
-        JournalError: there is none, it is empty, cannot be read, or this process writes it.
+        JournalError: the file is missing, empty or unreadable, or this process writes it.
     """
     if os.path.realpath(path) in _open_in_this_process:
-        # To close a second handle on it would drop the locks of the first.
-        raise JournalInUse(f"the journal {path} is open in this process; ask that `Journal`")
+        # Closing a second handle on the file would drop the locks of the first.
+        raise JournalInUse(f"the journal {path} is open in this process; use its `Journal`")
     header = _header(path)
     if not header:
         _refuse_orphans(path)
-        what = "is empty" if path.exists() else "is not there"
+        what = "is empty" if path.exists() else "does not exist"
         raise JournalError(f"the journal {path} {what}; name the file that was given to --journal")
     _refuse_foreign(path, header)
 
@@ -178,7 +179,7 @@ def _open_checked(path: Path, *, resume: bool) -> sqlite3.Connection:
         return _connect_exclusively(path, create=True)
     _refuse_foreign(path, header)
     if _has_companion(path, "-wal") or not _has_companion(path, "-journal"):
-        # A rollback journal is left only by a kill while the file was made: then nothing is in it.
+        # Only a kill while the file was created leaves a rollback journal: then the file has no rows.
         _refuse_torn(path)
     if not resume:
         raise JournalError(
@@ -195,7 +196,7 @@ def _header(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise JournalError(
-            f"the journal {path} cannot be read: {error.strerror}; name a file in a folder of yours"
+            f"the journal {path} cannot be read: {error.strerror}; name a file that you may read and write"
         ) from error
 
 
@@ -203,7 +204,7 @@ def _refuse_orphans(path: Path) -> None:
     if _has_companion(path, "-wal"):
         raise NotAJournal(
             f"{path} is missing or empty, but {path}-wal holds what was written last; "
-            "put the journal back beside it, or remove it to begin again"
+            "put the journal back beside it, or remove it to start again"
         )
 
 
@@ -220,7 +221,7 @@ def _refuse_foreign(path: Path, header: bytes) -> None:
 
 def _refuse_torn(path: Path) -> None:
     """Read the whole file without writing it."""
-    # Where nothing is left beside it, SQLite need not make its shared memory either.
+    # Without a log beside the file, SQLite needs no shared memory either.
     alone = "" if _has_companion(path, "-wal") else "&immutable=1"
     with closing(_connect(path, f"mode=ro{alone}")) as connection:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -238,14 +239,14 @@ def _refuse_torn(path: Path) -> None:
 
 
 def _refuse_torn_rows(path: Path, connection: sqlite3.Connection) -> None:
-    """Find what SQLite does not see: it has no checksums of its own."""
+    """Find damage that SQLite does not notice: it has no checksums of its own."""
     try:
         for name, columns in _COLUMNS_TO_READ.items():
             for row in connection.execute(f"SELECT {columns} FROM {name}"):
                 if name == "items" and not _is_whole(*row):
                     raise _torn(path, f"row {row[0] + 1}")
     except (sqlite3.OperationalError, UnicodeDecodeError) as error:
-        # A table or column that is not there, or a text that is none.
+        # A missing table or column, or bytes that are no text.
         if getattr(error, "sqlite_errorname", "SQLITE_ERROR") != "SQLITE_ERROR":
             raise
         raise _torn(path, error) from error
@@ -258,7 +259,7 @@ def _is_whole(_: int, state: object, outcome: object, kept: object) -> bool:
 
 
 def _has_companion(path: Path, suffix: str) -> bool:
-    """Whether SQLite left something in a file of its own beside the journal."""
+    """Whether there is a file of SQLite beside the journal that is not empty."""
     beside = path.with_name(path.name + suffix)
     return beside.exists() and beside.stat().st_size > 0
 
@@ -269,7 +270,7 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
 
 
 def _connect_exclusively(path: Path, *, create: bool) -> sqlite3.Connection:
-    """A connection that keeps every other one out; the system takes its lock back when the process ends."""
+    """A connection that excludes all others; the system releases its lock when the process ends."""
     connection = _connect(path, "mode=rwc" if create else "mode=rw")
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -292,7 +293,7 @@ def _connect_exclusively(path: Path, *, create: bool) -> sqlite3.Connection:
 
 @final
 class JournalFile:
-    """An open journal file: statements in, rows out.
+    """An open journal file: it takes statements and returns rows.
 
     Raises:
         JournalError: from every method, when the file is closed or SQLite raises.
@@ -306,7 +307,7 @@ class JournalFile:
         return f"<JournalFile {str(self.path)!r}, {'open' if self._open else 'closed'}>"
 
     def close(self) -> None:
-        """Close the file and let others open it; a second time does nothing."""
+        """Close the file and let others open it; a second call does nothing."""
         if self._open is None:
             return
         connection, self._open = self._open, None
@@ -317,12 +318,12 @@ class JournalFile:
             release(self.path)
 
     def execute(self, statement: str, *values: Any) -> int:
-        """One statement, one transaction; return how many rows it met."""
+        """Execute one statement as one transaction; return the number of changed rows."""
         with sqlite_errors_translated(self.path):
             return self._connection().execute(statement, values).rowcount
 
     def execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """One statement for many rows, one transaction: all of them or none."""
+        """Execute one statement for many rows in one transaction: all of them or none."""
         connection = self._connection()
         with sqlite_errors_translated(self.path):
             connection.execute("BEGIN")
@@ -334,9 +335,9 @@ class JournalFile:
                     connection.execute("ROLLBACK")
 
     def query(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, one by one."""
+        """The rows of a query, one at a time."""
         with sqlite_errors_translated(self.path):
-            # Not from the cursor itself: a dropped generator would close it, which fails after `close`.
+            # `map` hides the cursor: a dropped generator would close it, which fails after `close`.
             yield from map(tuple, self._connection().execute(query, values))
 
     def query_one(self, query: str, *values: Any) -> tuple[Any, ...] | None:

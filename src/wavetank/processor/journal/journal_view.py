@@ -1,4 +1,4 @@
-"""A look at a journal that changes nothing, also while a run writes it."""
+"""A view of a journal that changes nothing, also while a run writes it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .journal_file import JournalError, JournalFile, refuse_unusable
 from .journal_queries import SENT, SUCCEEDED, UNDER_WAY, counts_in, limits_in, status_in
 from .outcomes import Limit, RunStatus
 
-# SQLite's own bytes for locks: PENDING_BYTE and the 511 after it (os.h, os_unix.c).
+# The bytes that SQLite locks: PENDING_BYTE and the 511 after it (os.h, os_unix.c).
 _LOCK_BYTE: Final = 0x40000000
 _LOCK_BYTES: Final = 512
 _WAL_HEADER_BYTES: Final = 32
 _TRIES: Final = 50
-"""How often a copy is begun that a run spoils: its log begins again once in thousands of items."""
+"""How often a copy is repeated. A run disturbs it when its log starts again, once in thousands of items."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class OpenRow:
-    """An item without an outcome: its place in the input, from 1, and how often it was sent."""
+    """An item without an outcome: its row in the input, from 1, and how many requests were sent for it."""
 
     row: int
     id: str
@@ -37,12 +37,12 @@ class OpenRow:
 @final
 @dataclass(frozen=True, slots=True)
 class JournalView:
-    """What a journal said at one instant.
+    """What a journal held at one instant.
 
-    `used_by` is the process that has it open, or `None`. A run that was cut off, as by a kill,
-    has the status `stopped`. `oldest_open` is the first of the input without an outcome,
-    `possibly_repeated` counts the items that may have been paid for twice, and `limits` has
-    the last limit of each scope, the latest first.
+    `used_by` is the id of the process that has it open, or `None`. A run that was cut off, as
+    by a kill, has the status `stopped`. `oldest_open` is the first item of the input without an
+    outcome. `possibly_repeated` counts the items that the provider may have been paid for
+    twice. `limits` has the last limit of each scope, the latest first.
     """
 
     path: Path
@@ -64,14 +64,14 @@ class JournalView:
 
 
 def look_at_journal(path: str | Path) -> JournalView:
-    """Read a journal without a change to it or to what lies beside it, also while a run writes it.
+    """Read a journal, also while a run writes it, without any change to it or to its folder.
 
-    A copy is made and read, since the run keeps all others out of the file.
+    A copy is made and read, since the run excludes all others from the file.
 
     Raises:
         NotAJournal: the file is torn, or something else.
-        JournalInUse: this process writes it: ask its `Journal`.
-        JournalError: there is none, or it cannot be read.
+        JournalInUse: this process writes it; use its `Journal`.
+        JournalError: the file is missing or cannot be read.
     """
     path = Path(path)
     refuse_unusable(path)
@@ -116,16 +116,16 @@ def _view(path: Path, file: JournalFile, used_by: int | None) -> JournalView:
 
 
 def _copied(path: Path, copy: Path) -> int | None:
-    """Copy file and log as they are at one instant; return which process has them open.
+    """Copy file and log as they are at one instant; return the process that has them open.
 
-    The log is only added to, and pages move from it into the file, until the log begins again
-    with another header. So a copy of the file and then of the log is whole if the header is
-    that of before.
+    The log only grows, and pages are copied from it into the file, until it starts again with
+    another header. So a copy of the file and then of the log is whole if the header of the
+    log is the same before and after.
     """
     log = path.with_name(path.name + "-wal")
     copy_of_log = copy.with_name(copy.name + "-wal")
     for _ in range(_TRIES):
-        # A run that begins or ends meanwhile had the file open when it wrote what is copied.
+        # A run that starts or ends meanwhile had the file open when it wrote what is copied.
         user, before = _user_of(path), _beginning(log)
         shutil.copyfile(path, copy)
         try:
@@ -146,14 +146,14 @@ def _beginning(log: Path) -> bytes | None:
 
 
 def _user_of(path: Path) -> int | None:
-    """Which process holds a lock on the file, by asking and without taking one: POSIX's F_GETLK."""
+    """The process that holds a lock on the file, found without taking a lock: POSIX's F_GETLK."""
     import fcntl
 
     # struct flock: Linux has type, whence, start, length, process; macOS and the BSDs have the type last.
     linux = sys.platform == "linux"
     layout = Struct("hhqqi4x" if linux else "qqihh")
-    asked = (fcntl.F_WRLCK, 0, _LOCK_BYTE, _LOCK_BYTES, 0)
-    values = asked if linux else (_LOCK_BYTE, _LOCK_BYTES, 0, fcntl.F_WRLCK, 0)
+    request = (fcntl.F_WRLCK, 0, _LOCK_BYTE, _LOCK_BYTES, 0)
+    values = request if linux else (_LOCK_BYTE, _LOCK_BYTES, 0, fcntl.F_WRLCK, 0)
     with path.open("rb") as file:
         found = layout.unpack(fcntl.fcntl(file, fcntl.F_GETLK, layout.pack(*values)))
     kind, pid = (found[0], found[4]) if linux else (found[3], found[2])

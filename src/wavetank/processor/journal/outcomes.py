@@ -1,4 +1,4 @@
-"""What a journal keeps: outcomes, pauses, and the marks by which a changed input is noticed."""
+"""What a journal stores: outcomes, pauses, limits, and fingerprints of the input."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from typing import Any, Final, Literal, final
 from ..items import ItemResult, TokenUsage
 
 _FINGERPRINT_BYTES: Final = 16
+"""128 bits: no two rows of any input have the same by chance."""
 
 
 @final
 class EarlierError(Exception):
-    """The error of an item that failed in an earlier run, by its class and text."""
+    """The error of an item that failed in an earlier run; its text names the original class."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one item, as the journal keeps it.
+    """The outcome of one item, as the journal stores it.
 
-    `error` is the text of the error, `error_type` its class; both are `None` for an item
+    `error` is the text of the error and `error_type` its class; both are `None` for an item
     with a value. `attempts` counts its requests over all runs of the journal.
     `possibly_repeated` says that a request of the item was under way when a run was cut
-    off, so that the provider may have been paid for it twice. `cause` is the reason in words
-    that other items share.
+    off, so that the provider may have been paid for it twice. `cause` is the reason in a form
+    that is equal for all items with the same cause.
     """
 
     id: str
@@ -50,10 +51,11 @@ Status = Literal["new", "running", "paused", "stopped", "finished"]
 @final
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where the run of a journal stands, why, and since when in seconds of Unix time.
+    """The status of a run, its reason, and its beginning in seconds since 1970.
 
-    `new`: nothing was sent yet. `paused`: a rate limit holds it back. `stopped`: it ended
-    before its items did, or it was cut off. `finished`: every item has an outcome.
+    `new`: nothing was sent yet. `running`: requests are sent. `paused`: a rate limit holds it
+    back. `stopped`: it ended before all items had an outcome, or was cut off. `finished`:
+    every item has an outcome.
     """
 
     status: Status
@@ -64,10 +66,10 @@ class RunStatus:
 @final
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The last limit that was met in a scope: what it was, where it was read, when, and how long it lasts.
+    """The last limit of a scope: what it was, where it was read, when it was met, and when it ends.
 
-    `met` and `rate_limit_until` are in seconds of Unix time; the latter is `None` for a limit
-    that ended no wait, such as a spent quota. `pause_count` counts the pauses of the scope.
+    `met` and `rate_limit_until` are in seconds since 1970; the latter is `None` for a limit
+    that is not waited for, such as a spent quota. `pause_count` counts the pauses of the scope.
     """
 
     scope: str
@@ -81,27 +83,27 @@ class Limit:
 @final
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A rate limit as a run left it: until when, in seconds of Unix time, and the how many-th it was."""
+    """A rate limit of a scope: its end in seconds since 1970, and the number of pauses over all runs."""
 
     rate_limit_until: float
     pause_count: int
 
 
 def fingerprint(prompt: str, data: Any = None) -> bytes:
-    """What tells one input from another: 16 bytes from the prompt and, where JSON can hold it, the data.
+    """16 bytes that identify an input: the prompt and, if JSON can hold it, the data.
 
     >>> fingerprint("Translate: wave") == fingerprint("Translate: tank")
     False
     """
     try:
-        written = json.dumps([prompt, data], sort_keys=True)
+        text = json.dumps([prompt, data], sort_keys=True)
     except (TypeError, ValueError):
-        written = json.dumps([prompt])
-    return hashlib.blake2b(written.encode(), digest_size=_FINGERPRINT_BYTES).digest()
+        text = json.dumps([prompt])
+    return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).digest()
 
 
 def as_outcome(id: str, result: ItemResult[Any]) -> Outcome:
-    """The result of a run as a journal keeps it."""
+    """The result of a run in the form that a journal stores."""
     error = result.error
     return Outcome(
         id,
@@ -118,7 +120,7 @@ def as_outcome(id: str, result: ItemResult[Any]) -> Outcome:
 
 
 def as_result(outcome: Outcome) -> ItemResult[Any]:
-    """What a journal kept as a result of the run that resumes it."""
+    """A stored outcome as a result of the run that resumes the journal."""
     failed = outcome.error is not None
     return ItemResult(
         outcome.id,
@@ -134,7 +136,7 @@ def as_result(outcome: Outcome) -> ItemResult[Any]:
 
 
 def encode_outcome(outcome: Outcome, encode: Callable[[Any], str]) -> str:
-    """An outcome as text, without what the journal counts itself."""
+    """An outcome as text, without the counts that the journal has in columns of their own."""
     return json.dumps(
         {
             "value": None if outcome.value is None else encode(outcome.value),
@@ -150,20 +152,20 @@ def encode_outcome(outcome: Outcome, encode: Callable[[Any], str]) -> str:
 
 
 def checksum(text: str) -> int:
-    """What tells the text of an outcome from one that was torn."""
+    """A checksum of the text of an outcome, by which a torn one is noticed."""
     return zlib.crc32(text.encode())
 
 
 def decode_outcome(
     id: str, text: str, decode: Callable[[str], Any], *, attempts: int, possibly_repeated: bool
 ) -> Outcome:
-    """What `written` wrote, with what the journal counted."""
-    kept = json.loads(text)
-    value = kept.pop("value")
+    """The outcome in a text of `encode_outcome`, with the counts of the journal."""
+    fields = json.loads(text)
+    value = fields.pop("value")
     return Outcome(
         id,
         None if value is None else decode(value),
         attempts=attempts,
         possibly_repeated=possibly_repeated,
-        **kept,
+        **fields,
     )
