@@ -356,7 +356,7 @@ async def test_what_is_no_item_ends_the_stream_with_an_error(later: bool, strang
     async with ParallelBatchProcessor(echo, workers=1) as processor:
         results = processor.process(source() if later else iter(given))
         assert (await anext(results)).value == "echo 0"
-        with pytest.raises(TypeError, match=r"an LLMWorkItem, not .*; make one of it"):
+        with pytest.raises(TypeError, match=r"an LLMWorkItem, not .*; make it one"):
             await anext(results)
     with pytest.raises(TypeError, match="an LLMWorkItem, not"):
         await ParallelBatchProcessor(echo).add_work(stranger)

@@ -1,6 +1,6 @@
-"""The reference processor: a batch of LLM calls that survives rate limits, on asyncio and trio.
+"""The reference processor: it sends a batch of LLM calls and survives rate limits, on asyncio and trio.
 
-It needs anyio and nothing else of this package.
+It needs anyio and no other part of this package.
 """
 
 from __future__ import annotations

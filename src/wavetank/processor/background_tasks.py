@@ -1,4 +1,4 @@
-"""A task group that lives as long as an `async with` of somebody else."""
+"""A task group that lives as long as the `async with` of a processor."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from .errors.error_fields import unwrap_single_group
 
 @final
 class Background:
-    """Runs what a stream of results needs beside the loop that fetches them.
+    """Runs the work of a stream beside the loop that fetches its results.
 
-    Errors come out as they are, not in a group of one.
+    A single error is raised as it is, not in a group of one.
     """
 
     def __init__(self) -> None:
         self._group: TaskGroup = anyio.create_task_group()
 
     async def open(self) -> None:
-        """Begin; tasks may be started."""
+        """Open the task group; then tasks may be started."""
         await self._group.__aenter__()
 
     def start(
         self, work: Callable[[], Awaitable[None]], ended: Callable[[Exception | None], None]
     ) -> anyio.CancelScope:
-        """Start work, and say when it ended and with what error; return what cancels it."""
+        """Start work in a task; `ended` is called with its error. Return the scope that cancels it."""
         scope = anyio.CancelScope()
 
         async def run() -> None:
@@ -45,7 +45,7 @@ class Background:
         return scope
 
     async def close(self, error: BaseException | None) -> None:
-        """Cancel what still runs and wait for its end; the body's error is left to the body."""
+        """Cancel the tasks and wait for their end; `error` is the error of the `async with` block."""
         if error is None:
             self._group.cancel_scope.cancel()
         try:

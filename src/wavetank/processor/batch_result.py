@@ -1,4 +1,4 @@
-"""What comes out of a batch, and what it says in words."""
+"""The result of a batch, and its summary in words."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ T_co = TypeVar("T_co", covariant=True)
 class BatchResult(Generic[T_co]):
     """The outcome of a batch, its results in the order in which the items were added.
 
-    `seconds` is how long `process_all` took; `first_result_seconds` is when the first outcome
-    of a request came, counted from the same start, whatever the order in which outcomes are
-    handed on. It is `None` without one: an item that failed before it was sent, or that an
-    earlier run did, had no request. `requests`, `refusals`, `retries`, `recoveries` and
-    `pauses` are counts: `refusals` has those for a spent quota, too; `recoveries` are the new
-    tries after a worker or pool died, which `retries` does not count; a pause may also come
-    from a good answer that tells of a spent limit, or from an earlier run. `paused_seconds` is
-    how much of the batch's time passed in pauses. `stopped` says why the run ended before its
-    items did.
+    `seconds` is how long `process_all` took. `first_result_seconds` is when the first outcome
+    of a request came, counted from the same start, in whatever order outcomes are handed on.
+    It is `None` if there was none: an item that failed before it was sent, or whose outcome
+    is from an earlier run, had no request. `requests`, `refusals`, `retries`, `recoveries` and
+    `pauses` are counts. `refusals` includes those for a spent quota. `recoveries` are the new
+    tries after a worker or pool died, which `retries` does not count. A pause may also come
+    from a good answer that states a spent limit, or from an earlier run. `paused_seconds` is
+    how much of the batch's time passed in pauses. `stopped` says why the run ended before all
+    items had an outcome.
     """
 
     results: tuple[ItemResult[T_co], ...]
@@ -56,17 +56,17 @@ class BatchResult(Generic[T_co]):
 
     @property
     def unfinished(self) -> int:
-        """How many of those that failed were left, or not sent for a spent quota, and can be sent later."""
+        """How many of the failed items have no outcome, and can be sent later: see `ItemResult`."""
         return sum(result.unfinished for result in self.results)
 
     @property
     def usage(self) -> TokenUsage:
-        """The tokens of all successful calls that reported any."""
+        """The tokens that the successful calls reported."""
         return sum((result.usage for result in self.results), TokenUsage())
 
     @property
     def cost(self) -> float:
-        """What all successful calls that reported it cost."""
+        """The cost that the successful calls reported."""
         return math.fsum(result.cost for result in self.results)
 
     @property
@@ -75,7 +75,7 @@ class BatchResult(Generic[T_co]):
         return self.seconds / self.requests if self.requests else 0.0
 
     def percentile(self, percent: float) -> float:
-        """The seconds within which so many percent of the items had their outcome; 0 without items.
+        """The seconds within which this percentage of the items had an outcome; 0 without items.
 
         Raises:
             ValueError: `percent` is not from 0 to 100.
@@ -96,13 +96,13 @@ class BatchResult(Generic[T_co]):
 
     @property
     def summary(self) -> str:
-        """What happened, in words, a line for each thing worth knowing."""
+        """What happened, in words, one fact a line."""
         lines = [f"{_items(self.succeeded)} of {len(self.results)} succeeded in {self.seconds:.1f} s"]
         lines += [f"{_items(count)} failed: {cause}" for cause, count in self.failures.items()]
-        met = [f"refused {times(self.refusals)}"] if self.refusals else []
+        limited = [f"refused {times(self.refusals)}"] if self.refusals else []
         if self.refusals or self.pauses:
-            met.append(f"{counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together")
-        lines += [", ".join(met)] if met else []
+            limited.append(f"{counted(self.pauses, 'pause')} of {self.paused_seconds:.1f} s together")
+        lines += [", ".join(limited)] if limited else []
         if self.retries:
             lines.append(f"{counted(self.requests, 'request')}, {self.retries} of them retries")
         if self.recoveries:
@@ -116,20 +116,20 @@ class BatchResult(Generic[T_co]):
 
 @final
 class FailureCounts:
-    """Counts failures by their cause; those of one rate limit together, whenever it was met."""
+    """Counts failures by their cause; those of one rate limit are counted together."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._limits: dict[str, LimitMet] = {}
 
     def add(self, cause: str, limit: LimitMet | None) -> None:
-        """Count one."""
+        """Count one failure."""
         self._counts[cause] += 1
         if limit is not None:
             self._limits[cause] = limit.later(self._limits.get(cause))
 
     def most_common(self) -> dict[str, int]:
-        """How many there were of each, the most frequent first; a limit is named with its latest time."""
+        """The number for each cause, the most frequent first; a limit is named with its latest time."""
         return {str(self._limits.get(cause, cause)): count for cause, count in self._counts.most_common()}
 
 

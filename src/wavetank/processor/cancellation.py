@@ -1,4 +1,4 @@
-"""Cancellations that are not meant for the task they reach."""
+"""Tells a cancellation of a task from a `CancelledError` that the task only received."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import anyio
 
 @final
 class LeakedCancellation(RuntimeError):
-    """A hook of the caller's awaited something that was cancelled, though nobody cancelled the hook."""
+    """A callback awaited something that was cancelled, although the callback itself was not."""
 
 
 def cancels_this_task(error: BaseException) -> bool:
-    """Whether a `CancelledError` is meant for this task, not a leak from a task or future the call awaited.
+    """Whether an error cancels this task, and does not come from a cancelled task or future it awaited.
 
-    On asyncio a call that awaits something cancelled raises the same exception; taken
-    for a cancellation of the worker, it would end the worker in silence.
+    On asyncio both raise `CancelledError`. A worker that took the second for its own
+    cancellation would end without a trace.
     """
     if not isinstance(error, asyncio.CancelledError):
         return False
@@ -29,7 +29,7 @@ def cancels_this_task(error: BaseException) -> bool:
 
 
 async def awaited(value: Any) -> Any:
-    """What a hook returned, awaited if it is awaitable.
+    """The value that a callback returned, awaited if it is awaitable.
 
     Raises:
         LeakedCancellation: it awaited something that was cancelled, while its own task was not.

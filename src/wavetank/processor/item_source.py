@@ -1,4 +1,4 @@
-"""Where a run's items come from: a batch that is there, or a stream of any length."""
+"""The source of a run's items: a batch, or a stream of any length."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NO_MORE: Final = object()
 
 
 def checked_item(item: object) -> LLMWorkItem[Any]:
-    """An item, if it is one.
+    """The same object, if it is an item.
 
     Raises:
-        TypeError: it is something else, or its strategy is none.
+        TypeError: it is no `LLMWorkItem`, or its strategy is no strategy.
     """
     if not isinstance(item, LLMWorkItem):
         raise TypeError(
             f"an item must be an LLMWorkItem, not {item!r}; "
-            "make one of it, as in LLMWorkItem(id='row-1', prompt='…')"
+            "make it one, as in LLMWorkItem(id='row-1', prompt='…')"
         )
     if item.strategy is not None:
         as_strategy(item.strategy, of=f"the strategy of item {item.id!r}")
@@ -33,7 +33,7 @@ def checked_item(item: object) -> LLMWorkItem[Any]:
 
 
 class ItemSource(Protocol):
-    """Items, one after the other, each with its number from 0."""
+    """Gives items one after the other, each with its number from 0."""
 
     @property
     def exhausted(self) -> bool:
@@ -45,13 +45,13 @@ class ItemSource(Protocol):
         ...
 
     def stop(self) -> None:
-        """Let nobody wait for an item any more."""
+        """Give no more items; calls of `take` that wait return `None`."""
         ...
 
 
 @final
 class BatchSource:
-    """Items that are all there."""
+    """The items of a batch, which are all known."""
 
     def __init__(self, items: Sequence[LLMWorkItem[Any]]) -> None:
         self._items = deque(enumerate(items))
@@ -69,17 +69,17 @@ class BatchSource:
         return self._items.popleft() if self._items else None
 
     def stop(self) -> None:
-        """Nobody waits here."""
+        """Do nothing: `take` never waits here."""
 
     @property
     def remaining(self) -> list[Taken]:
-        """All that is left, in order."""
+        """The items that are left, in order."""
         return list(self._items)
 
 
 @final
 class StreamSource:
-    """Items from an iterable, taken only while few enough of their results wait to be fetched."""
+    """Items from an iterable; one is taken when the queue of results has room for its result."""
 
     def __init__(
         self, items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]], queue: ResultQueue[Any]
@@ -105,19 +105,19 @@ class StreamSource:
         """The next item, or `None` when none is left.
 
         Raises:
-            TypeError: the next is no item.
-            Exception: what the iterable raised.
+            TypeError: the next object is no item.
+            Exception: any error of the iterable.
         """
         if self._async_items is None:
             await self._queue.wait_for_room()
             return None if self._exhausted else self._numbered(next(self._sync_items, _NO_MORE))
         async with self._fetch_lock:
-            # Whoever has the turn is the only one to fill the room that is there.
+            # Only the holder of the lock may use the room.
             await self._queue.wait_for_room()
             return None if self._exhausted else await self._fetch(self._async_items)
 
     def stop(self) -> None:
-        """Let nobody wait for an item any more."""
+        """Give no more items; calls of `take` that wait return `None`."""
         self._exhausted = True
         self._fetch_scope.cancel()
         self._queue.release_waiters()

@@ -1,4 +1,4 @@
-"""What goes into a batch and what comes out of it: items, strategies, results."""
+"""The items of a batch, the strategies that send them, and their results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T_co = TypeVar("T_co", covariant=True)
 @final
 @dataclass(frozen=True, slots=True)
 class LLMWorkItem(Generic[D_co]):
-    """A unit of work: an id that no other item of the batch has, a prompt, and data of the caller's own.
+    """A unit of work: an id that is unique in the batch, a prompt, and any data of the caller.
 
-    `strategy` sends this item in place of the processor's own: an `LLMCallStrategy` or an async
-    function of the prompt. Items may share one; it is prepared once.
+    `strategy` sends this item in place of the processor's own strategy: an `LLMCallStrategy` or
+    an async function of the prompt. Items may share one; it is prepared once.
 
     >>> LLMWorkItem(id="row-1", prompt="Translate: wave", data={"row": 1}).id
     'row-1'
@@ -70,10 +70,10 @@ class TokenUsage:
 @final
 @dataclass(frozen=True, slots=True)
 class CallResult(Generic[T_co]):
-    """What a call may return in place of its bare value, to report what it took and what it was told.
+    """What a call may return in place of its bare value, to report tokens, cost and limits.
 
-    `cost` is in whatever currency the run's budget is in. `info` is what the answer tells of
-    the provider's limits; `rate_info` reads it from an answer's headers.
+    `cost` is in the currency of `Bounds.cost`. `info` has the limits that the answer states;
+    `rate_info` reads them from its headers.
     """
 
     value: T_co
@@ -84,41 +84,41 @@ class CallResult(Generic[T_co]):
 
 @runtime_checkable
 class LLMCallStrategy(Protocol[T_co]):
-    """How items are put to a provider: any object with these three methods.
+    """How items are sent to a provider: any object with these three methods.
 
-    A subclass needs only `execute`. One that has an attribute `scope` has a gate of its own
-    under that key, together with the other strategies that name the same.
+    A subclass needs only `execute`. A strategy with an attribute `scope` has its own gate
+    under that key, which it shares with other strategies of the same scope.
     """
 
     async def prepare(self) -> None:
-        """Get ready; awaited once before the first item, however many workers, items, processors share it."""
+        """Get ready; awaited once before the first item, also if several processors share the strategy."""
         return
 
     @abstractmethod
     async def execute(self, item: LLMWorkItem[Any]) -> T_co | CallResult[T_co]:
-        """Send one request for the item; raise what the provider's client raises, and do not retry."""
+        """Send one request for the item; let the errors of the provider's client pass, and do not retry."""
         ...
 
     async def cleanup(self) -> None:
-        """Give back what `prepare` took; awaited once on leaving the last `async with`, also after errors."""
+        """Undo `prepare`; awaited once when the last `async with` ends, also after errors."""
         return
 
 
 ItemStrategy = LLMCallStrategy[Any] | Callable[[str], Awaitable[Any]]
-"""What may send an item in place of the processor's own strategy."""
+"""The types of `LLMWorkItem.strategy`."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ItemResult(Generic[T_co]):
-    """The outcome of one item: a value, or an error with the reason why it was not tried again.
+    """The result of one item: a value, or an error with the reason why it was not tried again.
 
-    `attempts` counts the requests made for it. `usage` and `cost` are what the successful one
-    reported. `cause` says why it failed in words that other items may share, and `limit` names
-    the rate limit of which it failed, if it was one; `seconds` is how long it took from when it
-    was taken up, and `recalled` says whether an earlier run did the work.
-    `unfinished` says that it is no outcome: the run left the item, or its scope was closed;
-    neither store nor sinks hear of it, and a run that resumes sends it.
+    `attempts` counts the requests made for it. `usage` and `cost` are those of the successful
+    request. `cause` says why it failed in a form that is equal for all items with the same
+    cause. `limit` is the rate limit that made it fail, if it was one. `seconds` is how long it
+    took from its start. `recalled` says that the outcome is from an earlier run.
+    `unfinished` says that this is no outcome: the run was stopped, or the item's scope was
+    closed. It is given to neither store nor sinks, and a run that resumes sends the item.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a caller may choose for a run."""
+"""The options of a processor."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ class ProcessorOptions:
             raise ValueError(f"order must be 'input' or 'completed', not {self.order!r}")
         if self.on_quota not in ("fail", "wait"):
             raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
-        self.budgets.check()
+        self.retry_limits.check()
 
-    def sized(self, batch_size: int | None) -> ProcessorOptions:
-        """The options with another `batch_size`, if one is given.
+    def with_batch_size(self, batch_size: int | None) -> ProcessorOptions:
+        """The same options, with another `batch_size` if one is given.
 
         Raises:
             ValueError: it is below 1.
@@ -97,20 +97,20 @@ class ProcessorOptions:
         return self if batch_size is None else replace(self, batch_size=batch_size)
 
     def limits_of(self, scope: Hashable) -> Limits | None:
-        """The limits that are known of what a scope is for."""
+        """The known limits of a scope."""
         return self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
 
     @property
-    def budgets(self) -> RetryLimits:
+    def retry_limits(self) -> RetryLimits:
         """How often and how long each item may be tried."""
         return RetryLimits(self.max_attempts, self.max_rate_limit_retries, self.max_rate_limit_seconds)
 
     @property
-    def rule(self) -> RateLimitStrategy:
-        """The length of pauses."""
+    def pause_lengths(self) -> RateLimitStrategy:
+        """The strategy for the length of pauses."""
         return self.delays or ExponentialDelay()
 
     @property
-    def judge(self) -> ErrorClassifier:
-        """What tells refusals from errors."""
+    def error_classifier(self) -> ErrorClassifier:
+        """The classifier of errors."""
         return self.classifier or classify

@@ -1,4 +1,4 @@
-"""One pass over a run's items: workers that keep an item each, and what becomes of those they leave."""
+"""One run over items: the workers, each with one item at a time, and the results of items they leave."""
 
 from __future__ import annotations
 
@@ -30,22 +30,24 @@ from .strategy_lifecycle import Strategies
 T = TypeVar("T")
 
 TASKS_PER_WORKER: Final = 8
+"""So many items may wait for their next try for each worker, each with a substitute: bounds the memory."""
 TASKS_WITH_SCOPES: Final = 1000
+"""With several scopes more may wait, so that a paused scope does not use up the substitutes of the others."""
 TIME_LIMIT_REACHED: Final = "its time was up"
 CANCELLED: Final = "it was cancelled"
 
 
 @final
 class ProcessorRun(Generic[T]):
-    """The state of one `process_all` or `process`.
+    """One run of `process_all` or `process`.
 
-    A worker keeps its item through all its attempts, so nothing is put back into the
-    queue, and an item that fails ends nobody else's work.
+    A worker keeps its item through all its attempts, so no item is put back into a queue,
+    and an item that fails does not end the work on others.
 
     Args:
-        strategies: how items are sent.
-        options: what the caller chose.
-        source: where the items come from.
+        strategies: send the items.
+        options: those of the processor.
+        source: the items.
         out: called with the number of each item and its result.
     """
 
@@ -67,7 +69,7 @@ class ProcessorRun(Generic[T]):
         self._decisions = DecisionLog(options.observer, self.began)
         self.gates: Final = Gates(
             scope=options.scope,
-            delays=options.rule,
+            delays=options.pause_lengths,
             limits_of=options.limits_of,
             store=options.store,
             decisions=self._decisions,
@@ -96,10 +98,10 @@ class ProcessorRun(Generic[T]):
         self._seconds = None if options.bounds is None else options.bounds.seconds
 
     async def work(self) -> None:
-        """Bring every item to its outcome; start new workers if outsiders cancelled them all.
+        """Process every item; start new workers if all were cancelled from outside.
 
         Raises:
-            Exception: what the store, a sink or the source of the items raised.
+            Exception: any error of the store, a sink or the source of the items.
         """
         try:
             await self._process_all_items()
@@ -125,7 +127,7 @@ class ProcessorRun(Generic[T]):
         self._complete = True
 
     async def _record_end(self) -> None:
-        """Let the store know how the run ended."""
+        """Record in the store how the run ended."""
         store = self._options.store
         if not isinstance(store, RunRecord):
             return
@@ -138,7 +140,7 @@ class ProcessorRun(Generic[T]):
             self._fail(error)
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; what is under way comes home."""
+        """Send nothing more; requests that are under way are finished."""
         if self.stopped is None:
             self.stopped = reason
             self._decisions.record(Decision("stopped", anyio.current_time(), reason=reason))
@@ -153,7 +155,7 @@ class ProcessorRun(Generic[T]):
                 self._earlier_results = await store.recall([item for _, item in self._source.remaining])
 
     async def _prepare_strategies(self) -> None:
-        """Prepare all that a batch needs before its first request, also those that `prepare_item` chose."""
+        """Prepare all strategies of a batch before it sends a request, with those from `prepare_item`."""
         if not isinstance(self._source, BatchSource) or self.stopped is not None:
             return
         sent = [
@@ -176,7 +178,7 @@ class ProcessorRun(Generic[T]):
                     await self._run_workers()
                 timer.cancel_scope.cancel()
         except BaseExceptionGroup as failures:
-            # Only KeyboardInterrupt and its like, no Exception, ends a worker: it is meant for the caller.
+            # No Exception ends a worker, only KeyboardInterrupt and the like, which are for the caller.
             if (failure := unwrap_single_group(failures)) is failures:
                 raise
             raise failure from failure.__cause__
@@ -190,7 +192,7 @@ class ProcessorRun(Generic[T]):
                 self._start_worker()
 
     async def _stop_in_time(self, seconds: float) -> None:
-        """Release who waits for an item or for the gate; requests have limits of their own."""
+        """Stop the run at its time limit; requests have a time limit of their own."""
         await anyio.sleep_until(self.began + seconds)
         if not self._source.exhausted or any(
             in_flight.result is None for in_flight in self._unfinished_items.values()
@@ -203,7 +205,7 @@ class ProcessorRun(Generic[T]):
             self._group.start_soon(self._worker, name=f"wavetank-worker-{self._tasks}")
 
     def _start_substitute(self) -> None:
-        """Start a worker for one whose item waits, if there is anything for it to do."""
+        """Start another worker while the item of one waits, if there is anything to do."""
         workers = self._max_in_flight
         most = TASKS_PER_WORKER * workers
         if self.gates.has_several_scopes:
@@ -227,8 +229,7 @@ class ProcessorRun(Generic[T]):
             if self._options.store is None or isinstance(self._source, BatchSource):
                 taken = await self._source.take()
                 return None if taken is None else self._track(*taken)
-            # A journal holds the items to its rows: it has to meet them in their order, whichever
-            # worker has a permit first.
+            # A journal compares the items with its rows, so it must get them in their order.
             async with self._take_turn:
                 taken = await self._source.take()
                 return (
@@ -241,11 +242,11 @@ class ProcessorRun(Generic[T]):
     async def _with_recalled_result(
         self, number: int, item: LLMWorkItem[Any], store: Store
     ) -> tuple[int, InFlightItem]:
-        """Open an item of a stream, with the result that an earlier run had."""
-        opened = self._track(number, item)
+        """Track an item of a stream, with the result that the store has from an earlier run."""
+        tracked = self._track(number, item)
         if (known := (await store.recall([item])).get(item.id)) is not None:
-            opened[1].result = replace(known, recalled=True)
-        return opened
+            tracked[1].result = replace(known, recalled=True)
+        return tracked
 
     def _track(self, number: int, item: LLMWorkItem[Any]) -> tuple[int, InFlightItem]:
         in_flight = self._unfinished_items[number] = self._in_flight_item(number, item)
@@ -272,7 +273,7 @@ class ProcessorRun(Generic[T]):
         await self._store_and_deliver(number, in_flight, in_flight.result)
 
     def _note_first_result(self, in_flight: InFlightItem, result: ItemResult[T]) -> None:
-        """Note when the first outcome came; one without a request of this run came from no provider."""
+        """Record when the first outcome of a request came; other outcomes are not from the provider."""
         if self.totals.first_result is None and in_flight.budget.attempts and not result.unfinished:
             self.totals.first_result = anyio.current_time() - self.began
 
@@ -281,7 +282,7 @@ class ProcessorRun(Generic[T]):
         return in_flight if in_flight is not None else self._new_in_flight(item)
 
     def _new_in_flight(self, item: LLMWorkItem[Any]) -> InFlightItem:
-        return InFlightItem(item, item, RetryBudget(self._options.budgets), anyio.current_time())
+        return InFlightItem(item, item, RetryBudget(self._options.retry_limits), anyio.current_time())
 
     async def _result_for(self, in_flight: InFlightItem) -> ItemResult[T]:
         if in_flight.result is None and not isinstance(self._source, BatchSource):
@@ -290,14 +291,14 @@ class ProcessorRun(Generic[T]):
         return in_flight.result or await self._sender.run(in_flight)
 
     async def _prepare_strategy(self, in_flight: InFlightItem) -> None:
-        """Prepare a strategy that has not been seen in this stream; items of others go on meanwhile."""
+        """Prepare a strategy that is new in this stream; items of other strategies continue meanwhile."""
         strategy = self._strategy_of(in_flight.item, in_flight)
         self.gates.note_strategies([strategy])
         if in_flight.result is None and not self._strategies.is_ready(strategy):
             await self._permits.wait_without(in_flight, partial(self._strategies.prepare, [strategy]))
 
     async def _prepare_all(self) -> None:
-        """Prepare a whole batch before its first request is sent; a bad item fails alone."""
+        """Prepare all items of a batch before its first request; an item that cannot be prepared fails."""
         if self._options.prepare_item is None or not isinstance(self._source, BatchSource):
             return
         for number, item in self._source.remaining:
@@ -315,14 +316,14 @@ class ProcessorRun(Generic[T]):
             in_flight.result = ItemResult(in_flight.item.id, error=error, reason=reason, cause=reason)
 
     async def _store_and_deliver(self, number: int, in_flight: InFlightItem, result: ItemResult[T]) -> None:
-        """Keep an outcome, then let others hear of it; what fails there stops the run, not the outcome."""
+        """Store an outcome, then deliver it; an error in either stops the run."""
         item = in_flight.item
         try:
             if self._options.store is not None and not (result.recalled or result.unfinished):
-                # It has been paid for: not even a cancellation keeps it from being kept.
+                # The outcome has been paid for, so it is stored even during a cancellation.
                 with anyio.CancelScope(shield=True):
                     await self._options.store.settled(item, result)
-                    # A good answer may have told of a limit, too.
+                    # A good answer may have stated a limit, too.
                     await self.gates.store_new_pauses()
             in_flight.kept = True
             if self._decisions.wants_details:
@@ -335,7 +336,7 @@ class ProcessorRun(Generic[T]):
             self._fail(error)
 
     async def _deliver_remaining(self) -> None:
-        """Give an outcome to the items that were taken up and left, and to those never taken up."""
+        """Deliver a result for each item that has none yet: those that were left, and those never started."""
         rest = dict(self._unfinished_items)
         if isinstance(self._source, BatchSource):
             rest |= {number: self._in_flight_item(number, item) for number, item in self._source.remaining}
@@ -346,7 +347,7 @@ class ProcessorRun(Generic[T]):
                 self._fail(error)
 
     def _final_result(self, in_flight: InFlightItem) -> ItemResult[T]:
-        """The result of an item that nobody works on any more; what the store has not kept is none."""
+        """The result of an item at the end of the run; one that the store does not have does not count."""
         if (known := self._earlier_results.get(in_flight.item.id)) is not None:
             return replace(known, recalled=True)
         result = in_flight.result
@@ -383,13 +384,13 @@ class ProcessorRun(Generic[T]):
         self._out(number, result)
 
     def _fail(self, error: Exception) -> None:
-        """Stop the run for an error of the store, a sink or the source; the first is what the caller gets."""
+        """Stop the run for an error of the store, a sink or the source; the caller gets the first one."""
         if self._error is None:
             self._error = error
         self.stop(f"{type(error).__name__}: {error}")
 
     def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
-        """Ends what leads to an outcome when the time is up, never what is done with one that is there."""
+        """A scope with the run's time limit, for the work that leads to an outcome, not for its delivery."""
         if self._seconds is None:
             return nullcontext()
         return anyio.CancelScope(deadline=self.began + self._seconds)

@@ -1,4 +1,4 @@
-"""The way of results to whoever fetches them one by one."""
+"""A queue of results that are fetched one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @final
 class ResultQueue(Generic[T]):
-    """Results that wait to be fetched; with those still to come they are never more than `size`."""
+    """A queue with room for `size` results; an item reserves the room for its result when it is started."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -26,36 +26,36 @@ class ResultQueue(Generic[T]):
         self._fetched: anyio.Event | None = None
 
     def __repr__(self) -> str:
-        return f"<ResultQueue {self._reserved} of {self._size} open, {len(self._results)} to be fetched>"
+        return f"<ResultQueue {self._reserved} of {self._size} reserved, {len(self._results)} to be fetched>"
 
     @property
     def has_room(self) -> bool:
-        """Whether another item may be taken up."""
+        """Whether another item may be started."""
         return self._reserved < self._size
 
     async def wait_for_room(self) -> None:
-        """Wait until another item may be taken up."""
+        """Wait until another item may be started."""
         while not self.has_room and not self._unbounded:
             if self._fetched is None:
                 self._fetched = anyio.Event()
             await self._fetched.wait()
 
     def reserve(self) -> None:
-        """Note that an item was taken up: its result will come."""
+        """Reserve room for the result of an item that was started."""
         self._reserved += 1
 
     def put(self, result: ItemResult[T]) -> None:
-        """Hand a result over."""
+        """Add a result."""
         self._results.append(result)
         self._notify_result()
 
     def close(self, error: Exception | None = None) -> None:
-        """Know that no more results come; with an error, it is raised when those there are fetched."""
+        """End the queue; an error is raised when the results that are left have been fetched."""
         self._closed, self._error = True, error
         self._notify_result()
 
     async def get(self) -> ItemResult[T] | None:
-        """The next result, or `None` when no more come."""
+        """The next result, or `None` at the end."""
         while not self._results:
             if self._error is not None:
                 raise self._error
@@ -68,7 +68,7 @@ class ResultQueue(Generic[T]):
         return self._results.popleft()
 
     def release_waiters(self) -> None:
-        """Let everybody in who waits for room: nothing more will be taken up."""
+        """End all waits for room: no more items will be started."""
         self._unbounded = True
         self._notify_room()
 

@@ -1,4 +1,4 @@
-"""The results of a stream, as the caller meets them: an async iterator."""
+"""The results of a stream: the async iterator that `process` returns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ T = TypeVar("T")
 
 @final
 class Results(Generic[T]):
-    """Gives each result of a stream once, as it comes.
+    """Returns each result of a stream once, as it comes.
 
-    The run begins with the first and ends with the last, when the iterator is closed, or with
-    the processor's `async with`. It is no generator: one that is left early would be closed
-    by the garbage collector, at any time and in any task. As with one, only one task at a time
-    may fetch: a second one gets a `RuntimeError`.
+    The run starts when the first result is fetched. It ends after the last one, when the
+    iterator is closed, or with the processor's `async with`. This is no generator, because a
+    generator that is left early is closed by the garbage collector, at any time and in any
+    task. As with a generator, only one task at a time may fetch: a second one gets a
+    `RuntimeError`.
 
     Args:
-        queue: where the results arrive.
-        begin: starts the run and returns what cancels it.
+        queue: gets the results.
+        begin: starts the run and returns the scope that cancels it.
     """
 
     def __init__(self, queue: ResultQueue[T], begin: Callable[[], Awaitable[anyio.CancelScope]]) -> None:
@@ -38,7 +39,7 @@ class Results(Generic[T]):
 
     async def __anext__(self) -> ItemResult[T]:
         if self._fetching:
-            raise RuntimeError("another task is fetching the next result; fetch in one task alone")
+            raise RuntimeError("another task is fetching the next result; fetch in one task only")
         self._fetching = True
         try:
             return await self._next()
@@ -58,9 +59,9 @@ class Results(Generic[T]):
         return result
 
     async def aclose(self) -> None:
-        """Stop the run now, as `contextlib.aclosing` does after an early end of the loop.
+        """Stop the run now, as `contextlib.aclosing` does when the loop ends early.
 
-        One that has not begun will not.
+        A run that has not started will not start.
         """
         self._closed = True
         if self._run is not None:

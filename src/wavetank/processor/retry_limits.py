@@ -10,23 +10,25 @@ from .errors.failure import Failure
 
 BACKOFF_SECONDS: Final = 0.5
 BACKOFF_CAP_SECONDS: Final = 8.0
+"""The backoff of the OpenAI and Anthropic clients: from 0.5 s, doubled up to 8 s."""
 _MAX_DOUBLINGS: Final = 16
+"""Keeps the power small; the cap is reached after four doublings."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """The budgets of every item: one for rate limits, one for all other errors."""
+    """The limits of every item: for rate limits, and for all other errors."""
 
     max_attempts: int
     max_rate_limit_retries: int
     max_rate_limit_seconds: float
 
     def check(self) -> None:
-        """Refuse budgets that are too small.
+        """Refuse limits that are too small.
 
         Raises:
-            ValueError: a number is too small or none.
+            ValueError: a value is too small or not a number.
         """
         _at_least("max_attempts", self.max_attempts, 1)
         _at_least("max_rate_limit_retries", self.max_rate_limit_retries, 0)
@@ -36,7 +38,7 @@ class RetryLimits:
 @final
 @dataclass(slots=True)
 class RetryBudget:
-    """What one item has spent; it stays with the item from its first request to its last."""
+    """Counts the requests, errors and refusals of one item, from its first request to its last."""
 
     limits: RetryLimits
     attempts: int = 0
@@ -45,7 +47,7 @@ class RetryBudget:
     refused_since: float | None = None
 
     def spend(self, failure: Failure, now: float) -> str | None:
-        """Book a failure; return why the item is given up, or `None` if it may be tried again."""
+        """Count a failure; return why the item has failed, or `None` if it may be tried again."""
         if failure.kind == "terminal":
             return failure.reason
         if failure.kind == "rate-limited":
@@ -56,7 +58,7 @@ class RetryBudget:
         return self._over(failure, self.errors >= self.limits.max_attempts, counted(self.errors, "error"))
 
     def backoff_seconds(self, failure: Failure) -> float:
-        """How long the item itself waits before its next request; where all wait the gate decides."""
+        """How long this item waits before its next request; 0 where a pause of the gate decides."""
         if failure.pauses:
             return 0.0
         doublings = min(max(self.errors - 1, 0), _MAX_DOUBLINGS)
@@ -64,7 +66,7 @@ class RetryBudget:
 
     def _refusal(self, failure: Failure, now: float) -> str | None:
         if failure.closes:
-            # A quota that is waited for lasts as long as it lasts; the time counts from after it.
+            # The wait for a spent quota has no limit; the time of refusals counts from its end.
             self.refused_since = None
         elif self.refused_since is None:
             self.refused_since = now
@@ -79,6 +81,6 @@ class RetryBudget:
 
 
 def _at_least(name: str, value: float, least: int) -> None:
-    """Raise `ValueError` for a budget that is too small or not a number."""
+    """Raise `ValueError` for a value that is too small or not a number."""
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")

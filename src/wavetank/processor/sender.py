@@ -1,4 +1,4 @@
-"""Sends one item, as often as it takes: gate, request, judgement, backoff."""
+"""Sends one item until it has an outcome: gate, request, classification of errors, backoff."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ from .wall_clock import wall_seconds
 T = TypeVar("T")
 
 CHARACTERS_PER_TOKEN: Final = 4
+"""OpenAI's rule of thumb for English text."""
 FIRST_ANSWER_TOKENS: Final = 256
+"""The estimate for an answer until one has come: a paragraph or two."""
 
 
 @final
 @dataclass(slots=True)
 class RunTotals:
-    """What a run has done so far.
+    """The totals of a run so far.
 
-    `first_result` is how many seconds after its start the first item had its outcome from the provider.
+    `first_result` is when the first outcome came from the provider, in seconds from the start.
     """
 
     requests: int = 0
@@ -52,7 +54,7 @@ class RunTotals:
     cost: float = 0.0
 
     def summary(self, seconds: float) -> str:
-        """All of it in one line, for a run that took so many seconds.
+        """The totals in one line, for a run that took so many seconds.
 
         >>> RunTotals(requests=5, succeeded=4, first_result=0.5).summary(2.0).split("; ")[1]
         'requests: 5, 0 refused, 0 retries, 0.400 s per request'
@@ -75,10 +77,11 @@ class RunTotals:
 @final
 @dataclass(slots=True)
 class InFlightItem:
-    """An item on its way to its outcome.
+    """An item that has been started and has no outcome yet.
 
-    `request` is what is sent for it, the item as it was prepared; `cut_off` says that its last
-    request was cancelled when its time was up; `kept` that the store has its result.
+    `request` is the item that is sent for it, as `prepare_item` returned it. `began` is its
+    start on anyio's clock. `cut_off` says that its last request was cancelled because it took
+    too long. `kept` says that the store has its result.
     """
 
     item: LLMWorkItem[Any]
@@ -93,21 +96,21 @@ class InFlightItem:
 
 @final
 class StoppedSending(Exception):
-    """The run sends nothing more; `str` says why."""
+    """The run sends nothing more; the text says why."""
 
 
 @final
 class CallbackFailed(Exception):
-    """A rule of the caller's raised for one item: its scope, its estimate, or the judgement on its error."""
+    """A callback of the caller raised for one item: `scope`, `estimate_tokens` or `classifier`."""
 
-    def __init__(self, rule: str, error: Exception) -> None:
-        super().__init__(f"{rule} failed: {type(error).__name__}: {error}")
+    def __init__(self, callback: str, error: Exception) -> None:
+        super().__init__(f"{callback} failed: {type(error).__name__}: {error}")
         self.error: Final = error
 
 
 @final
 class Sender(Generic[T]):
-    """Brings in_flight_items to their outcomes; it never raises what a call raised."""
+    """Sends items until they have an outcome; an error of a call becomes a result and is never raised."""
 
     def __init__(
         self,
@@ -127,7 +130,7 @@ class Sender(Generic[T]):
         self._decisions = decisions
 
     async def run(self, in_flight: InFlightItem) -> ItemResult[T]:
-        """Send an item until it is answered or given up, also because a rule of the caller's fails for it.
+        """Send an item until it is answered or has failed.
 
         Raises:
             StoppedSending: the run sends nothing more.
@@ -151,7 +154,7 @@ class Sender(Generic[T]):
             if isinstance(answer, CallResult):
                 return self._successful_result(in_flight, answer)
             reason = in_flight.budget.spend(answer, anyio.current_time())
-            await self._note_end(in_flight, open=reason is None or answer.closes)
+            await self._record_end(in_flight, is_open=reason is None or answer.closes)
             if reason is not None:
                 return _failed_result(in_flight, answer, reason)
             if not gate.closed:
@@ -160,7 +163,7 @@ class Sender(Generic[T]):
     async def _request(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, strategy: LLMCallStrategy[T]
     ) -> CallResult[T] | Failure:
-        """Send one request; between its end and the gate's hearing of it nothing is awaited."""
+        """Send one request; nothing is awaited between its end and the report to the gate."""
         self._totals.requests += 1
         in_flight.budget.attempts += 1
         scope = None
@@ -182,12 +185,12 @@ class Sender(Generic[T]):
             gate.leave(ticket)
 
     async def _enter(self, gate: Gate, in_flight: InFlightItem) -> Ticket | None:
-        """Wait until the request may be sent; `None`: in this scope nothing is sent any more.
+        """Wait until the request may be sent; `None` if the gate is closed.
 
         Raises:
-            StoppedSending: nothing at all is sent any more.
+            StoppedSending: the run sends nothing more.
         """
-        # In the line of one gate a permit would keep others from going through theirs.
+        # Held in the line of one gate, a permit would hold back items at other gates.
         permit = HeldPermit(self._permits, in_flight) if self._gates.has_several_scopes else None
         while True:
             try:
@@ -198,17 +201,17 @@ class Sender(Generic[T]):
                 raise StoppedSending(str(closed)) from None
             reached = self._limit_reached()
             if reached is None:
-                await self._note_start(gate, ticket, in_flight)
+                await self._record_start(gate, ticket, in_flight)
                 reached = self._limit_reached()
                 if reached is None and gate.admits(ticket):
                     return ticket
-                await self._note_end(in_flight, open=True)
+                await self._record_end(in_flight, is_open=True)
             gate.leave(ticket)
             if reached is not None:
                 raise StoppedSending(reached)
 
-    async def _note_start(self, gate: Gate, ticket: Ticket, in_flight: InFlightItem) -> None:
-        """Let the store know that a request is about to be sent, or that it is not after all."""
+    async def _record_start(self, gate: Gate, ticket: Ticket, in_flight: InFlightItem) -> None:
+        """Record in the store that a request is about to be sent; if that is cancelled, that it was not."""
         if self._options.store is None:
             return
         try:
@@ -216,19 +219,19 @@ class Sender(Generic[T]):
         except BaseException as error:
             gate.leave(ticket)
             if not isinstance(error, Exception):
-                await self._note_end(in_flight, open=True)
+                await self._record_end(in_flight, is_open=True)
             raise
 
-    async def _note_end(self, in_flight: InFlightItem, *, open: bool) -> None:
-        """Let the store know of pauses, and that the item is `open` while nothing of it is under way."""
+    async def _record_end(self, in_flight: InFlightItem, *, is_open: bool) -> None:
+        """Record new pauses in the store and, if `is_open`, that nothing of it is under way."""
         if self._options.store is not None:
             with anyio.CancelScope(shield=True):
                 await self._gates.store_new_pauses()
-                if open and not in_flight.cut_off:
+                if is_open and not in_flight.cut_off:
                     await self._options.store.ended(in_flight.item, in_flight.budget.attempts)
 
     def _limit_reached(self) -> str | None:
-        """Which bound was reached, if any."""
+        """The bound that was reached, in words, or `None`."""
         totals, bounds = self._totals, self._options.bounds
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
@@ -255,7 +258,7 @@ class Sender(Generic[T]):
 
     def _classify(self, error: BaseException) -> Failure:
         try:
-            failure = self._options.judge(error)
+            failure = self._options.error_classifier(error)
             if not isinstance(failure, Failure):
                 raise TypeError(f"it must return a Failure, not {failure!r}")
         except Exception as raised:
@@ -319,7 +322,7 @@ class Sender(Generic[T]):
 
 @final
 class ItemTooLarge(ValueError):
-    """The error of an item that needs more tokens than the limit can ever let through."""
+    """The error of an item that needs more tokens than the limit ever allows at once."""
 
 
 def _callers_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:

@@ -1,4 +1,4 @@
-"""The life of strategies: the first who needs one prepares it, the last who leaves cleans it up."""
+"""Prepares a strategy for its first user in an event loop, and cleans it up after the last one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 Call = Callable[[str], Awaitable[T | CallResult[T]]]
 
 CLEANUP_SECONDS: Final = 30.0
-"""How long a `cleanup` may take: closing connections takes a few; a hung one must not hold up the results."""
+"""How long a `cleanup` may take: closing connections takes seconds, and one that hangs must not block."""
 
 logger: Final = logging.getLogger(__name__)
 
 
 @final
 class _PlainCall(Generic[T]):
-    """A plain async function as a strategy: it gets the prompt alone."""
+    """A plain async function as a strategy: it gets only the prompt."""
 
     def __init__(self, call: Call[T]) -> None:
         self._call = call
@@ -39,7 +39,7 @@ class _PlainCall(Generic[T]):
 
 
 def as_strategy(call: Call[T] | LLMCallStrategy[T], *, of: str = "call") -> LLMCallStrategy[T]:
-    """A call or a strategy as a strategy; `of` says in an error what it is.
+    """The strategy for a function or a strategy; `of` names it in an error.
 
     Raises:
         TypeError: it is neither.
@@ -57,7 +57,7 @@ def as_strategy(call: Call[T] | LLMCallStrategy[T], *, of: str = "call") -> LLMC
 
 @final
 class Lease:
-    """A strategy that is in use in one event loop, and by how many."""
+    """A strategy that is used in one event loop, and the number of its users."""
 
     def __init__(self, strategy: LLMCallStrategy[Any]) -> None:
         self.strategy: Final = strategy
@@ -71,10 +71,10 @@ class Lease:
         return f"<Lease of {self.strategy!r}, {self.users} users{', prepared' if self.prepared else ''}>"
 
     async def prepare(self) -> None:
-        """Await `prepare` of the strategy unless that is done; a caller that comes meanwhile waits.
+        """Await `prepare` of the strategy unless that is done; concurrent callers wait for it.
 
         Raises:
-            Exception: what it raised, for all users until the last has left.
+            Exception: any error of `prepare`, for all users until the last one has left.
         """
         if self.prepared:
             return
@@ -94,9 +94,9 @@ class Lease:
         self.prepared = True
 
     async def leave(self) -> None:
-        """One user less; after the last the strategy is cleaned up, even in a cancelled scope.
+        """Remove one user; after the last one the strategy is cleaned up, even in a cancelled scope.
 
-        An error in it hides neither results nor other errors.
+        An error in `cleanup` is logged, so that it hides neither results nor other errors.
         """
         self.users -= 1
         if self.users == 0 and self._touched:
@@ -130,7 +130,7 @@ def _leases() -> dict[int, Lease]:
 
 
 def lease(strategy: LLMCallStrategy[Any]) -> Lease:
-    """Become a user of a strategy: who takes a lease has to `leave` it."""
+    """Become a user of a strategy; call `leave` of the lease at the end."""
     leases = _leases()
     found = leases.get(id(strategy))
     if found is None:
@@ -141,10 +141,10 @@ def lease(strategy: LLMCallStrategy[Any]) -> Lease:
 
 @final
 class Strategies(Generic[T]):
-    """The strategies of one processor: its own, and those that its items bring with them.
+    """The strategies of one processor: its own, and those of its items.
 
     Args:
-        own: the strategy of items that bring none.
+        own: the strategy of items that have none.
     """
 
     def __init__(self, own: LLMCallStrategy[T]) -> None:
@@ -156,31 +156,31 @@ class Strategies(Generic[T]):
         return f"<Strategies {', '.join(repr(each.strategy) for each in self._leases.values())}>"
 
     def of(self, item: LLMWorkItem[Any], request: LLMWorkItem[Any]) -> LLMCallStrategy[T]:
-        """What sends an item: the strategy of what is sent for it, its own, or the processor's."""
+        """The strategy that sends an item: that of its prepared request, its own, or the processor's."""
         strategy = item.strategy if request.strategy is None else request.strategy
         return self.own if strategy is None else as_strategy(strategy)
 
     def enter(self) -> None:
-        """The processor was entered: from here on it cleans up what no other uses."""
+        """Take note that the processor was entered: from now on it cleans up the strategies it used."""
         self._entered = True
         self._lease(self.own)
 
     def is_ready(self, strategy: LLMCallStrategy[T]) -> bool:
-        """Whether nothing is left to prepare."""
+        """Whether the strategy needs no preparation any more."""
         return isinstance(strategy, _PlainCall) or self._lease(strategy).prepared
 
     async def prepare(self, strategies: Iterable[LLMCallStrategy[T]]) -> None:
         """Prepare each one once.
 
         Raises:
-            Exception: what a `prepare` raised; those behind it are not prepared.
+            Exception: any error of a `prepare`; the strategies after it are not prepared.
         """
         for strategy in strategies:
             if not self.is_ready(strategy):
                 await self._lease(strategy).prepare()
 
     async def leave(self) -> None:
-        """Clean up what this processor alone has used, the latest first."""
+        """Clean up the strategies that no other processor uses, the latest first."""
         leases = list(self._leases.values()) if self._entered else []
         self._entered = False
         self._leases.clear()

@@ -1,1 +1,1 @@
-"""Reads what a failed call says: its kind, its reason, the wait it asks for and the limits it tells."""
+"""Reads the errors of calls: their kind, their reason, the wait they ask for and the limits they state."""

@@ -69,7 +69,7 @@ def _refill(limit: float | None, remaining: float | None, resets_in: float | Non
 
 
 def _anthropic(headers: Mapping[str, str], what: str, now: float) -> Quota | None:
-    """Anthropic's limits are per minute; its resets are in whole seconds, too coarse to tell a rate."""
+    """Anthropic's limits are per minute; its resets are in whole seconds, too coarse to compute a rate."""
     limit = _count(headers.get(f"anthropic-ratelimit-{what}-limit"))
     if limit is None:
         return None

@@ -22,10 +22,10 @@ class Done(Generic[T]):
 @final
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A call that did not return a value: what `classify` made of it in the worker, as text and numbers.
+    """A call that did not return a value: its `Failure`, as `classify` found it in the worker.
 
-    `died` says that its worker ended without an answer: killed, out of memory, `os._exit`.
-    `closes`, `source` and `resets` are those of `Failure`.
+    `type`, `text` and `traceback` are those of the exception. `died` says that the worker ended
+    without an answer: killed, out of memory, `os._exit`. The other fields are those of `Failure`.
     """
 
     kind: FailureKind
@@ -61,7 +61,7 @@ class Failed:
 
 @final
 class WorkError(Exception):
-    """The error of a call in another process; `failure` is what `classify` says of it, as it did there."""
+    """The error of a call in another process; `failure` is the `Failure` that `classify` returns for it."""
 
     def __init__(self, failed: Failed) -> None:
         super().__init__(str(failed))
@@ -79,9 +79,9 @@ class WorkError(Exception):
 
 @final
 class WorkerDied(ChildProcessError):
-    """The worker process of a call ended without an answer; another try runs on a fresh one.
+    """The worker process of a call ended without an answer; another try runs on a new one.
 
-    Its `failure` is none of the errors that the processor's `max_attempts` counts.
+    Its `failure` does not count for the processor's `max_attempts`.
     """
 
     def __init__(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The end of a process and of all that it started."""
+"""Ends a process and all processes that it started."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import anyio
 from anyio.abc import Process
 
 LAST_MOMENT_SECONDS = 1.0
+"""Time for the last output, and for a process to end by itself: more than either takes."""
 
 
 async def end_group(process: Process, *, already_ending: bool = False) -> None:
-    """Kill the process, the leader of a group of its own, and the rest of the group; wait for it.
+    """Kill a process, which leads a process group, and the rest of its group, and wait for its end.
 
-    One that is `already_ending` is given a moment to end by itself. No cancellation cuts this short.
+    A process that is `already_ending` gets a moment to end by itself. A cancellation does not
+    interrupt this.
     """
     with anyio.CancelScope(shield=True):
         if already_ending:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, TypeVar, final
 
 import anyio
@@ -26,16 +25,16 @@ T = TypeVar("T")
 
 @final
 class ProcessPool:
-    """Worker processes that are started when they are needed, used again, and replaced when they die.
+    """Worker processes that are started when needed, used again, and replaced when they die.
 
-    Each call has a worker to itself: a worker that dies takes one call with it. A cancelled
-    call kills its worker, and what that has started. What a function prints goes to the
-    standard error. Use it with `async with`; leaving ends the workers.
+    Each worker has one call at a time, so a worker that dies takes one call with it. A
+    cancelled call kills its worker and all processes that it started. What a function prints
+    goes to the standard error. Use the pool with `async with`, whose end ends the workers.
 
-    They are processes of our own and not those of `anyio.to_process`, which talk over the
-    standard output: there a program that the function starts can break in.
+    It does not use `anyio.to_process`, whose workers answer over the standard output, where a
+    program that the function starts can interfere.
 
-    In wavetank's virtual time processes are refused: there is nobody to wait for them.
+    In wavetank's virtual time processes are refused, because their real time cannot be waited for.
     """
 
     def __init__(self) -> None:
@@ -50,10 +49,10 @@ class ProcessPool:
 
         Raises:
             MissingMainGuard: the script would start its work again in each worker.
-            RuntimeError: its main module cannot be imported in a worker.
+            RuntimeError: the main module cannot be imported in a worker.
         """
         refuse_in_import_of_main("a ProcessPool")
-        # A system that has no process to spare now may have one later.
+        # If the system cannot start a process now, it may do so later.
         with suppress(OSError):
             worker = await _Worker.start()
             if await self._is_ready(worker):
@@ -62,9 +61,9 @@ class ProcessPool:
         return self
 
     async def _is_ready(self, worker: _Worker) -> bool:
-        """Whether a worker became like this process; one that was killed says nothing about the next."""
+        """Whether a worker is prepared; one that was killed says nothing about the next."""
         try:
-            answer = await worker.greet()
+            answer = await worker.prepare()
         except BaseException:
             await worker.end()
             raise
@@ -81,16 +80,11 @@ class ProcessPool:
             'which belongs under `if __name__ == "__main__":`'
         )
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the idle workers; a second time does nothing."""
+        """End the idle workers; a second call does nothing."""
         self._open = False
         while self._idle:
             await self._idle.pop().end(already_ending=True)
@@ -98,7 +92,7 @@ class ProcessPool:
     async def run(self, function: Callable[..., T], *arguments: Any) -> Done[T] | Failed:
         """Call a function in a worker; it must be importable there, its arguments and value picklable.
 
-        Nothing but a cancellation is raised: every failure is a `Failed`, also one that
+        Only a cancellation is raised. Every failure is a `Failed`, also an exception that
         cannot be pickled, `SystemExit`, and the death of the worker.
 
         Raises:
@@ -149,11 +143,11 @@ class _Worker:
         self._process = process
         self._calls = process.stdin
         self._answers = BufferedByteReceiveStream(process.stdout)
-        self._greeted = False
+        self._prepared = False
 
     @classmethod
     async def start(cls) -> _Worker:
-        """Start a process in a group of its own: Ctrl-C is the parent's to hear."""
+        """Start a process in its own group, so that Ctrl-C reaches only the parent."""
         return cls(
             await anyio.open_process(
                 [sys.executable, "-c", BOOT],
@@ -165,17 +159,17 @@ class _Worker:
             )
         )
 
-    async def greet(self) -> Outcome | None:
-        """Send what makes it like this process; the outcome, or `None` if the process is dead."""
-        self._greeted = True
+    async def prepare(self) -> Outcome | None:
+        """Send the preparation data of this process; return the outcome, or `None` if the worker is dead."""
+        self._prepared = True
         return await self._outcome_of(pickle.dumps(_preparation()))
 
     async def ask(self, call: bytes) -> Outcome | None:
-        """Send a call and wait for its outcome; `None` if the process is dead."""
-        if not self._greeted:
-            greeting = await self.greet()
-            if not isinstance(greeting, bytes):
-                return greeting
+        """Send a call and return its outcome, or `None` if the worker is dead."""
+        if not self._prepared:
+            prepared = await self.prepare()
+            if not isinstance(prepared, bytes):
+                return prepared
         return await self._outcome_of(call)
 
     async def _outcome_of(self, message: bytes) -> Outcome | None:
@@ -191,7 +185,7 @@ class _Worker:
         return outcome
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
-        """Know of a death that the pipe does not tell: what the process forked may hold it open."""
+        """Notice a death also if a process that the worker forked keeps the pipe open."""
         await self._process.wait()
         # An answer may be on its way.
         scope.deadline = anyio.current_time() + LAST_MOMENT_SECONDS
@@ -202,7 +196,7 @@ class _Worker:
         return await self._answers.receive_exactly(length)
 
     async def end(self, *, already_ending: bool = False) -> str:
-        """End the process and what it has started, and say in words how it ended."""
+        """End the process and all that it started, and say in words how it ended."""
         with anyio.CancelScope(shield=True):
             await self._calls.aclose()
         await end_group(self._process, already_ending=already_ending)
@@ -213,12 +207,12 @@ class _Worker:
 
 
 def _failed_here(error: Exception, what: str) -> Failed:
-    """A failure on this side of the pipe."""
+    """A failure in this process."""
     return Failed("terminal", what, None, type(error).__name__, f"{error}: it {what}")
 
 
 def _preparation() -> dict[str, Any]:
-    """What multiprocessing tells its own spawned processes, but for the key to their connections."""
+    """The data that multiprocessing sends to its own spawned processes, without the secret `authkey`."""
     from multiprocessing import spawn
 
     data = spawn.get_preparation_data("wavetank-worker")

@@ -20,14 +20,14 @@ MAX_RETRIES: Final = 3
 class ProcessStrategy(LLMCallStrategy[T]):
     """Runs a plain function in worker processes, one call for each item.
 
-    A worker that dies costs one attempt of one item. The item goes on with a fresh worker,
-    `max_retries` times at most, so one that kills every worker fails alone. Deaths are not
-    among the errors that the processor's `max_attempts` counts.
+    A worker that dies costs one attempt of one item. The item is tried on a new worker, at
+    most `max_retries` times, so an item that kills every worker fails, and no other one.
+    Deaths do not count for the processor's `max_attempts`.
 
     Args:
-        function: takes the `LLMWorkItem`; found by name in a worker, so it must be a
-            module's own.
-        max_retries: how often an item may go on after its worker died.
+        function: is called with the `LLMWorkItem`. It must be a function of a module, because
+            a worker finds it by its name.
+        max_retries: how often an item may be tried again after its worker died.
 
     Raises:
         ValueError: `max_retries` is below 0.
@@ -57,11 +57,11 @@ class ProcessStrategy(LLMCallStrategy[T]):
         return f"<ProcessStrategy {self._function!r} on {self._pool}>"
 
     async def prepare(self) -> None:
-        """Open the pool; its other workers start with the first items.
+        """Open the pool; it starts more workers with the first items.
 
         Raises:
             MissingMainGuard: the script would start its work again in each worker.
-            RuntimeError: its main module cannot be imported in a worker.
+            RuntimeError: the main module cannot be imported in a worker.
         """
         await self._pool.__aenter__()
 
@@ -73,8 +73,8 @@ class ProcessStrategy(LLMCallStrategy[T]):
         """Call the function in a worker.
 
         Raises:
-            WorkError: it failed.
-            WorkerDied: its worker died, not too often.
+            WorkError: the call failed, or its workers died too often.
+            WorkerDied: its worker died; another try may succeed.
         """
         outcome = await self._pool.run(self._function, replace(item, strategy=None))
         if isinstance(outcome, Failed):

@@ -1,4 +1,4 @@
-"""The result files of a command: those that one attempt wrote, found by a pattern, the newest first."""
+"""Finds the result files of a command that one attempt wrote, by a pattern."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _State = tuple[int, int, int, int]
 
 
 def filled(part: str, item: LLMWorkItem[object], change: Callable[[str], str] = str) -> str:
-    """A text with the prompt and the id of an item in the places of `{prompt}` and `{id}`."""
+    """A text in which `{prompt}` and `{id}` are replaced with those of an item."""
     return FIELD.sub(lambda found: change(item.prompt if found[1] == "prompt" else item.id), part)
 
 
 @final
 class ResultFiles:
-    """What a pattern finds, before an attempt and after it.
+    """The files that match a pattern, before an attempt and after it.
 
-    A file counts if the attempt made it or wrote it: an earlier attempt may have left others.
-    They are told apart by inode, size and times, and not by the clock, which need not be that
-    of the file system.
+    A file counts if the attempt created or changed it, since an earlier attempt may have left
+    others. A change shows in inode, size and times. The clock is not compared, because that of
+    the file system may differ.
 
     Args:
-        pattern: a path with `*`, `?`, `[…]` and `**`, which find files with a dot before their
-            name, too; `{id}` and `{prompt}` are the item's, to the letter.
-        folder: where a relative pattern begins.
-        item: whose files they are.
+        pattern: a path with `*`, `?`, `[…]` and `**`, which also match names that begin with a
+            dot; `{id}` and `{prompt}` are replaced with those of the item, without wildcards.
+        folder: the start of a relative pattern.
+        item: the item of the attempt.
     """
 
     def __init__(self, pattern: str, folder: str | Path | None, item: LLMWorkItem[object]) -> None:
@@ -43,13 +43,13 @@ class ResultFiles:
         self._before = self._states()
 
     def written(self) -> list[Path]:
-        """The files that were written since, the newest first."""
+        """The files that were written since the start of the attempt, the newest first."""
         now = self._states()
         written = [path for path, state in now.items() if state != self._before.get(path)]
         return sorted(written, key=lambda path: (-now[path][0], path))
 
     def _states(self) -> Mapping[Path, _State]:
-        # The path itself, too: it may have brackets that are meant as they are.
+        # Also the path itself, since its brackets may be part of a name.
         found = {self._path, *self._found()}
         states = ((path, _state(path)) for path in (self._folder / name for name in found))
         return {path: state for path, state in states if state is not None}

@@ -1,8 +1,8 @@
-"""The inside of a worker process: calls in, outcomes out, and nothing that escapes.
+"""The code of a worker process: it reads calls, makes them, and writes their outcomes.
 
 A call and its outcome are pickles with their length before them, on the pipes that the
 process was started with. What the called function prints goes to the standard error, so
-that it cannot come between.
+that it cannot get between them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ os.dup2(2, 1)
 from {__name__} import serve
 serve(calls, outcomes)
 """
-"""What the interpreter of a worker runs; the pipes are out of reach before anything is imported.
+"""The program of a worker; it moves the pipes away before anything is imported.
 
-It finds this module under the name that it has here: the package may have been copied."""
+The module is imported by its present name, since the package may have been copied."""
 
 UNSENDABLE: Final = "its value cannot be pickled; return plain data"
 
@@ -43,18 +43,18 @@ Outcome = bytes | Failed
 
 
 def serve(calls: int, outcomes: int) -> None:
-    """Answer calls until the pipe ends, which it does with the process at its other end."""
+    """Answer calls until the pipe ends, as it does when the parent ends."""
     with os.fdopen(calls, "rb") as source, os.fdopen(outcomes, "wb") as sink:
-        if greeting := _read(source):
-            _send(sink, _prepare(greeting))
+        if preparation := _read(source):
+            _send(sink, _prepare(preparation))
         while call := _read(source):
             _send(sink, attempt(call))
 
 
-def _prepare(greeting: bytes) -> Outcome:
-    """Become like the parent; its main module may have done more than it should when it was imported."""
+def _prepare(preparation: bytes) -> Outcome:
+    """Prepare this process; the import of the main module may have started the script's work again."""
     try:
-        _be_like_the_parent(pickle.loads(greeting))
+        _load_parent_modules(pickle.loads(preparation))
     except BaseException as error:
         return failed(refusal() or error)
     refused = refusal()
@@ -62,9 +62,9 @@ def _prepare(greeting: bytes) -> Outcome:
 
 
 def attempt(call: bytes) -> Outcome:
-    """Make one call; whatever becomes of it comes back as data.
+    """Make one call and return its outcome as data.
 
-    `SystemExit` and exceptions or values that cannot be pickled are failures like others.
+    `SystemExit` and exceptions or values that cannot be pickled are failures, too.
     """
     try:
         function, arguments = pickle.loads(call)
@@ -78,7 +78,7 @@ def attempt(call: bytes) -> Outcome:
 
 
 def failed(error: BaseException) -> Failed:
-    """What is worth knowing of an exception, and can always be pickled."""
+    """The facts about an exception, in a form that can always be pickled."""
     try:
         trace = "".join(traceback.format_exception(error))
         return Failed.of(classify(error), type=type(error).__name__, text=str(error), traceback=trace)
@@ -100,8 +100,8 @@ def _read(source: BinaryIO) -> bytes:
     return source.read(LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
 
 
-def _be_like_the_parent(data: dict[str, Any]) -> None:
-    """Take over the parent's import path and main module, so that its functions are found."""
+def _load_parent_modules(data: dict[str, Any]) -> None:
+    """Load the parent's import path and main module, so that its functions are found."""
     from multiprocessing import process, spawn
 
     current: Any = process.current_process()
@@ -110,6 +110,6 @@ def _be_like_the_parent(data: dict[str, Any]) -> None:
         spawn.prepare(data)
     finally:
         del current._inheriting
-    # `prepare` may have imported what sets it again.
+    # The import of the main module may have changed the handler.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdin = open(os.devnull)  # noqa: SIM115 - it stays open as long as the process lives.

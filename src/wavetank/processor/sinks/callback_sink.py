@@ -12,16 +12,16 @@ from ..journal import Journal
 
 @final
 class CallbackSink:
-    """Hands each result to a function of yours, and awaits it if it is async.
+    """Calls a function with each result, and awaits it if it is async.
 
-    What the function raises stops the run. With a journal, a result that an earlier run
-    handed over and noted is not handed over again; killed in between, a run hands it over
-    once more, so let the function bear that.
+    An error in the function stops the run. With a journal, a result that an earlier run
+    delivered and recorded is not delivered again. A run that is killed between the two
+    delivers the result once more, so the function must allow for that.
 
     Args:
-        function: takes the item and its result.
-        journal: where the run notes what was handed over; make it the last of the run's
-            sinks, too.
+        function: is called with the item and its result.
+        journal: records which results were delivered; it must also be the last of the run's
+            sinks.
     """
 
     def __init__(

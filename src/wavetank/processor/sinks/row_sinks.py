@@ -8,7 +8,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, final
 
 from ..items import ItemResult, LLMWorkItem
@@ -22,7 +21,7 @@ RESULT_COLUMNS: Final = ("id", "value", "error", "reason", "attempts", "input_to
 
 
 def result_row(item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any]:
-    """The row of a result as the file sinks write it unless they are given a `row` of your own.
+    """The row of a result that file sinks write by default.
 
     >>> result_row(LLMWorkItem("a", "wave"), ItemResult("a", value="WAVE", attempts=1))["value"]
     'WAVE'
@@ -39,7 +38,7 @@ def result_row(item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any
 
 
 class _FileSink(ABC):
-    """What sinks that write rows to a file have in common."""
+    """The common part of sinks that write rows to a file."""
 
     def __init__(self, rows: RowFile, row: MakeRow) -> None:
         self._rows = rows
@@ -51,12 +50,7 @@ class _FileSink(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
@@ -76,22 +70,22 @@ class _FileSink(ABC):
         """See that the file is still there.
 
         Raises:
-            SinkError: somebody has removed it, and what was written is lost.
+            SinkError: it was removed, and its rows are lost.
         """
         self._rows.check()
 
     def close(self) -> None:
-        """Close the file; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         self._rows.close()
 
 
 @final
 class CsvSink(_FileSink):
-    """Results as CSV, each row in the file before `append` or `write` returns.
+    """Writes results as CSV; a row is in the file when `append` or `write` returns.
 
     The columns are fixed. It may be used from several threads, and as a context manager.
-    Half a character (a lone surrogate, as in an answer that was cut off) stands there as its
-    escape, `\\ud83d`: UTF-8 has none.
+    Half a character (a lone surrogate, as in an answer that was cut off) is written as its
+    escape, `\\ud83d`, since UTF-8 cannot encode it.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -103,17 +97,17 @@ class CsvSink(_FileSink):
     >>> folder.cleanup()
 
     Args:
-        path: the file; made if it is missing or empty.
+        path: the file; it is created if it is missing or empty.
         columns: the keys of every row, in order.
-        row: makes a row of an item and its result.
-        key: the column that tells one row from another.
-        resume: go on with a file that holds rows; a last row that was cut off is removed,
-            and a result whose row is there is not written again.
-        keep: on resuming, which keys stay; the rows of others are removed.
+        row: returns the row for an item and its result.
+        key: the column that identifies a row.
+        resume: continue a file that holds rows. A last row that was cut off is removed, and
+            a result whose row is there is not written again.
+        keep: on resuming, whether the row of a key stays; other rows are removed.
 
     Raises:
-        SinkError: the file holds rows and `resume` is false, or it is not such a file; it
-            is left as it is.
+        SinkError: the file holds rows and `resume` is false, or it is not such a file; it is
+            not changed.
         ValueError: two columns have the same name, or none is the key.
     """
 
@@ -173,21 +167,21 @@ class CsvSink(_FileSink):
 
 @final
 class JsonlSink(_FileSink):
-    """Results as JSON, one object a line, each in the file before `append` or `write` returns.
+    """Writes results as JSON, one object a line; it is in the file when `append` or `write` returns.
 
     It may be used from several threads, and as a context manager.
 
     Args:
-        path: the file; made if it is missing or empty.
-        row: makes a row of an item and its result.
-        key: the name that tells one row from another.
-        resume: go on with a file that holds rows; a last row that was cut off is removed,
-            and a result whose row is there is not written again.
-        keep: on resuming, which keys stay; the rows of others are removed.
+        path: the file; it is created if it is missing or empty.
+        row: returns the row for an item and its result.
+        key: the name of the value that identifies a row.
+        resume: continue a file that holds rows. A last row that was cut off is removed, and
+            a result whose row is there is not written again.
+        keep: on resuming, whether the row of a key stays; other rows are removed.
 
     Raises:
-        SinkError: the file holds rows and `resume` is false, or it is not such a file; it
-            is left as it is.
+        SinkError: the file holds rows and `resume` is false, or it is not such a file; it is
+            not changed.
     """
 
     def __init__(
@@ -236,7 +230,7 @@ def _checked_columns(columns: Sequence[str], key: str) -> tuple[str, ...]:
 
 
 def _cell(value: object) -> object:
-    """Strings and numbers as they are, nothing for `None`, and JSON for what has parts."""
+    """Strings and numbers unchanged, and JSON for lists, tuples and dictionaries."""
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=str)
     return value
