@@ -210,7 +210,7 @@ def _run(options: argparse.Namespace) -> int:
     from .run.model_list import show_models
     from .run.run_options import read_options
     from .run.rehearsal import rehearse
-    from .run.run_report import Shown
+    from .run.console import ProgressDisplay
     from .scenario import ScenarioError
 
     try:
@@ -218,7 +218,7 @@ def _run(options: argparse.Namespace) -> int:
             return show_models(options)
         asked = read_options(options)
         with closing(display_on()) as bar:
-            shown = Shown(lambda done, words: bar.show(Figures(done, words)), bar.say, bar.close)
+            shown = ProgressDisplay(lambda done, words: bar.show(Figures(done, words)), bar.say, bar.close)
             if asked.scenario is not None:
                 return rehearse(asked, shown)
             return run(asked, options.words[1:], shown)

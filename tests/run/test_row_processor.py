@@ -86,7 +86,7 @@ async def test_the_output_keeps_the_order_of_the_input_over_two_passes(tmp_path:
     """Asked for, the rows come as the input has them, also when the first pass ended in the middle."""
     first = Shout()
     statistics = await passed(tmp_path, first, order="input", bounds=Bounds(requests=5))
-    assert statistics.done == 5
+    assert statistics.all.done == 5
     assert statistics.stopped is not None
     assert "5 requests" in statistics.stopped
     # Those before the first that was left out; which these are is for the tasks to settle.
@@ -94,7 +94,7 @@ async def test_the_output_keeps_the_order_of_the_input_over_two_passes(tmp_path:
     assert written == ALL[: len(written)]
     second = Shout()
     statistics = await passed(tmp_path, second, order="input")
-    assert (statistics.done, statistics.earlier, statistics.failed) == (12, 5, 0)
+    assert (statistics.all.done, statistics.recalled, statistics.all.failed) == (12, 5, 0)
     assert ids(tmp_path) == ALL
     assert sorted(first.asked + second.asked) == sorted(ALL)
 
@@ -102,13 +102,13 @@ async def test_the_output_keeps_the_order_of_the_input_over_two_passes(tmp_path:
 async def test_fail_fast_leaves_the_rest_for_another_pass(tmp_path: Path) -> None:
     """After a row that failed nothing more is sent; the rest has no rows and is not lost."""
     statistics = await passed(tmp_path, Shout(fails="q1"), fail_fast=True)
-    assert statistics.failed == 1
-    assert 1 < statistics.done < 12
+    assert statistics.all.failed == 1
+    assert 1 < statistics.all.done < 12
     assert any(line.startswith("1 row failed: status 400: no") for line in statistics.report())
     assert any(line.startswith("stopped early: item 'q1' failed") for line in statistics.report())
-    assert len(ids(tmp_path)) == statistics.done
+    assert len(ids(tmp_path)) == statistics.all.done
     statistics = await passed(tmp_path, Shout(), retry_failed=True)
-    assert (statistics.done, statistics.failed) == (12, 0)
+    assert (statistics.all.done, statistics.all.failed) == (12, 0)
     assert sorted(ids(tmp_path)) == sorted(ALL)
 
 
@@ -125,15 +125,15 @@ async def test_a_spent_quota_leaves_the_rest_for_another_pass(tmp_path: Path, or
 
     first, second = Spent(), Shout()
     statistics = await passed(tmp_path, first, order=order)
-    assert statistics.failed == 0
-    assert statistics.done < 12
+    assert statistics.all.failed == 0
+    assert statistics.all.done < 12
     left = [line for line in statistics.report() if "left for later: " in line]
-    assert sum(int(line.split()[0]) for line in left) == 12 - statistics.done
+    assert sum(int(line.split()[0]) for line in left) == 12 - statistics.all.done
     with Journal(tmp_path / "run.db", resume=True) as journal:
-        assert journal.counts() == (statistics.done, 0, 12 - statistics.done)
-    done = statistics.done
+        assert journal.counts() == (statistics.all.done, 0, 12 - statistics.all.done)
+    done = statistics.all.done
     statistics = await passed(tmp_path, second, order=order)
-    assert (statistics.done, statistics.earlier, statistics.failed) == (12, done, 0)
+    assert (statistics.all.done, statistics.recalled, statistics.all.failed) == (12, done, 0)
     assert ids(tmp_path) == ALL if order == "input" else sorted(ids(tmp_path)) == sorted(ALL)
     with Journal(tmp_path / "run.db", resume=True) as journal:
         assert journal.repeats() == ()
@@ -163,7 +163,7 @@ async def test_an_output_that_fails_stops_the_run_and_loses_nothing(
     monkeypatch.undo()
     assert len(ids(tmp_path)) == 3
     statistics = await passed(tmp_path, second)
-    assert statistics.done == 12
+    assert statistics.all.done == 12
     assert sorted(ids(tmp_path)) == sorted(first.asked + second.asked) == sorted(ALL)
 
 
@@ -238,7 +238,7 @@ async def test_a_pause_that_grows_is_one_pause(tmp_path: Path) -> None:
     all_asked = anyio.Event()
     limits = Limits(requests_per_minute=60_000.0)
     statistics = await passed(tmp_path, Late(), limits=limits)
-    assert (statistics.done, statistics.refusals, statistics.pauses) == (12, 4, 1)
+    assert (statistics.all.done, statistics.all.refusals, statistics.all.pauses) == (12, 4, 1)
     assert "4 refusals, 1 pause, " in statistics.report()[0]
 
 
@@ -249,10 +249,10 @@ def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
     assert statistics.progress_text() == "0 of 10 rows, 0/s"
     clock[0] = 8.0
     for number in range(4):
-        statistics.result(ItemResult(str(number), value="x", recalled=number == 3))
-    statistics.result(ItemResult("bad", error=ValueError("boom"), reason="3 errors", cause="no status"))
-    statistics.refused()
-    statistics.paused(90.0)
+        statistics.add(ItemResult(str(number), value="x", recalled=number == 3))
+    statistics.add(ItemResult("bad", error=ValueError("boom"), reason="3 errors", cause="no status"))
+    statistics.add_refusal()
+    statistics.add_pause(90.0)
     said = statistics.progress_text()
     assert said == "5 of 10 rows, 1 failed, 0.5/s, 1 refused, 1 pause, paused for 1m30s, 10.0s left"
     assert statistics.share == 0.5
@@ -268,7 +268,7 @@ def test_many_reasons_are_counted_and_the_first_ten_told() -> None:
     statistics = RunStatistics(30, now=lambda: 0.0, wall=lambda: 0.0)
     for number in range(14):
         for _ in range(number + 1):
-            statistics.result(ItemResult("x", error=ValueError(f"{number} " + "x" * 300), cause="cause"))
+            statistics.add(ItemResult("x", error=ValueError(f"{number} " + "x" * 300), cause="cause"))
     report = statistics.report()
     assert report[1].startswith("14 rows failed: cause: 13 xxx")
     assert len(report[1]) < 220

@@ -306,13 +306,13 @@ def test_a_rehearsal_tells_of_a_spent_quota_and_of_a_spent_budget(
         (["--list-models", "--scenario", "calm"], "--list-models asks the provider itself"),
         (["--list-models", "--provider", "openai-compatible"], "needs the --base-url"),
         (["--base-url", "anthropic=http://x"], "set OPENAI_API_KEY"),
-        (["--journal", "run.db", "--retry-failed"], "goes with --resume"),
+        (["--journal", "run.db", "--retry-failed"], "needs --resume"),
         (["--output", "out.xlsx"], "ends with .csv or .jsonl"),
         (["--output", "in.csv"], "is the input itself"),
         (["--prompt-column", "text"], "no column 'text'"),
         (["--scenario", "casade"], "did you mean 'cascade'"),
         (["--provider", "ollama", "--journal", "in.csv"], "is no journal of wavetank"),
-        (["--max-cost", "5"], "--provider openai does not tell it: give --price-input and --price-output"),
+        (["--max-cost", "5"], "--provider openai does not state it: give --price-input and --price-output"),
         (["--max-cost", "5", "--price-input", "1"], "--price-input and --price-output go together"),
     ],
 )
@@ -382,7 +382,7 @@ def test_a_changed_input_is_not_resumed(folder: Path, capsys: pytest.CaptureFixt
     assert main(common) == 1
     capsys.readouterr()
     assert main([*common, "--model", "other"]) == 2
-    assert "begun with --model 'gpt-4o', not 'other'" in capsys.readouterr().err
+    assert "started with --model 'gpt-4o', not 'other'" in capsys.readouterr().err
     (folder / "in.csv").write_text("id,prompt,lang\nq0,,de\nq1,,fr\nq2,,de\n")
     assert main(common) == 2
     assert "row 2, with the id 'q1', had another prompt or other data" in capsys.readouterr().err

@@ -206,7 +206,7 @@ def test_another_model_in_a_cell_is_another_row(
         (
             ("", ""),
             ["--max-cost=1", "--price-input=ollama=0", "--price-output=ollama=0"],
-            "row 2 goes to anthropic, which does not tell it: give --price-input",
+            "row 2 goes to anthropic, which does not state it: give --price-input",
         ),
         (("", ""), ["--rate", "1/s", "--rate", "2/s"], "--rate is given twice; give it once"),
         (("", ""), ["--rate", "claude=1/s", "--rate", "claude=2/s"], "--rate is given twice for claude"),

@@ -1,4 +1,4 @@
-"""Reads the rows to be processed, from CSV or JSON lines."""
+"""Reads the input: rows of CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .target import Target
 
 JSON_LINES: Final = (".jsonl", ".ndjson")
 ID_COLUMN: Final = "id"
-"""Where the ids are looked for unless the column is named; it may be missing."""
+"""The default column of the ids; it may be missing."""
 
 Record = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ Record = Mapping[str, Any]
 @final
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """Where a row keeps its id, its prompt, which may be a template over all columns, and its model."""
+    """The columns of id, prompt, model and provider; a `template` over all columns replaces the prompt."""
 
     prompt_column: str = "prompt"
     id_column: str = ID_COLUMN
@@ -42,9 +42,9 @@ class ColumnNames:
 @final
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What was read: an item for each row, its `data` the row itself, and the names of all columns.
+    """The rows as items, whose `data` is the row itself, and the names of all columns.
 
-    `targets` says by the id of an item where it goes.
+    `targets` has the target of each item, by its id.
     """
 
     items: tuple[LLMWorkItem[Record], ...]
@@ -52,16 +52,15 @@ class Table:
     targets: Mapping[str, Target]
 
 
-def read_table(path: Path, shape: ColumnNames, default: Target) -> Table:
+def read_table(path: Path, names: ColumnNames, default: Target) -> Table:
     """Read a whole input; a row that names no model or no provider has that of `default`.
 
-    An id is a text that is not blank, or a whole number. Where no row has one, the rows are
-    `row-1`, `row-2`, … by their place. A row with an empty prompt is an item all the same: it
-    fails alone.
+    An id is a text that is not blank, or a whole number. If no row has one, the ids are
+    `row-1`, `row-2`, …. A row with an empty prompt becomes an item, too, which fails later.
 
     Raises:
         RunError: the file cannot be read, lacks a column, two rows have the same id, or a row
-            names no model or an unknown provider; the text names the place.
+            names no model or an unknown provider; the text names the line.
     """
     items: dict[str, LLMWorkItem[Record]] = {}
     columns: dict[str, None] = {}
@@ -71,35 +70,35 @@ def read_table(path: Path, shape: ColumnNames, default: Target) -> Table:
         place = f"{path}:{line}"
         columns.update(dict.fromkeys(record))
         if number == 1:
-            have_ids = _has_ids(place, record, shape)
-        elif have_ids != (shape.id_column in record):
+            have_ids = _has_ids(place, record, names)
+        elif have_ids != (names.id_column in record):
             has, first = ("no", "one") if have_ids else ("an", "none")
             raise RunError(
                 f"{place}: the row has {has} id, and the first has {first}; give each its own, or none"
             )
-        id = _id(place, record[shape.id_column]) if have_ids else f"row-{number}"
-        item = LLMWorkItem(id, _prompt(place, record, shape), record)
+        id = _id(place, record[names.id_column]) if have_ids else f"row-{number}"
+        item = LLMWorkItem(id, _prompt(place, record, names), record)
         if item.id in items:
             shown = shortened(repr(item.id))
             raise RunError(f"{place}: an earlier row has the id {shown}, too; give each its own")
         items[item.id] = item
-        targets[item.id] = _target(f"{path}:{line}: row {number}", record, shape, default)
+        targets[item.id] = _target(f"{path}:{line}: row {number}", record, names, default)
     if not items:
         raise RunError(f"{path} has no rows; the first line of a CSV file names its columns")
     return Table(tuple(items.values()), tuple(columns), targets)
 
 
-def _target(row: str, record: Record, shape: ColumnNames, default: Target) -> Target:
-    provider = _cell(row, record, shape.provider_column) or default.provider
+def _target(row: str, record: Record, names: ColumnNames, default: Target) -> Target:
+    provider = _cell(row, record, names.provider_column) or default.provider
     if provider not in PROVIDERS:
         raise RunError(
             f"{row} names the provider {provider!r}, and there is none; {suggestion(provider, PROVIDERS)}; "
             "if the column means something else, name another one with --provider-column"
         )
-    model = _cell(row, record, shape.model_column) or default.model
+    model = _cell(row, record, names.model_column) or default.model
     if not model:
         raise RunError(
-            f"{row} names no model: give it one in a column {shape.model_column!r}, or all rows with --model"
+            f"{row} names no model: give it one in a column {names.model_column!r}, or all rows with --model"
         )
     return Target(provider, model)
 
@@ -111,13 +110,13 @@ def _cell(row: str, record: Record, column: str) -> str:
     return (cell or "").strip()
 
 
-def _has_ids(place: str, record: Record, shape: ColumnNames) -> bool:
-    """Whether the first row has an id; where the column was asked for by name it must."""
-    if shape.id_column in record:
+def _has_ids(place: str, record: Record, names: ColumnNames) -> bool:
+    """Whether the first row has an id; it must, if the column was named."""
+    if names.id_column in record:
         return True
-    if shape.id_column != ID_COLUMN:
+    if names.id_column != ID_COLUMN:
         raise RunError(
-            f"{place}: there is no column {shape.id_column!r}, only {_listed(record)}; "
+            f"{place}: there is no column {names.id_column!r}, only {_listed(record)}; "
             "name the one with the ids with --id-column"
         )
     return False
@@ -143,7 +142,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Record]]:
         try:
             _refuse_repeated_names(path, reader.fieldnames or ())
             for row in reader:
-                yield reader.line_num, _whole(f"{path}:{reader.line_num}", row)
+                yield reader.line_num, _complete_row(f"{path}:{reader.line_num}", row)
         except csv.Error as error:
             raise RunError(f"{path}:{reader.line_num}: {error}; close the quotes of the cell") from None
 
@@ -154,7 +153,7 @@ def _refuse_repeated_names(path: Path, names: Sequence[str]) -> None:
         raise RunError(f"{path}: two columns have the name {twin!r}; give each its own")
 
 
-def _whole(place: str, row: Mapping[Any, Any]) -> Record:
+def _complete_row(place: str, row: Mapping[Any, Any]) -> Record:
     if None in row:
         raise RunError(f"{place}: the row has more cells than the first line has names; quote its commas")
     if None in row.values():
@@ -181,7 +180,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Record]]:
 
 
 class _NotFinite(ValueError):
-    """A number that Python's parser takes and JSON does not have (RFC 8259, 6)."""
+    """A number that Python's parser accepts, but JSON does not have (RFC 8259, 6)."""
 
 
 def _number(text: str) -> float:
@@ -198,11 +197,11 @@ def _id(place: str, value: object) -> str:
     """The id of a row.
 
     Raises:
-        RunError: it is neither a text nor a whole number, is blank, or has half a character.
+        RunError: it is no text or whole number, is blank, or has half a character.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        said = shortened(json.dumps(value))
-        raise RunError(f"{place}: the id is {said}; give each row a text or a whole number for its id")
+        shown = shortened(json.dumps(value))
+        raise RunError(f"{place}: the id is {shown}; give each row a text or a whole number for its id")
     id = str(value)
     if not id.strip():
         raise RunError(f"{place}: the id is blank; give each row its own, or leave the column out")
@@ -214,15 +213,15 @@ def _id(place: str, value: object) -> str:
     return id
 
 
-def _prompt(place: str, record: Record, shape: ColumnNames) -> str:
-    if shape.template is not None:
-        return _filled(place, record, shape.template)
-    if shape.prompt_column not in record:
+def _prompt(place: str, record: Record, names: ColumnNames) -> str:
+    if names.template is not None:
+        return _filled(place, record, names.template)
+    if names.prompt_column not in record:
         raise RunError(
-            f"{place}: there is no column {shape.prompt_column!r}, only {_listed(record)}; "
+            f"{place}: there is no column {names.prompt_column!r}, only {_listed(record)}; "
             "name one with --prompt-column, or give a --template"
         )
-    prompt = record[shape.prompt_column]
+    prompt = record[names.prompt_column]
     return prompt if isinstance(prompt, str) else "" if prompt is None else json.dumps(prompt)
 
 

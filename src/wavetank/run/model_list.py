@@ -1,4 +1,4 @@
-"""The models that a provider has, by its own list."""
+"""Lists the models of a provider."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def list_models(
     client: httpx2.AsyncClient | None = None,
     timeout_seconds: float | None = None,
 ) -> tuple[str, ...]:
-    """List the models of a provider, in its own order, each by the name that a request takes.
+    """List the models of a provider, in its own order, by the names that requests use.
 
     The arguments are those of `make_strategy`. A client that is given stays open.
 
     Raises:
         RunError: there is no such provider, its key is missing or refused, it cannot be reached, or
-            it has no such list; the text says which, and does not show the key.
+            it has no list of models; the text says which, and does not show the key.
     """
     spec = find_provider(provider)
     checked_connection(client, timeout_seconds)
@@ -75,12 +75,12 @@ async def _all_pages(
 ) -> tuple[str, ...]:
     url, headers = provider.url(provider.models.path, base_url), provider.headers(key)
     found: dict[str, None] = {}
-    asked: list[Query] = []
+    seen: list[Query] = []
     query: Query | None = provider.models.query
     while query is not None:
-        if query in asked:
+        if query in seen:
             raise RunError(f"{provider.name} lists the same page of its models again and again")
-        asked.append(query)
+        seen.append(query)
         answer = await client.get(url, params=query or None, headers=headers, **how)
         page = parsed_answer(answer.status_code, answer.headers, answer.text, secrets)
         try:
@@ -102,21 +102,23 @@ def _refusal(provider: Provider, error: ApiError, key: str) -> str:
     return f"{provider.name} refused the API key{place}: {error}"
 
 
-def show_models(words: argparse.Namespace) -> int:
+def show_models(arguments: argparse.Namespace) -> int:
     """Print the models of a provider, sorted, one a line; the exit status is 0.
 
     Raises:
-        RunError: what `list_models` raises.
+        RunError: the same as for `list_models`.
     """
-    if words.scenario is not None:
+    if arguments.scenario is not None:
         raise RunError("--list-models asks the provider itself; leave --scenario out")
-    base_url = base_urls(words).get(words.provider)
-    if base_url is None and not PROVIDERS[words.provider].base_url:
+    base_url = base_urls(arguments).get(arguments.provider)
+    if base_url is None and not PROVIDERS[arguments.provider].base_url:
         raise RunError(
-            f"--provider {words.provider} needs the --base-url of the server, such as https://host/v1"
+            f"--provider {arguments.provider} needs the --base-url of the server, such as https://host/v1"
         )
-    key = PROVIDERS[words.provider].key(os.environ, base_url)
-    listing = partial(list_models, words.provider, key=key, base_url=base_url, timeout_seconds=words.timeout)
+    key = PROVIDERS[arguments.provider].key(os.environ, base_url)
+    listing = partial(
+        list_models, arguments.provider, key=key, base_url=base_url, timeout_seconds=arguments.timeout
+    )
     for name in sorted(anyio.run(listing)):
         print(name)
     return 0

@@ -1,4 +1,4 @@
-"""What stands in a row of the output: the input's own columns, and what came of the row."""
+"""The rows of the output: the columns of the input, and the outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..processor.journal import Journal
 from ..processor.sinks import CsvSink, JsonlSink
 from .input_table import JSON_LINES, Table
 from .run_errors import RunError
-from .run_options import Options
+from .run_options import RunOptions
 
 OWN_COLUMNS: Final = (
     "answer",
@@ -27,7 +27,11 @@ OWN_COLUMNS: Final = (
 
 @final
 class Rows:
-    """Makes the rows of one output."""
+    """Makes the rows of the output.
+
+    Raises:
+        RunError: a column of the input has the name of one that the run adds.
+    """
 
     def __init__(self, columns: Sequence[str], journal: Journal | None, *, id_column: str) -> None:
         own = OWN_COLUMNS if id_column == "id" else ("id", *OWN_COLUMNS)
@@ -42,7 +46,7 @@ class Rows:
         self.columns = ("id", *self._inputs, *OWN_COLUMNS)
 
     def row(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any]:
-        """The row of an item; its id stands in `id`, whatever the input calls it."""
+        """The row of an item; its id is in the column `id`, whatever its name in the input."""
         record = item.data or {}
         repeated = self._journal is not None and self._journal.possibly_repeated(item.id)
         error = result.error
@@ -59,24 +63,24 @@ class Rows:
         }
 
 
-def open_output(options: Options, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
-    """The output file, ready for more rows.
+def open_output(options: RunOptions, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
+    """Open the output file for more rows.
 
-    Resumed, it loses the rows whose outcome the journal does not hold, and with
-    `--order input` those after the first of them: they come again.
+    On resuming, rows whose outcome the journal does not have are removed, and with
+    `--order input` also the rows after the first of them. The run writes them again.
 
     Raises:
-        SinkError: it holds rows and the run does not resume, or it is something else.
+        SinkError: it holds rows and the run does not resume, or it is a file of something else.
         RunError: a column of the input has the name of one that the run adds.
     """
-    rows = Rows(table.columns, journal, id_column=options.shape.id_column)
+    rows = Rows(table.columns, journal, id_column=options.columns.id_column)
     stays = _rows_to_keep(options, table, journal)
     if options.output.suffix.lower() in JSON_LINES:
         return JsonlSink(options.output, row=rows.row, resume=options.resume, keep=stays)
     return CsvSink(options.output, rows.columns, row=rows.row, resume=options.resume, keep=stays)
 
 
-def _rows_to_keep(options: Options, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
+def _rows_to_keep(options: RunOptions, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
     if journal is None or not options.resume:
         return None
     ids = [item.id for item in table.items]
@@ -84,5 +88,5 @@ def _rows_to_keep(options: Options, table: Table, journal: Journal | None) -> Ca
     if options.pace.order == "input":
         done = set(takewhile(done.__contains__, ids))
     again = frozenset(ids) - done
-    # A row whose id the input does not have is not ours to remove.
+    # A row whose id is not in the input was not written by this run, so it stays.
     return lambda id: id not in again

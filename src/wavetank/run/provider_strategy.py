@@ -1,4 +1,4 @@
-"""One request to a provider, over a client that is shared, or over one of the strategy's own."""
+"""A strategy that sends one request to a provider over HTTP, and the HTTP client for it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 ITEM_HEADER: Final = "x-wavetank-item"
 CONNECT_SECONDS: Final = 10.0
+"""The default of httpx2 is 5 s; a slow proxy may need twice that."""
 
 
 def need_client() -> None:
-    """See that there is an HTTP library.
+    """Check that the HTTP library is installed.
 
     Raises:
         RunError: httpx2 is not installed.
@@ -40,7 +41,7 @@ def need_client() -> None:
 
 
 def new_client(*, connections: int | None = None, timeout_seconds: float) -> httpx2.AsyncClient:
-    """An HTTP client that its caller closes, with as many connections as are asked of it by default."""
+    """A new HTTP client, which the caller closes; `connections` is the most that it opens."""
     import httpx2
 
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -48,40 +49,40 @@ def new_client(*, connections: int | None = None, timeout_seconds: float) -> htt
 
 
 def request_options(client: httpx2.AsyncClient | None, timeout_seconds: float | None) -> dict[str, Any]:
-    """What goes with each request over a client that was made without knowing of this timeout."""
+    """The options of each request over a client that was not made with this timeout."""
     if client is None or timeout_seconds is None:
         return {}
     return {"timeout": _timeout(timeout_seconds)}
 
 
 def _timeout(seconds: float) -> tuple[float, float, float, None]:
-    """To connect, read and write, and without end for a free connection: the processor bounds those."""
+    """The timeouts to connect, read, write and get a connection; the last is not bounded."""
     return min(CONNECT_SECONDS, seconds), seconds, seconds, None
 
 
 @final
 class ProviderStrategy(LLMCallStrategy[str]):
-    """Puts each item to a provider as one request.
+    """Sends each item to a provider as one request.
 
-    A client that it is given is shared, and stays open: its owner closes it. Without one
-    `prepare` opens a client that all requests share, and `cleanup` closes it; where several
-    processors share the strategy, the last `cleanup` does. A request outside of the two has a
-    client for itself.
+    A client that is given is shared and stays open: its owner closes it. Without one,
+    `prepare` opens a client that all requests share, and `cleanup` closes it. If several
+    processors share the strategy, the last `cleanup` does. A request outside of the two has
+    its own client.
 
     Args:
-        client: an httpx2 client of the caller's.
-        provider: the API to speak.
-        settings: the model and the rest of what is the same for every item.
-        timeout_seconds: how long a request may go without a byte; by default what the given
-            client says, or 120 s.
-        key: the API key; it is in the request's headers, and no error and no answer repeats it.
-        base_url: where the API is, if not at the provider's own address.
-        sends_item_ids: whether a header tells each item's id; by default only on this machine,
-            where a server may be wavetank's.
-        prices: what tokens cost, for an answer that does not tell its own cost. One that does
-            not count its tokens is charged by its length.
-        secrets: what is shown instead of the key and of what is secret in `base_url`.
-        scope: what the limits of its items are for; by default they are those of the account.
+        client: an httpx2 client, which is shared.
+        provider: the API of the provider.
+        settings: the model and the other settings of all requests.
+        timeout_seconds: how long a request may wait for the next byte; by default the timeout of
+            the given client, or 120 s.
+        key: the API key; it is sent in the headers, and no error and no answer shows it.
+        base_url: the address of the API, if it is not the provider's own.
+        sends_item_ids: whether a header has the item's id; by default only for a server on this
+            machine, which may be one of wavetank.
+        prices: the prices of tokens, for an answer that does not state its cost. An answer
+            without a count of its tokens is charged by its length.
+        secrets: hides the key and the secrets in `base_url`.
+        scope: the key of the limits; by default they are those of the account.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         self._headers = {"content-type": "application/json", **provider.headers(key)}
 
     def __repr__(self) -> str:
-        # Its address is left out: it may hold a password.
+        # The address is not shown: it may contain a password.
         return f"<ProviderStrategy {self._provider.name}/{self._settings.model}>"
 
     async def prepare(self) -> None:
@@ -126,7 +127,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
             self._own = self._new_client()
 
     async def cleanup(self) -> None:
-        """Close the client that `prepare` opened, once all who share the strategy are done with it."""
+        """Close the client that `prepare` opened, when the last user of the strategy has finished."""
         self._users = max(0, self._users - 1)
         if self._own is not None and not self._users:
             client, self._own = self._own, None
@@ -137,8 +138,8 @@ class ProviderStrategy(LLMCallStrategy[str]):
 
         Raises:
             ApiError: the provider answered with an error, also inside a 200.
-            UnreadableAnswer: it answered with something else.
-            Exception: what httpx2 raises when no answer came.
+            UnreadableAnswer: the answer is none of its API.
+            Exception: any error of httpx2, if there was no answer.
         """
         body = json.dumps(self._provider.body(self._settings, item.prompt))
         try:
@@ -184,7 +185,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
 
 
 def parsed_answer(status: int, headers: Mapping[str, str], text: str, secrets: Secrets) -> object:
-    """The JSON of an answer that is no error, `None` for another text.
+    """The JSON of an answer, or `None` if the text is not JSON.
 
     Raises:
         ApiError: the provider answered with an error, also inside a 200; it shows no secret.
@@ -198,7 +199,7 @@ def parsed_answer(status: int, headers: Mapping[str, str], text: str, secrets: S
 
 
 def hidden(parsed: object, secrets: Secrets) -> object:
-    """The JSON of an error without the secrets that it may repeat."""
+    """A JSON value in which the secrets are hidden."""
     if isinstance(parsed, str):
         return secrets.hide(parsed)
     if isinstance(parsed, list):
@@ -209,7 +210,7 @@ def hidden(parsed: object, secrets: Secrets) -> object:
 
 
 def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
-    """The item, if there is a prompt in it.
+    """The same item, if it has a prompt.
 
     Raises:
         NoPrompt: it has no prompt.
@@ -220,7 +221,7 @@ def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
 
 
 def _not_an_answer(status: int, parsed: object, text: str) -> Exception:
-    """Gemini says why a prompt was blocked in an answer without candidates; no other try mends it."""
+    """The error for an answer without a text. Gemini states in it why a prompt was blocked: no retry."""
     feedback = parsed.get("promptFeedback") if isinstance(parsed, dict) else None
     if isinstance(feedback, dict) and feedback.get("blockReason"):
         return ApiError(400, {}, parsed, f"the prompt was blocked: {feedback['blockReason']}")
@@ -241,16 +242,16 @@ def _stated(status: int, parsed: object) -> int:
 
 
 def _message(parsed: object) -> str:
-    """What the error says for people, wherever its API puts that."""
+    """The message of an error, wherever its API puts it."""
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
-    said = error.get("message") if isinstance(error, dict) else error
-    return said if isinstance(said, str) else ""
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else ""
 
 
 def _parsed(text: str) -> object:
-    """The JSON of an answer; `None` for what is none, and for what no API nests so deep."""
+    """The JSON of an answer; `None` if it is not JSON, or is nested deeper than any API does."""
     try:
         return json.loads(text) if not too_deep(text.encode("utf-8", "surrogatepass")) else None
     except ValueError:

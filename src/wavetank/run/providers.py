@@ -1,6 +1,6 @@
-"""The providers of `wavetank run`: how each is asked, how its answers are read, where its models are listed.
+"""The providers of `wavetank run`: their requests, their answers, and their lists of models.
 
-They hold no connection and know no HTTP library: a request is a URL, headers and a body.
+There is no connection and no HTTP library here: a request is a URL, headers and a body.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Json = Mapping[str, Any]
 
 ANTHROPIC_VERSION: Final = "2023-06-01"
 ANTHROPIC_MAX_TOKENS: Final = 1024
-"""Anthropic's API takes no request without a bound; this is sent where none was asked for."""
+"""Anthropic's API requires a bound; this one is sent if none is configured."""
 NO_KEY: Final = "wavetank-needs-no-key"
-"""What a server on this machine is shown where no variable holds a key: most accept any key."""
+"""Sent to a server on this machine if no variable has a key: most accept any key."""
 TOKENS_PER_PRICE: Final = 1_000_000
 
 
@@ -39,13 +39,13 @@ class RequestSettings:
 @final
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a million tokens cost, in the currency of the bound on the cost."""
+    """The prices of a million tokens, in the currency of the bound on the cost."""
 
     input: float
     output: float
 
     def cost(self, usage: TokenUsage) -> float:
-        """What so many tokens cost.
+        """The cost of these tokens.
 
         >>> Prices(2.5, 10.0).cost(TokenUsage(1000, 100))
         0.0035
@@ -61,7 +61,7 @@ Query = Mapping[str, str]
 class Listing:
     """Where an API lists its models, page by page.
 
-    `read` takes a page and gives the names on it, and the query for the next page, if there is one.
+    `read` returns the names on a page, and the query for the next page if there is one.
     """
 
     path: str
@@ -74,7 +74,7 @@ class Listing:
 class Provider:
     """One API: where it is, which variables hold its key, how a request and an answer look.
 
-    `reports_cost` says that its answers tell what they cost.
+    `reports_cost` says that its answers state their cost.
     """
 
     name: str
@@ -88,25 +88,25 @@ class Provider:
     reports_cost: bool = False
 
     def url(self, path: str, base_url: str | None = None) -> str:
-        """Where a request goes; what the base URL has in its query is sent along.
+        """The URL of a request; the query of the base URL is kept.
 
         Raises:
-            RunError: the provider has no address of its own, and none is given; or it is none.
+            RunError: there is no base URL, or it is no URL.
         """
         base = base_url or self.base_url
         if not base:
             raise RunError(f"provider {self.name} needs the base URL of the server, such as https://host/v1")
         if not _is_url(base):
-            # It is not repeated: it may hold a password.
+            # The value is not shown: it may contain a password.
             raise RunError(f"the base URL of {self.name} is no URL such as https://host/v1")
         parts = urlsplit(base)
         return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
 
     def key(self, environment: Mapping[str, str], base_url: str | None = None) -> str:
-        """The API key, from the environment alone; a server on this machine may need none.
+        """The API key, which is read only from the environment; a server on this machine may need none.
 
         Raises:
-            RunError: no variable holds it, or it cannot be a key.
+            RunError: no variable has it, or it cannot be a key.
         """
         for name in self.keys:
             if key := environment.get(name, "").strip():
@@ -117,10 +117,10 @@ class Provider:
 
 
 def checked_key(key: str, what: str) -> str:
-    """A key that fits into a header; the error does not show it.
+    """The same key, if it can be sent in a header; the error does not show it.
 
     Raises:
-        RunError: it is empty, or has a space, a line end or a letter that no header can carry.
+        RunError: it is empty, or has a space, a line end or a letter that no header can contain.
     """
     if not key:
         raise RunError(f"{what} is empty; copy it again, and nothing beside it")
@@ -147,18 +147,18 @@ def is_local(url: str) -> bool:
 
 
 _LONGEST_NAME: Final = 30
-"""Longer than any name of a provider, and shorter than the key of any."""
+"""Longer than the name of any provider, and shorter than any key."""
 
 
 def find_provider(name: str) -> Provider:
     """The provider of a name.
 
     Raises:
-        RunError: there is none; the text names the nearest.
+        RunError: there is none; the text names the most similar one.
     """
     if name in PROVIDERS:
         return PROVIDERS[name]
-    # Somebody may have given the key in its place.
+    # The key may have been given in place of the name, so it is not shown.
     is_name = len(str(name)) <= _LONGEST_NAME and not str(name).startswith("sk-")
     shown = f" {name!r}" if is_name else " of that name"
     raise RunError(f"there is no provider{shown}; {suggestion(str(name), PROVIDERS)}")
@@ -169,7 +169,7 @@ def _bearer(key: str) -> Mapping[str, str]:
 
 
 def _given(**values: object) -> dict[str, Any]:
-    """Those that were asked for: an API's own default stands for the rest."""
+    """The values that are not `None`; for the others the API has its own default."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -193,7 +193,7 @@ def _openai_read(answer: Any) -> CallResult[str]:
     message = answer["choices"][0]["message"]
     usage = answer.get("usage") or {}
     text = message.get("content") or message.get("refusal") or ""
-    # OpenRouter tells what an answer cost, in its credits.
+    # OpenRouter states the cost of an answer, in its credits.
     cost = usage.get("cost") or 0.0
     return _result(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), cost)
 
@@ -233,7 +233,7 @@ def _gemini_read(answer: Any) -> CallResult[str]:
     usage = answer.get("usageMetadata") or {}
     parts = answer["candidates"][0].get("content", {}).get("parts", [])
     text = "".join(part.get("text", "") for part in parts)
-    # Thoughts are charged as what the model wrote, and counted apart.
+    # Thoughts are charged as output, but counted separately.
     written = (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)
     return _result(text, usage.get("promptTokenCount"), written)
 
@@ -259,7 +259,7 @@ def _result(
 
 
 def _by_id(page: Any) -> tuple[list[str], Query | None]:
-    """OpenAI's list; OpenRouter's says besides where it goes on, and Anthropic's that it does."""
+    """A page of OpenAI's, OpenRouter's or Anthropic's list; the latter two have further pages."""
     names = [entry["id"] for entry in page["data"]]
     if page.get("has_more") and page.get("last_id"):
         return names, {"after_id": page["last_id"]}
@@ -268,7 +268,7 @@ def _by_id(page: Any) -> tuple[list[str], Query | None]:
 
 
 def _gemini_models(page: Any) -> tuple[list[str], Query | None]:
-    """Those that generate content; the list has models for embeddings, too."""
+    """A page of Gemini's list, without the models that do not generate text."""
     names = [
         entry["name"].removeprefix("models/")
         for entry in page.get("models", [])

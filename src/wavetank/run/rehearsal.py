@@ -1,4 +1,4 @@
-"""A rehearsal: the run as it would be, against the fake in virtual time."""
+"""A rehearsal: the same run against the fake provider, in virtual time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
+from .console import ProgressDisplay, WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
-from .run_options import Options
+from .run_options import RunOptions
 from .run_plan import Plan
-from .run_report import Shown, WarningCollector, duration_text, print_line
+from .run_report import duration_text
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
-def rehearse(options: Options, display: Shown) -> int:
+def rehearse(options: RunOptions, display: ProgressDisplay) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
 
-    The requests are those of the run, over the same client; the fake answers at the
-    provider's address, whatever `--base-url` says.
+    The requests are those of the run, over the same client. The fake answers at the
+    provider's own address, also if there is a `--base-url`.
 
-    No key is read, no request leaves, no file but the input is opened.
+    No key is read, no request leaves this process, and no file but the input is opened.
 
     Raises:
         RunError: the input cannot be read, or httpx2 is not installed.
@@ -38,7 +39,7 @@ def rehearse(options: Options, display: Shown) -> int:
 
     assert options.scenario is not None
     need_client()
-    table = read_table(options.input, options.shape, options.target)
+    table = read_table(options.input, options.columns, options.target)
     plan = Plan(options, table)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
@@ -53,13 +54,13 @@ def rehearse(options: Options, display: Shown) -> int:
         ) as client:
             strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
             ledger = _Ledger(tank)
-            session = plan.session(strategies, statistics, output=ledger, say=display.say)
-            await session.process(plan.items(strategies))
+            processor = plan.row_processor(strategies, statistics, output=ledger, say=display.say)
+            await processor.process(plan.items(strategies))
         for item in table.items:
-            # Left out by a bound, as was asked for.
+            # It was not sent because of a bound, so its ledger entry is cancelled.
             if item.id not in ledger.known:
                 tank.ledger.cancel(item.id)
-        return statistics.report(), statistics.total - statistics.done + statistics.failed
+        return statistics.report(), statistics.all.rows - statistics.all.done + statistics.all.failed
 
     with WarningCollector() as log:
         run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
@@ -69,14 +70,14 @@ def rehearse(options: Options, display: Shown) -> int:
 
 @final
 class _Ledger:
-    """A sink that tells the tank's ledger what came back."""
+    """A sink that enters the outcomes in the tank's ledger."""
 
     def __init__(self, tank: Tank) -> None:
         self._tank = tank
         self.known: set[str] = set()
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
-        """Note the outcome of an item."""
+        """Enter the outcome of an item."""
         self.known.add(item.id)
         if result.error is None:
             self._tank.ledger.complete(item.id, result.value)
@@ -84,14 +85,14 @@ class _Ledger:
             self._tank.ledger.fail(item.id, result.error)
 
 
-def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Shown) -> int:
+def _forecast(run: Run[tuple[list[str], int]], options: RunOptions, display: ProgressDisplay) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
-    asked = len(run.events.of("arrived"))
+    arrived = len(run.events.of("arrived"))
     refused = len(run.events.of("refused"))
     print_line(
         f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
-        f"{duration_text(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
+        f"{duration_text(run.virtual_seconds)} of virtual time, {arrived} requests, {refused} refused"
     )
     for line in report:
         print_line(line)

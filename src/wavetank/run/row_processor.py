@@ -1,4 +1,4 @@
-"""One pass over the rows: strategy, journal and output around the processor."""
+"""Processes the rows of a table: the batch processor with strategy, journal, output and statistics."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _KINDS_SHOWN: Final[tuple[frozenset[DecisionKind], ...]] = (
 )
 """The decisions that are shown, by how often `--verbose` is given."""
 ROWS_AHEAD: Final = 1000
-"""How many rows may be taken up whose results wait for their turn; a slow row holds back no more."""
+"""How many rows may be started while the result of an earlier row is missing; bounds the memory."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPace:
-    """How fast, how far and in which order a run goes."""
+    """The rate, the bounds and the order of a run."""
 
     parallel: int = 10
     limits: Limits | Mapping[Any, Limits] | None = None
@@ -52,17 +52,17 @@ class RunPace:
 
 @final
 class RowProcessor:
-    """Processes rows, keeps each outcome before anybody hears of it, and tells the statistics.
+    """Processes rows: each outcome is stored in the journal, written to the output and counted.
 
     Args:
-        strategy: sends the items that bring no strategy of their own.
-        pace: how fast, how far and in which order.
-        statistics: counts what happens.
-        journal: keeps it for a run that resumes.
+        strategy: sends the items that have no strategy of their own.
+        pace: the rate, the bounds and the order.
+        statistics: counts the outcomes and decisions.
+        journal: stores the outcomes for a run that resumes.
         output: gets each result, one at a time.
         models: the name of the model of each item, by its id, for the statistics.
-        say: shows decisions in words.
-        verbose: which: none, those of limits and retries (1), or all (2).
+        say: shows decisions as text.
+        verbose: which ones: none (0), those of limits and retries (1), or all (2).
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class RowProcessor:
         self._paused_until: dict[str, float] = {}
 
     async def process(self, items: Sequence[Item]) -> None:
-        """Process every item that has no outcome yet, and hand all outcomes to the output.
+        """Process every item that has no outcome yet, and write all outcomes to the output.
 
         Raises:
-            Exception: what the journal or the output raised; nothing is sent after it.
+            Exception: any error of the journal or the output; nothing is sent after it.
         """
         pace = self._pace
         processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
@@ -115,21 +115,21 @@ class RowProcessor:
 
     def _count(self, result: ItemResult[str]) -> None:
         if not result.unfinished:
-            self._statistics.result(result, self._models.get(result.id, ""))
+            self._statistics.add(result, self._models.get(result.id, ""))
         elif not isinstance(result.error, RunStopped):
-            self._statistics.left_out(result)
+            self._statistics.add_left_out(result)
 
     def _observe(self, decision: Decision) -> None:
         if self._say is not None and decision.kind in self._shown_kinds:
             self._say(str(decision))
         if decision.kind == "refused":
-            self._statistics.refused(decision.scope)
+            self._statistics.add_refusal(decision.scope)
         elif decision.kind == "retried":
             self._statistics.retries += 1
         elif decision.kind == "paused" and decision.until is not None:
-            # A refusal that was under way may lengthen a pause; it is still the same one.
+            # A later refusal may make a pause longer; it is still the same one.
             lasts = decision.at < self._paused_until.get(decision.scope, 0.0)
             self._paused_until[decision.scope] = decision.until
-            self._statistics.paused(decision.until - decision.at, decision.scope, again=lasts)
+            self._statistics.add_pause(decision.until - decision.at, decision.scope, lengthened=lasts)
         elif decision.kind == "stopped":
             self._statistics.stopped = decision.reason

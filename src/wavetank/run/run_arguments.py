@@ -1,4 +1,4 @@
-"""The words of `wavetank run` on the command line; nothing heavy is imported for them."""
+"""The command-line arguments of `wavetank run`; this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ PROVIDER_NAMES: Final = ("anthropic", "gemini", "ollama", "openai", "openai-comp
 EXIT_CODES: Final = """exit status:
   0    every row has an answer
   1    some rows failed or were left out; the others have their answers
-  2    wrong words, or an input, output, journal or key that has to be mended first
+  2    invalid arguments, or an input, output, journal or key that has to be fixed first
   3    the run was stopped: the output or the journal cannot be written
   130  interrupted by Ctrl-C; the journal is whole, and the line to resume was printed
 """
 
 DEFAULT_PARALLEL: Final = 10
+"""The default of the processor's `workers`."""
 DEFAULT_TIMEOUT: Final = 120.0
+"""Reasoning models may send no byte for a minute or more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the words of `wavetank run` to a parser."""
+    """Add the arguments of `wavetank run` to a parser."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXIT_CODES
     parser.add_argument(
@@ -161,7 +163,7 @@ def _provider(text: str) -> str:
 
 
 def _base_url(text: str) -> tuple[str, str]:
-    """The provider, or none, and its address."""
+    """The provider, or an empty text, and its address."""
     name, equals, url = text.partition("=")
     if not equals or "/" in name:
         return "", text
@@ -169,7 +171,7 @@ def _base_url(text: str) -> tuple[str, str]:
 
 
 def _per_model_value(read: Callable[[str], float]) -> Callable[[str], tuple[str, float]]:
-    """The model, or none, and what is given for it."""
+    """A parser of `[MODEL=]VALUE`: the model, or an empty text, and the value."""
 
     def value(text: str) -> tuple[str, float]:
         model, _, number = text.rpartition("=")
@@ -179,7 +181,7 @@ def _per_model_value(read: Callable[[str], float]) -> Callable[[str], tuple[str,
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """Which of the names was probably meant, or else all of them.
+    """The name that was probably meant, or else all names.
 
     >>> suggestion("opnai", ["gemini", "openai"]), suggestion("xyz", ["gemini", "openai"])
     ("did you mean 'openai'?", 'there are gemini, openai')

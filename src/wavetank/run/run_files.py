@@ -1,4 +1,4 @@
-"""The files that a run writes: its journal and its output, opened together."""
+"""Opens the files that a run writes: its journal and its output."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..processor.sinks import CsvSink, JsonlSink, SinkError
 from .input_table import Table
 from .output_rows import open_output
 from .run_errors import RunError
-from .run_options import Options
+from .run_options import RunOptions
 
 
 @contextmanager
-def open_files(options: Options, table: Table) -> Iterator[tuple[Journal | None, CsvSink | JsonlSink]]:
-    """Open the journal, if there is to be one, and the output, and close them when the block ends.
+def open_files(options: RunOptions, table: Table) -> Iterator[tuple[Journal | None, CsvSink | JsonlSink]]:
+    """Open the journal, if there is one, and the output, and close them when the block ends.
 
-    If it ends with a `RunError`, nothing has begun: then the files that were not there before
-    are removed, so that the same words start a run once that is mended.
+    If the block ends with a `RunError`, the run has not started. Then files that did not exist
+    before are removed, so that the same command works once the error is fixed.
 
     Raises:
         RunError: a file cannot be used, or holds another run.
@@ -36,7 +36,7 @@ def open_files(options: Options, table: Table) -> Iterator[tuple[Journal | None,
         yield journal, output
 
 
-def _journal(options: Options, table: Table, stack: ExitStack) -> Journal | None:
+def _journal(options: RunOptions, table: Table, stack: ExitStack) -> Journal | None:
     if options.journal is None:
         return None
     there = options.journal.exists()
@@ -46,7 +46,7 @@ def _journal(options: Options, table: Table, stack: ExitStack) -> Journal | None
         settings=options.settings,
         retry_failed=options.retry_failed,
     )
-    # Only here it is sure to be ours: another process would have kept us out.
+    # From here on the file is certainly that of this run: it is locked against other processes.
     stack.enter_context(_removed_if_not_started(options.journal, there=there))
     stack.callback(journal.close)
     journal.register((item.id, fingerprint(item.prompt, item.data)) for item in table.items)

@@ -1,4 +1,4 @@
-"""What `wavetank run` is told, as a value."""
+"""The options of one run, as a value."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ V = TypeVar("V")
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """One run as it was asked for."""
+class RunOptions:
+    """The options of one run."""
 
     input: Path
     output: Path
-    shape: ColumnNames
+    columns: ColumnNames
     provider: Provider
     request: RequestSettings
     base_urls: Mapping[str, str]
@@ -43,98 +43,100 @@ class Options:
 
     @property
     def target(self) -> Target:
-        """Where a row goes that does not say it."""
+        """The target of rows that name none."""
         return Target(self.provider.name, self.request.model)
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What decides the answers besides the rows, for the journal to hold a resumed run to."""
+        """The options that decide the answers; the journal refuses to resume with others."""
         request = self.request
         prompt = (request.system or "").encode(errors="surrogatepass")
         system = hashlib.blake2b(prompt, digest_size=8).hexdigest() if prompt else None
-        told = {
+        settings = {
             "--provider": self.provider.name,
             "--model": request.model or None,
             "--system (its digest)": system,
             "--max-tokens": request.max_tokens,
             "--temperature": request.temperature,
         }
-        return {name: str(value) for name, value in told.items() if value is not None}
+        return {name: str(value) for name, value in settings.items() if value is not None}
 
 
-def read_options(words: argparse.Namespace) -> Options:
-    """The words as a value.
+def read_options(arguments: argparse.Namespace) -> RunOptions:
+    """The options in the parsed arguments.
 
     Raises:
-        RunError: two of them do not go together.
+        RunError: an argument is missing, or two contradict each other.
     """
-    provider = PROVIDERS[words.provider]
-    if words.input is None or words.output is None:
+    provider = PROVIDERS[arguments.provider]
+    if arguments.input is None or arguments.output is None:
         raise RunError("name the INPUT with the rows, and the file for the answers with --output")
-    if words.resume and words.journal is None:
-        raise RunError("--resume needs the --journal that it goes on with")
-    if words.retry_failed and not words.resume:
-        raise RunError("--retry-failed goes with --resume")
-    if words.output.suffix.lower() not in (".csv", *JSON_LINES):
-        raise RunError(f"--output {words.output}: name a file that ends with .csv or .jsonl")
-    if words.output.resolve() == words.input.resolve():
+    if arguments.resume and arguments.journal is None:
+        raise RunError("--resume needs the --journal of the run to resume")
+    if arguments.retry_failed and not arguments.resume:
+        raise RunError("--retry-failed needs --resume")
+    if arguments.output.suffix.lower() not in (".csv", *JSON_LINES):
+        raise RunError(f"--output {arguments.output}: name a file that ends with .csv or .jsonl")
+    if arguments.output.resolve() == arguments.input.resolve():
         raise RunError("--output is the input itself; name another file")
-    if words.journal is not None and words.journal.resolve() == words.output.resolve():
+    if arguments.journal is not None and arguments.journal.resolve() == arguments.output.resolve():
         raise RunError("--journal and --output are the same file; give each its own")
-    return Options(
-        input=words.input,
-        output=words.output,
-        shape=ColumnNames(
-            words.prompt_column,
-            words.id_column,
-            words.template,
-            words.model_column,
-            words.provider_column,
+    return RunOptions(
+        input=arguments.input,
+        output=arguments.output,
+        columns=ColumnNames(
+            arguments.prompt_column,
+            arguments.id_column,
+            arguments.template,
+            arguments.model_column,
+            arguments.provider_column,
         ),
         provider=provider,
-        request=RequestSettings(words.model, words.system, words.max_tokens, words.temperature),
-        base_urls=base_urls(words),
-        pace=_pace(words),
+        request=RequestSettings(
+            arguments.model, arguments.system, arguments.max_tokens, arguments.temperature
+        ),
+        base_urls=base_urls(arguments),
+        pace=_pace(arguments),
         per_model={
-            "--rate": _each_once("--rate", words.rate),
-            "--token-rate": _each_once("--token-rate", words.token_rate),
-            "--price-input": _each_once("--price-input", words.price_input),
-            "--price-output": _each_once("--price-output", words.price_output),
+            "--rate": _each_once("--rate", arguments.rate),
+            "--token-rate": _each_once("--token-rate", arguments.token_rate),
+            "--price-input": _each_once("--price-input", arguments.price_input),
+            "--price-output": _each_once("--price-output", arguments.price_output),
         },
-        verbose=words.verbose,
-        preflight=words.preflight,
-        timeout_seconds=words.timeout,
-        journal=words.journal,
-        resume=words.resume,
-        retry_failed=words.retry_failed,
-        scenario=words.scenario,
-        seed=words.seed,
+        verbose=arguments.verbose,
+        preflight=arguments.preflight,
+        timeout_seconds=arguments.timeout,
+        journal=arguments.journal,
+        resume=arguments.resume,
+        retry_failed=arguments.retry_failed,
+        scenario=arguments.scenario,
+        seed=arguments.seed,
     )
 
 
-def _pace(words: argparse.Namespace) -> RunPace:
+def _pace(arguments: argparse.Namespace) -> RunPace:
     bounds = Bounds(
-        seconds=words.max_seconds,
-        requests=words.max_requests,
-        tokens=words.max_total_tokens,
-        cost=words.max_cost,
+        seconds=arguments.max_seconds,
+        requests=arguments.max_requests,
+        tokens=arguments.max_total_tokens,
+        cost=arguments.max_cost,
     )
     return RunPace(
-        parallel=words.parallel,
+        parallel=arguments.parallel,
         bounds=None if bounds == Bounds() else bounds,
-        on_quota=words.on_quota,
-        fail_fast=words.fail_fast,
-        order=words.order,
+        on_quota=arguments.on_quota,
+        fail_fast=arguments.fail_fast,
+        order=arguments.order,
     )
 
 
-def base_urls(words: argparse.Namespace) -> Mapping[str, str]:
-    """The addresses that were given, by the names of their providers.
+def base_urls(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """The given addresses, by the names of their providers.
 
     Raises:
         RunError: a provider has two.
     """
-    given = [(name or words.provider, url) for name, url in words.base_url]
+    given = [(name or arguments.provider, url) for name, url in arguments.base_url]
     return _each_once("--base-url", given)
 
 

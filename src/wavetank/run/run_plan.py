@@ -1,4 +1,4 @@
-"""The plan of a run: the models that its rows go to, each with its key, address, prices and limits."""
+"""The plan of a run: the models of its rows, each with its address, prices and limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .providers import PROVIDERS, Prices, Provider
 from .row_processor import RowProcessor
 from .run_arguments import suggestion
 from .run_errors import RunError
-from .run_options import Options
+from .run_options import RunOptions
 from .run_report import RunStatistics
 from .target import Target, chosen
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 REHEARSAL_KEY: Final = "wavetank-rehearsal"
 COMPATIBLE_URL: Final = "http://vllm/v1"
-"""Where the fake speaks for the servers that have no address of their own."""
+"""Where the fake answers for servers that have no address of their own."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A target with all that a request to it needs; `row` is the number of the first row that goes there."""
+    """A target with all that a request to it needs; `row` is the number of the first row with this target."""
 
     target: Target
     provider: Provider
@@ -43,13 +43,13 @@ class Route:
 
 @final
 class Plan:
-    """What the rows of a table need, found before the first request.
+    """The routes of the rows of a table, found before the first request.
 
     Raises:
-        RunError: a price or a rate is for what no row goes to, or a price is missing.
+        RunError: a price or a rate is for a name that no row uses, or a price is missing.
     """
 
-    def __init__(self, options: Options, table: Table) -> None:
+    def __init__(self, options: RunOptions, table: Table) -> None:
         self.options: Final = options
         self.table: Final = table
         self.routes: Final = _routes(options, table)
@@ -57,7 +57,7 @@ class Plan:
         """The keys of the run, and what is shown instead of them."""
 
     def statistics(self, *, now: Callable[[], float], wall: Callable[[], float]) -> RunStatistics:
-        """Counts for all rows, and for each model where there are several."""
+        """The statistics of all rows, and of each model if there are several."""
         rows = Counter(target.name for target in self.table.targets.values())
         models = {route.target.name: rows[route.target.name] for route in self.routes}
         return RunStatistics(
@@ -81,7 +81,7 @@ class Plan:
         )
 
     def rehearsed(self, route: Route, client: httpx2.AsyncClient) -> ProviderStrategy:
-        """The same, at the address where the fake answers for the provider."""
+        """The strategy of a route in a rehearsal, at the address where the fake answers for the provider."""
         return ProviderStrategy(
             client,
             route.provider,
@@ -94,7 +94,7 @@ class Plan:
         )
 
     def _scope(self, route: Route) -> str | None:
-        """With several models each has a gate of its own: a limit of one holds no row of another."""
+        """With several models each has its own gate, so that a limit of one does not hold back another."""
         return route.target.name if len(self.routes) > 1 else None
 
     def items(self, strategies: Mapping[Target, LLMCallStrategy[str]]) -> tuple[LLMWorkItem[Record], ...]:
@@ -102,7 +102,7 @@ class Plan:
         targets = self.table.targets
         return tuple(replace(item, strategy=strategies[targets[item.id]]) for item in self.table.items)
 
-    def session(
+    def row_processor(
         self,
         strategies: Mapping[Target, LLMCallStrategy[str]],
         statistics: RunStatistics,
@@ -111,7 +111,7 @@ class Plan:
         output: Sink | None = None,
         say: Callable[[str], object],
     ) -> RowProcessor:
-        """The pass over the rows."""
+        """The processor of the rows."""
         limits: dict[str, Limits] = {
             route.target.name: route.limits for route in self.routes if route.limits is not None
         }
@@ -129,12 +129,8 @@ class Plan:
         )
 
 
-def _routes(options: Options, table: Table) -> tuple[Route, ...]:
-    """The routes of all rows, in the order in which they first come.
-
-    Raises:
-        RunError: a price, a rate or an address is for what no row goes to, or a price is missing.
-    """
+def _routes(options: RunOptions, table: Table) -> tuple[Route, ...]:
+    """The routes of all rows, in the order of their first rows."""
     first: dict[Target, int] = {}
     for number, item in enumerate(table.items, start=1):
         first.setdefault(table.targets[item.id], number)
@@ -143,7 +139,7 @@ def _routes(options: Options, table: Table) -> tuple[Route, ...]:
     return tuple(_route(options, target, row) for target, row in first.items())
 
 
-def _route(options: Options, target: Target, row: int) -> Route:
+def _route(options: RunOptions, target: Target, row: int) -> Route:
     provider = PROVIDERS[target.provider]
     given = {option: chosen(values, target) for option, values in options.per_model.items()}
     prices = _prices(options, provider, row, given["--price-input"], given["--price-output"])
@@ -160,14 +156,14 @@ def _refuse_unused_names(option: str, values: Mapping[str, Any], targets: Mappin
 
 
 def _prices(
-    options: Options, provider: Provider, row: int, input: float | None, output: float | None
+    options: RunOptions, provider: Provider, row: int, input: float | None, output: float | None
 ) -> Prices | None:
     if input is None and output is None:
         cost = options.pace.bounds.cost if options.pace.bounds is not None else None
         if cost is not None and not provider.reports_cost:
             raise RunError(
                 f"--max-cost needs to know what answers cost, and {_named(options, provider, row)} does not "
-                "tell it: give --price-input and --price-output, or bound --max-total-tokens"
+                "state it: give --price-input and --price-output, or bound --max-total-tokens"
             )
         return None
     if input is None or output is None:
@@ -175,11 +171,12 @@ def _prices(
     return Prices(input, output)
 
 
-def connection(options: Options, route: Route, environment: Mapping[str, str]) -> str:
-    """The key for a route whose address is known.
+def connection(options: RunOptions, route: Route, environment: Mapping[str, str]) -> str:
+    """The API key for a route.
 
     Raises:
-        RunError: either is missing; the text names the provider, and the row if it chose the provider.
+        RunError: the key or the address is missing; the text names the provider, and the row if it
+            chose the provider.
     """
     provider = route.provider
     if not provider.base_url and route.base_url is None:
@@ -194,6 +191,6 @@ def connection(options: Options, route: Route, environment: Mapping[str, str]) -
         raise RunError(f"{error}{where}") from None
 
 
-def _named(options: Options, provider: Provider, row: int) -> str:
+def _named(options: RunOptions, provider: Provider, row: int) -> str:
     chose = "--provider" if provider == options.provider else f"row {row} goes to"
     return f"{chose} {provider.name}" if provider == options.provider else f"{chose} {provider.name}, which"

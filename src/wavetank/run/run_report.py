@@ -1,46 +1,28 @@
-"""What `wavetank run` says: where it stands while it runs, and what came of it, in words."""
+"""Counts what `wavetank run` does, and describes it: the progress and the final report."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self, final
+from typing import Any, Final, final
 
 from ..processor import ItemResult
 from ..processor.batch_result import FailureCounts
 from ..processor.counting import counted
-from ..processor.journal.outcomes import EarlierError
+from ..processor.journal import EarlierError
 
-PROCESSOR: Final = "wavetank.processor"
 _REASONS_SHOWN: Final = 10
+"""More would push the line that resumes off a small terminal."""
 _REASON_LENGTH: Final = 160
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Where the standing of a run is shown again and again.
-
-    `show` takes how much is done, from 0 to 1, and the rest in words, and shows it in place of the
-    last; `stay` writes a line above that; `close` leaves the place to what comes after.
-    """
-
-    show: Callable[[float, str], object]
-    stay: Callable[[str], object]
-    close: Callable[[], object]
-
-    def say(self, line: str) -> None:
-        """Write a line that stays."""
-        self.stay(printable(line))
+"""Two lines of a terminal."""
 
 
 @final
 @dataclass(slots=True)
 class RowCounts:
-    """What came of the rows of one model."""
+    """The counts of all rows of a run, or of those of one model."""
 
     rows: int
     done: int = 0
@@ -59,24 +41,35 @@ class RowCounts:
         self.output_tokens += result.usage.output_tokens
         self.cost += result.cost
 
+    @property
+    def answers(self) -> str:
+        """How many rows have answers."""
+        return f"{self.done - self.failed} of {self.rows} rows have answers"
+
+    @property
+    def limited(self) -> str:
+        """How many refusals and pauses there were."""
+        return f"{counted(self.refusals, 'refusal')}, {counted(self.pauses, 'pause')}"
+
+    @property
+    def spent(self) -> str:
+        """The tokens, and the cost if there was any."""
+        cost = f", {self.cost:.4g} spent" if self.cost else ""
+        return f"{self.input_tokens} tokens in, {self.output_tokens} out{cost}"
+
     def __str__(self) -> str:
-        failed = f"{self.failed} failed, " if self.failed else ""
-        return (
-            f"{self.done - self.failed} of {self.rows} rows have answers, {failed}"
-            f"{counted(self.refusals, 'refusal')}, {counted(self.pauses, 'pause')}, "
-            f"{self.input_tokens} tokens in, {self.output_tokens} out"
-            + (f", {self.cost:.4g} spent" if self.cost else "")
-        )
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.answers}{failed}, {self.limited}, {self.spent}"
 
 
 @final
 class RunStatistics:
-    """Counts what comes of the rows, and tells it.
+    """Counts the outcomes, refusals and pauses of a run, and describes them.
 
     Args:
-        total: how many rows there are.
-        models: how many rows there are for each model, where there are several.
-        now: seconds on a clock that only moves on.
+        total: the number of rows.
+        models: the number of rows of each model, if there are several.
+        now: seconds on a clock that never goes back.
         wall: seconds since 1970.
     """
 
@@ -88,94 +81,80 @@ class RunStatistics:
         now: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        self._shares = {name: RowCounts(rows) for name, rows in (models or {}).items()}
-        self.total = total
-        self.done = 0
-        self.failed = 0
-        self.earlier = 0
-        self.refusals = 0
-        self.pauses = 0
+        self.all: Final = RowCounts(total)
+        self.recalled = 0
         self.retries = 0
         self.stopped: str | None = None
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cost = 0.0
+        self._models = {name: RowCounts(rows) for name, rows in (models or {}).items()}
         self._now = now
         self._wall = wall
         self._started = now()
         self._paused_until = now()
         self._reasons: dict[str, tuple[int, float]] = {}
         self._limits = FailureCounts()
-        self._left_out: dict[str, int] = {}
+        self._left_out: Counter[str] = Counter()
 
-    def result(self, result: ItemResult[Any], model: str = "") -> None:
+    def add(self, result: ItemResult[Any], model: str = "") -> None:
         """Count the outcome of a row."""
-        if model in self._shares:
-            self._shares[model].add(result)
-        self.done += 1
-        self.earlier += result.recalled
-        self.input_tokens += result.usage.input_tokens
-        self.output_tokens += result.usage.output_tokens
-        self.cost += result.cost
+        for counts in self._counts_of(model):
+            counts.add(result)
+        self.recalled += result.recalled
         if result.error is not None:
-            self.failed += 1
-            self._failed(result)
+            self._add_failure(result)
 
-    def left_out(self, result: ItemResult[Any]) -> None:
+    def add_left_out(self, result: ItemResult[Any]) -> None:
         """Count a row that is left to another run."""
-        why = result.cause or type(result.error).__name__
-        self._left_out[why] = self._left_out.get(why, 0) + 1
+        self._left_out[result.cause or type(result.error).__name__] += 1
 
-    def refused(self, model: str = "") -> None:
+    def add_refusal(self, model: str = "") -> None:
         """Count a refusal."""
-        self.refusals += 1
-        if model in self._shares:
-            self._shares[model].refusals += 1
+        for counts in self._counts_of(model):
+            counts.refusals += 1
 
-    def paused(self, seconds: float, model: str = "", *, again: bool = False) -> None:
-        """Count a pause that ends in so many seconds, unless it is one that was counted, grown longer."""
-        self.pauses += not again
-        if model in self._shares:
-            self._shares[model].pauses += not again
+    def add_pause(self, seconds: float, model: str = "", *, lengthened: bool = False) -> None:
+        """Count a pause that ends in so many seconds, unless it only became longer."""
+        for counts in self._counts_of(model):
+            counts.pauses += not lengthened
         self._paused_until = max(self._paused_until, self._now() + seconds)
+
+    def _counts_of(self, model: str) -> Iterator[RowCounts]:
+        yield self.all
+        if model in self._models:
+            yield self._models[model]
 
     @property
     def share(self) -> float:
-        """How much is done, from 0 to 1."""
-        return self.done / self.total if self.total else 1.0
+        """The share of rows that are done, from 0 to 1."""
+        return self.all.done / self.all.rows if self.all.rows else 1.0
 
     def progress_text(self) -> str:
-        """Where the run stands: rows, rate, refusals, pauses, time left."""
+        """The progress in words: rows, rate, refusals, pauses, time left."""
         now = self._now()
         seconds = now - self._started
-        fresh = self.done - self.earlier
+        fresh = self.all.done - self.recalled
         rate = fresh / seconds if seconds > 0 else 0.0
-        words = [f"{self.done} of {self.total} rows"]
-        if self.failed:
-            words.append(f"{self.failed} failed")
-        words.append(f"{rate:.3g}/s")
-        if self.refusals:
-            words.append(f"{self.refusals} refused")
-        if self.pauses:
-            words.append(counted(self.pauses, "pause"))
+        parts = [f"{self.all.done} of {self.all.rows} rows"]
+        if self.all.failed:
+            parts.append(f"{self.all.failed} failed")
+        parts.append(f"{rate:.3g}/s")
+        if self.all.refusals:
+            parts.append(f"{self.all.refusals} refused")
+        if self.all.pauses:
+            parts.append(counted(self.all.pauses, "pause"))
         if (paused := self._paused_until - now) > 0:
-            words.append(f"paused for {duration_text(paused)}")
-        if fresh and self.done < self.total:
-            words.append(f"{duration_text((self.total - self.done) / rate)} left")
-        return ", ".join(words)
+            parts.append(f"paused for {duration_text(paused)}")
+        if fresh and self.all.done < self.all.rows:
+            parts.append(f"{duration_text((self.all.rows - self.all.done) / rate)} left")
+        return ", ".join(parts)
 
     def report(self) -> list[str]:
-        """What came of the run, in lines."""
-        seconds = self._now() - self._started
-        earlier = f", {self.earlier} of them in earlier runs" if self.earlier else ""
+        """The report of the run, in lines."""
+        earlier = f", {self.recalled} of them in earlier runs" if self.recalled else ""
         lines = [
-            f"{self.done - self.failed} of {self.total} rows have answers{earlier}; "
-            f"{duration_text(seconds)}, {counted(self.refusals, 'refusal')}, "
-            f"{counted(self.pauses, 'pause')}, {self.retries} sent again, "
-            f"{self.input_tokens} tokens in, {self.output_tokens} out"
-            + (f", {self.cost:.4g} spent" if self.cost else "")
+            f"{self.all.answers}{earlier}; {duration_text(self._now() - self._started)}, "
+            f"{self.all.limited}, {self.retries} sent again, {self.all.spent}"
         ]
-        lines += [f"{name}: {share}" for name, share in self._shares.items()]
+        lines += [f"{name}: {counts}" for name, counts in self._models.items()]
         lines += [f"{counted(count, 'row')} left for later: {why}" for why, count in self._left_out.items()]
         lines += [
             f"{counted(count, 'row')} failed: {why}" for why, count in self._limits.most_common().items()
@@ -189,71 +168,22 @@ class RunStatistics:
             lines.append(f"stopped early: {self.stopped}")
         return lines
 
-    def _failed(self, result: ItemResult[Any]) -> None:
+    def _add_failure(self, result: ItemResult[Any]) -> None:
         if result.limit is not None:
             self._limits.add(result.limit.cause, result.limit)
             return
-        said, reason = str(result.error), result.cause or result.reason or type(result.error).__name__
-        # An earlier run's error is told by its reason: its text begins with its class.
-        if isinstance(result.error, EarlierError) or said in reason:
-            said = reason
-        why = " ".join((said if said.startswith(reason) else f"{reason}: {said}").split())
+        text, reason = str(result.error), result.cause or result.reason or type(result.error).__name__
+        # The text of an error of an earlier run begins with its class, so its reason is shown.
+        if isinstance(result.error, EarlierError) or text in reason:
+            text = reason
+        why = " ".join((text if text.startswith(reason) else f"{reason}: {text}").split())
         short = why if len(why) <= _REASON_LENGTH else why[: _REASON_LENGTH - 1] + "…"
         count, _ = self._reasons.get(short, (0, 0.0))
         self._reasons[short] = (count + 1, self._wall())
 
 
-def print_line(line: str) -> None:
-    """Write a line that stays, unbroken, so that it can be pasted; the display is closed by then.
-
-    What the terminal has no letters for stands there as its escape.
-    """
-    print(printable(f"wavetank: {line}"), flush=True)
-
-
-def printable(line: str) -> str:
-    """A line with the escapes of what the terminal has no letters for."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return line.encode(encoding, "backslashreplace").decode(encoding)
-
-
-@final
-class WarningCollector(logging.Handler):
-    """Keeps the processor's warnings out of the bar, where nobody has set up a log of their own.
-
-    The report tells of what was decided; what went wrong beside it is shown by `print_exceptions`.
-    `hide` takes the secrets out of a text.
-    """
-
-    def __init__(self, hide: Callable[[str], str] = str) -> None:
-        super().__init__(logging.WARNING)
-        self._hide = hide
-        self._kept: list[logging.LogRecord] = []
-
-    def __enter__(self) -> Self:
-        logger = logging.getLogger(PROCESSOR)
-        self._used = not logger.hasHandlers()
-        if self._used:
-            logger.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._used:
-            logging.getLogger(PROCESSOR).removeHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record of an exception."""
-        if record.exc_info:
-            self._kept.append(record)
-
-    def print_exceptions(self) -> None:
-        """Write the exceptions to the standard error."""
-        while self._kept:
-            print(f"wavetank: {self._hide(self.format(self._kept.pop(0)))}", file=sys.stderr)
-
-
 def duration_text(seconds: float) -> str:
-    """A length of time as people say it.
+    """A length of time in words.
 
     >>> duration_text(3.21), duration_text(75), duration_text(7384)
     ('3.2s', '1m15s', '2h03m')
@@ -266,5 +196,5 @@ def duration_text(seconds: float) -> str:
 
 
 def clock_time(at: float) -> str:
-    """An instant of Unix time on this machine's clock, to the minute."""
+    """An instant in seconds since 1970 on this machine's clock, to the minute."""
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M")

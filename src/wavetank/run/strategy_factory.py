@@ -1,4 +1,4 @@
-"""A strategy for the processor from the name of a provider: key, address, timeout and client put together."""
+"""Makes a strategy for the processor from the name of a provider, with key, address, timeout and client."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def make_strategy(
     prices: Prices | None = None,
     scope: str | None = None,
 ) -> ProviderStrategy:
-    """Make a strategy that puts the items of a `ParallelBatchProcessor` to a model.
+    """Make a strategy that sends the items of a `ParallelBatchProcessor` to a model.
 
-    A client that is given is shared and stays open: its maker closes it. Without one
-    the strategy opens its own when the processor prepares it, and closes it in the end.
-    Each model has limits of its own, unless `scope` names what they are for.
+    A client that is given is shared and stays open: you close it. Without one the strategy
+    opens its own client when the processor prepares it, and closes it at the end. Each model
+    has limits of its own, unless strategies have the same `scope`.
 
     >>> make_strategy("ollama", "llama3.2", timeout_seconds=30)
     <ProviderStrategy ollama/llama3.2>
@@ -43,17 +43,17 @@ def make_strategy(
     Args:
         provider: one of `PROVIDERS`, such as `openai`.
         model: the name of one of its models.
-        key: the API key; by default from the environment variable of the provider. It is in the
-            headers of the requests, and in no error text.
-        base_url: where the API is, if not at the provider's own address.
-        client: an httpx2 client of the caller's.
-        timeout_seconds: how long a request may go without a byte; by default what the given
-            client says, or 120 s.
+        key: the API key; by default from the environment variable of the provider. It is sent in
+            the headers, and no error shows it.
+        base_url: the address of the API, if it is not the provider's own.
+        client: an httpx2 client, which is shared.
+        timeout_seconds: how long a request may wait for the next byte; by default the timeout of
+            the given client, or 120 s.
         system: the system prompt of every request.
         max_tokens: how many tokens an answer may have.
-        temperature: as the provider takes it.
-        prices: what tokens cost, for answers that do not tell their own cost.
-        scope: what the limits of its items are for, such as an account; by default provider and
+        temperature: a number in the range of the provider.
+        prices: the prices of tokens, for answers that do not state their cost.
+        scope: the key of the limits, such as the name of an account; by default provider and
             model, as in `ollama/llama3.2`. Strategies with the same scope share a gate.
 
     Raises:
@@ -78,7 +78,7 @@ def make_strategy(
 
 
 def _checked_settings(provider: str, settings: RequestSettings) -> RequestSettings:
-    """The settings, if its values can be sent."""
+    """The same settings, if they are valid."""
     if not isinstance(settings.model, str) or not settings.model.strip():
         raise RunError(f"name a model of {provider}; `wavetank run --list-models` lists them")
     if settings.max_tokens is not None and not (
@@ -91,14 +91,14 @@ def _checked_settings(provider: str, settings: RequestSettings) -> RequestSettin
 
 
 def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
-    """The key that was given, or else that of the environment.
+    """The given key, or else the key in the environment.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no key, or it cannot be a key.
     """
     if key is not None:
         if not isinstance(key, str):
-            # It is not repeated: it may hold the key.
+            # The value is not shown: it may contain the key.
             raise RunError(f"the API key of {provider.name} must be a str, not {type(key).__name__}")
         return checked_key(key.strip(), f"the API key of {provider.name}")
     try:
@@ -108,10 +108,10 @@ def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
 
 
 def checked_connection(client: object, timeout_seconds: float | None) -> None:
-    """See that requests can be made with these.
+    """Check that requests can be made with this client and timeout.
 
     Raises:
-        RunError: the timeout is none, the client cannot be awaited, or httpx2 is not installed.
+        RunError: the timeout is no number above 0, the client is not async, or httpx2 is not installed.
     """
     if timeout_seconds is not None and not (_is_number(timeout_seconds) and timeout_seconds > 0):
         raise RunError(f"timeout_seconds must be a number of seconds above 0, not {timeout_seconds!r}")

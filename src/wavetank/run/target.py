@@ -1,4 +1,4 @@
-"""The name of where a row goes."""
+"""The target of a row: a provider and a model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ V = TypeVar("V")
 @final
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a row goes: a provider, by its name, and one of its models."""
+    """The target of a row: the name of a provider, and one of its models."""
 
     provider: str
     model: str
 
     @property
     def name(self) -> str:
-        """What options and reports call it.
+        """Its name in options and reports.
 
         >>> Target("openai", "gpt-5").name
         'openai/gpt-5'
@@ -28,7 +28,7 @@ class Target:
 
 
 def chosen(values: Mapping[str, V], target: Target) -> V | None:
-    """The value for a target: that of its whole name, its model, its provider, or of all."""
+    """The value for a target: by its full name, its model, its provider, or for all targets."""
     for name in (target.name, target.model, target.provider, ""):
         if name in values:
             return values[name]
