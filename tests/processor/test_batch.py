@@ -76,7 +76,7 @@ async def test_a_batch_from_end_to_end() -> None:
 
 
 async def test_an_empty_batch() -> None:
-    """Without items there are no results, no first result, and the strategy is left alone."""
+    """Without items there are no results, no first result, and no call of the strategy."""
     strategy = Recorder()
     async with ParallelBatchProcessor(strategy) as processor:
         batch = await processor.process_all()
@@ -129,7 +129,7 @@ async def test_a_closed_processor_takes_no_work() -> None:
 
 
 async def test_an_id_is_used_once() -> None:
-    """A second item with the same id raises, and the batch keeps the first alone."""
+    """A second item with the same id raises, and the batch keeps only the first."""
     processor = ParallelBatchProcessor(echo)
     await fill(processor, "ab")
     with pytest.raises(ValueError, match="'a'"):
@@ -268,7 +268,7 @@ async def test_results_come_in_the_order_of_the_items() -> None:
     assert [(result.id, result.value) for result in batch.results] == [(x, x) for x in "abcd"]
 
 
-async def test_one_failing_item_stops_nobody() -> None:
+async def test_one_failing_item_does_not_stop_the_others() -> None:
     """An error of the caller's own code fails its item at the first attempt; the others succeed."""
     error = ValueError("bad row")
 
@@ -330,24 +330,24 @@ async def test_no_more_requests_at_once_than_workers() -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_on_result_hears_of_each_outcome_as_it_comes(is_async: bool) -> None:
+async def test_on_result_gets_each_outcome_as_it_comes(is_async: bool) -> None:
     """A sync and an async callback are called once for each item, failed ones included."""
-    heard: list[ItemResult[Any]] = []
+    received: list[ItemResult[Any]] = []
 
     async def call(prompt: str) -> str:
-        assert len(heard) == "abc".index(prompt[-1])
+        assert len(received) == "abc".index(prompt[-1])
         if prompt == "prompt b":
             raise ValueError
         return prompt
 
-    async def hear(result: ItemResult[Any]) -> None:
+    async def receive(result: ItemResult[Any]) -> None:
         await anyio.lowlevel.checkpoint()
-        heard.append(result)
+        received.append(result)
 
-    processor = ParallelBatchProcessor(call, workers=1, on_result=hear if is_async else heard.append)
+    processor = ParallelBatchProcessor(call, workers=1, on_result=receive if is_async else received.append)
     await fill(processor, "abc")
     batch = await processor.process_all()
-    assert tuple(heard) == batch.results
+    assert tuple(received) == batch.results
     assert batch.failed == 1
 
 
@@ -431,7 +431,7 @@ def run_on_asyncio(main: Callable[[], Awaitable[None]]) -> None:
     anyio.run(main, backend="asyncio")
 
 
-def test_a_cancelled_error_that_leaks_from_a_call_fails_the_item_alone() -> None:
+def test_a_cancelled_error_that_leaks_from_a_call_fails_only_its_item() -> None:
     """A call that awaits a cancelled future raises CancelledError; its worker goes on with the next item."""
 
     async def call(prompt: str) -> str:
@@ -452,8 +452,8 @@ def test_a_cancelled_error_that_leaks_from_a_call_fails_the_item_alone() -> None
 
 
 def test_a_worker_cancelled_from_outside_loses_no_item() -> None:
-    """Its item fails with an error that says so, the callback hears of it, and all others are processed."""
-    heard: list[str] = []
+    """Its item fails with an error that says so, the callback gets it, and all others are processed."""
+    received: list[str] = []
 
     async def call(prompt: str) -> str:
         task = asyncio.current_task()
@@ -463,7 +463,9 @@ def test_a_worker_cancelled_from_outside_loses_no_item() -> None:
         return prompt
 
     async def main() -> None:
-        processor = ParallelBatchProcessor(call, workers=1, on_result=lambda result: heard.append(result.id))
+        processor = ParallelBatchProcessor(
+            call, workers=1, on_result=lambda result: received.append(result.id)
+        )
         await fill(processor, "abcd")
         batch = await processor.process_all()
         assert [isinstance(result.error, WorkerLost) for result in batch.results] == [
@@ -473,7 +475,7 @@ def test_a_worker_cancelled_from_outside_loses_no_item() -> None:
             False,
         ]
         assert [result.attempts for result in batch.results] == [1, 1, 1, 1]
-        assert sorted(heard) == list("abcd")
+        assert sorted(received) == list("abcd")
 
     run_on_asyncio(main)
 

@@ -132,8 +132,8 @@ def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str) -> N
 
 
 @on_both
-def test_a_worker_cancelled_at_any_step_strands_nobody(backend: str) -> None:
-    """A call whose own scope is cancelled anywhere fails or succeeds alone; all the others come home."""
+def test_a_worker_cancelled_at_any_step_blocks_no_other_worker(backend: str) -> None:
+    """Only a call whose own scope is cancelled may fail; all others succeed."""
 
     def attempt(at: int) -> int:
         provider = Provider()

@@ -74,7 +74,7 @@ def test_a_bound_on_time_cuts_no_delivery(backend: str, order: Any) -> None:
 
 
 @on_both
-def test_a_run_whose_outcomes_are_all_there_is_not_stopped_by_the_time(backend: str) -> None:
+def test_a_run_with_all_outcomes_is_not_stopped_by_its_time_limit(backend: str) -> None:
     """The bound is on what is sent; what is delivered after it makes no run an early end."""
     done = batch(backend, "ab", post_process=in_five_seconds, bounds=Bounds(seconds=0.5))
     assert done.stopped is None
@@ -96,7 +96,7 @@ def test_a_bound_on_time_cuts_preparation(backend: str) -> None:
 
 @on_both
 def test_a_stream_that_waits_for_its_source_is_ended_by_the_time(backend: str) -> None:
-    """Nobody waits for an item once the time is up, and a slow consumer still gets what is there."""
+    """No worker waits for an item after the time limit, and a slow consumer still gets all results."""
     got: list[Any] = []
 
     async def main() -> None:
@@ -116,7 +116,7 @@ def test_a_stream_that_waits_for_its_source_is_ended_by_the_time(backend: str) -
 
 @in_both_orders
 def test_a_worker_cancelled_while_it_delivers_leaves_the_delivery_to_another(order: Any) -> None:
-    """The value is the post-processed one, and the sink gets the row, whoever cancels which task."""
+    """The value is the post-processed one, and the sink gets the row, whichever task is cancelled."""
     rows = Rows()
     cancelled: list[str] = []
 
@@ -135,14 +135,14 @@ def test_a_worker_cancelled_while_it_delivers_leaves_the_delivery_to_another(ord
 
 
 async def leak(*_: object) -> Any:
-    """Awaits a future that somebody cancelled."""
+    """Awaits a future that was cancelled."""
     future = asyncio.get_running_loop().create_future()
     future.cancel()
     await future
 
 
 @pytest.mark.parametrize("hook", ["prepare_item", "post_process"])
-def test_a_cancellation_that_leaks_into_a_hook_fails_its_item_alone(hook: str) -> None:
+def test_a_cancellation_that_leaks_into_a_callback_fails_only_its_item(hook: str) -> None:
     """It says what happened, and the workers go on."""
 
     async def leak_for_b(item: LLMWorkItem[Any], value: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""A store or a sink that fails at any call: nothing is told before it is kept, lost, or written twice."""
+"""A store or a sink that fails at any call: nothing is lost, written twice, or delivered unstored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 in_all_ways = pytest.mark.parametrize("way", ["batch", "stream", "stream in order"])
 
 
-class Told(Exception):
+class ClientError(Exception):
     """An error as a client raises it."""
 
     def __init__(self, status: int, retry_after: float | None = None) -> None:
@@ -101,7 +101,10 @@ class Provider:
     """Refuses `b` once and loses the connection to `c` once; `d` is in error."""
 
     def __init__(self) -> None:
-        self.trouble: dict[str, list[Exception]] = {"b": [Told(429, 1.0)], "c": [ConnectionResetError()]}
+        self.trouble: dict[str, list[Exception]] = {
+            "b": [ClientError(429, 1.0)],
+            "c": [ConnectionResetError()],
+        }
         self.answered: list[str] = []
 
     async def __call__(self, prompt: str) -> str:
@@ -110,7 +113,7 @@ class Provider:
             raise trouble.pop()
         self.answered.append(prompt)
         if prompt == "d":
-            raise Told(400)
+            raise ClientError(400)
         return f"ok {prompt}"
 
 
@@ -147,7 +150,7 @@ def survives(backend: str, way: str, failing: Callable[[Memory], Failing], *, la
             else:
                 await run(provider, memory, way)
             calls.append(part.calls)
-            assert memory.not_kept == [], "what is not kept is not told"
+            assert memory.not_kept == [], "what is not stored is not delivered"
             lost = set(provider.answered) - set(memory.kept)
             assert lost <= memory.under_way, "a request that may have been paid for is marked"
             assert len(lost) <= 1
@@ -169,7 +172,7 @@ def survives(backend: str, way: str, failing: Callable[[Memory], Failing], *, la
 @in_all_ways
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_a_store_may_fail_at_any_call(backend: str, way: str, late: bool) -> None:
-    """Before or after it kept what it was told: its error comes out, and a resumed run has it all, once."""
+    """Before or after the call's work: its error is raised, and a resumed run has each outcome once."""
     survives(backend, way, lambda memory: memory.store, late=late)
 
 

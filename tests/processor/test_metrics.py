@@ -1,4 +1,4 @@
-"""The adapter to OpenTelemetry, against a meter that writes down what it is told."""
+"""The adapter to OpenTelemetry, with a meter that records its calls."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_decisions_are_counted_and_pauses_and_rates_recorded() -> None:
 
 
 def test_a_pause_that_grows_is_recorded_once_when_it_is_over() -> None:
-    """Each scope has its own; one that nobody resumed is over when the next begins, or another run does."""
+    """Each scope has its own pause; one without an end is over when the next one or another run begins."""
     meter = Meter()
     metrics = OpenTelemetryMetrics(meter)
-    told = [(5.0, "a", 9.0), (6.0, "b", 8.0), (7.0, "a", 10.0), (10.0, "a", 11.0), (1.0, "a", 3.0)]
-    for at, scope, until in told:
+    pauses = [(5.0, "a", 9.0), (6.0, "b", 8.0), (7.0, "a", 10.0), (10.0, "a", 11.0), (1.0, "a", 3.0)]
+    for at, scope, until in pauses:
         metrics(Decision("paused", at, scope, until=until))
     for scope in ("a", "b", "c"):
         metrics(Decision("resumed", 20.0, scope))
@@ -86,7 +86,7 @@ def test_the_meter_is_that_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> 
     assert meter.log == [("wavetank.decisions", 1, {"scope": "", "kind": "done"})]
 
 
-def test_without_opentelemetry_the_mend_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opentelemetry_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "opentelemetry.metrics", None)
     with pytest.raises(ModuleNotFoundError, match="pip install opentelemetry-api"):

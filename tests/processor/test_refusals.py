@@ -123,7 +123,7 @@ async def test_all_workers_refused_at_once_all_finish() -> None:
 
 
 def test_a_refusal_holds_every_worker_back() -> None:
-    """Nobody sends between the refusal and the end of the wait with its tenth, then one, then all."""
+    """Nothing is sent until the wait with its margin is over, then one request, then all."""
     provider = Provider(1.0, a=[Refused(429, 10)])
     batch = virtually(provider, [*"abcdef"], workers=3)
     assert batch.succeeded == 6
@@ -160,7 +160,7 @@ def test_errors_do_not_spend_the_budget_of_rate_limits() -> None:
 
 
 def test_max_attempts_counts_errors_other_than_rate_limits() -> None:
-    """The third error is the outcome, and the reason tells of all."""
+    """The third error is the outcome, and the reason counts all three."""
     errors: list[BaseException] = [Refused(500), ConnectionResetError(), TimeoutError()]
     result = only(virtually(Provider(a=[*errors, Refused(500)]), ["a"]))
     assert (result.error, result.attempts) == (errors[2], 3)
@@ -219,7 +219,7 @@ def test_the_default_budgets_outlast_fifty_refusals() -> None:
     ],
     ids=lambda error: f"{error}-{error.code}",
 )
-def test_a_terminal_refusal_fails_at_once_and_pauses_nobody(error: Refused) -> None:
+def test_a_terminal_refusal_fails_at_once_and_pauses_no_other_item(error: Refused) -> None:
     """One attempt, the exception as the error, the reason in words, and no time lost for the others."""
     batch = virtually(Provider(a=[error]), ["a", "b"], workers=1)
     assert (batch.results[0].error, batch.results[0].attempts) == (error, 1)
@@ -228,7 +228,7 @@ def test_a_terminal_refusal_fails_at_once_and_pauses_nobody(error: Refused) -> N
     assert batch.seconds == 0
 
 
-def test_an_error_that_states_a_wait_holds_everybody_back_too() -> None:
+def test_an_error_that_states_a_wait_pauses_all_items() -> None:
     """A 500 with Retry-After pauses the gate, but it spends the budget of errors."""
     provider = Provider(1.0, a=[Refused(500, 10)] * 3)
     batch = virtually(provider, ["a", "b", "c"], workers=1)
@@ -270,7 +270,7 @@ def test_cancelling_the_batch_in_a_pause_ends_it() -> None:
 
 
 def test_a_call_cancelled_by_its_own_timeout_is_retried() -> None:
-    """A call that gives up waiting by itself raises TimeoutError, as probe too, and strands nobody."""
+    """A call with its own timeout raises TimeoutError, also as a probe, and blocks no other item."""
     calls = 0
 
     async def call(prompt: str) -> str:
@@ -335,7 +335,7 @@ def test_the_latest_time_of_a_limit_is_the_one_that_counts() -> None:
 
 
 def test_a_billing_refusal_counts_as_a_refusal() -> None:
-    """It pauses nobody, and what was not asked for it was not refused."""
+    """It pauses no other item, and requests that were not sent are not counted as refused."""
     spent = Refused(429, code="insufficient_quota")
     batch = virtually(Provider(a=[spent]), ["a", "b", "c"], workers=1)
     assert (batch.refusals, batch.requests, batch.pauses, batch.unfinished) == (1, 1, 0, 3)

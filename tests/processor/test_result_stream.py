@@ -165,7 +165,7 @@ async def test_process_needs_async_with_and_comes_once() -> None:
 
 
 async def test_a_processor_is_entered_once() -> None:
-    """A second `async with` is told so, and the first goes on."""
+    """A second `async with` raises, and the first continues."""
     async with ParallelBatchProcessor(echo) as processor:
         with pytest.raises(RuntimeError, match="was entered before"):
             await processor.__aenter__()
@@ -201,7 +201,7 @@ async def test_results_that_are_closed_in_their_beginning_send_nothing() -> None
 
 
 async def test_one_task_at_a_time_fetches_results() -> None:
-    """A second one is told so; the first gets them all, of one run."""
+    """A second one raises; the first gets all results of one run."""
     prepared: list[str] = []
 
     class Slow(LLMCallStrategy[str]):
@@ -275,7 +275,7 @@ async def test_cancelling_the_consumer_leaves_nothing_running() -> None:
     assert under_way == 0
 
 
-async def test_a_timeout_inside_the_block_leaves_the_processor_whole() -> None:
+async def test_a_timeout_inside_the_block_does_not_break_the_processor() -> None:
     """The loop is cancelled from a scope inside `async with`; leaving the block still cleans up."""
     async with ParallelBatchProcessor(echo, workers=2) as processor:
         with anyio.move_on_after(0.02):
@@ -305,8 +305,8 @@ async def test_what_is_no_exception_leaves_the_stream_as_it_is() -> None:
         await consume()
 
 
-async def test_an_async_source_that_waits_for_ever_is_let_go() -> None:
-    """When the run is stopped nobody waits for the next item."""
+async def test_a_stop_ends_the_wait_for_an_async_source() -> None:
+    """A stopped run does not wait for the next item."""
 
     async def slow() -> AsyncIterator[LLMWorkItem[None]]:
         yield LLMWorkItem(id="a", prompt="a")

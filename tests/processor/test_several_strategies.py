@@ -58,7 +58,7 @@ async def add(processor: ParallelBatchProcessor[Any], batch: list[LLMWorkItem[No
 
 
 async def test_each_strategy_of_a_batch_is_prepared_before_the_first_item_and_cleaned_up_at_the_end() -> None:
-    """Once each, the latest first; one that no item uses is left alone."""
+    """Once each, the latest first; one that no item uses is not prepared."""
     log: list[str] = []
     own, a, b = (Named(name, log) for name in ("own", "a", "b"))
     async with ParallelBatchProcessor(own, workers=3) as processor:
@@ -86,7 +86,7 @@ async def test_a_function_may_send_an_item_and_the_processor_sends_the_others() 
     assert log == ["own: prepare", "own: send 1 tank", "own: cleanup"]
 
 
-async def test_strategies_are_told_apart_by_identity() -> None:
+async def test_strategies_are_distinguished_by_identity() -> None:
     """Two that are equal, and cannot be hashed, are two."""
 
     class Equal(Named):
@@ -275,7 +275,7 @@ async def test_processors_that_share_a_strategy_prepare_it_once() -> None:
 
 
 async def test_a_preflight_inside_a_processor_shares_its_strategy(caplog: pytest.LogCaptureFixture) -> None:
-    """It is prepared for both; alone, the preflight prepares and cleans up, and its error there is logged."""
+    """It is prepared once for both; without a processor the preflight cleans up and logs errors."""
     log: list[str] = []
     strategy = Named("s", log, fails_in="cleanup")
     async with ParallelBatchProcessor(strategy) as processor:

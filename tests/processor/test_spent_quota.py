@@ -25,7 +25,7 @@ from .stepping import one_batch, stepped
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
-class Told(Exception):
+class ClientError(Exception):
     """A refusal as a client raises it."""
 
     def __init__(self, status: int, code: str | None = None, retry_after: float | None = None) -> None:
@@ -53,7 +53,7 @@ class Account:
         # A refusal comes sooner than an answer.
         await anyio.sleep(self.seconds / 2 if spent else self.seconds)
         if spent:
-            raise Told(429, "insufficient_quota", self.retry_after)
+            raise ClientError(429, "insufficient_quota", self.retry_after)
         return f"ok {prompt}"
 
 
@@ -68,14 +68,14 @@ def names(key: str, count: int) -> list[str]:
 
 
 @on_both
-def test_a_spent_quota_is_asked_for_once(backend: str) -> None:
-    """The refused item and those not sent fail at once with its reason; what is under way comes home."""
+def test_a_spent_quota_is_refused_once(backend: str) -> None:
+    """The refused item and those not sent fail at once with its reason; requests under way are finished."""
     seen: list[Decision] = []
     account = Account(5)
     batch = process(account, names("a", 20), backend, workers=3, observer=seen.append)
     # Five are served, among them one that was under way when the refusal came.
     assert (batch.succeeded, batch.failed, batch.unfinished, batch.requests) == (5, 15, 15, 6)
-    (refused,) = [result for result in batch.results if isinstance(result.error, Told)]
+    (refused,) = [result for result in batch.results if isinstance(result.error, ClientError)]
     assert (refused.attempts, refused.cause) == (1, "status 429, insufficient_quota: used up")
     left = [result for result in batch.results if isinstance(result.error, NotSent)]
     assert {(one.attempts, one.reason) for one in left} == {(0, f"not asked: {refused.cause}")}
@@ -103,7 +103,7 @@ def test_a_stream_comes_to_its_end(backend: str, order: Any) -> None:
     assert sum(result.error is None for result in results) == 5
 
 
-def test_a_spent_quota_of_one_key_leaves_the_others_alone() -> None:
+def test_a_spent_quota_of_one_key_does_not_affect_the_others() -> None:
     """All items of another key are served, also while those of the spent one hold the workers."""
     account = Account(2)
     ids = [*names("a", 20), *names("b", 20)]
@@ -114,12 +114,12 @@ def test_a_spent_quota_of_one_key_leaves_the_others_alone() -> None:
 
 
 @pytest.mark.parametrize("scoped", [False, True])
-def test_items_that_wait_in_a_pause_or_a_backoff_are_let_go(scoped: bool) -> None:
+def test_a_spent_quota_ends_the_waits_of_other_items(scoped: bool) -> None:
     """A quota that turns out to be spent ends their waits, also those of items that were sent before."""
     script: dict[str, list[Exception]] = {
-        "pause": [Told(429, retry_after=1000)],
-        "backoff": [Told(500)],
-        "spent": [Told(402)],
+        "pause": [ClientError(429, retry_after=1000)],
+        "backoff": [ClientError(500)],
+        "spent": [ClientError(402)],
     }
 
     async def call(prompt: str) -> str:
@@ -239,7 +239,7 @@ def test_what_a_run_did_not_send_is_not_counted(tmp_path: Path, backend: str) ->
 
 @on_both
 def test_a_bound_hides_no_outcome_of_an_earlier_run(tmp_path: Path, backend: str) -> None:
-    """What the journal knows is in the batch also where the run is stopped before it comes to it."""
+    """Outcomes in the journal are in the batch, also if the run is stopped before it reaches their items."""
     ids = names("a", 4)
     with Journal(tmp_path / "run.db") as journal:
         journal.register((id, fingerprint(id)) for id in ids)

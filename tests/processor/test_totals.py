@@ -153,7 +153,7 @@ def test_a_batch_of_which_nothing_was_sent_has_no_first_result(backend: str) -> 
 
 
 def log_of(caplog: pytest.LogCaptureFixture, work: Callable[[], object]) -> list[str]:
-    """The lines of the log at INFO that tell the totals."""
+    """The lines of the log at INFO with the totals."""
     with caplog.at_level(logging.INFO, "wavetank.processor"):
         work()
     return [record.message for record in caplog.records if record.message.startswith("ended after")]

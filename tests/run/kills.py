@@ -191,7 +191,7 @@ def main(folder: Path, points: int, only: int | None) -> None:
 
 
 async def forget(*_: object) -> None:
-    """Record nothing, in place of `Journal.started`: the judgement has to notice that."""
+    """Record nothing, in place of `Journal.started`: the check of the journal has to notice that."""
 
 
 if __name__ == "__main__":

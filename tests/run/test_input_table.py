@@ -95,10 +95,10 @@ def test_other_columns_and_templates(tmp_path: Path) -> None:
 def test_what_cannot_be_read_names_its_place(
     tmp_path: Path, name: str, content: str | bytes, shape: dict[str, str], said: str
 ) -> None:
-    """File, line and mend are in the text."""
-    with pytest.raises(RunError, match=said) as told:
+    """File, line and fix are in the text."""
+    with pytest.raises(RunError, match=said) as raised:
         table(tmp_path, name, content, **shape)
-    assert len(str(told.value)) < 1000
+    assert len(str(raised.value)) < 1000
 
 
 def test_an_error_repeats_no_more_than_helps(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_an_error_repeats_no_more_than_helps(tmp_path: Path) -> None:
         f"id,prompt\n{'a' * 100_000},b\n{'a' * 100_000},c\n",
         f"{','.join(f'column-{number}' for number in range(10_000))}\n{',' * 9999}\n",
     ):
-        with pytest.raises(RunError) as told:
+        with pytest.raises(RunError) as raised:
             table(tmp_path, "in.csv", content)
-        assert len(str(told.value)) < 2000
+        assert len(str(raised.value)) < 2000
 
 
 def test_an_id_may_be_a_whole_number(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_id_may_be_a_whole_number(tmp_path: Path) -> None:
     assert table(tmp_path, "in.jsonl", lines) == [("7", "a"), ("12345678901234567890123", "b")]
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     """What the system says comes with the file's name."""
     with pytest.raises(RunError, match=r"cannot read .*in\.csv: No such file"):
         read_table(tmp_path / "in.csv", ColumnNames(), Target("openai", "m"))

@@ -36,7 +36,7 @@ def test_the_page_has_every_column_and_exit_status() -> None:
 
 
 def test_the_page_names_every_option() -> None:
-    """What `--help` lists is told on the page."""
+    """The page has every option that `--help` lists."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}

@@ -86,7 +86,7 @@ WIRE: dict[str, tuple[str, tuple[str, str], dict[str, Any], dict[str, Any]]] = {
 }
 
 
-async def asked(
+async def sent(
     name: str,
     answer: Callable[[httpx2.Request], httpx2.Response],
     *,
@@ -125,7 +125,7 @@ async def test_a_provider_is_asked_and_read(name: str) -> None:
         seen.append(request)
         return httpx2.Response(200, json=answer)
 
-    assert await asked(name, reply) == CallResult("WAVE", TokenUsage(3, 4))
+    assert await sent(name, reply) == CallResult("WAVE", TokenUsage(3, 4))
     (request,) = seen
     assert str(request.url) == url
     assert request.headers[header[0]] == header[1]
@@ -135,15 +135,15 @@ async def test_a_provider_is_asked_and_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", WIRE)
 async def test_an_answer_is_charged_by_the_prices(name: str) -> None:
-    """By what it counts, for every provider; what the provider itself tells goes first."""
+    """From its tokens, for every provider; a cost that the provider states is used first."""
     prices, answer = Prices(2.0, 10.0), WIRE[name][-1]
-    result = await asked(name, replying(httpx2.Response(200, json=answer)), prices=prices)
+    result = await sent(name, replying(httpx2.Response(200, json=answer)), prices=prices)
     assert result.cost == pytest.approx((3 * 2 + 4 * 10) / 1e6)
     if answer is CHAT:
-        told = {**CHAT, "usage": {"prompt_tokens": 3, "completion_tokens": 4, "cost": 0.25}}
-        assert (await asked(name, replying(httpx2.Response(200, json=told)), prices=prices)).cost == 0.25
+        printed = {**CHAT, "usage": {"prompt_tokens": 3, "completion_tokens": 4, "cost": 0.25}}
+        assert (await sent(name, replying(httpx2.Response(200, json=printed)), prices=prices)).cost == 0.25
         silent = {"choices": CHAT["choices"]}
-        by_length = await asked(
+        by_length = await sent(
             name, replying(httpx2.Response(200, json=silent)), prompt="wavey", prices=prices
         )
         assert by_length.usage == TokenUsage()
@@ -154,7 +154,7 @@ async def test_thoughts_are_charged_as_output() -> None:
     """Gemini counts them apart from the answer."""
     answer = json.loads(json.dumps(WIRE["gemini"][-1]))
     answer["usageMetadata"]["thoughtsTokenCount"] = 5
-    result = await asked("gemini", replying(httpx2.Response(200, json=answer)))
+    result = await sent("gemini", replying(httpx2.Response(200, json=answer)))
     assert result.usage == TokenUsage(3, 9)
 
 
@@ -167,7 +167,7 @@ async def test_what_was_not_asked_for_is_not_sent(name: str) -> None:
         bodies.append(json.loads(request.content))
         return httpx2.Response(200, json=WIRE[name][3])
 
-    await asked(name, reply, ask=RequestSettings("m"), key="")
+    await sent(name, reply, ask=RequestSettings("m"), key="")
     expected = {"ollama": ["messages", "model", "stream"], "gemini": ["contents"]}
     anthropic = ["max_tokens", "messages", "model"]
     assert sorted(bodies[0]) == expected.get(
@@ -208,7 +208,7 @@ async def test_an_error_has_what_a_classifier_reads(name: str) -> None:
     """Status, headers, body and words of each API's errors are found, also inside a 200."""
     status, headers, body, kind, code = ERRORS[name]
     with pytest.raises(ApiError, match="Slow down") as refused:
-        await asked(name, lambda _: httpx2.Response(status, headers=headers, json=body))
+        await sent(name, lambda _: httpx2.Response(status, headers=headers, json=body))
     assert (classify(refused.value).kind, refused.value.status_code) == (kind, code)
     assert classify(refused.value).retry_after_seconds == (7.0 if headers else None)
 
@@ -219,15 +219,15 @@ async def test_no_key_is_in_an_error(status: int) -> None:
     body = {"error": {"message": f"Incorrect API key provided: {KEY}."}}
     for content in (json.dumps(body), f"<html>{KEY}</html>"):
         with pytest.raises((ApiError, UnreadableAnswer)) as refused:
-            await asked("openai", replying(httpx2.Response(status, text=content)))
+            await sent("openai", replying(httpx2.Response(status, text=content)))
         assert KEY not in f"{refused.value} {refused.value!r} {vars(refused.value)}"
         assert "key-1" in str(refused.value)
 
 
-async def test_an_answer_tells_the_limits() -> None:
+async def test_an_answer_has_the_limits_of_its_headers() -> None:
     """The headers of an answer come with it, so that the pace is known before the first refusal."""
     headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599"}
-    answer = await asked("openai", replying(httpx2.Response(200, headers=headers, json=CHAT)))
+    answer = await sent("openai", replying(httpx2.Response(200, headers=headers, json=CHAT)))
     assert answer.info is not None
     assert answer.info.requests is not None
     assert answer.info.requests.limit == 600
@@ -237,16 +237,16 @@ async def test_an_answer_that_is_none_may_be_tried_again() -> None:
     """A 200 without an answer is transient; a blocked prompt is final."""
     for content in ("<html>", '{"choices": []}', "[]"):
         with pytest.raises(UnreadableAnswer, match="status 200") as unreadable:
-            await asked("openai", replying(httpx2.Response(200, text=content)))
+            await sent("openai", replying(httpx2.Response(200, text=content)))
         assert classify(unreadable.value).kind == "transient"
     blocked = {"promptFeedback": {"blockReason": "SAFETY"}}
     with pytest.raises(ApiError, match="blocked: SAFETY") as refused:
-        await asked("gemini", lambda _: httpx2.Response(200, json=blocked))
+        await sent("gemini", lambda _: httpx2.Response(200, json=blocked))
     assert classify(refused.value).kind == "terminal"
 
 
 def test_a_row_without_a_prompt_is_not_sent() -> None:
-    """It fails alone, before anything is asked."""
+    """Only this row fails, and nothing is sent for it."""
     item = LLMWorkItem("row 1", "wave")
     assert with_prompt(item) is item
     for nothing in ("", " \n"):

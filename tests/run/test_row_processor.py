@@ -214,7 +214,7 @@ async def test_a_row_that_waits_for_its_next_try_is_not_under_way(tmp_path: Path
         (pause,) = journal.pauses().values()
         assert pause.pause_count == 1
         assert (await journal.limited_until()).popitem()[1] == pause.rate_limit_until
-    # A pass that resumes waits the limit out: it asks nobody.
+    # A run that resumes waits for the end of the limit and sends nothing.
     resumed = Shout()
     with anyio.move_on_after(0.1):
         await passed(tmp_path, resumed)
@@ -243,7 +243,7 @@ async def test_a_pause_that_grows_is_one_pause(tmp_path: Path) -> None:
 
 
 def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
-    """Every figure that the bar shows is told, and none before it is known."""
+    """The text has every figure of the bar, and none before it is known."""
     clock = [0.0]
     statistics = RunStatistics(10, now=lambda: clock[0], wall=lambda: 0.0)
     assert statistics.progress_text() == "0 of 10 rows, 0/s"
@@ -263,7 +263,7 @@ def test_the_standing_says_rate_refusals_pause_and_time_left() -> None:
     assert report[1].startswith("1 row failed: no status: boom at ")
 
 
-def test_many_reasons_are_counted_and_the_first_ten_told() -> None:
+def test_many_reasons_are_counted_and_the_first_ten_shown() -> None:
     """The most frequent come first, long ones are cut, and the rest is a number."""
     statistics = RunStatistics(30, now=lambda: 0.0, wall=lambda: 0.0)
     for number in range(14):

@@ -214,7 +214,7 @@ def test_another_model_in_a_cell_is_another_row(
         (("", ""), ["--base-url", "nowhere"], "the base URL of ollama is no URL"),
     ],
 )
-def test_what_no_row_can_be_sent_with_is_told_before_the_first_request(
+def test_an_error_before_the_first_request_says_why_a_row_cannot_be_sent(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -231,7 +231,7 @@ def test_what_no_row_can_be_sent_with_is_told_before_the_first_request(
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
 
 
-def test_a_cell_that_is_no_name_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_that_is_no_name_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON lines may have a number there."""
     (folder / "in.jsonl").write_text('{"prompt": "x", "model": null}\n{"prompt": "x", "model": 5}\n')
     assert main(["run", "in.jsonl", *WORDS[2:]]) == 2
@@ -364,7 +364,7 @@ def test_verbose_shows_no_key(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_limits_may_be_told_by_scope(backend: str) -> None:
+def test_limits_may_be_given_by_scope(backend: str) -> None:
     """Each key of `scope` has its own rate and its own largest item; one without a limit learns its rate."""
     limits = {
         "slow": Limits(requests_per_minute=60, burst=1),

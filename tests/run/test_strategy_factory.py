@@ -233,7 +233,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("make", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_a_wrong_argument_is_told_without_the_key(make: Callable[[], object], said: str) -> None:
+def test_a_wrong_argument_is_an_error_that_hides_the_key(make: Callable[[], object], said: str) -> None:
     """The text says what to do, names what is near, and shows no key."""
     with pytest.raises(RunError) as wrong:
         make()
@@ -242,7 +242,7 @@ def test_a_wrong_argument_is_told_without_the_key(make: Callable[[], object], sa
     assert isinstance(wrong.value, ValueError)
 
 
-def test_a_key_in_a_variable_that_is_no_key_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_holds_no_key_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable is named, and its value is not shown."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", f"key: {KEY}")
     with pytest.raises(
@@ -252,7 +252,7 @@ def test_a_key_in_a_variable_that_is_no_key_is_told(monkeypatch: pytest.MonkeyPa
     assert KEY not in str(wrong.value)
 
 
-def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is named."""
     monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(RunError, match=r"pip install 'wavetank\[run\]'"):
@@ -345,7 +345,9 @@ async def refused(answer: Callable[[httpx2.Request], httpx2.Response], name: str
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_key_is_told_with_its_variable(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_key_is_an_error_with_its_variable(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A provider that repeats the key in its error does not bring it into the text."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
@@ -358,7 +360,7 @@ async def test_a_refused_key_is_told_with_its_variable(status: int, monkeypatch:
 
 
 @pytest.mark.anyio
-async def test_what_keeps_models_from_being_listed_is_told() -> None:
+async def test_an_error_says_why_models_cannot_be_listed() -> None:
     """No network, another error, another page than the list, and a list that never ends."""
 
     def lost(request: httpx2.Request) -> httpx2.Response:
@@ -394,7 +396,7 @@ async def test_what_keeps_models_from_being_listed_is_told() -> None:
         ("openai-compatible", {"key": KEY}, "needs the base URL"),
     ],
 )
-async def test_wrong_arguments_of_a_listing_are_told(name: str, options: dict[str, Any], said: str) -> None:
+async def test_wrong_arguments_of_a_listing_are_errors(name: str, options: dict[str, Any], said: str) -> None:
     """As those of a strategy, before anything is asked."""
     with pytest.raises(RunError, match=said):
         await list_models(name, **options)

@@ -13,7 +13,7 @@ from wavetank.processor.journal import Journal
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_resumed_run_keeps_the_wait_that_an_earlier_one_was_told(tmp_path: Path, backend: str) -> None:
+def test_a_resumed_run_keeps_the_wait_of_an_earlier_run(tmp_path: Path, backend: str) -> None:
     """Cut off twice in a pause of five minutes, the work goes on, and no request is made before its end."""
     (tmp_path / "long.toml").write_text(
         'title = "Long"\n[[wave]]\nat = "0s"\nlasts = "300s"\nretry_after = "300s"\n'

@@ -72,10 +72,10 @@ RESETS = [
 @pytest.mark.parametrize(("text", "instant"), RESETS)
 def test_an_agents_message_says_when_the_limit_resets(text: str, instant: float) -> None:
     """Every form of reset is read with the present and the local zone that are handed in."""
-    told = read_agent_text(text, now=EPOCH, tz=BERLIN)
-    assert told is not None
-    assert told.wait == pytest.approx(instant - EPOCH)
-    assert "resets 20" in told.reason
+    limit = read_agent_text(text, now=EPOCH, tz=BERLIN)
+    assert limit is not None
+    assert limit.wait == pytest.approx(instant - EPOCH)
+    assert "resets 20" in limit.reason
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_agents_message_says_when_the_limit_resets(text: str, instant: float)
 )
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_message_without_a_time(text: str, kind: str, reason: str, stream: str) -> None:
-    """Its kind and reason are told all the same, from either stream of an agent that failed."""
+    """Its kind and reason are found in either stream of an agent that failed."""
     failure = classify_output(1, **{stream: f"starting\n{text}\n"}, now=EPOCH, tz=BERLIN)
     assert failure is not None
     assert (failure.kind, failure.reason) == (kind, reason)
@@ -136,9 +136,9 @@ def test_a_structured_event_comes_before_the_words() -> None:
     """Its instant is in seconds since 1970, and an event that allows says nothing."""
     rejected = event(status="rejected", resetsAt=EPOCH + 900, rateLimitType="five_hour")
     text = f"{rejected}\nYou've hit your limit · resets 4pm"
-    told = read_agent_text(text, now=EPOCH, tz=BERLIN)
-    assert told is not None
-    assert (told.reason, told.wait) == ("plan limit (five_hour), resets 2026-11-21 21:15 CET", 900)
+    limit = read_agent_text(text, now=EPOCH, tz=BERLIN)
+    assert limit is not None
+    assert (limit.reason, limit.wait) == ("plan limit (five_hour), resets 2026-11-21 21:15 CET", 900)
     assert read_agent_text(event(status="allowed_warning", resetsAt=EPOCH), now=EPOCH) is None
     assert read_agent_text('{"type": "rate_limit_event"}\n{torn', now=EPOCH) is None
 
@@ -181,7 +181,7 @@ def test_a_limit_in_the_shape_of_an_answer_is_found(code: int) -> None:
 
 
 def test_an_agent_that_fails_without_a_word_may_be_tried_again() -> None:
-    """Another exit code alone is an error that another try may mend."""
+    """An exit code without a message is a transient error."""
     failure = classify_output(137, now=EPOCH)
     assert failure is not None
     assert (failure.kind, failure.reason) == ("transient", "exit code 137")

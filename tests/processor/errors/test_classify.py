@@ -18,7 +18,7 @@ from wavetank.processor.errors.reset_times import UntilInstant
 from wavetank.processor.errors.stated_wait import stated_wait
 
 
-class Told(Exception):
+class ClientError(Exception):
     """An error with whatever attributes a test gives it."""
 
     def __init__(self, message: str = "", /, **attributes: object) -> None:
@@ -36,19 +36,19 @@ class Response:
         self.text = text
 
 
-class QuotaExhausted(Told):
+class QuotaExhausted(ClientError):
     """As a client may call it."""
 
 
-class RequestTooLarge(Told):
+class RequestTooLarge(ClientError):
     """As a client may call it."""
 
 
-class ConnectionLost(Told):
+class ConnectionLost(ClientError):
     """As a client may call it."""
 
 
-class MyTimeoutError(Told):
+class MyTimeoutError(ClientError):
     """As a client may call it."""
 
 
@@ -94,7 +94,7 @@ def anthropic_error(status: int, error: dict[str, Any]) -> anthropic.APIStatusEr
 def test_statuses(status: int, kind: FailureKind, where: str) -> None:
     """Each status has its kind, wherever the exception holds it, and the reason names it."""
     attributes: dict[str, Any] = {where: Response(status) if where == "response" else status}
-    error = Told(**attributes)
+    error = ClientError(**attributes)
     failure = classify(error)
     assert failure.kind == kind
     assert str(status) in failure.reason
@@ -116,7 +116,7 @@ def test_statuses(status: int, kind: FailureKind, where: str) -> None:
         (httpx2.RemoteProtocolError("cut"), "transient"),
         (openai.APIConnectionError(request=httpx2.Request("POST", "https://x")), "transient"),
         (openai.APITimeoutError(request=httpx2.Request("POST", "https://x")), "transient"),
-        (Told(code="server_error"), "transient"),
+        (ClientError(code="server_error"), "transient"),
         (ValueError("bad row"), "terminal"),
         (KeyError("row"), "terminal"),
         (ExceptionGroup("", [ConnectionResetError()]), "transient"),
@@ -136,8 +136,8 @@ def test_errors_without_a_status(error: BaseException, kind: FailureKind) -> Non
 def test_words_in_a_message_decide_nothing(text: str) -> None:
     """A message that talks of limits makes no rate limit, and one of quota no quota."""
     assert classify(RuntimeError(text)).kind == "terminal"
-    assert classify(Told(text, status=429)).kind == "rate-limited"
-    assert classify(Told(text, status=500)).kind == "transient"
+    assert classify(ClientError(text, status=429)).kind == "rate-limited"
+    assert classify(ClientError(text, status=500)).kind == "transient"
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_a_429_for_quota_is_terminal(code: str, place: str) -> None:
     """Quota and billing codes end the item at once, wherever they stand, and the reason names the code."""
     as_json = f'{{"error": {{"message": "m", "code": "{code}"}}}}'
     error = {
-        "code": Told(status_code=429, code=code),
-        "type": Told(status_code=429, type=code, code=None),
-        "body": Told(status_code=429, body={"code": code}),
-        "wrapped": Told(status_code=429, body={"error": {"type": code}}),
-        "text": Told(response=Response(429, text=as_json)),
-        "bytes": Told(status_code=429, body=as_json.encode()),
+        "code": ClientError(status_code=429, code=code),
+        "type": ClientError(status_code=429, type=code, code=None),
+        "body": ClientError(status_code=429, body={"code": code}),
+        "wrapped": ClientError(status_code=429, body={"error": {"type": code}}),
+        "text": ClientError(response=Response(429, text=as_json)),
+        "bytes": ClientError(status_code=429, body=as_json.encode()),
     }[place]
     failure = classify(error)
     assert failure.kind == "terminal"
@@ -201,14 +201,14 @@ def test_errors_of_the_openai_client() -> None:
     ],
 )
 def test_errors_of_the_anthropic_client(status: int, error: dict[str, Any], kind: FailureKind) -> None:
-    """Its types are read inside the wrapped body, also those told in the middle of a stream."""
+    """Its types are read inside the wrapped body, also those in the middle of a stream."""
     assert classify(anthropic_error(status, error)).kind == kind
 
 
-def test_an_overload_told_without_a_status_is_a_rate_limit() -> None:
+def test_an_overload_stated_without_a_status_is_a_rate_limit() -> None:
     """An error event in a stream has no status, but its code says what it is."""
-    assert classify(Told(code="rate_limit_exceeded")).kind == "rate-limited"
-    assert classify(Told(body=[{"error": {"status": "RESOURCE_EXHAUSTED"}}])).kind == "rate-limited"
+    assert classify(ClientError(code="rate_limit_exceeded")).kind == "rate-limited"
+    assert classify(ClientError(body=[{"error": {"status": "RESOURCE_EXHAUSTED"}}])).kind == "rate-limited"
 
 
 def test_class_names_that_say_it_all() -> None:
@@ -220,31 +220,33 @@ def test_class_names_that_say_it_all() -> None:
     assert classify(RequestTooLarge(status=429)).kind == "terminal"
 
 
-def test_what_speaks_for_the_whole_scope() -> None:
+def test_refusals_that_hold_for_the_whole_scope() -> None:
     """A quota, a budget or the credit does, by code or status 402; an error of one request does not."""
     per_day = quota_failure("GenerateRequestsPerDayPerProjectPerModel-FreeTier")
     nothing = gemini_429(RETRY_INFO, message="quota exceeded, limit: 0")
     billing = anthropic_error(402, {"type": "billing_error"})
-    assert all(classify(error).closes for error in (Told(status_code=402), billing, gemini_429(per_day)))
+    assert all(
+        classify(error).closes for error in (ClientError(status_code=402), billing, gemini_429(per_day))
+    )
     assert (classify(nothing).closes, classify(nothing).retry_after_seconds) == (True, None)
     in_flight = {"code": 402, "metadata": {"limit_source": "openrouter_in_flight_budget"}}
-    alone = (
+    one_item_only = (
         RequestTooLarge(status=429),
-        Told(status_code=402, body={"error": {"type": "context_length_exceeded"}}),
-        Told(status_code=402, body={"error": in_flight}),
+        ClientError(status_code=402, body={"error": {"type": "context_length_exceeded"}}),
+        ClientError(status_code=402, body={"error": in_flight}),
         openai_error(429, {"code": "rate_limit_exceeded"}, {}),
-        Told(status_code=401),
+        ClientError(status_code=401),
         ValueError("insufficient_quota"),
     )
-    assert not any(classify(error).closes for error in alone)
+    assert not any(classify(error).closes for error in one_item_only)
 
 
 def test_x_should_retry_is_ignored() -> None:
     """Neither value of the header changes the kind."""
     for status, kind in ((400, "terminal"), (429, "rate-limited")):
-        for told in ("true", "false"):
-            response = Response(status, {"x-should-retry": told})
-            assert classify(Told(response=response)).kind == kind
+        for value in ("true", "false"):
+            response = Response(status, {"x-should-retry": value})
+            assert classify(ClientError(response=response)).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -272,9 +274,9 @@ def test_x_should_retry_is_ignored() -> None:
 def test_forms_of_retry_after(headers: dict[str, str], seconds: float | None, where: str) -> None:
     """Every form gives its seconds, exactly; what cannot be read or is not above 0 gives none."""
     error = {
-        "response": Told(response=Response(429, headers)),
-        "error": Told(status=429, headers=headers),
-        "httpx": Told(response=httpx2.Response(429, headers=headers)),
+        "response": ClientError(response=Response(429, headers)),
+        "error": ClientError(status=429, headers=headers),
+        "httpx": ClientError(response=httpx2.Response(429, headers=headers)),
     }[where]
     assert classify(error).retry_after_seconds == seconds
 
@@ -283,15 +285,15 @@ def test_a_date_without_date_beside_it_is_read_by_the_machines_clock(monkeypatch
     """The wait is counted from the clock of the machine."""
     monkeypatch.setattr("time.time", lambda: 1_767_225_600.0)
     response = Response(429, {"retry-after": "Thu, 01 Jan 2026 00:00:45 GMT"})
-    assert classify(Told(response=response)).retry_after_seconds == 45
+    assert classify(ClientError(response=response)).retry_after_seconds == 45
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"), [(2.5, 2.5), (3, 3.0), (0, 9.0), (None, 9.0), ("2", 9.0), (float("nan"), 9.0)]
+    ("value", "seconds"), [(2.5, 2.5), (3, 3.0), (0, 9.0), (None, 9.0), ("2", 9.0), (float("nan"), 9.0)]
 )
-def test_the_attribute_retry_after(told: object, seconds: float) -> None:
+def test_the_attribute_retry_after(value: object, seconds: float) -> None:
     """Seconds on the exception count before the headers; anything else there is passed over."""
-    error = Told(retry_after=told, response=Response(429, {"retry-after": "9"}))
+    error = ClientError(retry_after=value, response=Response(429, {"retry-after": "9"}))
     assert classify(error).retry_after_seconds == seconds
 
 
@@ -301,7 +303,7 @@ def test_the_retry_info_of_gemini() -> None:
         {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "26s"},
     ]
-    error = Told(
+    error = ClientError(
         code=429,
         status="RESOURCE_EXHAUSTED",
         details={"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}},
@@ -312,13 +314,13 @@ def test_the_retry_info_of_gemini() -> None:
     assert classify(error).retry_after_seconds is None
 
 
-def test_who_pauses_everybody() -> None:
+def test_which_failures_pause_the_scope() -> None:
     """A rate limit does, a retryable error only if it states a wait, a terminal one never."""
     waits = {"retry-after": "5"}
-    assert classify(Told(status=429)).pauses
-    assert not classify(Told(status=500)).pauses
-    assert classify(Told(status=500, headers=waits)).pauses
-    assert not classify(Told(status=401, headers=waits)).pauses
+    assert classify(ClientError(status=429)).pauses
+    assert not classify(ClientError(status=500)).pauses
+    assert classify(ClientError(status=500, headers=waits)).pauses
+    assert not classify(ClientError(status=401, headers=waits)).pauses
 
 
 def test_an_exception_that_cannot_be_read_is_classified_all_the_same() -> None:
@@ -331,20 +333,20 @@ def test_an_exception_that_cannot_be_read_is_classified_all_the_same() -> None:
 
     assert classify(Hostile()).kind == "terminal"
     for body in ("{", "<html>", b"\xff", [], ["x"], 3, {"error": "server busy"}, "[" * 100_000):
-        assert classify(Told(status=429, body=body)).kind == "rate-limited"
-    assert classify(Told(status=True)).kind == "terminal"
-    assert classify(Told(status=0)).kind == "terminal"
-    assert classify(Told(status="429")).kind == "terminal"
+        assert classify(ClientError(status=429, body=body)).kind == "rate-limited"
+    assert classify(ClientError(status=True)).kind == "terminal"
+    assert classify(ClientError(status=0)).kind == "terminal"
+    assert classify(ClientError(status="429")).kind == "terminal"
 
 
-class TooManyRequestsError(Told):
+class TooManyRequestsError(ClientError):
     """As a client may call it."""
 
 
-def gemini_429(*details: dict[str, Any], message: str = "You exceeded your current quota") -> Told:
+def gemini_429(*details: dict[str, Any], message: str = "You exceeded your current quota") -> ClientError:
     """What google-genai raises: a numeric code, a status, and the whole body as details."""
     body = {"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": [*details]}}
-    return Told(code=429, status="RESOURCE_EXHAUSTED", details=body)
+    return ClientError(code=429, status="RESOURCE_EXHAUSTED", details=body)
 
 
 def quota_failure(quota: str) -> dict[str, Any]:
@@ -375,7 +377,7 @@ def test_the_wait_in_a_refusals_own_sentence(message: str, seconds: float | None
 
 
 def test_a_request_above_the_whole_limit_is_too_large() -> None:
-    """OpenAI and Groq call it a rate limit; the numbers say that no waiting mends it."""
+    """OpenAI and Groq call it a rate limit, but the numbers show that waiting does not help."""
     message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30,000, Requested 30,601."
     for status in (429, 413):
         failure = classify(openai_error(status, {"message": message, "code": "rate_limit_exceeded"}, {}))
@@ -395,15 +397,18 @@ def test_a_request_above_the_whole_limit_is_too_large() -> None:
 )
 def test_a_refusal_that_begins_with_too_large_is_believed(body: dict[str, Any]) -> None:
     """Whatever its numbers say, and whether or not it is an object; elsewhere such words decide nothing."""
-    failure = classify(Told(status=429, body=body))
+    failure = classify(ClientError(status=429, body=body))
     assert (failure.kind, failure.reason) == ("terminal", "status 429, too large")
     quoted = {"message": f"Slow down. Not: {body.get('message') or body['error']}"}
-    assert classify(Told(status=429, body=quoted)).kind == "rate-limited"
-    assert classify(Told(status=503, body=body)).kind == "rate-limited"
+    assert classify(ClientError(status=429, body=quoted)).kind == "rate-limited"
+    assert classify(ClientError(status=503, body=body)).kind == "rate-limited"
 
 
-LIMITED, BROKEN = Told(status=429, retry_after=3), ConnectionResetError()
-LONGER, SPENT = Told(status=429, retry_after=9), Told(status=429, code="insufficient_quota", retry_after=5)
+LIMITED, BROKEN = ClientError(status=429, retry_after=3), ConnectionResetError()
+LONGER, SPENT = (
+    ClientError(status=429, retry_after=9),
+    ClientError(status=429, code="insufficient_quota", retry_after=5),
+)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +442,7 @@ def test_daily_quotas_are_terminal_and_say_when_they_reset() -> None:
     message = "Rate limit exceeded: free-models-per-day. Add 10 credits"
     repeated = {"X-RateLimit-Limit": "50", "X-RateLimit-Reset": "1741305600000"}
     body = {"message": message, "code": 429, "metadata": {"headers": repeated}}
-    failure = classify(Told(status_code=429, body={"error": body}), now=1_741_300_000.0)
+    failure = classify(ClientError(status_code=429, body={"error": body}), now=1_741_300_000.0)
     assert (failure.kind, failure.reason) == ("terminal", "daily quota, resets 2025-03-07 00:00 UTC")
     assert classify(gemini_429(message="quota exceeded, limit: 0")).reason == "no quota"
 
@@ -465,10 +470,12 @@ def test_reasons_in_error_info(reason: str, kind: FailureKind) -> None:
     assert classify(gemini_429(detail)).kind == kind
 
 
-def botocore_error(code: str, status: int, headers: dict[str, str] | None = None) -> Told:
+def botocore_error(code: str, status: int, headers: dict[str, str] | None = None) -> ClientError:
     """What botocore raises: the response is a dictionary."""
     metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers or {}}
-    return Told(response={"Error": {"Code": code, "Message": "Too many"}, "ResponseMetadata": metadata})
+    return ClientError(
+        response={"Error": {"Code": code, "Message": "Too many"}, "ResponseMetadata": metadata}
+    )
 
 
 def test_errors_of_botocore() -> None:
@@ -478,19 +485,22 @@ def test_errors_of_botocore() -> None:
     assert classify(botocore_error("ServiceUnavailableException", 503)).kind == "rate-limited"
     assert classify(botocore_error("ModelStreamErrorException", 424)).kind == "transient"
     assert classify(botocore_error("ValidationException", 400)).kind == "terminal"
-    streamed = Told(headers={"x-amzn-errortype": "ThrottlingException:http://internal"})
+    streamed = ClientError(headers={"x-amzn-errortype": "ThrottlingException:http://internal"})
     assert classify(streamed).kind == "rate-limited"
 
 
 def test_errors_of_codex_and_openrouter() -> None:
     """The instant of the reset, the budget of requests under way, and hints about the wait are read."""
-    codex = Told(status_code=429, body={"error": {"type": "usage_limit_reached", "resets_at": 1060}})
+    codex = ClientError(status_code=429, body={"error": {"type": "usage_limit_reached", "resets_at": 1060}})
     assert classify(codex, now=1000.0).retry_after_seconds == 60
-    assert classify(Told(status_code=429, body={"error": {"type": "usage_not_included"}})).kind == "terminal"
+    assert (
+        classify(ClientError(status_code=429, body={"error": {"type": "usage_not_included"}})).kind
+        == "terminal"
+    )
     in_flight = {"code": 402, "metadata": {"limit_source": "openrouter_in_flight_budget"}}
-    failure = classify(Told(status_code=402, body={"error": in_flight}, headers={"retry-after": "2"}))
+    failure = classify(ClientError(status_code=402, body={"error": in_flight}, headers={"retry-after": "2"}))
     assert (failure.kind, failure.retry_after_seconds) == ("rate-limited", 2)
-    hint = Told(status_code=503, body={"error": {"code": 503, "availability": {"retry_after": 4}}})
+    hint = ClientError(status_code=503, body={"error": {"code": 503, "availability": {"retry_after": 4}}})
     assert classify(hint).retry_after_seconds == 4
 
 
@@ -506,7 +516,7 @@ def test_an_error_inside_a_200_is_found_by_its_structure() -> None:
 def test_the_limits_in_a_refusals_headers_come_with_the_failure() -> None:
     """So that the gate can learn from refusals too."""
     headers = {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "0"}
-    info = classify(Told(status=429, headers=headers)).info
+    info = classify(ClientError(status=429, headers=headers)).info
     assert info is not None
     assert info.requests is not None
     assert info.requests.per_second == 1

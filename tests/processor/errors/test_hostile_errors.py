@@ -60,13 +60,13 @@ BODIES = st.recursive(
 class Hostile(Exception):
     """An error with whatever attributes it is given."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, attributes: dict[str, Any]) -> None:
         super().__init__("hostile")
-        vars(self).update(told)
+        vars(self).update(attributes)
 
 
 def finite(*numbers: float | None) -> bool:
-    """Whether each number is one, or is not told."""
+    """Whether each number is finite or `None`."""
     return all(number is None or math.isfinite(number) for number in numbers)
 
 
@@ -83,7 +83,7 @@ def sound(info: RateInfo | None) -> bool:
 )
 @example(headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": "inf"})
 def test_any_headers_can_be_read(headers: dict[str, str]) -> None:
-    """What they tell is finite or not told."""
+    """Every number in the result is finite or `None`."""
     assert sound(rate_info(headers, now=NOW))
 
 
@@ -92,14 +92,14 @@ ATTRIBUTES = st.sampled_from(
 )
 
 
-@given(told=st.dictionaries(ATTRIBUTES, BODIES, max_size=4), headers=HEADERS)
-@example(told={"status": 429, "retry_after": 10**400}, headers={})
-@example(told={"status": 402, "retry_after": 1e300}, headers={})
-@example(told={"status": 429, "body": {"details": [{"violations": 3}]}}, headers={})
-@example(told={"status": 429, "body": {"message": f"Limit {'9' * 5000}, Requested ,"}}, headers={})
-def test_any_error_can_be_judged(told: dict[str, Any], headers: dict[str, str]) -> None:
-    """The wait it asks for is above nothing and finite, or not told."""
-    failure = classify(Hostile({"headers": headers, **told}), now=NOW)
+@given(attributes=st.dictionaries(ATTRIBUTES, BODIES, max_size=4), headers=HEADERS)
+@example(attributes={"status": 429, "retry_after": 10**400}, headers={})
+@example(attributes={"status": 402, "retry_after": 1e300}, headers={})
+@example(attributes={"status": 429, "body": {"details": [{"violations": 3}]}}, headers={})
+@example(attributes={"status": 429, "body": {"message": f"Limit {'9' * 5000}, Requested ,"}}, headers={})
+def test_any_error_can_be_judged(attributes: dict[str, Any], headers: dict[str, str]) -> None:
+    """The wait it asks for is finite and above 0, or `None`."""
+    failure = classify(Hostile({"headers": headers, **attributes}), now=NOW)
     assert finite(failure.retry_after_seconds)
     assert sound(failure.info)
 

@@ -1,4 +1,4 @@
-"""What headers tell of the limits, in every dialect, and what a run makes of it."""
+"""The limits in the headers of every dialect, and how a run keeps them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ NOW = 1_755_780_000.0  # 2025-08-21T12:40:00Z
 def test_limit_headers(
     headers: Mapping[str, str], requests: Quota | None, tokens: Quota | None, wait: float | None
 ) -> None:
-    """Limit, what is left, the time to the reset, and the rate where it can be told."""
+    """Limit, rest, time to the reset, and the rate if it can be computed."""
     info = rate_info(headers, now=NOW)
     if (requests, tokens, wait) == (None, None, None):
         assert info is None
@@ -145,12 +145,12 @@ def test_limit_headers(
 
 
 class Bucket:
-    """A provider with a bucket of requests that tells its state as OpenAI does, if asked to."""
+    """A provider with a bucket of requests; with `states_limits` its headers state it as OpenAI's do."""
 
-    def __init__(self, per_second: float, burst: float, *, tells: bool = True) -> None:
+    def __init__(self, per_second: float, burst: float, *, states_limits: bool = True) -> None:
         self.per_second = per_second
         self.burst = burst
-        self.tells = tells
+        self.states_limits = states_limits
         self.level = burst
         self.at = 0.0
         self.refused = 0
@@ -162,7 +162,7 @@ class Bucket:
         over = self.level < 1 - 1e-9
         if not over:
             self.level -= 1
-        told = Quota(self.per_second * 60, self.level, None, self.per_second)
+        stated = Quota(self.per_second * 60, self.level, None, self.per_second)
         await anyio.sleep(0.05)
         if over:
             self.refused += 1
@@ -170,7 +170,7 @@ class Bucket:
             error.status = 429  # type: ignore[attr-defined]
             error.retry_after = 1.0  # type: ignore[attr-defined]
             raise error
-        return CallResult(prompt, info=RateInfo(requests=told) if self.tells else None)
+        return CallResult(prompt, info=RateInfo(requests=stated) if self.states_limits else None)
 
 
 def seconds_for(call: Bucket, count: int, **options: object) -> float:
@@ -189,7 +189,7 @@ def seconds_for(call: Bucket, count: int, **options: object) -> float:
 
 
 @pytest.mark.parametrize("per_second", [2.0, 30.0, 200.0])
-def test_a_limit_that_headers_tell_is_kept_from_the_first_answer_on(per_second: float) -> None:
+def test_a_limit_in_headers_is_kept_from_the_first_answer_on(per_second: float) -> None:
     """No request is refused, and the time is close to what the limit allows."""
     call = Bucket(per_second, burst=6)
     seconds = seconds_for(call, 300)
@@ -203,15 +203,15 @@ def test_headers_do_not_raise_a_configured_limit() -> None:
     assert seconds_for(call, 50, limits=Limits(requests_per_minute=600, burst=1)) >= 4.9
 
 
-def test_a_limit_on_tokens_that_headers_tell_is_kept() -> None:
+def test_a_token_limit_in_headers_is_kept() -> None:
     """At a hundred tokens a second, items that take fifty go two a second once the limit is known."""
     sent: list[float] = []
 
     async def call(prompt: str) -> CallResult[str]:
         sent.append(anyio.current_time())
         await anyio.sleep(0.01)
-        told = RateInfo(tokens=Quota(100, None, None, 100.0))
-        return CallResult(prompt, usage=TokenUsage(40, 10), info=told)
+        stated = RateInfo(tokens=Quota(100, None, None, 100.0))
+        return CallResult(prompt, usage=TokenUsage(40, 10), info=stated)
 
     async def main() -> None:
         async with ParallelBatchProcessor(call, workers=1, estimate_tokens=lambda _: 50) as processor:
@@ -225,7 +225,7 @@ def test_a_limit_on_tokens_that_headers_tell_is_kept() -> None:
 
 
 def gate_after(info: RateInfo) -> tuple[float, Gate]:
-    """A gate that was told of limits, and when it opens next, from now."""
+    """A gate that has learnt limits, and the time until it opens."""
     found: list[float] = []
     gate = []
 

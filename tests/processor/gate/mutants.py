@@ -142,7 +142,7 @@ def survivors(only: Sequence[str] = ()) -> Iterator[str]:
     """The changes that no test noticed, each by its place and what it was."""
     tree = ast.parse(SOURCE.read_text("utf-8"))
     if _noticed(tree):
-        raise SystemExit("the tests fail on the gate as it is; mend that first")
+        raise SystemExit("the tests fail on the unchanged gate; fix that first")
     for what, other in mutants(tree):
         if (not only or any(word in what for word in only)) and not _noticed(other):
             yield what

@@ -44,7 +44,7 @@ async def refuse_one(gate: Gate, retry_after_seconds: float | None = None) -> Ti
 
 
 @pytest.mark.anyio
-async def test_an_open_gate_lets_everybody_through_together() -> None:
+async def test_an_open_gate_lets_all_requests_through() -> None:
     """Before any refusal tickets come at once, many at the same time."""
     gate = Gate()
     tickets = [await gate.enter() for _ in range(5)]
@@ -184,7 +184,7 @@ def test_a_deadline_only_grows(second: float, expected: float) -> None:
     in_virtual_time(main)
 
 
-def test_a_sleeping_waiter_sees_that_the_pause_grew() -> None:
+def test_a_waiter_notices_that_the_pause_became_longer() -> None:
     """A waiter that fell asleep before the pause grew does not start at the old end."""
 
     async def main() -> None:
@@ -201,7 +201,7 @@ def test_a_sleeping_waiter_sees_that_the_pause_grew() -> None:
 
 
 def test_a_late_refusal_that_shuts_an_open_gate_is_followed_by_a_probe() -> None:
-    """A long Retry-After that comes late holds everybody, and after it one request goes ahead."""
+    """A long Retry-After that comes late holds all requests back, and after it one probe starts."""
 
     async def main() -> None:
         gate, log = Gate(), list[tuple[str, float]]()
@@ -219,7 +219,7 @@ def test_a_late_refusal_that_shuts_an_open_gate_is_followed_by_a_probe() -> None
     in_virtual_time(main)
 
 
-def test_after_a_pause_one_goes_ahead_and_the_others_follow_one_by_one() -> None:
+def test_after_a_pause_one_request_starts_and_the_others_follow_one_by_one() -> None:
     """Of five waiters one starts when the pause ends, one when its answer is there, the rest at the pace."""
 
     async def main() -> None:
@@ -315,7 +315,7 @@ def test_a_success_beside_the_probe_does_not_open_the_gate() -> None:
     in_virtual_time(main)
 
 
-def test_a_probe_that_ends_without_an_answer_hands_over() -> None:
+def test_a_probe_that_ends_without_an_answer_makes_the_next_one_the_probe() -> None:
     """If the probe fails for another reason, the next waiter becomes the probe, one at a time."""
 
     async def main() -> None:
@@ -334,7 +334,7 @@ def test_a_probe_that_ends_without_an_answer_hands_over() -> None:
 
 
 @pytest.mark.anyio
-async def test_cancelling_the_probe_strands_nobody() -> None:
+async def test_cancelling_the_probe_blocks_no_other_task() -> None:
     """The probe's task is cancelled in the middle of its request: the others all get through."""
     gate, log = Gate(delays=ExponentialDelay(0.001)), list[tuple[str, float]]()
     await refuse_one(gate)
@@ -349,7 +349,7 @@ async def test_cancelling_the_probe_strands_nobody() -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_cancelling_waiters_at_any_time_ends_nobody_elses_pause(seed: int) -> None:
+def test_cancelling_waiters_never_ends_the_pause_of_others(seed: int) -> None:
     """Some waiters are cancelled in the pause, at its end or behind the probe; the rest get through."""
 
     async def main() -> None:
@@ -357,14 +357,14 @@ def test_cancelling_waiters_at_any_time_ends_nobody_elses_pause(seed: int) -> No
         await refuse_one(gate, 1)
         start = anyio.current_time()
 
-        async def impatient(name: str, patience: float) -> None:
-            with anyio.move_on_after(patience):
+        async def impatient(name: str, longest_wait: float) -> None:
+            with anyio.move_on_after(longest_wait):
                 await send(gate, log, name, seconds=0.5)
 
         async with anyio.create_task_group() as tasks:
             for number in range(12):
-                patience = (0.3, 1.1, 1.3, 1.6, 100, 2.1)[(number * (seed + 1) + seed // 6) % 6]
-                tasks.start_soon(impatient, f"{patience}-{number}", patience)
+                longest_wait = (0.3, 1.1, 1.3, 1.6, 100, 2.1)[(number * (seed + 1) + seed // 6) % 6]
+                tasks.start_soon(impatient, f"{longest_wait}-{number}", longest_wait)
             tasks.start_soon(impatient, "100-last", 100)
         assert all(at - start >= 1.1 for _, at in log)
         assert "100-last" in [name for name, _ in log]
@@ -394,7 +394,7 @@ async def test_cancelling_at_every_step_leaves_the_gate_usable(steps: int) -> No
 
 @pytest.mark.anyio
 async def test_giving_a_ticket_back_twice_does_nothing() -> None:
-    """A ticket settled before does not free the probe of somebody else."""
+    """A ticket that was given back before does not end the probe of another task."""
     gate = Gate(delays=ExponentialDelay(0.001))
     first = await refuse_one(gate)
     probe = await gate.enter()
@@ -428,7 +428,7 @@ def test_a_refusal_of_the_probe_after_a_newer_pause_only_waits() -> None:
 
 @pytest.mark.anyio
 async def test_exhausted_closes_the_gate_for_good() -> None:
-    """Whoever waits or comes is turned away, no ticket is good any more, and what is under way comes back."""
+    """Waiters and new requests are refused, no ticket is valid, and requests under way are finished."""
     decisions: list[Decision] = []
     gate = Gate(name="key", observer=decisions.append)
     first, second, third = [await gate.enter() for _ in range(3)]
@@ -448,7 +448,7 @@ async def test_exhausted_closes_the_gate_for_good() -> None:
 
 
 @pytest.mark.parametrize("wait", ["line", "rest"])
-def test_exhausted_releases_who_waits(wait: str) -> None:
+def test_exhausted_releases_all_waiters(wait: str) -> None:
     """At once, be it in the line or in a rest, and not at the end of the pause."""
 
     async def main() -> None:
@@ -490,8 +490,8 @@ def test_a_rest_ends_in_time() -> None:
     in_virtual_time(main)
 
 
-def test_a_probe_that_hangs_after_a_told_pause_is_waited_for_a_second() -> None:
-    """Nobody was refused, so nothing is known of how long a refusal takes to come."""
+def test_a_hanging_probe_after_a_stated_pause_holds_others_back_for_a_second() -> None:
+    """Nothing was refused, so it is not known how long a refusal takes."""
 
     async def main() -> None:
         gate, log, start = Gate(), list[tuple[str, float]](), anyio.current_time()
@@ -505,7 +505,7 @@ def test_a_probe_that_hangs_after_a_told_pause_is_waited_for_a_second() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_pause_that_is_over_holds_nobody() -> None:
+async def test_a_pause_that_is_over_holds_nothing_back() -> None:
     """An instant that is past, as an earlier run may have left it, opens no pause and costs no time."""
     gate = Gate()
     gate.hold(anyio.current_time() - 2)
@@ -514,7 +514,7 @@ async def test_a_pause_that_is_over_holds_nobody() -> None:
 
 
 def test_a_pause_is_counted_when_it_begins() -> None:
-    """Whoever told of it: a good answer, a refusal that makes it longer, an earlier run."""
+    """For each cause: a good answer, a refusal that makes it longer, an earlier run."""
 
     async def main() -> None:
         gate = Gate()
@@ -539,7 +539,7 @@ class Worker:
     holds_permit: bool = False
 
 
-def test_a_waiter_lays_its_permit_down_and_takes_it_up_when_the_gate_opens() -> None:
+def test_a_waiter_releases_its_permit_until_the_gate_opens() -> None:
     """In the pause another has the permit; the waiter starts when the gate is open and the permit free."""
 
     async def main() -> None:
@@ -569,7 +569,7 @@ def test_a_waiter_lays_its_permit_down_and_takes_it_up_when_the_gate_opens() -> 
 
 
 def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
-    """Whoever has waited for the permit looks at the gate again, and keeps it from nobody meanwhile."""
+    """After the wait for the permit the gate is checked again, and meanwhile others can use the permit."""
 
     async def main() -> None:
         gate, permits = Gate(), Permits(1, lambda: None)

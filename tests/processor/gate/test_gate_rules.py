@@ -1,4 +1,4 @@
-"""The gate's smaller rules: line, rounds, room, patience, what it tells, what it is told, its end."""
+"""The gate's smaller rules: line, rounds, room, waits, decisions, stated limits, closing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def sent(gate: Gate, count: int, *, seconds: float = 0.05) -> list[float]:
 
 
 def test_requests_start_in_the_order_in_which_they_came() -> None:
-    """At ten a second, each in its place, and nobody overtakes the first in line."""
+    """At ten a second, in their order, and none overtakes the first in line."""
 
     async def main() -> None:
         gate, log = Gate(limits=Limits(requests_per_minute=600, burst=1)), Log()
@@ -57,7 +57,7 @@ def test_requests_start_in_the_order_in_which_they_came() -> None:
     in_virtual_time(main)
 
 
-def test_a_dear_request_is_not_overtaken_for_ever() -> None:
+def test_a_costly_request_is_not_overtaken_for_ever() -> None:
     """What needs many tokens waits at the head of the line, and the cheap ones behind it."""
 
     async def main() -> None:
@@ -133,11 +133,11 @@ def test_a_known_limit_needs_no_rounds() -> None:
     in_virtual_time(main)
 
 
-def test_a_probe_that_takes_long_does_not_hold_everybody() -> None:
+def test_a_slow_probe_does_not_hold_back_the_others() -> None:
     """After a second, or half as long again as the last refusal took, the others follow one by one."""
 
     async def main() -> None:
-        for refusal, patience in ((0.0, 1.0), (0.5, 1.0), (2.0, 3.0)):
+        for refusal, longest_wait in ((0.0, 1.0), (0.5, 1.0), (2.0, 3.0)):
             gate, log = Gate(), Log()
             ticket = await gate.enter()
             await anyio.sleep(refusal)
@@ -146,14 +146,14 @@ def test_a_probe_that_takes_long_does_not_hold_everybody() -> None:
                 for name in "abc":
                     tasks.start_soon(partial(send, gate, log, name, seconds=30))
             times = [at - gate.deadline for _, at in log]
-            assert times[:2] == pytest.approx([0, patience])
-            assert patience < times[2] < patience + 0.2
+            assert times[:2] == pytest.approx([0, longest_wait])
+            assert longest_wait < times[2] < longest_wait + 0.2
 
     in_virtual_time(main)
 
 
-@pytest.mark.parametrize(("answered", "patience"), [(False, 10), (True, 4)])
-def test_a_want_of_room_is_no_wait_for_ever(answered: bool, patience: float) -> None:
+@pytest.mark.parametrize(("answered", "longest_wait"), [(False, 10), (True, 4)])
+def test_a_lack_of_room_does_not_hold_back_for_ever(answered: bool, longest_wait: float) -> None:
     """When the requests that fill the room hang, one more goes after twice the time that answers take."""
 
     async def main() -> None:
@@ -164,7 +164,7 @@ def test_a_want_of_room_is_no_wait_for_ever(answered: bool, patience: float) -> 
         gate.refused(hanging.pop())
         assert gate.pace.room == 4
         await send(gate, log)
-        assert log[-1][1] - start == pytest.approx(patience)
+        assert log[-1][1] - start == pytest.approx(longest_wait)
         for ticket in hanging:
             gate.leave(ticket)
         assert gate.under_way == 0
@@ -224,7 +224,7 @@ def test_tickets_know_what_was_when_they_were_given_out() -> None:
 
 
 def test_only_a_refusal_with_others_before_it_cuts_the_pace() -> None:
-    """Alone, as the first or as a probe, its pace cannot be the reason."""
+    """If it was sent alone, as the first or as a probe, the pace cannot be the reason."""
 
     async def main() -> None:
         gate = Gate()
@@ -315,7 +315,7 @@ def test_a_gate_reports_its_decisions() -> None:
     in_virtual_time(main)
 
 
-def test_limits_that_are_told_free_who_waits() -> None:
+def test_stated_limits_release_a_waiter() -> None:
     """A waiter at a low pace goes sooner when a higher limit becomes known."""
 
     async def main() -> None:
@@ -350,15 +350,15 @@ def test_what_is_left_counts_from_when_the_request_was_sent() -> None:
 
 
 @pytest.mark.anyio
-async def test_closing_releases_who_waits_and_lets_nobody_in() -> None:
-    """The first in line, those behind it, and whoever comes later are told so."""
-    gate, told = Gate(), []
+async def test_closing_releases_all_waiters_and_refuses_new_ones() -> None:
+    """The first in line, those behind it, and later ones get `GateClosed`."""
+    gate, closed = Gate(), []
     gate.hold(anyio.current_time() + 1000)
 
     async def wait() -> None:
         with pytest.raises(GateClosed, match="nothing more is sent"):
             await gate.enter()
-        told.append("closed")
+        closed.append("closed")
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -367,7 +367,7 @@ async def test_closing_releases_who_waits_and_lets_nobody_in() -> None:
             await anyio.wait_all_tasks_blocked()
             gate.close()
         await wait()
-    assert told == ["closed"] * 4
+    assert closed == ["closed"] * 4
     assert "closed" in repr(gate)
 
 
@@ -403,7 +403,7 @@ async def test_an_answer_gives_the_ticket_back() -> None:
 
 @pytest.mark.anyio
 async def test_entering_an_open_gate_is_a_checkpoint() -> None:
-    """Whoever is cancelled gets no ticket there."""
+    """A cancelled waiter gets no ticket."""
     gate = Gate()
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -412,8 +412,8 @@ async def test_entering_an_open_gate_is_a_checkpoint() -> None:
     assert gate.under_way == 0
 
 
-def test_a_wait_that_is_told_with_an_answer_holds_everybody() -> None:
-    """The longest of those told, without a tenth: it is no refusal."""
+def test_a_wait_stated_by_an_answer_pauses_the_gate() -> None:
+    """The longest stated wait is used, without a margin: it is no refusal."""
 
     async def main() -> None:
         gate = Gate()
@@ -430,7 +430,7 @@ def test_a_wait_that_is_told_with_an_answer_holds_everybody() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_ticket_of_another_gate_is_nobodys() -> None:
+async def test_a_ticket_of_another_gate_is_ignored() -> None:
     """Giving back what was never given out changes nothing."""
     gate = Gate()
     ticket = await gate.enter()

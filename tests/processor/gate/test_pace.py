@@ -1,4 +1,4 @@
-"""Pacer, climber and pace: how a rate is kept, and how a limit that nobody told is found."""
+"""Pacer, climber and pace: how a rate is kept, and how an unknown limit is found."""
 
 from __future__ import annotations
 
@@ -269,8 +269,8 @@ def test_the_pace_reports_changes_by_a_tenth() -> None:
     assert all(new >= old * 1.1 for old, new in grown)
 
 
-def test_told_limits_become_the_pace() -> None:
-    """A rate that an answer tells is kept, tokens included; a configured one is not raised."""
+def test_stated_limits_become_the_pace() -> None:
+    """A rate that an answer states is kept, also for tokens; a configured one is not raised."""
     pace = Pace(Limits())
     quota = Quota(600, 3, None, 10.0)
     pace.learn(RateInfo(requests=quota, tokens=Quota(6000, 100, None, 100.0)), sent=0.0, later=1, now=0.0)

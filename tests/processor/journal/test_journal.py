@@ -1,4 +1,4 @@
-"""The journal: what it keeps, what it notices, and which files it leaves alone."""
+"""The journal: what it stores, what it notices, and which files it does not change."""
 
 from __future__ import annotations
 
@@ -278,8 +278,8 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_a_foreign_file_is_left_alone(path: Path, kind: str) -> None:
-    """What is no journal is refused with the mend and not touched, with or without `resume`."""
+def test_a_foreign_file_is_not_changed(path: Path, kind: str) -> None:
+    """A file that is no journal is refused with the fix and not changed, with or without `resume`."""
     make, said = FOREIGN[kind]
     make(path)
     before = snapshot(path)
@@ -300,8 +300,8 @@ def torn(whole: bytes, kind: str) -> bytes:
     ("kind", "killed"),
     [("0.1", False), ("0.5", False), ("0.9", False), ("page of noise", False), ("0.5", True)],
 )
-def test_a_torn_journal_is_left_alone(path: Path, kind: str, killed: bool) -> None:
-    """A file cut short or overwritten in the middle is told from a whole one, and not touched."""
+def test_a_torn_journal_is_not_changed(path: Path, kind: str, killed: bool) -> None:
+    """A file that is cut short or overwritten in the middle is refused and not changed."""
     ids = [f"row-{n}" for n in range(600)]
     with Journal(path, settings={"model": "m"}) as journal:
         journal.register(rows(*ids))
@@ -343,7 +343,7 @@ def test_an_outcome_that_tore_is_noticed_before_anything_is_written(
 
 
 def test_a_value_that_cannot_be_read_says_what_is_missing(path: Path) -> None:
-    """Other words than those that wrote a value are told from a torn file."""
+    """A value that `decode` cannot read is not reported as a torn file."""
     with Journal(path, encode=str) as journal:
         journal.register(rows("a"))
         settle(journal, "a", "wave")
@@ -361,7 +361,7 @@ def test_a_log_without_its_journal_is_not_thrown_away(path: Path) -> None:
     assert path.with_name("run.db-wal").read_bytes() == log
 
 
-def test_a_journal_of_a_newer_format_is_left_alone(path: Path) -> None:
+def test_a_journal_of_a_newer_format_is_not_changed(path: Path) -> None:
     """A format this version does not know is not guessed at."""
     Journal(path).close()
     connection = sqlite3.connect(path)
@@ -371,8 +371,8 @@ def test_a_journal_of_a_newer_format_is_left_alone(path: Path) -> None:
         Journal(path, resume=True)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """What the system refuses comes with the file's name and the mend."""
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """The error of the system has the file's name and the fix."""
     with pytest.raises(JournalError, match="check its folder"):
         Journal(tmp_path / "missing" / "run.db")
     with pytest.raises(JournalError, match="cannot be read"):

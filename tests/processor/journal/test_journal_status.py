@@ -170,8 +170,8 @@ async def test_a_run_that_ends_early_is_stopped_and_says_why(
 
 
 @pytest.mark.anyio
-async def test_a_pause_that_a_good_answer_told_of_has_its_source(path: Path) -> None:
-    """Nobody was refused."""
+async def test_a_pause_stated_by_a_good_answer_has_its_source(path: Path) -> None:
+    """No request was refused."""
 
     async def call(prompt: str) -> CallResult[str]:
         return CallResult(prompt, info=RateInfo(wait=0.01))
@@ -197,8 +197,8 @@ async def test_a_store_that_fails_at_the_end_ends_the_run_with_its_error(path: P
         await batch(journal, call, "a", on_result=close)
 
 
-def test_a_journal_kept_by_hand_has_a_status_too(path: Path) -> None:
-    """It ends with the file: finished if nothing is open."""
+def test_a_journal_without_a_processor_has_a_status_too(path: Path) -> None:
+    """Closing sets it: finished if every item has an outcome."""
     with Journal(path) as journal:
         journal.register([(id, fingerprint(id)) for id in "ab"])
         start(journal, "a")
@@ -233,8 +233,8 @@ def bytes_of(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in sorted(folder.iterdir())}
 
 
-def test_a_look_changes_nothing_while_a_run_writes_and_after_it_was_killed(path: Path) -> None:
-    """Not a byte of the file, its log or its folder; the process is named as long as it lives."""
+def test_a_view_changes_nothing_during_a_run_and_after_a_kill(path: Path) -> None:
+    """Not a byte of the file, its log or its folder; the process is named while it lives."""
     run = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(path)],
         cwd=HERE,
@@ -311,7 +311,7 @@ for id in ids:
 """
 
 
-def test_each_look_at_a_journal_that_is_written_is_whole(path: Path) -> None:
+def test_each_view_of_a_journal_that_is_written_is_consistent(path: Path) -> None:
     """Also while the log moves into the file, many times over: what is seen only grows."""
     seen: list[int] = []
     run = subprocess.Popen(
@@ -358,7 +358,7 @@ def spoil(path: Path, how: str) -> None:
         ("folder", JournalError, "cannot be read"),
     ],
 )
-def test_what_is_no_journal_is_named(
+def test_a_file_that_is_no_journal_is_named(
     path: Path, how: str, error: type[Exception], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By its own path, in the library as on the command line, which ends with status 2."""

@@ -1,4 +1,4 @@
-"""Work in processes: every failure comes back as data, and a death costs one attempt of one item."""
+"""Worker processes: every failure comes back as data, and a death costs one attempt of one item."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
         assert "0 idle" in repr(pool)
 
 
-def test_a_copy_of_the_package_stands_alone(tmp_path: Path) -> None:
+def test_a_copy_of_the_package_does_not_use_the_original(tmp_path: Path) -> None:
     """Under another name its workers work, too, and never meet the original."""
     shutil.copytree(Path(process_pool.__file__).parents[1], tmp_path / "hull")
     script = """
@@ -204,7 +204,7 @@ def work(item: LLMWorkItem[Any]) -> CallResult[str]:
 
 
 async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
-    """Items whose worker died go on with fresh workers; one that kills them all fails alone."""
+    """Items whose worker died are tried on new workers; only an item that kills them all fails."""
     strategy = ProcessStrategy(work, max_retries=1)
     # Deaths have their own budget; other errors are not tried again here.
     async with ParallelBatchProcessor(strategy, workers=2, max_attempts=1) as processor:
@@ -218,7 +218,7 @@ async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
     assert "was killed by SIGKILL, 2 times" in str(c.error)
     assert (d.value, d.attempts) == ("D", 2)
     assert batch.refusals == 1
-    # Of b's worker and of the first that c killed; d's refusal alone is a retry.
+    # Of b's worker and of the first that c killed; only d's refusal is a retry.
     assert (batch.recoveries, batch.retries) == (2, 1)
     assert "2 new tries after a worker or a pool died" in str(batch)
     assert "work" in repr(strategy)
@@ -227,7 +227,7 @@ async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_judged_here_as_it_was_there() -> None:
-    """What `classify` says of the error of a call is what it said of the original in the worker."""
+    """`classify` returns for the error of a call what it returned for the original in the worker."""
     for kind, wait in (
         ("rate-limited", 7.0),
         ("rate-limited", None),

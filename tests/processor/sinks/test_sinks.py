@@ -88,14 +88,14 @@ def test_a_row_with_other_columns_is_refused(path: Path, row: dict[str, Any], sa
 
 
 def test_columns_need_the_key_and_names_of_their_own() -> None:
-    """Columns that could not tell rows apart are refused at once."""
+    """Columns that do not identify rows are refused at once."""
     with pytest.raises(ValueError, match="need the key 'id'"):
         CsvSink("unused", ["name"])
     with pytest.raises(ValueError, match="two columns have the name 'a'"):
         CsvSink("unused", ["id", "a", "a"])
 
 
-def test_what_json_cannot_hold_is_told(path: Path) -> None:
+def test_a_value_that_json_cannot_hold_is_an_error(path: Path) -> None:
     """A value of a type of its own is refused by name, and nothing is written."""
     with JsonlSink(path) as sink, pytest.raises(SinkError, match="cannot be written as JSON"):
         sink.append({"id": "a", "text": object()})
@@ -135,9 +135,9 @@ def test_a_row_cut_at_any_byte_is_written_again_and_no_other(path: Path, kind: s
         with OPEN[kind](path, resume=True) as sink:
             missing = [row for row in rows if not sink.has(row["id"])]
             kept = whole[:cut].count(b'"\n' if kind == "csv" else b"}\n")
-            # One whole row that lacks its end only may be somebody's file: it is not thrown away.
-            alone = kind == "jsonl" and cut == whole.index(b"\n")
-            assert len(missing) == 3 - kept - alone
+            # One whole row without a line end may be a file of the user: it is not removed.
+            only_line = kind == "jsonl" and cut == whole.index(b"\n")
+            assert len(missing) == 3 - kept - only_line
             for row in missing:
                 sink.append(row)
         assert path.read_bytes() == whole, cut
@@ -177,7 +177,7 @@ def test_rows_that_are_to_come_again_are_removed(path: Path, kind: str) -> None:
         ("jsonl", '[{"id": "a"}]', "is no file of these results"),
     ],
 )
-def test_a_file_of_something_else_is_left_alone(path: Path, kind: str, content: str, said: str) -> None:
+def test_a_file_of_something_else_is_not_changed(path: Path, kind: str, content: str, said: str) -> None:
     """A file with other columns or of another kind is refused, and not a byte of it changes."""
     path.write_bytes(before := content.encode(errors="surrogateescape"))
     for resume, why in ((True, said), (False, "holds results: resume")):
@@ -187,7 +187,7 @@ def test_a_file_of_something_else_is_left_alone(path: Path, kind: str, content: 
 
 
 def test_a_write_that_fails_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk in the middle of a row leaves the rows before it, whole, and tells the mend."""
+    """After a full disk in the middle of a row the rows before it are whole; the error names the fix."""
     real = os.write
 
     def write(handle: int, data: bytes) -> int:
@@ -204,7 +204,7 @@ def test_a_write_that_fails_is_taken_back(path: Path, monkeypatch: pytest.Monkey
     assert csv_rows(path) == [["id", "text"], ["a", "wave"], ["c", "wave"]]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     """What the system refuses comes with the file's name."""
     with pytest.raises(SinkError, match=r"missing.*No such file"):
         CsvSink(tmp_path / "missing" / "results.csv")
@@ -238,16 +238,16 @@ async def test_results_become_rows(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_callback_hears_of_each_result_once_per_journal(path: Path) -> None:
+async def test_a_callback_gets_each_result_once_per_journal(path: Path) -> None:
     """Sync or async, it is called; what the journal notes as handed over is not handed over again."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def listen(item: LLMWorkItem[Any], _: ItemResult[Any]) -> None:
         await anyio.lowlevel.checkpoint()
-        heard.append(item.id)
+        received.append(item.id)
 
     result = ItemResult("a", value=1)
-    await CallbackSink(lambda item, _: heard.append(item.id)).write(ITEM, result)
+    await CallbackSink(lambda item, _: received.append(item.id)).write(ITEM, result)
     with Journal(path) as journal:
         journal.register([("a", fingerprint("wave"))])
         await journal.settled(ITEM, result)
@@ -255,5 +255,5 @@ async def test_a_callback_hears_of_each_result_once_per_journal(path: Path) -> N
         for _ in range(2):
             for sink in sinks:
                 await sink.write(ITEM, result)
-    assert heard == ["a", "a"]
+    assert received == ["a", "a"]
     assert "listen" in repr(sinks[0])
