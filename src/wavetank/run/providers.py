@@ -282,36 +282,21 @@ def _ollama_models(page: Any) -> tuple[list[str], Query | None]:
     return [entry["name"] for entry in page["models"]], None
 
 
-_OPENAI_MODELS: Final = Listing("/models", _by_id)
-
-
-def _chat(_: RequestSettings) -> str:
-    return "/chat/completions"
+def _openai_like(
+    name: str, base_url: str, key: str, bound: str = "max_tokens", *, reports_cost: bool = False
+) -> Provider:
+    """A provider with OpenAI's chat API; `bound` is its name for the most tokens of an answer."""
+    models = Listing("/models", _by_id)
+    path = "/chat/completions"
+    body = _openai_body(bound)
+    return Provider(name, base_url, (key,), lambda _: path, _bearer, body, _openai_read, models, reports_cost)
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
     provider.name: provider
     for provider in (
-        Provider(
-            "openai",
-            "https://api.openai.com/v1",
-            ("OPENAI_API_KEY",),
-            _chat,
-            _bearer,
-            _openai_body("max_completion_tokens"),
-            _openai_read,
-            _OPENAI_MODELS,
-        ),
-        Provider(
-            "openai-compatible",
-            "",
-            ("OPENAI_API_KEY",),
-            _chat,
-            _bearer,
-            _openai_body("max_tokens"),
-            _openai_read,
-            _OPENAI_MODELS,
-        ),
+        _openai_like("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "max_completion_tokens"),
+        _openai_like("openai-compatible", "", "OPENAI_API_KEY"),
         Provider(
             "anthropic",
             "https://api.anthropic.com",
@@ -332,17 +317,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _gemini_read,
             Listing("/v1beta/models", _gemini_models, {"pageSize": "1000"}),
         ),
-        Provider(
-            "openrouter",
-            "https://openrouter.ai/api/v1",
-            ("OPENROUTER_API_KEY",),
-            _chat,
-            _bearer,
-            _openai_body("max_tokens"),
-            _openai_read,
-            _OPENAI_MODELS,
-            reports_cost=True,
-        ),
+        _openai_like("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", reports_cost=True),
         Provider(
             "ollama",
             "http://127.0.0.1:11434",

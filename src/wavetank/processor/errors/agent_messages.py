@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, Literal, final
 
+from .json_object import json_object
 from .log_lines import is_quoted, log_lines, message_start, plain, says_more
 from .reset_times import RESETS, UntilInstant, as_epoch, clock_text, finite, moment, reset_moment, seconds_of
 
@@ -144,8 +144,9 @@ def _with_reset(name: str, wait: float | None, now: float, tz: tzinfo) -> str:
 def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
     """The limit in the last `rate_limit_event` of a stream of JSON lines, if it rejects the request."""
     last: Mapping[str, Any] | None = None
-    for event in _events(text):
-        if event.get("type") == "rate_limit_event":
+    for line in text.splitlines():
+        event = json_object(line) if line.startswith("{") else None
+        if event is not None and event.get("type") == "rate_limit_event":
             info = event.get("rate_limit_info")
             last = info if isinstance(info, Mapping) else None
     if last is None or last.get("status") != "rejected":
@@ -154,14 +155,3 @@ def _from_events(text: str, now: float, tz: tzinfo) -> AgentLimit | None:
     instant = None if isinstance(at, str) else finite(at)
     resets = None if instant is None else moment(as_epoch(instant), tz)
     return _until("limit", f"plan limit ({last.get('rateLimitType', 'unknown')})", resets, now, tz)
-
-
-def _events(text: str) -> Iterator[Mapping[str, Any]]:
-    for line in text.splitlines():
-        if line.startswith("{"):
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(event, Mapping):
-                yield event

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from typing import Any, Final, final
 
 from .agent_messages import AgentLimit, Verdict, is_only_a_limit, read_agent_text
 from .failure import Failure, FailureKind
+from .json_object import json_object
 
 _KINDS: Final[Mapping[Verdict, FailureKind]] = {
     "limit": "rate-limited",
@@ -81,7 +81,7 @@ def classify_result(text: str, *, now: float, tz: tzinfo = UTC) -> Failure | Non
         now: the present, in seconds since 1970.
         tz: the time zone of clock times that name none.
     """
-    result = _parsed(text)
+    result = json_object(text)
     if result is None:
         return Failure("transient", AgentFailed(1, text), "a result file that cannot be read")
     code = _code(result)
@@ -98,7 +98,7 @@ def states_end(text: str) -> bool:
     >>> states_end('{"exit_code": 0}'), states_end('{"seconds": 3}')
     (True, False)
     """
-    result = _parsed(text)
+    result = json_object(text)
     if result is None:
         return False
     return isinstance(_code(result), int) or "result" in result or "is_error" in result
@@ -123,15 +123,7 @@ def _failure(error: AgentFailed, limit: AgentLimit, source: str) -> Failure:
 def _answer(stdout: str) -> tuple[str, bool]:
     """The answer in the standard output, and whether it is marked as an error."""
     for line in reversed(stdout.strip().splitlines() or [""]):
-        event = _parsed(line) if line.startswith("{") else None
+        event = json_object(line) if line.startswith("{") else None
         if event is not None and ("result" in event or event.get("type") == "result"):
             return str(event.get("result") or ""), bool(event.get("is_error"))
     return stdout, False
-
-
-def _parsed(text: str) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, Mapping) else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard, final
+
+from .json_object import json_value
 
 
 @final
@@ -117,20 +118,13 @@ def _body(error: BaseException) -> Mapping[str, Any]:
 def error_object(source: object) -> Mapping[str, Any]:
     """The object under `error`, or the whole object if there is none; Gemini's streams put it in a list."""
     if isinstance(source, (str, bytes)):
-        source = _parsed(source)
+        source = json_value(source)
     if isinstance(source, list) and source:
         source = source[0]
     if not isinstance(source, Mapping):
         return {}
     inner = source.get("error", source.get("Error"))
     return inner if isinstance(inner, Mapping) else source
-
-
-def _parsed(text: str | bytes) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _all_codes(error: BaseException, headers: Mapping[str, str], body: Mapping[str, Any]) -> Iterator[object]:

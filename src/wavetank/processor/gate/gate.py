@@ -12,7 +12,8 @@ from ..decisions import Decision, DecisionKind
 from ..limits import Limits, RateInfo
 from .delays import ExponentialDelay, RateLimitStrategy, with_buffer
 from .pace import SAME_INSTANT_SECONDS, Pace
-from .tickets import GateClosed, Permit, Ticket
+from .permits import HeldPermit
+from .tickets import GateClosed, Ticket
 
 PROBE_WAIT_SECONDS: Final = 1.0
 """How long a probe holds the others back: providers refuse within a second."""
@@ -145,7 +146,7 @@ class Gate:
         passed = min(anyio.current_time(), self._deadline) - self._pause_began
         return self._paused_before + max(0.0, passed)
 
-    async def enter(self, tokens: float = 0.0, *, permit: Permit | None = None) -> Ticket:
+    async def enter(self, tokens: float = 0.0, *, permit: HeldPermit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
 
         Nothing is awaited between the decision and the return. So no pause can begin between
@@ -278,7 +279,7 @@ class Gate:
                 self._probe = None
             self._look_again()
 
-    async def _enter_releasing_permit(self, permit: Permit, tokens: float) -> Ticket:
+    async def _enter_releasing_permit(self, permit: HeldPermit, tokens: float) -> Ticket:
         """Wait without the permit; the first in line acquires it when the gate opens, and checks again."""
         with permit.released_while_waiting():
             async with self._queue_lock:

@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, final
-
-
-class Permit(Protocol):
-    """A resource that a waiter releases while it waits in the line of a gate."""
-
-    def released_while_waiting(self) -> AbstractContextManager[None]:
-        """Release it at the beginning of the block, for the time of a wait."""
-        ...
-
-    def release(self) -> None:
-        """Give it back."""
-        ...
-
-    async def acquire(self) -> None:
-        """Wait until it is free, and take it."""
-        ...
+from typing import final
 
 
 @final

@@ -10,18 +10,7 @@ from typing import Any, Final, final
 
 from ..items import ItemResult, LLMWorkItem
 from ..wall_clock import wall_seconds
-from .journal_file import InputChanged, JournalError, JournalFile
-from .journal_queries import (
-    FAILED,
-    SENT,
-    SUCCEEDED,
-    UNDER_WAY,
-    WAITING,
-    counts_in,
-    limits_in,
-    pauses_in,
-    status_in,
-)
+from .journal_file import FAILED, SENT, SUCCEEDED, UNDER_WAY, WAITING, InputChanged, JournalError, JournalFile
 from .outcomes import (
     Limit,
     Outcome,
@@ -177,7 +166,7 @@ class Journal:
 
     def counts(self) -> tuple[int, int, int]:
         """How many items succeeded, failed, and have no outcome yet."""
-        succeeded, failed, waiting, under_way = counts_in(self._file)
+        succeeded, failed, waiting, under_way = self._file.counts()
         return succeeded, failed, waiting + under_way
 
     def repeats(self) -> tuple[str, ...]:
@@ -188,15 +177,15 @@ class Journal:
 
     def status(self) -> RunStatus:
         """The status of the run, with its reason."""
-        return status_in(self._file)
+        return self._file.status()
 
     def limits(self) -> tuple[Limit, ...]:
         """The last limit that was met in each scope, over all runs; the latest first."""
-        return limits_in(self._file)
+        return self._file.limits()
 
     def pauses(self) -> dict[str, Pause]:
         """The last rate limit of each scope; many are over by the time they are read."""
-        return pauses_in(self._file)
+        return self._file.pauses()
 
     async def limited_until(self) -> dict[str, float]:
         """The end of the last rate limit of each scope, in seconds since 1970, as earlier runs knew it."""
@@ -286,7 +275,7 @@ class Journal:
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
         """Store the settings of a new journal, or compare this run's settings with those stored."""
-        known = dict(self._file.query("SELECT name, value FROM settings ORDER BY name"))
+        known = self._file.settings()
         if not known:
             self._file.execute_many("INSERT INTO settings VALUES (?, ?)", sorted(settings.items()))
             return

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
-from .outcomes import checksum
+from .outcomes import Limit, Pause, RunStatus, checksum
 
 APPLICATION_ID: Final = 0x57544A31
 """Marks a SQLite file as a journal, at byte 68: `WTJ1`."""
@@ -21,6 +21,15 @@ SYNCHRONOUS = "NORMAL"
 
 CHECKPOINT_PAGES: Final = 8000
 """The size of the log, 32 MB, at which it is moved into the file: a move waits for the disk."""
+
+# The states of an item in the file.
+WAITING: Final = 0
+SENT: Final = 1
+SUCCEEDED: Final = 2
+FAILED: Final = 3
+
+UNDER_WAY: Final = ("running", "paused")
+"""The statuses of a run that has not ended, or was cut off."""
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
@@ -253,9 +262,9 @@ def _refuse_torn_rows(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _is_whole(_: int, state: object, outcome: object, kept: object) -> bool:
-    if state in (0, 1):
+    if state in (WAITING, SENT):
         return outcome is None
-    return state in (2, 3) and isinstance(outcome, str) and checksum(outcome) == kept
+    return state in (SUCCEEDED, FAILED) and isinstance(outcome, str) and checksum(outcome) == kept
 
 
 def _has_companion(path: Path, suffix: str) -> bool:
@@ -345,6 +354,34 @@ class JournalFile:
         with sqlite_errors_translated(self.path):
             row: tuple[Any, ...] | None = self._connection().execute(query, values).fetchone()
             return row
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many items succeeded, failed, wait for a request, and have a request under way."""
+        found = dict(self.query("SELECT state, count(*) FROM items GROUP BY state"))
+        succeeded, failed, waiting, sent = (found.get(n, 0) for n in (SUCCEEDED, FAILED, WAITING, SENT))
+        return succeeded, failed, waiting, sent
+
+    def pauses(self) -> dict[str, Pause]:
+        """The last rate limit of each scope."""
+        query = "SELECT scope, rate_limit_until, pause_count FROM pauses ORDER BY scope"
+        return {scope: Pause(until, count) for scope, until, count in self.query(query)}
+
+    def limits(self) -> tuple[Limit, ...]:
+        """The last limit of each scope, the latest first."""
+        query = (
+            "SELECT scope, reason, source, met, CASE WHEN rate_limit_until > met THEN rate_limit_until END, "
+            "coalesce(pause_count, 0) FROM limits LEFT JOIN pauses USING (scope) ORDER BY met DESC, scope"
+        )
+        return tuple(Limit(*row) for row in self.query(query))
+
+    def status(self) -> RunStatus:
+        """The status of the run."""
+        row = self.query_one("SELECT status, reason, since FROM status")
+        return RunStatus("new") if row is None else RunStatus(*row)
+
+    def settings(self) -> dict[str, str]:
+        """The settings of the run."""
+        return dict(self.query("SELECT name, value FROM settings ORDER BY name"))
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, final
 
-from .journal_file import JournalError, JournalFile, refuse_unusable
-from .journal_queries import SENT, SUCCEEDED, UNDER_WAY, counts_in, limits_in, status_in
+from .journal_file import SENT, SUCCEEDED, UNDER_WAY, JournalError, JournalFile, refuse_unusable
 from .outcomes import Limit, RunStatus
 
 # The bytes that SQLite locks: PENDING_BYTE and the 511 after it (os.h, os_unix.c).
@@ -91,8 +90,8 @@ def look_at_journal(path: str | Path) -> JournalView:
 
 
 def _view(path: Path, file: JournalFile, used_by: int | None) -> JournalView:
-    succeeded, failed, waiting, under_way = counts_in(file)
-    status = status_in(file)
+    succeeded, failed, waiting, under_way = file.counts()
+    status = file.status()
     if used_by is None and status.status in UNDER_WAY:
         status = RunStatus("stopped", "it was cut off", status.since)
     oldest = file.query_one(
@@ -109,9 +108,9 @@ def _view(path: Path, file: JournalFile, used_by: int | None) -> JournalView:
         waiting,
         under_way,
         None if oldest is None else OpenRow(oldest[0], oldest[1], oldest[2], bool(oldest[3])),
-        limits_in(file),
+        file.limits(),
         repeated[0],
-        dict(file.query("SELECT name, value FROM settings ORDER BY name")),
+        file.settings(),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, final
 
+from ..errors.json_object import json_value
 from ..items import ItemResult, LLMWorkItem
 from .row_file import Keep, RowFile, SinkError
 
@@ -213,7 +214,7 @@ class JsonlSink(_FileSink):
 
     def _read(self, lines: Iterator[bytes]) -> Iterator[str | None]:
         for number, line in enumerate(lines, start=1):
-            row = _parsed(line)
+            row = json_value(line)
             if not isinstance(row, dict) or self._key not in row:
                 raise SinkError(f"has no object with {self._key!r} at line {number}")
             yield str(row[self._key])
@@ -245,10 +246,3 @@ def _csv_line(cells: Sequence[object]) -> bytes:
 
 def _bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
-
-
-def _parsed(line: bytes) -> object:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
