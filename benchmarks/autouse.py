@@ -18,7 +18,7 @@ FEW: Final = 200
 MANY: Final = 1_700
 REPEATS: Final = 3
 LIMIT_MS: Final = 1.0
-"""The goal; `docs/pytest.md` says what it is today."""
+"""The goal; `docs/pytest.md` says what it costs today."""
 
 
 def cpu_seconds(folder: Path, count: int, *options: str) -> float:

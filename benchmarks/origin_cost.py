@@ -18,13 +18,13 @@ from typing import Final, NamedTuple
 from unittest.mock import patch
 
 from wavetank import Tank, load_scenario
+from wavetank.sim import witness
 from wavetank.sim.choices import Level
 from wavetank.sim.dice import dice
 from wavetank.sim.origin import NOWHERE
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
-from wavetank.sim.quiet import Quiet
 from wavetank.sim.witness import Witness
 from wavetank.tank.trials import BACKENDS, Trials
 
@@ -55,8 +55,7 @@ def switched_off() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(Witness, "origin", lambda _: NOWHERE))
         stack.enter_context(patch.object(Witness, "acquired", lambda *_: None))
-        stack.enter_context(patch.object(Quiet, "happened", lambda *_: None))
-        stack.enter_context(patch.object(Quiet, "moves_to", lambda *_: None))
+        stack.enter_context(patch.object(witness, "Quiet", lambda _: None))
         yield
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answers import marks_in
-from wavetank.provider.dialects import DIALECTS, Late
+from wavetank.provider.dialects import DIALECTS, LazyDialect
 from wavetank.provider.forms import value_for
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
@@ -266,11 +266,11 @@ def test_a_port_may_be_told_beside_the_host() -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_a_dialect_is_the_one_that_is_read_late(dialect: Late) -> None:
+def test_a_dialect_is_the_one_that_is_read_late(dialect: LazyDialect) -> None:
     """Name and hosts are known before its module is."""
-    assert (dialect.spoken.name, dialect.spoken.hosts) == (dialect.name, dialect.hosts)
+    assert (dialect.loaded.name, dialect.loaded.hosts) == (dialect.name, dialect.hosts)
     assert dialect.name in repr(dialect)
-    assert dialect.name in repr(dialect.spoken)
+    assert dialect.name in repr(dialect.loaded)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
 """Keep a run in virtual time off the real network.
 
-An audit hook hears of every connection and look-up that the interpreter makes, whatever name the
-program bound before. It cannot be removed: outside a run it costs one look into an empty dict for
-each audit event. What goes over a connection that was made before raises no event, so the methods
-that send and receive are replaced.
+The methods that connect, send and receive are replaced on the classes of `socket` and `ssl`. Names
+that modules hold since before the run are replaced with them: look-ups, the compiled class, and its
+methods. An audit hook would hear of them all, whatever they are bound to, but it makes every audited
+operation ten times slower, reading a frame among them, and it cannot be removed.
 """
 
 from __future__ import annotations
 
+import _socket
 import functools
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
@@ -19,108 +19,44 @@ from typing import Any, Final
 from ..sim.errors import RealInputOutput
 from ..sim.refused import LEAVE_OUT
 from .attributes import replaced
+from .names import Names
 
 _TRANSFERS: Final = (
-    "accept",
-    "read",
-    "recv",
-    "recv_into",
-    "recvfrom",
-    "recvfrom_into",
-    "recvmsg",
-    "recvmsg_into",
-    "send",
-    "sendall",
-    "sendfile",
-    "write",
+    *("accept", "read", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"),
+    *("send", "sendall", "sendfile", "write"),
 )
+"""What goes over a socket that is connected already."""
+
 _NETWORK: Final = (socket.AF_INET, socket.AF_INET6)
 
-Judge = Callable[[str, tuple[Any, ...]], object]
-_judges: Final[dict[str, Judge]] = {}
-"""By the name of the audit event, who judges it; empty but while a run goes on."""
-
 _runs: Final[list[Callable[[], bool]]] = []
+"""Of each run in virtual time, whether the calling thread is one of its own."""
 
 
 @contextmanager
 def no_network(is_mine: Callable[[], bool]) -> Iterator[None]:
-    """Refuse connections, look-ups and transfers of the run's threads; `is_mine` tells whose thread calls."""
-    _hear()
-    _runs.append(is_mine)
-    _judges.update(_JUDGES)
+    """Refuse connections, look-ups and transfers of the run's threads; `is_mine` says whose thread calls."""
     with ExitStack() as stack:
-        stack.callback(_forget, is_mine)
-        for owner in (socket.socket, ssl.SSLSocket):
-            for name in _TRANSFERS:
-                if name in vars(owner) or hasattr(socket.SocketType, name):
-                    stack.enter_context(replaced(owner, name, _guarded(getattr(owner, name), is_mine)))
+        if not _runs:
+            _NAMES.put_in()
+            stack.callback(_NAMES.take_out)
+            for owner, name, guarded in _ON_CLASSES:
+                stack.enter_context(replaced(owner, name, guarded))
+        _runs.append(is_mine)
+        stack.callback(_runs.remove, is_mine)
         yield
 
 
-def _forget(is_mine: Callable[[], bool]) -> None:
-    _runs.remove(is_mine)
-    if not _runs:
-        _judges.clear()
+def _is_in_a_run() -> bool:
+    return bool(_runs) and _runs[-1]()
 
 
-@functools.cache
-def _hear() -> None:
-    """Add the hook, once for a process that has a run at all."""
-    get = _judges.get
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        judge = get(event)
-        if judge is not None:
-            judge(event, args)
-
-    sys.addaudithook(hook)
-
-
-def _connects(_: str, args: tuple[Any, ...]) -> None:
-    _refuse(args[1])
-
-
-def _sends(_: str, args: tuple[Any, ...]) -> None:
-    if args[1] is not None:  # over a connection, which is judged where it is made or used
-        _refuse(args[1])
-
-
-def _looks_up(_: str, args: tuple[Any, ...]) -> None:
-    _refuse(":".join(str(part) for part in args[:2] if part is not None))
-
-
-_JUDGES: Final[dict[str, Judge]] = {
-    "socket.connect": _connects,
-    "socket.sendto": _sends,
-    "socket.sendmsg": _sends,
-    "socket.getaddrinfo": _looks_up,
-    "socket.gethostbyname": _looks_up,
-    "socket.gethostbyaddr": _looks_up,
-    "socket.getnameinfo": _looks_up,
-}
-
-
-def _refuse(where: object) -> None:
-    if _runs[-1]():
-        raise RealInputOutput(
-            f"the program wants to reach {_shown(where)} over the real network, and virtual time cannot wait "
-            f"for that. Use a client whose HTTP library meets the fake, or {LEAVE_OUT}"
-        )
-
-
-def _shown(where: object) -> object:
-    return repr(where) if isinstance(where, bytes) else where
-
-
-def _guarded(original: Callable[..., Any], is_mine: Callable[[], bool]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def guarded(self: socket.socket, *args: Any, **options: Any) -> Any:
-        if self.family in _NETWORK and is_mine():
-            _refuse(_peer(self))
-        return original(self, *args, **options)
-
-    return guarded
+def _refusal(where: object) -> RealInputOutput:
+    shown = repr(where) if isinstance(where, bytes) else where
+    return RealInputOutput(
+        f"the program wants to reach {shown} over the real network, and virtual time cannot wait "
+        f"for that. Use a client whose HTTP library meets the fake, or {LEAVE_OUT}"
+    )
 
 
 def _peer(one: socket.socket) -> object:
@@ -128,3 +64,93 @@ def _peer(one: socket.socket) -> object:
         return one.getpeername()
     except OSError:
         return one.getsockname() if one.fileno() >= 0 else "a socket that is closed"
+
+
+# -- what stands in ---------------------------------------------------------------------------------
+
+
+def _connects(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def guarded(self: socket.socket, address: object, /) -> Any:
+        if _is_in_a_run():
+            raise _refusal(address)
+        return original(self, address)
+
+    return guarded
+
+
+def _sends_to(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def guarded(self: socket.socket, *args: Any) -> Any:
+        address = args[-1] if original.__name__ == "sendto" else args[3] if len(args) > 3 else None
+        if _is_in_a_run() and (address is not None or self.family in _NETWORK):
+            raise _refusal(_peer(self) if address is None else address)
+        return original(self, *args)
+
+    return guarded
+
+
+def _transfers(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def guarded(self: socket.socket, *args: Any, **options: Any) -> Any:
+        if self.family in _NETWORK and _is_in_a_run():
+            raise _refusal(_peer(self))
+        return original(self, *args, **options)
+
+    return guarded
+
+
+def _looks_up(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def guarded(*args: Any, **options: Any) -> Any:
+        if _is_in_a_run():
+            named = (*args, *options.values())[:2]
+            raise _refusal(":".join(str(part) for part in named if part is not None))
+        return original(*args, **options)
+
+    return guarded
+
+
+_METHODS: Final[dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
+    "connect": _connects,
+    "connect_ex": _connects,
+    "sendto": _sends_to,
+    "sendmsg": _sends_to,
+    **dict.fromkeys(_TRANSFERS, _transfers),
+}
+_LOOK_UPS: Final = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
+
+_compiled: Final = _socket.socket
+_OF_COMPILED: Final = {
+    name: guard(getattr(_compiled, name)) for name, guard in _METHODS.items() if hasattr(_compiled, name)
+}
+_ON_CLASSES: Final = tuple(
+    (owner, name, guard(getattr(owner, name)))
+    for owner, names in (
+        (socket.socket, {*vars(socket.socket), *_OF_COMPILED}),
+        (ssl.SSLSocket, vars(ssl.SSLSocket)),
+    )
+    for name, guard in _METHODS.items()
+    if name in names
+)
+
+
+class _LikeTheCompiled(type):
+    """Sockets that were made as the compiled class are instances of what stands in for it."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _compiled)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, _compiled)
+
+
+_Compiled: Final = _LikeTheCompiled("socket", (_compiled,), {"__slots__": (), **_OF_COMPILED})
+
+_NAMES: Final = Names(
+    (
+        *((getattr(_socket, name), _looks_up(getattr(_socket, name))) for name in _LOOK_UPS),
+        *((getattr(_compiled, name), guarded) for name, guarded in _OF_COMPILED.items()),
+        (_compiled, _Compiled),
+    )
+)

@@ -35,7 +35,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
 
     `item` is the identity the client declared, or else the one inferred from the last user
     message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
-    `arrived` is the instant of the arrival, `None` when it was not told; `copies` is how many
+    `arrived` is the instant of the arrival, `None` when it is not known; `copies` is how many
     answers are wanted at once. `generates`: the answer is a generated text, and not a list of
     models, an embedding or a count of tokens.
     """

@@ -28,7 +28,7 @@ def identity(headers: Mapping[str, str], payload: Mapping[str, Any], prompt: str
 
 
 def shortened(text: str) -> str:
-    """A text of at most 64 characters as it is; a longer one cut, with a digest that tells it apart."""
+    """A text of at most 64 characters as it is; a longer one cut, with a digest that makes it unique."""
     if len(text) <= _LONGEST:
         return text
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()

@@ -120,16 +120,16 @@ class Limiter:
             table.leave(scope, max(0, stay.reserved - output), stay.at)
 
     def state(self, request: Request, now: int) -> LimitState:
-        """What the limit headers tell: of each kind of budget the one with the least left."""
+        """What the limit headers state: of each kind of budget the one with the least left."""
         if not self._tables:
             return NO_LIMITS
-        told: dict[str, BucketState] = {}
+        stated: dict[str, BucketState] = {}
         for table, scope in self._places(request):
             for name, state in table.states(scope, now):
-                other = told.get(name)
+                other = stated.get(name)
                 if other is None or (state.remaining, -state.reset) < (other.remaining, -other.reset):
-                    told[name] = state
-        return LimitState(**told)
+                    stated[name] = state
+        return LimitState(**stated)
 
     def _places(self, request: Request) -> tuple[tuple[_Table, str], ...]:
         return tuple(
@@ -185,7 +185,7 @@ class _Table:
                     meter.refund(spare, at)
 
     def states(self, scope: str, now: int) -> Iterator[tuple[str, BucketState]]:
-        """The budgets that headers tell of, by the names of `LimitState`."""
+        """The budgets that headers state, by the names of `LimitState`."""
         budget = self._budgets.get(scope) or self._fresh(now)
         for gauge, meter in zip(self._gauges, budget.meters, strict=True):
             state = meter.state(now)

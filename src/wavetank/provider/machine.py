@@ -66,7 +66,7 @@ class Provider:
         scenario: how it behaves.
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
-        choose: asked for each pick; what it is told 0 for is what the seed says.
+        choose: asked for each pick; option 0 is what the seed says.
         epoch_ns: the Unix time of the instant 0, which says when a day begins.
     """
 
@@ -145,7 +145,7 @@ class Provider:
         ]
 
     def settle(self, now: int, next_event: int | None) -> bool:
-        """Nothing else can happen before `next_event`: let go what only patience holds.
+        """Release the requests of barriers that only their timeout could release before `next_event`.
 
         Args:
             now: the instant, in nanoseconds.
@@ -224,10 +224,10 @@ class Provider:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         sent = now + latency
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
-        told = None if rest is None else stated(over.rule, rest, sent)
+        retry_after = None if rest is None else stated(over.rule, rest, sent)
         limits = self._limiter.state(exchange.request, now)
         status = status_over_limit(exchange.request.dialect, over.error)
-        refusal = Refusal(status, over.reason, over.scope, told, limits, error=over.error)
+        refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse(
@@ -275,7 +275,7 @@ class Provider:
         self._board.held(barrier.script.number, exchange.request.id, now)
         if not barrier.hold(exchange.request.id, now):
             return
-        # One instant for all of them: the low end of the range, whoever they are.
+        # One instant for all of them: the low end of the range, the same for each.
         sent = now + self._scenario.latency.refusal.low
         for request_id in barrier.fire():
             held = self._let_go(request_id)
@@ -296,7 +296,7 @@ class Provider:
             self._serve_held(waiting[1], waiting[0])
 
     def _idle_until(self, deadline: int, next_event: int | None) -> bool:
-        """Whether nothing that could fill a barrier happens before its patience ends."""
+        """Whether nothing that could fill a barrier happens before its timeout."""
         reply = self._next_reply()
         return (next_event is None or deadline <= next_event) and (reply is None or deadline <= reply)
 

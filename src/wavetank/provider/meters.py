@@ -1,6 +1,6 @@
-"""What counts a budget: a bucket that refills, a day that begins anew, a pace of growth.
+"""What counts a budget: a bucket that refills, a day that starts over, a pace of growth.
 
-All in exact integers. A meter is asked how long a cost would have to wait, and told what was spent.
+All in exact integers. A meter is asked how long a cost would have to wait, and given what was spent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Meter(Protocol):
         """Give back what a request that was let in at the instant `at` has not used."""
 
     def state(self, now: int) -> BucketState | None:
-        """What a header tells of it; `None` when no header does."""
+        """What a header says of it; `None` when no header does."""
 
     def idle(self, now: int) -> bool:
         """Whether a fresh meter would be the same."""

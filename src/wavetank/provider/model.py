@@ -64,7 +64,7 @@ class BucketState(msgspec.Struct, frozen=True):
 
 @final
 class LimitState(msgspec.Struct, frozen=True):
-    """What the limit headers tell; `None` where the scenario sets no such limit."""
+    """What the limit headers say; `None` where the scenario sets no such limit."""
 
     requests: BucketState | None = None
     tokens: BucketState | None = None
@@ -112,7 +112,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 @final
 class Refusal(msgspec.Struct, frozen=True):
-    """A refusal: HTTP status, why, the scope it speaks for (`account`, `key:key-1`, `model:…`, `item:…`).
+    """A refusal: HTTP status, why, the scope it holds for (`account`, `key:key-1`, `model:…`, `item:…`).
 
     `error` is what it says is wrong, `wrapping` what it comes in, and `should_retry` the value of the
     header `x-should-retry`, if there is one.

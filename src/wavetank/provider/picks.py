@@ -1,4 +1,4 @@
-"""Random picks that are keyed, not drawn: the same key gives the same pick, whoever asked before."""
+"""Random picks that are keyed, not drawn: the same key always gives the same pick."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KeyPart = str | int | None
 
 
 def unit(seed: int, *key: KeyPart) -> float:
-    """A number from 0 up to, but not including, 1 that depends on the seed and the key alone.
+    """A number from 0 up to, but not including, 1 that depends only on the seed and the key.
 
     >>> unit(0, "share", 1, "item-1", 0) == unit(0, "share", 1, "item-1", 0)
     True
@@ -26,7 +26,7 @@ def unit(seed: int, *key: KeyPart) -> float:
 
 
 def between(seed: int, low: int, high: int, *key: KeyPart) -> int:
-    """An integer from `low` to `high`, both included, that depends on the seed and the key alone.
+    """An integer from `low` to `high`, both included, that depends only on the seed and the key.
 
     >>> between(0, 7, 7, "first-token")
     7
@@ -57,7 +57,7 @@ class Picks:
         self.choose = choose
 
     def steady(self) -> Picks:
-        """The same picks, left to the seed alone: for what is asked again and must stay as it is."""
+        """The same picks, decided by the seed only: for what is asked again and must stay the same."""
         return Picks(self._seed)
 
     def between(self, low: int, high: int, purpose: str, wave: int | None, item: str, nth: int) -> int:

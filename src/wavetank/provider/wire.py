@@ -42,16 +42,16 @@ _HEADERS: Final = (
 
 @lru_cache(maxsize=_KEPT)
 def dialect_for(host: str, port: int | None = None) -> Dialect | None:
-    """The dialect spoken at a host; upper case and a trailing dot do not matter.
+    """The dialect of a host; upper case and a trailing dot do not matter.
 
     Args:
         host: a name or an address, which may have a port itself.
-        port: the port, where the host has none; a few dialects are spoken at one port only.
+        port: the port, where the host has none; a few dialects are found at one port only.
 
     Returns:
         The dialect, `None` for other hosts.
     """
-    return next((dialect.spoken for dialect in DIALECTS if answers_for(dialect.hosts, host, port)), None)
+    return next((dialect.loaded for dialect in DIALECTS if answers_for(dialect.hosts, host, port)), None)
 
 
 def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
@@ -61,15 +61,15 @@ def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
     `/groq/openai/v1/chat/completions`. Where nothing else is known it is OpenAI's. Header
     names are lower-case.
     """
-    spoken = dialect_for(host)
-    if spoken is not None:
-        return spoken
+    found = dialect_for(host)
+    if found is not None:
+        return found
     by_path = next((name for beginning, name in _PATHS if path.startswith(beginning)), None)
     by_header = next((name for header, name in _HEADERS if header in headers), None)
     first = path[1:].partition("/")[0]
     # `openai` is also how Azure's own paths begin.
     by_name = first if first in _BY_NAME and (first, by_header) != ("openai", "azure") else None
-    return _BY_NAME[by_path or by_name or by_header or "openai"].spoken
+    return _BY_NAME[by_path or by_name or by_header or "openai"].loaded
 
 
 __all__ = [

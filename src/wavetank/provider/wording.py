@@ -98,12 +98,12 @@ def decimal(ns: int, size: int) -> str:
 
 
 def base62(length: int, *key: object) -> str:
-    """An id of that many letters and digits, 64 at most, that depends on the key alone."""
+    """An id of that many letters and digits, 64 at most, that depends only on the key."""
     return _digest(key).translate(_LETTERS)[:length].decode()
 
 
 def hexadecimal(length: int, *key: object) -> str:
-    """An id of that many hexadecimal digits, 128 at most, that depends on the key alone."""
+    """An id of that many hexadecimal digits, 128 at most, that depends only on the key."""
     return _digest(key).hex()[:length]
 
 

@@ -20,7 +20,13 @@ _PROPERTY: Final = "llm_"
 
 
 def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None], hosted: Hosted) -> None:
-    """Give a report the numbers of its test, and the verdicts where something reads them."""
+    """Give a report the numbers of its test, and the verdicts where something reads them.
+
+    A test that passed and had nothing to do with the fake has no numbers, unless a report asks for them:
+    with `--llm-scenario` there may be thousands of such tests, and each waits for this.
+    """
+    if report.passed and hosted.untouched and not _is_reported(item.config):
+        return
     from ..events import without_surrogates
     from ..tank.values import failed_checks, verdict_values
 
@@ -38,6 +44,10 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
         "place": None if error is None else hosted.place_of(error),
     }
     vars(report)[FACTS] = without_surrogates(told)  # which pytest-xdist cannot carry
+
+
+def _is_reported(config: pytest.Config) -> bool:
+    return bool(given(config, "report-json")) or given(config, "report") != "off"
 
 
 def failure_of(failed: Iterable[Verdict], replay: str, *, kind: str = "") -> dict[str, str] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -125,8 +127,14 @@ def place_of(item: pytest.Function, scenario: str | None) -> str:
     if scenario and hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
         ids = [part for part in item.callspec.id.split("-") if part != short_name(scenario)]
         nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
-    file = os.path.relpath(item.path, item.config.invocation_params.dir)
+    file = _relative(item.path, item.config.invocation_params.dir)
     return file + nodeid[nodeid.find("::") :]
+
+
+@cache
+def _relative(path: Path, folder: Path) -> str:
+    """Worked out once for the tests of a file."""
+    return os.path.relpath(path, folder)
 
 
 def replay_command(item: pytest.Function, scenario: str | None) -> str:

@@ -111,6 +111,7 @@ def longest_retry_after(scenario: Scenario) -> int:
     return max([0, *_stated(scenario), *(wait for each in limits for wait in _stated_by(each))])
 
 
+@lru_cache(maxsize=_KEPT)
 def quiet_instant(scenario: Scenario) -> int:
     """The instant from which on no refusal keeps a client waiting: all is over, and so is its Retry-After."""
     return last_instant(scenario) + longest_retry_after(scenario)

@@ -140,7 +140,7 @@ def _watched_type(library: ModuleType) -> type:
     base: Any = library.streams.StreamReader
 
     class Watched(base):  # type: ignore[misc]
-        """A response body that tells how far it was read, in the reader's own step."""
+        """A response body that reports how far it was read, in the reader's own step."""
 
         __slots__ = ()
 

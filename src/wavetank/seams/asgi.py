@@ -24,7 +24,7 @@ _GONE: Final = "http.disconnect"
 
 @final
 class AsgiApp:
-    """Answers for the host in the `Host` header, or else for what path and headers tell."""
+    """Answers for the host in the `Host` header, or else for the host that path and headers imply."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

@@ -50,7 +50,7 @@ class Record(msgspec.Struct):
 _MANY: Final = 256
 
 
-class Shows(Protocol):
+class ItemResolver(Protocol):
     def __call__(self, incoming: Incoming, /) -> str | None: ...
 
 
@@ -95,7 +95,7 @@ class Desk:
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
-        """Held while the desk changes; in virtual time nobody ever waits for it."""
+        """Held while the desk changes; in virtual time no thread ever waits for it."""
         self.records: list[Record] = []
         """All requests so far, unless they are not kept."""
         self.count = 0  # of requests
@@ -106,7 +106,7 @@ class Desk:
         self._open: dict[int, Record] = {}
         self._keep_records = keep_records
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
-        self.item_of: Shows | None = None
+        self.item_of: ItemResolver | None = None
         self._provider = provider
         self._faults = faults
         self._log = log
@@ -306,7 +306,7 @@ class Desk:
     def settle(self, next_event: Callable[[], int | None]) -> bool:
         """Nothing can run: let a barrier go that nothing else could fill; True if one went.
 
-        `next_event` tells the next instant anything outside the desk may happen.
+        `next_event` returns the next instant at which anything outside the desk may happen.
         """
         if not self._provider.holding:
             return False

@@ -131,8 +131,8 @@ def _completion(outcome: Outcome) -> Completion:
 
 def _error(refusal: Refusal) -> ProviderError:
     wait = refusal.retry_after.value / SECOND if refusal.retry_after is not None else None
-    told = f", retry after {wait:g} s" if wait is not None else ""
-    message = f"{refusal.status} for {refusal.scope} ({refusal.reason}){told}"
+    wait_text = f", retry after {wait:g} s" if wait is not None else ""
+    message = f"{refusal.status} for {refusal.scope} ({refusal.reason}){wait_text}"
     return _error_type(refusal)(message, status=refusal.status, retry_after=wait)
 
 

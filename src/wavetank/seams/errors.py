@@ -24,12 +24,12 @@ class RateLimited(ProviderError):
 
 @final
 class QuotaExhausted(ProviderError):
-    """402, or a 429 that no waiting mends: the quota or the budget is used up."""
+    """402, or a 429 that no waiting helps: the quota or the budget is used up."""
 
 
 @final
 class RequestTooLarge(ProviderError):
-    """413, or a 429 that no waiting mends: the request is dearer than the limit."""
+    """413, or a 429 that no waiting helps: the request costs more than the limit."""
 
 
 @final

@@ -17,10 +17,10 @@ def is_unknown(host: str) -> bool:
 
 
 def dialect_of(desk: Desk, host: str, port: int | None = None) -> Dialect:
-    """The dialect spoken at a host; the desk takes note of a host that is refused.
+    """The dialect of a host; the desk takes note of a host that is refused.
 
     Raises:
-        UnknownHost: the fake does not answer for it; the text names it and the mend.
+        UnknownHost: the fake does not answer for it; the text names it and the fix.
     """
     dialect = dialect_for(host, port)
     if dialect is None:
@@ -32,7 +32,7 @@ def dialect_of(desk: Desk, host: str, port: int | None = None) -> Dialect:
 
 def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     """The error for a host the fake does not answer for."""
-    mend = (
+    fix = (
         f"a real server and virtual time cannot meet: {LEAVE_OUT}"
         if loopback
         else "leave the test out with @pytest.mark.llm_off if it means that host, or "
@@ -41,5 +41,5 @@ def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     known = ", ".join(dialect.hosts[0] for dialect in DIALECTS)
     return UnknownHost(
         f"no provider of the tank answers for {shortened(where)}; nothing was sent. "
-        f"The fake answers for {known} and more: {mend}"
+        f"The fake answers for {known} and more: {fix}"
     )

@@ -29,16 +29,16 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class SideDoor(Protocol):
+class ControlApi(Protocol):
     """Answers what is meant for the server itself and not for the provider."""
 
-    def __call__(self, request: HttpRequest, answer: Callable[[Page], object], /) -> bool:
+    def __call__(self, request: HttpRequest, answer: Callable[[ControlResponse], object], /) -> bool:
         """Take a request, or return False; `answer` may be called later and from any thread."""
 
 
 @final
-class Page:
-    """An answer of the side door; its parts are made when the client takes them."""
+class ControlResponse:
+    """A response of the control API; its parts are made when the client takes them."""
 
     __slots__ = ("headers", "parts", "status")
 
@@ -63,7 +63,7 @@ class ServerConnection:
         host: str,
         *,
         wake: Callable[[], object],
-        side_door: SideDoor | None = None,
+        control_api: ControlApi | None = None,
         room: Room | None = None,
         idle: int | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class ServerConnection:
         self._dialect_of = dialect_of
         self._host = host
         self._wake = wake
-        self._side_door = side_door
+        self._control_api = control_api
         self._reader = RequestReader(room)
         self._out = bytearray()
         self._more: Iterator[bytes] | None = None
@@ -228,13 +228,13 @@ class ServerConnection:
         request = HttpRequest(
             method=head.method, host=self._host, path=path, query=query, headers=head.headers, body=body
         )
-        if self._side_door is not None and self._side_door(request, self._write_page):
+        if self._control_api is not None and self._control_api(request, self._write_page):
             return
         self._attempt = self._sender or Attempt(self.desk.clock.now())
         begin(self.desk, self._dialect_of(request), request, self._attempt, self._write)
 
     def _set_aside(self) -> None:
-        """A client may ask again before its reply is told to have been handed over."""
+        """A client may ask again before the broker knows that its reply was handed over."""
         record = self._attempt.record if self._attempt is not None else None
         if self._attempt is not None and record is not None and record.reached is None and not record.left:
             self._earlier.append(self._attempt)
@@ -304,7 +304,7 @@ class ServerConnection:
             self._write_end()
         self._wake()
 
-    def _write_page(self, page: Page) -> None:
+    def _write_page(self, page: ControlResponse) -> None:
         with self.desk.lock:
             if not self.ended:
                 self._write_head(Head(page.status, page.headers), None)

@@ -184,7 +184,7 @@ def _setting_out(desk: Desk) -> Iterator[Attempt]:
 
 
 class _Body:
-    """A response body that tells the desk when it was read to its end and closed, or given up."""
+    """A response body that reports to the desk when it was read to its end and closed, or given up."""
 
     def __init__(self, stream: Any, desk: Desk, attempt: Attempt) -> None:
         self._stream = stream

@@ -14,7 +14,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the desk takes it in, and what `fake_llm.item_of` is shown.
 
     `item` is the identity the client declared, or the one inferred from the last user
-    message; `declared` tells which. `headers` have lower-case names; both mappings are
+    message; `declared` says which. `headers` have lower-case names; both mappings are
     empty at the direct seam. `key` is the label of the API key, such as `key-1`, and the headers
     show no secret either. `generates`: the answer is a generated text.
     """

@@ -20,7 +20,7 @@ from typing import Any, Final, final
 from ..clock import MINUTE
 from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
-from .http1 import IDLE, ServerConnection, SideDoor
+from .http1 import IDLE, ControlApi, ServerConnection
 from .request_reader import Room
 
 _CHUNK: Final = 1 << 18
@@ -43,13 +43,13 @@ logger = logging.getLogger(__name__)
 Connect = Callable[[Callable[[], object]], ServerConnection]
 
 
-def connections(desk: Desk, side_door: SideDoor | None) -> Connect:
+def connections(desk: Desk, control_api: ControlApi | None) -> Connect:
     """Makes the server's side of each connection, given what wakes its writer; all share room for bodies."""
     room = Room()
 
     def connect(wake: Callable[[], object]) -> ServerConnection:
         connection = ServerConnection(
-            desk, _dialect_spoken, "127.0.0.1", wake=wake, side_door=side_door, room=room, idle=IDLE
+            desk, _dialect_loaded, "127.0.0.1", wake=wake, control_api=control_api, room=room, idle=IDLE
         )
         if desk.refuses_connection():
             connection.close()  # the port is open, so all it can do is hang up at once
@@ -58,7 +58,7 @@ def connections(desk: Desk, side_door: SideDoor | None) -> Connect:
     return connect
 
 
-def _dialect_spoken(request: HttpRequest) -> Dialect:
+def _dialect_loaded(request: HttpRequest) -> Dialect:
     """By the host the client named, if it is a provider's, and else by path and headers."""
     return route(request.headers.get("host", ""), request.path, request.headers)
 
@@ -69,10 +69,10 @@ async def serve(
     host: str,
     port: int,
     tls: ssl.SSLContext | None = None,
-    side_door: SideDoor | None = None,
+    control_api: ControlApi | None = None,
     started: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Answer on `host`:`port` until cancelled, on asyncio; `started` is told the port.
+    """Answer on `host`:`port` until cancelled, on asyncio; `started` is called with the port.
 
     Port `0` leaves the choice to the system.
 
@@ -80,7 +80,7 @@ async def serve(
         OSError: the port is taken, or the address is not this machine's.
     """
     loop = asyncio.get_running_loop()
-    connect = connections(desk, side_door)
+    connect = connections(desk, control_api)
     loop.set_exception_handler(_Exhaustion(desk))
     open_ones: dict[Conversation, None] = {}
     server = await loop.create_server(
@@ -93,7 +93,7 @@ async def serve(
         server.close()
         for conversation in tuple(open_ones):
             conversation.abort()
-        # Lets the aborted connections tell of their end.
+        # Lets the aborted connections report their end.
         await asyncio.sleep(0)
 
 
@@ -178,7 +178,7 @@ class Conversation(asyncio.Protocol):
         self._transport.abort()
 
     def _wake(self) -> None:
-        """There is something new; told in any thread."""
+        """There is something new; called in any thread."""
         if threading.get_ident() != self._thread:
             with suppress(RuntimeError):  # the loop is gone, and with it the client
                 self._loop.call_soon_threadsafe(self._wake)

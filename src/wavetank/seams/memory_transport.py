@@ -35,7 +35,7 @@ class MemoryTransport(asyncio.Transport):
     # -- from the provider -------------------------------------------------------------------
 
     def _wake(self) -> None:
-        """There is something new; told in any thread, also while the client's own bytes are taken in."""
+        """There is something new; called in any thread, also while the client's own bytes are taken in."""
         if self._scheduled or self._lost:
             return
         self._scheduled = True

@@ -108,7 +108,7 @@ class _EventFromAnywhere:
         self._soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
 
     def set(self) -> None:
-        with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+        with suppress(RuntimeError):  # the loop is closed, and the tasks that waited are gone
             self._soon(self._event.set)
 
     async def wait(self) -> None:

@@ -107,7 +107,7 @@ class RequestReader:
 
     @property
     def waits_for_continue(self) -> bool:
-        """Whether the client holds the body back until it is told to go on."""
+        """Whether the client holds the body back until it is asked to continue."""
         head = self.head
         return head is not None and not self._message.body and head.minor == 1 and "expect" in head.headers
 
@@ -141,7 +141,7 @@ class RequestReader:
             self._given_out = 0
 
     def close(self) -> None:
-        """Nothing more is read: let go of all bodies."""
+        """Nothing more is read: drop all bodies."""
         if self._room is not None:
             self._given_out += self._message.let_go()
             self.done()
@@ -183,7 +183,7 @@ class _Message:
     def _read_on(self, data: memoryview) -> memoryview | None:
         """Read to the end, or to the end of a head that offers another protocol; what is left then.
 
-        Nothing else is spoken here: the head is read again without the offer, and the body after it.
+        No other protocol is supported: the head is read again without the offer, and the body after it.
         """
         try:
             self._parser.feed_data(data)
@@ -206,7 +206,7 @@ class _Message:
             return error.__context__
         version = self._parser.get_http_version()
         if version[0] not in "01":
-            return BadHttp(505, f"HTTP/1.1 is spoken here, not HTTP/{version}")
+            return BadHttp(505, f"this server supports HTTP/1.1, not HTTP/{version}")
         return BadHttp(400, f"{_NO_HTTP}: {error}")
 
     def on_message_begin(self) -> None:
@@ -281,7 +281,7 @@ class _Message:
 
 
 def too_large() -> BadHttp:
-    """What a client with too long a body is told."""
+    """The response to a client whose body is too long."""
     return BadHttp(413, f"the request body is longer than {MAX_BODY} bytes")
 
 
@@ -292,7 +292,7 @@ def _too_long() -> BadHttp:
 def _check(method: str, version: str, headers: dict[str, str]) -> None:
     """Refuse what the parser lets through and the server cannot do."""
     if version not in ("1.0", "1.1"):
-        raise BadHttp(505, f"HTTP/1.1 is spoken here, not HTTP/{version}")
+        raise BadHttp(505, f"this server supports HTTP/1.1, not HTTP/{version}")
     if method == "CONNECT":
         raise BadHttp(501, "this server is no proxy for CONNECT")
     if version == "1.1" and "host" not in headers:

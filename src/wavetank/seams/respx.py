@@ -38,7 +38,7 @@ def _in_a_task() -> bool:
 def _errors_of_both() -> Any:
     """httpx, with errors that also are those of `httpcore2`.
 
-    respx speaks httpx even where its client is on httpx2, whose transport knows only these.
+    respx uses httpx even where its client is on httpx2, whose transport knows only these.
     """
     import httpx
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, Final
 
-from .chain import Chain, Suspended, chain_of, innermost, is_engine, places
+from .chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
 from .holders import held_by
 from .libraries import fill_of, gathered, statistics_of, told_of
-from .origin import Place, kind_of, name_of_file, place_of_frame
+from .origin import kind_of, name_of_file, place_of_frame
 from .quiet import Waiting
 from .refused import LEAVE_OUT
 from .stuck import out_of_reach
@@ -86,16 +86,20 @@ def waiting_tasks(tasks: Sequence[Suspended]) -> tuple[Waiting, ...]:
 
     Tasks that are nowhere in the program itself, such as a test runner's, are left out.
     """
-    found: dict[tuple[Place | None, int], tuple[list[str], Chain]] = {}
+    found: dict[tuple[int, int, int], tuple[list[str], Any, FrameType]] = {}
     for task in tasks:
-        chain = chain_of(task.coro)
-        frame = innermost(chain.callers)
-        if frame is None:
-            continue
-        place = (name_of_file(frame.f_code.co_filename), frame.f_lineno)
-        found.setdefault((place, id(chain.resource)), ([], chain))[0].append(task.name)
+        frame, resource = end_of_chain(task.coro)
+        if frame is not None:
+            # An instruction stands for its line, which takes long to work out.
+            key = id(frame.f_code), frame.f_lasti, id(resource)
+            found.setdefault(key, ([], task.coro, frame))[0].append(task.name)
     return tuple(
-        Waiting(tuple(names), _waits(chain, tasks), place) for (place, _), (names, chain) in found.items()
+        Waiting(
+            tuple(names),
+            _waits(chain_of(coro), tasks),
+            (name_of_file(frame.f_code.co_filename), frame.f_lineno),
+        )
+        for names, coro, frame in found.values()
     )
 
 

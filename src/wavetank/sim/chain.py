@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from types import CoroutineType, FrameType
-from typing import Any, Final, final
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final, Literal, final
 
 from .origin import kind_of, name_of_file
 
@@ -18,7 +17,11 @@ _ENGINE: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "anyio"
 _HOLDINGS: Final = os.path.join("wavetank", "patches", "holdings.py")
 _PATCHES: Final = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}{os.sep}patches{os.sep}"
 
-_ASYNC_GENERATOR_STEPS: Final = ("async_generator_asend", "async_generator_athrow", "anext_awaitable")
+_DRIVEN: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
+_STEPPED: Final = (CoroutineType, AsyncGeneratorType)
+_ASYNC_GENERATOR_STEPS: Final = (
+    *("async_generator_asend", "async_generator_athrow", "anext_awaitable", "coroutine_wrapper"),
+)
 _LONGEST: Final = 200
 _OF_A_LIBRARY: Final = 3
 """So many frames are shown of a task that a library started, without any of the program's own."""
@@ -50,7 +53,8 @@ class Chain:
     def inner(self) -> FrameType | None:
         """The library's frame in which the program waits, if it has a `self`."""
         for frame in self.engine:
-            if "self" in frame.f_locals:
+            # Names first: to read the values of a frame makes a dict of all its variables.
+            if _has_self(frame.f_code) and "self" in frame.f_locals:
                 return frame
         return None
 
@@ -71,37 +75,92 @@ def chain_of(coro: object) -> Chain:
     for frame, awaited in await_chain(coro):
         if frame is None:
             chain.last = awaited
-        elif frame.f_code.co_filename.startswith(_PATCHES):
-            continue  # stands around a method of a library that is traced
-        elif is_engine(frame):
-            chain.engine.append(frame)
-        else:
+            continue
+        role = _role(frame.f_code.co_filename)
+        if role == "caller":
             chain.engine.clear()
             chain.callers.append(frame)
+        elif role == "engine":
+            chain.engine.append(frame)
     return chain
 
 
-def await_chain(coro: Any) -> Iterator[tuple[FrameType | None, object]]:
-    """From the outermost coroutine to the innermost awaitable; that one comes with no frame."""
-    for _ in range(_LONGEST):
-        if isinstance(coro, CoroutineType):
-            frame, inner = coro.cr_frame, coro.cr_await
-        elif inspect.isgenerator(coro):
-            frame, inner = coro.gi_frame, coro.gi_yieldfrom
-        elif inspect.isasyncgen(coro):
-            frame, inner = coro.ag_frame, coro.ag_await
-        elif type(coro).__name__ in _ASYNC_GENERATOR_STEPS or type(coro).__name__ == "coroutine_wrapper":
-            # These carry no public link to what they drive; the garbage collector knows it.
-            driven = [r for r in gc.get_referents(coro) if inspect.isasyncgen(r) or inspect.iscoroutine(r)]
-            coro = driven[0] if driven else None
+def end_of_chain(coro: object) -> tuple[FrameType | None, object]:
+    """The innermost of the program's frames, as `innermost`, and the library's object that it waits on.
+
+    The same as `chain_of` says, but without looking at the frames further out.
+    """
+    found: FrameType | None = None
+    resource: object = None
+    in_library = True
+    for part in reversed(_parts(coro)):
+        frame = _frame_of(part)
+        if frame is None:
             continue
+        code = frame.f_code
+        role = _role(code.co_filename)
+        if role == "caller":
+            in_library = False
+            kind = kind_of(frame)
+            if kind in ("own", "shown"):
+                return frame, resource
+            if kind == "installed" and found is None:
+                found = frame
+        elif role == "engine" and in_library and _has_self(code):
+            resource = frame.f_locals.get("self", resource)
+    return found, resource
+
+
+@cache
+def _role(file: str) -> Literal["caller", "engine", "wrapper"]:
+    """What the frames of a file are in a chain; a wrapper stands around a traced method of a library."""
+    if file.startswith(_PATCHES):
+        return "wrapper"
+    return "engine" if is_engine_file(file) else "caller"
+
+
+def _has_self(code: CodeType) -> bool:
+    """Whether a function has a variable `self`: its first argument, or one that a closure reads."""
+    return (code.co_argcount > 0 and code.co_varnames[0] == "self") or "self" in code.co_freevars
+
+
+def await_chain(coro: object) -> Iterator[tuple[FrameType | None, object]]:
+    """From the outermost coroutine to the innermost awaitable; that one comes with no frame."""
+    for part in _parts(coro):
+        frame = _frame_of(part)
+        if frame is not None or not isinstance(part, _DRIVEN):
+            yield frame, part
+
+
+def _parts(coro: Any) -> list[Any]:
+    """What awaits what, outermost first; the last is what is awaited in the end, if it is no coroutine."""
+    found: list[Any] = []
+    while coro is not None and len(found) < _LONGEST:
+        if isinstance(coro, CoroutineType):
+            found.append(coro)
+            coro = coro.cr_await
+        elif isinstance(coro, GeneratorType):
+            found.append(coro)
+            coro = coro.gi_yieldfrom
+        elif isinstance(coro, AsyncGeneratorType):
+            found.append(coro)
+            coro = coro.ag_await
+        elif type(coro).__name__ in _ASYNC_GENERATOR_STEPS:
+            # These carry no public link to what they drive; the garbage collector knows it.
+            coro = next((one for one in gc.get_referents(coro) if isinstance(one, _STEPPED)), None)
         else:
-            if coro is not None:
-                yield None, coro
-            return
-        if frame is not None:
-            yield frame, coro
-        coro = inner
+            found.append(coro)
+            break
+    return found
+
+
+def _frame_of(part: Any) -> FrameType | None:
+    """The frame of a coroutine or generator; none if it has ended, or is something else."""
+    if isinstance(part, CoroutineType):
+        return part.cr_frame
+    if isinstance(part, GeneratorType):
+        return part.gi_frame
+    return part.ag_frame if isinstance(part, AsyncGeneratorType) else None
 
 
 def _future_behind(awaitable: object) -> asyncio.Future[Any] | None:

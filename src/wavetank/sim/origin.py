@@ -12,7 +12,7 @@ import sysconfig
 import threading
 from asyncio import events
 from pathlib import PurePath
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Final, Literal, final
 
 import msgspec
@@ -71,6 +71,13 @@ def origin_of(task: str | None, place: Place | None) -> Origin:
 
 _kinds: Final[dict[str, Kind]] = {}
 _names: Final[dict[str, str]] = {}
+_places: Final[dict[tuple[int, int], tuple[CodeType, Place]]] = {}
+"""The place of an instruction, by the identity of its code, which is kept alive so that the identity stays
+its own. To work out a line takes as long as the rest of the search for a place."""
+
+_MOST_PLACES: Final = 10_000
+"""A program has some hundreds of places that are asked for; code that is made anew each time has no end."""
+
 _project: Final[list[str]] = []
 
 
@@ -78,14 +85,15 @@ def set_project(folder: str | os.PathLike[str]) -> None:
     """Name files relative to this folder from here on; until then it is that of the working directory."""
     found = os.path.abspath(folder)
     if _project != [found]:
+        forget_project()
         _project[:] = [found]
-        _names.clear()
 
 
 def forget_project() -> None:
     """Name files relative to the project of the working directory again."""
     _project.clear()
     _names.clear()
+    _places.clear()
 
 
 def caller_file() -> str:
@@ -106,11 +114,22 @@ def place_of_frame(frame: FrameType | None, *, fallback: bool = True) -> Place |
             frame = frame.f_back
             continue
         if kind == "own":
-            return _names.get(file) or name_of_file(file), frame.f_lineno
+            key = id(frame.f_code), frame.f_lasti
+            known = _places.get(key)
+            return known[1] if known is not None else _note_place(key, frame)
         if kind == "loop" and frame.f_code.co_name in _LOOPS:
             break
         frame = frame.f_back
     return _fallback(start) if fallback else None
+
+
+def _note_place(key: tuple[int, int], frame: FrameType) -> Place:
+    if len(_places) >= _MOST_PLACES:
+        _places.clear()
+    code = frame.f_code
+    place = name_of_file(code.co_filename), frame.f_lineno
+    _places[key] = code, place
+    return place
 
 
 def _fallback(frame: FrameType | None) -> Place | None:

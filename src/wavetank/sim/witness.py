@@ -13,7 +13,7 @@ from typing import Any, Protocol, final
 from .asyncio_handles import called_in_reports, name_of_running_task
 from .blocked import describe_threads, waiting_tasks, waiting_threads
 from .holdings import Holding, acquired, forget
-from .origin import Origin, origin_of, place_of_frame
+from .origin import Origin, place_of_frame
 from .quiet import Quiet, Waiting
 from .turns import Engine, RunThread
 from .unseen import Failures
@@ -58,12 +58,19 @@ class Witness:
 
     def origin(self) -> Origin:
         """Who calls, and where in the program."""
-        return origin_of(self.who_runs(), place_of_frame(sys._getframe(1)))
+        place = place_of_frame(sys._getframe(1))
+        if place is None:
+            return Origin(self.who_runs(), None, None)
+        return Origin(self.who_runs(), place[0], place[1])
 
     def who_runs(self) -> str:
         """The name that reports have for the running task or, outside of one, for the calling thread."""
         engine = self._engine()
-        name = (engine.name_of_running() if engine is not None else None) or name_of_running_task()
+        if engine is not None:
+            name = engine.name_of_running()
+            if name is not None:
+                return name
+        name = name_of_running_task()
         if name is not None:
             return name
         thread = self._threads.get(threading.get_ident())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ..clock import EPOCH_NS, Clock
-from ..events import Event, EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
+from ..events import EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
 from ..provider.machine import Provider
 from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
@@ -18,7 +18,6 @@ from ..sim import unseen as sim
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
-from ..sim.quiet import Quiet
 from .fake_llm import FakeLLM
 from .invariants import Invariants
 from .ledger import Ledger
@@ -118,7 +117,7 @@ def assemble(
         invariants=Invariants(desk.note, log.header.expects),
     )
     if host is not None and host.witness.quiet is not None:
-        log.listen(_heard_by(host.witness.quiet))
+        host.witness.quiet.last_event = _last_event_of(log)
     return Parts(log, desk, tank, host)
 
 
@@ -132,14 +131,21 @@ _QUIET: Final = frozenset(("held", "stalled", "traced", "wave-opened", "wave-clo
 """Events of the provider's own, through which a program may sleep, and what is the same without a trace."""
 
 
-def _heard_by(quiet: Quiet) -> Callable[[Event], None]:
-    happened = quiet.happened
+def _last_event_of(log: EventLog) -> Callable[[], int]:
+    """When something last happened that ends a quiet stretch; each event is looked at once."""
+    seen, last = 0, 0
 
-    def heard(event: Event) -> None:
-        if event.kind not in _QUIET:
-            happened(event.at)
+    def last_event() -> int:
+        nonlocal seen, last
+        before, seen = seen, len(log)
+        for place in range(seen - 1, before - 1, -1):
+            event = log[place]
+            if event.kind not in _QUIET:
+                last = event.at
+                break
+        return last
 
-    return heard
+    return last_event
 
 
 def _waits(host: Host) -> Iterator[Wait]:

@@ -11,7 +11,7 @@ from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
 from ..seams import direct
-from ..seams.desk import Desk, Record, Shows
+from ..seams.desk import Desk, ItemResolver, Record
 from ..seams.direct import Completion
 from ..seams.installed import installed
 from ..seams.transports import transport
@@ -101,7 +101,7 @@ class FakeLLM:
         return self._desk.peak_in_flight
 
     @property
-    def item_of(self) -> Shows | None:
+    def item_of(self) -> ItemResolver | None:
         """A rule `request -> item id or None` that names the item of a request; `None` is the default rule.
 
         The rule is shown the request's `prompt`, `model`, `headers`, `payload` and `item`. What it
@@ -110,7 +110,7 @@ class FakeLLM:
         return self._desk.item_of
 
     @item_of.setter
-    def item_of(self, rule: Shows | None) -> None:
+    def item_of(self, rule: ItemResolver | None) -> None:
         self._desk.item_of = rule
 
     def check(

@@ -190,6 +190,11 @@ class Hosted:
         """Whether the test asked for the fake or sent it a request."""
         return self.asked or bool(self.tank.fake_llm.requests)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether the test neither asked for the fake nor did anything that its log or summary shows."""
+        return not (self.asked or self.tank.events or any(desk.unknown_hosts for desk in self._desks))
+
     def close(self) -> None:
         """Let go of whatever the test left running; harmless when that is done."""
         self._fresh.close()

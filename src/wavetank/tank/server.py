@@ -61,7 +61,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
                 host=self.host,
                 port=self.port,
                 tls=self.tls,
-                side_door=serving.side_door,
+                control_api=serving.control_api,
                 started=partial(self._open, serving),
             )
         )

@@ -11,9 +11,9 @@ from ..provider.machine import Provider
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.loop_time import LoopClock, LoopWaits
+from .control_api import ControlApi
 from .journal import FileJournal, Journal, MemoryJournal
 from .ledger import Ledger
-from .side_door import SideDoor
 
 
 @final
@@ -52,7 +52,7 @@ class Serving:
             keep_records=False,
         )
         ledger = Ledger(self._note, self.desk.secrets.hide)
-        self.side_door = SideDoor(scenario, self.journal, ledger, lock=self.desk.lock, host=host)
+        self.control_api = ControlApi(scenario, self.journal, ledger, lock=self.desk.lock, host=host)
 
     def _note(self, kind: EventKind, /, **fields: Any) -> None:
         self.desk.note(kind, **fields)

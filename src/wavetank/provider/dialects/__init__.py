@@ -1,4 +1,4 @@
-"""Wire formats, one file or folder for each provider; each is read when it is first spoken."""
+"""Wire formats, one file or folder for each provider; each is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _MODULES: Final = {"vertex": "gemini"}
 
 
 @final
-class Late:
-    """A dialect whose module is imported when it is first spoken."""
+class LazyDialect:
+    """A dialect whose module is imported when it is first used."""
 
     def __init__(self, name: str, hosts: tuple[str, ...]) -> None:
         self.name = name
         self.hosts = hosts
-        self._spoken: Dialect | None = None
+        self._loaded: Dialect | None = None
 
     @property
-    def spoken(self) -> Dialect:
+    def loaded(self) -> Dialect:
         """The dialect itself."""
-        if self._spoken is None:
+        if self._loaded is None:
             module = import_module(f"{__name__}.{_MODULES.get(self.name, self.name)}")
-            self._spoken = cast(Dialect, getattr(module, self.name.upper()))
-        return self._spoken
+            self._loaded = cast(Dialect, getattr(module, self.name.upper()))
+        return self._loaded
 
     def __repr__(self) -> str:
-        return f"<Late {self.name} at {', '.join(self.hosts)}>"
+        return f"<LazyDialect {self.name} at {', '.join(self.hosts)}>"
 
 
-DIALECTS: Final[tuple[Late, ...]] = tuple(Late(name, hosts) for name, hosts in HOSTS.items())
+DIALECTS: Final[tuple[LazyDialect, ...]] = tuple(LazyDialect(name, hosts) for name, hosts in HOSTS.items())
 """All dialects."""
 
-__all__ = ["DIALECTS", "Late"]
+__all__ = ["DIALECTS", "LazyDialect"]

@@ -19,8 +19,8 @@ from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import InputTokens, Responses
 from .openai.vendor import counted
-from .shared import Complaint, bearer, data_event, limit_headers
-from .spoken import Page, Refused, Spoken, Vendor
+from .shared import InvalidRequest, bearer, data_event, limit_headers
+from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 API_VERSION: Final = "2024-10-21"
 
@@ -69,8 +69,8 @@ def _hint(retry_after: WireRetryAfter | None) -> str:
     return f" Please retry after {seconds} second{'' if seconds == '1' else 's'}."
 
 
-def _filter_results(page: Page) -> bytes:
-    """The first chunk of a stream: it has no choices, and tells what the filter found in the prompt."""
+def _filter_results(page: AnswerPart) -> bytes:
+    """The first chunk of a stream: it has no choices, and says what the filter found in the prompt."""
     empty = {"choices": [], "created": 0, "id": "", "model": "", "object": "chat.completion.chunk"}
     return data_event(empty | {"prompt_filter_results": _PROMPT})
 
@@ -86,14 +86,14 @@ class AzureVendor(Vendor):
         """The key in the header `api-key`, or a token of Entra ID."""
         key = request.headers.get("api-key", "").strip() or bearer(request.headers)
         if not key:
-            raise Complaint(401, _NO_KEY)
+            raise InvalidRequest(401, _NO_KEY)
         return key
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """A path or method that the resource does not have."""
         if allowed:
-            return Complaint(405, "Method not allowed")
-        return Complaint(404, "Resource not found")
+            return InvalidRequest(405, "Method not allowed")
+        return InvalidRequest(404, "Resource not found")
 
     def number(self, *key: object) -> str:
         """The request id: a UUID."""
@@ -113,19 +113,19 @@ class AzureVendor(Vendor):
         """Requests and tokens; resets are whole seconds."""
         return limit_headers((("requests", limits.requests), ("tokens", limits.tokens)), _whole_seconds)
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request; those of its body are OpenAI's own."""
-        if complaint.param is None:
-            return complaint.status, _error(complaint.message, complaint.status)
-        told = {
-            "message": complaint.message,
-            "type": complaint.kind,
-            "param": complaint.param,
-            "code": complaint.code,
+        if invalid.param is None:
+            return invalid.status, _error(invalid.message, invalid.status)
+        error = {
+            "message": invalid.message,
+            "type": invalid.kind,
+            "param": invalid.param,
+            "code": invalid.code,
         }
-        return complaint.status, {"error": told}
+        return invalid.status, {"error": error}
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal; a rate limit says which of two it is, and when to come back."""
@@ -142,7 +142,7 @@ class AzureVendor(Vendor):
         )
         return _error(message, refusal.status)
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the server's own."""
         return _error(_MESSAGES["server"], 500)
 
@@ -156,7 +156,7 @@ _FLAVOUR: Final = Flavour(
 _DEPLOYMENT: Final = r"/openai/deployments/(?P<model>[^/]+)"
 _NEW: Final = r"/openai(?:/v1)?"
 
-AZURE: Final = Spoken(
+AZURE: Final = WireDialect(
     AzureVendor(),
     (
         Chat(re.compile(f"{_DEPLOYMENT}/chat/completions"), _FLAVOUR, name="deployed-chat"),

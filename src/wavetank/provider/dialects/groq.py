@@ -21,8 +21,8 @@ from .openai.models import Models
 from .openai.requests import copies_of
 from .openai.responses import Responses
 from .openai.vendor import counted, rate_limited
-from .shared import Complaint, is_limit, limit_headers, retry_hint
-from .spoken import Page, Refused, Spoken, Vendor
+from .shared import InvalidRequest, is_limit, limit_headers, retry_hint
+from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _ORGANIZATION: Final = "org_wavetank"
 _INVALID: Final = "invalid_request_error"
@@ -64,13 +64,13 @@ class GroqVendor(Vendor):
     hosts = HOSTS["groq"]
     no_key = "Invalid API Key"
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """A path or method that the API does not have."""
         message = (
             f"Unknown request URL: {request.method} {request.path}. Please check the URL for typos, or see "
             "the docs at https://console.groq.com/docs/"
         )
-        return Complaint(405 if allowed else 404, message, kind=_INVALID, code="unknown_url")
+        return InvalidRequest(405 if allowed else 404, message, kind=_INVALID, code="unknown_url")
 
     def headers(self, number: str, sent: int, took: int) -> Headers:
         """Date and request id."""
@@ -80,12 +80,12 @@ class GroqVendor(Vendor):
         """Requests are those of a day, tokens those of a minute; resets are durations."""
         return limit_headers((("requests", limits.requests_per_day), ("tokens", limits.tokens)), go_duration)
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request."""
-        code = "invalid_api_key" if complaint.status == 401 else complaint.code
-        return complaint.status, _error(complaint.message, _INVALID, code)
+        code = "invalid_api_key" if invalid.status == 401 else invalid.code
+        return invalid.status, _error(invalid.message, _INVALID, code)
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal; a rate limit names its numbers, in OpenAI's words."""
@@ -98,13 +98,13 @@ class GroqVendor(Vendor):
         message = f"{rate_limited(refusal, decoded, where=where, minute='minute')} {_UPGRADE}"
         return _error(message, counted(refusal)[0], "rate_limit_exceeded")
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the server's own."""
         kind, code, message = _ERRORS["server"]
         return _error(message, kind, code)
 
 
-def _timed(page: Page) -> Values:
+def _timed(page: AnswerPart) -> Values:
     """The usage, with how long the answer took in seconds."""
     took = page.took / SECOND
     return usage(page) | {
@@ -115,7 +115,7 @@ def _timed(page: Page) -> Values:
     }
 
 
-def _top(page: Page) -> Values:
+def _top(page: AnswerPart) -> Values:
     """The request id is in the first chunk and in a plain answer, the usage of a stream in the last."""
     whole = page.reply.count == 1
     own: Values = {"id": f"req_{page.letters(26, 'request')}"} if page.first else {}
@@ -131,7 +131,7 @@ def _top(page: Page) -> Values:
 def _only_one(payload: Mapping[str, Any]) -> int:
     """One answer; more are refused (`n` in the types of the SDK)."""
     if copies_of(payload) > 1:
-        raise Complaint(400, "'n' : number must be at most 1", kind=_INVALID)
+        raise InvalidRequest(400, "'n' : number must be at most 1", kind=_INVALID)
     return 1
 
 
@@ -144,7 +144,7 @@ _FLAVOUR: Final = Flavour(
     copies=_only_one,
 )
 
-GROQ: Final = Spoken(
+GROQ: Final = WireDialect(
     GroqVendor(),
     (
         Chat(re.compile(r"/openai/v1/chat/completions"), _FLAVOUR),

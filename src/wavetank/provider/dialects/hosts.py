@@ -30,4 +30,4 @@ HOSTS: Final[dict[str, tuple[str, ...]]] = {
     "cohere": ("api.cohere.com", "api.cohere.ai", "production.api.cohere.ai"),
     "vllm": ("vllm", "vllm-*", "vllm.*"),
 }
-"""By the name of the dialect; where the hosts of two would overlap, the first one speaks."""
+"""By the name of the dialect; where the hosts of two would overlap, the first one answers."""

@@ -17,8 +17,8 @@ from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
-from .shared import Complaint, limit_headers, stated_in_body
-from .spoken import Page, Refused, Spoken, Vendor
+from .shared import InvalidRequest, limit_headers, stated_in_body
+from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 # Type, code and message of each error.
 _ERRORS: Final[dict[str, tuple[str, str | None, str]]] = {
@@ -85,26 +85,26 @@ class MistralVendor(Vendor):
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests and tokens of a minute, and what the request cost; no resets."""
-        told = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
+        headers = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
         if limits.tokens is None:
-            return told
+            return headers
         cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens, decoded.copies)
-        return (*told, ("x-ratelimit-tokens-query-cost", str(cost)))
+        return (*headers, ("x-ratelimit-tokens-query-cost", str(cost)))
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """A 422 that lists what is wrong with the body; other errors have a message."""
-        if complaint.status == 400:
-            place = ["body", *(complaint.param or "").replace("[", ".").replace("]", "").split(".")]
+        if invalid.status == 400:
+            place = ["body", *(invalid.param or "").replace("[", ".").replace("]", "").split(".")]
             detail = {
-                "type": complaint.code or "json_invalid",
+                "type": invalid.code or "json_invalid",
                 "loc": [part for part in place if part],
-                "msg": complaint.message,
+                "msg": invalid.message,
                 "input": None,
             }
             return 422, {"detail": [detail]}
-        return complaint.status, {"message": complaint.message, "request_id": number}
+        return invalid.status, {"message": invalid.message, "request_id": number}
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal."""
@@ -115,17 +115,17 @@ class MistralVendor(Vendor):
         hint = stated_in_body(refusal.retry_after)
         return _error(f"{message}.{hint}" if hint else message, kind, code, refusal.status)
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the server's own."""
         kind, code, message = _ERRORS["server"]
         return _error(message, kind, code, 500)
 
 
-def _with_id(page: Page) -> Values:
+def _with_id(page: AnswerPart) -> Values:
     return {"id": page.digits(32)}
 
 
-def _model(name: str, page: Page) -> Values:
+def _model(name: str, page: AnswerPart) -> Values:
     """A model (`BaseModelCard` of the SDK)."""
     can = {"completion_chat": True, "completion_fim": False, "function_calling": True, "fine_tuning": False}
     return {
@@ -151,7 +151,7 @@ _FLAVOUR: Final = Flavour(
     whole_calls=True,
 )
 
-MISTRAL: Final = Spoken(
+MISTRAL: Final = WireDialect(
     MistralVendor(),
     (
         Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),

@@ -18,8 +18,8 @@ from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models, Names, Query, page_size
 from .openai.requests import one_copy
-from .shared import Complaint, limit_hit, stated_in_body
-from .spoken import Page, Refused, Spoken, Vendor
+from .shared import InvalidRequest, limit_hit, stated_in_body
+from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _PROVIDER: Final = "Wavetank"
 _PROCESSING: Final = b": OPENROUTER PROCESSING\n\n"
@@ -69,14 +69,14 @@ class OpenRouterVendor(Vendor):
     keep_alive = _PROCESSING
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
-        """Requests, on a refusal alone; the reset is an epoch in milliseconds."""
+        """Requests, only on a refusal; the reset is an epoch in milliseconds."""
         return self._told(limits, sent) if refused else ()
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request."""
-        return complaint.status, {"error": {"message": complaint.message, "code": complaint.status}}
+        return invalid.status, {"error": {"message": invalid.message, "code": invalid.status}}
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal: the platform's own if it hit a limit, else a provider's behind it."""
@@ -98,7 +98,7 @@ class OpenRouterVendor(Vendor):
         error = {"message": message.strip(), "code": refusal.status, "metadata": metadata}
         return {"error": error, "user_id": "user_wavetank"}
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the provider behind it refused."""
         kind, message = _ERRORS["rate-limit"]
         return {"error": {"code": 429, "message": message, "metadata": {"error_type": kind}}}
@@ -114,7 +114,7 @@ class OpenRouterVendor(Vendor):
         )
 
 
-def _ident(page: Page) -> str:
+def _ident(page: AnswerPart) -> str:
     return f"gen-{page.created}-{page.letters(20)}"
 
 
@@ -132,7 +132,7 @@ def _failed(body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> Values:
     }
 
 
-def _model(name: str, page: Page) -> Values:
+def _model(name: str, page: AnswerPart) -> Values:
     return {
         "id": name,
         "canonical_slug": name,
@@ -162,7 +162,7 @@ def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
     limit = page_size(query, "limit", 500)
     offset = query.get("offset") or "0"
     if not offset.isdecimal():
-        raise Complaint(400, "offset: must be a number")
+        raise InvalidRequest(400, "offset: must be a number")
     end = int(offset) + limit
     more = f"https://openrouter.ai/api/v1/models?offset={end}&limit={limit}" if end < len(names) else None
     return names[int(offset) : end], {"links": {"next": more}, "total_count": len(names)}
@@ -181,7 +181,7 @@ _FLAVOUR: Final = Flavour(
     copies=one_copy,
 )
 
-OPENROUTER: Final = Spoken(
+OPENROUTER: Final = WireDialect(
     OpenRouterVendor(),
     (
         Chat(re.compile(r"/api/v1/chat/completions"), _FLAVOUR),

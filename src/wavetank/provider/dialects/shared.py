@@ -28,7 +28,7 @@ Message = Mapping[str, Any]
 
 
 @final
-class Complaint(Exception):
+class InvalidRequest(Exception):
     """Why a request cannot be taken, before its dialect has put it into words."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Complaint(Exception):
 
 
 @final
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ParsedBody(msgspec.Struct, frozen=True, kw_only=True):
     """What the body of a request asks for; the fields are those of `Decoded`."""
 
     model: str
@@ -71,7 +71,7 @@ def asked(
     stream: bool | None = None,
     form: Form | None = None,
     copies: int = 1,
-) -> Asked:
+) -> ParsedBody:
     """The request of a body that has been found good; `stream` `None` means as the body says.
 
     What defines its tools costs tokens, as much as compact JSON of it.
@@ -81,7 +81,7 @@ def asked(
     texts = [system, *[text_of(message.get("content")) for message in messages]]
     if payload.get("tools"):
         texts.append(json_bytes(payload["tools"]).decode())
-    return Asked(
+    return ParsedBody(
         model=model,
         item=item,
         declared=declared,
@@ -95,9 +95,9 @@ def asked(
     )
 
 
-def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Asked:
+def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> ParsedBody:
     """A request without a body, such as for a list of models: it costs no tokens; `query` is its payload."""
-    return Asked(
+    return ParsedBody(
         model=model,
         item=None,
         declared=False,
@@ -161,7 +161,7 @@ def retry_hint(retry_after: WireRetryAfter | None) -> str:
 
 
 def stated_in_body(retry_after: WireRetryAfter | None) -> str:
-    """The same sentence for the form `body` alone: for those whose bodies say nothing by themselves."""
+    """The same sentence only for the form `body`: for vendors whose bodies do not state it themselves."""
     return retry_hint(retry_after) if retry_after is not None and retry_after.form == "body" else ""
 
 
@@ -186,7 +186,7 @@ def limit_headers(
 
     Args:
         buckets: a name and the state of each limit; unknown ones are left out.
-        reset: writes the nanoseconds until a limit is whole again; without it resets are not told.
+        reset: writes the nanoseconds until a limit is whole again; without it resets are not stated.
         prefix: what the names begin with.
     """
     return tuple(

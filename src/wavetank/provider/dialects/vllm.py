@@ -17,8 +17,8 @@ from .openai.completions import Completions
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import Responses
-from .shared import DONE, Complaint, bearer, stated_in_body
-from .spoken import Page, Refused, Spoken, Vendor
+from .shared import DONE, InvalidRequest, bearer, stated_in_body
+from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _MESSAGES: Final = {
     "rate-limit": "Too many requests",
@@ -55,16 +55,16 @@ class VllmVendor(Vendor):
     hosts = HOSTS["vllm"]
 
     def key(self, request: HttpRequest) -> str:
-        """The key if there is one; the server asks for none unless told to."""
+        """The key if there is one; the server asks for none unless it is configured to."""
         return bearer(request.headers)
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request; the web framework answers for paths and methods."""
-        if complaint.status in (404, 405):
-            return complaint.status, {"detail": complaint.message}
-        return complaint.status, _error(complaint.message, complaint.status, complaint.param)
+        if invalid.status in (404, 405):
+            return invalid.status, {"detail": invalid.message}
+        return invalid.status, _error(invalid.message, invalid.status, invalid.param)
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal."""
@@ -73,16 +73,16 @@ class VllmVendor(Vendor):
         message = _MESSAGES[refusal.error]
         return _error(f"{message}.{hint}" if hint else message, refusal.status)
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the engine died."""
         return _error(_MESSAGES["server"], 500)
 
 
-def _top(page: Page) -> Values:
+def _top(page: AnswerPart) -> Values:
     return {} if page.reply.count > 1 else {"service_tier": None, "system_fingerprint": None}
 
 
-def _plain(page: Page) -> Values:
+def _plain(page: AnswerPart) -> Values:
     return {"prompt_logprobs": None, "kv_transfer_params": None}
 
 
@@ -98,7 +98,7 @@ _FLAVOUR: Final = Flavour(
     after_failure=DONE,
 )
 
-VLLM: Final = Spoken(
+VLLM: Final = WireDialect(
     VllmVendor(),
     (
         Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from ...wording import rfc3339
 from ..openai.models import Models, Names, Query, page_size
-from ..shared import Complaint
-from ..spoken import Page, Spoken
+from ..shared import InvalidRequest
+from ..wire_dialect import AnswerPart, WireDialect
 from .messages import CountTokens, Messages
 from .vendor import INVALID, AnthropicVendor
 
 
-def _model(name: str, page: Page) -> dict[str, Any]:
+def _model(name: str, page: AnswerPart) -> dict[str, Any]:
     """A model (`ModelInfo` of the SDK)."""
     return {
         "type": "model",
@@ -38,7 +38,7 @@ def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
     after, before = query.get("after_id"), query.get("before_id")
     for cursor in filter(None, (after, before)):
         if cursor not in names:
-            raise Complaint(400, f"there is no model {cursor}", kind=INVALID)
+            raise InvalidRequest(400, f"there is no model {cursor}", kind=INVALID)
     if before:
         rest = names[: names.index(before)]
         return rest[-limit:], {"has_more": len(rest) > limit}
@@ -46,7 +46,7 @@ def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
     return rest[:limit], {"has_more": len(rest) > limit}
 
 
-ANTHROPIC: Final = Spoken(
+ANTHROPIC: Final = WireDialect(
     AnthropicVendor(),
     (
         Messages(re.compile(r"/v1/messages")),

@@ -15,9 +15,9 @@ from ...model import Reply
 from ...wording import json_bytes
 from ..shared import (
     EVENT_STREAM,
-    Asked,
-    Complaint,
+    InvalidRequest,
     Message,
+    ParsedBody,
     as_list,
     as_mapping,
     asked,
@@ -25,7 +25,7 @@ from ..shared import (
     named_event,
     whole_number,
 )
-from ..spoken import InOnePiece, Page
+from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .vendor import INVALID
 
 Values = dict[str, Any]
@@ -49,7 +49,7 @@ class Messages:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         _check_fields(payload, ("model", "messages", "max_tokens"))
@@ -67,13 +67,13 @@ class Messages:
             form=_form(payload),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         return json_bytes(
             _message(page, [_block(page, page.text)], _stop_reason(page), page.answer.completion_tokens)
         )
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
         if page.first:
             return _opening(page)
@@ -91,13 +91,13 @@ class Messages:
 
 @final
 @dataclass(frozen=True, slots=True)
-class CountTokens(InOnePiece):
+class CountTokens(UnstreamedEndpoint):
     """`POST /v1/messages/count_tokens` (`MessageTokensCount` of the SDK)."""
 
     path: re.Pattern[str]
     name: str = "count-tokens"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         _check_fields(payload, ("model", "messages"))
@@ -112,7 +112,7 @@ class CountTokens(InOnePiece):
             stream=False,
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the messages have."""
         return json_bytes({"input_tokens": page.answer.prompt_tokens})
 
@@ -123,7 +123,7 @@ class CountTokens(InOnePiece):
 def _payload(request: HttpRequest) -> Values:
     payload = json_object(request.body)
     if payload is None:
-        raise Complaint(400, "The request body is not valid JSON: expected an object", kind=INVALID)
+        raise InvalidRequest(400, "The request body is not valid JSON: expected an object", kind=INVALID)
     return payload
 
 
@@ -181,20 +181,20 @@ def _form(payload: Mapping[str, Any]) -> Form | None:
     return Form(schema) if isinstance(schema, Mapping) else None
 
 
-def _wrong(place: str, message: str) -> Complaint:
-    return Complaint(400, f"{place}: {message}", kind=INVALID)
+def _wrong(place: str, message: str) -> InvalidRequest:
+    return InvalidRequest(400, f"{place}: {message}", kind=INVALID)
 
 
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _stop_reason(page: Page) -> str:
+def _stop_reason(page: AnswerPart) -> str:
     if page.tool is not None and page.answer.finish == "stop":
         return "tool_use"
     return _STOP_REASONS[page.answer.finish]
 
 
-def _block(page: Page, text: str) -> Values:
+def _block(page: AnswerPart, text: str) -> Values:
     if page.tool is None:
         return {"type": "text", "text": text}
     return {
@@ -213,7 +213,7 @@ def _arguments(text: str) -> object:
         return {}
 
 
-def _message(page: Page, content: list[Values], stop_reason: str | None, output_tokens: int) -> Values:
+def _message(page: AnswerPart, content: list[Values], stop_reason: str | None, output_tokens: int) -> Values:
     return {
         "id": f"msg_01{page.letters(22, 'message')}",
         "type": "message",
@@ -226,7 +226,7 @@ def _message(page: Page, content: list[Values], stop_reason: str | None, output_
     }
 
 
-def _usage(page: Page, output_tokens: int) -> Values:
+def _usage(page: AnswerPart, output_tokens: int) -> Values:
     return {
         "input_tokens": page.answer.prompt_tokens,
         "cache_creation_input_tokens": 0,
@@ -235,7 +235,7 @@ def _usage(page: Page, output_tokens: int) -> Values:
     }
 
 
-def _opening(page: Page) -> bytes:
+def _opening(page: AnswerPart) -> bytes:
     return (
         named_event({"type": "message_start", "message": _message(page, [], None, 1)})
         + named_event({"type": "content_block_start", "index": 0, "content_block": _block(page, "")})
@@ -243,7 +243,7 @@ def _opening(page: Page) -> bytes:
     )
 
 
-def _closing(page: Page) -> bytes:
+def _closing(page: AnswerPart) -> bytes:
     """The usage here is cumulative: it covers the whole message."""
     delta = {"stop_reason": _stop_reason(page), "stop_sequence": None}
     usage = _usage(page, page.answer.completion_tokens)

@@ -12,8 +12,8 @@ from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState, Refusal
 from ...wording import base62, imf_fixdate, rfc3339
 from ..hosts import HOSTS
-from ..shared import Complaint, bearer, is_limit, limit_hit, stated_in_body
-from ..spoken import Refused, Vendor
+from ..shared import InvalidRequest, bearer, is_limit, limit_hit, stated_in_body
+from ..wire_dialect import Refused, Vendor
 
 ORGANIZATION: Final = "00000000-0000-4000-8000-000000000001"
 INVALID: Final = "invalid_request_error"
@@ -83,16 +83,16 @@ class AnthropicVendor(Vendor):
         """The key, in its own header or as a bearer token; the version must be there, too."""
         key = request.headers.get("x-api-key", "").strip() or bearer(request.headers)
         if not key:
-            raise Complaint(401, "x-api-key header is required", kind="authentication_error")
+            raise InvalidRequest(401, "x-api-key header is required", kind="authentication_error")
         if not request.headers.get("anthropic-version"):
-            raise Complaint(400, "anthropic-version: header is required", kind=INVALID)
+            raise InvalidRequest(400, "anthropic-version: header is required", kind=INVALID)
         return key
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """A path or method that the API does not have."""
         if allowed:
-            return Complaint(405, "Method Not Allowed", kind=INVALID)
-        return Complaint(404, "Not found", kind="not_found_error")
+            return InvalidRequest(405, "Method Not Allowed", kind=INVALID)
+        return InvalidRequest(404, "Not found", kind="not_found_error")
 
     def number(self, *key: object) -> str:
         """The request id."""
@@ -125,11 +125,11 @@ class AnthropicVendor(Vendor):
             )
         )
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request."""
-        return complaint.status, error(complaint.kind, complaint.message, number)
+        return invalid.status, error(invalid.kind, invalid.message, number)
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal."""
@@ -141,7 +141,7 @@ class AnthropicVendor(Vendor):
         code = None if is_limit(refusal) else _CODES.get(refusal.error)
         return error(kind, message, refused.number, code)
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: no capacity."""
         return error(*_OVERLOADED, number)
 

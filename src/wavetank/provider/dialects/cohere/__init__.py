@@ -8,14 +8,14 @@ from typing import Any, Final
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models
 from ..openai.requests import one_copy
-from ..spoken import Page, Spoken
+from ..wire_dialect import AnswerPart, WireDialect
 from .chat import LINES, ChatV2
 from .embed import Embed
 from .first import ChatV1
 from .vendor import CohereVendor
 
 
-def _model(name: str, page: Page) -> dict[str, Any]:
+def _model(name: str, page: AnswerPart) -> dict[str, Any]:
     """A model (`GetModelResponse` of the SDK)."""
     return {
         "name": name,
@@ -37,7 +37,7 @@ _COMPATIBLE: Final = Flavour(
     copies=one_copy,
 )
 
-COHERE: Final = Spoken(
+COHERE: Final = WireDialect(
     CohereVendor(),
     (
         ChatV2(re.compile(r"/v2/chat")),

@@ -15,16 +15,16 @@ from ..openai.requests import called
 from ..shared import (
     DONE,
     EVENT_STREAM,
-    Asked,
-    Complaint,
+    InvalidRequest,
     Message,
+    ParsedBody,
     as_mapping,
     asked,
     json_object,
     named_event,
     whole_number,
 )
-from ..spoken import Page
+from ..wire_dialect import AnswerPart
 
 Values = dict[str, Any]
 
@@ -40,7 +40,7 @@ class ChatV2:
     """`POST /v2/chat`.
 
     Source: the API reference of docs.cohere.com and the types of its SDK
-    (`V2ChatResponse`, `V2ChatStreamResponse`). A client that accepts `application/json` alone
+    (`V2ChatResponse`, `V2ChatStreamResponse`). A client that accepts only `application/json`
     gets a stream of JSON lines instead of events; so litellm reads it.
     """
 
@@ -49,7 +49,7 @@ class ChatV2:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         return asked(
@@ -61,7 +61,7 @@ class ChatV2:
             form=_form(payload),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         message: Values = {"role": "assistant", "content": [{"type": "text", "text": page.text}]}
         if page.tool is not None:
@@ -73,7 +73,7 @@ class ChatV2:
         body = {"id": _ident(page), "finish_reason": _finish(page), "message": message, "usage": usage(page)}
         return json_bytes(body)
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
         if page.first:
             return self._written(_opening(page))
@@ -102,9 +102,9 @@ def payload_of(request: HttpRequest) -> Values:
     """The body of a request, which must be a JSON object."""
     payload = json_object(request.body)
     if payload is None:
-        raise Complaint(400, "invalid request: the body must be a JSON object")
+        raise InvalidRequest(400, "invalid request: the body must be a JSON object")
     if not isinstance(payload.get("stream"), bool | None):
-        raise Complaint(400, "invalid request: stream must be a boolean")
+        raise InvalidRequest(400, "invalid request: stream must be a boolean")
     return payload
 
 
@@ -112,7 +112,7 @@ def model_of(payload: Mapping[str, Any], default: str | None = None) -> str:
     """The model that is asked for; the first version has one of its own."""
     model = payload.get("model", default)
     if not isinstance(model, str) or not model:
-        raise Complaint(400, "invalid request: model is required and must be a string")
+        raise InvalidRequest(400, "invalid request: model is required and must be a string")
     return model
 
 
@@ -122,17 +122,17 @@ def most_of(payload: Mapping[str, Any]) -> int | None:
     if most is None:
         return None
     if not whole_number(most):
-        raise Complaint(400, "invalid request: max_tokens must be an integer of at least 1")
+        raise InvalidRequest(400, "invalid request: max_tokens must be an integer of at least 1")
     return int(most)
 
 
 def _messages(payload: Mapping[str, Any]) -> list[Message]:
     messages = payload.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise Complaint(400, "invalid request: list of messages must have at least one message")
+        raise InvalidRequest(400, "invalid request: list of messages must have at least one message")
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise Complaint(400, f"invalid request: messages[{index}] must be an object with a role")
+            raise InvalidRequest(400, f"invalid request: messages[{index}] must be an object with a role")
     return messages
 
 
@@ -156,18 +156,18 @@ def json_asked(response_format: object) -> Form | None:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _ident(page: Page) -> str:
+def _ident(page: AnswerPart) -> str:
     digits = page.digits(32)
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def _finish(page: Page) -> str:
+def _finish(page: AnswerPart) -> str:
     if page.tool is not None and page.answer.finish == "stop":
         return "TOOL_CALL"
     return _FINISH[page.answer.finish]
 
 
-def _call(page: Page, arguments: str) -> Values:
+def _call(page: AnswerPart, arguments: str) -> Values:
     return {
         "id": f"{page.tool}_{page.letters(12, 'call')}",
         "type": "function",
@@ -175,7 +175,7 @@ def _call(page: Page, arguments: str) -> Values:
     }
 
 
-def usage(page: Page) -> Values:
+def usage(page: AnswerPart) -> Values:
     """What was charged, and what was counted: the same."""
     counted = {"input_tokens": page.answer.prompt_tokens, "output_tokens": page.answer.completion_tokens}
     return {"billed_units": counted, "tokens": counted}
@@ -185,7 +185,7 @@ def _event(kind: str, index: int, message: Values) -> Values:
     return {"type": kind, "index": index, "delta": {"message": message}}
 
 
-def _opening(page: Page) -> list[Values]:
+def _opening(page: AnswerPart) -> list[Values]:
     empty: Values = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
     start: Values = {"type": "message-start", "id": _ident(page), "delta": {"message": empty}}
     if page.tool is not None:
@@ -193,7 +193,7 @@ def _opening(page: Page) -> list[Values]:
     return [start, _event("content-start", 0, {"content": {"type": "text", "text": ""}})]
 
 
-def _closing(page: Page) -> list[Values]:
+def _closing(page: AnswerPart) -> list[Values]:
     delta = {"finish_reason": _finish(page), "usage": usage(page)}
     return [
         {"type": "content-end" if page.tool is None else "tool-call-end", "index": 0},

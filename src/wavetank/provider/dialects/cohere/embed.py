@@ -10,8 +10,8 @@ from typing import Any, final
 from ...http import HttpRequest
 from ...wording import json_bytes
 from ..openai.embeddings import embedding_of, vector
-from ..shared import Asked, Complaint, as_list
-from ..spoken import InOnePiece, Page
+from ..shared import InvalidRequest, ParsedBody, as_list
+from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .chat import model_of, payload_of
 
 Values = dict[str, Any]
@@ -19,22 +19,22 @@ Values = dict[str, Any]
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed(InOnePiece):
+class Embed(UnstreamedEndpoint):
     """`POST /v2/embed` and `/v1/embed` (`EmbedByTypeResponse`, `EmbedFloatsResponse` of the SDK)."""
 
     path: re.Pattern[str]
     name: str = "embeddings"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         texts = payload.get("texts")
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-            raise Complaint(400, "invalid request: texts must be a list of strings")
+            raise InvalidRequest(400, "invalid request: texts must be a list of strings")
         version = {"version": found["version"]}
         return embedding_of(request, {**payload, **version}, model_of(payload, "embed-v4.0"), texts)
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """One vector for each text; the first version has bare lists unless types are asked for."""
         payload = page.decoded.payload
         vectors = [vector(text) for text in payload["texts"]]

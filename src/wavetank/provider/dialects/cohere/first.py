@@ -9,8 +9,8 @@ from typing import Any, Final, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
-from ..shared import Asked, Complaint, Message, as_list, asked
-from ..spoken import Page
+from ..shared import InvalidRequest, Message, ParsedBody, as_list, asked
+from ..wire_dialect import AnswerPart
 from .chat import LINES, json_asked, model_of, most_of, payload_of, usage
 
 Values = dict[str, Any]
@@ -29,12 +29,12 @@ class ChatV1:
     method: str = "POST"
     streams_as: str = LINES
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         message = payload.get("message")
         if not isinstance(message, str) or not message:
-            raise Complaint(400, "invalid request: message must be at least 1 token long")
+            raise InvalidRequest(400, "invalid request: message must be at least 1 token long")
         return asked(
             request,
             payload,
@@ -44,11 +44,11 @@ class ChatV1:
             form=json_asked(payload.get("response_format")),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         return json_bytes(_response(page))
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One line of a stream."""
         if page.first:
             line: Values = {"event_type": "stream-start", "generation_id": page.digits(32)}
@@ -80,7 +80,7 @@ def _history(payload: Values) -> list[Message]:
     ]
 
 
-def _response(page: Page) -> Values:
+def _response(page: AnswerPart) -> Values:
     said = page.decoded.payload["message"]
     return {
         "response_id": page.digits(32, "response"),

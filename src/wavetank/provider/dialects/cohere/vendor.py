@@ -12,8 +12,8 @@ from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState
 from ...wording import hexadecimal, imf_fixdate
 from ..hosts import HOSTS
-from ..shared import JSON, Complaint, limit_hit, stated_in_body
-from ..spoken import Refused, Vendor
+from ..shared import JSON, InvalidRequest, limit_hit, stated_in_body
+from ..wire_dialect import Refused, Vendor
 
 _MESSAGES: Final = {
     "rate-limit": "Please wait and try again later",
@@ -42,7 +42,7 @@ class CohereVendor(Vendor):
     no_key = "no api key supplied"
 
     def path(self, request: HttpRequest) -> str:
-        """With `?lines` where the client takes JSON alone: its streams have an event a line."""
+        """With `?lines` where the client accepts only JSON: its streams have an event a line."""
         lines = request.headers.get("accept", "").strip() == JSON
         return f"{request.path}?lines" if lines and request.path.endswith("/v2/chat") else request.path
 
@@ -68,11 +68,11 @@ class CohereVendor(Vendor):
             ("x-trial-endpoint-call-remaining", str(bucket.remaining)),
         )
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request."""
-        return complaint.status, {"id": number, "message": complaint.message}
+        return invalid.status, {"id": number, "message": invalid.message}
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal; a limit that was hit is that of a trial key."""
@@ -90,6 +90,6 @@ class CohereVendor(Vendor):
         hint = stated_in_body(refusal.retry_after)
         return {"id": refused.number, "message": f"{message.rstrip('.')}.{hint}" if hint else message}
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the server's own."""
         return {"id": number, "message": _MESSAGES["server"]}

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models, Names, Query, page_size
-from ..shared import Complaint
-from ..spoken import Endpoint, Page, Spoken
+from ..shared import InvalidRequest
+from ..wire_dialect import AnswerPart, Endpoint, WireDialect
 from .content import SSE, CountTokens, Embed, Generate
 from .vendor import COMPATIBLE, IN_ARRAY, GeminiVendor, VertexVendor
 
@@ -17,7 +17,7 @@ _DEVELOPER: Final = rf"/v1(?:alpha|beta)?/{_MODEL}"
 _VERTEX: Final = rf"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/{_MODEL}"
 
 
-def _model(name: str, page: Page) -> dict[str, Any]:
+def _model(name: str, page: AnswerPart) -> dict[str, Any]:
     """A model (`Model` of the Gemini API reference)."""
     return {
         "name": f"models/{name}",
@@ -37,7 +37,7 @@ def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
     size = min(page_size(query, "pageSize", 50, most=2**31), 1000)
     token = query.get("pageToken") or "0"
     if not token.isdecimal():
-        raise Complaint(400, "Invalid page token.")
+        raise InvalidRequest(400, "Invalid page token.")
     start, end = int(token), int(token) + size
     return names[start:end], {"nextPageToken": str(end)} if end < len(names) else {}
 
@@ -63,7 +63,7 @@ _OPENAI: Final = Flavour(
     whole_calls=True,
 )
 
-GEMINI: Final = Spoken(
+GEMINI: Final = WireDialect(
     GeminiVendor(),
     (
         *_endpoints(_DEVELOPER),
@@ -79,7 +79,7 @@ GEMINI: Final = Spoken(
 )
 """`generativelanguage.googleapis.com`."""
 
-VERTEX: Final = Spoken(VertexVendor(), _endpoints(_VERTEX))
+VERTEX: Final = WireDialect(VertexVendor(), _endpoints(_VERTEX))
 """`*-aiplatform.googleapis.com`."""
 
 __all__ = ["GEMINI", "VERTEX"]

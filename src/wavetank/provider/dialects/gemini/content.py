@@ -16,16 +16,16 @@ from ..openai.embeddings import embedding_of, vector
 from ..shared import (
     EVENT_STREAM,
     JSON,
-    Asked,
-    Complaint,
+    InvalidRequest,
     Message,
+    ParsedBody,
     as_list,
     as_mapping,
     asked,
     json_object,
     whole_number,
 )
-from ..spoken import InOnePiece, Page
+from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 
 Values = dict[str, Any]
 
@@ -50,7 +50,7 @@ class Generate:
     method: str = "POST"
     streams_as: str = JSON
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         config = as_mapping(_field(payload, "generationConfig"))
@@ -68,12 +68,12 @@ class Generate:
             form=_form(payload, config),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The whole answer."""
         finish = _FINISH[page.answer.finish]
         return json_bytes(_response(page, [_part(page, page.text)], finish, page.answer.completion_tokens))
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; nothing is sent before the first token."""
         if page.first:
             return b"[" if self.streams_as == JSON else b""
@@ -92,13 +92,13 @@ class Generate:
 
 @final
 @dataclass(frozen=True, slots=True)
-class CountTokens(InOnePiece):
+class CountTokens(UnstreamedEndpoint):
     """`…/models/{model}:countTokens` (`CountTokensResponse`)."""
 
     path: re.Pattern[str]
     name: str = "count-tokens"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request, whose contents may be in a request of their own; see `Endpoint.read`."""
         payload = _payload(request)
         inner = as_mapping(_field(payload, "generateContentRequest")) or payload
@@ -113,7 +113,7 @@ class CountTokens(InOnePiece):
             stream=False,
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the contents have."""
         tokens = page.answer.prompt_tokens
         return json_bytes({"totalTokens": tokens, "promptTokensDetails": _details(tokens)})
@@ -121,18 +121,18 @@ class CountTokens(InOnePiece):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed(InOnePiece):
+class Embed(UnstreamedEndpoint):
     """`…/models/{model}:embedContent` and `:batchEmbedContents` (`EmbedContentResponse`)."""
 
     path: re.Pattern[str]
     name: str = "embeddings"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         return embedding_of(request, payload, found["model"], _texts_to_embed(payload))
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """One vector for each content."""
         texts = _texts_to_embed(page.decoded.payload)
         vectors = [{"values": vector(text)} for text in texts]
@@ -149,7 +149,7 @@ SSE: Final = EVENT_STREAM.partition(";")[0]
 def _payload(request: HttpRequest) -> Values:
     payload = json_object(request.body)
     if payload is None:
-        raise Complaint(400, "Invalid JSON payload received. Expected an object.")
+        raise InvalidRequest(400, "Invalid JSON payload received. Expected an object.")
     return payload
 
 
@@ -160,8 +160,8 @@ def _field(values: Mapping[str, Any], name: str) -> Any:
     return values.get(_SNAKE.sub(lambda found: f"_{found[0].lower()}", name))
 
 
-def _invalid(place: str, what: str) -> Complaint:
-    return Complaint(400, f"* GenerateContentRequest.{place}: {what}\n")
+def _invalid(place: str, what: str) -> InvalidRequest:
+    return InvalidRequest(400, f"* GenerateContentRequest.{place}: {what}\n")
 
 
 def _messages(payload: Mapping[str, Any]) -> list[Message]:
@@ -172,7 +172,7 @@ def _messages(payload: Mapping[str, Any]) -> list[Message]:
     if isinstance(contents, dict):
         contents = [contents]
     if not isinstance(contents, list) or not all(isinstance(one, dict) for one in contents):
-        raise Complaint(400, "Invalid value at 'contents' (type.googleapis.com/google.ai.Content)")
+        raise InvalidRequest(400, "Invalid value at 'contents' (type.googleapis.com/google.ai.Content)")
     return [
         {"role": content.get("role") or "user", "content": _text(content)}
         for content in (_checked(content, index) for index, content in enumerate(contents))
@@ -229,14 +229,14 @@ def _texts_to_embed(payload: Mapping[str, Any]) -> list[str]:
     asked_for = requests if isinstance(requests, list) and requests else [payload]
     contents = [as_mapping(one).get("content") for one in asked_for]
     if not all(isinstance(content, dict) for content in contents):
-        raise Complaint(400, "* EmbedContentRequest.content: contents is not specified\n")
+        raise InvalidRequest(400, "* EmbedContentRequest.content: contents is not specified\n")
     return [_text(content) for content in contents]
 
 
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _part(page: Page, text: str) -> Values:
+def _part(page: AnswerPart, text: str) -> Values:
     if page.tool is None:
         return {"text": text}
     return {"functionCall": {"name": page.tool, "args": _arguments(page.text)}}
@@ -250,7 +250,7 @@ def _arguments(text: str) -> object:
         return {}
 
 
-def _chunk(page: Page) -> Values:
+def _chunk(page: AnswerPart) -> Values:
     """A piece of text, or the whole of a call with the first piece; the last chunk says why it ends."""
     if page.last:
         finish = _FINISH[page.answer.finish]
@@ -261,7 +261,7 @@ def _chunk(page: Page) -> Values:
     return _response(page, [part], None, page.reply.index)
 
 
-def _response(page: Page, parts: list[Values], finish: str | None, tokens: int) -> Values:
+def _response(page: AnswerPart, parts: list[Values], finish: str | None, tokens: int) -> Values:
     candidate: Values = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if finish is not None:
         candidate = {

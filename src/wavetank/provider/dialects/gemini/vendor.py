@@ -14,8 +14,8 @@ from ...http import Decoded, Headers, HttpRequest
 from ...model import Refusal
 from ...wording import decimal, imf_fixdate
 from ..hosts import HOSTS
-from ..shared import Complaint, bearer, limit_hit, stated_in_body
-from ..spoken import Refused, Vendor
+from ..shared import InvalidRequest, bearer, limit_hit, stated_in_body
+from ..wire_dialect import Refused, Vendor
 
 IN_ARRAY: Final = "stream-array"
 """The endpoint whose bodies are arrays."""
@@ -107,7 +107,7 @@ def _in_array(body: dict[str, Any], decoded: Decoded, wrapping: str = "json") ->
 
 
 class GeminiVendor(Vendor):
-    """generativelanguage.googleapis.com: when to come back is told in the body."""
+    """generativelanguage.googleapis.com: the body says when to come back."""
 
     name = "gemini"
     hosts: ClassVar[tuple[str, ...]] = HOSTS["gemini"]
@@ -121,24 +121,24 @@ class GeminiVendor(Vendor):
         """The key in its header or in the query, or a token."""
         key = _key(request)
         if not key:
-            raise Complaint(403, _UNREGISTERED)
+            raise InvalidRequest(403, _UNREGISTERED)
         return key
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """A path or method that the API does not have."""
         if allowed:
-            return Complaint(405, f"{request.method} is not allowed on {request.path}.")
-        return Complaint(404, f"Not Found: {request.path}")
+            return InvalidRequest(405, f"{request.method} is not allowed on {request.path}.")
+        return InvalidRequest(404, f"Not Found: {request.path}")
 
     def headers(self, number: str, sent: int, took: int) -> Headers:
         """Date and time at the server; there is no request id."""
         return (("date", imf_fixdate(sent)), ("server-timing", f"gfet4t7; dur={took}"))
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request."""
-        return complaint.status, error(complaint.message, complaint.status)
+        return invalid.status, error(invalid.message, invalid.status)
 
     def refusal(self, refused: Refused) -> Any:
         """The error of a refusal; a quota is named, with when to come back."""
@@ -146,7 +146,7 @@ class GeminiVendor(Vendor):
         body = _refused(refusal, refused.decoded)
         return _in_array(body, refused.decoded, refusal.wrapping)
 
-    def broken(self, decoded: Decoded, number: str) -> Any:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> Any:
         """The error after a 200: no capacity."""
         return error(_MESSAGES["overloaded"], 503)
 
@@ -162,7 +162,7 @@ class VertexVendor(GeminiVendor):
         """A token, or the key of express mode."""
         key = _key(request)
         if not key:
-            raise Complaint(401, _NO_TOKEN)
+            raise InvalidRequest(401, _NO_TOKEN)
         return key
 
     def refusal(self, refused: Refused) -> Any:
@@ -172,8 +172,8 @@ class VertexVendor(GeminiVendor):
             body = _refused(refusal, refused.decoded, details=False)
         else:
             message = _STATUSES.get(refusal.status, _VERTEX) + stated_in_body(refusal.retry_after)
-            told = {"message": message, "domain": "global", "reason": "rateLimitExceeded"}
-            body = error(message, refusal.status, errors=[told])
+            detail = {"message": message, "domain": "global", "reason": "rateLimitExceeded"}
+            body = error(message, refusal.status, errors=[detail])
         return _in_array(body, refused.decoded, refusal.wrapping)
 
 
@@ -203,7 +203,7 @@ def _quota(refusal: Refusal, decoded: Decoded) -> dict[str, Any]:
     }
     if hit is not None:
         violation["quotaValue"] = str(hit.limit)
-    told = f"\n* Quota exceeded for metric: {metric}, limit: {hit.limit if hit is not None else 0}"
+    quota_text = f"\n* Quota exceeded for metric: {metric}, limit: {hit.limit if hit is not None else 0}"
     details: list[dict[str, Any]] = [
         {"@type": f"{_TYPE}QuotaFailure", "violations": [violation]},
         {
@@ -216,7 +216,7 @@ def _quota(refusal: Refusal, decoded: Decoded) -> dict[str, Any]:
             ],
         },
     ]
-    message = _QUOTA + (told if hit is not None else "")
+    message = _QUOTA + (quota_text if hit is not None else "")
     if refusal.retry_after is not None:
         details.append(_retry_info(refusal))
         message += f"\nPlease retry in {decimal(refusal.retry_after.value, SECOND)}s."

@@ -9,7 +9,7 @@ from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
 from ..openai.requests import one_copy
-from ..spoken import Spoken
+from ..wire_dialect import WireDialect
 from .native import NATIVE
 from .vendor import OllamaVendor
 
@@ -25,7 +25,7 @@ _FLAVOUR: Final = Flavour(
     copies=one_copy,
 )
 
-OLLAMA: Final = Spoken(
+OLLAMA: Final = WireDialect(
     OllamaVendor(),
     (
         *NATIVE,

@@ -16,8 +16,8 @@ from ...model import Reply
 from ...wording import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
-from ..shared import Asked, Complaint, Message, as_mapping, asked, json_object, nothing_asked
-from ..spoken import Endpoint, InOnePiece, Page
+from ..shared import InvalidRequest, Message, ParsedBody, as_mapping, asked, json_object, nothing_asked
+from ..wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
 
 Values = dict[str, Any]
 
@@ -36,18 +36,18 @@ _DETAILS: Final = {
 @final
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """`POST /api/chat` and `POST /api/generate`; both stream unless told not to."""
+    """`POST /api/chat` and `POST /api/generate`; both stream by default."""
 
     path: re.Pattern[str]
     name: Literal["native-chat", "native-generate"]
     method: str = "POST"
     streams_as: str = NDJSON
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         if not isinstance(payload.get("stream"), bool | None):
-            raise Complaint(400, "stream must be a boolean")
+            raise InvalidRequest(400, "stream must be a boolean")
         most = as_mapping(payload.get("options")).get("num_predict")
         return asked(
             request,
@@ -60,11 +60,11 @@ class Generation:
             form=_form(payload.get("format")),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The whole answer as one object."""
         return json_bytes(self._line(page, page.text) | _done(page))
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One line; nothing is sent before the first token."""
         if page.first:
             return b""
@@ -80,14 +80,14 @@ class Generation:
         if self.name == "native-generate":
             prompt = payload.get("prompt", "")
             if not isinstance(prompt, str):
-                raise Complaint(400, "prompt must be a string")
+                raise InvalidRequest(400, "prompt must be a string")
             return [{"role": "user", "content": prompt}]
         messages = payload.get("messages")
         if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-            raise Complaint(400, "messages must be a list of objects")
+            raise InvalidRequest(400, "messages must be a list of objects")
         return messages
 
-    def _line(self, page: Page, text: str) -> Values:
+    def _line(self, page: AnswerPart, text: str) -> Values:
         line: Values = {"model": page.decoded.model, "created_at": rfc3339(page.epoch_ns + page.reply.at)}
         if self.name == "native-generate":
             return line | {"response": text}
@@ -96,18 +96,18 @@ class Generation:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embed(InOnePiece):
+class Embed(UnstreamedEndpoint):
     """`POST /api/embed` (`EmbedResponse` of the SDK)."""
 
     path: re.Pattern[str]
     name: str = "native-embed"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         return embedding_of(request, payload, payload["model"], texts_of(payload.get("input")))
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """One vector for each text."""
         texts = texts_of(page.decoded.payload.get("input"))
         return json_bytes(
@@ -123,21 +123,21 @@ class Embed(InOnePiece):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Show(InOnePiece):
+class Show(UnstreamedEndpoint):
     """`POST /api/show` (`ShowResponse` of the SDK); clients ask it what a model can do."""
 
     path: re.Pattern[str]
     name: str = "show"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request, which may call the model `name`; see `Endpoint.read`."""
         payload = json_object(request.body) or {}
         model = payload.get("model") or payload.get("name")
         if not isinstance(model, str):
-            raise Complaint(400, "model is required")
+            raise InvalidRequest(400, "model is required")
         return nothing_asked(model)
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """What is known of the model."""
         shown = {
             "modelfile": "",
@@ -153,18 +153,18 @@ class Show(InOnePiece):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Version(InOnePiece):
+class Version(UnstreamedEndpoint):
     """`GET /api/version`."""
 
     path: re.Pattern[str]
     name: str = "version"
     method: str = "GET"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         return nothing_asked()
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The version."""
         return json_bytes({"version": "0.14.0"})
 
@@ -175,15 +175,15 @@ class Version(InOnePiece):
 def _payload(request: HttpRequest) -> Values:
     payload = json_object(request.body)
     if payload is None:
-        raise Complaint(400, "invalid request body: a JSON object is expected")
+        raise InvalidRequest(400, "invalid request body: a JSON object is expected")
     model = payload.get("model")
     if not isinstance(model, str) or not model:
-        raise Complaint(400, "model is required")
+        raise InvalidRequest(400, "model is required")
     return payload
 
 
 def _form(wanted: object) -> Form | None:
-    """JSON where `format` asks for it; tools are only ever offered, so none is called."""
+    """JSON where `format` asks for it. Tools are only offered, so none is called."""
     if isinstance(wanted, Mapping):
         return Form(wanted)
     return Form(JSON_OBJECT) if wanted == "json" else None
@@ -192,7 +192,7 @@ def _form(wanted: object) -> Form | None:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _done(page: Page) -> Values:
+def _done(page: AnswerPart) -> Values:
     """That it is done and why, durations in nanoseconds, and the counts of tokens."""
     return {
         "done": True,
@@ -206,7 +206,7 @@ def _done(page: Page) -> Values:
     }
 
 
-def _model(name: str, page: Page) -> Values:
+def _model(name: str, page: AnswerPart) -> Values:
     return {
         "name": name,
         "model": name,

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ...http import Decoded, HttpRequest
 from ..hosts import HOSTS
-from ..shared import Complaint, bearer, stated_in_body
-from ..spoken import Refused, Vendor
+from ..shared import InvalidRequest, bearer, stated_in_body
+from ..wire_dialect import Refused, Vendor
 
 # Two spaces: so it is in server/sched.go.
 _BUSY: Final = "server busy, please try again.  maximum pending requests exceeded"
@@ -41,18 +41,18 @@ class OllamaVendor(Vendor):
         """The key if there is one; a server of one's own asks for none."""
         return bearer(request.headers)
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """A path or method that the server does not have."""
         if allowed:
-            return Complaint(405, "405 method not allowed")
-        return Complaint(404, "404 page not found")
+            return InvalidRequest(405, "405 method not allowed")
+        return InvalidRequest(404, "404 page not found")
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error of a bad request."""
         compatible = _COMPATIBLE in request.path
-        return complaint.status, _error(complaint.message, complaint.status, compatible=compatible)
+        return invalid.status, _error(invalid.message, invalid.status, compatible=compatible)
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal."""
@@ -61,7 +61,7 @@ class OllamaVendor(Vendor):
         compatible = refused.decoded.endpoint in _COMPATIBLE_ENDPOINTS
         return _error(message, refusal.status, compatible=compatible)
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the runner died."""
         return _error(_MESSAGES["server"], 500, compatible=decoded.endpoint in _COMPATIBLE_ENDPOINTS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..spoken import Spoken
+from ..wire_dialect import WireDialect
 from .chat import Chat
 from .completions import Completions
 from .embeddings import Embeddings
@@ -13,7 +13,7 @@ from .models import Models
 from .responses import InputTokens, Responses
 from .vendor import OpenAIVendor
 
-OPENAI: Final = Spoken(
+OPENAI: Final = WireDialect(
     OpenAIVendor(),
     (
         Chat(re.compile(r"/v1/chat/completions")),

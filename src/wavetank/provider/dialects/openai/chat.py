@@ -10,27 +10,27 @@ from typing import Any, Final, Literal, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
-from ..shared import DONE, EVENT_STREAM, Asked, asked, data_event
-from ..spoken import Page
+from ..shared import DONE, EVENT_STREAM, ParsedBody, asked, data_event
+from ..wire_dialect import AnswerPart
 from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
 
 Values = dict[str, Any]
 
 
-def _ident(page: Page) -> str:
+def _ident(page: AnswerPart) -> str:
     return f"chatcmpl-{page.letters(29)}"
 
 
-def _call_ident(page: Page) -> str:
+def _call_ident(page: AnswerPart) -> str:
     return f"call_{page.letters(24, 'call')}"
 
 
-def nothing(page: Page) -> Values:
+def nothing(page: AnswerPart) -> Values:
     """No fields."""
     return {}
 
 
-def usage(page: Page) -> Values:
+def usage(page: AnswerPart) -> Values:
     """What was charged: the three counts that all have in common."""
     prompt, completion = page.answer.prompt_tokens, page.answer.completion_tokens
     return {
@@ -51,7 +51,7 @@ _DETAILS: Final[Mapping[str, Any]] = {
 }
 
 
-def _detailed(page: Page) -> Values:
+def _detailed(page: AnswerPart) -> Values:
     return {**usage(page), **_DETAILS}
 
 
@@ -60,7 +60,7 @@ def _detailed(page: Page) -> Values:
 class Flavour:
     """How one provider fills in the format; the defaults are OpenAI's own.
 
-    `top` are fields of every body and chunk, `plain` those of a plain answer alone. `choice`
+    `top` are fields of every body and chunk, `plain` those only of a plain answer. `choice`
     stands in each choice, `message` in a plain message and `delta` in the first of a stream.
     `usage_in`: a chunk of its own if the request asks for one, always, or the last chunk.
     `before` are bytes that come before the first chunk and `done` those after the last; `failed`
@@ -69,16 +69,16 @@ class Flavour:
     choices an answer has.
     """
 
-    ident: Callable[[Page], str] = _ident
-    call_ident: Callable[[Page], str] = _call_ident
-    top: Callable[[Page], Values] = lambda page: {"service_tier": "default", "system_fingerprint": None}
-    plain: Callable[[Page], Values] = nothing
+    ident: Callable[[AnswerPart], str] = _ident
+    call_ident: Callable[[AnswerPart], str] = _call_ident
+    top: Callable[[AnswerPart], Values] = lambda page: {"service_tier": "default", "system_fingerprint": None}
+    plain: Callable[[AnswerPart], Values] = nothing
     choice: Mapping[str, Any] = field(default_factory=lambda: {"logprobs": None})
     message: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None, "annotations": []})
     delta: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None})
-    usage: Callable[[Page], Values] = _detailed
+    usage: Callable[[AnswerPart], Values] = _detailed
     usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
-    before: Callable[[Page], bytes] = lambda page: b""
+    before: Callable[[AnswerPart], bytes] = lambda page: b""
     done: bytes = DONE
     failed: Callable[[Any, Decoded, Reply, int], Any] = lambda body, decoded, reply, epoch_ns: body
     after_failure: bytes = b""
@@ -102,7 +102,7 @@ class Chat:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         in_path = found.groupdict().get("model")
@@ -119,7 +119,7 @@ class Chat:
 
     # -- answers ---------------------------------------------------------------------------------
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         flavour, text = self.flavour, page.text
         message: Values = {"role": "assistant", "content": text, **flavour.message}
@@ -134,7 +134,7 @@ class Chat:
         body.update(flavour.plain(page))
         return json_bytes(body)
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
         if page.first:
             return self.flavour.before(page) + self._chunks(page, self._opening(page))
@@ -146,17 +146,17 @@ class Chat:
         """An error in a stream: an event like any other."""
         return data_event(self.flavour.failed(body, decoded, reply, epoch_ns)) + self.flavour.after_failure
 
-    def _call(self, page: Page, arguments: str) -> Values:
+    def _call(self, page: AnswerPart, arguments: str) -> Values:
         function = {"name": page.tool, "arguments": arguments}
         return {"id": self.flavour.call_ident(page), "type": "function", "function": function}
 
-    def _opening(self, page: Page) -> Values:
+    def _opening(self, page: AnswerPart) -> Values:
         delta: Values = {"role": "assistant", "content": "", **self.flavour.delta}
         if page.tool is not None and not self.flavour.whole_calls:
             delta |= {"content": None, "tool_calls": [{"index": 0, **self._call(page, "")}]}
         return delta
 
-    def _delta(self, page: Page) -> Values:
+    def _delta(self, page: AnswerPart) -> Values:
         if page.tool is None:
             return {"content": page.piece}
         if self.flavour.whole_calls:
@@ -164,11 +164,11 @@ class Chat:
             return {"content": "", "tool_calls": [call]} if page.reply.index == 1 else {"content": ""}
         return {"tool_calls": [{"index": 0, "function": {"arguments": page.piece}}]}
 
-    def _chunks(self, page: Page, delta: Values, finish: str | None = None) -> bytes:
+    def _chunks(self, page: AnswerPart, delta: Values, finish: str | None = None) -> bytes:
         """One chunk for each choice."""
         return b"".join(self._chunk(page, index, delta, finish) for index in range(page.answer.copies))
 
-    def _chunk(self, page: Page, index: int, delta: Values, finish: str | None) -> bytes:
+    def _chunk(self, page: AnswerPart, index: int, delta: Values, finish: str | None) -> bytes:
         choice = {"index": index, "delta": delta, **self.flavour.choice, "finish_reason": finish}
         body = self._envelope(page, "chat.completion.chunk", [choice])
         if self.flavour.usage_in == "asked-for" and asks_for_usage(page):
@@ -177,7 +177,7 @@ class Chat:
             body["usage"] = self.flavour.usage(page)
         return data_event(body)
 
-    def _closing(self, page: Page) -> bytes:
+    def _closing(self, page: AnswerPart) -> bytes:
         last = self._chunks(
             page, {"content": ""} if self.flavour.usage_in == "last-chunk" else {}, _finish(page)
         )
@@ -187,7 +187,7 @@ class Chat:
             return last + data_event(body | {"usage": self.flavour.usage(page)})
         return last
 
-    def _envelope(self, page: Page, kind: str, choices: list[Values]) -> Values:
+    def _envelope(self, page: AnswerPart, kind: str, choices: list[Values]) -> Values:
         return {
             "id": self.flavour.ident(page),
             "object": kind,
@@ -198,13 +198,13 @@ class Chat:
         }
 
 
-def _finish(page: Page) -> str:
+def _finish(page: AnswerPart) -> str:
     if page.answer.finish == "length":
         return "length"
     return "stop" if page.tool is None else "tool_calls"
 
 
-def asks_for_usage(page: Page) -> bool:
+def asks_for_usage(page: AnswerPart) -> bool:
     """Whether a stream is to end with what was charged."""
     options = page.decoded.payload.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True

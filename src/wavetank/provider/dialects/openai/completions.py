@@ -10,8 +10,8 @@ from typing import Any, Final, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wording import json_bytes
-from ..shared import DONE, EVENT_STREAM, Asked, Message, asked, data_event
-from ..spoken import Page
+from ..shared import DONE, EVENT_STREAM, Message, ParsedBody, asked, data_event
+from ..wire_dialect import AnswerPart
 from .chat import asks_for_usage, usage
 from .embeddings import texts_of
 from .requests import copies_of, max_tokens_of, model_of, payload_of, stream_of
@@ -20,7 +20,7 @@ _LONGEST: Final = 16
 """The tokens of an answer where the request names no `max_tokens` (`CreateCompletionRequest`)."""
 
 
-def _ident(page: Page) -> str:
+def _ident(page: AnswerPart) -> str:
     return f"cmpl-{page.letters(29)}"
 
 
@@ -34,14 +34,14 @@ class Completions:
     """
 
     path: re.Pattern[str]
-    ident: Callable[[Page], str] = _ident
+    ident: Callable[[AnswerPart], str] = _ident
     choice: Mapping[str, Any] = field(default_factory=dict)
     after_failure: bytes = b""
     name: str = "completions"
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         prompts = texts_of(payload.get("prompt"), "prompt")
@@ -56,12 +56,12 @@ class Completions:
             copies=copies_of(payload) * len(prompts),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         choices = [self._choice(page, index, page.text) for index in range(page.answer.copies)]
         return json_bytes(self._envelope(page, choices) | {"usage": usage(page)})
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; it has no opening."""
         if page.first:
             return b""
@@ -72,20 +72,20 @@ class Completions:
         )
         if not page.last:
             return data
-        told = b""
+        usage_event = b""
         if asks_for_usage(page):
-            told = data_event(self._envelope(page, []) | {"usage": usage(page)})
-        return data + told + DONE
+            usage_event = data_event(self._envelope(page, []) | {"usage": usage(page)})
+        return data + usage_event + DONE
 
     def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: an event like any other."""
         return data_event(body) + self.after_failure
 
-    def _choice(self, page: Page, index: int, text: str) -> dict[str, Any]:
+    def _choice(self, page: AnswerPart, index: int, text: str) -> dict[str, Any]:
         finish = page.answer.finish if page.last else None
         return {"text": text, "index": index, "logprobs": None, "finish_reason": finish, **self.choice}
 
-    def _envelope(self, page: Page, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def _envelope(self, page: AnswerPart, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "id": self.ident(page),
             "object": "text_completion",

@@ -1,4 +1,4 @@
-"""Embeddings in OpenAI's format: unit vectors that depend on the text alone."""
+"""Embeddings in OpenAI's format: unit vectors that depend only on the text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, Final, final
 from ...answers import count_tokens
 from ...http import HttpRequest
 from ...wording import json_bytes
-from ..shared import Asked, asked, whole_number
-from ..spoken import InOnePiece, Page
+from ..shared import ParsedBody, asked, whole_number
+from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import missing, model_of, payload_of, wrong_type
 
 DIMENSIONS: Final = 8
@@ -42,7 +42,7 @@ def texts_of(value: object, name: str = "input") -> list[str]:
     """The texts to embed: one, several, or lists of tokens.
 
     Raises:
-        Complaint: there is none, or it is of another type.
+        InvalidRequest: there is none, or it is of another type.
     """
     if value is None:
         raise missing(name)
@@ -57,7 +57,9 @@ def texts_of(value: object, name: str = "input") -> list[str]:
     return [one if isinstance(one, str) else repr(one) for one in value]
 
 
-def embedding_of(request: HttpRequest, payload: Mapping[str, Any], model: str, texts: list[str]) -> Asked:
+def embedding_of(
+    request: HttpRequest, payload: Mapping[str, Any], model: str, texts: list[str]
+) -> ParsedBody:
     """A request that asks for vectors and no words."""
     messages: list[Mapping[str, Any]] = [{"role": "user", "content": "\n".join(texts)}]
     return asked(request, payload, messages, model=model, max_tokens=0, stream=False)
@@ -65,18 +67,18 @@ def embedding_of(request: HttpRequest, payload: Mapping[str, Any], model: str, t
 
 @final
 @dataclass(frozen=True, slots=True)
-class Embeddings(InOnePiece):
+class Embeddings(UnstreamedEndpoint):
     """`POST …/embeddings`.
 
     Source: `CreateEmbeddingResponse` of OpenAI's OpenAPI description. Its SDK asks for
-    `base64` unless told otherwise.
+    `base64` unless the request says otherwise.
     """
 
     path: re.Pattern[str]
-    extra: Callable[[Page], dict[str, Any]] = lambda page: {}
+    extra: Callable[[AnswerPart], dict[str, Any]] = lambda page: {}
     name: str = "embeddings"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         model = found.groupdict().get("model") or model_of(payload)
@@ -85,7 +87,7 @@ class Embeddings(InOnePiece):
             raise wrong_type("dimensions", f"an integer from 1 to {_MOST}")
         return embedding_of(request, payload, model, texts_of(payload.get("input")))
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of an answer."""
         payload = page.decoded.payload
         write: Callable[[list[float]], Any] = packed if payload.get("encoding_format") == "base64" else list

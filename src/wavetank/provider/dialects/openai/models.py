@@ -10,17 +10,17 @@ from urllib.parse import parse_qsl, unquote
 
 from ...http import HttpRequest
 from ...wording import json_bytes
-from ..shared import Asked, Complaint, nothing_asked
-from ..spoken import InOnePiece, Page
+from ..shared import InvalidRequest, ParsedBody, nothing_asked
+from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 
-Writes = Callable[[str, Page], dict[str, Any]]
+Writes = Callable[[str, AnswerPart], dict[str, Any]]
 Query = Mapping[str, str]
 Names = tuple[str, ...]
 Pages = Callable[[Query, Names], tuple[Names, dict[str, Any]]]
 """Which of the names are on the page that a query asks for, and the fields that say how to go on."""
 
 
-def model(name: str, page: Page) -> dict[str, Any]:
+def model(name: str, page: AnswerPart) -> dict[str, Any]:
     """A model as OpenAI describes it (`Model` of its OpenAPI description)."""
     return {"id": name, "object": "model", "created": page.created, "owned_by": "wavetank"}
 
@@ -39,17 +39,17 @@ def page_size(query: Query, field: str, default: int, *, most: int = 1000) -> in
     """How many models a query asks for.
 
     Raises:
-        Complaint: it is no number from 1 to `most`.
+        InvalidRequest: it is no number from 1 to `most`.
     """
     text = query.get(field) or str(default)
     if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise Complaint(400, f"{field}: must be a number from 1 to {most}", kind="invalid_request_error")
+        raise InvalidRequest(400, f"{field}: must be a number from 1 to {most}", kind="invalid_request_error")
     return int(text)
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Models(InOnePiece):
+class Models(UnstreamedEndpoint):
     """`GET …/models`, and `GET …/models/{model}` where the path has a group `model`.
 
     `names` are listed; `entry` writes one of them, `whole` the list, and `pages` cuts it.
@@ -63,14 +63,14 @@ class Models(InOnePiece):
     name: str = "models"
     method: str = "GET"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         # Gemini takes a key in the query, and no key is kept.
         query = {name: value for name, value in parse_qsl(request.query) if name != "key"}
         self.pages(query, self.names)
         return nothing_asked(unquote(found.groupdict().get("model") or ""), query)
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The one model that is asked for, or the list."""
         if page.decoded.model:
             return json_bytes(self.entry(page.decoded.model, page))

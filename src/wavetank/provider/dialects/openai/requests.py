@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...forms import JSON_OBJECT, Form
 from ...http import HttpRequest
-from ..shared import Complaint, Message, as_list, as_mapping, json_object, whole_number
+from ..shared import InvalidRequest, Message, as_list, as_mapping, json_object, whole_number
 
 INVALID: Final = "invalid_request_error"
 
@@ -28,7 +28,7 @@ def payload_of(request: HttpRequest) -> dict[str, Any]:
     """The body of a request, which must be a JSON object that names a model."""
     payload = json_object(request.body)
     if payload is None:
-        raise Complaint(400, _UNPARSED, kind=INVALID)
+        raise InvalidRequest(400, _UNPARSED, kind=INVALID)
     return payload
 
 
@@ -71,7 +71,7 @@ def _check_message(message: Message, place: str) -> None:
     if role not in _ROLES:
         names = ", ".join(repr(name) for name in _ROLES)
         text = f"Invalid value: {role!r}. Supported values are: {names}."
-        raise Complaint(400, text, kind=INVALID, param=f"{place}.role", code="invalid_value")
+        raise InvalidRequest(400, text, kind=INVALID, param=f"{place}.role", code="invalid_value")
     if message.get("content") is None and role in _MAY_BE_SILENT:
         return
     if not isinstance(message.get("content"), (str, list)):
@@ -125,7 +125,7 @@ def called(tools: object, choice: object) -> Form | None:
     """The call of the tool that `tool_choice` names, or of the first one where any must be called.
 
     Raises:
-        Complaint: it names a tool that is not offered, or forces a call where there are none.
+        InvalidRequest: it names a tool that is not offered, or forces a call where there are none.
     """
     offered = _functions(tools)
     wanted = as_mapping(choice)
@@ -140,13 +140,13 @@ def called(tools: object, choice: object) -> Form | None:
     if name:
         if name not in offered:
             text = f"Invalid value for 'tool_choice': no function named {name!r} was specified in 'tools'."
-            raise Complaint(400, text, kind=INVALID, param="tool_choice", code="invalid_value")
+            raise InvalidRequest(400, text, kind=INVALID, param="tool_choice", code="invalid_value")
         return Form(offered[name], name)
     if choice not in _FORCED:
         return None
     if not tools:
         text = "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified."
-        raise Complaint(400, text, kind=INVALID, param="tool_choice", code="invalid_value")
+        raise InvalidRequest(400, text, kind=INVALID, param="tool_choice", code="invalid_value")
     if not offered:
         return None
     name, schema = next(iter(offered.items()))
@@ -186,13 +186,13 @@ def structured(response_format: object) -> Form | None:
 # -- complaints ------------------------------------------------------------------------------------
 
 
-def missing(param: str) -> Complaint:
+def missing(param: str) -> InvalidRequest:
     """A parameter is not there."""
     message = f"Missing required parameter: '{param}'."
-    return Complaint(400, message, kind=INVALID, param=param, code="missing_required_parameter")
+    return InvalidRequest(400, message, kind=INVALID, param=param, code="missing_required_parameter")
 
 
-def wrong_type(param: str, expected: str) -> Complaint:
+def wrong_type(param: str, expected: str) -> InvalidRequest:
     """A parameter is of the wrong type."""
     message = f"Invalid type for '{param}': expected {expected}."
-    return Complaint(400, message, kind=INVALID, param=param, code="invalid_type")
+    return InvalidRequest(400, message, kind=INVALID, param=param, code="invalid_type")

@@ -12,8 +12,8 @@ from ...http import Decoded, HttpRequest
 from ...identity import text_of
 from ...model import Reply
 from ...wording import base62, hexadecimal, json_bytes, unix_seconds
-from ..shared import EVENT_STREAM, Asked, Message, as_mapping, asked, named_event
-from ..spoken import InOnePiece, Page
+from ..shared import EVENT_STREAM, Message, ParsedBody, as_mapping, asked, named_event
+from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import called, max_tokens_of, missing, model_of, payload_of, stream_of, structured, wrong_type
 
 Values = dict[str, Any]
@@ -36,7 +36,7 @@ class Responses:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         return asked(
@@ -50,11 +50,11 @@ class Responses:
             form=_form(payload),
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         return json_bytes(_ended(page))
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; its events are numbered."""
         if page.first:
             return _opening(page)
@@ -68,25 +68,25 @@ class Responses:
 
     def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """A response that failed; an error that is none of its codes is a `server_error`."""
-        told = as_mapping(body.get("error"))
-        code = told.get("code") if told.get("code") in _KNOWN_CODES else "server_error"
+        error = as_mapping(body.get("error"))
+        code = error.get("code") if error.get("code") in _KNOWN_CODES else "server_error"
         began = decoded.arrived if decoded.arrived is not None else reply.at
         response = _response(decoded, reply, unix_seconds(began, epoch_ns)) | {
             "status": "failed",
-            "error": {"code": code, "message": told.get("message", "")},
+            "error": {"code": code, "message": error.get("message", "")},
         }
         return _event("response.failed", reply.index + 3, {"response": response})
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class InputTokens(InOnePiece):
+class InputTokens(UnstreamedEndpoint):
     """`POST …/responses/input_tokens` (`InputTokenCountResponse` of the SDK)."""
 
     path: re.Pattern[str]
     name: str = "input-tokens"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         return asked(
@@ -99,7 +99,7 @@ class InputTokens(InOnePiece):
             stream=False,
         )
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the input has."""
         return json_bytes({"object": "response.input_tokens", "input_tokens": page.answer.prompt_tokens})
 
@@ -164,11 +164,11 @@ def _response(decoded: Decoded, reply: Reply, created: int) -> Values:
     }
 
 
-def _begun(page: Page) -> Values:
+def _begun(page: AnswerPart) -> Values:
     return _response(page.decoded, page.reply, page.created)
 
 
-def _ended(page: Page) -> Values:
+def _ended(page: AnswerPart) -> Values:
     cut = page.answer.finish == "length"
     return _begun(page) | {
         "status": "incomplete" if cut else "completed",
@@ -178,7 +178,7 @@ def _ended(page: Page) -> Values:
     }
 
 
-def _usage(page: Page) -> Values:
+def _usage(page: AnswerPart) -> Values:
     prompt, completion = page.answer.prompt_tokens, page.answer.completion_tokens
     return {
         "input_tokens": prompt,
@@ -189,11 +189,11 @@ def _usage(page: Page) -> Values:
     }
 
 
-def _item_id(page: Page) -> str:
+def _item_id(page: AnswerPart) -> str:
     return f"{'msg' if page.tool is None else 'fc'}_{page.digits(48, 'item')}"
 
 
-def _item(page: Page, text: str, status: str) -> Values:
+def _item(page: AnswerPart, text: str, status: str) -> Values:
     if page.tool is None:
         content = [] if status == "in_progress" else [_part(text)]
         return {
@@ -225,7 +225,7 @@ def _event(kind: str, number: int, values: Values) -> bytes:
     return named_event({"type": kind, "sequence_number": number, **values})
 
 
-def _opening(page: Page) -> bytes:
+def _opening(page: AnswerPart) -> bytes:
     begun = _begun(page)
     item = {"output_index": 0, "item": _item(page, "", "in_progress")}
     events = (
@@ -238,7 +238,7 @@ def _opening(page: Page) -> bytes:
     return events + _event("response.content_part.added", 3, _place(page) | {"part": _part("")})
 
 
-def _closing(page: Page) -> bytes:
+def _closing(page: AnswerPart) -> bytes:
     cut = page.answer.finish == "length"
     events: list[tuple[str, Values]] = []
     if page.tool is not None:
@@ -255,5 +255,5 @@ def _closing(page: Page) -> bytes:
     return b"".join(_event(kind, first + n, values) for n, (kind, values) in enumerate(events))
 
 
-def _place(page: Page) -> Values:
+def _place(page: AnswerPart) -> Values:
     return {"item_id": _item_id(page), "output_index": 0, "content_index": 0}

@@ -13,8 +13,8 @@ from ...http import Decoded, Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal
 from ...wording import go_duration, imf_fixdate
 from ..hosts import HOSTS
-from ..shared import Complaint, is_limit, limit_headers, limit_hit, retry_hint
-from ..spoken import Refused, Vendor
+from ..shared import InvalidRequest, is_limit, limit_headers, limit_hit, retry_hint
+from ..wire_dialect import Refused, Vendor
 from .requests import INVALID
 
 ORGANIZATION: Final = "org-wavetank"
@@ -121,8 +121,8 @@ def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str, minute: str 
             f"Request too large {where} on {words}: Limit {limit}, Requested {requested}. "
             "The input or output tokens must be reduced in order to run successfully."
         )
-    told = f"Rate limit reached {where} on {words}: Limit {limit}, Used {spent}, Requested {requested}."
-    return told + retry_hint(refusal.retry_after)
+    message = f"Rate limit reached {where} on {words}: Limit {limit}, Used {spent}, Requested {requested}."
+    return message + retry_hint(refusal.retry_after)
 
 
 def openai_limits(limits: LimitState) -> Headers:
@@ -142,16 +142,16 @@ class OpenAIVendor(Vendor):
         "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
     )
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """A path or method that the API does not have."""
         if not allowed:
             message = f"Invalid URL ({request.method} {request.path})"
-            return Complaint(404, message, kind=INVALID)
+            return InvalidRequest(404, message, kind=INVALID)
         wanted = " or ".join(allowed)
         message = (
             f"Not allowed to {request.method} on {request.path}. (HINT: Perhaps you meant to use {wanted}?)"
         )
-        return Complaint(405, message, kind=INVALID, code="method_not_supported")
+        return InvalidRequest(405, message, kind=INVALID, code="method_not_supported")
 
     def headers(self, number: str, sent: int, took: int) -> Headers:
         """Date, request id, organization, time and version."""
@@ -167,14 +167,12 @@ class OpenAIVendor(Vendor):
         """Requests and tokens, on every answer."""
         return openai_limits(limits)
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """The error object of a bad request."""
-        code = "invalid_api_key" if complaint.status == 401 else complaint.code
-        return complaint.status, {
-            "error": error(complaint.message, INVALID, param=complaint.param, code=code)
-        }
+        code = "invalid_api_key" if invalid.status == 401 else invalid.code
+        return invalid.status, {"error": error(invalid.message, INVALID, param=invalid.param, code=code)}
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error object of a refusal."""
@@ -187,6 +185,6 @@ class OpenAIVendor(Vendor):
         message = f"{rate_limited(refusal, decoded, where=where)} {_VISIT}"
         return {"error": error(message, counted(refusal)[0], code="rate_limit_exceeded")}
 
-    def broken(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
         """The error after a 200: the server's own."""
         return {"error": error(SORRY, "server_error")}

@@ -22,7 +22,7 @@ from ..nesting import DEEPEST, too_deep
 from ..provider.naming import is_loopback
 from ..provider.wire import HttpRequest
 from ..scenario import Scenario
-from ..seams.http1 import Page
+from ..seams.http1 import ControlResponse
 from ..shown import shortened
 from .journal import Journal
 from .ledger import Ledger
@@ -34,7 +34,7 @@ NDJSON: Final = "application/x-ndjson"
 MOST_WAITING: Final = 64
 """So many requests for a verdict may wait for their turn, a few hundred bytes each; one more gets 503."""
 
-Answer = Callable[[Page], object]
+Answer = Callable[[ControlResponse], object]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _ENTRIES: Final = msgspec.json.Decoder(Entry | list[Entry])
 
 
 @final
-class SideDoor:
+class ControlApi:
     """Answers paths under `/_wavetank/`; everything else is the provider's.
 
     Args:
@@ -108,14 +108,14 @@ class SideDoor:
         self._verdicts.ask(parse_qs(request.query).get("checks", ["default"])[-1], answer)
 
     def _events(self, _: HttpRequest, answer: Answer) -> None:
-        answer(Page(200, NDJSON, self._journal.parts()))
+        answer(ControlResponse(200, NDJSON, self._journal.parts()))
 
     def _told_scenario(self, _: HttpRequest, answer: Answer) -> None:
         from ..scenario.writing import written
 
         header = self._journal.header
-        told = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
-        answer(_json(200, {**told, "scenario": written(self._scenario)}))
+        named = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
+        answer(_json(200, {**named, "scenario": written(self._scenario)}))
 
     def _items(self, request: HttpRequest, answer: Answer) -> None:
         if too_deep(request.body):
@@ -125,8 +125,8 @@ class SideDoor:
             decoded = _ENTRIES.decode(request.body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             example = '{"event": "submitted", "item": "row-1"}'
-            told = f"{shortened(str(error))}; an entry is {example}, and several are a list of them"
-            answer(_json(400, {"error": told}))
+            message = f"{shortened(str(error))}; an entry is {example}, and several are a list of them"
+            answer(_json(400, {"error": message}))
             return
         entries = decoded if isinstance(decoded, list) else [decoded]
         for entry in entries:
@@ -145,7 +145,7 @@ class SideDoor:
                 self._ledger.cancel(entry.item)
 
     def __repr__(self) -> str:
-        return f"<SideDoor of {self._journal.header.scenario}>"
+        return f"<ControlApi of {self._journal.header.scenario}>"
 
 
 @final
@@ -180,7 +180,7 @@ class _Verdicts:
                 checks, answer = self._waiting.popleft()
             answer(self._judged(checks))
 
-    def _judged(self, checks: str) -> Page:
+    def _judged(self, checks: str) -> ControlResponse:
         try:
             with self._lock:
                 so_far = self._journal.so_far()
@@ -201,7 +201,7 @@ def foreign(request: HttpRequest, host: str) -> str | None:
     headers = request.headers
     named = headers.get("host", "")
     if is_loopback(host) and named and not _is_ours(named, host):
-        return f"this server is for this machine alone, and the Host is {shortened(named)!r}: use its address"
+        return f"this server answers only this machine, and the Host is {shortened(named)!r}: use its address"
     site = headers.get("sec-fetch-site", "none")
     origin = headers.get("origin")
     if site not in ("none", "same-origin") or (origin is not None and not _same(origin, named)):
@@ -226,7 +226,7 @@ def _same(origin: str, named: str) -> bool:
         return False
 
 
-def _judged(so_far: Callable[[], EventLog], checks: str) -> Page:
+def _judged(so_far: Callable[[], EventLog], checks: str) -> ControlResponse:
     from ..checks import UnknownCheck, judge
     from ..checks.history import unmatched
 
@@ -237,14 +237,14 @@ def _judged(so_far: Callable[[], EventLog], checks: str) -> Page:
         return _json(400, {"error": shortened(str(error), 500)})
     outcomes = [verdict.passed for verdict in verdicts.values()]
     passed = False if False in outcomes else (True if True in outcomes else None)
-    told = {
+    judged = {
         name: {"passed": verdict.passed, "summary": verdict.summary, "evidence": verdict.evidence}
         for name, verdict in verdicts.items()
     }
-    answer = {"passed": passed, "events": len(log), "checks": told}
+    answer = {"passed": passed, "events": len(log), "checks": judged}
     warning = unmatched(log)
     return _json(200, answer if warning is None else {**answer, "warning": warning})
 
 
-def _json(status: int, value: object) -> Page:
-    return Page(status, JSON, iter((msgspec.json.encode(value) + b"\n",)))
+def _json(status: int, value: object) -> ControlResponse:
+    return ControlResponse(status, JSON, iter((msgspec.json.encode(value) + b"\n",)))

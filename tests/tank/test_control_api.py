@@ -11,10 +11,10 @@ import pytest
 from wavetank.events import EventLog, Header
 from wavetank.provider.http import HttpRequest
 from wavetank.scenario import Scenario, digest
-from wavetank.seams.http1 import Page
+from wavetank.seams.http1 import ControlResponse
+from wavetank.tank.control_api import MOST_WAITING, ControlApi, foreign
 from wavetank.tank.journal import MemoryJournal
 from wavetank.tank.ledger import Ledger
-from wavetank.tank.side_door import MOST_WAITING, SideDoor, foreign
 
 POST = ("POST", "/_wavetank/items", b'{"event":"submitted","item":"a"}')
 
@@ -26,17 +26,17 @@ def request(
     return HttpRequest(method=method, host="127.0.0.1", path=path, headers=named, body=body)
 
 
-def door(host: str = "127.0.0.1") -> tuple[SideDoor, MemoryJournal]:
+def door(host: str = "127.0.0.1") -> tuple[ControlApi, MemoryJournal]:
     scenario = Scenario()
     journal = MemoryJournal(
         Header(scenario="s", digest=digest(scenario), seed=0, backend="real", waves=0, faults=0)
     )
     ledger = Ledger(lambda *_, **__: None, str)
-    return SideDoor(scenario, journal, ledger, lock=threading.Lock(), host=host), journal
+    return ControlApi(scenario, journal, ledger, lock=threading.Lock(), host=host), journal
 
 
 def status(asked: HttpRequest, host: str = "127.0.0.1") -> int:
-    pages: list[Page] = []
+    pages: list[ControlResponse] = []
     assert door(host)[0](asked, pages.append)
     return pages[0].status
 
@@ -113,11 +113,11 @@ def test_one_verdict_is_judged_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     opened, journal = door()
     slow = _Slow(journal)
     monkeypatch.setattr(opened._verdicts, "_journal", slow)
-    pages: list[Page] = []
+    pages: list[ControlResponse] = []
     done = threading.Event()
     asked = MOST_WAITING + 5
 
-    def answer(page: Page) -> None:
+    def answer(page: ControlResponse) -> None:
         pages.append(page)
         if len(pages) == asked:
             done.set()
@@ -144,10 +144,12 @@ def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
 
     for so_far, expected in ((broken, 500), (journal.so_far, 200)):
         monkeypatch.setattr(opened._verdicts, "_journal", type("J", (), {"so_far": staticmethod(so_far)}))
-        got: list[Page] = []
+        got: list[ControlResponse] = []
         done = threading.Event()
 
-        def answer(page: Page, got: list[Page] = got, done: threading.Event = done) -> None:
+        def answer(
+            page: ControlResponse, got: list[ControlResponse] = got, done: threading.Event = done
+        ) -> None:
             got.append(page)
             done.set()
 

@@ -16,7 +16,7 @@ from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
 from ..statuses import status_of_error
 from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
-from .shared import JSON, Asked, Complaint, bearer, retry_headers
+from .shared import JSON, InvalidRequest, ParsedBody, bearer, retry_headers
 from .wrapped import wrapped
 
 _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*)\s*\Z")
@@ -24,7 +24,7 @@ _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*
 
 
 @final
-class Page(msgspec.Struct, frozen=True):
+class AnswerPart(msgspec.Struct, frozen=True):
     """One part of one answer, still to be written."""
 
     decoded: Decoded
@@ -79,11 +79,11 @@ class Page(msgspec.Struct, frozen=True):
         return unix_seconds(self.began, self.epoch_ns)
 
     def letters(self, length: int, *key: object) -> str:
-        """An id of letters and digits that is this request's alone."""
+        """An id of letters and digits that only this request has."""
         return base62(length, self.decoded.dialect, *key, self.reply.request_id)
 
     def digits(self, length: int, *key: object) -> str:
-        """An id of hexadecimal digits that is this request's alone."""
+        """An id of hexadecimal digits that only this request has."""
         return hexadecimal(length, self.decoded.dialect, *key, self.reply.request_id)
 
 
@@ -110,30 +110,30 @@ class Endpoint(Protocol):
 
     @property
     def path(self) -> re.Pattern[str]:
-        """What the whole path matches, as the vendor tells it."""
+        """What the whole path matches, as the vendor documents it."""
 
     @property
     def streams_as(self) -> str:
         """The content type of a stream."""
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> Asked:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; `found` is the match of its path.
 
         Raises:
-            Complaint: the provider would not take it.
+            InvalidRequest: the provider would not take it.
         """
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of an answer in one piece."""
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
 
     def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
         """An error body as the last thing in a stream; `epoch_ns` is the Unix time of the instant 0."""
 
 
-class InOnePiece:
+class UnstreamedEndpoint:
     """What endpoints have in common that generate no text: their answers are never streamed."""
 
     __slots__ = ()
@@ -141,11 +141,11 @@ class InOnePiece:
     method: str = "POST"
     streams_as: str = JSON
 
-    def plain(self, page: Page) -> bytes:
+    def plain(self, page: AnswerPart) -> bytes:
         """The body of an answer."""
         raise NotImplementedError
 
-    def part(self, page: Page) -> bytes:
+    def part(self, page: AnswerPart) -> bytes:
         """The whole answer."""
         return self.plain(page)
 
@@ -158,7 +158,7 @@ class Vendor:
     """What all endpoints of a provider have in common; each provider writes its own errors.
 
     `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. `no_key` is what a request without a key is told, and
+    stated in the body instead of a header. `no_key` is the message for a request without a key, and
     `keep_alive` what is sent in a stream while its first token is still to come.
     """
 
@@ -169,25 +169,25 @@ class Vendor:
     keep_alive: ClassVar[bytes] = b""
 
     def path(self, request: HttpRequest) -> str:
-        """The path that endpoints are told by; other parts of a request may be added to it."""
+        """The path by which the endpoint is found; other parts of a request may be added to it."""
         return request.path
 
     def key(self, request: HttpRequest) -> str:
         """The API key.
 
         Raises:
-            Complaint: there is none.
+            InvalidRequest: there is none.
         """
         key = bearer(request.headers)
         if not key:
-            raise Complaint(401, self.no_key, kind="authentication")
+            raise InvalidRequest(401, self.no_key, kind="authentication")
         return key
 
-    def astray(self, request: HttpRequest, allowed: tuple[str, ...]) -> Complaint:
+    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """What is said to a path that is not known (no method `allowed`), or to a wrong method."""
         if allowed:
-            return Complaint(405, "Method Not Allowed")
-        return Complaint(404, "Not Found")
+            return InvalidRequest(405, "Method Not Allowed")
+        return InvalidRequest(404, "Not Found")
 
     def number(self, *key: object) -> str:
         """The id of a request on the wire."""
@@ -198,11 +198,11 @@ class Vendor:
         return (("date", imf_fixdate(sent)),)
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
-        """The headers that tell the limits; none unless a provider has such headers."""
+        """The headers that state the limits; none unless a provider has such headers."""
         return ()
 
-    def complaint(
-        self, complaint: Complaint, number: str, request: HttpRequest
+    def invalid_request(
+        self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """Status and body for a request that cannot be taken."""
         raise NotImplementedError
@@ -211,13 +211,13 @@ class Vendor:
         """The body of a refusal."""
         raise NotImplementedError
 
-    def broken(self, decoded: Decoded, number: str) -> Any:
+    def mid_stream_error(self, decoded: Decoded, number: str) -> Any:
         """The error body that follows after an answer has begun with 200."""
         raise NotImplementedError
 
 
 @final
-class Spoken:
+class WireDialect:
     """A dialect; see `Dialect`."""
 
     def __init__(self, vendor: Vendor, endpoints: Sequence[Endpoint]) -> None:
@@ -231,8 +231,8 @@ class Spoken:
         """Read a request; see `Dialect.decode`."""
         try:
             return self._read(request, now)
-        except Complaint as complaint:
-            raise BadRequest(self._complained(request, complaint, epoch_ns + (now or 0))) from None
+        except InvalidRequest as invalid:
+            raise BadRequest(self._answer_invalid(request, invalid, epoch_ns + (now or 0))) from None
 
     def encode(self, decoded: Decoded, reply: Reply, *, epoch_ns: int = EPOCH_NS) -> Frame:
         """Write one part of an outcome; see `Dialect.encode`."""
@@ -240,7 +240,7 @@ class Spoken:
         if isinstance(outcome, Refusal):
             return self._refuse(decoded, reply, outcome, epoch_ns)
         endpoint = self._endpoints[decoded.endpoint]
-        page = Page(decoded, reply, outcome, epoch_ns)
+        page = AnswerPart(decoded, reply, outcome, epoch_ns)
         head = self._head(page, endpoint) if reply.first else None
         if reply.index < 0:
             return Frame(head=head, data=self._vendor.keep_alive)
@@ -249,16 +249,16 @@ class Spoken:
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
             return frame
-        error = self._broken(decoded, reply, outcome, epoch_ns + reply.at)
+        error = self._mid_stream_error(decoded, reply, outcome, epoch_ns + reply.at)
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply, epoch_ns)
         return spoiled(frame, reply, outcome.fault, body)
 
-    def _broken(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
+    def _mid_stream_error(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
         number = self._vendor.number(reply.request_id)
         wrong = answer.fault.error if answer.fault is not None else None
         if wrong is None:
-            return self._vendor.broken(decoded, number)
+            return self._vendor.mid_stream_error(decoded, number)
         refusal = Refusal(
             status_of_error(self.name, wrong), "wave", ACCOUNT, None, answer.limits, error=wrong
         )
@@ -285,7 +285,7 @@ class Spoken:
             endpoint=endpoint.name,
             form=wanted.form,
             copies=wanted.copies,
-            generates=not isinstance(endpoint, InOnePiece),
+            generates=not isinstance(endpoint, UnstreamedEndpoint),
         )
 
     def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
@@ -299,23 +299,23 @@ class Spoken:
                 if endpoint.method == request.method:
                     return endpoint, found
                 allowed.append(endpoint.method)
-        complaint = self._vendor.astray(request, tuple(allowed))
-        complaint.allow = ", ".join(dict.fromkeys(allowed))
-        raise complaint
+        invalid = self._vendor.unknown_route(request, tuple(allowed))
+        invalid.allow = ", ".join(dict.fromkeys(allowed))
+        raise invalid
 
-    def _complained(self, request: HttpRequest, complaint: Complaint, sent: int) -> WireReply:
+    def _answer_invalid(self, request: HttpRequest, invalid: InvalidRequest, sent: int) -> WireReply:
         number = self._vendor.number(request.method, request.path, request.body)
-        status, body = self._vendor.complaint(complaint, number, request)
+        status, body = self._vendor.invalid_request(invalid, number, request)
         headers = (
             ("content-type", JSON),
             *self._vendor.headers(number, sent, 0),
-            *((("allow", complaint.allow),) if complaint.allow else ()),
+            *((("allow", invalid.allow),) if invalid.allow else ()),
         )
         return WireReply(status, headers, json_bytes(body))
 
     # -- replies -----------------------------------------------------------------------------
 
-    def _head(self, page: Page, endpoint: Endpoint) -> Head:
+    def _head(self, page: AnswerPart, endpoint: Endpoint) -> Head:
         vendor, sent = self._vendor, page.epoch_ns + page.reply.at
         content_type = JSON if page.reply.count == 1 else endpoint.streams_as
         number = vendor.number(page.reply.request_id)
@@ -362,7 +362,7 @@ class Spoken:
         )
 
     def __repr__(self) -> str:
-        return f"<Spoken {self.name} at {', '.join(self.hosts)}>"
+        return f"<WireDialect {self.name} at {', '.join(self.hosts)}>"
 
 
 def _whole_at(data: bytes) -> int:
