@@ -194,9 +194,7 @@ class ProcessorRun(Generic[T]):
     async def _stop_in_time(self, seconds: float) -> None:
         """Stop the run at its time limit; requests have a time limit of their own."""
         await anyio.sleep_until(self.began + seconds)
-        if not self._source.exhausted or any(
-            in_flight.result is None for in_flight in self._unfinished_items.values()
-        ):
+        if not self._source.exhausted or any(one.result is None for one in self._unfinished_items.values()):
             self.stop(TIME_LIMIT_REACHED)
 
     def _start_worker(self) -> None:
@@ -218,13 +216,13 @@ class ProcessorRun(Generic[T]):
     async def _worker(self) -> None:
         try:
             while self.stopped is None and (taken := await self._next_item()) is not None:
-                await self._process(*taken)
+                await self._process(taken)
                 if self._tasks - self._permits.waiting_holders > self._max_in_flight:
                     return
         finally:
             self._tasks -= 1
 
-    async def _next_item(self) -> tuple[int, InFlightItem] | None:
+    async def _next_item(self) -> InFlightItem | None:
         try:
             if self._options.store is None or isinstance(self._source, BatchSource):
                 taken = await self._source.take()
@@ -232,29 +230,25 @@ class ProcessorRun(Generic[T]):
             # A journal compares the items with its rows, so it must get them in their order.
             async with self._take_turn:
                 taken = await self._source.take()
-                return (
-                    None if taken is None else await self._with_recalled_result(*taken, self._options.store)
-                )
+                return None if taken is None else await self._track_recalled(*taken, self._options.store)
         except Exception as error:
             self._fail(error)
             return None
 
-    async def _with_recalled_result(
-        self, number: int, item: LLMWorkItem[Any], store: Store
-    ) -> tuple[int, InFlightItem]:
+    async def _track_recalled(self, number: int, item: LLMWorkItem[Any], store: Store) -> InFlightItem:
         """Track an item of a stream, with the result that the store has from an earlier run."""
-        tracked = self._track(number, item)
+        in_flight = self._track(number, item)
         if (known := (await store.recall([item])).get(item.id)) is not None:
-            tracked[1].result = replace(known, recalled=True)
-        return tracked
+            in_flight.result = replace(known, recalled=True)
+        return in_flight
 
-    def _track(self, number: int, item: LLMWorkItem[Any]) -> tuple[int, InFlightItem]:
+    def _track(self, number: int, item: LLMWorkItem[Any]) -> InFlightItem:
         in_flight = self._unfinished_items[number] = self._in_flight_item(number, item)
         if (known := self._earlier_results.get(item.id)) is not None:
             in_flight.result = replace(known, recalled=True)
-        return number, in_flight
+        return in_flight
 
-    async def _process(self, number: int, in_flight: InFlightItem) -> None:
+    async def _process(self, in_flight: InFlightItem) -> None:
         try:
             with self._time_limit() as limit:
                 await self._permits.acquire(in_flight)
@@ -270,7 +264,7 @@ class ProcessorRun(Generic[T]):
         finally:
             self._permits.release(in_flight)
         self._note_first_result(in_flight, in_flight.result)
-        await self._store_and_deliver(number, in_flight, in_flight.result)
+        await self._store_and_deliver(in_flight, in_flight.result)
 
     def _note_first_result(self, in_flight: InFlightItem, result: ItemResult[T]) -> None:
         """Record when the first outcome of a request came; other outcomes are not from the provider."""
@@ -279,10 +273,10 @@ class ProcessorRun(Generic[T]):
 
     def _in_flight_item(self, number: int, item: LLMWorkItem[Any]) -> InFlightItem:
         in_flight = self._prepared.pop(number, None)
-        return in_flight if in_flight is not None else self._new_in_flight(item)
+        return in_flight if in_flight is not None else self._new_in_flight(number, item)
 
-    def _new_in_flight(self, item: LLMWorkItem[Any]) -> InFlightItem:
-        return InFlightItem(item, item, RetryBudget(self._options.retry_limits), anyio.current_time())
+    def _new_in_flight(self, number: int, item: LLMWorkItem[Any]) -> InFlightItem:
+        return InFlightItem(number, item, item, RetryBudget(self._options.retry_limits), anyio.current_time())
 
     async def _result_for(self, in_flight: InFlightItem) -> ItemResult[T]:
         if in_flight.result is None and not isinstance(self._source, BatchSource):
@@ -303,7 +297,7 @@ class ProcessorRun(Generic[T]):
             return
         for number, item in self._source.remaining:
             if item.id not in self._earlier_results:
-                self._prepared[number] = self._new_in_flight(item)
+                self._prepared[number] = self._new_in_flight(number, item)
                 await self._prepare(self._prepared[number])
 
     async def _prepare(self, in_flight: InFlightItem) -> None:
@@ -315,7 +309,7 @@ class ProcessorRun(Generic[T]):
             reason = f"preparation failed: {type(error).__name__}: {error}"
             in_flight.result = ItemResult(in_flight.item.id, error=error, reason=reason, cause=reason)
 
-    async def _store_and_deliver(self, number: int, in_flight: InFlightItem, result: ItemResult[T]) -> None:
+    async def _store_and_deliver(self, in_flight: InFlightItem, result: ItemResult[T]) -> None:
         """Store an outcome, then deliver it; an error in either stops the run."""
         item = in_flight.item
         try:
@@ -325,13 +319,13 @@ class ProcessorRun(Generic[T]):
                     await self._options.store.settled(item, result)
                     # A good answer may have stated a limit, too.
                     await self.gates.store_new_pauses()
-            in_flight.kept = True
+            in_flight.stored = True
             if self._decisions.wants_details:
                 now = anyio.current_time()
                 self._decisions.record(Decision("done", now, item=item.id, reason=result.reason))
             if self._options.fail_fast and result.error is not None:
                 self.stop(f"item {item.id!r} failed: {result.reason}")
-            await self._delivery.take(number, item, result)
+            await self._delivery.take(in_flight.number, item, result)
         except Exception as error:
             self._fail(error)
 
@@ -351,7 +345,7 @@ class ProcessorRun(Generic[T]):
         if (known := self._earlier_results.get(in_flight.item.id)) is not None:
             return replace(known, recalled=True)
         result = in_flight.result
-        if result is not None and (in_flight.kept or result.recalled or self._options.store is None):
+        if result is not None and (in_flight.stored or result.recalled or self._options.store is None):
             return result
         return self._unfinished_result(in_flight)
 
@@ -367,12 +361,7 @@ class ProcessorRun(Generic[T]):
                 f"the worker that held item {item.id!r} was cancelled; add the item to a new batch"
             )
         return ItemResult(
-            item.id,
-            error=error,
-            attempts=in_flight.budget.attempts,
-            reason=cause,
-            cause=cause,
-            unfinished=True,
+            item.id, None, error, in_flight.budget.attempts, reason=cause, cause=cause, unfinished=True
         )
 
     def _emit(self, number: int, result: ItemResult[T]) -> None:

@@ -79,18 +79,20 @@ class RunTotals:
 class InFlightItem:
     """An item that has been started and has no outcome yet.
 
-    `request` is the item that is sent for it, as `prepare_item` returned it. `began` is its
-    start on anyio's clock. `cut_off` says that its last request was cancelled because it took
-    too long. `kept` says that the store has its result.
+    `number` is its place in the source, from 0. `request` is the item that is sent for it, as
+    `prepare_item` returned it. `began` is its start on anyio's clock. `cut_off` says that its
+    last request was cancelled because it took too long. `stored` says that the store has its
+    result.
     """
 
+    number: int
     item: LLMWorkItem[Any]
     request: LLMWorkItem[Any]
     budget: RetryBudget
     began: float
     holds_permit: bool = False
     cut_off: bool = False
-    kept: bool = False
+    stored: bool = False
     result: ItemResult[Any] | None = None
 
 
@@ -199,10 +201,10 @@ class Sender(Generic[T]):
                 if gate.closed_because is not None:
                     return None
                 raise StoppedSending(str(closed)) from None
-            reached = self._limit_reached()
+            reached = self._bound_reached()
             if reached is None:
                 await self._record_start(gate, ticket, in_flight)
-                reached = self._limit_reached()
+                reached = self._bound_reached()
                 if reached is None and gate.admits(ticket):
                     return ticket
                 await self._record_end(in_flight, is_open=True)
@@ -230,7 +232,7 @@ class Sender(Generic[T]):
                 if is_open and not in_flight.cut_off:
                     await self._options.store.ended(in_flight.item, in_flight.budget.attempts)
 
-    def _limit_reached(self) -> str | None:
+    def _bound_reached(self) -> str | None:
         """The bound that was reached, in words, or `None`."""
         totals, bounds = self._totals, self._options.bounds
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
