@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, final
+
+from ..errors.json_object import json_value
 
 LONGEST_CELL: Final = 1 << 30
 """In characters; many answers are longer than the csv module's own bound of 128 KiB."""
@@ -43,7 +44,7 @@ class RowFile:
         self.keys: set[str] = set()
         self._lock = threading.Lock()
         self._rows = 0
-        with _OsErrorsNamed(path):
+        with _os_errors_named(path):
             old = path.exists() and path.stat().st_size > 0
             if old and not resume:
                 raise SinkError(
@@ -126,16 +127,18 @@ class RowFile:
         Raises:
             SinkError: the line is not from such a file.
         """
-        torn = self.path.read_bytes()
-        if head.startswith(torn):
+        line = self.path.read_bytes()
+        if head.startswith(line):
             return False
-        whole = None if head else _whole_row(read, torn)
-        if whole is None:
-            raise SinkError(f"{self.path} is no file of these results; name another file, or remove it")
-        if whole:
-            with self.path.open("ab") as file:
-                file.write(b"\n")
-        return whole
+        if not head and line.startswith(b"{"):
+            if json_value(line) is None:
+                return False
+            with suppress(SinkError):
+                next(read(iter([line])))
+                with self.path.open("ab") as file:
+                    file.write(b"\n")
+                return True
+        raise SinkError(f"{self.path} is no file of these results; name another file, or remove it")
 
     def _rewrite(self, kept: list[tuple[int, int]]) -> None:
         """Write the rows that stay to a new file, and replace the old one with it in one step."""
@@ -190,20 +193,6 @@ def _long_cells() -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _whole_row(read: Read, line: bytes) -> bool | None:
-    """Whether a line without its end is a whole JSON row or the beginning of one; `None` if it is neither."""
-    if not line.startswith(b"{"):
-        return None
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    try:
-        return any(key is not None for key in read(iter([line])))
-    except SinkError:
-        return None
-
-
 def _write_all(handle: int, line: bytes) -> None:
     while line:
         line = line[os.write(handle, line) :]
@@ -217,17 +206,12 @@ def _remove_torn_row(handle: int, size: int) -> None:
         return
 
 
-class _OsErrorsNamed:
-    """Turns an `OSError` into a `SinkError` with the file's name."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
-        if isinstance(exc, OSError):
-            raise SinkError(
-                f"cannot write to {self._path}: {exc.strerror}; name a file that you may write"
-            ) from exc
+@contextmanager
+def _os_errors_named(path: Path) -> Iterator[None]:
+    """Turn an `OSError` into a `SinkError` with the file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(
+            f"cannot write to {path}: {error.strerror}; name a file that you may write"
+        ) from error
