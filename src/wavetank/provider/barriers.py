@@ -48,7 +48,7 @@ class Barrier:
 
     @property
     def deadline(self) -> int | None:
-        """When its timeout ends, counted from the first request still held."""
+        """When its `patience` ends, counted from the first request still held."""
         first = next(iter(self._held.values()), None)
         return None if first is None else first + self.script.wave.patience
 
@@ -58,6 +58,6 @@ class Barrier:
 
 
 def earliest(barriers: Iterable[Barrier]) -> tuple[int, Barrier] | None:
-    """The barrier whose timeout ends first, the first in file order among equals, and when."""
+    """The barrier whose `patience` ends first, the first in file order among equals, and when."""
     waiting = [(deadline, barrier) for barrier in barriers if (deadline := barrier.deadline) is not None]
     return min(waiting, key=lambda pair: pair[0], default=None)

@@ -296,7 +296,7 @@ class Provider:
             self._serve_held(waiting[1], waiting[0])
 
     def _idle_until(self, deadline: int, next_event: int | None) -> bool:
-        """Whether nothing that could fill a barrier happens before its timeout."""
+        """Whether nothing that could fill a barrier happens before its `patience` ends."""
         reply = self._next_reply()
         return (next_event is None or deadline <= next_event) and (reply is None or deadline <= reply)
 
