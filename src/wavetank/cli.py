@@ -208,7 +208,7 @@ def _run(options: argparse.Namespace) -> int:
     from .run.command import run
     from .run.run_errors import RunError
     from .run.model_list import show_models
-    from .run.run_options import read_options
+    from .run.command_options import read_options
     from .run.rehearsal import rehearse
     from .run.console import ProgressDisplay
     from .scenario import ScenarioError

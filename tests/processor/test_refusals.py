@@ -21,7 +21,7 @@ from wavetank.processor import (
     ParallelBatchProcessor,
 )
 from wavetank.processor.batch_result import FailureCounts
-from wavetank.processor.errors.failure import LimitMet
+from wavetank.processor.errors.request_failure import LimitMet
 
 
 class Refused(Exception):

@@ -74,7 +74,7 @@ class Clockwork:
         os.write = stepping_write
 
 
-class Provider(LLMCallStrategy[str]):
+class ProviderApi(LLMCallStrategy[str]):
     """Writes down each request that it is paid for; it may refuse two items once a run."""
 
     def __init__(self, paid: Path, clockwork: Clockwork, *, refuses: bool) -> None:
@@ -104,7 +104,7 @@ async def run(folder: Path, clockwork: Clockwork, refuses: bool) -> None:
             folder / "out.csv", resume=True, keep=lambda id: journal.outcome(id) is not None
         ) as output:
             session = RowProcessor(
-                Provider(folder / "paid", clockwork, refuses=refuses),
+                ProviderApi(folder / "paid", clockwork, refuses=refuses),
                 pace=RunPace(parallel=WORKERS, limits=Limits(requests_per_minute=60e6, burst=100)),
                 statistics=statistics,
                 journal=journal,

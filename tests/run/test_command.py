@@ -1,4 +1,4 @@
-"""The command around a run, in this process: signals, trouble, statuses and words."""
+"""The command around a run, in this process: signals, errors, exit statuses and arguments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import pytest
 
 from wavetank.cli import main
 from wavetank.processor import Bounds, LLMWorkItem
+from wavetank.run.command_options import CommandOptions
 from wavetank.run.provider_strategy import ProviderStrategy
 from wavetank.run.row_processor import RunPace
 from wavetank.run.run_arguments import DEFAULT_PARALLEL
 from wavetank.run.run_errors import ApiError
-from wavetank.run.run_options import RunOptions
 
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
 
@@ -303,7 +303,7 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
     seen: list[RunPace] = []
     models: list[object] = []
 
-    def run(asked: RunOptions, *_: object) -> int:
+    def run(asked: CommandOptions, *_: object) -> int:
         seen.append(asked.pace)
         models.append(asked.per_model)
         return 0

@@ -1,4 +1,4 @@
-"""A pass over the rows: order, bounds, trouble with the output, and what a resumed pass does."""
+"""Processing of rows: order, bounds, errors of the output, and what a resumed run does."""
 
 from __future__ import annotations
 

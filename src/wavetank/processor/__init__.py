@@ -10,8 +10,8 @@ from .batch_result import BatchResult
 from .decisions import Decision, DecisionKind
 from .errors.agent_output import AgentFailed, classify_output, classify_result
 from .errors.classify import ErrorClassifier, classify, error_in_answer
-from .errors.failure import Failure, FailureKind
 from .errors.rate_headers import rate_info
+from .errors.request_failure import Failure, FailureKind
 from .gate.delays import ExponentialDelay, FixedDelay, RateLimitStrategy
 from .gate.gate import Gate
 from .gate.tickets import GateClosed, Ticket

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
 from .counting import counted, times
-from .errors.failure import LimitMet
+from .errors.request_failure import LimitMet
 from .items import ItemResult, TokenUsage
 
 T_co = TypeVar("T_co", covariant=True)

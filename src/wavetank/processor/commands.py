@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from .errors.agent_output import AgentFailed, classify_output, classify_result, states_end
-from .errors.failure import Failure
+from .errors.request_failure import Failure
 from .items import LLMCallStrategy, LLMWorkItem
 from .processes.call_outcomes import Failed, WorkError
 from .processes.process_group import LAST_MOMENT_SECONDS, end_group

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final, overload, runtime_checkable
 
-from .errors.failure import LimitMet
+from .errors.request_failure import LimitMet
 from .limits import RateInfo
 
 D_co = TypeVar("D_co", covariant=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, final
 
 from .errors.classify import ErrorClassifier, classify
-from .errors.failure import Failure
+from .errors.request_failure import Failure
 from .errors.reset_times import clock_text
 from .items import LLMCallStrategy, LLMWorkItem
 from .strategy_lifecycle import lease

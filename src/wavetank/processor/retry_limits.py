@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from .counting import counted, times
-from .errors.failure import Failure
+from .errors.request_failure import Failure
 
 BACKOFF_SECONDS: Final = 0.5
 BACKOFF_CAP_SECONDS: Final = 8.0

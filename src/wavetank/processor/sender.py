@@ -13,7 +13,7 @@ import anyio
 
 from .cancellation import cancels_this_task
 from .decisions import Decision, DecisionKind, DecisionLog
-from .errors.failure import Failure, limit_met
+from .errors.request_failure import Failure, limit_met
 from .errors.reset_times import RESETS, short_clock_text
 from .gate.gate import Gate
 from .gate.gates import Gates

@@ -19,13 +19,13 @@ from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
 from ..shown import Secrets
+from .command_options import CommandOptions
 from .console import ProgressDisplay, WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import ProviderStrategy, need_client, new_client
 from .run_errors import RunError
 from .run_files import open_files
-from .run_options import RunOptions
-from .run_plan import Plan, Route, connection
+from .run_plan import Route, RunPlan, connection
 from .run_report import RunStatistics
 from .target import Target
 
@@ -43,7 +43,7 @@ _LOOKUP_THREADS: Final = "asyncio_"
 """The names of the threads in which the event loop looks up host names begin with this."""
 
 
-def run(options: RunOptions, arguments: Sequence[str], display: ProgressDisplay) -> int:
+def run(options: CommandOptions, arguments: Sequence[str], display: ProgressDisplay) -> int:
     """Process the rows of a file; the exit status is one of those in `EXIT_CODES`.
 
     Args:
@@ -55,7 +55,7 @@ def run(options: RunOptions, arguments: Sequence[str], display: ProgressDisplay)
         RunError: something has to be fixed before the run starts.
     """
     table = read_table(options.input, options.columns, options.target)
-    plan = Plan(options, table)
+    plan = RunPlan(options, table)
     keys = {route.target: connection(options, route, os.environ) for route in plan.routes}
     need_client()
     with open_files(options, table) as (journal, output):
@@ -71,8 +71,8 @@ def run(options: RunOptions, arguments: Sequence[str], display: ProgressDisplay)
 class _RunState:
     """The parts of one run, and what ended it."""
 
-    options: RunOptions
-    plan: Plan
+    options: CommandOptions
+    plan: RunPlan
     keys: Mapping[Target, str]
     journal: Journal | None
     output: CsvSink | JsonlSink

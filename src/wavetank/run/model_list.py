@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from ..shown import Secrets
+from .command_options import base_urls
 from .provider_strategy import need_client, new_client, parsed_answer, request_options
-from .providers import PROVIDERS, Provider, Query, find_provider
+from .providers import PROVIDERS, ProviderApi, Query, find_provider
 from .run_arguments import DEFAULT_TIMEOUT
 from .run_errors import ApiError, RunError
-from .run_options import base_urls
 from .strategy_factory import checked_connection, found_key
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def list_models(
 
 async def _all_pages(
     client: httpx2.AsyncClient,
-    provider: Provider,
+    provider: ProviderApi,
     key: str,
     secrets: Secrets,
     base_url: str | None,
@@ -94,7 +94,7 @@ async def _all_pages(
     return tuple(found)
 
 
-def _refusal(provider: Provider, error: ApiError, key: str) -> str:
+def _refusal(provider: ProviderApi, error: ApiError, key: str) -> str:
     if error.status_code not in _REFUSED_KEY:
         return f"{provider.name} does not list its models: {error}"
     variable = next((name for name in provider.keys if os.environ.get(name, "").strip() == key), None)

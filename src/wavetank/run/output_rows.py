@@ -9,9 +9,9 @@ from typing import Any, Final, final
 from ..processor import ItemResult, LLMWorkItem
 from ..processor.journal import Journal
 from ..processor.sinks import CsvSink, JsonlSink
+from .command_options import CommandOptions
 from .input_table import JSON_LINES, Table
 from .run_errors import RunError
-from .run_options import RunOptions
 
 OWN_COLUMNS: Final = (
     "answer",
@@ -63,7 +63,7 @@ class Rows:
         }
 
 
-def open_output(options: RunOptions, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
+def open_output(options: CommandOptions, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
     """Open the output file for more rows.
 
     On resuming, rows whose outcome the journal does not have are removed, and with
@@ -80,7 +80,9 @@ def open_output(options: RunOptions, table: Table, journal: Journal | None) -> C
     return CsvSink(options.output, rows.columns, row=rows.row, resume=options.resume, keep=stays)
 
 
-def _rows_to_keep(options: RunOptions, table: Table, journal: Journal | None) -> Callable[[str], bool] | None:
+def _rows_to_keep(
+    options: CommandOptions, table: Table, journal: Journal | None
+) -> Callable[[str], bool] | None:
     if journal is None or not options.resume:
         return None
     ids = [item.id for item in table.items]

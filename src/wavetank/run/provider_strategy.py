@@ -14,7 +14,7 @@ from ..nesting import too_deep
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
 from ..processor.sender import CHARACTERS_PER_TOKEN
 from ..shown import Secrets
-from .providers import Prices, Provider, RequestSettings, is_local
+from .providers import Prices, ProviderApi, RequestSettings, is_local
 from .run_arguments import DEFAULT_TIMEOUT
 from .run_errors import ApiError, NoPrompt, RunError, UnreadableAnswer
 
@@ -88,7 +88,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
     def __init__(
         self,
         client: httpx2.AsyncClient | None,
-        provider: Provider,
+        provider: ProviderApi,
         settings: RequestSettings,
         *,
         timeout_seconds: float | None = None,

@@ -71,7 +71,7 @@ class Listing:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Provider:
+class ProviderApi:
     """One API: where it is, which variables hold its key, how a request and an answer look.
 
     `reports_cost` says that its answers state their cost.
@@ -150,7 +150,7 @@ _LONGEST_NAME: Final = 30
 """Longer than the name of any provider, and shorter than any key."""
 
 
-def find_provider(name: str) -> Provider:
+def find_provider(name: str) -> ProviderApi:
     """The provider of a name.
 
     Raises:
@@ -284,20 +284,22 @@ def _ollama_models(page: Any) -> tuple[list[str], Query | None]:
 
 def _openai_like(
     name: str, base_url: str, key: str, bound: str = "max_tokens", *, reports_cost: bool = False
-) -> Provider:
+) -> ProviderApi:
     """A provider with OpenAI's chat API; `bound` is its name for the most tokens of an answer."""
     models = Listing("/models", _by_id)
     path = "/chat/completions"
     body = _openai_body(bound)
-    return Provider(name, base_url, (key,), lambda _: path, _bearer, body, _openai_read, models, reports_cost)
+    return ProviderApi(
+        name, base_url, (key,), lambda _: path, _bearer, body, _openai_read, models, reports_cost
+    )
 
 
-PROVIDERS: Final[Mapping[str, Provider]] = {
+PROVIDERS: Final[Mapping[str, ProviderApi]] = {
     provider.name: provider
     for provider in (
         _openai_like("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "max_completion_tokens"),
         _openai_like("openai-compatible", "", "OPENAI_API_KEY"),
-        Provider(
+        ProviderApi(
             "anthropic",
             "https://api.anthropic.com",
             ("ANTHROPIC_API_KEY",),
@@ -307,7 +309,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _anthropic_read,
             Listing("/v1/models", _by_id, {"limit": "1000"}),
         ),
-        Provider(
+        ProviderApi(
             "gemini",
             "https://generativelanguage.googleapis.com",
             ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -318,7 +320,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             Listing("/v1beta/models", _gemini_models, {"pageSize": "1000"}),
         ),
         _openai_like("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", reports_cost=True),
-        Provider(
+        ProviderApi(
             "ollama",
             "http://127.0.0.1:11434",
             (),

@@ -8,11 +8,11 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
+from .command_options import CommandOptions
 from .console import ProgressDisplay, WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
-from .run_options import RunOptions
-from .run_plan import Plan
+from .run_plan import RunPlan
 from .run_report import duration_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
-def rehearse(options: RunOptions, display: ProgressDisplay) -> int:
+def rehearse(options: CommandOptions, display: ProgressDisplay) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
 
     The requests are those of the run, over the same client. The fake answers at the
@@ -40,7 +40,7 @@ def rehearse(options: RunOptions, display: ProgressDisplay) -> int:
     assert options.scenario is not None
     need_client()
     table = read_table(options.input, options.columns, options.target)
-    plan = Plan(options, table)
+    plan = RunPlan(options, table)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
         start = anyio.current_time()
@@ -85,7 +85,7 @@ class _Ledger:
             self._tank.ledger.fail(item.id, result.error)
 
 
-def _forecast(run: Run[tuple[list[str], int]], options: RunOptions, display: ProgressDisplay) -> int:
+def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: ProgressDisplay) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
     arrived = len(run.events.of("arrived"))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ..processor.journal import Journal, JournalError, fingerprint
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
+from .command_options import CommandOptions
 from .input_table import Table
 from .output_rows import open_output
 from .run_errors import RunError
-from .run_options import RunOptions
 
 
 @contextmanager
-def open_files(options: RunOptions, table: Table) -> Iterator[tuple[Journal | None, CsvSink | JsonlSink]]:
+def open_files(options: CommandOptions, table: Table) -> Iterator[tuple[Journal | None, CsvSink | JsonlSink]]:
     """Open the journal, if there is one, and the output, and close them when the block ends.
 
     If the block ends with a `RunError`, the run has not started. Then files that did not exist
@@ -36,7 +36,7 @@ def open_files(options: RunOptions, table: Table) -> Iterator[tuple[Journal | No
         yield journal, output
 
 
-def _journal(options: RunOptions, table: Table, stack: ExitStack) -> Journal | None:
+def _journal(options: CommandOptions, table: Table, stack: ExitStack) -> Journal | None:
     if options.journal is None:
         return None
     there = options.journal.exists()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..processor import Limits, LLMCallStrategy, LLMWorkItem, Sink
 from ..processor.journal import Journal
 from ..shown import Secrets
+from .command_options import CommandOptions
 from .input_table import Record, Table
 from .provider_strategy import ProviderStrategy
-from .providers import PROVIDERS, Prices, Provider
+from .providers import PROVIDERS, Prices, ProviderApi
 from .row_processor import RowProcessor
 from .run_arguments import suggestion
 from .run_errors import RunError
-from .run_options import RunOptions
 from .run_report import RunStatistics
 from .target import Target, chosen
 
@@ -34,7 +34,7 @@ class Route:
     """A target with all that a request to it needs; `row` is the number of the first row with this target."""
 
     target: Target
-    provider: Provider
+    provider: ProviderApi
     row: int
     base_url: str | None
     prices: Prices | None
@@ -42,14 +42,14 @@ class Route:
 
 
 @final
-class Plan:
+class RunPlan:
     """The routes of the rows of a table, found before the first request.
 
     Raises:
         RunError: a price or a rate is for a name that no row uses, or a price is missing.
     """
 
-    def __init__(self, options: RunOptions, table: Table) -> None:
+    def __init__(self, options: CommandOptions, table: Table) -> None:
         self.options: Final = options
         self.table: Final = table
         self.routes: Final = _routes(options, table)
@@ -129,7 +129,7 @@ class Plan:
         )
 
 
-def _routes(options: RunOptions, table: Table) -> tuple[Route, ...]:
+def _routes(options: CommandOptions, table: Table) -> tuple[Route, ...]:
     """The routes of all rows, in the order of their first rows."""
     first: dict[Target, int] = {}
     for number, item in enumerate(table.items, start=1):
@@ -139,7 +139,7 @@ def _routes(options: RunOptions, table: Table) -> tuple[Route, ...]:
     return tuple(_route(options, target, row) for target, row in first.items())
 
 
-def _route(options: RunOptions, target: Target, row: int) -> Route:
+def _route(options: CommandOptions, target: Target, row: int) -> Route:
     provider = PROVIDERS[target.provider]
     given = {option: chosen(values, target) for option, values in options.per_model.items()}
     prices = _prices(options, provider, row, given["--price-input"], given["--price-output"])
@@ -156,7 +156,7 @@ def _refuse_unused_names(option: str, values: Mapping[str, Any], targets: Mappin
 
 
 def _prices(
-    options: RunOptions, provider: Provider, row: int, input: float | None, output: float | None
+    options: CommandOptions, provider: ProviderApi, row: int, input: float | None, output: float | None
 ) -> Prices | None:
     if input is None and output is None:
         cost = options.pace.bounds.cost if options.pace.bounds is not None else None
@@ -171,7 +171,7 @@ def _prices(
     return Prices(input, output)
 
 
-def connection(options: RunOptions, route: Route, environment: Mapping[str, str]) -> str:
+def connection(options: CommandOptions, route: Route, environment: Mapping[str, str]) -> str:
     """The API key for a route.
 
     Raises:
@@ -191,6 +191,6 @@ def connection(options: RunOptions, route: Route, environment: Mapping[str, str]
         raise RunError(f"{error}{where}") from None
 
 
-def _named(options: RunOptions, provider: Provider, row: int) -> str:
+def _named(options: CommandOptions, provider: ProviderApi, row: int) -> str:
     chose = "--provider" if provider == options.provider else f"row {row} goes to"
     return f"{chose} {provider.name}" if provider == options.provider else f"{chose} {provider.name}, which"

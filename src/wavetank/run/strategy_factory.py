@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .provider_strategy import ProviderStrategy, need_client
-from .providers import Prices, Provider, RequestSettings, checked_key, find_provider
+from .providers import Prices, ProviderApi, RequestSettings, checked_key, find_provider
 from .run_errors import RunError
 from .target import Target
 
@@ -90,7 +90,7 @@ def _checked_settings(provider: str, settings: RequestSettings) -> RequestSettin
     return replace(settings, model=settings.model.strip())
 
 
-def found_key(provider: Provider, key: str | None, base_url: str | None) -> str:
+def found_key(provider: ProviderApi, key: str | None, base_url: str | None) -> str:
     """The given key, or else the key in the environment.
 
     Raises:

@@ -28,11 +28,13 @@ from wavetank.processor.journal import (
     Journal,
     JournalError,
     JournalInUse,
+    JournalView,
     NotAJournal,
+    OpenRow,
     RunStatus,
     fingerprint,
+    look_at_journal,
 )
-from wavetank.processor.journal.journal_view import JournalView, OpenRow, look_at_journal
 from wavetank.processor.store import RunRecord, Store
 
 from .by_hand import at_once, settle, start

@@ -7,8 +7,8 @@ from datetime import UTC, tzinfo
 from typing import Any, Final, final
 
 from .agent_messages import AgentLimit, Verdict, is_only_a_limit, read_agent_text
-from .failure import Failure, FailureKind
 from .json_object import json_object
+from .request_failure import Failure, FailureKind
 
 _KINDS: Final[Mapping[Verdict, FailureKind]] = {
     "limit": "rate-limited",

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol
 from ..wall_clock import wall_seconds
 from .agent_output import classify_output
 from .error_fields import ErrorFields, error_object, read_attribute, read_error_fields, unwrap_single_group
-from .failure import Failure, FailureKind
 from .rate_headers import rate_info
+from .request_failure import Failure, FailureKind
 from .reset_times import RESETS, clock_text, finite
 from .stated_wait import stated_wait
 

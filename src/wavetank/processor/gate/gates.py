@@ -8,7 +8,7 @@ from typing import Any, Final, final
 import anyio
 
 from ..decisions import Decision, DecisionLog
-from ..errors.failure import Failure
+from ..errors.request_failure import Failure
 from ..items import LLMCallStrategy, LLMWorkItem
 from ..limits import Limits
 from ..store import RunRecord, Store

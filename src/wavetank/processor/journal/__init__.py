@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .journal import Journal
 from .journal_file import InputChanged, JournalError, JournalInUse, NotAJournal
 from .journal_view import JournalView, OpenRow, look_at_journal
-from .outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, fingerprint
+from .run_journal import Journal
+from .stored_outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, fingerprint
 
 __all__ = [
     "EarlierError",

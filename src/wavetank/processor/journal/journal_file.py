@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
-from .outcomes import Limit, Pause, RunStatus, checksum
+from .stored_outcomes import Limit, Pause, RunStatus, checksum
 
 APPLICATION_ID: Final = 0x57544A31
 """Marks a SQLite file as a journal, at byte 68: `WTJ1`."""

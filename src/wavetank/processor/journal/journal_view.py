@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final, final
 
 from .journal_file import SENT, SUCCEEDED, UNDER_WAY, JournalError, JournalFile, refuse_unusable
-from .outcomes import Limit, RunStatus
+from .stored_outcomes import Limit, RunStatus
 
 # The bytes that SQLite locks: PENDING_BYTE and the 511 after it (os.h, os_unix.c).
 _LOCK_BYTE: Final = 0x40000000

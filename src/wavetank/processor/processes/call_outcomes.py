@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar, final
 
-from ..errors.failure import Failure, FailureKind
+from ..errors.request_failure import Failure, FailureKind
 
 T = TypeVar("T")
 

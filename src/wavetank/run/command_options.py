@@ -11,7 +11,7 @@ from typing import TypeVar, final
 
 from ..processor import Bounds
 from .input_table import JSON_LINES, ColumnNames
-from .providers import PROVIDERS, Provider, RequestSettings
+from .providers import PROVIDERS, ProviderApi, RequestSettings
 from .row_processor import RunPace
 from .run_errors import RunError
 from .target import Target
@@ -21,13 +21,13 @@ V = TypeVar("V")
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class CommandOptions:
     """The options of one run."""
 
     input: Path
     output: Path
     columns: ColumnNames
-    provider: Provider
+    provider: ProviderApi
     request: RequestSettings
     base_urls: Mapping[str, str]
     pace: RunPace
@@ -62,7 +62,7 @@ class RunOptions:
         return {name: str(value) for name, value in settings.items() if value is not None}
 
 
-def read_options(arguments: argparse.Namespace) -> RunOptions:
+def read_options(arguments: argparse.Namespace) -> CommandOptions:
     """The options in the parsed arguments.
 
     Raises:
@@ -81,7 +81,7 @@ def read_options(arguments: argparse.Namespace) -> RunOptions:
         raise RunError("--output is the input itself; name another file")
     if arguments.journal is not None and arguments.journal.resolve() == arguments.output.resolve():
         raise RunError("--journal and --output are the same file; give each its own")
-    return RunOptions(
+    return CommandOptions(
         input=arguments.input,
         output=arguments.output,
         columns=ColumnNames(

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from ..items import ItemResult, LLMWorkItem
 from ..wall_clock import wall_seconds
 from .journal_file import FAILED, SENT, SUCCEEDED, UNDER_WAY, WAITING, InputChanged, JournalError, JournalFile
-from .outcomes import (
+from .stored_outcomes import (
     Limit,
     Outcome,
     Pause,
