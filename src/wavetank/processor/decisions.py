@@ -112,4 +112,4 @@ class DecisionLog:
         try:
             observer(decision)
         except Exception:
-            logger.exception("the observer raised at %s; the run goes on", decision)
+            logger.exception("the observer raised at %s; the run continues", decision)

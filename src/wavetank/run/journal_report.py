@@ -18,7 +18,7 @@ from ..processor.journal import JournalError, JournalView, Limit, look_at_journa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments and the command of `wavetank journal` to a parser."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="as it was given to --journal")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file that was given to --journal")
     parser.add_argument("--json", action="store_true", help="as JSON, with times in seconds since 1970")
     parser.set_defaults(command=lambda options: show(options.file, as_json=options.json))
 

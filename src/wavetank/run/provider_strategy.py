@@ -138,7 +138,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
 
         Raises:
             ApiError: the provider answered with an error, also inside a 200.
-            UnreadableAnswer: the answer is none of its API.
+            UnreadableAnswer: the answer is not in the format of its API.
             Exception: any error of httpx2, if there was no answer.
         """
         body = json.dumps(self._provider.body(self._settings, item.prompt))

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         type=Path,
         nargs="?",
-        help="rows: .csv with a first line of names, or .jsonl",
+        help="rows: .csv with the column names in the first line, or .jsonl",
     )
     parser.add_argument("--output", "-o", metavar="FILE", type=Path, help=".csv or .jsonl")
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-v",
         action="count",
         default=0,
-        help="say each refusal, pause, retry and stop; twice: each change of the rate and each row, too",
+        help="print each refusal, pause, retry and stop; twice: also each change of the rate and each row",
     )
     _add_rows(parser.add_argument_group("rows"))
     _add_provider(parser.add_argument_group("provider"))
@@ -60,7 +60,9 @@ def _add_rows(group: Any) -> None:
         group.add_argument(
             f"--{what}-column", metavar="NAME", default=what, help=f"a row's own {what} (default {what})"
         )
-    group.add_argument("--template", metavar="TEXT", help="the prompt, with {column} for a row's own")
+    group.add_argument(
+        "--template", metavar="TEXT", help="the prompt, in which {column} is a cell of the row"
+    )
 
 
 def _add_provider(group: Any) -> None:
@@ -71,18 +73,18 @@ def _add_provider(group: Any) -> None:
         metavar="NAME",
         help=f"{', '.join(PROVIDER_NAMES)} (default openai)",
     )
-    group.add_argument("--model", metavar="NAME", default="", help="of the rows that name none")
-    group.add_argument("--list-models", action="store_true", help="list the provider's models, and end")
+    group.add_argument("--model", metavar="NAME", default="", help="the model of rows that name none")
+    group.add_argument("--list-models", action="store_true", help="print the provider's models and exit")
     group.add_argument(
         "--base-url",
         metavar="[PROVIDER=]URL",
         type=_base_url,
         action="append",
         default=[],
-        help="where the API is, if not at the provider's own address; once for each provider",
+        help="the address of the API, if it is not the provider's own; once for each provider",
     )
     group.add_argument("--system", metavar="TEXT", help="system prompt of every request")
-    group.add_argument("--max-tokens", type=count, metavar="N", help="the most that an answer may have")
+    group.add_argument("--max-tokens", type=count, metavar="N", help="the most tokens of an answer")
     group.add_argument("--temperature", type=float, metavar="T")
     group.add_argument(
         "--timeout",
@@ -109,15 +111,21 @@ def _add_pace(group: Any) -> None:
             action="append",
             default=[],
             metavar="[MODEL=]N/s|N/m",
-            help=f"the limit of {what} of each model, or of one, if known",
+            help=f"the known limit of {what}, of each model or of one",
         )
-    group.add_argument("--preflight", action="store_true", help="ask one short question before the rows")
+    group.add_argument("--preflight", action="store_true", help="send one short request before the rows")
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
-    group.add_argument("--max-seconds", type=_seconds, metavar="S", help="cancel what is not done by then")
-    group.add_argument("--max-requests", type=count, metavar="N", help="send no more than these")
-    group.add_argument("--max-total-tokens", type=count, metavar="N", help="send nothing once they are spent")
-    group.add_argument("--max-cost", type=_seconds, metavar="C", help="the same for what the answers cost")
+    group.add_argument(
+        "--max-seconds", type=_seconds, metavar="S", help="cancel the requests that are not done by then"
+    )
+    group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
+    group.add_argument(
+        "--max-total-tokens", type=count, metavar="N", help="send nothing more once they are spent"
+    )
+    group.add_argument(
+        "--max-cost", type=_seconds, metavar="C", help="send nothing more once the answers cost this"
+    )
     for side in ("input", "output"):
         group.add_argument(
             f"--price-{side}",
@@ -131,17 +139,17 @@ def _add_pace(group: Any) -> None:
         "--on-quota",
         choices=("fail", "wait"),
         default="fail",
-        help="a spent quota: leave the rest for later (default), or wait where it says when it resets",
+        help="a spent quota: leave the rest for later (default), or wait if it says when it resets",
     )
 
 
 def _add_resuming(group: Any) -> None:
-    group.add_argument("--journal", metavar="FILE", type=Path, help="keep what was sent and what came of it")
     group.add_argument(
-        "--resume", action="store_true", help="go on where the journal was left; begins it if there is none"
+        "--journal", metavar="FILE", type=Path, help="store each request and each outcome here"
     )
+    group.add_argument("--resume", action="store_true", help="continue the run in the journal, or start one")
     group.add_argument(
-        "--retry-failed", action="store_true", help="with --resume: try rows again that failed"
+        "--retry-failed", action="store_true", help="with --resume: send the failed rows again"
     )
 
 
@@ -149,10 +157,10 @@ def _add_rehearsal(group: Any) -> None:
     group.add_argument(
         "--scenario",
         metavar="NAME|PATH",
-        help="rehearse in virtual time against the fake: no key, no request, no file",
+        help="rehearse against the fake provider in virtual time: no key, no request, no file",
     )
     group.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="seed of the rehearsal's picks (default 0)"
+        "--seed", type=seed, default=0, metavar="N", help="seed of the rehearsal's random choices (default 0)"
     )
 
 
@@ -221,5 +229,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no such number: give one above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return seconds

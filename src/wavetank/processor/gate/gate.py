@@ -252,7 +252,7 @@ class Gate:
     def learn(self, info: RateInfo, ticket: Ticket | None = None) -> None:
         """Learn the provider's limits from an answer.
 
-        A spent budget of which only the reset is known begins a pause until then.
+        If only the reset of a spent budget is known, a pause begins until then.
 
         Args:
             info: the limits that the answer states.
