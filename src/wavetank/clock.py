@@ -135,7 +135,7 @@ def after_delay(seconds: float) -> int:
 def at_instant(seconds: float) -> int:
     """The instant, in nanoseconds, that a float stands for, rounded up.
 
-    What a float cannot tell apart from a whole nanosecond is that nanosecond: sums of floats
+    What a float cannot distinguish from a whole nanosecond is that nanosecond: sums of floats
     that are the same on paper are the same instant.
 
     >>> at_instant(0.1 + 0.2) == at_instant(0.3)

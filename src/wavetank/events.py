@@ -154,7 +154,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a run ended: at which instant, after how many steps, and what was blocked then.
 
-    `stuck` names the tasks that could never go on although others still ran; `spinning` tells
+    `stuck` names the tasks that could never go on although others still ran; `spinning` says
     who took the last steps of a spent budget; `watched` has what `tank.watch` was given. `unseen`
     has the errors that nothing received, and `waits` who waited in the longest quiet stretches.
     """

@@ -104,8 +104,11 @@ def kept(project: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
-def test_a_race_is_found_shrunk_and_repeated(project: Path, processes: str) -> None:
-    """An order that few schedules take is found, told with its report, and repeated by its line."""
+def test_a_race_is_found_shrunk_and_repeated(
+    project: Path, processes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that few schedules take is found, reported, shown on GitHub, and repeated by its line."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
     said = explore("test_race.py", "--schedules", "20000", "-n", processes, status=1)
     assert re.search(r"^test_race\.py::test_race\[asyncio\]: error after \d+ schedules$", said, re.MULTILINE)
     assert "schedule: FIFO order, except:" in said
@@ -118,9 +121,13 @@ def test_a_race_is_found_shrunk_and_repeated(project: Path, processes: str) -> N
     )
     assert again.returncode == 1
     assert "order != " in again.stdout
+    line_of_the_error = 1 + RACE.splitlines().index('    assert order != ["c", "c", "a", "b", "b", "a"]')
+    annotation = f"::error file=test_race.py,line={line_of_the_error},title=test_race.py%3A%3Atest_race"
+    assert [row.startswith(annotation) for row in said.splitlines() if row.startswith("::")] == [True]
     before = kept(project)
     said = explore("test_race.py", "--schedules", "20000", "-n", processes, "--resume", status=1)
     assert line[0] in said
+    assert annotation in said
     assert "1 test, 0 schedules in" in said
     assert kept(project) == before
 

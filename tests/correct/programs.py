@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -288,6 +289,75 @@ async def scores(tank: Tank) -> None:
         await each(tank, lambda row: patiently(tank, row, lambda: ask(row)))
 
 
+async def caches(tank: Tank) -> None:
+    """Rows with the same question are answered once; the later ones send nothing."""
+    known: dict[int, str] = {}
+
+    async def ask(row: str) -> str:
+        question = int(row.removeprefix("row-")) % 2
+        if question not in known:
+            known[question] = (await tank.fake_llm.call(f"Question {question}.", item=row)).text
+        return known[question]
+
+    for row in ROWS:
+        tank.ledger.submit(row)
+        await patiently(tank, row, partial(ask, row))
+
+
+async def breaks_the_circuit(tank: Tank) -> None:
+    """After a refusal nobody asks for a while, whatever row it is for."""
+    closed_at = 0.0
+
+    async def ask(row: str) -> str:
+        nonlocal closed_at
+        while tank.now() < closed_at:
+            await anyio.sleep(closed_at - tank.now())
+        try:
+            return (await tank.fake_llm.call(f"Do {row}.", item=row)).text
+        except ProviderError as error:
+            closed_at = max(closed_at, tank.now() + (error.retry_after or 5))
+            raise
+
+    await each(tank, lambda row: patiently(tank, row, lambda: ask(row)))
+
+
+async def keeps_a_rate(tank: Tank) -> None:
+    """A token bucket holds what it declares: two at once, and one each second."""
+    tank.expect(requests_per_minute=60, burst=2)
+    free_at = [0.0, 0.0]
+
+    async def ask(row: str) -> str:
+        free_at.append(max(tank.now(), free_at.pop(0)) + 2)
+        await anyio.sleep(max(0, free_at[-1] - 2 - tank.now()))
+        return (await tank.fake_llm.call(f"Do {row}.", item=row)).text
+
+    await each(tank, lambda row: patiently(tank, row, lambda: ask(row)))
+
+
+async def cancels_the_rest(tank: Tank) -> None:
+    """Two answers are enough; the other rows are reported as cancelled."""
+    answered: list[str] = []
+
+    async def work(row: str) -> None:
+        try:
+            await patiently(tank, row, lambda: ask(row))
+        except anyio.get_cancelled_exc_class():
+            tank.ledger.cancel(row)
+            raise
+        answered.append(row)
+        if len(answered) == 2:
+            group.cancel_scope.cancel()
+
+    async def ask(row: str) -> str:
+        return (await tank.fake_llm.call(f"Do {row}.", item=row)).text
+
+    for row in ROWS:
+        tank.ledger.submit(row)
+    async with anyio.create_task_group() as group:
+        for row in ROWS:
+            group.start_soon(work, row)
+
+
 PROGRAMS: Final = (
     deduplicates,
     shares_what_comes_first,
@@ -300,4 +370,8 @@ PROGRAMS: Final = (
     asks_for_all_at_once,
     asks_in_chunks,
     scores,
+    caches,
+    breaks_the_circuit,
+    keeps_a_rate,
+    cancels_the_rest,
 )

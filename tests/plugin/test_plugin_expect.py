@@ -94,12 +94,12 @@ async def test_explored(tank):
             "llm_expect(compleded=3)",
             "*test_it: llm_expect: no check*'compleded'; did you mean 'completed'?*",
         ),
-        ("", "llm_expect(3)", "*test_it: llm_expect takes names and values: *"),
-        ("", "llm_max_virtual_seconds('10m')", "*test_it: llm_max_virtual_seconds('10m',): the budget*"),
+        ("", "llm_expect(3)", "*test_it: llm_expect(3): it takes names and values: *"),
+        ("", "llm_max_virtual_seconds('10m')", "*test_it: llm_max_virtual_seconds('10m'): the budget*"),
         (
             "",
             "llm_checks('no_strom')",
-            "*test_it: llm_checks: there is no check 'no_strom'; did you mean 'no_storm'?*",
+            "*test_it: llm_checks('no_strom'): there is no check 'no_strom'; did you mean 'no_storm'?*",
         ),
     ],
 )

@@ -318,7 +318,7 @@ def test_several_scenarios_parametrise_the_explored(pytester: pytest.Pytester, r
         ("--llm-policy=portfolo", "--llm-policy=portfolo: *did you mean 'portfolio'?"),
         ("--llm-policy=pct:3", "--llm-policy=pct:3: *only 'exhaustive' takes a bound*"),
         ("--llm-level=bach", "--llm-level=bach: *did you mean 'batch'?"),
-        ("-ollm_level=bach", "--llm-level=bach: *did you mean 'batch'?"),
+        ("-ollm_level=bach", "llm_level = bach: *did you mean 'batch'?"),
         ("--llm-seed=-3", "--llm-seed=-3: a seed is a whole number from 0*"),
     ],
 )

@@ -44,15 +44,17 @@ def test_steps_before_the_scenario_is_over_do_not_count_while_time_passes() -> N
 
 
 def test_steps_after_the_scenario_is_over_count() -> None:
-    """From then on, twice the budget without an outcome ends a run in which time passes."""
+    """From then on, three times the budget without an outcome ends a run in which time passes."""
     steps, timeline = budget(1_000, quiet_at=5)
     timeline.advance(10)
     assert not steps.is_spent(1_000)
     timeline.advance(20)
     assert not steps.is_spent(2_000)
     timeline.advance(30)
-    assert steps.is_spent(3_000)
-    assert "2000 steps without an outcome, at 30ns of virtual time" in str(steps.error(3_000))
+    assert not steps.is_spent(3_000)
+    timeline.advance(40)
+    assert steps.is_spent(4_000)
+    assert "3000 steps without an outcome, at 40ns of virtual time" in str(steps.error(4_000))
 
 
 def test_an_outcome_renews_the_budget() -> None:

@@ -168,12 +168,12 @@ def test_several_tasks_wait_in_the_plural() -> None:
 
 
 @ON_BOTH
-@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore", "CapacityLimiter"])
 def test_a_held_primitive_of_anyio_names_holder_and_line(kind: str, backend: str) -> None:
     """On both backends, in a deadlock report."""
 
     async def main(_: Tank) -> None:
-        held = anyio.Lock() if kind == "Lock" else anyio.Semaphore(1)
+        held = anyio.Lock() if kind == "Lock" else getattr(anyio, kind)(1)
 
         async def holds() -> None:
             async with held:  # held here
@@ -188,11 +188,12 @@ def test_a_held_primitive_of_anyio_names_holder_and_line(kind: str, backend: str
     assert f"held by 'holder' since 0s, acquired at {HERE}:{line_of('# held here')}" in report
 
 
-def test_a_held_lock_of_trio_names_holder_and_line() -> None:
-    """As those of anyio, which stand on it."""
+@pytest.mark.parametrize("kind", ["Lock", "CapacityLimiter"])
+def test_what_is_held_of_trio_names_holder_and_line(kind: str) -> None:
+    """As that of anyio, which stands on it."""
 
     async def main(_: Tank) -> None:
-        lock = trio.Lock()
+        lock = trio.Lock() if kind == "Lock" else trio.CapacityLimiter(1)
 
         async def holds() -> None:
             async with lock:  # held in trio
@@ -205,6 +206,68 @@ def test_a_held_lock_of_trio_names_holder_and_line() -> None:
 
     report = wavetank.simulate(main, backend="trio").report()
     assert f"held by 'holder' since 0s, acquired at {HERE}:{line_of('# held in trio')}" in report
+
+
+@ON_BOTH
+def test_a_place_borrowed_for_something_is_given_back_by_its_borrower(backend: str) -> None:
+    """The others that hold one stay named."""
+
+    async def main(_: Tank) -> None:
+        limiter = anyio.CapacityLimiter(2)
+        for job in ("first", "second"):
+            await limiter.acquire_on_behalf_of(job)  # borrowed for a job
+            await anyio.sleep(1)
+        limiter.release_on_behalf_of("second")
+        await limiter.acquire_on_behalf_of("third")
+        limiter.release_on_behalf_of(borrower="first")
+        await limiter.acquire()
+        await limiter.acquire_on_behalf_of("fourth")
+
+    report = wavetank.simulate(main, backend=backend).report()
+    assert f"held by 'main' since 2s, acquired at {HERE}:" in report
+    assert "since 0s" not in report
+    assert "since 1s" not in report
+
+
+@ON_BOTH
+def test_work_in_a_thread_that_holds_a_place_is_named(backend: str) -> None:
+    """The task that has asked for the thread holds its limiter."""
+
+    async def main(_: Tank) -> None:
+        limiter, never = anyio.CapacityLimiter(1), threading.Event()
+
+        async def works() -> None:
+            await anyio.to_thread.run_sync(never.wait, limiter=limiter)  # works in a thread
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(works, name="worker")
+            await anyio.sleep(1)
+            await limiter.acquire()
+
+    report = wavetank.simulate(main, backend=backend).report()
+    assert f"held by 'worker' since 0s, acquired at {HERE}:{line_of('# works in a thread')}" in report
+
+
+@ON_BOTH
+def test_an_error_that_waits_for_the_other_tasks_of_its_group_is_told(backend: str) -> None:
+    """A task that cannot be cancelled keeps a group from raising what another one failed with."""
+
+    async def main(_: Tank) -> None:
+        async def breaks() -> None:
+            raise ValueError("broken")  # breaks in a group
+
+        async def goes_on() -> None:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep_forever()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(breaks)
+            group.start_soon(goes_on)
+
+    told = (
+        f"a task of this group has failed at {HERE}:{line_of('# breaks in a group')} with ValueError: broken"
+    )
+    assert wavetank.simulate(main, backend=backend).report().count(told) == 1
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "beside a foreign thread"])
@@ -239,6 +302,89 @@ def test_a_lock_of_threads_names_the_task_that_holds_it() -> None:
         f"a lock, held by 'w-0' since 0s, acquired at {HERE}:{line_of('# kept over an await')}"
         in run.report()
     )
+
+
+def test_the_errors_of_callbacks_are_told() -> None:
+    """asyncio only logs them, so what they were to do never happens."""
+
+    async def main(_: Tank) -> None:
+        over = asyncio.Event()
+
+        def ends(task: asyncio.Task[int]) -> None:
+            raise KeyError(task.result())  # breaks in a callback
+
+        tasks = [asyncio.create_task(asyncio.sleep(1, number)) for number in range(2)]
+        for task in tasks:
+            task.add_done_callback(ends)
+        await over.wait()
+
+    report = wavetank.simulate(main).report()
+    line = line_of("# breaks in a callback")
+    assert "ends' each ended with an error that nothing received, at 1s: KeyError: 0" in report
+    assert f"({HERE}:{line})" in report
+
+
+def test_an_exception_handler_of_the_loop_receives_the_errors_of_callbacks() -> None:
+    """The program has heard of them, then."""
+
+    async def main(_: Tank) -> None:
+        loop, heard = asyncio.get_running_loop(), list[Any]()
+        loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+        loop.call_soon(lambda: 1 / 0)
+        await asyncio.sleep(1)
+        assert len(heard) == 1
+
+    assert unseen(wavetank.simulate(main)) == []
+
+
+def test_a_task_that_ignores_its_cancellation_is_told() -> None:
+    """It waits on, and so does whoever awaits its end."""
+
+    async def main(_: Tank) -> None:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+
+        async def works() -> None:
+            while True:
+                try:
+                    await queue.get()
+                except asyncio.CancelledError:
+                    continue
+
+        worker = asyncio.create_task(works(), name="worker")
+        await asyncio.sleep(1)
+        worker.cancel()
+        await worker
+
+    report = wavetank.simulate(main).report()
+    assert report.count("it was cancelled, and has not ended since") == 1
+    assert report.index("task 'worker'") < report.index("it was cancelled")
+
+
+def test_a_queue_says_how_many_items_were_never_marked_as_done() -> None:
+    """Its join waits for them."""
+
+    async def main(_: Tank) -> None:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        for number in range(3):
+            queue.put_nowait(number)
+        await queue.get()
+        await queue.get()
+        await queue.join()
+
+    assert (
+        "waits in Queue.join on queue: Queue 1, 2 taken without task_done" in wavetank.simulate(main).report()
+    )
+
+
+@ON_BOTH
+def test_an_endless_sleep_says_when_it_would_end(backend: str) -> None:
+    """A delay that grew out of hand is seen by its end."""
+
+    async def main(_: Tank) -> None:
+        await anyio.sleep(10.0**9)
+
+    report = wavetank.simulate(main, backend=backend).report()
+    assert "the next timer is due at 277777h46m40s" in report
 
 
 # -- how blocked tasks are described ------------------------------------------------------------------------

@@ -117,6 +117,33 @@ def test_the_report_of_a_race(backend: str) -> None:
     assert str(run.deviations[0]) == f"at step {step} the late one before {task}"
 
 
+@on_both
+def test_an_order_that_no_event_loop_has_says_how_long_one_was_looked_for(backend: str) -> None:
+    """That other orders do not fail is no proof, so the report has the number of those that were tried."""
+
+    async def main(_: Tank) -> None:
+        order: list[str] = []
+
+        async def work(name: str) -> None:
+            for _ in range(2):
+                await checkpoint()
+                order.append(name)
+
+        async with anyio.create_task_group() as group:
+            for name in "ab":
+                group.start_soon(work, name)
+        assert order[:2] != ["a", "a"]
+
+    run = wavetank.search(main, backend=backend).failure
+    assert run is not None
+    assert run.level == "any"
+    assert re.search(
+        r"in an order that neither asyncio nor trio produces \(1 reordering\); "
+        r"[1-9]\d* schedules that they can produce did not fail\n",
+        run.report(),
+    )
+
+
 class Bank:
     """Two accounts, each with its lock."""
 

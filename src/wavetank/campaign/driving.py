@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 from typing import Any, Final, final
 
 from ..clock import real_now
+from ..pytest_plugin.annotations import on_github
 from . import state, telling
 from .asking import Asked, Refused, explored, scenario_names
 from .display import Display, Figures, display_on
@@ -283,6 +284,9 @@ class Campaign:
             print(*telling.failures(courses), *telling.summary(courses, asked, **figures), sep="\n")
             if again is not None:
                 print(f"to go on: {again}")
+        if on_github():
+            for line in telling.github_lines(courses):
+                print(line, file=sys.stdout if self._show is None else sys.stderr)
         return int(any(course.failed for course in courses))
 
     @property

@@ -16,6 +16,7 @@ import pytest
 
 from ..clock import real_now
 from ..pytest_plugin import SEARCH
+from ..pytest_plugin.annotations import error_line
 from ..pytest_plugin.exploring import SEARCHER
 from ..pytest_plugin.searched import RESULTS
 from ..scenario import Scenario
@@ -126,13 +127,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(_QUIETLY + "the test has been stopped")
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that the plugin has added its facts to the report
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     office = item.config.stash[_OFFICE]
     if report.failed:
         marker(office.folder, item.nodeid).touch()
-        office.tell(_failed(item, report.longreprtext))
+        office.tell(_failed(item, report))
     elif report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         if _QUIETLY not in reason:
@@ -140,12 +141,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _failed(item: pytest.Item, text: str) -> Ended:
+def _failed(item: pytest.Item, report: pytest.TestReport) -> Ended:
+    text, annotation = report.longreprtext, error_line(report, item.config.rootpath)
     results = [made.result for made in item.stash.get(RESULTS, [])]
     failures = [result.failure for result in results if result.failure is not None]
     if not failures:
-        return Ended(item.nodeid, broken=text)
-    return Ended(item.nodeid, failure=text, kind=failures[0].kind or "", token=failures[0].schedule)
+        return Ended(item.nodeid, broken=text, annotation=annotation)
+    return Ended(
+        item.nodeid,
+        failure=text,
+        kind=failures[0].kind or "",
+        token=failures[0].schedule,
+        annotation=annotation,
+    )
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

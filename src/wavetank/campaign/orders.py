@@ -65,7 +65,8 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     """How a lane ended, if there is more to say than its progress: one of the texts is given.
 
     `failure` is the report of a failing schedule, `broken` of a test that fails otherwise, `spent`
-    what a policy says that has nothing left to try, `skipped` why the test was.
+    what a policy says that has nothing left to try, `skipped` why the test was. `annotation` is the
+    line that shows a failure on GitHub.
     """
 
     test: str
@@ -75,6 +76,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     broken: str = ""
     spent: str = ""
     skipped: str = ""
+    annotation: str = ""
 
 
 class Shift(msgspec.Struct, frozen=True, tag="shift"):

@@ -39,6 +39,13 @@ def failures(courses: Sequence[Course]) -> Iterator[str]:
             yield ""
 
 
+def github_lines(courses: Sequence[Course]) -> Iterator[str]:
+    """A line for each test that failed, which GitHub shows at the line of the program."""
+    for course in courses:
+        if course.ended is not None and course.failed and course.ended.annotation:
+            yield course.ended.annotation
+
+
 def summary(
     courses: Sequence[Course], asked: Sequence[str], *, runs: int, seconds: float, processes: int
 ) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The checks: each judges one property on the event log alone.
+"""The checks: each judges one property, using only the event log.
 
 `DEFAULT` never fails a correct client that keeps what it declared; `STRICT` is every check but
 `exercised`.
@@ -77,30 +77,44 @@ _SETS: Final = {"default": DEFAULT, "strict": STRICT}
 
 
 class UnknownCheck(ValueError):
-    """A name that is no check; the text has the nearest ones."""
+    """What is given names no check, or names checks in a way that has no meaning; the text says the fix."""
 
 
 def named(checks: Checks) -> tuple[Check, ...]:
     """The checks meant: names in the catalogue's order, each once, then callables as they were given.
 
-    `"default"` and `"strict"` are sets. `"+name"` adds a check and `"-name"` takes one out; where
-    nothing stands before them they change the default set.
+    `"default"` and `"strict"` are sets. `"+name"` adds a check and `"-name"` takes one out; they
+    change the set that stands before them, else the default one.
 
     Raises:
-        UnknownCheck: there is no check of that name.
+        UnknownCheck: there is no check of that name, or names with a sign stand beside names without one.
     """
     if isinstance(checks, str) or callable(checks) or not isinstance(checks, Iterable):
         checks = [checks]
     given = list(checks)
     words = [word.strip() for each in given if isinstance(each, str) for word in each.split(",")]
     own = dict.fromkeys(_callable(each) for each in given if not isinstance(each, str))
+    if words and not any(words):
+        raise UnknownCheck(f"no check is named. There are: {', '.join((*CHECKS, *_SETS))}")
     words = [word for word in words if word]
-    changes = bool(words) and all(word[0] in "+-" for word in words)
-    names = set(DEFAULT if changes else ())
+    changes = [word for word in words if word[0] in "+-"]
+    _unmixed(words, changes)
+    names = set(DEFAULT if len(changes) == len(words) and changes else ())
     for word in words:
-        meant = _set_or_name(word.lstrip("+-").strip())
+        meant = _set_or_name(word[1:].strip() if word in changes else word)
         names = names - {*meant} if word[0] == "-" else names | {*meant}
     return (*(name for name in CHECKS if name in names), *own)
+
+
+def _unmixed(words: Sequence[str], changes: Sequence[str]) -> None:
+    """See that names with a sign stand alone, or after one set that they change."""
+    plain = [word for word in words if word not in changes]
+    if changes and plain and (plain != words[:1] or plain[0] not in _SETS):
+        name = next((word for word in plain if word not in _SETS), plain[0])
+        raise UnknownCheck(
+            f"{name!r} has no sign and {changes[0]!r} has one: write '+{name}' to change the default checks, "
+            f"or {changes[0][1:]!r} to name all checks yourself"
+        )
 
 
 def _callable(check: object) -> Callable[[EventLog], Verdict]:

@@ -25,14 +25,14 @@ def judge(log: EventLog) -> Verdict:
     place = list(log).index(first)
     before = log[max(place - _BEFORE, 0) : place]
     evidence = (
-        *(_told(event) for event in violated),
+        *(_sentence(event) for event in violated),
         *(("what happened before:",) if before else ()),
         *(f"  {dated(event, named=True)}" for event in before),
     )
-    return Verdict(NAME, False, _told(first), evidence)
+    return Verdict(NAME, False, _sentence(first), evidence)
 
 
-def _told(event: Event) -> str:
+def _sentence(event: Event) -> str:
     whose = f"after a step of {event.task!r}" if event.task is not None else "when it was declared"
     where = f" ({event.file}:{event.line})" if event.file is not None else ""
     return f"{event.reason!r} did not hold at {format_duration(event.at)}, {whose}{where}: {event.error}"

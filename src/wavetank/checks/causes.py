@@ -27,7 +27,7 @@ def _unseen(log: EventLog) -> Iterator[str]:
         found.setdefault((kind, place(each.file, each.line)), []).append(each)
     for (_, where), many in list(found.items())[:_SHOWN]:
         error = many[0].error[:_LONGEST]
-        names = listed([repr(each.task) for each in many])
+        names = listed([*dict.fromkeys(repr(each.task) for each in many)])
         ended = "ended" if len(many) == 1 else "each ended"
         yield f"{names} {ended} with an error that nothing received, at {_span(many)}: {error}{where}"
     if len(found) > _SHOWN:

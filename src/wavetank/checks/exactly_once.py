@@ -38,17 +38,17 @@ def judge(log: EventLog) -> Verdict:
     ]
     if log.end is not None and log.end.how not in ("returned", "raised"):
         return Verdict(
-            NAME, None, f"the run was stopped: {len(faults)} finding(s) so far", _told(log, faults)
+            NAME, None, f"the run was stopped: {len(faults)} finding(s) so far", _evidence(log, faults)
         )
     if faults:
         item, what = faults[0]
         more = f", and {len(faults) - 1} more finding(s)" if len(faults) > 1 else ""
-        return Verdict(NAME, False, f"item {item!r} {what}{more}", _told(log, faults))
+        return Verdict(NAME, False, f"item {item!r} {what}{more}", _evidence(log, faults))
     still_open = len(dict.fromkeys(submitted)) - len(outcomes)
     if still_open > 0:
         return Verdict(NAME, None, f"main raised before {still_open} item(s) came to an outcome")
-    told, wasted = _with_wasted(log)
-    return Verdict(NAME, True, f"{len(outcomes)} item(s), each with one outcome{told}", wasted)
+    note, wasted = _with_wasted(log)
+    return Verdict(NAME, True, f"{len(outcomes)} item(s), each with one outcome{note}", wasted)
 
 
 def judge_items(log: EventLog, items: Iterable[str]) -> Verdict:
@@ -60,7 +60,7 @@ def judge_items(log: EventLog, items: Iterable[str]) -> Verdict:
     faults += [(item, "was answered, but not asked for") for item in paid if item and item not in wanted]
     if faults:
         item, what = faults[0]
-        return Verdict(NAME, False, f"item {item!r} {what}", _told(log, faults))
+        return Verdict(NAME, False, f"item {item!r} {what}", _evidence(log, faults))
     return Verdict(NAME, True, f"{len(wanted)} item(s), each answered once")
 
 
@@ -126,8 +126,8 @@ def _with_wasted(log: EventLog) -> tuple[str, tuple[str, ...]]:
     ]
     if len(wasted) > _LISTED:
         lines.append(f"and {len(wasted) - _LISTED} more")
-    told = f"; {len(wasted)} answer(s) wasted on clients that had hung up" if wasted else ""
-    return told, tuple(lines)
+    note = f"; {len(wasted)} answer(s) wasted on clients that had hung up" if wasted else ""
+    return note, tuple(lines)
 
 
 def _asked_for(log: EventLog, item: str) -> bool:
@@ -135,7 +135,7 @@ def _asked_for(log: EventLog, item: str) -> bool:
     return unmatched(log) is not None or any(event.item == item for event in log.of("arrived"))
 
 
-def _told(log: EventLog, faults: list[tuple[str, str]]) -> tuple[str, ...]:
+def _evidence(log: EventLog, faults: list[tuple[str, str]]) -> tuple[str, ...]:
     if not faults:
         return ()
     lines: list[str] = []

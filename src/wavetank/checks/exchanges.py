@@ -35,7 +35,7 @@ class Exchange:
         return self.arrived.at if self.arrived.sent is None else self.arrived.sent
 
     @property
-    def told(self) -> int | None:
+    def heard_at(self) -> int | None:
         """When the refusal was with the client, if there was one and the client stayed for it."""
         return self.over if self.refused is not None and not self.left else None
 
@@ -87,18 +87,18 @@ def _note(exchange: Exchange, event: Event) -> None:
             pass
 
 
-def speaks_for(scope: str | None, request: Event) -> bool:
+def scope_covers(scope: str | None, request: Event) -> bool:
     """Whether a refusal of this scope speaks for the request that `arrived`."""
-    return whom(scope) in belongs_to(request)
+    return parse_scope(scope) in scopes_of(request)
 
 
-def whom(scope: str | None) -> tuple[str, str]:
+def parse_scope(scope: str | None) -> tuple[str, str]:
     """The kind of a scope and the name in it, as in `("model", "gpt-4o")`."""
     kind, _, name = (scope or "").partition(":")
     return kind, name
 
 
-def belongs_to(request: Event) -> tuple[tuple[str, str | None], ...]:
+def scopes_of(request: Event) -> tuple[tuple[str, str | None], ...]:
     """Every scope that speaks for the request that `arrived`."""
     return ("account", ""), ("key", request.key), ("model", request.model), ("item", request.item)
 

@@ -25,7 +25,7 @@ def judge(log: EventLog) -> Verdict:
 
 
 def _why(log: EventLog) -> Iterator[str]:
-    """When the waves that met nobody were open, as far as the run went, and what there was to meet."""
+    """When the waves that met no request were open, as far as the run went, and what there was to meet."""
     met = {event.wave for event in log.of("refused")}
     for number in range(log.header.waves):
         if number not in met:
@@ -40,7 +40,7 @@ def _why(log: EventLog) -> Iterator[str]:
 
 
 def missed(log: EventLog) -> list[str]:
-    """The waves and faults of the scenario that met nobody, each in words."""
+    """The waves and faults of the scenario that met no request, each described."""
     met = {event.wave for event in log.of("refused")}
     held = {event.wave for event in log.of("held") if event.wave is not None}
     hit = {event.fault for event in log.of("answered", "left", "held")}

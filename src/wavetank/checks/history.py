@@ -1,4 +1,4 @@
-"""What happened to an item, told from the event log."""
+"""What happened to an item, according to the event log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENTERED: Final[tuple[EventKind, ...]] = ("submitted", "completed", "failed", "c
 
 
 def history(log: EventLog, item: str) -> tuple[str, ...]:
-    """The events of one item as sentences, a line each, with their instants; a long story is told short."""
+    """The events of one item as sentences, a line each, with their instants; a long story is shortened."""
     events = [event for event in log if event.item == item]
     if len(events) <= 2 * _TOLD + 1:
         return tuple(map(dated, events))
@@ -35,7 +35,7 @@ def history(log: EventLog, item: str) -> tuple[str, ...]:
 def dated(event: Event, *, named: bool = False) -> str:
     """One event as a sentence with its instant; `named` puts the item in front."""
     whose = f"{event.item!r}: " if named and event.item is not None else ""
-    return f"at {format_duration(event.at)}: {whose}{told(event)}"
+    return f"at {format_duration(event.at)}: {whose}{describe(event)}"
 
 
 def unmatched(log: EventLog) -> str | None:
@@ -61,7 +61,7 @@ def _entered(log: EventLog) -> dict[str, None]:
     return {event.item: None for event in entered if event.item is not None}
 
 
-def told(event: Event) -> str:
+def describe(event: Event) -> str:
     """One event in words, and who did it where in the program."""
     error = f": {event.error}" if event.kind == "failed" else ""
     return f"{_happened(event)}{_by(event)}{error}"

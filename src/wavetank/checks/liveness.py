@@ -27,7 +27,8 @@ def judge(log: EventLog) -> Verdict:
     if end.how in ("returned", "raised"):
         return Verdict(NAME, True, f"main came to its end at {format_duration(end.at)}")
     if end.how == "deadlock":
-        return Verdict(NAME, False, _deadlock(end), _open_items(log) + _held(log) + end.blocked + traced(log))
+        evidence = end.spinning + _open_items(log) + _held(log) + end.blocked + traced(log)
+        return Verdict(NAME, False, _deadlock(end), evidence)
     if not log.header.passable:
         return Verdict(NAME, None, "the scenario never lets a request through")
     return _budget_spent(log, end)
@@ -51,6 +52,8 @@ def kind_of_hang(log: EventLog) -> str | None:
 
 def _deadlock(end: RunEnd) -> str:
     at = format_duration(end.at)
+    if end.spinning:
+        return f"deadlock at {at}: a loop never lets time pass"
     if not end.stuck:
         return f"deadlock at {at}"
     names = ", ".join(map(repr, end.stuck[:_SHOWN])) + (", …" if len(end.stuck) > _SHOWN else "")

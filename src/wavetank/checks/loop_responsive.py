@@ -23,11 +23,11 @@ def judge(log: EventLog) -> Verdict:
     longest = max(blocked, key=_length, default=None)
     if longest is None:
         return Verdict(NAME, True, "no time passed within a step of an event loop")
-    told = format_duration(_length(longest))
+    longest_text = format_duration(_length(longest))
     if _length(longest) <= LONGEST_STEP:
-        return Verdict(NAME, True, f"at most {told} passed within one step of an event loop")
+        return Verdict(NAME, True, f"at most {longest_text} passed within one step of an event loop")
     summary = (
-        f"one step held the event loop for {told}, from {format_duration(longest.since or 0)} on: "
+        f"one step held the event loop for {longest_text}, from {format_duration(longest.since or 0)} on: "
         "a sync call or time.sleep in async code"
     )
     return Verdict(NAME, False, summary, tuple(map(dated, blocked)))

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
-from .exchanges import Exchange, Stalls, belongs_to, exchanges, whom
+from .exchanges import Exchange, Stalls, exchanges, parse_scope, scopes_of
 from .history import dated, history
 from .verdict import Verdict
 from .windows import Window, windows
@@ -51,7 +51,7 @@ class _Traffic:
         self._over: dict[tuple[str, str | None], list[int]] = {}
         for one in requests:
             work = stalls.work_until(one.sent)
-            for scope in belongs_to(one.arrived):
+            for scope in scopes_of(one.arrived):
                 self._sent.setdefault(scope, []).append(work)
                 if one.over is not None:
                     self._over.setdefault(scope, []).append(one.over)
@@ -60,7 +60,7 @@ class _Traffic:
 
     def under_way(self, window: Window) -> int:
         """The requests sent until the grace is over, stalls not counted, without those over before it."""
-        scope, until = whom(window.scope), self._stalls.work_until(window.reached) + _GRACE
+        scope, until = parse_scope(window.scope), self._stalls.work_until(window.reached) + _GRACE
         sent = bisect_right(self._sent.get(scope, []), until)
         return sent - bisect_left(self._over.get(scope, []), window.begin)
 
@@ -76,9 +76,9 @@ def _storm(window: Window, under_way: int) -> Verdict:
         f"{_refused(window)} requests of {window.scope} were refused {span}; "
         f"{under_way} were under way when the first refusal reached its client"
     )
-    told = [dated(one.refused, named=True) for one in window.refused if one.refused is not None]
-    more = (f"and {len(told) - _SHOWN} more",) if len(told) > _SHOWN else ()
-    return Verdict(NAME, False, summary, (*told[:_SHOWN], *more))
+    lines = [dated(one.refused, named=True) for one in window.refused if one.refused is not None]
+    more = (f"and {len(lines) - _SHOWN} more",) if len(lines) > _SHOWN else ()
+    return Verdict(NAME, False, summary, (*lines[:_SHOWN], *more))
 
 
 def _too_many_for_one(log: EventLog, requests: list[Exchange]) -> Verdict | None:

@@ -39,12 +39,12 @@ class Outcomes:
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {_UNTYPED.get(name, name)}" for name, count in self.errors.items())
-        told = [f"{self.submitted} submitted", f"{self.completed} completed", f"{self.failed} failed"]
-        told[-1] += f" ({kinds})" if kinds else ""
+        parts = [f"{self.submitted} submitted", f"{self.completed} completed", f"{self.failed} failed"]
+        parts[-1] += f" ({kinds})" if kinds else ""
         still_open = self.submitted - self.completed - self.failed - self.cancelled
-        told += [f"{self.cancelled} cancelled"] if self.cancelled else []
-        told += [f"{still_open} without an outcome"] if still_open > 0 else []
-        return ", ".join(told)
+        parts += [f"{self.cancelled} cancelled"] if self.cancelled else []
+        parts += [f"{still_open} without an outcome"] if still_open > 0 else []
+        return ", ".join(parts)
 
 
 def outcomes(log: EventLog) -> Outcomes:
@@ -75,8 +75,8 @@ def judge(log: EventLog) -> Verdict:
     wrong = list(_wrong(found, expected))
     if wrong:
         return Verdict(NAME, False, "; ".join(wrong), tuple(_evidence(log)))
-    told = ", ".join(f"{found[name]} {name}" for name in EXPECTATIONS if name in expected)
-    return Verdict(NAME, True, f"as declared: {told}")
+    parts = ", ".join(f"{found[name]} {name}" for name in EXPECTATIONS if name in expected)
+    return Verdict(NAME, True, f"as declared: {parts}")
 
 
 def refusals(log: EventLog) -> int:

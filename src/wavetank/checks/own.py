@@ -41,7 +41,7 @@ def _what_is_wrong(verdict: object) -> str | None:
     if not isinstance(verdict, Verdict):
         if inspect.iscoroutine(verdict):
             verdict.close()
-        return _told(verdict)
+        return _shown(verdict)
     # Something merely true or false, such as a number, would be judged as neither.
     if not (verdict.passed is None or isinstance(verdict.passed, bool)):
         return f"a verdict with passed={verdict.passed!r}"
@@ -57,7 +57,7 @@ def _place(check: Callable[..., Any]) -> str:
     return "" if code is None else f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return (
         "a coroutine"
         if inspect.iscoroutine(value)

@@ -1,4 +1,4 @@
-"""What a run repeats that gets nowhere, told from the requests after its last outcome."""
+"""What a run repeats without progress, taken from the requests after its last outcome."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SHOWN: Final = 5
 
 
 def repetition(log: EventLog) -> tuple[str, ...]:
-    """A line for each item that asked again and again: what it was told, how often and how fast."""
+    """A line for each item that asked again and again: what the answer was, how often and how fast."""
     found: dict[str, list[str]] = {}
     for item, requests in _requests(log).items():
         if len(requests) >= _AT_LEAST:
-            found.setdefault(_told(requests), []).append(item)
-    lines = [f"{_named(items)} {told}" for told, items in found.items()]
+            found.setdefault(_answers(requests), []).append(item)
+    lines = [f"{_named(items)} {answer}" for answer, items in found.items()]
     more = (f"… {len(lines) - _SHOWN} more such patterns",) if len(lines) > _SHOWN else ()
     return (*lines[:_SHOWN], *more)
 
@@ -47,7 +47,7 @@ def _fate(event: Event) -> str:
     return "answered" if event.fault is None else "answered badly"
 
 
-def _told(requests: Sequence[tuple[int, str]]) -> str:
+def _answers(requests: Sequence[tuple[int, str]]) -> str:
     """`refused 429 -> asks again, every 1s, 37 times`."""
     fates = [fate for _, fate in requests if fate != "gets no answer"] or ["gets no answer"]
     cycle = _cycle(fates[-_LOOKED_AT:])

@@ -77,10 +77,10 @@ def _too_fast(found: list[Event], rate: int, burst: int) -> Verdict:
         f"{len(found)} requests were sent in {format_duration(span)}, from "
         f"{format_duration(_sent(found[0]))} on (declared: {rate} a minute, {burst} at once)"
     )
-    told = [
+    lines = [
         dated(event, named=True)
         + ("" if _sent(event) == event.at else f"; it was sent at {format_duration(_sent(event))}")
         for event in found[:_SHOWN]
     ]
     more = (f"and {len(found) - _SHOWN} more",) if len(found) > _SHOWN else ()
-    return Verdict(NAME, False, summary, (*told, *more))
+    return Verdict(NAME, False, summary, (*lines, *more))

@@ -14,7 +14,7 @@ NAME = "retry_after"
 _TOLERANCE: Final = MILLISECOND
 
 
-class _Told(NamedTuple):
+class _Heard(NamedTuple):
     """A refusal, and when it had reached the client."""
 
     refusal: Event
@@ -25,7 +25,7 @@ def judge(log: EventLog) -> Verdict:
     """Fails when a declared item asks again too early, in the scope of its last refusal.
 
     Too early is before the Retry-After, counted from when the refusal was sent. A refusal
-    that never reached the client binds nobody, and a request that was sent before the
+    that never reached the client binds no request, and a request that was sent before the
     refusal reached the client is no repeat.
     """
     judged: dict[int | None, None] = {}
@@ -43,7 +43,7 @@ def _repeats(log: EventLog) -> Iterator[tuple[Event, Event]]:
     """Each request with each refusal that bound its item when it was sent."""
     ledger = ledger_of(log)
     refusals: dict[int, Event] = {}
-    told: dict[str, dict[str, _Told]] = {}
+    heard: dict[str, dict[str, _Heard]] = {}
     for event in log:
         if event.request is None or event.item is None or (ledger and event.item not in ledger):
             continue
@@ -51,9 +51,9 @@ def _repeats(log: EventLog) -> Iterator[tuple[Event, Event]]:
             refusals[event.request] = event
         elif event.kind == "delivered" and event.request in refusals:
             refusal = refusals[event.request]
-            told.setdefault(event.item, {})[refusal.scope or ""] = _Told(refusal, event.at)
+            heard.setdefault(event.item, {})[refusal.scope or ""] = _Heard(refusal, event.at)
         elif event.kind == "arrived" and event.declared:
-            for refusal, reached in told.get(event.item, {}).values():
+            for refusal, reached in heard.get(event.item, {}).values():
                 if _binds(refusal, event) and _sent(event) >= reached:
                     yield event, refusal
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import final
 
-from .exchanges import Exchange, speaks_for
+from .exchanges import Exchange, scope_covers
 
 
 @final
@@ -39,11 +39,11 @@ class Window:
 
     def covers(self, request: Exchange) -> bool:
         """Whether the window's refusals speak for this request."""
-        return speaks_for(self.scope, request.arrived)
+        return scope_covers(self.scope, request.arrived)
 
 
 def windows(requests: list[Exchange]) -> Iterator[Window]:
-    """The windows of each scope, in the order of their beginnings; a refusal that nobody heard opens none."""
+    """The windows of each scope, in order; a refusal that reached no client opens none."""
     refused = [one for one in requests if one.refused is not None and one.refused.scope is not None]
     refused.sort(key=lambda one: one.refused.at if one.refused is not None else 0)
     latest: dict[str, Window] = {}
@@ -52,11 +52,11 @@ def windows(requests: list[Exchange]) -> Iterator[Window]:
         scope = one.refused.scope or ""
         window = latest.get(scope)
         if window is None or one.refused.at > window.end:
-            if one.told is None:
+            if one.heard_at is None:
                 continue
             if window is not None:
                 yield window
-            window = Window(one, one.told, one.told + (one.refused.retry_after or 0))
+            window = Window(one, one.heard_at, one.heard_at + (one.refused.retry_after or 0))
             latest[scope] = window
         window.refused.append(one)
     yield from latest.values()

@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from ..clock import EPOCH_NS, after_delay
 from ..sim.host import Host
-from ..sim.timeline import Timeline
-from ..sim.watch import spinning
+from ..sim.readings import read_by_program
 from .alarms import ALARMS, virtual_alarms
 from .hash_order import AS_COMPLETED
 from .names import Names
@@ -32,12 +31,6 @@ _real_sleep = time.sleep
 LONGEST_SLEEP: Final = 9_000_000_000
 """Seconds: below what an integer of 64 bits holds in nanoseconds, where `time.sleep` raises; 285 years."""
 
-MOST_READINGS: Final = 2_000_000
-"""So many readings of the clock at one instant are a loop that waits for it; they take one to two seconds.
-
-A program that times its own computing so often reads nothing but zeros in virtual time.
-"""
-
 _runs: Final[list[Host]] = []
 
 
@@ -46,38 +39,24 @@ def _run_here() -> Host | None:
     return run if run is not None and run.is_mine() else None
 
 
-def _read(run: Host) -> Timeline:
-    """The timeline of a run whose program reads a clock.
-
-    Raises:
-        Deadlock: the program waits in a loop that reads the clock, which stands still meanwhile.
-    """
-    timeline = run.timeline
-    timeline.readings += 1
-    if timeline.readings > MOST_READINGS:
-        timeline.readings = 0
-        raise spinning(run, sys._getframe(2))
-    return timeline
-
-
 def monotonic() -> float:
     run = _run_here()
-    return _real_monotonic() if run is None else _read(run).seconds()
+    return _real_monotonic() if run is None else read_by_program(run).seconds()
 
 
 def monotonic_ns() -> int:
     run = _run_here()
-    return _real_monotonic_ns() if run is None else _read(run).now()
+    return _real_monotonic_ns() if run is None else read_by_program(run).now()
 
 
 def perf_counter() -> float:
     run = _run_here()
-    return _real_perf_counter() if run is None else _read(run).seconds()
+    return _real_perf_counter() if run is None else read_by_program(run).seconds()
 
 
 def perf_counter_ns() -> int:
     run = _run_here()
-    return _real_perf_counter_ns() if run is None else _read(run).now()
+    return _real_perf_counter_ns() if run is None else read_by_program(run).now()
 
 
 def sleep(seconds: float, /) -> None:
@@ -154,4 +133,4 @@ def _wall_clock_ns() -> int:
     run = _run_here()
     if run is None or run.paced:
         return int(sys.modules["_time_machine"].original_time_ns())
-    return EPOCH_NS + _read(run).now() - run.began
+    return EPOCH_NS + read_by_program(run).now() - run.began

@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 from ..sim.errors import RealInputOutput
 from ..sim.host import Host
-from ..sim.refused import told
+from ..sim.refused import refusal_of
 from .attributes import replaced
 from .imports import on_import
 
@@ -96,7 +96,7 @@ def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
 
     def submit(self: object, *args: Any, **options: Any) -> Future[Any]:
         if host.is_virtual_here():
-            raise RealInputOutput(told("ProcessPoolExecutor.submit"))
+            raise RealInputOutput(refusal_of("ProcessPoolExecutor.submit"))
         work: Future[Any] = submit_to_it(self, *args, **options)
         return work
 
@@ -114,7 +114,7 @@ def _no_pool(host: Host, stack: ExitStack, module: ModuleType) -> None:
             make(self, *args, **options, context=SimpleNamespace(SimpleQueue=_Changes))
         else:
             vars(self)["_state"] = module.CLOSE  # what its finalizer looks at
-            raise RealInputOutput(told("multiprocessing.Pool"))
+            raise RealInputOutput(refusal_of("multiprocessing.Pool"))
 
     def wait_for_updates(sentinels: Any, change_notifier: Any, timeout: float | None = None) -> None:
         if not isinstance(change_notifier, _Changes):

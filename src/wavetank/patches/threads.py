@@ -88,7 +88,7 @@ class BatonLock:
     def _described(self) -> str:
         """What a thread waits for, and who holds it."""
         holding = holders_of(self)
-        return f"a lock, held by {holding[0].told()}" if holding and self.locked() else "a lock"
+        return f"a lock, held by {holding[0].describe()}" if holding and self.locked() else "a lock"
 
     def release(self) -> None:
         self._lock.release()

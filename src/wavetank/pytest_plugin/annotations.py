@@ -21,14 +21,24 @@ _IN_A_PROPERTY: Final = {**_IN_A_TEXT, ":": "%3A", ",": "%2C"}
 """As GitHub's own toolkit escapes: packages/core/src/command.ts."""
 
 
+def on_github() -> bool:
+    """Whether GitHub reads what is printed."""
+    return os.environ.get(VARIABLE, "").lower() not in ("", "0", "false")
+
+
 def error_lines(reports: Iterable[Any], root: Path) -> Iterator[str]:
     """A line for each test that failed by a verdict or in a search; nothing where GitHub does not run."""
-    if os.environ.get(VARIABLE, "").lower() in ("", "0", "false"):
+    if not on_github():
         return
     # Once for each test, also where it has reports of subtests or was run again.
-    failed = {report.nodeid: report for report in reports if _why(report)}
-    for nodeid in sorted(failed):
-        yield _line(failed[nodeid], root)
+    lines = {report.nodeid: line for report in reports if (line := error_line(report, root))}
+    for nodeid in sorted(lines):
+        yield lines[nodeid]
+
+
+def error_line(report: Any, root: Path) -> str:
+    """The line for one test; empty unless it failed by a verdict or in a search."""
+    return _line(report, root) if _why(report) else ""
 
 
 def _why(report: Any) -> dict[str, Any]:

@@ -102,10 +102,11 @@ def _unknown(word: str, text: str, markers: list[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(word, ["true", "false", *markers], n=1)
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    meant = f"; did you mean {near[0]!r}?" if near else "."
     return (
-        f"{KEY} = {text}: {word!r} is neither a marker that the project has registered nor a file or folder; "
-        f"{meant}Write true, false, or paths and an expression of markers, such as: tests/llm not integration"
+        f"{KEY} = {text}: {word!r} is neither a marker that the project has registered nor a file or "
+        f"folder{meant} Write true, false, or paths and an expression of markers, such as: "
+        "tests/llm not integration"
     )
 
 

@@ -127,12 +127,22 @@ def given(config: pytest.Config, name: str) -> str:
     return str(config.getini(ini_name(name)) if value is None else value)
 
 
+def given_as(config: pytest.Config, name: str) -> str:
+    """The value of an option as it was written: `--llm-seed=1` on the command line, else `llm_seed = 1`."""
+    value = shortened(given(config, name))
+    by_ini = config.getoption(f"--llm-{name}") is None
+    return f"{ini_name(name)} = {value}" if by_ini else f"--llm-{name}={value}"
+
+
 def validate(config: pytest.Config) -> None:
     """Look at every option once, before anything runs.
 
     Raises:
         pytest.UsageError: a value is wrong; the text names the option and the nearest right value.
     """
+    for name, _, _, _ in _OPTIONS:
+        if config.getoption(f"--llm-{name}") == "":
+            raise pytest.UsageError(f"--llm-{name}= has no value: give one, or leave the option out")
     for name in scenarios(config):
         load(config, name)
     seed(config)
@@ -140,9 +150,9 @@ def validate(config: pytest.Config) -> None:
 
     for option in ("schedules", "policy", "level"):
         word_for(config, option, given=False)
-    one_of(given(config, "clock"), CLOCKS, "--llm-clock")
-    one_of(given(config, "report"), REPORTS, "--llm-report")
-    checks_named(given(config, "checks"), "--llm-checks")
+    one_of(given(config, "clock"), CLOCKS, given_as(config, "clock"))
+    one_of(given(config, "report"), REPORTS, given_as(config, "report"))
+    checks_of(config)
     max_virtual_seconds(config)
     max_cpu_seconds(config)
     expectations(config)
@@ -160,24 +170,31 @@ def one_of(value: str, words: Sequence[str], where: str) -> str:
 
     near = difflib.get_close_matches(value, words, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
-    raise pytest.UsageError(f"{where}={shortened(str(value))}: {meant}choose from: {', '.join(words)}")
+    raise pytest.UsageError(f"{where}: {meant}choose from: {', '.join(words)}")
 
 
-def checks_named(checks: Checks, where: str) -> tuple[Check, ...]:
-    """The checks meant; empty when none are given.
+def checks_of(config: pytest.Config) -> tuple[Check, ...]:
+    """The checks that the command line or the ini file names; empty if neither does.
 
     Raises:
         pytest.UsageError: there is no such check.
     """
-    if not checks:
-        return ()
+    text = given(config, "checks")
+    return checks_named(text, given_as(config, "checks")) if text else ()
+
+
+def checks_named(checks: Checks, where: str) -> tuple[Check, ...]:
+    """The checks meant.
+
+    Raises:
+        pytest.UsageError: there is no such check.
+    """
     from ..checks import UnknownCheck, named
 
     try:
         return named(checks)
     except UnknownCheck as error:
-        told = f"{where}={shortened(checks)}" if isinstance(checks, str) else where
-        raise pytest.UsageError(f"{told}: {error}") from None
+        raise pytest.UsageError(f"{where}: {error}") from None
 
 
 def max_virtual_seconds(config: pytest.Config) -> float | None:
@@ -206,7 +223,7 @@ def report_json(config: pytest.Config) -> Path | None:
 
 def _seconds(config: pytest.Config, name: str, kind: str) -> float | None:
     text = given(config, name)
-    return seconds_of(text, f"--llm-{name}={text}", kind) if text else None
+    return seconds_of(text, given_as(config, name), kind) if text else None
 
 
 def seconds_of(value: object, where: str, kind: str = "virtual") -> float:
@@ -218,12 +235,12 @@ def seconds_of(value: object, where: str, kind: str = "virtual") -> float:
     from ..tank.assembly import checked_budget
 
     try:
-        seconds = checked_budget(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        seconds = checked_budget(float(value) if isinstance(value, str) else value)  # type: ignore[arg-type]
+        assert seconds is not None
+    except (AssertionError, ValueError):
         raise pytest.UsageError(
             f"{where}: the budget of {kind} time is a number of seconds above 0, as in 600"
         ) from None
-    assert seconds is not None
     return seconds
 
 
@@ -278,7 +295,7 @@ def seed(config: pytest.Config) -> int:
     """
     text = given(config, "seed")
     if not text.isdecimal() or int(text) >= 1 << 64:
-        raise pytest.UsageError(f"--llm-seed={shortened(text)}: a seed is a whole number from 0 to 2**64 - 1")
+        raise pytest.UsageError(f"{given_as(config, 'seed')}: a seed is a whole number from 0 to 2**64 - 1")
     return int(text)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from ..shown import shortened
 from . import options
 from .autouse import SCENARIO
 
@@ -38,13 +39,15 @@ def scenario_of(item: pytest.Function) -> tuple[str, Scenario]:
 def _marked(item: pytest.Item, marker: pytest.Mark) -> tuple[str, Scenario]:
     from ..scenario import ScenarioError, load_scenario, override_scenario
 
-    if len(marker.args) != 1:
+    overrides = dict(marker.kwargs)
+    given = (*marker.args, *([overrides.pop("name")] if "name" in overrides else ()))
+    if len(given) != 1 or not isinstance(given[0], str | os.PathLike):
         raise pytest.UsageError(
-            f'{item.nodeid}: the marker takes one scenario: @pytest.mark.llm_scenario("cascade")'
+            f'{item.nodeid}: {_as_written(marker)}: give one scenario: @pytest.mark.llm_scenario("cascade")'
         )
-    name = str(marker.args[0])
+    name = str(given[0])
     try:
-        return name, override_scenario(load_scenario(name), dict(marker.kwargs), source="llm_scenario")
+        return name, override_scenario(load_scenario(name), overrides, source="llm_scenario")
     except ScenarioError as error:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from None
 
@@ -52,10 +55,9 @@ def _marked(item: pytest.Item, marker: pytest.Mark) -> tuple[str, Scenario]:
 def clock_of(item: pytest.Item) -> ClockMode:
     """Whether a test's time is virtual or real."""
     marker = item.get_closest_marker("llm_clock")
-    mode, where = options.given(item.config, "clock"), "--llm-clock"
+    mode, where = options.given(item.config, "clock"), options.given_as(item.config, "clock")
     if marker is not None:
-        where = f"{item.nodeid}: llm_clock"
-        mode = str(marker.args[0]) if len(marker.args) == 1 else repr(marker.args)
+        mode, where = str(_sole(marker, "mode")), f"{item.nodeid}: {_as_written(marker)}"
     return "real" if options.one_of(mode, options.CLOCKS, where) == "real" else "virtual"
 
 
@@ -63,8 +65,11 @@ def checks_of(item: pytest.Item) -> tuple[Check, ...] | None:
     """The checks a test is judged by at its end because they were asked for, or `None`."""
     marker = item.get_closest_marker("llm_checks")
     if marker is not None:
-        return options.checks_named(marker.args, f"{item.nodeid}: llm_checks")
-    return options.checks_named(options.given(item.config, "checks"), "--llm-checks") or None
+        where = f"{item.nodeid}: {_as_written(marker)}"
+        if marker.kwargs or not marker.args:
+            raise pytest.UsageError(f'{where}: give names or callables: @pytest.mark.llm_checks("strict")')
+        return options.checks_named(marker.args, where)
+    return options.checks_of(item.config) or None
 
 
 def expectations_of(item: pytest.Item) -> dict[str, Value]:
@@ -77,7 +82,7 @@ def expectations_of(item: pytest.Item) -> dict[str, Value]:
     for marker in reversed([*item.iter_markers(options.EXPECT)]):
         if marker.args or not marker.kwargs:
             raise pytest.UsageError(
-                f"{item.nodeid}: {options.EXPECT} takes names and values: "
+                f"{item.nodeid}: {_as_written(marker)}: it takes names and values: "
                 f"@pytest.mark.{options.EXPECT}(failed=0, within='10m')"
             )
         found |= marker.kwargs
@@ -93,8 +98,19 @@ def max_virtual_seconds_of(item: pytest.Item) -> float | None:
     marker = item.get_closest_marker("llm_max_virtual_seconds")
     if marker is None:
         return options.max_virtual_seconds(item.config)
-    value = marker.args[0] if len(marker.args) == 1 else None
-    return options.seconds_of(value, f"{item.nodeid}: llm_max_virtual_seconds{marker.args}")
+    return options.seconds_of(_sole(marker, "seconds"), f"{item.nodeid}: {_as_written(marker)}")
+
+
+def _sole(marker: pytest.Mark, name: str) -> object:
+    """The one argument of a marker, which may be given by its name; `None` if it has none or another one."""
+    given = (*marker.args, *marker.kwargs.values())
+    return given[0] if len(given) == 1 and {*marker.kwargs} <= {name} else None
+
+
+def _as_written(marker: pytest.Mark) -> str:
+    """A marker as it stands above its test: `llm_clock('real')`."""
+    named = (f"{name}={value!r}" for name, value in marker.kwargs.items())
+    return shortened(f"{marker.name}({', '.join((*map(repr, marker.args), *named))})")
 
 
 def seed_of(item: pytest.Item, scenario: Scenario) -> int:

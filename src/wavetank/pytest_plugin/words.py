@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from ..shown import shortened
 from . import options
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def word_for(config: pytest.Config, name: str, *, given: bool) -> Any:
     try:
         return _READ[name](text)
     except ValueError as error:
-        raise pytest.UsageError(f"--llm-{name}={shortened(text)}: {error}") from None
+        raise pytest.UsageError(f"{options.given_as(config, name)}: {error}") from None
 
 
 def _schedules(text: str) -> int:

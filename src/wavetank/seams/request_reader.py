@@ -225,7 +225,7 @@ class _Message:
             raise BadHttp(431, f"there are more than {MAX_FIELDS} headers")
         name = _name(raw)
         if name in self._headers and name in _ONCE:
-            # Told at the end of the head: how the bytes were cut decides whether the parser first
+            # Decided at the end of the head: how the bytes were cut decides whether the parser first
             # sees what else is wrong.
             self._doubled = name
             return

@@ -35,6 +35,7 @@ from .errors import RunStopped
 from .host import Host
 from .libraries import tasks_to_cancel
 from .private import require
+from .readings import read_by_program
 from .ready import Ready
 from .refused import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .stubborn import close_or_keep
@@ -116,6 +117,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # -- what asyncio asks of a loop -------------------------------------------------
 
     def time(self) -> float:
+        read_by_program(self.host)
         return self.timeline.seconds()
 
     def call_soon(
@@ -302,8 +304,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Log what a callback raised, as asyncio does; a step of the engine, and an exit, stop the loop."""
         if isinstance(error, (SystemExit, KeyboardInterrupt)) or isinstance(handle, EngineStep):
             raise error
-        told = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
-        context = {"message": f"Exception in callback {told}", "exception": error, "handle": handle}
+        if self._exception_handler is None:
+            name = name_of_callback(handle._callback)
+            self.host.witness.failures.callback_failed(name, error, self.timeline.now())
+        source = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
+        context = {"message": f"Exception in callback {source}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
         self.call_exception_handler(context)
@@ -401,7 +406,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._callbacks.clear()
 
     def dispose(self) -> None:
-        """A loop is closed by whoever made it."""
+        """A loop is closed by the code that made it."""
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"

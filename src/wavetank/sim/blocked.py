@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from .chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
 from .holders import held_by
-from .libraries import fill_of, gathered, statistics_of, told_of
-from .origin import kind_of, name_of_file, place_of_frame
+from .libraries import details_of, errors_of, fill_of, gathered, statistics_of
+from .origin import kind_of, name_of_file, place_of_error, place_of_frame
 from .quiet import Waiting
 from .refused import LEAVE_OUT
 from .stuck import out_of_reach
@@ -47,7 +47,21 @@ def describe_tasks(tasks: Sequence[Suspended], stuck: Sequence[Suspended] = ()) 
 
 def _lines(task: Suspended, tasks: Sequence[Suspended], prospect: str | None) -> tuple[str, ...]:
     chain = chain_of(task.coro)
-    return tuple(line for line in (*places(chain.callers), _waits(chain, tasks), prospect) if line)
+    cancelled = isinstance(task.task, asyncio.Task) and task.task.cancelling()
+    went_on = "it was cancelled, and has not ended since" if cancelled else None
+    lines = (*places(chain.callers), _waits(chain, tasks), *_errors_kept_back(chain), went_on, prospect)
+    return tuple(line for line in lines if line)
+
+
+def _errors_kept_back(chain: Chain) -> Iterator[str]:
+    """The errors of tasks of a group whose end is waited for: nothing sees them before that."""
+    groups = {id(group): group for frame in chain.engine if (group := frame.f_locals.get("self")) is not None}
+    errors = {id(error): error for group in groups.values() for error in errors_of(group)[:_NAMED]}
+    for error in errors.values():
+        place = place_of_error(error)
+        where = "" if place is None else f" at {place[0]}:{place[1]}"
+        told = f"{type(error).__name__}{': ' if str(error) else ''}{error}"
+        yield f"a task of this group has failed{where} with {told}; nothing sees that until the others end"
 
 
 def _grouped(kind: str, described: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
@@ -151,9 +165,9 @@ def _described(chain: Chain, tasks: Sequence[Suspended]) -> str:
     resource = chain.resource
     facts = statistics_of(resource)
     parts = [_named(resource, chain.callers), fill_of(resource, facts)]
-    told = told_of(facts)
-    if told:
-        parts.append(f"[{', '.join(told)}]")
+    details = details_of(facts)
+    if details:
+        parts.append(f"[{', '.join(details)}]")
     line = " ".join(part for part in parts if part)
     holders = held_by(resource, tasks)
     return f"{line}, {holders}" if holders else line

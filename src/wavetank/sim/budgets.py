@@ -12,14 +12,14 @@ from .errors import CpuBudgetSpent, StepBudgetSpent
 if TYPE_CHECKING:
     from .timeline import Timeline
 
-STEPS_WITHOUT_PROGRESS: Final = 200_000
+STEPS_WITHOUT_PROGRESS: Final = 150_000
 """So many steps at one instant without an outcome end a run.
 
-A program that spins takes them in one to two seconds of CPU time. 60,000 tasks that all start at
-one instant need fewer.
+A program that spins takes them in about one second of CPU time, and a search has told of it after
+two. 60,000 tasks that all start at one instant need fewer.
 """
 
-_PARTS_WHILE_TIME_PASSES: Final = 2
+_PARTS_WHILE_TIME_PASSES: Final = 3
 """So many times as many steps end a run in which time passes: programs that poll need more of them."""
 
 CPU_SECONDS_WITHOUT_PROGRESS: Final = 30.0

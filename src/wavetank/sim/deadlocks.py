@@ -25,7 +25,7 @@ LASTING: Final = 3 * HOUR
 def deadlock(
     tasks: Sequence[Suspended], threads: tuple[str, ...], outsiders: Sequence[str], *, now: int
 ) -> Deadlock:
-    """Nothing can run: tells the tasks, the blocked threads, and the threads that are none of the run's."""
+    """Nothing can run: describes the tasks, the blocked threads, and threads that are not the run's."""
     headline = (
         f"deadlock at {format_duration(now)}: nothing can run, no timer is set, "
         f"{len(tasks)} task(s) and {len(threads)} thread(s) blocked"

@@ -8,7 +8,7 @@ __all__ = ["Dice", "dice"]
 
 
 def dice(*key: str | int) -> Dice:
-    """A generator that depends on the key alone, in every process.
+    """A generator that depends only on the key, in every process.
 
     Use `random()` only: the other methods may differ between versions of Python.
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from .errors import CpuBudgetSpent, Deadlock, RunStopped, StepBudgetSpent, TimeBudgetSpent
+from .errors import CpuBudgetSpent, Deadlock, RunStopped, TimeBudgetSpent
 from .host import Host
 from .turns import Engine
 
@@ -17,11 +17,11 @@ How = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """`value` or `error` is what `main` returned or raised; `blocked` tells of a deadlock's tasks.
+    """`value` or `error` is what `main` returned or raised; `blocked` describes a deadlock's tasks.
 
     `late_steps` were run in the second half of a budget of virtual time. `stuck` names the tasks
-    that could never go on although others still ran, and `spinning` tells who took the last
-    steps of a spent budget.
+    that could never go on although others still ran, and `spinning` says who took the last
+    steps of a spent budget, or which loop only read the clock.
     """
 
     how: How
@@ -35,7 +35,7 @@ class Ended:
 
 
 async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host) -> Ended:
-    """Await `main` and tell how it ended; it counts as stopped, whatever it made of that, if it was.
+    """Await `main` and report how it ended; it counts as stopped, whatever it made of that, if it was.
 
     What is no `Exception` propagates, such as `KeyboardInterrupt` or a skip.
     """
@@ -54,11 +54,16 @@ async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host
 
 def stopped(reason: RunStopped, steps: int) -> Ended:
     """The end of a run that its engine stopped."""
-    told: dict[str, Any] = {"steps": steps, "blocked": reason.blocked, "stuck": reason.stuck}
+    common: dict[str, Any] = {
+        "steps": steps,
+        "blocked": reason.blocked,
+        "stuck": reason.stuck,
+        "spinning": reason.spinning,
+    }
     if isinstance(reason, Deadlock):
-        return Ended(how="deadlock", **told)
+        return Ended(how="deadlock", **common)
     if isinstance(reason, CpuBudgetSpent):
-        return Ended(how="cpu", **told)
+        return Ended(how="cpu", **common)
     if isinstance(reason, TimeBudgetSpent):
-        return Ended(how="time", late_steps=reason.late_steps, **told)
-    return Ended(how="steps", spinning=reason.spinning if isinstance(reason, StepBudgetSpent) else (), **told)
+        return Ended(how="time", late_steps=reason.late_steps, **common)
+    return Ended(how="steps", **common)

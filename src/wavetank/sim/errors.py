@@ -10,11 +10,13 @@ class RunStopped(BaseException):
 
     It is no `Exception`, so that a program that retries whatever fails does not go on for ever.
     `blocked` has a paragraph for each task and thread that waited then: its await chain and what
-    it waits for. `stuck` names the tasks that nobody could wake any more although others still ran.
+    it waits for. `stuck` names the tasks that no other task could wake any more although others still ran.
+    `spinning` says who took the last steps of a budget, or which loop only read the clock.
     """
 
     blocked: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
+    spinning: tuple[str, ...] = ()
 
 
 @final
@@ -24,16 +26,24 @@ class Deadlock(RunStopped):
     If `stuck` names `main`, others still ran, but none of them could let it go on.
     """
 
-    def __init__(self, headline: str, blocked: tuple[str, ...], *, stuck: tuple[str, ...] = ()) -> None:
-        super().__init__("\n".join((headline, *blocked)))
+    def __init__(
+        self,
+        headline: str,
+        blocked: tuple[str, ...],
+        *,
+        stuck: tuple[str, ...] = (),
+        spinning: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__("\n".join((headline, *spinning, *blocked)))
         self.headline = headline
         self.blocked = blocked
         self.stuck = stuck
+        self.spinning = spinning
 
 
 @final
 class StepBudgetSpent(RunStopped):
-    """The run took more steps than its budget; `spinning` tells who took the last ones."""
+    """The run took more steps than its budget."""
 
     def __init__(self, message: str, *, spinning: tuple[str, ...] = ()) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""A program told from another: sixteen bits of its compiled code."""
+"""A fingerprint of a program: sixteen bits of its compiled code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collect what a run left lying about, before it is asked who refers to what.
+"""Collect a run's garbage before references are looked at.
 
 When garbage is collected of itself depends on all that the process did before, and must not
 decide what a report says.
@@ -21,7 +21,7 @@ class Garbage:
         self._aged = _collections_that_age()
 
     def collect(self) -> None:
-        """Collect it; if nothing of the run has grown old, the old objects of the process are left alone."""
+        """Collect it; if nothing of the run has aged, the process's old objects are not looked at."""
         if sys.version_info < (3, 14) and self._aged == _collections_that_age():
             gc.collect(1)
         else:

@@ -6,17 +6,19 @@ a task inside `async with lock:` has the lock's `__aexit__` among the references
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import inspect
 from collections.abc import Iterator, Sequence
-from types import MethodType
+from types import BuiltinMethodType, FrameType, MethodType
 from typing import Any, Final
 
 from .chain import Suspended, await_chain, chain_of
 from .holdings import holders_of
-from .libraries import lock_of, owner_of, statistics_of
+from .libraries import limiter_of, lock_of, owner_of, statistics_of
 
+_REAL_LOCK: Final = type(_thread.allocate_lock())
 _ENTERS: Final = ("__aenter__", "acquire")
 _DEEPEST: Final = 4
 _NAMED: Final = 5
@@ -24,11 +26,11 @@ _NAMED: Final = 5
 
 def held_by(resource: object, tasks: Sequence[Suspended]) -> str:
     """`held by 'b'` or `borrowed by 'b', 'c'`, as far as that can be known; else nothing."""
-    holding = holders_of(resource)
+    holding = holders_of(resource) or holders_of(limiter_of(resource))
     if holding:
         alive = {task.name for task in tasks}
-        told = [f"{one.told()}{'' if one.who in alive else ' (it has ended)'}" for one in holding]
-        return "held by " + "; ".join(told[:_NAMED]) + ("; …" if len(told) > _NAMED else "")
+        lines = [f"{one.describe()}{'' if one.who in alive else ' (it has ended)'}" for one in holding]
+        return "held by " + "; ".join(lines[:_NAMED]) + ("; …" if len(lines) > _NAMED else "")
     facts = statistics_of(resource)
     owner = owner_of(resource, facts)
     if owner is not None:
@@ -43,6 +45,20 @@ def held_by(resource: object, tasks: Sequence[Suspended]) -> str:
     if isinstance(resource, asyncio.Lock) and len(holders) != 1:
         return ""
     return _listed("held by", holders)
+
+
+def real_locks_held(tasks: Sequence[Suspended]) -> Iterator[tuple[str, FrameType]]:
+    """The tasks that wait inside `with lock:` on a lock of `threading` itself, and the frames of it."""
+    for task in tasks:
+        for frame, part in await_chain(task.coro):
+            if frame is not None and any(_is_real_lock_exit(one) for one in gc.get_referents(part)):
+                yield task.name, frame
+
+
+def _is_real_lock_exit(one: object) -> bool:
+    return (
+        isinstance(one, BuiltinMethodType) and one.__name__ == "__exit__" and type(one.__self__) is _REAL_LOCK
+    )
 
 
 def _listed(what: str, names: list[str]) -> str:

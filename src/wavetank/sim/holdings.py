@@ -14,13 +14,17 @@ from .origin import Place
 
 @final
 class Holding(NamedTuple):
-    """`who` has acquired something at the instant `at`, at this place in the program."""
+    """`who` has acquired something at the instant `at`, at this place in the program.
+
+    `borrower` is the identity of what it was acquired on behalf of, 0 for the task itself.
+    """
 
     who: str
     at: int
     place: Place | None
+    borrower: int = 0
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """`'b' since 1s, acquired at app/gate.py:10`."""
         where = "" if self.place is None else f", acquired at {self.place[0]}:{self.place[1]}"
         return f"{self.who!r} since {format_duration(self.at)}{where}"
@@ -40,12 +44,16 @@ def acquired(thing: object, holding: Holding) -> None:
     _held.setdefault(id(thing), []).append(holding)
 
 
-def released(thing: object, who: str) -> None:
+def released(thing: object, who: str, borrower: int = 0) -> None:
     """Somebody has given a lock or a slot back: its own, if it has one, else the one held longest."""
     held = _held.get(id(thing))
     if held:
-        own = next((each for each in reversed(held) if each.who == who), held[0])
+        own = next((each for each in reversed(held) if _is_of(each, who, borrower)), held[0])
         held.remove(own)
+
+
+def _is_of(holding: Holding, who: str, borrower: int) -> bool:
+    return holding.borrower == borrower if borrower else holding.who == who
 
 
 def forget_one(thing: object) -> None:

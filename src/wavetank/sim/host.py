@@ -1,4 +1,4 @@
-"""One run's control of time and threads: who runs now, and when nobody can, what time it is next.
+"""One run's control of time and threads: who runs now and, when no thread can run, what time comes next.
 
 The thread that starts the run is the *host*. Threads the program starts go one at a time:
 each waits for the baton, and gives it back to the host when it blocks or ends. So at any
@@ -7,6 +7,7 @@ moment exactly one thread of the run runs, and time moves only when none can.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from .deadlocks import Lookout, deadlock, looked_into
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .pacing import came_back, real_time_passed
+from .readings import spinning
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .turns import Engine, RunThread, in_a_loop, outsiders
@@ -31,7 +33,10 @@ from .witness import What, Witness
 _GLANCES: Final = 20
 _GLANCE_OUTSIDE: Final = 0.01
 QUESTIONS_AT_ONE_INSTANT: Final = 10_000
-"""So many times the run's threads may ask in vain, without waiting, before a nanosecond passes."""
+"""So many times the run's threads may ask without success and without waiting before a nanosecond passes."""
+
+_STEPS_PER_QUESTION: Final = 3
+"""To wait with `sleep(0)` switches threads, which costs the CPU time of three to ten steps."""
 
 PATIENCE: Final = 20.0
 """Real seconds a thread of the run may go without blocking or ending."""
@@ -53,7 +58,7 @@ class RunOptions(TypedDict, total=False):
 
 
 def _unheard(_: int) -> None:
-    """Nobody is told."""
+    """Do nothing: the default listener."""
 
 
 @final
@@ -92,9 +97,9 @@ class Host(Crew):
         self.chooser = chooser
         self.level = level
         self.stalled: Callable[[int], object] = _unheard
-        """Told of each stall: the instant at which it began."""
+        """Called for each stall with the instant at which it began."""
         self.step_blocked: Callable[[int], object] = _unheard
-        """Told when time has passed within one step of an event loop: since which instant."""
+        """Called when time has passed within one step of an event loop, with the instant of its beginning."""
         self.watch: StepWatch | None = None
         """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
@@ -108,6 +113,7 @@ class Host(Crew):
         """What is noted for a report."""
         self._asked_at = 0
         self._asked = 0
+        self._asked_in_row = 0
         self._numbers: Counter[str] = Counter()
         self.over = False
         """Whether the run has ended; its threads unwind then."""
@@ -129,10 +135,10 @@ class Host(Crew):
     def wait(self, what: What, *, until: int | None = None) -> bool:
         """Block the calling thread until it is woken; False if the instant `until` came first.
 
-        `what` says in a report what it waits for, or makes the words when they are needed.
+        `what` says in a report what it waits for, or makes the description when it is needed.
 
         Raises:
-            Deadlock: nobody can run and nothing is due (raised on the host thread).
+            Deadlock: no thread can run and nothing is due (raised on the host thread).
             RunOver: the run has ended (raised on the other threads).
         """
         me = self.here()
@@ -167,14 +173,21 @@ class Host(Crew):
             self.sleep(1)
 
     def _spun(self) -> int:
-        """1 after so many vain questions at one instant, else 0: how many nanoseconds are to pass.
+        """1 after so many unsuccessful questions at one instant, else 0: how many nanoseconds are to pass.
 
         A loop that only ever asks would stop time; that of `concurrent.futures.as_completed`
-        does so at the very instant of its time-out.
+        does so at the very instant of its time-out. One that goes on asking is stopped.
         """
-        if self._asked_at != self.timeline.now():
-            self._asked_at, self._asked = self.timeline.now(), 0
+        now = self.timeline.now()
+        if self._asked_at != now:
+            self._asked_in_row = self._asked_in_row + self._asked if now == self._asked_at + 1 else 0
+            self._asked_at, self._asked = now, 0
         self._asked += 1
+        if (self._asked_in_row + self._asked) * _STEPS_PER_QUESTION > self.step_budget:
+            self._asked_in_row = self._asked = 0
+            raise spinning(
+                self, sys._getframe(1), "a loop that asks again and again: let time pass by a sleep"
+            )
         return self._asked > QUESTIONS_AT_ONE_INSTANT
 
     def wake(self, thread: RunThread) -> None:
@@ -240,7 +253,7 @@ class Host(Crew):
             self.stalled(now)
 
     def in_order(self) -> None:
-        """From here on the order is FIFO and nobody is asked: the run is being ended."""
+        """From here on the order is FIFO and no chooser is asked: the run is being ended."""
         self.chooser = self.watch = None
 
     def who_is(self, number: int) -> str:
@@ -333,12 +346,15 @@ class Host(Crew):
         if due > limit:
             self.timeline.limit = None
             self.timeline.advance(limit)
-            raise self.stopped(
+            reason = self.stopped(
                 TimeBudgetSpent(
                     f"the run went past {format_duration(limit - self.began)} of virtual time",
                     late_steps=steps - (self._steps_at_half or 0),
                 )
             )
+            if isinstance(reason, TimeBudgetSpent):
+                reason.blocked += (f"  the next timer is due at {format_duration(due - self.began)}",)
+            raise reason
 
     def stopped(self, reason: RunStopped) -> RunStopped:
         """Note why the run is stopped, and what was blocked then; the first reason counts.
@@ -414,7 +430,7 @@ class Host(Crew):
         if stuck is not None:
             raise stuck
 
-    # -- what is told ----------------------------------------------------------------------------
+    # -- descriptions ---------------------------------------------------------------------------
 
     def _suspended(self) -> list[Suspended]:
         """The tasks, to be reported on; nothing if the run was stopped before."""

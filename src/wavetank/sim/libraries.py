@@ -23,7 +23,7 @@ _STATISTICS: Final = (
 
 
 def statistics_of(primitive: object) -> Any:
-    """What anyio and trio tell of their primitives; `None` for others."""
+    """What anyio and trio report of their primitives; `None` for others."""
     statistics = getattr(primitive, "statistics", None)
     try:
         return statistics() if callable(statistics) else None
@@ -31,7 +31,7 @@ def statistics_of(primitive: object) -> Any:
         return None
 
 
-def told_of(facts: object) -> list[str]:
+def details_of(facts: object) -> list[str]:
     """The numbers of a primitive that a report shows."""
     return [f"{name}={getattr(facts, name)}" for name in _STATISTICS if hasattr(facts, name)]
 
@@ -43,7 +43,9 @@ def fill_of(primitive: Any, facts: Any) -> str:
     if hasattr(facts, "borrowed_tokens"):
         return f"{facts.borrowed_tokens:g}/{facts.total_tokens:g} borrowed"
     if isinstance(primitive, asyncio.Queue):
-        return _fill(primitive.qsize(), primitive.maxsize or math.inf)
+        fill = _fill(primitive.qsize(), primitive.maxsize or math.inf)
+        unfinished = getattr(primitive, "_unfinished_tasks", 0) - primitive.qsize()
+        return f"{fill}, {unfinished} taken without task_done" if unfinished > 0 else fill
     if isinstance(primitive, asyncio.Barrier):
         return f"{primitive.n_waiting}/{primitive.parties}"
     return ""
@@ -63,6 +65,15 @@ def children_of(group: Any) -> list[Any] | None:
     return None if children is None else list(children)
 
 
+def errors_of(group: Any) -> list[BaseException]:
+    """The errors of tasks that a group or nursery raises when all its tasks have ended."""
+    for held in ("_errors", "_exceptions", "_pending_excs"):  # asyncio's, anyio's on asyncio, trio's
+        found = getattr(getattr(group, "_nursery", group), held, None)
+        if isinstance(found, list):
+            return [error for error in found if isinstance(error, Exception)]
+    return []
+
+
 def gathered(future: object) -> list[Any]:
     """What a `gather` still waits for."""
     return [one for one in getattr(future, "_children", ()) if not one.done()]
@@ -70,7 +81,7 @@ def gathered(future: object) -> list[Any]:
 
 @final
 class Owner(NamedTuple):
-    """The task that alone can release a lock; `who` is its identity, to be compared only."""
+    """The only task that can release a lock; `who` is its identity, to be compared only."""
 
     who: int
     name: str
@@ -89,6 +100,11 @@ def owner_of(primitive: object, facts: Any) -> Owner | None:
 def lock_of(condition: object) -> object:
     """The lock of an asyncio condition."""
     return getattr(condition, "_lock", None)
+
+
+def limiter_of(limiter: object) -> object:
+    """The limiter of trio that one of anyio stands for on trio."""
+    return getattr(limiter, "_CapacityLimiter__original", None)
 
 
 def shared_state(primitive: object) -> object:

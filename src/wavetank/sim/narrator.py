@@ -1,4 +1,4 @@
-"""Tell in words where a schedule deviates from FIFO order."""
+"""Say in words where a schedule deviates from FIFO order."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _AT_HAND: Final = 4
 
 @final
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One deviation of a schedule: its kind, the step before which it happened, and the words for it."""
+class Deviation:
+    """One deviation of a schedule: its kind, the step before which it happened, and a description."""
 
     kind: Kind
     step: int
@@ -29,12 +29,12 @@ class Told:
 
 @final
 class Narrator:
-    """Asks another chooser, and tells each answer that is not 0."""
+    """Asks another chooser, and describes each answer that is not 0."""
 
     def __init__(self, chooser: Chooser, host: Host) -> None:
         self._choose = chooser.choose
         self._host = host
-        self.told: list[Told] = []
+        self.deviations: list[Deviation] = []
         self.about: Callable[[int], str] = lambda choice: f"the fake takes option {choice}"
         """What the provider is asked now, in words, given the choice."""
 
@@ -61,4 +61,4 @@ class Narrator:
 
     def _tell(self, kind: Kind, text: str) -> None:
         engine = self._host.engine
-        self.told.append(Told(kind, engine.steps if engine is not None else 0, text))
+        self.deviations.append(Deviation(kind, engine.steps if engine is not None else 0, text))

@@ -76,7 +76,7 @@ _places: Final[dict[tuple[int, int], tuple[CodeType, Place]]] = {}
 its own. To work out a line takes as long as the rest of the search for a place."""
 
 _MOST_PLACES: Final = 10_000
-"""A program has some hundreds of places that are asked for; code that is made anew each time has no end."""
+"""A program has some hundreds of places that are asked for; code compiled at run time has no limit."""
 
 _project: Final[list[str]] = []
 

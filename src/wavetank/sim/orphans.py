@@ -2,7 +2,7 @@
 
 Take a set of blocked tasks for dead. Whatever is referred to by nothing but them, and by what
 only they refer to, is out of everybody's reach; an object with one more reference than can
-be accounted for is within reach, and so is all it leads to. That is sound whoever holds the
+be accounted for is within reach, and so is all it leads to. That is sound no matter who holds the
 reference: a frame, a timer, another thread, an extension in C.
 """
 
@@ -32,10 +32,10 @@ _ROOMS: Final = tuple(
 
 @final
 class Reach:
-    """The objects around some blocked tasks, and who refers to whom among them."""
+    """The objects around some blocked tasks, and which of them refers to which."""
 
     def __init__(self, tasks: Sequence[Suspended]) -> None:
-        self._nodes: list[Any] = [object()]  # the first one is referred to by this list alone
+        self._nodes: list[Any] = [object()]  # the first one is referred to only by this list
         self._index: dict[int, int] = {}
         self._owner: dict[int, int] = {}
         self._edges: list[list[int]] = [[]]
@@ -48,7 +48,7 @@ class Reach:
         return self._sources[number]
 
     def woken(self, numbers: Iterable[int], dead: Container[int]) -> list[int]:
-        """Those of `numbers` whom anybody but the `dead` can wake."""
+        """Those of `numbers` that any object but the `dead` can wake."""
         reached = self._reached(dead)
         return [
             number
@@ -88,12 +88,12 @@ class Reach:
 
     def _count(self) -> list[int]:
         """The references to each object, without this one's own."""
-        alone = 0
+        base = 0
         counts: list[int] = []
         for node in self._nodes:
             count = sys.getrefcount(node)
-            alone = alone or count
-            counts.append(count - alone)
+            base = base or count
+            counts.append(count - base)
         return counts
 
     # -- who reaches what ----------------------------------------------------------------------

@@ -53,16 +53,15 @@ SIGNALS: Final = ("add_signal_handler", "remove_signal_handler")
 """The methods of an asyncio loop for signals, which are `NotImplementedError` on some systems."""
 
 
-def told(called: str) -> str:
+def refusal_of(called: str) -> str:
     """What to say of a call that wants real input or output, and what to do about it."""
-    mend = (
+    fix = (
         "let the test put a function or a thread in the place of the process"
         if "process" in called.lower()
         else "let the client meet the fake through an HTTP library that wavetank patches"
     )
     return (
-        f"{called}() wants real input or output, and virtual time cannot wait for that: {mend}, "
-        f"or {LEAVE_OUT}"
+        f"{called}() wants real input or output, and virtual time cannot wait for that: {fix}, or {LEAVE_OUT}"
     )
 
 
@@ -78,7 +77,7 @@ def refusal(name: str) -> Callable[..., NoReturn]:
             )
         host = getattr(args[0], "host", None) if args else None
         in_real_time = host is not None and host.paced
-        raise RealInputOutput(f"{called}{_SHARED}" if in_real_time else told(called))
+        raise RealInputOutput(f"{called}{_SHARED}" if in_real_time else refusal_of(called))
 
     refused.__name__ = name.rpartition(".")[2]
     return refused

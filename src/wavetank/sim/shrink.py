@@ -42,7 +42,7 @@ class Shrinker:
         return best
 
     def _only_one_kind(self, best: Recorder) -> Recorder:
-        """Most failures need deviations of one kind alone."""
+        """Most failures need deviations of only one kind."""
         kinds = {each: best.kinds[each.place] for each in best.deviations}
         for kind in _KINDS:
             one = tuple(each for each in best.deviations if kinds[each] == kind)

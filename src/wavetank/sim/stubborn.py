@@ -31,7 +31,7 @@ def close_or_keep(coro: object) -> None:
 
 
 def _keep(coro: Coroutine[Any, Any, Any]) -> None:
-    """Count one reference that nobody gives back: a list of ours would be cleared when Python ends."""
+    """Count one reference that is never given back: a list of ours would be cleared when Python ends."""
     import ctypes
 
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coro))

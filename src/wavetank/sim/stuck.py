@@ -1,6 +1,6 @@
 """Which tasks can never go on, although others still do.
 
-A task is taken for stuck until somebody is found who can wake it: whoever reaches what it
+A task is taken for stuck until another is found that can wake it: one that reaches what it
 waits for and is not stuck, or, for one that waits for other tasks or for the owner of a lock,
 those tasks themselves. What is left waits for ever.
 """
@@ -21,7 +21,7 @@ _LEAVES_A_GROUP: Final = ("__aexit__", "_aexit", "_nested_child_finished")
 
 
 def stuck(tasks: Sequence[Suspended]) -> list[Suspended]:
-    """The tasks that nobody can wake any more, in the order given."""
+    """The tasks that no other task can wake any more, in the order given."""
     places = {id(task.task): number for number, task in enumerate(tasks)}
     awaited = [_awaited(chain_of(task.coro), places) for task in tasks]
     dead = {number: None for number, task in enumerate(tasks) if not task.can_run}

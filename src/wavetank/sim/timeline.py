@@ -124,7 +124,7 @@ class Timeline:
     def instant_to_call(self, deadline: float) -> int:
         """As `instant_of`; a nanosecond from now when too many that were due already were set at one instant.
 
-        A wait may be too short to tell its end from now in floats of seconds, such as the rest of a
+        A wait may be too short for its end to differ from now in floats of seconds, such as the rest of a
         rounding error that a token bucket has left. Any real clock moves on while a program
         repeats it; one that stands still would hang the program.
         """
@@ -186,7 +186,7 @@ class Timeline:
         return ahead
 
     def advance(self, when: int) -> None:
-        """Move the clock to `when`; an instant that has passed leaves it alone."""
+        """Move the clock to `when`; an instant that has passed does not change it."""
         if when > self._instant:
             self._instant = when
             self._at_once = 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, final
+from typing import Any, Final, NoReturn, final
 
 import trio
 from trio._core import _run as core
@@ -13,25 +14,31 @@ from trio.abc import Clock
 
 from .errors import RealInputOutput
 from .host import Host
-from .refused import told
-from .timeline import Timeline
+from .readings import read_by_program
+from .refused import refusal_of
+
+_CURRENT_TIME: Final = core.Runner.current_time.__code__
+"""Of what `trio.current_time` calls."""
 
 
 @final
 class VirtualClock(Clock):
     """trio's view of the timeline; it never says how long to sleep, the driver decides that."""
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._timeline = host.timeline
 
     def start_clock(self) -> None:
         """The timeline runs from the start of the run."""
 
     def current_time(self) -> float:
+        if sys._getframe(1).f_code is _CURRENT_TIME:  # else it is trio's run loop
+            read_by_program(self._host)
         return self._timeline.seconds()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        return deadline - self.current_time()
+        return deadline - self._timeline.seconds()
 
 
 @final
@@ -65,7 +72,7 @@ class NoInputOutput:
         return None
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RealInputOutput(told(f"trio.lowlevel.{name}"))
+        raise RealInputOutput(refusal_of(f"trio.lowlevel.{name}"))
 
 
 @final

@@ -1,7 +1,7 @@
 """Run a program on trio's own scheduler, in virtual time and in creation order.
 
 All private names of trio that wavetank touches are touched here and checked at import. The
-run loop is driven by hand: it tells when nothing can run, and then the host lets time pass.
+run loop is driven by hand: it reports when nothing can run, and then the host lets time pass.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class TrioEngine:
         self._deadline = math.inf
         self._deadline_timer: Timer | None = None
         self.runner = core.Runner(
-            clock=VirtualClock(host.timeline),
+            clock=VirtualClock(host),
             instruments=core.Instruments(instruments),
             io_manager=self._manager,
             system_context=core.copy_context(),
@@ -196,7 +196,7 @@ class TrioEngine:
     def wait(self, timeout: float) -> tuple[str, ...]:
         """A pass is over and trio would sleep for `timeout` seconds: let time pass, run callbacks.
 
-        What it returns is not empty if `wait_all_tasks_blocked` has to start counting anew.
+        What it returns is not empty if `wait_all_tasks_blocked` has to start counting again.
 
         Raises:
             RunStopped: the run cannot, or may not, go on.
@@ -227,7 +227,7 @@ class TrioEngine:
             return ()
 
     def dispose(self) -> None:
-        """Let a run that did not end unwind, and let go of it; trio can start another then."""
+        """Let a run that did not end unwind, and drop it; trio can start another then."""
         try:
             if self.run is not None:
                 self._let_end(self.run)

@@ -55,7 +55,7 @@ class Engine(Protocol):
         """Whether something can run."""
 
     def progress(self) -> None:
-        """Something came to an outcome: start the step budget anew."""
+        """Something came to an outcome: start the step budget again."""
 
     def stop_soon(self) -> None:
         """Let no more steps be made but those in which the tasks unwind."""

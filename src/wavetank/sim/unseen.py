@@ -40,10 +40,10 @@ class Unseen:
 class _Failure:
     """One task or thread that ended with an error, and how to learn whether anything received it."""
 
-    __slots__ = ("__weakref__", "seen", "told", "witness")
+    __slots__ = ("__weakref__", "error", "seen", "witness")
 
-    def __init__(self, told: Unseen, witness: Any = None) -> None:
-        self.told = told
+    def __init__(self, error: Unseen, witness: Any = None) -> None:
+        self.error = error
         self.seen: bool | None = None
         """Whether anything received it, once that is certain."""
         self.witness: weakref.ref[asyncio.Future[Any]] | None = witness and weakref.ref(witness)
@@ -92,6 +92,10 @@ class Failures:
         if failure is not None and future is not None:
             setattr(future, _KEPT, failure)
 
+    def callback_failed(self, name: str, error: BaseException, at: int) -> None:
+        """A plain callback of the loop raised an error, which asyncio only logs."""
+        self._note(name, error, at)
+
     def never_retrieved(self, context: dict[str, Any], at: int) -> None:
         """asyncio is about to log an error: of a future that was thrown away before anything asked it."""
         future, error = context.get("future") or context.get("task"), context.get("exception")
@@ -108,14 +112,14 @@ class Failures:
         """Those that nothing has received by now, in the order in which they happened."""
         if self._at_the_end is not None:
             return self._at_the_end
-        return tuple(failure.told for failure in self._all if failure.is_unseen())
+        return tuple(failure.error for failure in self._all if failure.is_unseen())
 
     def _note(self, name: str, error: BaseException, at: int, witness: Any = None) -> _Failure | None:
         if len(self._all) >= _MOST or isinstance(error, SystemExit | KeyboardInterrupt):
             return None
         text = str(error)
-        told = f"{type(error).__name__}{': ' if text else ''}{text}"
-        failure = _Failure(Unseen(task=name, error=told, at=at, place=place_of_error(error)), witness)
+        described = f"{type(error).__name__}{': ' if text else ''}{text}"
+        failure = _Failure(Unseen(task=name, error=described, at=at, place=place_of_error(error)), witness)
         self._all.append(failure)
         return failure
 

@@ -18,8 +18,10 @@ from typing import Final, final
 
 from ..clock import SECOND, format_duration, real_now
 from .blocked import describe_tasks, describe_threads
-from .errors import Deadlock, RunOver
+from .errors import Deadlock
+from .holders import real_locks_held
 from .host import Host
+from .origin import name_of_file
 from .refused import LEAVE_OUT
 
 _real_lock = _thread.allocate_lock
@@ -108,7 +110,11 @@ def _is_excused(frame: FrameType | None) -> bool:
 
 
 def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
+    tasks = host._suspended()
     what = "something real, which is none of the run's, or works without end"
+    for name, held_in in real_locks_held(tasks):
+        file, line = name_of_file(held_in.f_code.co_filename), held_in.f_lineno
+        what += f"; task {name!r} holds a lock of threading while it awaits at {file}:{line}"
     headline = (
         f"deadlock at {format_duration(host.timeline.now())}: the main thread stood still for "
         f"{PATIENCE:g} s of real time"
@@ -117,25 +123,8 @@ def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
         "  If it waits for a lock, make the lock inside the test; where that is held over an await, no other "
         f"task can give it back. If it does real work, {LEAVE_OUT}"
     )
-    blocked = *describe_threads([("main", frame, what)]), *describe_tasks(host._suspended())
+    blocked = *describe_threads([("main", frame, what)]), *describe_tasks(tasks)
     return Deadlock(headline, (*blocked, *host.witness.blocked_threads(), advice))
-
-
-def spinning(host: Host, frame: FrameType) -> BaseException:
-    """Stop a run whose calling thread waits, at `frame`, in a loop that reads the clock; what to raise there.
-
-    It is the reason in the main thread; any other thread only ends.
-    """
-    headline = f"deadlock at {format_duration(host.elapsed)}: a loop reads the clock, which stands still"
-    what = "a loop that reads the clock, while no time can pass: wait with a sleep"
-    thread = threading.current_thread()
-    is_main = thread is threading.main_thread()
-    here = describe_threads([("main" if is_main else thread.name, frame, what)])
-    others = *describe_tasks(host._suspended()), *host.witness.blocked_threads()
-    reason = host.stopped(Deadlock(headline, (*here, *others)))
-    if host.engine is not None:
-        host.engine.stop_soon()
-    return reason if is_main else RunOver()
 
 
 _watched: Final[list[_Watched]] = []

@@ -27,7 +27,7 @@ class Now(Protocol):
 
 
 What = str | Callable[[], str]
-"""What a thread waits for, in words, or what makes the words when they are needed."""
+"""What a thread waits for, described, or a function that describes it when that is needed."""
 
 
 @final
@@ -76,10 +76,10 @@ class Witness:
         thread = self._threads.get(threading.get_ident())
         return threading.current_thread().name if thread is None else thread.name
 
-    def acquired(self, thing: object) -> None:
-        """The running task or thread has acquired a lock or a slot."""
+    def acquired(self, thing: object, borrower: int = 0) -> None:
+        """The running task or thread has acquired a lock or a slot, perhaps on behalf of a borrower."""
         place = place_of_frame(sys._getframe(1))
-        acquired(thing, Holding(self.who_runs(), self._clock.now(), place))
+        acquired(thing, Holding(self.who_runs(), self._clock.now(), place, borrower))
 
     def task_ended(self, task: asyncio.Task[Any]) -> Any:
         """A task of asyncio has ended."""

@@ -18,6 +18,7 @@ from ..sim import unseen as sim
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
+from ..sim.readings import read_by_program
 from .fake_llm import FakeLLM
 from .invariants import Invariants
 from .ledger import Ledger
@@ -112,7 +113,7 @@ def assemble(
         ledger=ledger,
         events=log,
         scenario=scenario,
-        clock=clock,
+        now=clock.now if host is None else _counted(clock, host),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
     )
@@ -121,10 +122,20 @@ def assemble(
     return Parts(log, desk, tank, host)
 
 
-def _unseen(told: sim.Unseen) -> Unseen:
+def _counted(clock: Clock, host: Host) -> Callable[[], int]:
+    """The clock as the program reads it, which must not do so without end."""
+
+    def now() -> int:
+        read_by_program(host)
+        return clock.now()
+
+    return now
+
+
+def _unseen(error: sim.Unseen) -> Unseen:
     """An error as the event log has it."""
-    file, line = told.place or (None, None)
-    return Unseen(task=told.task, error=without_addresses(told.error), at=told.at, file=file, line=line)
+    file, line = error.place or (None, None)
+    return Unseen(task=error.task, error=without_addresses(error.error), at=error.at, file=file, line=line)
 
 
 _QUIET: Final = frozenset(("held", "stalled", "traced", "wave-opened", "wave-closed"))
@@ -184,7 +195,7 @@ def checked_budget(seconds: float | None, name: str = "max_virtual_seconds") -> 
     """
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name}={seconds!r}: the budget is a number of seconds above 0")
     return seconds
 

@@ -44,11 +44,10 @@ def repeated(trials: Trials, failed: Trial) -> None:
     Raises:
         Diverged: a repetition took another course; the text tells the first difference.
     """
-    first: Trial | None = None if failed.suspect else failed
-    for _ in range(REPEATS + (first is None)):
-        again = trials.run(Plan(Replay(failed.deviations), failed.level, "replay"), hurried=True)
-        where = _first_difference(first, again) if first is not None else None
-        first = first or again
+    first = failed.hurried or failed
+    for _ in range(REPEATS):
+        again = trials.run(Plan(Replay(first.deviations), first.level, "replay"), hurried=True)
+        where = _first_difference(first, again)
         if where is not None:
             raise Diverged(
                 f"a failing schedule does not repeat. It failed with:\n{_told(failed)}\n"

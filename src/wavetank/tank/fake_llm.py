@@ -16,11 +16,14 @@ from ..seams.direct import Completion
 from ..seams.installed import installed
 from ..seams.transports import transport
 from .failure import CheckFailed
+from .known_names import KnownNames
 
 
 @final
-class FakeLLM:
+class FakeLLM(KnownNames):
     """One scripted provider, met by a direct call or by HTTP clients at their real URLs."""
+
+    __slots__ = ("_desk", "_log", "checked", "judged", "own_checks")
 
     def __init__(self, desk: Desk, log: EventLog) -> None:
         self._desk = desk
@@ -106,11 +109,18 @@ class FakeLLM:
 
         The rule is shown the request's `prompt`, `model`, `headers`, `payload` and `item`. What it
         names counts as declared; where it returns `None` the default rule stays in force.
+
+        Raises:
+            TypeError: it is set to something that cannot be called.
         """
         return self._desk.item_of
 
     @item_of.setter
     def item_of(self, rule: ItemResolver | None) -> None:
+        if rule is not None and not callable(rule):
+            raise TypeError(
+                f"item_of = {rule!r}: give a function that is shown a request and returns an item id"
+            )
         self._desk.item_of = rule
 
     def check(
@@ -120,10 +130,14 @@ class FakeLLM:
 
         Raises:
             CheckFailed: checks failed; the text names all of them, with the evidence of the worst.
-            TypeError: `exactly_once` is one text, whose letters would be taken for items.
+            TypeError: `exactly_once` is no list of items, but one text or something else.
         """
-        if isinstance(exactly_once, str):
-            raise TypeError(f"check(exactly_once={exactly_once!r}): give a list of items, [{exactly_once!r}]")
+        if exactly_once is not None and (
+            isinstance(exactly_once, str) or not isinstance(exactly_once, Iterable)
+        ):
+            raise TypeError(
+                f"check(exactly_once={exactly_once!r}): give a list of items, [{str(exactly_once)!r}]"
+            )
         self.checked = True
         verdicts = judge(self._log, (*named(checks), *self.own_checks))
         if exactly_once is not None:

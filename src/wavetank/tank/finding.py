@@ -55,7 +55,7 @@ class _Investigation:
     def __init__(self, trials: Trials, failed: Trial, wanted: Level) -> None:
         self._trials = trials
         self._failed = failed
-        self._in_a_hurry = failed.failure
+        self._in_a_hurry = (failed.hurried or failed).failure
         """How a run fails, in the same way, that is stopped when it is suspected to hang."""
         self._wanted = wanted
         self._looking = 0
@@ -63,9 +63,6 @@ class _Investigation:
     def finding(self) -> Finding:
         """The finding; what was shrunk in a hurry is made again with the whole budget to be sure."""
         level, record = self._failed.level, self._failed.record
-        if self._failed.suspect and record is not None:
-            plan = Plan(Replay(record.deviations), level, "replay")
-            self._in_a_hurry = self._trials.run(plan, hurried=True).failure
         found = self._shrunk_finding(level, record)
         if found.trial.failure != self._failed.failure:
             found = self._as_found(level)

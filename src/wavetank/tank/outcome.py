@@ -50,7 +50,8 @@ def _found(trials: Trials, failed: Trial, finding: Finding, made: int) -> Iterat
     run = finding.trial.run
     kind, what = failed.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
-    yield f"{named} in schedule {made} of the search ({failed.policy}), {_reach(trials.backend, run)}"
+    reach = _reach(trials.backend, run, finding.looking)
+    yield f"{named} in schedule {made} of the search ({failed.policy}), {reach}"
     cut = finding.schedule.cut.left_out
     if cut:
         waves = len(trials.scenario.wave)
@@ -74,8 +75,8 @@ def _of_the_workload(trials: Trials, finding: Finding) -> Iterator[str]:
         )
 
 
-def _reach(backend: str, run: Run[Any]) -> str:
-    """Which event loop can produce the failing order, and what it takes."""
+def _reach(backend: str, run: Run[Any], looking: int) -> str:
+    """Which event loop can produce the failing order, what it takes, and how many runs looked for one."""
     counts = Counter(each.kind for each in run.deviations)
     stalls, picks, orders = counts["stall"], counts["provider"], counts["run"]
     takes = [
@@ -88,4 +89,5 @@ def _reach(backend: str, run: Run[Any]) -> str:
         return f"reachable {_ON[backend]}{with_what}"
     if run.level == "batch":
         return f"reachable on trio{with_what}"
-    return f"in an order that neither asyncio nor trio produces{with_what}"
+    tried = f"; {looking} schedules that they can produce did not fail" if looking else ""
+    return f"in an order that neither asyncio nor trio produces{with_what}{tried}"

@@ -14,7 +14,7 @@ from ..checks.verdict import Verdict, failed_of
 from ..clock import to_seconds
 from ..events import EventLog
 from ..sim.choices import Order
-from ..sim.narrator import Told
+from ..sim.narrator import Deviation
 from .failure import CheckFailed
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Run(Generic[T]):
     steps: int
     schedule: str = ""
     replay: str = ""
-    deviations: tuple[Told, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
     level: Order = "fifo"
     found: tuple[str, ...] = ()
     hide: Callable[[str], str] = str

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Protocol, final
 
 from ..checks.verdict import Verdict
-from ..clock import SECOND, Clock
+from ..clock import SECOND
 from ..events import EventLog
 from ..scenario import Scenario
 from .expectations import Value, expected
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
+from .known_names import KnownNames
 from .ledger import Ledger
 from .tracing import Tracing
 from .watching import Watching
@@ -26,8 +27,21 @@ class Budget(Protocol):
 
 
 @final
-class Tank:
+class Tank(KnownNames):
     """Clock, fake, ledger and event log of one run."""
+
+    __slots__ = (
+        "_now",
+        "budget",
+        "events",
+        "fake_llm",
+        "invariants",
+        "ledger",
+        "scenario",
+        "tracing",
+        "watching",
+        "workload",
+    )
 
     def __init__(
         self,
@@ -36,7 +50,7 @@ class Tank:
         ledger: Ledger,
         events: EventLog,
         scenario: Scenario,
-        clock: Clock,
+        now: Callable[[], int],
         tracing: Tracing,
         invariants: Invariants,
     ) -> None:
@@ -54,7 +68,7 @@ class Tank:
         """What `always` was given."""
         self.budget: Budget | None = None
         """What ends a run in virtual time; `None` in real time."""
-        self._clock = clock
+        self._now = now
 
     @property
     def max_virtual_seconds(self) -> float | None:
@@ -74,7 +88,7 @@ class Tank:
 
     def now(self) -> float:
         """Seconds since the start of the run."""
-        return self._clock.now() / SECOND
+        return self._now() / SECOND
 
     def watch(self, name: str, count: Callable[[], float]) -> None:
         """Watch a count of the program's own, such as the permits that are lent out, under a name.

@@ -20,7 +20,7 @@ from ..sim.budgets import STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level, Recorder
 from ..sim.ended import Ended
 from ..sim.host import Host
-from ..sim.narrator import Narrator, Told
+from ..sim.narrator import Deviation, Narrator
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
 from ..sim.shrink import Deviations
@@ -48,9 +48,11 @@ class Trial:
     checks: Sequence[Check]
     level: Level = FIFO
     record: Recorder | None = None
-    told: Sequence[Told] = ()
+    told: Sequence[Deviation] = ()
     policy: str = "fifo"
     hide: Callable[[str], str] = str
+    hurried: Trial | None = None
+    """The same run as it was stopped before, because it was suspected to hang."""
 
     @cached_property
     def run(self) -> Run[Any]:
@@ -74,7 +76,7 @@ class Trial:
     @property
     def suspect(self) -> bool:
         """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
-        return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck)
+        return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck or self.end.spinning)
 
     @cached_property
     def failure(self) -> tuple[str, str] | None:
@@ -148,9 +150,10 @@ class Trials:
             return trial
         if trial.deviations:
             whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
+            whole = replace(whole, hurried=trial)
         else:
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(self.run(), record=trial.record, policy=trial.policy)
+            whole = replace(self.run(), record=trial.record, policy=trial.policy, hurried=trial)
         if not whole.suspect:
             self.patience = self.patience.longer()
         return whole
@@ -180,7 +183,7 @@ class Trials:
             checks=(*self.checks, *world.parts.tank.fake_llm.own_checks),
             level=level,
             record=record,
-            told=narrator.told if narrator is not None else (),
+            told=narrator.deviations if narrator is not None else (),
             policy="fifo" if plan is None else plan.policy,
             hide=world.parts.desk.secrets.hide,
         )

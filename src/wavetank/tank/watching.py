@@ -23,9 +23,11 @@ class Watching:
         """Watch a count from here on; its value now is the one it has to come back to.
 
         Raises:
-            TypeError: the count cannot be called.
+            TypeError: the name is no text, or the count cannot be called.
             ValueError: a count of that name is watched already.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"watch({name!r}, ...): give the name of the count first, as text")
         if not callable(count):
             raise TypeError(f"watch({name!r}, {count!r}): give a function that returns the count")
         if name in self._counts:

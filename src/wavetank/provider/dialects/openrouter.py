@@ -70,7 +70,7 @@ class OpenRouterVendor(Vendor):
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests, only on a refusal; the reset is an epoch in milliseconds."""
-        return self._told(limits, sent) if refused else ()
+        return self._limit_headers(limits, sent) if refused else ()
 
     def invalid_request(
         self, invalid: InvalidRequest, number: str, request: HttpRequest
@@ -92,7 +92,7 @@ class OpenRouterVendor(Vendor):
             message = f"{message.rstrip('. ')}.{hint}"
         metadata: Values = {"error_type": kind}
         if hit is not None and _shown(refusal.limits) is not None:
-            metadata["headers"] = dict(self._told(refusal.limits, refused.sent))
+            metadata["headers"] = dict(self._limit_headers(refusal.limits, refused.sent))
         elif hit is None and refusal.error in _UPSTREAM:
             metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
         error = {"message": message.strip(), "code": refusal.status, "metadata": metadata}
@@ -103,7 +103,7 @@ class OpenRouterVendor(Vendor):
         kind, message = _ERRORS["rate-limit"]
         return {"error": {"code": 429, "message": message, "metadata": {"error_type": kind}}}
 
-    def _told(self, limits: LimitState, sent: int) -> Headers:
+    def _limit_headers(self, limits: LimitState, sent: int) -> Headers:
         bucket = _shown(limits)
         if bucket is None:
             return ()

@@ -341,7 +341,7 @@ class WireDialect:
         headers = (
             ("content-type", endpoint.streams_as if streamed else JSON),
             *vendor.headers(number, sent, (reply.at - began) // MILLISECOND),
-            *self._told(decoded, refusal, sent),
+            *self._refusal_headers(decoded, refusal, sent),
         )
         data = endpoint.failure(body, decoded, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
@@ -349,7 +349,7 @@ class WireDialect:
     def _limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         return () if limits is NO_LIMITS else self._vendor.limits(limits, decoded, sent, refused=refused)
 
-    def _told(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:
+    def _refusal_headers(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:
         """Limits, unless a throttle hides them; when to come back, and whether to."""
         stated, should = refusal.retry_after, refusal.should_retry
         in_body = stated is not None and stated.form == "seconds" and self._vendor.retry_in_body

@@ -1,4 +1,4 @@
-"""PCT: a random priority for each entity, and a few points at which whoever leads falls to the end.
+"""PCT: a random priority for each entity, and a few points at which the leading entity falls to the end.
 
 Finds with known likelihood what needs few orderings. A task that yields falls to the end as
 well, or it would spin for ever.

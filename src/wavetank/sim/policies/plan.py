@@ -16,7 +16,7 @@ class Plan:
     chooser: Chooser
     level: Level
     policy: str
-    """The name of the policy, as a report tells it."""
+    """The name of the policy, as a report shows it."""
 
 
 class Policy(Protocol):

@@ -10,7 +10,7 @@ from ..choices import Deviation, Kind
 
 @final
 class Replay:
-    """Takes the deviations of a schedule at their places; `diverged` tells where the run did not fit them."""
+    """Takes the deviations of a schedule at their places; `diverged` says where the run did not fit them."""
 
     def __init__(self, deviations: Sequence[Deviation]) -> None:
         self._at: Mapping[int, Deviation] = {each.place: each for each in deviations}

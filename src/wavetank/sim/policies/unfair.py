@@ -1,4 +1,4 @@
-"""What choosers that may starve somebody share: a fair tail, and dice for stalls and the provider."""
+"""What choosers that may starve a task share: a fair tail, and dice for stalls and the provider."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Mix:
 
 
 class Unfair(ABC):
-    """Chooses by dice; after `tail` choices it takes 0 for ever, so that a livelock is no work of ours."""
+    """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock."""
 
     def __init__(self, dice: Dice, mix: Mix, *, tail: int) -> None:
         self._random = dice.random

@@ -19,7 +19,7 @@ from .unfair import Mix, Unfair, tail_after
 
 
 class _AtLeastOne(dict[int, int]):
-    """Weights; whoever has none weighs 1."""
+    """Weights; an entity without one weighs 1."""
 
     def __missing__(self, number: int) -> int:
         return 1
