@@ -22,7 +22,8 @@ from wavetank.sim.dice import dice
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
-from wavetank.tank.trials import BACKENDS, Trials
+from wavetank.tank.search_options import BACKENDS, RunOptions
+from wavetank.tank.trials import Trials
 
 from .programs.batches import THREE_WAVES, direct, over_http
 
@@ -63,7 +64,7 @@ def measure(main: Callable[[Tank], Awaitable[None]], scenario: str | Scenario, b
     """The best of some rounds, which other work on the machine disturbs least; each has the same orders."""
     loaded = load_scenario(scenario)
     program = partial(declared, main)
-    kinds = [Trials(program, loaded, backend=backend, seed=0, checks=checks) for checks in ((), STRICT)]
+    kinds = [Trials(program, loaded, RunOptions(backend=backend, checks=checks)) for checks in ((), STRICT)]
     events = len(_runs(kinds[1], [0])[1])
     began = time.process_time()
     _runs(kinds[0], [0, 1])
@@ -91,7 +92,7 @@ def _runs(trials: Trials, seeds: Any) -> tuple[float, EventLog]:
 
 def each(main: Callable[[Tank], Awaitable[None]], scenario: str | Scenario) -> dict[str, float]:
     """CPU seconds of each check on the log of one run, the best of some."""
-    trials = Trials(partial(declared, main), load_scenario(scenario), backend="asyncio", seed=0, checks=())
+    trials = Trials(partial(declared, main), load_scenario(scenario), RunOptions(checks=()))
     log = _runs(trials, [0])[1]
     return {name: min(_timed(log, name) for _ in range(ROUNDS)) for name in STRICT}
 

@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 
 from wavetank.museum import SPECIMENS
 from wavetank.museum.specimen import KINDS, Specimen
-from wavetank.tank.search import Hunt
+from wavetank.tank.search import ScheduleSearch
+from wavetank.tank.search_options import SearchOptions
 
 from . import museum_peers
 
@@ -46,9 +47,7 @@ class Row(NamedTuple):
 
 def first(specimen: Specimen, backend: str, policy: str, seed: int) -> int:
     """The schedule in which the bug is first seen; 0 if it stays hidden."""
-    hunt = Hunt(
-        specimen.buggy,
-        specimen.scenario,
+    options = SearchOptions(
         schedules=MOST,
         policy=policy,
         seed=seed,
@@ -56,7 +55,8 @@ def first(specimen: Specimen, backend: str, policy: str, seed: int) -> int:
         checks=specimen.checks,
         max_virtual_seconds=specimen.max_virtual_seconds,
     )
-    return hunt.made if hunt.look() is not None else 0
+    searching = ScheduleSearch(specimen.buggy, specimen.scenario, options)
+    return searching.made if searching.until_failure() is not None else 0
 
 
 def row(specimen: Specimen, backend: str, seeds: int) -> Row:

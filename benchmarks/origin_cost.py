@@ -26,7 +26,8 @@ from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
 from wavetank.sim.witness import Witness
-from wavetank.tank.trials import BACKENDS, Trials
+from wavetank.tank.search_options import BACKENDS, RunOptions
+from wavetank.tank.trials import Trials
 
 from .programs.batches import by_hand, with_openai
 
@@ -61,7 +62,7 @@ def switched_off() -> Iterator[None]:
 
 def measure(main: Callable[[Tank], Awaitable[None]], mode: str, backend: str, rounds: int) -> Cost:
     """Runs of a program with it and without in turns, in the same orders."""
-    trials = Trials(main, load_scenario("cascade"), backend=backend, seed=0, checks=())
+    trials = Trials(main, load_scenario("cascade"), RunOptions(backend=backend, checks=()))
     _seconds(trials, mode, 1)
     number = max(1, round(SECONDS / _seconds(trials, mode, 1)))
     pairs: list[tuple[float, float]] = []

@@ -47,7 +47,7 @@ def calls(rounds: int) -> None:
 
 def ours(scenario: Path, *options: str) -> list[str]:
     """The command of our server."""
-    return [sys.executable, "-m", "wavetank.cli", "serve", str(scenario), *options]
+    return [sys.executable, "-m", "wavetank", "serve", str(scenario), *options]
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def start_up(rounds: int) -> None:
     for _ in range(rounds):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.perf_counter()
-        command = [sys.executable, "-m", "wavetank.cli", "serve", "calm", "--port", "0"]
+        command = [sys.executable, "-m", "wavetank", "serve", "calm", "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()

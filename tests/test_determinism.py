@@ -13,10 +13,10 @@ import pytest
 
 import wavetank
 from wavetank import ProviderError, Tank
-from wavetank.checks import named
 from wavetank.scenario import catalogue, load_scenario
 from wavetank.sim.choices import Level
 from wavetank.sim.policies import policy_named
+from wavetank.tank.search_options import RunOptions
 from wavetank.tank.trials import Trials
 
 WORKERS, ITEMS = 10, 40
@@ -116,7 +116,7 @@ def logs() -> dict[str, bytes]:
 
 def chosen_logs(backend: str) -> dict[str, bytes]:
     """The log of a small batch under schedules of the default policy."""
-    trials = Trials(few, load_scenario("cascade"), backend=backend, seed=3, checks=named("default"))
+    trials = Trials(few, load_scenario("cascade"), RunOptions(backend=backend, seed=3))
     planner = policy_named("portfolio", seed=3, level=Level())
     found: dict[str, bytes] = {}
     with trials.borrowed():

@@ -472,12 +472,12 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("[[fault]] number 1, times: must be 1 or more, not 0",),
     ),
     "fault of no length": ("[[fault]]\nkind='stall'\nlasts = '0s'", ("lasts: must be longer than 0",)),
-    "fault for nobody": ("[[fault]]\nkind='reset'\nshare = 0.0", ("[[fault]] number 1, share: ",)),
+    "fault for no request": ("[[fault]]\nkind='reset'\nshare = 0.0", ("[[fault]] number 1, share: ",)),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_scenario_is_refused_with_place_and_mend(case: str) -> None:
+def test_a_wrong_scenario_is_refused_with_place_and_fix(case: str) -> None:
     """The error names the file, then the key as written, then what is wrong and what to write."""
     text, parts = REFUSED[case]
     said = refusal(text)
@@ -527,16 +527,16 @@ def test_package_data_goes_before_the_top_folder(tmp_path: Path, monkeypatch: py
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "packed.toml").write_text('title = "Packed"', "utf-8")
     shelves = (tmp_path / "scenarios", ROOT / "scenarios")
-    monkeypatch.setattr("wavetank.scenario.loading._SHELVES", shelves)
+    monkeypatch.setattr("wavetank.scenario.loading._FOLDERS", shelves)
     assert catalogue() == ("packed",)
-    monkeypatch.setattr("wavetank.scenario.loading._SHELVES", (tmp_path / "no folder: an archive",))
+    monkeypatch.setattr("wavetank.scenario.loading._FOLDERS", (tmp_path / "no folder: an archive",))
     monkeypatch.setattr("importlib.resources.files", lambda _package: tmp_path)
     assert load_scenario("packed") == Scenario(name="packed", title="Packed")
 
 
 def test_without_a_catalogue_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation that lost its scenarios has an empty catalogue and a plain error."""
-    monkeypatch.setattr("wavetank.scenario.loading._SHELVES", (tmp_path / "scenarios",))
+    monkeypatch.setattr("wavetank.scenario.loading._FOLDERS", (tmp_path / "scenarios",))
     monkeypatch.setattr("importlib.resources.files", lambda _package: tmp_path)
     with pytest.raises(ScenarioError, match=r"^no scenario 'calm'\. The catalogue has: nothing\."):
         load_scenario("calm")
@@ -671,7 +671,7 @@ def test_a_wave_speaks_for_the_narrowest_thing_it_names(asked: Wave, scope: Scop
     ],
 )
 def test_only_a_429_states_a_retry_after_by_itself(asked: Wave, form: str, value: Duration | None) -> None:
-    """A 429 says when to come back unless told not to; other statuses only when told to."""
+    """By default a 429 states when to come back, and other statuses do not."""
     assert wave_retry_after(asked) == RetryAfter(form=form, value=value)  # type: ignore[arg-type]
 
 
@@ -775,7 +775,7 @@ def test_the_longest_retry_after_is_as_the_wire_states_it(scenario: Scenario, lo
     ],
 )
 def test_a_wall_of_endless_waves_lets_nothing_through(waves: tuple[Wave, ...], through: bool) -> None:
-    """Only waves that refuse everybody, without end and without a gap, let nothing through."""
+    """Only waves that refuse all requests, without end and without a gap, let nothing through."""
     assert lets_through(Scenario(wave=waves)) is through
 
 
@@ -822,8 +822,8 @@ def test_equal_scenarios_have_equal_digests() -> None:
 
 def test_a_digest_tells_behaviour_and_not_texts() -> None:
     """Name, title and story may change; any number may not."""
-    told = msgspec.structs.replace(SMALL, name="n", title="t", story="s")
-    assert digest(told) == SMALL_DIGEST
+    with_texts = msgspec.structs.replace(SMALL, name="n", title="t", story="s")
+    assert digest(with_texts) == SMALL_DIGEST
     changed = msgspec.structs.replace(SMALL, latency=Latency(tokens_per_second=1.0))
     assert digest(changed) != SMALL_DIGEST
 
@@ -858,7 +858,7 @@ def test_the_reference_lists_the_catalogue() -> None:
 
 
 LONG: Final = ("agent-limit", "billing-stop", "daily-quota", "retry-after-two-minutes")
-"""These ask for patience: that is their story."""
+"""These need clients that wait for a long time: that is their story."""
 
 
 @pytest.mark.parametrize("name", catalogue())
@@ -872,7 +872,7 @@ def test_a_catalogue_scenario_stays_within_what_sdks_wait(name: str) -> None:
 
 
 def refusals(scenario: Scenario, start: int) -> int:
-    """How often an item is refused that arrives at `start` and waits as long as it is told."""
+    """How often an item is refused that arrives at `start` and waits as long as each refusal states."""
     instant, count = start, 0
     while refusing := [each for each in scenario.wave if window_at(each, instant)]:
         sent = instant + scenario.latency.refusal.high
@@ -905,7 +905,7 @@ def test_calm_refuses_nothing() -> None:
 
 
 def test_simultaneous_is_one_barrier_of_eight() -> None:
-    """All eight are refused at once and told the same second."""
+    """All eight are refused at once and get the same Retry-After."""
     (barrier,) = load_scenario("simultaneous").wave
     assert (barrier.when_in_flight, barrier.status) == (8, 429)
     assert wave_retry_after(barrier) == RetryAfter(value=seconds(1))

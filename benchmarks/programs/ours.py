@@ -21,6 +21,7 @@ from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_run import run_trio
+from wavetank.tank.search_options import RunOptions
 from wavetank.tank.trials import Trials
 
 from . import pipeline
@@ -52,9 +53,7 @@ def fifo_runs(backend: str, number: int) -> int:
     trials = Trials(
         _pipeline,
         wavetank.load_scenario("calm"),
-        backend=backend,
-        seed=0,
-        checks=("liveness", "exactly_once", "right_answer"),
+        RunOptions(backend=backend, checks=("liveness", "exactly_once", "right_answer")),
     )
     with trials.borrowed():
         for _ in range(number):

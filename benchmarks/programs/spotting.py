@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple
 import wavetank
 from wavetank.museum import SPECIMENS, Specimen
 from wavetank.scenario import load_scenario
-from wavetank.tank.search import Hunt
+from wavetank.tank.search import ScheduleSearch
+from wavetank.tank.search_options import SearchOptions
 
 from . import bridge, handing
 
@@ -148,19 +149,18 @@ def frontrun(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
 def ours(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     """The search as a user starts it."""
     began = time.process_time()
-    hunt = Hunt(
-        specimen.twin if twin else specimen.buggy,
-        specimen.scenario,
-        schedules=1_000_000,
-        checks=specimen.checks,
-        max_virtual_seconds=specimen.max_virtual_seconds,
-        watch=lambda _: time.process_time() - began > seconds,
+    options = SearchOptions(
+        schedules=1_000_000, checks=specimen.checks, max_virtual_seconds=specimen.max_virtual_seconds
     )
-    trial = hunt.look()
+    program = specimen.twin if twin else specimen.buggy
+    searching = ScheduleSearch(
+        program, specimen.scenario, options, watch=lambda _: time.process_time() - began > seconds
+    )
+    trial = searching.until_failure()
     if trial is None or trial.failure is None:
-        return Spotted(hunt.made, 0, "")
+        return Spotted(searching.made, 0, "")
     kind, failed = trial.failure
-    return Spotted(hunt.made, hunt.made, failed if kind == "check" else kind)
+    return Spotted(searching.made, searching.made, failed if kind == "check" else kind)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a campaign keeps in its file, and what it makes of what lanes tell."""
+"""The saved state of a campaign, and how the messages of workers change it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wavetank.campaign.orders import Ended, Progress
-from wavetank.campaign.state import Course, Kept, StateError, Words, read, write
+from wavetank.campaign.options import SearchOverrides
+from wavetank.campaign.protocol import Progress, SearchEnd, WorkerFinished, WorkerStarted
+from wavetank.campaign.state import SavedTest, SearchedTest, StateError, read, write
 
 TEST = "test_x.py::test_x[asyncio]"
 
@@ -24,7 +25,7 @@ TEST = "test_x.py::test_x[asyncio]"
     ],
 )
 def test_a_file_that_is_no_state_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    """A torn, damaged or foreign file is told with what is wrong, and stays."""
+    """For a torn, damaged or foreign file the error says what is wrong, and the file is not changed."""
     path = tmp_path / "campaign.json"
     path.write_bytes(content)
     with pytest.raises(StateError, match=words):
@@ -32,54 +33,70 @@ def test_a_file_that_is_no_state_is_refused(tmp_path: Path, content: bytes, word
     assert path.read_bytes() == content
 
 
-def test_what_is_kept_comes_back(tmp_path: Path) -> None:
-    """A course goes on as it was left, with its choice points, digests and end."""
+def test_a_saved_test_is_read_back(tmp_path: Path) -> None:
+    """A test is resumed with its schedules, choice points, digests and end."""
     path = tmp_path / "new" / "campaign.json"
     assert read(path) == {}
-    course = Course(TEST, Kept(Words(policy="pct")))
-    course.take(Progress(TEST, 3, 20, [5, 7], {"run": {0: (3, "5")}}))
-    course.take(Ended(TEST, failure="the report", kind="check", token="wt1-x"))
-    write(path, {TEST: course.kept})
-    again = Course(TEST, read(path)[TEST])
-    assert again.kept == course.kept
-    assert (again.schedules, again.next, again.resumed, again.failed) == (20, 4, 20, True)
-    assert again.sketch.digests == [5, 7]
+    searched = SearchedTest(TEST, SavedTest(SearchOverrides(policy="pct")))
+    searched.take(Progress(TEST, 3, 20, [5, 7], {"run": {0: (3, "5")}}))
+    searched.take(SearchEnd(TEST, failure="the report", kind="check", token="wt1-x"))
+    write(path, {TEST: searched.saved})
+    again = SearchedTest(TEST, read(path)[TEST])
+    assert again.saved == searched.saved
+    assert (again.schedules, again.next_shard, again.resumed, again.failed) == (20, 4, 20, True)
+    assert again.distinct.digests == [5, 7]
     assert (path.parent / ".gitignore").read_text() == "*\n"
     assert [file.name for file in path.parent.iterdir() if file.suffix == ".new"] == []
 
 
 def test_the_first_failure_counts() -> None:
-    """Of several lanes that fail the first is told; a finding goes before a failure by itself."""
-    course = Course(TEST, Kept(Words()))
-    course.take(Ended(TEST, broken="teardown"))
-    course.take(Ended(TEST, failure="first"))
-    course.take(Ended(TEST, failure="second"))
-    assert course.ended == Ended(TEST, failure="first")
+    """The first failing schedule is kept; it replaces a test that failed otherwise."""
+    searched = SearchedTest(TEST, SavedTest(SearchOverrides()))
+    searched.take(SearchEnd(TEST, broken="teardown"))
+    searched.take(SearchEnd(TEST, failure="first"))
+    searched.take(SearchEnd(TEST, failure="second"))
+    assert searched.end == SearchEnd(TEST, failure="first")
 
 
-def test_what_may_change_is_tried_again() -> None:
-    """A test that broke or was skipped has no lasting end; one whose schedules are all made has."""
-    ends = [Ended(TEST, broken="x"), Ended(TEST, skipped="x"), Ended(TEST, spent="x")]
-    assert [Course(TEST, Kept(Words(), ended=end)).kept.ended for end in ends] == [None, None, ends[2]]
+def test_a_broken_or_skipped_test_is_tried_again() -> None:
+    """Only the end of a test without schedules left, or with a failing one, is saved."""
+    ends = [SearchEnd(TEST, broken="x"), SearchEnd(TEST, skipped="x"), SearchEnd(TEST, exhausted="x")]
+    tests = [SearchedTest(TEST, SavedTest(SearchOverrides(), end=end)) for end in ends]
+    assert [test.saved.end for test in tests] == [None, None, ends[2]]
 
 
-def test_a_search_that_cannot_be_split_begins_anew() -> None:
-    """Its schedules of before are not counted twice."""
-    course = Course(TEST, Kept(Words(policy="exhaustive"), schedules=50))
-    course.take(Progress(TEST, 0, 20, anew=True))
-    course.take(Progress(TEST, 0, 20))
-    assert (course.schedules, course.resumed) == (40, 0)
+def test_a_search_that_cannot_be_split_restarts() -> None:
+    """Its earlier schedules are not counted twice."""
+    searched = SearchedTest(TEST, SavedTest(SearchOverrides(policy="exhaustive"), schedules=50))
+    searched.take(Progress(TEST, 0, 20, restarted=True))
+    searched.take(Progress(TEST, 0, 20))
+    assert (searched.schedules, searched.resumed) == (40, 0)
 
 
-def test_words_are_told_as_they_are_given() -> None:
-    """The words of a campaign read as a command line."""
-    words = Words(policy="pct", seed=0, scenario=("calm", "cascade"))
+def test_overrides_are_printed_as_arguments() -> None:
+    """They read as on the command line."""
+    words = SearchOverrides(policy="pct", seed=0, scenario=("calm", "cascade"))
     assert str(words) == "--policy pct --seed 0 --scenario calm --scenario cascade"
-    assert str(Words()) == "no --policy, --level, --seed or --scenario"
+    assert str(SearchOverrides()) == "no --policy, --level, --seed or --scenario"
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """Where a file stands in the place of the folder the mend is in the text."""
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """Where there is a file of that name the error says what to do."""
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match=r"cannot be written: .* Choose another folder with --state"):
         write(tmp_path / "file" / "campaign.json", {})
+
+
+def test_a_test_is_broken_if_its_process_ends_before_a_worker() -> None:
+    """Workers that have finished lose nothing when their process ends."""
+    searched = SearchedTest(TEST, SavedTest(SearchOverrides()))
+    for _ in range(2):
+        searched.take(WorkerStarted(TEST, "calm"))
+    searched.take(WorkerFinished(TEST))
+    searched.lost("killed")
+    assert (searched.scenario, searched.end) == ("calm", SearchEnd(TEST, broken="killed"))
+    finished = SearchedTest(TEST, SavedTest(SearchOverrides()))
+    finished.take(WorkerStarted(TEST, "calm"))
+    finished.take(WorkerFinished(TEST))
+    finished.lost("killed")
+    assert finished.end is None

@@ -87,7 +87,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str) -> list[str]:
     """The command line of `wavetank explore`."""
-    return [sys.executable, "-m", "wavetank.cli", "explore", *arguments]
+    return [sys.executable, "-m", "wavetank", "explore", *arguments]
 
 
 def explore(*arguments: str, status: int = 0) -> str:
@@ -97,8 +97,8 @@ def explore(*arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def kept(project: Path) -> dict[str, Any]:
-    """What the project's state says of each test."""
+def saved_tests(project: Path) -> dict[str, Any]:
+    """The saved state of each test of the project."""
     tests: dict[str, Any] = json.loads((project / ".wavetank" / "campaign.json").read_text())["tests"]
     return tests
 
@@ -107,13 +107,13 @@ def kept(project: Path) -> dict[str, Any]:
 def test_a_race_is_found_shrunk_and_repeated(
     project: Path, processes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An order that few schedules take is found, reported, shown on GitHub, and repeated by its line."""
+    """A rare order is found, reported, shown on GitHub, and repeated by the line of the report."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     said = explore("test_race.py", "--schedules", "20000", "-n", processes, status=1)
     assert re.search(r"^test_race\.py::test_race\[asyncio\]: error after \d+ schedules$", said, re.MULTILINE)
     assert "schedule: FIFO order, except:" in said
     assert "test_race.py::test_race[asyncio]: error found" in said
-    assert kept(project)["test_race.py::test_race[asyncio]"]["schedules"] < 20_000
+    assert saved_tests(project)["test_race.py::test_race[asyncio]"]["schedules"] < 20_000
     line = re.search(r"to repeat it: (pytest .*)", said)
     assert line is not None
     again = subprocess.run(
@@ -124,37 +124,37 @@ def test_a_race_is_found_shrunk_and_repeated(
     line_of_the_error = 1 + RACE.splitlines().index('    assert order != ["c", "c", "a", "b", "b", "a"]')
     annotation = f"::error file=test_race.py,line={line_of_the_error},title=test_race.py%3A%3Atest_race"
     assert [row.startswith(annotation) for row in said.splitlines() if row.startswith("::")] == [True]
-    before = kept(project)
+    before = saved_tests(project)
     said = explore("test_race.py", "--schedules", "20000", "-n", processes, "--resume", status=1)
     assert line[0] in said
     assert annotation in said
     assert "1 test, 0 schedules in" in said
-    assert kept(project) == before
+    assert saved_tests(project) == before
 
 
-def test_a_campaign_goes_on_where_it_was_left(project: Path) -> None:
-    """The count goes on to the new target, with other schedules, in other processes; the rest stays kept."""
+def test_a_campaign_is_resumed(project: Path) -> None:
+    """A resumed campaign makes other schedules up to the new target; other tests stay saved."""
     asked = "test_fine.py::test_fine[asyncio]"
     said = explore(asked, "--schedules", "100", "-n", "0")
     assert f"{asked}: no failure; 100 schedules, " in said
-    distinct = len(kept(project)[asked]["distinct"])
+    distinct = len(saved_tests(project)[asked]["distinct"])
     said = explore("test_fine.py", "--schedules", "200", "-n", "2", "--resume")
     assert f"{asked}: no failure; 200 schedules (100 of them earlier), " in said
     assert "test_fine.py::test_fine[trio]: no failure; 200 schedules, " in said
     assert "2 tests, 300 schedules in" in said
-    state = kept(project)
+    state = saved_tests(project)
     assert {test: each["schedules"] for test, each in state.items()} == {
         asked: 200,
         "test_fine.py::test_fine[trio]": 200,
     }
     assert len(state[asked]["distinct"]) > distinct
     said = explore(asked, "--schedules", "500", "--resume", "--policy", "pct", status=2)
-    assert "give the same words" in said
-    assert kept(project) == state
+    assert "give the same options" in said
+    assert saved_tests(project) == state
 
 
 def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted, a campaign tells and keeps what it has, and says how it goes on."""
+    """An interrupted campaign reports and saves what it has, and names the command that resumes it."""
     ready = project / "ready"
     os.mkfifo(ready)
     monkeypatch.setenv("READY", str(ready))
@@ -172,7 +172,7 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: 
     assert process.returncode == 0
     assert "stopping" in said
     assert "to go on: wavetank explore test_fine.py --resume -n 2 --schedules 1000000000" in said
-    done = sum(each["schedules"] for each in kept(project).values())
+    done = sum(each["schedules"] for each in saved_tests(project).values())
     assert done >= 100
     monkeypatch.delenv("READY")
     said = explore("test_fine.py", "--schedules", "1", "-n", "0", "--resume")
@@ -180,43 +180,43 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(project: Path, monkeypatch: 
 
 
 def test_a_limit_of_time_is_shared_by_the_tests(project: Path) -> None:
-    """Under a limit of time each test has its turn, and there is no other limit."""
+    """With a limit of time each test has its turn, and there is no other limit."""
     explore("test_fine.py", "--seconds", "3", "-n", "0")
-    assert all(each["schedules"] > 1 for each in kept(project).values())
-    assert len(kept(project)) == 2
+    assert all(each["schedules"] > 1 for each in saved_tests(project).values())
+    assert len(saved_tests(project)) == 2
 
 
 def test_an_exhaustive_search_is_not_split(project: Path) -> None:
-    """One process makes all of it, and its proof is told and ends the campaign of the test."""
+    """One worker makes the whole search, and its proof is reported and ends it."""
     said = explore(
         "test_race.py", "--policy", "exhaustive:1", "--level", "any-instant", "-n", "2", "--schedules", "900"
     )
     assert "no failure; every schedule with at most 1 deviation at level any-instant was run; " in said
-    (state,) = kept(project).values()
+    (state,) = saved_tests(project).values()
     assert len(state["distinct"]) == state["schedules"]
     assert "to go on" not in said
 
 
-def test_an_exhaustive_search_begins_anew(project: Path) -> None:
-    """What cannot go on is made anew, and counts once."""
+def test_an_exhaustive_search_restarts(project: Path) -> None:
+    """A search that cannot be resumed is made again, and its schedules count once."""
     asked = ("test_race.py", "--policy", "exhaustive", "-n", "0")
     explore(*asked, "--schedules", "20")
     said = explore(*asked, "--schedules", "50", "--resume")
     assert "1 test, 50 schedules in" in said
     assert ": no failure; every schedule" not in said
-    (state,) = kept(project).values()
+    (state,) = saved_tests(project).values()
     assert len(state["distinct"]) == state["schedules"] == 50
 
 
-def test_a_process_that_dies_is_told(project: Path) -> None:
-    """A test that takes its process with it has failed, with the status it left."""
+def test_a_process_that_dies_is_reported(project: Path) -> None:
+    """A test that ends its process has failed, and the report has the exit status."""
     (project / "test_fine.py").write_text(DEADLY)
     said = explore("test_fine.py", "--schedules", "50", "-n", "0", status=1)
     assert "its process ended with status 77" in said
 
 
-def test_a_test_that_fails_by_itself_is_told(project: Path) -> None:
-    """A failing fixture is no finding of a search, but a failure."""
+def test_a_test_that_fails_without_a_schedule_is_reported(project: Path) -> None:
+    """A failing fixture is a failure, and not one of a schedule."""
     (project / "conftest.py").write_text(
         "import pytest\n\n@pytest.fixture(autouse=True)\ndef broken():\n    raise OSError('no disk')\n"
     )
@@ -242,10 +242,10 @@ def test_a_test_that_fails_by_itself_is_told(project: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_what_cannot_be_explored_is_told_with_the_mend(
+def test_invalid_arguments_are_reported_with_the_fix(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong word ends with status 2 and says what to do, before anything is searched or kept."""
+    """An invalid argument ends with status 2 and says what to do, before anything is searched or saved."""
     assert main(["explore", "-n", "0", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert not Path(".wavetank").exists()
@@ -262,8 +262,8 @@ def test_a_wrong_number_is_a_usage_error(option: str, value: str, capsys: pytest
     assert "give a" in capsys.readouterr().err
 
 
-def test_a_torn_state_is_left_as_it_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A state that cannot be read ends the campaign before it begins, and is not written over."""
+def test_a_torn_state_is_not_changed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A state that cannot be read ends the campaign before it begins, and is not overwritten."""
     path = project / ".wavetank" / "campaign.json"
     path.parent.mkdir()
     path.write_bytes(b'{"format":"wavetank-campaign","version":1,"tests":{"a":{"wor')

@@ -53,8 +53,8 @@ def test_only_the_twin(capsys: pytest.CaptureFixture[str]) -> None:
     assert "failed" not in said
 
 
-def test_an_unknown_name_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    """A misspelt name is answered with the one that was meant."""
+def test_for_an_unknown_name_the_nearest_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    """The error for a misspelt name names the right one."""
     assert main(["museum", "ful_queue"]) == 2
     assert (
         "there is no specimen 'ful_queue' in the museum; did you mean 'full_queue'?"

@@ -36,7 +36,7 @@ match = { model = "held" }
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "wavetank.cli", "serve", *arguments, "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", *arguments, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
@@ -80,7 +80,7 @@ def test_a_client_of_another_process_meets_the_script(wave: str) -> None:
         assert "2 requests, 1 refused" in ended(process)
 
 
-def test_both_dialects_are_told_by_path_and_headers(wave: str) -> None:
+def test_both_dialects_are_known_by_path_and_headers(wave: str) -> None:
     """One address speaks OpenAI and Anthropic; an unknown path is answered in the dialect."""
     with serving(wave) as (address, _):
         anthropic = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
@@ -92,7 +92,7 @@ def test_both_dialects_are_told_by_path_and_headers(wave: str) -> None:
         assert not unknown.headers["date"].endswith("2026 00:00:00 GMT")
 
 
-def test_a_client_that_hangs_up_in_a_held_barrier_harms_nobody(wave: str) -> None:
+def test_a_client_that_hangs_up_in_a_held_barrier_disturbs_no_other(wave: str) -> None:
     """After one of two held clients left, the next two fill the barrier and are refused together."""
     with serving(wave) as (address, process):
         url, headers = f"{address}/v1/chat/completions", {"authorization": "Bearer k"}
@@ -138,7 +138,7 @@ def test_a_terminal_shows_the_status_on_one_line(wave: str) -> None:
     """It comes below the addresses, is written over, fits the width, and is gone at the end."""
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 30))
-    command = [sys.executable, "-m", "wavetank.cli", "serve", wave, "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", wave, "--port", "0"]
     with subprocess.Popen(command, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         try:
@@ -168,7 +168,7 @@ def shown(screen: int, *, until: str) -> str:
     return said.decode(errors="replace")
 
 
-def test_a_busy_port_is_told_with_the_mend(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_a_busy_port_names_the_fix(capsys: pytest.CaptureFixture[str]) -> None:
     """A second server on a port says so in one line and fails."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -179,8 +179,10 @@ def test_a_busy_port_is_told_with_the_mend(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "127.0.0.1:80"])
-def test_an_address_of_no_use_is_told_with_the_mend(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is told by its name, and what to give instead; no port is blamed."""
+def test_the_error_for_an_unusable_address_names_the_fix(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the address and what to give instead, and no port."""
     assert main(["serve", "calm", "--port", "0", "--host", host]) == 1
     said = capsys.readouterr().err
     assert f"cannot listen on --host {host}: it is no address of this machine" in said
@@ -195,7 +197,7 @@ def test_an_empty_address_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -
     assert "leave --host out" in capsys.readouterr().err
 
 
-def test_an_unknown_scenario_is_told_with_a_near_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_for_an_unknown_scenario_a_similar_one_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     """A typing error in the scenario's name fails with the name that was meant."""
     assert main(["serve", "casade"]) == 1
     assert "did you mean 'cascade'" in capsys.readouterr().err

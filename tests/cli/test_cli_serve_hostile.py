@@ -28,7 +28,7 @@ def serving(tmp_path: Path, files: int | None = None) -> Iterator[tuple[int, sub
     """A server in a process of its own, with room for so many files, and its port."""
     scenario = tmp_path / "quiet.toml"
     scenario.write_text('title = "Quiet"\n')
-    command = [sys.executable, "-m", "wavetank.cli", "serve", str(scenario), "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", str(scenario), "--port", "0"]
     if files is not None:
         command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -124,7 +124,7 @@ if DEEP:
             assert peak_megabytes(process) < 900
 
 
-def test_many_silent_clients_keep_nobody_out(tmp_path: Path) -> None:
+def test_many_silent_clients_keep_no_other_out(tmp_path: Path) -> None:
     """Connections with nothing, half a head or half a body are held; others are answered meanwhile."""
     with many_files(), serving(tmp_path) as (port, process), ExitStack() as held:
         for number in range(CONNECTIONS):
@@ -158,7 +158,7 @@ def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path) -> No
             assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_more_clients_than_files_are_told_of_once(tmp_path: Path) -> None:
+def test_more_clients_than_files_are_reported_once(tmp_path: Path) -> None:
     """With no room for more files the server says so in one line, and serves again when there is room."""
     with many_files(), serving(tmp_path, files=40) as (port, process), ExitStack() as held:
         for _ in range(60):

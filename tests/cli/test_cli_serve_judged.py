@@ -29,7 +29,7 @@ BEARER = {"authorization": f"Bearer {SECRET}"}
 @contextmanager
 def serving(*arguments: str, scheme: str = "http") -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "wavetank.cli", "serve", *arguments, "--port", "0"]
+    command = [sys.executable, "-m", "wavetank", "serve", *arguments, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
@@ -104,13 +104,13 @@ def test_exactly_once_is_judged_from_outside(scenario: str, tmp_path: Path, jour
 
 
 def test_the_servers_own_pages_say_what_they_take(scenario: str) -> None:
-    """Unknown pages, methods, checks and entries get a clear 4xx in JSON; the scenario is told."""
+    """Unknown pages, methods, checks and entries get a clear 4xx in JSON; the scenario has its page."""
     with (
         serving(scenario, "--seed", "7") as (address, process),
         httpx2.Client(base_url=f"{address}/_wavetank") as client,
     ):
-        told = client.get("/scenario").json()
-        assert (told["name"], told["seed"], told["scenario"]) == ("quiet", 7, {"title": "Quiet"})
+        page = client.get("/scenario").json()
+        assert (page["name"], page["seed"], page["scenario"]) == ("quiet", 7, {"title": "Quiet"})
         for answer, status, text in (
             (client.get("/nothing"), 404, "GET /_wavetank/verdict"),
             (client.delete("/events"), 405, "takes GET, not DELETE"),
@@ -126,7 +126,7 @@ def test_the_servers_own_pages_say_what_they_take(scenario: str) -> None:
         assert SECRET not in ended(process, signal.SIGINT)
 
 
-def test_a_ledger_that_matches_no_request_is_told(scenario: str) -> None:
+def test_a_ledger_that_matches_no_request_is_reported(scenario: str) -> None:
     """The verdict says how a client names its items."""
     with serving(scenario) as (address, _), httpx2.Client(base_url=address) as client:
         client.post("/_wavetank/items", json={"event": "submitted", "item": "row-1"})
@@ -136,7 +136,7 @@ def test_a_ledger_that_matches_no_request_is_told(scenario: str) -> None:
 
 
 def test_https_is_served_with_a_certificate(scenario: str, tmp_path: Path) -> None:
-    """With `--tls-cert` and `--tls-key` the server speaks TLS; a plain client harms nobody."""
+    """With `--tls-cert` and `--tls-key` the server speaks TLS; a client without TLS disturbs no other one."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
@@ -153,7 +153,7 @@ def test_https_is_served_with_a_certificate(scenario: str, tmp_path: Path) -> No
         assert "1 requests" in ended(process)
 
 
-def test_what_cannot_be_served_is_told_in_one_line_with_the_mend(
+def test_what_cannot_be_served_gets_one_line_with_the_fix(
     scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each mistake gets one line, and nothing is left behind."""
@@ -182,7 +182,7 @@ def test_an_open_address_is_warned_of(scenario: str, capsys: pytest.CaptureFixtu
     """An address that others can reach is served, with a warning."""
     with socket.create_server(("", 0)) as taken:
         assert main(["serve", scenario, "--host", "0.0.0.0", "--port", str(taken.getsockname()[1])]) == 1
-    assert "everybody who reaches this machine" in capsys.readouterr().err
+    assert "every machine on the network can send requests" in capsys.readouterr().err
 
 
 def test_a_journal_can_be_read_while_the_server_runs(scenario: str, tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_a_journal_can_be_read_while_the_server_runs(scenario: str, tmp_path: Pa
     ):
         for number in range(5):
             ask(client, f"row-{number}")
-        told = client.get("/_wavetank/events").content
-        assert journal.read_bytes().startswith(told)
-    assert [json.loads(line).get("item") for line in told.splitlines()[1::3]] == [
+        events = client.get("/_wavetank/events").content
+        assert journal.read_bytes().startswith(events)
+    assert [json.loads(line).get("item") for line in events.splitlines()[1::3]] == [
         f"row-{number}" for number in range(5)
     ]

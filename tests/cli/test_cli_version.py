@@ -11,7 +11,7 @@ import wavetank
 from wavetank.cli import main
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """In one line that a script can read."""
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
@@ -20,7 +20,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_package_is_the_command() -> None:
-    """`python -m wavetank` takes the same words, and calls itself by its name."""
+    """`python -m wavetank` takes the same arguments and has the same name in errors."""
     command = [sys.executable, "-m", "wavetank"]
     listed = subprocess.run([*command, "scenarios"], capture_output=True, text=True, timeout=60)
     assert listed.returncode == 0

@@ -151,7 +151,7 @@ def test_a_server_shows_no_key(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "wavetank.cli",
+        "wavetank",
         "serve",
         "calm",
         "--port",

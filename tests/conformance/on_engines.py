@@ -28,8 +28,8 @@ from wavetank.sim.dice import dice
 from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
+from wavetank.sim.run_threads import Engine
 from wavetank.sim.timeline import Timeline
-from wavetank.sim.turns import Engine
 
 TAIL: Final = 100_000
 DAY: Final = 86_400_000_000_000

@@ -1,4 +1,4 @@
-"""The museum: each bug is caught with the right check and kind, and its twin is never blamed."""
+"""The museum: each bug is found by the right check and as the right kind, and its twin passes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_bug_is_caught(name: str, backend: str) -> None:
 
 
 @each_on_its_backends
-def test_the_twin_is_not_blamed(name: str, backend: str) -> None:
+def test_the_twin_passes(name: str, backend: str) -> None:
     """Without its bug the same program passes the same checks."""
     result = SPECIMENS[name].search(twin=True, schedules=TWIN_SCHEDULES, backend=backend)
     result.check()
@@ -110,8 +110,8 @@ def test_a_specimen_is_small(name: str) -> None:
     assert sum((part.end_lineno or 0) - part.lineno + 1 for part in code) <= 60
 
 
-def test_a_livelock_is_told_from_a_deadlock() -> None:
-    """What batch-llm took for a deadlock is a livelock, and its two deadlocks are deadlocks."""
+def test_a_livelock_is_distinguished_from_a_deadlock() -> None:
+    """A livelock that batch-llm took for a deadlock is one, and its two deadlocks are deadlocks."""
     names = ("retry_state_lost", "sentinel_overtakes", "full_queue")
     failures = [SPECIMENS[name].search(schedules=MOST).failure for name in names]
     assert [failure and failure.kind for failure in failures] == ["livelock", "deadlock", "deadlock"]

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.faults import MISHAPS, damage, delay, spoiled
+from wavetank.provider.faults import FAULTS, apply_fault, damage_of, delay_of
 from wavetank.provider.http import Frame, Head
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, LimitState, Reply
@@ -19,7 +19,7 @@ EVENTS = (b'data: {"n":0}\n\n', b'data: {"n":1}\n\n', b'data: {"n":2}\n\n', b'da
 END = b'data: {"n":4}\n\ndata: [DONE]\n\n'
 ERROR = b'data: {"error":1}\n\n'
 LINES = (b'{"n":0}\n', b'{"n":1}\n', b'{"n":2}\n', b'{"done":true}\n')
-GONE = Frame(abort=True)
+BROKEN = Frame(abort=True)
 
 
 def fault(kind: FaultKind, **fields: Any) -> Fault:
@@ -36,16 +36,18 @@ def streamed(kind: FaultKind, parts: tuple[bytes, ...] = (*EVENTS, END), **field
     """A stream as a fault leaves it."""
     count = len(parts)
     frames = [Frame(head=None if n else HEAD, data=part, end=n == count - 1) for n, part in enumerate(parts)]
-    return [spoiled(frame, reply(n, count), fault(kind, **fields), ERROR) for n, frame in enumerate(frames)]
+    return [
+        apply_fault(fault(kind, **fields), frame, reply(n, count), ERROR) for n, frame in enumerate(frames)
+    ]
 
 
 def plain(kind: FaultKind) -> Frame:
     """An answer in one part as a fault leaves it."""
-    return spoiled(Frame(head=HEAD, data=BODY, end=True), reply(0, 1), fault(kind), ERROR)
+    return apply_fault(fault(kind), Frame(head=HEAD, data=BODY, end=True), reply(0, 1), ERROR)
 
 
 def sent(frames: list[Frame]) -> bytes:
-    """What is sent up to the end of the stream, or up to where the connection breaks."""
+    """The bytes sent up to the end of the stream, or up to where the connection breaks."""
     data = b""
     for frame in frames:
         data += frame.data
@@ -57,15 +59,15 @@ def sent(frames: list[Frame]) -> bytes:
 def delays(kind: FaultKind, count: int = 5, after: int = 1) -> list[int]:
     """How many seconds later each part of an answer is sent."""
     late = fault(kind, lasts=Duration(10 * SECOND), after_chunks=after)
-    return [delay(late, index, count) // SECOND for index in range(count)]
+    return [delay_of(late, index, count) // SECOND for index in range(count)]
 
 
-def test_every_kind_has_a_file_of_its_own() -> None:
-    """No kind is without its mishap, and what only takes time is told the same everywhere."""
-    assert sorted(MISHAPS) == sorted(get_args(FaultKind))
-    assert sorted(kind for kind in MISHAPS if damage(fault(kind)) == "none") == sorted(DELAYS)
-    for kind, mishap in MISHAPS.items():
-        assert (mishap.delay is not None) is (kind in DELAYS)
+def test_every_kind_has_an_effect() -> None:
+    """Every kind of fault has an effect, and those that only delay the answer are the DELAYS of scenarios."""
+    assert sorted(FAULTS) == sorted(get_args(FaultKind))
+    assert sorted(kind for kind in FAULTS if damage_of(fault(kind)) == "none") == sorted(DELAYS)
+    for kind, effect in FAULTS.items():
+        assert (effect.delay is not None) is (kind in DELAYS)
 
 
 def test_connection_refused() -> None:
@@ -84,14 +86,14 @@ def test_connection_refused() -> None:
 
 def test_reset() -> None:
     """Not a byte of an answer."""
-    assert streamed("reset") == [GONE] * 5
-    assert plain("reset") == GONE
+    assert streamed("reset") == [BROKEN] * 5
+    assert plain("reset") == BROKEN
 
 
 def test_reset_after_headers() -> None:
     """A head that promises a body, and nothing after it."""
     first, *rest = streamed("reset-after-headers")
-    assert (first, rest) == (Frame(head=HEAD, abort=True), [GONE] * 4)
+    assert (first, rest) == (Frame(head=HEAD, abort=True), [BROKEN] * 4)
     found = plain("reset-after-headers")
     assert found == Frame(head=Head(200, HEAD.headers, len(BODY)), abort=True)
 
@@ -202,4 +204,4 @@ def test_length_too_short() -> None:
         assert first.head is not None
         assert (first.head.length, first.abort, first.end) == (len(first.data), True, False)
         assert 0 < len(first.data) < len(EVENTS[0]) or first.data == BODY[: len(BODY) // 2]
-        assert all(frame == GONE for frame in rest)
+        assert all(frame == BROKEN for frame in rest)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import EPOCH_SECONDS, HOUR, MILLISECOND, MINUTE, SECOND
-from wavetank.provider import attempts
+from wavetank.provider import exchange
 from wavetank.provider.answers import answer_deltas, count_tokens, mark, marks_in, request_cost
 from wavetank.provider.identity import identity, last_user_text, shortened
 from wavetank.provider.picks import between, unit
@@ -207,6 +207,6 @@ def test_requests_of_an_item_are_counted_in_memory_that_does_not_grow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The item that was not asked for the longest is forgotten first, and counts from 0 again."""
-    monkeypatch.setattr(attempts, "KEPT", 2)
-    counted = attempts.Attempts()
+    monkeypatch.setattr(exchange, "REMEMBERED_ITEMS", 2)
+    counted = exchange.RequestCounts()
     assert [counted.count(item) for item in ("a", "a", "b", "a", "c", "a", "b")] == [0, 1, 0, 2, 0, 3, 0]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from wavetank.sim.private import require
+from wavetank.sim.private_names import require
 
 
 def test_what_is_there_is_fine() -> None:

@@ -18,7 +18,7 @@ from wavetank.clock import HOUR, SECOND
 from wavetank.patches.trio_hooks import trio_threads
 from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_run import run_asyncio
-from wavetank.sim.blocked import NEVER, OUT_OF_REACH
+from wavetank.sim.blocked_tasks import NEVER, OUT_OF_REACH
 from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
 from wavetank.sim.timeline import Timeline

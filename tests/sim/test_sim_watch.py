@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 import wavetank
-from wavetank.sim import watch
+from wavetank.sim import main_thread_watch as watch
 from wavetank.sim.errors import Deadlock
 from wavetank.tank.hosted import Hosted
 

@@ -33,7 +33,7 @@ async def nothing(_: Tank) -> None:
 
 @given(strategies.scenarios())
 def test_scenarios_pass_the_rules_of_a_file(scenario: Scenario) -> None:
-    """Every scenario is one that could have been read from a file, and lets a patient client through."""
+    """Every scenario could have been read from a file, and serves a client that retries for long enough."""
     assert load_scenario(scenario) == scenario
     assert scenario_from_dict(written(scenario), name=scenario.name, source="test") == scenario
     assert lets_through(scenario)
@@ -93,7 +93,7 @@ def test_the_smallest_trouble_is_short() -> None:
         (lambda: strategies.schedules(level="wild"), "level"),
     ],
 )
-def test_options_out_of_range_are_refused_with_the_mend(draw: object, match: str) -> None:
+def test_options_out_of_range_are_refused_with_the_fix(draw: object, match: str) -> None:
     """A grid needs a tick, a wave lasts at least one, a level has to be one."""
     assert callable(draw)
     with pytest.raises(ValueError, match=match):

@@ -62,7 +62,7 @@ class Careless(ProcessorMachine):
     async def running(self, tank: Tank) -> AsyncIterator[dict[str, Any]]:
         assert tank.workload is not None
         send, receive = anyio.create_memory_object_stream[WorkloadItem](100)
-        shelf: dict[str, Any] = {"tank": tank, "send": send, "receive": receive, "answers": {}, "told": {}}
+        shelf: dict[str, Any] = {"tank": tank, "send": send, "receive": receive, "answers": {}, "done": {}}
         with send, receive:
             async with anyio.create_task_group() as group:
                 for _ in range(tank.workload.workers):
@@ -83,12 +83,12 @@ class Careless(ProcessorMachine):
             except ProviderError:
                 return
             else:
-                shelf["told"][item.id].set()
+                shelf["done"][item.id].set()
 
     async def submit(self, processor: dict[str, Any], item: WorkloadItem) -> object:
-        processor["told"][item.id] = anyio.Event()
+        processor["done"][item.id] = anyio.Event()
         await processor["send"].send(item)
-        await processor["told"][item.id].wait()
+        await processor["done"][item.id].wait()
         return processor["answers"][item.id]
 
 
@@ -106,12 +106,12 @@ def test_a_careless_processor_is_caught_in_the_shortest_story() -> None:
     """One item and one wave are enough; the report has the steps and the line that repeats it."""
     with pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(Careless, settings=settings(QUIET, max_examples=200))
-    told = "\n".join((str(caught.value), *caught.value.__notes__))
-    assert told.count("state.arrive()") == 1
-    assert told.count("state.start_wave(") == 1
-    assert "status=529" in told
-    assert "state.call_off(" not in told
-    assert "Workload.of(1, workers=1)).run(Careless().main, schedule='wt1-" in told
+    text = "\n".join((str(caught.value), *caught.value.__notes__))
+    assert text.count("state.arrive()") == 1
+    assert text.count("state.start_wave(") == 1
+    assert "status=529" in text
+    assert "state.cancel(" not in text
+    assert "Workload.of(1, workers=1)).run(Careless().main, schedule='wt1-" in text
 
 
 def test_a_machine_says_what_it_needs() -> None:
@@ -126,8 +126,8 @@ def test_an_item_that_is_called_off_is_cancelled() -> None:
     machine.set_up(workers=2, latency=4)
     first = machine.arrive()
     machine.advance(ticks=2)
-    machine.start_wave(ticks=3, status=429, told=True)
-    machine.call_off(first)
+    machine.start_wave(ticks=3, status=429, retry_after=True)
+    machine.cancel(first)
     world = machine.world()
     assert [(item.arrives_at, item.cancelled_at) for item in world.workload.items] == [(0.0, 0.1)]
     assert [(wave.at, wave.lasts) for wave in world.scenario.wave] == [(100_000_000, 150_000_000)]

@@ -1,4 +1,4 @@
-"""Worlds: a few schedules in each example, one shrunk failure, and what Hypothesis is told."""
+"""Worlds: a few schedules in each example, one shrunk failure, and what is reported to Hypothesis."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def waits_too_late(tank: Tank) -> None:
             group.start_soon(worker)
 
 
-async def patient(tank: Tank) -> None:
+async def retries_until_answered(tank: Tank) -> None:
     """A correct program: it asks again, a second later, until it has its answer."""
     assert tank.workload is not None
 
@@ -109,7 +109,7 @@ def failure_of(test: Callable[[], Any]) -> BaseException:
     raise AssertionError("the test passed")
 
 
-def told(error: BaseException) -> str:
+def text_with_notes(error: BaseException) -> str:
     """An error with its notes, as a reader sees it."""
     return "\n".join((str(error), *getattr(error, "__notes__", ())))
 
@@ -124,7 +124,7 @@ def test_a_race_in_inputs_and_schedule_shrinks_to_the_smallest_world(number: int
     def test(world: World) -> None:
         world.run(waits_too_late, schedules=8)
 
-    report = told(failure_of(test))
+    report = text_with_notes(failure_of(test))
     assert f"to repeat it: {SMALLEST}.run(waits_too_late, schedule='wt1-" in report
     assert "reachable on stock asyncio (1 stall)" in report
     token = re.findall(r"schedule='(wt1-[^']+)'", report)[0]
@@ -132,8 +132,8 @@ def test_a_race_in_inputs_and_schedule_shrinks_to_the_smallest_world(number: int
     assert "deadlock" in str(again)
 
 
-def test_a_value_in_the_place_of_a_strategy_is_told() -> None:
-    """A backend by name, where a strategy belongs, is told how to be written."""
+def test_a_value_in_place_of_a_strategy_is_an_error() -> None:
+    """For a backend by name, where a strategy is needed, the error says how to write it."""
 
     @settings(max_examples=1, database=None)
     @given(strategies.worlds(backends="trio"))  # type: ignore[arg-type]
@@ -144,12 +144,12 @@ def test_a_value_in_the_place_of_a_strategy_is_told() -> None:
 
 
 def test_a_correct_program_passes_in_every_world() -> None:
-    """A patient program passes, on both backends, and no health check complains."""
+    """A correct program passes on both backends, and no health check of Hypothesis fails."""
 
     @settings(database=None, max_examples=40, deadline=None, suppress_health_check=())
     @given(strategies.worlds(backends=st.sampled_from(["asyncio", "trio"])))
     def test(world: World) -> None:
-        assert world.run(patient).schedules == 12
+        assert world.run(retries_until_answered).schedules == 12
 
     test()
 
@@ -175,7 +175,7 @@ def test_an_explicit_example_is_run_like_any_other() -> None:
     def test(world: World) -> None:
         world.run(waits_too_late, schedules=100)
 
-    assert "FIFO order, except:" in told(failure_of(test))
+    assert "FIFO order, except:" in text_with_notes(failure_of(test))
 
 
 def test_a_failing_world_is_kept_in_the_example_database() -> None:
@@ -198,7 +198,7 @@ def test_a_failing_world_is_kept_in_the_example_database() -> None:
 
 async def fails_with_two_items(tank: Tank) -> None:
     """An error of the program itself."""
-    await patient(tank)
+    await retries_until_answered(tank)
     assert tank.workload is not None
     if len(tank.workload.items) > 1:
         raise LookupError("two items")
@@ -214,11 +214,11 @@ def test_an_error_of_the_program_is_raised_with_its_report() -> None:
 
     error = failure_of(test)
     assert isinstance(error, LookupError)
-    assert "Workload.of(2, workers=1)).run(fails_with_two_items, schedule='wt1-" in told(error)
+    assert "Workload.of(2, workers=1)).run(fails_with_two_items, schedule='wt1-" in text_with_notes(error)
 
 
 def test_only_the_reported_example_is_shrunk() -> None:
-    """Within `@given` an example stops at its first failure; the last one alone is looked into."""
+    """Within `@given` an example stops at its first failure; only the last one is shrunk."""
     reports: list[str] = []
 
     @settings(FIND)
@@ -243,7 +243,7 @@ def test_hypothesis_may_own_the_schedule(backend: str) -> None:
     def test(world: World, schedule: DrawnSchedule) -> None:
         world.run(out_of_turn, schedule=schedule)
 
-    report = told(failure_of(test))
+    report = text_with_notes(failure_of(test))
     assert "in an order that was drawn" in report
     (token,) = set(re.findall(r"wt1-[\w-]+", report))
     assert f"the drawn schedule, as a token: {token}" in report
@@ -288,14 +288,14 @@ def test_a_schedule_stops_drawing_before_hypothesis_gives_up() -> None:
     test()
 
 
-def test_events_and_targets_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_and_targets_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Refusals, waste and stalls steer the generator; two worlds in one test are no error."""
 
     @settings(database=None, max_examples=2, verbosity=Verbosity.verbose, deadline=None)
     @given(strategies.worlds())
     def test(world: World) -> None:
-        world.run(patient, schedules=2)
-        world.run(patient, schedules=2)
+        world.run(retries_until_answered, schedules=2)
+        world.run(retries_until_answered, schedules=2)
 
     test()
     out = capsys.readouterr().out

@@ -461,7 +461,7 @@ def test_what_only_its_waiter_reaches_is_still_out_of_reach() -> None:
         await wait()
 
     (paragraph, line) = run(main).verdicts["liveness"].evidence
-    assert "nobody but those who wait for it can reach it" in paragraph
+    assert "only the tasks that wait for it still refer to it" in paragraph
     assert line == "lost: 'main' waits since 0s"
 
 

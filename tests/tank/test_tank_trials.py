@@ -13,13 +13,13 @@ from anyio.lowlevel import checkpoint
 
 import wavetank
 from wavetank import Tank
-from wavetank.checks import named
 from wavetank.clock import MILLISECOND, Duration
 from wavetank.scenario import DurationRange, Latency, Scenario, Wave, load_scenario
 from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.choices import LEVELS, Fifo
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.trio_run import TrioEngine
+from wavetank.tank.search_options import RunOptions
 from wavetank.tank.trials import Trials
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -59,7 +59,7 @@ async def pool(tank: Tank) -> None:
 @pytest.mark.parametrize("scenario", ["cascade", "simultaneous"])
 def test_a_chooser_of_zeros_changes_no_byte(backend: str, scenario: str) -> None:
     """At every level the log of a run whose chooser takes 0 is that of a run without a chooser."""
-    trials = Trials(pool, load_scenario(scenario), backend=backend, seed=5, checks=named("default"))
+    trials = Trials(pool, load_scenario(scenario), RunOptions(backend=backend, seed=5))
     with trials.borrowed():
         stock = trials.run()
         for level in LEVELS:

@@ -1,5 +1,6 @@
-"""Campaigns: the searches of many explored tests, spread over processes, kept and gone on with.
+"""Campaigns: explored tests are searched for hours by several processes, and resumed later.
 
-`driving` starts pytest, which runs each test in `lanes`; they write down what they see, the
-driver adds it up, shows it and keeps it.
+`driver` runs one pytest session after another. In the processes of a session each test is searched by
+several workers (`worker`), which write what they do to files (`protocol`); the driver adds it up, shows
+it (`report`) and saves it (`state`).
 """

@@ -1,4 +1,4 @@
-"""One session of pytest, in a process of its own, and what its lanes write down meanwhile."""
+"""One session of pytest in a process of its own, and the messages of its workers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from typing import Final, final
 
 import msgspec
 
-from .orders import LOG, ORDERS, STOP, VARIABLE, Fact, Orders
-from .state import Words
+from .options import SearchOverrides
+from .protocol import LOG, PLAN, STOP, VARIABLE, Message, SessionPlan
 
 _POSIX: Final = os.name == "posix"
-_PLUGIN: Final = "wavetank.campaign.lane"
+_PLUGIN: Final = "wavetank.campaign.worker"
 
 
-def command(tests: Sequence[str], words: Words, *, processes: int, cache: Path, collect: bool) -> list[str]:
-    """The call of pytest; what stands in the user's `addopts` and would split or end a campaign is undone."""
-    made = [
+def command(
+    tests: Sequence[str], overrides: SearchOverrides, *, processes: int, cache: Path, collect: bool
+) -> list[str]:
+    """The call of pytest; it overrides options in the user's `addopts` that would end or split a campaign."""
+    words = [
         sys.executable,
         "-P",
         "-m",
@@ -35,27 +37,27 @@ def command(tests: Sequence[str], words: Words, *, processes: int, cache: Path, 
         "--tb=short",
     ]
     if find_spec("xdist") is not None:
-        made += ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"] if processes else ["-n", "0"]
-    made += [f"--llm-scenario={name}" for name in words.scenario]
-    for name, value in (("policy", words.policy), ("level", words.level), ("seed", words.seed)):
-        made += [f"--llm-{name}={value}"] if value is not None else []
-    made += ["--collect-only", "-q"] if collect else []
-    return [*made, *tests]
+        words += (
+            ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"] if processes else ["-n", "0"]
+        )
+    words += [f"--llm-{name}={value}" for name, value in overrides.pairs()]
+    words += ["--collect-only", "-q"] if collect else []
+    return [*words, *tests]
 
 
 @final
 class Session:
-    """A running pytest: `facts` gives what is new, `wait` a moment's rest, `stop` asks the lanes to end."""
+    """A running pytest and its workers."""
 
-    def __init__(self, folder: Path, orders: Orders, call: Sequence[str]) -> None:
+    def __init__(self, folder: Path, plan: SessionPlan, call: Sequence[str]) -> None:
         folder.mkdir()
         self._folder = folder
         self._read: dict[Path, int] = {}
-        (folder / ORDERS).write_bytes(msgspec.json.encode(orders))
-        # pytest-timeout would end a lane; a campaign has its own limits.
-        environment = {**os.environ, VARIABLE: str(folder / ORDERS), "PYTEST_TIMEOUT": "0"}
+        (folder / PLAN).write_bytes(msgspec.json.encode(plan))
+        # pytest-timeout would end a worker; a campaign has its own limits.
+        environment = {**os.environ, VARIABLE: str(folder / PLAN), "PYTEST_TIMEOUT": "0"}
         with (folder / LOG).open("wb") as log:
-            # Its own session: Ctrl-C in the terminal reaches the driver alone, which asks the lanes to end.
+            # A session of its own: Ctrl-C in the terminal reaches only the driver, which stops the workers.
             self._process = subprocess.Popen(
                 call,
                 stdin=subprocess.DEVNULL,
@@ -75,24 +77,24 @@ class Session:
             self.kill()
 
     def wait(self, seconds: float) -> int | None:
-        """Pytest's exit status; `None` if it still runs after so many real seconds."""
+        """Wait so many real seconds for the end of pytest: its exit status, `None` if it still runs."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
-    def facts(self) -> Iterator[Fact]:
-        """What the lanes have told since this was asked last."""
-        for file in sorted(self._folder.glob("facts-*.ndjson")):
+    def messages(self) -> Iterator[Message]:
+        """The messages of the workers since the last call."""
+        for file in sorted(self._folder.glob("messages-*.ndjson")):
             with file.open("rb") as lines:
                 lines.seek(self._read.get(file, 0))
                 whole, newline, _ = lines.read().rpartition(b"\n")
             self._read[file] = self._read.get(file, 0) + len(whole) + len(newline)
             for line in whole.splitlines():
-                yield msgspec.json.decode(line, type=Fact)
+                yield msgspec.json.decode(line, type=Message)
 
     def stop(self) -> None:
-        """Ask every lane to end after the run it is at."""
+        """Ask every worker to end after its current run."""
         (self._folder / STOP).touch()
 
     def kill(self) -> None:
@@ -106,6 +108,6 @@ class Session:
         self._process.wait()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """What pytest has printed."""
         return (self._folder / LOG).read_text("utf-8", errors="replace")

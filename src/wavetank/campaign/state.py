@@ -1,4 +1,4 @@
-"""What a campaign keeps between its runs: a small JSON file, written whole or not at all."""
+"""The saved state of campaigns: a small JSON file, which is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final, final
 
 import msgspec
 
-from .orders import Ended, Fact, Progress, Shift
-from .tally import Points, Seen, Sketch
+from .coverage import ChoicePoints, DistinctCount, Points
+from .options import SearchOverrides
+from .protocol import Message, Progress, SearchEnd, WorkerFinished, WorkerStarted
 
 FORMAT: Final = "wavetank-campaign"
 VERSION: Final = 1
@@ -18,36 +19,18 @@ FOLDER: Final = ".wavetank"
 
 
 class StateError(ValueError):
-    """A file is no state of a campaign that this version can go on with; it is left as it is."""
+    """A file is not the state of a campaign that this version can resume; it is not changed."""
 
 
-class Words(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What fixes the schedules of a campaign; `None` leaves it to the test and the ini file."""
+class SavedTest(msgspec.Struct, omit_defaults=True):
+    """What is saved of one test: `next_shard` is the first one that no worker has begun."""
 
-    policy: str | None = None
-    level: str | None = None
-    seed: int | None = None
-    scenario: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        words = [
-            f"--{name} {value}"
-            for name in ("policy", "level", "seed")
-            if (value := getattr(self, name)) is not None
-        ]
-        words += [f"--scenario {name}" for name in self.scenario]
-        return " ".join(words) or "no --policy, --level, --seed or --scenario"
-
-
-class Kept(msgspec.Struct, omit_defaults=True):
-    """What is kept of one test: `next` is the first shard that no lane has begun."""
-
-    words: Words
+    overrides: SearchOverrides = msgspec.field(name="words")
     schedules: int = 0
-    next: int = 0
+    next_shard: int = msgspec.field(name="next", default=0)
     distinct: list[int] = []
     points: Points = {}
-    ended: Ended | None = None
+    end: SearchEnd | None = msgspec.field(name="ended", default=None)
 
 
 class _Head(msgspec.Struct):
@@ -56,89 +39,98 @@ class _Head(msgspec.Struct):
 
 
 class _File(_Head):
-    tests: dict[str, Kept]
+    tests: dict[str, SavedTest]
 
 
 @final
-class Course:
-    """One test of a campaign under way."""
+class SearchedTest:
+    """One test of a campaign that is running."""
 
-    def __init__(self, test: str, kept: Kept) -> None:
+    def __init__(self, test: str, saved: SavedTest) -> None:
         self.test = test
-        self.words = kept.words
-        self.schedules = kept.schedules
-        self.next = kept.next
-        self.sketch = Sketch(kept.distinct)
-        self.seen = Seen(kept.points)
-        self.ended = kept.ended
-        self.resumed = kept.schedules
+        self.overrides = saved.overrides
+        self.schedules = saved.schedules
+        self.next_shard = saved.next_shard
+        self.distinct = DistinctCount(saved.distinct)
+        self.points = ChoicePoints(saved.points)
+        self.end = saved.end
+        self.resumed = saved.schedules
         self.scenario = ""
-        """The scenario that is played, once a lane has begun."""
-        self.at_work = 0
-        """So many lanes search it at this moment."""
+        """The scenario that is played, once a worker has started."""
+        self.active_workers = 0
 
-    def take(self, fact: Fact) -> None:
-        """Add what a lane has told; the first end counts."""
-        if isinstance(fact, Progress):
-            if fact.anew:
-                self.schedules = self.resumed = 0
-            self.schedules += fact.runs
-            self.next = max(self.next, fact.shard + 1)
-            for course in fact.courses:
-                self.sketch.add(course)
-            self.seen.merge(fact.points)
-        elif isinstance(fact, Shift):
-            self.at_work += 1 if fact.begins else -1
-            self.scenario = fact.scenario or self.scenario
-        elif isinstance(fact, Ended) and (self.ended is None or (fact.failure and not self.ended.failure)):
-            self.ended = fact
+    def take(self, message: Message) -> None:
+        """Add what a worker reports; the first end counts, but a failing schedule replaces a broken test."""
+        match message:
+            case Progress():
+                if message.restarted:
+                    self.schedules = self.resumed = 0
+                self.schedules += message.runs
+                self.next_shard = max(self.next_shard, message.shard + 1)
+                for digest in message.schedules:
+                    self.distinct.add(digest)
+                self.points.merge(message.points)
+            case WorkerStarted():
+                self.active_workers += 1
+                self.scenario = message.scenario
+            case WorkerFinished():
+                self.active_workers -= 1
+            case SearchEnd() if self.end is None or (message.failure and not self.end.failure):
+                self.end = message
 
     def lost(self, why: str) -> None:
-        """The process of its lanes has ended without an answer."""
-        if self.at_work > 0:
-            self.at_work = 0
-            self.take(Ended(self.test, broken=why))
+        """The process of its workers has ended; if they had not finished, the test is broken."""
+        if self.active_workers > 0:
+            self.active_workers = 0
+            self.take(SearchEnd(self.test, broken=why))
 
     @property
     def failed(self) -> bool:
         """Whether a schedule failed, or the test otherwise."""
-        return self.ended is not None and bool(self.ended.failure or self.ended.broken)
+        return self.end is not None and bool(self.end.failure or self.end.broken)
 
     @property
-    def kept(self) -> Kept:
-        """What is to be kept; a test that broke or was skipped is tried again when the campaign goes on."""
-        ended = self.ended
-        lasting = ended if ended is not None and (ended.failure or ended.spent) else None
-        return Kept(self.words, self.schedules, self.next, self.sketch.digests, self.seen.points, lasting)
+    def saved(self) -> SavedTest:
+        """What to save; a test that is broken or was skipped is tried again when the campaign is resumed."""
+        end = self.end
+        lasting = end if end is not None and (end.failure or end.exhausted) else None
+        return SavedTest(
+            self.overrides,
+            self.schedules,
+            self.next_shard,
+            self.distinct.digests,
+            self.points.points,
+            lasting,
+        )
 
 
-def read(path: Path) -> dict[str, Kept]:
-    """What is kept in a file, by test; empty if there is no file.
+def read(path: Path) -> dict[str, SavedTest]:
+    """The tests that are saved in a file; empty if there is no file.
 
     Raises:
-        StateError: the file is damaged, or something else.
+        StateError: the file is damaged, or of another kind or version.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
-    mend = "It is left as it is: move it away, or choose another folder with --state"
+    fix = "It is left as it is: move it away, or choose another folder with --state"
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StateError(f"{path} cannot be read as the state of a campaign: {error}. {mend}") from None
+        raise StateError(f"{path} cannot be read as the state of a campaign: {error}. {fix}") from None
     if head.format != FORMAT:
-        raise StateError(f"{path} is no state of a campaign (format {head.format!r}). {mend}")
+        raise StateError(f"{path} is no state of a campaign (format {head.format!r}). {fix}")
     if head.version != VERSION:
-        raise StateError(f"{path} has version {head.version}; this wavetank reads {VERSION}. {mend}")
+        raise StateError(f"{path} has version {head.version}; this wavetank reads {VERSION}. {fix}")
     try:
         return msgspec.json.decode(data, type=_File).tests
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StateError(f"{path} is damaged: {error}. {mend}") from None
+        raise StateError(f"{path} is damaged: {error}. {fix}") from None
 
 
-def write(path: Path, tests: dict[str, Kept]) -> None:
-    """Put a new state in the place of the old one.
+def write(path: Path, tests: dict[str, SavedTest]) -> None:
+    """Replace the saved state.
 
     Raises:
         StateError: the folder or the file cannot be written.

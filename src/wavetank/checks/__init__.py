@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ..events import EventLog
 from ..shown import shortened
+from ..text import did_you_mean
 from . import (
     always,
     answered,
@@ -131,10 +131,9 @@ def _set_or_name(name: str) -> Sequence[str]:
         return _SETS[name]
     if name in CHECKS:
         return (name,)
-    near = difflib.get_close_matches(name, [*CHECKS, *_SETS], n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else "."
-    known = ", ".join((*CHECKS, *_SETS))
-    raise UnknownCheck(f"there is no check {shortened(repr(name))}{meant} There are: {known}")
+    known = (*CHECKS, *_SETS)
+    meant = did_you_mean(name, known, start="; ") or "."
+    raise UnknownCheck(f"there is no check {shortened(repr(name))}{meant} There are: {', '.join(known)}")
 
 
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:

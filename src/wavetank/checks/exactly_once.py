@@ -9,6 +9,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import Event, EventKind, EventLog
+from ..fault_kinds import DELAYS
 from .history import history, unmatched
 from .verdict import Verdict
 
@@ -17,7 +18,6 @@ _OUTCOMES: Final[tuple[EventKind, ...]] = ("completed", "failed", "cancelled")
 _SHOWN = 1
 _LISTED = 10
 _NAMED = 12
-_DELAYS = ("stall", "stall-before-headers", "slow-trickle")
 
 
 def judge(log: EventLog) -> Verdict:
@@ -114,7 +114,7 @@ def _wasted(log: EventLog) -> list[Event]:
 
 
 def _spoiled(event: Event) -> bool:
-    return event.fault is not None and event.reason not in _DELAYS
+    return event.fault is not None and event.reason not in DELAYS
 
 
 def _with_wasted(log: EventLog) -> tuple[str, tuple[str, ...]]:

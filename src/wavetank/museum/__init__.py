@@ -43,7 +43,7 @@ from .specimen import KINDS, Kind, Specimen
 
 __all__ = ["KINDS", "SPECIMENS", "Kind", "Specimen"]
 
-_ROOMS: Final = (
+_MODULES: Final = (
     sentinel_overtakes,
     retry_state_lost,
     full_queue,
@@ -79,5 +79,5 @@ _ROOMS: Final = (
     barrier_never_fills,
 )
 
-SPECIMENS: Final[dict[str, Specimen]] = {room.SPECIMEN.name: room.SPECIMEN for room in _ROOMS}
+SPECIMENS: Final[dict[str, Specimen]] = {module.SPECIMEN.name: module.SPECIMEN for module in _MODULES}
 """All specimens by name, in the order of their rows."""

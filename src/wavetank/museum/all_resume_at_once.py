@@ -1,4 +1,4 @@
-"""A pause ends for everybody at the same instant."""
+"""A pause ends for all workers at the same instant."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, ask
 
-_ITEMS: Final = 6
 _SPREAD: Final = 0.02
 _HERD: Final = 0.5
 
@@ -39,33 +38,25 @@ async def _work(tank: Tank, pause: _Pause, worker: int, item: str) -> None:
             pause.refused(refusal.retry_after or 1)
 
 
-async def _run(tank: Tank, spread: float) -> None:
-    tank.expect(herd=_HERD)
+async def _run(tank: Tank, items: list[str], spread: float) -> None:
     pause = _Pause(spread)
     async with anyio.create_task_group() as group:
-        for worker, item in enumerate(submitted(tank, _ITEMS)):
+        for worker, item in enumerate(items):
             group.start_soon(_work, tank, pause, worker, item)
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, 0)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _SPREAD)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="all_resume_at_once",
     row="25",
     kind="S",
-    story="All workers sleep until the same instant and ask again together, which is how one wave sets off "
-    "the next. The twin lets one worker after another go.",
+    story="All workers sleep until the same instant and send together, which is how one wave causes the "
+    "next. In the twin they resume one after another.",
     seen="ProjectScylla",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=_run,
+    variants=(0, _SPREAD),
+    scenario=ONE_SHORT_WAVE,
     check="no_herd",
     failure="check",
-    items=_ITEMS,
+    expect={"herd": _HERD},
+    items=6,
 )

@@ -1,4 +1,4 @@
-"""All workers meet at a barrier after each round, and one of them has left."""
+"""Workers wait for each other at a barrier after each round, and one of them has ended."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import anyio
 
 from ..seams.errors import ServerError
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted, weather
+from .specimen import specimen
+from .workload import ask_until_answered, scenario_of
 
 _WORKERS: Final = 3
-_ITEMS: Final = 9
 
 
 class _Barrier:
@@ -38,18 +37,17 @@ class _Barrier:
             self.full = anyio.Event()
 
 
-async def _run(tank: Tank, *, signs_off: bool) -> None:
+async def _run(tank: Tank, items: list[str], leaves: bool) -> None:
     barrier = _Barrier(_WORKERS)
-    items = submitted(tank, _ITEMS)
 
     async def work(mine: list[str]) -> None:
         for number, item in enumerate(mine, start=1):
             try:
-                tank.ledger.complete(item, await ask_patiently(tank, item))
+                tank.ledger.complete(item, await ask_until_answered(tank, item))
             except ServerError as error:
                 for lost in mine[number - 1 :]:
                     tank.ledger.fail(lost, error)
-                if signs_off:
+                if leaves:
                     barrier.leave()
                 return
             await barrier.wait()
@@ -59,25 +57,17 @@ async def _run(tank: Tank, *, signs_off: bool) -> None:
             group.start_soon(work, items[worker::_WORKERS])
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, signs_off=False)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, signs_off=True)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="barrier_never_fills",
     row="B",
     kind="H",
-    story="Three workers meet at a barrier after each item. One gives up after a server error and leaves; "
-    "the other two wait at the barrier for it, for ever.",
+    story="Three workers wait for each other at a barrier after each item. One of them ends after a server "
+    "error, and the other two wait for it for ever.",
     seen="the first worst-case test of batch-llm, with asyncio.Barrier",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-item-fails", {"lasts": "1m", "status": 500, "match": {"item": "item-5"}}),
+    run=_run,
+    variants=(False, True),
+    scenario=scenario_of("one-item-fails", {"lasts": "1m", "status": 500, "match": {"item": "item-5"}}),
     check="liveness",
     failure="deadlock",
-    items=_ITEMS,
+    items=9,
 )

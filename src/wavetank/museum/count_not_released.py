@@ -9,11 +9,10 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, ask, with_workers
 
 _WORKERS: Final = 2
-_ITEMS: Final = 4
 
 
 class _Router:
@@ -22,13 +21,13 @@ class _Router:
         self.in_flight = 0
         tank.watch("in flight", lambda: self.in_flight)
 
-    async def buggy(self, item: str) -> str:
+    async def count_successes(self, item: str) -> str:
         self.in_flight += 1
         answer = await ask(self.tank, item)
         self.in_flight -= 1
         return answer
 
-    async def twin(self, item: str) -> str:
+    async def count_all(self, item: str) -> str:
         self.in_flight += 1
         try:
             return await ask(self.tank, item)
@@ -36,38 +35,32 @@ class _Router:
             self.in_flight -= 1
 
 
-async def _run(tank: Tank, route: Callable[[str], Awaitable[str]]) -> None:
+async def _run(tank: Tank, items: list[str], route: Callable[[_Router, str], Awaitable[str]]) -> None:
+    router = _Router(tank)
+
     async def work(items: Iterator[str]) -> None:
         for item in items:
             while True:
                 try:
-                    tank.ledger.complete(item, await route(item))
+                    tank.ledger.complete(item, await route(router, item))
                     break
                 except RateLimited as refusal:
                     await anyio.sleep(refusal.retry_after or 1)
 
-    await with_workers(_WORKERS, work, iter(submitted(tank, _ITEMS)))
+    await with_workers(_WORKERS, work, iter(items))
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _Router(tank).buggy)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _Router(tank).twin)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="count_not_released",
     row="18",
     kind="C",
     story="A router counts the requests in flight to find the least busy deployment. The count goes down "
     "only after a success, so each refusal leaves one behind that is never in flight again.",
     seen="issues 20256 and 1477 of litellm",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=_run,
+    variants=(_Router.count_successes, _Router.count_all),
+    scenario=ONE_SHORT_WAVE,
     check="permits_returned",
     failure="check",
-    items=_ITEMS,
+    items=4,
 )

@@ -1,47 +1,36 @@
-"""An error in a body with status 200 is stored as an answer without text."""
+"""An error in a body with status 200 is stored as an empty answer."""
 
 from __future__ import annotations
 
 import json
 from typing import Final
 
-from ..tank.tank import Tank
 from .plain_http import ask_until_read
-from .specimen import Specimen
-from .workload import weather
-
-_ITEMS: Final = 4
+from .specimen import specimen
+from .workload import scenario_of
 
 
-def _first_text(body: str) -> str | None:
-    """The text of the first choice; an answer without one is empty."""
+def _text_of(body: str) -> str | None:
+    """The text of the first choice; empty if there is none."""
     choices = json.loads(body).get("choices") or [{"message": {"content": ""}}]
     return str(choices[0]["message"]["content"])
 
 
-def _unless_an_error(body: str) -> str | None:
-    return None if "error" in json.loads(body) else _first_text(body)
+def _text_unless_error(body: str) -> str | None:
+    return None if "error" in json.loads(body) else _text_of(body)
 
 
-async def _buggy(tank: Tank) -> None:
-    await ask_until_read(tank, _ITEMS, _first_text)
-
-
-async def _twin(tank: Tank) -> None:
-    await ask_until_read(tank, _ITEMS, _unless_an_error)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="error_inside_200",
     row="33",
     kind="W",
-    story="The status is 200 and the body says that something went wrong. A body without choices is read as "
-    "an answer without text.",
+    story="The status is 200 and the body is an error. A body without choices is read as an answer without "
+    "text.",
     seen="pull request 43 of Saturn",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-error-inside-200", fault=[{"kind": "error-in-stream", "times": 1}]),
+    run=ask_until_read,
+    variants=(_text_of, _text_unless_error),
+    scenario=scenario_of("one-error-inside-200", fault=[{"kind": "error-in-stream", "times": 1}]),
     check="answered",
     failure="check",
-    items=_ITEMS,
+    items=4,
 )

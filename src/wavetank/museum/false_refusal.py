@@ -1,4 +1,4 @@
-"""A good answer that happens to contain "429" is taken for a refusal."""
+"""An answer whose text contains "429" is taken for a refusal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, ask, with_workers
 
-_ITEMS: Final = ("order-427", "order-428", "order-429", "order-430")
 _ATTEMPTS: Final = 3
 
 
 async def _seconds_to_wait(tank: Tank, item: str, refused: Callable[[str], bool]) -> float:
-    """Ask once; 0 when the item came to an outcome."""
+    """Ask once; 0 when the item has an outcome."""
     try:
         text = await ask(tank, item)
     except RateLimited as refusal:
@@ -28,7 +27,7 @@ async def _seconds_to_wait(tank: Tank, item: str, refused: Callable[[str], bool]
     return 0
 
 
-async def _run(tank: Tank, refused: Callable[[str], bool]) -> None:
+async def _run(tank: Tank, items: list[str], refused: Callable[[str], bool]) -> None:
     async def work(items: Iterator[str]) -> None:
         for item in items:
             for _ in range(_ATTEMPTS):
@@ -39,30 +38,24 @@ async def _run(tank: Tank, refused: Callable[[str], bool]) -> None:
             else:
                 tank.ledger.fail(item, "rate limited")
 
-    for item in _ITEMS:
-        tank.ledger.submit(item)
-    await with_workers(2, work, iter(_ITEMS))
+    await with_workers(2, work, iter(items))
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, lambda text: "429" in text or "quota" in text)
+def _by_text(text: str) -> bool:
+    return "429" in text or "quota" in text
 
 
-async def _twin(tank: Tank) -> None:
-    await _run(tank, lambda _: False)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="false_refusal",
     row="11",
     kind="S",
-    story="Refusals are looked for in the text of what came back. An answer about order 429 is thrown away "
-    "as a rate limit, paid for again, and thrown away again.",
+    story="Refusals are recognised by the text of the response. An answer about order 429 is thrown away as "
+    "a rate limit, paid for again, and thrown away again.",
     seen="issue 177 of async-batch-llm; ProjectScylla",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=_run,
+    variants=(_by_text, lambda _: False),
+    scenario=ONE_SHORT_WAVE,
     check="exactly_once",
     failure="check",
-    items=len(_ITEMS),
+    items=("order-427", "order-428", "order-429", "order-430"),
 )

@@ -1,4 +1,4 @@
-"""Workers put refused items back into the bounded queue that nobody but they can drain."""
+"""Workers put refused items back into a bounded queue that only they empty."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import Queue, ask, ask_patiently, submitted, weather
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, Queue, ask, ask_until_answered
 
 _WORKERS: Final = 2
 _ROOM: Final = 2
-_ITEMS: Final = 6
 
 
-async def _put_back(tank: Tank, queue: Queue[str], item: str) -> None:
+async def _queue_again(tank: Tank, queue: Queue[str], item: str) -> None:
     try:
         answer = await ask(tank, item)
     except RateLimited as refusal:
@@ -28,12 +27,14 @@ async def _put_back(tank: Tank, queue: Queue[str], item: str) -> None:
         queue.done()
 
 
-async def _keep(tank: Tank, queue: Queue[str], item: str) -> None:
-    tank.ledger.complete(item, await ask_patiently(tank, item))
+async def _ask_again(tank: Tank, queue: Queue[str], item: str) -> None:
+    tank.ledger.complete(item, await ask_until_answered(tank, item))
     queue.done()
 
 
-async def _run(tank: Tank, handle: Callable[[Tank, Queue[str], str], Awaitable[None]]) -> None:
+async def _run(
+    tank: Tank, items: list[str], handle: Callable[[Tank, Queue[str], str], Awaitable[None]]
+) -> None:
     queue: Queue[str] = Queue(_ROOM)
 
     async def work() -> None:
@@ -43,31 +44,23 @@ async def _run(tank: Tank, handle: Callable[[Tank, Queue[str], str], Awaitable[N
     async with anyio.create_task_group() as group:
         for _ in range(_WORKERS):
             group.start_soon(work)
-        for item in submitted(tank, _ITEMS):
+        for item in items:
             await queue.put(item)
         await queue.join()
         group.cancel_scope.cancel()
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _put_back)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _keep)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="full_queue",
     row="3",
     kind="H",
     story="The queue is bounded and the producer keeps it full. When all workers are refused at once, each "
     "of them waits for room to put its item back, and only workers make room.",
     seen="batch-llm 0.2",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=_run,
+    variants=(_queue_again, _ask_again),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
-    items=_ITEMS,
+    items=6,
 )

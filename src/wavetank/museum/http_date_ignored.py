@@ -1,4 +1,4 @@
-"""A Retry-After that is a date is not understood, and a second of waiting stands in for it."""
+"""A Retry-After that is a date is not understood, and the program waits one second instead."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import submitted, weather
+from .specimen import specimen
+from .workload import scenario_of
 
-_ITEMS: Final = 3
 _URL: Final = "https://api.openai.com/v1/chat/completions"
 
 _Read = Callable[[str, float], float]
@@ -33,7 +32,7 @@ def _number_or_date(text: str, now: float) -> float:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
 
 
-async def _run(tank: Tank, read: _Read) -> None:
+async def _run(tank: Tank, items: list[str], read: _Read) -> None:
     import httpx
 
     async with httpx.AsyncClient(transport=tank.fake_llm.httpx_transport()) as client:
@@ -49,29 +48,21 @@ async def _run(tank: Tank, read: _Read) -> None:
                 await anyio.sleep(read(reply.headers["retry-after"], EPOCH_SECONDS + tank.now()))
 
         async with anyio.create_task_group() as group:
-            for item in submitted(tank, _ITEMS):
+            for item in items:
                 group.start_soon(work, item)
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _number)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _number_or_date)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="http_date_ignored",
     row="25",
     kind="S",
-    story="The header is read as a number. The other form that HTTP allows, a date, is taken for no header "
-    "at all, and the item is asked again each second of a wave that said when it ends.",
+    story="The header is read as a number. The other form that HTTP allows, a date, is ignored, and the "
+    "item is requested again every second until the date.",
     seen="issue 40130 of litellm",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("until-a-date", {"lasts": "4s", "retry_after": {"form": "http-date"}}),
+    run=_run,
+    variants=(_number, _number_or_date),
+    scenario=scenario_of("until-a-date", {"lasts": "4s", "retry_after": {"form": "http-date"}}),
     check="retry_after",
     failure="check",
-    items=_ITEMS,
+    items=3,
 )

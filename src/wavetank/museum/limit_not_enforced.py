@@ -1,20 +1,16 @@
-"""The limit is looked at before an await and counted after it."""
+"""The limit is checked before an await, and the request is counted after it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import anyio
 import anyio.lowlevel
 
-from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_LATER_WAVE, by_workers, work_with_permit
 
 _LIMIT: Final = 2
-_WORKERS: Final = 4
-_ITEMS: Final = 8
 
 
 class _Slots:
@@ -26,56 +22,36 @@ class _Slots:
         while self.taken >= _LIMIT:
             await self.changed.wait()
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         await self.room()
-        await anyio.lowlevel.checkpoint()  # looks the limit of the user up
+        await anyio.lowlevel.checkpoint()  # looks up the limit of the user
         self.taken += 1
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.taken -= 1
         self.changed.set()
         self.changed = anyio.Event()
 
 
-class _Mended(_Slots):
-    async def enter(self) -> None:
+class _FixedSlots(_Slots):
+    async def acquire(self) -> None:
         await anyio.lowlevel.checkpoint()
         await self.room()
         self.taken += 1
 
 
-async def _work(tank: Tank, slots: _Slots, items: Iterator[str]) -> None:
-    for item in items:
-        await slots.enter()
-        try:
-            tank.ledger.complete(item, await ask_patiently(tank, item))
-        finally:
-            slots.leave()
-
-
-async def _buggy(tank: Tank) -> None:
-    tank.expect(in_flight=_LIMIT)
-    await with_workers(_WORKERS, _work, tank, _Slots(), iter(submitted(tank, _ITEMS)))
-
-
-async def _twin(tank: Tank) -> None:
-    tank.expect(in_flight=_LIMIT)
-    await with_workers(_WORKERS, _work, tank, _Mended(), iter(submitted(tank, _ITEMS)))
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="limit_not_enforced",
     row="27",
     kind="S",
-    story="Each worker looks whether there is room, awaits something else, and then counts itself in. All "
-    "who look in that time see the same room, and all go in.",
+    story="Each worker checks whether there is room, awaits something else, and then counts itself. All "
+    "workers that check in that time see the same room, and all of them send.",
     seen="issue 2994 of litellm; pull request 4294 of deer-flow",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
-        "one-short-wave", {"at": "300ms", "lasts": "500ms"}, latency={"first_token": "50ms..200ms"}
-    ),
+    run=by_workers(4, work_with_permit),
+    variants=(_Slots, _FixedSlots),
+    expect={"in_flight": _LIMIT},
+    scenario=ONE_LATER_WAVE,
     check="in_flight_limit",
     failure="check",
-    items=_ITEMS,
+    items=8,
 )

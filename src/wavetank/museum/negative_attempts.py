@@ -9,15 +9,14 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_ITEM_ALWAYS_REFUSED, ask, with_workers
 
 _WORKERS: Final = 2
-_ITEMS: Final = 3
 _RETRIES: Final = 0
 
 
-async def _run(tank: Tank, any_left: Callable[[int], object]) -> None:
+async def _run(tank: Tank, items: list[str], any_left: Callable[[int], object]) -> None:
     async def work(items: Iterator[str]) -> None:
         for item in items:
             retries = _RETRIES
@@ -32,32 +31,21 @@ async def _run(tank: Tank, any_left: Callable[[int], object]) -> None:
                         break
                     await anyio.sleep(refusal.retry_after or 1)
 
-    await with_workers(_WORKERS, work, iter(submitted(tank, _ITEMS)))
+    await with_workers(_WORKERS, work, iter(items))
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, lambda retries: retries)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, lambda retries: retries > 0)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="negative_attempts",
     row="13",
     kind="L",
-    story="The retries left are counted down before they are looked at, and `if retries` holds for -1. Who "
-    "asks for no retries gets no end of them.",
+    story="The remaining retries are counted down before they are checked, and `if retries` is true for -1. "
+    "A user who asks for no retries gets endless ones.",
     seen="issue 3012 of openai-cookbook: 3433 requests in eight seconds",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
-        "one-item-refused-for-ever",
-        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
-    ),
+    run=_run,
+    variants=(lambda retries: retries, lambda retries: retries > 0),
+    scenario=ONE_ITEM_ALWAYS_REFUSED,
     check="liveness",
     failure="livelock",
-    items=_ITEMS,
+    items=3,
     max_virtual_seconds=300,
 )

@@ -9,11 +9,10 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_ITEM_ALWAYS_REFUSED, ask, with_workers
 
 _WORKERS: Final = 2
-_ITEMS: Final = 3
 _ATTEMPTS: Final = 3
 
 
@@ -38,38 +37,27 @@ async def _framework(tank: Tank, item: str, sdk_attempts: int) -> None:
                 await anyio.sleep(refusal.retry_after or 1)
 
 
-async def _run(tank: Tank, sdk_attempts: int) -> None:
-    tank.expect(requests_per_item=_ATTEMPTS)
+async def _run(tank: Tank, items: list[str], sdk_attempts: int) -> None:
 
     async def work(items: Iterator[str]) -> None:
         for item in items:
             await _framework(tank, item, sdk_attempts)
 
-    await with_workers(_WORKERS, work, iter(submitted(tank, _ITEMS)))
+    await with_workers(_WORKERS, work, iter(items))
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _ATTEMPTS)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, 1)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="nested_retries",
     row="24",
     kind="S",
-    story="The framework is told to try three times and does not know that the SDK below it tries three "
-    "times on its own: an item that is refused takes nine requests.",
+    story="The framework is configured to try three times and does not know that the SDK below it tries "
+    "three times, too: an item that is refused takes nine requests.",
     seen="pull request 317 of code_puppy: 45 requests for one call",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
-        "one-item-refused-for-ever",
-        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
-    ),
+    run=_run,
+    variants=(_ATTEMPTS, 1),
+    scenario=ONE_ITEM_ALWAYS_REFUSED,
     check="no_storm",
     failure="check",
-    items=_ITEMS,
+    expect={"requests_per_item": _ATTEMPTS},
+    items=3,
 )

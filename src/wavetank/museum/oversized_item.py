@@ -8,13 +8,12 @@ from typing import Final
 import anyio
 
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, ask_until_answered, by_workers
 
-_WORKERS: Final = 2
 _CAPACITY: Final = 10.0
 _PER_SECOND: Final = 10.0
-_COSTS: Final = (4.0, 8.0, 12.0, 2.0)
+_COSTS: Final = {"item-1": 4.0, "item-2": 8.0, "item-3": 12.0, "item-4": 2.0}
 
 
 class _Bucket:
@@ -35,39 +34,29 @@ class _Bucket:
         self.level -= cost
 
 
-class _Mended(_Bucket):
+class _FixedBucket(_Bucket):
     async def spend(self, cost: float) -> None:
         await super().spend(min(cost, _CAPACITY))
 
 
-async def _work(tank: Tank, bucket: _Bucket, items: Iterator[tuple[str, float]]) -> None:
-    for item, cost in items:
-        await bucket.spend(cost)
-        tank.ledger.complete(item, await ask_patiently(tank, item))
+async def _work(tank: Tank, bucket: _Bucket, items: Iterator[str]) -> None:
+    for item in items:
+        await bucket.spend(_COSTS[item])
+        tank.ledger.complete(item, await ask_until_answered(tank, item))
 
 
-async def _buggy(tank: Tank) -> None:
-    items = submitted(tank, len(_COSTS))
-    await with_workers(_WORKERS, _work, tank, _Bucket(), iter(zip(items, _COSTS, strict=True)))
-
-
-async def _twin(tank: Tank) -> None:
-    items = submitted(tank, len(_COSTS))
-    await with_workers(_WORKERS, _work, tank, _Mended(), iter(zip(items, _COSTS, strict=True)))
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="oversized_item",
     row="12",
     kind="H",
-    story="The limiter looks again and again whether the bucket holds what the item costs. It holds ten at "
-    "most and the item costs twelve, so the worker looks for ever.",
+    story="The limiter waits until the bucket holds what the item costs. It holds ten at most and the item "
+    "costs twelve, so the worker waits for ever.",
     seen="the parallel request script of openai-cookbook; openlimit 0.3",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=by_workers(2, _work),
+    variants=(_Bucket, _FixedBucket),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="livelock",
-    items=len(_COSTS),
+    items=[*_COSTS],
     max_virtual_seconds=60,
 )

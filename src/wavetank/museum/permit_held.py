@@ -9,61 +9,55 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather
+from .specimen import specimen
+from .workload import ask, scenario_of
 
 _PERMITS: Final = 1
-_ITEMS: Final = 5
 _ATTEMPTS: Final = 4
 
 _Ask = Callable[[Tank, str], Awaitable[str]]
 
 
-async def _tried(tank: Tank, item: str, ask_once: _Ask) -> None:
+async def _ask_repeatedly(tank: Tank, item: str, ask_once: _Ask) -> None:
     for _ in range(_ATTEMPTS):
         try:
             tank.ledger.complete(item, await ask_once(tank, item))
             return
         except RateLimited as refusal:
-            told = refusal
+            last = refusal
             await anyio.sleep(refusal.retry_after or 1)
-    tank.ledger.fail(item, told)
+    tank.ledger.fail(item, last)
 
 
-async def _buggy(tank: Tank) -> None:
+async def _run(tank: Tank, items: list[str], held_between_attempts: bool) -> None:
     permits = anyio.Semaphore(_PERMITS)
 
-    async def work(item: str) -> None:
-        async with permits:
-            await _tried(tank, item, ask)
-
-    async with anyio.create_task_group() as group:
-        for item in submitted(tank, _ITEMS):
-            group.start_soon(work, item)
-
-
-async def _twin(tank: Tank) -> None:
-    permits = anyio.Semaphore(_PERMITS)
-
-    async def ask_once(tank: Tank, item: str) -> str:
+    async def ask_with_permit(tank: Tank, item: str) -> str:
         async with permits:
             return await ask(tank, item)
 
+    async def work(item: str) -> None:
+        if held_between_attempts:
+            async with permits:
+                await _ask_repeatedly(tank, item, ask)
+        else:
+            await _ask_repeatedly(tank, item, ask_with_permit)
+
     async with anyio.create_task_group() as group:
-        for item in submitted(tank, _ITEMS):
-            group.start_soon(_tried, tank, item, ask_once)
+        for item in items:
+            group.start_soon(work, item)
 
 
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="permit_held",
     row="23",
     kind="S",
-    story="The semaphore is around the whole retry loop, so an item that waits to be asked again keeps its "
-    "permit. The waits of four refused items, which could pass side by side, pass one after another.",
+    story="The semaphore is around the whole retry loop, so an item keeps its permit while it waits to be "
+    "sent again. Four refused items wait one after another instead of at the same time.",
     seen="issue 3130 of hindsight",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
+    run=_run,
+    variants=(True, False),
+    scenario=scenario_of(
         "four-items-refused-for-ever",
         {
             "lasts": "1h",
@@ -75,6 +69,6 @@ SPECIMEN: Final = Specimen(
     ),
     check="liveness",
     failure="overrun",
-    items=_ITEMS,
+    items=5,
     max_virtual_seconds=90,
 )

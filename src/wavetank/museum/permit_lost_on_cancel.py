@@ -1,4 +1,4 @@
-"""A waiter that is cancelled just after it was given the permit takes it along."""
+"""A waiter that is cancelled just after it was given the permit never releases it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import anyio
 import anyio.lowlevel
 
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ask_until_answered, scenario_of, with_workers
 
 _WORKERS: Final = 3
-_ITEMS: Final = 9
-_PATIENCE: Final = 0.1
+_TIMEOUT: Final = 0.1
 
 
 class _Permit:
-    """One permit, handed over to the first who waits."""
+    """One permit, handed over to the first waiter."""
 
     def __init__(self) -> None:
         self.free = 1
@@ -33,7 +32,7 @@ class _Permit:
         self.waiters.append(waiter)
         try:
             await waiter.wait()
-            await anyio.lowlevel.checkpoint()  # tells its log how long it waited
+            await anyio.lowlevel.checkpoint()  # writes to its log how long it waited
         except BaseException:
             self.give_up(waiter)
             raise
@@ -49,7 +48,7 @@ class _Permit:
             self.free += 1
 
 
-class _Mended(_Permit):
+class _FixedPermit(_Permit):
     def give_up(self, waiter: anyio.Event) -> None:
         super().give_up(waiter)
         if waiter.is_set():
@@ -58,41 +57,34 @@ class _Mended(_Permit):
 
 async def _work(tank: Tank, permit: _Permit, items: Iterator[str]) -> None:
     for item in items:
-        with anyio.move_on_after(_PATIENCE) as patience:
+        with anyio.move_on_after(_TIMEOUT) as timeout:
             await permit.acquire()
-        if patience.cancelled_caught:
+        if timeout.cancelled_caught:
             tank.ledger.cancel(item)
             continue
         try:
-            tank.ledger.complete(item, await ask_patiently(tank, item))
+            tank.ledger.complete(item, await ask_until_answered(tank, item))
         finally:
             permit.release()
 
 
-async def _run(tank: Tank, permit: _Permit) -> None:
+async def _run(tank: Tank, items: list[str], new_permit: type[_Permit]) -> None:
+    permit = new_permit()
     tank.watch("free permits", lambda: permit.free)
-    await with_workers(_WORKERS, _work, tank, permit, iter(submitted(tank, _ITEMS)))
+    await with_workers(_WORKERS, _work, tank, permit, iter(items))
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _Permit())
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _Mended())
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="permit_lost_on_cancel",
     row="19",
     kind="C",
-    story="A released permit is handed to the first who waits. If the patience of that one ends before it "
-    "goes on, it leaves with an exception and the permit is nobody's: all who come later wait in vain.",
+    story="A released permit is handed to the first waiter. If the timeout of that waiter ends before it "
+    "runs again, it leaves with an exception and the permit is lost: all later waiters wait for ever.",
     seen="the family of issue 1170 of anyio: a permit and a cancellation in one instant",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("slow-answers", latency={"first_token": "70ms..100ms"}),
+    run=_run,
+    variants=(_Permit, _FixedPermit),
+    scenario=scenario_of("slow-answers", latency={"first_token": "70ms..100ms"}),
     check="permits_returned",
     failure="check",
-    items=_ITEMS,
+    items=9,
 )

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ..tank.tank import Tank
-from .workload import submitted
 
 _URL = "https://api.openai.com/v1/chat/completions"
 
 
 @asynccontextmanager
 async def client_of(tank: Tank) -> AsyncIterator[Any]:
-    """A client of httpx that meets the fake."""
+    """A client of httpx whose requests the fake answers."""
     import httpx
 
     async with httpx.AsyncClient(transport=tank.fake_llm.httpx_transport()) as client:
@@ -29,11 +28,13 @@ async def body_of(client: Any, item: str, *, stream: bool = False) -> str:
     return str(reply.text)
 
 
-async def ask_until_read(tank: Tank, count: int, read: Callable[[str], str | None]) -> None:
-    """Ask for one item after the other, each again until `read` makes a text of the body."""
+async def ask_until_read(
+    tank: Tank, items: list[str], read: Callable[[str], str | None], *, stream: bool = False
+) -> None:
+    """Ask for one item after the other, each until `read` returns a text for the body."""
     async with client_of(tank) as client:
-        for item in submitted(tank, count):
+        for item in items:
             text = None
             while text is None:
-                text = read(await body_of(client, item))
+                text = read(await body_of(client, item, stream=stream))
             tank.ledger.complete(item, text)

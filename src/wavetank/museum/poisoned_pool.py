@@ -1,4 +1,4 @@
-"""The death of one worker process fails everything that was given to its pool."""
+"""When one worker process dies, every item in its pool fails."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather
+from .specimen import specimen
+from .workload import ask, scenario_of
 
 _PROCESSES: Final = 3
-_ITEMS: Final = 15
 
 
 @final
 class _Killed(Exception):
-    """A worker process is gone, and with it the pool."""
+    """A worker process has died, and the pool is broken."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("a process in the pool was terminated abruptly")
@@ -34,7 +33,7 @@ async def _process(tank: Tank, items: Iterator[str], results: dict[str, str]) ->
 
 
 async def _pool(tank: Tank, items: list[str], results: dict[str, str]) -> float:
-    """Run the items; 0, or the seconds to wait when the pool is broken: its other processes end too."""
+    """Process the items; 0, or the seconds to wait when the pool is broken: its other processes end, too."""
     work, seconds = iter(items), 0.0
     try:
         async with anyio.create_task_group() as processes:
@@ -45,8 +44,8 @@ async def _pool(tank: Tank, items: list[str], results: dict[str, str]) -> float:
     return seconds
 
 
-async def _run(tank: Tank, *, recovers: bool) -> None:
-    items, results = submitted(tank, _ITEMS), dict[str, str]()
+async def _run(tank: Tank, items: list[str], recovers: bool) -> None:
+    results = dict[str, str]()
     seconds = await _pool(tank, items, results)
     while seconds and recovers:
         await anyio.sleep(seconds)
@@ -55,28 +54,20 @@ async def _run(tank: Tank, *, recovers: bool) -> None:
         tank.ledger.complete(item, answer)
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, recovers=False)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, recovers=True)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="poisoned_pool",
     row="29",
     kind="D",
-    story="An agent that meets its limit takes its worker process down, and a pool with a dead process fails "
-    "every pending item; only what was done before is reported. The processes are tasks here and the pool "
-    "is a task group: the death of one cancels the others, and what is lost is the same.",
+    story="An agent that reaches its limit ends its worker process, and a pool with a dead process fails "
+    "every pending item; only earlier results are reported. Here the processes are tasks and the pool is a "
+    "task group: when one dies the others are cancelled, and the same items are lost.",
     seen="ProjectScylla: 15 of 15 items lost",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
+    run=_run,
+    variants=(False, True),
+    scenario=scenario_of(
         "a-wave-in-the-middle", {"at": "700ms", "lasts": "1s"}, latency={"first_token": "100ms..300ms"}
     ),
     check="exactly_once",
     failure="check",
-    items=_ITEMS,
+    items=15,
 )

@@ -1,4 +1,4 @@
-"""Rate limits use up the attempts that were meant for errors."""
+"""Refusals use up the attempts that were meant for errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import anyio
 
 from ..seams.errors import RateLimited, ServerError
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ask, scenario_of, with_workers
 
 _WORKERS: Final = 2
-_ITEMS: Final = 4
 _ATTEMPTS: Final = 3
 
 
@@ -44,7 +43,7 @@ async def _errors_only(tank: Tank, item: str) -> str | None:
             await anyio.sleep(1)
 
 
-async def _run(tank: Tank, answer: Callable[[Tank, str], Awaitable[str | None]]) -> None:
+async def _run(tank: Tank, items: list[str], answer: Callable[[Tank, str], Awaitable[str | None]]) -> None:
     async def work(items: Iterator[str]) -> None:
         for item in items:
             try:
@@ -53,28 +52,20 @@ async def _run(tank: Tank, answer: Callable[[Tank, str], Awaitable[str | None]])
             except ServerError as error:
                 tank.ledger.fail(item, error)
 
-    await with_workers(_WORKERS, work, iter(submitted(tank, _ITEMS)))
+    await with_workers(_WORKERS, work, iter(items))
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _one_budget)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _errors_only)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="refusals_spend_budget",
     row="9",
     kind="D",
     story="One counter for refusals and for errors: a wave that outlasts three waits uses up the attempts, "
     "and the loop ends without an answer and without an error to report.",
     seen="async-batch-llm up to 0.12, where 15 of 40 items failed; issue 1519 of ragas",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("a-long-wave", {"at": "0s", "lasts": "5s", "retry_after": "1s"}),
+    run=_run,
+    variants=(_one_budget, _errors_only),
+    scenario=scenario_of("a-long-wave", {"at": "0s", "lasts": "5s", "retry_after": "1s"}),
     check="exactly_once",
     failure="check",
-    items=_ITEMS,
+    items=4,
 )

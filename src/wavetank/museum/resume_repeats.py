@@ -1,4 +1,4 @@
-"""A journal that was torn by a kill is appended to in the middle of its torn line."""
+"""After a kill in the middle of a write, the next line is appended to the half line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Final, final
 import anyio
 
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted
+from .specimen import specimen
+from .workload import ask_until_answered
 
 _WORKERS: Final = 2
-_ITEMS: Final = 5
 _KILLED_AT: Final = 2
 
 
@@ -25,7 +24,7 @@ class _Killed(Exception):
 
 @final
 class _Journal:
-    """A file of results, a line each; at one write the process is killed halfway."""
+    """A file with one line for each result; one write is cut short because the process is killed."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -46,15 +45,15 @@ class _Journal:
                 results.update([json.loads(line)])
         return results
 
-    def mend(self) -> None:
-        """Drop the torn line at the end."""
+    def drop_torn_line(self) -> None:
+        """Remove the half line at the end."""
         self.text = self.text[: self.text.rfind("\n") + 1]
 
 
 async def _process(tank: Tank, journal: _Journal, items: list[str]) -> None:
     async def work(left: Iterator[str]) -> None:
         for item in left:
-            journal.write(item, await ask_patiently(tank, item))
+            journal.write(item, await ask_until_answered(tank, item))
 
     done = journal.read()
     try:
@@ -66,26 +65,17 @@ async def _process(tank: Tank, journal: _Journal, items: list[str]) -> None:
         pass
 
 
-async def _run(tank: Tank, *, mends: bool) -> None:
-    tank.expect(paid_per_item=2)  # what was under way when the process died is paid again
-    items, journal = submitted(tank, _ITEMS), _Journal()
+async def _run(tank: Tank, items: list[str], drops_torn_line: bool) -> None:
+    journal = _Journal()
     await _process(tank, journal, items)
-    if mends:
-        journal.mend()
+    if drops_torn_line:
+        journal.drop_torn_line()
     await _process(tank, journal, items)
     for item, answer in journal.read().items():
         tank.ledger.complete(item, answer)
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, mends=False)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, mends=True)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="resume_repeats",
     row="30",
     kind="D",
@@ -93,10 +83,11 @@ SPECIMEN: Final = Specimen(
     "half, the line made of both cannot be read, and the result is lost. The file is kept in memory here and "
     "the kill is an exception in the write.",
     seen="pull request 112575 of hermes-agent; the parallel request script of openai-cookbook",
-    buggy=_buggy,
-    twin=_twin,
+    run=_run,
+    variants=(False, True),
     scenario="calm",
     check="exactly_once",
     failure="check",
-    items=_ITEMS,
+    expect={"paid_per_item": 2},  # requests in flight when the process died are paid again
+    items=5,
 )

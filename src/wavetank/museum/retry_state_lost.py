@@ -1,4 +1,4 @@
-"""A refused item is queued again as if it had never been tried, so its cap is never reached."""
+"""A refused item is queued again as a first attempt, so the cap on its attempts is never reached."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import Queue, ask, submitted, weather
+from .specimen import specimen
+from .workload import ONE_ITEM_ALWAYS_REFUSED, Queue, ask
 
 _WORKERS: Final = 2
-_ITEMS: Final = 3
 _ATTEMPTS: Final = 4
 
 
@@ -38,9 +37,9 @@ async def _work(tank: Tank, queue: Queue[_Job], again: Callable[[_Job], _Job]) -
         queue.done()
 
 
-async def _run(tank: Tank, again: Callable[[_Job], _Job]) -> None:
+async def _run(tank: Tank, items: list[str], again: Callable[[_Job], _Job]) -> None:
     queue: Queue[_Job] = Queue()
-    for item in submitted(tank, _ITEMS):
+    for item in items:
         await queue.put(_Job(item))
     async with anyio.create_task_group() as group:
         for _ in range(_WORKERS):
@@ -49,29 +48,18 @@ async def _run(tank: Tank, again: Callable[[_Job], _Job]) -> None:
         group.cancel_scope.cancel()
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, lambda job: _Job(job.item))
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, lambda job: _Job(job.item, job.attempt + 1))
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="retry_state_lost",
     row="2",
     kind="L",
     story="A refused item is queued again as attempt 1, so the cap on its attempts is never reached: "
-    "requests flow for ever, and the item that is always refused comes to no outcome.",
+    "requests are sent for ever, and the item that is always refused has no outcome.",
     seen="batch-llm up to 0.2, where it was taken for a deadlock: 290 calls in six seconds, each attempt 1",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
-        "one-item-refused-for-ever",
-        {"lasts": "1h", "every": "1h", "match": {"item": "item-2"}, "retry_after": "1s"},
-    ),
+    run=_run,
+    variants=(lambda job: _Job(job.item), lambda job: _Job(job.item, job.attempt + 1)),
+    scenario=ONE_ITEM_ALWAYS_REFUSED,
     check="liveness",
     failure="livelock",
-    items=_ITEMS,
+    items=3,
     max_virtual_seconds=300,
 )

@@ -1,19 +1,13 @@
-"""The event that ends a pause is set in the first one and never cleared, so no later pause holds."""
+"""The event that ends a pause is set in the first one and never cleared, so later pauses do not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import anyio
 
-from ..seams.errors import RateLimited
-from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather, with_workers
-
-_WORKERS: Final = 3
-_ITEMS: Final = 18
+from .specimen import specimen
+from .workload import by_workers, scenario_of, work_at_gate
 
 
 class _Gate:
@@ -39,41 +33,22 @@ class _Gate:
         self.resume.set()
 
 
-class _Mended(_Gate):
+class _FixedGate(_Gate):
     async def pause(self) -> None:
         self.resume = anyio.Event()
         await super().pause()
 
 
-async def _work(tank: Tank, gate: _Gate, items: Iterator[str]) -> None:
-    for item in items:
-        while True:
-            await gate.enter()
-            try:
-                tank.ledger.complete(item, await ask(tank, item))
-                break
-            except RateLimited as refusal:
-                await gate.refused(refusal.retry_after or 1)
-
-
-async def _buggy(tank: Tank) -> None:
-    await with_workers(_WORKERS, _work, tank, _Gate(), iter(submitted(tank, _ITEMS)))
-
-
-async def _twin(tank: Tank) -> None:
-    await with_workers(_WORKERS, _work, tank, _Mended(), iter(submitted(tank, _ITEMS)))
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="second_wave",
     row="7",
     kind="S",
     story="Workers wait for an event that says when the pause is over. It is set at the end of the first "
-    "pause and never cleared, so in the second wave nobody waits.",
+    "pause and never cleared, so in the second wave no worker waits.",
     seen="ProjectScylla",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
+    run=by_workers(3, work_at_gate),
+    variants=(_Gate, _FixedGate),
+    scenario=scenario_of(
         "two-waves",
         {"at": "0s", "lasts": "1s"},
         {"at": "1500ms", "lasts": "1s"},
@@ -81,5 +56,5 @@ SPECIMEN: Final = Specimen(
     ),
     check="shared_pause",
     failure="check",
-    items=_ITEMS,
+    items=18,
 )

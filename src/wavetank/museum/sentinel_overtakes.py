@@ -1,4 +1,4 @@
-"""The pool sends its workers home before the refused items have come back to the queue."""
+"""The pool tells its workers to stop before the refused items are back in the queue."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import Queue, ask, submitted, weather
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, Queue, ask
 
 _WORKERS: Final = 2
-_ITEMS: Final = 4
 
 
 class _Pool:
@@ -32,48 +31,40 @@ class _Pool:
                 self.queue.done()
         self.queue.done()
 
-    async def send_home(self) -> None:
+    async def send_sentinels(self) -> None:
         for _ in range(_WORKERS):
             await self.queue.put(None)
 
-    async def run(self) -> None:
+    async def run(self, items: list[str]) -> None:
         async with anyio.create_task_group() as group:
-            for item in submitted(self.tank, _ITEMS):
+            for item in items:
                 await self.queue.put(item)
             for _ in range(_WORKERS):
                 group.start_soon(self.worker)
             await self.drain()
 
     async def drain(self) -> None:
-        await self.send_home()
+        await self.send_sentinels()
         await self.queue.join()
 
 
-class _Mended(_Pool):
+class _FixedPool(_Pool):
     async def drain(self) -> None:
         await self.queue.join()
-        await self.send_home()
+        await self.send_sentinels()
 
 
-async def _buggy(tank: Tank) -> None:
-    await _Pool(tank).run()
-
-
-async def _twin(tank: Tank) -> None:
-    await _Mended(tank).run()
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="sentinel_overtakes",
     row="1",
     kind="H",
-    story="The sentinels that send the workers home are queued before the queue is drained. A refused item "
-    "is queued again behind them, every worker leaves, and the wait for the rest never ends.",
+    story="The sentinels that stop the workers are queued before the queue is drained. A refused item is "
+    "queued again behind them, every worker stops, and the wait for the rest never ends.",
     seen="batch-llm, first commits",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=lambda tank, items, pool: pool(tank).run(items),
+    variants=(_Pool, _FixedPool),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
-    items=_ITEMS,
+    items=4,
 )

@@ -1,4 +1,4 @@
-"""A result that cannot be written leaves the count of work in progress up for ever."""
+"""A result that cannot be written is never subtracted from the count of items in progress."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Final
 import anyio
 
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted, weather
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, ask_until_answered
 
-_ITEMS: Final = 4
 _FULL_AT: Final = 3
 
 
-class _Run:
+class _Batch:
     def __init__(self, tank: Tank) -> None:
         self.tank = tank
         self.in_progress = 0
@@ -34,55 +33,46 @@ class _Run:
         if not self.in_progress:
             self.idle.set()
 
-    async def guarded(self, work: Callable[[str], Awaitable[None]], item: str) -> None:
-        """Run a task that nobody awaits: its error is logged, and that is all."""
+    async def guarded(self, work: Callable[[_Batch, str], Awaitable[None]], item: str) -> None:
+        """Run a task that is not awaited: its error is only logged."""
         try:
-            await work(item)
+            await work(self, item)
         except OSError as error:
             self.errors.append(error)
 
-    async def buggy(self, item: str) -> None:
-        self.write(item, await ask_patiently(self.tank, item))
+    async def write_and_finish(self, item: str) -> None:
+        self.write(item, await ask_until_answered(self.tank, item))
         self.finished()
 
-    async def twin(self, item: str) -> None:
+    async def finish_in_any_case(self, item: str) -> None:
         try:
-            self.write(item, await ask_patiently(self.tank, item))
+            self.write(item, await ask_until_answered(self.tank, item))
         except OSError as error:
             self.tank.ledger.fail(item, error)
         finally:
             self.finished()
 
 
-async def _all(run: _Run, work: Callable[[str], Awaitable[None]]) -> None:
+async def _run(tank: Tank, items: list[str], work: Callable[[_Batch, str], Awaitable[None]]) -> None:
+    batch = _Batch(tank)
     async with anyio.create_task_group() as group:
-        for item in submitted(run.tank, _ITEMS):
-            run.in_progress += 1
-            group.start_soon(run.guarded, work, item)
-        await run.idle.wait()
+        for item in items:
+            batch.in_progress += 1
+            group.start_soon(batch.guarded, work, item)
+        await batch.idle.wait()
 
 
-async def _buggy(tank: Tank) -> None:
-    run = _Run(tank)
-    await _all(run, run.buggy)
-
-
-async def _twin(tank: Tank) -> None:
-    run = _Run(tank)
-    await _all(run, run.twin)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="sink_error",
     row="14",
     kind="H",
-    story="Each item is a task that nobody awaits, and the run waits until none is in progress. The third "
-    "result cannot be written, its task ends there, and the count never comes down to zero.",
+    story="Each item is a task that is not awaited, and the run waits until none is in progress. The third "
+    "result cannot be written, its task ends there, and the count never reaches zero.",
     seen="the parallel request script of openai-cookbook",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=_run,
+    variants=(_Batch.write_and_finish, _Batch.finish_in_any_case),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
-    items=_ITEMS,
+    items=4,
 )

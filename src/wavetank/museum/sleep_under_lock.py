@@ -8,16 +8,14 @@ from typing import Final
 import anyio
 
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask_patiently, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ONE_SHORT_WAVE, ask_until_answered, by_workers
 
-_WORKERS: Final = 2
-_ITEMS: Final = 4
 _SPACING: Final = 0.5
 
 
 class _Limiter:
-    """Lets one request start every half second."""
+    """Allows one request every half second."""
 
     def __init__(self) -> None:
         self.lock = anyio.Semaphore(1)
@@ -35,7 +33,7 @@ class _Limiter:
                 self.next = anyio.current_time() + _SPACING
 
 
-class _Mended(_Limiter):
+class _FixedLimiter(_Limiter):
     async def acquire(self) -> None:
         while True:
             async with self.lock:
@@ -48,28 +46,20 @@ class _Mended(_Limiter):
 async def _work(tank: Tank, limiter: _Limiter, items: Iterator[str]) -> None:
     for item in items:
         await limiter.acquire()
-        tank.ledger.complete(item, await ask_patiently(tank, item))
+        tank.ledger.complete(item, await ask_until_answered(tank, item))
 
 
-async def _buggy(tank: Tank) -> None:
-    await with_workers(_WORKERS, _work, tank, _Limiter(), iter(submitted(tank, _ITEMS)))
-
-
-async def _twin(tank: Tank) -> None:
-    await with_workers(_WORKERS, _work, tank, _Mended(), iter(submitted(tank, _ITEMS)))
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="sleep_under_lock",
     row="17",
     kind="H",
-    story="When the limit is reached the limiter sleeps under its lock, which holds everybody up, and then "
+    story="When the limit is reached the limiter sleeps under its lock, which stops all workers, and then "
     "calls itself again: it waits for the lock that it holds.",
     seen="pull request 529 of Archon; the writer of parallamr, whose reset() took its lock twice",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-short-wave", {"at": "0s", "lasts": "500ms"}),
+    run=by_workers(2, _work),
+    variants=(_Limiter, _FixedLimiter),
+    scenario=ONE_SHORT_WAVE,
     check="liveness",
     failure="deadlock",
-    items=_ITEMS,
+    items=4,
 )

@@ -1,14 +1,15 @@
-"""What is known of one specimen, and how to have it searched."""
+"""A specimen: a buggy program and its fixed twin, what is known of them, and how to search them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, final
+from functools import wraps
+from typing import Any, Final, Literal, TypeVar, final
 
 from ..scenario import Scenario
 from ..sim.token import Schedule
-from ..tank.search import DEFAULT_SCHEDULES, Result, search
+from ..tank.search import Result, search
 from ..tank.simulate import simulate
 from ..tank.tank import Tank
 
@@ -24,6 +25,8 @@ KINDS: Final[dict[Kind, str]] = {
 
 Program = Callable[[Tank], Coroutine[Any, Any, None]]
 
+Variant = TypeVar("Variant")
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class Specimen:
     """A small processor with one known bug, its correct twin, and how a search tells them apart.
 
     `row` is the bug's number in the museum. `story` says what goes wrong and `seen` where it
-    shipped. `items` is how many items both programs are given. The buggy one fails the check
+    shipped. `items` is how many items both programs process. The buggy one fails the check
     `check` with a failure of the kind `failure` (`Run.kind`); the twin passes. `max_virtual_seconds`
     is the budget of a run whose hang could otherwise go on for a day.
     """
@@ -68,17 +71,8 @@ class Specimen:
         failed = [verdict.name for verdict in failure.verdicts.values() if verdict.passed is False]
         return failed[:1] == [self.check]
 
-    def search(
-        self,
-        *,
-        twin: bool = False,
-        schedules: int = DEFAULT_SCHEDULES,
-        policy: str = "portfolio",
-        level: str = "any",
-        seed: int = 0,
-        backend: str = "asyncio",
-    ) -> Result[None]:
-        """Search the buggy program, or its `twin`, for a schedule that fails.
+    def search(self, *, twin: bool = False, **options: Any) -> Result[None]:
+        """Search the buggy program, or its `twin`; `options` are others of `wavetank.search`.
 
         Raises:
             ValueError: an argument is out of range.
@@ -86,14 +80,10 @@ class Specimen:
         return search(
             self.twin if twin else self.buggy,
             self.scenario,
-            schedules=schedules,
-            policy=policy,
-            level=level,
-            seed=seed,
-            backend=backend,
             checks=self.checks,
             max_virtual_seconds=self.max_virtual_seconds,
             replay=lambda token: self._again(token, twin),
+            **options,
         )
 
     def repeat(self, token: str, *, twin: bool = False) -> Result[None]:
@@ -118,3 +108,37 @@ class Specimen:
 
     def __repr__(self) -> str:
         return f"<Specimen {self.name}: {KINDS[self.kind]}>"
+
+
+def specimen(
+    *,
+    run: Callable[[Tank, list[str], Variant], Coroutine[Any, Any, None]],
+    variants: tuple[Variant, Variant],
+    items: int | Sequence[str],
+    expect: Mapping[str, Any] | None = None,
+    **label: Any,
+) -> Specimen:
+    """A specimen whose two programs differ in one thing alone.
+
+    Args:
+        run: processes the items of a tank, which are in the ledger already; it is given a variant.
+        variants: what the buggy program and its twin are given.
+        items: the names of the items, or how many: `item-1`, `item-2`, …
+        expect: what both expect of a run, as `tank.expect` takes it.
+        label: the other fields of a `Specimen`.
+    """
+    names = [f"item-{number}" for number in range(1, items + 1)] if isinstance(items, int) else [*items]
+
+    def program_of(variant: Variant) -> Program:
+        # A token names the code of its program: that is `run`, not this function.
+        @wraps(run)
+        def program(tank: Tank) -> Coroutine[Any, Any, None]:
+            tank.expect(**(expect or {}))
+            for name in names:
+                tank.ledger.submit(name)
+            return run(tank, names, variant)
+
+        return program
+
+    buggy, twin = map(program_of, variants)
+    return Specimen(buggy=buggy, twin=twin, items=len(names), **label)

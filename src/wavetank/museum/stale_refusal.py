@@ -1,4 +1,4 @@
-"""A refusal that comes in late is taken for a new one and opens another, longer cooldown."""
+"""A late refusal is taken for a new one and opens another, longer cooldown."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather, with_workers
+from .specimen import specimen
+from .workload import ask, scenario_of, with_workers
 
 _WORKERS: Final = 8
-_ITEMS: Final = 12
 
 
 class _Cooldowns:
@@ -34,52 +33,38 @@ class _Cooldowns:
             self.seconds *= 2
 
 
-async def _stale(tank: Tank, cooldowns: _Cooldowns, items: Iterator[str]) -> None:
-    for item in items:
-        while True:
-            await cooldowns.enter()
-            try:
-                tank.ledger.complete(item, await ask(tank, item))
-                break
-            except RateLimited:
-                cooldowns.refused(cooldowns.generation)
+async def _run(tank: Tank, items: list[str], numbered_late: bool) -> None:
+    cooldowns = _Cooldowns()
+
+    async def work(items: Iterator[str]) -> None:
+        for item in items:
+            while True:
+                generation = await cooldowns.enter()
+                try:
+                    tank.ledger.complete(item, await ask(tank, item))
+                    break
+                except RateLimited:
+                    cooldowns.refused(cooldowns.generation if numbered_late else generation)
+
+    await with_workers(_WORKERS, work, iter(items))
 
 
-async def _fresh(tank: Tank, cooldowns: _Cooldowns, items: Iterator[str]) -> None:
-    for item in items:
-        while True:
-            generation = await cooldowns.enter()
-            try:
-                tank.ledger.complete(item, await ask(tank, item))
-                break
-            except RateLimited:
-                cooldowns.refused(generation)
-
-
-async def _buggy(tank: Tank) -> None:
-    await with_workers(_WORKERS, _stale, tank, _Cooldowns(), iter(submitted(tank, _ITEMS)))
-
-
-async def _twin(tank: Tank) -> None:
-    await with_workers(_WORKERS, _fresh, tank, _Cooldowns(), iter(submitted(tank, _ITEMS)))
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="stale_refusal",
     row="4",
     kind="S",
-    story="Cooldowns are numbered, so that one wave opens one. The number is read when the refusal comes in "
+    story="Cooldowns are numbered, so that one wave opens one. The number is read when the refusal arrives "
     "and not when its request was sent, so each of eight refusals opens a cooldown, twice as long.",
     seen="async-batch-llm up to 0.25; the same class as pull request 11579 of Envoy",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
+    run=_run,
+    variants=(True, False),
+    scenario=scenario_of(
         "one-wave-many-refusals",
         {"at": "0s", "lasts": "500ms", "retry_after": "1s"},
         latency={"first_token": "50ms..200ms", "refusal": "10ms..300ms"},
     ),
     check="liveness",
     failure="overrun",
-    items=_ITEMS,
+    items=12,
     max_virtual_seconds=60,
 )

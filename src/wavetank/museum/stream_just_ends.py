@@ -1,20 +1,17 @@
-"""A stream that just ends is taken for a whole answer."""
+"""A stream that ends too early is taken for a complete answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from ..tank.tank import Tank
-from .plain_http import body_of, client_of
-from .specimen import Specimen
-from .workload import submitted, weather
-
-_ITEMS: Final = 4
+from .plain_http import ask_until_read
+from .specimen import specimen
+from .workload import scenario_of
 
 
-def _joined(body: str) -> tuple[str, str | None]:
+def _text_and_finish(body: str) -> tuple[str, str | None]:
     """The text of the chunks that can be read, and why the answer finished."""
     text, finish = "", None
     for line in body.splitlines():
@@ -27,45 +24,28 @@ def _joined(body: str) -> tuple[str, str | None]:
     return text, finish
 
 
-def _whatever_came(body: str) -> str | None:
-    return _joined(body)[0]
+def _text_so_far(body: str) -> str | None:
+    return _text_and_finish(body)[0]
 
 
-def _if_finished(body: str) -> str | None:
-    text, finish = _joined(body)
+def _text_if_finished(body: str) -> str | None:
+    text, finish = _text_and_finish(body)
     return text if finish is not None else None
 
 
-async def _run(tank: Tank, read: Callable[[str], str | None]) -> None:
-    async with client_of(tank) as client:
-        for item in submitted(tank, _ITEMS):
-            text = None
-            while text is None:
-                text = read(await body_of(client, item, stream=True))
-            tank.ledger.complete(item, text)
-
-
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, _whatever_came)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, _if_finished)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="stream_just_ends",
     row="32",
     kind="W",
     story="A stream ends after some words, without an error and without a finish reason. The words that came "
     "are stored as the answer.",
     seen="issue 64 of pycodeloop",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather(
+    run=partial(ask_until_read, stream=True),
+    variants=(_text_so_far, _text_if_finished),
+    scenario=scenario_of(
         "one-stream-just-ends", fault=[{"kind": "truncated-json", "after_chunks": 3, "times": 1}]
     ),
     check="answered",
     failure="check",
-    items=_ITEMS,
+    items=4,
 )

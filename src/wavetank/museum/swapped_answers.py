@@ -1,4 +1,4 @@
-"""Answers to a second round are stored at their places in that round, not in the whole batch."""
+"""Answers of a second round are stored at their positions in that round, not in the whole batch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import anyio
 
 from ..seams.errors import RateLimited
 from ..tank.tank import Tank
-from .specimen import Specimen
-from .workload import ask, submitted, weather
-
-_ITEMS: Final = 4
+from .specimen import specimen
+from .workload import ask, scenario_of
 
 _Outcome = str | RateLimited
 
 
 async def _ask_all(tank: Tank, items: list[str]) -> list[_Outcome]:
-    """What came of each item, in their order."""
+    """The outcome of each item, in their order."""
     outcomes: dict[str, _Outcome] = {}
 
     async def ask_one(item: str) -> None:
@@ -32,13 +30,12 @@ async def _ask_all(tank: Tank, items: list[str]) -> list[_Outcome]:
     return [outcomes[item] for item in items]
 
 
-async def _run(tank: Tank, *, shortened: bool) -> None:
-    items = submitted(tank, _ITEMS)
+async def _run(tank: Tank, items: list[str], by_second_round: bool) -> None:
     outcomes = await _ask_all(tank, items)
     refused = [place for place, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
     await anyio.sleep(2)
     again = await _ask_all(tank, [items[place] for place in refused])
-    for place, outcome in enumerate(again) if shortened else zip(refused, again, strict=True):
+    for place, outcome in enumerate(again) if by_second_round else zip(refused, again, strict=True):
         outcomes[place] = outcome
     for item, outcome in zip(items, outcomes, strict=True):
         if isinstance(outcome, str):
@@ -47,25 +44,17 @@ async def _run(tank: Tank, *, shortened: bool) -> None:
             tank.ledger.fail(item, outcome)
 
 
-async def _buggy(tank: Tank) -> None:
-    await _run(tank, shortened=True)
-
-
-async def _twin(tank: Tank) -> None:
-    await _run(tank, shortened=False)
-
-
-SPECIMEN: Final = Specimen(
+SPECIMEN: Final = specimen(
     name="swapped_answers",
     row="15",
     kind="W",
-    story="The refused items of a batch are asked again in a shorter list, and the answers go to the places "
-    "they have in it: item 1 is given the answer of item 3.",
+    story="The refused items of a batch are sent again in a shorter list, and the answers are stored at the "
+    "positions in that list: item 1 gets the answer of item 3.",
     seen="issue 35475 of langchain",
-    buggy=_buggy,
-    twin=_twin,
-    scenario=weather("one-item-refused-once", {"lasts": "500ms", "match": {"item": "item-3"}}),
+    run=_run,
+    variants=(True, False),
+    scenario=scenario_of("one-item-refused-once", {"lasts": "500ms", "match": {"item": "item-3"}}),
     check="right_answer",
     failure="check",
-    items=_ITEMS,
+    items=4,
 )

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from ..tank.search import Result
 from ..tank.values import run_values
+from ..text import counted
 from .specimen import KINDS, Specimen
 
 _WIDTH: Final = 100
+"""Columns of the text: easy to read, and no wider than most terminals."""
 
 
 def listing(specimens: Iterable[Specimen]) -> Iterator[str]:
@@ -27,7 +29,7 @@ def as_labelled(specimen: Specimen, result: Result[None], *, twin: bool) -> bool
 
 
 def label(specimen: Specimen) -> dict[str, Any]:
-    """What is known of a specimen, as plain values."""
+    """The label of a specimen, as plain values."""
     return {
         "name": specimen.name,
         "row": specimen.row,
@@ -41,7 +43,7 @@ def label(specimen: Specimen) -> dict[str, Any]:
 
 
 def values(result: Result[None], *, twin: bool) -> dict[str, Any]:
-    """What a search came to, as plain values."""
+    """The result of a search, as plain values."""
     failure = result.failure
     return {
         "twin": twin,
@@ -52,19 +54,18 @@ def values(result: Result[None], *, twin: bool) -> dict[str, Any]:
     }
 
 
-def told(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[str]:
-    """What a search came to: the report of the failure, or how many schedules were passed."""
+def result_lines(specimen: Specimen, result: Result[None], *, twin: bool) -> Iterator[str]:
+    """The result of a search: the report of the failure, or how many schedules passed."""
     who = f"the twin of {specimen.name}" if twin else specimen.name
     if result.failure is None:
-        plural = "" if result.schedules == 1 else "s"
-        yield f"{who} passed {result.schedules} schedule{plural} in {result.seconds:.1f} s"
+        yield f"{who} passed {counted(result.schedules, 'schedule')} in {result.seconds:.1f} s"
         return
     yield f"{who} failed in schedule {result.schedules}, after {result.seconds:.1f} s:"
     yield from (f"  {line}" for line in result.failure.report().splitlines())
 
 
 def label_lines(specimen: Specimen) -> Iterator[str]:
-    """What stands on the label of a specimen."""
+    """The label of a specimen, in lines."""
     yield f"{specimen.name} (row {specimen.row}, {KINDS[specimen.kind]})"
     yield fill(specimen.story, _WIDTH)
     yield f"Seen: {specimen.seen}."

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
 from ..sim.host import Host
-from ..sim.refused import LEAVE_OUT
+from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
 from .imports import on_import
 from .names import Names

@@ -23,7 +23,7 @@ from anyio._backends import _asyncio as backend
 from ..sim.asyncio_handles import CountedTask
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.host import Host
-from ..sim.private import require
+from ..sim.private_names import require
 from ..sim.ready import DELIVERY
 from .attributes import replaced
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any, Final
 
-from ..sim.chain import is_engine_file
-from ..sim.holdings import released
+from ..sim.acquisitions import released
+from ..sim.await_chain import is_engine_file
 from ..sim.host import Host
 from ..sim.origin import caller_file
 from .attributes import replaced

@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 from ..sim.errors import RealInputOutput
 from ..sim.host import Host
-from ..sim.refused import refusal_of
+from ..sim.refused_io import refusal_of
 from .attributes import replaced
 from .imports import on_import
 

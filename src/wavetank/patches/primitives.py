@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final, Protocol
 
-from ..sim.chain import is_engine
+from ..sim.await_chain import is_engine
 from ..sim.origin import kind_of
 from .attributes import replaced
 

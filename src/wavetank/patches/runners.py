@@ -12,7 +12,7 @@ from typing import Any, final
 
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.errors import RealLoop
-from ..sim.refused import LEAVE_OUT
+from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
 from .imports import on_import
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
-from ..sim.refused import LEAVE_OUT
+from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
 from .names import Names
 

@@ -17,11 +17,11 @@ from types import GenericAlias
 from typing import Any, Final, final
 
 from ..clock import after_delay
+from ..sim.acquisitions import forget_one, holders_of
 from ..sim.errors import RunOver
-from ..sim.holdings import forget_one, holders_of
 from ..sim.host import Host
-from ..sim.turns import RunThread
-from ..sim.unseen import received
+from ..sim.run_threads import RunThread
+from ..sim.unseen_errors import received
 from .attributes import replaced
 from .names import Names
 

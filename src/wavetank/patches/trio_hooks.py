@@ -15,8 +15,8 @@ from trio._core import _run as core
 
 from ..sim.errors import RunStopped
 from ..sim.host import Host
-from ..sim.private import require
-from ..sim.refused import refusal
+from ..sim.private_names import require
+from ..sim.refused_io import refusal
 from ..sim.trio_parts import creation_order
 from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
 from .attributes import replaced

@@ -11,7 +11,7 @@ from trio import _timeouts
 
 from ..clock import SECOND
 from ..sim.host import Host
-from ..sim.private import require
+from ..sim.private_names import require
 from ..sim.trio_run import SUPPORTED
 from .attributes import replaced
 

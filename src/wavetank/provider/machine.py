@@ -8,52 +8,21 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import Final, final
+from typing import final
 
 from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Fault, Scenario, refusal_error
 from .answers import answer_deltas, longest_answer, words_of
-from .attempts import Attempts
 from .barriers import Barrier, earliest
-from .limiter import Limiter, Over, Stay
+from .exchange import Exchange, RequestCounts, wire_retry_after
+from .faults.selection import FaultSelection
+from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
 from .picks import Choose, Picks
-from .retry_after import stated
-from .spoiling import Faults
 from .statuses import status_of_wave, status_over_limit
 from .timing import Timetable, waits_before
 from .waves import NoticeBoard, Script, Windows, scripts
-
-_AT_ONCE: Final = Timetable(start=0)
-
-
-@final
-class _Exchange:
-    """A request under way: its outcome once that is decided, and the parts still to send."""
-
-    __slots__ = (
-        "barrier",
-        "due",
-        "index",
-        "nth",
-        "order",
-        "outcome",
-        "request",
-        "stay",
-        "timetable",
-    )
-
-    def __init__(self, request: Request, order: int, nth: int) -> None:
-        self.request = request
-        self.order = order
-        self.nth = nth
-        self.stay: Stay | None = None
-        self.barrier: Barrier | None = None
-        self.outcome: Outcome | None = None
-        self.timetable = _AT_ONCE
-        self.index = 0
-        self.due = -1
 
 
 @final
@@ -94,37 +63,37 @@ class Provider:
         )
         self._board = NoticeBoard(waves)
         self._limiter = Limiter(scenario, epoch_ns=epoch_ns)
-        self._faults = Faults(scenario, self._picks)
+        self._faults = FaultSelection(scenario, self._picks)
         self._orders = count()
-        self._open: dict[int, _Exchange] = {}
+        self._open: dict[int, Exchange] = {}
         self._due: list[tuple[int, int, int]] = []
-        self._attempts = Attempts()
+        self._counts = RequestCounts()
 
     # -- what happens to it ------------------------------------------------------------------
 
     def arrive(self, request: Request, now: int) -> None:
-        """Take a request in and decide about it.
+        """Receive a request and decide its outcome.
 
         Raises:
-            ValueError: a request of that id is under way.
+            ValueError: a request of that id is in flight.
         """
         if request.id in self._open:
-            raise ValueError(f"request {request.id} is still under way; give each request an id of its own")
+            raise ValueError(f"request {request.id} is still in flight; give each request an id of its own")
         self._release_expired(now)
-        exchange = self._entered(request)
+        exchange = self._opened(request)
         self._decide(exchange, now)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
     def refuse_connection(self, now: int) -> int | None:
         """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
-        return self._faults.refuse(now)
+        return self._faults.for_connection(now)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
 
         Returns:
-            The outcome that was under way, `None` if there was none.
+            The outcome that was being sent, `None` if there was none.
         """
         self._release_expired(now)
         exchange = self._open.get(request_id)
@@ -135,8 +104,8 @@ class Provider:
         self._finish(exchange)
         return exchange.outcome
 
-    def spoiling(self) -> list[tuple[int, Fault]]:
-        """The requests whose answers are under way and meet a fault, which may hold them for ever."""
+    def faults_in_flight(self) -> list[tuple[int, Fault]]:
+        """The requests in flight whose answers meet a fault, which may hold them for ever."""
         open_ones = ((number, exchange.outcome) for number, exchange in self._open.items())
         return [
             (number, outcome.fault)
@@ -163,7 +132,7 @@ class Provider:
     # -- what it does ------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        """The next instant at which `advance` has something to do; `None` if nothing is under way."""
+        """The next instant at which `advance` has something to do; `None` if nothing is in flight."""
         waiting = earliest(self._barriers) if self._barriers else None
         reply = self._next_reply()
         if waiting is None or reply is None:
@@ -193,12 +162,12 @@ class Provider:
 
     # -- decisions ---------------------------------------------------------------------------
 
-    def _entered(self, request: Request) -> _Exchange:
-        nth = self._attempts.count(request.item or "")
-        exchange = self._open[request.id] = _Exchange(request, next(self._orders), nth)
+    def _opened(self, request: Request) -> Exchange:
+        nth = self._counts.count(request.item or "")
+        exchange = self._open[request.id] = Exchange(request, next(self._orders), nth)
         return exchange
 
-    def _decide(self, exchange: _Exchange, now: int) -> None:
+    def _decide(self, exchange: Exchange, now: int) -> None:
         request = exchange.request
         refusing = self._windows.refusing(request, exchange.nth, now)
         if refusing is not None:
@@ -216,28 +185,28 @@ class Provider:
                 return
         self._answer(exchange, now)
 
-    def _refuse_by_wave(self, exchange: _Exchange, script: Script, closes: int, now: int) -> None:
+    def _refuse_by_wave(self, exchange: Exchange, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)
         self._refuse(exchange, script, "wave", rest=closes - sent, now=now, sent=sent)
 
-    def _refuse_by_limit(self, exchange: _Exchange, over: Over, now: int) -> None:
+    def _refuse_by_limit(self, exchange: Exchange, over: Over, now: int) -> None:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         sent = now + latency
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
-        retry_after = None if rest is None else stated(over.rule, rest, sent)
+        retry_after = None if rest is None else wire_retry_after(over.rule, rest, sent)
         limits = self._limiter.state(exchange.request, now)
         status = status_over_limit(exchange.request.dialect, over.error)
         refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse(
-        self, exchange: _Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
+        self, exchange: Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
     ) -> None:
         refusal = Refusal(
             status_of_wave(exchange.request.dialect, script.wave),
             reason,
             scope_of(script.scope, exchange.request),
-            stated(script.retry_after, rest, sent),
+            wire_retry_after(script.retry_after, rest, sent),
             self._limiter.state(exchange.request, now),
             script.number,
             refusal_error(script.wave),
@@ -246,10 +215,10 @@ class Provider:
         )
         self._send(exchange, refusal, Timetable(start=sent))
 
-    def _answer(self, exchange: _Exchange, now: int) -> None:
+    def _answer(self, exchange: Exchange, now: int) -> None:
         request, latency = exchange.request, self._scenario.latency
         deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
-        fault = self._faults.take(request, exchange.nth, now)
+        fault = self._faults.for_answer(request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
         timetable = Timetable(
@@ -264,13 +233,13 @@ class Provider:
         answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
         self._send(exchange, answer, timetable)
 
-    def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: _Exchange) -> int:
+    def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: Exchange) -> int:
         item = exchange.request.item or ""
         return self._picks.between(span.low, span.high, purpose, wave, item, exchange.nth)
 
     # -- barriers ----------------------------------------------------------------------------
 
-    def _hold(self, exchange: _Exchange, barrier: Barrier, now: int) -> None:
+    def _hold(self, exchange: Exchange, barrier: Barrier, now: int) -> None:
         exchange.barrier = barrier
         self._board.held(barrier.script.number, exchange.request.id, now)
         if not barrier.hold(exchange.request.id, now):
@@ -278,15 +247,15 @@ class Provider:
         # One instant for all of them: the low end of the range, the same for each.
         sent = now + self._scenario.latency.refusal.low
         for request_id in barrier.fire():
-            held = self._let_go(request_id)
+            held = self._taken_from_barrier(request_id)
             self._uncount(held)
             self._refuse(held, barrier.script, "barrier", rest=SECOND, now=now, sent=sent)
 
     def _serve_held(self, barrier: Barrier, now: int) -> None:
         for request_id in barrier.release():
-            self._answer(self._let_go(request_id), now)
+            self._answer(self._taken_from_barrier(request_id), now)
 
-    def _let_go(self, request_id: int) -> _Exchange:
+    def _taken_from_barrier(self, request_id: int) -> Exchange:
         exchange = self._open[request_id]
         exchange.barrier = None
         return exchange
@@ -302,16 +271,16 @@ class Provider:
 
     # -- replies -----------------------------------------------------------------------------
 
-    def _send(self, exchange: _Exchange, outcome: Outcome, timetable: Timetable) -> None:
+    def _send(self, exchange: Exchange, outcome: Outcome, timetable: Timetable) -> None:
         exchange.outcome, exchange.timetable = outcome, timetable
         exchange.index = -timetable.waits
         self._schedule(exchange)
 
-    def _schedule(self, exchange: _Exchange) -> None:
+    def _schedule(self, exchange: Exchange) -> None:
         exchange.due = exchange.timetable.at(exchange.index)
         heapq.heappush(self._due, (exchange.due, exchange.order, exchange.request.id))
 
-    def _sent(self, exchange: _Exchange) -> Reply:
+    def _sent(self, exchange: Exchange) -> Reply:
         assert exchange.outcome is not None
         part, timetable = exchange.index, exchange.timetable
         reply = Reply(
@@ -324,8 +293,8 @@ class Provider:
             self._schedule(exchange)
         return reply
 
-    def _next_to_send(self, due: int) -> _Exchange:
-        """Take out whose reply goes next: of those due at one instant the first to arrive, or as chosen."""
+    def _next_to_send(self, due: int) -> Exchange:
+        """Take out the request whose part is sent next: of those due now the first, or a choice."""
         entry = heapq.heappop(self._due)
         choose = self._picks.choose
         if choose is not None and self._next_reply() == due:
@@ -338,13 +307,13 @@ class Provider:
                 heapq.heappush(self._due, other)
         return self._open[entry[2]]
 
-    def _finish(self, exchange: _Exchange) -> None:
+    def _finish(self, exchange: Exchange) -> None:
         del self._open[exchange.request.id]
         self._uncount(exchange)
         self.in_flight -= 1
 
-    def _uncount(self, exchange: _Exchange) -> None:
-        """A request that is refused, or done, takes no place under the cap and reserves no tokens."""
+    def _uncount(self, exchange: Exchange) -> None:
+        """A request that is refused or finished counts no longer against the limits."""
         if exchange.stay is not None:
             outcome = exchange.outcome
             self._limiter.leave(

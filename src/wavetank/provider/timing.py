@@ -9,7 +9,7 @@ import msgspec
 
 from ..clock import SECOND
 from ..scenario import Fault
-from .faults import delay
+from .faults import delay_of
 
 _KEEPING_ALIVE: Final = ("openrouter",)
 """Dialects that say in a stream that its first token is still to come."""
@@ -57,4 +57,4 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
         return self.start + spread + self._delay(index)
 
     def _delay(self, index: int) -> int:
-        return 0 if self.fault is None else delay(self.fault, index, self.count)
+        return 0 if self.fault is None else delay_of(self.fault, index, self.count)

@@ -13,6 +13,7 @@ from _pytest.mark import MarkMatcher
 from _pytest.mark.expression import Expression
 from _pytest.unittest import TestCaseFunction, UnitTestCase
 
+from ..text import did_you_mean
 from . import options
 
 KEY: Final = "llm_autouse"
@@ -99,10 +100,7 @@ def _compiled(expression: str, text: str, config: pytest.Config) -> Expression:
 
 
 def _unknown(word: str, text: str, markers: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, ["true", "false", *markers], n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else "."
+    meant = did_you_mean(word, ["true", "false", *markers], start="; ") or "."
     return (
         f"{KEY} = {text}: {word!r} is neither a marker that the project has registered nor a file or "
         f"folder{meant} Write true, false, or paths and an expression of markers, such as: "

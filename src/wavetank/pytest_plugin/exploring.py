@@ -17,6 +17,7 @@ from ..sim.token import Schedule, TokenError
 from ..tank.expectations import Value
 from ..tank.explore import BACKEND, MARK, Explored
 from ..tank.search import Result, search
+from ..tank.search_options import ONLY_FOR_SEARCHES
 from ..tank.simulate import simulate
 from ..tank.tank import Tank
 from . import fresh, options, per_test
@@ -112,7 +113,7 @@ class Search:
             return searcher(main, scenario, replay=lambda made: f"{command} --llm-replay={made}", **wanted)
         if _of_another_backend(token, wanted.get("backend", "asyncio")):
             return _NOT_RUN
-        for needless in ("schedules", "policy", "level", "seed", "seconds"):
+        for needless in ("seed", *ONLY_FOR_SEARCHES):
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)
         return Result.of_one(run, f"{command} --llm-replay={token}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from ..shown import shortened
+from ..text import did_you_mean, parse_seed
 
 if TYPE_CHECKING:
     from ..checks import Check, Checks
@@ -166,10 +167,7 @@ def one_of(value: str, words: Sequence[str], where: str) -> str:
     """
     if value in words:
         return value
-    import difflib
-
-    near = difflib.get_close_matches(value, words, n=1)
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    meant = did_you_mean(value, words, end=" ")
     raise pytest.UsageError(f"{where}: {meant}choose from: {', '.join(words)}")
 
 
@@ -294,9 +292,10 @@ def seed(config: pytest.Config) -> int:
         pytest.UsageError: it is no number, negative, or more than 64 bits.
     """
     text = given(config, "seed")
-    if not text.isdecimal() or int(text) >= 1 << 64:
-        raise pytest.UsageError(f"{given_as(config, 'seed')}: a seed is a whole number from 0 to 2**64 - 1")
-    return int(text)
+    try:
+        return parse_seed(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"{given_as(config, 'seed')}: {error}") from None
 
 
 def load(config: pytest.Config, name: str) -> Scenario:

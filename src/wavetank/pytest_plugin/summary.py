@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 import pytest
 
+from ..text import counted
 from .annotations import error_lines
 from .options import FACTS, SEARCHES
 
@@ -62,13 +63,13 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
     """
     if ran:
         met = sum(test.facts["requests"] > 0 for test in tests)
-        yield f"{met} {'test' if met == 1 else 'tests'} met the fake, {ran - met} did not"
+        yield f"{counted(met, 'test')} met the fake, {ran - met} did not"
     tests = [test for test in tests if _is_concerned(test.facts)]
     if not tests:
         return
     all_facts = [test.facts for test in tests]
     yield (
-        f"{_many(len(tests), 'test')}: {_total(all_facts, 'requests')} requests, "
+        f"{counted(len(tests), 'test')}: {_total(all_facts, 'requests')} requests, "
         f"{_total(all_facts, 'refused')} refused, {_total(all_facts, 'unanswered')} unanswered, "
         f"{_total(all_facts, 'wasted')} wasted"
     )
@@ -80,7 +81,7 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
         yield from _of_one(test, full=full)
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
-        yield f"event logs of {_many(kept, 'passed test')} were written; -v names them"
+        yield f"event logs of {counted(kept, 'passed test')} were written; -v names them"
 
 
 def _is_concerned(facts: dict[str, Any]) -> bool:
@@ -108,7 +109,7 @@ def _in_short(test: _Test) -> str:
     checks = f" by {facts['failed']['title']}" if facts["failed"] else ""
     items = f"; items: {_outcomes(facts['outcomes'])}" if any(facts["outcomes"].values()) else ""
     return (
-        f"{test.outcome}{checks} in {facts['scenario']}: {_many(facts['requests'], 'request')}, "
+        f"{test.outcome}{checks} in {facts['scenario']}: {counted(facts['requests'], 'request')}, "
         f"{facts['refused']} refused{items}"
     )
 
@@ -139,13 +140,13 @@ def search_lines(searches: list[_Test], *, full: bool) -> Iterator[str]:
     made = runs + _total(all_facts, "after")
     speed = f" ({made / seconds:.0f} runs/s)" if seconds else ""
     yield (
-        f"{len(searches)} explored: {_many(runs, 'schedule')}, {_total(all_facts, 'distinct')} distinct, "
+        f"{len(searches)} explored: {counted(runs, 'schedule')}, {_total(all_facts, 'distinct')} distinct, "
         f"in {seconds:.2f} s{speed}"
     )
     kept = [test for test in searches if test.facts["kept"]]
     if kept:
         yield (
-            f"{_many(len(kept), 'explored test')} kept to the scenario that the test itself names, "
+            f"{counted(len(kept), 'explored test')} kept to the scenario that the test itself names, "
             f"whatever --llm-scenario says{'' if full else '; -v names them'}"
         )
     for test in searches:
@@ -157,7 +158,7 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
     if full or test.outcome == "failed":
         checks = f" by {facts['failed']['title']}" if facts.get("failed") else ""
         names = ", ".join(dict.fromkeys(each["scenario"] for each in facts["searches"]))
-        yield f"{nodeid}: {test.outcome}{checks} in {names}: {_many(facts['schedules'], 'schedule')}"
+        yield f"{nodeid}: {test.outcome}{checks} in {names}: {counted(facts['schedules'], 'schedule')}"
     if full and facts["kept"]:
         yield f"{nodeid}: kept to {facts['kept']}, which the test itself names"
     if facts["proved"]:
@@ -170,10 +171,6 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
 
 def _total(facts: list[dict[str, Any]], name: str) -> int:
     return sum(each[name] for each in facts)
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word if count == 1 else word + 's'}"
 
 
 def _times(virtual: int, real: int) -> str:

@@ -6,6 +6,7 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 
 from __future__ import annotations
 
+from ..fault_kinds import DELAYS, FaultKind
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -29,12 +30,10 @@ from .meaning import (
     without,
 )
 from .model import (
-    DELAYS,
     Answers,
     DayKind,
     DurationRange,
     Fault,
-    FaultKind,
     Latency,
     Limits,
     Match,

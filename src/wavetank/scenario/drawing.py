@@ -7,16 +7,21 @@ from itertools import chain
 from typing import Final
 
 from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
+from ..fault_kinds import DELAYS
+from ..text import times
 from .meaning import VARIED, last_instant, refusal_error, wave_retry_after, wave_scope, wave_status, window_at
-from .model import DELAYS, Fault, Match, RetryAfter, Scenario, Wave, Wrapping
+from .model import Fault, Match, RetryAfter, Scenario, Wave, Wrapping
 from .writing import written
 
 _MARGIN: Final = "  "
+# Columns of a label: the longest is "latency", and of three digits "fault 123".
 _LABEL: Final = 10
+# Columns that the axis has at least, also on a narrower terminal: two ticks.
 _LEAST: Final = 20
+# Columns from one tick to the next at least: the longest label of an instant, and a space.
 _TICK: Final = 12
 
-_ALL, _SOME, _ONE_BY_ONE, _NOBODY, _STRIKES, _ARMED = "#+/.^-"
+_ALL, _SOME, _ONE_BY_ONE, _NONE, _STRIKES, _ARMED = "#+/.^-"
 _LEGEND: Final = {
     _ALL: "all are refused",
     _SOME: "some are",
@@ -41,7 +46,7 @@ _STEPS: Final = tuple(
     )
     for count in counts
 )
-# So many occurrences of a wave without end are shown.
+# Occurrences that are shown of a wave without end: enough to see that it repeats.
 _SHOWN: Final = 3
 
 
@@ -49,7 +54,7 @@ def drawn(scenario: Scenario, *, width: int = 80) -> list[str]:
     """The lines of a drawing, none wider than `width` where the texts allow it.
 
     Waves and faults stand under one axis of time, each with a line that says what it does; what does
-    not change with time is told below.
+    not change with time follows below.
     """
     lines = [f"{scenario.name}: {scenario.title}" if scenario.title else scenario.name]
     lines += [scenario.story] if scenario.story else []
@@ -119,7 +124,7 @@ def _sign(wave: Wave, start: int, end: int) -> str:
     """What of a wave falls between two instants."""
     window = window_at(wave, start) or window_at(wave, end - 1) or _begun_between(wave, start, end)
     if window is None:
-        return _NOBODY
+        return _NONE
     _, opens, closes = window
     stagger = wave.stagger or 0
     if start < opens + stagger or end > closes - stagger:
@@ -136,15 +141,15 @@ def _begun_between(wave: Wave, start: int, end: int) -> tuple[int, int, int] | N
 
 def _fault_row(fault: Fault, span: int, columns: int) -> str:
     place = fault.at * columns // span
-    return _NOBODY * place + _STRIKES + _ARMED * (columns - place - 1)
+    return _NONE * place + _STRIKES + _ARMED * (columns - place - 1)
 
 
 def _wave_words(wave: Wave) -> str:
     should = "" if wave.should_retry is None else f", x-should-retry {str(wave.should_retry).lower()}"
     return (
-        f"{_when(wave)}: {_whom(wave)}{_matching(wave.match)}; "
+        f"{_when(wave)}: {_affected(wave)}{_matching(wave.match)}; "
         f"{_status(wave)}{refusal_error(wave)}{_WRAPPED[wave.wrapping]}{_scope(wave)}, "
-        f"{_told(wave_retry_after(wave))}{should}"
+        f"{_retry_after_words(wave_retry_after(wave))}{should}"
     )
 
 
@@ -167,7 +172,7 @@ def _when(wave: Wave) -> str:
     return f"from {wave.at} for {wave.lasts}{again}{often}"
 
 
-def _whom(wave: Wave) -> str:
+def _affected(wave: Wave) -> str:
     if wave.stagger is not None:
         whom = "all" if wave.share >= 1 else f"{wave.share:.0%} of the"
         return f"{whom} {wave_scope(wave)}s, one by one within {wave.stagger}"
@@ -181,7 +186,7 @@ def _matching(match: Match) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _told(rule: RetryAfter) -> str:
+def _retry_after_words(rule: RetryAfter) -> str:
     if rule.form == "none":
         return "no Retry-After"
     value = str(rule.value) if rule.value is not None else "the rest"
@@ -189,7 +194,7 @@ def _told(rule: RetryAfter) -> str:
 
 
 def _fault_words(fault: Fault) -> str:
-    often = "once" if fault.times == 1 else f"{fault.times} times"
+    often = times(fault.times)
     share = "" if fault.share >= 1 else f", {fault.share:.0%} of the requests"
     lasts = f", {fault.lasts}" if fault.kind in DELAYS else ""
     error = f" ({fault.error})" if fault.error is not None else ""

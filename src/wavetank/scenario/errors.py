@@ -1,20 +1,20 @@
-"""The one error of this package, and the place in a scenario it speaks of."""
+"""The error of this package, and the place in a scenario that it names."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, final
 
 from ..shown import shortened
+from ..text import did_you_mean
 
 LONGEST: Final = 1000
-"""Characters of each part of an error, which may repeat what the file has."""
+"""Characters of each part of an error: a value in the file may be of any length."""
 
 
 class ScenarioError(ValueError):
-    """A scenario cannot be used; the text names the source, the key and the mend."""
+    """A scenario cannot be used; the text names the source, the key and the fix."""
 
 
 @final
@@ -43,8 +43,7 @@ class Place:
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """The end of a sentence on a wrong name: `; did you mean 'x'?`, or a full stop when nothing is close."""
-    matches = difflib.get_close_matches(name.lower(), list(options), n=1)
-    return f"; did you mean '{matches[0]}'?" if matches else "."
+    return did_you_mean(name, options, start="; ") or "."
 
 
 def listed(options: Iterable[str]) -> str:

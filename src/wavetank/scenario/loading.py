@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 _AT_LINE: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _SUFFIX: Final = ".toml"
-_SHELVES: Final = tuple(Path(__file__).parents[up] / "scenarios" for up in (1, 3))
+# In an installed package, and in a source tree.
+_FOLDERS: Final = tuple(Path(__file__).parents[up] / "scenarios" for up in (1, 3))
 
 
 def catalogue() -> tuple[str, ...]:
     """The names of the scenarios that come with the package, sorted."""
-    return tuple(sorted(name.removesuffix(_SUFFIX) for name in _shelf()))
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in _catalogue_files()))
 
 
 def load_scenario(scenario: str | os.PathLike[str] | Scenario) -> Scenario:
@@ -37,7 +38,7 @@ def load_scenario(scenario: str | os.PathLike[str] | Scenario) -> Scenario:
             `.toml` or holds a path separator, or a path object), or a `Scenario` built in code.
 
     Raises:
-        ScenarioError: there is no such scenario, or it cannot be used; says what to mend.
+        ScenarioError: there is no such scenario, or it cannot be used; says what to fix.
     """
     if isinstance(scenario, Scenario):
         return override_scenario(scenario, {}, source=f"scenario {scenario.name!r}")
@@ -96,12 +97,12 @@ def _is_path(text: str) -> bool:
 
 
 def _from_catalogue(name: str) -> Scenario:
-    shelf = _shelf()
-    if f"{name}{_SUFFIX}" not in shelf:
+    files = _catalogue_files()
+    if f"{name}{_SUFFIX}" not in files:
         raise ScenarioError(
             f"no scenario {shortened(repr(name))}{nearest(name, catalogue())} {_what_there_is()}"
         )
-    file = shelf[f"{name}{_SUFFIX}"]
+    file = files[f"{name}{_SUFFIX}"]
     return parse_scenario(file.read_text(encoding="utf-8"), name=name, source=str(file))
 
 
@@ -124,9 +125,9 @@ def _what_there_is() -> str:
     )
 
 
-def _shelf() -> dict[str, Traversable]:
+def _catalogue_files() -> dict[str, Traversable]:
     """The files of the catalogue: package data in a wheel, the top folder in a source tree."""
-    folder = next(filter(Path.is_dir, _SHELVES), None)
+    folder = next(filter(Path.is_dir, _FOLDERS), None)
     files = _packed() if folder is None else folder.iterdir()
     return {file.name: file for file in files if file.name.endswith(_SUFFIX)}
 

@@ -15,6 +15,7 @@ from .model import Fault, Limits, Match, RefusalError, RetryAfter, RetryAfterFor
 _Part = TypeVar("_Part", Wave, Fault)
 
 BARRIER_RETRY_AFTER: Final = SECOND
+"""A barrier has no end that could be stated; this is the shortest whole second."""
 
 _ERRORS: Final[dict[int, RefusalError]] = {
     402: "billing",
@@ -36,18 +37,18 @@ VARIED: Final[tuple[RefusalError, ...]] = ("billing", "overloaded", "timeout", "
 
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
-# No waiting mends the first two, and the third tells nothing.
+# No waiting helps with the first two, and a throttle states no time.
 _TIMELESS: Final[tuple[RefusalError, ...]] = ("too-large", "billing", "throttle")
 
 _KEPT: Final = 256
-"""A search asks about the same scenario in every run."""
+"""Results that are remembered: a search asks about the same scenario in every run. More than a test has."""
 
-# Windows that follow each other without a gap so often are taken to go on for ever.
+# So many windows that follow each other without a gap count as endless: the check must end.
 _LONGEST_CHAIN: Final = 10_000
 
 
 def wave_scope(wave: Wave) -> ScopeKind:
-    """What a wave's refusals speak for: its `scope`, or the narrowest thing it singles out."""
+    """What a wave's refusals are about: its `scope`, or the narrowest field that it matches."""
     if wave.scope is not None:
         return wave.scope
     if wave.share < 1:
@@ -108,7 +109,13 @@ def last_instant(scenario: Scenario) -> int:
 def longest_retry_after(scenario: Scenario) -> int:
     """The longest Retry-After, in nanoseconds, that waves, penalties, days and ramps can state."""
     limits = (scenario.limits, *scenario.limit)
-    return max([0, *_stated(scenario), *(wait for each in limits for wait in _stated_by(each))])
+    return max(
+        [
+            0,
+            *_stated_by_waves(scenario),
+            *(wait for each in limits for wait in _stated_by_limits(each)),
+        ]
+    )
 
 
 @lru_cache(maxsize=_KEPT)
@@ -134,7 +141,7 @@ def lets_through(scenario: Scenario) -> bool:
 
 
 def without(scenario: Scenario, left_out: int) -> Scenario:
-    """The scenario with some of its waves and faults meeting nobody: a bit each, waves first.
+    """The scenario with some of its waves and faults left out: a bit each, waves first.
 
     They keep their places, so that the picks of the others stay as they are.
     """
@@ -143,14 +150,14 @@ def without(scenario: Scenario, left_out: int) -> Scenario:
     waves = len(scenario.wave)
     return msgspec.structs.replace(
         scenario,
-        wave=tuple(_spared(each, left_out >> number & 1) for number, each in enumerate(scenario.wave)),
+        wave=tuple(_left_out(each, left_out >> number & 1) for number, each in enumerate(scenario.wave)),
         fault=tuple(
-            _spared(each, left_out >> number & 1) for number, each in enumerate(scenario.fault, start=waves)
+            _left_out(each, left_out >> number & 1) for number, each in enumerate(scenario.fault, start=waves)
         ),
     )
 
 
-def _spared(one: _Part, out: int) -> _Part:
+def _left_out(one: _Part, out: int) -> _Part:
     return msgspec.structs.replace(one, share=0.0) if out else one
 
 
@@ -166,17 +173,17 @@ def _last_end(wave: Wave) -> int:
     return wave.at + repeats * (wave.every or 0) + wave.lasts
 
 
-def _stated(scenario: Scenario) -> Iterator[int]:
+def _stated_by_waves(scenario: Scenario) -> Iterator[int]:
     for wave in scenario.wave:
-        told = wave_retry_after(wave)
-        if told.form == "none":
+        stated = wave_retry_after(wave)
+        if stated.form == "none":
             continue
-        length = told.value if told.value is not None else wave.lasts or BARRIER_RETRY_AFTER
-        rounded = told.form == "http-date" or (told.value is None and told.form in _WHOLE_SECONDS)
+        length = stated.value if stated.value is not None else wave.lasts or BARRIER_RETRY_AFTER
+        rounded = stated.form == "http-date" or (stated.value is None and stated.form in _WHOLE_SECONDS)
         yield _in_whole_seconds(length) if rounded else int(length)
 
 
-def _stated_by(limits: Limits) -> Iterator[int]:
+def _stated_by_limits(limits: Limits) -> Iterator[int]:
     """What a table of limits can state, but for its minutes: those are shorter than any budget of time."""
     if limits.retry_after is not None and limits.retry_after.value is not None:
         yield _in_whole_seconds(limits.retry_after.value)

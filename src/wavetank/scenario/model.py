@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from ..clock import MILLISECOND, MINUTE, SECOND, Duration
+from ..fault_kinds import FaultKind
 
 ScopeKind = Literal["account", "key", "model", "item"]
 DayKind = Literal["calendar", "rolling"]
@@ -23,36 +24,16 @@ RefusalError = Literal[
     "timeout",
     "conflict",
 ]
-"""What a refusal says is wrong; which words, codes and status stand for it is the dialect's business.
+"""What a refusal says is wrong; the dialect decides on its words, codes and status.
 
 `rate-limit`: too many requests or tokens. `too-large`: never succeeds. `quota`: a quota is used up
 until it resets (a day, a month). `billing`: no credit, a spending limit. `ramp`: traffic grows too
-fast. `throttle`: a transient throttle that tells no limits. `overloaded`: no capacity. `server`: an
+fast. `throttle`: a transient throttle that states no limits. `overloaded`: no capacity. `server`: an
 internal error. `timeout` and `conflict`: 408 and 409.
 """
 Wrapping = Literal["json", "html", "empty", "in-200", "text"]
 """What a refusal comes in: the provider's own JSON, a proxy's HTML page, no body at all, an error
 inside a 200, or the words a command-line agent prints."""
-FaultKind = Literal[
-    "stall",
-    "cut-mid-stream",
-    "malformed-chunk",
-    "error-in-stream",
-    "reset",
-    "empty-body",
-    "html-body",
-    "slow-trickle",
-    "connection-refused",
-    "reset-after-headers",
-    "stall-before-headers",
-    "truncated-json",
-    "missing-end",
-    "duplicate-event",
-    "length-too-long",
-    "length-too-short",
-]
-DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
-"""Faults that only take time."""
 
 
 class DurationRange(msgspec.Struct, frozen=True):
@@ -174,7 +155,7 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way a single exchange goes wrong: it hits the first `times` matching answers from `at` on.
+    """One way in which an exchange goes wrong: the first `times` matching answers from `at` on meet it.
 
     `error` is what an `error-in-stream` says is wrong; `None` leaves it to the dialect.
     """

@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 
 from ..clock import DAY, MILLISECOND
+from ..fault_kinds import DELAYS
 from .errors import Place, listed
 from .meaning import wave_scope
-from .model import DELAYS, Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
+from .model import Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
 
 SHORTEST_CYCLE: Final = MILLISECOND
-"""Each occurrence of a wave is two events of the log, also while nothing else happens."""
+"""Each occurrence of a wave is two events of the log, also while nothing else happens: 120,000 a minute."""
 
 SLOWEST: Final = 0.001
 """Tokens per second; an answer of a hundred tokens takes more than a day then."""
@@ -37,10 +38,10 @@ _MUTE: Final = ("html", "empty")
 
 
 def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
-    """Hold one Struct against its rules; `given` names the keys that were written.
+    """Check the rules of one Struct; `given` names the keys that were written.
 
     Raises:
-        ScenarioError: a rule does not hold; the text names the key and the mend.
+        ScenarioError: a rule does not hold; the text names the key and the fix.
     """
     match struct:
         case Wave():
@@ -138,7 +139,7 @@ def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
     if stagger <= 0 or 2 * stagger >= (wave.lasts or 0):
         raise place.key("stagger").error(
             f"must be more than 0 and less than half of lasts ({wave.lasts}), "
-            f"not {wave.stagger}: everybody's stretch has a beginning and an end"
+            f"not {wave.stagger}: each item, key or model is refused for a part of the wave"
         )
     if wave_scope(wave) == "account":
         raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
@@ -197,11 +198,11 @@ def _check_ramp(ramp: Ramp, place: Place) -> None:
         )
 
 
-def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place, mend: str) -> None:
+def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place, fix: str) -> None:
     for key in keys:
         value = getattr(struct, key)
         if value is not None and value <= 0:
-            raise place.key(key).error(f"must be more than 0, not {value}; {mend}")
+            raise place.key(key).error(f"must be more than 0, not {value}; {fix}")
 
 
 def _check_answers(answers: Answers, place: Place) -> None:
@@ -210,7 +211,7 @@ def _check_answers(answers: Answers, place: Place) -> None:
     if not answers.text.strip():
         raise place.key("text").error("is empty; write what answers should say, or remove it")
     if _MARK in answers.text:
-        raise place.key("text").error(f"{_MARK!r} begins the mark by which answers are told apart; remove it")
+        raise place.key("text").error(f"{_MARK!r} begins the mark that distinguishes answers; remove it")
 
 
 def _check_latency(latency: Latency, place: Place) -> None:

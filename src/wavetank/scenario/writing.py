@@ -12,9 +12,9 @@ from ..clock import Duration
 from .model import DurationRange, Scenario
 from .reading import given
 
-_TELLS_NOTHING: Final = ("name", "title", "story")
+_TEXTS: Final = ("name", "title", "story")
 _KEPT: Final = 256
-"""A search asks about the same scenario in every run."""
+"""Digests that are remembered: a search asks for that of the same scenario in every run."""
 
 
 def written(scenario: Scenario) -> dict[str, object]:
@@ -42,6 +42,6 @@ def digest(scenario: Scenario) -> str:
 
     Its texts do not count, nor what it says by default.
     """
-    content = {name: value for name, value in written(scenario).items() if name not in _TELLS_NOTHING}
+    content = {name: value for name, value in written(scenario).items() if name not in _TEXTS}
     canonical = msgspec.json.encode(content, order="deterministic")
     return hashlib.blake2b(canonical, digest_size=4).hexdigest()

@@ -282,9 +282,9 @@ class Desk:
             self._catch_up(self.clock.now())
 
     def note_held(self) -> None:
-        """The run has ended: log the requests whose answers a fault still holds back, or spoils."""
+        """The run has ended: log the requests in flight whose answers meet a fault."""
         with self.lock:
-            for number, fault in self._provider.spoiling():
+            for number, fault in self._provider.faults_in_flight():
                 item, which = self._open[number].item, self._number_of(fault)
                 self.note("held", item=item, request=number, fault=which, reason=fault.kind)
 

@@ -7,7 +7,7 @@ from typing import Final, final
 
 from ..clock import SECOND
 from ..provider.answers import count_tokens
-from ..provider.faults import damage
+from ..provider.faults import damage_of
 from ..provider.model import Answer, Outcome, Refusal, Reply
 from ..scenario import RefusalError
 from .desk import Desk
@@ -112,7 +112,7 @@ async def call(
 def _lost(outcome: Outcome) -> ProviderError | None:
     """The error of an answer that never reaches the client whole."""
     fault = outcome.fault if isinstance(outcome, Answer) else None
-    done = damage(fault) if fault is not None else "none"
+    done = damage_of(fault) if fault is not None else "none"
     if fault is None or done == "none":
         return None
     if done == "lost":

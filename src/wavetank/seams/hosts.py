@@ -6,7 +6,7 @@ from ..provider.dialects import DIALECTS
 from ..provider.naming import is_loopback
 from ..provider.wire import Dialect, dialect_for
 from ..shown import shortened
-from ..sim.refused import LEAVE_OUT
+from ..sim.refused_io import LEAVE_OUT
 from .desk import Desk
 from .errors import UnknownHost
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, final
 
-from .naming import called
-from .unseen import NO_CONTEXT, ended
+from .task_names import called
+from .unseen_errors import NO_CONTEXT, ended
 
 if TYPE_CHECKING:
     from .asyncio_loop import SimulatedLoop

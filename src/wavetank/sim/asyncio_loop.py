@@ -29,18 +29,18 @@ from .asyncio_handles import (
     name_of_running_task,
     watched_step,
 )
+from .await_chain import Suspended
 from .budgets import StepBudget
-from .chain import Suspended
 from .errors import RunStopped
 from .host import Host
+from .leftover_coroutines import close_or_keep
 from .libraries import tasks_to_cancel
-from .private import require
+from .private_names import require
 from .readings import read_by_program
 from .ready import Ready
-from .refused import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
-from .stubborn import close_or_keep
-from .turns import RunThread
-from .unseen import ended
+from .refused_io import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
+from .run_threads import RunThread
+from .unseen_errors import ended
 
 for _owner, _names in (
     (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),

@@ -9,8 +9,8 @@ from .asyncio_loop import SimulatedLoop
 from .ended import Ended, awaited, stopped
 from .errors import RunStopped
 from .host import Host
-from .turns import outside_of_loops
-from .watch import watched
+from .main_thread_watch import watched
+from .run_threads import outside_of_loops
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, final
 
 from ..clock import cpu_seconds, format_duration
-from .chain import place_of
+from .await_chain import place_of
 from .errors import CpuBudgetSpent, StepBudgetSpent
 
 if TYPE_CHECKING:

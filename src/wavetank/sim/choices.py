@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final, Literal, Protocol, final
 
 from ..clock import MILLISECOND
 from ..shown import shortened
+from ..text import did_you_mean
 
 Kind = Literal["run", "stall", "provider"]
 Order = Literal["fifo", "batch", "any"]
@@ -67,7 +67,7 @@ class Deviation:
 class Recorder:
     """Asks another chooser and keeps the answers: of each choice its kind, width and outcome.
 
-    `went` has the entity that was let go by each choice of the kind `run`.
+    `went` has the entity that each choice of the kind `run` lets continue.
     """
 
     __slots__ = ("_choose", "kinds", "taken", "went", "widths")
@@ -124,8 +124,7 @@ class Level:
             if str(level) == text:
                 return level
         names = [str(level) for level in LEVELS]
-        near = get_close_matches(str(text), names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+        hint = did_you_mean(str(text), names) or f"there are: {', '.join(names)}"
         raise ValueError(f"there is no level {shortened(repr(text))}; {hint}")
 
     def __str__(self) -> str:

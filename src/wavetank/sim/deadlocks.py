@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from ..clock import HOUR, format_duration
-from .blocked import describe_tasks
-from .chain import Suspended, place_of
+from .await_chain import Suspended, place_of
+from .blocked_tasks import describe_tasks
 from .errors import Deadlock, RunStopped
-from .refused import LEAVE_OUT
+from .refused_io import LEAVE_OUT
 from .stuck import stuck
 
 FIRST_LOOK: Final = HOUR
@@ -38,7 +38,7 @@ def deadlock(
     return Deadlock(headline, describe_tasks(tasks) + threads + beside)
 
 
-def looked_into(spent: RunStopped, tasks: Sequence[Suspended], *, now: int) -> RunStopped:
+def with_stuck_tasks(spent: RunStopped, tasks: Sequence[Suspended], *, now: int) -> RunStopped:
     """What to stop a run for whose budget is spent: a `Deadlock` if `main` could never have gone on."""
     never = stuck(tasks)
     if any(task.is_main for task in never):
@@ -55,7 +55,7 @@ def _partial(tasks: Sequence[Suspended], never: Sequence[Suspended], now: int) -
 
 
 @final
-class Lookout:
+class StuckTaskMonitor:
     """Looks at a run now and then, so that a ticker does not keep a deadlock up for the whole budget."""
 
     __slots__ = ("_seen", "_since", "next_look")
@@ -79,4 +79,4 @@ class Lookout:
         return _partial(tasks, never, now)
 
     def __repr__(self) -> str:
-        return f"<Lookout until {format_duration(self.next_look)}>"
+        return f"<StuckTaskMonitor until {format_duration(self.next_look)}>"

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 
 from .errors import CpuBudgetSpent, Deadlock, RunStopped, TimeBudgetSpent
 from .host import Host
-from .turns import Engine
+from .run_threads import Engine
 
 How = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from types import BuiltinMethodType, FrameType, MethodType
 from typing import Any, Final
 
-from .chain import Suspended, await_chain, chain_of
-from .holdings import holders_of
+from .acquisitions import holders_of
+from .await_chain import Suspended, await_chain, chain_of
 from .libraries import limiter_of, lock_of, owner_of, statistics_of
 
 _REAL_LOCK: Final = type(_thread.allocate_lock())

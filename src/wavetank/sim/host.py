@@ -15,19 +15,19 @@ from contextlib import suppress
 from typing import Final, TypedDict, Unpack, final
 
 from ..clock import ClockFrom, format_duration
-from .blocked import stuck_thread
+from .await_chain import Suspended
+from .blocked_tasks import stuck_thread
 from .budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS, CpuBudget
-from .chain import Suspended
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
-from .crew import Crew
-from .deadlocks import Lookout, deadlock, looked_into
+from .deadlocks import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .outliving_threads import Crew
 from .pacing import came_back, real_time_passed
 from .readings import spinning
+from .run_threads import Engine, RunThread, in_a_loop, outsiders
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
-from .turns import Engine, RunThread, in_a_loop, outsiders
 from .witness import What, Witness
 
 _GLANCES: Final = 20
@@ -104,7 +104,7 @@ class Host(Crew):
         """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
         self._steps_at_half: int | None = None
-        self._lookout = Lookout()
+        self._lookout = StuckTaskMonitor()
         self._garbage = Garbage()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
@@ -377,7 +377,7 @@ class Host(Crew):
         """
         if self.stopped_by is None:
             if not isinstance(reason, Deadlock):
-                reason = looked_into(reason, self._suspended(), now=self.elapsed)
+                reason = with_stuck_tasks(reason, self._suspended(), now=self.elapsed)
                 reason.blocked += self.witness.blocked_threads()
             self.stopped_by = reason
             self.witness.failures.close()

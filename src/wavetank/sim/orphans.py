@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable, Sequence
 from types import CodeType, ModuleType
 from typing import Any, Final, final
 
-from .chain import Suspended, await_chain, chain_of
+from .await_chain import Suspended, await_chain, chain_of
 from .libraries import shared_state
 
 MOST_OBJECTS: Final = 20_000

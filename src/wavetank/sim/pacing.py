@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..clock import SECOND, real_now
-from .turns import RunThread
+from .run_threads import RunThread
 
 _GLANCE: Final = 0.01
 """Real seconds between two looks at a thread."""

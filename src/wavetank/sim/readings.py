@@ -8,7 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from ..clock import format_duration
-from .blocked import describe_tasks, describe_threads
+from .blocked_tasks import describe_tasks, describe_threads
 from .errors import Deadlock, RunOver
 from .origin import kind_of
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, final
 
-from .chain import await_chain
+from .await_chain import await_chain
 from .origin import Origin, Place, name_of_file, origin_of, place_of_frame
-from .turns import RunThread
+from .run_threads import RunThread
 
 Look = Callable[[Origin], object]
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from .chain import Chain, Suspended, chain_of
+from .await_chain import Chain, Suspended, chain_of
 from .libraries import children_of, gathered, owner_of, statistics_of
 from .orphans import Reach
 

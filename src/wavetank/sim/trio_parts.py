@@ -15,7 +15,7 @@ from trio.abc import Clock
 from .errors import RealInputOutput
 from .host import Host
 from .readings import read_by_program
-from .refused import refusal_of
+from .refused_io import refusal_of
 
 _CURRENT_TIME: Final = core.Runner.current_time.__code__
 """Of what `trio.current_time` calls."""

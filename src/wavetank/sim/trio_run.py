@@ -21,21 +21,21 @@ from trio._core import _run as core
 from trio.abc import Instrument
 
 from ..clock import SECOND, after_delay, at_instant, format_duration
+from .await_chain import Suspended
 from .budgets import StepBudget
-from .chain import Suspended
 from .choices import LONGEST_STALL, MOST_DEADLINES
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
 from .host import Host
+from .leftover_coroutines import close_or_keep
 from .libraries import due_in_trio
-from .naming import called
-from .private import require
-from .stubborn import close_or_keep
+from .main_thread_watch import watched
+from .private_names import require
+from .run_threads import outside_of_loops
+from .task_names import called
 from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
 from .trio_watch import StepInstrument
-from .turns import outside_of_loops
-from .watch import watched
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
 

@@ -10,13 +10,13 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any, Protocol, final
 
+from .acquisitions import Holding, acquired, forget
 from .asyncio_handles import called_in_reports, name_of_running_task
-from .blocked import describe_threads, waiting_tasks, waiting_threads
-from .holdings import Holding, acquired, forget
+from .blocked_tasks import describe_threads, waiting_tasks, waiting_threads
 from .origin import Origin, place_of_frame
-from .quiet import Quiet, Waiting
-from .turns import Engine, RunThread
-from .unseen import Failures
+from .quiet_stretches import Quiet, Waiting
+from .run_threads import Engine, RunThread
+from .unseen_errors import Failures
 
 
 class Now(Protocol):

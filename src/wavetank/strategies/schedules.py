@@ -1,4 +1,4 @@
-"""Schedules that Hypothesis owns: one draw for each choice, kept in its example database."""
+"""Schedules that Hypothesis draws: one draw for each choice, kept in its example database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..sim.choices import Kind, Level
 from ..tank.own_schedule import OwnSchedule
 
 MOST_CHOICES: Final = 2_000
-"""Hypothesis gives up on an example with more than some 4000 draws."""
+"""Hypothesis stops an example with more than some 4000 draws; the other half is left to the test."""
 
 
 class _Draws(Protocol):
@@ -21,9 +21,9 @@ class _Draws(Protocol):
 
 @final
 class DrawnSchedule(OwnSchedule):
-    """An order that is drawn while a run goes on; give it to `simulate` or `World.run` as `schedule`.
+    """An order that is drawn during a run; give it to `simulate` or `World.run` as `schedule`.
 
-    After `choices` draws the order is FIFO. Once it has run, it prints as its token.
+    After `choices` draws the order is FIFO. After the run its repr is its token.
     """
 
     def __init__(self, draws: _Draws, *, level: Level, choices: int) -> None:
@@ -41,7 +41,7 @@ class DrawnSchedule(OwnSchedule):
         try:
             return self._draws.randrange(n)
         except BaseException as stopped:
-            # Hypothesis ends an example by an exception, which may not fly through an event loop.
+            # Hypothesis ends an example by an exception, which must not pass through an event loop.
             self._stopped = stopped
             return 0
 
@@ -49,7 +49,7 @@ class DrawnSchedule(OwnSchedule):
         """The run is over, and `token` repeats it.
 
         Raises:
-            BaseException: Hypothesis wanted to end the example meanwhile.
+            BaseException: Hypothesis has ended the example during the run.
         """
         if self._stopped is not None:
             raise self._stopped
@@ -64,8 +64,8 @@ class DrawnSchedule(OwnSchedule):
 def schedules(*, level: str = "any", choices: int = MOST_CHOICES) -> st.SearchStrategy[DrawnSchedule]:
     """Orders in which tasks run, stalls and choices of the provider; plain FIFO first.
 
-    Hypothesis then keeps the schedule in its database and shrinks it. It finds less, and shrinks
-    worse, than `World.run` does with schedules of its own.
+    Hypothesis then keeps the schedule in its database and shrinks it. It finds fewer failures
+    than `World.run` with its own schedules, and shrinks them less.
 
     Raises:
         ValueError: there is no such level.

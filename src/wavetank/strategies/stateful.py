@@ -1,4 +1,4 @@
-"""A stateful test of a running processor: items come and are called off, waves start, time goes by."""
+"""A stateful test of a running processor: items arrive and are cancelled, waves start, time passes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from ..clock import Duration, after_delay
 from ..scenario import DurationRange, Latency, RetryAfter, Scenario, Wave
 from ..tank.tank import Tank
 from ..tank.workload import Workload, WorkloadItem
+from .scenarios import NAME
 from .ticks import TICK
-from .weather import NAME
-from .work import workers
-from .world import SCHEDULES, World
+from .workloads import workers
+from .worlds import SCHEDULES, World
 
 _MOST_TICKS = 20
+"""Of one step: a second with the default tick."""
+_LONGEST_ANSWER = 8
+"""Ticks of an answer: longer than many pauses between two steps, so that answers overlap waves."""
 
 
 class ProcessorMachine(RuleBasedStateMachine):
-    """Rules that make a story for a processor; at its end it is run, under a few schedules, and judged.
+    """Rules that make a story for a processor; at its end the story is run under a few schedules and judged.
 
-    A subclass says how the processor is built (`running`) and given an item (`submit`); its
-    `TestCase` is what pytest collects. The steps write the story alone, since the program runs in
-    a time of its own: what a step asks for happens at that step's instant.
+    A subclass defines how the processor is built (`running`) and how it is given an item (`submit`);
+    pytest collects its `TestCase`. The steps only write the story: the program runs afterwards, in
+    virtual time, and the effect of each step happens at the instant of that step.
 
     `schedules`, `backend`, `checks` and `seed` are those of the search; `tick` is in seconds.
     """
@@ -48,7 +51,7 @@ class ProcessorMachine(RuleBasedStateMachine):
         self._items: dict[str, WorkloadItem] = {}
         self._waves: list[Wave] = []
 
-    # -- what a subclass says -----------------------------------------------------------------
+    # -- what a subclass defines --------------------------------------------------------------
 
     @abstractmethod
     def running(self, tank: Tank) -> AbstractAsyncContextManager[Any]:
@@ -59,46 +62,46 @@ class ProcessorMachine(RuleBasedStateMachine):
 
     @abstractmethod
     async def submit(self, processor: Any, item: WorkloadItem) -> object:
-        """Give the processor an item and wait for its value; what it raises is the item's outcome."""
+        """Give the processor an item and wait for its value; an exception fails the item."""
         raise NotImplementedError(
             f"{type(self).__name__} needs submit(self, processor, item): how an item is given to it"
         )
 
     # -- the story ------------------------------------------------------------------------------
 
-    @initialize(workers=workers(), latency=st.integers(1, 8))
+    @initialize(workers=workers(), latency=st.integers(1, _LONGEST_ANSWER))
     def set_up(self, workers: int, latency: int) -> None:
         """The number of workers, and how many ticks an answer takes."""
         self._workers, self._latency = workers, latency
 
     @rule(target=items)
     def arrive(self) -> str:
-        """An item comes."""
+        """An item arrives."""
         number = len(self._items) + 1
         item = WorkloadItem(id=f"item-{number}", prompt=f"Say {number}.", arrives_at=self._now)
         self._items[item.id] = item
         return item.id
 
     @rule(item=consumes(items))
-    def call_off(self, item: str) -> None:
-        """The owner of an item calls it off, unless it is done."""
-        was = self._items[item]
+    def cancel(self, item: str) -> None:
+        """An item is cancelled, unless it has an outcome already."""
+        arrived = self._items[item]
         self._items[item] = WorkloadItem(
-            id=was.id, prompt=was.prompt, arrives_at=was.arrives_at, cancelled_at=self._now
+            id=arrived.id, prompt=arrived.prompt, arrives_at=arrived.arrives_at, cancelled_at=self._now
         )
 
     @rule(ticks=st.integers(1, _MOST_TICKS))
     def advance(self, ticks: int) -> None:
-        """Time goes by."""
+        """Time passes."""
         self._ticks += ticks
 
-    @rule(ticks=st.integers(1, _MOST_TICKS), status=st.sampled_from((429, 529)), told=st.booleans())
-    def start_wave(self, ticks: int, status: int, told: bool) -> None:
-        """From here on requests are refused for a while; refusals may tell when to come back."""
+    @rule(ticks=st.integers(1, _MOST_TICKS), status=st.sampled_from((429, 529)), retry_after=st.booleans())
+    def start_wave(self, ticks: int, status: int, retry_after: bool) -> None:
+        """From now on requests are refused for a while, with or without a Retry-After."""
         lasts = self._duration(ticks)
-        retry_after = RetryAfter(form="ms", value=lasts) if told else RetryAfter(form="none")
+        stated = RetryAfter(form="ms", value=lasts) if retry_after else RetryAfter(form="none")
         at = self._duration(self._ticks)
-        self._waves.append(Wave(at=at, lasts=lasts, status=status, retry_after=retry_after))
+        self._waves.append(Wave(at=at, lasts=lasts, status=status, retry_after=stated))
 
     # -- its end --------------------------------------------------------------------------------
 
@@ -136,8 +139,8 @@ class ProcessorMachine(RuleBasedStateMachine):
     async def _follow(self, tank: Tank, processor: Any, item: WorkloadItem) -> None:
         await anyio.sleep(max(item.arrives_at - tank.now(), 0))
         tank.ledger.submit(item.id)
-        patience = None if item.cancelled_at is None else max(item.cancelled_at - tank.now(), 0)
-        with anyio.move_on_after(patience) as scope:
+        seconds = None if item.cancelled_at is None else max(item.cancelled_at - tank.now(), 0)
+        with anyio.move_on_after(seconds) as scope:
             try:
                 value = await self.submit(processor, item)
             except Exception as error:

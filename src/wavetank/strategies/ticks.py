@@ -1,4 +1,4 @@
-"""Instants and lengths of time on a grid."""
+"""Instants and lengths of time in whole ticks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ..clock import Duration, after_delay
 
 TICK = 0.05
-"""Seconds between two points of the grid, unless a strategy is told otherwise."""
+"""Seconds of a tick by default: 20 instants in a second, so that events often coincide."""
 
 
 def ticks(tick: float, *, least: int = 0, most: float) -> st.SearchStrategy[Duration]:
@@ -28,10 +28,10 @@ def steps(tick: float, *, least: int = 0, most: float) -> int:
         ValueError: the tick is not above 0, or `most` lies below `least` ticks.
     """
     if not tick > 0:
-        raise ValueError(f"tick={tick!r}: the grid needs a tick above 0 seconds")
+        raise ValueError(f"tick={tick!r}: a tick must be longer than 0 seconds")
     whole = after_delay(most) // after_delay(tick)
     if whole < least:
         raise ValueError(
-            f"{most!r} s is shorter than {least} tick(s) of {tick!r} s: write more, or a shorter tick"
+            f"{most!r} s is shorter than {least} tick(s) of {tick!r} s: give more, or a shorter tick"
         )
     return whole

@@ -14,11 +14,12 @@ from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
-from ..sim import unseen as sim
+from ..sim import unseen_errors as sim
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
 from ..sim.readings import read_by_program
+from ..text import LARGEST_SEED, SEED_RANGE
 from .fake_llm import FakeLLM
 from .invariants import Invariants
 from .ledger import Ledger
@@ -206,6 +207,6 @@ def checked_seed(seed: int) -> int:
     Raises:
         ValueError: negative, or more than 64 bits.
     """
-    if not isinstance(seed, int) or not 0 <= seed < 1 << 64:
-        raise ValueError(f"seed={seed!r}: a seed is a whole number from 0 to 2**64 - 1")
+    if not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed={seed!r}: a seed is {SEED_RANGE}")
     return seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,6 +17,7 @@ from ..checks import (
     within,
 )
 from ..clock import parse_duration
+from ..text import did_you_mean
 
 Value = float | str | bool
 
@@ -35,8 +35,7 @@ def expected(given: Mapping[str, Value], before: Mapping[str, float]) -> dict[st
     found: dict[str, int | float] = {}
     for name, value in given.items():
         if name not in EXPECTATIONS:
-            near = difflib.get_close_matches(name, EXPECTATIONS, n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
+            meant = did_you_mean(name, EXPECTATIONS, end=" ")
             raise TypeError(
                 f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
             )

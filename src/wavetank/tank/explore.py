@@ -12,8 +12,8 @@ from typing import Any, Final, final
 
 from ..checks import Checks
 from ..scenario import Scenario
+from .search_options import checked_backend
 from .tank import Tank
-from .trials import checked_backend
 
 FIXTURE: Final = "wavetank_search"
 BACKEND: Final = "wavetank_backend"

@@ -89,7 +89,7 @@ class Fewer:
         if _deviations(record):
             assert record is not None
             yield Plan(Replay(record.deviations), self._level, "replay")
-            yield from iter(Portfolio(seed=self._trials.seed, level=self._level).plan, None)
+            yield from iter(Portfolio(seed=self._trials.options.seed, level=self._level).plan, None)
 
     def _cut(self) -> Workload:
         assert self._whole is not None

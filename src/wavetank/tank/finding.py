@@ -168,7 +168,7 @@ class _Investigation:
         return (instant, found) if found is not None else (level, record)
 
     def _searched(self, level: Level) -> Recorder | None:
-        policy = Portfolio(seed=self._trials.seed, level=level)
+        policy = Portfolio(seed=self._trials.options.seed, level=level)
         for plan in islice(iter(policy.plan, None), GENTLER_RUNS):
             self._looking += 1
             trial = self._trials.run(plan, hurried=True)

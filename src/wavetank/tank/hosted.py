@@ -20,9 +20,9 @@ from ..patches.garbage import collect_young
 from ..patches.randomness import Chance
 from ..scenario import Scenario, load_scenario
 from ..sim.ended import Ended, stopped
+from ..sim.main_thread_watch import watched
 from ..sim.origin import Place
 from ..sim.token import Schedule
-from ..sim.watch import watched
 from .assembly import checked_seed
 from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+from ..text import did_you_mean
 
 
 class KnownNames:
@@ -18,7 +18,6 @@ class KnownNames:
         """
         if not hasattr(type(self), name):
             known = [each for each in dir(type(self)) if not each.startswith("_")]
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else f". There are: {', '.join(known)}"
+            meant = did_you_mean(name, known, start="; ") or f". There are: {', '.join(known)}"
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r} to set{meant}")
         object.__setattr__(self, name, value)

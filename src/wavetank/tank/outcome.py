@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checks.verdict import Verdict
 from ..sim.choices import Level
+from ..text import counted
 from .finding import Finding, find
 from .run import Run
 from .trials import Trial, Trials
@@ -50,7 +51,7 @@ def _found(trials: Trials, failed: Trial, finding: Finding, made: int) -> Iterat
     run = finding.trial.run
     kind, what = failed.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
-    reach = _reach(trials.backend, run, finding.looking)
+    reach = _reach(trials.options.backend, run, finding.looking)
     yield f"{named} in schedule {made} of the search ({failed.policy}), {reach}"
     cut = finding.schedule.cut.left_out
     if cut:
@@ -80,8 +81,12 @@ def _reach(backend: str, run: Run[Any], looking: int) -> str:
     counts = Counter(each.kind for each in run.deviations)
     stalls, picks, orders = counts["stall"], counts["provider"], counts["run"]
     takes = [
-        f"{number} {word if number == 1 else word + 's'}"
-        for number, word in ((orders, "reordering"), (stalls, "stall"), (picks, "choice of the provider"))
+        counted(number, what, several)
+        for number, what, several in (
+            (orders, "reordering", None),
+            (stalls, "stall", None),
+            (picks, "choice of the provider", "choices of the provider"),
+        )
         if number
     ]
     with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"

@@ -7,33 +7,32 @@ from collections.abc import Callable
 
 from ..checks import Checks
 from ..scenario import Scenario
-from .workload import Workload
+from .search_options import RunOptions
 
 
 def call(
     main: Callable[..., object],
     scenario: str | os.PathLike[str] | Scenario,
-    *,
-    backend: str,
-    max_virtual_seconds: float | None,
-    max_cpu_seconds: float | None = None,
-    checks: Checks = "default",
-    workload: Workload | None = None,
+    options: RunOptions,
 ) -> Callable[[str], str]:
-    """Makes the call of `simulate` of a token.
+    """A function that returns the call of `simulate` for a token.
 
-    The program goes by the name of its function, and a scenario built in code by that of a variable.
+    The program is named by its function, and a scenario built in code by the variable `scenario`.
     """
     name = str(getattr(main, "__name__", "main"))
     program = name if name.isidentifier() else "main"
     named = "scenario" if isinstance(scenario, Scenario) else repr(os.fspath(scenario))
-    budget = "" if max_virtual_seconds is None else f", max_virtual_seconds={max_virtual_seconds!r}"
-    budget += "" if max_cpu_seconds is None else f", max_cpu_seconds={max_cpu_seconds!r}"
-    judged = "" if checks == "default" else f", checks={_named(checks)}"
-    work = "" if workload is None else f", workload={workload!r}"
+    budgets = "".join(
+        f", {name}={value!r}"
+        for name in ("max_virtual_seconds", "max_cpu_seconds")
+        if (value := getattr(options, name)) is not None
+    )
+    checks = "" if options.checks == "default" else f", checks={_named(options.checks)}"
+    workload = "" if options.workload is None else f", workload={options.workload!r}"
 
     def line(token: str) -> str:
-        given = f"scenario={named}, backend={backend!r}, schedule={token!r}{budget}{judged}{work}"
+        fixed = f"scenario={named}, backend={options.backend!r}, schedule={token!r}"
+        given = f"{fixed}{budgets}{checks}{workload}"
         return f"wavetank.simulate({program}, {given})"
 
     return line

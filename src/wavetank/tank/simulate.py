@@ -8,20 +8,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from ..checks import Checks, named
+from ..checks import Checks
 from ..checks.history import unmatched
 from ..scenario import Scenario, digest, load_scenario, without
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
 from ..sim.token import Schedule
-from .assembly import checked_seed
 from .divergence import off_course, outcome_of
 from .failure import Diverged, UnmatchedLedger
 from .own_schedule import OwnSchedule
 from .replay_line import call
 from .run import Run
+from .search_options import RunOptions
 from .tank import Tank
-from .trials import Trial, Trials, checked_backend
+from .trials import Trial, Trials
 from .workload import Workload, program_number
 
 T = TypeVar("T")
@@ -52,22 +52,22 @@ def simulate(
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
-    names, loaded = named(checks), load_scenario(scenario)
-    here = Schedule(checked_backend(backend), checked_seed(seed), digest(loaded))
+    options = RunOptions(
+        backend=backend,
+        seed=seed,
+        checks=checks,
+        max_virtual_seconds=max_virtual_seconds,
+        max_cpu_seconds=max_cpu_seconds,
+        workload=workload,
+    )
+    loaded = load_scenario(scenario)
+    here = Schedule(backend, seed, digest(loaded))
     own = schedule if isinstance(schedule, OwnSchedule) else None
     if schedule is not None and own is None:
         token = Schedule.parse(cast(str, schedule))
         here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
-    budgets = {"max_virtual_seconds": max_virtual_seconds, "max_cpu_seconds": max_cpu_seconds}
-    trials = Trials(
-        main,
-        without(loaded, here.cut.left_out),
-        backend=backend,
-        seed=here.seed,
-        checks=names,
-        **budgets,
-        workload=workload and workload.first(here.cut.items, here.cut.workers),
-    )
+    left = workload and workload.first(here.cut.items, here.cut.workers)
+    trials = Trials(main, without(loaded, here.cut.left_out), replace(options, seed=here.seed, workload=left))
     with trials.borrowed():
         if own is not None:
             trial, here = _as_chosen(trials, here, own)
@@ -77,14 +77,7 @@ def simulate(
         own.ended(here.token())
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
-    replay = call(
-        main,
-        scenario,
-        backend=backend,
-        **budgets,
-        checks=checks if isinstance(checks, str) else names,
-        workload=workload,
-    )
+    replay = call(main, scenario, options)
     found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
     return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, final
+from typing import Any, final
 
 from ..checks import Check, judge
 from ..clock import after_delay
@@ -26,14 +26,12 @@ from ..sim.policies.replay import Replay
 from ..sim.shrink import Deviations
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO
-from .assembly import checked_budget
 from .patience import patience_for
 from .run import Run
+from .search_options import RunOptions
 from .tank import Tank
-from .workload import Workload, program_number
+from .workload import program_number
 from .world import World, lent_to
-
-BACKENDS: Final = ("asyncio", "trio")
 
 Main = Callable[[Tank], Awaitable[Any]]
 
@@ -97,44 +95,25 @@ class Trials:
     Args:
         main: `async def main(tank)`.
         scenario: how the provider behaves.
-        backend: `asyncio` or `trio`.
-        seed: the seed of the provider's keyed picks and of the process's random numbers.
-        checks: those that judge a run, as `checks.named` gives them.
-        max_virtual_seconds: the budget of virtual time; `None` for the default.
-        max_cpu_seconds: the CPU time a run may use without an outcome; `None` for the default.
-        workload: what the program finds as `tank.workload`.
+        options: what else a run depends on.
     """
 
-    def __init__(
-        self,
-        main: Main,
-        scenario: Scenario,
-        *,
-        backend: str,
-        seed: int,
-        checks: Sequence[Check],
-        max_virtual_seconds: float | None = None,
-        max_cpu_seconds: float | None = None,
-        workload: Workload | None = None,
-    ) -> None:
+    def __init__(self, main: Main, scenario: Scenario, options: RunOptions) -> None:
         self.main = main
         self.scenario = scenario
-        self.backend = checked_backend(backend)
-        self.seed = seed
-        self.checks = checks
-        self.max_virtual_seconds = checked_budget(max_virtual_seconds)
-        self.max_cpu_seconds = checked_budget(max_cpu_seconds, "max_cpu_seconds")
-        self.patience = patience_for(scenario, max_virtual_seconds)
-        self.workload = workload
-        self.program = program_number(main, workload)
+        self.options = options
+        self.checks = options.named_checks
+        self.workload = options.workload
+        self.patience = patience_for(scenario, options.max_virtual_seconds)
+        self.program = program_number(main, options.workload)
         self.made = 0
         """Runs so far."""
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
-        self._engine = _engine(backend)
+        self._engine = _engine(options.backend)
         self._host = Host(Timeline())
         self._world: World | None = None
-        self._chance = Chance(seed)
+        self._chance = Chance(options.seed)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -194,10 +173,10 @@ class Trials:
         self._chance.anew()
         self._world = World(
             self.scenario,
-            seed=self.seed,
-            backend=self.backend,
-            max_virtual_seconds=self.max_virtual_seconds,
-            max_cpu_seconds=self.max_cpu_seconds,
+            seed=self.options.seed,
+            backend=self.options.backend,
+            max_virtual_seconds=self.options.max_virtual_seconds,
+            max_cpu_seconds=self.options.max_cpu_seconds,
             patience=after_delay(self.patience.virtual_seconds) if hurried else None,
             host=self._host,
             chooser=chooser,
@@ -248,17 +227,6 @@ def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:
     if not inspect.iscoroutine(made):
         raise TypeError("main must be a coroutine function: write `async def main(tank): ...`")
     return made
-
-
-def checked_backend(name: str) -> str:
-    """The name, if it is one of a backend.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if name not in BACKENDS:
-        raise ValueError(f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}")
-    return name
 
 
 def _engine(backend: str) -> Callable[..., Ended]:

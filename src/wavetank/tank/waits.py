@@ -9,7 +9,7 @@ from typing import final
 from ..clock import after_delay
 from ..seams.waiting import AsyncEvent, BlockingEvent
 from ..sim.host import Host
-from ..sim.turns import RunThread
+from ..sim.run_threads import RunThread
 
 
 @final

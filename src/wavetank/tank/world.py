@@ -26,11 +26,11 @@ from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
 from ..sim.host import Host
-from ..sim.refused import LEAVE_OUT
+from ..sim.refused_io import LEAVE_OUT
+from ..sim.run_threads import Engine
 from ..sim.step_watch import StepWatch
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
-from ..sim.turns import Engine
 from .assembly import Parts, assemble, checked_budget
 from .pauses import pauses_logged
 from .questions import Question

@@ -10,7 +10,7 @@ import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
 from ..answers import in_pieces
-from ..faults import spoiled
+from ..faults import apply_fault
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
 from ..naming import answers_for
@@ -251,7 +251,7 @@ class WireDialect:
             return frame
         error = self._mid_stream_error(decoded, reply, outcome, epoch_ns + reply.at)
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply, epoch_ns)
-        return spoiled(frame, reply, outcome.fault, body)
+        return apply_fault(outcome.fault, frame, reply, body)
 
     def _mid_stream_error(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""

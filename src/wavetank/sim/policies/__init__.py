@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Final
 
 from ...shown import shortened
+from ...text import did_you_mean
 from ..choices import Level
 from .exhaustive import Exhaustive
 from .fifo import FifoPolicy
@@ -31,8 +31,7 @@ def policy_named(text: str, *, seed: int, level: Level) -> Policy:
     """
     name, _, bound = str(text).partition(":")
     if name not in POLICIES:
-        near = get_close_matches(name, POLICIES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(POLICIES)}"
+        hint = did_you_mean(name, POLICIES) or f"there are: {', '.join(POLICIES)}"
         raise ValueError(f"there is no policy {shortened(repr(text))}; {hint}")
     if not bound:
         return POLICIES[name](seed=seed, level=level)

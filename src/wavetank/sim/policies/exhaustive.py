@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import ClassVar, final
 
+from ...text import counted
 from ..choices import Deviation, Level, Recorder
 from .plan import Plan
 from .replay import Replay
@@ -55,5 +56,5 @@ class Exhaustive:
         whole = self._depth if not self._here else self._depth - 1
         if whole < 1:
             return None
-        deviations = "1 deviation" if whole == 1 else f"{whole} deviations"
+        deviations = counted(whole, "deviation")
         return f"every schedule with at most {deviations} at level {self._level} was run"

@@ -1,0 +1,130 @@
+"""What a campaign is started with, checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, final
+
+import msgspec
+
+from ..scenario import ScenarioError, load_scenario
+from ..sim.choices import Level
+from ..sim.policies import policy_named
+from .protocol import Collected
+
+DEFAULT_SCHEDULES: Final = 10_000
+"""For each test: some ten times as many as a test run affords, and minutes rather than hours."""
+
+
+class CampaignError(Exception):
+    """The campaign cannot run with these options; the text says what to fix."""
+
+
+class SearchOverrides(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The options that decide a test's schedules; `None` leaves them to the test and the ini file."""
+
+    policy: str | None = None
+    level: str | None = None
+    seed: int | None = None
+    scenario: tuple[str, ...] = ()
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The options that are given: names without dashes, and their values."""
+        one = (("policy", self.policy), ("level", self.level), ("seed", self.seed))
+        given = [(name, str(value)) for name, value in one if value is not None]
+        return given + [("scenario", name) for name in self.scenario]
+
+    def check(self) -> None:
+        """Check that there are such a policy, level and scenarios.
+
+        Raises:
+            CampaignError: there are not.
+        """
+        try:
+            level = Level.parse(self.level or "any")
+            policy_named(self.policy or "portfolio", seed=0, level=level)
+            self.scenario_names()
+        except (ValueError, ScenarioError) as error:
+            raise CampaignError(str(error)) from None
+
+    def scenario_names(self) -> list[str]:
+        """The names that the scenarios have themselves: a path is given for some."""
+        return [load_scenario(name).name for name in self.scenario]
+
+    def __str__(self) -> str:
+        given = " ".join(f"--{name} {value}" for name, value in self.pairs())
+        return given or "no --policy, --level, --seed or --scenario"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignOptions:
+    """A campaign: its tests as pytest names them, its limits and processes.
+
+    `schedules` is how many each test is to have in the end and `seconds` how much real time all of
+    them may take; `None` is no limit. `processes` 0 runs all in one, without pytest-xdist.
+    """
+
+    tests: Sequence[str]
+    schedules: int | None
+    seconds: float | None
+    processes: int
+    overrides: SearchOverrides
+    resume: bool = False
+    folder: Path | None = None
+
+
+def process_count(text: str | None) -> int:
+    """The number of processes for the argument of `-n`; without one, as many as there are processors.
+
+    Raises:
+        CampaignError: it is no number, or more than one process needs pytest-xdist.
+    """
+    has_xdist = find_spec("xdist") is not None
+    if text is None and not has_xdist:
+        return 0
+    if text is None or text == "auto":
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    elif text.isdecimal():
+        count = int(text)
+    else:
+        raise CampaignError(f"-n {text}: give a whole number of processes, or auto")
+    if count and not has_xdist:
+        raise CampaignError(
+            f"-n {text} needs pytest-xdist: install wavetank[cli], or give -n 0 for one process"
+        )
+    return count
+
+
+def explored(collected: Collected, tests: Sequence[str]) -> list[str]:
+    """The explored tests among those that pytest found.
+
+    Raises:
+        CampaignError: there are none, or a test that was given by its id is not explored.
+    """
+    fix = "write @wavetank.explore() over an `async def test(tank)`, or let a test take llm_search"
+    for test in tests:
+        path, colons, name = test.partition("::")
+        if colons:
+            given = _id(path, name, collected.rootdir)
+            others = [other for other in collected.others if _matches(other, given)]
+            if others and not any(_matches(one, given) for one in collected.tests):
+                raise CampaignError(f"{others[0]} is no explored test: {fix}")
+    if not collected.tests:
+        found = f"none of the {len(collected.others)} tests is explored" if collected.others else "no test"
+        raise CampaignError(f"{' '.join(tests)}: {found}: {fix}")
+    return list(dict.fromkeys(collected.tests))
+
+
+def _id(path: str, name: str, rootdir: str) -> str:
+    file = Path(path).resolve()
+    root = Path(rootdir).resolve()
+    return f"{file.relative_to(root).as_posix() if file.is_relative_to(root) else path}::{name}"
+
+
+def _matches(test: str, given: str) -> bool:
+    return test == given or test.startswith((f"{given}[", f"{given}::"))

@@ -1,0 +1,131 @@
+"""The texts of a campaign: its progress, and the summary at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..text import counted
+from .protocol import SearchEnd
+from .state import SearchedTest
+
+_KINDS = {"run": "which task goes next", "stall": "time that passes inside", "provider": "what the fake does"}
+"""What is chosen at a choice point, by its kind."""
+
+
+def progress_text(tests: Sequence[SearchedTest], *, target: int | None, runs: int, seconds: float) -> str:
+    """How far all tests together are."""
+    made = sum(test.schedules for test in tests)
+    of = "" if target is None else f" of {target * len(tests)}"
+    failed = sum(test.failed for test in tests)
+    return (
+        f"{made}{of} schedules, {_rate(runs, seconds)}, {_distinct(tests)} distinct, "
+        f"{counted(failed, 'failure')}"
+    )
+
+
+def _rate(runs: int, seconds: float) -> str:
+    return f"{runs / max(seconds, 0.001):.0f}/s"
+
+
+def _distinct(tests: Sequence[SearchedTest]) -> str:
+    """How many distinct schedules there were; "about" where the number is an estimate."""
+    exact = all(test.distinct.exact for test in tests)
+    count = sum(min(test.distinct.count, test.schedules) for test in tests)
+    return f"{'' if exact else 'about '}{count}"
+
+
+def failures(tests: Sequence[SearchedTest]) -> Iterator[str]:
+    """The report of each test that failed."""
+    for test in tests:
+        if test.end is not None and test.failed:
+            yield f"__ {test.test} __"
+            yield test.end.failure or test.end.broken
+            yield ""
+
+
+def github_lines(tests: Sequence[SearchedTest]) -> Iterator[str]:
+    """A line for each test that failed, which GitHub shows at the line of the program."""
+    for test in tests:
+        if test.end is not None and test.failed and test.end.annotation:
+            yield test.end.annotation
+
+
+def summary(
+    tests: Sequence[SearchedTest], scenarios: Sequence[str], *, runs: int, seconds: float, processes: int
+) -> Iterator[str]:
+    """The result of the campaign and of each test; `scenarios` are those that the command line names."""
+    yield (
+        f"wavetank explore: {counted(len(tests), 'test')}, {counted(runs, 'schedule')} in {seconds:.1f} s "
+        f"({_rate(runs, seconds)}, {counted(max(processes, 1), 'process', 'processes')})"
+    )
+    for test in tests:
+        earlier = f" ({test.resumed} of them earlier)" if test.resumed else ""
+        yield (
+            f"{test.test}: {_result(test)}; {counted(test.schedules, 'schedule')}{earlier}, "
+            f"{_distinct([test])} distinct"
+        )
+        if _keeps_its_scenario(test, scenarios):
+            yield f"  it names {test.scenario} as its scenario itself: --scenario does not change that"
+        for kind, at in test.points.coverage().items():
+            yield (
+                f"  {kind} ({_KINDS.get(kind, kind)}): {counted(at.points, 'choice point')}, "
+                f"{at.deviated} tried otherwise than FIFO, {at.taken} of {at.options} alternatives taken"
+            )
+
+
+def _keeps_its_scenario(test: SearchedTest, scenarios: Sequence[str]) -> bool:
+    """Whether a test was played in another scenario than the command line names."""
+    return bool(scenarios and test.scenario) and test.scenario not in scenarios
+
+
+def values(
+    tests: Sequence[SearchedTest],
+    scenarios: Sequence[str],
+    *,
+    runs: int,
+    seconds: float,
+    processes: int,
+    resume: str | None,
+) -> dict[str, Any]:
+    """The same as plain values: `resume` is the command that continues, if anything is left to do."""
+    return {
+        "schedules": runs,
+        "seconds": seconds,
+        "processes": max(processes, 1),
+        "failed": sum(test.failed for test in tests),
+        "resume": resume,
+        "tests": [_values_of(test, scenarios) for test in tests],
+    }
+
+
+def _values_of(test: SearchedTest, scenarios: Sequence[str]) -> dict[str, Any]:
+    end = test.end or SearchEnd(test.test)
+    return {
+        "test": test.test,
+        "scenario": test.scenario or None,
+        "names_its_scenario": _keeps_its_scenario(test, scenarios),
+        "result": _result(test),
+        "failed": test.failed,
+        "schedules": test.schedules,
+        "earlier": test.resumed,
+        "distinct": min(test.distinct.count, test.schedules),
+        "distinct_is_exact": test.distinct.exact,
+        "kind": end.kind or None,
+        "schedule": end.token or None,
+        "report": end.failure or end.broken or None,
+        "choice_points": {kind: at._asdict() for kind, at in test.points.coverage().items()},
+    }
+
+
+def _result(test: SearchedTest) -> str:
+    end = test.end
+    if end is None:
+        return "no failure" if test.schedules else "not searched"
+    if end.failure:
+        return f"{end.kind or 'failure'} found"
+    if end.broken:
+        return "fails, and not by a schedule"
+    if end.exhausted:
+        return f"no failure; {end.exhausted}"
+    return f"skipped: {end.skipped}"

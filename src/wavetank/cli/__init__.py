@@ -1,0 +1,55 @@
+"""The command line: one module for each command, with its arguments and what it does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from .. import __version__
+from ..arguments import Parser
+from ..shown import shortened
+from .common import CommandError
+
+_LONGEST_ERROR: Final = 4000
+"""Characters of an error message, which may quote a text that the user did not write: about a screen."""
+
+_COMMANDS: Final = {
+    "run": "put a table of prompts to a provider, and resume it",
+    "journal": "say what the journal of a run holds, also while it runs",
+    "serve": "answer on this machine, in real time",
+    "scenarios": "list the catalogue, or draw a scenario",
+    "explore": "search explored tests for a failing schedule, for a long time",
+    "museum": "list the bugs of the museum, or search for one of them",
+}
+"""What each command does; its module has the same name, and is imported when the command is called."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 when it failed, 2 for invalid arguments."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(words[0] if words else "").parse_args(words)
+    options.words = words
+    try:
+        return options.command(options) or 0
+    except CommandError as error:
+        print(f"wavetank: {shortened(str(error), _LONGEST_ERROR)}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """A parser that knows all commands by name, and the arguments of `command`."""
+    parser = Parser(prog="wavetank", description="A fake LLM provider with rate limits.")
+    parser.add_argument("--version", action="version", version=f"wavetank {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, help in _COMMANDS.items():
+        added = commands.add_parser(name, help=help)
+        if name == command:
+            import_module(f".{name}", __name__).add_arguments(added)
+    return parser

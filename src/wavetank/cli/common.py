@@ -1,0 +1,45 @@
+"""What several commands need: their errors, JSON, scenarios by name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from ..scenario import Scenario
+
+
+@final
+class CommandError(Exception):
+    """Something that the user has to fix; the text says what, and `status` is the exit status."""
+
+    def __init__(self, text: str, *, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json` to a command."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document, and nothing else")
+
+
+def print_json(document: object) -> None:
+    """Write a document to the standard output; a lone surrogate becomes the escape that JSON has for it."""
+    import json
+
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    print(text.encode("utf-8", "backslashreplace").decode(), end="", flush=True)
+
+
+def load(name: str) -> Scenario:
+    """A scenario of the catalogue or from a file.
+
+    Raises:
+        CommandError: there is none, or the file is wrong.
+    """
+    from ..scenario import ScenarioError, load_scenario
+
+    try:
+        return load_scenario(name)
+    except ScenarioError as error:
+        raise CommandError(str(error)) from None

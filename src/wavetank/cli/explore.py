@@ -1,0 +1,62 @@
+"""`wavetank explore`: search explored tests for a failing schedule, for a long time."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..arguments import count, seconds, seed
+from .common import CommandError, add_json, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to a parser, and what it does."""
+    parser.add_argument("tests", nargs="+", metavar="TEST", help="paths or ids, as pytest takes them")
+    parser.add_argument(
+        "--schedules", type=count, metavar="N", help="for each test (default 10000, or none with --seconds)"
+    )
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="real time for all tests together")
+    parser.add_argument(
+        "-n", dest="processes", metavar="N", help="processes, by pytest-xdist: auto (default), or 0 for none"
+    )
+    parser.add_argument("--policy", metavar="NAME", help="overrides that of the test, as do the next options")
+    parser.add_argument("--level", metavar="NAME", help="which plan a search may use")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the keyed picks and of the policy")
+    parser.add_argument(
+        "--scenario", action="append", default=[], metavar="NAME|PATH", help="as --llm-scenario"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where the last campaign was left")
+    parser.add_argument("--state", metavar="DIR", help="where it is kept (default .wavetank in the rootdir)")
+    add_json(parser)
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ..campaign.driver import explore
+    from ..campaign.options import (
+        DEFAULT_SCHEDULES,
+        CampaignError,
+        CampaignOptions,
+        SearchOverrides,
+        process_count,
+    )
+
+    schedules = options.schedules
+    if schedules is None and options.seconds is None:
+        schedules = DEFAULT_SCHEDULES
+    overrides = SearchOverrides(options.policy, options.level, options.seed, tuple(options.scenario))
+    try:
+        campaign = CampaignOptions(
+            tests=options.tests,
+            schedules=schedules,
+            seconds=options.seconds,
+            processes=process_count(options.processes),
+            overrides=overrides,
+            resume=options.resume,
+            folder=Path(options.state) if options.state is not None else None,
+        )
+        overrides.check()
+        return explore(campaign, print_json if options.json else None)
+    except CampaignError as error:
+        raise CommandError(str(error), status=2) from None

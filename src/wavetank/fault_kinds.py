@@ -1,0 +1,26 @@
+"""The kinds of faults: scenarios name them, and event logs repeat them."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+FaultKind = Literal[
+    "stall",
+    "cut-mid-stream",
+    "malformed-chunk",
+    "error-in-stream",
+    "reset",
+    "empty-body",
+    "html-body",
+    "slow-trickle",
+    "connection-refused",
+    "reset-after-headers",
+    "stall-before-headers",
+    "truncated-json",
+    "missing-end",
+    "duplicate-event",
+    "length-too-long",
+    "length-too-short",
+]
+DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
+"""Faults that only delay the answer: it arrives complete."""

@@ -1,0 +1,183 @@
+"""Watch the main thread of a run: it may block on something real, such as a lock made before the run.
+
+A thread outside the run looks at it now and then. When the main thread has stood still for too long, a
+signal breaks into its wait, and the run is stopped with the stacks of all that was blocked.
+"""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, final
+
+from ..clock import SECOND, format_duration, real_now
+from .blocked_tasks import describe_tasks, describe_threads
+from .errors import Deadlock
+from .holders import real_locks_held
+from .host import Host
+from .origin import name_of_file
+from .refused_io import LEAVE_OUT
+
+_real_lock = _thread.allocate_lock
+
+PATIENCE: Final = 20.0
+"""Real seconds at one place of the code, without CPU time: as long as other threads of a run are given."""
+
+LONGEST_WORK: Final = 300.0
+"""Real seconds of work in one step; the import of a large library on a slow machine takes a tenth of it."""
+
+LOOKS: Final = 8
+"""So often within its patience does the watch look; the last look may come an eighth late."""
+
+_IDLE_CPU: Final = 0.001
+"""Seconds of CPU time: a thread that waits uses none, and one that works on a busy machine more than this."""
+
+_SIGNAL: Final[int | None] = getattr(signal, "SIGURG", None)
+"""A signal that means nothing to a program without out-of-band data, and is ignored by default."""
+
+_EXCUSED: Final = (
+    "subprocess",
+    "multiprocessing.",
+    "pdb",
+    "bdb",
+    "code",
+    "pydevd",
+    "wavetank.sim.run_threads",
+)
+"""Modules that wait for something real with good reason: a process, a debugger, another thread of the run."""
+
+
+@final
+class _Watched:
+    """One host, and how its main thread was found at the last looks."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.ident = threading.get_ident()
+        self.over = False
+        self.struck = False
+        self._progress: object = None
+        self._progress_at = real_now()
+        self._place: object = None
+        self._place_at = real_now()
+        self._cpu = 0.0
+
+    def look(self) -> None:
+        """Send the signal if the main thread has stood still for too long."""
+        frame = sys._current_frames().get(self.ident)
+        if frame is None or self.struck:
+            return
+        now, cpu = real_now(), _cpu_of(self.ident)
+        progress, place = _progress(self.host), (id(frame), frame.f_lasti)
+        if progress != self._progress:
+            self._progress, self._progress_at = progress, now
+        if (progress, place) != self._place or cpu - self._cpu > _IDLE_CPU:
+            self._place, self._place_at, self._cpu = (progress, place), now, cpu
+        waits = now - self._place_at >= PATIENCE * SECOND
+        if (waits or now - self._progress_at >= LONGEST_WORK * SECOND) and not _is_excused(frame):
+            self.struck = True
+            signal.pthread_kill(self.ident, _SIGNAL or 0)
+
+    def break_in(self, frame: FrameType | None) -> None:
+        """In the main thread, by the signal: stop the run."""
+        if not self.struck or self.over:
+            return
+        self.struck = False
+        self._place_at = self._progress_at = real_now()
+        reason = self.host.stopped(_stuck(self.host, frame))
+        if self.host.engine is not None:
+            self.host.engine.stop_soon()  # the next one to wait would stand still as well
+        raise reason
+
+
+def _progress(host: Host) -> tuple[int, int, int]:
+    """What changes as long as the run gets on."""
+    return host.timeline.now(), host.engine.steps if host.engine is not None else 0, host._started
+
+
+def _cpu_of(ident: int) -> float:
+    clock = getattr(time, "pthread_getcpuclockid", None)
+    return time.clock_gettime(clock(ident)) if clock is not None else time.process_time()
+
+
+def _is_excused(frame: FrameType | None) -> bool:
+    if sys.gettrace() is not None:
+        return False
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if name.startswith(_EXCUSED) and (name.partition(".")[0] + "." in _EXCUSED or name in _EXCUSED):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
+    tasks = host._suspended()
+    what = "something real, which is none of the run's, or works without end"
+    for name, held_in in real_locks_held(tasks):
+        file, line = name_of_file(held_in.f_code.co_filename), held_in.f_lineno
+        what += f"; task {name!r} holds a lock of threading while it awaits at {file}:{line}"
+    headline = (
+        f"deadlock at {format_duration(host.timeline.now())}: the main thread stood still for "
+        f"{PATIENCE:g} s of real time"
+    )
+    advice = (
+        "  If it waits for a lock, make the lock inside the test; where that is held over an await, no other "
+        f"task can give it back. If it does real work, {LEAVE_OUT}"
+    )
+    blocked = *describe_threads([("main", frame, what)]), *describe_tasks(tasks)
+    return Deadlock(headline, (*blocked, *host.witness.blocked_threads(), advice))
+
+
+_watched: Final[list[_Watched]] = []
+_guard: Final = _real_lock()
+_looks: Final = [False]
+"""Whether the thread that looks is alive."""
+
+
+@contextmanager
+def watched(host: Host) -> Iterator[None]:
+    """Watch the calling thread, which is the main thread of `host`, until the block ends."""
+    if _SIGNAL is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = _Watched(host)
+    before = signal.signal(_SIGNAL, lambda _, frame: mine.break_in(frame))
+    _watch(mine)
+    try:
+        yield
+    finally:
+        mine.over = True
+        with _guard:
+            _watched.remove(mine)
+        signal.signal(_SIGNAL, before)
+
+
+def _watch(mine: _Watched) -> None:
+    with _guard:
+        _watched.append(mine)
+        if not _looks[0]:
+            _looks[0] = True
+            _thread.start_new_thread(_look_now_and_then, ())  # no thread of the run
+
+
+def _look_now_and_then() -> None:
+    """Look at the innermost run; the thread ends when there is none."""
+    pause = _real_lock()
+    pause.acquire()
+    while True:
+        pause.acquire(timeout=PATIENCE / LOOKS)
+        with _guard:
+            if not _watched:
+                _looks[0] = False
+                return
+            mine: _Watched | None = _watched[-1]
+        if mine is not None:
+            mine.look()
+        mine = None  # it would keep the run alive until the next look
