@@ -64,8 +64,14 @@ def runners_on(
     set_hooks = sys.set_asyncgen_hooks
 
     def set_asyncgen_hooks(*args: Any, **options: Any) -> None:
-        # A compiled loop, such as uvloop's, calls it as it starts to run, and has no frame.
-        if where() and not real_loops_too() and "set_asyncgen_hooks" not in sys._getframe(1).f_code.co_names:
+        # A compiled loop, such as uvloop's, passes methods of its own as it starts to run.
+        loops = {type(getattr(hook, "__self__", None)) for hook in (*args, *options.values())}
+        foreign = [kind for kind in loops if issubclass(kind, asyncio.AbstractEventLoop)]
+        if (
+            where()
+            and not real_loops_too()
+            and any(not issubclass(k, asyncio.BaseEventLoop) for k in foreign)
+        ):
             raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
         set_hooks(*args, **options)
 
