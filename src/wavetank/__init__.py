@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     )
     from .sim.errors import Deadlock, RealInputOutput
     from .sim.token import TokenError
-    from .tank.explore import explore
     from .tank.failure import CheckFailed, Diverged, UnmatchedLedger
     from .tank.fake_llm import FakeLLM
     from .tank.ledger import Ledger
-    from .tank.run import Run
-    from .tank.search import Result, search
-    from .tank.simulate import simulate
+    from .tank.runs.finished_run import Run
+    from .tank.runs.simulate import simulate
+    from .tank.runs.workload import Workload, WorkloadItem
+    from .tank.search.explore import explore
+    from .tank.search.search import Result, search
     from .tank.tank import Tank
-    from .tank.workload import Workload, WorkloadItem
 
 __version__: Final = "0.1.0"
 
@@ -55,15 +55,15 @@ _HOMES: Final = {
     ),
     "sim.errors": ("Deadlock", "RealInputOutput"),
     "sim.token": ("TokenError",),
-    "tank.explore": ("explore",),
+    "tank.search.explore": ("explore",),
     "tank.failure": ("CheckFailed", "Diverged", "UnmatchedLedger"),
     "tank.fake_llm": ("FakeLLM",),
     "tank.ledger": ("Ledger",),
-    "tank.run": ("Run",),
-    "tank.search": ("Result", "search"),
-    "tank.simulate": ("simulate",),
+    "tank.runs.finished_run": ("Run",),
+    "tank.search.search": ("Result", "search"),
+    "tank.runs.simulate": ("simulate",),
     "tank.tank": ("Tank",),
-    "tank.workload": ("Workload", "WorkloadItem"),
+    "tank.runs.workload": ("Workload", "WorkloadItem"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -16,7 +16,7 @@ import uvloop
 
 import wavetank
 from wavetank.sim.errors import RealLoop
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 MADE_BEFORE = asyncio.SelectorEventLoop()
 

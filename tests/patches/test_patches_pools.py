@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 import wavetank
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 
 @pytest.fixture

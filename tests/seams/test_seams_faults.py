@@ -18,7 +18,7 @@ from wavetank import Run, Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DELAYS, DurationRange, Fault, FaultKind, Latency, RefusalError
 from wavetank.seams import loopback
-from wavetank.tank.serving import Serving
+from wavetank.tank.server.served_world import Serving
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)

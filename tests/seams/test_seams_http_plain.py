@@ -20,7 +20,7 @@ import wavetank
 from wavetank import OutsideTheTank, Scenario, Tank, UnknownHost
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DurationRange, Fault, Latency, RetryAfter, Wave, load_scenario
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 with_each = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])

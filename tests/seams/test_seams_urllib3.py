@@ -14,7 +14,7 @@ import urllib3
 
 from wavetank import Scenario, Tank, UnknownHost
 from wavetank.scenario import load_scenario, scenario_from_dict
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 MESSAGES = "https://api.anthropic.com/v1/messages"

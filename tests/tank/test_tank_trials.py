@@ -19,8 +19,8 @@ from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.choices import LEVELS, Fifo
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.trio_run import TrioEngine
-from wavetank.tank.search_options import RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 

@@ -27,7 +27,7 @@ def runners_on(
     """Let new runners, and `asyncio.new_event_loop`, take their loop from `make_loop`.
 
     The loop keeps the task factory that the loop of a runner's own factory has, such as that of
-    eager tasks. `where` tells whether the calling thread is one whose runners are meant. A loop
+    eager tasks. `where` says whether the calling thread is one whose runners are meant. A loop
     of another clock is not let run there: it would be real time in silence. `real_loops_too` says
     that it may all the same.
     """

@@ -15,10 +15,10 @@ from ..scenario import Scenario
 from ..sim.origin import set_project
 from ..sim.token import Schedule, TokenError
 from ..tank.expectations import Value
-from ..tank.explore import BACKEND, MARK, Explored
-from ..tank.search import Result, search
-from ..tank.search_options import ONLY_FOR_SEARCHES
-from ..tank.simulate import simulate
+from ..tank.runs.run_options import ONLY_FOR_SEARCHES
+from ..tank.runs.simulate import simulate
+from ..tank.search.explore import BACKEND, MARK, Explored
+from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 from . import fresh, options, per_test
 from .searched import RESULTS, Made
@@ -186,7 +186,7 @@ def is_refusal(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
 
 
 def with_own_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
-    """An error with the frames of the program alone, unless that has none in it."""
+    """An error with only the frames of the program, unless that has none in it."""
     traceback: TracebackType | None = None
     for each in reversed([*_entries(excinfo.tb)]):
         if _package(each) not in _ENGINES:

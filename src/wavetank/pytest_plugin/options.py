@@ -160,7 +160,7 @@ def validate(config: pytest.Config) -> None:
 
 
 def one_of(value: str, words: Sequence[str], where: str) -> str:
-    """The value, if it is one of the words.
+    """The value, if it is one of the allowed ones.
 
     Raises:
         pytest.UsageError: it is not.

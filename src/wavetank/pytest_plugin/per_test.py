@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..checks import Check
     from ..scenario import Scenario
     from ..tank.expectations import Value
-    from ..tank.hosted import ClockMode
+    from ..tank.hosted_world import ClockMode
 
 _DECIDE: Final = ("seed", "clock", "checks", "max-virtual-seconds", "max-cpu-seconds")
 """A token carries the seed of virtual time; a test in real time has none."""
@@ -171,5 +171,5 @@ def replay_command(item: pytest.Function, scenario: str | None) -> str:
 
 
 def short_name(scenario: str) -> str:
-    """A scenario as a test id tells it: a path without its folders and its ending."""
+    """A scenario as a test id shows it: a path without its folders and its ending."""
     return scenario.replace("\\", "/").rpartition("/")[2].removesuffix(".toml")
