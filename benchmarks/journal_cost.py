@@ -11,8 +11,8 @@ from typing import Any, Final
 import anyio
 import anyio.lowlevel
 
-from wavetank.processor import Limits, LLMWorkItem, ParallelBatchProcessor
-from wavetank.processor.journal import Journal, Outcome, fingerprint
+from wavetank.processor import ItemResult, Limits, LLMWorkItem, ParallelBatchProcessor
+from wavetank.processor.journal import Journal, fingerprint
 from wavetank.processor.sinks import CsvSink
 
 ITEMS: Final = 5000
@@ -42,15 +42,16 @@ async def run(folder: Path, *, kept: bool) -> float:
             return (time.process_time() - start) / ITEMS * 1e6
 
 
-def transactions(folder: Path) -> list[float]:
+async def transactions(folder: Path) -> list[float]:
     """Microseconds of wall time for each pair of transactions: a request leaves, an outcome is kept."""
     times = []
     with Journal(folder / "pairs.db") as journal:
         journal.register((f"row-{n}", fingerprint(str(n))) for n in range(ITEMS))
         for number in range(ITEMS):
+            item = LLMWorkItem(f"row-{number}", str(number))
             start = time.perf_counter()
-            journal.sending(f"row-{number}")
-            journal.keep(Outcome(f"row-{number}", "w" * 200))
+            await journal.started(item, 1)
+            await journal.settled(item, ItemResult(item.id, "w" * 200))
             times.append((time.perf_counter() - start) * 1e6)
     return times
 
@@ -70,7 +71,7 @@ def main() -> None:
                 f"{with_it - without:6.1f} more, goal {GOAL_US:g}: {held}"
             )
     with tempfile.TemporaryDirectory() as folder:
-        times = transactions(Path(folder))
+        times = anyio.run(transactions, Path(folder))
         print(
             f"two transactions: median {statistics.median(times):.1f} us, "
             f"mean {statistics.fmean(times):.1f} us, worst {max(times) / 1000:.1f} ms of wall time"

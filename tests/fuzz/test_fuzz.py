@@ -14,9 +14,9 @@ import pytest
 import wavetank
 from wavetank.processor.journal import fingerprint
 from wavetank.provider.dialects import DIALECTS
-from wavetank.run.errors import RunError
-from wavetank.run.reading import Shape, read_table
-from wavetank.run.targets import Target
+from wavetank.run.input_table import ColumnNames, read_table
+from wavetank.run.run_errors import RunError
+from wavetank.run.target import Target
 from wavetank.scenario import ScenarioError, catalogue, load_scenario
 from wavetank.scenario.drawing import drawn
 from wavetank.scenario.loading import parse_scenario
@@ -335,7 +335,7 @@ def test_any_rows_are_read_or_refused(tmp_path: Path) -> None:
         path = tmp_path / dice.choice(("in.jsonl", "in.csv"))
         whole = ROWS if path.suffix == ".jsonl" else b'id,prompt\n1,one\n2,"two, and\nthree"\n'
         path.write_bytes(mutated(whole, dice, CELLS))
-        shape = Shape(template=dice.choice((None, None, "{prompt} {id}")))
+        shape = ColumnNames(template=dice.choice((None, None, "{prompt} {id}")))
         try:
             table = read_table(path, shape, Target("openai", "m"))
         except RunError as error:

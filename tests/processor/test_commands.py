@@ -148,8 +148,8 @@ async def test_an_id_with_the_signs_of_a_pattern_is_itself(tmp_path: Path) -> No
     assert classify(await failed(bracketed)).kind == "rate-limited"
 
 
-async def test_a_command_that_cannot_be_run_is_told() -> None:
-    """The error names the program and the mend, and no other try is made."""
+async def test_a_command_that_cannot_be_run_is_an_error() -> None:
+    """The error names the program and the fix, and there is no other try."""
     error = await failed(CommandStrategy(["no-such-agent"]))
     assert "cannot run 'no-such-agent'" in str(error)
     assert "install it" in str(error)
@@ -201,7 +201,7 @@ async def test_what_a_command_leaves_running_is_not_waited_for(
 
 
 async def test_an_agent_under_the_processor_waits_its_limit_out(tmp_path: Path) -> None:
-    """A throttled agent pauses everybody, and every item gets its answer."""
+    """A throttled agent pauses all items, and every item gets its answer."""
     script = "if mkdir first 2>/dev/null; then echo 'Suggested retry after 0.05s.' >&2; exit 1; fi; cat"
     async with ParallelBatchProcessor(agent(script, cwd=tmp_path), workers=2) as processor:
         for number in range(4):

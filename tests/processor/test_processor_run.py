@@ -72,7 +72,7 @@ class Provider:
 
 
 class Memory:
-    """A store in memory that writes down what it is told."""
+    """A store in memory that records its calls."""
 
     def __init__(
         self, known: Mapping[str, Any] | None = None, until: Mapping[str, float] | None = None
@@ -164,7 +164,7 @@ def test_the_line_of_one_scope_holds_no_permit_of_another() -> None:
     assert batch.seconds < 20.5
 
 
-def test_a_long_pause_of_one_scope_lets_the_items_behind_it_go() -> None:
+def test_a_long_pause_of_one_scope_does_not_hold_back_later_items() -> None:
     """Many more items than workers wait for it, and those of the other scope are done meanwhile."""
     ids = [*(f"a{n}" for n in range(60)), *(f"b{n}" for n in range(20))]
     provider = Provider(0.05, a0=[Refused(429, 100)])
@@ -176,7 +176,7 @@ def test_a_long_pause_of_one_scope_lets_the_items_behind_it_go() -> None:
 
 
 @on_both
-async def test_a_scope_that_closes_lets_go_of_those_in_its_line() -> None:
+async def test_closing_a_scope_releases_the_items_in_its_line() -> None:
     """They fail without a request, and their permits are there for the others."""
     spent = Refused(402)
     provider = Provider(0.01, **{f"a{n}": [spent] for n in range(8)})
@@ -198,7 +198,7 @@ def test_equal_keys_are_one_scope_whatever_object_carries_them() -> None:
 
 @on_both
 @pytest.mark.parametrize("later", [False, True])
-async def test_a_bad_item_fails_in_preparation_alone(later: bool) -> None:
+async def test_an_item_that_cannot_be_prepared_fails_and_no_other(later: bool) -> None:
     """It is never sent, its reason says so, and the others are sent as they were prepared."""
 
     def prepare(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
@@ -237,7 +237,7 @@ async def test_everything_is_prepared_before_anything_is_sent() -> None:
 
 @on_both
 async def test_a_preparation_may_not_change_the_id() -> None:
-    """Such an item fails with the mend in its reason."""
+    """Such an item fails with the fix in its reason."""
     batch = await process(Provider(), "a", prepare_item=lambda _: LLMWorkItem(id="z", prompt="z"))
     assert "must return an LLMWorkItem with the id 'a'" in str(batch.results[0].reason)
 
@@ -247,7 +247,7 @@ async def test_a_preparation_may_not_change_the_id() -> None:
 async def test_post_processing_in_input_order_or_as_completed(order: str) -> None:
     """Each value goes through it once, in the order asked for; sinks and the callback come after it."""
     seen: list[str] = []
-    heard: list[str] = []
+    received: list[str] = []
 
     heard_of = {name: anyio.Event() for name in "abcd"}
     awaited = {"a": "b", "b": "c", "c": "d"} if order == "completed" else {}
@@ -258,22 +258,22 @@ async def test_post_processing_in_input_order_or_as_completed(order: str) -> Non
         await anyio.lowlevel.checkpoint()
         return prompt
 
-    def hear(result: ItemResult[str]) -> None:
-        heard.append(str(result.value))
+    def receive(result: ItemResult[str]) -> None:
+        received.append(str(result.value))
         heard_of[result.id].set()
 
     def post(item: LLMWorkItem[Any], value: str) -> str:
         seen.append(item.id)
         return value * 2
 
-    batch = await process(call, "abcd", post_process=post, order=order, on_result=hear)
+    batch = await process(call, "abcd", post_process=post, order=order, on_result=receive)
     assert [result.value for result in batch.results] == ["aa", "bb", "cc", "dd"]
     assert seen == list("abcd" if order == "input" else "dcba")
-    assert heard == [name * 2 for name in seen]
+    assert received == [name * 2 for name in seen]
 
 
 @on_both
-async def test_post_processing_fails_its_item_alone() -> None:
+async def test_an_error_in_post_processing_fails_only_its_item() -> None:
     """The reason says where it failed; failed items are not post-processed."""
 
     async def post(item: LLMWorkItem[Any], value: str) -> str:
@@ -298,7 +298,7 @@ def test_fail_fast_sends_nothing_more_and_brings_home_what_is_under_way() -> Non
 
 
 def test_fail_fast_ends_waits() -> None:
-    """Items that wait for a pause, a backoff or a permit are let go when the run is stopped."""
+    """A stop ends the waits of items for a pause, a backoff or a permit."""
     provider = Provider(
         1.0, a=[Refused(429, 1000)], b=[ConnectionResetError()], c=[ValueError("bad")], d=[Refused(500)]
     )
@@ -335,7 +335,7 @@ def test_bounds_on_tokens_and_cost(bounds: Bounds, stopped: str) -> None:
 
 
 def test_a_bound_on_time_cancels_what_is_under_way() -> None:
-    """At that instant the batch is there, with all that came home before."""
+    """The batch returns at that instant, with all outcomes until then."""
     batch = virtually(Provider(2.0), "abcdef", workers=2, bounds=Bounds(seconds=5))
     assert batch.seconds == pytest.approx(5)
     assert (batch.succeeded, batch.failed) == (4, 2)
@@ -344,7 +344,7 @@ def test_a_bound_on_time_cancels_what_is_under_way() -> None:
 
 
 def test_request_seconds_cuts_a_request_and_tries_again() -> None:
-    """A request that takes longer counts as an error that another try may mend."""
+    """A request that takes longer counts as a transient error."""
     slow = {"a": 2}
 
     async def call(prompt: str) -> str:
@@ -414,8 +414,8 @@ def test_a_configured_limit_is_kept_to_the_second() -> None:
 
 
 @on_both
-async def test_a_store_hears_of_each_start_and_each_outcome() -> None:
-    """Before the request is sent, and before anybody else hears of the result."""
+async def test_a_store_records_each_start_and_each_outcome() -> None:
+    """Before the request is sent, and before the result is delivered."""
     memory = Memory()
     assert isinstance(memory, Store)
 
@@ -424,17 +424,21 @@ async def test_a_store_hears_of_each_start_and_each_outcome() -> None:
         return prompt
 
     await process(
-        call, "ab", workers=1, store=memory, on_result=lambda result: memory.log.append(("heard", result.id))
+        call,
+        "ab",
+        workers=1,
+        store=memory,
+        on_result=lambda result: memory.log.append(("received", result.id)),
     )
     assert memory.log == [
         ("started", "a", 1),
         ("sent", "a"),
         ("settled", "a", "a"),
-        ("heard", "a"),
+        ("received", "a"),
         ("started", "b", 1),
         ("sent", "b"),
         ("settled", "b", "b"),
-        ("heard", "b"),
+        ("received", "b"),
     ]
 
 
@@ -459,8 +463,8 @@ async def test_a_stream_recalls_too() -> None:
     assert values == ["ok a", "from before", "ok c"]
 
 
-def test_a_store_hears_of_pauses_and_holds_the_next_run_back() -> None:
-    """The end of a pause is in seconds since 1970; a run that is told of one waits for it."""
+def test_a_store_records_pauses_and_holds_the_next_run_back() -> None:
+    """The end of a pause is in seconds since 1970, and the next run waits for it."""
     memory = Memory()
     virtually(Provider(a=[Refused(429, 10)]), "a", store=memory)
     ((_, scope, until, count),) = [what for what in memory.log if what[0] == "paused"]
@@ -473,7 +477,7 @@ def test_a_store_hears_of_pauses_and_holds_the_next_run_back() -> None:
     assert [what[3] for what in later.log if what[0] == "paused"] == [1]
 
 
-def test_a_run_that_is_told_of_a_pause_that_is_over_sends_at_once() -> None:
+def test_a_stored_pause_that_is_over_holds_nothing_back() -> None:
     """It has no pause, and none of its time was spent in one."""
     earlier = Memory(until={"account": time.time() - 100})
     seen: list[Decision] = []
@@ -531,7 +535,7 @@ async def test_a_sink_that_fails_stops_the_run_and_loses_nothing() -> None:
     assert len(sent) < 10
 
 
-def test_a_sink_that_fails_at_the_end_costs_its_own_row_alone() -> None:
+def test_a_sink_that_fails_at_the_end_loses_only_its_own_row() -> None:
     """Rows that waited for a slow one when the time was up are all written but the one that fails."""
     written: list[str] = []
 
@@ -558,11 +562,11 @@ def test_each_decision_is_an_event() -> None:
     provider = Provider(1.0, a=[Refused(429, 10)], b=[ConnectionResetError()])
     batch = virtually(provider, "abc", workers=3, observer=seen.append)
     assert batch.succeeded == 3
-    told = [(one.kind, one.item, round(one.at, 3)) for one in seen]
-    assert ("refused", "a", 1.0) in told
-    assert ("retried", "b", 1.0) in told
+    seen_decisions = [(one.kind, one.item, round(one.at, 3)) for one in seen]
+    assert ("refused", "a", 1.0) in seen_decisions
+    assert ("retried", "b", 1.0) in seen_decisions
     assert [one.until for one in seen if one.kind == "paused"] == [pytest.approx(12)]
-    assert ("resumed", None, 12.0) in told
+    assert ("resumed", None, 12.0) in seen_decisions
     assert sorted(one.item or "" for one in seen if one.kind == "done") == list("abc")
     assert str(seen[0]).startswith("1.000 s ")
 
@@ -608,8 +612,8 @@ def test_a_batch_says_what_happened() -> None:
     assert batch.seconds_per_request == pytest.approx(13 / 5)
 
 
-def test_a_batch_speaks_of_a_pause_that_a_good_answer_told() -> None:
-    """Nobody was refused, and yet ten minutes went by."""
+def test_a_summary_names_a_pause_stated_by_a_good_answer() -> None:
+    """No request was refused, and still the batch waited ten minutes."""
     spent = RateInfo(requests=Quota(10, 0, 600))
 
     async def call(prompt: str) -> CallResult[str]:
@@ -637,7 +641,7 @@ def test_percentiles() -> None:
 
 
 def picky(item: LLMWorkItem[Any]) -> Any:
-    """A rule of the caller's that fails for `b`, and for it alone."""
+    """A callback of the caller that raises only for `b`."""
     if item.id == "b":
         raise ValueError("special token")
     return 10
@@ -646,12 +650,14 @@ def picky(item: LLMWorkItem[Any]) -> Any:
 @on_both
 @pytest.mark.parametrize("rule", ["scope", "estimate_tokens"])
 @pytest.mark.parametrize("limits", [None, Limits(tokens_per_minute=600_000)], ids=["learnt", "known"])
-async def test_a_rule_that_raises_for_an_item_fails_it_alone(rule: str, limits: Limits | None) -> None:
+async def test_a_callback_that_raises_for_an_item_fails_only_that_item(
+    rule: str, limits: Limits | None
+) -> None:
     """Nothing is sent for it, it says which rule failed, a store keeps that, and the others go on."""
     provider, memory = Provider(), Memory()
     batch = await process(provider, "abc", limits=limits, store=memory, workers=2, **{rule: picky})
     if rule == "estimate_tokens" and limits is None:
-        assert batch.succeeded == 3, "no tokens are counted, so nobody asks"
+        assert batch.succeeded == 3, "no tokens are counted, so it is not called"
         return
     assert sorted(prompt for prompt, _ in provider.sent) == ["a", "c"]
     assert batch.failures == {f"{rule} failed: ValueError: special token": 1}
@@ -694,7 +700,7 @@ async def test_a_classifier_that_fails_costs_the_item_it_judges(answer: Any) -> 
 
 
 @on_both
-async def test_a_store_hears_of_no_start_of_what_a_bound_keeps_from_being_sent() -> None:
+async def test_a_store_records_no_start_of_a_request_that_a_bound_prevents() -> None:
     """An item that was never sent is not marked as one that may have been."""
     memory, provider = Memory(), Provider()
     batch = await process(provider, "abcdef", workers=4, store=memory, bounds=Bounds(requests=3))
@@ -706,8 +712,8 @@ async def test_a_store_hears_of_no_start_of_what_a_bound_keeps_from_being_sent()
 
 
 @on_both
-async def test_an_item_whose_start_was_being_noted_when_the_run_was_cancelled_is_not_marked() -> None:
-    """It was not sent, and the store hears that."""
+async def test_a_start_that_is_recorded_during_a_cancellation_is_not_marked() -> None:
+    """It was not sent, and the store records that."""
 
     class Slow(Memory):
         async def started(self, item: LLMWorkItem[Any], attempt: int) -> None:
@@ -722,7 +728,7 @@ async def test_an_item_whose_start_was_being_noted_when_the_run_was_cancelled_is
     assert memory.log == [("started", "a", 1), ("ended", "a", 0)]
 
 
-def test_a_store_hears_of_a_limit_that_a_good_answer_tells() -> None:
+def test_a_store_records_a_limit_stated_by_a_good_answer() -> None:
     """A budget that is spent with the last answer holds the next run back, too."""
     memory = Memory()
 

@@ -25,12 +25,12 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from wavetank.processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem, journal_file
-from wavetank.processor.journal import Journal, fingerprint
+from wavetank.processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem
+from wavetank.processor.journal import Journal, fingerprint, journal_file
 from wavetank.processor.sinks import CsvSink
-from wavetank.run.errors import ApiError
-from wavetank.run.session import Pace, Session
-from wavetank.run.telling import Tally
+from wavetank.run.row_processor import RowProcessor, RunPace
+from wavetank.run.run_errors import ApiError
+from wavetank.run.run_report import RunStatistics
 
 ITEMS: list[LLMWorkItem[Any]] = [LLMWorkItem(f"q{number}", f"Question {number}") for number in range(12)]
 WORKERS = 3
@@ -74,7 +74,7 @@ class Clockwork:
         os.write = stepping_write
 
 
-class Provider(LLMCallStrategy[str]):
+class ProviderApi(LLMCallStrategy[str]):
     """Writes down each request that it is paid for; it may refuse two items once a run."""
 
     def __init__(self, paid: Path, clockwork: Clockwork, *, refuses: bool) -> None:
@@ -97,16 +97,16 @@ class Provider(LLMCallStrategy[str]):
 
 async def run(folder: Path, clockwork: Clockwork, refuses: bool) -> None:
     """One run, resumed if there is anything to resume."""
-    tally = Tally(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
+    statistics = RunStatistics(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
     with Journal(folder / "run.db", resume=True) as journal:
         journal.register((item.id, fingerprint(item.prompt)) for item in ITEMS)
         with CsvSink(
             folder / "out.csv", resume=True, keep=lambda id: journal.outcome(id) is not None
         ) as output:
-            session = Session(
-                Provider(folder / "paid", clockwork, refuses=refuses),
-                pace=Pace(parallel=WORKERS, limits=Limits(requests_per_minute=60e6, burst=100)),
-                tally=tally,
+            session = RowProcessor(
+                ProviderApi(folder / "paid", clockwork, refuses=refuses),
+                pace=RunPace(parallel=WORKERS, limits=Limits(requests_per_minute=60e6, burst=100)),
+                statistics=statistics,
                 journal=journal,
                 output=output,
             )
@@ -190,6 +190,10 @@ def main(folder: Path, points: int, only: int | None) -> None:
     print(json.dumps({"killed": killed, "steps": steps, "paid twice": paid_twice, "wrong": found}))
 
 
+async def forget(*_: object) -> None:
+    """Record nothing, in place of `Journal.started`: the check of the journal has to notice that."""
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -198,7 +202,7 @@ if __name__ == "__main__":
     parser.add_argument("--forgetful", action="store_true")
     words = parser.parse_args()
     if words.forgetful:
-        Journal.sending = lambda *_: None  # type: ignore[method-assign]
+        Journal.started = forget  # type: ignore[assignment, method-assign]
     # What is alive now is not looked at again in the forks, nor copied for that.
     gc.freeze()
     warnings.simplefilter("error")

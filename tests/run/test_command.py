@@ -1,4 +1,4 @@
-"""The command around a run, in this process: signals, trouble, statuses and words."""
+"""The command around a run, in this process: signals, errors, exit statuses and arguments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import pytest
 
 from wavetank.cli import main
 from wavetank.processor import Bounds, LLMWorkItem
-from wavetank.run.asking import ProviderStrategy
-from wavetank.run.errors import ApiError
-from wavetank.run.options import Options
-from wavetank.run.session import Pace
-from wavetank.run.words import DEFAULT_PARALLEL
+from wavetank.run.command_options import CommandOptions
+from wavetank.run.provider_strategy import ProviderStrategy
+from wavetank.run.row_processor import RunPace
+from wavetank.run.run_arguments import DEFAULT_PARALLEL
+from wavetank.run.run_errors import ApiError
 
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
-    """Have a provider that answers two rows, and then the user loses patience."""
+    """A provider that answers two rows; then the user presses Ctrl-C."""
     asked: list[str] = []
 
     async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
@@ -87,7 +87,7 @@ def test_an_output_that_is_removed_meanwhile_loses_nothing_with_a_journal(
         assert len(asked) == 5
 
 
-def test_a_journal_that_is_removed_meanwhile_is_told(
+def test_a_journal_that_is_removed_during_the_run_is_an_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The answers are in the output; the status says that nothing can be resumed from it."""
@@ -133,7 +133,7 @@ def test_a_run_without_a_journal_cannot_be_resumed(
 def test_an_output_that_cannot_be_written_stops_the_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The status is 3, the reason and the line that resumes are told, and that finishes the run."""
+    """The status is 3, and the command that is printed with the reason finishes the run."""
 
     async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
         return item.prompt.upper()
@@ -208,7 +208,7 @@ def test_a_row_that_fails_stops_no_other(
     assert len(asked) == 1
 
 
-def test_what_nobody_foresaw_comes_out_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_propagates_unwrapped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the program itself is no group, and the journal can be resumed after it."""
 
     async def prepare(_: ProviderStrategy) -> None:
@@ -227,7 +227,7 @@ def test_what_nobody_foresaw_comes_out_as_it_is(folder: Path, monkeypatch: pytes
 def test_log_records_stay_out_of_the_bar(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
-    """Where nobody keeps a log, the report tells decisions, and trouble is told once the bar is closed."""
+    """Without a log handler the report has the decisions, and errors are printed after the bar is closed."""
 
     async def cleanup(_: ProviderStrategy) -> None:
         raise LookupError("no way out")
@@ -244,7 +244,7 @@ def test_log_records_stay_out_of_the_bar(
     assert logging.getLogger("wavetank.processor").handlers == []
 
 
-def test_half_a_character_stops_nobody(
+def test_half_a_character_does_not_stop_the_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Answers and errors that were cut off inside an emoji are written, reported and resumed."""
@@ -300,12 +300,12 @@ def test_one_call_before_the_rest_says_until_when(
 
 def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates are taken a minute, and what is not given is no limit."""
-    seen: list[Pace] = []
+    seen: list[RunPace] = []
     models: list[object] = []
 
-    def run(asked: Options, *_: object) -> int:
+    def run(asked: CommandOptions, *_: object) -> int:
         seen.append(asked.pace)
-        models.append(asked.of_a_model)
+        models.append(asked.per_model)
         return 0
 
     monkeypatch.setattr("wavetank.run.command.run", run)
@@ -322,8 +322,8 @@ def test_pace_and_bounds_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch)
     bounds = ["--max-requests=5", "--max-total-tokens=100", "--max-cost=2.5"]
     prices = ["--price-input=2.5", "--price-output=10", "--on-quota=wait"]
     assert main([*WORDS, *words, *bounds, *prices]) == 0
-    assert seen[0] == Pace(parallel=DEFAULT_PARALLEL)
-    assert seen[1] == Pace(
+    assert seen[0] == RunPace(parallel=DEFAULT_PARALLEL)
+    assert seen[1] == RunPace(
         parallel=7,
         bounds=Bounds(seconds=60.0, requests=5, tokens=100, cost=2.5),
         on_quota="wait",
@@ -350,7 +350,7 @@ def test_a_rate_needs_a_number_and_a_unit(
     assert "such as 10/s or 600/m" in capsys.readouterr().err
 
 
-def test_an_input_column_that_the_output_needs_is_told(
+def test_an_input_column_that_the_output_needs_is_an_error(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The run does not start, and no file is made."""
@@ -383,7 +383,7 @@ def test_a_run_that_is_refused_leaves_the_files_it_found(
 
 
 @pytest.mark.parametrize("more", [[], ["--scenario", "calm"]])
-def test_a_missing_library_is_told_before_anything_is_made(
+def test_a_missing_library_is_an_error_before_any_file_is_created(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
     """The words name the extra, and no file is left behind."""
@@ -393,9 +393,9 @@ def test_a_missing_library_is_told_before_anything_is_made(
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
 
 
-def test_the_words_of_a_run_are_light() -> None:
-    """They are read, and their help is told, without the processor and its libraries."""
+def test_parsing_the_arguments_imports_nothing_heavy() -> None:
+    """They are parsed, also for their help, without the processor and its libraries."""
     script = "import sys; from wavetank import cli; cli._parser('run'); print([*sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert "'wavetank.run.words'" in loaded
+    assert "'wavetank.run.run_arguments'" in loaded
     assert not any(f"'{name}'" in loaded for name in ("anyio", "asyncio", "httpx2", "wavetank.processor"))

@@ -6,9 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from wavetank.run.output_rows import OWN_COLUMNS
 from wavetank.run.providers import PROVIDERS
-from wavetank.run.rows import OWN_COLUMNS
-from wavetank.run.words import EXIT_CODES, PROVIDER_NAMES, add_arguments
+from wavetank.run.run_arguments import EXIT_CODES, PROVIDER_NAMES, add_arguments
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
 
@@ -36,7 +36,7 @@ def test_the_page_has_every_column_and_exit_status() -> None:
 
 
 def test_the_page_names_every_option() -> None:
-    """What `--help` lists is told on the page."""
+    """The page has every option that `--help` lists."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}

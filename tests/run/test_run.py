@@ -121,13 +121,13 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
         # A row may have come to the journal and not yet to the output.
         assert done <= int(earlier[1]) <= done + 3
         server.send_signal(signal.SIGINT)
-        told, _ = server.communicate(timeout=60)
+        printed, _ = server.communicate(timeout=60)
     rows = output(folder)
     assert sorted(rows) == sorted(f"q{number}" for number in range(12))
     assert all(f"[wt:{id}]" in row["answer"] and row["lang"] == "de" for id, row in rows.items())
     repeated = [id for id, row in rows.items() if row["possibly_repeated"] == "yes"]
     assert len(repeated) <= 3
-    requests = re.search(r"(\d+) requests", told)
+    requests = re.search(r"(\d+) requests", printed)
     assert requests is not None
     assert int(requests[1]) <= 12 + len(repeated)
     assert KEY.encode() not in b"".join(file.read_bytes() for file in folder.iterdir())
@@ -136,7 +136,7 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
 DEAF = """
 import sys, anyio
 from wavetank.cli import main
-from wavetank.run.asking import ProviderStrategy
+from wavetank.run.provider_strategy import ProviderStrategy
 
 async def execute(self, item):
     print("asked", flush=True)
@@ -149,7 +149,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
-    """It waits for nothing, not even for what does not hear of the first, and the journal is whole."""
+    """It waits for nothing, not even for code that ignores the first one, and the journal is whole."""
     words = [*WORDS, "--provider", "ollama", "--journal", "run.db", "--resume"]
     with subprocess.Popen(
         [sys.executable, "-c", DEAF, *words],
@@ -273,10 +273,10 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
     assert "exactly_once holds" in bounded
 
 
-def test_a_rehearsal_tells_of_a_spent_quota_and_of_a_spent_budget(
+def test_a_rehearsal_reports_a_spent_quota_and_a_spent_budget(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is left for later is told with its reason; a cost is known by the prices, or by the provider."""
+    """Rows left for later are reported with the reason; costs come from prices or the provider."""
     write_rows(folder, 60)
     daily = [*WORDS, "--provider", "gemini", "--scenario", "daily-quota"]
     assert main(daily) == 1
@@ -306,25 +306,25 @@ def test_a_rehearsal_tells_of_a_spent_quota_and_of_a_spent_budget(
         (["--list-models", "--scenario", "calm"], "--list-models asks the provider itself"),
         (["--list-models", "--provider", "openai-compatible"], "needs the --base-url"),
         (["--base-url", "anthropic=http://x"], "set OPENAI_API_KEY"),
-        (["--journal", "run.db", "--retry-failed"], "goes with --resume"),
+        (["--journal", "run.db", "--retry-failed"], "needs --resume"),
         (["--output", "out.xlsx"], "ends with .csv or .jsonl"),
         (["--output", "in.csv"], "is the input itself"),
         (["--prompt-column", "text"], "no column 'text'"),
         (["--scenario", "casade"], "did you mean 'cascade'"),
         (["--provider", "ollama", "--journal", "in.csv"], "is no journal of wavetank"),
-        (["--max-cost", "5"], "--provider openai does not tell it: give --price-input and --price-output"),
+        (["--max-cost", "5"], "--provider openai does not state it: give --price-input and --price-output"),
         (["--max-cost", "5", "--price-input", "1"], "--price-input and --price-output go together"),
     ],
 )
-def test_what_has_to_be_mended_is_told(
+def test_an_error_says_what_has_to_be_fixed(
     folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     """The run does not start, the status is 2, and the text says what to do; the input stays as it is."""
     before = (folder / "in.csv").read_bytes()
     assert main([*WORDS, *words]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert "`key`" not in told, "that is a word of the library, and none of the command line"
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "`key`" not in printed, "that is an argument of the library, not of the command line"
     assert (folder / "in.csv").read_bytes() == before
 
 
@@ -364,7 +364,7 @@ def test_an_input_and_an_output_must_be_named(
     )
 
 
-def test_an_unknown_provider_is_told_with_the_nearest(
+def test_an_unknown_provider_is_an_error_with_a_suggestion(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A slip of the keyboard is found."""
@@ -376,13 +376,13 @@ def test_an_unknown_provider_is_told_with_the_nearest(
 
 def test_a_changed_input_is_not_resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The first row that differs is named; another model is noticed, too."""
-    # Rows without a prompt fail at once, so nobody is asked.
+    # Rows without a prompt fail at once, so nothing is sent.
     (folder / "in.csv").write_text("id,prompt,lang\nq0,,de\nq1,,de\nq2,,de\n")
     common = [*WORDS, "--provider", "ollama", "--journal", "run.db", "--resume"]
     assert main(common) == 1
     capsys.readouterr()
     assert main([*common, "--model", "other"]) == 2
-    assert "begun with --model 'gpt-4o', not 'other'" in capsys.readouterr().err
+    assert "started with --model 'gpt-4o', not 'other'" in capsys.readouterr().err
     (folder / "in.csv").write_text("id,prompt,lang\nq0,,de\nq1,,fr\nq2,,de\n")
     assert main(common) == 2
     assert "row 2, with the id 'q1', had another prompt or other data" in capsys.readouterr().err

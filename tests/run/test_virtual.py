@@ -13,7 +13,7 @@ from wavetank.processor.journal import Journal
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_resumed_run_keeps_the_wait_that_an_earlier_one_was_told(tmp_path: Path, backend: str) -> None:
+def test_a_resumed_run_keeps_the_wait_of_an_earlier_run(tmp_path: Path, backend: str) -> None:
     """Cut off twice in a pause of five minutes, the work goes on, and no request is made before its end."""
     (tmp_path / "long.toml").write_text(
         'title = "Long"\n[[wave]]\nat = "0s"\nlasts = "300s"\nretry_after = "300s"\n'
@@ -24,7 +24,7 @@ def test_a_resumed_run_keeps_the_wait_that_an_earlier_one_was_told(tmp_path: Pat
         for item in items:
             tank.ledger.submit(item.id)
 
-        def tell(result: ItemResult[str]) -> None:
+        def complete(result: ItemResult[str]) -> None:
             tank.ledger.complete(result.id, result.value)
 
         async def execute(prompt: str) -> str:
@@ -34,7 +34,7 @@ def test_a_resumed_run_keeps_the_wait_that_an_earlier_one_was_told(tmp_path: Pat
         for seconds in (20.0, 40.0, 600.0):
             with anyio.move_on_after(seconds), Journal(tmp_path / f"{backend}.db", resume=True) as journal:
                 async with ParallelBatchProcessor(
-                    execute, workers=3, store=journal, on_result=tell
+                    execute, workers=3, store=journal, on_result=complete
                 ) as processor:
                     for item in items:
                         await processor.add_work(item)

@@ -13,7 +13,7 @@ import pytest
 import wavetank
 from wavetank import Run, Tank
 from wavetank.checks.history import dated
-from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, sight
+from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, decisions
 from wavetank.scenario import catalogue
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -184,7 +184,7 @@ def test_the_pauses_of_a_processor_are_in_the_log(backend: str) -> None:
     assert ends == pytest.approx([one.until for one in run.value if one.kind == "paused"])
     assert wavetank.EventLog.from_ndjson(run.events.to_ndjson()).to_ndjson() == run.events.to_ndjson()
     assert "the gate account is paused until 23" in dated(events[0])
-    assert not sight.watchers
+    assert not decisions.pause_observers
     assert wavetank.simulate(main, "cascade", backend=backend).events.to_ndjson() == run.events.to_ndjson()
 
 

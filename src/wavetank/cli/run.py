@@ -9,9 +9,9 @@ from .common import CommandError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser, and what it does."""
-    from ..run import words
+    from ..run import run_arguments
 
-    words.add_arguments(parser)
+    run_arguments.add_arguments(parser)
     parser.set_defaults(command=_run)
 
 
@@ -20,11 +20,11 @@ def _run(options: argparse.Namespace) -> int:
 
     from ..progress import display_on
     from ..run.command import run
-    from ..run.errors import RunError
-    from ..run.models import show_models
-    from ..run.options import read_options
+    from ..run.command_options import read_options
+    from ..run.console import ProgressDisplay
+    from ..run.model_list import show_models
     from ..run.rehearsal import rehearse
-    from ..run.telling import Shown
+    from ..run.run_errors import RunError
     from ..scenario import ScenarioError
 
     try:
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
             return show_models(options)
         asked = read_options(options)
         with closing(display_on()) as bar:
-            shown = Shown(bar.show, bar.say, bar.close)
+            shown = ProgressDisplay(bar.show, bar.say, bar.close)
             if asked.scenario is not None:
                 return rehearse(asked, shown)
             return run(asked, options.words[1:], shown)

@@ -1,27 +1,27 @@
-"""The reference processor: a batch of LLM calls that survives rate limits, on asyncio and trio.
+"""The reference processor: it sends a batch of LLM calls and survives rate limits, on asyncio and trio.
 
-It needs anyio and nothing else of this package.
+It needs anyio and no other part of this package.
 """
 
 from __future__ import annotations
 
-from .agents import AgentFailed, classify_output, classify_result
 from .batch import ParallelBatchProcessor
-from .classify import ErrorClassifier, classify, error_in_answer
-from .delays import ExponentialDelay, FixedDelay, RateLimitStrategy
-from .failure import Failure, FailureKind
-from .gate import Gate
+from .batch_result import BatchResult
+from .decisions import Decision, DecisionKind
+from .errors.agent_output import AgentFailed, classify_output, classify_result
+from .errors.classify import ErrorClassifier, classify, error_in_answer
+from .errors.rate_headers import rate_info
+from .errors.request_failure import Failure, FailureKind
+from .gate.delays import ExponentialDelay, FixedDelay, RateLimitStrategy
+from .gate.gate import Gate
+from .gate.tickets import GateClosed, Ticket
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 from .limits import Limits, Quota, RateInfo
 from .metrics import OpenTelemetryMetrics
-from .rate_headers import rate_info
-from .results import BatchResult
+from .result_stream import Results
 from .sender import ItemTooLarge
-from .sight import Decision, DecisionKind
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
-from .streamed import Results
-from .tickets import GateClosed, Ticket
-from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 
 __all__ = [
     "AgentFailed",

@@ -1,4 +1,4 @@
-"""The batch processor: add items, process them all, get every outcome in the order of the items."""
+"""The batch processor: add items, process them, and get each outcome in the order of the items."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, final, over
 
 import anyio
 
-from .background import Background
-from .intake import Batch, Stream, checked
-from .lifecycle import Call, Strategies, as_strategy
+from .background_tasks import Background
+from .batch_result import BatchResult
+from .item_source import BatchSource, StreamSource, checked_item
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
 from .main_guard import refuse_in_import_of_main
-from .options import OptionFields, Options
-from .outlet import Outlet
-from .results import BatchResult
-from .run import Run
-from .streamed import Results
-from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
+from .processor_options import OptionFields, ProcessorOptions
+from .processor_run import ProcessorRun
+from .result_queue import ResultQueue
+from .result_stream import Results
+from .strategy_lifecycle import Call, Strategies, as_strategy
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
 class _Accounting(Protocol[T_co]):
-    """A strategy whose every answer says what it cost."""
+    """A strategy whose answers are all `CallResult`s."""
 
     async def prepare(self) -> None: ...
     async def execute(self, item: LLMWorkItem[Any]) -> CallResult[T_co]: ...
@@ -34,12 +34,12 @@ class _Accounting(Protocol[T_co]):
 
 @final
 class ParallelBatchProcessor(Generic[T]):
-    """Puts items to a provider, several at a time, and survives its rate limits.
+    """Sends items to a provider, several at a time, and survives its rate limits.
 
     A rate limit pauses all workers, each item keeps its worker through all its attempts,
     and an item that fails does not stop the others. It runs on asyncio and trio.
-    `process_all` also works without `async with`; then the strategy's `cleanup` is yours
-    to call.
+    `process_all` also works without `async with`; then you have to call the strategy's
+    `cleanup` yourself.
 
     >>> async def main() -> tuple[str | None, ...]:
     ...     async def shout(prompt: str) -> str:
@@ -55,39 +55,40 @@ class ParallelBatchProcessor(Generic[T]):
     Args:
         call: an async function from a prompt to a value, or an `LLMCallStrategy`. It sends
             one request and raises what the provider's client raises; it does not retry.
-            Items that bring a strategy of their own are sent by that.
+            An item with a strategy of its own is sent by that one.
         workers: how many requests may be under way at once.
-        max_attempts: how many errors other than rate limits an item may meet; the last is
+        max_attempts: how many errors other than rate limits an item may have; the last one is
             its outcome.
         max_rate_limit_retries: how often an item may be sent again after a rate limit.
         max_rate_limit_seconds: how long after its first rate limit an item may still be
-            sent again; judged when a refusal comes, it never cuts a wait short.
+            sent again. It is checked at each refusal, and never ends a wait early.
         request_seconds: how long one request may take; then it is cancelled and tried again.
-        limits: the provider's limits, where they are known, or a mapping from the keys of
-            `scope` to the limits of each. The others are learnt.
+        limits: the known limits of the provider, or a mapping from the keys of `scope` to the
+            limits of each. Unknown limits are learnt.
         delays: how long a pause is.
-        classifier: what tells refusals from errors; by default `classify`.
-        scope: the key of what an item's limits are for, such as its model; by default all
-            items share one account. Each key has a gate of its own. A strategy with an
-            attribute `scope` names the key of its items itself.
-        estimate_tokens: how many tokens an item is thought to take. Where it, `scope` or
-            `classifier` raises, the item fails alone.
+        classifier: decides which errors are rate limits; by default `classify`.
+        scope: the key of an item's limits, such as its model; by default all items share one
+            account. Each key has its own gate. A strategy with an attribute `scope` names the
+            key of its items itself.
+        estimate_tokens: estimates the tokens of an item. If it, `scope` or `classifier`
+            raises, only that item fails.
         bounds: what the run may take at most.
         on_quota: what a spent quota or budget means for the items of its scope: `fail` with
-            its reason and without a request, or `wait`, where it says when it resets.
+            its reason and without a request, or `wait`, if it says when it resets.
         fail_fast: send nothing more after the first item that failed.
-        prepare_item: makes the item that is sent, or raises: then the item fails alone.
-            `process_all` prepares all before it sends any.
-        post_process: makes the value of a result out of item and answer, or raises.
+        prepare_item: returns the item that is sent. If it raises, only that item fails.
+            `process_all` prepares all items before it sends any.
+        post_process: returns the value of a result, from item and answer. If it raises, only
+            that item fails.
         order: whether post-processing, sinks, `on_result` and `process` get the results as
             they are `completed` or in the order of the `input`.
         batch_size: how many items may be under way at once; the smaller of it and `workers`
-            wins. In a stream an item is under way until its result is fetched. It is a
+            applies. In a stream an item is under way until its result is fetched. It is a
             bound, not a barrier: the next item starts when one is done.
-        on_result: called, and awaited if it is async, with each `ItemResult`. What it raises
+        on_result: called, and awaited if it is async, with each `ItemResult`. An error in it
             is logged and stops nothing.
         observer: called with each `Decision`.
-        store: a memory of what was done, such as a journal.
+        store: stores what was done, such as a journal.
         sinks: where results are written.
 
     Raises:
@@ -105,7 +106,7 @@ class ParallelBatchProcessor(Generic[T]):
     @overload
     def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None: ...
     def __init__(self, call: Call[T] | LLMCallStrategy[T], **options: Unpack[OptionFields]) -> None:
-        self._options = Options(**options)
+        self._options = ProcessorOptions(**options)
         self._strategies = Strategies(as_strategy(call))
         self._items: dict[str, LLMWorkItem[Any]] = {}
         self._state: Literal["new", "started", "closed"] = "new"
@@ -148,7 +149,7 @@ class ParallelBatchProcessor(Generic[T]):
             RuntimeError: `process_all` or `process` has started.
         """
         self._refuse_unless_new("add_work()")
-        checked(item)
+        checked_item(item)
         if item.id in self._items:
             raise ValueError(f"the batch holds an item with the id {item.id!r}; give every item its own id")
         self._items[item.id] = item
@@ -156,22 +157,22 @@ class ParallelBatchProcessor(Generic[T]):
     async def process_all(self, *, batch_size: int | None = None) -> BatchResult[T]:
         """Process every item and return all outcomes, in the order in which the items were added.
 
-        Cancelled, it leaves nothing running.
+        When it is cancelled, it leaves nothing running.
 
         Args:
             batch_size: how many items may be under way at once, in place of the constructor's
-                `batch_size`. `workers` is the other bound; the smaller of the two wins.
+                `batch_size`. `workers` is the other bound; the smaller of the two applies.
 
         Raises:
             RuntimeError: it or `process` was called before.
             ValueError: `batch_size` is below 1.
-            Exception: what the strategy's `prepare`, the store or a sink raised.
+            Exception: any error of the strategy's `prepare`, the store or a sink.
         """
-        options = self._options.sized(batch_size)
+        options = self._options.with_batch_size(batch_size)
         self._start("process_all()")
         results: dict[int, ItemResult[T]] = {}
-        intake = Batch(tuple(self._items.values()))
-        run = Run(self._strategies, options, intake=intake, out=results.__setitem__)
+        source = BatchSource(tuple(self._items.values()))
+        run = ProcessorRun(self._strategies, options, source=source, out=results.__setitem__)
         await run.work()
         ordered = tuple(results[number] for number in sorted(results))
         return _batch_result(run, ordered)
@@ -182,46 +183,46 @@ class ParallelBatchProcessor(Generic[T]):
         *,
         batch_size: int | None = None,
     ) -> Results[T]:
-        """Process items as they are taken from an iterable, and give each result as it comes.
+        """Process items as they are taken from an iterable, and return each result as it comes.
 
         No more than `batch_size` items are held at any time, so the iterable may be of any
-        length. Their ids are not compared. After an early end of the loop no more than that
-        are sent; `contextlib.aclosing` around the results stops the run at once.
+        length. Their ids are not compared. If the loop ends early, no more than `batch_size`
+        items are still sent; `contextlib.aclosing` around the results stops the run at once.
 
         Args:
-            items: what to process; they are taken as there is room for them.
+            items: the items to process; one is taken when there is room for it.
             batch_size: in place of the constructor's.
 
         Raises:
             RuntimeError: it or `process_all` was called before, or there is no `async with`.
             ValueError: `batch_size` is below 1.
-            TypeError: in the loop, the iterable gave what is no `LLMWorkItem`.
-            Exception: in the loop, what the strategy's `prepare`, the iterable, the store or
-                a sink raised.
+            TypeError: in the loop, the iterable returned an object that is no `LLMWorkItem`.
+            Exception: in the loop, any error of the strategy's `prepare`, the iterable, the
+                store or a sink.
         """
         if self._group is None:
             self._refuse_unless_new("process()")
             raise RuntimeError("process() needs `async with ParallelBatchProcessor(...)` around it")
-        options = self._options.sized(batch_size)
+        options = self._options.with_batch_size(batch_size)
         self._start("process()")
-        outlet = Outlet[T](options.batch_size)
-        return Results(outlet, partial(self._begin, items, options, outlet, self._group))
+        queue = ResultQueue[T](options.batch_size)
+        return Results(queue, partial(self._begin, items, options, queue, self._group))
 
     async def _begin(
         self,
         items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
-        options: Options,
-        outlet: Outlet[T],
+        options: ProcessorOptions,
+        queue: ResultQueue[T],
         group: Background,
     ) -> anyio.CancelScope:
         await self._strategies.prepare([self._strategies.own])
-        run = Run(
+        run = ProcessorRun(
             self._strategies,
             options,
-            intake=Stream(items, outlet),
-            out=lambda _, result: outlet.put(result),
+            source=StreamSource(items, queue),
+            out=lambda _, result: queue.put(result),
         )
-        return group.start(run.work, outlet.close)
+        return group.start(run.work, queue.close)
 
     def _start(self, what: str) -> None:
         refuse_in_import_of_main(what)
@@ -239,7 +240,7 @@ class ParallelBatchProcessor(Generic[T]):
             )
 
 
-def _batch_result(run: Run[T], results: tuple[ItemResult[T], ...]) -> BatchResult[T]:
+def _batch_result(run: ProcessorRun[T], results: tuple[ItemResult[T], ...]) -> BatchResult[T]:
     gates = list(run.gates)
     return BatchResult(
         results=results,

@@ -1,4 +1,4 @@
-"""Command-line agents as a strategy: run, read, and judged by all they leave."""
+"""A strategy that runs a command-line agent for each item and reads what it prints and writes."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from typing import Any, final
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
-from .agents import AgentFailed, classify_output, classify_result, states_end
-from .failure import Failure
-from .process_group import LAST_MOMENT_SECONDS, end_group
-from .processes import Failed, WorkError
-from .result_files import ResultFiles, filled
-from .retry_after import wall_seconds
-from .work import LLMCallStrategy, LLMWorkItem
+from .errors.agent_output import AgentFailed, classify_output, classify_result, states_end
+from .errors.request_failure import Failure
+from .items import LLMCallStrategy, LLMWorkItem
+from .processes.call_outcomes import Failed, WorkError
+from .processes.process_group import LAST_MOMENT_SECONDS, end_group
+from .processes.result_files import ResultFiles, filled
+from .wall_clock import wall_seconds
 
 __all__ = ["CommandStrategy"]
 
 
 @final
 class CommandStrategy(LLMCallStrategy[str]):
-    """Runs a command for each item; its value is what the command prints.
+    """Runs a command for each item; the value is the command's standard output.
 
-    It failed if its exit code, what it printed or its result file says so: a rate limit is
-    known by the sentences of the agents, and until when. A cancelled item's command is
-    killed with all that it started; what one that has ended leaves running is not waited for.
+    A call failed if the exit code, the output or the result file says so. A rate limit and its
+    reset are recognized by the messages of the agents. When an item is cancelled, its command
+    is killed with all processes that it started. Processes that a command leaves running when
+    it ends are not waited for.
 
     >>> CommandStrategy(["claude", "-p", "{prompt}"], result_file="runs/{id}.json")
     <CommandStrategy claude>
 
     Args:
-        command: the program and its arguments; `{prompt}` and `{id}` in them are the item's.
+        command: the program and its arguments; `{prompt}` and `{id}` in them are replaced.
             Without `{prompt}` the prompt is the standard input.
         cwd: the folder it runs in.
-        env: its environment; by default this process's own.
+        env: its environment; by default that of this process.
         result_file: where it writes how it ended, as a path or a pattern such as
-            `results/{id}/**/result.json`. What this attempt wrote is read, the newest file
+            `results/{id}/**/result.json`. Files that this attempt wrote are read, the newest
             first. Without `{id}` in it, items that run side by side share their files.
-        tz: the zone of the clock times that it prints without one; by default the machine's.
+        tz: the time zone of clock times that it prints without one; by default the machine's.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class CommandStrategy(LLMCallStrategy[str]):
         self._env = env
         self._result_file = result_file
         self._tz = tz
-        self._by_input = not any("{prompt}" in part for part in self._command)
+        self._prompt_is_input = not any("{prompt}" in part for part in self._command)
 
     def __repr__(self) -> str:
         return f"<CommandStrategy {self._command[0]}>"
@@ -70,25 +71,13 @@ class CommandStrategy(LLMCallStrategy[str]):
         """Run the command once.
 
         Raises:
-            WorkError: it failed, or could not be run.
+            WorkError: the command failed, or could not be run.
         """
         files = await self._files(item)
         code, stdout, stderr = await self._run(item)
-        failure = await anyio.to_thread.run_sync(self._judge, files, code, stdout, stderr)
+        failure = await anyio.to_thread.run_sync(self._classify, files, code, stdout, stderr)
         if failure is not None:
-            said = str(failure.error)
-            raise WorkError(
-                Failed(
-                    failure.kind,
-                    failure.reason,
-                    failure.retry_after_seconds,
-                    "AgentFailed",
-                    said,
-                    closes=failure.closes,
-                    source=failure.source,
-                    resets=failure.resets,
-                )
-            )
+            raise WorkError(Failed.of(failure, type="AgentFailed", text=str(failure.error)))
         return stdout
 
     async def _files(self, item: LLMWorkItem[Any]) -> ResultFiles | None:
@@ -99,7 +88,7 @@ class CommandStrategy(LLMCallStrategy[str]):
     async def _run(self, item: LLMWorkItem[Any]) -> tuple[int, str, str]:
         arguments = [filled(part, item) for part in self._command]
         try:
-            # Cancelled in its start, it would go on with what it has started by then.
+            # A cancellation during the start would leave the process running.
             with anyio.CancelScope(shield=True):
                 process = await anyio.open_process(
                     arguments,
@@ -119,11 +108,11 @@ class CommandStrategy(LLMCallStrategy[str]):
         out, err = bytearray(), bytearray()
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(_read, process.stdout, out)
-                group.start_soon(_read, process.stderr, err)
-                group.start_soon(_give, process.stdin, item.prompt if self._by_input else "")
+                group.start_soon(_read_into, process.stdout, out)
+                group.start_soon(_read_into, process.stderr, err)
+                group.start_soon(_write_input, process.stdin, item.prompt if self._prompt_is_input else "")
                 code = await process.wait()
-                # What it leaves running is its own affair, and may hold the pipes as long as it likes.
+                # Processes that it leaves running may keep the pipes open for any time.
                 group.cancel_scope.deadline = anyio.current_time() + LAST_MOMENT_SECONDS
         finally:
             if process.returncode is None:
@@ -131,20 +120,20 @@ class CommandStrategy(LLMCallStrategy[str]):
             await process.aclose()
         return code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
-    def _judge(self, files: ResultFiles | None, code: int, stdout: str, stderr: str) -> Failure | None:
+    def _classify(self, files: ResultFiles | None, code: int, stdout: str, stderr: str) -> Failure | None:
         now = wall_seconds()
         tz = self._tz or datetime.fromtimestamp(now).astimezone().tzinfo
         assert tz is not None
         found = classify_output(code, stdout, stderr, now=now, tz=tz)
         if files is not None and (found is None or found.kind == "transient"):
-            found = _in_results(files.written(), now, tz) or found
+            found = _failure_in_files(files.written(), now, tz) or found
         if found is None and code:
             return Failure("transient", AgentFailed(code, stdout, stderr), f"exit code {code}")
         return found
 
 
-def _in_results(files: Sequence[Path], now: float, tz: tzinfo) -> Failure | None:
-    """The judgement of the newest file that says how a run ended, or else of one that cannot be read."""
+def _failure_in_files(files: Sequence[Path], now: float, tz: tzinfo) -> Failure | None:
+    """The failure in the newest file that says how a run ended, or else in one that cannot be read."""
     unreadable = None
     for path in files:
         try:
@@ -160,15 +149,15 @@ def _in_results(files: Sequence[Path], now: float, tz: tzinfo) -> Failure | None
     return unreadable
 
 
-async def _read(stream: ByteReceiveStream, into: bytearray) -> None:
+async def _read_into(stream: ByteReceiveStream, into: bytearray) -> None:
     async for chunk in stream:
         into += chunk
 
 
-async def _give(stream: ByteSendStream, text: str) -> None:
+async def _write_input(stream: ByteSendStream, text: str) -> None:
     try:
         async with stream:
             await stream.send(text.encode())
     except (anyio.BrokenResourceError, OSError):
-        # A command need not read its input to its end.
+        # The command ended without reading all of its input.
         return

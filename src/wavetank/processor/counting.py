@@ -1,10 +1,10 @@
-"""Numbers of things in words."""
+"""Counts in words."""
 
 from __future__ import annotations
 
 
 def times(count: int) -> str:
-    """How often.
+    """A number of times in words.
 
     >>> times(1), times(3)
     ('once', '3 times')
@@ -13,7 +13,7 @@ def times(count: int) -> str:
 
 
 def counted(count: int, thing: str, things: str | None = None) -> str:
-    """How many, with the plural where it is one that is not made with an s.
+    """A number of things in words; `things` is the plural if it is irregular.
 
     >>> counted(1, "pause"), counted(2, "pause"), counted(2, "try", "tries")
     ('1 pause', '2 pauses', '2 tries')

@@ -1,4 +1,4 @@
-"""What happens to a result once it is there: post-processing, sinks, callback, in the order asked for."""
+"""Hands results to post-processing, sinks and callback, in the chosen order."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from typing import Any, Generic, TypeVar, final
 
 import anyio
 
-from .leaks import awaited
-from .options import Options
-from .sight import logger
-from .work import ItemResult, LLMWorkItem
+from .cancellation import awaited
+from .decisions import logger
+from .items import ItemResult, LLMWorkItem
+from .processor_options import ProcessorOptions
 
 T = TypeVar("T")
 
 
 @final
 class Delivery(Generic[T]):
-    """Takes results one at a time: as they come, or in the order of the items.
+    """Delivers results one at a time: as they come, or in the order of the items.
 
     Args:
-        options: has what is done with a result, and the order.
-        out: called with the number of an item and its result when all that is done.
+        options: has the receivers of a result, and the order.
+        out: called with the number of an item and its result after all receivers.
     """
 
-    def __init__(self, options: Options, out: Callable[[int, ItemResult[T]], None]) -> None:
+    def __init__(self, options: ProcessorOptions, out: Callable[[int, ItemResult[T]], None]) -> None:
         self._options = options
         self._out = out
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: dict[int, tuple[LLMWorkItem[Any], ItemResult[T]]] = {}
         self._next = 0
-        self._in_order = options.order == "input"
-        self._resumes = self._in_order and options.store is not None
+        self._input_order = options.order == "input"
+        self._resumes = self._input_order and options.store is not None
         self._held_back = False
-        nobody_hears = options.post_process is None and options.on_result is None and not options.sinks
-        self._quick = nobody_hears and not self._in_order
+        no_receivers = options.post_process is None and options.on_result is None and not options.sinks
+        self._nothing_to_do = no_receivers and not self._input_order
 
     async def take(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
-        """Take the result of an item."""
-        if self._quick:
+        """Deliver the result of an item, or keep it until its turn comes."""
+        if self._nothing_to_do:
             self._out(number, result)
             return
-        if not self._in_order:
-            async with self._turn:
+        if not self._input_order:
+            async with self._lock:
                 await self._hand_over(number, item, result)
             return
         self._waiting[number] = item, result
-        async with self._turn:
+        async with self._lock:
             await self._hand_over_in_order()
 
     async def _hand_over_in_order(self) -> None:
@@ -59,12 +59,12 @@ class Delivery(Generic[T]):
             except Exception:
                 raise
             except BaseException:
-                # Its turn comes again, with another worker or at the end of the run.
+                # It was cancelled: another worker, or the end of the run, delivers it again.
                 self._waiting[number], self._next = ready, number
                 raise
 
     async def _hand_over(self, number: int, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
-        """Do all that is asked for with a result; cut off by a cancellation, it has not been done at all."""
+        """Give a result to all receivers; after a cancellation it counts as not delivered."""
         try:
             result = await self._post_processed(item, result)
             await self._write(item, result)
@@ -77,8 +77,8 @@ class Delivery(Generic[T]):
     async def _write(self, item: LLMWorkItem[Any], result: ItemResult[T]) -> None:
         """Give an outcome to the sinks.
 
-        In the order of the input, one that is missing holds back those after it if a run that
-        resumes can write them all.
+        In the order of the input, a missing outcome holds back those after it, if there is a
+        store from which a later run can write them all.
         """
         self._held_back |= result.unfinished and self._resumes
         if result.unfinished or self._held_back:
@@ -99,7 +99,7 @@ class Delivery(Generic[T]):
         return replace(result, value=value)
 
     async def _call_back(self, result: ItemResult[T]) -> None:
-        """Call `on_result`; what it raises is logged, since the outcome itself is safe."""
+        """Call `on_result`; an error in it is logged, since the outcome itself is stored."""
         if self._options.on_result is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""What is known of a provider's limits: told by the caller, or by the provider's answers."""
+"""A provider's limits, as the caller configures them or as answers state them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Final, final
 
 MARGIN: Final = 0.995
-"""A configured rate is kept half a percent below, since the two clocks and the network are not exact."""
+"""Rates stay half a percent below the limit, since the two clocks and the network are not exact."""
 BURST_SECONDS: Final = 0.1
+"""The default burst is what the rate allows in this time: it makes no visible spike."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of an account, key or model, where they are known; what is not given is learnt.
+    """The known limits of an account, key or model; those that are not given are learnt.
 
     >>> Limits(requests_per_minute=600).requests_per_second
     10.0
@@ -22,8 +23,8 @@ class Limits:
         requests_per_minute: how many requests may start in a minute.
         tokens_per_minute: how many tokens requests may take in a minute.
         burst: how many requests may start at one instant; by default those of a tenth of a second.
-        token_burst: how many tokens one instant may take. An item that needs more is refused
-            before it is sent. By default an item may need a minute's tokens.
+        token_burst: how many tokens requests may take at one instant. An item that needs more
+            fails before it is sent. By default an item may need the tokens of a minute.
 
     Raises:
         ValueError: a number is not above 0.
@@ -51,7 +52,7 @@ class Limits:
         return None if self.tokens_per_minute is None else self.tokens_per_minute / 60
 
     @property
-    def dearest(self) -> float | None:
+    def max_tokens_per_item(self) -> float | None:
         """How many tokens an item may need at most."""
         return self.token_burst if self.token_burst is not None else self.tokens_per_minute
 
@@ -59,10 +60,10 @@ class Limits:
 @final
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One budget as the provider tells it: requests or tokens.
+    """One budget as the provider states it: requests or tokens.
 
-    `per_second` is the rate at which it refills, where the provider says so; `resets_in`
-    are the seconds until it is whole again.
+    `per_second` is the rate at which it refills, if the provider states it. `resets_in` is the
+    number of seconds until it is full again.
     """
 
     limit: float | None = None
@@ -72,7 +73,7 @@ class Quota:
 
     @property
     def spent_for(self) -> float | None:
-        """How long nothing is left, in seconds, where only the reset is known."""
+        """How many seconds the budget stays empty, if it is spent and only its reset is known."""
         spent = self.remaining is not None and self.remaining < 1 and self.per_second is None
         return self.resets_in if spent else None
 
@@ -80,7 +81,7 @@ class Quota:
 @final
 @dataclass(frozen=True, slots=True)
 class RateInfo:
-    """What an answer tells of the limits; a strategy may return it in a `CallResult` or raise it.
+    """The limits that an answer states; a strategy may return them in a `CallResult`.
 
     `wait` is how long the provider asks to send nothing, in seconds.
     """

@@ -1,4 +1,4 @@
-"""Keeps a script without `if __name__ == "__main__":` from starting its work again in each worker process."""
+"""Stops a script without `if __name__ == "__main__":` from starting its work again in each worker."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ __all__ = ["MissingMainGuard", "refuse_in_import_of_main"]
 _GUARD: Final = 'if __name__ == "__main__":'
 
 _refused: Final[list[str]] = []
-"""Why something was refused in this process: the script may have caught the error."""
+"""The errors that were raised in this process: the script may have caught them."""
 
 
 class MissingMainGuard(RuntimeError):
-    """A worker process imports the main module of a script, which was about to start its work again there."""
+    """A worker process imports the main module of a script, and that starts its work again there."""
 
 
 def refuse_in_import_of_main(what: str) -> None:
-    """Refuse to start work while a worker process imports the main module, as pools of processes make it.
+    """Refuse to start work while a worker process imports the main module.
+
+    Args:
+        what: what was started, for the text of the error.
 
     Raises:
-        MissingMainGuard: that is now.
+        MissingMainGuard: this process is a worker that imports the main module now.
     """
     if _imports_main():
         _refused.append(
@@ -32,7 +35,7 @@ def refuse_in_import_of_main(what: str) -> None:
 
 
 def refusal() -> MissingMainGuard | None:
-    """The error that was raised in this process, if one was."""
+    """The first such error that was raised in this process, or `None`."""
     return MissingMainGuard(_refused[0]) if _refused else None
 
 
@@ -46,10 +49,10 @@ def main_file() -> str:
 
 
 def _imports_main() -> bool:
-    """Whether this is a child of multiprocessing, or a worker of ours, that is being made like its parent.
+    """Whether this is a child of multiprocessing, or a worker of a `ProcessPool`, during its preparation.
 
-    Both set the mark by which multiprocessing itself refuses to start processes then; in
-    its way to start children that is `spawn`, in `forkserver` the server as well.
+    Both set the flag by which multiprocessing itself refuses to start processes at that time:
+    the children of `spawn`, and the server of `forkserver`.
     """
     process: Any = sys.modules.get("multiprocessing.process")
     return process is not None and getattr(process.current_process(), "_inheriting", False)

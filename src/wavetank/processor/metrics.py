@@ -1,11 +1,11 @@
-"""Counts the decisions of a run in OpenTelemetry; it is an extra, and imported only when it is used."""
+"""Counts the decisions of a run in OpenTelemetry, an extra that is imported only when it is used."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any, Final, final
 
-from .sight import Decision
+from .decisions import Decision
 
 METER_NAME: Final = "wavetank.processor"
 
@@ -14,12 +14,12 @@ METER_NAME: Final = "wavetank.processor"
 class OpenTelemetryMetrics:
     """An observer that counts what a run decides.
 
-    `wavetank.decisions` counts every decision by `kind` and `scope`; `wavetank.pause` has the
-    seconds of each pause, once it is over, however often it grew longer; `wavetank.rate` has the
-    requests in a second that the gate lets go.
+    `wavetank.decisions` counts every decision by `kind` and `scope`. `wavetank.pause` has the
+    seconds of each pause, recorded once when it is over. `wavetank.rate` has the requests in a
+    second that the gate lets start.
 
     Args:
-        meter: an OpenTelemetry meter; by default that of the provider that is set.
+        meter: an OpenTelemetry meter; by default one of the global meter provider.
 
     Raises:
         ModuleNotFoundError: no meter was given and `opentelemetry-api` is not installed.

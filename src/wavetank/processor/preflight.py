@@ -1,4 +1,4 @@
-"""One cheap call before the work starts: is it limited, and until when?"""
+"""One cheap call before the work starts, to see whether it is limited, and until when."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
-from .classify import ErrorClassifier, classify
-from .failure import Failure
-from .lifecycle import lease
-from .reset_times import clock_text
-from .retry_after import wall_seconds
-from .work import LLMCallStrategy, LLMWorkItem
+from .errors.classify import ErrorClassifier, classify
+from .errors.request_failure import Failure
+from .errors.reset_times import clock_text
+from .items import LLMCallStrategy, LLMWorkItem
+from .strategy_lifecycle import lease
+from .wall_clock import wall_seconds
 
 __all__ = ["PREFLIGHT_ID", "PreFlight", "preflight"]
 
@@ -21,7 +21,7 @@ PREFLIGHT_ID: Final = "preflight"
 @final
 @dataclass(frozen=True, slots=True)
 class PreFlight:
-    """What the call before the work showed; `limited_until` is in seconds since 1970."""
+    """The result of the call before the work; `limited_until` is in seconds since 1970."""
 
     failure: Failure | None = None
     limited_until: float | None = None
@@ -34,7 +34,7 @@ class PreFlight:
     def __str__(self) -> str:
         if self.failure is None:
             return "clear: the call was answered"
-        until = "" if self.limited_until is None else f" until {_local(self.limited_until)}"
+        until = "" if self.limited_until is None else f" until {_local_clock_text(self.limited_until)}"
         what = "limited" if self.failure.kind == "rate-limited" else "not clear"
         return f"{what}{until}: {self.failure.reason}"
 
@@ -44,22 +44,23 @@ async def preflight(
 ) -> PreFlight:
     """Send one request, and say whether the work may start.
 
-    The strategy is prepared before it and cleaned up after it, but inside the `async with` of
-    a processor that uses it: then the processor finds it prepared, and cleans it up. The call is
-    no item: it has the id `preflight`. An error in `cleanup` is logged.
+    The strategy is prepared before it and cleaned up after it. Inside the `async with` of a
+    processor that uses the same strategy, it is prepared once for both, and the processor
+    cleans it up. The call has the id `preflight` and is no item of the batch. An error in
+    `cleanup` is logged.
 
     Raises:
-        Exception: what the strategy's `prepare` raised.
+        Exception: any error of the strategy's `prepare`.
     """
     held = lease(strategy)
     try:
         await held.prepare()
-        return await _asked(strategy, prompt, classifier)
+        return await _send(strategy, prompt, classifier)
     finally:
         await held.leave()
 
 
-async def _asked(strategy: LLMCallStrategy[Any], prompt: str, classifier: ErrorClassifier) -> PreFlight:
+async def _send(strategy: LLMCallStrategy[Any], prompt: str, classifier: ErrorClassifier) -> PreFlight:
     try:
         await strategy.execute(LLMWorkItem(PREFLIGHT_ID, prompt))
     except Exception as error:
@@ -69,7 +70,7 @@ async def _asked(strategy: LLMCallStrategy[Any], prompt: str, classifier: ErrorC
     return PreFlight()
 
 
-def _local(instant: float) -> str:
-    """An instant as the clocks of this machine's zone show it."""
+def _local_clock_text(instant: float) -> str:
+    """An instant in the time zone of this machine."""
     zone = datetime.fromtimestamp(instant).astimezone().tzinfo
     return clock_text(instant, zone or UTC)

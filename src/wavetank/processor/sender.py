@@ -1,4 +1,4 @@
-"""Sends one item, as often as it takes: gate, request, judgement, backoff."""
+"""Sends one item until it has an outcome: gate, request, classification of errors, backoff."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
 
-from .budget import Budget
-from .failure import Failure, limit_met
-from .gate import Gate
-from .gates import Gates
-from .leaks import cancels_this_task
-from .lifecycle import Strategies
-from .options import Estimate, Options
-from .permits import HeldPermit, Permits
-from .reset_times import RESETS, short_clock_text
-from .retry_after import wall_seconds
-from .sight import DecisionKind, Sight
+from .cancellation import cancels_this_task
+from .decisions import Decision, DecisionKind, DecisionLog
+from .errors.request_failure import Failure, limit_met
+from .errors.reset_times import RESETS, short_clock_text
+from .gate.gate import Gate
+from .gate.gates import Gates
+from .gate.permits import HeldPermit, Permits
+from .gate.tickets import GateClosed, Ticket
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .processor_options import Estimate, ProcessorOptions
+from .retry_limits import RetryBudget
 from .stopping import NotSent
-from .tickets import GateClosed, Ticket
-from .work import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .strategy_lifecycle import Strategies
+from .wall_clock import wall_seconds
 
 T = TypeVar("T")
 
 CHARACTERS_PER_TOKEN: Final = 4
+"""OpenAI's rule of thumb for English text."""
 FIRST_ANSWER_TOKENS: Final = 256
+"""The estimate for an answer until one has come: a paragraph or two."""
 
 
 @final
 @dataclass(slots=True)
-class Totals:
-    """What a run has done so far.
+class RunTotals:
+    """The totals of a run so far.
 
-    `first_result` is how many seconds after its start the first item had its outcome from the provider.
+    `first_result` is when the first outcome came from the provider, in seconds from the start.
     """
 
     requests: int = 0
@@ -52,126 +54,129 @@ class Totals:
     cost: float = 0.0
 
     def summary(self, seconds: float) -> str:
-        """All of it in one line, for a run that took so many seconds.
+        """The totals in one line, for a run that took so many seconds.
 
-        >>> Totals(requests=5, succeeded=4, first_result=0.5).summary(2.0).split("; ")[1]
+        >>> RunTotals(requests=5, succeeded=4, first_result=0.5).summary(2.0).split("; ")[1]
         'requests: 5, 0 refused, 0 retries, 0.400 s per request'
         """
         mean = seconds / self.requests if self.requests else 0.0
-        told = [
+        parts = [
             f"ended after {seconds:.3f} s: {self.succeeded} succeeded, {self.failed} failed",
             f"requests: {self.requests}, {self.refusals} refused, {self.retries} retries, "
             f"{mean:.3f} s per request",
         ]
         if self.first_result is not None:
-            told.append(f"first result after {self.first_result:.3f} s")
+            parts.append(f"first result after {self.first_result:.3f} s")
         if self.usage.total:
-            told.append(f"tokens: {self.usage.input_tokens} in, {self.usage.output_tokens} out")
+            parts.append(f"tokens: {self.usage.input_tokens} in, {self.usage.output_tokens} out")
         if self.cost:
-            told.append(f"cost: {self.cost:g}")
-        return "; ".join(told)
+            parts.append(f"cost: {self.cost:g}")
+        return "; ".join(parts)
 
 
 @final
 @dataclass(slots=True)
-class Errand:
-    """An item on its way to its outcome.
+class InFlightItem:
+    """An item that has been started and has no outcome yet.
 
-    `request` is what is sent for it, the item as it was prepared; `cut_off` says that its last
-    request was cancelled when its time was up; `kept` that the store has its result.
+    `number` is its place in the source, from 0. `request` is the item that is sent for it, as
+    `prepare_item` returned it. `began` is its start on anyio's clock. `cut_off` says that its
+    last request was cancelled because it took too long. `stored` says that the store has its
+    result.
     """
 
+    number: int
     item: LLMWorkItem[Any]
     request: LLMWorkItem[Any]
-    budget: Budget
+    budget: RetryBudget
     began: float
     holds_permit: bool = False
     cut_off: bool = False
-    kept: bool = False
+    stored: bool = False
     result: ItemResult[Any] | None = None
 
 
 @final
-class Stopped(Exception):
-    """The run sends nothing more; `str` says why."""
+class StoppedSending(Exception):
+    """The run sends nothing more; the text says why."""
 
 
 @final
-class RuleFailed(Exception):
-    """A rule of the caller's raised for one item: its scope, its estimate, or the judgement on its error."""
+class CallbackFailed(Exception):
+    """A callback of the caller raised for one item: `scope`, `estimate_tokens` or `classifier`."""
 
-    def __init__(self, rule: str, error: Exception) -> None:
-        super().__init__(f"{rule} failed: {type(error).__name__}: {error}")
+    def __init__(self, callback: str, error: Exception) -> None:
+        super().__init__(f"{callback} failed: {type(error).__name__}: {error}")
         self.error: Final = error
 
 
 @final
 class Sender(Generic[T]):
-    """Brings errands to their outcomes; it never raises what a call raised."""
+    """Sends items until they have an outcome; an error of a call becomes a result and is never raised."""
 
     def __init__(
         self,
         strategies: Strategies[T],
-        options: Options,
+        options: ProcessorOptions,
         *,
         gates: Gates,
         permits: Permits,
-        totals: Totals,
-        sight: Sight,
+        totals: RunTotals,
+        decisions: DecisionLog,
     ) -> None:
         self._strategies = strategies
         self._options = options
         self._gates = gates
         self._permits = permits
         self._totals = totals
-        self._sight = sight
+        self._decisions = decisions
 
-    async def run(self, errand: Errand) -> ItemResult[T]:
-        """Send an item until it is answered or given up, also because a rule of the caller's fails for it.
+    async def run(self, in_flight: InFlightItem) -> ItemResult[T]:
+        """Send an item until it is answered or has failed.
 
         Raises:
-            Stopped: the run sends nothing more.
+            StoppedSending: the run sends nothing more.
         """
         try:
-            return await self._bring_home(errand)
-        except RuleFailed as failed:
+            return await self._send_until_done(in_flight)
+        except CallbackFailed as failed:
             reason = str(failed)
-            return _failed(errand, Failure("terminal", failed.error, reason), reason)
+            return _failed_result(in_flight, Failure("terminal", failed.error, reason), reason)
 
-    async def _bring_home(self, errand: Errand) -> ItemResult[T]:
-        strategy = self._strategies.of(errand.item, errand.request)
-        gate = self._gate(errand.request, strategy)
-        if (refusal := self._too_dear(gate, errand.request)) is not None:
-            return _failed(errand, refusal, refusal.reason)
+    async def _send_until_done(self, in_flight: InFlightItem) -> ItemResult[T]:
+        strategy = self._strategies.of(in_flight.item, in_flight.request)
+        gate = self._gate_of(in_flight.request, strategy)
+        if (refusal := self._too_large(gate, in_flight.request)) is not None:
+            return _failed_result(in_flight, refusal, refusal.reason)
         while True:
-            ticket = await self._enter(gate, errand)
+            ticket = await self._enter(gate, in_flight)
             if ticket is None:
-                return _not_sent(errand, gate.closed_because or "")
-            answer = await self._request(gate, ticket, errand, strategy)
+                return _not_sent_result(in_flight, gate.closed_because or "")
+            answer = await self._request(gate, ticket, in_flight, strategy)
             if isinstance(answer, CallResult):
-                return self._succeeded(errand, answer)
-            reason = errand.budget.spend(answer, anyio.current_time())
-            await self._note_end(errand, open=reason is None or answer.closes)
+                return self._successful_result(in_flight, answer)
+            reason = in_flight.budget.spend(answer, anyio.current_time())
+            await self._record_end(in_flight, is_open=reason is None or answer.closes)
             if reason is not None:
-                return _failed(errand, answer, reason)
+                return _failed_result(in_flight, answer, reason)
             if not gate.closed:
-                await self._back_off(gate, errand, answer)
+                await self._back_off(gate, in_flight, answer)
 
     async def _request(
-        self, gate: Gate, ticket: Ticket, errand: Errand, strategy: LLMCallStrategy[T]
+        self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, strategy: LLMCallStrategy[T]
     ) -> CallResult[T] | Failure:
-        """Send one request; between its end and the gate's hearing of it nothing is awaited."""
+        """Send one request; nothing is awaited between its end and the report to the gate."""
         self._totals.requests += 1
-        errand.budget.attempts += 1
+        in_flight.budget.attempts += 1
         scope = None
         try:
             with self._time_limit() as scope:
-                answer = await strategy.execute(errand.request)
+                answer = await strategy.execute(in_flight.request)
         except (Exception, asyncio.CancelledError) as error:
             if cancels_this_task(error):
                 raise
-            errand.cut_off = scope is not None and scope.cancelled_caught
-            return self._judged(gate, ticket, errand, error)
+            in_flight.cut_off = scope is not None and scope.cancelled_caught
+            return self._handle_error(gate, ticket, in_flight, error)
         else:
             result = answer if isinstance(answer, CallResult) else CallResult(answer)
             gate.succeeded(ticket, result.usage.total or None)
@@ -181,130 +186,135 @@ class Sender(Generic[T]):
         finally:
             gate.leave(ticket)
 
-    async def _enter(self, gate: Gate, errand: Errand) -> Ticket | None:
-        """Wait until the request may be sent; `None`: in this scope nothing is sent any more.
+    async def _enter(self, gate: Gate, in_flight: InFlightItem) -> Ticket | None:
+        """Wait until the request may be sent; `None` if the gate is closed.
 
         Raises:
-            Stopped: nothing at all is sent any more.
+            StoppedSending: the run sends nothing more.
         """
-        # In the line of one gate a permit would keep others from going through theirs.
-        permit = HeldPermit(self._permits, errand) if self._gates.several else None
+        # Held in the line of one gate, a permit would hold back items at other gates.
+        permit = HeldPermit(self._permits, in_flight) if self._gates.has_several_scopes else None
         while True:
             try:
-                ticket = await gate.enter(self._tokens(gate, errand), permit=permit)
+                ticket = await gate.enter(self._tokens_if_counted(gate, in_flight), permit=permit)
             except GateClosed as closed:
                 if gate.closed_because is not None:
                     return None
-                raise Stopped(str(closed)) from None
-            reached = self._reached()
+                raise StoppedSending(str(closed)) from None
+            reached = self._bound_reached()
             if reached is None:
-                await self._note_start(gate, ticket, errand)
-                reached = self._reached()
+                await self._record_start(gate, ticket, in_flight)
+                reached = self._bound_reached()
                 if reached is None and gate.admits(ticket):
                     return ticket
-                await self._note_end(errand, open=True)
+                await self._record_end(in_flight, is_open=True)
             gate.leave(ticket)
             if reached is not None:
-                raise Stopped(reached)
+                raise StoppedSending(reached)
 
-    async def _note_start(self, gate: Gate, ticket: Ticket, errand: Errand) -> None:
-        """Let the store know that a request is about to be sent, or that it is not after all."""
+    async def _record_start(self, gate: Gate, ticket: Ticket, in_flight: InFlightItem) -> None:
+        """Record in the store that a request is about to be sent; if that is cancelled, that it was not."""
         if self._options.store is None:
             return
         try:
-            await self._options.store.started(errand.item, errand.budget.attempts + 1)
+            await self._options.store.started(in_flight.item, in_flight.budget.attempts + 1)
         except BaseException as error:
             gate.leave(ticket)
             if not isinstance(error, Exception):
-                await self._note_end(errand, open=True)
+                await self._record_end(in_flight, is_open=True)
             raise
 
-    async def _note_end(self, errand: Errand, *, open: bool) -> None:
-        """Let the store know of pauses, and that the item is `open` while nothing of it is under way."""
+    async def _record_end(self, in_flight: InFlightItem, *, is_open: bool) -> None:
+        """Record new pauses in the store and, if `is_open`, that nothing of it is under way."""
         if self._options.store is not None:
             with anyio.CancelScope(shield=True):
-                await self._gates.keep_pauses()
-                if open and not errand.cut_off:
-                    await self._options.store.ended(errand.item, errand.budget.attempts)
+                await self._gates.store_new_pauses()
+                if is_open and not in_flight.cut_off:
+                    await self._options.store.ended(in_flight.item, in_flight.budget.attempts)
 
-    def _reached(self) -> str | None:
-        """Which bound was reached, if any."""
+    def _bound_reached(self) -> str | None:
+        """The bound that was reached, in words, or `None`."""
         totals, bounds = self._totals, self._options.bounds
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
-    def _judged(self, gate: Gate, ticket: Ticket, errand: Errand, error: BaseException) -> Failure:
-        failure = self._failure(error)
+    def _handle_error(
+        self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, error: BaseException
+    ) -> Failure:
+        failure = self._classify(error)
         if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
         if failure.pauses or failure.closes:
             self._totals.refusals += 1
             now = anyio.current_time()
-            self._sight.tell("refused", now, gate.name, item=errand.item.id, reason=failure.reason)
-        self._gates.refused_by(failure)
+            refused = Decision("refused", now, gate.name, item=in_flight.item.id, reason=failure.reason)
+            self._decisions.record(refused)
+        self._gates.set_refusal(failure)
         if failure.pauses:
             gate.refused(ticket, failure.retry_after_seconds)
         elif failure.closes:
             gate.exhausted(ticket, failure.reason)
-        self._gates.refused_by(None)
+        self._gates.set_refusal(None)
         if failure.info is not None:
             gate.learn(failure.info, ticket)
         return failure
 
-    def _failure(self, error: BaseException) -> Failure:
+    def _classify(self, error: BaseException) -> Failure:
         try:
-            failure = self._options.judge(error)
+            failure = self._options.error_classifier(error)
             if not isinstance(failure, Failure):
                 raise TypeError(f"it must return a Failure, not {failure!r}")
         except Exception as raised:
-            raise RuleFailed("classifier", raised) from raised
+            raise CallbackFailed("classifier", raised) from raised
         return failure
 
-    async def _back_off(self, gate: Gate, errand: Errand, failure: Failure) -> None:
+    async def _back_off(self, gate: Gate, in_flight: InFlightItem, failure: Failure) -> None:
         kind: DecisionKind = "recovered" if failure.worker_died else "retried"
         self._totals.recoveries += failure.worker_died
         self._totals.retries += not failure.worker_died
-        seconds = errand.budget.backoff_seconds(failure)
+        seconds = in_flight.budget.backoff_seconds(failure)
         now = anyio.current_time()
-        self._sight.tell(kind, now, item=errand.item.id, reason=failure.reason, until=now + seconds)
+        self._decisions.record(
+            Decision(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)
+        )
         if seconds > 0:
-            await self._permits.lend(errand, partial(gate.rest, now + seconds))
+            await self._permits.wait_without(in_flight, partial(gate.rest, now + seconds))
 
-    def _succeeded(self, errand: Errand, answer: CallResult[T]) -> ItemResult[T]:
+    def _successful_result(self, in_flight: InFlightItem, answer: CallResult[T]) -> ItemResult[T]:
         totals = self._totals
         totals.answers += 1
         totals.cost += answer.cost
         if answer.usage.total:
             totals.usage += answer.usage
         return ItemResult(
-            errand.item.id,
+            in_flight.item.id,
             answer.value,
-            attempts=errand.budget.attempts,
+            attempts=in_flight.budget.attempts,
             usage=answer.usage,
             cost=answer.cost,
-            seconds=anyio.current_time() - errand.began,
+            seconds=anyio.current_time() - in_flight.began,
         )
 
-    def _gate(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[T]) -> Gate:
+    def _gate_of(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[T]) -> Gate:
         try:
             return self._gates.of(item, strategy)
         except Exception as error:
-            raise RuleFailed("scope", error) from error
+            raise CallbackFailed("scope", error) from error
 
-    def _tokens(self, gate: Gate, errand: Errand) -> float:
-        return self._estimate(errand.request) if gate.pace.counts_tokens else 0.0
+    def _tokens_if_counted(self, gate: Gate, in_flight: InFlightItem) -> float:
+        return self._estimated_tokens(in_flight.request) if gate.pace.counts_tokens else 0.0
 
-    def _estimate(self, item: LLMWorkItem[Any]) -> float:
+    def _estimated_tokens(self, item: LLMWorkItem[Any]) -> float:
         if self._options.estimate_tokens is not None:
-            return _own_estimate(self._options.estimate_tokens, item)
+            return _callers_estimate(self._options.estimate_tokens, item)
         out = self._totals.usage.output_tokens
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
 
-    def _too_dear(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
-        dearest = gate.pace.dearest
-        if dearest is None or (tokens := self._estimate(item)) <= dearest:
+    def _too_large(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
+        most = gate.pace.max_tokens_per_item
+        if most is None or (tokens := self._estimated_tokens(item)) <= most:
             return None
-        reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {dearest:.0f} at once"
+        reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {most:.0f} at once"
         return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
 
     def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
@@ -314,36 +324,36 @@ class Sender(Generic[T]):
 
 @final
 class ItemTooLarge(ValueError):
-    """The error of an item that needs more tokens than the limit can ever let through."""
+    """The error of an item that needs more tokens than the limit ever allows at once."""
 
 
-def _own_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
+def _callers_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
     try:
         tokens = estimate(item)
         if not 0 <= tokens < math.inf:
             raise ValueError(f"it must return a number of tokens, not {tokens!r}")
     except Exception as error:
-        raise RuleFailed("estimate_tokens", error) from error
+        raise CallbackFailed("estimate_tokens", error) from error
     return tokens
 
 
-def _failed(errand: Errand, failure: Failure, reason: str) -> ItemResult[Any]:
+def _failed_result(in_flight: InFlightItem, failure: Failure, reason: str) -> ItemResult[Any]:
     limit = limit_met(failure, wall_seconds())
     if limit is not None and limit.resets is not None and RESETS not in reason:
         reason = f"{reason}{RESETS}{short_clock_text(limit.resets, limit.met.timestamp())}"
     return ItemResult(
-        errand.item.id,
+        in_flight.item.id,
         error=failure.error,
-        attempts=errand.budget.attempts,
+        attempts=in_flight.budget.attempts,
         reason=reason,
         cause=failure.reason if limit is None else limit.cause,
         limit=limit,
-        seconds=anyio.current_time() - errand.began,
+        seconds=anyio.current_time() - in_flight.began,
         unfinished=failure.closes,
     )
 
 
-def _not_sent(errand: Errand, reason: str) -> ItemResult[Any]:
+def _not_sent_result(in_flight: InFlightItem, reason: str) -> ItemResult[Any]:
     cause = f"not asked: {reason}"
-    error = NotSent(f"item {errand.item.id!r} was {cause}; add it to a new batch when that is over")
-    return _failed(errand, Failure("terminal", error, cause, closes=True), cause)
+    error = NotSent(f"item {in_flight.item.id!r} was {cause}; add it to a new batch when that is over")
+    return _failed_result(in_flight, Failure("terminal", error, cause, closes=True), cause)

@@ -1,16 +1,16 @@
-"""What ends a run before its items do."""
+"""The bounds of a run, and the errors of items that it did not finish."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import final
 
-from .work import TokenUsage
+from .items import TokenUsage
 
 
 @final
 class WorkerLost(RuntimeError):
-    """The error of an item whose worker was cancelled from outside, while the batch went on."""
+    """The error of an item whose worker was cancelled from outside, while the batch continued."""
 
 
 @final
@@ -20,20 +20,20 @@ class RunStopped(RuntimeError):
 
 @final
 class NotSent(RuntimeError):
-    """The error of an item that was not sent, or not again, since its scope's quota or budget is spent."""
+    """The error of an item that was not sent, or not again, because the quota of its scope is spent."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What a run may take at most; without a number there is no bound.
+    """What a run may take at most; a value that is not given is no bound.
 
-    When the time is up, what is under way is cancelled. When another bound is reached nothing
-    more is sent, and what is under way comes home: it has been paid for. So tokens and cost,
-    which are known when an answer is there, may exceed the bound by the requests under way.
+    When the time is up, the requests under way are cancelled. When another bound is reached,
+    nothing more is sent, and the requests under way are finished, since they are paid for. So
+    tokens and cost, which are known only with the answer, may exceed the bound by those.
 
-    No bound cuts short what is done with an outcome that is there: store, post-processing,
-    sinks and callback get it whole. Each of them that may hang needs a limit of its own.
+    An outcome that is there is always stored and delivered completely: to post-processing,
+    sinks and callback. Each of them that may hang needs its own time limit.
 
     Args:
         seconds: how long the run may prepare items and send requests.
@@ -57,7 +57,7 @@ class Bounds:
                 raise ValueError(f"{name} must be above 0, not {value!r}")
 
     def reached(self, requests: int, usage: TokenUsage, cost: float) -> str | None:
-        """Say which bound was reached, or `None`."""
+        """The bound that was reached, in words, or `None`."""
         if self.requests is not None and requests >= self.requests:
             return f"its {self.requests} requests were sent"
         if self.tokens is not None and usage.total >= self.tokens:

@@ -1,7 +1,7 @@
-"""`wavetank run`: a table of prompts in, a table of answers out, over a provider's HTTP API.
+"""`wavetank run`: it reads a table of prompts and writes a table of answers, over a provider's HTTP API.
 
-What it asks a provider with is here for programs, too: `make_strategy` for the batch processor, and
-`list_models`.
+Programs can use parts of it: `make_strategy` makes a strategy for the batch processor, and
+`list_models` lists the models of a provider.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .asking import ProviderStrategy
-    from .errors import ApiError, RunError, UnreadableAnswer
-    from .factory import make_strategy
-    from .models import list_models
+    from .model_list import list_models
+    from .provider_strategy import ProviderStrategy
     from .providers import PROVIDERS, Prices
+    from .run_errors import ApiError, RunError, UnreadableAnswer
+    from .strategy_factory import make_strategy
 
-# Imported when they are asked for: the words of the command line need none of them.
-_HOMES: Final = {
-    "ApiError": "errors",
+# Imported when they are first used: the parser of the command line needs none of them.
+_MODULES: Final = {
+    "ApiError": "run_errors",
     "PROVIDERS": "providers",
     "Prices": "providers",
-    "ProviderStrategy": "asking",
-    "RunError": "errors",
-    "UnreadableAnswer": "errors",
-    "list_models": "models",
-    "make_strategy": "factory",
+    "ProviderStrategy": "provider_strategy",
+    "RunError": "run_errors",
+    "UnreadableAnswer": "run_errors",
+    "list_models": "model_list",
+    "make_strategy": "strategy_factory",
 }
 
 __all__ = [
@@ -42,6 +42,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

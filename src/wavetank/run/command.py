@@ -1,4 +1,4 @@
-"""The run itself: files, client and processor put together, Ctrl-C, and the exit status."""
+"""Runs `wavetank run`: it joins files, client and processor, and handles Ctrl-C and the exit status."""
 
 from __future__ import annotations
 
@@ -14,137 +14,143 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
+from ..processor.errors.error_fields import unwrap_single_group
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
-from ..processor.shape import sole
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
 from ..shown import Secrets
-from .asking import ProviderStrategy, need_client, new_client
-from .errors import RunError
-from .files import open_files
-from .options import Options
-from .plan import Plan, Route, connection
-from .reading import read_table
-from .targets import Target
-from .telling import LogKeeper, Shown, Tally, tell
+from .command_options import CommandOptions
+from .console import ProgressDisplay, WarningCollector, print_line
+from .input_table import read_table
+from .provider_strategy import ProviderStrategy, need_client, new_client
+from .run_errors import RunError
+from .run_files import open_files
+from .run_plan import Route, RunPlan, connection
+from .run_report import RunStatistics
+from .target import Target
 
 if TYPE_CHECKING:
     import httpx2
 
 SHOW_EVERY_SECONDS: Final = 0.2
+"""Often enough that the progress looks live, and too seldom to cost anything."""
 PREFLIGHT_TOKENS: Final = 16
+"""Enough for a short answer."""
 STOPPED: Final = 3
 _BY_SIGNAL: Final = 128
+"""The shells' convention: a process that a signal ended has the status 128 and the signal's number."""
 _LOOKUP_THREADS: Final = "asyncio_"
-"""What the names of the threads begin with in which the event loop looks up the addresses of hosts."""
+"""The names of the threads in which the event loop looks up host names begin with this."""
 
 
-def run(options: Options, words: Sequence[str], display: Shown) -> int:
+def run(options: CommandOptions, arguments: Sequence[str], display: ProgressDisplay) -> int:
     """Process the rows of a file; the exit status is one of those in `EXIT_CODES`.
 
     Args:
-        options: what was asked for.
-        words: the command line, to print it as the line that resumes.
-        display: shows where the run stands.
+        options: the options of the run.
+        arguments: the command line, to print the one that resumes.
+        display: shows the progress.
 
     Raises:
-        RunError: something has to be mended before the run starts.
+        RunError: something has to be fixed before the run starts.
     """
-    table = read_table(options.input, options.shape, options.target)
-    plan = Plan(options, table)
+    table = read_table(options.input, options.columns, options.target)
+    plan = RunPlan(options, table)
     keys = {route.target: connection(options, route, os.environ) for route in plan.routes}
     need_client()
     with open_files(options, table) as (journal, output):
-        tally = plan.tally(now=lambda: to_seconds(real_now()), wall=_wall)
-        log = LogKeeper(plan.secrets.hide)
-        return _ended(_Work(options, plan, keys, journal, output, tally, display, words, plan.secrets, log))
+        statistics = plan.statistics(now=lambda: to_seconds(real_now()), wall=_wall)
+        log = WarningCollector(plan.secrets.hide)
+        return _run_to_end(
+            _RunState(options, plan, keys, journal, output, statistics, display, arguments, plan.secrets, log)
+        )
 
 
 @final
 @dataclass(slots=True)
-class _Work:
-    """What one run holds, and the signal that ended it."""
+class _RunState:
+    """The parts of one run, and what ended it."""
 
-    options: Options
-    plan: Plan
+    options: CommandOptions
+    plan: RunPlan
     keys: Mapping[Target, str]
     journal: Journal | None
     output: CsvSink | JsonlSink
-    tally: Tally
-    display: Shown
-    words: Sequence[str]
+    statistics: RunStatistics
+    display: ProgressDisplay
+    arguments: Sequence[str]
     secrets: Secrets
-    log: LogKeeper
+    log: WarningCollector
     signal: int = 0
-    refusal: str | None = None
-    trouble: list[Exception] = field(default_factory=list)
+    not_started_because: str | None = None
+    write_errors: list[Exception] = field(default_factory=list)
 
     def say(self, line: str) -> None:
         """Show a line without any secret."""
         self.display.say(self.secrets.hide(line))
 
 
-def _ended(work: _Work) -> int:
-    """Do the work and say what came of it."""
+def _run_to_end(work: _RunState) -> int:
+    """Run the event loop and print the report; return the exit status."""
     with work.log:
         try:
             anyio.run(_main, work)
         except BaseExceptionGroup as errors:
-            # What nobody foresaw is told as it is, and not as a group of one.
-            raise sole(errors) from None
+            # An unexpected exception is raised as it is, not in a group of one.
+            raise unwrap_single_group(errors) from None
         finally:
             work.display.close()
     return _report(work)
 
 
-def _report(work: _Work) -> int:
-    """Say what came of the work, and how to resume it; the exit status."""
-    work.log.tell_of_trouble()
-    if work.refusal is not None:
-        raise RunError(work.refusal)
-    for line in work.tally.report():
-        tell(line)
-    if work.trouble:
-        tell(f"stopped: {work.trouble[0]}")
-    cut_off = _cut_off(work)
-    if cut_off or work.tally.failed:
-        _tell_how_to_resume(work)
+def _report(work: _RunState) -> int:
+    """Print the report and the command that resumes; return the exit status."""
+    work.log.print_exceptions()
+    if work.not_started_because is not None:
+        raise RunError(work.not_started_because)
+    for line in work.statistics.report():
+        print_line(line)
+    if work.write_errors:
+        print_line(f"stopped: {work.write_errors[0]}")
+    cut_off = _has_missing_rows(work)
+    if cut_off or work.statistics.all.failed:
+        _print_resume_command(work)
     if work.signal:
         return _BY_SIGNAL + work.signal
-    return STOPPED if work.trouble else int(cut_off or work.tally.failed > 0)
+    return STOPPED if work.write_errors else int(cut_off or work.statistics.all.failed > 0)
 
 
-def _cut_off(work: _Work) -> bool:
-    """Whether rows have no outcome yet, or have lost it with the output."""
-    return work.tally.done < work.tally.total or bool(work.trouble)
+def _has_missing_rows(work: _RunState) -> bool:
+    """Whether rows have no outcome yet, or their output was lost."""
+    return work.statistics.all.done < work.statistics.all.rows or bool(work.write_errors)
 
 
-def _tell_how_to_resume(work: _Work) -> None:
+def _print_resume_command(work: _RunState) -> None:
     if work.journal is None:
-        tell("without a --journal nothing can be resumed")
+        print_line("without a --journal nothing can be resumed")
         return
-    cut_off = _cut_off(work)
+    cut_off = _has_missing_rows(work)
     flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
-    words = [word for word in work.words if word not in flags]
-    shown = [work.secrets.hide(word) for word in words]
+    arguments = [argument for argument in work.arguments if argument not in flags]
+    shown = [work.secrets.hide(argument) for argument in arguments]
     line = shlex.join(["wavetank", "run", *shown, *flags])
-    again = "" if shown == words else " with the secrets that are hidden in it"
-    tell(f"{'to go on' if cut_off else 'to try the failed rows again'}{again}: {line}")
+    again = "" if shown == arguments else " with the secrets that are hidden in it"
+    print_line(f"{'to go on' if cut_off else 'to try the failed rows again'}{again}: {line}")
 
 
-async def _main(work: _Work) -> None:
+async def _main(work: _RunState) -> None:
     async with anyio.create_task_group() as watchers:
         with anyio.CancelScope() as scope:
             await watchers.start(_stop_on_signal, work, scope)
             watchers.start_soon(_show, work)
             await _process(work)
         if work.signal and any(thread.name.startswith(_LOOKUP_THREADS) for thread in threading.enumerate()):
-            _leave_lookups(work)
+            _exit_during_lookup(work)
         watchers.cancel_scope.cancel()
 
 
-def _leave_lookups(work: _Work) -> NoReturn:
-    """End the process here: the loop would wait for the lookup of a name, which nothing can end."""
+def _exit_during_lookup(work: _RunState) -> NoReturn:
+    """End the process here, because the event loop would wait for a lookup that cannot be cancelled."""
     work.display.close()
     status = _report(work)
     if work.journal is not None:
@@ -159,31 +165,31 @@ def _exit(status: int) -> NoReturn:
     os._exit(status)
 
 
-async def _process(work: _Work) -> None:
+async def _process(work: _RunState) -> None:
     options = work.options
     plan = work.plan
     async with new_client(
         connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
     ) as client:
         strategies = {route.target: _strategy(work, route, client) for route in plan.routes}
-        if options.preflight and not await _clear(work, client):
+        if options.preflight and not await _passes_preflight(work, client):
             return
-        session = plan.session(
+        processor = plan.row_processor(
             strategies,
-            work.tally,
+            work.statistics,
             journal=work.journal,
             output=work.output,
-            say=lambda line: work.display.say(work.secrets.hide(line)),
+            say=work.say,
         )
         try:
-            await session.process(plan.items(strategies))
+            await processor.process(plan.items(strategies))
             _check_files(work)
         except (JournalError, SinkError) as error:
-            work.trouble.append(error)
+            work.write_errors.append(error)
 
 
-def _check_files(work: _Work) -> None:
-    """What somebody has removed meanwhile holds nothing, although writing to it went well."""
+def _check_files(work: _RunState) -> None:
+    """Notice a file that was removed during the run: writing to it succeeds, but the rows are lost."""
     work.output.check()
     path = work.options.journal
     if path is not None and not path.exists():
@@ -193,44 +199,44 @@ def _check_files(work: _Work) -> None:
         )
 
 
-async def _clear(work: _Work, client: httpx2.AsyncClient) -> bool:
-    """Ask one short question of each model, and note what speaks against the rest."""
+async def _passes_preflight(work: _RunState, client: httpx2.AsyncClient) -> bool:
+    """Ask each model one short question; return whether the run may start."""
     several = len(work.plan.routes) > 1
-    against = []
+    refusals = []
     for route in work.plan.routes:
         found = await preflight(_strategy(work, route, client, max_tokens=PREFLIGHT_TOKENS))
         if not found.clear:
-            against.append(f"{route.target.name} is {found}" if several else str(found))
-    if against:
-        work.refusal = f"not started: {'; '.join(against)}"
-    return not against
+            refusals.append(f"{route.target.name} is {found}" if several else str(found))
+    if refusals:
+        work.not_started_because = f"not started: {'; '.join(refusals)}"
+    return not refusals
 
 
 def _strategy(
-    work: _Work, route: Route, client: httpx2.AsyncClient, *, max_tokens: int | None = None
+    work: _RunState, route: Route, client: httpx2.AsyncClient, *, max_tokens: int | None = None
 ) -> ProviderStrategy:
     return work.plan.strategy(route, client, work.keys[route.target], max_tokens=max_tokens)
 
 
 async def _stop_on_signal(
-    work: _Work, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+    work: _RunState, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
 ) -> None:
-    """The first Ctrl-C ends the run in good order; the second ends the process where it stands."""
+    """The first Ctrl-C cancels the run and reports; the second ends the process at once."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for number in signals:
             if work.signal:
-                # Each outcome so far is in the journal, whatever the process was about to do.
+                # The journal has each outcome so far.
                 work.display.close()
-                _tell_how_to_resume(work)
+                _print_resume_command(work)
                 _exit(_BY_SIGNAL + work.signal)
             work.signal = number
             scope.cancel()
 
 
-async def _show(work: _Work) -> None:
+async def _show(work: _RunState) -> None:
     while True:
-        work.display.show(work.tally.share, work.tally.standing())
+        work.display.show(work.statistics.share, work.statistics.progress_text())
         await anyio.sleep(SHOW_EVERY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""What `wavetank journal FILE` says of a journal, in words or as JSON."""
+"""`wavetank journal FILE`: the state of a journal in words or as JSON."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ from pathlib import Path
 
 from ..clock import real_epoch_ns, to_seconds
 from ..processor.counting import counted, times
-from ..processor.journal_file import JournalError
-from ..processor.journal_view import JournalView, look_at_journal
-from ..processor.kept import Limit
-from ..processor.reset_times import short_clock_text
+from ..processor.errors.reset_times import short_clock_text
+from ..processor.journal import JournalError, JournalView, Limit, look_at_journal
 
 
 def show(path: Path, *, as_json: bool) -> int:
-    """Print what a journal says, also while it is in use; the exit status is 2 if it cannot be read."""
+    """Print the state of a journal, also while it is in use; the exit status is 2 if it cannot be read."""
     try:
         view = look_at_journal(path)
     except JournalError as error:
         print(f"wavetank: {error}", file=sys.stderr)
         return 2
-    lines = [as_json_text(view)] if as_json else words(view, to_seconds(real_epoch_ns()))
+    lines = [as_json_text(view)] if as_json else as_lines(view, to_seconds(real_epoch_ns()))
     print(*lines, sep="\n")
     return 0
 
 
 def as_json_text(view: JournalView) -> str:
-    """The view as an object of JSON; `status` stands with its reason and its beginning beside it."""
+    """The view as a JSON object, with `status`, `reason` and `since` as values of their own."""
     status = view.status
     values = asdict(view) | {
         "path": str(view.path),
@@ -43,8 +41,8 @@ def as_json_text(view: JournalView) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False)
 
 
-def words(view: JournalView, now: float) -> Iterator[str]:
-    """The view in lines; `now` is in seconds since 1970."""
+def as_lines(view: JournalView, now: float) -> Iterator[str]:
+    """The view in lines of text; `now` is in seconds since 1970."""
     status = view.status
     since = f" since {_at(status.since, now)}" if status.since else ""
     reason = f": {status.reason}" if status.reason else ""

@@ -1,6 +1,6 @@
-"""The providers of `wavetank run`: how each is asked, how its answers are read, where its models are listed.
+"""The providers of `wavetank run`: their requests, their answers, and their lists of models.
 
-They hold no connection and know no HTTP library: a request is a URL, headers and a body.
+There is no connection and no HTTP library here: a request is a URL, headers and a body.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from ..processor import CallResult, TokenUsage
 from ..provider.naming import is_loopback
-from .errors import RunError
-from .words import nearest
+from .run_arguments import suggestion
+from .run_errors import RunError
 
 Json = Mapping[str, Any]
 
 ANTHROPIC_VERSION: Final = "2023-06-01"
 ANTHROPIC_MAX_TOKENS: Final = 1024
-"""Anthropic's API takes no request without a bound; this is sent where none was asked for."""
+"""Anthropic's API requires a bound; this one is sent if none is configured."""
 NO_KEY: Final = "wavetank-needs-no-key"
-"""What a server on this machine is shown where no variable holds a key: most ask for any."""
+"""Sent to a server on this machine if no variable has a key: most accept any key."""
 TOKENS_PER_PRICE: Final = 1_000_000
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What to ask of a model, the same for every row."""
+class RequestSettings:
+    """What a request has besides its prompt, the same for every row."""
 
     model: str
     system: str | None = None
@@ -39,13 +39,13 @@ class Ask:
 @final
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a million tokens cost, in the currency of the bound on the cost."""
+    """The prices of a million tokens, in the currency of the bound on the cost."""
 
     input: float
     output: float
 
     def cost(self, usage: TokenUsage) -> float:
-        """What so many tokens cost.
+        """The cost of these tokens.
 
         >>> Prices(2.5, 10.0).cost(TokenUsage(1000, 100))
         0.0035
@@ -61,7 +61,7 @@ Query = Mapping[str, str]
 class Listing:
     """Where an API lists its models, page by page.
 
-    `read` takes a page and gives the names on it, and the query for the next page, if there is one.
+    `read` returns the names on a page, and the query for the next page if there is one.
     """
 
     path: str
@@ -71,42 +71,42 @@ class Listing:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Provider:
-    """One API: where it is, which variables hold its key, how to ask it and how to read it.
+class ProviderApi:
+    """One API: where it is, which variables hold its key, how a request and an answer look.
 
-    `tells_cost` says that its answers tell what they cost.
+    `reports_cost` says that its answers state their cost.
     """
 
     name: str
     base_url: str
     keys: tuple[str, ...]
-    path: Callable[[Ask], str]
+    path: Callable[[RequestSettings], str]
     headers: Callable[[str], Mapping[str, str]]
-    body: Callable[[Ask, str], Json]
+    body: Callable[[RequestSettings, str], Json]
     read: Callable[[Any], CallResult[str]]
     models: Listing
-    tells_cost: bool = False
+    reports_cost: bool = False
 
     def url(self, path: str, base_url: str | None = None) -> str:
-        """Where a request goes; what the base URL has in its query is sent along.
+        """The URL of a request; the query of the base URL is kept.
 
         Raises:
-            RunError: the provider has no address of its own, and none is given; or it is none.
+            RunError: there is no base URL, or it is no URL.
         """
         base = base_url or self.base_url
         if not base:
             raise RunError(f"provider {self.name} needs the base URL of the server, such as https://host/v1")
         if not _is_url(base):
-            # It is not repeated: it may hold a password.
+            # The value is not shown: it may contain a password.
             raise RunError(f"the base URL of {self.name} is no URL such as https://host/v1")
         parts = urlsplit(base)
         return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
 
     def key(self, environment: Mapping[str, str], base_url: str | None = None) -> str:
-        """The API key, from the environment alone; a server on this machine may need none.
+        """The API key, which is read only from the environment; a server on this machine may need none.
 
         Raises:
-            RunError: no variable holds it, or it cannot be a key.
+            RunError: no variable has it, or it cannot be a key.
         """
         for name in self.keys:
             if key := environment.get(name, "").strip():
@@ -117,10 +117,10 @@ class Provider:
 
 
 def checked_key(key: str, what: str) -> str:
-    """A key that fits into a header; the error does not show it.
+    """The same key, if it can be sent in a header; the error does not show it.
 
     Raises:
-        RunError: it is empty, or has a space, a line end or a letter that no header can carry.
+        RunError: it is empty, or has a space, a line end or a letter that no header can contain.
     """
     if not key:
         raise RunError(f"{what} is empty; copy it again, and nothing beside it")
@@ -147,21 +147,21 @@ def is_local(url: str) -> bool:
 
 
 _LONGEST_NAME: Final = 30
-"""Longer than any name of a provider, and shorter than the key of any."""
+"""Longer than the name of any provider, and shorter than any key."""
 
 
-def find_provider(name: str) -> Provider:
+def find_provider(name: str) -> ProviderApi:
     """The provider of a name.
 
     Raises:
-        RunError: there is none; the text names the nearest.
+        RunError: there is none; the text names the most similar one.
     """
     if name in PROVIDERS:
         return PROVIDERS[name]
-    # Somebody may have given the key in its place.
+    # The key may have been given in place of the name, so it is not shown.
     is_name = len(str(name)) <= _LONGEST_NAME and not str(name).startswith("sk-")
     shown = f" {name!r}" if is_name else " of that name"
-    raise RunError(f"there is no provider{shown}; {nearest(str(name), PROVIDERS)}")
+    raise RunError(f"there is no provider{shown}; {suggestion(str(name), PROVIDERS)}")
 
 
 def _bearer(key: str) -> Mapping[str, str]:
@@ -169,21 +169,21 @@ def _bearer(key: str) -> Mapping[str, str]:
 
 
 def _given(**values: object) -> dict[str, Any]:
-    """Those that were asked for: an API's own default stands for the rest."""
+    """The values that are not `None`; for the others the API has its own default."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _messages(ask: Ask, prompt: str) -> list[Json]:
-    system = [{"role": "system", "content": ask.system}] if ask.system else []
+def _messages(settings: RequestSettings, prompt: str) -> list[Json]:
+    system = [{"role": "system", "content": settings.system}] if settings.system else []
     return [*system, {"role": "user", "content": prompt}]
 
 
-def _openai_body(bound: str) -> Callable[[Ask, str], Json]:
-    def body(ask: Ask, prompt: str) -> Json:
+def _openai_body(bound: str) -> Callable[[RequestSettings, str], Json]:
+    def body(settings: RequestSettings, prompt: str) -> Json:
         return {
-            "model": ask.model,
-            "messages": _messages(ask, prompt),
-            **_given(temperature=ask.temperature, **{bound: ask.max_tokens}),
+            "model": settings.model,
+            "messages": _messages(settings, prompt),
+            **_given(temperature=settings.temperature, **{bound: settings.max_tokens}),
         }
 
     return body
@@ -193,7 +193,7 @@ def _openai_read(answer: Any) -> CallResult[str]:
     message = answer["choices"][0]["message"]
     usage = answer.get("usage") or {}
     text = message.get("content") or message.get("refusal") or ""
-    # OpenRouter tells what an answer cost, in its credits.
+    # OpenRouter states the cost of an answer, in its credits.
     cost = usage.get("cost") or 0.0
     return _result(text, usage.get("prompt_tokens"), usage.get("completion_tokens"), cost)
 
@@ -202,12 +202,12 @@ def _anthropic_headers(key: str) -> Mapping[str, str]:
     return {"anthropic-version": ANTHROPIC_VERSION} | ({"x-api-key": key} if key else {})
 
 
-def _anthropic_body(ask: Ask, prompt: str) -> Json:
+def _anthropic_body(settings: RequestSettings, prompt: str) -> Json:
     return {
-        "model": ask.model,
-        "max_tokens": ask.max_tokens or ANTHROPIC_MAX_TOKENS,
+        "model": settings.model,
+        "max_tokens": settings.max_tokens or ANTHROPIC_MAX_TOKENS,
         "messages": [{"role": "user", "content": prompt}],
-        **_given(system=ask.system, temperature=ask.temperature),
+        **_given(system=settings.system, temperature=settings.temperature),
     }
 
 
@@ -216,13 +216,13 @@ def _anthropic_read(answer: Any) -> CallResult[str]:
     return _result(text, answer["usage"]["input_tokens"], answer["usage"]["output_tokens"])
 
 
-def _gemini_path(ask: Ask) -> str:
-    return f"/v1beta/models/{quote(ask.model.removeprefix('models/'), safe='')}:generateContent"
+def _gemini_path(settings: RequestSettings) -> str:
+    return f"/v1beta/models/{quote(settings.model.removeprefix('models/'), safe='')}:generateContent"
 
 
-def _gemini_body(ask: Ask, prompt: str) -> Json:
-    how = _given(maxOutputTokens=ask.max_tokens, temperature=ask.temperature)
-    system = {"parts": [{"text": ask.system}]} if ask.system else None
+def _gemini_body(settings: RequestSettings, prompt: str) -> Json:
+    how = _given(maxOutputTokens=settings.max_tokens, temperature=settings.temperature)
+    system = {"parts": [{"text": settings.system}]} if settings.system else None
     return {
         "contents": [{"role": "user", "parts": [{"text": prompt}]}],
         **_given(systemInstruction=system, generationConfig=how or None),
@@ -233,16 +233,16 @@ def _gemini_read(answer: Any) -> CallResult[str]:
     usage = answer.get("usageMetadata") or {}
     parts = answer["candidates"][0].get("content", {}).get("parts", [])
     text = "".join(part.get("text", "") for part in parts)
-    # Thoughts are charged as what the model wrote, and counted apart.
+    # Thoughts are charged as output, but counted separately.
     written = (usage.get("candidatesTokenCount") or 0) + (usage.get("thoughtsTokenCount") or 0)
     return _result(text, usage.get("promptTokenCount"), written)
 
 
-def _ollama_body(ask: Ask, prompt: str) -> Json:
-    options = _given(num_predict=ask.max_tokens, temperature=ask.temperature)
+def _ollama_body(settings: RequestSettings, prompt: str) -> Json:
+    options = _given(num_predict=settings.max_tokens, temperature=settings.temperature)
     return {
-        "model": ask.model,
-        "messages": _messages(ask, prompt),
+        "model": settings.model,
+        "messages": _messages(settings, prompt),
         "stream": False,
         **_given(options=options or None),
     }
@@ -259,7 +259,7 @@ def _result(
 
 
 def _by_id(page: Any) -> tuple[list[str], Query | None]:
-    """OpenAI's list; OpenRouter's says besides where it goes on, and Anthropic's that it does."""
+    """A page of OpenAI's, OpenRouter's or Anthropic's list; the latter two have further pages."""
     names = [entry["id"] for entry in page["data"]]
     if page.get("has_more") and page.get("last_id"):
         return names, {"after_id": page["last_id"]}
@@ -268,7 +268,7 @@ def _by_id(page: Any) -> tuple[list[str], Query | None]:
 
 
 def _gemini_models(page: Any) -> tuple[list[str], Query | None]:
-    """Those that generate content; the list has models for embeddings, too."""
+    """A page of Gemini's list, without the models that do not generate text."""
     names = [
         entry["name"].removeprefix("models/")
         for entry in page.get("models", [])
@@ -282,37 +282,24 @@ def _ollama_models(page: Any) -> tuple[list[str], Query | None]:
     return [entry["name"] for entry in page["models"]], None
 
 
-_OPENAI_MODELS: Final = Listing("/models", _by_id)
+def _openai_like(
+    name: str, base_url: str, key: str, bound: str = "max_tokens", *, reports_cost: bool = False
+) -> ProviderApi:
+    """A provider with OpenAI's chat API; `bound` is its name for the most tokens of an answer."""
+    models = Listing("/models", _by_id)
+    path = "/chat/completions"
+    body = _openai_body(bound)
+    return ProviderApi(
+        name, base_url, (key,), lambda _: path, _bearer, body, _openai_read, models, reports_cost
+    )
 
 
-def _chat(_: Ask) -> str:
-    return "/chat/completions"
-
-
-PROVIDERS: Final[Mapping[str, Provider]] = {
+PROVIDERS: Final[Mapping[str, ProviderApi]] = {
     provider.name: provider
     for provider in (
-        Provider(
-            "openai",
-            "https://api.openai.com/v1",
-            ("OPENAI_API_KEY",),
-            _chat,
-            _bearer,
-            _openai_body("max_completion_tokens"),
-            _openai_read,
-            _OPENAI_MODELS,
-        ),
-        Provider(
-            "openai-compatible",
-            "",
-            ("OPENAI_API_KEY",),
-            _chat,
-            _bearer,
-            _openai_body("max_tokens"),
-            _openai_read,
-            _OPENAI_MODELS,
-        ),
-        Provider(
+        _openai_like("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "max_completion_tokens"),
+        _openai_like("openai-compatible", "", "OPENAI_API_KEY"),
+        ProviderApi(
             "anthropic",
             "https://api.anthropic.com",
             ("ANTHROPIC_API_KEY",),
@@ -322,7 +309,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _anthropic_read,
             Listing("/v1/models", _by_id, {"limit": "1000"}),
         ),
-        Provider(
+        ProviderApi(
             "gemini",
             "https://generativelanguage.googleapis.com",
             ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -332,18 +319,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             _gemini_read,
             Listing("/v1beta/models", _gemini_models, {"pageSize": "1000"}),
         ),
-        Provider(
-            "openrouter",
-            "https://openrouter.ai/api/v1",
-            ("OPENROUTER_API_KEY",),
-            _chat,
-            _bearer,
-            _openai_body("max_tokens"),
-            _openai_read,
-            _OPENAI_MODELS,
-            tells_cost=True,
-        ),
-        Provider(
+        _openai_like("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", reports_cost=True),
+        ProviderApi(
             "ollama",
             "http://127.0.0.1:11434",
             (),

@@ -1,4 +1,4 @@
-"""A rehearsal: the run as it would be, against the fake in virtual time."""
+"""A rehearsal: the same run against the fake provider, in virtual time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
-from .asking import need_client, new_client
-from .options import Options
-from .plan import Plan
-from .reading import read_table
-from .telling import LogKeeper, Shown, lasting, tell
+from .command_options import CommandOptions
+from .console import ProgressDisplay, WarningCollector, print_line
+from .input_table import read_table
+from .provider_strategy import need_client, new_client
+from .run_plan import RunPlan
+from .run_report import duration_text
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
-def rehearse(options: Options, display: Shown) -> int:
+def rehearse(options: CommandOptions, display: ProgressDisplay) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
 
-    The requests are those of the run, over the same client; the fake answers at the
-    provider's address, whatever `--base-url` says.
+    The requests are those of the run, over the same client. The fake answers at the
+    provider's own address, also if there is a `--base-url`.
 
-    No key is read, no request leaves, no file but the input is opened.
+    No key is read, no request leaves this process, and no file but the input is opened.
 
     Raises:
         RunError: the input cannot be read, or httpx2 is not installed.
@@ -38,12 +39,14 @@ def rehearse(options: Options, display: Shown) -> int:
 
     assert options.scenario is not None
     need_client()
-    table = read_table(options.input, options.shape, options.target)
-    plan = Plan(options, table)
+    table = read_table(options.input, options.columns, options.target)
+    plan = RunPlan(options, table)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
         start = anyio.current_time()
-        tally = plan.tally(now=anyio.current_time, wall=lambda: EPOCH_SECONDS + anyio.current_time() - start)
+        statistics = plan.statistics(
+            now=anyio.current_time, wall=lambda: EPOCH_SECONDS + anyio.current_time() - start
+        )
         for item in table.items:
             tank.ledger.submit(item.id)
         async with new_client(
@@ -51,30 +54,30 @@ def rehearse(options: Options, display: Shown) -> int:
         ) as client:
             strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
             ledger = _Ledger(tank)
-            session = plan.session(strategies, tally, output=ledger, say=display.say)
-            await session.process(plan.items(strategies))
+            processor = plan.row_processor(strategies, statistics, output=ledger, say=display.say)
+            await processor.process(plan.items(strategies))
         for item in table.items:
-            # Left out by a bound, as was asked for.
+            # It was not sent because of a bound, so its ledger entry is cancelled.
             if item.id not in ledger.known:
                 tank.ledger.cancel(item.id)
-        return tally.report(), tally.total - tally.done + tally.failed
+        return statistics.report(), statistics.all.rows - statistics.all.done + statistics.all.failed
 
-    with LogKeeper() as log:
+    with WarningCollector() as log:
         run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
-    log.tell_of_trouble()
+    log.print_exceptions()
     return _forecast(run, options, display)
 
 
 @final
 class _Ledger:
-    """A sink that tells the tank's ledger what came back."""
+    """A sink that enters the outcomes in the tank's ledger."""
 
     def __init__(self, tank: Tank) -> None:
         self._tank = tank
         self.known: set[str] = set()
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
-        """Note the outcome of an item."""
+        """Enter the outcome of an item."""
         self.known.add(item.id)
         if result.error is None:
             self._tank.ledger.complete(item.id, result.value)
@@ -82,21 +85,21 @@ class _Ledger:
             self._tank.ledger.fail(item.id, result.error)
 
 
-def _forecast(run: Run[tuple[list[str], int]], options: Options, display: Shown) -> int:
+def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: ProgressDisplay) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
-    asked = len(run.events.of("arrived"))
+    arrived = len(run.events.of("arrived"))
     refused = len(run.events.of("refused"))
-    tell(
+    print_line(
         f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
-        f"{lasting(run.virtual_seconds)} of virtual time, {asked} requests, {refused} refused"
+        f"{duration_text(run.virtual_seconds)} of virtual time, {arrived} requests, {refused} refused"
     )
     for line in report:
-        tell(line)
+        print_line(line)
     for name in _LEDGER_CHECKS:
         verdict = run.verdicts[name]
         word = {True: "holds", False: "FAILED", None: "not judged"}[verdict.passed]
-        tell(f"{name} {word}: {verdict.summary}")
+        print_line(f"{name} {word}: {verdict.summary}")
     if run.error is not None:
-        tell(f"it ended with {type(run.error).__name__}: {run.error}")
+        print_line(f"it ended with {type(run.error).__name__}: {run.error}")
     return int(run.kind is not None or failed > 0)

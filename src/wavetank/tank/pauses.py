@@ -13,10 +13,10 @@ from ..patches.imports import on_import
 from ..seams.desk import Desk
 
 if TYPE_CHECKING:
-    from ..processor.sight import Decision
+    from ..processor.decisions import Decision
 
 # Looked for by its name: a run without the processor must not pay for its import.
-_TELLS_OF_PAUSES: Final = f"{__name__.partition('.')[0]}.processor.sight"
+_DECISIONS_MODULE: Final = f"{__name__.partition('.')[0]}.processor.decisions"
 
 
 @contextmanager
@@ -34,10 +34,10 @@ def pauses_logged(desk: Callable[[], Desk | None]) -> Iterator[None]:
             here.note("paused", scope=decision.scope, until=until)
 
     with ExitStack() as stack:
-        stack.enter_context(on_import((_TELLS_OF_PAUSES,), partial(_listen, stack, log)))
+        stack.enter_context(on_import((_DECISIONS_MODULE,), partial(_listen, stack, log)))
         yield
 
 
-def _listen(stack: ExitStack, log: Callable[[Decision], object], sight: ModuleType) -> None:
-    sight.watchers.append(log)
-    stack.callback(sight.watchers.remove, log)
+def _listen(stack: ExitStack, log: Callable[[Decision], object], decisions: ModuleType) -> None:
+    decisions.pause_observers.append(log)
+    stack.callback(decisions.pause_observers.remove, log)

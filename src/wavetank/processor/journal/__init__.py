@@ -1,0 +1,25 @@
+"""The journal of a run: a file that survives a kill at any instant, and a view of it from outside."""
+
+from __future__ import annotations
+
+from .journal_file import InputChanged, JournalError, JournalInUse, NotAJournal
+from .journal_view import JournalView, OpenRow, look_at_journal
+from .run_journal import Journal
+from .stored_outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, fingerprint
+
+__all__ = [
+    "EarlierError",
+    "InputChanged",
+    "Journal",
+    "JournalError",
+    "JournalInUse",
+    "JournalView",
+    "Limit",
+    "NotAJournal",
+    "OpenRow",
+    "Outcome",
+    "Pause",
+    "RunStatus",
+    "fingerprint",
+    "look_at_journal",
+]

@@ -1,0 +1,116 @@
+"""The options of a processor."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict, final
+
+from .decisions import Observer
+from .errors.classify import ErrorClassifier, classify
+from .gate.delays import ExponentialDelay, RateLimitStrategy
+from .items import ItemResult, LLMWorkItem
+from .limits import Limits
+from .retry_limits import RetryLimits
+from .stopping import Bounds
+from .store import Sink, Store
+
+OnResult = Callable[[ItemResult[Any]], Awaitable[object] | object]
+Scope = Callable[[LLMWorkItem[Any]], Hashable]
+Estimate = Callable[[LLMWorkItem[Any]], float]
+Prepare = Callable[[LLMWorkItem[Any]], Awaitable[LLMWorkItem[Any]] | LLMWorkItem[Any]]
+PostProcess = Callable[[LLMWorkItem[Any], Any], Any]
+
+
+class OptionFields(TypedDict, total=False):
+    """The options by name, for type checkers."""
+
+    workers: int
+    max_attempts: int
+    max_rate_limit_retries: int
+    max_rate_limit_seconds: float
+    on_result: OnResult | None
+    limits: Limits | Mapping[Any, Limits] | None
+    delays: RateLimitStrategy | None
+    classifier: ErrorClassifier | None
+    scope: Scope | None
+    estimate_tokens: Estimate | None
+    request_seconds: float | None
+    bounds: Bounds | None
+    on_quota: Literal["fail", "wait"]
+    fail_fast: bool
+    prepare_item: Prepare | None
+    post_process: PostProcess | None
+    order: Literal["input", "completed"]
+    batch_size: int
+    observer: Observer | None
+    store: Store | None
+    sinks: tuple[Sink, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorOptions:
+    """The options of a processor; `ParallelBatchProcessor` says what each means."""
+
+    workers: int = 10
+    max_attempts: int = 3
+    max_rate_limit_retries: int = 50
+    max_rate_limit_seconds: float = 3600.0
+    on_result: OnResult | None = None
+    limits: Limits | Mapping[Any, Limits] | None = None
+    delays: RateLimitStrategy | None = None
+    classifier: ErrorClassifier | None = None
+    scope: Scope | None = None
+    estimate_tokens: Estimate | None = None
+    request_seconds: float | None = None
+    bounds: Bounds | None = None
+    on_quota: Literal["fail", "wait"] = "fail"
+    fail_fast: bool = False
+    prepare_item: Prepare | None = None
+    post_process: PostProcess | None = None
+    order: Literal["input", "completed"] = "completed"
+    batch_size: int = 100
+    observer: Observer | None = None
+    store: Store | None = None
+    sinks: tuple[Sink, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers!r}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {self.batch_size!r}")
+        if self.request_seconds is not None and not self.request_seconds > 0:
+            raise ValueError(f"request_seconds must be above 0, not {self.request_seconds!r}")
+        if self.order not in ("input", "completed"):
+            raise ValueError(f"order must be 'input' or 'completed', not {self.order!r}")
+        if self.on_quota not in ("fail", "wait"):
+            raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
+        self.retry_limits.check()
+
+    def with_batch_size(self, batch_size: int | None) -> ProcessorOptions:
+        """The same options, with another `batch_size` if one is given.
+
+        Raises:
+            ValueError: it is below 1.
+        """
+        return self if batch_size is None else replace(self, batch_size=batch_size)
+
+    def limits_of(self, scope: Hashable) -> Limits | None:
+        """The known limits of a scope."""
+        return self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
+
+    @property
+    def retry_limits(self) -> RetryLimits:
+        """How often and how long each item may be tried."""
+        return RetryLimits(self.max_attempts, self.max_rate_limit_retries, self.max_rate_limit_seconds)
+
+    @property
+    def pause_lengths(self) -> RateLimitStrategy:
+        """The strategy for the length of pauses."""
+        return self.delays or ExponentialDelay()
+
+    @property
+    def error_classifier(self) -> ErrorClassifier:
+        """The classifier of errors."""
+        return self.classifier or classify

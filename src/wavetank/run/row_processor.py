@@ -1,0 +1,135 @@
+"""Processes the rows of a table: the batch processor with strategy, journal, output and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, final
+
+from ..processor import (
+    Bounds,
+    Decision,
+    DecisionKind,
+    ItemResult,
+    Limits,
+    LLMCallStrategy,
+    LLMWorkItem,
+    ParallelBatchProcessor,
+    RunStopped,
+    Sink,
+)
+from ..processor.journal import Journal
+from .provider_strategy import with_prompt
+from .run_report import RunStatistics
+
+Item = LLMWorkItem[Any]
+
+_LIMIT_KINDS: Final[frozenset[DecisionKind]] = frozenset(
+    ("refused", "paused", "resumed", "closed", "retried", "stopped")
+)
+_KINDS_SHOWN: Final[tuple[frozenset[DecisionKind], ...]] = (
+    frozenset(),
+    _LIMIT_KINDS,
+    _LIMIT_KINDS | {"cut", "grown", "done"},
+)
+"""The decisions that are shown, by how often `--verbose` is given."""
+ROWS_AHEAD: Final = 1000
+"""How many rows may be started while the result of an earlier row is missing; bounds the memory."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPace:
+    """The rate, the bounds and the order of a run."""
+
+    parallel: int = 10
+    limits: Limits | Mapping[Any, Limits] | None = None
+    bounds: Bounds | None = None
+    on_quota: Literal["fail", "wait"] = "fail"
+    fail_fast: bool = False
+    order: Literal["input", "completed"] = "completed"
+
+
+@final
+class RowProcessor:
+    """Processes rows: each outcome is stored in the journal, written to the output and counted.
+
+    Args:
+        strategy: sends the items that have no strategy of their own.
+        pace: the rate, the bounds and the order.
+        statistics: counts the outcomes and decisions.
+        journal: stores the outcomes for a run that resumes.
+        output: gets each result, one at a time.
+        models: the name of the model of each item, by its id, for the statistics.
+        say: shows decisions as text.
+        verbose: which ones: none (0), those of limits and retries (1), or all (2).
+    """
+
+    def __init__(
+        self,
+        strategy: LLMCallStrategy[str],
+        *,
+        pace: RunPace,
+        statistics: RunStatistics,
+        journal: Journal | None = None,
+        output: Sink | None = None,
+        models: Mapping[str, str] | None = None,
+        say: Callable[[str], object] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._strategy = strategy
+        self._pace = pace
+        self._statistics = statistics
+        self._journal = journal
+        self._output = output
+        self._models = models or {}
+        self._say = say
+        self._shown_kinds = _KINDS_SHOWN[min(verbose, len(_KINDS_SHOWN) - 1)]
+        self._paused_until: dict[str, float] = {}
+
+    async def process(self, items: Sequence[Item]) -> None:
+        """Process every item that has no outcome yet, and write all outcomes to the output.
+
+        Raises:
+            Exception: any error of the journal or the output; nothing is sent after it.
+        """
+        pace = self._pace
+        processor: ParallelBatchProcessor[str] = ParallelBatchProcessor(
+            self._strategy,
+            workers=pace.parallel,
+            limits=pace.limits,
+            bounds=pace.bounds,
+            on_quota=pace.on_quota,
+            fail_fast=pace.fail_fast,
+            prepare_item=with_prompt,
+            order=pace.order,
+            batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
+            observer=self._observe,
+            store=self._journal,
+            sinks=() if self._output is None else (self._output,),
+            on_result=self._count,
+        )
+        async with processor:
+            async for _ in processor.process(items):
+                pass
+
+    def _count(self, result: ItemResult[str]) -> None:
+        if not result.unfinished:
+            self._statistics.add(result, self._models.get(result.id, ""))
+        elif not isinstance(result.error, RunStopped):
+            self._statistics.add_left_out(result)
+
+    def _observe(self, decision: Decision) -> None:
+        if self._say is not None and decision.kind in self._shown_kinds:
+            self._say(str(decision))
+        if decision.kind == "refused":
+            self._statistics.add_refusal(decision.scope)
+        elif decision.kind == "retried":
+            self._statistics.retries += 1
+        elif decision.kind == "paused" and decision.until is not None:
+            # A later refusal may make a pause longer; it is still the same one.
+            lasts = decision.at < self._paused_until.get(decision.scope, 0.0)
+            self._paused_until[decision.scope] = decision.until
+            self._statistics.add_pause(decision.until - decision.at, decision.scope, lengthened=lasts)
+        elif decision.kind == "stopped":
+            self._statistics.stopped = decision.reason

@@ -1,0 +1,233 @@
+"""The command-line arguments of `wavetank run`; this module imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from ..arguments import count, seed
+
+PROVIDER_NAMES: Final = ("anthropic", "gemini", "ollama", "openai", "openai-compatible", "openrouter")
+
+EXIT_CODES: Final = """exit status:
+  0    every row has an answer
+  1    some rows failed or were left out; the others have their answers
+  2    invalid arguments, or an input, output, journal or key that has to be fixed first
+  3    the run was stopped: the output or the journal cannot be written
+  130  interrupted by Ctrl-C; the journal is whole, and the line to resume was printed
+"""
+
+DEFAULT_PARALLEL: Final = 10
+"""The default of the processor's `workers`."""
+DEFAULT_TIMEOUT: Final = 120.0
+"""Reasoning models may send no byte for a minute or more."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `wavetank run` to a parser."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXIT_CODES
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        type=Path,
+        nargs="?",
+        help="rows: .csv with the column names in the first line, or .jsonl",
+    )
+    parser.add_argument("--output", "-o", metavar="FILE", type=Path, help=".csv or .jsonl")
+    parser.add_argument(
+        "--verbose",
+        "-v",
+        action="count",
+        default=0,
+        help="print each refusal, pause, retry and stop; twice: also each change of the rate and each row",
+    )
+    _add_rows(parser.add_argument_group("rows"))
+    _add_provider(parser.add_argument_group("provider"))
+    _add_pace(parser.add_argument_group("pace"))
+    _add_resuming(parser.add_argument_group("resuming"))
+    _add_rehearsal(parser.add_argument_group("rehearsal"))
+
+
+def _add_rows(group: Any) -> None:
+    group.add_argument("--prompt-column", metavar="NAME", default="prompt", help="default prompt")
+    group.add_argument(
+        "--id-column", metavar="NAME", default="id", help="default id; without it row-1, row-2, …"
+    )
+    for what in ("model", "provider"):
+        group.add_argument(
+            f"--{what}-column", metavar="NAME", default=what, help=f"a row's own {what} (default {what})"
+        )
+    group.add_argument(
+        "--template", metavar="TEXT", help="the prompt, in which {column} is a cell of the row"
+    )
+
+
+def _add_provider(group: Any) -> None:
+    group.add_argument(
+        "--provider",
+        type=_provider,
+        default="openai",
+        metavar="NAME",
+        help=f"{', '.join(PROVIDER_NAMES)} (default openai)",
+    )
+    group.add_argument("--model", metavar="NAME", default="", help="the model of rows that name none")
+    group.add_argument("--list-models", action="store_true", help="print the provider's models and exit")
+    group.add_argument(
+        "--base-url",
+        metavar="[PROVIDER=]URL",
+        type=_base_url,
+        action="append",
+        default=[],
+        help="the address of the API, if it is not the provider's own; once for each provider",
+    )
+    group.add_argument("--system", metavar="TEXT", help="system prompt of every request")
+    group.add_argument("--max-tokens", type=count, metavar="N", help="the most tokens of an answer")
+    group.add_argument("--temperature", type=float, metavar="T")
+    group.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="S",
+        help="seconds without a byte (default 120)",
+    )
+
+
+def _add_pace(group: Any) -> None:
+    group.add_argument(
+        "--parallel",
+        "-j",
+        type=count,
+        default=DEFAULT_PARALLEL,
+        metavar="N",
+        help=f"requests under way at once (default {DEFAULT_PARALLEL})",
+    )
+    for name, what in (("--rate", "requests"), ("--token-rate", "tokens")):
+        group.add_argument(
+            name,
+            type=_per_model_value(_per_minute),
+            action="append",
+            default=[],
+            metavar="[MODEL=]N/s|N/m",
+            help=f"the known limit of {what}, of each model or of one",
+        )
+    group.add_argument("--preflight", action="store_true", help="send one short request before the rows")
+    group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
+    group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
+    group.add_argument(
+        "--max-seconds", type=_seconds, metavar="S", help="cancel the requests that are not done by then"
+    )
+    group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
+    group.add_argument(
+        "--max-total-tokens", type=count, metavar="N", help="send nothing more once they are spent"
+    )
+    group.add_argument(
+        "--max-cost", type=_seconds, metavar="C", help="send nothing more once the answers cost this"
+    )
+    for side in ("input", "output"):
+        group.add_argument(
+            f"--price-{side}",
+            type=_per_model_value(_price),
+            action="append",
+            default=[],
+            metavar="[MODEL=]C",
+            help=f"what a million tokens of {side} cost, for all models or for one",
+        )
+    group.add_argument(
+        "--on-quota",
+        choices=("fail", "wait"),
+        default="fail",
+        help="a spent quota: leave the rest for later (default), or wait if it says when it resets",
+    )
+
+
+def _add_resuming(group: Any) -> None:
+    group.add_argument(
+        "--journal", metavar="FILE", type=Path, help="store each request and each outcome here"
+    )
+    group.add_argument("--resume", action="store_true", help="continue the run in the journal, or start one")
+    group.add_argument(
+        "--retry-failed", action="store_true", help="with --resume: send the failed rows again"
+    )
+
+
+def _add_rehearsal(group: Any) -> None:
+    group.add_argument(
+        "--scenario",
+        metavar="NAME|PATH",
+        help="rehearse against the fake provider in virtual time: no key, no request, no file",
+    )
+    group.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="seed of the rehearsal's random choices (default 0)"
+    )
+
+
+def _provider(text: str) -> str:
+    if text not in PROVIDER_NAMES:
+        raise argparse.ArgumentTypeError(f"there is no provider {text!r}; {suggestion(text, PROVIDER_NAMES)}")
+    return text
+
+
+def _base_url(text: str) -> tuple[str, str]:
+    """The provider, or an empty text, and its address."""
+    name, equals, url = text.partition("=")
+    if not equals or "/" in name:
+        return "", text
+    return _provider(name), url
+
+
+def _per_model_value(read: Callable[[str], float]) -> Callable[[str], tuple[str, float]]:
+    """A parser of `[MODEL=]VALUE`: the model, or an empty text, and the value."""
+
+    def value(text: str) -> tuple[str, float]:
+        model, _, number = text.rpartition("=")
+        return model, read(number)
+
+    return value
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, or else all names.
+
+    >>> suggestion("opnai", ["gemini", "openai"]), suggestion("xyz", ["gemini", "openai"])
+    ("did you mean 'openai'?", 'there are gemini, openai')
+    """
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), names := list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+
+
+def _per_minute(text: str) -> float:
+    number, _, unit = text.replace("_", "").partition("/")
+    try:
+        rate = float(number) * {"s": 60.0, "m": 1.0}[unit]
+    except (KeyError, ValueError):
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
+        )
+    return rate
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no price: give a number from 0 on")
+    return price
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return seconds

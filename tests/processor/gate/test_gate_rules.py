@@ -1,0 +1,440 @@
+"""The gate's smaller rules: line, rounds, room, waits, decisions, stated limits, closing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
+import pytest
+import trio
+from trio.testing import MockClock
+
+from wavetank.processor import Decision, Gate, GateClosed, Limits, Quota, RateInfo, Ticket
+
+Log = list[tuple[str, float]]
+
+
+def in_virtual_time(main: Callable[[], Awaitable[None]]) -> None:
+    """Run on trio with a clock that jumps to the next timer when all tasks wait."""
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+async def send(gate: Gate, log: Log, name: str = "", *, seconds: float = 0.05, tokens: float = 0.0) -> None:
+    """One request that is served after `seconds`."""
+    ticket = await gate.enter(tokens)
+    try:
+        log.append((name, anyio.current_time()))
+        await anyio.sleep(seconds)
+        gate.succeeded(ticket)
+    finally:
+        gate.leave(ticket)
+
+
+async def sent(gate: Gate, count: int, *, seconds: float = 0.05) -> list[float]:
+    """So many requests wanted at once; when they went, counted from the first."""
+    log: Log = []
+    async with anyio.create_task_group() as tasks:
+        for number in range(count):
+            tasks.start_soon(partial(send, gate, log, str(number), seconds=seconds))
+    return [at - log[0][1] for _, at in log]
+
+
+def test_requests_start_in_the_order_in_which_they_came() -> None:
+    """At ten a second, in their order, and none overtakes the first in line."""
+
+    async def main() -> None:
+        gate, log = Gate(limits=Limits(requests_per_minute=600, burst=1)), Log()
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                tasks.start_soon(send, gate, log, str(number))
+                await anyio.sleep(0.001)
+        assert [name for name, _ in log] == list("012345")
+        gaps = [b[1] - a[1] for a, b in itertools.pairwise(log)]
+        assert gaps == pytest.approx([0.1 / 0.995] * 5)
+
+    in_virtual_time(main)
+
+
+def test_a_costly_request_is_not_overtaken_for_ever() -> None:
+    """What needs many tokens waits at the head of the line, and the cheap ones behind it."""
+
+    async def main() -> None:
+        gate, log = Gate(limits=Limits(tokens_per_minute=6000, token_burst=100)), Log()
+        async with anyio.create_task_group() as tasks:
+            for name, tokens in (("a", 100), ("dear", 100), ("b", 1), ("c", 1)):
+                tasks.start_soon(partial(send, gate, log, name, tokens=tokens))
+                await anyio.sleep(0.001)
+        assert [name for name, _ in log] == ["a", "dear", "b", "c"]
+        assert log[1][1] - log[0][1] == pytest.approx(1 / 0.995)
+
+    in_virtual_time(main)
+
+
+def test_what_a_request_took_corrects_what_it_was_thought_to_take() -> None:
+    """A cheaper one lets the next go sooner."""
+
+    async def main() -> None:
+        gate = Gate(limits=Limits(tokens_per_minute=6000, token_burst=100))
+        ticket = await gate.enter(100)
+        assert ticket.tokens == 100
+        start = anyio.current_time()
+        gate.succeeded(ticket, 40)
+        await gate.enter(100)
+        assert anyio.current_time() - start == pytest.approx(0.4 / 0.995, rel=0.01)
+
+    in_virtual_time(main)
+
+
+def test_an_unknown_limit_is_met_in_rounds() -> None:
+    """Five at once, then nothing until they are answered, then what the pace has earned."""
+
+    async def main() -> None:
+        times = await sent(Gate(), 10)
+        assert times[:5] == [0] * 5
+        assert times[5:7] == pytest.approx([0.05, 0.05])
+        assert times[7:9] == pytest.approx([0.1, 0.1])
+
+    in_virtual_time(main)
+
+
+def test_a_round_that_is_not_answered_holds_the_next_back_for_a_tenth_and_then_for_a_second() -> None:
+    """As long as no answer is known a tenth of a second, among quick answers a second."""
+
+    async def main() -> None:
+        gate, log = Gate(), Log()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(partial(send, gate, log, seconds=10))
+        assert log[5][1] - log[0][1] == pytest.approx(0.1)
+        gate, log = Gate(), Log()
+        await sent(gate, 12)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(send, gate, log, "slow", seconds=10))
+            await anyio.sleep(0.0005)
+            for _ in range(11):
+                tasks.start_soon(partial(send, gate, log, seconds=0.05))
+        assert log[0][0] == "slow"
+        later = [at - log[0][1] for _, at in log if at - log[0][1] > 0.001]
+        assert later[0] == pytest.approx(1)
+        assert len(log) == 12
+
+    in_virtual_time(main)
+
+
+def test_a_known_limit_needs_no_rounds() -> None:
+    """Requests go at the pace although none is answered."""
+
+    async def main() -> None:
+        times = await sent(Gate(limits=Limits(requests_per_minute=600, burst=1)), 5, seconds=60)
+        assert times[-1] == pytest.approx(0.4 / 0.995)
+
+    in_virtual_time(main)
+
+
+def test_a_slow_probe_does_not_hold_back_the_others() -> None:
+    """After a second, or half as long again as the last refusal took, the others follow one by one."""
+
+    async def main() -> None:
+        for refusal, longest_wait in ((0.0, 1.0), (0.5, 1.0), (2.0, 3.0)):
+            gate, log = Gate(), Log()
+            ticket = await gate.enter()
+            await anyio.sleep(refusal)
+            gate.refused(ticket, 10)
+            async with anyio.create_task_group() as tasks:
+                for name in "abc":
+                    tasks.start_soon(partial(send, gate, log, name, seconds=30))
+            times = [at - gate.deadline for _, at in log]
+            assert times[:2] == pytest.approx([0, longest_wait])
+            assert longest_wait < times[2] < longest_wait + 0.2
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(("answered", "longest_wait"), [(False, 10), (True, 4)])
+def test_a_lack_of_room_does_not_hold_back_for_ever(answered: bool, longest_wait: float) -> None:
+    """When the requests that fill the room hang, one more goes after twice the time that answers take."""
+
+    async def main() -> None:
+        gate, log = Gate(), Log()
+        if answered:
+            await send(gate, [], seconds=2)
+        hanging, start = [await gate.enter() for _ in range(5)], anyio.current_time()
+        gate.refused(hanging.pop())
+        assert gate.pace.room == 4
+        await send(gate, log)
+        assert log[-1][1] - start == pytest.approx(longest_wait)
+        for ticket in hanging:
+            gate.leave(ticket)
+        assert gate.under_way == 0
+
+    in_virtual_time(main)
+
+
+def test_room_is_kept() -> None:
+    """With room for two, the third goes when one of them is back."""
+
+    async def main() -> None:
+        gate = Gate(limits=Limits(requests_per_minute=60_000))
+        gate.pace._room.value = 2.0
+        assert await sent(gate, 4, seconds=0.5) == pytest.approx([0, 0, 0.5, 0.5])
+
+    in_virtual_time(main)
+
+
+def test_a_success_while_the_room_is_full_makes_more_of_it() -> None:
+    """Only then, and only of the generation that is on."""
+
+    async def main() -> None:
+        gate = Gate(limits=Limits(requests_per_minute=60_000))
+        gate.pace._room.value = 2.0
+        await sent(gate, 1, seconds=0.5)
+        await sent(gate, 1, seconds=0.5)
+        assert gate.pace.room == 2
+        await sent(gate, 8, seconds=0.5)
+        assert 2 < gate.pace.room < 4
+
+    in_virtual_time(main)
+
+
+def test_tickets_know_what_was_when_they_were_given_out() -> None:
+    """Number, generation, instant, how many were under way, tokens."""
+
+    async def main() -> None:
+        gate = Gate()
+        one, two = await gate.enter(), await gate.enter(7)
+        assert (one.number, one.generation, one.under_way, one.tokens) == (1, 0, 1, 0.0)
+        assert (two.number, two.generation, two.under_way, two.tokens) == (2, 0, 2, 7)
+        assert one.sent == two.sent == anyio.current_time()
+        assert gate.under_way == 2
+        gate.refused(one)
+        assert gate.under_way == 1
+        assert not gate.admits(two)
+        three = await gate.enter()
+        assert (three.number, three.generation, three.under_way) == (3, 1, 2)
+        assert gate.admits(three)
+        gate.hold(anyio.current_time() + 1)
+        assert not gate.admits(three)
+        await anyio.sleep(1)
+        assert gate.admits(three)
+        assert "2 under way" in repr(gate)
+
+    in_virtual_time(main)
+
+
+def test_only_a_refusal_with_others_before_it_cuts_the_pace() -> None:
+    """If it was sent alone, as the first or as a probe, the pace cannot be the reason."""
+
+    async def main() -> None:
+        gate = Gate()
+        for _ in range(3):
+            gate.refused(await gate.enter())
+        assert gate.pace.per_second == 40
+        first, second = await gate.enter(), None
+        gate.succeeded(first)
+        second = await gate.enter()
+        gate.refused(second)
+        assert gate.pace.per_second < 40
+        cut = gate.pace.per_second
+        gate.refused(await gate.enter())
+        assert gate.pace.per_second == cut
+
+    in_virtual_time(main)
+
+
+def test_a_generation_is_cut_once() -> None:
+    """Ten refusals of requests sent together cut the pace as one does."""
+
+    async def main() -> None:
+        paces = []
+        for refused in (1, 5):
+            gate = Gate()
+            tickets = [await gate.enter() for _ in range(5)]
+            for ticket in tickets[:refused]:
+                gate.refused(ticket)
+            paces.append(gate.pace.per_second)
+        assert paces[0] == paces[1] < 40
+
+    in_virtual_time(main)
+
+
+def test_paused_seconds_are_counted_once() -> None:
+    """Pauses that overlap count for what they add, and none for time that has not passed."""
+
+    async def main() -> None:
+        gate = Gate()
+        late, other = await gate.enter(), await gate.enter()
+        gate.refused(await gate.enter(), 10)
+        assert gate.paused_seconds == 0
+        await anyio.sleep(1)
+        gate.refused(late, 5)
+        assert gate.paused_seconds == pytest.approx(1)
+        gate.refused(other, 20)
+        await anyio.sleep(2)
+        assert gate.paused_seconds == pytest.approx(3)
+        await anyio.sleep(100)
+        assert gate.paused_seconds == pytest.approx(23)
+        gate.hold(anyio.current_time() + 5)
+        await anyio.sleep(1)
+        assert gate.paused_seconds == pytest.approx(24)
+        await anyio.sleep(10)
+        assert gate.paused_seconds == pytest.approx(28)
+
+    in_virtual_time(main)
+
+
+def test_a_gate_reports_its_decisions() -> None:
+    """Each pause comes with its end; the first start after it, cuts and growth are reported, too."""
+
+    async def main() -> None:
+        decisions: list[Decision] = []
+        gate = Gate(observer=decisions.append, name="gpt")
+        assert gate.name == "gpt"
+        tickets = [await gate.enter() for _ in range(5)]
+        gate.refused(tickets[0], 10)
+        gate.refused(tickets[1])
+        now = anyio.current_time()
+        cut, paused = decisions
+        assert (cut.kind, cut.at, cut.scope) == ("cut", now, "gpt")
+        assert cut.rate == pytest.approx(20)
+        assert (paused.kind, paused.at) == ("paused", now)
+        assert paused.until == pytest.approx(now + 11)
+        decisions.clear()
+        await sent(gate, 3)
+        assert decisions[0].kind == "resumed"
+        assert decisions[0].at == pytest.approx(now + 11)
+        assert [decision.kind for decision in decisions].count("resumed") == 1
+        decisions.clear()
+        until = anyio.current_time() + 1
+        gate.hold(until)
+        assert [(decision.kind, decision.until) for decision in decisions] == [("paused", until)]
+        gate.hold(until)
+        assert len(decisions) == 1
+
+    in_virtual_time(main)
+
+
+def test_stated_limits_release_a_waiter() -> None:
+    """A waiter at a low pace goes sooner when a higher limit becomes known."""
+
+    async def main() -> None:
+        gate, log = Gate(), Log()
+        gate.learn(RateInfo(requests=Quota(6, 0, None, 0.1)))
+        start = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send, gate, log)
+            await anyio.sleep(1)
+            assert log == []
+            gate.learn(RateInfo(requests=Quota(600, None, None, 10.0)))
+        assert log[0][1] - start < 2
+
+    in_virtual_time(main)
+
+
+def test_what_is_left_counts_from_when_the_request_was_sent() -> None:
+    """Requests that started since are taken off, and what came back since is added."""
+
+    async def main() -> None:
+        gate = Gate(limits=Limits(requests_per_minute=600, burst=10))
+        first = await gate.enter()
+        others = [await gate.enter() for _ in range(4)]
+        gate.learn(RateInfo(requests=Quota(600, 6, None, 10.0)), first)
+        assert len(others) == 4
+        assert await sent(gate, 3) == pytest.approx([0, 0, 0.1 / 0.995])
+        gate = Gate(limits=Limits(requests_per_minute=600, burst=10))
+        gate.learn(RateInfo(requests=Quota(600, 2, None, 10.0)))
+        assert await sent(gate, 3) == pytest.approx([0, 0, 0.1 / 0.995])
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_closing_releases_all_waiters_and_refuses_new_ones() -> None:
+    """The first in line, those behind it, and later ones get `GateClosed`."""
+    gate, closed = Gate(), []
+    gate.hold(anyio.current_time() + 1000)
+
+    async def wait() -> None:
+        with pytest.raises(GateClosed, match="nothing more is sent"):
+            await gate.enter()
+        closed.append("closed")
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            gate.close()
+        await wait()
+    assert closed == ["closed"] * 4
+    assert "closed" in repr(gate)
+
+
+def test_a_cancelled_head_of_the_line_hands_over() -> None:
+    """When the first in line is cancelled the next one waits in its stead."""
+
+    async def main() -> None:
+        gate, log = Gate(), Log()
+        gate.hold(anyio.current_time() + 10)
+        async with anyio.create_task_group() as tasks, anyio.create_task_group() as doomed:
+            doomed.start_soon(send, gate, log, "head")
+            await anyio.sleep(1)
+            for name in "ab":
+                tasks.start_soon(send, gate, log, name)
+            await anyio.sleep(1)
+            doomed.cancel_scope.cancel()
+        assert sorted(name for name, _ in log) == ["a", "b"]
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_an_answer_gives_the_ticket_back() -> None:
+    """Whether the request was served or refused, now or in a wave before."""
+    gate = Gate()
+    one, two, three = [await gate.enter() for _ in range(3)]
+    gate.succeeded(one)
+    assert gate.under_way == 2
+    gate.refused(two, 0.001)
+    gate.refused(three, 0.001)
+    assert gate.under_way == 0
+
+
+@pytest.mark.anyio
+async def test_entering_an_open_gate_is_a_checkpoint() -> None:
+    """A cancelled waiter gets no ticket."""
+    gate = Gate()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await gate.enter()
+    assert scope.cancelled_caught
+    assert gate.under_way == 0
+
+
+def test_a_wait_stated_by_an_answer_pauses_the_gate() -> None:
+    """The longest stated wait is used, without a margin: it is no refusal."""
+
+    async def main() -> None:
+        gate = Gate()
+        gate.learn(RateInfo(tokens=Quota(None, 0, 7), wait=3))
+        assert gate.deadline == pytest.approx(anyio.current_time() + 7)
+        gate.learn(RateInfo(wait=30))
+        assert gate.deadline == pytest.approx(anyio.current_time() + 30)
+        assert gate.generation == 0
+        gate = Gate()
+        gate.learn(RateInfo(wait=0.5))
+        assert gate.deadline == pytest.approx(anyio.current_time() + 0.5)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_a_ticket_of_another_gate_is_ignored() -> None:
+    """Giving back what was never given out changes nothing."""
+    gate = Gate()
+    ticket = await gate.enter()
+    gate.leave(Ticket(1, 0, 0.0, 1, 0.0))
+    assert gate.under_way == 1
+    gate.leave(ticket)
+    assert gate.under_way == 0
