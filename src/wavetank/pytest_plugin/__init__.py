@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import autouse, options, per_test, refusals
+from . import autouse, options, per_test, refusals, search_settings
 from .options import FACTS, SEARCHES
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     options.validate(config)
+    search_settings.validate(config)
     autouse.rule(config)
     path = options.report_json(config)
     if path is not None and not hasattr(config, "workerinput"):  # which a worker of pytest-xdist has
