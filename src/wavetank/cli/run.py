@@ -21,7 +21,6 @@ def _run(options: argparse.Namespace) -> int:
     from ..progress import display_on
     from ..run.command import run
     from ..run.command_options import read_options
-    from ..run.console import ProgressDisplay
     from ..run.model_list import show_models
     from ..run.rehearsal import rehearse
     from ..run.run_errors import RunError
@@ -31,11 +30,10 @@ def _run(options: argparse.Namespace) -> int:
         if options.list_models:
             return show_models(options)
         asked = read_options(options)
-        with closing(display_on()) as bar:
-            shown = ProgressDisplay(bar.show, bar.say, bar.close)
+        with closing(display_on()) as display:
             if asked.scenario is not None:
-                return rehearse(asked, shown)
-            return run(asked, options.words[1:], shown)
+                return rehearse(asked, display)
+            return run(asked, options.words[1:], display)
     except KeyboardInterrupt:
         # Before the run listens for it itself: nothing was sent.
         return 130

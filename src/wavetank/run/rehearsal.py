@@ -8,8 +8,9 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
+from ..progress import Display
 from .command_options import CommandOptions
-from .console import ProgressDisplay, WarningCollector, print_line
+from .console import WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
 from .run_plan import RunPlan
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
-def rehearse(options: CommandOptions, display: ProgressDisplay) -> int:
+def rehearse(options: CommandOptions, display: Display) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
 
     The requests are those of the run, over the same client. The fake answers at the
@@ -85,7 +86,7 @@ class _Ledger:
             self._tank.ledger.fail(item.id, result.error)
 
 
-def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: ProgressDisplay) -> int:
+def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: Display) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
     arrived = len(run.events.of("arrived"))
