@@ -12,8 +12,10 @@ from pathlib import Path
 
 import anyio.from_thread
 import pytest
+import uvloop
 
 import wavetank
+from wavetank.sim.errors import RealLoop
 from wavetank.tank.hosted import Hosted
 
 MADE_BEFORE = asyncio.SelectorEventLoop()
@@ -311,3 +313,59 @@ def test_uvloop_is_virtual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earl
     real = importlib.import_module("uvloop").new_event_loop()
     assert real.__module__ == "uvloop"
     real.close()
+
+
+# -- the real uvloop ---------------------------------------------------------------------------------
+
+
+def under_its_policy() -> float:
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        loop = asyncio.get_event_loop_policy().new_event_loop()
+        loop.close()
+        return asyncio.run(five_seconds())
+    finally:
+        asyncio.set_event_loop_policy(before)
+
+
+def by_a_factory() -> float:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(five_seconds())
+
+
+def by_its_class() -> float:
+    loop = uvloop.Loop()
+    try:
+        return loop.run_until_complete(five_seconds())
+    finally:
+        loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*policy.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(
+    "way", [under_its_policy, by_a_factory, by_its_class, lambda: uvloop.run(five_seconds())]
+)
+def test_loops_of_uvloop_are_virtual(way: Callable[[], float]) -> None:
+    """However they are made in a run."""
+
+    def program() -> None:
+        assert [way(), way()] == [5, 10]
+
+    in_a_run(program)
+
+
+def test_a_loop_of_uvloop_from_before_the_run_is_refused() -> None:
+    """It would be real time in silence, and cannot be stood in for; it goes on working outside."""
+    loop = uvloop.new_event_loop()
+
+    def program() -> None:
+        work = five_seconds()
+        with pytest.raises(RealLoop, match="Make the loop inside the test"):
+            loop.run_until_complete(work)
+        work.close()
+        assert asyncio.run(five_seconds()) == 5
+
+    in_a_run(program)
+    assert loop.run_until_complete(asyncio.sleep(0, "real")) == "real"
+    loop.close()

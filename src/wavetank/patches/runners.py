@@ -46,11 +46,7 @@ def runners_on(
 
     def guarded(self: asyncio.BaseEventLoop) -> None:
         if where() and not isinstance(self, SimulatedLoop) and not real_loops_too():
-            raise RealLoop(
-                f"a {type(self).__name__} with the machine's clock was to run in virtual time: it was "
-                "made before this test, or by hand. Let the test's event loop and its async fixtures have "
-                f"function scope, or {LEAVE_OUT}"
-            )
+            raise RealLoop(_refused(type(self).__name__))
         if isinstance(self, SimulatedLoop) and self.host.on_main_thread():
             self.host.engine = self
         run_forever(self)
@@ -65,7 +61,22 @@ def runners_on(
         loop: asyncio.AbstractEventLoop = make_loop() if where() else new_loop_of_policy(self)
         return loop
 
+    set_hooks = sys.set_asyncgen_hooks
+
+    def set_asyncgen_hooks(*args: Any, **options: Any) -> None:
+        # A compiled loop, such as uvloop's, passes methods of its own as it starts to run.
+        loops = {type(getattr(hook, "__self__", None)) for hook in (*args, *options.values())}
+        foreign = [kind for kind in loops if issubclass(kind, asyncio.AbstractEventLoop)]
+        if (
+            where()
+            and not real_loops_too()
+            and any(not issubclass(k, asyncio.BaseEventLoop) for k in foreign)
+        ):
+            raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
+        set_hooks(*args, **options)
+
     with (
+        replaced(sys, "set_asyncgen_hooks", set_asyncgen_hooks),
         replaced(policy, "new_event_loop", ours_or_the_policy_s),
         on_import(("uvloop",), partial(_no_uvloop, stack := ExitStack(), make_loop, where)),
         stack,
@@ -75,6 +86,14 @@ def runners_on(
         replaced(asyncio.BaseEventLoop, "run_forever", guarded),
     ):
         yield
+
+
+def _refused(kind: str) -> str:
+    return (
+        f"a {kind} with the machine's clock was to run in virtual time: it was made before this test, or by "
+        "hand. Make the loop inside the test; let the test's event loop and its async fixtures have function "
+        f"scope; or {LEAVE_OUT}"
+    )
 
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]

@@ -12,6 +12,7 @@ from .foreign_clients import no_foreign_clients
 from .garbage import collector_at_rest
 from .hash_order import creation_order
 from .holdings import holdings_noted
+from .pipes import pipes_under
 from .pools import pools_under
 from .real_processes import processes_in_real_time
 from .sockets import no_network
@@ -33,6 +34,7 @@ def virtual_process(host: Host, *, collect: bool = False) -> Iterator[None]:
         stack.enter_context(no_network(host.is_virtual_here))
         stack.enter_context(no_foreign_clients(host))
         stack.enter_context(threads_under(host))
+        stack.enter_context(pipes_under(host))
         stack.enter_context(pools_under(host))
         stack.enter_context(creation_order(host))
         stack.enter_context(holdings_noted(host))

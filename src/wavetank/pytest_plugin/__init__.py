@@ -6,8 +6,8 @@ Nothing else of wavetank is imported until a test uses it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -38,6 +38,9 @@ _MARKERS: Final = (
 
 _hosted: pytest.StashKey[Hosted] = pytest.StashKey()
 _process: pytest.StashKey[SharedProcess] = pytest.StashKey()
+_begun: pytest.StashKey[pytest.Item] = pytest.StashKey()
+"""Of a session: the test that has a world and is not torn down yet."""
+
 _running: Final[list[Hosted]] = []
 """The world of the test that is called now; fixtures of wider scope look it up here."""
 
@@ -192,11 +195,21 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if item.get_closest_marker("llm_off") is not None:
         _refuse(item, refusals.OFF)
         return (yield)
-    hosted = _host_or_refuse(item)
-    if hosted is None:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_set_up(item).phase())
+        except (Exception, pytest.fail.Exception) as error:  # the latter by a timeout
+            # Here, before the hooks of other plugins, it would harm them: they are not set up.
+            _refuse(item, str(error) if isinstance(error, pytest.UsageError) else error)
         return (yield)
+
+
+def _set_up(item: pytest.Function) -> Hosted:
+    """Make the test's world, to be left when the test is torn down."""
     from .facts import set_properties
 
+    item.session.stash[_begun] = item
+    hosted = item.stash[_hosted] = _host(item)
     set_properties(
         item,
         scenario=hosted.tank.scenario.name,
@@ -205,8 +218,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     )
     _leave_before_wider_fixtures(item, hosted)
     _tell_verdicts_plainly(item)
-    with hosted.phase():
-        return (yield)
+    return hosted
 
 
 def _left_alone(item: pytest.Item) -> AbstractContextManager[None]:
@@ -215,18 +227,15 @@ def _left_alone(item: pytest.Item) -> AbstractContextManager[None]:
     return nullcontext() if process is None else process.left_alone()
 
 
-def _host_or_refuse(item: pytest.Function) -> Hosted | None:
-    """The test's world, or none: then the set-up of this test fails, before any fixture is made."""
-    try:
-        hosted = item.stash[_hosted] = _host(item)
-    except pytest.UsageError as error:
-        _refuse(item, str(error))
-        return None
-    return hosted
+def _refuse(item: pytest.Function, why: str | BaseException) -> None:
+    """Fail the set-up of a test, by a text or an error, before any fixture is made."""
 
+    def refused() -> None:
+        if isinstance(why, str):
+            pytest.fail(why, pytrace=False)
+        raise why
 
-def _refuse(item: pytest.Function, why: str) -> None:
-    item.setup = lambda: pytest.fail(why, pytrace=False)  # type: ignore[method-assign]
+    item.setup = refused  # type: ignore[method-assign]
 
 
 def _host(item: pytest.Function) -> Hosted:
@@ -346,17 +355,33 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     if hosted is None:
         with _left_alone(item):
             return (yield)
+    with _torn_down(item, hosted):
+        return (yield)
+
+
+@contextmanager
+def _torn_down(item: pytest.Item, hosted: Hosted) -> Iterator[None]:
+    """The fixtures of a test are torn down inside, in its world, which is left then."""
     try:
         with hosted.phase():
             try:
-                return (yield)
+                yield
             finally:
                 hosted.close()
                 hosted.leave_to_wider_fixtures()
     finally:
         # pytest keeps its items until the session ends: the worlds of all tests would fill the memory.
-        del item.stash[_hosted]
+        del item.stash[_hosted], item.session.stash[_begun]
         vars(item).pop("teardown", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that was interrupted is torn down at the end of the session: in its world, too."""
+    item = session.stash.get(_begun, None)
+    if item is not None and _hosted in item.stash:
+        with _torn_down(item, item.stash[_hosted]):
+            session._setupstate.teardown_exact(None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -172,6 +172,17 @@ class Host(Crew):
         if self._spun():
             self.sleep(1)
 
+    def others_wait_for_a_turn(self) -> bool:
+        """Whether another thread of the run could go on now."""
+        return bool(self._ready)
+
+    def next_turn(self) -> int | None:
+        """When something else of the run goes on if the calling thread waits; `None` if nothing does."""
+        on_main = self.here() is self._main
+        if self._ready or (not on_main and self._main_can_go_on()):
+            return self.timeline.now()
+        return None if on_main and not self._alive else self.timeline.next_due()
+
     def _spun(self) -> int:
         """1 after so many unsuccessful questions at one instant, else 0: how many nanoseconds are to pass.
 
@@ -334,10 +345,13 @@ class Host(Crew):
         return False
 
     def _can_go_on(self) -> bool:
-        if self._main.woken or self._ready:
-            return True
+        return self._main.woken or bool(self._ready) or self._main_can_go_on()
+
+    def _main_can_go_on(self) -> bool:
         # While the main thread blocks within a step, what is posted to its engine cannot run.
-        return self._main not in self._asleep and self.engine is not None and self.engine.pending()
+        if self._main in self._asleep:
+            return self._main.woken
+        return self.engine is not None and self.engine.pending()
 
     def _keep_to_budget(self, due: int, limit: int) -> None:
         steps = self.engine.steps if self.engine is not None else 0

@@ -106,8 +106,8 @@ class Hosted:
     @contextmanager
     def phase(self) -> Iterator[None]:
         """What is done inside happens in the world's time."""
-        self._enter()
         try:
+            self._enter()
             with nullcontext() if self.virtual is None else watched(self.virtual.host):
                 yield
         finally:

@@ -89,9 +89,10 @@ class SharedProcess:
     @contextmanager
     def _awake(self, owner: Owner) -> Iterator[None]:
         if self._lent is None:
-            self._lent = ExitStack()
-            self._lent.enter_context(lent_to(self.host, lambda: self._owner, collect=True))
-            self._lent.enter_context(installed(_untouched().desk))
+            with ExitStack() as lent:
+                lent.enter_context(lent_to(self.host, lambda: self._owner, collect=True))
+                lent.enter_context(installed(_untouched().desk))
+                self._lent = lent.pop_all()
         before, rested = self._owner, self.host.resting
         self._owner, self.host.resting = owner, False
         try:

@@ -1,0 +1,135 @@
+"""Let the run's other threads go on while one of them waits for a pipe, a pair of sockets, or `select`.
+
+What it waits for may come from one of them, which cannot run as long as the waiting thread has the baton.
+Only when none of them can bring it is the wait a real one: for another process.
+"""
+
+from __future__ import annotations
+
+import functools
+import select
+import selectors
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any, Final
+
+from ..clock import after_delay
+from ..sim.host import Host
+from .attributes import replaced
+from .imports import on_import
+
+_real_select = select.select
+
+_RECEIVES: Final = ("accept", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
+_NOT_HERE: Final = ("subprocess", "multiprocessing.", "asyncio.", "wavetank.")
+"""Modules that wait by a selector for processes, whose time is real, or in a loop of their own."""
+
+
+@contextmanager
+def pipes_under(host: Host) -> Iterator[None]:
+    """Let the threads of `host` take turns while they wait for these."""
+    with ExitStack() as stack:
+        for name in _RECEIVES:
+            method = _after_others(host, getattr(socket.socket, name))
+            stack.enter_context(replaced(socket.socket, name, method))
+        stack.enter_context(replaced(select, "select", partial(_select, host)))
+        for kind in _selectors():
+            stack.enter_context(replaced(kind, "select", _selected(host, kind.select)))
+        stack.enter_context(on_import(("multiprocessing.connection",), partial(_connections, host, stack)))
+        yield
+
+
+def others_first(host: Host, is_ready: Callable[[], bool], until: int | None) -> bool:
+    """Let other threads of the run go on until it is ready; whether the instant `until` came first.
+
+    It may not be ready either when none of them can go on: what is waited for comes from elsewhere.
+    """
+    while not is_ready():
+        due = host.next_turn()
+        if due is None:
+            return False
+        if until is not None and due >= until:
+            host.wait("a pipe or socket", until=until)
+            return not is_ready()
+        host.wait("a pipe or socket", until=due)
+    return False
+
+
+def _after_others(host: Host, receive: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(receive)
+    def received(self: socket.socket, *args: Any, **options: Any) -> Any:
+        timeout = self.gettimeout()
+        if timeout != 0 and self.family == getattr(socket, "AF_UNIX", None) and host.is_virtual_here():
+            until = None if timeout is None else host.timeline.now() + after_delay(timeout)
+            if others_first(host, lambda: bool(_real_select([self], (), (), 0)[0]), until):
+                raise TimeoutError("timed out")
+        return receive(self, *args, **options)
+
+    return received
+
+
+def _select(host: Host, rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> Any:
+    """In the place of `select.select`."""
+    if timeout == 0 or not host.is_virtual_here():
+        return _real_select(rlist, wlist, xlist, timeout)
+    return _waited(host, lambda seconds: _real_select(rlist, wlist, xlist, seconds), any, timeout)
+
+
+def _selected(host: Host, select_: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(select_)
+    def selected(self: Any, timeout: float | None = None) -> Any:
+        caller = str(sys._getframe(1).f_globals.get("__name__")) + "."
+        if (
+            (timeout is not None and timeout <= 0)
+            or not host.is_virtual_here()
+            or caller.startswith(_NOT_HERE)
+        ):
+            return select_(self, timeout)
+        return _waited(host, partial(select_, self), bool, timeout)
+
+    return selected
+
+
+def _waited(
+    host: Host, look: Callable[[float | None], Any], found: Callable[[Any], bool], timeout: float | None
+) -> Any:
+    """Wait as `look` does, which takes the seconds that it may wait; what it found at the end."""
+    until = None if timeout is None else host.timeline.now() + after_delay(timeout)
+    if others_first(host, lambda: found(look(0)), until):
+        return look(0)
+    result = look(0)
+    if found(result):
+        return result
+    result = look(timeout)  # for another process, with the machine's clock
+    if until is not None and not found(result) and until > host.timeline.now():
+        host.wait("select", until=until)
+    return result
+
+
+def _selectors() -> Iterator[Any]:
+    for name in ("SelectSelector", "_PollLikeSelector", "EpollSelector", "DevpollSelector", "KqueueSelector"):
+        kind = getattr(selectors, name, None)
+        if kind is not None and "select" in vars(kind):
+            yield kind
+
+
+def _connections(host: Host, stack: ExitStack, module: ModuleType) -> None:
+    """Let the thread that feeds a `multiprocessing.Queue` write before another one reads."""
+    for name in ("_poll", "_recv_bytes"):
+        original = getattr(module.Connection, name)
+        stack.enter_context(replaced(module.Connection, name, _fed(host, original, module.Connection._poll)))
+
+
+def _fed(host: Host, original: Callable[..., Any], poll: Callable[..., bool]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def fed(self: Any, *args: Any) -> Any:
+        if host.is_virtual_here():
+            while host.others_wait_for_a_turn() and not poll(self, 0):
+                host.wait("a pipe", until=host.timeline.now())
+        return original(self, *args)
+
+    return fed
