@@ -1,4 +1,4 @@
-"""What `wavetank run` writes to the terminal: lines, and errors from the log."""
+"""What `wavetank run` prints beside its progress: lines, and errors from the log."""
 
 from __future__ import annotations
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
-from ..arguments import count, seed
+from ..arguments import count, seconds, seed
 from ..text import did_you_mean, parse_positive
 
 PROVIDER_NAMES: Final = ("anthropic", "gemini", "ollama", "openai", "openai-compatible", "openrouter")
@@ -89,7 +89,7 @@ def _add_provider(group: Any) -> None:
     group.add_argument("--temperature", type=float, metavar="T")
     group.add_argument(
         "--timeout",
-        type=_positive,
+        type=seconds,
         default=DEFAULT_TIMEOUT,
         metavar="S",
         help="seconds without a byte (default 120)",
@@ -118,7 +118,7 @@ def _add_pace(group: Any) -> None:
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
     group.add_argument(
-        "--max-seconds", type=_positive, metavar="S", help="cancel the requests that are not done by then"
+        "--max-seconds", type=seconds, metavar="S", help="cancel the requests that are not done by then"
     )
     group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
     group.add_argument(
@@ -189,14 +189,13 @@ def _per_model_value(read: Callable[[str], float]) -> Callable[[str], tuple[str,
     return value
 
 
-def suggestion(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Collection[str]) -> str:
     """The name that was probably meant, or else all names.
 
     >>> suggestion("opnai", ["gemini", "openai"]), suggestion("xyz", ["gemini", "openai"])
     ("did you mean 'openai'?", 'there are gemini, openai')
     """
-    known = list(names)
-    return did_you_mean(name, known) or f"there are {', '.join(known)}"
+    return did_you_mean(name, names) or f"there are {', '.join(names)}"
 
 
 def _per_minute(text: str) -> float:
