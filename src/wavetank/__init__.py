@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from .tank.ledger import Ledger
     from .tank.runs.finished_run import Run
     from .tank.runs.simulate import simulate
-    from .tank.runs.workload import Workload, WorkloadItem
     from .tank.search.explore import explore
     from .tank.search.search import Result, search
     from .tank.tank import Tank
+    from .tank.workload import Workload, WorkloadItem
 
 __version__: Final = "0.1.0"
 
@@ -63,7 +63,7 @@ _HOMES: Final = {
     "tank.search.search": ("Result", "search"),
     "tank.runs.simulate": ("simulate",),
     "tank.tank": ("Tank",),
-    "tank.runs.workload": ("Workload", "WorkloadItem"),
+    "tank.workload": ("Workload", "WorkloadItem"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

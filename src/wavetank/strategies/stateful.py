@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from ..clock import Duration, after_delay
 from ..scenario import DurationRange, Latency, RetryAfter, Scenario, Wave
-from ..tank.runs.workload import Workload, WorkloadItem
 from ..tank.tank import Tank
+from ..tank.workload import Workload, WorkloadItem
 from .scenarios import NAME
 from .ticks import TICK
 from .workloads import workers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from ..tank.runs.workload import Workload, WorkloadItem
+from ..tank.workload import Workload, WorkloadItem
 from .ticks import TICK, steps
 
 

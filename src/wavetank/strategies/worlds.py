@@ -21,9 +21,9 @@ from ..tank.runs.finished_run import Run
 from ..tank.runs.run_options import SearchOptions, checked_backend
 from ..tank.runs.simulate import simulate
 from ..tank.runs.trial_runs import Trial
-from ..tank.runs.workload import Workload
 from ..tank.search.search import Result, ScheduleSearch
 from ..tank.tank import Tank
+from ..tank.workload import Workload
 from .scenarios import NAME, scenarios
 from .workloads import workloads
 

@@ -15,9 +15,9 @@ from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
 from .known_names import KnownNames
 from .ledger import Ledger
-from .runs.workload import Workload
 from .tracing import Tracing
 from .watching import Watching
+from .workload import Workload
 
 
 class Budget(Protocol):

@@ -9,7 +9,7 @@ from typing import Final, final
 from ...checks import Check, Checks, named
 from ...sim.choices import Level
 from ..assembly import checked_budget, checked_seed
-from .workload import Workload
+from ..workload import Workload
 
 BACKENDS: Final = ("asyncio", "trio")
 

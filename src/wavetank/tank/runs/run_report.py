@@ -28,7 +28,7 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     if failed:
         yield in_words(failed, full=full)
     elif run.error is not None:
-        yield from _told(run.error, run.hide)
+        yield from _error_lines(run.error, run.hide)
     if run.outcomes.submitted:
         yield f"items: {run.outcomes}"
     yield from schedule_in_words(run)
@@ -41,12 +41,12 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     yield f"to repeat it: {run.replay}"
 
 
-def _told(error: BaseException, hide: Callable[[str], str], indent: str = "") -> Iterator[str]:
+def _error_lines(error: BaseException, hide: Callable[[str], str], indent: str = "") -> Iterator[str]:
     """An error, and what is in a group, without notes: one of them may be this very report."""
     text = hide(str(error))
     yield f"{indent}{type(error).__name__}{': ' if text else ''}{text}"
     for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        yield from _told(each, hide, indent + "  ")
+        yield from _error_lines(each, hide, indent + "  ")
 
 
 def schedule_in_words(run: Run[Any]) -> Iterator[str]:

@@ -15,14 +15,14 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
 from ...sim.token import Schedule
 from ..failure import Diverged, UnmatchedLedger
-from ..search.divergence import off_course, outcome_of
 from ..tank import Tank
+from ..workload import Workload, program_number
+from .divergence import off_course, outcome_of
 from .external_schedule import ExternalSchedule
 from .finished_run import Run
 from .replay_line import call
 from .run_options import RunOptions
 from .trial_runs import Trial, Trials
-from .workload import Workload, program_number
 
 T = TypeVar("T")
 

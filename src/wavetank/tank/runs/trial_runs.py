@@ -27,11 +27,11 @@ from ...sim.shrink import Deviations
 from ...sim.timeline import Timeline
 from ...sim.token import FIFO
 from ..tank import Tank
+from ..workload import program_number
 from ..world import World, lent_to
 from .finished_run import Run
 from .run_budgets import budgets_for
 from .run_options import RunOptions
-from .workload import program_number
 
 Main = Callable[[Tank], Awaitable[Any]]
 

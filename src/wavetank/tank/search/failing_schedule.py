@@ -14,8 +14,8 @@ from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
 from ...sim.token import FIFO, Cut, Schedule
+from ..runs.divergence import failed_only_later, outcome_of, repeated
 from ..runs.trial_runs import Trial, Trials
-from .divergence import failed_only_later, outcome_of, repeated
 from .shrink_workload import WorkloadShrinker
 
 GENTLER_RUNS: Final = 120

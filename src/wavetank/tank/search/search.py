@@ -20,8 +20,8 @@ from ..runs.finished_run import Run
 from ..runs.replay_line import call
 from ..runs.run_options import DEFAULT_SCHEDULES, SearchOptions
 from ..runs.trial_runs import Trial, Trials
-from ..runs.workload import Workload
 from ..tank import Tank
+from ..workload import Workload
 from .failing_run import failing_run, unexercised
 
 T = TypeVar("T")

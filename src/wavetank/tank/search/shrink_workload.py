@@ -11,7 +11,7 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ..runs.trial_runs import Trials
-from ..runs.workload import Workload
+from ..workload import Workload
 
 SCHEDULES: Final = 8
 """So many schedules are tried in each smaller workload: stored choices mean little once it changes."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
-from ...sim.fingerprint import fingerprint
-from ...sim.token import checksum
+from ..sim.fingerprint import fingerprint
+from ..sim.token import checksum
 
 
 @final

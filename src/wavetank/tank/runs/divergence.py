@@ -14,7 +14,7 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
 from ...sim.token import checksum
 from ..failure import Diverged
-from ..runs.trial_runs import Trial, Trials
+from .trial_runs import Trial, Trials
 
 REPEATS: Final = 2
 
