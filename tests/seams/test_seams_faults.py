@@ -162,7 +162,7 @@ def test_an_error_in_a_stream_raises_what_it_says(
 
 
 @on_both
-def test_a_refused_connection_is_made_anew(backend: str) -> None:
+def test_a_refused_connection_is_made_again(backend: str) -> None:
     """Nothing arrived; the next attempt connects and is served."""
 
     async def main(tank: Tank) -> bytes:

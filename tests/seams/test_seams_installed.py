@@ -184,7 +184,7 @@ world.close()
     assert done.stdout.split() == ["200", "urllib3.connection"]
 
 
-def test_this_machine_is_left_alone_in_real_time(worlds: list[RealWorld]) -> None:
+def test_this_machine_is_not_touched_in_real_time(worlds: list[RealWorld]) -> None:
     """A connection to loopback is the client's own business; here nobody listens."""
     with worlds[0].borrowed(), pytest.raises(requests.ConnectionError, match="refused"):
         requests.get("http://127.0.0.1:9/", timeout=5)

@@ -138,7 +138,7 @@ def test_a_broken_connection_is_the_librarys_own_error(kind: str, error: type[Ex
     assert "left" in [kind for kind, _ in log]
 
 
-def test_a_pooled_connection_that_was_closed_is_made_anew() -> None:
+def test_a_pooled_connection_that_was_closed_is_made_again() -> None:
     """The pool sees that the provider's end is gone, and connects again."""
 
     def work(_: Tank) -> list[int]:

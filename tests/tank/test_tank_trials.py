@@ -145,7 +145,7 @@ def test_many_who_wait_are_counted(backend: str) -> None:
 
 
 @on_both
-def test_threads_are_told_by_name(backend: str) -> None:
+def test_threads_are_reported_by_name(backend: str) -> None:
     """A thread of the run that goes before another one is a deviation, in the words of their names."""
 
     async def main(_: Tank) -> None:
@@ -169,7 +169,7 @@ def test_threads_are_told_by_name(backend: str) -> None:
 
 
 @on_both
-def test_what_the_provider_did_is_told(backend: str) -> None:
+def test_what_the_provider_did_is_reported(backend: str) -> None:
     """Latencies, refusals by share and the order of replies are told as what the fake did."""
 
     async def slow(tank: Tank) -> None:
