@@ -71,6 +71,16 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
 DECLARED: Final = (outcomes.NAME, within.NAME, request_rate.NAME, always.NAME)
 """Checks that judge nothing but what was declared."""
 
+_BY_EXPECTATION: Final[dict[str, Callable[[EventLog], Verdict]]] = {
+    in_flight_limit.EXPECTATION: in_flight_limit.judge,
+    no_herd.EXPECTATION: no_herd.judge,
+    order.NAME: order.judge,
+    starvation.NAME: starvation.judge,
+    no_storm.EXPECTATION: no_storm.judge_each_item,
+}
+"""What else the default checks judge where it was declared: an expectation that nothing judges would
+look as if it had been met."""
+
 DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", *DECLARED)
 STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)
 _SETS: Final = {"default": DEFAULT, "strict": STRICT}
@@ -139,15 +149,22 @@ def _set_or_name(name: str) -> Sequence[str]:
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     """Judge the log by these checks, in the order of `named`; the first that fails also has the causes.
 
+    The default checks, and sets that contain them, also judge whatever else was declared.
+
     Raises:
         TypeError: a callable returned no verdict.
         UnknownCheck: there is no check of that name.
     """
     __tracebackhide__ = True
     verdicts: dict[str, Verdict] = {}
-    for check in named(checks):
+    chosen = named(checks)
+    for check in chosen:
         verdict = CHECKS[check](log) if isinstance(check, str) else judged_by(check, log, beside=verdicts)
         verdicts[verdict.name] = verdict
+    if {*DEFAULT} <= {*chosen}:
+        for judged in (each for name, each in _BY_EXPECTATION.items() if name in log.header.expects):
+            verdict = judged(log)
+            verdicts.setdefault(verdict.name, verdict)
     for name, verdict in verdicts.items():
         if verdict.passed is False:
             verdicts[name] = replace(verdict, evidence=(*verdict.evidence, *causes(log)))
