@@ -22,8 +22,8 @@ from wavetank.sim.dice import dice
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
-from wavetank.tank.search_options import BACKENDS, RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import BACKENDS, RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 from .programs.batches import THREE_WAVES, direct, over_http
 

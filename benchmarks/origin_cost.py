@@ -26,8 +26,8 @@ from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
 from wavetank.sim.witness import Witness
-from wavetank.tank.search_options import BACKENDS, RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import BACKENDS, RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 from .programs.batches import by_hand, with_openai
 

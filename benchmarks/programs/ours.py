@@ -21,8 +21,8 @@ from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.unfair import ALWAYS, Mix
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_run import run_trio
-from wavetank.tank.search_options import RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 from . import pipeline
 from .batches import THREE_WAVES, direct, over_http

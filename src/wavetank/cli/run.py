@@ -29,11 +29,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if options.list_models:
             return show_models(options)
-        asked = read_options(options)
+        wanted = read_options(options)
         with closing(display_on()) as display:
-            if asked.scenario is not None:
-                return rehearse(asked, display)
-            return run(asked, options.words[1:], display)
+            if wanted.scenario is not None:
+                return rehearse(wanted, display)
+            return run(wanted, options.words[1:], display)
     except KeyboardInterrupt:
         # Before the run listens for it itself: nothing was sent.
         return 130

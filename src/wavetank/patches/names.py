@@ -1,7 +1,7 @@
 """Replace functions and classes of the standard library wherever a module holds them by name.
 
 `from time import sleep` and `from threading import Lock` bind the original in the importing
-module; replacing the attribute of `time` or `threading` alone would miss it.
+module; replacing only the attribute of `time` or `threading` would miss it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _is_module: Final = ModuleType.__instancecheck__
 class Names:
     """Pairs of an original and its stand-in, and the global names that hold either.
 
-    Names of wavetank's own modules are left alone, and so are defaults, attributes and items.
+    Names of wavetank's own modules are not replaced; neither are defaults, attributes and items.
     """
 
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
@@ -50,7 +50,7 @@ class Names:
                     setattr(module, name, other)
 
     def _look(self) -> None:
-        """Find the names anew in modules that are new or have grown; a process has thousands of others."""
+        """Find the names again in modules that are new or have grown; a process has thousands of others."""
         modules = list(filter(_is_module, sys.modules.values()))
         sizes = list(map(len, map(vars, modules)))
         if modules == self._modules and sizes == self._sizes:

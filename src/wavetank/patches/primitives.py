@@ -155,7 +155,7 @@ def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any])
         return _told_later(listener, action, waits, method)
 
     @functools.wraps(method)
-    def told(self: object, *args: Any, **options: Any) -> Any:
+    def traced_method(self: object, *args: Any, **options: Any) -> Any:
         if not listener.hears(self):
             return method(self, *args, **options)
         call = listener.began(self, action, waits=waits)
@@ -168,14 +168,14 @@ def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any])
         listener.ended(call, self, happened=result is not False, gave_up=waits and result is False)
         return result
 
-    return told
+    return traced_method
 
 
 def _told_later(
     listener: Listener, action: str | None, waits: bool, method: Callable[..., Any]
 ) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def told(self: object, *args: Any, **options: Any) -> Any:
+    async def traced_method(self: object, *args: Any, **options: Any) -> Any:
         if not listener.hears(self):
             return await method(self, *args, **options)
         call = listener.began(self, action, waits=waits)
@@ -189,7 +189,7 @@ def _told_later(
         listener.ended(call, self, happened=True)
         return result
 
-    return told
+    return traced_method
 
 
 def _made(listener: Listener, kind: Any) -> Callable[..., None]:

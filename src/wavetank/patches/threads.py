@@ -57,7 +57,7 @@ class BatonLock:
             return True
         host = _host_here()
         if refused or host is None:
-            return self._lock.acquire(blocking, timeout)  # refuses in the words of a real lock
+            return self._lock.acquire(blocking, timeout)  # raises what a real lock raises
         if not blocking or timeout == 0:
             host.asked_in_vain()
             return self._lock.acquire(False)

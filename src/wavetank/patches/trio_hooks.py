@@ -87,7 +87,7 @@ def trio_threads(host: Host) -> Iterator[None]:
 
 
 def _refused_here(open_process: Callable[..., Any], host: Host) -> Callable[..., Any]:
-    """Refuse the run's subprocesses before they start, since nobody could wait for them in virtual time."""
+    """Refuse the run's subprocesses before they start, since virtual time cannot wait for them."""
     refused = refusal("trio.lowlevel.open_process")
 
     def refused_here(*args: Any, **options: Any) -> Any:

@@ -23,7 +23,7 @@ from .threads import threads_under
 def virtual_process(host: Host, *, collect: bool = False) -> Iterator[None]:
     """Clocks, sockets, threads, hash order, garbage and certificates are the run's until the block ends.
 
-    With `collect` the garbage collector is left alone: the caller lets it rest in each phase of a run.
+    With `collect` the garbage collector is not touched: the caller lets it rest in each phase of a run.
     """
     with ExitStack() as stack:
         stack.enter_context(certificates_unread(host.is_mine))

@@ -15,22 +15,20 @@ from ..scenario import Scenario
 from ..sim.origin import set_project
 from ..sim.token import Schedule, TokenError
 from ..tank.expectations import Value
-from ..tank.explore import BACKEND, MARK, Explored
-from ..tank.search import Result, search
-from ..tank.search_options import ONLY_FOR_SEARCHES
-from ..tank.simulate import simulate
+from ..tank.runs.run_options import ONLY_FOR_SEARCHES
+from ..tank.runs.simulate import simulate
+from ..tank.search.explore import BACKEND, MARK, Explored
+from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 from . import fresh, options, per_test
+from .search_settings import NAMES, setting_for
 from .searched import RESULTS, Made
-from .words import word_for
 
 SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
 
 _ENGINES: Final = ("wavetank", "asyncio", "anyio", "trio", "outcome")
 _RUNNER: Final = ("_pytest", "pluggy")
-
-_FROM_OPTIONS: Final = ("schedules", "policy", "level", "seed", "checks")
 
 
 _NOT_RUN: Final[Result[Any]] = Result(
@@ -64,8 +62,8 @@ class Search:
         explored: Explored | None = getattr(self._item.function, MARK, None)
         wanted = {**(explored.options if explored is not None else {}), **given}
         name, scenario = self._scenario(wanted.pop("scenario", explored and explored.scenario))
-        for option in _FROM_OPTIONS:
-            value = word_for(self._item.config, option, given=option in wanted)
+        for option in NAMES:
+            value = setting_for(self._item.config, option, given=option in wanted)
             if value is not None:
                 wanted[option] = value
         if self._item.get_closest_marker("llm_checks") is not None:
@@ -186,7 +184,7 @@ def is_refusal(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
 
 
 def with_own_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
-    """An error with the frames of the program alone, unless that has none in it."""
+    """An error with only the frames of the program, unless that has none in it."""
     traceback: TracebackType | None = None
     for each in reversed([*_entries(excinfo.tb)]):
         if _package(each) not in _ENGINES:

@@ -21,7 +21,7 @@ _NOT_PASSED_ON: Final = (
 
 
 def wanted() -> bool:
-    """Whether this is a run of continuous integration, as its usual variable tells."""
+    """Whether this is a run of continuous integration, as its usual variable says."""
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
@@ -49,9 +49,10 @@ def in_a_fresh_process(item: pytest.Function, token: str, scenario: str | None) 
         return f"a fresh process did not repeat it within {_SECONDS} s of real time"
     if _SAME in done.stdout:
         return "a fresh process under another hash seed repeats it"
-    told = (done.stdout.strip() or done.stderr.strip())[-_TOLD:]
+    output = (done.stdout.strip() or done.stderr.strip())[-_TOLD:]
     return (
-        f"a fresh process under another hash seed does not repeat it{_cause(done)}; it printed last:\n{told}"
+        f"a fresh process under another hash seed does not repeat it{_cause(done)}; "
+        f"it printed last:\n{output}"
     )
 
 

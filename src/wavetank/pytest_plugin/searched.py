@@ -9,9 +9,9 @@ import pytest
 
 from ..checks.verdict import failed_of
 from ..events import without_surrogates
-from ..tank.run import Run
-from ..tank.search import Result
-from ..tank.values import failed_checks, place_of_failure, run_values
+from ..tank.runs.finished_run import Run
+from ..tank.runs.plain_values import failed_checks, place_of_failure, run_values
+from ..tank.search.search import Result
 from .facts import failure_of, keep_log, set_properties
 from .options import SEARCHES
 
@@ -48,7 +48,7 @@ def _failed_of(searches: list[Made]) -> Made | None:
     return next((made for made in searches if made.result.failure is not None), None)
 
 
-def tell(item: pytest.Item, report: pytest.TestReport) -> None:
+def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
     """Give a test's report the numbers of its searches; keep the log of a failure if asked for."""
     searches = item.stash.get(RESULTS, [])
     if not searches:
@@ -56,7 +56,7 @@ def tell(item: pytest.Item, report: pytest.TestReport) -> None:
     results = [made.result for made in searches]
     failure = next((result.failure for result in results if result.failure is not None), None)
     kept = keep_log(item, failure.events.to_ndjson, failed=True) if failure is not None else ""
-    told = {
+    facts = {
         "schedules": sum(result.schedules for result in results),
         "distinct": sum(result.distinct for result in results),
         "after": sum(result.after for result in results),
@@ -68,7 +68,7 @@ def tell(item: pytest.Item, report: pytest.TestReport) -> None:
         "searches": [_values_of(made) for made in searches if made.result.schedules],
         **(_of_the_failure(failure) if failure is not None and report.failed else {}),
     }
-    vars(report)[SEARCHES] = without_surrogates(told)  # which pytest-xdist cannot carry
+    vars(report)[SEARCHES] = without_surrogates(facts)  # which pytest-xdist cannot carry
 
 
 def _values_of(made: Made) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .run_report import duration_text
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
-    from ..tank.run import Run
+    from ..tank.runs.finished_run import Run
     from ..tank.tank import Tank
 
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
@@ -36,7 +36,7 @@ def rehearse(options: CommandOptions, display: Display) -> int:
         RunError: the input cannot be read, or httpx2 is not installed.
         ScenarioError: there is no such scenario.
     """
-    from ..tank.simulate import simulate
+    from ..tank.runs.simulate import simulate
 
     assert options.scenario is not None
     need_client()

@@ -32,9 +32,9 @@ from ..sim.step_watch import StepWatch
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
+from .client_waits import VirtualWaits
 from .pauses import pauses_logged
-from .questions import Question
-from .waits import VirtualWaits
+from .provider_choices import Question
 
 DEFAULT_BUDGET: Final = 24 * HOUR
 
@@ -53,7 +53,7 @@ class World:
         backend: str,
         max_virtual_seconds: float | None = None,
         max_cpu_seconds: float | None = None,
-        patience: int | None = None,
+        short_limit: int | None = None,
         host: Host | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
@@ -62,7 +62,7 @@ class World:
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
-        self._patience = patience
+        self._short_limit = short_limit
         self.host = host or Host(Timeline())
         if self.host.holds_something():
             self.timeline, begin = self.host.timeline, self.host.resume
@@ -118,7 +118,7 @@ class World:
             self._limit_time()
 
     def _limit_time(self) -> None:
-        self.timeline.limit = self.host.began + min(self._budget, self._patience or self._budget)
+        self.timeline.limit = self.host.began + min(self._budget, self._short_limit or self._budget)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""
@@ -239,7 +239,7 @@ class World:
             self._progress()
 
     def _admit(self) -> None:
-        """Let in whoever runs in this world's time.
+        """Let in callers that run in this world's time.
 
         Raises:
             OutsideTheTank: the caller's thread or event loop lives in another time.
@@ -277,7 +277,7 @@ def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
 
 @contextmanager
 def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = False) -> Iterator[None]:
-    """Let one world after another have the process, but for the fake; `current` tells which has it now."""
+    """Let one world after another have the process, but for the fake; `current` returns the owner now."""
 
     def new_loop() -> AbstractEventLoop:
         world = current()

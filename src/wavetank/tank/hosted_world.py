@@ -27,9 +27,9 @@ from .assembly import checked_seed
 from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
-from .process import SharedProcess
-from .real import RealWorld
-from .values import failed_checks, log_values, place_of_failure
+from .real_world import RealWorld
+from .runs.plain_values import failed_checks, log_values, place_of_failure
+from .shared_process import SharedProcess
 from .world import World
 
 ClockMode = Literal["virtual", "real"]
@@ -244,7 +244,7 @@ class Hosted:
             return judge(self.tank.events, LIVENESS)
         return judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
 
-    # -- what is told ---------------------------------------------------------------------
+    # -- the report ---------------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
         """Numbers for the summary: plain values that travel between processes."""
@@ -284,20 +284,20 @@ class Hosted:
         """A section for the report of a failed test: the numbers, the verdicts, the line to repeat it."""
         facts, log = self.facts(), self.tank.events
         time = f"{format_duration(facts['time_ns'])} of {'virtual' if facts['virtual'] else 'real'} time"
-        told = [f"items: {outcomes(log)}"] if log.of("submitted") else []
-        told += [
+        lines = [f"items: {outcomes(log)}"] if log.of("submitted") else []
+        lines += [
             str(verdict)
             for name, verdict in judge(log, "default").items()
             if verdict.passed is False or (verdict.passed is None and name not in DECLARED)
         ]
         warning = unmatched(log)
-        if warning and not any(warning in each for each in told):
-            told.append(warning)
+        if warning and not any(warning in each for each in lines):
+            lines.append(warning)
         return "\n".join(
             (
                 f"scenario {facts['scenario']}, seed {log.header.seed}: {facts['requests']} requests, "
                 f"{facts['refused']} refused, {time}",
-                *told,
+                *lines,
                 *(() if self.hung else traced(log)),
                 f"to repeat it: {self._replay}",
             )

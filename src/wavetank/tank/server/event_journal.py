@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, final
 
-from ..events import Event, EventLog, Header, RunEnd, line_of
+from ...events import Event, EventLog, Header, RunEnd, line_of
 
 _PART: Final = 65536
 _EVENTS_A_PART: Final = 500

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from ..checks.history import dated
-from ..checks.liveness import kind_of_hang
-from ..checks.traced import traced
-from ..checks.verdict import failed_of, in_words
+from ...checks.history import dated
+from ...checks.liveness import kind_of_hang
+from ...checks.traced import traced
+from ...checks.verdict import failed_of, in_words
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .finished_run import Run
 
 _LAST: Final = 8
 _DEVIATIONS: Final = 12
@@ -28,7 +28,7 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     if failed:
         yield in_words(failed, full=full)
     elif run.error is not None:
-        yield from _told(run.error, run.hide)
+        yield from _error_lines(run.error, run.hide)
     if run.outcomes.submitted:
         yield f"items: {run.outcomes}"
     yield from schedule_in_words(run)
@@ -41,24 +41,24 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     yield f"to repeat it: {run.replay}"
 
 
-def _told(error: BaseException, hide: Callable[[str], str], indent: str = "") -> Iterator[str]:
+def _error_lines(error: BaseException, hide: Callable[[str], str], indent: str = "") -> Iterator[str]:
     """An error, and what is in a group, without notes: one of them may be this very report."""
     text = hide(str(error))
     yield f"{indent}{type(error).__name__}{': ' if text else ''}{text}"
     for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        yield from _told(each, hide, indent + "  ")
+        yield from _error_lines(each, hide, indent + "  ")
 
 
 def schedule_in_words(run: Run[Any]) -> Iterator[str]:
     """`FIFO order, except: …`, a line for each deviation."""
-    told = run.deviations
-    if not told:
+    deviations = run.deviations
+    if not deviations:
         yield "schedule: plain FIFO order"
         return
-    if len(told) == 1:
-        yield f"schedule: FIFO order, except: {told[0]}"
+    if len(deviations) == 1:
+        yield f"schedule: FIFO order, except: {deviations[0]}"
         return
     yield "schedule: FIFO order, except:"
-    yield from (f"  {each}" for each in told[:_DEVIATIONS])
-    if len(told) > _DEVIATIONS:
-        yield f"  and {len(told) - _DEVIATIONS} more"
+    yield from (f"  {each}" for each in deviations[:_DEVIATIONS])
+    if len(deviations) > _DEVIATIONS:
+        yield f"  and {len(deviations) - _DEVIATIONS} more"

@@ -13,7 +13,7 @@ from typing import Final, final
 
 import msgspec
 
-from .options import SearchOverrides
+from .campaign_options import SearchOverrides
 from .protocol import LOG, PLAN, STOP, VARIABLE, Message, SessionPlan
 
 _POSIX: Final = os.name == "posix"

@@ -6,15 +6,15 @@ import re
 from itertools import zip_longest
 from typing import Final
 
-from ..checks.history import dated
-from ..clock import format_duration
-from ..events import EventLog
-from ..sim.choices import Recorder
-from ..sim.policies.plan import Plan
-from ..sim.policies.replay import Replay
-from ..sim.token import checksum
-from .failure import Diverged
-from .trials import Trial, Trials
+from ...checks.history import dated
+from ...clock import format_duration
+from ...events import EventLog
+from ...sim.choices import Recorder
+from ...sim.policies.plan import Plan
+from ...sim.policies.replay import Replay
+from ...sim.token import checksum
+from ..failure import Diverged
+from .trial_runs import Trial, Trials
 
 REPEATS: Final = 2
 
@@ -42,11 +42,11 @@ def repeated(trials: Trials, failed: Trial) -> None:
     """Repeat a failing run, twice.
 
     Raises:
-        Diverged: a repetition took another course; the text tells the first difference.
+        Diverged: a repetition took another course; the text names the first difference.
     """
-    first = failed.hurried or failed
+    first = failed.stopped_early or failed
     for _ in range(REPEATS):
-        again = trials.run(Plan(Replay(first.deviations), first.level, "replay"), hurried=True)
+        again = trials.run(Plan(Replay(first.deviations), first.level, "replay"), short_budget=True)
         where = _first_difference(first, again)
         if where is not None:
             raise Diverged(
@@ -60,7 +60,7 @@ def failed_only_later(failed: Trial) -> Diverged:
     return Diverged(
         f"plain FIFO order passed in the first run of the search, and fails in it by now. It failed with:\n"
         f"{_told(failed)}\n"
-        "Each run must find what the first one found: make anew inside main what the program changes, "
+        "Each run must find what the first one found: make inside main what the program changes, "
         "such as a module's variables, a cache, or a fixture of the test."
     )
 
@@ -80,8 +80,8 @@ def _first_difference(one: Trial, other: Trial) -> str | None:
         return None
     for number, (was, now) in enumerate(zip_longest(one.log, other.log), start=1):
         if was != now:
-            told = [dated(event, named=True) if event is not None else "nothing" for event in (was, now)]
-            return f"event {number} differs: first «{told[0]}», then «{told[1]}»"
+            shown = [dated(event, named=True) if event is not None else "nothing" for event in (was, now)]
+            return f"event {number} differs: first «{shown[0]}», then «{shown[1]}»"
     return f"the end differs: first {_ended(one)}, then {_ended(other)}"
 
 

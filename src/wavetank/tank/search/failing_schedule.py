@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, final
 
-from ..scenario import without
-from ..sim.choices import ORDERS, Deviation, Level, Recorder
-from ..sim.policies.plan import Plan
-from ..sim.policies.portfolio import Portfolio
-from ..sim.policies.replay import Replay
-from ..sim.shrink import Deviations, Shrinker
-from ..sim.token import FIFO, Cut, Schedule
-from .divergence import failed_only_later, outcome_of, repeated
-from .fewer import Fewer
-from .trials import Trial, Trials
+from ...scenario import without
+from ...sim.choices import ORDERS, Deviation, Level, Recorder
+from ...sim.policies.plan import Plan
+from ...sim.policies.portfolio import Portfolio
+from ...sim.policies.replay import Replay
+from ...sim.shrink import Deviations, Shrinker
+from ...sim.token import FIFO, Cut, Schedule
+from ..runs.divergence import failed_only_later, outcome_of, repeated
+from ..runs.trial_runs import Trial, Trials
+from .shrink_workload import WorkloadShrinker
 
 GENTLER_RUNS: Final = 120
 """So many schedules are tried at a gentler level before a failure counts as out of its reach."""
@@ -55,7 +55,7 @@ class _Investigation:
     def __init__(self, trials: Trials, failed: Trial, wanted: Level) -> None:
         self._trials = trials
         self._failed = failed
-        self._in_a_hurry = (failed.hurried or failed).failure
+        self._early_failure = (failed.stopped_early or failed).failure
         """How a run fails, in the same way, that is stopped when it is suspected to hang."""
         self._wanted = wanted
         self._looking = 0
@@ -80,7 +80,9 @@ class _Investigation:
                 raise failed_only_later(self._failed)
             level, record = self._gentlest(level, record)
         scenario, workload = self._trials.scenario, self._trials.workload
-        fewer = Fewer(self._trials, self._in_a_hurry, level, lambda found: self._shrunk(found, level))
+        fewer = WorkloadShrinker(
+            self._trials, self._early_failure, level, lambda found: self._shrunk(found, level)
+        )
         try:
             record = fewer.shrink(record)
             self._trials.shrinking += fewer.runs
@@ -115,8 +117,8 @@ class _Investigation:
     # -- fewer deviations ---------------------------------------------------------------------
 
     def _fails(self, deviations: Deviations, level: Level) -> Recorder | None:
-        trial = self._trials.run(Plan(Replay(deviations), level, "replay"), hurried=True)
-        return trial.record if trial.failure == self._in_a_hurry else None
+        trial = self._trials.run(Plan(Replay(deviations), level, "replay"), short_budget=True)
+        return trial.record if trial.failure == self._early_failure else None
 
     def _shrunk(self, record: Recorder, level: Level) -> Recorder:
         shrinker = Shrinker(lambda deviations: self._fails(deviations, level))
@@ -171,8 +173,8 @@ class _Investigation:
         policy = Portfolio(seed=self._trials.options.seed, level=level)
         for plan in islice(iter(policy.plan, None), GENTLER_RUNS):
             self._looking += 1
-            trial = self._trials.run(plan, hurried=True)
-            if trial.failure == self._in_a_hurry:
+            trial = self._trials.run(plan, short_budget=True)
+            if trial.failure == self._early_failure:
                 return trial.record
             if trial.record is not None:
                 policy.learn(trial.record)

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ..checks import Checks
-from ..scenario import Scenario
-from .search_options import checked_backend
-from .tank import Tank
+from ...checks import Checks
+from ...scenario import Scenario
+from ..runs.run_options import checked_backend
+from ..tank import Tank
 
 FIXTURE: Final = "wavetank_search"
 BACKEND: Final = "wavetank_backend"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, final
 
-from ..sim.choices import Level, Recorder
-from ..sim.policies.plan import Plan
-from ..sim.policies.portfolio import Portfolio
-from ..sim.policies.replay import Replay
-from .trials import Trials
-from .workload import Workload
+from ...sim.choices import Level, Recorder
+from ...sim.policies.plan import Plan
+from ...sim.policies.portfolio import Portfolio
+from ...sim.policies.replay import Replay
+from ..runs.trial_runs import Trials
+from ..workload import Workload
 
 SCHEDULES: Final = 8
 """So many schedules are tried in each smaller workload: stored choices mean little once it changes."""
@@ -21,7 +21,7 @@ Shrink = Callable[[Recorder], Recorder]
 
 
 @final
-class Fewer:
+class WorkloadShrinker:
     """Looks for the fewest items and workers that fail alike, in no more deviations; `runs` counts."""
 
     def __init__(self, trials: Trials, failure: Failure, level: Level, shrink: Shrink) -> None:
@@ -76,7 +76,7 @@ class Fewer:
         self._best = None
         for plan in islice(self._plans(record), SCHEDULES):
             self.runs += 1
-            trial = self._trials.run(plan, hurried=True)
+            trial = self._trials.run(plan, short_budget=True)
             if trial.failure != self._failure:
                 continue
             if trial.record is not None and trial.record.deviations:

@@ -9,29 +9,29 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
-from ..checks import Check, judge
-from ..clock import after_delay
-from ..events import EventLog
-from ..patches.garbage import collect_between_runs
-from ..patches.randomness import Chance
-from ..scenario import Scenario
-from ..sim.asyncio_run import run_asyncio
-from ..sim.budgets import STEPS_WITHOUT_PROGRESS
-from ..sim.choices import Chooser, Level, Recorder
-from ..sim.ended import Ended
-from ..sim.host import Host
-from ..sim.narrator import Deviation, Narrator
-from ..sim.policies.plan import Plan
-from ..sim.policies.replay import Replay
-from ..sim.shrink import Deviations
-from ..sim.timeline import Timeline
-from ..sim.token import FIFO
-from .patience import patience_for
-from .run import Run
-from .search_options import RunOptions
-from .tank import Tank
-from .workload import program_number
-from .world import World, lent_to
+from ...checks import Check, judge
+from ...clock import after_delay
+from ...events import EventLog
+from ...patches.garbage import collect_between_runs
+from ...patches.randomness import Chance
+from ...scenario import Scenario
+from ...sim.asyncio_run import run_asyncio
+from ...sim.budgets import STEPS_WITHOUT_PROGRESS
+from ...sim.choices import Chooser, Level, Recorder
+from ...sim.ended import Ended
+from ...sim.host import Host
+from ...sim.narrator import DescribedDeviation, Narrator
+from ...sim.policies.plan import Plan
+from ...sim.policies.replay import Replay
+from ...sim.shrink import Deviations
+from ...sim.timeline import Timeline
+from ...sim.token import FIFO
+from ..tank import Tank
+from ..workload import program_number
+from ..world import World, lent_to
+from .finished_run import Run
+from .run_budgets import budgets_for
+from .run_options import RunOptions
 
 Main = Callable[[Tank], Awaitable[Any]]
 
@@ -46,10 +46,10 @@ class Trial:
     checks: Sequence[Check]
     level: Level = FIFO
     record: Recorder | None = None
-    told: Sequence[Deviation] = ()
+    described: Sequence[DescribedDeviation] = ()
     policy: str = "fifo"
     hide: Callable[[str], str] = str
-    hurried: Trial | None = None
+    stopped_early: Trial | None = None
     """The same run as it was stopped before, because it was suspected to hang."""
 
     @cached_property
@@ -61,7 +61,7 @@ class Trial:
             verdicts=judge(self.log, self.checks),
             events=self.log,
             steps=self.end.steps,
-            deviations=tuple(self.told),
+            deviations=tuple(self.described),
             level=self.level.order,
             hide=self.hide,
         )
@@ -73,7 +73,7 @@ class Trial:
 
     @property
     def suspect(self) -> bool:
-        """Whether it was stopped by a budget, so that it may have come to its end with more patience."""
+        """Whether it was stopped by a budget, so that it may have come to its end with a larger budget."""
         return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck or self.end.spinning)
 
     @cached_property
@@ -104,7 +104,7 @@ class Trials:
         self.options = options
         self.checks = options.named_checks
         self.workload = options.workload
-        self.patience = patience_for(scenario, options.max_virtual_seconds)
+        self.budgets = budgets_for(scenario, options.max_virtual_seconds)
         self.program = program_number(main, options.workload)
         self.made = 0
         """Runs so far."""
@@ -121,20 +121,20 @@ class Trials:
         with lent_to(self._host, lambda: self._world), self._chance.lent():
             yield
 
-    def sure(self, plan: Plan) -> Trial:
-        """Make a run as planned with patience; one that is suspect then is made again with all budgets."""
-        trial = self.run(plan, hurried=True)
+    def run_confirmed(self, plan: Plan) -> Trial:
+        """Make a run as planned within a short budget; with the whole one if that stops it."""
+        trial = self.run(plan, short_budget=True)
         if not trial.suspect:
-            self.patience = self.patience.learned(trial.end, trial.run.virtual_seconds)
+            self.budgets = self.budgets.learned(trial.end, trial.run.virtual_seconds)
             return trial
         if trial.deviations:
             whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
-            whole = replace(whole, hurried=trial)
+            whole = replace(whole, stopped_early=trial)
         else:
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(self.run(), record=trial.record, policy=trial.policy, hurried=trial)
+            whole = replace(self.run(), record=trial.record, policy=trial.policy, stopped_early=trial)
         if not whole.suspect:
-            self.patience = self.patience.longer()
+            self.budgets = self.budgets.longer()
         return whole
 
     def run(
@@ -142,17 +142,19 @@ class Trials:
         plan: Plan | None = None,
         *,
         narrated: bool = False,
-        hurried: bool = False,
+        short_budget: bool = False,
         attentive: bool = False,
     ) -> Trial:
         """Make a run, as planned or in FIFO order; only while the process is borrowed.
 
-        A `hurried` one is stopped when it is suspected to hang.
+        A `short_budget` one is stopped when it is suspected to hang.
         """
         record = None if plan is None else Recorder(plan.chooser)
         narrator = Narrator(record, self._host) if record is not None and narrated else None
         level = FIFO if plan is None else plan.level
-        world = self._new_world(narrator or record, level, hurried=hurried, attentive=attentive or narrated)
+        world = self._new_world(
+            narrator or record, level, short_budget=short_budget, attentive=attentive or narrated
+        )
         if narrator is not None:
             _listen(narrator, world)
         end = self._run(world)
@@ -162,26 +164,28 @@ class Trials:
             checks=(*self.checks, *world.parts.tank.fake_llm.own_checks),
             level=level,
             record=record,
-            told=narrator.deviations if narrator is not None else (),
+            described=narrator.described if narrator is not None else (),
             policy="fifo" if plan is None else plan.policy,
             hide=world.parts.desk.secrets.hide,
         )
 
-    def _new_world(self, chooser: Chooser | None, level: Level, *, hurried: bool, attentive: bool) -> World:
+    def _new_world(
+        self, chooser: Chooser | None, level: Level, *, short_budget: bool, attentive: bool
+    ) -> World:
         self.made += 1
         collect_between_runs()
-        self._chance.anew()
+        self._chance.restart()
         self._world = World(
             self.scenario,
             seed=self.options.seed,
             backend=self.options.backend,
             max_virtual_seconds=self.options.max_virtual_seconds,
             max_cpu_seconds=self.options.max_cpu_seconds,
-            patience=after_delay(self.patience.virtual_seconds) if hurried else None,
+            short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
             host=self._host,
             chooser=chooser,
             level=level,
-            step_budget=self.patience.steps if hurried else STEPS_WITHOUT_PROGRESS,
+            step_budget=self.budgets.steps if short_budget else STEPS_WITHOUT_PROGRESS,
             attentive=attentive,
         )
         self._world.parts.tank.workload = self.workload
@@ -219,7 +223,7 @@ def _listen(narrator: Narrator, world: World) -> None:
         narrator.stalled(began)
 
     world.host.stalled = stalled
-    world.asks = lambda question: setattr(narrator, "about", question.told)
+    world.asks = lambda question: setattr(narrator, "about", question.describe)
 
 
 def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:
@@ -233,7 +237,7 @@ def _engine(backend: str) -> Callable[..., Ended]:
     if backend == "asyncio":
         return run_asyncio
     try:
-        from ..sim.trio_run import run_trio
+        from ...sim.trio_run import run_trio
     except ModuleNotFoundError as error:
         if error.name != "trio":
             raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from ..checks import Checks
-from ..scenario import Scenario
-from .search_options import RunOptions
+from ...checks import Checks
+from ...scenario import Scenario
+from .run_options import RunOptions
 
 
 def call(

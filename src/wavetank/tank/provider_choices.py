@@ -1,4 +1,4 @@
-"""What a search may decide in the provider's place, and how a report tells it."""
+"""What a search may decide in the provider's place, and how a report describes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Question:
     item: str | None
     options: Sequence[int]
 
-    def told(self, choice: int) -> str:
+    def describe(self, choice: int) -> str:
         """The choice in words."""
         seeded, chosen = self.options[0], self.options[choice]
         if self.purpose == "reply":

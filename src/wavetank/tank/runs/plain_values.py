@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from ..checks.outcomes import outcomes, tokens
-from ..checks.verdict import Verdict, failed_of
-from ..clock import to_seconds
-from ..events import EventLog
-from ..sim.origin import Place, place_of_error
-from .failure import CheckFailed
-from .run import Run
+from ...checks.outcomes import outcomes, tokens
+from ...checks.verdict import Verdict, failed_of
+from ...clock import to_seconds
+from ...events import EventLog
+from ...sim.origin import Place, place_of_error
+from ..failure import CheckFailed
+from .finished_run import Run
 
 
 def verdict_values(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:

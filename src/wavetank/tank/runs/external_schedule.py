@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from ..sim.choices import Kind, Level
+from ...sim.choices import Kind, Level
 
 
-class OwnSchedule(ABC):
-    """Chooses for one run of `simulate`, and is told the token of what it chose."""
+class ExternalSchedule(ABC):
+    """Chooses for one run of `simulate`, and receives the token of what it chose."""
 
     level: Level
 

@@ -119,7 +119,7 @@ class SharedProcess:
 
 @final
 class _Beside:
-    """Owns the process while a fixture of wider scope is made or ended, or a test is left alone."""
+    """Owns the process while a fixture of wider scope is made or ended, or a test does not meet the fake."""
 
     def __init__(self, host: Host, *, real_loops: bool) -> None:
         self._host = host

@@ -8,21 +8,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, final
 
-from ..checks import Checks
-from ..checks.exercised import missed
-from ..clock import SECOND, real_now
-from ..scenario import Scenario, load_scenario
-from ..sim.choices import Fifo, Level
-from ..sim.dice import dice
-from ..sim.policies import policy_named
-from ..sim.policies.plan import Plan
-from .outcome import failing_run, unexercised
-from .replay_line import call
-from .run import Run
-from .search_options import DEFAULT_SCHEDULES, SearchOptions
-from .tank import Tank
-from .trials import Trial, Trials
-from .workload import Workload
+from ...checks import Checks
+from ...checks.exercised import missed
+from ...clock import SECOND, real_now
+from ...scenario import Scenario, load_scenario
+from ...sim.choices import Fifo, Level
+from ...sim.dice import dice
+from ...sim.policies import policy_named
+from ...sim.policies.plan import Plan
+from ..runs.finished_run import Run
+from ..runs.replay_line import call
+from ..runs.run_options import DEFAULT_SCHEDULES, SearchOptions
+from ..runs.trial_runs import Trial, Trials
+from ..tank import Tank
+from ..workload import Workload
+from .failing_run import failing_run, unexercised
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ class ScheduleSearch:
         with self._trials.borrowed():
             plan: Plan | None = Plan(Fifo(), self._level, "fifo")
             while plan is not None:
-                trial = self._trials.sure(plan)
+                trial = self._trials.run_confirmed(plan)
                 self.made += 1
                 enough = self._learn(trial)
                 if trial.failure is not None:

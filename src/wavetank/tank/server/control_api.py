@@ -17,15 +17,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from ..events import EventLog
-from ..nesting import DEEPEST, too_deep
-from ..provider.naming import is_loopback
-from ..provider.wire import HttpRequest
-from ..scenario import Scenario
-from ..seams.http1 import ControlResponse
-from ..shown import shortened
-from .journal import Journal
-from .ledger import Ledger
+from ...events import EventLog
+from ...nesting import DEEPEST, too_deep
+from ...provider.naming import is_loopback
+from ...provider.wire import HttpRequest
+from ...scenario import Scenario
+from ...seams.http1 import ControlResponse
+from ...shown import shortened
+from ..ledger import Ledger
+from .event_journal import Journal
 
 PREFIX: Final = "/_wavetank/"
 JSON: Final = "application/json"
@@ -111,7 +111,7 @@ class ControlApi:
         answer(ControlResponse(200, NDJSON, self._journal.parts()))
 
     def _told_scenario(self, _: HttpRequest, answer: Answer) -> None:
-        from ..scenario.writing import written
+        from ...scenario.writing import written
 
         header = self._journal.header
         named = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
@@ -227,8 +227,8 @@ def _same(origin: str, named: str) -> bool:
 
 
 def _judged(so_far: Callable[[], EventLog], checks: str) -> ControlResponse:
-    from ..checks import UnknownCheck, judge
-    from ..checks.history import unmatched
+    from ...checks import UnknownCheck, judge
+    from ...checks.history import unmatched
 
     log = so_far()
     try:

@@ -12,20 +12,20 @@ from typing import Final, final
 
 import msgspec
 
-from ..scenario import Scenario
-from .serving import Serving
+from ...scenario import Scenario
+from .served_world import Serving
 
 TICK: Final = 0.5
-"""So often, in seconds, the journal is flushed and the status told."""
+"""So often, in seconds, the journal is flushed and the status reported."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @final
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What is served, where, and who is told of it.
+    """What is served, where, and who is informed.
 
-    `opened` is told the port once clients may come; from then on `tick` is called every half second.
+    `opened` is called with the port once clients may come; from then on `tick` is called every half second.
     """
 
     scenario: Scenario
@@ -51,7 +51,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     async def _serve(self) -> Serving:
         import asyncio
 
-        from ..seams.loopback import serve
+        from ...seams.loopback import serve
 
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         serving = Serving(self.scenario, seed=self.seed, host=self.host, journal=self.journal)

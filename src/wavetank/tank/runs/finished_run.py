@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, final
 
-from ..checks.liveness import NAME as LIVENESS
-from ..checks.liveness import kind_of_hang
-from ..checks.outcomes import Outcomes, outcomes
-from ..checks.starvation import NAME as STARVATION
-from ..checks.verdict import Verdict, failed_of
-from ..clock import to_seconds
-from ..events import EventLog
-from ..sim.choices import Order
-from ..sim.narrator import Deviation
-from .failure import CheckFailed
+from ...checks.liveness import NAME as LIVENESS
+from ...checks.liveness import kind_of_hang
+from ...checks.outcomes import Outcomes, outcomes
+from ...checks.starvation import NAME as STARVATION
+from ...checks.verdict import Verdict, failed_of
+from ...clock import to_seconds
+from ...events import EventLog
+from ...sim.choices import Order
+from ...sim.narrator import DescribedDeviation
+from ..failure import CheckFailed
 
 T = TypeVar("T")
 _BEFORE_AN_ERROR: Final = (LIVENESS, STARVATION)
@@ -39,7 +39,7 @@ class Run(Generic[T]):
     steps: int
     schedule: str = ""
     replay: str = ""
-    deviations: tuple[Deviation, ...] = ()
+    deviations: tuple[DescribedDeviation, ...] = ()
     level: Order = "fifo"
     found: tuple[str, ...] = ()
     hide: Callable[[str], str] = str
@@ -75,7 +75,7 @@ class Run(Generic[T]):
         `full`: with the evidence of every failed check, not only of the worst. A run that passed has no
         report: the text is empty.
         """
-        from .report import report
+        from .run_report import report
 
         return report(self, full=full)
 

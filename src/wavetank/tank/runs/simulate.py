@@ -8,21 +8,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from ..checks import Checks
-from ..checks.history import unmatched
-from ..scenario import Scenario, digest, load_scenario, without
-from ..sim.policies.plan import Plan
-from ..sim.policies.replay import Replay
-from ..sim.token import Schedule
+from ...checks import Checks
+from ...checks.history import unmatched
+from ...scenario import Scenario, digest, load_scenario, without
+from ...sim.policies.plan import Plan
+from ...sim.policies.replay import Replay
+from ...sim.token import Schedule
+from ..failure import Diverged, UnmatchedLedger
+from ..tank import Tank
+from ..workload import Workload, program_number
 from .divergence import off_course, outcome_of
-from .failure import Diverged, UnmatchedLedger
-from .own_schedule import OwnSchedule
+from .external_schedule import ExternalSchedule
+from .finished_run import Run
 from .replay_line import call
-from .run import Run
-from .search_options import RunOptions
-from .tank import Tank
-from .trials import Trial, Trials
-from .workload import Workload, program_number
+from .run_options import RunOptions
+from .trial_runs import Trial, Trials
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def simulate(
     *,
     backend: str = "asyncio",
     seed: int = 0,
-    schedule: str | OwnSchedule | None = None,
+    schedule: str | ExternalSchedule | None = None,
     max_virtual_seconds: float | None = None,
     max_cpu_seconds: float | None = None,
     checks: Checks = "default",
@@ -62,7 +62,7 @@ def simulate(
     )
     loaded = load_scenario(scenario)
     here = Schedule(backend, seed, digest(loaded))
-    own = schedule if isinstance(schedule, OwnSchedule) else None
+    own = schedule if isinstance(schedule, ExternalSchedule) else None
     if schedule is not None and own is None:
         token = Schedule.parse(cast(str, schedule))
         here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
@@ -82,7 +82,7 @@ def simulate(
     return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
 
 
-def _as_chosen(trials: Trials, schedule: Schedule, own: OwnSchedule) -> tuple[Trial, Schedule]:
+def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tuple[Trial, Schedule]:
     """A run in somebody else's order, and what repeats it."""
     trial = trials.run(Plan(own, own.level, "drawn"), narrated=True)
     assert trial.record is not None

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, fields
 from typing import Final, final
 
-from ..checks import Check, Checks, named
-from ..sim.choices import Level
-from .assembly import checked_budget, checked_seed
-from .workload import Workload
+from ...checks import Check, Checks, named
+from ...sim.choices import Level
+from ..assembly import checked_budget, checked_seed
+from ..workload import Workload
 
 BACKENDS: Final = ("asyncio", "trio")
 

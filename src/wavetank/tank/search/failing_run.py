@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..checks.verdict import Verdict
-from ..sim.choices import Level
-from ..text import counted
-from .finding import Finding, find
-from .run import Run
-from .trials import Trial, Trials
+from ...checks.verdict import Verdict
+from ...sim.choices import Level
+from ...text import counted
+from ..runs.finished_run import Run
+from ..runs.trial_runs import Trial, Trials
+from .failing_schedule import Finding, find
 
 _ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio"}
 
@@ -36,7 +36,7 @@ def failing_run(
 
 
 def unexercised(trial: Trial, unmet: str, made: int) -> Run[Any]:
-    """The failing run of a search in which something of the scenario met nobody."""
+    """The failing run of a search in which a part of the scenario met no request."""
     verdict = Verdict("exercised", False, f"in all {made} schedules, {unmet}")
     run = trial.run
     return replace(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self, final
 
-from ..clock import real_epoch_ns
-from ..events import EventKind, Header, RunEnd
-from ..provider.machine import Provider
-from ..scenario import Scenario, digest, lets_through
-from ..seams.desk import Desk
-from ..seams.loop_time import LoopClock, LoopWaits
+from ...clock import real_epoch_ns
+from ...events import EventKind, Header, RunEnd
+from ...provider.machine import Provider
+from ...scenario import Scenario, digest, lets_through
+from ...seams.desk import Desk
+from ...seams.loop_time import LoopClock, LoopWaits
+from ..ledger import Ledger
 from .control_api import ControlApi
-from .journal import FileJournal, Journal, MemoryJournal
-from .ledger import Ledger
+from .event_journal import FileJournal, Journal, MemoryJournal
 
 
 @final

@@ -1,4 +1,4 @@
-"""The words of a search on the command line or in the ini file, read and checked."""
+"""The settings of a search on the command line or in the ini file, read and checked."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..checks import Check
 
 
-def word_for(config: pytest.Config, name: str, *, given: bool) -> Any:
-    """What a search is to be given for an option: a word on the command line always counts.
+def setting_for(config: pytest.Config, name: str, *, given: bool) -> Any:
+    """The value of an option for a search: that of the command line always counts.
 
     The ini file and the default count only for what the test has not `given` itself; `None`
     leaves it to the test, or to the search.
@@ -66,3 +66,16 @@ _READ: Final[dict[str, Callable[[str], Any]]] = {
     "policy": _policy,
     "checks": _checks,
 }
+
+NAMES: Final = ("seed", *_READ)
+"""The options of a search that the command line and the ini file have."""
+
+
+def validate(config: pytest.Config) -> None:
+    """Read every setting once, before anything runs.
+
+    Raises:
+        pytest.UsageError: a value is wrong; the text names the option and the nearest right value.
+    """
+    for name in NAMES:
+        setting_for(config, name, given=False)
