@@ -448,7 +448,7 @@ async def four_at_once(tank: Tank) -> None:
             group.start_soon(ask, item, 4 - place)
 
 
-DECLARED = {
+DECLARED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "in_flight_limit": ({"in_flight": 3}, {"in_flight": 4}),
     "no_herd": ({"herd": 0.5}, {"herd": 1}),
     "order": ({"order": "input"}, {}),
