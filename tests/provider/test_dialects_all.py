@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.answers import marks_in
+from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.dialects import DIALECTS, LazyDialect
-from wavetank.provider.forms import value_for
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
+from wavetank.provider.schema_answers import value_for
 from wavetank.provider.wire import (
     HOSTS,
     BadRequest,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
-from wavetank.provider.answers import marks_in
+from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, Outcome, Refusal, Reply, Request, WireRetryAfter
 from wavetank.scenario import (

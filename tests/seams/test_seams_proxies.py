@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from wavetank import UnknownHost
-from wavetank.provider.naming import is_loopback
+from wavetank.provider.host_patterns import is_loopback
 from wavetank.tank.fake_llm import FakeLLM
 
 PATH = "/v1/chat/completions"

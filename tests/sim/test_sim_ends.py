@@ -28,7 +28,7 @@ from wavetank.sim.errors import Deadlock, StepBudgetSpent, TimeBudgetSpent
 from wavetank.sim.host import Host
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_parts import creation_order
-from wavetank.sim.trio_run import Passes, TrioEngine, run_trio
+from wavetank.sim.trio_run import PassDriver, TrioEngine, run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -347,7 +347,7 @@ def bounded(main: Main, backend: str, *, step_budget: int) -> Iterator[tuple[Cal
         loop.close()
         return
     engine = host.engine = TrioEngine(host, step_budget=step_budget)
-    passes = Passes(engine, main, ())
+    passes = PassDriver(engine, main, ())
 
     def go() -> None:
         while passes.go():

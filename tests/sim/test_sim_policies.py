@@ -14,8 +14,8 @@ from anyio.lowlevel import checkpoint
 from wavetank.sim.budgets import STEPS_WITHOUT_PROGRESS
 from wavetank.sim.choices import CALLBACKS, LEVELS, Fifo, Kind, Level, Recorder
 from wavetank.sim.policies import POLICIES, policy_named
+from wavetank.sim.policies.random_choosers import tail_after
 from wavetank.sim.policies.replay import Replay
-from wavetank.sim.policies.unfair import tail_after
 
 from .conftest import Chosen, Noted, Program
 

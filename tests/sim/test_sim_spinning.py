@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import wavetank
-from wavetank.sim import readings
+from wavetank.sim import busy_loops as readings
 from wavetank.tank.runs.trial_runs import Trials
 from wavetank.tank.tank import Tank
 

@@ -58,7 +58,7 @@ def _host(text: str) -> str:
 def _run(options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from ..provider.naming import is_loopback
+    from ..provider.host_patterns import is_loopback
     from ..tank.server.server_process import Service
 
     name = options.named or options.scenario

@@ -19,7 +19,7 @@ from typing import Any, Final
 from ..sim.errors import RealInputOutput
 from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
-from .names import Names
+from .imported_names import ImportedNames
 
 _TRANSFERS: Final = (
     *("accept", "read", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"),
@@ -147,7 +147,7 @@ class _LikeTheCompiled(type):
 
 _Compiled: Final = _LikeTheCompiled("socket", (_compiled,), {"__slots__": (), **_OF_COMPILED})
 
-_NAMES: Final = Names(
+_NAMES: Final = ImportedNames(
     (
         *((getattr(_socket, name), _looks_up(getattr(_socket, name))) for name in _LOOK_UPS),
         *((getattr(_compiled, name), guarded) for name, guarded in _OF_COMPILED.items()),

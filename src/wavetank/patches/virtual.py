@@ -11,7 +11,7 @@ from .clocks import borrowed_clocks
 from .foreign_clients import no_foreign_clients
 from .garbage import collector_at_rest
 from .hash_order import creation_order
-from .holdings import holdings_noted
+from .lock_recording import holdings_noted
 from .pipes import pipes_under
 from .pools import pools_under
 from .real_processes import processes_in_real_time

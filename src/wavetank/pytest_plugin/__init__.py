@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..tank.hosted_world import Hosted
     from ..tank.shared_process import SharedProcess
     from ..tank.tank import Tank
-    from .exploring import Search
+    from .explored_tests import Search
 
 LLM: Final = "wavetank_llm"
 FACTORY: Final = "fake_llm_factory"
@@ -144,7 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.fixturenames.append(LLM)
     token = options.given(config, "replay")
     if token:
-        from .exploring import of_another_backend
+        from .explored_tests import of_another_backend
 
         out = [item for item in items if of_another_backend(item, token)]
         if out:
@@ -290,7 +290,7 @@ def _show_verdicts_plainly(item: pytest.Function) -> None:
         if isinstance(excinfo.value, Diverged):
             return excinfo.getrepr(style="value")
         if SEARCH in item.fixturenames:
-            from .exploring import is_refusal, with_own_frames
+            from .explored_tests import is_refusal, with_own_frames
 
             if is_refusal(excinfo):
                 return excinfo.getrepr(style="value")
@@ -391,7 +391,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     explored = call.when == "call" and SEARCH in getattr(item, "fixturenames", ())
     if explored:
-        from .searched import name_properties, note_search
+        from .search_results import name_properties, note_search
 
         name_properties(item)
     report = yield
@@ -439,7 +439,7 @@ def tank(wavetank_tank: Tank) -> Tank:
 @pytest.fixture
 def wavetank_search(request: pytest.FixtureRequest) -> Generator[Search]:
     """Searches schedules of a program: `wavetank_search(main, **options)`, as the command line wants it."""
-    from .exploring import Search
+    from .explored_tests import Search
 
     search = Search(request.node)
     yield search

@@ -18,13 +18,13 @@ from ..clock import ClockFrom, format_duration
 from .await_chain import Suspended
 from .blocked_tasks import stuck_thread
 from .budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS, CpuBudget
+from .busy_loops import spinning
 from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
-from .deadlocks import StuckTaskMonitor, deadlock, with_stuck_tasks
+from .deadlock_reports import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
-from .outliving_threads import Crew
-from .pacing import came_back, real_time_passed
-from .readings import spinning
+from .real_time_waits import came_back, real_time_passed
+from .run_members import RunMembers
 from .run_threads import Engine, RunThread, in_a_loop, outsiders
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
@@ -62,7 +62,7 @@ def _unheard(_: int) -> None:
 
 
 @final
-class Host(Crew):
+class Host(RunMembers):
     """Hands the baton round and moves the timeline."""
 
     def __init__(self, timeline: Timeline) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
 from ..events import EventKind, without_addresses
-from ..provider.answers import marks_in
+from ..provider.answer_texts import marks_in
 from ..sim.origin import NOWHERE, Origin
 
 _SHOWN: Final = 200

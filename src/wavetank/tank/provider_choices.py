@@ -13,7 +13,7 @@ _LATENCIES: Final = {"first-token": "the answer", "refusal": "the refusal"}
 
 @final
 @dataclass(frozen=True, slots=True)
-class Question:
+class ProviderChoice:
     """One pick of the provider: what it is for, whose, and the options; the first is what the seed says."""
 
     purpose: str

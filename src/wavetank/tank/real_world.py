@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import final
 
 from ..clock import ClockFrom, real_epoch_ns
-from ..provider.naming import is_loopback
+from ..provider.host_patterns import is_loopback
 from ..scenario import Scenario
 from ..seams.hosts import is_unknown
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.origin import Origin, in_real_time
 from .assembly import Parts, assemble
-from .pauses import pauses_logged
+from .processor_pauses import pauses_logged
 
 
 @final

@@ -33,8 +33,8 @@ from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
 from .client_waits import VirtualWaits
-from .pauses import pauses_logged
-from .provider_choices import Question
+from .processor_pauses import pauses_logged
+from .provider_choices import ProviderChoice
 
 DEFAULT_BUDGET: Final = 24 * HOUR
 
@@ -81,7 +81,7 @@ class World:
         self.timeline.idle = self._idle
         clock = ClockFrom(self.timeline) if self.host.began else self.timeline
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
-        self.asks: Callable[[Question], object] | None = None
+        self.asks: Callable[[ProviderChoice], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
@@ -206,7 +206,7 @@ class World:
         if chooser is None:
             return 0
         if self.asks is not None:
-            self.asks(Question(purpose, item, options))
+            self.asks(ProviderChoice(purpose, item, options))
         return chooser.choose("provider", len(options), ())
 
     def _over(self) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 
 from ...events import EventLog
 from ...nesting import DEEPEST, too_deep
-from ...provider.naming import is_loopback
+from ...provider.host_patterns import is_loopback
 from ...provider.wire import HttpRequest
 from ...scenario import Scenario
 from ...seams.http1 import ControlResponse

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from types import BuiltinMethodType, FrameType, MethodType
 from typing import Any, Final
 
-from .acquisitions import holders_of
 from .await_chain import Suspended, await_chain, chain_of
-from .libraries import limiter_of, lock_of, owner_of, statistics_of
+from .lock_records import holders_of
+from .primitive_facts import limiter_of, lock_of, owner_of, statistics_of
 
 _REAL_LOCK: Final = type(_thread.allocate_lock())
 _ENTERS: Final = ("__aenter__", "acquire")

@@ -12,8 +12,8 @@ from ..clock import HOUR, format_duration
 from .await_chain import Suspended, place_of
 from .blocked_tasks import describe_tasks
 from .errors import Deadlock, RunStopped
+from .partial_deadlocks import stuck
 from .refused_io import LEAVE_OUT
-from .stuck import stuck
 
 FIRST_LOOK: Final = HOUR
 """The instant of the first look at a run that goes on; each further one is at double the instant."""

@@ -12,7 +12,7 @@ from .run_threads import RunThread
 from .witness import What
 
 
-class Crew:
+class RunMembers:
     """Knows which threads and event loops belong to a run, and which to fixtures that outlive a test."""
 
     def _begin(self) -> None:

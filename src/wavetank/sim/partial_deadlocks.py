@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from .await_chain import Chain, Suspended, chain_of
-from .libraries import children_of, gathered, owner_of, statistics_of
-from .orphans import Reach
+from .primitive_facts import children_of, gathered, owner_of, statistics_of
+from .wakeup_reachability import Reach
 
 _ENDED: Final = -1
 _UNKNOWN: Final = -2

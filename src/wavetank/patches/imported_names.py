@@ -19,7 +19,7 @@ _is_module: Final = ModuleType.__instancecheck__
 
 
 @final
-class Names:
+class ImportedNames:
     """Pairs of an original and its stand-in, and the global names that hold either.
 
     Names of wavetank's own modules are not replaced; neither are defaults, attributes and items.

@@ -18,7 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final, final
 
 from .await_chain import Suspended, await_chain, chain_of
-from .libraries import shared_state
+from .primitive_facts import shared_state
 
 MOST_OBJECTS: Final = 20_000
 """So many objects are looked at; what lies beyond counts as within everybody's reach."""

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any, Final
 
-from ..sim.acquisitions import released
 from ..sim.await_chain import is_engine_file
 from ..sim.host import Host
+from ..sim.lock_records import released
 from ..sim.origin import caller_file
 from .attributes import replaced
 from .imports import on_import

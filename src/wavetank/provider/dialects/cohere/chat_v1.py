@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 from ...http import Decoded, HttpRequest
 from ...model import Reply
-from ...wording import json_bytes
+from ...wire_formats import json_bytes
 from ..shared import InvalidRequest, Message, ParsedBody, as_list, asked
 from ..wire_dialect import AnswerPart
 from .chat import LINES, json_asked, model_of, most_of, payload_of, usage

@@ -25,7 +25,7 @@ DELIVERY: Final = "_deliver_cancellation"
 
 
 @final
-class Ready:
+class ReadyQueue:
     """The handles that can run, in the order they were posted; who they belong to is `who`."""
 
     __slots__ = (
@@ -154,4 +154,4 @@ class Ready:
         return [handle for _, handle in sorted(pairs, key=lambda pair: pair[0])]
 
     def __repr__(self) -> str:
-        return f"<Ready {self.who}>"
+        return f"<ReadyQueue {self.who}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..text import did_you_mean
 
 
-class KnownNames:
+class StrictAttributes:
     """Refuses to set an attribute that is no slot, method or property of its class."""
 
     __slots__ = ("__dict__", "__weakref__")  # a test may replace a method of one object, or refer to it

@@ -28,7 +28,7 @@ def tail_after(measured: int) -> int:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Mix:
+class DeviationRates:
     """How often a run stalls and lets the provider do what its seed does not say.
 
     `ALWAYS` picks among all options alike; below that it is the chance to deviate at all.
@@ -38,10 +38,10 @@ class Mix:
     provider: float = NEVER
 
 
-class Unfair(ABC):
+class RandomChooser(ABC):
     """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock."""
 
-    def __init__(self, dice: Dice, mix: Mix, *, tail: int) -> None:
+    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int) -> None:
         self._random = dice.random
         self._mix = mix
         self._left = tail
@@ -67,7 +67,7 @@ class Unfair(ABC):
 
 
 @final
-class InOrder(Unfair):
+class FifoChooser(RandomChooser):
     """FIFO order; only stalls and the provider are left to the dice."""
 
     def pick(self, n: int, who: Sequence[int]) -> int:

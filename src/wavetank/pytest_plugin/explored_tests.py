@@ -20,9 +20,10 @@ from ..tank.runs.simulate import simulate
 from ..tank.search.explore import BACKEND, MARK, Explored
 from ..tank.search.search import Result, search
 from ..tank.tank import Tank
-from . import fresh, options, per_test
+from . import fresh_process as fresh
+from . import options, per_test
+from .search_results import RESULTS, Made
 from .search_settings import NAMES, setting_for
-from .searched import RESULTS, Made
 
 SEARCHER: Final[pytest.StashKey[Callable[..., Result[Any]]]] = pytest.StashKey()
 """Set on a test whose searches are made by something else than `wavetank.search`: a campaign."""
