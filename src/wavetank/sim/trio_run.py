@@ -23,7 +23,6 @@ from trio.abc import Instrument
 from ..clock import SECOND, after_delay, at_instant, format_duration
 from .await_chain import Suspended
 from .budgets import StepBudget
-from .choices import LONGEST_STALL, MOST_DEADLINES
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
 from .host import Host
@@ -32,6 +31,7 @@ from .main_thread_watch import watched
 from .primitive_facts import due_in_trio
 from .private_names import require
 from .run_threads import outside_of_loops
+from .stalls import LONGEST_STALL, MOST_DEADLINES
 from .task_names import called
 from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
