@@ -10,16 +10,16 @@ import re
 from typing import Any, Final
 
 from ...clock import SECOND
-from ..http import Decoded, Headers, HttpRequest
+from ..http import Decoded, Headers
 from ..model import LimitState, WireRetryAfter
-from ..wire_formats import hexadecimal, imf_fixdate
+from ..wire_formats import hexadecimal
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import InputTokens, Responses
-from .openai.vendor import counted
-from .shared import InvalidRequest, bearer, data_event, limit_headers
+from .openai.vendor import counted, error
+from .shared import ErrorText, data_event, limit_headers
 from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 API_VERSION: Final = "2024-10-21"
@@ -53,11 +53,6 @@ _SAFE: Final = {
 _PROMPT: Final = [{"prompt_index": 0, "content_filter_results": _SAFE}]
 
 
-def _error(message: str, code: int | str) -> dict[str, Any]:
-    """An error object: its code is a string of digits, and it has no type and no param."""
-    return {"error": {"code": str(code), "message": message}}
-
-
 def _whole_seconds(ns: int) -> str:
     return str(-(-ns // SECOND))
 
@@ -80,71 +75,42 @@ class AzureVendor(Vendor):
 
     name = "azure"
     hosts = HOSTS["azure"]
-    no_key = _NO_KEY
-
-    def key(self, request: HttpRequest) -> str:
-        """The key in the header `api-key`, or a token of Entra ID."""
-        key = request.headers.get("api-key", "").strip() or bearer(request.headers)
-        if not key:
-            raise InvalidRequest(401, _NO_KEY)
-        return key
-
-    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
-        """A path or method that the resource does not have."""
-        if allowed:
-            return InvalidRequest(405, "Method not allowed")
-        return InvalidRequest(404, "Resource not found")
+    key_header = "api-key"
+    no_key = ErrorText(_NO_KEY)
+    not_found = ErrorText("Resource not found")
+    not_allowed = ErrorText("Method not allowed")
 
     def number(self, *key: object) -> str:
         """The request id: a UUID."""
         digits = hexadecimal(32, "azure", *key)
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """Date, request ids and region."""
-        return (
-            ("date", imf_fixdate(sent)),
-            ("apim-request-id", number),
-            ("x-request-id", number),
-            ("x-ms-region", "East US"),
-        )
+    def headers(self, number: str, took: int) -> Headers:
+        """Request ids and region."""
+        return (("apim-request-id", number), ("x-request-id", number), ("x-ms-region", "East US"))
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests and tokens; resets are whole seconds."""
         return limit_headers((("requests", limits.requests), ("tokens", limits.tokens)), _whole_seconds)
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
-        """The error of a bad request; those of its body are OpenAI's own."""
-        if invalid.param is None:
-            return invalid.status, _error(invalid.message, invalid.status)
-        error = {
-            "message": invalid.message,
-            "type": invalid.kind,
-            "param": invalid.param,
-            "code": invalid.code,
-        }
-        return invalid.status, {"error": error}
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
+        """An error object: a string of digits as its code, and no type; those of a body are OpenAI's own."""
+        if text.param is not None:
+            return error(text)
+        return {"error": {"code": str(status), "message": text.message}}
 
-    def refusal(self, refused: Refused) -> dict[str, Any]:
-        """The error of a refusal; a rate limit says which of two it is, and when to come back."""
+    def refusal_text(self, refused: Refused) -> ErrorText:
+        """What a refusal says; a rate limit says which of two it is, and when to come back."""
         refusal = refused.refusal
-        message = _MESSAGES.get(refusal.error)
-        if message is not None:
-            return _error(message + _hint(refusal.retry_after), refusal.status)
+        hint = _hint(refusal.retry_after)
+        if refusal.error in _MESSAGES:
+            return ErrorText(_MESSAGES[refusal.error] + hint)
         kind = "token" if counted(refusal)[0] == "tokens" else "call"
         operation = _OPERATIONS.get(refused.decoded.endpoint, "Models_List")
-        message = (
+        return ErrorText(
             f"Requests to the {operation} Operation under Azure OpenAI API version {API_VERSION} have "
-            f"exceeded {kind} rate limit of your current OpenAI S0 pricing tier."
-            f"{_hint(refusal.retry_after)} {_QUOTA}"
+            f"exceeded {kind} rate limit of your current OpenAI S0 pricing tier.{hint} {_QUOTA}"
         )
-        return _error(message, refusal.status)
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the server's own."""
-        return _error(_MESSAGES["server"], 500)
 
 
 _FLAVOUR: Final = Flavour(

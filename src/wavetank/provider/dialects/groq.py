@@ -11,50 +11,50 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...clock import SECOND
-from ..http import Decoded, Headers, HttpRequest
+from ..http import Decoded, Headers
 from ..model import LimitState
-from ..wire_formats import go_duration, imf_fixdate
+from ..wire_formats import go_duration
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
-from .openai.requests import copies_of
+from .openai.requests import INVALID, copies_of
 from .openai.responses import Responses
 from .openai.vendor import counted, rate_limited
-from .shared import InvalidRequest, is_limit, limit_headers, retry_hint
+from .shared import ErrorText, InvalidRequest, is_limit, limit_headers, retry_hint
 from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _ORGANIZATION: Final = "org_wavetank"
-_INVALID: Final = "invalid_request_error"
 _UPGRADE: Final = "Need more tokens? Upgrade to Dev Tier today at https://console.groq.com/settings/billing"
 
-# Type, code and message of each error that is no rate limit.
-_ERRORS: Final[dict[str, tuple[str, str | None, str]]] = {
-    "quota": ("insufficient_quota", "insufficient_quota", "You have used up your quota."),
-    "billing": (_INVALID, "blocked_api_access", "API access is blocked: check the billing of your account."),
-    "throttle": ("rate_limit_error", "rate_limit_exceeded", "Too many requests."),
-    "overloaded": (
+# What each error that is no rate limit says.
+_ERRORS: Final = {
+    "quota": ErrorText("You have used up your quota.", "insufficient_quota", "insufficient_quota"),
+    "billing": ErrorText(
+        "API access is blocked: check the billing of your account.", INVALID, "blocked_api_access"
+    ),
+    "throttle": ErrorText("Too many requests.", "rate_limit_error", "rate_limit_exceeded"),
+    "overloaded": ErrorText(
+        "The model is currently over capacity. Please try again and back off exponentially.",
         "internal_server_error",
         "over_capacity",
-        "The model is currently over capacity. Please try again and back off exponentially.",
     ),
-    "server": ("internal_server_error", None, "Internal Server Error"),
-    "timeout": ("request_timeout", None, "Request timed out."),
-    "conflict": (_INVALID, "conflict", "The request conflicts with another one."),
+    "server": ErrorText("Internal Server Error", "internal_server_error"),
+    "timeout": ErrorText("Request timed out.", "request_timeout"),
+    "conflict": ErrorText("The request conflicts with another one.", INVALID, "conflict"),
 }
-_STATUSES: Final[dict[int, tuple[str, str | None, str]]] = {
-    401: (_INVALID, "invalid_api_key", "Invalid API Key"),
-    403: ("permissions_error", None, "Not allowed."),
-    404: (
-        _INVALID,
-        "model_not_found",
-        "The model does not exist or you do not have access to it.",
-    ),
+_INVALID_KEY: Final = ErrorText("Invalid API Key", INVALID, "invalid_api_key")
+_STATUSES: Final = {
+    401: _INVALID_KEY,
+    403: ErrorText("Not allowed.", "permissions_error"),
+    404: ErrorText("The model does not exist or you do not have access to it.", INVALID, "model_not_found"),
 }
-
-
-def _error(message: str, kind: str, code: str | None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, **({"code": code} if code is not None else {})}}
+_UNKNOWN_URL: Final = ErrorText(
+    "Unknown request URL: {method} {path}. Please check the URL for typos, or see the docs at "
+    "https://console.groq.com/docs/",
+    INVALID,
+    "unknown_url",
+)
 
 
 class GroqVendor(Vendor):
@@ -62,46 +62,34 @@ class GroqVendor(Vendor):
 
     name = "groq"
     hosts = HOSTS["groq"]
-    no_key = "Invalid API Key"
+    no_key = _INVALID_KEY
+    not_found = not_allowed = _UNKNOWN_URL
+    errors = _ERRORS
+    statuses = _STATUSES
 
-    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
-        """A path or method that the API does not have."""
-        message = (
-            f"Unknown request URL: {request.method} {request.path}. Please check the URL for typos, or see "
-            "the docs at https://console.groq.com/docs/"
-        )
-        return InvalidRequest(405 if allowed else 404, message, kind=_INVALID, code="unknown_url")
-
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """Date and request id."""
-        return (("date", imf_fixdate(sent)), ("x-request-id", number), ("x-groq-region", "us-west-1"))
+    def headers(self, number: str, took: int) -> Headers:
+        """Request id and region."""
+        return (("x-request-id", number), ("x-groq-region", "us-west-1"))
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests are those of a day, tokens those of a minute; resets are durations."""
         return limit_headers((("requests", limits.requests_per_day), ("tokens", limits.tokens)), go_duration)
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
-        """The error of a bad request."""
-        code = "invalid_api_key" if invalid.status == 401 else invalid.code
-        return invalid.status, _error(invalid.message, _INVALID, code)
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
+        """An error object: it has a code only where there is one."""
+        code = {"code": text.code} if text.code is not None else {}
+        return {"error": {"message": text.message, "type": text.kind, **code}}
 
-    def refusal(self, refused: Refused) -> dict[str, Any]:
-        """The error of a refusal; a rate limit names its numbers, in OpenAI's words."""
+    def refusal_text(self, refused: Refused) -> ErrorText:
+        """What a refusal says; a rate limit names its numbers, in OpenAI's words."""
         refusal, decoded = refused.refusal, refused.decoded
-        other = _STATUSES.get(refusal.status) if is_limit(refusal) else _ERRORS.get(refusal.error)
-        if other is not None:
-            kind, code, message = other
-            return _error(message + retry_hint(refusal.retry_after), kind, code)
+        limit = is_limit(refusal)
+        text = self.statuses.get(refusal.status) if limit else self.errors.get(refusal.error)
+        if text is not None:
+            return text._replace(message=text.message + retry_hint(refusal.retry_after))
         where = f"for model `{decoded.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
         message = f"{rate_limited(refusal, decoded, where=where, minute='minute')} {_UPGRADE}"
-        return _error(message, counted(refusal)[0], "rate_limit_exceeded")
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the server's own."""
-        kind, code, message = _ERRORS["server"]
-        return _error(message, kind, code)
+        return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
 
 
 def _timed(page: AnswerPart) -> Values:
@@ -131,7 +119,7 @@ def _top(page: AnswerPart) -> Values:
 def _only_one(payload: Mapping[str, Any]) -> int:
     """One answer; more are refused (`n` in the types of the SDK)."""
     if copies_of(payload) > 1:
-        raise InvalidRequest(400, "'n' : number must be at most 1", kind=_INVALID)
+        raise InvalidRequest(400, "'n' : number must be at most 1", kind=INVALID)
     return 1
 
 

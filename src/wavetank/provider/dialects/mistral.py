@@ -7,60 +7,21 @@ Sources: the API reference of docs.mistral.ai, the types of its SDK
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ..answer_texts import request_cost
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState
-from ..wire_formats import hexadecimal, imf_fixdate
+from ..wire_formats import hexadecimal
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
-from .shared import InvalidRequest, limit_headers, stated_in_body
-from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
+from .shared import ErrorText, InvalidRequest, limit_headers
+from .wire_dialect import AnswerPart, Vendor, WireDialect
 
-# Type, code and message of each error.
-_ERRORS: Final[dict[str, tuple[str, str | None, str]]] = {
-    "rate-limit": ("rate_limited", "1300", "Rate limit exceeded"),
-    "too-large": (
-        "invalid_request_prompt",
-        "3051",
-        "Prompt contains more tokens than your rate limit allows.",
-    ),
-    "quota": ("rate_limited", "1300", "You have reached the limit of requests of your plan for this month."),
-    "billing": (
-        "invalid_request_billing",
-        "1200",
-        "Check the billing of your account.",
-    ),
-    "ramp": ("rate_limited", "1300", "Requests rate limit exceeded"),
-    "throttle": ("rate_limited", "1300", "Requests rate limit exceeded"),
-    "overloaded": (
-        "service_tier_capacity_exceeded",
-        "3505",
-        "Service tier capacity exceeded for this model.",
-    ),
-    "server": ("internal_server_error", "1000", "Service unavailable."),
-    "timeout": ("request_timeout", "1001", "Request timed out."),
-    "conflict": ("conflict", None, "The request conflicts with another one."),
-}
-_STATUSES: Final[dict[int, tuple[str, str | None, str]]] = {
-    401: ("unauthorized", "1100", "Unauthorized"),
-    403: ("forbidden", None, "Forbidden"),
-    404: ("invalid_model", "1500", "Invalid model"),
-}
-
-
-def _error(message: str, kind: str, code: str | None, status: int) -> dict[str, Any]:
-    return {
-        "object": "error",
-        "message": message,
-        "type": kind,
-        "param": None,
-        "code": code,
-        "raw_status_code": status,
-    }
+_RATE_LIMITED: Final = ErrorText("Requests rate limit exceeded", "rate_limited", "1300")
+_UNAUTHORIZED: Final = ErrorText("Unauthorized", "unauthorized", "1100")
 
 
 class MistralVendor(Vendor):
@@ -68,16 +29,38 @@ class MistralVendor(Vendor):
 
     name = "mistral"
     hosts = HOSTS["mistral"]
-    no_key = "Unauthorized"
+    no_key = _UNAUTHORIZED
+    errors: ClassVar = {
+        "rate-limit": _RATE_LIMITED._replace(message="Rate limit exceeded"),
+        "too-large": ErrorText(
+            "Prompt contains more tokens than your rate limit allows.", "invalid_request_prompt", "3051"
+        ),
+        "quota": _RATE_LIMITED._replace(
+            message="You have reached the limit of requests of your plan for this month."
+        ),
+        "billing": ErrorText("Check the billing of your account.", "invalid_request_billing", "1200"),
+        "ramp": _RATE_LIMITED,
+        "throttle": _RATE_LIMITED,
+        "overloaded": ErrorText(
+            "Service tier capacity exceeded for this model.", "service_tier_capacity_exceeded", "3505"
+        ),
+        "server": ErrorText("Service unavailable.", "internal_server_error", "1000"),
+        "timeout": ErrorText("Request timed out.", "request_timeout", "1001"),
+        "conflict": ErrorText("The request conflicts with another one.", "conflict"),
+    }
+    statuses: ClassVar = {
+        401: _UNAUTHORIZED,
+        403: ErrorText("Forbidden", "forbidden"),
+        404: ErrorText("Invalid model", "invalid_model", "1500"),
+    }
 
     def number(self, *key: object) -> str:
         """The id that its gateway gives to a request."""
         return hexadecimal(32, "mistral", *key)
 
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """Date, ids and the time at the backend."""
+    def headers(self, number: str, took: int) -> Headers:
+        """Ids and the time at the backend."""
         return (
-            ("date", imf_fixdate(sent)),
             ("mistral-correlation-id", number),
             ("x-kong-request-id", number),
             ("x-envoy-upstream-service-time", str(took)),
@@ -95,30 +78,28 @@ class MistralVendor(Vendor):
         self, invalid: InvalidRequest, number: str, request: HttpRequest
     ) -> tuple[int, dict[str, Any]]:
         """A 422 that lists what is wrong with the body; other errors have a message."""
+        text = invalid.text
         if invalid.status == 400:
-            place = ["body", *(invalid.param or "").replace("[", ".").replace("]", "").split(".")]
+            place = ["body", *(text.param or "").replace("[", ".").replace("]", "").split(".")]
             detail = {
-                "type": invalid.code or "json_invalid",
+                "type": text.code or "json_invalid",
                 "loc": [part for part in place if part],
-                "msg": invalid.message,
+                "msg": text.message,
                 "input": None,
             }
             return 422, {"detail": [detail]}
-        return invalid.status, {"message": invalid.message, "request_id": number}
+        return invalid.status, {"message": text.message, "request_id": number}
 
-    def refusal(self, refused: Refused) -> dict[str, Any]:
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
         """The error of a refusal."""
-        refusal = refused.refusal
-        kind, code, message = _ERRORS[refusal.error]
-        if refusal.error == "rate-limit":
-            kind, code, message = _STATUSES.get(refusal.status, (kind, code, message))
-        hint = stated_in_body(refusal.retry_after)
-        return _error(f"{message}.{hint}" if hint else message, kind, code, refusal.status)
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the server's own."""
-        kind, code, message = _ERRORS["server"]
-        return _error(message, kind, code, 500)
+        return {
+            "object": "error",
+            "message": text.message,
+            "type": text.kind,
+            "param": None,
+            "code": text.code,
+            "raw_status_code": status,
+        }
 
 
 def _with_id(page: AnswerPart) -> Values:

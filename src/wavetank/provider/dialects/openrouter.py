@@ -7,10 +7,10 @@ SDK (`openrouter.components`, `openrouter.errors`), and refusals that its users 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ...clock import MILLISECOND
-from ..http import Decoded, Headers, HttpRequest
+from ..http import Decoded, Headers
 from ..model import BucketState, LimitState, Reply
 from ..wire_formats import base62, unix_seconds
 from .hosts import HOSTS
@@ -18,7 +18,7 @@ from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models, Names, Query, page_size
 from .openai.requests import one_copy
-from .shared import InvalidRequest, limit_hit, stated_in_body
+from .shared import ErrorText, InvalidRequest, limit_hit, with_hint
 from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _PROVIDER: Final = "Wavetank"
@@ -27,27 +27,6 @@ _PER_DAY: Final = (
     "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day"
 )
 
-# Kind and message of each error.
-_ERRORS: Final = {
-    "rate-limit": ("rate_limit_exceeded", "Rate limit exceeded"),
-    "too-large": ("context_length_exceeded", "This endpoint's maximum context length is exceeded."),
-    "quota": ("rate_limit_exceeded", _PER_DAY),
-    "billing": (
-        "payment_required",
-        "Insufficient credits. Add more using https://openrouter.ai/settings/credits",
-    ),
-    "ramp": ("rate_limit_exceeded", "Rate limit exceeded: traffic grows too fast"),
-    "throttle": ("rate_limit_exceeded", "Provider returned error"),
-    "overloaded": ("provider_overloaded", "Provider is overloaded"),
-    "server": ("server", "Internal Server Error"),
-    "timeout": ("timeout", "Request timed out"),
-    "conflict": ("conflict", "The request conflicts with another one"),
-}
-_STATUSES: Final = {
-    401: ("authentication", "User not found."),
-    403: ("permission_denied", "Forbidden"),
-    404: ("not_found", "No endpoints found for this model."),
-}
 # What the provider behind it said.
 _UPSTREAM: Final = {"rate-limit": "rate_limited", "throttle": "rate_limited", "overloaded": "overloaded"}
 _NAMES: Final = (
@@ -65,43 +44,66 @@ class OpenRouterVendor(Vendor):
 
     name = "openrouter"
     hosts = HOSTS["openrouter"]
-    no_key = "No auth credentials found"
+    no_key = ErrorText("No auth credentials found")
+    errors: ClassVar = {
+        "rate-limit": ErrorText("Rate limit exceeded", "rate_limit_exceeded"),
+        "too-large": ErrorText(
+            "This endpoint's maximum context length is exceeded.", "context_length_exceeded"
+        ),
+        "quota": ErrorText(_PER_DAY, "rate_limit_exceeded"),
+        "billing": ErrorText(
+            "Insufficient credits. Add more using https://openrouter.ai/settings/credits",
+            "payment_required",
+        ),
+        "ramp": ErrorText("Rate limit exceeded: traffic grows too fast", "rate_limit_exceeded"),
+        "throttle": ErrorText("Provider returned error", "rate_limit_exceeded"),
+        "overloaded": ErrorText("Provider is overloaded", "provider_overloaded"),
+        "server": ErrorText("Internal Server Error", "server"),
+        "timeout": ErrorText("Request timed out", "timeout"),
+        "conflict": ErrorText("The request conflicts with another one", "conflict"),
+    }
+    statuses: ClassVar = {
+        401: ErrorText("User not found.", "authentication"),
+        403: ErrorText("Forbidden", "permission_denied"),
+        404: ErrorText("No endpoints found for this model.", "not_found"),
+    }
+    breaks_with = "rate-limit"
     keep_alive = _PROCESSING
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """Requests, only on a refusal; the reset is an epoch in milliseconds."""
         return self._limit_headers(limits, sent) if refused else ()
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
         """The error of a bad request."""
-        return invalid.status, {"error": {"message": invalid.message, "code": invalid.status}}
+        return {"error": {"message": text.message, "code": status}}
+
+    def refusal_text(self, refused: Refused) -> ErrorText:
+        """What a refusal says; a limit that was hit is named."""
+        refusal = refused.refusal
+        text, message = self.errors[refusal.error], None
+        if refusal.error == "rate-limit":
+            text = self.statuses.get(refusal.status, text)
+            if limit_hit(refusal) is not None:
+                message = f"Rate limit exceeded: {dict(_NAMES).get(refusal.reason, 'tokens-per-min')}. "
+        return text._replace(message=with_hint(message or text.message, refusal.retry_after).strip())
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal: the platform's own if it hit a limit, else a provider's behind it."""
-        refusal = refused.refusal
-        kind, message = _ERRORS[refusal.error]
-        if refusal.error == "rate-limit":
-            kind, message = _STATUSES.get(refusal.status, (kind, message))
-        hit = limit_hit(refusal)
-        if hit is not None and refusal.error == "rate-limit":
-            message = f"Rate limit exceeded: {dict(_NAMES).get(refusal.reason, 'tokens-per-min')}. "
-        hint = stated_in_body(refusal.retry_after)
-        if hint:
-            message = f"{message.rstrip('. ')}.{hint}"
-        metadata: Values = {"error_type": kind}
-        if hit is not None and _shown(refusal.limits) is not None:
+        refusal, text = refused.refusal, self.refusal_text(refused)
+        metadata: Values = {"error_type": text.kind}
+        hit = limit_hit(refusal) is not None
+        if hit and _shown(refusal.limits) is not None:
             metadata["headers"] = dict(self._limit_headers(refusal.limits, refused.sent))
-        elif hit is None and refusal.error in _UPSTREAM:
+        elif not hit and refusal.error in _UPSTREAM:
             metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
-        error = {"message": message.strip(), "code": refusal.status, "metadata": metadata}
+        error = {"message": text.message, "code": refusal.status, "metadata": metadata}
         return {"error": error, "user_id": "user_wavetank"}
 
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
+    def mid_stream_error(self, refused: Refused) -> dict[str, Any]:
         """The error after a 200: the provider behind it refused."""
-        kind, message = _ERRORS["rate-limit"]
-        return {"error": {"code": 429, "message": message, "metadata": {"error_type": kind}}}
+        text, status = self.refusal_text(refused), refused.refusal.status
+        return {"error": {"code": status, "message": text.message, "metadata": {"error_type": text.kind}}}
 
     def _limit_headers(self, limits: LimitState, sent: int) -> Headers:
         bucket = _shown(limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
@@ -28,20 +28,32 @@ Message = Mapping[str, Any]
 
 
 @final
+class ErrorText(NamedTuple):
+    """What a vendor says of an error; those that have no types, codes or parameters leave them out."""
+
+    message: str
+    kind: str = ""
+    code: str | None = None
+    param: str | None = None
+
+
+@final
 class InvalidRequest(Exception):
     """Why a request cannot be taken, before its dialect has put it into words."""
 
     def __init__(
         self, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
     ) -> None:
-        self.message = shortened(message, LONGEST)
-        super().__init__(self.message)
+        self.text = ErrorText(shortened(message, LONGEST), kind, code, param)
+        super().__init__(self.text.message)
         self.status = status
-        self.kind = kind
-        self.param = param
-        self.code = code
         self.allow = ""
         """The methods that would have been right, for the header of that name."""
+
+    @classmethod
+    def saying(cls, text: ErrorText, status: int) -> InvalidRequest:
+        """The error with a text that a vendor has ready."""
+        return cls(status, text.message, kind=text.kind, param=text.param, code=text.code)
 
 
 @final
@@ -165,6 +177,12 @@ def stated_in_body(retry_after: WireRetryAfter | None) -> str:
     return retry_hint(retry_after) if retry_after is not None and retry_after.form == "body" else ""
 
 
+def with_hint(message: str, retry_after: WireRetryAfter | None) -> str:
+    """A message with that sentence after it, where there is one."""
+    hint = stated_in_body(retry_after)
+    return f"{message.rstrip('. ')}.{hint}" if hint else message
+
+
 def limit_hit(refusal: Refusal) -> BucketState | None:
     """The limit that a refusal names as its reason; a scripted one names none."""
     bucket = getattr(refusal.limits, refusal.reason.replace("-", "_"), None)
@@ -180,17 +198,17 @@ def limit_headers(
     buckets: Iterable[tuple[str, BucketState | None]],
     reset: Callable[[int], str] | None,
     *,
-    prefix: str = "x-ratelimit-",
+    named: str = "x-ratelimit-{field}-{name}",
 ) -> Headers:
     """Limit, rest and reset of each known limit, as `x-ratelimit-limit-requests` and its like.
 
     Args:
         buckets: a name and the state of each limit; unknown ones are left out.
         reset: writes the nanoseconds until a limit is whole again; without it resets are not stated.
-        prefix: what the names begin with.
+        named: the names of the headers.
     """
     return tuple(
-        (f"{prefix}{field}-{name}", value)
+        (named.format(field=field, name=name), value)
         for name, bucket in buckets
         if bucket is not None
         for field, value in (

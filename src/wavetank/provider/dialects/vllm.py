@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from ..http import Decoded, HttpRequest
+from ..http import HttpRequest
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.completions import Completions
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import Responses
-from .shared import DONE, InvalidRequest, bearer, stated_in_body
-from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
+from .shared import DONE, ErrorText, InvalidRequest
+from .wire_dialect import AnswerPart, Vendor, WireDialect
 
 _MESSAGES: Final = {
     "rate-limit": "Too many requests",
@@ -32,11 +32,6 @@ _MESSAGES: Final = {
     "timeout": "Request timed out",
     "conflict": "The request conflicts with another one",
 }
-
-
-def _error(message: str, status: int, param: str | None = None) -> dict[str, Any]:
-    """An error object: its code is the HTTP status, a number."""
-    return {"error": {"message": message, "type": _kind(status), "param": param, "code": status}}
 
 
 def _kind(status: int) -> str:
@@ -53,29 +48,19 @@ class VllmVendor(Vendor):
 
     name = "vllm"
     hosts = HOSTS["vllm"]
+    no_key = None
+    errors: ClassVar = {error: ErrorText(message) for error, message in _MESSAGES.items()}
 
-    def key(self, request: HttpRequest) -> str:
-        """The key if there is one; the server asks for none unless it is configured to."""
-        return bearer(request.headers)
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
+        """An error object: its code is the HTTP status, a number."""
+        error = {"message": text.message, "type": _kind(status), "param": text.param, "code": status}
+        return {"error": error}
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
+    def invalid_request(self, invalid: InvalidRequest, number: str, request: HttpRequest) -> tuple[int, Any]:
         """The error of a bad request; the web framework answers for paths and methods."""
         if invalid.status in (404, 405):
-            return invalid.status, {"detail": invalid.message}
-        return invalid.status, _error(invalid.message, invalid.status, invalid.param)
-
-    def refusal(self, refused: Refused) -> dict[str, Any]:
-        """The error of a refusal."""
-        refusal = refused.refusal
-        hint = stated_in_body(refusal.retry_after)
-        message = _MESSAGES[refusal.error]
-        return _error(f"{message}.{hint}" if hint else message, refusal.status)
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the engine died."""
-        return _error(_MESSAGES["server"], 500)
+            return invalid.status, {"detail": invalid.text.message}
+        return super().invalid_request(invalid, number, request)
 
 
 def _top(page: AnswerPart) -> Values:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol, final
 
 import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
+from ...scenario import RefusalError
 from ..answer_texts import in_pieces
 from ..faults import apply_fault
 from ..host_patterns import answers_for
@@ -16,7 +17,7 @@ from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireR
 from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
 from ..statuses import status_of_error
 from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
-from .shared import JSON, InvalidRequest, ParsedBody, bearer, retry_headers
+from .shared import JSON, ErrorText, InvalidRequest, ParsedBody, bearer, retry_headers, stated_in_body
 from .wrapped import wrapped
 
 _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*)\s*\Z")
@@ -155,17 +156,28 @@ class UnstreamedEndpoint:
 
 
 class Vendor:
-    """What all endpoints of a provider have in common; each provider writes its own errors.
+    """What all endpoints of a provider have in common: its keys, its headers and its errors.
 
     `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. `no_key` is the message for a request without a key, and
-    `keep_alive` what is sent in a stream while its first token is still to come.
+    stated in the body instead of a header. The key is read from the header `key_header`, or else from
+    `Authorization`; a request without one is refused with `no_key` and `no_key_status`, unless `no_key`
+    is `None`. `not_found` answers an unknown path and `not_allowed` a wrong method; both may use the
+    placeholders `{method}`, `{path}` and `{allowed}`. `errors` is what a refusal says for each error, and
+    `statuses` what a rate limit with that status says instead. `breaks_with` is the error that
+    usually ends a broken stream. `keep_alive` is sent in a stream while its first token is still to come.
     """
 
     name: ClassVar[str]
     hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
-    no_key: ClassVar[str] = "No API key was given"
+    key_header: ClassVar[str] = ""
+    no_key: ClassVar[ErrorText | None]
+    no_key_status: ClassVar[int] = 401
+    not_found: ClassVar[ErrorText] = ErrorText("Not Found")
+    not_allowed: ClassVar[ErrorText] = ErrorText("Method Not Allowed")
+    errors: ClassVar[Mapping[str, ErrorText]]
+    statuses: ClassVar[Mapping[int, ErrorText]] = {}
+    breaks_with: ClassVar[RefusalError] = "server"
     keep_alive: ClassVar[bytes] = b""
 
     def path(self, request: HttpRequest) -> str:
@@ -176,44 +188,55 @@ class Vendor:
         """The API key.
 
         Raises:
-            InvalidRequest: there is none.
+            InvalidRequest: there is none, and one is needed.
         """
-        key = bearer(request.headers)
-        if not key:
-            raise InvalidRequest(401, self.no_key, kind="authentication")
+        key = request.headers.get(self.key_header, "").strip() or bearer(request.headers)
+        if not key and self.no_key is not None:
+            raise InvalidRequest.saying(self.no_key, self.no_key_status)
         return key
 
     def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
         """What is said to a path that is not known (no method `allowed`), or to a wrong method."""
-        if allowed:
-            return InvalidRequest(405, "Method Not Allowed")
-        return InvalidRequest(404, "Not Found")
+        text = self.not_allowed if allowed else self.not_found
+        message = text.message.format(method=request.method, path=request.path, allowed=" or ".join(allowed))
+        return InvalidRequest.saying(text._replace(message=message), 405 if allowed else 404)
 
     def number(self, *key: object) -> str:
         """The id of a request on the wire."""
         return f"req_{hexadecimal(32, self.name, *key)}"
 
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """The headers of every response; `took` is in whole milliseconds."""
-        return (("date", imf_fixdate(sent)),)
+    def headers(self, number: str, took: int) -> Headers:
+        """The headers of every response beside its date; `took` is in whole milliseconds."""
+        return ()
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """The headers that state the limits; none unless a provider has such headers."""
         return ()
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
-        """Status and body for a request that cannot be taken."""
+    def error(self, text: ErrorText, status: int, number: str) -> Any:
+        """An error body; `number` is the id of the request on the wire."""
         raise NotImplementedError
+
+    def invalid_request(self, invalid: InvalidRequest, number: str, request: HttpRequest) -> tuple[int, Any]:
+        """Status and body for a request that cannot be taken."""
+        return invalid.status, self.error(invalid.text, invalid.status, number)
+
+    def refusal_text(self, refused: Refused) -> ErrorText:
+        """What a refusal says."""
+        refusal = refused.refusal
+        text = self.errors[refusal.error]
+        if refusal.error == "rate-limit":
+            text = self.statuses.get(refusal.status, text)
+        hint = stated_in_body(refusal.retry_after)
+        return text._replace(message=f"{text.message}.{hint}") if hint else text
 
     def refusal(self, refused: Refused) -> Any:
         """The body of a refusal."""
-        raise NotImplementedError
+        return self.error(self.refusal_text(refused), refused.refusal.status, refused.number)
 
-    def mid_stream_error(self, decoded: Decoded, number: str) -> Any:
-        """The error body that follows after an answer has begun with 200."""
-        raise NotImplementedError
+    def mid_stream_error(self, refused: Refused) -> Any:
+        """The error body that follows after an answer has begun with 200, where a fault names no error."""
+        return self.refusal(refused)
 
 
 @final
@@ -255,14 +278,14 @@ class WireDialect:
 
     def _mid_stream_error(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
-        number = self._vendor.number(reply.request_id)
-        wrong = answer.fault.error if answer.fault is not None else None
-        if wrong is None:
-            return self._vendor.mid_stream_error(decoded, number)
+        vendor = self._vendor
+        stated = answer.fault.error if answer.fault is not None else None
+        error = stated or vendor.breaks_with
         refusal = Refusal(
-            status_of_error(self.name, wrong), "wave", ACCOUNT, None, answer.limits, error=wrong
+            status_of_error(self.name, error), "wave", ACCOUNT, None, answer.limits, error=error
         )
-        return self._vendor.refusal(Refused(decoded, refusal, number, sent))
+        refused = Refused(decoded, refusal, vendor.number(reply.request_id), sent)
+        return vendor.mid_stream_error(refused) if stated is None else vendor.refusal(refused)
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -308,7 +331,8 @@ class WireDialect:
         status, body = self._vendor.invalid_request(invalid, number, request)
         headers = (
             ("content-type", JSON),
-            *self._vendor.headers(number, sent, 0),
+            ("date", imf_fixdate(sent)),
+            *self._vendor.headers(number, 0),
             *((("allow", invalid.allow),) if invalid.allow else ()),
         )
         return WireReply(status, headers, json_bytes(body))
@@ -323,7 +347,8 @@ class WireDialect:
             200,
             (
                 ("content-type", content_type),
-                *vendor.headers(number, sent, page.took // MILLISECOND),
+                ("date", imf_fixdate(sent)),
+                *vendor.headers(number, page.took // MILLISECOND),
                 *self._limits(page.answer.limits, page.decoded, sent, refused=False),
             ),
         )
@@ -340,7 +365,8 @@ class WireDialect:
         endpoint = self._endpoints[decoded.endpoint]
         headers = (
             ("content-type", endpoint.streams_as if streamed else JSON),
-            *vendor.headers(number, sent, (reply.at - began) // MILLISECOND),
+            ("date", imf_fixdate(sent)),
+            *vendor.headers(number, (reply.at - began) // MILLISECOND),
             *self._refusal_headers(decoded, refusal, sent),
         )
         data = endpoint.failure(body, decoded, reply, epoch_ns) if streamed else json_bytes(body)

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState
-from ...wire_formats import hexadecimal, imf_fixdate
+from ...wire_formats import hexadecimal
 from ..hosts import HOSTS
-from ..shared import JSON, InvalidRequest, limit_hit, stated_in_body
+from ..shared import JSON, ErrorText, limit_hit, with_hint
 from ..wire_dialect import Refused, Vendor
 
 _MESSAGES: Final = {
@@ -39,7 +39,7 @@ class CohereVendor(Vendor):
 
     name = "cohere"
     hosts = HOSTS["cohere"]
-    no_key = "no api key supplied"
+    no_key = ErrorText("no api key supplied")
 
     def path(self, request: HttpRequest) -> str:
         """With `?lines` where the client accepts only JSON: its streams have an event a line."""
@@ -50,13 +50,9 @@ class CohereVendor(Vendor):
         """The id with which support can find a request."""
         return hexadecimal(32, "cohere", *key)
 
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """Date, ids and the time at the backend."""
-        return (
-            ("date", imf_fixdate(sent)),
-            ("x-debug-trace-id", number),
-            ("x-envoy-upstream-service-time", str(took)),
-        )
+    def headers(self, number: str, took: int) -> Headers:
+        """Ids and the time at the backend."""
+        return (("x-debug-trace-id", number), ("x-envoy-upstream-service-time", str(took)))
 
     def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
         """The calls of a trial key, without a reset."""
@@ -68,14 +64,12 @@ class CohereVendor(Vendor):
             ("x-trial-endpoint-call-remaining", str(bucket.remaining)),
         )
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
-        """The error of a bad request."""
-        return invalid.status, {"id": number, "message": invalid.message}
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
+        """An error body: a message, and the id of the request."""
+        return {"id": number, "message": text.message}
 
-    def refusal(self, refused: Refused) -> dict[str, Any]:
-        """The error of a refusal; a limit that was hit is that of a trial key."""
+    def refusal_text(self, refused: Refused) -> ErrorText:
+        """What a refusal says; a limit that was hit is that of a trial key."""
         refusal = refused.refusal
         message = _MESSAGES[refusal.error]
         if refusal.error == "rate-limit":
@@ -87,9 +81,4 @@ class CohereVendor(Vendor):
                     "continue to use the Trial key for free or upgrade to a Production key with higher rate "
                     "limits at 'https://dashboard.cohere.com/api-keys'."
                 )
-        hint = stated_in_body(refusal.retry_after)
-        return {"id": refused.number, "message": f"{message.rstrip('.')}.{hint}" if hint else message}
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the server's own."""
-        return {"id": number, "message": _MESSAGES["server"]}
+        return ErrorText(with_hint(message, refusal.retry_after))

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 from ....clock import SECOND
 from ...http import Decoded, Headers, HttpRequest
 from ...model import Refusal
-from ...wire_formats import decimal, imf_fixdate
+from ...wire_formats import decimal
 from ..hosts import HOSTS
-from ..shared import InvalidRequest, bearer, limit_hit, stated_in_body
+from ..shared import ErrorText, limit_hit, stated_in_body
 from ..wire_dialect import Refused, Vendor
 
 IN_ARRAY: Final = "stream-array"
@@ -96,14 +96,10 @@ def error(message: str, status: int, code: str | None = None, **more: Any) -> di
     return {"error": {"code": status, "message": message, "status": name, **more}}
 
 
-def _key(request: HttpRequest) -> str:
-    asked = parse_qs(request.query).get("key", [""])
-    return request.headers.get("x-goog-api-key", "").strip() or asked[0] or bearer(request.headers)
-
-
-def _in_array(body: dict[str, Any], decoded: Decoded, wrapping: str = "json") -> Any:
+def _in_array(body: dict[str, Any], refused: Refused) -> Any:
     """Where answers are arrays an error is an array of one."""
-    return [body] if decoded.endpoint in (IN_ARRAY, COMPATIBLE) and wrapping == "json" else body
+    in_array = refused.decoded.endpoint in (IN_ARRAY, COMPATIBLE) and refused.refusal.wrapping == "json"
+    return [body] if in_array else body
 
 
 class GeminiVendor(Vendor):
@@ -112,6 +108,12 @@ class GeminiVendor(Vendor):
     name = "gemini"
     hosts: ClassVar[tuple[str, ...]] = HOSTS["gemini"]
     retry_in_body = True
+    key_header = "x-goog-api-key"
+    no_key = ErrorText(_UNREGISTERED)
+    no_key_status = 403
+    not_found = ErrorText("Not Found: {path}")
+    not_allowed = ErrorText("{method} is not allowed on {path}.")
+    breaks_with = "overloaded"
 
     def path(self, request: HttpRequest) -> str:
         """With `alt=sse` where the query asks for events."""
@@ -119,36 +121,26 @@ class GeminiVendor(Vendor):
 
     def key(self, request: HttpRequest) -> str:
         """The key in its header or in the query, or a token."""
-        key = _key(request)
-        if not key:
-            raise InvalidRequest(403, _UNREGISTERED)
-        return key
+        in_query = parse_qs(request.query).get("key", [""])[0]
+        if in_query and not request.headers.get(self.key_header, "").strip():
+            return in_query
+        return super().key(request)
 
-    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
-        """A path or method that the API does not have."""
-        if allowed:
-            return InvalidRequest(405, f"{request.method} is not allowed on {request.path}.")
-        return InvalidRequest(404, f"Not Found: {request.path}")
+    def headers(self, number: str, took: int) -> Headers:
+        """The time at the server; there is no request id."""
+        return (("server-timing", f"gfet4t7; dur={took}"),)
 
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """Date and time at the server; there is no request id."""
-        return (("date", imf_fixdate(sent)), ("server-timing", f"gfet4t7; dur={took}"))
-
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
         """The error of a bad request."""
-        return invalid.status, error(invalid.message, invalid.status)
+        return error(text.message, status)
 
     def refusal(self, refused: Refused) -> Any:
         """The error of a refusal; a quota is named, with when to come back."""
-        refusal = refused.refusal
-        body = _refused(refusal, refused.decoded)
-        return _in_array(body, refused.decoded, refusal.wrapping)
+        return _in_array(_refused(refused.refusal, refused.decoded), refused)
 
-    def mid_stream_error(self, decoded: Decoded, number: str) -> Any:
-        """The error after a 200: no capacity."""
-        return error(_MESSAGES["overloaded"], 503)
+    def mid_stream_error(self, refused: Refused) -> Any:
+        """The error after a 200, in no array of its own."""
+        return _refused(refused.refusal, refused.decoded)
 
 
 class VertexVendor(GeminiVendor):
@@ -157,13 +149,8 @@ class VertexVendor(GeminiVendor):
     name = "vertex"
     hosts = HOSTS["vertex"]
     retry_in_body = False
-
-    def key(self, request: HttpRequest) -> str:
-        """A token, or the key of express mode."""
-        key = _key(request)
-        if not key:
-            raise InvalidRequest(401, _NO_TOKEN)
-        return key
+    no_key = ErrorText(_NO_TOKEN)
+    no_key_status = 401
 
     def refusal(self, refused: Refused) -> Any:
         """The error of a refusal."""
@@ -174,7 +161,7 @@ class VertexVendor(GeminiVendor):
             message = _STATUSES.get(refusal.status, _VERTEX) + stated_in_body(refusal.retry_after)
             detail = {"message": message, "domain": "global", "reason": "rateLimitExceeded"}
             body = error(message, refusal.status, errors=[detail])
-        return _in_array(body, refused.decoded, refusal.wrapping)
+        return _in_array(body, refused)
 
 
 def _refused(refusal: Refusal, decoded: Decoded, *, details: bool = True) -> dict[str, Any]:

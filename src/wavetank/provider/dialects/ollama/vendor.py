@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ..hosts import HOSTS
-from ..shared import InvalidRequest, bearer, stated_in_body
+from ..shared import ErrorText, InvalidRequest, stated_in_body
 from ..wire_dialect import Refused, Vendor
 
 # Two spaces: so it is in server/sched.go.
@@ -36,23 +36,14 @@ class OllamaVendor(Vendor):
 
     name = "ollama"
     hosts = HOSTS["ollama"]
+    no_key = None
+    not_found = ErrorText("404 page not found")
+    not_allowed = ErrorText("405 method not allowed")
 
-    def key(self, request: HttpRequest) -> str:
-        """The key if there is one; a server of one's own asks for none."""
-        return bearer(request.headers)
-
-    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
-        """A path or method that the server does not have."""
-        if allowed:
-            return InvalidRequest(405, "405 method not allowed")
-        return InvalidRequest(404, "404 page not found")
-
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
+    def invalid_request(self, invalid: InvalidRequest, number: str, request: HttpRequest) -> tuple[int, Any]:
         """The error of a bad request."""
         compatible = _COMPATIBLE in request.path
-        return invalid.status, _error(invalid.message, invalid.status, compatible=compatible)
+        return invalid.status, _error(invalid.text.message, invalid.status, compatible=compatible)
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal."""
@@ -60,10 +51,6 @@ class OllamaVendor(Vendor):
         message = _MESSAGES[refusal.error] + stated_in_body(refusal.retry_after)
         compatible = refused.decoded.endpoint in _COMPATIBLE_ENDPOINTS
         return _error(message, refusal.status, compatible=compatible)
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the runner died."""
-        return _error(_MESSAGES["server"], 500, compatible=decoded.endpoint in _COMPATIBLE_ENDPOINTS)
 
 
 def _error(message: str, status: int, *, compatible: bool) -> dict[str, Any]:

@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...answer_texts import request_cost
-from ...http import Decoded, Headers, HttpRequest
+from ...http import Decoded, Headers
 from ...model import BucketState, LimitState, Refusal
-from ...wire_formats import go_duration, imf_fixdate
+from ...wire_formats import go_duration
 from ..hosts import HOSTS
-from ..shared import InvalidRequest, is_limit, limit_headers, limit_hit, retry_hint
+from ..shared import ErrorText, is_limit, limit_headers, limit_hit, retry_hint
 from ..wire_dialect import Refused, Vendor
 from .requests import INVALID
 
 ORGANIZATION: Final = "org-wavetank"
 VERSION: Final = "2020-10-01"
 
-SORRY: Final = "The server had an error while processing your request. Sorry about that!"
+_SORRY: Final = "The server had an error while processing your request. Sorry about that!"
 _VISIT: Final = "Visit https://platform.openai.com/account/rate-limits to learn more."
 _QUOTA: Final = (
     "You exceeded your current quota, please check your plan and billing details. For more information on "
@@ -36,26 +36,24 @@ _RAMP: Final = (
 )
 _UNSCRIPTED_LIMIT: Final = 500
 
-# Type, code and message of each error that is no rate limit.
-_ERRORS: Final[dict[str, tuple[str, str | None, str]]] = {
-    "quota": ("insufficient_quota", "insufficient_quota", _QUOTA),
-    "billing": ("insufficient_quota", "credit_balance_exhausted", _CREDIT),
-    "ramp": ("rate_limit_error", "slow_down", _RAMP),
-    "overloaded": (
-        "service_unavailable_error",
-        "server_is_overloaded",
-        "The server is currently overloaded.",
+# What each error that is no rate limit says.
+_ERRORS: Final = {
+    "quota": ErrorText(_QUOTA, "insufficient_quota", "insufficient_quota"),
+    "billing": ErrorText(_CREDIT, "insufficient_quota", "credit_balance_exhausted"),
+    "ramp": ErrorText(_RAMP, "rate_limit_error", "slow_down"),
+    "overloaded": ErrorText(
+        "The server is currently overloaded.", "service_unavailable_error", "server_is_overloaded"
     ),
-    "server": ("server_error", None, SORRY),
-    "timeout": ("timeout", None, "Request timed out."),
-    "conflict": (INVALID, "conflict", "The request conflicts with another one."),
+    "server": ErrorText(_SORRY, "server_error"),
+    "timeout": ErrorText("Request timed out.", "timeout"),
+    "conflict": ErrorText("The request conflicts with another one.", INVALID, "conflict"),
 }
 # Statuses that speak for themselves, whatever a scenario says is wrong.
-_STATUSES: Final[dict[int, tuple[str, str | None, str]]] = {
-    401: (INVALID, "invalid_api_key", "Incorrect API key provided."),
-    403: (INVALID, None, "You are not allowed to make this request."),
-    404: (INVALID, "model_not_found", "The model does not exist or you do not have access to it."),
-    413: (INVALID, "request_too_large", "The request is too large."),
+_STATUSES: Final = {
+    401: ErrorText("Incorrect API key provided.", INVALID, "invalid_api_key"),
+    403: ErrorText("You are not allowed to make this request.", INVALID),
+    404: ErrorText("The model does not exist or you do not have access to it.", INVALID, "model_not_found"),
+    413: ErrorText("The request is too large.", INVALID, "request_too_large"),
 }
 
 # Kind, what is counted, and its abbreviation, by the limit that was hit.
@@ -69,18 +67,10 @@ _COUNTED: Final = {
 _REQUESTS: Final = ("requests", "requests per {minute} (RPM)")
 
 
-def error(
-    message: str, kind: str, *, param: str | None = None, code: str | None = None
-) -> dict[str, str | None]:
-    """An error object: all four keys are required."""
-    return {"message": message, "type": kind, "param": param, "code": code}
-
-
-def status_error(refusal: Refusal) -> tuple[str, str | None, str] | None:
-    """Type, code and message of a refusal that is no rate limit; `None` for one that is."""
-    if is_limit(refusal) or (refusal.error == "too-large" and refusal.status == 413):
-        return _STATUSES.get(refusal.status)
-    return _ERRORS.get(refusal.error)
+def error(text: ErrorText) -> dict[str, Any]:
+    """An error body: all four keys are required."""
+    fields = {"message": text.message, "type": text.kind, "param": text.param, "code": text.code}
+    return {"error": fields}
 
 
 def counted(refusal: Refusal) -> tuple[str, str]:
@@ -137,26 +127,24 @@ class OpenAIVendor(Vendor):
 
     name = "openai"
     hosts = HOSTS["openai"]
-    no_key = (
+    no_key = ErrorText(
         "You didn't provide an API key. You need to provide your API key in an Authorization header "
-        "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+        "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+        INVALID,
+        "invalid_api_key",
     )
+    not_found = ErrorText("Invalid URL ({method} {path})", INVALID)
+    not_allowed = ErrorText(
+        "Not allowed to {method} on {path}. (HINT: Perhaps you meant to use {allowed}?)",
+        INVALID,
+        "method_not_supported",
+    )
+    errors = _ERRORS
+    statuses = _STATUSES
 
-    def unknown_route(self, request: HttpRequest, allowed: tuple[str, ...]) -> InvalidRequest:
-        """A path or method that the API does not have."""
-        if not allowed:
-            message = f"Invalid URL ({request.method} {request.path})"
-            return InvalidRequest(404, message, kind=INVALID)
-        wanted = " or ".join(allowed)
-        message = (
-            f"Not allowed to {request.method} on {request.path}. (HINT: Perhaps you meant to use {wanted}?)"
-        )
-        return InvalidRequest(405, message, kind=INVALID, code="method_not_supported")
-
-    def headers(self, number: str, sent: int, took: int) -> Headers:
-        """Date, request id, organization, time and version."""
+    def headers(self, number: str, took: int) -> Headers:
+        """Request id, organization, time and version."""
         return (
-            ("date", imf_fixdate(sent)),
             ("x-request-id", number),
             ("openai-organization", ORGANIZATION),
             ("openai-processing-ms", str(took)),
@@ -167,24 +155,17 @@ class OpenAIVendor(Vendor):
         """Requests and tokens, on every answer."""
         return openai_limits(limits)
 
-    def invalid_request(
-        self, invalid: InvalidRequest, number: str, request: HttpRequest
-    ) -> tuple[int, dict[str, Any]]:
-        """The error object of a bad request."""
-        code = "invalid_api_key" if invalid.status == 401 else invalid.code
-        return invalid.status, {"error": error(invalid.message, INVALID, param=invalid.param, code=code)}
+    def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
+        """An error object."""
+        return error(text)
 
-    def refusal(self, refused: Refused) -> dict[str, Any]:
-        """The error object of a refusal."""
+    def refusal_text(self, refused: Refused) -> ErrorText:
+        """What a refusal says; a rate limit names its numbers."""
         refusal, decoded = refused.refusal, refused.decoded
-        other = status_error(refusal)
-        if other is not None:
-            kind, code, message = other
-            return {"error": error(message + retry_hint(refusal.retry_after), kind, code=code)}
+        limit = is_limit(refusal) or (refusal.error == "too-large" and refusal.status == 413)
+        text = self.statuses.get(refusal.status) if limit else self.errors.get(refusal.error)
+        if text is not None:
+            return text._replace(message=text.message + retry_hint(refusal.retry_after))
         where = f"for {decoded.model} in organization {ORGANIZATION}"
         message = f"{rate_limited(refusal, decoded, where=where)} {_VISIT}"
-        return {"error": error(message, counted(refusal)[0], code="rate_limit_exceeded")}
-
-    def mid_stream_error(self, decoded: Decoded, number: str) -> dict[str, Any]:
-        """The error after a 200: the server's own."""
-        return {"error": error(SORRY, "server_error")}
+        return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
