@@ -15,13 +15,13 @@ from ..http import Decoded, Headers
 from ..model import LimitState
 from ..wire_formats import go_duration
 from .hosts import HOSTS
-from .openai.chat import Chat, Flavour, Values, usage
+from .openai.chat import Chat, Flavour, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.requests import INVALID, copies_of
 from .openai.responses import Responses
 from .openai.vendor import counted, rate_limited
-from .shared import ErrorText, InvalidRequest, is_limit, limit_headers, retry_hint
+from .shared import ErrorText, InvalidRequest, Values, is_limit, limit_headers, retry_hint
 from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _ORGANIZATION: Final = "org_wavetank"

@@ -14,10 +14,10 @@ from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState
 from ..wire_formats import hexadecimal
 from .hosts import HOSTS
-from .openai.chat import Chat, Flavour, Values, usage
+from .openai.chat import Chat, Flavour, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models
-from .shared import ErrorText, InvalidRequest, limit_headers
+from .shared import ErrorText, InvalidRequest, Values, limit_headers
 from .wire_dialect import AnswerPart, Vendor, WireDialect
 
 _RATE_LIMITED: Final = ErrorText("Requests rate limit exceeded", "rate_limited", "1300")

@@ -14,11 +14,11 @@ from ..http import Decoded, Headers
 from ..model import BucketState, LimitState, Reply
 from ..wire_formats import base62, unix_seconds
 from .hosts import HOSTS
-from .openai.chat import Chat, Flavour, Values, usage
+from .openai.chat import Chat, Flavour, usage
 from .openai.embeddings import Embeddings
 from .openai.models import Models, Names, Query, page_size
 from .openai.requests import one_copy
-from .shared import ErrorText, InvalidRequest, limit_hit, with_hint
+from .shared import ErrorText, InvalidRequest, Values, limit_hit, with_hint
 from .wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 
 _PROVIDER: Final = "Wavetank"

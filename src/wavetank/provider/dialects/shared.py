@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, final
 
@@ -25,6 +26,7 @@ DONE: Final = b"data: [DONE]\n\n"
 """What ends a stream of those who speak OpenAI's format."""
 
 Message = Mapping[str, Any]
+Values = dict[str, Any]
 
 
 @final
@@ -107,6 +109,13 @@ def asked(
     )
 
 
+def no_text_asked(
+    request: HttpRequest, payload: Mapping[str, Any], messages: list[Message], *, model: str, system: str = ""
+) -> ParsedBody:
+    """The request of a good body that asks for no generated text, but for vectors or a count of tokens."""
+    return asked(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
+
+
 def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> ParsedBody:
     """A request without a body, such as for a list of models: it costs no tokens; `query` is its payload."""
     return ParsedBody(
@@ -127,6 +136,14 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def call_arguments(text: str) -> object:
+    """The arguments of a tool call from their JSON; those of a call that was cut short are empty."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}
 
 
 def bearer(headers: Mapping[str, str]) -> str:

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Final
 
 from ..http import HttpRequest
 from .hosts import HOSTS
-from .openai.chat import Chat, Flavour, Values, usage
+from .openai.chat import Chat, Flavour, usage
 from .openai.completions import Completions
 from .openai.embeddings import Embeddings
 from .openai.models import Models
 from .openai.responses import Responses
-from .shared import DONE, ErrorText, InvalidRequest
+from .shared import DONE, ErrorText, InvalidRequest, Values
 from .wire_dialect import AnswerPart, Vendor, WireDialect
 
 _MESSAGES: Final = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +17,18 @@ from ..shared import (
     InvalidRequest,
     Message,
     ParsedBody,
+    Values,
     as_list,
     as_mapping,
     asked,
+    call_arguments,
     json_object,
     named_event,
+    no_text_asked,
     whole_number,
 )
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .vendor import INVALID
-
-Values = dict[str, Any]
 
 # What the vendor's SDK has message types for.
 _ROLES: Final = ("user", "assistant", "system")
@@ -102,15 +102,7 @@ class CountTokens(UnstreamedEndpoint):
         payload = _payload(request)
         _check_fields(payload, ("model", "messages"))
         system = text_of(payload.get("system"))
-        return asked(
-            request,
-            payload,
-            _messages(payload),
-            model=payload["model"],
-            max_tokens=0,
-            system=system,
-            stream=False,
-        )
+        return no_text_asked(request, payload, _messages(payload), model=payload["model"], system=system)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the messages have."""
@@ -201,16 +193,8 @@ def _block(page: AnswerPart, text: str) -> Values:
         "type": "tool_use",
         "id": f"toolu_01{page.letters(22, 'tool')}",
         "name": page.tool,
-        "input": _arguments(text),
+        "input": call_arguments(text),
     }
-
-
-def _arguments(text: str) -> object:
-    """The arguments of a call; those of a call that was cut short are empty."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {}
 
 
 def _message(page: AnswerPart, content: list[Values], stop_reason: str | None, output_tokens: int) -> Values:

@@ -18,6 +18,7 @@ from ..shared import (
     InvalidRequest,
     Message,
     ParsedBody,
+    Values,
     as_mapping,
     asked,
     json_object,
@@ -25,8 +26,6 @@ from ..shared import (
     whole_number,
 )
 from ..wire_dialect import AnswerPart
-
-Values = dict[str, Any]
 
 LINES: Final = "application/stream+json"
 """The content type of a stream of JSON lines."""

@@ -9,11 +9,9 @@ from typing import Any, Final, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wire_formats import json_bytes
-from ..shared import InvalidRequest, Message, ParsedBody, as_list, asked
+from ..shared import InvalidRequest, Message, ParsedBody, Values, as_list, asked
 from ..wire_dialect import AnswerPart
 from .chat import LINES, json_asked, model_of, most_of, payload_of, usage
-
-Values = dict[str, Any]
 
 _DEFAULT: Final = "command-a-03-2025"
 _FINISH: Final = {"stop": "COMPLETE", "length": "MAX_TOKENS"}

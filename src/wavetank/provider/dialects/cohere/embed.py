@@ -10,11 +10,9 @@ from typing import Any, final
 from ...http import HttpRequest
 from ...wire_formats import json_bytes
 from ..openai.embeddings import embedding_of, vector
-from ..shared import InvalidRequest, ParsedBody, as_list
+from ..shared import InvalidRequest, ParsedBody, Values, as_list
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .chat import model_of, payload_of
-
-Values = dict[str, Any]
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,15 +18,16 @@ from ..shared import (
     InvalidRequest,
     Message,
     ParsedBody,
+    Values,
     as_list,
     as_mapping,
     asked,
+    call_arguments,
     json_object,
+    no_text_asked,
     whole_number,
 )
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
-
-Values = dict[str, Any]
 
 _FINISH: Final = {"stop": "STOP", "length": "MAX_TOKENS"}
 _SEPARATOR: Final = b",\r\n"
@@ -103,15 +103,7 @@ class CountTokens(UnstreamedEndpoint):
         payload = _payload(request)
         inner = as_mapping(_field(payload, "generateContentRequest")) or payload
         system = _text(_field(inner, "systemInstruction"))
-        return asked(
-            request,
-            payload,
-            _messages(inner),
-            model=found["model"],
-            max_tokens=0,
-            system=system,
-            stream=False,
-        )
+        return no_text_asked(request, payload, _messages(inner), model=found["model"], system=system)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the contents have."""
@@ -239,15 +231,7 @@ def _texts_to_embed(payload: Mapping[str, Any]) -> list[str]:
 def _part(page: AnswerPart, text: str) -> Values:
     if page.tool is None:
         return {"text": text}
-    return {"functionCall": {"name": page.tool, "args": _arguments(page.text)}}
-
-
-def _arguments(text: str) -> object:
-    """The arguments of a call; those of a call that was cut short are empty."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {}
+    return {"functionCall": {"name": page.tool, "args": call_arguments(page.text)}}
 
 
 def _chunk(page: AnswerPart) -> Values:
@@ -262,13 +246,8 @@ def _chunk(page: AnswerPart) -> Values:
 
 
 def _response(page: AnswerPart, parts: list[Values], finish: str | None, tokens: int) -> Values:
-    candidate: Values = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    if finish is not None:
-        candidate = {
-            "content": {"parts": parts, "role": "model"},
-            "finishReason": finish,
-            "index": 0,
-        }
+    ended = {"finishReason": finish} if finish is not None else {}
+    candidate = {"content": {"parts": parts, "role": "model"}, **ended, "index": 0}
     prompt = page.answer.prompt_tokens
     return {
         "candidates": [candidate],

@@ -16,10 +16,17 @@ from ...schema_answers import JSON_OBJECT, Form
 from ...wire_formats import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
-from ..shared import InvalidRequest, Message, ParsedBody, as_mapping, asked, json_object, nothing_asked
+from ..shared import (
+    InvalidRequest,
+    Message,
+    ParsedBody,
+    Values,
+    as_mapping,
+    asked,
+    json_object,
+    nothing_asked,
+)
 from ..wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
-
-Values = dict[str, Any]
 
 NDJSON: Final = "application/x-ndjson"
 

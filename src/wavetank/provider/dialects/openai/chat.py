@@ -10,11 +10,9 @@ from typing import Any, Final, Literal, final
 from ...http import Decoded, HttpRequest
 from ...model import Reply
 from ...wire_formats import json_bytes
-from ..shared import DONE, EVENT_STREAM, ParsedBody, asked, data_event
+from ..shared import DONE, EVENT_STREAM, ParsedBody, Values, asked, data_event
 from ..wire_dialect import AnswerPart
 from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
-
-Values = dict[str, Any]
 
 
 def _ident(page: AnswerPart) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from ...answer_texts import count_tokens
 from ...http import HttpRequest
 from ...wire_formats import json_bytes
-from ..shared import ParsedBody, asked, whole_number
+from ..shared import ParsedBody, no_text_asked, whole_number
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import missing, model_of, payload_of, wrong_type
 
@@ -62,7 +62,7 @@ def embedding_of(
 ) -> ParsedBody:
     """A request that asks for vectors and no words."""
     messages: list[Mapping[str, Any]] = [{"role": "user", "content": "\n".join(texts)}]
-    return asked(request, payload, messages, model=model, max_tokens=0, stream=False)
+    return no_text_asked(request, payload, messages, model=model)
 
 
 @final

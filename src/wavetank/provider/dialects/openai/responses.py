@@ -12,11 +12,9 @@ from ...identity import text_of
 from ...model import Reply
 from ...schema_answers import Form
 from ...wire_formats import base62, hexadecimal, json_bytes, unix_seconds
-from ..shared import EVENT_STREAM, Message, ParsedBody, as_mapping, asked, named_event
+from ..shared import EVENT_STREAM, Message, ParsedBody, Values, as_mapping, asked, named_event, no_text_asked
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import called, max_tokens_of, missing, model_of, payload_of, stream_of, structured, wrong_type
-
-Values = dict[str, Any]
 
 # The codes that `ResponseError` of OpenAI's OpenAPI description knows among those of refusals.
 _KNOWN_CODES = ("rate_limit_exceeded", "server_error")
@@ -89,15 +87,10 @@ class InputTokens(UnstreamedEndpoint):
     def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
-        return asked(
-            request,
-            payload,
-            [] if payload.get("input") is None else _messages(payload),
-            model="" if payload.get("model") is None else model_of(payload),
-            max_tokens=0,
-            system=text_of(payload.get("instructions")),
-            stream=False,
-        )
+        messages = [] if payload.get("input") is None else _messages(payload)
+        model = "" if payload.get("model") is None else model_of(payload)
+        system = text_of(payload.get("instructions"))
+        return no_text_asked(request, payload, messages, model=model, system=system)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the input has."""
