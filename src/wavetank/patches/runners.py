@@ -61,22 +61,8 @@ def runners_on(
         loop: asyncio.AbstractEventLoop = make_loop() if where() else new_loop_of_policy(self)
         return loop
 
-    set_hooks = sys.set_asyncgen_hooks
-
-    def set_asyncgen_hooks(*args: Any, **options: Any) -> None:
-        # A compiled loop, such as uvloop's, passes methods of its own as it starts to run.
-        loops = {type(getattr(hook, "__self__", None)) for hook in (*args, *options.values())}
-        foreign = [kind for kind in loops if issubclass(kind, asyncio.AbstractEventLoop)]
-        if (
-            where()
-            and not real_loops_too()
-            and any(not issubclass(k, asyncio.BaseEventLoop) for k in foreign)
-        ):
-            raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
-        set_hooks(*args, **options)
-
     with (
-        replaced(sys, "set_asyncgen_hooks", set_asyncgen_hooks),
+        _no_compiled_loops(lambda: where() and not real_loops_too()),
         replaced(policy, "new_event_loop", ours_or_the_policy_s),
         on_import(("uvloop",), partial(_no_uvloop, stack := ExitStack(), make_loop, where)),
         stack,
@@ -85,6 +71,22 @@ def runners_on(
         replaced(asyncio.events, "new_event_loop", ours_or_stock),
         replaced(asyncio.BaseEventLoop, "run_forever", guarded),
     ):
+        yield
+
+
+@contextmanager
+def _no_compiled_loops(here: Callable[[], bool]) -> Iterator[None]:
+    """Refuse to run a compiled loop, such as uvloop's: as it starts it sets methods of its own as hooks."""
+    set_hooks = sys.set_asyncgen_hooks
+
+    def guarded(*args: Any, **options: Any) -> None:
+        owners = (getattr(hook, "__self__", None) for hook in (*args, *options.values()))
+        loops = (owner for owner in owners if isinstance(owner, asyncio.AbstractEventLoop))
+        if any(not isinstance(loop, asyncio.BaseEventLoop) for loop in loops) and here():
+            raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
+        set_hooks(*args, **options)
+
+    with replaced(sys, "set_asyncgen_hooks", guarded):
         yield
 
 
