@@ -228,7 +228,7 @@ def test_a_server_shows_no_key(key: str, tmp_path: Path) -> None:
             pages += [client.get(f"/_wavetank/{page}").text for page in ("events", "verdict", "scenario")]
             pages.append(client.get("/_wavetank/nothing", params={"key": key}).text)
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=300)
     assert_hidden(said, journal.read_text(), *pages)
     assert "401 for Bearer key-1" in journal.read_text()
 
@@ -306,7 +306,7 @@ def test_a_run_keeps_no_key_that_a_provider_echoes(
     monkeypatch.setenv("OPENAI_API_KEY", f" {key}\r\n")
     (tmp_path / "in.csv").write_text("prompt\nhello\n")
     words = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "openai-compatible"]
-    words += ["--base-url", f"{url}/v1?key={key}", "--journal", "run.db", "--max-seconds", "20"]
+    words += ["--base-url", f"{url}/v1?key={key}", "--journal", "run.db", "--max-seconds", "300"]
     words += ["--max-requests", "1"]
     status = main(words)
     said = capfd.readouterr()
