@@ -21,9 +21,9 @@ from wavetank.sim.choices import Level
 from wavetank.sim.dice import dice
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
-from wavetank.sim.policies.unfair import ALWAYS, Mix
-from wavetank.tank.search_options import BACKENDS, RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
+from wavetank.tank.runs.run_options import BACKENDS, RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 from .programs.batches import THREE_WAVES, direct, over_http
 
@@ -82,7 +82,7 @@ def _runs(trials: Trials, seeds: Any) -> tuple[float, EventLog]:
     began = time.process_time()
     with trials.borrowed():
         for seed in seeds:
-            chooser = Uniform(dice("cost", seed), Mix(stalls=ALWAYS), tail=_TAIL)
+            chooser = Uniform(dice("cost", seed), DeviationRates(stalls=ALWAYS), tail=_TAIL)
             trial = trials.run(Plan(chooser, Level("any", stalls=True), "random"))
             failed = trial.end.error or (trial.failure if trials.checks else None)
             if isinstance(failed, BaseException):

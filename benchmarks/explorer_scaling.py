@@ -25,7 +25,7 @@ from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
 from wavetank.sim.policies.pct import Prioritised
 from wavetank.sim.policies.random import Uniform
-from wavetank.sim.policies.unfair import ALWAYS, Mix
+from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.policies.urw import Weighted
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_run import run_trio
@@ -41,7 +41,7 @@ LOGARITHMIC: Final = 3.0
 
 CONSTANT: Final = 1.25
 
-_MIX: Final = Mix(stalls=ALWAYS)
+_MIX: Final = DeviationRates(stalls=ALWAYS)
 _TAIL: Final = 1_000_000_000
 _ENGINES: Final[dict[str, Callable[..., Ended]]] = {"asyncio": run_asyncio, "trio": run_trio}
 

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 from wavetank.museum import SPECIMENS
 from wavetank.museum.specimen import KINDS, Specimen
-from wavetank.tank.search import ScheduleSearch
-from wavetank.tank.search_options import SearchOptions
+from wavetank.tank.runs.run_options import SearchOptions
+from wavetank.tank.search.search import ScheduleSearch
 
 from . import museum_peers
 

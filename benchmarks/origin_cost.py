@@ -24,10 +24,10 @@ from wavetank.sim.dice import dice
 from wavetank.sim.origin import NOWHERE
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
-from wavetank.sim.policies.unfair import ALWAYS, Mix
+from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.witness import Witness
-from wavetank.tank.search_options import BACKENDS, RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import BACKENDS, RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 from .programs.batches import by_hand, with_openai
 
@@ -89,7 +89,7 @@ def _seconds(trials: Trials, mode: str, number: int) -> float:
             if mode == "simulate":
                 trial = trials.run(attentive=True)
             else:
-                chooser = Uniform(dice("cost", seed), Mix(stalls=ALWAYS), tail=_TAIL)
+                chooser = Uniform(dice("cost", seed), DeviationRates(stalls=ALWAYS), tail=_TAIL)
                 trial = trials.run(Plan(chooser, Level("any", stalls=True), "random"))
             if isinstance(trial.end.error, BaseException):
                 raise trial.end.error

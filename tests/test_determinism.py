@@ -16,8 +16,8 @@ from wavetank import ProviderError, Tank
 from wavetank.scenario import catalogue, load_scenario
 from wavetank.sim.choices import Level
 from wavetank.sim.policies import policy_named
-from wavetank.tank.search_options import RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 WORKERS, ITEMS = 10, 40
 SCHEDULES = 32

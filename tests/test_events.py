@@ -199,7 +199,7 @@ def test_a_log_is_a_sequence_of_its_events() -> None:
     assert log.of("completed", "arrived") == [ARRIVED, COMPLETED]
 
 
-def test_what_is_derived_is_made_once_and_anew_after_an_event() -> None:
+def test_what_is_derived_is_made_once_and_again_after_an_event() -> None:
     """Checks that read the same out of a log share it, and never see what was true before."""
     log = EventLog(HEADER)
     read = [0]

@@ -118,15 +118,14 @@ def test_a_module_says_what_it_is(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=source_id)
-def test_a_module_stays_small(file: Path) -> None:
-    """No module is over 500 lines and no function over 60."""
+def test_functions_stay_small(file: Path) -> None:
+    """No function is over 60 lines. How long a module is, its subject decides."""
     text = file.read_text("utf-8")
     functions = [
         n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     long = [n.name for n in functions if n.end_lineno is not None and n.end_lineno - n.lineno >= 60]
     assert long == [], f"split these functions of {source_id(file)}"
-    assert len(text.splitlines()) <= 500, f"split {source_id(file)}"
 
 
 REFERENCE = (ROOT / "docs" / "scenarios.md").read_text("utf-8")

@@ -820,7 +820,7 @@ def test_equal_scenarios_have_equal_digests() -> None:
     assert digest(silent) == digest(written_out)
 
 
-def test_a_digest_tells_behaviour_and_not_texts() -> None:
+def test_a_digest_states_behaviour_and_not_texts() -> None:
     """Name, title and story may change; any number may not."""
     with_texts = msgspec.structs.replace(SMALL, name="n", title="t", story="s")
     assert digest(with_texts) == SMALL_DIGEST
@@ -839,7 +839,7 @@ def test_the_catalogue_has_a_digest_each() -> None:
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_a_catalogue_scenario_tells_its_story(name: str) -> None:
+def test_a_catalogue_scenario_states_its_story(name: str) -> None:
     """Each file loads under its name, has a title and a story, and explains itself in comments."""
     scenario = load_scenario(name)
     assert scenario.name == name

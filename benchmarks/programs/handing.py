@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import ExitStack
 from importlib import import_module
 from types import coroutine
 from typing import Any, Final, NamedTuple, final
+from unittest.mock import patch
 
 from wavetank.checks import judge
 from wavetank.events import EventLog
-from wavetank.museum import Specimen
+from wavetank.museum import Specimen, workload
 from wavetank.scenario import load_scenario
 from wavetank.sim.ended import Ended
 from wavetank.tank.assembly import assemble
@@ -76,8 +78,9 @@ class _State:
 
 
 def can_hand_over(specimen: Specimen) -> bool:
-    """Whether the specimen starts its workers in the one place that is known."""
-    return hasattr(sys.modules[specimen.buggy.__module__], _PLACE)
+    """Whether the specimen starts its workers by `with_workers`, itself or through `by_workers`."""
+    module = sys.modules[specimen.buggy.__module__]
+    return hasattr(module, _PLACE) or hasattr(module, "by_workers")
 
 
 def as_one_task(
@@ -116,7 +119,7 @@ def as_one_task(
 
 def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float, limit: float) -> Explored:
     """Explore the orders of the specimen's workers until one fails; `limit` is the seconds of a run."""
-    module, failed, made = sys.modules[specimen.buggy.__module__], list[str](), 0
+    failed, made = list[str](), 0
 
     def setup() -> _State:
         nonlocal made
@@ -128,13 +131,12 @@ def with_workers_handed_over(specimen: Specimen, twin: bool, seconds: float, lim
         failed.extend(verdict.name for verdict in verdicts if verdict.passed is False)
         return not failed
 
-    original = getattr(module, _PLACE)
-    setattr(module, _PLACE, _hand_over)
-    try:
+    with ExitStack() as patched:
+        for module in (sys.modules[specimen.buggy.__module__], workload):
+            if hasattr(module, _PLACE):
+                patched.enter_context(patch.object(module, _PLACE, _hand_over))
         number = asyncio.run(_number(specimen, twin))
         result = _explore(setup, [_State.work] * number, holds, seconds, limit, executions=_ENOUGH)
-    finally:
-        setattr(module, _PLACE, original)
     return _explored(result, int(result.num_explored), failed[0] if failed else "")
 
 

@@ -18,11 +18,11 @@ from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
-from wavetank.sim.policies.unfair import ALWAYS, Mix
+from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_run import run_trio
-from wavetank.tank.search_options import RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 from . import pipeline
 from .batches import THREE_WAVES, direct, over_http
@@ -66,7 +66,7 @@ def engine_runs(backend: str, stalls: bool, number: int) -> int:
     run: Callable[..., Ended] = run_asyncio if backend == "asyncio" else run_trio
     host = Host(Timeline())
     for _ in range(number):
-        chooser = Uniform(dice("engine", next(_seeds)), Mix(stalls=ALWAYS), tail=_TAIL)
+        chooser = Uniform(dice("engine", next(_seeds)), DeviationRates(stalls=ALWAYS), tail=_TAIL)
         host.renew(Timeline(), chooser=Recorder(chooser), level=Level("any", stalls=stalls))
         end = run(pipeline.main, host, started=_ignore, ended=_ignore)
         assert end.error is None, end

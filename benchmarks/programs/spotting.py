@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 import wavetank
 from wavetank.museum import SPECIMENS, Specimen
 from wavetank.scenario import load_scenario
-from wavetank.tank.search import ScheduleSearch
-from wavetank.tank.search_options import SearchOptions
+from wavetank.tank.runs.run_options import SearchOptions
+from wavetank.tank.search.search import ScheduleSearch
 
 from . import bridge, handing
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     )
     from .sim.errors import Deadlock, RealInputOutput
     from .sim.token import TokenError
-    from .tank.explore import explore
     from .tank.failure import CheckFailed, Diverged, UnmatchedLedger
     from .tank.fake_llm import FakeLLM
     from .tank.ledger import Ledger
-    from .tank.run import Run
-    from .tank.search import Result, search
-    from .tank.simulate import simulate
+    from .tank.runs.finished_run import Run
+    from .tank.runs.simulate import simulate
+    from .tank.search.explore import explore
+    from .tank.search.search import Result, search
     from .tank.tank import Tank
     from .tank.workload import Workload, WorkloadItem
 
@@ -55,13 +55,13 @@ _HOMES: Final = {
     ),
     "sim.errors": ("Deadlock", "RealInputOutput"),
     "sim.token": ("TokenError",),
-    "tank.explore": ("explore",),
+    "tank.search.explore": ("explore",),
     "tank.failure": ("CheckFailed", "Diverged", "UnmatchedLedger"),
     "tank.fake_llm": ("FakeLLM",),
     "tank.ledger": ("Ledger",),
-    "tank.run": ("Run",),
-    "tank.search": ("Result", "search"),
-    "tank.simulate": ("simulate",),
+    "tank.runs.finished_run": ("Run",),
+    "tank.search.search": ("Result", "search"),
+    "tank.runs.simulate": ("simulate",),
     "tank.tank": ("Tank",),
     "tank.workload": ("Workload", "WorkloadItem"),
 }

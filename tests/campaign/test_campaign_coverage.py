@@ -9,8 +9,8 @@ import anyio
 import wavetank
 from wavetank.campaign.coverage import KEPT, ChoicePoints, Coverage, DistinctCount, schedule_digest
 from wavetank.sim.choices import Fifo, Level, Recorder
-from wavetank.tank.search import search
-from wavetank.tank.trials import Trial
+from wavetank.tank.runs.trial_runs import Trial
+from wavetank.tank.search.search import search
 
 
 class Last:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wavetank.campaign.options import SearchOverrides
+from wavetank.campaign.campaign_options import SearchOverrides
 from wavetank.campaign.protocol import Progress, SearchEnd, WorkerFinished, WorkerStarted
 from wavetank.campaign.state import SavedTest, SearchedTest, StateError, read, write
 

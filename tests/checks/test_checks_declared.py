@@ -423,3 +423,63 @@ def test_a_wrong_invariant_is_refused() -> None:
             tank.add_check("order")  # type: ignore[arg-type]
 
     wavetank.simulate(main).check()
+
+
+# -- whatever is declared is judged ------------------------------------------------------------------
+
+
+async def four_at_once(tank: Tank) -> None:
+    """Four items, each refused once, that come back together; the last one is done first."""
+
+    async def ask(item: str, wait: float) -> None:
+        for _ in range(2):
+            try:
+                answer = await tank.fake_llm.call(f"Do {item}.", item=item)
+            except wavetank.RateLimited:
+                await anyio.sleep(1)
+            else:
+                await anyio.sleep(wait)
+                tank.ledger.complete(item, answer.text)
+
+    for item in "abcd":
+        tank.ledger.submit(item)
+    async with anyio.create_task_group() as group:
+        for place, item in enumerate("abcd"):
+            group.start_soon(ask, item, 4 - place)
+
+
+DECLARED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "in_flight_limit": ({"in_flight": 3}, {"in_flight": 4}),
+    "no_herd": ({"herd": 0.5}, {"herd": 1}),
+    "order": ({"order": "input"}, {}),
+    "no_storm": ({"requests_per_item": 1}, {"requests_per_item": 2}),
+}
+
+
+@on_both
+@pytest.mark.parametrize("name", DECLARED)
+def test_the_default_checks_judge_whatever_is_declared(name: str, backend: str) -> None:
+    """The check need not be named as well; what is kept passes, and what is not declared is not judged."""
+    broken, kept = DECLARED[name]
+    run = wavetank.simulate(declaring(four_at_once, **broken), REFUSED_FOR_A_SECOND, backend=backend)
+    assert [verdict.name for verdict in run.verdicts.values() if verdict.passed is False] == [name]
+    run = wavetank.simulate(declaring(four_at_once, **kept), REFUSED_FOR_A_SECOND, backend=backend)
+    assert run.kind is None
+    assert (name in run.verdicts) is bool(kept)
+
+
+def test_a_list_of_names_judges_no_more_than_it_names() -> None:
+    """Someone who chose the checks gets those."""
+    main = declaring(four_at_once, in_flight=1)
+    run = wavetank.simulate(main, REFUSED_FOR_A_SECOND, checks="liveness,exactly_once")
+    assert [*run.verdicts] == ["liveness", "exactly_once"]
+
+
+def declaring(program: Callable[[Tank], Any], **expectations: Any) -> Callable[[Tank], Any]:
+    """The program after a declaration."""
+
+    async def main(tank: Tank) -> None:
+        tank.expect(**expectations)
+        await program(tank)
+
+    return main

@@ -191,7 +191,7 @@ def test_an_answer_that_the_provider_broke_off_is_not_wasted(answered: bool) -> 
     assert exactly_once.judge(log_of(*events, paid_per_item=1)).passed is True
 
 
-def test_a_broken_answer_is_told_as_the_scenario_s_doing() -> None:
+def test_a_broken_answer_is_reported_as_the_scenario_s_doing() -> None:
     """The story of an item does not say that its client hung up when the provider broke the answer off."""
     broken = hung_up("a", 1, answered=True, fault=0, reason="reset")
     story = exactly_once.judge(log_of(submitted("a"), broken)).evidence

@@ -56,7 +56,7 @@ def test_nothing_to_judge(backend: str) -> None:
     assert judged(backend, "").passed is None
 
 
-def test_a_wrong_order_is_told() -> None:
+def test_a_wrong_order_is_reported() -> None:
     """Only the order of the input can be declared."""
 
     async def main(tank: Tank) -> None:

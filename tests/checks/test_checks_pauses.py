@@ -104,7 +104,7 @@ def test_another_scope_is_not_held() -> None:
     assert shared_pause.judge(log_of(told, asked(2, 0.5, model="m"))).passed is False
 
 
-def test_a_refusal_that_was_not_heard_or_asked_no_wait_holds_nobody() -> None:
+def test_a_refusal_that_was_not_heard_or_asked_no_wait_holds_no_request() -> None:
     """Without a Retry-After, or before it reached the client, there is nothing to heed."""
     assert shared_pause.judge(log_of(asked(1, 0, refused=0.1, after=None), asked(2, 0.5))).passed is None
     late = log_of(asked(1, 0, refused=0.1, heard=0.6), asked(2, 0.5))
@@ -153,7 +153,7 @@ def test_a_worker_whose_answer_came_may_be_refused_in_its_next_request() -> None
     assert no_storm.judge(log).passed is True
 
 
-def test_a_request_that_waited_as_it_was_told_opens_the_next_window() -> None:
+def test_a_request_that_waited_as_it_was_asked_opens_the_next_window() -> None:
     """Refused again after the wait is the provider's doing."""
     log = log_of(asked(1, 0, refused=0.1), asked(1, 1.1, refused=1.2), asked(2, 2.3, answered=2.4))
     assert no_storm.judge(log).passed is True
@@ -177,7 +177,7 @@ def test_an_item_may_not_take_more_requests_than_declared() -> None:
     assert no_storm.judge(log_of(*requests)).passed is None
 
 
-def test_a_long_storm_is_told_short() -> None:
+def test_a_long_storm_is_shortened() -> None:
     """The evidence has ten refusals and how many more there were."""
     storm = [asked(number, number / 50, refused=number / 50 + 0.01) for number in range(1, 41)]
     verdict = no_storm.judge(log_of(*storm))

@@ -251,7 +251,7 @@ def test_a_repeat_counts_from_when_it_was_sent() -> None:
     assert judged(refused(1, 0), asking(2, 3.0, sent=1.0)).passed is False
 
 
-def test_a_refusal_that_never_reached_the_client_binds_nobody() -> None:
+def test_a_refusal_that_never_reached_the_client_binds_no_request() -> None:
     """A client that hung up before the refusal came cannot know of it."""
     arrived, told, _ = refused(1, 0)
     left = happened("left", 0.005, request=1)
@@ -312,7 +312,7 @@ def test_each_scope_keeps_its_own_last_refusal() -> None:
     assert judged(*events, asking(3, 3)).passed is False
 
 
-def test_a_refusal_without_a_retry_after_binds_nobody() -> None:
+def test_a_refusal_without_a_retry_after_binds_no_request() -> None:
     """Where the provider says nothing, any wait is right."""
     assert judged(refused(1, 0, wait=None), asking(2, 0.02)).passed is None
 
@@ -339,7 +339,7 @@ def test_an_item_of_the_ledger_is_judged_from_its_first_request() -> None:
     assert retry_after.judge(log).passed is False
 
 
-def test_a_request_that_could_not_be_read_binds_nobody() -> None:
+def test_a_request_that_could_not_be_read_binds_no_request() -> None:
     """A 400 speaks for no scope."""
     arrived = asking(1, 0)
     turned_away = happened("refused", 0, request=1, status=400, reason="bad-request", retry_after=SECOND)
@@ -355,7 +355,7 @@ def test_a_scenario_without_waves_and_faults_is_not_judged() -> None:
     assert exercised.judge(log_of(end=ended("returned"))).passed is None
 
 
-def test_waves_and_faults_that_met_nobody_are_named() -> None:
+def test_waves_and_faults_that_met_no_request_are_named() -> None:
     """Numbers count from 1, in file order."""
     log = log_of(
         happened("refused", 1, request=1, wave=1),
@@ -369,7 +369,7 @@ def test_waves_and_faults_that_met_nobody_are_named() -> None:
     assert verdict.evidence == ("wave 1 did not open", "0 request(s) arrived")
 
 
-def test_a_wave_that_met_nobody_is_shown_beside_the_requests() -> None:
+def test_a_wave_that_met_no_request_is_shown_beside_the_requests() -> None:
     """The evidence has when it was open, and from when to when requests came."""
     log = log_of(
         happened("arrived", 1, request=1),
@@ -403,7 +403,7 @@ def test_a_fault_that_drove_its_client_away_has_met_it() -> None:
     )
 
 
-def test_a_barrier_that_never_filled_is_told() -> None:
+def test_a_barrier_that_never_filled_is_reported() -> None:
     """Requests that were held and then served say nothing about the barrier's refusals."""
     verdict = exercised.judge(log_of(happened("held", 1, request=1, wave=0), waves=1))
     assert verdict.passed is False

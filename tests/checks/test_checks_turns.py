@@ -174,13 +174,13 @@ def test_without_requests_of_the_ledger_nothing_is_judged() -> None:
 # -- what repeats ------------------------------------------------------------------------------------------
 
 
-def test_the_cycle_of_an_item_is_told() -> None:
+def test_the_cycle_of_an_item_is_reported() -> None:
     """The same refusal at the same pace takes one line."""
     log = log_of(submitted("a"), [event for n in range(37) for event in asked("a", n, n + 1, 429)])
     assert repetition(log) == ("item 'a' refused 429 -> asks again, every 1s, 37 times",)
 
 
-def test_a_cycle_of_several_replies_is_told_whole() -> None:
+def test_a_cycle_of_several_replies_is_reported_whole() -> None:
     """Replies that alternate are told in their order, the last one last."""
     log = log_of(
         submitted("a"), [event for n in range(10) for event in asked("a", n, n + 1, (503, 429)[n % 2])]
@@ -206,13 +206,13 @@ def test_items_that_do_the_same_share_a_line() -> None:
     )
 
 
-def test_an_uneven_pace_is_told_by_its_bounds() -> None:
+def test_an_uneven_pace_is_reported_by_its_bounds() -> None:
     """Backoff shows in the shortest and the longest gap."""
     log = log_of(submitted("a"), [event for n in range(5) for event in asked("a", 2**n, n + 1, 200)])
     assert repetition(log) == ("item 'a' answered -> asks again, every 1s to 8s, 5 times",)
 
 
-def test_only_what_came_after_the_last_outcome_is_told() -> None:
+def test_only_what_came_after_the_last_outcome_is_reported() -> None:
     """What led to an outcome was not in vain."""
     log = log_of(submitted("a", "b0"), [e for n in range(9) for e in asked("a", n, n + 1, 429)], others(1, 9))
     assert repetition(log) == ()

@@ -93,7 +93,7 @@ def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path) 
         assert peak_megabytes(process) < 200
 
 
-def test_large_prompts_are_answered_and_let_go(tmp_path: Path) -> None:
+def test_large_prompts_are_answered_and_dropped(tmp_path: Path) -> None:
     """Different prompts of eight megabytes are not held in memory together."""
     with serving(tmp_path) as (port, process), httpx2.Client(timeout=60) as client:
         for number in range(6):

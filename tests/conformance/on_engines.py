@@ -27,7 +27,7 @@ from wavetank.sim.choices import Chooser, Fifo, Level
 from wavetank.sim.dice import dice
 from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
-from wavetank.sim.policies.unfair import ALWAYS, Mix
+from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.run_threads import Engine
 from wavetank.sim.timeline import Timeline
 
@@ -110,7 +110,7 @@ class OnEngines:
         """Uniform dice, keyed by the test; stock order needs none."""
         if self.order == "fifo-instant":
             return Fifo()
-        return Uniform(dice(seed, name), Mix(stalls=ALWAYS), tail=TAIL)
+        return Uniform(dice(seed, name), DeviationRates(stalls=ALWAYS), tail=TAIL)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

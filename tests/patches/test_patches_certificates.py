@@ -60,7 +60,7 @@ def test_wrapping_a_connection_reads_first() -> None:
         assert len(postponed) == 0
 
 
-def test_a_file_that_cannot_be_read_is_told_at_once(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported_at_once(tmp_path: Path) -> None:
     """A missing file, and one without certificates, fail where they are named."""
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")

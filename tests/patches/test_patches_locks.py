@@ -623,7 +623,7 @@ def test_our_re_entrant_lock_answers_like_the_real_one() -> None:
     assert run(lambda: answers(threading.RLock())) == answers(real)
 
 
-def test_instances_are_told_as_ever() -> None:
+def test_instances_are_shown_as_usual() -> None:
     """Where `threading.Lock` is a class, what it makes is an instance of it, in a run and after it."""
     lock = run(lambda: threading.Lock())
     if isinstance(threading.Lock, type):

@@ -16,7 +16,7 @@ import uvloop
 
 import wavetank
 from wavetank.sim.errors import RealLoop
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 MADE_BEFORE = asyncio.SelectorEventLoop()
 
@@ -267,7 +267,7 @@ def test_tasks_left_in_a_loop_end_with_their_run() -> None:
     assert seen == [1, 2, 3]
 
 
-def test_code_that_looks_at_the_selector_is_told_why_there_is_none() -> None:
+def test_code_that_looks_at_the_selector_learns_why_there_is_none() -> None:
     """`hasattr` says no, as of other loops without one."""
 
     def program() -> None:

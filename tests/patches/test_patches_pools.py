@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 import wavetank
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_thread_from_before_the_run_is_listened_to() -> None:
 
 
 def test_a_deadlock_beside_a_live_thread_names_it() -> None:
-    """When nothing is heard the deadlock is told, with the thread's name and the mend."""
+    """When nothing is heard the deadlock is told, with the thread's name and the fix."""
     over = threading.Event()
     thread = threading.Thread(target=over.wait, name="bystander")
     thread.start()

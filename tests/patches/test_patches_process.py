@@ -153,7 +153,7 @@ def test_a_module_is_acted_upon_when_it_is_whole(make_module: Make, act: Act, ac
     assert type(spec.loader).__module__.endswith("importlib_external")
 
 
-def test_other_modules_are_left_alone(make_module: Make, act: Act, acted: Acted) -> None:
+def test_other_modules_are_not_touched(make_module: Make, act: Act, acted: Acted) -> None:
     """A module that nobody named is imported as ever."""
     make_module("unnamed", "VALUE = 1")
     with on_import(("named",), act):
@@ -256,7 +256,7 @@ CALLS: list[tuple[Callable[[], object], str]] = [
 
 @pytest.mark.parametrize(("call", "place"), CALLS)
 def test_connections_and_look_ups_are_refused(call: Callable[[], object], place: str) -> None:
-    """The error names the place and the mend."""
+    """The error names the place and the fix."""
     with no_network(lambda: True), pytest.raises(RealInputOutput) as caught:
         call()
     assert place in str(caught.value)
@@ -463,7 +463,7 @@ def test_a_thread_s_timer_outlives_the_loop_that_took_it() -> None:
     assert out == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_runners_elsewhere_are_left_alone() -> None:
+def test_runners_elsewhere_are_not_touched() -> None:
     """Another thread's runner keeps the loop it asks for, and so does everybody's after the block."""
     kinds: list[type] = []
 

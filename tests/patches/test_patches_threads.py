@@ -628,7 +628,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_impatient")
 def test_a_thread_stuck_on_a_real_lock() -> None:
-    """A thread of the run that waits for a lock from before it is told with the place and the mend."""
+    """A thread of the run that waits for a lock from before it is told with the place and the fix."""
     lock = threading.Lock()
     lock.acquire()
     threads: list[threading.Thread] = []

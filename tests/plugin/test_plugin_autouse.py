@@ -227,7 +227,7 @@ def test_a_server_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytes
     """A server that polls its socket in a thread does not hold up the fixture that has started it."""
     pytester.makeconftest(
         """
-        from wavetank.sim import pacing
+        from wavetank.sim import real_time_waits as pacing
 
         pacing._LONGEST = 3600  # how long a thread that never waits is waited for
         """

@@ -189,7 +189,7 @@ def test_a_test_that_would_never_be_run_is_refused(
     result.stdout.fnmatch_lines([told])
 
 
-def test_a_wrong_argument_is_told_by_its_text(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+def test_a_wrong_argument_is_reported_by_its_text(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """What the decorator was given wrong is told in a line, without the insides of pytest."""
     pytester.makepyfile(
         """

@@ -41,7 +41,7 @@ def test_a_fresh_process_repeats_it(
     result.stdout.fnmatch_lines(["a fresh process under another hash seed repeats it"])
 
 
-def test_a_program_that_hangs_on_the_process_is_told(
+def test_a_program_that_hangs_on_the_process_is_reported(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes another course in the fresh process is said not to repeat, with what it printed."""

@@ -214,7 +214,7 @@ def test_a_wrong_scenario_file_is_a_usage_error(pytester: pytest.Pytester, run_p
     assert "own.toml: [[wave]] number 1, last: unknown key; did you mean 'lasts'?" in text
 
 
-def test_an_own_fixture_of_the_same_name_is_left_alone(
+def test_an_own_fixture_of_the_same_name_is_not_touched(
     pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:
     """A project with its own `fake_llm` keeps it; without autouse: real time, no dummy keys, no new ids."""

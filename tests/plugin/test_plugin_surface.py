@@ -166,7 +166,7 @@ def test_real_time_by_option_and_marker(pytester: pytest.Pytester, run_pytest: R
 
 
 def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """In real time connections to this machine go through; in virtual time the error tells the mend."""
+    """In real time connections to this machine go through; in virtual time the error tells the fix."""
     pytester.makepyfile(
         """
         import http.server, threading, httpx, pytest
@@ -204,7 +204,7 @@ def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest
 def test_a_wrong_word_is_a_usage_error(
     pytester: pytest.Pytester, run_pytest: RunPytest, option: str, said: str
 ) -> None:
-    """Each option names the mistake and the mend."""
+    """Each option names the mistake and the fix."""
     pytester.makepyfile("def test_it(tank): pass")
     result = run_pytest(option)
     text = "\n".join(result.outlines + result.errlines)

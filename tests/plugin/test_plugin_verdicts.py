@@ -224,7 +224,9 @@ def test_the_summary_adds_up_the_workers_of_xdist(pytester: pytest.Pytester, run
     result.stdout.fnmatch_lines(["2 tests: 3 requests, 1 refused, 1 unanswered, 0 wasted"])
 
 
-def test_the_summary_tells_of_waves_that_met_nobody(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+def test_the_summary_reports_waves_that_met_no_request(
+    pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
     """A pass in which no wave refused anybody is named, with the waves."""
     pytester.makepyfile(
         test_vacuous="""

@@ -15,7 +15,7 @@ from wavetank.checks import DECLARED
 from wavetank.checks import STRICT as STRICT_CHECKS
 from wavetank.scenario import catalogue
 from wavetank.sim.choices import LEVELS
-from wavetank.tank.trials import Trial
+from wavetank.tank.runs.trial_runs import Trial
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 FOLDER = Path(__file__).parent

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.answers import marks_in
+from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.dialects import DIALECTS, LazyDialect
-from wavetank.provider.forms import value_for
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
+from wavetank.provider.schema_answers import value_for
 from wavetank.provider.wire import (
     HOSTS,
     BadRequest,
@@ -257,7 +257,7 @@ def test_hosts_are_patterns(host: str, name: str | None) -> None:
     assert (dialect and dialect.name) == name
 
 
-def test_a_port_may_be_told_beside_the_host() -> None:
+def test_a_port_may_be_stated_beside_the_host() -> None:
     """Clients know the two apart; a port in the host itself wins."""
     assert dialect_for("localhost", 11434) is not None
     assert dialect_for("localhost", 8000) is None
@@ -293,7 +293,7 @@ def test_a_dialect_is_the_one_that_is_read_late(dialect: LazyDialect) -> None:
         ("api.groq.com", "/v1/messages", "x-api-key", "groq"),
     ],
 )
-def test_a_request_to_no_provider_s_host_is_told_by_its_looks(
+def test_a_request_to_no_provider_s_host_is_recognized_by_its_looks(
     host: str, path: str, header: str, name: str
 ) -> None:
     """By its path, by a name in it, by its headers; a provider's host is the provider's."""
@@ -321,7 +321,7 @@ def page_table(title: str) -> list[list[str]]:
 
 
 @EACH
-def test_a_dialect_is_told_by_its_name_on_loopback(way: str) -> None:
+def test_a_dialect_is_recognized_by_its_name_on_loopback(way: str) -> None:
     """A path that begins with the name of the dialect is that dialect's, and the rest is its path."""
     name = WAYS[way].name or way
     asked = http(way, host="127.0.0.1", path=f"/{name}{WAYS[way].path}")
@@ -448,7 +448,7 @@ def test_each_error_has_words_of_its_own(way: str) -> None:
 
 @EACH
 @pytest.mark.parametrize("error", ["rate-limit", "throttle"])
-def test_a_throttle_tells_no_limits(way: str, error: RefusalError) -> None:
+def test_a_throttle_states_no_limits(way: str, error: RefusalError) -> None:
     """Limit headers come with every other refusal, where the dialect has them."""
     limits = Limits(requests_per_minute=60, tokens_per_minute=6000)
     scenario = Scenario(limits=limits, wave=wave(error=error).wave)

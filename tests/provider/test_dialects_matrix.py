@@ -22,7 +22,7 @@ from pydantic import BaseModel
 import wavetank
 from wavetank import Scenario, Tank
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.answers import marks_in
+from wavetank.provider.answer_texts import marks_in
 from wavetank.scenario import Fault, RefusalError, RetryAfter, Wave
 
 pytestmark = [

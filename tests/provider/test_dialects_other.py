@@ -365,6 +365,6 @@ def test_ollama_shows_a_model() -> None:
     assert replied("localhost:11434", "/api/show", {}) == (400, {"error": "model is required"})
 
 
-def test_ollama_tells_its_version() -> None:
+def test_ollama_states_its_version() -> None:
     """Some clients ask for it first."""
     assert replied("localhost:11434", "/api/version")["version"]

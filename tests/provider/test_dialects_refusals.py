@@ -95,7 +95,7 @@ SILENT = (GEMINI, VERTEX, OLLAMA, VLLM)
 
 
 @pytest.mark.parametrize("host", SILENT)
-def test_some_dialects_tell_no_limits(host: str) -> None:
+def test_some_dialects_state_no_limits(host: str) -> None:
     """They have no names for them."""
     assert told(refused(host, limits=LIMITS), "limit", "quota") == {}
 
@@ -181,7 +181,7 @@ def test_limits_have_each_dialect_s_names_and_units(host: str, headers: dict[str
     assert told(refused(host, "throttle", limits=LIMITS), "limit") == {}
 
 
-def test_openai_tells_of_days_where_minutes_are_free() -> None:
+def test_openai_reports_days_where_minutes_are_free() -> None:
     """The names are the same."""
     days = LimitState(requests_per_day=bucket(200, 0, 500), tokens_per_day=bucket(9, 9, 0))
     headers = told(refused(OPENAI, limits=days), "ratelimit-limit")
@@ -218,7 +218,7 @@ def test_what_is_too_large_is_above_the_limit_it_names(host: str, limits: LimitS
 
 
 @pytest.mark.parametrize("host", [OPENAI, AZURE, OPENROUTER, OLLAMA, MISTRAL, GROQ, COHERE, VLLM])
-def test_what_is_too_large_can_be_told_from_a_rate_limit(host: str) -> None:
+def test_what_is_too_large_can_be_distinguished_from_a_rate_limit(host: str) -> None:
     """By its code, its numbers or its words; Anthropic and Google have the same for both."""
 
     class Told(Exception):
@@ -340,7 +340,7 @@ def test_gemini_s_array_holds_errors_too() -> None:
     assert only["error"]["code"] == 429
 
 
-def test_openrouter_tells_its_own_limits_from_those_behind_it() -> None:
+def test_openrouter_separates_its_own_limits_from_those_behind_it() -> None:
     """A limit that was hit has its numbers in the metadata, too; a wave is a provider's."""
     own = body(refused(OPENROUTER, reason="requests", limits=LIMITS))["error"]
     assert own["message"] == "Rate limit exceeded: free-models-per-min."

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.answers import marks_in
+from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Request
 from wavetank.provider.wire import BadRequest, Decoded, Frame, HttpRequest, dialect_for

@@ -335,7 +335,7 @@ def test_each_form_of_retry_after(
 
 
 @BOTH
-def test_a_dated_retry_after_is_the_value_the_provider_told(host: str) -> None:
+def test_a_dated_retry_after_is_the_value_the_provider_stated(host: str) -> None:
     """The date is exactly the instant of sending plus the value that the event log holds."""
     provider, speaks = Provider(wave(told=RetryAfter(form="http-date"))), dialect(host)
     decoded = speaks.decode(http(host))
@@ -349,7 +349,7 @@ def test_a_dated_retry_after_is_the_value_the_provider_told(host: str) -> None:
     assert date * SECOND == EPOCH_NS + reply.at + told.value
 
 
-def test_openai_tells_its_limits_in_headers() -> None:
+def test_openai_states_its_limits_in_headers() -> None:
     """Limit, rest and a Go duration, for requests and tokens; none without limits."""
     limits = Limits(requests_per_minute=600, tokens_per_minute=60_000, burst=Duration(6 * SECOND))
     told = {n: v for n, v in exchange(OPENAI, Scenario(limits=limits)).headers.items() if "ratelimit" in n}
@@ -364,7 +364,7 @@ def test_openai_tells_its_limits_in_headers() -> None:
     assert not any("ratelimit" in name for name in exchange(OPENAI).headers)
 
 
-def test_anthropic_tells_its_limits_in_headers() -> None:
+def test_anthropic_states_its_limits_in_headers() -> None:
     """Limit, rest and a date in whole seconds, rounded up, also on a refusal."""
     limits = Limits(requests_per_minute=600, tokens_per_minute=60_000, burst=Duration(6 * SECOND))
     scenario = Scenario(limits=limits, wave=wave(529).wave)

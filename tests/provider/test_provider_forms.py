@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
-from wavetank.provider.answers import answer_deltas, in_pieces, marks_in
-from wavetank.provider.forms import Form, value_for
+from wavetank.provider.answer_texts import answer_deltas, in_pieces, marks_in
+from wavetank.provider.schema_answers import Form, value_for
 
 
 class Colour(enum.Enum):

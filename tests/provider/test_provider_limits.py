@@ -163,7 +163,7 @@ def test_a_reservation_of_yesterday_is_not_given_back_today() -> None:
     assert left.remaining == 100 - 22
 
 
-def test_a_limit_states_its_wait_as_told() -> None:
+def test_a_limit_states_its_wait_as_the_provider_does() -> None:
     """`retry_after` of a table gives the form and the value of its refusals."""
     rules = (RetryAfter(form="none"), RetryAfter(form="ms"), RetryAfter(value=seconds(7)))
     found = []
@@ -228,7 +228,7 @@ def test_what_one_table_refuses_spends_nothing_of_another() -> None:
     assert provider._limiter.state(ask(9), 0).tokens_per_day == BucketState(100, 90, DAY)
 
 
-def test_headers_tell_the_tightest_of_several_tables() -> None:
+def test_headers_state_the_tightest_of_several_tables() -> None:
     """Of two budgets of a kind the one with less left is told."""
     provider = limited(
         Limits(requests_per_minute=600, burst=seconds(60)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
-from wavetank.provider.answers import marks_in
+from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, Outcome, Refusal, Reply, Request, WireRetryAfter
 from wavetank.scenario import (
@@ -167,7 +167,7 @@ def test_replies_come_by_instant_and_then_by_arrival() -> None:
 
 
 def test_an_id_may_not_be_used_twice_at_a_time() -> None:
-    """A second request of the same id is a mistake of the caller, and the text says the mend."""
+    """A second request of the same id is a mistake of the caller, and the text says the fix."""
     provider = Provider(Scenario(latency=Latency(first_token=span(1))))
     provider.arrive(ask(1), 0)
     with pytest.raises(ValueError, match="an id of its own"):
@@ -213,7 +213,7 @@ def wave(**fields: Any) -> Wave:
     return Wave(**{"at": seconds(1), "lasts": seconds(2.5), **fields})
 
 
-def test_an_open_wave_refuses_and_tells_when_it_ends() -> None:
+def test_an_open_wave_refuses_and_says_when_it_ends() -> None:
     """Its start belongs to it and its end does not; Retry-After is the rest in whole seconds."""
     provider = Provider(Scenario(wave=(wave(),)))
     before, start, after = outcomes(provider, [(0.5, ask(1)), (1, ask(2)), (3.5, ask(3))])
@@ -312,7 +312,7 @@ def test_the_first_matching_wave_in_the_file_wins() -> None:
     assert (refusal(outcome).status, refusal(outcome).wave) == (503, 1)
 
 
-def test_a_share_refuses_its_part_and_each_attempt_is_picked_anew() -> None:
+def test_a_share_refuses_its_part_and_each_attempt_is_picked_again() -> None:
     """About as many are refused as written, and a refused item may pass at its next attempt."""
     scenario = Scenario(wave=(wave(share=0.3),))
     first = statuses(Provider(scenario), [(1, ask(n, f"item-{n}")) for n in range(1, 1001)])
@@ -374,7 +374,7 @@ def test_the_budget_for_requests_runs_out_and_refills() -> None:
     assert statuses(Provider(scenario), arrivals) == [200, 200, "requests", "requests", 200, "requests"]
 
 
-def test_a_limit_tells_when_the_request_would_pass() -> None:
+def test_a_limit_says_when_the_request_would_pass() -> None:
     """Whole seconds, rounded up; waiting that long is enough."""
     scenario = Scenario(limits=Limits(requests_per_minute=6))
     provider = Provider(scenario)
@@ -467,7 +467,7 @@ def test_each_scope_value_has_a_budget_of_its_own(scope: Any) -> None:
     assert found == [200, "requests", "requests" if scope == "account" else 200]
 
 
-def test_every_outcome_tells_the_state_of_the_limits() -> None:
+def test_every_outcome_states_the_state_of_the_limits() -> None:
     """Limit, whole units left, and nanoseconds until the bucket is full."""
     limits = Limits(requests_per_minute=60, tokens_per_minute=600, burst=seconds(3))
     answer, _ = outcomes(Provider(Scenario(limits=limits)), [(0, ask(1, max_tokens=8)), (0, ask(2))])
@@ -510,7 +510,7 @@ def test_a_full_barrier_refuses_all_in_one_instant() -> None:
 
 
 def test_a_sequential_client_passes_a_barrier() -> None:
-    """Patience ends, the request is served from that moment, and the barrier is not used up."""
+    """RunBudgets ends, the request is served from that moment, and the barrier is not used up."""
     provider = Provider(barrier(2))
     arrivals = [(0, ask(1)), (5, ask(2)), (9, ask(3)), (9.5, ask(4))]
     replies = play(provider, arrivals)

@@ -62,7 +62,7 @@ def test_a_wave_that_names_neither_is_a_rate_limit() -> None:
 
 
 def test_a_limit_that_is_passed_is_a_429() -> None:
-    """Groq has a status of its own for a request that no waiting mends."""
+    """Groq has a status of its own for a request that no waiting helps."""
     assert status_over_limit("anthropic", "too-large") == 429
     assert status_over_limit("groq", "quota") == 429
     assert status_over_limit("groq", "too-large") == 413

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from wavetank.clock import EPOCH_SECONDS, HOUR, MILLISECOND, MINUTE, SECOND
 from wavetank.provider import exchange
-from wavetank.provider.answers import answer_deltas, count_tokens, mark, marks_in, request_cost
+from wavetank.provider.answer_texts import answer_deltas, count_tokens, mark, marks_in, request_cost
 from wavetank.provider.identity import identity, last_user_text, shortened
 from wavetank.provider.picks import between, unit
-from wavetank.provider.wording import agent_clock, decimal, go_duration, hexadecimal, imf_fixdate, rfc3339
+from wavetank.provider.wire_formats import (
+    agent_clock,
+    decimal,
+    go_duration,
+    hexadecimal,
+    imf_fixdate,
+    rfc3339,
+)
 
 
 def test_a_pick_depends_on_its_key_alone() -> None:

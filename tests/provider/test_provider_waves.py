@@ -160,10 +160,8 @@ def test_an_endless_staggered_wave_still_lets_through() -> None:
         ("throttle", None),
     ],
 )
-def test_a_refusal_tells_what_is_wrong_and_when_to_come_back(
-    error: RefusalError, seconds: int | None
-) -> None:
-    """What no waiting mends, and what tells no limits, states no time unless it is written."""
+def test_a_refusal_says_what_is_wrong_and_when_to_come_back(error: RefusalError, seconds: int | None) -> None:
+    """What no waiting helps, and what tells no limits, states no time unless it is written."""
     plain = Wave(lasts=Duration(10 * SECOND), error=error, should_retry=True, wrapping="text")
     provider = Provider(Scenario(wave=(plain,)))
     provider.arrive(ask(1, "a"), SECOND)

@@ -18,7 +18,7 @@ from wavetank import Run, Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DELAYS, DurationRange, Fault, FaultKind, Latency, RefusalError
 from wavetank.seams import loopback
-from wavetank.tank.serving import Serving
+from wavetank.tank.server.served_world import Serving
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -162,7 +162,7 @@ def test_an_error_in_a_stream_raises_what_it_says(
 
 
 @on_both
-def test_a_refused_connection_is_made_anew(backend: str) -> None:
+def test_a_refused_connection_is_made_again(backend: str) -> None:
     """Nothing arrived; the next attempt connects and is served."""
 
     async def main(tank: Tank) -> bytes:

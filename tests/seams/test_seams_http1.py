@@ -196,7 +196,7 @@ def test_no_more_than_a_little_is_taken_ahead() -> None:
     assert len(peer.log.of("delivered")) == MAX_AHEAD // len(WHOLE) + 2
 
 
-def test_a_client_that_expects_to_be_told_to_go_on_is_told_once() -> None:
+def test_a_client_that_expects_a_continue_gets_one() -> None:
     """100 comes before the body, not after a body that is there already."""
     head = CHAT + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY)
     asked = Peer().send(head)
@@ -282,7 +282,7 @@ def test_a_stream_to_an_old_client_ends_with_the_connection() -> None:
         (CHAT + b"transfer-encoding: chunked\r\n\r\n0\r\n" + (b"a: " + b"b" * 4000 + b"\r\n") * 18, 431),
     ],
 )
-def test_what_is_no_request_is_told_and_ends_the_connection(request_bytes: bytes, status: int) -> None:
+def test_what_is_no_request_is_reported_and_ends_the_connection(request_bytes: bytes, status: int) -> None:
     """A clear 4xx or 5xx in plain text, the end of the connection, nothing in the log, no timer left."""
     peer = Peer().send(request_bytes)
     ((got, body),) = peer.replies
@@ -382,7 +382,7 @@ def test_a_slow_answer_is_not_a_slow_client() -> None:
     assert peer.statuses == [200]
 
 
-def test_a_connection_is_let_go_when_nothing_happens_on_it() -> None:
+def test_a_connection_is_dropped_when_nothing_happens_on_it() -> None:
     """Without a byte, or after its last answer was taken; each request begins the time once more."""
     silent = Peer(idle=IDLE)
     silent.clock.go(IDLE - 1)
@@ -402,7 +402,7 @@ def test_a_connection_is_let_go_when_nothing_happens_on_it() -> None:
     assert peer.server.ended
 
 
-def test_a_client_that_takes_nothing_is_let_go() -> None:
+def test_a_client_that_takes_nothing_is_dropped() -> None:
     """What was to be sent is dropped with its connection."""
     peer = Peer(idle=IDLE)
     peer.server.receive(WHOLE)

@@ -20,7 +20,7 @@ import wavetank
 from wavetank import OutsideTheTank, Scenario, Tank, UnknownHost
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DurationRange, Fault, Latency, RetryAfter, Wave, load_scenario
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 with_each = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
@@ -134,7 +134,7 @@ def test_a_connection_serves_on_after_a_bad_request(library: ModuleType, backend
 def test_an_unknown_host_is_named_and_nothing_is_sent(
     library: ModuleType, backend: str, url: str, mend: str
 ) -> None:
-    """The error names host and port, the hosts that are served, and the mend."""
+    """The error names host and port, the hosts that are served, and the fix."""
 
     async def main(tank: Tank) -> int:
         async with library.AsyncClient() as client:
@@ -373,7 +373,7 @@ def test_a_thread_that_is_not_the_runs_stays_in_real_time() -> None:
 
 
 @each_sdk
-def test_a_call_from_a_thread_that_is_not_the_runs_is_told_the_mend(ask: Callable[..., str]) -> None:
+def test_a_call_from_a_thread_that_is_not_the_run_s_names_the_fix(ask: Callable[..., str]) -> None:
     """The fake does not answer a foreign thread; the error names the place and what to do."""
     raised: list[BaseException | None] = []
     ask_now, told = threading.Event(), threading.Event()

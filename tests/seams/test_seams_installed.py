@@ -20,7 +20,7 @@ import requests
 import urllib3
 
 from wavetank.scenario import Scenario
-from wavetank.tank.real import RealWorld
+from wavetank.tank.real_world import RealWorld
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 BEARER = {"authorization": "Bearer k"}
@@ -185,7 +185,7 @@ def test_a_library_imported_later_meets_the_fake_and_none_is_imported_for_it() -
     program = """
 import sys
 from wavetank.scenario import Scenario
-from wavetank.tank.real import RealWorld
+from wavetank.tank.real_world import RealWorld
 world = RealWorld(Scenario(), seed=0)
 with world.borrowed():
     libraries = {"httpcore", "httpcore2", "httpx", "httpx2", "aiohttp", "urllib3", "requests"}
@@ -203,7 +203,7 @@ world.close()
     assert done.stdout.split() == ["200", "urllib3.connection"]
 
 
-def test_this_machine_is_left_alone_in_real_time(worlds: list[RealWorld]) -> None:
+def test_this_machine_is_not_touched_in_real_time(worlds: list[RealWorld]) -> None:
     """A connection to loopback is the client's own business; here nobody listens."""
     with worlds[0].borrowed(), pytest.raises(requests.ConnectionError, match="refused"):
         requests.get("http://127.0.0.1:9/", timeout=5)

@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from wavetank import UnknownHost
-from wavetank.provider.naming import is_loopback
+from wavetank.provider.host_patterns import is_loopback
 from wavetank.tank.fake_llm import FakeLLM
 
 PATH = "/v1/chat/completions"
@@ -186,6 +186,6 @@ def test_connections_are_made_again_after_the_test(clients: Clients, proxy: Prox
         ("", False),
     ],
 )
-def test_loopback_is_told_by_name_and_address(host: str, is_local: bool) -> None:
+def test_loopback_is_recognized_by_name_and_address(host: str, is_local: bool) -> None:
     """No prefix makes a host this machine."""
     assert is_loopback(host) is is_local

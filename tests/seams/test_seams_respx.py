@@ -15,7 +15,7 @@ import respx
 import wavetank
 from wavetank import Scenario, Tank
 from wavetank.scenario import scenario_from_dict
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 BEARER = {"authorization": "Bearer sk-test"}

@@ -213,7 +213,7 @@ def test_openai_does_not_retry_above_two_minutes(backend: str) -> None:
 
 
 @on_both
-def test_anthropic_waits_an_hour_if_told(backend: str) -> None:
+def test_anthropic_waits_an_hour_if_asked_to(backend: str) -> None:
     """There is no cap, and the hour is virtual."""
     run = run_sdk("anthropic", refusing(retry_after=RetryAfter(value=after(3600))), backend=backend)
     run.check()
@@ -388,7 +388,7 @@ def test_a_fault_in_a_stream_raises(
 
 @on_both
 @of_both
-def test_an_error_in_a_stream_tells_what_the_vendor_says(vendor: str, backend: str) -> None:
+def test_an_error_in_a_stream_says_what_the_vendor_says(vendor: str, backend: str) -> None:
     """openai's error has no status; anthropic's has that of the answer, 200, and the type of the event."""
     run = run_sdk(vendor, with_fault("error-in-stream", None), backend=backend, stream=True, checks="default")
     if vendor == "openai":
@@ -574,7 +574,7 @@ def test_a_rule_of_the_test_names_the_items(backend: str) -> None:
 
 
 @on_both
-def test_two_keys_and_two_models_are_told_apart(backend: str) -> None:
+def test_two_keys_and_two_models_are_distinguished(backend: str) -> None:
     """A wave for one model refuses that one only, in the scope of the model; keys get labels in the log."""
     scenario = Scenario(
         wave=(

@@ -14,7 +14,7 @@ import urllib3
 
 from wavetank import Scenario, Tank, UnknownHost
 from wavetank.scenario import load_scenario, scenario_from_dict
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 CHAT = "https://api.openai.com/v1/chat/completions"
 MESSAGES = "https://api.anthropic.com/v1/messages"
@@ -138,7 +138,7 @@ def test_a_broken_connection_is_the_librarys_own_error(kind: str, error: type[Ex
     assert "left" in [kind for kind, _ in log]
 
 
-def test_a_pooled_connection_that_was_closed_is_made_anew() -> None:
+def test_a_pooled_connection_that_was_closed_is_made_again() -> None:
     """The pool sees that the provider's end is gone, and connects again."""
 
     def work(_: Tank) -> list[int]:

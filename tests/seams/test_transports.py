@@ -12,7 +12,7 @@ import pytest
 
 import wavetank
 from wavetank.scenario import Scenario, scenario_from_dict
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 BOTH = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])

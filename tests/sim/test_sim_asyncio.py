@@ -122,7 +122,7 @@ def test_cancelled_timers_do_not_fire_nor_hold_time() -> None:
         assert handle.cancelled()
 
 
-def test_a_timer_tells_when() -> None:
+def test_a_timer_says_when() -> None:
     """A timer handle knows its instant, also when that never comes."""
     with simulated_loop() as loop:
         assert loop.call_later(1.5, print).when() == 1.5
@@ -694,7 +694,7 @@ async def add_writer() -> None:
     "call", [open_connection, start_server, subprocess, shell, look_up, add_reader, add_writer]
 )
 def test_real_input_and_output_is_refused(call: Callable[[], Awaitable[None]]) -> None:
-    """Sockets, subprocesses and file descriptors are refused, with the name of the call and the mend."""
+    """Sockets, subprocesses and file descriptors are refused, with the name of the call and the fix."""
 
     async def main() -> str:
         with pytest.raises(RealInputOutput) as caught:

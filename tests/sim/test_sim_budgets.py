@@ -95,7 +95,7 @@ async def poll_through_the_outage(tank: Tank) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_slow_correct_program_is_not_blamed(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Polling through a long outage takes many more steps than the budget has, and passes."""
-    monkeypatch.setattr("wavetank.tank.trials.STEPS_WITHOUT_PROGRESS", 2_000)
+    monkeypatch.setattr("wavetank.tank.runs.trial_runs.STEPS_WITHOUT_PROGRESS", 2_000)
     run = wavetank.simulate(poll_through_the_outage, OUTAGE, backend=backend)
     run.check()
     assert run.steps > 20_000

@@ -28,7 +28,7 @@ from wavetank.sim.errors import Deadlock, StepBudgetSpent, TimeBudgetSpent
 from wavetank.sim.host import Host
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_parts import creation_order
-from wavetank.sim.trio_run import Passes, TrioEngine, run_trio
+from wavetank.sim.trio_run import PassDriver, TrioEngine, run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -90,7 +90,7 @@ class Gate:
 # -- deadlocks --------------------------------------------------------------------------------------
 
 
-def test_a_deadlock_is_told_at_once(backend: str) -> None:
+def test_a_deadlock_is_reported_at_once(backend: str) -> None:
     """A run in which nothing can happen ends at the instant it came to that, in a few steps."""
 
     async def main() -> None:
@@ -108,7 +108,7 @@ def test_a_deadlock_is_told_at_once(backend: str) -> None:
     assert host.stopped_by.blocked == end.blocked
 
 
-def test_each_blocked_task_is_told_with_its_chain(backend: str) -> None:
+def test_each_blocked_task_is_reported_with_its_chain(backend: str) -> None:
     """A report names every task, where it waits, on what by its name in the program, and who holds that."""
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_each_blocked_task_is_told_with_its_chain(backend: str) -> None:
     assert told["wants"][-1].endswith("held by 'holder'")
 
 
-def test_a_stream_is_told_with_its_buffer(backend: str) -> None:
+def test_a_stream_is_reported_with_its_buffer(backend: str) -> None:
     """A task that waits on a memory stream shows how full it is and who could still use it."""
 
     async def main() -> None:
@@ -347,7 +347,7 @@ def bounded(main: Main, backend: str, *, step_budget: int) -> Iterator[tuple[Cal
         loop.close()
         return
     engine = host.engine = TrioEngine(host, step_budget=step_budget)
-    passes = Passes(engine, main, ())
+    passes = PassDriver(engine, main, ())
 
     def go() -> None:
         while passes.go():

@@ -28,7 +28,7 @@ from wavetank.sim.choices import LEVELS
 from wavetank.sim.dice import dice
 from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
-from wavetank.sim.policies.unfair import SOMETIMES, Mix, tail_after
+from wavetank.sim.policies.random_choosers import SOMETIMES, DeviationRates, tail_after
 from wavetank.sim.timeline import Timeline
 from wavetank.sim.trio_run import run_trio
 
@@ -45,7 +45,7 @@ def course(program: Program, backend: str, seed: int | None = None) -> Course:
     timeline = Timeline()
     host = Host(timeline)
     if seed is not None:
-        mix = Mix(stalls=SOMETIMES, provider=SOMETIMES)
+        mix = DeviationRates(stalls=SOMETIMES, provider=SOMETIMES)
         chooser = Uniform(dice(seed, "order"), mix, tail=tail_after(0))
         host.renew(timeline, chooser=chooser, level=LEVELS[seed % len(LEVELS)])
     engine = run_asyncio if backend == "asyncio" else run_trio

@@ -14,8 +14,8 @@ from anyio.lowlevel import checkpoint
 from wavetank.sim.budgets import STEPS_WITHOUT_PROGRESS
 from wavetank.sim.choices import CALLBACKS, LEVELS, Fifo, Kind, Level, Recorder
 from wavetank.sim.policies import POLICIES, policy_named
+from wavetank.sim.policies.random_choosers import tail_after
 from wavetank.sim.policies.replay import Replay
-from wavetank.sim.policies.unfair import tail_after
 
 from .conftest import Chosen, Noted, Program
 
@@ -136,7 +136,7 @@ def test_the_portfolio_takes_turns() -> None:
         ),
     ],
 )
-def test_a_wrong_policy_is_told(text: str, told: str) -> None:
+def test_a_wrong_policy_is_reported(text: str, told: str) -> None:
     """The error names the nearest policy, or all of them, or how a bound is written."""
     with pytest.raises(ValueError, match="policy") as caught:
         policy_named(text, seed=0, level=ANY)
@@ -151,7 +151,7 @@ def test_a_wrong_policy_is_told(text: str, told: str) -> None:
         ("%", "there are: fifo,"),
     ],
 )
-def test_a_wrong_level_is_told(text: str, told: str) -> None:
+def test_a_wrong_level_is_reported(text: str, told: str) -> None:
     """The error names the nearest level, or all of them; every level reads back from its text."""
     with pytest.raises(ValueError, match="there is no level") as caught:
         Level.parse(text)

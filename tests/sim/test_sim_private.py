@@ -14,7 +14,7 @@ def test_what_is_there_is_fine() -> None:
     require(asyncio.BaseEventLoop, "_run_once", "call_soon", of="asyncio", supported="another")
 
 
-def test_what_has_gone_is_told() -> None:
+def test_what_has_gone_is_reported() -> None:
     """The error names the library with its version, the name, and what to install instead."""
     with pytest.raises(ImportError) as missing:
         require(asyncio.BaseEventLoop, "_run_twice", of="Python 9", supported="use Python 3")

@@ -13,9 +13,9 @@ import pytest
 import trio
 
 import wavetank
-from wavetank.sim import readings
+from wavetank.sim import busy_loops as readings
+from wavetank.tank.runs.trial_runs import Trials
 from wavetank.tank.tank import Tank
-from wavetank.tank.trials import Trials
 
 Main = Callable[[Tank], Awaitable[None]]
 UNTIL = 10**20
@@ -23,8 +23,8 @@ UNTIL = 10**20
 
 @pytest.fixture(autouse=True)
 def small_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavetank.tank.trials.STEPS_WITHOUT_PROGRESS", 2_000)
-    monkeypatch.setattr("wavetank.tank.patience._SPARE_STEPS", 1_000)
+    monkeypatch.setattr("wavetank.tank.runs.trial_runs.STEPS_WITHOUT_PROGRESS", 2_000)
+    monkeypatch.setattr("wavetank.tank.runs.run_budgets._SPARE_STEPS", 1_000)
 
 
 async def loop_time(_: Tank) -> None:

@@ -92,7 +92,7 @@ def line_of(body: Callable[[], Coroutine[Any, Any, object]], backend: str = "asy
     return next(line for line in told(end)[body.__name__] if line.startswith("wait"))
 
 
-def test_a_full_queue_of_asyncio_is_told_as_full() -> None:
+def test_a_full_queue_of_asyncio_is_reported_as_full() -> None:
     """A bounded queue shows how many places it has and that all are taken."""
     queue: asyncio.Queue[int] = asyncio.Queue(10)
 
@@ -103,7 +103,7 @@ def test_a_full_queue_of_asyncio_is_told_as_full() -> None:
     assert line_of(producer) == "waits in Queue.put on queue: Queue full 10/10"
 
 
-def test_an_empty_queue_of_asyncio_is_told_as_empty() -> None:
+def test_an_empty_queue_of_asyncio_is_reported_as_empty() -> None:
     """So does an empty one, with and without a bound."""
     bounded: asyncio.Queue[int] = asyncio.Queue(3)
     endless: asyncio.Queue[int] = asyncio.Queue()
@@ -118,7 +118,7 @@ def test_an_empty_queue_of_asyncio_is_told_as_empty() -> None:
     assert line_of(other) == "waits in Queue.get on endless: Queue empty 0"
 
 
-def test_primitives_of_asyncio_are_told_by_name() -> None:
+def test_primitives_of_asyncio_are_reported_by_name() -> None:
     """Event, condition, barrier, future, task and gather each have their words."""
 
     async def event() -> None:
@@ -185,7 +185,7 @@ def test_a_capacity_limiter_names_its_borrowers(backend: str) -> None:
 
 
 @both
-def test_a_memory_stream_tells_how_full_it_is(backend: str) -> None:
+def test_a_memory_stream_says_how_full_it_is(backend: str) -> None:
     """The fill of the buffer is told in the same words as that of a queue."""
 
     async def main() -> None:
@@ -202,7 +202,7 @@ def test_a_memory_stream_tells_how_full_it_is(backend: str) -> None:
     assert "on send: MemoryObjectSendStream full 10/10 [" in told(end)["producer"][-1]
 
 
-def test_a_channel_of_trio_tells_how_full_it_is() -> None:
+def test_a_channel_of_trio_says_how_full_it_is() -> None:
     """trio's own channels are told as anyio's streams are."""
 
     async def main() -> None:
@@ -324,7 +324,7 @@ def test_a_waiter_on_a_condition_does_not_hold_its_lock() -> None:
     assert told(end)["wants"][-1] == "waits in Condition.__aenter__ on changed: Condition, held by 'holds'"
 
 
-def test_a_lock_whose_owner_has_ended_is_told_so() -> None:
+def test_a_lock_whose_owner_has_ended_is_reported_so() -> None:
     """Nobody else can release a lock of anyio, so such a wait is for ever."""
 
     async def main() -> None:
@@ -403,7 +403,7 @@ def keep_in_an_object(event: Any) -> None:
         (keep_in_an_object, False),
     ],
 )
-def test_whoever_holds_it_voids_the_proof(backend: str, keep: Callable[[Any], None], proved: bool) -> None:
+def test_any_holder_voids_the_proof(backend: str, keep: Callable[[Any], None], proved: bool) -> None:
     """A reference from a list, a closure or an object that anybody can reach is enough."""
 
     async def main() -> None:
@@ -807,7 +807,7 @@ def test_tasks_that_await_one_another_are_stuck() -> None:
 
 
 @both
-def test_who_takes_the_last_steps_is_told(backend: str) -> None:
+def test_who_takes_the_last_steps_is_reported(backend: str) -> None:
     """A spent budget of steps names the tasks that spin, and where, not those that wait."""
 
     async def waits() -> None:

@@ -475,7 +475,7 @@ def test_async_generators_are_shut_down() -> None:
 
 
 def test_real_input_and_output_is_refused() -> None:
-    """Waiting for a file descriptor, and connecting, are refused with the mend."""
+    """Waiting for a file descriptor, and connecting, are refused with the fix."""
 
     async def main() -> list[str]:
         texts: list[str] = []

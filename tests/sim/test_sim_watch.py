@@ -18,7 +18,7 @@ import pytest
 import wavetank
 from wavetank.sim import main_thread_watch as watch
 from wavetank.sim.errors import Deadlock
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 LOCK = threading.Lock()
 """Made before any run, where such a lock usually lives."""

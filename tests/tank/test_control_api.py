@@ -12,9 +12,9 @@ from wavetank.events import EventLog, Header
 from wavetank.provider.http import HttpRequest
 from wavetank.scenario import Scenario, digest
 from wavetank.seams.http1 import ControlResponse
-from wavetank.tank.control_api import MOST_WAITING, ControlApi, foreign
-from wavetank.tank.journal import MemoryJournal
 from wavetank.tank.ledger import Ledger
+from wavetank.tank.server.control_api import MOST_WAITING, ControlApi, foreign
+from wavetank.tank.server.event_journal import MemoryJournal
 
 POST = ("POST", "/_wavetank/items", b'{"event":"submitted","item":"a"}')
 

@@ -42,7 +42,7 @@ async def fails(text: str = "broken") -> None:
 # -- errors that nothing received ---------------------------------------------------------------------
 
 
-def test_a_task_that_nothing_awaits_is_told_with_its_place() -> None:
+def test_a_task_that_nothing_awaits_is_reported_with_its_place() -> None:
     """Also when the program throws the task away."""
 
     async def main(tank: Tank) -> None:
@@ -104,7 +104,7 @@ def test_errors_that_are_received_are_no_news() -> None:
 
 
 @ON_BOTH
-def test_a_failed_thread_is_told(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_thread_is_reported(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its name; a call in a pool, too, unless somebody asks its future."""
 
     def breaks(text: str) -> None:
@@ -249,7 +249,7 @@ def test_work_in_a_thread_that_holds_a_place_is_named(backend: str) -> None:
 
 
 @ON_BOTH
-def test_an_error_that_waits_for_the_other_tasks_of_its_group_is_told(backend: str) -> None:
+def test_an_error_that_waits_for_the_other_tasks_of_its_group_is_reported(backend: str) -> None:
     """A task that cannot be cancelled keeps a group from raising what another one failed with."""
 
     async def main(_: Tank) -> None:
@@ -304,7 +304,7 @@ def test_a_lock_of_threads_names_the_task_that_holds_it() -> None:
     )
 
 
-def test_the_errors_of_callbacks_are_told() -> None:
+def test_the_errors_of_callbacks_are_reported() -> None:
     """asyncio only logs them, so what they were to do never happens."""
 
     async def main(_: Tank) -> None:
@@ -337,7 +337,7 @@ def test_an_exception_handler_of_the_loop_receives_the_errors_of_callbacks() -> 
     assert unseen(wavetank.simulate(main)) == []
 
 
-def test_a_task_that_ignores_its_cancellation_is_told() -> None:
+def test_a_task_that_ignores_its_cancellation_is_reported() -> None:
     """It waits on, and so does whoever awaits its end."""
 
     async def main(_: Tank) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import wavetank
 from wavetank.checks import UnknownCheck, named
-from wavetank.tank.hosted import Hosted
+from wavetank.tank.hosted_world import Hosted
 
 
 @pytest.fixture

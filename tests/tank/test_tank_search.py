@@ -191,7 +191,7 @@ def test_the_report_of_a_deadlock(backend: str) -> None:
     ]
 
 
-def test_a_long_schedule_is_told_short() -> None:
+def test_a_long_schedule_is_shortened() -> None:
     """Of many deviations the report has the first twelve, a line each, and the number of the others."""
     run = wavetank.search(tie).failure
     assert run is not None
@@ -283,7 +283,7 @@ def test_the_caller_writes_the_line_that_repeats() -> None:
     assert run.report().splitlines()[-1] == f"to repeat it: again {run.schedule}!"
 
 
-def test_an_exception_group_is_told_with_its_parts() -> None:
+def test_an_exception_group_is_reported_with_its_parts() -> None:
     """Of a group the report names the errors in it, and so does the first line."""
 
     async def child() -> None:
@@ -329,7 +329,7 @@ def test_the_budget_is_a_number(budget: float) -> None:
         wavetank.search(well, schedules=2, max_virtual_seconds=budget)
 
 
-def test_wrong_words_are_told() -> None:
+def test_wrong_words_are_reported() -> None:
     """Policy, level, backend, checks and scenario are looked at before anything runs."""
     for options, told in (
         ({"policy": "pict"}, "did you mean 'pct'?"),
@@ -410,7 +410,7 @@ def test_a_failure_that_needs_no_wave() -> None:
     assert "of the scenario it needs no wave and no fault" in run.report()
 
 
-def test_what_no_run_met_is_told() -> None:
+def test_what_no_run_met_is_reported() -> None:
     """A wave that no run met is no failure, unless `exercised` is asked for."""
     late = Scenario(wave=(Wave(at=FAR, lasts=Duration(SECOND)),))
     result = wavetank.search(well, late, schedules=5)
@@ -494,7 +494,7 @@ async def by_wear(_: Tank) -> None:
 
 
 @on_both
-def test_state_that_runs_leave_to_the_next_is_told(backend: str) -> None:
+def test_state_that_runs_leave_to_the_next_is_reported(backend: str) -> None:
     """A failure that plain FIFO order shows only by now is none of a schedule, since that passed at first."""
     RUNS.clear()
     with pytest.raises(Diverged, match="plain FIFO order passed in the first run of the search"):

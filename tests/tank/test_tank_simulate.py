@@ -112,7 +112,7 @@ def test_the_events_of_a_run_are_in_the_order_of_time(backend: str) -> None:
 
 
 @on_both
-def test_the_tank_tells_the_time(backend: str) -> None:
+def test_the_tank_says_the_time(backend: str) -> None:
     """`tank.now()` and the clocks of `time` agree and start at 0."""
 
     async def main(tank: Tank) -> list[float]:
@@ -203,7 +203,9 @@ def test_the_process_has_its_clock_back_after_any_end(backend: str) -> None:
 
 @on_both
 @pytest.mark.parametrize("main", [lambda _: 5, lambda _: None, lambda _: iter([])])
-def test_a_main_that_is_no_coroutine_function_gets_told(backend: str, main: Callable[[Tank], Any]) -> None:
+def test_a_main_that_is_no_coroutine_function_gets_an_error(
+    backend: str, main: Callable[[Tank], Any]
+) -> None:
     """The error of the run says how to write `main`."""
     run = wavetank.simulate(main, backend=backend)
     assert isinstance(run.error, TypeError)
@@ -316,7 +318,7 @@ def test_only_the_wanted_checks_are_judged() -> None:
 
 
 @on_both
-def test_a_deadlock_is_told_apart(backend: str) -> None:
+def test_a_deadlock_is_distinguished(backend: str) -> None:
     """Nothing can run and nothing is due: the run ends there, at its instant."""
 
     async def main(tank: Tank) -> None:
@@ -520,7 +522,7 @@ def test_what_main_leaves_behind_is_unwound(backend: str) -> None:
 def test_a_wrong_argument_is_refused_before_anything_runs(
     arguments: dict[str, Any], error: type[Exception], complaint: str
 ) -> None:
-    """The error names the argument and the mend, and `main` is never called."""
+    """The error names the argument and the fix, and `main` is never called."""
 
     def main(_: Tank) -> Any:
         raise AssertionError("main was called")
@@ -559,7 +561,7 @@ def test_another_seed_is_another_run(backend: str) -> None:
     assert len(logs) == 3
 
 
-def test_a_token_of_another_run_is_refused_with_the_mend() -> None:
+def test_a_token_of_another_run_is_refused_with_the_fix() -> None:
     """Another backend and another scenario are told apart; a torn token is damaged."""
     token = wavetank.simulate(four_workers, "mixed").schedule
     with pytest.raises(TokenError, match=r"made on asyncio, and this run is on trio.*backend='asyncio'"):
@@ -612,7 +614,7 @@ def test_the_ledger_keeps_outcomes_and_marks() -> None:
 
 
 def test_an_item_id_is_a_string() -> None:
-    """Another type is refused with the mend."""
+    """Another type is refused with the fix."""
 
     async def main(tank: Tank) -> None:
         tank.ledger.submit(7)  # type: ignore[arg-type]

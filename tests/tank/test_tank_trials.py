@@ -19,8 +19,8 @@ from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.choices import LEVELS, Fifo
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.trio_run import TrioEngine
-from wavetank.tank.search_options import RunOptions
-from wavetank.tank.trials import Trials
+from wavetank.tank.runs.run_options import RunOptions
+from wavetank.tank.runs.trial_runs import Trials
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -145,7 +145,7 @@ def test_many_who_wait_are_counted(backend: str) -> None:
 
 
 @on_both
-def test_threads_are_told_by_name(backend: str) -> None:
+def test_threads_are_reported_by_name(backend: str) -> None:
     """A thread of the run that goes before another one is a deviation, in the words of their names."""
 
     async def main(_: Tank) -> None:
@@ -169,7 +169,7 @@ def test_threads_are_told_by_name(backend: str) -> None:
 
 
 @on_both
-def test_what_the_provider_did_is_told(backend: str) -> None:
+def test_what_the_provider_did_is_reported(backend: str) -> None:
     """Latencies, refusals by share and the order of replies are told as what the fake did."""
 
     async def slow(tank: Tank) -> None:

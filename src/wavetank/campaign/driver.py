@@ -17,10 +17,11 @@ from typing import Any, Final, final
 from ..clock import SECOND, real_now
 from ..progress import Display, display_on
 from ..pytest_plugin.annotations import on_github
-from . import report, state
-from .options import CampaignError, CampaignOptions, explored
+from . import campaign_report as report
+from . import state
+from .campaign_options import CampaignError, CampaignOptions, explored
 from .protocol import UNLIMITED, Collected, Progress, SearchEnd, SearchPlan, SessionPlan
-from .session import Session, command
+from .pytest_session import Session, command
 from .state import FILE, FOLDER, SearchedTest, StateError
 
 _POLL: Final = 0.1

@@ -8,8 +8,8 @@ from typing import Final, final
 
 import msgspec
 
+from .campaign_options import SearchOverrides
 from .coverage import ChoicePoints, DistinctCount, Points
-from .options import SearchOverrides
 from .protocol import Message, Progress, SearchEnd, WorkerFinished, WorkerStarted
 
 FORMAT: Final = "wavetank-campaign"

@@ -18,12 +18,12 @@ import pytest
 from ..clock import SECOND, real_now
 from ..pytest_plugin import SEARCH
 from ..pytest_plugin.annotations import error_line
-from ..pytest_plugin.exploring import SEARCHER
-from ..pytest_plugin.searched import RESULTS
+from ..pytest_plugin.explored_tests import SEARCHER
+from ..pytest_plugin.search_results import RESULTS
 from ..scenario import Scenario
-from ..tank.search import Result, search
+from ..tank.runs.trial_runs import Trial
+from ..tank.search.search import Result, search
 from ..tank.tank import Tank
-from ..tank.trials import Trial
 from .coverage import ChoicePoints, DistinctCount, schedule_digest
 from .protocol import (
     STOP,

@@ -41,6 +41,12 @@ def judge(log: EventLog) -> Verdict:
     return Verdict(NAME, True, f"{judged} window(s) of refusals, none of them a storm")
 
 
+def judge_each_item(log: EventLog) -> Verdict:
+    """Fails when an item takes more requests than `requests_per_item` declares; judges nothing else."""
+    much = _too_many_for_one(log, exchanges(log))
+    return much or Verdict(NAME, True, "no item took more requests than were declared")
+
+
 @final
 class _Traffic:
     """The requests by what a refusal may speak for: when each was sent, and when it was over."""

@@ -33,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ..campaign.driver import explore
-    from ..campaign.options import (
+    from ..campaign.campaign_options import (
         DEFAULT_SCHEDULES,
         CampaignError,
         CampaignOptions,
         SearchOverrides,
         process_count,
     )
+    from ..campaign.driver import explore
 
     schedules = options.schedules
     if schedules is None and options.seconds is None:

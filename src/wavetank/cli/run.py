@@ -21,7 +21,6 @@ def _run(options: argparse.Namespace) -> int:
     from ..progress import display_on
     from ..run.command import run
     from ..run.command_options import read_options
-    from ..run.console import ProgressDisplay
     from ..run.model_list import show_models
     from ..run.rehearsal import rehearse
     from ..run.run_errors import RunError
@@ -30,12 +29,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if options.list_models:
             return show_models(options)
-        asked = read_options(options)
-        with closing(display_on()) as bar:
-            shown = ProgressDisplay(bar.show, bar.say, bar.close)
-            if asked.scenario is not None:
-                return rehearse(asked, shown)
-            return run(asked, options.words[1:], shown)
+        wanted = read_options(options)
+        with closing(display_on()) as display:
+            if wanted.scenario is not None:
+                return rehearse(wanted, display)
+            return run(wanted, options.words[1:], display)
     except KeyboardInterrupt:
         # Before the run listens for it itself: nothing was sent.
         return 130

@@ -13,7 +13,7 @@ from .common import CommandError, load
 if TYPE_CHECKING:
     import ssl
 
-    from ..tank.serving import Serving
+    from ..tank.server.served_world import Serving
 
 DEFAULT_PORT: Final = 8429
 """Always the same, so that a base URL can be written down. Ports above 1023 need no rights, and those
@@ -58,8 +58,8 @@ def _host(text: str) -> str:
 def _run(options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from ..provider.naming import is_loopback
-    from ..tank.server import Service
+    from ..provider.host_patterns import is_loopback
+    from ..tank.server.server_process import Service
 
     name = options.named or options.scenario
     if name is None:

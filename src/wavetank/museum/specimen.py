@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypeVar, final
 
 from ..scenario import Scenario
 from ..sim.token import Schedule
-from ..tank.search import Result, search
-from ..tank.simulate import simulate
+from ..tank.runs.simulate import simulate
+from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 
 Kind = Literal["H", "L", "D", "S", "W", "C"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from textwrap import fill
 from typing import Any, Final
 
-from ..tank.search import Result
-from ..tank.values import run_values
+from ..tank.runs.plain_values import run_values
+from ..tank.search.search import Result
 from ..text import counted
 from .specimen import KINDS, Specimen
 

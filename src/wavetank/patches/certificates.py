@@ -1,4 +1,4 @@
-"""Put off the reading of certificates: in a run nobody checks any, and most runs take less time.
+"""Put off the reading of certificates: in a run no certificate is checked, and most runs take less time.
 
 A client reads a whole store of certificates when it is made. It is read after all when a connection is
 wrapped or the store is looked at, and for a client that outlives the run when the process is given back.
@@ -57,9 +57,9 @@ class Postponed:
 
 @contextmanager
 def certificates_unread(is_mine: Callable[[], bool]) -> Iterator[Postponed]:
-    """Let contexts that the run's threads make read certificates when they are needed; `is_mine` tells whose.
+    """Let contexts that the run's threads make read certificates when they are needed; `is_mine` says whose.
 
-    A file that cannot be read is told at once, as ever.
+    A file that cannot be read is reported at once, as usual.
     """
     postponed = Postponed()
     stores = ssl.SSLContext.load_verify_locations
@@ -92,7 +92,7 @@ def certificates_unread(is_mine: Callable[[], bool]) -> Iterator[Postponed]:
 
 
 def _file(path: Any) -> tuple[str, int, int] | None:
-    """What tells one state of a file from another; `None` if there is no such file."""
+    """What differs between two states of a file; `None` if there is no such file."""
     try:
         stat = os.stat(path)
     except (OSError, TypeError, ValueError):

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from ..clock import EPOCH_NS, after_delay
+from ..sim.busy_loops import read_by_program
 from ..sim.host import Host
-from ..sim.readings import read_by_program
 from .alarms import ALARMS, virtual_alarms
 from .hash_order import AS_COMPLETED
-from .names import Names
+from .imported_names import ImportedNames
 
 _real_monotonic = time.monotonic
 _real_monotonic_ns = time.monotonic_ns
@@ -70,7 +70,7 @@ def sleep(seconds: float, /) -> None:
     return run.sleep(after_delay(seconds))
 
 
-_NAMES: Final = Names(
+_NAMES: Final = ImportedNames(
     (
         (_real_monotonic, monotonic),
         (_real_monotonic_ns, monotonic_ns),

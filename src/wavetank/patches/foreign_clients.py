@@ -13,8 +13,8 @@ from ..sim.errors import RealInputOutput
 from ..sim.host import Host
 from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
+from .imported_names import ImportedNames
 from .imports import on_import
-from .names import Names
 
 _CALLS: Final = {
     "grpc._channel": (
@@ -69,7 +69,7 @@ def _refuse_in(stack: ExitStack, module: ModuleType) -> None:
             stack.enter_context(replaced(owner, name, _refused(vars(owner)[name], library)))
     if module.__name__ in _TYPES:
         types = [getattr(module, name) for name in _TYPES[module.__name__]]
-        names = Names(tuple((kind, _unmakeable(kind, library)) for kind in types))
+        names = ImportedNames(tuple((kind, _unmakeable(kind, library)) for kind in types))
         names.put_in()
         stack.callback(names.take_out)
 

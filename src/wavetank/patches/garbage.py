@@ -39,7 +39,7 @@ def collect_young() -> None:
 def collect_between_runs() -> None:
     """Collect the garbage of the run before, and from time to time that of all runs of the process.
 
-    The runs of many short searches add up, since the garbage that has grown old is nobody's run.
+    The runs of many short searches add up, since the garbage that has grown old belongs to no run.
     """
     _runs[0] += 1
     if _runs[0] % RUNS_PER_COLLECTION:

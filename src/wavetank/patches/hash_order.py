@@ -24,7 +24,7 @@ from ..sim.asyncio_handles import CountedTask
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.host import Host
 from ..sim.private_names import require
-from ..sim.ready import DELIVERY
+from ..sim.ready_queue import DELIVERY
 from .attributes import replaced
 
 for _owner, _name in ((backend, "CancelScope"), (backend, "_task_states"), (backend.CancelScope, DELIVERY)):

@@ -85,7 +85,7 @@ def _stand_ins() -> StandIns | None:
 
 @contextmanager
 def stand_ins_under(stand_ins: Callable[[], StandIns], *, where: Callable[[], bool]) -> Iterator[None]:
-    """Let the loops of the run stand in for others that its threads use; `where` tells whose thread calls."""
+    """Let the loops of the run stand in for others that its threads use; `where` says whose thread calls."""
     entry = (where, stand_ins)
     _runs.append(entry)
     try:

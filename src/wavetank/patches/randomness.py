@@ -23,7 +23,7 @@ class Chance:
         """Put the run's state in place of the process's; names imported before follow."""
         before = random.getstate()
         if self._state is None:
-            self.anew()
+            self.restart()
         else:
             random.setstate(self._state)
         try:
@@ -32,6 +32,6 @@ class Chance:
             self._state = random.getstate()
             random.setstate(before)
 
-    def anew(self) -> None:
+    def restart(self) -> None:
         """Begin another run; only while it is lent."""
         random.seed(self._seed)

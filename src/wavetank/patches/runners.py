@@ -27,7 +27,7 @@ def runners_on(
     """Let new runners, and `asyncio.new_event_loop`, take their loop from `make_loop`.
 
     The loop keeps the task factory that the loop of a runner's own factory has, such as that of
-    eager tasks. `where` tells whether the calling thread is one whose runners are meant. A loop
+    eager tasks. `where` says whether the calling thread is one whose runners are meant. A loop
     of another clock is not let run there: it would be real time in silence. `real_loops_too` says
     that it may all the same.
     """
@@ -62,7 +62,7 @@ def runners_on(
         return loop
 
     with (
-        _no_compiled_loops(lambda: where() and not real_loops_too()),
+        replaced(sys, "set_asyncgen_hooks", _no_compiled_loop(lambda: where() and not real_loops_too())),
         replaced(policy, "new_event_loop", ours_or_the_policy_s),
         on_import(("uvloop",), partial(_no_uvloop, stack := ExitStack(), make_loop, where)),
         stack,
@@ -74,20 +74,21 @@ def runners_on(
         yield
 
 
-@contextmanager
-def _no_compiled_loops(here: Callable[[], bool]) -> Iterator[None]:
-    """Refuse to run a compiled loop, such as uvloop's: as it starts it sets methods of its own as hooks."""
-    set_hooks = sys.set_asyncgen_hooks
+def _no_compiled_loop(refuses: Callable[[], bool]) -> Callable[..., None]:
+    """What stands in for `sys.set_asyncgen_hooks`: a compiled loop passes methods of its own as it starts.
 
-    def guarded(*args: Any, **options: Any) -> None:
-        owners = (getattr(hook, "__self__", None) for hook in (*args, *options.values()))
-        loops = (owner for owner in owners if isinstance(owner, asyncio.AbstractEventLoop))
-        if any(not isinstance(loop, asyncio.BaseEventLoop) for loop in loops) and here():
+    Such a loop, uvloop's for example, calls nothing else of Python that could be replaced.
+    """
+    original = sys.set_asyncgen_hooks
+
+    def set_asyncgen_hooks(*args: Any, **options: Any) -> None:
+        owners = (type(getattr(hook, "__self__", None)) for hook in (*args, *options.values()))
+        loops = [kind for kind in owners if issubclass(kind, asyncio.AbstractEventLoop)]
+        if any(not issubclass(kind, asyncio.BaseEventLoop) for kind in loops) and refuses():
             raise RealLoop(_refused("compiled event loop, such as uvloop's,"))
-        set_hooks(*args, **options)
+        original(*args, **options)
 
-    with replaced(sys, "set_asyncgen_hooks", guarded):
-        yield
+    return set_asyncgen_hooks
 
 
 def _refused(kind: str) -> str:

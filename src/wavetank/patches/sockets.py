@@ -19,7 +19,7 @@ from typing import Any, Final
 from ..sim.errors import RealInputOutput
 from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
-from .names import Names
+from .imported_names import ImportedNames
 
 _TRANSFERS: Final = (
     *("accept", "read", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"),
@@ -148,16 +148,20 @@ class _LikeTheCompiled(type):
 _Compiled: Final = _LikeTheCompiled("socket", (_compiled,), {"__slots__": (), **_OF_COMPILED})
 
 
+_IMMUTABLE: Final = 1 << 8
+"""The flag of a type whose attributes cannot be set: Py_TPFLAGS_IMMUTABLETYPE of CPython."""
+
+
 def _on_subclasses() -> Iterator[tuple[type, str, Callable[..., Any]]]:
     """What stands in on classes that were derived from the compiled one past that of `socket`."""
     for kind in _compiled.__subclasses__():
-        if kind not in (socket.socket, _Compiled):
+        if kind not in (socket.socket, _Compiled) and not kind.__flags__ & _IMMUTABLE:
             for name, guarded in _OF_COMPILED.items():
                 own = vars(kind).get(name)
                 yield kind, name, guarded if own is None else _METHODS[name](own)
 
 
-_NAMES: Final = Names(
+_NAMES: Final = ImportedNames(
     (
         *((getattr(_socket, name), _looks_up(getattr(_socket, name))) for name in _LOOK_UPS),
         *((getattr(_compiled, name), guarded) for name, guarded in _OF_COMPILED.items()),

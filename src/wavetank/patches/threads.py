@@ -17,13 +17,13 @@ from types import GenericAlias
 from typing import Any, Final, final
 
 from ..clock import after_delay
-from ..sim.acquisitions import forget_one, holders_of
 from ..sim.errors import RunOver
 from ..sim.host import Host
+from ..sim.lock_records import forget_one, holders_of
 from ..sim.run_threads import RunThread
 from ..sim.unseen_errors import received
 from .attributes import replaced
-from .names import Names
+from .imported_names import ImportedNames
 
 _hosts: Final[list[Host]] = []
 _early: Final[list[bool]] = []
@@ -57,7 +57,7 @@ class BatonLock:
             return True
         host = _host_here()
         if refused or host is None:
-            return self._lock.acquire(blocking, timeout)  # refuses in the words of a real lock
+            return self._lock.acquire(blocking, timeout)  # raises what a real lock raises
         if not blocking or timeout == 0:
             host.asked_in_vain()
             return self._lock.acquire(False)
@@ -207,7 +207,7 @@ def _stand_ins() -> Iterator[tuple[Any, Any]]:
         yield real, _ours_in_the_run(real, ours)
 
 
-_NAMES: Final = Names(tuple(_stand_ins()))
+_NAMES: Final = ImportedNames(tuple(_stand_ins()))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ..sim.host import Host
 from ..sim.private_names import require
 from ..sim.refused_io import refusal
 from ..sim.trio_parts import creation_order
-from ..sim.trio_run import SUPPORTED, Passes, TrioEngine
+from ..sim.trio_run import SUPPORTED, PassDriver, TrioEngine
 from .attributes import replaced
 from .trio_sleep import sleeps_take_time
 
@@ -87,7 +87,7 @@ def trio_threads(host: Host) -> Iterator[None]:
 
 
 def _refused_here(open_process: Callable[..., Any], host: Host) -> Callable[..., Any]:
-    """Refuse the run's subprocesses before they start, since nobody could wait for them in virtual time."""
+    """Refuse the run's subprocesses before they start, since virtual time cannot wait for them."""
     refused = refusal("trio.lowlevel.open_process")
 
     def refused_here(*args: Any, **options: Any) -> Any:
@@ -161,7 +161,7 @@ def _guest_run(original: Callable[..., Any], host: Host, begin: Begin) -> Callab
             )
             return
         engine = begin(instruments, strict_exception_groups)
-        passes = Passes(engine, async_fn, args)
+        passes = PassDriver(engine, async_fn, args)
 
         def tick() -> None:
             try:

@@ -1,4 +1,4 @@
-"""Let `trio.sleep` take a nanosecond at least, where floats cannot tell the end of a delay from now."""
+"""Let `trio.sleep` take a nanosecond at least, where in floats the end of a delay equals now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ require(_timeouts, "sleep_until", of=f"trio {trio.__version__}", supported=SUPPO
 
 @contextmanager
 def sleeps_take_time(host: Host) -> Iterator[None]:
-    """Meet `trio.sleep` where it hands a positive delay on: nobody else looks for `sleep_until` there."""
+    """Meet `trio.sleep` where it hands a positive delay on: no other code looks for `sleep_until` there."""
     original = _timeouts.sleep_until
 
     def sleep_until(deadline: float) -> Any:

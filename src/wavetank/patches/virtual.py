@@ -11,7 +11,7 @@ from .clocks import borrowed_clocks
 from .foreign_clients import no_foreign_clients
 from .garbage import collector_at_rest
 from .hash_order import creation_order
-from .holdings import holdings_noted
+from .lock_recording import holdings_noted
 from .pipes import pipes_under
 from .pools import pools_under
 from .real_processes import processes_in_real_time
@@ -23,7 +23,7 @@ from .threads import threads_under
 def virtual_process(host: Host, *, collect: bool = False) -> Iterator[None]:
     """Clocks, sockets, threads, hash order, garbage and certificates are the run's until the block ends.
 
-    With `collect` the garbage collector is left alone: the caller lets it rest in each phase of a run.
+    With `collect` the garbage collector is not touched: the caller lets it rest in each phase of a run.
     """
     with ExitStack() as stack:
         stack.enter_context(certificates_unread(host.is_mine))

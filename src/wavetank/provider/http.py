@@ -7,8 +7,8 @@ from typing import Any, Protocol, final
 
 import msgspec
 
-from .forms import Form
 from .model import Reply
+from .schema_answers import Form
 
 Headers = tuple[tuple[str, str], ...]
 

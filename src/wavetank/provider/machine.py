@@ -12,7 +12,7 @@ from typing import final
 
 from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Fault, Scenario, refusal_error
-from .answers import answer_deltas, longest_answer, words_of
+from .answer_texts import answer_deltas, longest_answer, words_of
 from .barriers import Barrier, earliest
 from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection

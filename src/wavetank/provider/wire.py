@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from .dialects import DIALECTS
+from .host_patterns import answers_for
 from .http import BadRequest, Decoded, Dialect, Frame, Head, Headers, HttpRequest, WireReply
-from .naming import answers_for
 
 HOSTS: Final = tuple(host for dialect in DIALECTS for host in dialect.hosts)
 """The hosts the fake answers for: shell patterns, some with a port."""

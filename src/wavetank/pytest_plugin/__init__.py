@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import autouse, options, per_test, refusals
+from . import autouse, options, per_test, refusals, search_settings
 from .options import FACTS, SEARCHES
 
 if TYPE_CHECKING:
     from ..tank.failure import CheckFailed
     from ..tank.fake_llm import FakeLLM
-    from ..tank.hosted import Hosted
-    from ..tank.process import SharedProcess
+    from ..tank.hosted_world import Hosted
+    from ..tank.shared_process import SharedProcess
     from ..tank.tank import Tank
-    from .exploring import Search
+    from .explored_tests import Search
 
 LLM: Final = "wavetank_llm"
 FACTORY: Final = "fake_llm_factory"
@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     options.validate(config)
+    search_settings.validate(config)
     autouse.rule(config)
     path = options.report_json(config)
     if path is not None and not hasattr(config, "workerinput"):  # which a worker of pytest-xdist has
@@ -81,7 +82,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _process_of(config: pytest.Config) -> SharedProcess:
     if _process not in config.stash:
-        from ..tank.process import SharedProcess
+        from ..tank.shared_process import SharedProcess
 
         config.stash[_process] = SharedProcess()
     return config.stash[_process]
@@ -143,7 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.fixturenames.append(LLM)
     token = options.given(config, "replay")
     if token:
-        from .exploring import of_another_backend
+        from .explored_tests import of_another_backend
 
         out = [item for item in items if of_another_backend(item, token)]
         if out:
@@ -152,7 +153,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _wants_a_world(item: pytest.Function) -> bool:
-    """Whether a test has the marker or makes fakes of its own; a wrong marker is told at once."""
+    """Whether a test has the marker or makes fakes of its own; a wrong marker is reported at once."""
     marked = item.get_closest_marker("llm_scenario") is not None
     if marked:
         per_test.scenario_of(item)
@@ -182,7 +183,7 @@ def _meets(item: pytest.Item) -> bool:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if isinstance(item, pytest.Function) and SEARCH in item.fixturenames:
-        _tell_verdicts_plainly(item)
+        _show_verdicts_plainly(item)
         if {LLM, FACTORY} & {*item.fixturenames}:
             _refuse(item, refusals.TWO_WORLDS)
             return (yield)
@@ -217,7 +218,7 @@ def _set_up(item: pytest.Function) -> Hosted:
         token=hosted.schedule,
     )
     _leave_before_wider_fixtures(item, hosted)
-    _tell_verdicts_plainly(item)
+    _show_verdicts_plainly(item)
     return hosted
 
 
@@ -240,7 +241,7 @@ def _refuse(item: pytest.Function, why: str | BaseException) -> None:
 
 def _host(item: pytest.Function) -> Hosted:
     from ..sim.origin import set_project
-    from ..tank.hosted import Hosted
+    from ..tank.hosted_world import Hosted
     from .scopes import refuse_wider_trio
 
     set_project(item.config.rootpath)
@@ -277,26 +278,26 @@ def _leave_before_wider_fixtures(item: pytest.Function, hosted: Hosted) -> None:
     item.teardown = leave  # type: ignore[method-assign]
 
 
-def _tell_verdicts_plainly(item: pytest.Function) -> None:
-    """A failed verdict or a refusal is told by its text; else the program's own frames are shown."""
+def _show_verdicts_plainly(item: pytest.Function) -> None:
+    """A failed verdict or a refusal is shown by its text; else the program's own frames are shown."""
     from ..tank.failure import CheckFailed, Diverged
 
     repr_failure = item.repr_failure
 
-    def told(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def shown(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         if isinstance(excinfo.value, CheckFailed):
             return _with_notes(excinfo, excinfo.value, full=item.config.get_verbosity() > 1)
         if isinstance(excinfo.value, Diverged):
             return excinfo.getrepr(style="value")
         if SEARCH in item.fixturenames:
-            from .exploring import is_refusal, with_own_frames
+            from .explored_tests import is_refusal, with_own_frames
 
             if is_refusal(excinfo):
                 return excinfo.getrepr(style="value")
             excinfo = with_own_frames(excinfo)
         return repr_failure(excinfo)
 
-    item.repr_failure = told  # type: ignore[method-assign]
+    item.repr_failure = shown  # type: ignore[method-assign]
 
 
 def _with_notes(excinfo: pytest.ExceptionInfo[BaseException], failed: CheckFailed, *, full: bool) -> Any:
@@ -390,12 +391,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     explored = call.when == "call" and SEARCH in getattr(item, "fixturenames", ())
     if explored:
-        from .searched import name_properties, tell
+        from .search_results import name_properties, note_search
 
         name_properties(item)
     report = yield
     if explored:
-        tell(item, report)
+        note_search(item, report)
     hosted = item.stash.get(_hosted, None)
     if hosted is not None and (report.when == "call" or (report.when == "setup" and report.failed)):
         from .facts import note
@@ -438,7 +439,7 @@ def tank(wavetank_tank: Tank) -> Tank:
 @pytest.fixture
 def wavetank_search(request: pytest.FixtureRequest) -> Generator[Search]:
     """Searches schedules of a program: `wavetank_search(main, **options)`, as the command line wants it."""
-    from .exploring import Search
+    from .explored_tests import Search
 
     search = Search(request.node)
     yield search

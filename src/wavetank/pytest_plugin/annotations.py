@@ -56,8 +56,8 @@ def _line(report: pytest.TestReport, root: Path) -> str:
         file, line = facts["place"]
     title = f"{report.nodeid}: {facts['failed']['title']}"
     properties = {"file": _for_github(root / file), "line": str(line), "title": title}
-    told = ",".join(f"{name}={_escaped(value, _IN_A_PROPERTY)}" for name, value in properties.items())
-    return f"::error {told}::{_escaped(facts['failed']['text'], _IN_A_TEXT)}"
+    named = ",".join(f"{name}={_escaped(value, _IN_A_PROPERTY)}" for name, value in properties.items())
+    return f"::error {named}::{_escaped(facts['failed']['text'], _IN_A_TEXT)}"
 
 
 def _own_line(report: pytest.TestReport) -> tuple[str, int]:

@@ -20,8 +20,6 @@ KEY: Final = "llm_autouse"
 _WORDS_OF_EXPRESSIONS: Final = ("and", "or", "not", "True", "False")
 
 _rule: Final[pytest.StashKey[Rule]] = pytest.StashKey()
-SCENARIO: Final[pytest.StashKey[str]] = pytest.StashKey()
-"""The scenario of a test of unittest, which has no parameters, where there are several."""
 
 
 @final
@@ -141,5 +139,5 @@ def _under(test: TestCaseFunction, scenario: str) -> TestCaseFunction:
     del made._instance
     made._getobj = lambda: getattr(made.instance, test.name)  # type: ignore[method-assign]
     made._getinstance = lambda: make(test.name)  # type: ignore[method-assign]
-    made.stash[SCENARIO] = scenario
+    made.stash[options.SCENARIO] = scenario
     return made

@@ -14,7 +14,7 @@ from .options import FACTS, given
 
 if TYPE_CHECKING:
     from ..checks.verdict import Verdict
-    from ..tank.hosted import Hosted
+    from ..tank.hosted_world import Hosted
 
 _PROPERTY: Final = "llm_"
 
@@ -28,13 +28,13 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
     if report.passed and hosted.untouched and not _is_reported(item.config):
         return
     from ..events import without_surrogates
-    from ..tank.values import failed_checks, verdict_values
+    from ..tank.runs.plain_values import failed_checks, verdict_values
 
     error = call.excinfo.value if call.excinfo is not None and not report.passed else None
     failed = () if error is None else failed_checks(error)
     xfailed = hasattr(report, "wasxfail")
     facts = hosted.facts()
-    told = {
+    values = {
         **facts,
         "report": keep_log(item, hosted.tank.events.to_ndjson, failed=report.failed or xfailed),
         "verdicts": verdict_values(hosted.judged(error).values())
@@ -43,7 +43,7 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
         "failed": failure_of(failed, facts["replay"]),
         "place": None if error is None else hosted.place_of(error),
     }
-    vars(report)[FACTS] = without_surrogates(told)  # which pytest-xdist cannot carry
+    vars(report)[FACTS] = without_surrogates(values)  # which pytest-xdist cannot carry
 
 
 def _is_reported(config: pytest.Config) -> bool:

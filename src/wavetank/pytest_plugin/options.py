@@ -26,6 +26,8 @@ PARAMETER: Final = "_wavetank_scenario"
 FACTS: Final = "wavetank"
 SEARCHES: Final = "wavetank_explored"
 """The attributes of a test report that have what is known of a test; both travel between processes."""
+SCENARIO: Final[pytest.StashKey[str]] = pytest.StashKey()
+"""The scenario of a test of unittest, which has no parameters, where there are several."""
 CLOCKS: Final = ("virtual", "real")
 REPORTS: Final = ("off", "retain-on-failure", "on")
 
@@ -136,7 +138,7 @@ def given_as(config: pytest.Config, name: str) -> str:
 
 
 def validate(config: pytest.Config) -> None:
-    """Look at every option once, before anything runs.
+    """Read every option of a single test once, before anything runs.
 
     Raises:
         pytest.UsageError: a value is wrong; the text names the option and the nearest right value.
@@ -147,10 +149,6 @@ def validate(config: pytest.Config) -> None:
     for name in scenarios(config):
         load(config, name)
     seed(config)
-    from .words import word_for
-
-    for option in ("schedules", "policy", "level"):
-        word_for(config, option, given=False)
     one_of(given(config, "clock"), CLOCKS, given_as(config, "clock"))
     one_of(given(config, "report"), REPORTS, given_as(config, "report"))
     checks_of(config)
@@ -160,7 +158,7 @@ def validate(config: pytest.Config) -> None:
 
 
 def one_of(value: str, words: Sequence[str], where: str) -> str:
-    """The value, if it is one of the words.
+    """The value, if it is one of the allowed ones.
 
     Raises:
         pytest.UsageError: it is not.

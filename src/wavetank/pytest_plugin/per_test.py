@@ -12,13 +12,12 @@ import pytest
 
 from ..shown import shortened
 from . import options
-from .autouse import SCENARIO
 
 if TYPE_CHECKING:
     from ..checks import Check
     from ..scenario import Scenario
     from ..tank.expectations import Value
-    from ..tank.hosted import ClockMode
+    from ..tank.hosted_world import ClockMode
 
 _DECIDE: Final = ("seed", "clock", "checks", "max-virtual-seconds", "max-cpu-seconds")
 """A token carries the seed of virtual time; a test in real time has none."""
@@ -31,7 +30,7 @@ def scenario_of(item: pytest.Function) -> tuple[str, Scenario]:
         return _marked(item, marker)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     chosen = options.scenarios(item.config) or [options.DEFAULT_SCENARIO]
-    given = item.stash.get(SCENARIO, chosen[0])
+    given = item.stash.get(options.SCENARIO, chosen[0])
     name = str(parameters.get(options.PARAMETER, given))
     return name, options.load(item.config, name)
 
@@ -138,8 +137,8 @@ def place_of(item: pytest.Function, scenario: str | None) -> str:
     the id.
     """
     nodeid = item.nodeid
-    if SCENARIO in item.stash:
-        nodeid = nodeid.removesuffix(f"[{short_name(item.stash[SCENARIO])}]")
+    if options.SCENARIO in item.stash:
+        nodeid = nodeid.removesuffix(f"[{short_name(item.stash[options.SCENARIO])}]")
     if scenario and hasattr(item, "callspec") and options.PARAMETER in item.callspec.params:
         ids = [part for part in item.callspec.id.split("-") if part != short_name(scenario)]
         nodeid = nodeid.removesuffix(f"[{item.callspec.id}]") + (f"[{'-'.join(ids)}]" if ids else "")
@@ -171,5 +170,5 @@ def replay_command(item: pytest.Function, scenario: str | None) -> str:
 
 
 def short_name(scenario: str) -> str:
-    """A scenario as a test id tells it: a path without its folders and its ending."""
+    """A scenario as a test id shows it: a path without its folders and its ending."""
     return scenario.replace("\\", "/").rpartition("/")[2].removesuffix(".toml")

@@ -18,9 +18,10 @@ from ..processor.errors.error_fields import unwrap_single_group
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
+from ..progress import Display
 from ..shown import Secrets
 from .command_options import CommandOptions
-from .console import ProgressDisplay, WarningCollector, print_line
+from .console import WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import ProviderStrategy, need_client, new_client
 from .run_errors import RunError
@@ -43,7 +44,7 @@ _LOOKUP_THREADS: Final = "asyncio_"
 """The names of the threads in which the event loop looks up host names begin with this."""
 
 
-def run(options: CommandOptions, arguments: Sequence[str], display: ProgressDisplay) -> int:
+def run(options: CommandOptions, arguments: Sequence[str], display: Display) -> int:
     """Process the rows of a file; the exit status is one of those in `EXIT_CODES`.
 
     Args:
@@ -77,7 +78,7 @@ class _RunState:
     journal: Journal | None
     output: CsvSink | JsonlSink
     statistics: RunStatistics
-    display: ProgressDisplay
+    display: Display
     arguments: Sequence[str]
     secrets: Secrets
     log: WarningCollector

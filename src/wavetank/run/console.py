@@ -1,32 +1,15 @@
-"""What `wavetank run` writes to the terminal: lines, the progress display, and errors from the log."""
+"""What `wavetank run` prints beside its progress: lines, and errors from the log."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Self, final
 
+from ..progress import printable
+
 PROCESSOR: Final = "wavetank.processor"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ProgressDisplay:
-    """Shows the progress of a run on the terminal.
-
-    `show` replaces the shown progress: the share that is done, from 0 to 1, and a text.
-    `stay` writes a line above it. `close` ends the display, for lines that come after it.
-    """
-
-    show: Callable[[float, str], object]
-    stay: Callable[[str], object]
-    close: Callable[[], object]
-
-    def say(self, line: str) -> None:
-        """Write a line that stays."""
-        self.stay(printable(line))
 
 
 def print_line(line: str) -> None:
@@ -35,12 +18,6 @@ def print_line(line: str) -> None:
     Characters that the terminal cannot encode are printed as escapes.
     """
     print(printable(f"wavetank: {line}"), flush=True)
-
-
-def printable(line: str) -> str:
-    """A line in which characters that the terminal cannot encode are escapes."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @final

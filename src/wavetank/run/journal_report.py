@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..clock import real_epoch_ns, to_seconds
-from ..processor.counting import counted, times
 from ..processor.errors.reset_times import short_clock_text
 from ..processor.journal import JournalError, JournalView, Limit, look_at_journal
+from ..text import counted, times
 
 
 def show(path: Path, *, as_json: bool) -> int:

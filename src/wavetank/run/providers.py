@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from ..processor import CallResult, TokenUsage
-from ..provider.naming import is_loopback
+from ..provider.host_patterns import is_loopback
 from .run_arguments import suggestion
 from .run_errors import RunError
 

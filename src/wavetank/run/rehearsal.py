@@ -8,8 +8,9 @@ import anyio
 
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
+from ..progress import Display
 from .command_options import CommandOptions
-from .console import ProgressDisplay, WarningCollector, print_line
+from .console import WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
 from .run_plan import RunPlan
@@ -17,13 +18,13 @@ from .run_report import duration_text
 
 if TYPE_CHECKING:
     from ..processor import ItemResult
-    from ..tank.run import Run
+    from ..tank.runs.finished_run import Run
     from ..tank.tank import Tank
 
 _LEDGER_CHECKS: Final = ("liveness", "exactly_once", "right_answer")
 
 
-def rehearse(options: CommandOptions, display: ProgressDisplay) -> int:
+def rehearse(options: CommandOptions, display: Display) -> int:
     """Run the rows against a scenario and print the forecast; 0 if every row got its answer.
 
     The requests are those of the run, over the same client. The fake answers at the
@@ -35,7 +36,7 @@ def rehearse(options: CommandOptions, display: ProgressDisplay) -> int:
         RunError: the input cannot be read, or httpx2 is not installed.
         ScenarioError: there is no such scenario.
     """
-    from ..tank.simulate import simulate
+    from ..tank.runs.simulate import simulate
 
     assert options.scenario is not None
     need_client()
@@ -85,7 +86,7 @@ class _Ledger:
             self._tank.ledger.fail(item.id, result.error)
 
 
-def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: ProgressDisplay) -> int:
+def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: Display) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
     arrived = len(run.events.of("arrived"))

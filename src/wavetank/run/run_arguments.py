@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
-from ..arguments import count, seed
+from ..arguments import count, seconds, seed
+from ..text import did_you_mean, parse_positive
 
 PROVIDER_NAMES: Final = ("anthropic", "gemini", "ollama", "openai", "openai-compatible", "openrouter")
 
@@ -88,7 +89,7 @@ def _add_provider(group: Any) -> None:
     group.add_argument("--temperature", type=float, metavar="T")
     group.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=DEFAULT_TIMEOUT,
         metavar="S",
         help="seconds without a byte (default 120)",
@@ -117,14 +118,14 @@ def _add_pace(group: Any) -> None:
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
     group.add_argument(
-        "--max-seconds", type=_seconds, metavar="S", help="cancel the requests that are not done by then"
+        "--max-seconds", type=seconds, metavar="S", help="cancel the requests that are not done by then"
     )
     group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
     group.add_argument(
         "--max-total-tokens", type=count, metavar="N", help="send nothing more once they are spent"
     )
     group.add_argument(
-        "--max-cost", type=_seconds, metavar="C", help="send nothing more once the answers cost this"
+        "--max-cost", type=_positive, metavar="C", help="send nothing more once the answers cost this"
     )
     for side in ("input", "output"):
         group.add_argument(
@@ -188,16 +189,13 @@ def _per_model_value(read: Callable[[str], float]) -> Callable[[str], tuple[str,
     return value
 
 
-def suggestion(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Collection[str]) -> str:
     """The name that was probably meant, or else all names.
 
     >>> suggestion("opnai", ["gemini", "openai"]), suggestion("xyz", ["gemini", "openai"])
     ("did you mean 'openai'?", 'there are gemini, openai')
     """
-    import difflib
-
-    near = difflib.get_close_matches(name.lower(), names := list(names), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    return did_you_mean(name, names) or f"there are {', '.join(names)}"
 
 
 def _per_minute(text: str) -> float:
@@ -223,11 +221,8 @@ def _price(text: str) -> float:
     return price
 
 
-def _seconds(text: str) -> float:
+def _positive(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return seconds
+        return parse_positive(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -10,8 +10,8 @@ from typing import Any, Final, final
 
 from ..processor import ItemResult
 from ..processor.batch_result import FailureCounts
-from ..processor.counting import counted
 from ..processor.journal import EarlierError
+from ..text import counted
 
 _REASONS_SHOWN: Final = 10
 """More would push the line that resumes off a small terminal."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from ..clock import SECOND
-from ..provider.answers import count_tokens
+from ..provider.answer_texts import count_tokens
 from ..provider.faults import damage_of
 from ..provider.model import Answer, Outcome, Refusal, Reply
 from ..scenario import RefusalError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..provider.dialects import DIALECTS
-from ..provider.naming import is_loopback
+from ..provider.host_patterns import is_loopback
 from ..provider.wire import Dialect, dialect_for
 from ..shown import shortened
 from ..sim.refused_io import LEAVE_OUT

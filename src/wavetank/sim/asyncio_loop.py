@@ -31,13 +31,13 @@ from .asyncio_handles import (
 )
 from .await_chain import Suspended
 from .budgets import StepBudget
+from .busy_loops import read_by_program
 from .errors import RunStopped
 from .host import Host
 from .leftover_coroutines import close_or_keep
-from .libraries import tasks_to_cancel
+from .primitive_facts import tasks_to_cancel
 from .private_names import require
-from .readings import read_by_program
-from .ready import Ready
+from .ready_queue import ReadyQueue
 from .refused_io import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .run_threads import RunThread
 from .unseen_errors import ended
@@ -79,7 +79,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Whether it outlives the test in which it runs."""
         self._steps = 0
         self._callbacks: deque[events.Handle] = deque()
-        self._ready_to_choose = Ready(CountedTask)
+        self._ready_to_choose = ReadyQueue(CountedTask)
         self._created = 0
         self._tasks_created = 0
         self._budget = StepBudget(step_budget or host.step_budget, host.timeline, host.quiet_at)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, final
 from .origin import kind_of, name_of_file
 
 _ENGINE: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "anyio", "trio", "outcome"))
-_HOLDINGS: Final = os.path.join("wavetank", "patches", "holdings.py")
+_LOCK_RECORDING: Final = os.path.join("wavetank", "patches", "lock_recording.py")
 _PATCHES: Final = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}{os.sep}patches{os.sep}"
 
 _DRIVEN: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
@@ -178,7 +178,7 @@ def is_engine(frame: FrameType) -> bool:
 @cache
 def is_engine_file(file: str) -> bool:
     """Whether a file belongs to a library that runs tasks, or to what takes note of its locks."""
-    return any(part in file for part in _ENGINE) or file.endswith(_HOLDINGS)
+    return any(part in file for part in _ENGINE) or file.endswith(_LOCK_RECORDING)
 
 
 def at(frame: FrameType) -> str:

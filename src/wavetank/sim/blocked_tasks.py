@@ -11,12 +11,12 @@ from types import FrameType
 from typing import Any, Final
 
 from .await_chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
-from .holders import held_by
-from .libraries import details_of, errors_of, fill_of, gathered, statistics_of
+from .lock_holders import held_by
 from .origin import kind_of, name_of_file, place_of_error, place_of_frame
+from .partial_deadlocks import out_of_reach
+from .primitive_facts import details_of, errors_of, fill_of, gathered, statistics_of
 from .quiet_stretches import Waiting
 from .refused_io import LEAVE_OUT
-from .stuck import out_of_reach
 
 _TEST_RUNNER: Final = tuple(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy"))
 _POOLS: Final = tuple(

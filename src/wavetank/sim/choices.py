@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, final
 
-from ..clock import MILLISECOND
 from ..shown import shortened
 from ..text import did_you_mean
 
@@ -20,12 +19,6 @@ Order = Literal["fifo", "batch", "any"]
 
 CALLBACKS: Final = 0
 """The number, among those who may run, of the one queue of plain callbacks."""
-
-LONGEST_STALL: Final = 50 * MILLISECOND
-"""So much virtual time may pass inside the program at once."""
-
-MOST_DEADLINES: Final = 7
-"""So many deadlines a stall passes at most."""
 
 _INSTANT: Final = "-instant"
 

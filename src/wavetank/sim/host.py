@@ -18,14 +18,15 @@ from ..clock import ClockFrom, format_duration
 from .await_chain import Suspended
 from .blocked_tasks import stuck_thread
 from .budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS, CpuBudget
-from .choices import CALLBACKS, LONGEST_STALL, MOST_DEADLINES, Chooser, Level
-from .deadlocks import StuckTaskMonitor, deadlock, with_stuck_tasks
+from .busy_loops import spinning
+from .choices import CALLBACKS, Chooser, Level
+from .deadlock_reports import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
-from .outliving_threads import Crew
-from .pacing import came_back, real_time_passed
-from .readings import spinning
+from .real_time_waits import came_back, real_time_passed
+from .run_members import RunMembers
 from .run_threads import Engine, RunThread, in_a_loop, outsiders
+from .stalls import chosen_stall
 from .step_watch import StepWatch
 from .timeline import Timeline, Timer
 from .witness import What, Witness
@@ -62,7 +63,7 @@ def _unheard(_: int) -> None:
 
 
 @final
-class Host(Crew):
+class Host(RunMembers):
     """Hands the baton round and moves the timeline."""
 
     def __init__(self, timeline: Timeline) -> None:
@@ -247,21 +248,13 @@ class Host(Crew):
 
         `deadlines` are instants that the timeline does not know of.
         """
-        timeline, chooser = self.timeline, self.chooser
-        if chooser is None:
+        if self.chooser is None:
             return
-        now = timeline.now()
-        until = now + LONGEST_STALL
-        passed = timeline.upcoming(until, MOST_DEADLINES)
-        if deadlines:
-            beside = (when for when in deadlines if now < when <= until)
-            passed = sorted({*passed, *beside})[:MOST_DEADLINES]
-        if not passed:
-            return
-        count = chooser.choose("stall", len(passed) + 1, ())
-        if count:
-            timeline.advance(passed[count - 1])
-            self.stalled(now)
+        until = chosen_stall(self.chooser, self.timeline, deadlines)
+        if until is not None:
+            began = self.timeline.now()
+            self.timeline.advance(until)
+            self.stalled(began)
 
     def in_order(self) -> None:
         """From here on the order is FIFO and no chooser is asked: the run is being ended."""

@@ -22,8 +22,8 @@ from ..clock import SECOND, format_duration, real_now
 from ..patches.attributes import replaced
 from .blocked_tasks import describe_tasks, describe_threads
 from .errors import Deadlock
-from .holders import real_locks_held
 from .host import Host
+from .lock_holders import real_locks_held
 from .origin import name_of_file
 from .refused_io import LEAVE_OUT
 

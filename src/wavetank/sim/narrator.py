@@ -16,7 +16,7 @@ _AT_HAND: Final = 4
 
 @final
 @dataclass(frozen=True, slots=True)
-class Deviation:
+class DescribedDeviation:
     """One deviation of a schedule: its kind, the step before which it happened, and a description."""
 
     kind: Kind
@@ -34,22 +34,22 @@ class Narrator:
     def __init__(self, chooser: Chooser, host: Host) -> None:
         self._choose = chooser.choose
         self._host = host
-        self.deviations: list[Deviation] = []
+        self.described: list[DescribedDeviation] = []
         self.about: Callable[[int], str] = lambda choice: f"the fake takes option {choice}"
-        """What the provider is asked now, in words, given the choice."""
+        """Describes what the provider is asked now, given the choice."""
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
         if choice and kind == "run":
-            self._tell(kind, self._order(choice, who))
+            self._describe(kind, self._order(choice, who))
         elif choice and kind == "provider":
-            self._tell(kind, self.about(choice))
+            self._describe(kind, self.about(choice))
         return choice
 
     def stalled(self, began: int) -> None:
         """Virtual time has passed inside the program since the instant `began`."""
         now = self._host.timeline.now()
-        self._tell(
+        self._describe(
             "stall", f"time passes inside the program: {format_duration(began)} to {format_duration(now)}"
         )
 
@@ -59,6 +59,6 @@ class Narrator:
         others = ", ".join(passed_over) + (f" and {more} more" if more else "")
         return f"{self._host.who_is(who[choice])} before {others}"
 
-    def _tell(self, kind: Kind, text: str) -> None:
+    def _describe(self, kind: Kind, text: str) -> None:
         engine = self._host.engine
-        self.deviations.append(Deviation(kind, engine.steps if engine is not None else 0, text))
+        self.described.append(DescribedDeviation(kind, engine.steps if engine is not None else 0, text))

@@ -12,9 +12,9 @@ import trio
 from trio._core import _run as core
 from trio.abc import Clock
 
+from .busy_loops import read_by_program
 from .errors import RealInputOutput
 from .host import Host
-from .readings import read_by_program
 from .refused_io import refusal_of
 
 _CURRENT_TIME: Final = core.Runner.current_time.__code__

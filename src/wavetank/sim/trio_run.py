@@ -23,15 +23,15 @@ from trio.abc import Instrument
 from ..clock import SECOND, after_delay, at_instant, format_duration
 from .await_chain import Suspended
 from .budgets import StepBudget
-from .choices import LONGEST_STALL, MOST_DEADLINES
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
 from .host import Host
 from .leftover_coroutines import close_or_keep
-from .libraries import due_in_trio
 from .main_thread_watch import watched
+from .primitive_facts import due_in_trio
 from .private_names import require
 from .run_threads import outside_of_loops
+from .stalls import LONGEST_STALL, MOST_DEADLINES
 from .task_names import called
 from .timeline import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
@@ -352,7 +352,7 @@ class TrioEngine:
 
 
 @final
-class Passes:
+class PassDriver:
     """Drives an engine by hand, pass by pass."""
 
     def __init__(self, engine: TrioEngine, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -394,7 +394,7 @@ def run_trio(
 
     outside_of_loops()
     engine = host.engine = TrioEngine(host)
-    passes = Passes(engine, body, ())
+    passes = PassDriver(engine, body, ())
     with creation_order():
         try:
             started(engine)

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any, Protocol, final
 
-from .acquisitions import Holding, acquired, forget
 from .asyncio_handles import called_in_reports, name_of_running_task
 from .blocked_tasks import describe_threads, waiting_tasks, waiting_threads
+from .lock_records import Holding, acquired, forget
 from .origin import Origin, place_of_frame
 from .quiet_stretches import Quiet, Waiting
 from .run_threads import Engine, RunThread

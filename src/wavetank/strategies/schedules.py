@@ -9,7 +9,7 @@ from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 
 from ..sim.choices import Kind, Level
-from ..tank.own_schedule import OwnSchedule
+from ..tank.runs.external_schedule import ExternalSchedule
 
 MOST_CHOICES: Final = 2_000
 """Hypothesis stops an example with more than some 4000 draws; the other half is left to the test."""
@@ -20,7 +20,7 @@ class _Draws(Protocol):
 
 
 @final
-class DrawnSchedule(OwnSchedule):
+class DrawnSchedule(ExternalSchedule):
     """An order that is drawn during a run; give it to `simulate` or `World.run` as `schedule`.
 
     After `choices` draws the order is FIFO. After the run its repr is its token.

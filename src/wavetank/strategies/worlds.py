@@ -16,13 +16,13 @@ from hypothesis.errors import InvalidArgument
 
 from ..clock import SECOND
 from ..scenario import Scenario, catalogue, load_scenario, scenario_from_dict, wave_status, written
-from ..tank.own_schedule import OwnSchedule
-from ..tank.run import Run
-from ..tank.search import Result, ScheduleSearch
-from ..tank.search_options import SearchOptions, checked_backend
-from ..tank.simulate import simulate
+from ..tank.runs.external_schedule import ExternalSchedule
+from ..tank.runs.finished_run import Run
+from ..tank.runs.run_options import SearchOptions, checked_backend
+from ..tank.runs.simulate import simulate
+from ..tank.runs.trial_runs import Trial
+from ..tank.search.search import Result, ScheduleSearch
 from ..tank.tank import Tank
-from ..tank.trials import Trial
 from ..tank.workload import Workload
 from .scenarios import NAME, scenarios
 from .workloads import workloads
@@ -74,7 +74,7 @@ class World:
         main: Callable[[Tank], Awaitable[T]],
         *,
         schedules: int = SCHEDULES,
-        schedule: str | OwnSchedule | None = None,
+        schedule: str | ExternalSchedule | None = None,
         **options: Any,
     ) -> Result[T]:
         """Search a few schedules of `main(tank)` in this world, and raise the failure, shrunk.
@@ -108,7 +108,7 @@ class World:
         return report.checked()
 
     def _one(
-        self, main: Callable[[Tank], Awaitable[T]], schedule: str | OwnSchedule, options: dict[str, Any]
+        self, main: Callable[[Tank], Awaitable[T]], schedule: str | ExternalSchedule, options: dict[str, Any]
     ) -> Result[T]:
         __tracebackhide__ = True
         run = simulate(

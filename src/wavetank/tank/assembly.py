@@ -15,10 +15,10 @@ from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits
 from ..sim import unseen_errors as sim
+from ..sim.busy_loops import read_by_program
 from ..sim.ended import Ended
 from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
-from ..sim.readings import read_by_program
 from ..text import LARGEST_SEED, SEED_RANGE
 from .fake_llm import FakeLLM
 from .invariants import Invariants

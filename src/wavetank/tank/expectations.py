@@ -1,4 +1,4 @@
-"""What `tank.expect` may be told: the names, and what each value must be."""
+"""What `tank.expect` accepts: the names, and what each value must be."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from ..seams.direct import Completion
 from ..seams.installed import installed
 from ..seams.transports import transport
 from .failure import CheckFailed
-from .known_names import KnownNames
+from .strict_attributes import StrictAttributes
 
 
 @final
-class FakeLLM(KnownNames):
+class FakeLLM(StrictAttributes):
     """One scripted provider, met by a direct call or by HTTP clients at their real URLs."""
 
     __slots__ = ("_desk", "_log", "checked", "judged", "own_checks")

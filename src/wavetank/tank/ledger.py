@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
 from ..events import EventKind, without_addresses
-from ..provider.answers import marks_in
+from ..provider.answer_texts import marks_in
 from ..sim.origin import NOWHERE, Origin
 
 _SHOWN: Final = 200
@@ -50,9 +50,9 @@ class Ledger:
 
     def fail(self, id: str, error: object = None) -> None:
         """The pipeline reported that it gave up on `id`."""
-        told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
+        text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error or "")
         kind = None if error is None else error if isinstance(error, type) else type(error)
-        self._outcome("failed", id, error=self._shown(told), error_type=kind and kind.__name__)
+        self._outcome("failed", id, error=self._shown(text), error_type=kind and kind.__name__)
 
     def cancel(self, id: str) -> None:
         """The pipeline reported that `id` was called off."""

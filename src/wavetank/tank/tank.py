@@ -13,8 +13,8 @@ from ..scenario import Scenario
 from .expectations import Value, expected
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
-from .known_names import KnownNames
 from .ledger import Ledger
+from .strict_attributes import StrictAttributes
 from .tracing import Tracing
 from .watching import Watching
 from .workload import Workload
@@ -27,7 +27,7 @@ class Budget(Protocol):
 
 
 @final
-class Tank(KnownNames):
+class Tank(StrictAttributes):
     """Clock, fake, ledger and event log of one run."""
 
     __slots__ = (

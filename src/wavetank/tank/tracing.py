@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, final
 
-from ..patches.primitives import heard, types
+from ..patches.primitive_tracing import heard, types
 from ..seams.desk import Desk
 from ..sim.origin import Origin
 

@@ -54,7 +54,7 @@ class Workload:
         return cls(items=tuple(_plain(number, at) for number, at in enumerate(instants, 1)), workers=workers)
 
     def first(self, items: int = 0, workers: int = 0) -> Workload:
-        """The same with the first `items` alone and no more than so many `workers`; 0 keeps them all."""
+        """The same with only the first `items` and no more than so many `workers`; 0 keeps them all."""
         return replace(
             self,
             items=self.items[: items or len(self.items)],
@@ -73,7 +73,7 @@ class Workload:
 
 
 def program_number(main: Any, workload: Workload | None) -> int:
-    """Sixteen bits that tell a program and its workload from others, as a token keeps them."""
+    """A fingerprint of a program and its workload: sixteen bits, as a token keeps them."""
     return fingerprint(main) ^ (checksum(repr(workload).encode()) if workload is not None else 0)
 
 

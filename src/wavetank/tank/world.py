@@ -32,9 +32,9 @@ from ..sim.step_watch import StepWatch
 from ..sim.timeline import Timeline
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
-from .pauses import pauses_logged
-from .questions import Question
-from .waits import VirtualWaits
+from .client_waits import VirtualWaits
+from .processor_pauses import pauses_logged
+from .provider_choices import ProviderChoice
 
 DEFAULT_BUDGET: Final = 24 * HOUR
 
@@ -53,7 +53,7 @@ class World:
         backend: str,
         max_virtual_seconds: float | None = None,
         max_cpu_seconds: float | None = None,
-        patience: int | None = None,
+        short_limit: int | None = None,
         host: Host | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
@@ -62,7 +62,7 @@ class World:
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
-        self._patience = patience
+        self._short_limit = short_limit
         self.host = host or Host(Timeline())
         if self.host.holds_something():
             self.timeline, begin = self.host.timeline, self.host.resume
@@ -81,7 +81,7 @@ class World:
         self.timeline.idle = self._idle
         clock = ClockFrom(self.timeline) if self.host.began else self.timeline
         self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
-        self.asks: Callable[[Question], object] | None = None
+        self.asks: Callable[[ProviderChoice], object] | None = None
         """Told of each question a chooser is asked in the provider's place."""
         self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
@@ -118,7 +118,7 @@ class World:
             self._limit_time()
 
     def _limit_time(self) -> None:
-        self.timeline.limit = self.host.began + min(self._budget, self._patience or self._budget)
+        self.timeline.limit = self.host.began + min(self._budget, self._short_limit or self._budget)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""
@@ -206,7 +206,7 @@ class World:
         if chooser is None:
             return 0
         if self.asks is not None:
-            self.asks(Question(purpose, item, options))
+            self.asks(ProviderChoice(purpose, item, options))
         return chooser.choose("provider", len(options), ())
 
     def _over(self) -> bool:
@@ -239,7 +239,7 @@ class World:
             self._progress()
 
     def _admit(self) -> None:
-        """Let in whoever runs in this world's time.
+        """Let in callers that run in this world's time.
 
         Raises:
             OutsideTheTank: the caller's thread or event loop lives in another time.
@@ -277,7 +277,7 @@ def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
 
 @contextmanager
 def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = False) -> Iterator[None]:
-    """Let one world after another have the process, but for the fake; `current` tells which has it now."""
+    """Let one world after another have the process, but for the fake; `current` returns the owner now."""
 
     def new_loop() -> AbstractEventLoop:
         world = current()

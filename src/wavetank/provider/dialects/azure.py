@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...clock import SECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState, WireRetryAfter
-from ..wording import hexadecimal, imf_fixdate
+from ..wire_formats import hexadecimal, imf_fixdate
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour
 from .openai.embeddings import Embeddings

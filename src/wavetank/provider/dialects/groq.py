@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...clock import SECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState
-from ..wording import go_duration, imf_fixdate
+from ..wire_formats import go_duration, imf_fixdate
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings

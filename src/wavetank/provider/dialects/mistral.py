@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ..answers import request_cost
+from ..answer_texts import request_cost
 from ..http import Decoded, Headers, HttpRequest
 from ..model import LimitState
-from ..wording import hexadecimal, imf_fixdate
+from ..wire_formats import hexadecimal, imf_fixdate
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ...clock import MILLISECOND
 from ..http import Decoded, Headers, HttpRequest
 from ..model import BucketState, LimitState, Reply
-from ..wording import base62, unix_seconds
+from ..wire_formats import base62, unix_seconds
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, Values, usage
 from .openai.embeddings import Embeddings

@@ -10,12 +10,12 @@ import msgspec
 from ...clock import MILLISECOND, SECOND
 from ...nesting import too_deep
 from ...shown import shortened
-from ..answers import count_tokens
-from ..forms import Form
+from ..answer_texts import count_tokens
 from ..http import Headers, HttpRequest
 from ..identity import identity, last_user_text, text_of
 from ..model import BucketState, Refusal, WireRetryAfter
-from ..wording import decimal, go_duration, imf_fixdate, json_bytes
+from ..schema_answers import Form
+from ..wire_formats import decimal, go_duration, imf_fixdate, json_bytes
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Final, Protocol, final
 import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
-from ..answers import in_pieces
+from ..answer_texts import in_pieces
 from ..faults import apply_fault
+from ..host_patterns import answers_for
 from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
-from ..naming import answers_for
 from ..statuses import status_of_error
-from ..wording import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
+from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, InvalidRequest, ParsedBody, bearer, retry_headers
 from .wrapped import wrapped
 

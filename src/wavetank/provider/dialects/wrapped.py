@@ -7,7 +7,7 @@ from typing import Final
 
 from ..http import Frame, Head
 from ..model import Refusal, WireRetryAfter
-from ..wording import agent_clock, imf_fixdate
+from ..wire_formats import agent_clock, imf_fixdate
 from .shared import retry_headers
 
 # What Claude Code prints, from its list of errors (code.claude.com/docs/en/errors).

@@ -1,4 +1,4 @@
-"""Faults of the connection: it is refused, or it breaks before the answer is complete."""
+"""Faults of the connection: it is refused, or it breaks before a byte of the answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ...scenario import FaultKind
 from ..http import Frame
-from .effect import BROKEN, FaultEffect, Position, first_half
+from .effect import BROKEN, FaultEffect, Position
 
 
 def _reset(_frame: Frame, _position: Position) -> Frame:
@@ -24,16 +24,6 @@ def _reset_after_headers(frame: Frame, position: Position) -> Frame:
     return Frame(head=head, abort=True)
 
 
-def _cut_mid_stream(frame: Frame, position: Position) -> Frame:
-    """The client gets the first chunks of a stream, or half of a body, and then the connection breaks."""
-    if position.whole:
-        head = frame.head and replace(frame.head, length=len(frame.data))
-        return replace(first_half(frame), head=head, end=False, abort=True)
-    if position.index > position.last_good:
-        return BROKEN
-    return replace(frame, end=False, abort=position.index == position.last_good)
-
-
 CONNECTION_FAULTS: Final[dict[FaultKind, FaultEffect]] = {
     # The client cannot connect: nothing is sent, and no request arrives. It concerns connections, not
     # answers, so a client that keeps its connections open may never meet it. The port of a loopback
@@ -41,6 +31,5 @@ CONNECTION_FAULTS: Final[dict[FaultKind, FaultEffect]] = {
     "connection-refused": FaultEffect(damage="lost"),
     "reset": FaultEffect(damage="lost", change=_reset),
     "reset-after-headers": FaultEffect(damage="lost", change=_reset_after_headers),
-    "cut-mid-stream": FaultEffect(damage="lost", change=_cut_mid_stream),
 }
 """The effects by kind."""

@@ -1,4 +1,4 @@
-"""Faults of a stream: a chunk that is no JSON, an event twice, an error event, no end.
+"""Faults of a stream: a cut, a chunk that is no JSON, an event twice, an error event, no end.
 
 Each says what becomes of an answer that is not streamed, too.
 """
@@ -11,7 +11,17 @@ from msgspec.structs import replace
 
 from ...scenario import FaultKind
 from ..http import Frame
-from .effect import FaultEffect, Position, first_event, first_half, half_event
+from .effect import BROKEN, FaultEffect, Position, first_event, first_half, half_event
+
+
+def _cut_mid_stream(frame: Frame, position: Position) -> Frame:
+    """The client gets the first chunks of a stream, or half of a body, and then the connection breaks."""
+    if position.whole:
+        head = frame.head and replace(frame.head, length=len(frame.data))
+        return replace(first_half(frame), head=head, end=False, abort=True)
+    if position.index > position.last_good:
+        return BROKEN
+    return replace(frame, end=False, abort=position.index == position.last_good)
 
 
 def _malformed_chunk(frame: Frame, position: Position) -> Frame:
@@ -69,6 +79,7 @@ def _error_in_stream(frame: Frame, position: Position) -> Frame:
 
 
 STREAM_FAULTS: Final[dict[FaultKind, FaultEffect]] = {
+    "cut-mid-stream": FaultEffect(damage="lost", change=_cut_mid_stream),
     "malformed-chunk": FaultEffect(damage="unreadable", change=_malformed_chunk),
     "missing-end": FaultEffect(damage="unreadable", change=_missing_end, keeps_text=True),
     "duplicate-event": FaultEffect(damage="unreadable", change=_duplicate_event, keeps_text=True),

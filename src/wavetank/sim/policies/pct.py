@@ -13,7 +13,7 @@ from ..choices import Level, Recorder
 from ..dice import Dice, dice
 from .plan import Plan
 from .random import MIXES
-from .unfair import Mix, Unfair, tail_after
+from .random_choosers import DeviationRates, RandomChooser, tail_after
 
 _IN_A_ROW: Final = 3
 """Who goes so often while others could has only yielded."""
@@ -33,10 +33,10 @@ class _Drawn(dict[int, float]):
 
 
 @final
-class Prioritised(Unfair):
+class Prioritised(RandomChooser):
     """Lets the entity of the highest priority go, and lowers it at `depth - 1` points of the horizon."""
 
-    def __init__(self, dice: Dice, mix: Mix, *, tail: int, depth: int, horizon: int) -> None:
+    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, depth: int, horizon: int) -> None:
         super().__init__(dice, mix, tail=tail)
         self._priorities = _Drawn(self._random)
         self._points = {int(self._random() * max(horizon, 1)) for _ in range(depth - 1)}
@@ -80,7 +80,7 @@ class PctPolicy:
         mix = MIXES[self._runs // len(DEPTHS) % len(MIXES)]
         return Plan(self.chooser(self._runs, mix, depth), self._level, self.NAME)
 
-    def chooser(self, run: int, mix: Mix, depth: int) -> Prioritised:
+    def chooser(self, run: int, mix: DeviationRates, depth: int) -> Prioritised:
         """The chooser of one run."""
         key = dice(self._seed, self.NAME, run)
         return Prioritised(key, mix, tail=self._tail, depth=depth, horizon=self._horizon)

@@ -14,34 +14,34 @@ from ..dice import dice
 from .pct import PctPolicy
 from .plan import Plan
 from .random import Uniform
-from .unfair import ALWAYS, NEVER, SOMETIMES, InOrder, Mix, tail_after
+from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, FifoChooser, tail_after
 from .urw import UrwPolicy
 
 
 class _Turn(NamedTuple):
     order: Order
     policy: Literal["fifo", "random", "urw", "pct"]
-    mix: Mix
+    mix: DeviationRates
     depth: int = 2
 
 
 _TURNS: Final = (
-    _Turn("fifo", "fifo", Mix(stalls=SOMETIMES)),
-    _Turn("batch", "pct", Mix(stalls=NEVER)),
-    _Turn("batch", "pct", Mix(stalls=ALWAYS)),
-    _Turn("any", "urw", Mix(stalls=NEVER)),
-    _Turn("batch", "urw", Mix(stalls=ALWAYS)),
-    _Turn("batch", "pct", Mix(stalls=ALWAYS)),
-    _Turn("fifo", "fifo", Mix(stalls=NEVER, provider=ALWAYS)),
-    _Turn("batch", "pct", Mix(stalls=ALWAYS), 3),
-    _Turn("any", "random", Mix(stalls=SOMETIMES, provider=ALWAYS)),
-    _Turn("batch", "pct", Mix(stalls=ALWAYS), 3),
-    _Turn("fifo", "fifo", Mix(stalls=ALWAYS, provider=SOMETIMES)),
-    _Turn("any", "pct", Mix(stalls=NEVER), 5),
-    _Turn("batch", "pct", Mix(stalls=ALWAYS, provider=SOMETIMES)),
-    _Turn("batch", "urw", Mix(stalls=ALWAYS)),
-    _Turn("any", "urw", Mix(stalls=ALWAYS)),
-    _Turn("batch", "random", Mix(stalls=ALWAYS, provider=ALWAYS)),
+    _Turn("fifo", "fifo", DeviationRates(stalls=SOMETIMES)),
+    _Turn("batch", "pct", DeviationRates(stalls=NEVER)),
+    _Turn("batch", "pct", DeviationRates(stalls=ALWAYS)),
+    _Turn("any", "urw", DeviationRates(stalls=NEVER)),
+    _Turn("batch", "urw", DeviationRates(stalls=ALWAYS)),
+    _Turn("batch", "pct", DeviationRates(stalls=ALWAYS)),
+    _Turn("fifo", "fifo", DeviationRates(stalls=NEVER, provider=ALWAYS)),
+    _Turn("batch", "pct", DeviationRates(stalls=ALWAYS), 3),
+    _Turn("any", "random", DeviationRates(stalls=SOMETIMES, provider=ALWAYS)),
+    _Turn("batch", "pct", DeviationRates(stalls=ALWAYS), 3),
+    _Turn("fifo", "fifo", DeviationRates(stalls=ALWAYS, provider=SOMETIMES)),
+    _Turn("any", "pct", DeviationRates(stalls=NEVER), 5),
+    _Turn("batch", "pct", DeviationRates(stalls=ALWAYS, provider=SOMETIMES)),
+    _Turn("batch", "urw", DeviationRates(stalls=ALWAYS)),
+    _Turn("any", "urw", DeviationRates(stalls=ALWAYS)),
+    _Turn("batch", "random", DeviationRates(stalls=ALWAYS, provider=ALWAYS)),
 )
 
 
@@ -69,7 +69,7 @@ class Portfolio:
             return Plan(self._urw.chooser(self._runs, turn.mix), level, policy)
         if policy == "pct":
             return Plan(self._pct.chooser(self._runs, turn.mix, turn.depth), level, policy)
-        kind = Uniform if policy == "random" else InOrder
+        kind = Uniform if policy == "random" else FifoChooser
         chooser = kind(dice(self._seed, policy, self._runs), turn.mix, tail=self._tail)
         return Plan(chooser, level, policy)
 

@@ -8,19 +8,19 @@ from typing import ClassVar, Final, final
 from ..choices import Level, Recorder
 from ..dice import dice
 from .plan import Plan
-from .unfair import ALWAYS, NEVER, SOMETIMES, Mix, Unfair, tail_after
+from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, RandomChooser, tail_after
 
 MIXES: Final = (
-    Mix(stalls=NEVER),
-    Mix(stalls=ALWAYS, provider=ALWAYS),
-    Mix(stalls=SOMETIMES),
-    Mix(stalls=ALWAYS),
-    Mix(stalls=NEVER, provider=ALWAYS),
+    DeviationRates(stalls=NEVER),
+    DeviationRates(stalls=ALWAYS, provider=ALWAYS),
+    DeviationRates(stalls=SOMETIMES),
+    DeviationRates(stalls=ALWAYS),
+    DeviationRates(stalls=NEVER, provider=ALWAYS),
 )
 
 
 @final
-class Uniform(Unfair):
+class Uniform(RandomChooser):
     """Throws one die for each choice."""
 
     def pick(self, n: int, who: Sequence[int]) -> int:

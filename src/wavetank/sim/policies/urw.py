@@ -15,7 +15,7 @@ from ..choices import Level, Recorder
 from ..dice import Dice, dice
 from .plan import Plan
 from .random import MIXES
-from .unfair import Mix, Unfair, tail_after
+from .random_choosers import DeviationRates, RandomChooser, tail_after
 
 
 class _AtLeastOne(dict[int, int]):
@@ -26,10 +26,10 @@ class _AtLeastOne(dict[int, int]):
 
 
 @final
-class Weighted(Unfair):
+class Weighted(RandomChooser):
     """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
 
-    def __init__(self, dice: Dice, mix: Mix, *, tail: int, weights: Counter[int]) -> None:
+    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int]) -> None:
         super().__init__(dice, mix, tail=tail)
         self._weights = _AtLeastOne(weights)
 
@@ -60,7 +60,7 @@ class UrwPolicy:
         self._runs += 1
         return Plan(self.chooser(self._runs, MIXES[self._runs % len(MIXES)]), self._level, self.NAME)
 
-    def chooser(self, run: int, mix: Mix) -> Weighted:
+    def chooser(self, run: int, mix: DeviationRates) -> Weighted:
         """The chooser of one run."""
         weights = self._weights or Counter()
         return Weighted(dice(self._seed, self.NAME, run), mix, tail=self._tail, weights=weights)

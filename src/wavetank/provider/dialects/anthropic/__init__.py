@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ...wording import rfc3339
+from ...wire_formats import rfc3339
 from ..openai.models import Models, Names, Query, page_size
 from ..shared import InvalidRequest
 from ..wire_dialect import AnswerPart, WireDialect

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...forms import Form
 from ...http import Decoded, HttpRequest
 from ...identity import text_of
 from ...model import Reply
-from ...wording import json_bytes
+from ...schema_answers import Form
+from ...wire_formats import json_bytes
 from ..shared import (
     EVENT_STREAM,
     InvalidRequest,

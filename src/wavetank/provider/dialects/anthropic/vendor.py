@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState, Refusal
-from ...wording import base62, imf_fixdate, rfc3339
+from ...wire_formats import base62, imf_fixdate, rfc3339
 from ..hosts import HOSTS
 from ..shared import InvalidRequest, bearer, is_limit, limit_hit, stated_in_body
 from ..wire_dialect import Refused, Vendor

@@ -10,8 +10,8 @@ from ..openai.models import Models
 from ..openai.requests import one_copy
 from ..wire_dialect import AnswerPart, WireDialect
 from .chat import LINES, ChatV2
+from .chat_v1 import ChatV1
 from .embed import Embed
-from .first import ChatV1
 from .vendor import CohereVendor
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...forms import JSON_OBJECT, Form
 from ...http import Decoded, HttpRequest
 from ...model import Reply
-from ...wording import json_bytes
+from ...schema_answers import JSON_OBJECT, Form
+from ...wire_formats import json_bytes
 from ..openai.requests import called
 from ..shared import (
     DONE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from ...http import HttpRequest
-from ...wording import json_bytes
+from ...wire_formats import json_bytes
 from ..openai.embeddings import embedding_of, vector
 from ..shared import InvalidRequest, ParsedBody, as_list
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint

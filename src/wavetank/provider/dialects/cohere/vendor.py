@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...http import Decoded, Headers, HttpRequest
 from ...model import LimitState
-from ...wording import hexadecimal, imf_fixdate
+from ...wire_formats import hexadecimal, imf_fixdate
 from ..hosts import HOSTS
 from ..shared import JSON, InvalidRequest, limit_hit, stated_in_body
 from ..wire_dialect import Refused, Vendor

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...forms import JSON_OBJECT, Form
 from ...http import Decoded, HttpRequest
 from ...model import Reply
-from ...wording import json_bytes
+from ...schema_answers import JSON_OBJECT, Form
+from ...wire_formats import json_bytes
 from ..openai.embeddings import embedding_of, vector
 from ..shared import (
     EVENT_STREAM,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from ....clock import SECOND
 from ...http import Decoded, Headers, HttpRequest
 from ...model import Refusal
-from ...wording import decimal, imf_fixdate
+from ...wire_formats import decimal, imf_fixdate
 from ..hosts import HOSTS
 from ..shared import InvalidRequest, bearer, limit_hit, stated_in_body
 from ..wire_dialect import Refused, Vendor

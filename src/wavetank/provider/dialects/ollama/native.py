@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
-from ...forms import JSON_OBJECT, Form
 from ...http import Decoded, HttpRequest
 from ...model import Reply
-from ...wording import json_bytes, rfc3339
+from ...schema_answers import JSON_OBJECT, Form
+from ...wire_formats import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
 from ..shared import InvalidRequest, Message, ParsedBody, as_mapping, asked, json_object, nothing_asked

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, final
 
 from ...http import Decoded, HttpRequest
 from ...model import Reply
-from ...wording import json_bytes
+from ...wire_formats import json_bytes
 from ..shared import DONE, EVENT_STREAM, ParsedBody, asked, data_event
 from ..wire_dialect import AnswerPart
 from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of

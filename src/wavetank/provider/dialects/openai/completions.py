@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 from ...http import Decoded, HttpRequest
 from ...model import Reply
-from ...wording import json_bytes
+from ...wire_formats import json_bytes
 from ..shared import DONE, EVENT_STREAM, Message, ParsedBody, asked, data_event
 from ..wire_dialect import AnswerPart
 from .chat import asks_for_usage, usage

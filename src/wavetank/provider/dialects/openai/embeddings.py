@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, final
 
-from ...answers import count_tokens
+from ...answer_texts import count_tokens
 from ...http import HttpRequest
-from ...wording import json_bytes
+from ...wire_formats import json_bytes
 from ..shared import ParsedBody, asked, whole_number
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import missing, model_of, payload_of, wrong_type

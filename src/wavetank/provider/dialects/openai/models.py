@@ -9,7 +9,7 @@ from typing import Any, final
 from urllib.parse import parse_qsl, unquote
 
 from ...http import HttpRequest
-from ...wording import json_bytes
+from ...wire_formats import json_bytes
 from ..shared import InvalidRequest, ParsedBody, nothing_asked
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 

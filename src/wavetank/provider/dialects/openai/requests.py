@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...forms import JSON_OBJECT, Form
 from ...http import HttpRequest
+from ...schema_answers import JSON_OBJECT, Form
 from ..shared import InvalidRequest, Message, as_list, as_mapping, json_object, whole_number
 
 INVALID: Final = "invalid_request_error"

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from ...forms import Form
 from ...http import Decoded, HttpRequest
 from ...identity import text_of
 from ...model import Reply
-from ...wording import base62, hexadecimal, json_bytes, unix_seconds
+from ...schema_answers import Form
+from ...wire_formats import base62, hexadecimal, json_bytes, unix_seconds
 from ..shared import EVENT_STREAM, Message, ParsedBody, as_mapping, asked, named_event
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import called, max_tokens_of, missing, model_of, payload_of, stream_of, structured, wrong_type

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...answers import request_cost
+from ...answer_texts import request_cost
 from ...http import Decoded, Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal
-from ...wording import go_duration, imf_fixdate
+from ...wire_formats import go_duration, imf_fixdate
 from ..hosts import HOSTS
 from ..shared import InvalidRequest, is_limit, limit_headers, limit_hit, retry_hint
 from ..wire_dialect import Refused, Vendor

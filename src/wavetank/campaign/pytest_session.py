@@ -1,0 +1,113 @@
+"""One session of pytest in a process of its own, and the messages of its workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Final, final
+
+import msgspec
+
+from .campaign_options import SearchOverrides
+from .protocol import LOG, PLAN, STOP, VARIABLE, Message, SessionPlan
+
+_POSIX: Final = os.name == "posix"
+_PLUGIN: Final = "wavetank.campaign.worker"
+
+
+def command(
+    tests: Sequence[str], overrides: SearchOverrides, *, processes: int, cache: Path, collect: bool
+) -> list[str]:
+    """The call of pytest; it overrides options in the user's `addopts` that would end or split a campaign."""
+    words = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-p",
+        _PLUGIN,
+        "-o",
+        f"cache_dir={cache}",
+        "--maxfail=0",
+        "--tb=short",
+    ]
+    if find_spec("xdist") is not None:
+        words += (
+            ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"] if processes else ["-n", "0"]
+        )
+    words += [f"--llm-{name}={value}" for name, value in overrides.pairs()]
+    words += ["--collect-only", "-q"] if collect else []
+    return [*words, *tests]
+
+
+@final
+class Session:
+    """A running pytest and its workers."""
+
+    def __init__(self, folder: Path, plan: SessionPlan, call: Sequence[str]) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+        (folder / PLAN).write_bytes(msgspec.json.encode(plan))
+        # pytest-timeout would end a worker; a campaign has its own limits.
+        environment = {**os.environ, VARIABLE: str(folder / PLAN), "PYTEST_TIMEOUT": "0"}
+        with (folder / LOG).open("wb") as log:
+            # A session of its own: Ctrl-C in the terminal reaches only the driver, which stops the workers.
+            self._process = subprocess.Popen(
+                call,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=_POSIX,
+            )
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait so many real seconds for the end of pytest: its exit status, `None` if it still runs."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def messages(self) -> Iterator[Message]:
+        """The messages of the workers since the last call."""
+        for file in sorted(self._folder.glob("messages-*.ndjson")):
+            with file.open("rb") as lines:
+                lines.seek(self._read.get(file, 0))
+                whole, newline, _ = lines.read().rpartition(b"\n")
+            self._read[file] = self._read.get(file, 0) + len(whole) + len(newline)
+            for line in whole.splitlines():
+                yield msgspec.json.decode(line, type=Message)
+
+    def stop(self) -> None:
+        """Ask every worker to end after its current run."""
+        (self._folder / STOP).touch()
+
+    def kill(self) -> None:
+        """End pytest and the processes it has started."""
+        if _POSIX:
+            import signal
+
+            os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+        self._process.wait()
+
+    @property
+    def output(self) -> str:
+        """What pytest has printed."""
+        return (self._folder / LOG).read_text("utf-8", errors="replace")

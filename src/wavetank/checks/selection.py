@@ -1,0 +1,141 @@
+"""Which checks there are, which of them are in a set, and what the names given for `checks` mean.
+
+`DEFAULT` never fails a correct client that keeps what it declared; `STRICT` is every check but
+`exercised`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from ..events import EventLog
+from ..shown import shortened
+from ..text import did_you_mean
+from . import (
+    always,
+    answered,
+    exactly_once,
+    exercised,
+    in_flight_limit,
+    liveness,
+    loop_responsive,
+    no_herd,
+    no_storm,
+    order,
+    outcomes,
+    permits_returned,
+    request_rate,
+    retry_after,
+    right_answer,
+    shared_pause,
+    starvation,
+    within,
+)
+from .verdict import Verdict
+
+Check = str | Callable[[EventLog], Verdict]
+"""A check of the catalogue by its name, or one of a program's own."""
+
+Checks = Check | Iterable[Check]
+"""What may be given for `checks`: a name, names with commas, a callable, or several of them."""
+
+CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
+    check.NAME: check.judge
+    for check in (
+        liveness,
+        exactly_once,
+        right_answer,
+        answered,
+        retry_after,
+        shared_pause,
+        no_storm,
+        no_herd,
+        in_flight_limit,
+        permits_returned,
+        loop_responsive,
+        starvation,
+        order,
+        outcomes,
+        within,
+        request_rate,
+        always,
+        exercised,
+    )
+}
+DECLARED: Final = (outcomes.NAME, within.NAME, request_rate.NAME, always.NAME)
+"""Checks that judge nothing but what was declared."""
+
+BY_EXPECTATION: Final[dict[str, Callable[[EventLog], Verdict]]] = {
+    in_flight_limit.EXPECTATION: in_flight_limit.judge,
+    no_herd.EXPECTATION: no_herd.judge,
+    order.NAME: order.judge,
+    starvation.NAME: starvation.judge,
+    no_storm.EXPECTATION: no_storm.judge_each_item,
+}
+"""What else the default checks judge where it was declared: an expectation that nothing judges would
+look as if it had been met."""
+
+DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", *DECLARED)
+STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)
+_SETS: Final = {"default": DEFAULT, "strict": STRICT}
+
+
+class UnknownCheck(ValueError):
+    """What is given names no check, or names checks in a way that has no meaning; the text says the fix."""
+
+
+def named(checks: Checks) -> tuple[Check, ...]:
+    """The checks meant: names in the catalogue's order, each once, then callables as they were given.
+
+    `"default"` and `"strict"` are sets. `"+name"` adds a check and `"-name"` takes one out; they
+    change the set that stands before them, else the default one.
+
+    Raises:
+        UnknownCheck: there is no check of that name, or names with a sign stand beside names without one.
+    """
+    if isinstance(checks, str) or callable(checks) or not isinstance(checks, Iterable):
+        checks = [checks]
+    given = list(checks)
+    words = [word.strip() for each in given if isinstance(each, str) for word in each.split(",")]
+    own = dict.fromkeys(_callable(each) for each in given if not isinstance(each, str))
+    if words and not any(words):
+        raise UnknownCheck(f"no check is named. There are: {', '.join((*CHECKS, *_SETS))}")
+    words = [word for word in words if word]
+    changes = [word for word in words if word[0] in "+-"]
+    _unmixed(words, changes)
+    names = set(DEFAULT if len(changes) == len(words) and changes else ())
+    for word in words:
+        meant = _set_or_name(word[1:].strip() if word in changes else word)
+        names = names - {*meant} if word[0] == "-" else names | {*meant}
+    return (*(name for name in CHECKS if name in names), *own)
+
+
+def _unmixed(words: Sequence[str], changes: Sequence[str]) -> None:
+    """See that names with a sign stand alone, or after one set that they change."""
+    plain = [word for word in words if word not in changes]
+    if changes and plain and (plain != words[:1] or plain[0] not in _SETS):
+        name = next((word for word in plain if word not in _SETS), plain[0])
+        raise UnknownCheck(
+            f"{name!r} has no sign and {changes[0]!r} has one: write '+{name}' to change the default checks, "
+            f"or {changes[0][1:]!r} to name all checks yourself"
+        )
+
+
+def _callable(check: object) -> Callable[[EventLog], Verdict]:
+    if not callable(check):
+        raise UnknownCheck(
+            f"{check!r} is no check: give the name of one, or a callable that takes the event log and "
+            f"returns a wavetank.Verdict. There are: {', '.join(CHECKS)}, default, strict"
+        )
+    return check
+
+
+def _set_or_name(name: str) -> Sequence[str]:
+    if name in _SETS:
+        return _SETS[name]
+    if name in CHECKS:
+        return (name,)
+    known = (*CHECKS, *_SETS)
+    meant = did_you_mean(name, known, start="; ") or "."
+    raise UnknownCheck(f"there is no check {shortened(repr(name))}{meant} There are: {', '.join(known)}")

@@ -1,0 +1,75 @@
+"""Replace functions and classes of the standard library wherever a module holds them by name.
+
+`from time import sleep` and `from threading import Lock` bind the original in the importing
+module; replacing only the attribute of `time` or `threading` would miss it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, Final, final
+
+_PACKAGE: Final = __name__.partition(".")[0] + "."
+_SOURCES: Final = ("_thread", "_queue")
+"""Where the originals live; the interpreter itself takes them from there."""
+
+_is_module: Final = ModuleType.__instancecheck__
+
+
+@final
+class ImportedNames:
+    """Pairs of an original and its stand-in, and the global names that hold either.
+
+    Names of wavetank's own modules are not replaced; neither are defaults, attributes and items.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        self._pairs = tuple(pairs)
+        self._wanted = frozenset(id(thing) for pair in self._pairs for thing in pair)
+        self._modules: list[ModuleType] = []
+        self._sizes: list[int] = []
+        self._names: dict[int, tuple[str, ...]] = {}
+
+    def put_in(self) -> None:
+        """Bind the stand-ins."""
+        self._swap({id(original): stand_in for original, stand_in in self._pairs})
+
+    def take_out(self) -> None:
+        """Bind the originals again, also where a stand-in was imported meanwhile."""
+        self._swap({id(stand_in): original for original, stand_in in self._pairs})
+
+    def _swap(self, by_identity: Mapping[int, Any]) -> None:
+        self._look()
+        for place, names in self._names.items():
+            module = self._modules[place]
+            for name in names:
+                other = by_identity.get(id(vars(module).get(name)))
+                if other is not None:
+                    setattr(module, name, other)
+
+    def _look(self) -> None:
+        """Find the names again in modules that are new or have grown; a process has thousands of others."""
+        modules = list(filter(_is_module, sys.modules.values()))
+        sizes = list(map(len, map(vars, modules)))
+        if modules == self._modules and sizes == self._sizes:
+            return
+        known = {id(module): place for place, module in enumerate(self._modules)}
+        found: dict[int, tuple[str, ...]] = {}
+        for place, (module, size) in enumerate(zip(modules, sizes, strict=True)):
+            before = known.get(id(module))
+            if before is not None and self._sizes[before] == size:
+                names = self._names.get(before, ())
+            else:
+                names = self._names_in(module)
+            if names:
+                found[place] = names
+        self._modules, self._sizes, self._names = modules, sizes, found
+
+    def _names_in(self, module: ModuleType) -> tuple[str, ...]:
+        """The global names of interest in a module; none in wavetank's own."""
+        own_name = vars(module).get("__name__")
+        if own_name in _SOURCES or str(own_name).startswith(_PACKAGE):
+            return ()
+        return tuple(name for name, value in list(vars(module).items()) if id(value) in self._wanted)

@@ -1,0 +1,74 @@
+"""What choosers that may starve a task share: a fair tail, and dice for stalls and the provider."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from ..budgets import STEPS_WITHOUT_PROGRESS
+from ..choices import Kind
+from ..dice import Dice
+
+ALWAYS: Final = 1.0
+SOMETIMES: Final = 0.3
+NEVER: Final = 0.0
+
+_AHEAD: Final = 4
+_AT_LEAST: Final = 1_000
+_AT_MOST: Final = STEPS_WITHOUT_PROGRESS // 2
+"""At least half of a step budget is spent in fair order, or its end would prove no livelock."""
+
+
+def tail_after(measured: int) -> int:
+    """So many choices a chooser may make before the fair tail, given how many the FIFO run had."""
+    return min(_AHEAD * measured + _AT_LEAST, _AT_MOST)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DeviationRates:
+    """How often a run stalls and lets the provider do what its seed does not say.
+
+    `ALWAYS` picks among all options alike; below that it is the chance to deviate at all.
+    """
+
+    stalls: float
+    provider: float = NEVER
+
+
+class RandomChooser(ABC):
+    """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock."""
+
+    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int) -> None:
+        self._random = dice.random
+        self._mix = mix
+        self._left = tail
+
+    def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
+        self._left -= 1
+        if self._left < 0:
+            return 0
+        if kind == "run":
+            return self.pick(n, who)
+        return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+
+    def _deviate(self, n: int, chance: float) -> int:
+        if chance >= ALWAYS:
+            return int(self._random() * n)
+        if chance and self._random() < chance:
+            return 1 + int(self._random() * (n - 1))
+        return 0
+
+    @abstractmethod
+    def pick(self, n: int, who: Sequence[int]) -> int:
+        """Which of those who can run goes next."""
+
+
+@final
+class FifoChooser(RandomChooser):
+    """FIFO order; only stalls and the provider are left to the dice."""
+
+    def pick(self, n: int, who: Sequence[int]) -> int:
+        return 0

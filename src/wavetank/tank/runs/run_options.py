@@ -1,0 +1,96 @@
+"""The options of a run and of a search, checked; each is named and given its default here once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Final, final
+
+from ...checks import Check, Checks, named
+from ...sim.choices import Level
+from ..assembly import checked_budget, checked_seed
+from ..workload import Workload
+
+BACKENDS: Final = ("asyncio", "trio")
+
+DEFAULT_SCHEDULES: Final = 1000
+"""Of a search: some seconds for a small program, and enough for the races that tests have found so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a run depends on beside its program, its scenario and its schedule.
+
+    `seed` is that of the provider's keyed picks and of the process's random numbers. `checks` judge the
+    run. `max_virtual_seconds` and `max_cpu_seconds` are its budgets, `None` for the default. The program
+    finds the `workload` as `tank.workload`.
+
+    Raises:
+        UnknownCheck: a check has no such name.
+        ValueError: another option is out of range.
+    """
+
+    backend: str = "asyncio"
+    seed: int = 0
+    checks: Checks = "default"
+    max_virtual_seconds: float | None = None
+    max_cpu_seconds: float | None = None
+    workload: Workload | None = None
+
+    def __post_init__(self) -> None:
+        checked_backend(self.backend)
+        checked_seed(self.seed)
+        checked_budget(self.max_virtual_seconds)
+        checked_budget(self.max_cpu_seconds, "max_cpu_seconds")
+        checks = named(self.checks)
+        if not isinstance(self.checks, str):  # it may be an iterator, which is read once
+            object.__setattr__(self, "checks", checks)
+
+    @property
+    def named_checks(self) -> tuple[Check, ...]:
+        """The checks, each by its own name."""
+        return named(self.checks)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions(RunOptions):
+    """What a search depends on: `schedules` or `seconds` of real time limit it, whichever ends first.
+
+    Raises:
+        UnknownCheck: a check has no such name.
+        ValueError: another option is out of range.
+    """
+
+    schedules: int = DEFAULT_SCHEDULES
+    policy: str = "portfolio"
+    level: str = "any"
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        # Not by super(): the class is made a second time, with slots.
+        RunOptions.__post_init__(self)
+        if not isinstance(self.schedules, int) or self.schedules < 1:
+            raise ValueError(f"schedules={self.schedules!r}: make at least 1 run")
+        if self.seconds is not None and not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds={self.seconds!r}: a search takes a number of real seconds, 0 or more")
+        Level.parse(self.level)
+
+
+ONLY_FOR_SEARCHES: Final = tuple(
+    field.name
+    for field in fields(SearchOptions)
+    if field.name not in {each.name for each in fields(RunOptions)}
+)
+"""The options of a search that a single run does not take."""
+
+
+def checked_backend(name: str) -> str:
+    """The name, if it is one of a backend.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"there is no backend {name!r}; there are: {', '.join(BACKENDS)}")
+    return name

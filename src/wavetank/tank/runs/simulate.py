@@ -1,0 +1,112 @@
+"""Run a program once against a scenario in virtual time."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar, cast
+
+from ...checks import Checks
+from ...checks.history import unmatched
+from ...scenario import Scenario, digest, load_scenario, without
+from ...sim.policies.plan import Plan
+from ...sim.policies.replay import Replay
+from ...sim.token import Schedule
+from ..failure import Diverged, UnmatchedLedger
+from ..tank import Tank
+from ..workload import Workload, program_number
+from .divergence import off_course, outcome_of
+from .external_schedule import ExternalSchedule
+from .finished_run import Run
+from .replay_line import call
+from .run_options import RunOptions
+from .trial_runs import Trial, Trials
+
+T = TypeVar("T")
+
+
+def simulate(
+    main: Callable[[Tank], Awaitable[T]],
+    scenario: str | os.PathLike[str] | Scenario = "calm",
+    *,
+    backend: str = "asyncio",
+    seed: int = 0,
+    schedule: str | ExternalSchedule | None = None,
+    max_virtual_seconds: float | None = None,
+    max_cpu_seconds: float | None = None,
+    checks: Checks = "default",
+    workload: Workload | None = None,
+) -> Run[T]:
+    """Run `main(tank)` in virtual time and judge what happened.
+
+    `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is a token, which
+    brings its own seed and order (else it is FIFO), or what `strategies.schedules()` draws. `main` has the
+    `workload` as `tank.workload`. `max_cpu_seconds` bounds the CPU time without an outcome.
+
+    Raises:
+        Diverged: the run took another course than the one the token was made from.
+        ScenarioError: the scenario cannot be found or read.
+        TokenError: the token is damaged or belongs to another program, scenario or backend.
+        UnknownCheck: a check has no such name.
+        ValueError: another argument is out of range.
+    """
+    options = RunOptions(
+        backend=backend,
+        seed=seed,
+        checks=checks,
+        max_virtual_seconds=max_virtual_seconds,
+        max_cpu_seconds=max_cpu_seconds,
+        workload=workload,
+    )
+    loaded = load_scenario(scenario)
+    here = Schedule(backend, seed, digest(loaded))
+    own = schedule if isinstance(schedule, ExternalSchedule) else None
+    if schedule is not None and own is None:
+        token = Schedule.parse(cast(str, schedule))
+        here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
+    left = workload and workload.first(here.cut.items, here.cut.workers)
+    trials = Trials(main, without(loaded, here.cut.left_out), replace(options, seed=here.seed, workload=left))
+    with trials.borrowed():
+        if own is not None:
+            trial, here = _as_chosen(trials, here, own)
+        else:
+            trial = _repeated(trials, here) if here.chosen else trials.run(attentive=True)
+    if own is not None:
+        own.ended(here.token())
+    if warning := unmatched(trial.log):
+        warnings.warn(warning, UnmatchedLedger, stacklevel=2)
+    replay = call(main, scenario, options)
+    found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
+    return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
+
+
+def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tuple[Trial, Schedule]:
+    """A run in somebody else's order, and what repeats it."""
+    trial = trials.run(Plan(own, own.level, "drawn"), narrated=True)
+    assert trial.record is not None
+    deviations = trial.record.deviations
+    if not deviations:
+        return trial, schedule
+    return trial, replace(
+        schedule,
+        level=own.level,
+        deviations=deviations,
+        program=trials.program,
+        outcome=outcome_of(trial.log),
+    )
+
+
+def _repeated(trials: Trials, schedule: Schedule) -> Trial:
+    """The run that a token stands for.
+
+    Raises:
+        Diverged: it took another course.
+    """
+    replay = Replay(schedule.deviations)
+    trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
+    outcome = outcome_of(trial.log)
+    if (problem := off_course(replay, same_outcome=outcome == schedule.outcome)) is not None:
+        raise Diverged(problem)
+    return trial

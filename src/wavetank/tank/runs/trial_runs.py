@@ -1,0 +1,245 @@
+"""Make run after run of one program, each in a fresh world, in a process that is borrowed once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, final
+
+from ...checks import Check, judge
+from ...clock import after_delay
+from ...events import EventLog
+from ...patches.garbage import collect_between_runs
+from ...patches.randomness import Chance
+from ...scenario import Scenario
+from ...sim.asyncio_run import run_asyncio
+from ...sim.budgets import STEPS_WITHOUT_PROGRESS
+from ...sim.choices import Chooser, Level, Recorder
+from ...sim.ended import Ended
+from ...sim.host import Host
+from ...sim.narrator import DescribedDeviation, Narrator
+from ...sim.policies.plan import Plan
+from ...sim.policies.replay import Replay
+from ...sim.shrink import Deviations
+from ...sim.timeline import Timeline
+from ...sim.token import FIFO
+from ..tank import Tank
+from ..workload import program_number
+from ..world import World, lent_to
+from .finished_run import Run
+from .run_budgets import budgets_for
+from .run_options import RunOptions
+
+Main = Callable[[Tank], Awaitable[Any]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run that was made: how it ended, its event log, its choices, and what hides its secrets."""
+
+    end: Ended
+    log: EventLog
+    checks: Sequence[Check]
+    level: Level = FIFO
+    record: Recorder | None = None
+    described: Sequence[DescribedDeviation] = ()
+    policy: str = "fifo"
+    hide: Callable[[str], str] = str
+    stopped_early: Trial | None = None
+    """The same run as it was stopped before, because it was suspected to hang."""
+
+    @cached_property
+    def run(self) -> Run[Any]:
+        """The run with its verdicts, as a test sees it."""
+        return Run(
+            value=self.end.value,
+            error=self.end.error,
+            verdicts=judge(self.log, self.checks),
+            events=self.log,
+            steps=self.end.steps,
+            deviations=tuple(self.described),
+            level=self.level.order,
+            hide=self.hide,
+        )
+
+    @property
+    def deviations(self) -> Deviations:
+        """What it chose other than plain FIFO order would."""
+        return self.record.deviations if self.record is not None else ()
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it was stopped by a budget, so that it may have come to its end with a larger budget."""
+        return self.end.how in ("steps", "time", "cpu") or bool(self.end.stuck or self.end.spinning)
+
+    @cached_property
+    def failure(self) -> tuple[str, str] | None:
+        """The kind of its failure and what failed, a check or a type of error; `None` for a pass."""
+        kind = self.run.kind
+        if kind is None:
+            return None
+        if kind == "error":
+            return kind, _type_of(self.end.error)
+        failed = (verdict.name for verdict in self.run.verdicts.values() if verdict.passed is False)
+        return kind, next(failed, kind)
+
+
+@final
+class Trials:
+    """A program and the world it is tried in.
+
+    Args:
+        main: `async def main(tank)`.
+        scenario: how the provider behaves.
+        options: what else a run depends on.
+    """
+
+    def __init__(self, main: Main, scenario: Scenario, options: RunOptions) -> None:
+        self.main = main
+        self.scenario = scenario
+        self.options = options
+        self.checks = options.named_checks
+        self.workload = options.workload
+        self.budgets = budgets_for(scenario, options.max_virtual_seconds)
+        self.program = program_number(main, options.workload)
+        self.made = 0
+        """Runs so far."""
+        self.shrinking = 0
+        """Those of them that were made to shrink a failure."""
+        self._engine = _engine(options.backend)
+        self._host = Host(Timeline())
+        self._world: World | None = None
+        self._chance = Chance(options.seed)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Take what the runs need of the process until the block ends."""
+        with lent_to(self._host, lambda: self._world), self._chance.lent():
+            yield
+
+    def run_confirmed(self, plan: Plan) -> Trial:
+        """Make a run as planned within a short budget; with the whole one if that stops it."""
+        trial = self.run(plan, short_budget=True)
+        if not trial.suspect:
+            self.budgets = self.budgets.learned(trial.end, trial.run.virtual_seconds)
+            return trial
+        if trial.deviations:
+            whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
+            whole = replace(whole, stopped_early=trial)
+        else:
+            # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
+            whole = replace(self.run(), record=trial.record, policy=trial.policy, stopped_early=trial)
+        if not whole.suspect:
+            self.budgets = self.budgets.longer()
+        return whole
+
+    def run(
+        self,
+        plan: Plan | None = None,
+        *,
+        narrated: bool = False,
+        short_budget: bool = False,
+        attentive: bool = False,
+    ) -> Trial:
+        """Make a run, as planned or in FIFO order; only while the process is borrowed.
+
+        A `short_budget` one is stopped when it is suspected to hang.
+        """
+        record = None if plan is None else Recorder(plan.chooser)
+        narrator = Narrator(record, self._host) if record is not None and narrated else None
+        level = FIFO if plan is None else plan.level
+        world = self._new_world(
+            narrator or record, level, short_budget=short_budget, attentive=attentive or narrated
+        )
+        if narrator is not None:
+            _listen(narrator, world)
+        end = self._run(world)
+        return Trial(
+            end=end,
+            log=world.parts.log,
+            checks=(*self.checks, *world.parts.tank.fake_llm.own_checks),
+            level=level,
+            record=record,
+            described=narrator.described if narrator is not None else (),
+            policy="fifo" if plan is None else plan.policy,
+            hide=world.parts.desk.secrets.hide,
+        )
+
+    def _new_world(
+        self, chooser: Chooser | None, level: Level, *, short_budget: bool, attentive: bool
+    ) -> World:
+        self.made += 1
+        collect_between_runs()
+        self._chance.restart()
+        self._world = World(
+            self.scenario,
+            seed=self.options.seed,
+            backend=self.options.backend,
+            max_virtual_seconds=self.options.max_virtual_seconds,
+            max_cpu_seconds=self.options.max_cpu_seconds,
+            short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
+            host=self._host,
+            chooser=chooser,
+            level=level,
+            step_budget=self.budgets.steps if short_budget else STEPS_WITHOUT_PROGRESS,
+            attentive=attentive,
+        )
+        self._world.parts.tank.workload = self.workload
+        return self._world
+
+    def _run(self, world: World) -> Ended:
+        tank = world.parts.tank
+        with tank.fake_llm.installed():
+            try:
+                return self._engine(
+                    lambda: _coroutine(self.main, tank),
+                    world.host,
+                    started=world.started,
+                    ended=world.parts.ended,
+                )
+            finally:
+                world.close()
+                self._world = None
+
+
+def _type_of(error: BaseException | None) -> str:
+    """The type of an error; of an exception group, those of what is in it."""
+    if isinstance(error, BaseExceptionGroup):
+        kinds = sorted({_type_of(each) for each in error.exceptions})
+        return f"{type(error).__name__} of {', '.join(kinds)}"
+    return type(error).__name__
+
+
+def _listen(narrator: Narrator, world: World) -> None:
+    """Let the narrator know of stalls, and of what the provider is asked."""
+    note = world.host.stalled
+
+    def stalled(began: int) -> None:
+        note(began)
+        narrator.stalled(began)
+
+    world.host.stalled = stalled
+    world.asks = lambda question: setattr(narrator, "about", question.describe)
+
+
+def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:
+    made = main(tank)
+    if not inspect.iscoroutine(made):
+        raise TypeError("main must be a coroutine function: write `async def main(tank): ...`")
+    return made
+
+
+def _engine(backend: str) -> Callable[..., Ended]:
+    if backend == "asyncio":
+        return run_asyncio
+    try:
+        from ...sim.trio_run import run_trio
+    except ModuleNotFoundError as error:
+        if error.name != "trio":
+            raise
+        raise ValueError('backend="trio" needs trio: install it beside wavetank') from None
+    return run_trio

@@ -1,0 +1,98 @@
+"""Make of a finding the failing run that a user reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from ...checks.verdict import Verdict
+from ...sim.choices import Level
+from ...text import counted
+from ..runs.finished_run import Run
+from ..runs.trial_runs import Trial, Trials
+from .failing_schedule import Finding, find
+
+_ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio"}
+
+
+def failing_run(
+    trials: Trials, failed: Trial, wanted: Level, made: int, replay: Callable[[str], str]
+) -> Run[Any]:
+    """Investigate a failing run, while the process is borrowed; the shrunk run with its report.
+
+    Raises:
+        Diverged: it does not repeat.
+    """
+    finding = find(trials, failed, wanted)
+    token = finding.schedule.token()
+    return replace(
+        finding.trial.run,
+        schedule=token,
+        replay=replay(token),
+        found=tuple(_found(trials, failed, finding, made)),
+    )
+
+
+def unexercised(trial: Trial, unmet: str, made: int) -> Run[Any]:
+    """The failing run of a search in which a part of the scenario met no request."""
+    verdict = Verdict("exercised", False, f"in all {made} schedules, {unmet}")
+    run = trial.run
+    return replace(
+        run,
+        verdicts={**run.verdicts, "exercised": verdict},
+        replay="run the search again, with other work or another scenario",
+        found=("the search says nothing about part of the scenario",),
+    )
+
+
+def _found(trials: Trials, failed: Trial, finding: Finding, made: int) -> Iterator[str]:
+    run = finding.trial.run
+    kind, what = failed.failure or ("", "")
+    named = kind if what in (kind, "liveness") else f"{kind} ({what})"
+    reach = _reach(trials.options.backend, run, finding.looking)
+    yield f"{named} in schedule {made} of the search ({failed.policy}), {reach}"
+    cut = finding.schedule.cut.left_out
+    if cut:
+        waves = len(trials.scenario.wave)
+        total = waves + len(trials.scenario.fault)
+        needed = [
+            f"wave {number + 1}" if number < waves else f"fault {number - waves + 1}"
+            for number in range(total)
+            if not cut >> number & 1
+        ]
+        yield f"of the scenario it needs {' and '.join(needed) or 'no wave and no fault'}"
+    yield from _of_the_workload(trials, finding)
+
+
+def _of_the_workload(trials: Trials, finding: Finding) -> Iterator[str]:
+    workload, cut = trials.workload, finding.schedule.cut
+    if workload is not None and (cut.items or cut.workers):
+        kept = workload.first(cut.items, cut.workers)
+        yield (
+            f"of the workload it needs {len(kept.items)} of {len(workload.items)} items "
+            f"and {kept.workers} of {workload.workers} workers"
+        )
+
+
+def _reach(backend: str, run: Run[Any], looking: int) -> str:
+    """Which event loop can produce the failing order, what it takes, and how many runs looked for one."""
+    counts = Counter(each.kind for each in run.deviations)
+    stalls, picks, orders = counts["stall"], counts["provider"], counts["run"]
+    takes = [
+        counted(number, what, several)
+        for number, what, several in (
+            (orders, "reordering", None),
+            (stalls, "stall", None),
+            (picks, "choice of the provider", "choices of the provider"),
+        )
+        if number
+    ]
+    with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"
+    if run.level == "fifo":
+        return f"reachable {_ON[backend]}{with_what}"
+    if run.level == "batch":
+        return f"reachable on trio{with_what}"
+    tried = f"; {looking} schedules that they can produce did not fail" if looking else ""
+    return f"in an order that neither asyncio nor trio produces{with_what}{tried}"

@@ -1,0 +1,196 @@
+"""What is made of a failing schedule: it is repeated, shrunk, and looked for at gentler levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final, final
+
+from ...scenario import without
+from ...sim.choices import ORDERS, Deviation, Level, Recorder
+from ...sim.policies.plan import Plan
+from ...sim.policies.portfolio import Portfolio
+from ...sim.policies.replay import Replay
+from ...sim.shrink import Deviations, Shrinker
+from ...sim.token import FIFO, Cut, Schedule
+from ..runs.divergence import failed_only_later, outcome_of, repeated
+from ..runs.trial_runs import Trial, Trials
+from .shrink_workload import WorkloadShrinker
+
+GENTLER_RUNS: Final = 120
+"""So many schedules are tried at a gentler level before a failure counts as out of its reach."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A failure that was shrunk: the last run of it, its schedule, and what it took to get there."""
+
+    trial: Trial
+    schedule: Schedule
+    looking: int
+    """Runs made in search of the failure at gentler levels."""
+
+
+def find(trials: Trials, failed: Trial, wanted: Level) -> Finding:
+    """Make the most of a failing run, while the process is borrowed.
+
+    Raises:
+        Diverged: it does not repeat.
+    """
+    repeated(trials, failed)
+    return _Investigation(trials, failed, wanted).finding()
+
+
+def planned(deviations: Deviations, level: Level) -> Plan | None:
+    """A run with these deviations; plain FIFO needs no plan."""
+    return Plan(Replay(deviations), level, "replay") if deviations else None
+
+
+@final
+class _Investigation:
+    """One failing run on its way to a finding."""
+
+    def __init__(self, trials: Trials, failed: Trial, wanted: Level) -> None:
+        self._trials = trials
+        self._failed = failed
+        self._early_failure = (failed.stopped_early or failed).failure
+        """How a run fails, in the same way, that is stopped when it is suspected to hang."""
+        self._wanted = wanted
+        self._looking = 0
+
+    def finding(self) -> Finding:
+        """The finding; what was shrunk in a hurry is made again with the whole budget to be sure."""
+        level, record = self._failed.level, self._failed.record
+        found = self._shrunk_finding(level, record)
+        if found.trial.failure != self._failed.failure:
+            found = self._as_found(level)
+        return found
+
+    def _as_found(self, level: Level) -> Finding:
+        deviations = self._failed.deviations
+        trial = self._trials.run(planned(deviations, level), narrated=True)
+        return Finding(trial, self._schedule(trial, deviations, level, Cut()), self._looking)
+
+    def _shrunk_finding(self, level: Level, record: Recorder | None) -> Finding:
+        if record is not None and record.deviations:
+            record = self._shrunk(record, level)
+            if not record.deviations and self._trials.run().failure == self._failed.failure:
+                raise failed_only_later(self._failed)
+            level, record = self._gentlest(level, record)
+        scenario, workload = self._trials.scenario, self._trials.workload
+        fewer = WorkloadShrinker(
+            self._trials, self._early_failure, level, lambda found: self._shrunk(found, level)
+        )
+        try:
+            record = fewer.shrink(record)
+            self._trials.shrinking += fewer.runs
+            deviations = record.deviations if record is not None else ()
+            left_out = self._needless(deviations, level)
+            self._trials.scenario = without(scenario, left_out)
+            if left_out and record is not None and deviations:
+                record = self._shrunk(record, level)
+                deviations = record.deviations
+            cut = Cut(left_out, fewer.items, fewer.workers)
+            if self._failed.level == FIFO and cut == Cut() and not self._failed.deviations:
+                trial = self._failed  # it has nothing to narrate, and a hang takes seconds
+            else:
+                trial = self._trials.run(planned(deviations, level), narrated=True)
+        finally:
+            self._trials.scenario, self._trials.workload = scenario, workload
+        return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking)
+
+    def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:
+        header = self._failed.log.header
+        return Schedule(
+            header.backend,
+            header.seed,
+            header.digest,
+            level=level if deviations else FIFO,
+            deviations=deviations,
+            cut=cut,
+            program=self._trials.program,
+            outcome=outcome_of(trial.log),
+        )
+
+    # -- fewer deviations ---------------------------------------------------------------------
+
+    def _fails(self, deviations: Deviations, level: Level) -> Recorder | None:
+        trial = self._trials.run(Plan(Replay(deviations), level, "replay"), short_budget=True)
+        return trial.record if trial.failure == self._early_failure else None
+
+    def _shrunk(self, record: Recorder, level: Level) -> Recorder:
+        shrinker = Shrinker(lambda deviations: self._fails(deviations, level))
+        try:
+            return shrinker.shrink(record)
+        finally:
+            self._trials.shrinking += shrinker.runs
+
+    def _needless(self, deviations: Deviations, level: Level) -> int:
+        """A bit for each wave, then each fault, of the scenario that the failure does not need."""
+        scenario, needless = self._trials.scenario, 0
+        many = len(scenario.wave) + len(scenario.fault)
+        if many < 2:
+            return 0
+        for number in range(many):
+            self._trials.scenario = without(scenario, needless | 1 << number)
+            try:
+                self._trials.shrinking += 1
+                if self._fails(deviations, level) is not None:
+                    needless |= 1 << number
+            finally:
+                self._trials.scenario = scenario
+        return needless
+
+    # -- gentler levels -----------------------------------------------------------------------
+
+    def _gentlest(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
+        """The gentlest level at which the same failure is found, and its schedule there."""
+        for order in ORDERS[: ORDERS.index(level.order)]:
+            gentler = Level(order, level.stalls)
+            found = self._in_order(record, gentler) if order == "fifo" else None
+            found = found or self._searched(gentler)
+            if found is not None:
+                level, record = gentler, self._shrunk(found, gentler)
+                break
+        if level.stalls and not any(record.kinds[each.place] == "stall" for each in record.deviations):
+            level, record = self._without_stalls(level, record)
+        return level, record
+
+    def _in_order(self, record: Recorder, gentler: Level) -> Recorder | None:
+        """A schedule that deviates by no order is one of FIFO order."""
+        if any(record.kinds[each.place] == "run" for each in record.deviations):
+            return None
+        return self._fails(_without(record, "run"), gentler)
+
+    def _without_stalls(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
+        instant = replace(level, stalls=False)
+        found = self._fails(_without(record, "stall"), instant)
+        return (instant, found) if found is not None else (level, record)
+
+    def _searched(self, level: Level) -> Recorder | None:
+        policy = Portfolio(seed=self._trials.options.seed, level=level)
+        for plan in islice(iter(policy.plan, None), GENTLER_RUNS):
+            self._looking += 1
+            trial = self._trials.run(plan, short_budget=True)
+            if trial.failure == self._early_failure:
+                return trial.record
+            if trial.record is not None:
+                policy.learn(trial.record)
+        return None
+
+
+def _without(record: Recorder, kind: str) -> Deviations:
+    """The deviations of a schedule at the places they have where choices of one kind are not asked for."""
+    return tuple(_moved(record, kind))
+
+
+def _moved(record: Recorder, kind: str) -> Iterator[Deviation]:
+    place = 0
+    for choice, width, asked in zip(record.taken, record.widths, record.kinds, strict=True):
+        if asked == kind:
+            continue
+        if choice:
+            yield Deviation(place, choice, width)
+        place += 1

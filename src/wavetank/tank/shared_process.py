@@ -1,0 +1,151 @@
+"""What the tests of one pytest session share: the process that is lent to them, and what outlives a test."""
+
+from __future__ import annotations
+
+import gc
+from asyncio import AbstractEventLoop
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, final
+
+from ..patches.threads import locks_for_later
+from ..scenario import load_scenario
+from ..seams.installed import installed
+from ..seams.real_time import RealClock, RealWaits
+from ..sim.asyncio_loop import SimulatedLoop
+from ..sim.host import Host
+from ..sim.real_loop import real_loop
+from ..sim.run_threads import Engine
+from ..sim.timeline import Timeline
+from .assembly import assemble
+from .world import Owner, World, lasting_or_not, lent_to
+
+
+@final
+class SharedProcess:
+    """Lends the process to one test after another.
+
+    It stays lent between tests, since to borrow it takes longer than most tests; meanwhile it
+    behaves as if it were not. A fixture of wider scope is made *beside* a test: in real time and
+    with real sockets, but its threads and event loops belong to the session's host, so that they
+    have virtual time in each test that uses them.
+    """
+
+    def __init__(self) -> None:
+        self.host = Host(Timeline())
+        self.host.resting = True
+        self._owner: Owner | None = None
+        self._lent: ExitStack | None = None
+        self._early = ExitStack()
+
+    def prepare(self) -> None:
+        """Let locks that modules make at their import work in tests; before the project is imported."""
+        self._early.enter_context(locks_for_later())
+
+    @contextmanager
+    def in_test(self, world: World) -> Iterator[None]:
+        """What is done inside happens in the time of the test's world."""
+        with (
+            self._awake(world),
+            world.current_loop.lent(),
+            world.parts.tank.fake_llm.installed(),
+            _collector_off(),
+        ):
+            yield
+
+    @contextmanager
+    def beside(self, *, real_loops: bool = False) -> Iterator[None]:
+        """What is done inside happens in real time, and what it makes may be used in tests.
+
+        `real_loops` says that event loops made inside have real sockets: tests have stand-ins for them.
+        """
+        host, timeline = self.host, self.host.timeline
+        kept = (timeline.limit, timeline.idle, host.stalled, host.step_blocked)
+        timeline.limit = timeline.idle = None
+        host.paced = True
+        try:
+            with self._awake(_Beside(host, real_loops=real_loops)):
+                yield
+                # A thread that then blocks in real input, as a server does, leaves the run here.
+                while host.run_a_thread():
+                    pass
+        finally:
+            host.paced = False
+            timeline.limit, timeline.idle, host.stalled, host.step_blocked = kept
+
+    @contextmanager
+    def left_alone(self) -> Iterator[None]:
+        """What is done inside has nothing to do with the fake.
+
+        Threads and loops of wider fixtures may be needed all the same: then time is real for them.
+        """
+        self.give_back()
+        if self._lent is None:
+            yield
+            return
+        with self.beside(real_loops=True):
+            yield
+
+    @contextmanager
+    def _awake(self, owner: Owner) -> Iterator[None]:
+        if self._lent is None:
+            with ExitStack() as lent:
+                lent.enter_context(lent_to(self.host, lambda: self._owner, collect=True))
+                lent.enter_context(installed(_untouched().desk))
+                self._lent = lent.pop_all()
+        before, rested = self._owner, self.host.resting
+        self._owner, self.host.resting = owner, False
+        try:
+            yield
+        finally:
+            self._owner, self.host.resting = before, rested
+
+    def give_back(self) -> None:
+        """Give the process back, unless a thread or loop of a wider fixture still needs it."""
+        if self._lent is not None and not self.host.holds_something():
+            lent, self._lent = self._lent, None
+            lent.close()
+
+    def close(self) -> None:
+        """End what is left and give the process back; the session is over."""
+        if self._lent is not None:
+            with self.beside():
+                self.host.close()
+                for loop in self.host.lasting_loops:
+                    loop.close()
+        self.give_back()
+        self._early.close()
+
+
+@final
+class _Beside:
+    """Owns the process while a fixture of wider scope is made or ended, or a test does not meet the fake."""
+
+    def __init__(self, host: Host, *, real_loops: bool) -> None:
+        self._host = host
+        self._real_loops = real_loops
+
+    def new_loop(self) -> AbstractEventLoop:
+        return real_loop(self._host) if self._real_loops else lasting_or_not(SimulatedLoop(self._host))
+
+    def started(self, engine: Engine, /) -> None:
+        """A run of trio in a fixture ends with it."""
+
+
+def _untouched() -> Any:
+    """The parts of a fake that lets every connection through: HTTP between two tests is real."""
+    return assemble(
+        load_scenario("calm"), RealClock(), RealWaits(), seed=0, backend="real", lets_through=lambda _: True
+    )
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Let no garbage collection strike in a test: when it does depends on the whole session."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
