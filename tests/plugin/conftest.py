@@ -44,6 +44,6 @@ def run_pytest(pytester: pytest.Pytester) -> RunPytest:
 
     def run(*options: str, apart: bool = False) -> pytest.RunResult:
         given = ("-p", "no:cacheprovider", *LEFT_OUT, *options)
-        return pytester.runpytest_subprocess(*given, timeout=60) if apart else pytester.runpytest(*given)
+        return pytester.runpytest_subprocess(*given, timeout=600) if apart else pytester.runpytest(*given)
 
     return run
