@@ -100,15 +100,104 @@ def test_several_echoes_in_one_text_are_all_hidden(hows: list[str], between: str
         ("AUTHORİZATION: abcdef", "AUTHORİZATION: ***"),
         ("got BA\u017f\u0131C abc1234567890abcdefgh", "got BA\u017f\u0131C ***"),
         ("X-API-\N{KELVIN SIGN}EY: abcdef", "X-API-\N{KELVIN SIGN}EY: ***"),
-        ("a basic understanding of things", "a basic understanding of things"),
-        ("the key is missing", "the key is missing"),
         ("Authorization: Bearer key-1", "Authorization: Bearer key-1"),
+        ("got Bearer x", "got Bearer ***"),
+        ("got 'bearer x' here", "got 'bearer ***' here"),
+        ("Bearer k3y was refused", "Bearer *** was refused"),
+        ("got Basic dTpw here", "got Basic *** here"),
+        ("OpenAI(api_key=x, timeout=3)", "OpenAI(api_key=***, timeout=3)"),
+        ("OPENAI_API_KEY=x and more", "OPENAI_API_KEY=*** and more"),
+        ("password = 'two words' of mine", "password = '***' of mine"),
+        ("connect(password=hunter)", "connect(password=***)"),
+        ('{"api_key": "x", "a": "b"}', '{"api_key": "***", "a": "b"}'),
+        ('{"client_secret":"x\\"y"}', '{"client_secret":"***"}'),
+        ("{'x-api-key': 'x', 'b': 1}", "{'x-api-key': '***', 'b': 1}"),
+        ("[(b'host', b'h'), (b'x-api-key', b'x')]", "[(b'host', b'h'), (b'x-api-key', b'***')]"),
+        ("('authorization', 'Bearer x')", "('authorization', 'Bearer ***')"),
+        ("api_key: x1, then", "api_key: ***, then"),
+        ("wrong: --openai-api-key x1 --model m", "wrong: --openai-api-key *** --model m"),
+        ("Cookie: a=b; c=d, the rest", "Cookie: ***, the rest"),
+        ("authorization: ApiKey x", "authorization: ApiKey ***"),
+        ('authorization: Digest username="u", response="r"', "authorization: Digest ***"),
+        ("Authorization%3A%20Bearer%20x%20is%20wrong", "Authorization%3A%20Bearer%20***%20is%20wrong"),
+        ("%22api_key%22%3A%22x%22", "%22api_key%22%3A%22***%22"),
+        ("?next=https%3A%2F%2Fhost%2F%3Fkey%3Dx%26b=2", "?next=https%3A%2F%2Fhost%2F%3Fkey%3D***%26b=2"),
+        ("https://user:p%2Fw@host/x", "https://***@host/x"),
+        (r'"{\"api_key\": \"x\", \"a\": 1}"', r'"{\"api_key\": \"***\", \"a\": 1}"'),
+        (r"'x-api-key: x\r\nhost: h'", r"'x-api-key: ***\r\nhost: h'"),
+        ("x-api-key: x\n  host: h", "x-api-key: ***\n  host: h"),
+        ("{&quot;x-api-key&quot;: &quot;x&quot;}", "{&quot;x-api-key&quot;: &quot;***&quot;}"),
+        (r"Authorization\u003a Bearer x", r"Authorization\u003a Bearer ***"),
     ],
 )
 def test_a_secret_is_known_by_its_place(text: str, shown: str) -> None:
-    """A value of a secret header, a password and a key in a URL; words about them are left alone."""
+    """A value of a secret header or field, a password and a key in a URL, of whatever length."""
     assert Secrets().hide(text) == shown
+    assert Secrets().hide(shown) == shown
     assert Secrets().hide_keys(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a basic understanding of things, on the Basic plan",
+        "the key is missing",
+        "Bearer of good news; the bearer arrived.",
+        "Missing Bearer token",
+        "send it as 'Bearer token', not as Basic auth",
+        'WWW-Authenticate: Bearer realm="api", error="invalid_token"',
+        "Bearer 401 was refused",
+        "The api_key client option must be set, or OPENAI_API_KEY in the environment",
+        "api_key: Field required",
+        "api_key: str | None = None, api_key=None",
+        'OpenAI(api_key=os.environ["OPENAI_API_KEY"])',
+        "OpenAI(api_key=read_key(), api_key=$OPENAI_API_KEY, api_key=<your key>)",
+        "Missing API key: set OPENAI_API_KEY",
+        '{"api_key": {"type": "string"}, "max_tokens": 5}',
+        "one of ('x-api-key', 'authorization')",
+        "missing fields: ['api_key', 'base_url']",
+        "x-api-key header is required",
+        "authorization: missing",
+        "Headers({'authorization': '[secure]'})",
+        "the token budget: 500 tokens, key = 3, tokens=5, sort key=name",
+        "https://host/x?monkey=1&tokens=5, mail me@host",
+        "use --api-key to set it",
+        "a password reset; password: wrong",
+        "first\n    second\\nthird %20 &amp; \\u0041",
+    ],
+)
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    """What speaks about secrets, and has none."""
+    assert Secrets().hide(text) == text
+    assert known().hide(text) == text
+
+
+@pytest.mark.parametrize("key", ["x", "wavetank", "token"])
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "Authorization: Bearer {}",
+        "got Bearer {} for it",
+        '"Bearer {}"',
+        "api_key={}",
+        "{{'x-api-key': '{}'}}",
+        "https://host/?key={}",
+        "Authorization%3A+Bearer%20{}",
+    ],
+)
+def test_a_short_key_of_the_run_has_its_label_in_such_a_place(echo: str, key: str) -> None:
+    """Also one that is an ordinary word elsewhere."""
+    assert known(key).hide(echo.format(key)) == echo.format("key-1")
+    assert known(key).hide(f"the {key} is wrong") == f"the {key} is wrong"
+
+
+def test_the_values_that_an_error_holds_lose_their_secrets() -> None:
+    """Also those of a parsed body, by the names of its fields."""
+    body = {"error": {"api_key": "x", "a": ["Bearer x", b"?key=x", 7]}, "authorization": "x y"}
+    error = RuntimeError(body, ("api_key=x", None))
+    known().hide_in(error)
+    hidden = {"error": {"api_key": "***", "a": ["Bearer ***", b"?key=***", 7]}, "authorization": "***"}
+    assert error.args == (hidden, ("api_key=***", None))
 
 
 def test_keys_are_numbered_in_the_order_of_their_appearance() -> None:
@@ -158,6 +247,14 @@ def test_the_texts_of_an_error_and_of_its_causes_lose_their_secrets() -> None:
         "bearer ",
         "?key=",
         "x.",
+        "api_key=",
+        'api_key: "',
+        "cookie: a=",
+        "cookie: a=b;",
+        "('cookie', '",
+        "Bearer x",
+        "api_key=x.",
+        "%3a",
     ],
 )
 def test_hiding_takes_time_in_proportion_to_the_text(hostile: str) -> None:

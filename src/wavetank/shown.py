@@ -10,7 +10,10 @@ import _thread
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, final
+
+from .secret_places import SECRET_HEADERS, is_secret_name, secret_places
 
 HIDDEN: Final = "***"
 """What is shown for a secret that has no label."""
@@ -24,52 +27,7 @@ PART: Final = 8
 SHORTEST_IN_PARTS: Final = 16
 """Of keys this long, a part is hidden too, if it has `PART` characters and is an end of the key."""
 
-SECRET_HEADERS: Final = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "ocp-apim-subscription-key",
-        "x-amz-security-token",
-        "cookie",
-    }
-)
-"""The headers, in lower case, whose values are never shown."""
-
-# A label is no secret any more.
-_VALUE: Final = r"(?!key-\d|\*\*\*)"
-# To look for a part that every match has, without regard to case, is many times as fast. No part has
-# an "i": a dotless one matches it, too, and stays as it is when case is folded.
-_BY_PLACE: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
-    # Authorization: Bearer abc
-    (
-        ("author", "key", "amz", "cook"),
-        re.compile(
-            rf"(?i)(\b(?:{'|'.join(sorted(SECRET_HEADERS))})\b[\"']?\s{{0,9}}[:=]\s{{0,9}}(?:b?[\"'])?"
-            rf"(?:(?:bearer|basic|token)\s{{1,9}})?+){_VALUE}[^\s\"',;<>]+"
-        ),
-    ),
-    # Bearer abc, if it has a digit: "basic understanding" is no secret
-    (
-        ("bearer", "bas"),
-        re.compile(rf"(?i)(\b(?:bearer|basic)\s{{1,9}}){_VALUE}(?=[a-z._~+/=-]*\d)[\w.~+/=-]{{16,}}"),
-    ),
-    # https://user:password@host
-    (("://",), re.compile(rf"(?i)(\b[a-z][a-z0-9+.-]{{1,20}}://){_VALUE}[^\s/?#@\"'<>]{{1,2000}}(?=@)")),
-    # ?key=abc
-    (
-        ("=",),
-        re.compile(
-            r"(?i)([?&;](?:key|api[-_]?key|x-api-key|access[-_]?token|auth[-_]?token|token|secret|"
-            r"client[-_]?secret|password|sig|signature|subscription-key|"
-            rf"x-amz-(?:signature|credential|security-token))=){_VALUE}[^\s&#\"'<>]+"
-        ),
-    ),
-)
-
-_SECRET_NAME: Final = re.compile(r"(?i)key|token|secret|auth|pass|sig|credential")
+_OF_A_QUERY: Final = re.compile(r"(?i)key|token|secret|auth|pass|sig|credential")
 
 # Each is undone in one pass over a text, and the passes repeat: one encoding may be inside another.
 _ESCAPES: Final = re.compile(
@@ -110,7 +68,7 @@ class Secrets:
         except ValueError:
             return  # it is no URL; the caller refuses it
         user = unquote(parts.password or parts.username or "")
-        query = (value for name, value in parse_qsl(parts.query) if _SECRET_NAME.search(name))
+        query = (value for name, value in parse_qsl(parts.query) if _OF_A_QUERY.search(name))
         for secret in (user, *query):
             if secret:
                 self.label(secret)
@@ -136,15 +94,10 @@ class Secrets:
 
         Known keys are found in any encoding that a provider may echo them in (JSON, percent, HTML,
         base64, hexadecimal, one in another, across line breaks), and parts of them that are long
-        enough to be of use. Other secrets are known by their place: the value of an
-        `Authorization`, the password of a URL, the key in its query.
+        enough to be of use. Other secrets, and keys that are short, are known by their place.
         """
-        text = self._without_keys(text, parts=True)
-        folded = text.casefold()
-        for parts, place in _BY_PLACE:
-            if any(part in folded for part in parts):
-                text = place.sub(rf"\1{HIDDEN}", text)
-        return text
+        text = self._without_places(self._without_keys(text, parts=True), escapes=False)
+        return self._without_places(text, escapes=True) if _MAY_BE_ESCAPED.search(text) else text
 
     def hide_keys(self, text: str) -> str:
         """An answer or a page without the known keys, in any encoding; nothing else of it is changed."""
@@ -159,16 +112,43 @@ class Secrets:
             if each is None or id(each) in seen:
                 continue
             seen.add(id(each))
-            each.args = tuple(self._shown(argument) for argument in each.args)
+            each.args = tuple(map(self.hidden, each.args))
             waiting += [each.__cause__, each.__context__]
             waiting += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
 
-    def _shown(self, argument: object) -> object:
-        if isinstance(argument, str):
-            return self.hide(argument)
-        if isinstance(argument, bytes):
-            return self.hide(argument.decode("latin-1")).encode("latin-1", "replace")
-        return argument
+    def hidden(self, value: object) -> object:
+        """A value of JSON, or one that an error holds, in which the secrets are hidden."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, bytes):
+            return self.hide(value.decode("latin-1")).encode("latin-1", "replace")
+        if type(value) is list:
+            return list(map(self.hidden, value))
+        if type(value) is tuple:
+            return tuple(map(self.hidden, value))
+        if type(value) is dict:
+            return {self.hidden(name): self._of_field(name, each) for name, each in value.items()}
+        return value
+
+    def _of_field(self, name: object, value: object) -> object:
+        if isinstance(name, str) and isinstance(value, str) and value and is_secret_name(name):
+            return self._labels.get(value, HIDDEN)
+        return self.hidden(value)
+
+    def _without_places(self, text: str, *, escapes: bool) -> str:
+        """The text without the secrets that are known by their place, in it or in what its `escapes` mean."""
+        plain = _undone(text, line_break="\n") if escapes else text
+        found = tuple(secret_places(plain, self._labels))
+        if not found:
+            return text
+        places = _undone_with_places(text, line_break="\n")[1] if escapes else None
+        spans = []
+        for start, end in found:
+            label = self._labels.get(plain[start:end], HIDDEN)
+            if places is not None:
+                start, end = places[start][0], places[end - 1][1]
+            spans.append((start, end, label))
+        return _replaced(text, sorted(spans))
 
     def _without_keys(self, text: str, *, parts: bool) -> str:
         if not text or not any(len(secret) >= SHORTEST for secret in self._labels):
@@ -255,8 +235,8 @@ def _replaced(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
 # -- escapes ----------------------------------------------------------------------------------------
 
 
-def _character(match: re.Match[str]) -> str:
-    """What an escape stands for; nothing for a line break."""
+def _character(match: re.Match[str], line_break: str) -> str:
+    """What an escape stands for."""
     escape = match[0]
     if escape[0] == "%":
         return chr(int(escape[1:], 16))
@@ -266,21 +246,22 @@ def _character(match: re.Match[str]) -> str:
         return html.unescape(escape)
     body = escape.lstrip("\\")
     if escape[0] != "\\" or body in ("n", "r", "t"):
-        return ""
+        return line_break
     if not body:
         return "\\"
     return chr(int(body[1:], 16)) if body[0] in "ux" and len(body) > 1 else body
 
 
-def _undone(text: str) -> str:
+def _undone(text: str, *, line_break: str = "") -> str:
+    character = partial(_character, line_break=line_break)
     for _ in range(_PASSES):
-        before, text = text, _ESCAPES.sub(_character, text)
+        before, text = text, _ESCAPES.sub(character, text)
         if text == before:
             break
     return text
 
 
-def _undone_with_places(text: str) -> tuple[str, list[tuple[int, int]]]:
+def _undone_with_places(text: str, *, line_break: str = "") -> tuple[str, list[tuple[int, int]]]:
     """The same, and where in the text each character came from."""
     places = [(at, at + 1) for at in range(len(text))]
     for _ in range(_PASSES):
@@ -289,14 +270,15 @@ def _undone_with_places(text: str) -> tuple[str, list[tuple[int, int]]]:
         done = 0
         for match in _ESCAPES.finditer(text):
             start, end = match.span()
-            character = _character(match)
+            character = _character(match, line_break)
             parts += text[done:start], character
             new += places[done:start]
             new += [(places[start][0], places[end - 1][1])] * len(character)
             done = end
-        if not done:
+        after = "".join((*parts, text[done:]))
+        if after == text:
             break
-        text, places = "".join((*parts, text[done:])), [*new, *places[done:]]
+        text, places = after, [*new, *places[done:]]
     return text, places
 
 

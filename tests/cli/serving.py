@@ -31,6 +31,6 @@ def serving(
 def ended(process: subprocess.Popen[str], by: signal.Signals = signal.SIGINT) -> str:
     """What a server says when a signal ends it; it must end well."""
     process.send_signal(by)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     return said

@@ -45,7 +45,7 @@ def many_files() -> Iterator[None]:
 
 
 def connected(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=120)
 
 
 def all_of(client: socket.socket) -> bytes:
@@ -164,7 +164,7 @@ def test_more_clients_than_files_are_reported_once(tmp_path: Path) -> None:
             client.sendall(WHOLE)
             assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=20)
+        rest, _ = process.communicate(timeout=300)
     said = "".join(lines) + rest
     assert said.count("ulimit -n") == 1
     assert "Traceback" not in said

@@ -22,9 +22,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_package_is_the_command() -> None:
     """`python -m wavetank` takes the same arguments and has the same name in errors."""
     command = [sys.executable, "-m", "wavetank"]
-    listed = subprocess.run([*command, "scenarios"], capture_output=True, text=True, timeout=60)
+    listed = subprocess.run([*command, "scenarios"], capture_output=True, text=True, timeout=600)
     assert listed.returncode == 0
     assert "cascade" in listed.stdout
-    wrong = subprocess.run([*command, "nothing"], capture_output=True, text=True, timeout=60)
+    wrong = subprocess.run([*command, "nothing"], capture_output=True, text=True, timeout=600)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("usage: wavetank ")

@@ -651,4 +651,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "program.py")
         file.write_text(program)
-        subprocess.run([sys.executable, str(file)], check=True, timeout=120)
+        subprocess.run([sys.executable, str(file)], check=True, timeout=600)

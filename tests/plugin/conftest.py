@@ -53,7 +53,7 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
                 patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
                 given += [word for name in (*plugins, "wavetank") for word in ("-p", name)]
             if apart:
-                return pytester.runpytest_subprocess(*given, *options, timeout=60)
+                return pytester.runpytest_subprocess(*given, *options, timeout=600)
             return pytester.runpytest(*given, *options)
 
     return run

@@ -130,7 +130,7 @@ def through_xdist(tmp_path_factory: pytest.TempPathFactory) -> Through:
         env={**os.environ, **changed},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr

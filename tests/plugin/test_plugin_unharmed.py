@@ -26,7 +26,7 @@ def test_no_test_changes_the_process(tmp_path: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert out.stdout.strip() == "97 tests and 32 sessions", out.stdout[-5000:] + out.stderr[-5000:]

@@ -105,7 +105,7 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
         with started(folder, *words) as run:
             wait_for_rows(folder, 3)
             run.send_signal(how)
-            said, _ = run.communicate(timeout=60)
+            said, _ = run.communicate(timeout=300)
         done = len(output(folder))
         if how == signal.SIGINT:
             assert run.returncode == 130, said
@@ -114,14 +114,14 @@ def test_a_run_that_was_cut_off_resumes_and_pays_for_nothing_twice(folder: Path,
             assert line is not None
             assert line[1].split()[1:] == [*WORDS[1:], *words]
         with started(folder, *words) as run:
-            said, _ = run.communicate(timeout=60)
+            said, _ = run.communicate(timeout=300)
         assert run.returncode == 0, said
         earlier = re.search(r"12 of 12 rows have answers, (\d+) of them in earlier runs", said)
         assert earlier is not None
         # A row may have come to the journal and not yet to the output.
         assert done <= int(earlier[1]) <= done + 3
         server.send_signal(signal.SIGINT)
-        printed, _ = server.communicate(timeout=60)
+        printed, _ = server.communicate(timeout=300)
     rows = output(folder)
     assert sorted(rows) == sorted(f"q{number}" for number in range(12))
     assert all(f"[wt:{id}]" in row["answer"] and row["lang"] == "de" for id, row in rows.items())
@@ -200,7 +200,7 @@ def test_ctrl_c_waits_for_no_lookup_of_a_name(folder: Path) -> None:
         assert run.stdout is not None
         assert run.stdout.readline() == "asked\n"
         run.send_signal(signal.SIGINT)
-        said, _ = run.communicate(timeout=60)
+        said, _ = run.communicate(timeout=300)
     assert run.returncode == 130, said
     assert "0 of 12 rows have answers" in said
     assert said.rstrip().endswith(f"to go on: wavetank {shlex.join(words)}")

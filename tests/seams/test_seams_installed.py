@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -108,6 +109,24 @@ def test_blocks_of_one_fake_may_overlap(worlds: list[RealWorld]) -> None:
     second.close()
     assert counts(worlds) == [1, 0]
     assert attributes() == before
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_library_that_is_imported_again_meets_the_fake(
+    library: str, worlds: list[RealWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some tests drop modules and import them again, as runs of pytest within pytest do."""
+    with worlds[0].borrowed():
+        by_httpx()
+        by_httpx2()
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in (library, library.replace("httpx", "httpcore")):
+            monkeypatch.delitem(sys.modules, name)
+    again: Any = importlib.import_module(library)
+    assert again not in (httpx, httpx2)
+    with worlds[1].borrowed():
+        again.post(CHAT, headers=BEARER, json=QUESTION)
+    assert counts(worlds) == [2, 1]
 
 
 def test_blocks_may_overlap(worlds: list[RealWorld]) -> None:

@@ -320,7 +320,7 @@ def test_the_errors_of_callbacks_are_reported() -> None:
 
     report = wavetank.simulate(main).report()
     line = line_of("# breaks in a callback")
-    assert "ends' each ended with an error that nothing received, at 1s: KeyError: 0" in report
+    assert "ends' ended 2 times with an error that nothing received, at 1s: KeyError: 0" in report
     assert f"({HERE}:{line})" in report
 
 

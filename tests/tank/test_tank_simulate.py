@@ -427,11 +427,12 @@ def test_starvation_comes_before_an_error(backend: str) -> None:
             tank.ledger.complete(item)
         raise ArithmeticError
 
-    run = wavetank.simulate(main, backend=backend, checks="strict")
-    assert run.kind == "starvation"
-    with pytest.raises(CheckFailed, match="starvation failed: item 'b' saw no request for 3"):
-        run.check()
-    assert wavetank.simulate(main, backend=backend).kind == "error"
+    for checks in ("default", "strict"):
+        run = wavetank.simulate(main, backend=backend, checks=checks)
+        assert run.kind == "starvation"
+        with pytest.raises(CheckFailed, match="starvation failed: item 'b' saw no request for 3"):
+            run.check()
+    assert wavetank.simulate(main, backend=backend, checks="liveness").kind == "error"
 
 
 @on_both

@@ -7,6 +7,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import EventLog, Unseen, Wait
+from ..text import times
 from .history import unmatched
 
 _SHOWN: Final = 5
@@ -27,9 +28,9 @@ def _unseen(log: EventLog) -> Iterator[str]:
         found.setdefault((kind, place(each.file, each.line)), []).append(each)
     for (_, where), many in list(found.items())[:_SHOWN]:
         error = many[0].error[:_LONGEST]
-        names = listed([*dict.fromkeys(repr(each.task) for each in many)])
-        ended = "ended" if len(many) == 1 else "each ended"
-        yield f"{names} {ended} with an error that nothing received, at {_span(many)}: {error}{where}"
+        names = [*dict.fromkeys(repr(each.task) for each in many)]
+        ended = "each ended" if len(names) > 1 else "ended" if len(many) == 1 else f"ended {times(len(many))}"
+        yield f"{listed(names)} {ended} with an error that nothing received, at {_span(many)}: {error}{where}"
     if len(found) > _SHOWN:
         yield f"and {len(found) - _SHOWN} more errors that nothing received"
 

@@ -80,7 +80,8 @@ def _storm(window: Window, under_way: int) -> Verdict:
     span = f"from {format_duration(window.begin)} to {format_duration(window.end)}"
     summary = (
         f"{_refused(window)} requests of {window.scope} were refused {span}; "
-        f"{under_way} were under way when the first refusal reached its client"
+        f"{under_way} {'was' if under_way == 1 else 'were'} under way when the first refusal reached "
+        "its client"
     )
     lines = [dated(one.refused, named=True) for one in window.refused if one.refused is not None]
     more = (f"and {len(lines) - _SHOWN} more",) if len(lines) > _SHOWN else ()

@@ -40,7 +40,7 @@ def no_network(is_mine: Callable[[], bool]) -> Iterator[None]:
         if not _runs:
             _NAMES.put_in()
             stack.callback(_NAMES.take_out)
-            for owner, name, guarded in _ON_CLASSES:
+            for owner, name, guarded in (*_ON_CLASSES, *_on_subclasses()):
                 stack.enter_context(replaced(owner, name, guarded))
         _runs.append(is_mine)
         stack.callback(_runs.remove, is_mine)
@@ -146,6 +146,20 @@ class _LikeTheCompiled(type):
 
 
 _Compiled: Final = _LikeTheCompiled("socket", (_compiled,), {"__slots__": (), **_OF_COMPILED})
+
+
+_IMMUTABLE: Final = 1 << 8
+"""The flag of a type whose attributes cannot be set: Py_TPFLAGS_IMMUTABLETYPE of CPython."""
+
+
+def _on_subclasses() -> Iterator[tuple[type, str, Callable[..., Any]]]:
+    """What stands in on classes that were derived from the compiled one past that of `socket`."""
+    for kind in _compiled.__subclasses__():
+        if kind not in (socket.socket, _Compiled) and not kind.__flags__ & _IMMUTABLE:
+            for name, guarded in _OF_COMPILED.items():
+                own = vars(kind).get(name)
+                yield kind, name, guarded if own is None else _METHODS[name](own)
+
 
 _NAMES: Final = ImportedNames(
     (

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
-from ..text import counted, times
+from .counting import counted, times
 from .errors.request_failure import LimitMet
 from .items import ItemResult, TokenUsage
 

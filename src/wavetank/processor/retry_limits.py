@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
-from ..text import counted, times
+from .counting import counted, times
 from .errors.request_failure import Failure
 
 BACKOFF_SECONDS: Final = 0.5

@@ -173,7 +173,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
             value = self._secrets.hide_keys(answer.value)
             return replace(answer, value=value, info=rate_info(headers, now=_wall()))
         except (AttributeError, IndexError, KeyError, TypeError):
-            parsed = hidden(parsed, self._secrets)
+            parsed = self._secrets.hidden(parsed)
             raise _not_an_answer(status, parsed, self._secrets.hide(text)) from None
 
     def _priced(self, item: LLMWorkItem[Any], answer: CallResult[str]) -> CallResult[str]:
@@ -193,20 +193,9 @@ def parsed_answer(status: int, headers: Mapping[str, str], text: str, secrets: S
     parsed = _parsed(text)
     if status < 400 and not (isinstance(parsed, dict) and parsed.get("error")):
         return parsed
-    text, parsed = secrets.hide(text), hidden(parsed, secrets)
+    text, parsed = secrets.hide(text), secrets.hidden(parsed)
     headers = {name: secrets.hide(value) for name, value in headers.items()}
     raise ApiError(_stated(status, parsed), headers, parsed, _message(parsed) or text)
-
-
-def hidden(parsed: object, secrets: Secrets) -> object:
-    """A JSON value in which the secrets are hidden."""
-    if isinstance(parsed, str):
-        return secrets.hide(parsed)
-    if isinstance(parsed, list):
-        return [hidden(each, secrets) for each in parsed]
-    if isinstance(parsed, dict):
-        return {secrets.hide(name): hidden(value, secrets) for name, value in parsed.items()}
-    return parsed
 
 
 def with_prompt(item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:

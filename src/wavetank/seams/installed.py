@@ -39,7 +39,9 @@ _OFFLINE: Final = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 _PATCHES_OF: Final[dict[str, Callable[[ModuleType], Sequence[Patch]]]] = {
     name: seam.patches for seam in (httpcore, aiohttp, urllib3) for name in seam.LIBRARIES
 }
-_made: Final[dict[str, Sequence[Patch]]] = {}
+_made: Final[dict[str, tuple[ModuleType, Sequence[Patch]]]] = {}
+"""By name the module and its patches; a module may be dropped and imported again."""
+
 _borrowed: Final = ExitStack()
 
 
@@ -63,9 +65,9 @@ def _borrow() -> None:
 
 def _patch(library: ModuleType) -> None:
     name = library.__name__
-    if name not in _made:
-        _made[name] = _PATCHES_OF[name](library)
-    for owner, attribute, ours in _made[name]:
+    if name not in _made or _made[name][0] is not library:
+        _made[name] = library, _PATCHES_OF[name](library)
+    for owner, attribute, ours in _made[name][1]:
         _borrowed.enter_context(replaced(owner, attribute, ours))
 
 

@@ -7,16 +7,19 @@ signal breaks into its wait, and the run is stopped with the stacks of all that 
 from __future__ import annotations
 
 import _thread
+import functools
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final, final
+from typing import Any, Final, final
 
 from ..clock import SECOND, format_duration, real_now
+from ..patches.attributes import replaced
 from .blocked_tasks import describe_tasks, describe_threads
 from .errors import Deadlock
 from .host import Host
@@ -137,8 +140,8 @@ def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
 
 _watched: Final[list[_Watched]] = []
 _guard: Final = _real_lock()
-_looks: Final = [False]
-"""Whether the thread that looks is alive."""
+_lookouts: Final[list[_Lookout]] = []
+"""The last thread that looked, which may have ended."""
 
 
 @contextmanager
@@ -151,7 +154,8 @@ def watched(host: Host) -> Iterator[None]:
     before = signal.signal(_SIGNAL, lambda _, frame: mine.break_in(frame))
     _watch(mine)
     try:
-        yield
+        with replaced(os, "fork", _then_look_on(os.fork)), replaced(os, "forkpty", _then_look_on(os.forkpty)):
+            yield
     finally:
         mine.over = True
         with _guard:
@@ -162,22 +166,74 @@ def watched(host: Host) -> Iterator[None]:
 def _watch(mine: _Watched) -> None:
     with _guard:
         _watched.append(mine)
-        if not _looks[0]:
-            _looks[0] = True
-            _thread.start_new_thread(_look_now_and_then, ())  # no thread of the run
+    _look_on()
 
 
-def _look_now_and_then() -> None:
-    """Look at the innermost run; the thread ends when there is none."""
-    pause = _real_lock()
-    pause.acquire()
-    while True:
-        pause.acquire(timeout=PATIENCE / LOOKS)
+def _look_on() -> None:
+    """Have a thread that looks as long as there is something to look at."""
+    with _guard:
+        if _watched and not (_lookouts and _lookouts[0].looks):
+            if not _lookouts:
+                os.register_at_fork(before=_look_away)
+            _lookouts[:] = [_Lookout()]
+
+
+def _then_look_on(fork: Callable[[], Any]) -> Callable[[], Any]:
+    # Not by `after_in_parent`: Python 3.13 counts the threads after that.
+    @functools.wraps(fork)
+    def forked() -> Any:
+        try:
+            return fork()
+        finally:
+            if os.getpid() == us:
+                _look_on()
+
+    us = os.getpid()
+    return forked
+
+
+def _look_away() -> None:
+    """End the thread before a fork: Python 3.12 and later warn of a process that forks with threads."""
+    if _lookouts:
+        _lookouts[0].end()
+
+
+@final
+class _Lookout:
+    """A thread that looks at the innermost run now and then, and ends when there is none."""
+
+    def __init__(self) -> None:
+        self.looks = True
+        self._stop, self._ended = _real_lock(), _real_lock()
+        self._stop.acquire()
+        self._ended.acquire()
+        self._native_id = -1
+        _thread.start_new_thread(self._look_now_and_then, ())  # no thread of the run
+
+    def end(self) -> None:
+        """Return when the system has the thread no more, by which it counts threads; Linux tells."""
+        if self._stop.locked():
+            self._stop.release()
+        with self._ended:
+            pass
+        pause = _real_lock()
+        pause.acquire()
+        while os.path.exists(f"/proc/self/task/{self._native_id}"):
+            pause.acquire(timeout=0.001)
+
+    def _look_now_and_then(self) -> None:
+        self._native_id = _thread.get_native_id()
+        while not self._stop.acquire(timeout=PATIENCE / LOOKS) and self._look():
+            pass
+        self.looks = False
+        self._ended.release()
+
+    def _look(self) -> bool:
+        """Whether there is still something to look at."""
         with _guard:
             if not _watched:
-                _looks[0] = False
-                return
-            mine: _Watched | None = _watched[-1]
-        if mine is not None:
-            mine.look()
-        mine = None  # it would keep the run alive until the next look
+                self.looks = False
+                return False
+            innermost = _watched[-1]
+        innermost.look()
+        return True
