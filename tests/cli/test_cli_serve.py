@@ -11,14 +11,14 @@ import socket
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx2
 import openai
 import pytest
 
 from wavetank.cli import main
+
+from .serving import ended, serving
 
 WAVE = """
 title = "One wave"
@@ -32,28 +32,6 @@ when_in_flight = 2
 patience = "30s"
 match = { model = "held" }
 """
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "wavetank", "serve", *arguments, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout is not None
-            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-            assert address is not None
-            yield address.group(), process
-        finally:
-            process.kill()
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    """What a server says when Ctrl-C ends it; it must end well."""
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    return said
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
+
+from .serving import serving
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 CONNECTIONS = 1000 if DEEP else 200
@@ -24,21 +25,12 @@ MEGABYTE = 1 << 20
 
 
 @contextmanager
-def serving(tmp_path: Path, files: int | None = None) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """A server in a process of its own, with room for so many files, and its port."""
+def quietly_serving(tmp_path: Path, files: int | None = None) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A server that refuses nobody, with room for so many files, and its port."""
     scenario = tmp_path / "quiet.toml"
     scenario.write_text('title = "Quiet"\n')
-    command = [sys.executable, "-m", "wavetank", "serve", str(scenario), "--port", "0"]
-    if files is not None:
-        command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout is not None
-            port = re.search(r":(\d+) ", process.stdout.readline())
-            assert port is not None
-            yield int(port[1]), process
-        finally:
-            process.kill()
+    with serving(str(scenario), files=files) as (address, process):
+        yield int(address.rpartition(":")[2]), process
 
 
 @contextmanager
@@ -79,7 +71,7 @@ def parts_of(megabytes: int) -> Iterator[bytes]:
 
 def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path) -> None:
     """413 reaches a client that is still sending, with a length or in chunks; memory stays bounded."""
-    with serving(tmp_path) as (port, process):
+    with quietly_serving(tmp_path) as (port, process):
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
         length = {"content-length": str(100 * MEGABYTE)}
         assert httpx2.post(url, content=parts_of(100), headers=length).status_code == 413
@@ -95,7 +87,7 @@ def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path) 
 
 def test_large_prompts_are_answered_and_dropped(tmp_path: Path) -> None:
     """Different prompts of eight megabytes are not held in memory together."""
-    with serving(tmp_path) as (port, process), httpx2.Client(timeout=60) as client:
+    with quietly_serving(tmp_path) as (port, process), httpx2.Client(timeout=60) as client:
         for number in range(6):
             text = f"{number}" + "x" * (8 * MEGABYTE)
             body = b'{"model":"m","messages":[{"role":"user","content":"' + text.encode() + b'"}]}'
@@ -110,7 +102,7 @@ if DEEP:
 
     def test_a_thousand_large_bodies_do_not_fill_the_memory(tmp_path: Path) -> None:
         """All together they get what room there is; those beyond it 503, and others their answers."""
-        with many_files(), serving(tmp_path) as (port, process), ExitStack() as held:
+        with many_files(), quietly_serving(tmp_path) as (port, process), ExitStack() as held:
             head = CHAT + b"content-length: %d\r\n\r\n" % (8 * MEGABYTE)
             for _ in range(CONNECTIONS):
                 client = held.enter_context(connected(port))
@@ -126,7 +118,7 @@ if DEEP:
 
 def test_many_silent_clients_keep_no_other_out(tmp_path: Path) -> None:
     """Connections with nothing, half a head or half a body are held; others are answered meanwhile."""
-    with many_files(), serving(tmp_path) as (port, process), ExitStack() as held:
+    with many_files(), quietly_serving(tmp_path) as (port, process), ExitStack() as held:
         for number in range(CONNECTIONS):
             client = held.enter_context(connected(port))
             client.sendall((b"", WHOLE[:40], WHOLE[:-9])[number % 3])
@@ -142,7 +134,7 @@ def test_many_silent_clients_keep_no_other_out(tmp_path: Path) -> None:
 
 def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path) -> None:
     """Its connection is closed, with whatever was answered by then, and the server goes on."""
-    with serving(tmp_path) as (port, _):
+    with quietly_serving(tmp_path) as (port, _):
         for beginning in (
             b"",
             b"\x00\x01",
@@ -160,7 +152,7 @@ def test_a_client_that_closes_its_sending_side_has_hung_up(tmp_path: Path) -> No
 
 def test_more_clients_than_files_are_reported_once(tmp_path: Path) -> None:
     """With no room for more files the server says so in one line, and serves again when there is room."""
-    with many_files(), serving(tmp_path, files=40) as (port, process), ExitStack() as held:
+    with many_files(), quietly_serving(tmp_path, files=40) as (port, process), ExitStack() as held:
         for _ in range(60):
             held.enter_context(connected(port))
         assert process.stdout is not None

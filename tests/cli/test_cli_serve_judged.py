@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import ssl
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +17,10 @@ from wavetank import EventLog
 from wavetank.checks import judge
 from wavetank.cli import main
 
+from .serving import ended, serving
+
 SECRET = "sk-this-must-stay-secret"
 BEARER = {"authorization": f"Bearer {SECRET}"}
-
-
-@contextmanager
-def serving(*arguments: str, scheme: str = "http") -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "wavetank", "serve", *arguments, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout is not None
-            address = re.search(rf"{scheme}://127\.0\.0\.1:\d+", process.stdout.readline())
-            assert address is not None
-            yield address.group(), process
-        finally:
-            process.kill()
-
-
-def ended(process: subprocess.Popen[str], by: signal.Signals = signal.SIGTERM) -> str:
-    """What a server says when a signal ends it; it must end well."""
-    process.send_signal(by)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    return said
 
 
 @pytest.fixture
@@ -94,7 +69,7 @@ def test_exactly_once_is_judged_from_outside(scenario: str, tmp_path: Path, jour
             *["submitted"] * 2, "completed", "failed",
         ]  # fmt: skip
         assert len(log) == paid_twice["events"]
-        assert "2 requests" in ended(process)
+        assert "2 requests" in ended(process, signal.SIGTERM)
     if journaled:
         written = journal.read_bytes()
         whole = EventLog.from_ndjson(written)
@@ -123,7 +98,7 @@ def test_the_servers_own_pages_say_what_they_take(scenario: str) -> None:
             assert answer.status_code == status
             assert text in answer.json()["error"]
         assert client.head("/verdict").content == b""
-        assert SECRET not in ended(process, signal.SIGINT)
+        assert SECRET not in ended(process)
 
 
 def test_a_ledger_that_matches_no_request_is_reported(scenario: str) -> None:
@@ -150,7 +125,7 @@ def test_https_is_served_with_a_certificate(scenario: str, tmp_path: Path) -> No
             httpx2.get(address.replace("https", "http"))
         with httpx2.Client(base_url=address, verify=context) as client:
             assert ask(client, "a") == 200
-        assert "1 requests" in ended(process)
+        assert "1 requests" in ended(process, signal.SIGTERM)
 
 
 def test_what_cannot_be_served_gets_one_line_with_the_fix(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import pytest
@@ -38,12 +38,22 @@ asyncio_default_fixture_loop_scope = function
 
 
 @pytest.fixture
-def run_pytest(pytester: pytest.Pytester) -> RunPytest:
-    """Runs pytest on the files a test has made, in a process of its own if `apart` is true."""
+def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
+    """Runs pytest on the files a test has made, in a process of its own if `apart` is true.
+
+    With `plugins` pytest loads only wavetank and those plugins. That is for tests that no other plugin
+    concerns: to load all that are installed takes two seconds in each process.
+    """
     pytester.makeini(INI)
 
-    def run(*options: str, apart: bool = False) -> pytest.RunResult:
-        given = ("-p", "no:cacheprovider", *LEFT_OUT, *options)
-        return pytester.runpytest_subprocess(*given, timeout=600) if apart else pytester.runpytest(*given)
+    def run(*options: str, apart: bool = False, plugins: Sequence[str] | None = None) -> pytest.RunResult:
+        given = ["-p", "no:cacheprovider", *LEFT_OUT]
+        with monkeypatch.context() as patch:
+            if plugins is not None:
+                patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+                given += [word for name in (*plugins, "wavetank") for word in ("-p", name)]
+            if apart:
+                return pytester.runpytest_subprocess(*given, *options, timeout=600)
+            return pytester.runpytest(*given, *options)
 
     return run

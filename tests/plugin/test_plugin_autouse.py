@@ -181,13 +181,20 @@ def test_own_transport():
 PROJECT = {"sync": SYNC, "unit": UNITTEST, "service": SERVICE, "aio": ASYNC, "mocked": MOCKED}
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    ("workers", "plugins"),
+    [((), None), (("-n", "2"), ("asyncio", "respx", "xdist"))],
+    ids=["alone", "xdist"],
+)
 def test_projects_that_know_nothing_of_it(
-    pytester: pytest.Pytester, run_pytest: RunPytest, workers: tuple[str, ...]
+    pytester: pytest.Pytester,
+    run_pytest: RunPytest,
+    workers: tuple[str, ...],
+    plugins: tuple[str, ...] | None,
 ) -> None:
     """SDKs, threads, unittest, a web service, wider loops and mocks: everything passes in virtual time."""
     pytester.makepyfile(**{f"test_{name}": text for name, text in PROJECT.items()})
-    result = run_pytest(SCENARIO, *workers, apart=True)
+    result = run_pytest(SCENARIO, *workers, apart=True, plugins=plugins)
     result.assert_outcomes(passed=22)
     result.stdout.fnmatch_lines(["14 tests met the fake, 8 did not"])
 
@@ -254,7 +261,7 @@ def test_a_server_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytes
             assert urllib.request.urlopen(server).status == 200
         """
     )
-    run_pytest(SCENARIO, apart=True).assert_outcomes(passed=2)
+    run_pytest(SCENARIO, apart=True, plugins=[]).assert_outcomes(passed=2)
 
 
 def test_left_out_beside_a_loop_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -331,7 +338,7 @@ def test_left_out_beside_a_loop_of_the_session(pytester: pytest.Pytester, run_py
             await sleeps(loop)
         """
     )
-    run_pytest(SCENARIO, apart=True).assert_outcomes(passed=6)
+    run_pytest(SCENARIO, apart=True, plugins=["asyncio"]).assert_outcomes(passed=6)
 
 
 SEES = """

@@ -602,7 +602,7 @@ def test_the_summary_through_xdist(pytester: pytest.Pytester, run_pytest: RunPyt
     async def test_idle(tank): ...
 """
     )
-    result = run_pytest("-n2", "--llm-report=retain-on-failure", apart=True)
+    result = run_pytest("-n2", "--llm-report=retain-on-failure", apart=True, plugins=["xdist"])
     result.assert_outcomes(failed=2, passed=2)
     tests, schedules, distinct = explored(result)
     assert tests == 4

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+# The fresh process must load the same plugins, and it gets what the ini file says.
 INI = """
     [pytest]
-    addopts = -p no:langsmith_plugin
-    asyncio_default_fixture_loop_scope = function
+    addopts = -p wavetank
 """
 LOSES = """
     import wavetank
@@ -27,6 +27,12 @@ BY_HASH = """
             tank.ledger.submit(item)
             await tank.fake_llm.call("x", item=item)
 """
+
+
+@pytest.fixture(autouse=True)
+def no_other_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To load all that are installed takes two seconds in each process."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
 @pytest.mark.parametrize("variable", ["true", "1"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from wavetank.museum import SPECIMENS
 from wavetank.scenario import parse_scenario
@@ -31,6 +33,18 @@ def is_test(block: str) -> bool:
     return "def test_" in block
 
 
+@pytest.fixture
+def few_examples() -> Iterator[None]:
+    """That a page is right shows in a few examples; many would test Hypothesis' strategies once more."""
+    before = settings.get_current_profile_name()
+    if os.environ.get("WAVETANK_DEEP") != "1":
+        settings.register_profile("pages", settings.get_profile(before), max_examples=10)
+        settings.load_profile("pages")
+    yield
+    settings.load_profile(before)
+
+
+@pytest.mark.usefixtures("few_examples")
 def test_the_tests_on_the_pages_pass(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Every Python block of a page that is a test passes as it stands."""
     modules = {

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +100,43 @@ def line_of(text: str) -> int:
     return next(number for number, line in enumerate(TESTS.splitlines(), 1) if text in line)
 
 
+# In one worker process of our own run, for they share a session.
+IN_ONE_WORKER = pytest.mark.xdist_group("report through xdist")
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What one session with two workers of pytest-xdist printed, and the folder with the files it wrote."""
+
+    folder: Path
+    lines: list[str]
+
+
+@pytest.fixture(scope="module")
+def through_xdist(tmp_path_factory: pytest.TempPathFactory) -> Through:
+    """All tests in one session, which writes everything: it takes three processes and long."""
+    folder = tmp_path_factory.mktemp("xdist")
+    (folder / "test_it.py").write_text(TESTS, "utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider -p xdist -p wavetank\n")
+    changed = {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_WORKSPACE": str(folder.parent),
+    }
+    options = ("--llm-report-json=report.json", "--junitxml=junit.xml", "--llm-seed=3", "-n2")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=folder,
+        env={**os.environ, **changed},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    return Through(folder, done.stdout.splitlines())
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Path:
     """A project with one test of each kind."""
@@ -120,7 +161,8 @@ def test_the_schema_is_one() -> None:
         jsonschema.validate(extra, SCHEMA)
 
 
-def test_the_report_has_every_test(project: Path, run_pytest: RunPytest) -> None:
+@IN_ONE_WORKER
+def test_the_report_has_every_test(project: Path, run_pytest: RunPytest, through_xdist: Through) -> None:
     """Verdicts, outcomes, tokens, places and what repeats a test; the same through pytest-xdist."""
     run_pytest("--llm-report-json=here/report.json", "--llm-seed=3")
     tests = report_of(project.parent / "here" / "report.json")
@@ -147,8 +189,7 @@ def test_the_report_has_every_test(project: Path, run_pytest: RunPytest) -> None
     assert tests["test_asserts"]["failed_at"]["line"] == line_of("    assert fake_llm.requests")
     assert tests["test_elsewhere"]["unknown_hosts"] == ["llm.example.com:443"]
     assert "exactly_once" in [each["name"] for each in tests["test_checks"]["verdicts"]]
-    run_pytest("--llm-report-json=two.json", "--llm-seed=3", "-n2", apart=True)
-    again = report_of(project.parent / "two.json")
+    again = report_of(through_xdist.folder / "report.json")
     for report in (tests, again):
         del report["test_real"]  # which says how long it took
     assert json.dumps(again) == json.dumps(tests)
@@ -177,12 +218,12 @@ def test_a_file_that_cannot_be_written(project: Path, run_pytest: RunPytest) -> 
     result.stderr.fnmatch_lines(["*--llm-report-json=*cannot be written*name another file*"])
 
 
-def test_junit_has_properties(project: Path, run_pytest: RunPytest) -> None:
+@IN_ONE_WORKER
+def test_junit_has_properties(through_xdist: Through) -> None:
     """Scenario, seed and token of each test are there, once, also through pytest-xdist."""
-    run_pytest("--junitxml=junit.xml", "--llm-seed=3", "-n2", "-k", "loses or explored", apart=True)
     cases = {
         case.attrib["name"]: [(each.attrib["name"], each.attrib["value"]) for each in case.iter("property")]
-        for case in ElementTree.parse(project.parent / "junit.xml").iter("testcase")
+        for case in ElementTree.parse(through_xdist.folder / "junit.xml").iter("testcase")
     }
     for name, seed in (("test_loses", "3"), ("test_explored[asyncio]", "3")):
         scenario, its_seed, (key, token) = cases[name]
@@ -190,19 +231,27 @@ def test_junit_has_properties(project: Path, run_pytest: RunPytest) -> None:
         assert token.startswith("wt1-")
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
 def test_github_gets_an_annotation_for_each_failure(
-    project: Path, run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+    project: Path, run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line for each failure of ours, at the user's line, relative to the repository, escaped."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(project.parent.parent))
-    result = run_pytest(*workers, apart=bool(workers))
-    lines = [line for line in result.outlines if line.startswith("::error")]
+    assert_annotated(run_pytest().outlines, project.parent)
+
+
+@IN_ONE_WORKER
+def test_github_gets_an_annotation_for_each_failure_in_a_worker(through_xdist: Through) -> None:
+    """They are the same through pytest-xdist."""
+    assert_annotated(through_xdist.lines, through_xdist.folder)
+
+
+def assert_annotated(output: list[str], folder: Path) -> None:
+    lines = [line for line in output if line.startswith("::error")]
     found = [re.fullmatch(r"::error file=(.+),line=(\d+),title=([^,:]+)::(.+)", line) for line in lines]
     told = {match[3]: (match[1], int(match[2]), match[4]) for match in found if match is not None}
     assert len(told) == len(lines)
-    file = f"{project.parent.name}/test_it.py"
+    file = f"{folder.name}/test_it.py"
     name = "test_it.py%3A%3Atest_"
     assert {title: place[:2] for title, place in told.items()} == {
         f"{name}loses%3A exactly_once": (file, line_of("row: 1")),

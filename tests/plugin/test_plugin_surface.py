@@ -93,29 +93,36 @@ def test_nothing_is_left_behind():
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    ("workers", "plugins"),
+    [((), None), (("-n", "2"), ("anyio", "asyncio", "trio", "xdist"))],
+    ids=["alone", "xdist"],
+)
 def test_every_runner_in_both_times(
-    pytester: pytest.Pytester, run_pytest: RunPytest, workers: tuple[str, ...]
+    pytester: pytest.Pytester,
+    run_pytest: RunPytest,
+    workers: tuple[str, ...],
+    plugins: tuple[str, ...] | None,
 ) -> None:
     """Sync tests, asyncio.run, trio.run, anyio, pytest-asyncio and pytest-trio live together."""
     pytester.makepyfile(EVERY_RUNNER)
-    result = run_pytest(*workers, apart=True)
+    result = run_pytest(*workers, apart=True, plugins=plugins)
     result.assert_outcomes(passed=15)
     result.stdout.fnmatch_lines(["14 tests: 22 requests, 0 refused, 0 unanswered, 0 wasted"])
 
 
 @pytest.mark.parametrize(
-    ("ini", "marked"),
+    ("ini", "plugin"),
     [
-        ("asyncio_mode = auto", ""),
-        ("anyio_mode = auto", "anyio"),
-        ("trio_mode = true", ""),
+        ("asyncio_mode=auto", "asyncio"),
+        ("anyio_mode=auto", "anyio"),
+        ("trio_mode=true", "trio"),
     ],
     ids=["pytest-asyncio", "anyio", "pytest-trio"],
 )
-def test_the_automatic_modes(pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, marked: str) -> None:
+def test_the_automatic_modes(pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, plugin: str) -> None:
     """An async test without a marker runs in virtual time under whichever plugin takes it by itself."""
-    request = ", anyio_backend" if marked else ""
+    request = ", anyio_backend" if plugin == "anyio" else ""
     pytester.makepyfile(
         f"""
         import time
@@ -125,9 +132,9 @@ def test_the_automatic_modes(pytester: pytest.Pytester, run_pytest: RunPytest, i
             assert tank.now() == 3600
         """
     )
-    if marked:
+    if request:
         pytester.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'")
-    result = run_pytest("-o", ini.replace(" ", ""), apart=True)
+    result = run_pytest("-o", ini, apart=True, plugins=[plugin])
     result.assert_outcomes(passed=1)
 
 
@@ -162,7 +169,7 @@ def test_real_time_by_option_and_marker(pytester: pytest.Pytester, run_pytest: R
             assert tank.now() == 3600
         """
     )
-    run_pytest("--llm-clock=real", apart=True).assert_outcomes(passed=2)
+    run_pytest("--llm-clock=real", apart=True, plugins=[]).assert_outcomes(passed=2)
 
 
 def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -188,7 +195,7 @@ def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest
             assert httpx.get(server).status_code == 204
         """
     )
-    run_pytest(apart=True).assert_outcomes(passed=2)
+    run_pytest(apart=True, plugins=[]).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +237,12 @@ def test_checks_by_name(pytester: pytest.Pytester, run_pytest: RunPytest) -> Non
     pytester.makepyfile(test_marked=source + '\n        @pytest.mark.llm_checks("retry_after")' + hasty)
     pytester.makepyfile(test_plain=source + hasty)
     scenario = pytester.makefile(".toml", wave="[[wave]]\nat = '5s'\nlasts = '9s'\nretry_after = '5s'")
-    result = run_pytest(f"--llm-scenario={scenario}", apart=True)
+    result = run_pytest(f"--llm-scenario={scenario}", apart=True, plugins=[])
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*retry_after failed: item 'a' asked again * too early*"])
-    run_pytest(f"--llm-scenario={scenario}", "--llm-checks=strict", apart=True).assert_outcomes(failed=2)
+    run_pytest(f"--llm-scenario={scenario}", "--llm-checks=strict", apart=True, plugins=[]).assert_outcomes(
+        failed=2
+    )
 
 
 def test_event_logs_are_kept(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -250,7 +259,7 @@ def test_event_logs_are_kept(pytester: pytest.Pytester, run_pytest: RunPytest) -
     (kept,) = (pytester.path / "kept").iterdir()
     log = EventLog.from_ndjson(kept.read_bytes())
     assert [(event.kind, event.item) for event in log] == [("submitted", "a")]
-    result = run_pytest("-v", "--llm-report=on", "--llm-report-dir=all", "-n2", apart=True)
+    result = run_pytest("-v", "--llm-report=on", "--llm-report-dir=all", "-n2", apart=True, plugins=["xdist"])
     result.stdout.fnmatch_lines(["*test_good: event log in all*"])
     assert len(list((pytester.path / "all").iterdir())) == 2
 
@@ -293,7 +302,9 @@ def test_workers_of_xdist_write_the_bytes_of_a_plain_run(
         monkeypatch.setenv("PYTHONHASHSEED", str(number * 4242))
         monkeypatch.setenv("BALLAST", str(number * 7919))
         folder = f"kept{number}"
-        run = run_pytest("--llm-report=on", f"--llm-report-dir={folder}", *workers, apart=True)
+        run = run_pytest(
+            "--llm-report=on", f"--llm-report-dir={folder}", *workers, apart=True, plugins=["anyio", "xdist"]
+        )
         run.assert_outcomes(passed=5)
         kept.append({path.name: path.read_bytes() for path in (pytester.path / folder).iterdir()})
     assert kept[0] == kept[1]
@@ -343,7 +354,7 @@ def test_a_fresh_fake_for_each_example(pytester: pytest.Pytester, run_pytest: Ru
             fake.check(exactly_once=["a"])
         """
     )
-    run_pytest(apart=True).assert_outcomes(passed=1)
+    run_pytest(apart=True, plugins=["hypothesispytest"]).assert_outcomes(passed=1)
 
 
 def test_a_clash_of_options_names_the_other_plugin(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -373,7 +384,7 @@ def test_a_marker_alone_puts_a_test_in_a_world(pytester: pytest.Pytester, run_py
             assert time.monotonic() - before == 5
         """
     )
-    run_pytest(apart=True).assert_outcomes(passed=1)
+    run_pytest(apart=True, plugins=[]).assert_outcomes(passed=1)
 
 
 def test_the_next_test_is_unharmed(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -416,7 +427,7 @@ def test_the_next_test_is_unharmed(pytester: pytest.Pytester, run_pytest: RunPyt
             assert threading.active_count() == 1
         """
     )
-    result = run_pytest(apart=True)
+    result = run_pytest(apart=True, plugins=["anyio", "asyncio"])
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines(["*deadlock*", "*SystemError: the test is killed*", "*deadlock*"])
 
@@ -460,7 +471,7 @@ def test_a_client_that_outlives_a_test_meets_the_next_fake(
             assert tank.now() < 5
         """
     )
-    run_pytest(apart=True).assert_outcomes(passed=6)
+    run_pytest(apart=True, plugins=["anyio"]).assert_outcomes(passed=6)
 
 
 def test_anothers_wide_async_fixture_is_none_of_this_tests_business(
@@ -492,4 +503,4 @@ def test_anothers_wide_async_fixture_is_none_of_this_tests_business(
             await anyio.sleep(0)
         """
     )
-    run_pytest(apart=True).assert_outcomes(passed=3)
+    run_pytest(apart=True, plugins=["anyio"]).assert_outcomes(passed=3)

@@ -44,7 +44,9 @@ def test_by_a_signal_the_next_tests_go_on(run_pytest: RunPytest, pytester: pytes
 def test_by_a_thread_the_stacks_are_shown(run_pytest: RunPytest, pytester: pytest.Pytester) -> None:
     """The process ends at once, with the place where the test was."""
     pytester.makepyfile(SPINS)
-    result = run_pytest("--timeout-method=thread", "-k", "test_spins_in_a_loop", apart=True)
+    result = run_pytest(
+        "--timeout-method=thread", "-k", "test_spins_in_a_loop", apart=True, plugins=["timeout"]
+    )
     assert result.ret == 1
     text = result.stdout.str() + result.stderr.str()
     assert text.count("+ Timeout +") == 2

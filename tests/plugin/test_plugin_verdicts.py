@@ -175,7 +175,7 @@ def test_a_hang_is_reported_at_once(pytester: pytest.Pytester, run_pytest: RunPy
             pass
         """
     )
-    result = run_pytest("-v", apart=True)
+    result = run_pytest("-v", apart=True, plugins=["anyio"])
     result.assert_outcomes(failed=3, passed=1)
     text = result.stdout.str()
     assert text.count("deadlock at 0s") >= 3
@@ -219,7 +219,7 @@ def test_the_summary_counts_requests(pytester: pytest.Pytester, run_pytest: RunP
 def test_the_summary_adds_up_the_workers_of_xdist(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """With two worker processes the numbers are the same as with none."""
     pytester.makepyfile(COUNTS)
-    result = run_pytest("-n", "2", apart=True)
+    result = run_pytest("-n", "2", apart=True, plugins=["anyio", "xdist"])
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["2 tests: 3 requests, 1 refused, 1 unanswered, 0 wasted"])
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -27,16 +28,26 @@ class Chosen:
         self.backend = backend
         self.end: Ended
         self.record: Recorder | None = None
+        self._host: Host | None = None
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Host]:
+        """Take what runs need of the process once for all in the block: that lasts longer than they do."""
+        host = Host(Timeline())
+        with virtual_process(host), trio_threads(host):
+            self._host = host
+            try:
+                yield host
+            finally:
+                self._host = None
 
     def __call__(self, program: Program, chooser: Chooser | None = None, level: Level | str = "any") -> Noted:
         noted: Noted = []
-        timeline = Timeline()
-        host = Host(timeline)
         self.record = None if chooser is None else Recorder(chooser)
         wanted = level if isinstance(level, Level) else Level.parse(level)
-        host.renew(timeline, chooser=self.record, level=wanted)
         engine = run_asyncio if self.backend == "asyncio" else run_trio
-        with virtual_process(host), trio_threads(host):
+        with self.borrowed() if self._host is None else nullcontext(self._host) as host:
+            host.renew(Timeline(), chooser=self.record, level=wanted)
             try:
                 self.end = engine(lambda: program(noted), host, started=lambda _: None, ended=lambda _: None)
             finally:

@@ -60,7 +60,13 @@ class Digits:
         return self._choices[place] if place < len(self._choices) else 0
 
 
-def brute_force(chosen: Chosen, program: Program, level: str) -> Iterator[tuple[Course, tuple[str, ...]]]:
+def brute_force(chosen: Chosen, program: Program, level: str) -> dict[Course, tuple[str, ...]]:
+    """Every schedule and what it noted, by plain enumeration."""
+    with chosen.borrowed():
+        return dict(counted_up(chosen, program, level))
+
+
+def counted_up(chosen: Chosen, program: Program, level: str) -> Iterator[tuple[Course, tuple[str, ...]]]:
     """Every schedule and what it noted: as one counts up, in digits whose widths the runs tell."""
     choices: list[int] = []
     while True:
@@ -87,9 +93,10 @@ def enumerated(
         planner.learn(record)
         made.append((tuple(record.taken), tuple(noted)))
 
-    keep(chosen(program, Fifo(), level), chosen.record)
-    while (plan := planner.plan()) is not None:
-        keep(chosen(program, plan.chooser, plan.level), chosen.record)
+    with chosen.borrowed():
+        keep(chosen(program, Fifo(), level), chosen.record)
+        while (plan := planner.plan()) is not None:
+            keep(chosen(program, plan.chooser, plan.level), chosen.record)
     assert len({course for course, _ in made}) == len(made), "a schedule was made twice"
     return made
 
@@ -98,7 +105,7 @@ def enumerated(
 @pytest.mark.parametrize("program", [pairs, naps])
 def test_exhaustive_is_a_brute_force(chosen: Chosen, program: Program, level: str) -> None:
     """The same schedules, with the same outcomes, as an enumeration that knows nothing of deviations."""
-    expected = dict(brute_force(chosen, program, level))
+    expected = brute_force(chosen, program, level)
     assert dict(enumerated(chosen, program, level, "exhaustive")) == expected
 
 
@@ -109,7 +116,7 @@ def deviations(course: Course) -> int:
 def test_a_bound_keeps_what_deviates_so_often(chosen: Chosen) -> None:
     """`exhaustive:2` makes the schedules with at most two deviations, in the order of their number."""
     level = "any-instant"
-    every = dict(brute_force(chosen, pairs, level))
+    every = brute_force(chosen, pairs, level)
     for bound in range(4):
         made = enumerated(chosen, pairs, level, f"exhaustive:{bound}")
         assert dict(made) == {course: every[course] for course in every if deviations(course) <= bound}
