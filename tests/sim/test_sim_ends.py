@@ -120,7 +120,7 @@ def test_each_blocked_task_is_reported_with_its_chain(backend: str) -> None:
     told = paragraphs(main, backend)
     assert list(told) == ["main", "holder", "wants"]
     assert places(told["main"]) == [
-        "at test_each_blocked_task_is_told_with_its_chain.<locals>.main",
+        "at test_each_blocked_task_is_reported_with_its_chain.<locals>.main",
     ]
     assert told["main"][-1] == "waits in TaskGroup.__aexit__ on group: TaskGroup"
     assert places(told["holder"]) == ["at Gate.held", "at Gate.entered"]
