@@ -69,46 +69,25 @@ class Chain:
         return None if self.last is None else _future_behind(self.last)
 
 
-def chain_of(coro: object) -> Chain:
-    """Follow the awaits of a suspended task to their end."""
-    chain = Chain()
-    for frame, awaited in await_chain(coro):
-        if frame is None:
-            chain.last = awaited
-            continue
-        role = _role(frame.f_code.co_filename)
-        if role == "caller":
-            chain.engine.clear()
-            chain.callers.append(frame)
-        elif role == "engine":
-            chain.engine.append(frame)
-    return chain
+def chain_of(coro: object, *, whole: bool = True) -> Chain:
+    """Follow the awaits of a suspended task to their end.
 
-
-def end_of_chain(coro: object) -> tuple[FrameType | None, object]:
-    """The innermost of the program's frames, as `innermost`, and the library's object that it waits on.
-
-    The same as `chain_of` says, but without looking at the frames further out.
+    Not `whole`: without the frames further out than the innermost of the program's own, which is quicker.
     """
-    found: FrameType | None = None
-    resource: object = None
-    in_library = True
-    for part in reversed(_parts(coro)):
+    parts = _parts(coro)
+    chain = Chain(last=parts[-1] if parts and not isinstance(parts[-1], _DRIVEN) else None)
+    for part in reversed(parts):
         frame = _frame_of(part)
         if frame is None:
             continue
-        code = frame.f_code
-        role = _role(code.co_filename)
+        role = _role(frame.f_code.co_filename)
         if role == "caller":
-            in_library = False
-            kind = kind_of(frame)
-            if kind in ("own", "shown"):
-                return frame, resource
-            if kind == "installed" and found is None:
-                found = frame
-        elif role == "engine" and in_library and _has_self(code):
-            resource = frame.f_locals.get("self", resource)
-    return found, resource
+            chain.callers.insert(0, frame)
+            if not whole and kind_of(frame) in ("own", "shown"):
+                break
+        elif role == "engine" and not chain.callers:
+            chain.engine.insert(0, frame)
+    return chain
 
 
 @cache

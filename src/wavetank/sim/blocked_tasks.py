@@ -10,7 +10,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, Final
 
-from .await_chain import Chain, Suspended, chain_of, end_of_chain, is_engine, places
+from .await_chain import Chain, Suspended, chain_of, innermost, is_engine, places
 from .lock_holders import held_by
 from .origin import kind_of, name_of_file, place_of_error, place_of_frame
 from .partial_deadlocks import out_of_reach
@@ -102,10 +102,11 @@ def waiting_tasks(tasks: Sequence[Suspended]) -> tuple[Waiting, ...]:
     """
     found: dict[tuple[int, int, int], tuple[list[str], Any, FrameType]] = {}
     for task in tasks:
-        frame, resource = end_of_chain(task.coro)
+        chain = chain_of(task.coro, whole=False)
+        frame = innermost(chain.callers)
         if frame is not None:
             # An instruction stands for its line, which takes long to work out.
-            key = id(frame.f_code), frame.f_lasti, id(resource)
+            key = id(frame.f_code), frame.f_lasti, id(chain.resource)
             found.setdefault(key, ([], task.coro, frame))[0].append(task.name)
     return tuple(
         Waiting(

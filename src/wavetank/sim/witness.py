@@ -13,7 +13,7 @@ from typing import Any, Protocol, final
 from .asyncio_handles import called_in_reports, name_of_running_task
 from .blocked_tasks import describe_threads, waiting_tasks, waiting_threads
 from .lock_records import Holding, acquired, forget
-from .origin import Origin, place_of_frame
+from .origin import Origin, origin_of, place_of_frame
 from .quiet_stretches import Quiet, Waiting
 from .run_threads import Engine, RunThread
 from .unseen_errors import Failures
@@ -58,10 +58,7 @@ class Witness:
 
     def origin(self) -> Origin:
         """Who calls, and where in the program."""
-        place = place_of_frame(sys._getframe(1))
-        if place is None:
-            return Origin(self.who_runs(), None, None)
-        return Origin(self.who_runs(), place[0], place[1])
+        return origin_of(self.who_runs(), place_of_frame(sys._getframe(1)))
 
     def who_runs(self) -> str:
         """The name that reports have for the running task or, outside of one, for the calling thread."""
