@@ -21,10 +21,10 @@ from ..clock import after_delay
 from ..sim.host import Host
 from .attributes import replaced
 from .imports import on_import
+from .sockets import RECEIVES
 
 _real_select = select.select
 
-_RECEIVES: Final = ("accept", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
 _NOT_HERE: Final = ("subprocess", "multiprocessing.", "asyncio.", "wavetank.")
 """Modules that wait by a selector for processes, whose time is real, or in a loop of their own."""
 
@@ -33,7 +33,7 @@ _NOT_HERE: Final = ("subprocess", "multiprocessing.", "asyncio.", "wavetank.")
 def pipes_under(host: Host) -> Iterator[None]:
     """Let the threads of `host` take turns while they wait for these."""
     with ExitStack() as stack:
-        for name in _RECEIVES:
+        for name in RECEIVES:
             method = _after_others(host, getattr(socket.socket, name))
             stack.enter_context(replaced(socket.socket, name, method))
         stack.enter_context(replaced(select, "select", partial(_select, host)))

@@ -21,10 +21,10 @@ from ..sim.refused_io import LEAVE_OUT
 from .attributes import replaced
 from .imported_names import ImportedNames
 
-_TRANSFERS: Final = (
-    *("accept", "read", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"),
-    *("send", "sendall", "sendfile", "write"),
-)
+RECEIVES: Final = ("accept", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
+"""The methods of a socket that wait for the other end."""
+
+_TRANSFERS: Final = (*RECEIVES, "read", "send", "sendall", "sendfile", "write")
 """What goes over a socket that is connected already."""
 
 _NETWORK: Final = (socket.AF_INET, socket.AF_INET6)
