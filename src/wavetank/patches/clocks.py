@@ -86,6 +86,8 @@ _NAMES: Final = ImportedNames(
 @contextmanager
 def borrowed_clocks(run: Host) -> Iterator[None]:
     """Put the run's time in place of the machine's until the block ends; blocks may nest."""
+    import time_machine  # noqa: F401 - before the names in modules are looked for
+
     if not _runs:
         _NAMES.put_in()
     _runs.append(run)

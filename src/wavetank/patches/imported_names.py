@@ -7,7 +7,8 @@ module; replacing only the attribute of `time` or `threading` would miss it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final, final
 
@@ -16,6 +17,36 @@ _SOURCES: Final = ("_thread", "_queue")
 """Where the originals live; the interpreter itself takes them from there."""
 
 _is_module: Final = ModuleType.__instancecheck__
+
+Modules = tuple[list[ModuleType], list[int]]
+"""The modules of the process, and how many names each has."""
+
+_shared: list[Modules] | None = None
+"""The look that all tables share while a block of `one_look` goes on; empty until the first one looks."""
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Look at the modules once for all tables that are put in or taken out within the block.
+
+    A process may have thousands of modules. Nothing may be imported between the tables of a block.
+    """
+    global _shared
+    _shared = []
+    try:
+        yield
+    finally:
+        _shared = None
+
+
+def _modules() -> Modules:
+    if _shared:
+        return _shared[0]
+    modules = list(filter(_is_module, sys.modules.values()))
+    seen = modules, list(map(len, map(vars, modules)))
+    if _shared is not None:
+        _shared.append(seen)
+    return seen
 
 
 @final
@@ -51,8 +82,7 @@ class ImportedNames:
 
     def _look(self) -> None:
         """Find the names again in modules that are new or have grown; a process has thousands of others."""
-        modules = list(filter(_is_module, sys.modules.values()))
-        sizes = list(map(len, map(vars, modules)))
+        modules, sizes = _modules()
         if modules == self._modules and sizes == self._sizes:
             return
         known = {id(module): place for place, module in enumerate(self._modules)}

@@ -11,6 +11,7 @@ from .clocks import borrowed_clocks
 from .foreign_clients import no_foreign_clients
 from .garbage import collector_at_rest
 from .hash_order import creation_order
+from .imported_names import one_look
 from .lock_recording import holdings_noted
 from .pipes import pipes_under
 from .pools import pools_under
@@ -25,7 +26,9 @@ def virtual_process(host: Host, *, collect: bool = False) -> Iterator[None]:
 
     With `collect` the garbage collector is not touched: the caller lets it rest in each phase of a run.
     """
-    with ExitStack() as stack:
+    looks = ExitStack()
+    with looks, ExitStack() as stack:
+        looks.enter_context(one_look())
         stack.enter_context(certificates_unread(host.is_mine))
         if not collect:
             stack.enter_context(collector_at_rest())
@@ -38,4 +41,6 @@ def virtual_process(host: Host, *, collect: bool = False) -> Iterator[None]:
         stack.enter_context(pools_under(host))
         stack.enter_context(creation_order(host))
         stack.enter_context(holdings_noted(host))
+        looks.close()
+        stack.callback(lambda: looks.enter_context(one_look()))  # called first when all is given back
         yield
