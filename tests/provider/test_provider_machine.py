@@ -510,7 +510,7 @@ def test_a_full_barrier_refuses_all_in_one_instant() -> None:
 
 
 def test_a_sequential_client_passes_a_barrier() -> None:
-    """RunBudgets ends, the request is served from that moment, and the barrier is not used up."""
+    """Patience ends, the request is served from that moment, and the barrier is not used up."""
     provider = Provider(barrier(2))
     arrivals = [(0, ask(1)), (5, ask(2)), (9, ask(3)), (9.5, ask(4))]
     replies = play(provider, arrivals)

@@ -12,7 +12,7 @@ from .verdict import Verdict
 
 NAME = "liveness"
 _A_FLOW: Final = 100
-"""WorkloadShrinker steps in half a budget are the end of something, such as one long sleep."""
+"""Fewer steps in half a budget are the end of something, such as one long sleep."""
 
 _SHOWN: Final = 10
 

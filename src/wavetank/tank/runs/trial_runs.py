@@ -147,7 +147,7 @@ class Trials:
     ) -> Trial:
         """Make a run, as planned or in FIFO order; only while the process is borrowed.
 
-        A `short_budget` one is stopped when it is suspected to hang.
+        With `short_budget` it is stopped when it is suspected to hang.
         """
         record = None if plan is None else Recorder(plan.chooser)
         narrator = Narrator(record, self._host) if record is not None and narrated else None
