@@ -24,6 +24,16 @@ def times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
+def error_text(error: BaseException, text: str | None = None) -> str:
+    """An error by its type and its text, or by another `text` in the place of its own.
+
+    >>> error_text(ValueError("no number")), error_text(ValueError()), error_text(ValueError("12"), "…")
+    ('ValueError: no number', 'ValueError', 'ValueError: …')
+    """
+    shown = str(error) if text is None else text
+    return f"{type(error).__name__}{': ' if shown else ''}{shown}"
+
+
 def did_you_mean(name: str, names: Iterable[str], *, start: str = "", end: str = "") -> str:
     """The question whether a similar name was meant, between `start` and `end`; nothing if none is similar.
 

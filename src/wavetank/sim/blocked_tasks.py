@@ -10,6 +10,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any, Final
 
+from ..text import error_text
 from .await_chain import Chain, Suspended, chain_of, innermost, is_engine, places
 from .lock_holders import held_by
 from .origin import kind_of, name_of_file, place_of_error, place_of_frame
@@ -60,8 +61,10 @@ def _errors_kept_back(chain: Chain) -> Iterator[str]:
     for error in errors.values():
         place = place_of_error(error)
         where = "" if place is None else f" at {place[0]}:{place[1]}"
-        told = f"{type(error).__name__}{': ' if str(error) else ''}{error}"
-        yield f"a task of this group has failed{where} with {told}; nothing sees that until the others end"
+        yield (
+            f"a task of this group has failed{where} with {error_text(error)}; "
+            "nothing sees that until the others end"
+        )
 
 
 def _grouped(kind: str, described: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ..text import error_text
 from .origin import Place, place_of_error
 
 NO_CONTEXT: Final = Context()
@@ -117,9 +118,8 @@ class Failures:
     def _note(self, name: str, error: BaseException, at: int, witness: Any = None) -> _Failure | None:
         if len(self._all) >= _MOST or isinstance(error, SystemExit | KeyboardInterrupt):
             return None
-        text = str(error)
-        described = f"{type(error).__name__}{': ' if text else ''}{text}"
-        failure = _Failure(Unseen(task=name, error=described, at=at, place=place_of_error(error)), witness)
+        place = place_of_error(error)
+        failure = _Failure(Unseen(task=name, error=error_text(error), at=at, place=place), witness)
         self._all.append(failure)
         return failure
 

@@ -9,6 +9,7 @@ from typing import final
 from ..checks import always
 from ..events import without_addresses
 from ..sim.origin import NOWHERE, Origin
+from ..text import error_text
 
 Invariant = Callable[[], object]
 
@@ -84,8 +85,7 @@ def _wrong(invariant: Invariant) -> str | None:
     try:
         held = invariant()
     except Exception as error:  # a wrong invariant must not end a step of the engine
-        text = without_addresses(str(error)).partition("\n")[0][:_SHOWN]
-        return f"{type(error).__name__}{': ' if text else ''}{text}"
+        return error_text(error, without_addresses(str(error)).partition("\n")[0][:_SHOWN])
     if isinstance(held, Coroutine | Generator):  # always true, whatever it would find
         held.close()
         return f"it returned a {type(held).__name__}, which never ran: give a plain function"

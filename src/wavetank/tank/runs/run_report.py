@@ -9,6 +9,7 @@ from ...checks.history import dated
 from ...checks.liveness import kind_of_hang
 from ...checks.traced import traced
 from ...checks.verdict import failed_of, in_words
+from ...text import error_text
 
 if TYPE_CHECKING:
     from .finished_run import Run
@@ -43,8 +44,7 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
 
 def _error_lines(error: BaseException, hide: Callable[[str], str], indent: str = "") -> Iterator[str]:
     """An error, and what is in a group, without notes: one of them may be this very report."""
-    text = hide(str(error))
-    yield f"{indent}{type(error).__name__}{': ' if text else ''}{text}"
+    yield f"{indent}{error_text(error, hide(str(error)))}"
     for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         yield from _error_lines(each, hide, indent + "  ")
 
