@@ -60,7 +60,8 @@ class Flavour:
     """How one provider fills in the format; the defaults are OpenAI's own.
 
     `top` are fields of every body and chunk, `plain` those only of a plain answer. `choice`
-    stands in each choice, `message` in a plain message and `delta` in the first of a stream.
+    stands in each choice, `message` in a plain message, `delta` in the first of a stream, `deltas` in each
+    of a stream, and `call` in each tool call.
     `usage_in`: a chunk of its own if the request asks for one, always, or the last chunk.
     `before` are bytes that come before the first chunk and `done` those after the last; `failed`
     makes an error body the data of an event, and `after_failure` comes after that.
@@ -75,6 +76,8 @@ class Flavour:
     choice: Mapping[str, Any] = field(default_factory=lambda: {"logprobs": None})
     message: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None, "annotations": []})
     delta: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None})
+    deltas: Mapping[str, Any] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
     usage: Callable[[AnswerPart], Values] = _detailed
     usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
     before: Callable[[AnswerPart], bytes] = lambda page: b""
@@ -147,7 +150,12 @@ class Chat:
 
     def _call(self, page: AnswerPart, arguments: str) -> Values:
         function = {"name": page.tool, "arguments": arguments}
-        return {"id": self.flavour.call_ident(page), "type": "function", "function": function}
+        return {
+            "id": self.flavour.call_ident(page),
+            "type": "function",
+            "function": function,
+            **self.flavour.call,
+        }
 
     def _opening(self, page: AnswerPart) -> Values:
         delta: Values = {"role": "assistant", "content": "", **self.flavour.delta}
@@ -168,6 +176,7 @@ class Chat:
         return b"".join(self._chunk(page, index, delta, finish) for index in range(page.answer.copies))
 
     def _chunk(self, page: AnswerPart, index: int, delta: Values, finish: str | None) -> bytes:
+        delta = {**self.flavour.deltas, **delta}
         choice = {"index": index, "delta": delta, **self.flavour.choice, "finish_reason": finish}
         body = self._envelope(page, "chat.completion.chunk", [choice])
         if self.flavour.usage_in == "asked-for" and asks_for_usage(page):
