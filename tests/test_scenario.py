@@ -108,6 +108,13 @@ match = { item = "b" }
 [[fault]]
 kind = "error-in-stream"
 error = "overloaded"
+
+[[fault]]
+kind = "connection-refused"
+at = "2m"
+lasts = "30s"
+every = "10m"
+times = 3
 """
 
 
@@ -193,6 +200,7 @@ def test_every_key_is_read() -> None:
                 match=Match(item="b"),
             ),
             Fault(kind="error-in-stream", error="overloaded"),
+            Fault(kind="connection-refused", at=seconds(120), lasts=seconds(30), every=seconds(600), times=3),
         ),
     )
 
@@ -374,9 +382,21 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "[answers]\ntext = 'see [wt:item-1]'",
         ("answers.text: '[wt:' begins the mark", "remove it"),
     ),
-    "time of a fault that takes none": (
-        "[[fault]]\nkind = 'reset'\nlasts = '5s'",
-        ("[[fault]] number 1, lasts: reset takes no time; remove lasts", "stall, stall-before-headers"),
+    "a fault that lasts a number of times": (
+        "[[fault]]\nkind = 'reset'\nlasts = '5s'\ntimes = 3",
+        ("[[fault]] number 1, times: a fault that lasts and repeats", "add every or remove times"),
+    ),
+    "a fault that overlaps itself": (
+        "[[fault]]\nkind = 'no-answer'\nlasts = '5s'\nevery = '4s'",
+        ("[[fault]] number 1, every: 4s is shorter than lasts (5s)", 'write "5s" or more'),
+    ),
+    "a fault that repeats without a length": (
+        "[[fault]]\nkind = 'reset'\nevery = '5s'",
+        ("[[fault]] number 1, every: say how long", 'lasts = "30s"', "write times"),
+    ),
+    "a delay that repeats": (
+        "[[fault]]\nkind = 'stall'\nlasts = '5s'\nevery = '9s'",
+        ("[[fault]] number 1, every: lasts is how long a stall takes", "write times"),
     ),
     "words of a fault that says nothing": (
         "[[fault]]\nkind = 'cut-mid-stream'\nerror = 'quota'",
@@ -729,6 +749,9 @@ def test_a_window_is_where_the_definition_puts_it(
         (Scenario(wave=(wave(at=seconds(3), every=seconds(10)),)), 5),
         (Scenario(wave=(Wave(when_in_flight=8),)), 0),
         (Scenario(wave=(wave(),), fault=(Fault(kind="stall", at=seconds(7)),)), 7),
+        (Scenario(fault=(Fault(kind="stall", at=seconds(7), lasts=seconds(9)),)), 7),
+        (Scenario(fault=(Fault(kind="no-answer", at=seconds(7), lasts=seconds(9)),)), 16),
+        (Scenario(fault=(Fault(kind="reset", lasts=seconds(2), every=seconds(5), times=3),)), 12),
     ],
 )
 def test_the_last_instant_is_the_end_of_what_ends(scenario: Scenario, instant: int) -> None:
@@ -777,6 +800,15 @@ def test_the_longest_retry_after_is_as_the_wire_states_it(scenario: Scenario, lo
 def test_a_wall_of_endless_waves_lets_nothing_through(waves: tuple[Wave, ...], through: bool) -> None:
     """Only waves that refuse all requests, without end and without a gap, let nothing through."""
     assert lets_through(Scenario(wave=waves)) is through
+
+
+def test_an_endless_outage_lets_nothing_through() -> None:
+    """A fault that lasts is a wall as a wave is, alone or beside one; a delay is none."""
+    endless = Fault(kind="no-answer", lasts=seconds(2), every=seconds(4))
+    assert lets_through(Scenario(fault=(endless,)))
+    assert not lets_through(Scenario(fault=(endless,), wave=(wave(at=seconds(2), every=seconds(4)),)))
+    assert not lets_through(Scenario(fault=(Fault(kind="reset", lasts=seconds(2), every=seconds(2)),)))
+    assert lets_through(Scenario(fault=(Fault(kind="stall", times=1000),)))
 
 
 # -- digest ------------------------------------------------------------------------------

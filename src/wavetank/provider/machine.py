@@ -18,7 +18,7 @@ from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
-from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
+from .model import NO_LIMITS, Answer, Notice, Outcome, Reason, Refusal, Reply, Request
 from .picks import Choose, Picks
 from .statuses import status_of_wave, status_over_limit
 from .timing import Timetable, waits_before
@@ -169,6 +169,9 @@ class Provider:
 
     def _decide(self, exchange: Exchange, now: int) -> None:
         request = exchange.request
+        if self._faults.of_requests and (fault := self._faults.for_request(request, exchange.nth, now)):
+            self._cut_off(exchange, fault, now)
+            return
         refusing = self._windows.refusing(request, exchange.nth, now)
         if refusing is not None:
             self._refuse_by_wave(exchange, *refusing, now)
@@ -184,6 +187,12 @@ class Provider:
                 self._hold(exchange, barrier, now)
                 return
         self._answer(exchange, now)
+
+    def _cut_off(self, exchange: Exchange, fault: Fault, now: int) -> None:
+        """The request is not read: its connection breaks at once, or stays silent until the client leaves."""
+        exchange.outcome = Answer((), 0, "stop", NO_LIMITS, fault)
+        if fault.kind != "no-answer":
+            self._send(exchange, exchange.outcome, Timetable(start=now))
 
     def _refuse_by_wave(self, exchange: Exchange, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)

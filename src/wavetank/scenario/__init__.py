@@ -6,7 +6,7 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 
 from __future__ import annotations
 
-from ..fault_kinds import DELAYS, FaultKind
+from ..fault_kinds import DELAYS, OUTAGES, FaultKind
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -17,6 +17,8 @@ from .loading import (
 )
 from .meaning import (
     VARIED,
+    fault_delay,
+    has_window,
     last_instant,
     lets_through,
     longest_retry_after,
@@ -50,6 +52,7 @@ from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "OUTAGES",
     "VARIED",
     "Answers",
     "DayKind",
@@ -70,6 +73,8 @@ __all__ = [
     "Wrapping",
     "catalogue",
     "digest",
+    "fault_delay",
+    "has_window",
     "last_instant",
     "lets_through",
     "load_scenario",

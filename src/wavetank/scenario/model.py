@@ -155,17 +155,23 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way in which an exchange goes wrong: the first `times` matching answers from `at` on meet it.
+    """One way in which an exchange goes wrong.
+
+    The first `times` matching answers from `at` on meet it; `None` means one. With `lasts` all
+    matching answers in that time do, and `every` and `times` say how often it comes, as of a `Wave`.
+    A fault that only delays an answer (`DELAYS`) has no such time: `lasts` is its delay
+    (`fault_delay`).
 
     `error` is what an `error-in-stream` says is wrong; `None` leaves it to the dialect.
     """
 
     kind: FaultKind
     at: Duration = Duration(0)
-    lasts: Duration = Duration(60 * SECOND)
+    lasts: Duration | None = None
+    every: Duration | None = None
+    times: int | None = None
     after_chunks: int = 1
     error: RefusalError | None = None
-    times: int = 1
     share: float = 1.0
     match: Match = Match()
 

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from ..clock import DAY, MILLISECOND
+from ..clock import DAY, MILLISECOND, Duration
 from ..fault_kinds import DELAYS
-from .errors import Place, listed
-from .meaning import wave_scope
+from .errors import Place
+from .meaning import has_window, wave_scope
 from .model import Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
 
 SHORTEST_CYCLE: Final = MILLISECOND
@@ -47,7 +47,7 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
         case Wave():
             _check_wave(struct, given, place)
         case Fault():
-            _check_fault(struct, given, place)
+            _check_fault(struct, place)
         case Limits():
             _check_limits(struct, given, place)
         case Ramp():
@@ -120,16 +120,23 @@ def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
         raise place.key("lasts").error(
             'must be longer than 0; write a length such as "2s", or remove the wave'
         )
-    if wave.every is None and wave.times is not None:
-        raise place.key("times").error("a wave that repeats says how often; add every or remove times")
-    if wave.every is not None and wave.every < SHORTEST_CYCLE:
+    _check_every(wave, wave.lasts, place)
+
+
+def _check_every(part: Wave | Fault, lasts: Duration, place: Place) -> None:
+    if part.every is None:
+        if part.times is not None:
+            what = "wave that repeats" if isinstance(part, Wave) else "fault that lasts and repeats"
+            raise place.key("times").error(f"a {what} says how often; add every or remove times")
+        return
+    if part.every < SHORTEST_CYCLE:
         raise place.key("every").error(
-            f'{wave.every} is too short, a minute would have millions of occurrences; write "1ms" or more'
+            f'{part.every} is too short, a minute would have millions of occurrences; write "1ms" or more'
         )
-    if wave.every is not None and wave.every < wave.lasts:
+    if part.every < lasts:
         raise place.key("every").error(
-            f"{wave.every} is shorter than lasts ({wave.lasts}), so occurrences would overlap; "
-            f'write "{wave.lasts}" or more'
+            f"{part.every} is shorter than lasts ({lasts}), so occurrences would overlap; "
+            f'write "{lasts}" or more'
         )
 
 
@@ -145,26 +152,32 @@ def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
         raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
 
 
-def _check_fault(fault: Fault, given: frozenset[str], place: Place) -> None:
+def _check_fault(fault: Fault, place: Place) -> None:
     if fault.after_chunks < 0:
         raise place.key("after_chunks").error(
             f"must be 0 or more, not {fault.after_chunks}; 0 is before the first"
         )
-    if fault.times < 1:
+    if fault.times is not None and fault.times < 1:
         raise place.key("times").error(
             f"must be 1 or more, not {fault.times}; to have none, remove the fault"
         )
-    if fault.lasts <= 0:
+    if fault.lasts is not None and fault.lasts <= 0:
         raise place.key("lasts").error('must be longer than 0; write a length such as "60s"')
-    if "lasts" in given and fault.kind not in DELAYS:
-        raise place.key("lasts").error(
-            f"{fault.kind} takes no time; remove lasts, or choose a kind that does: {listed(DELAYS)}"
-        )
+    if fault.lasts is not None and has_window(fault):
+        _check_every(fault, fault.lasts, place)
+    elif fault.every is not None:
+        raise place.key("every").error(_no_window(fault))
     if fault.error is not None and fault.kind != "error-in-stream":
         raise place.key("error").error(f'{fault.kind} says nothing; remove error, or write "error-in-stream"')
     if fault.kind == "connection-refused" and fault.match != Match():
         raise place.key("match").error("a connection has no model, key or item yet; remove match")
     _check_share(fault.share, place)
+
+
+def _no_window(fault: Fault) -> str:
+    if fault.kind in DELAYS:
+        return f"lasts is how long a {fault.kind} takes, so it has no window; remove every, or write times"
+    return 'say how long it goes on each time: add lasts = "30s"; or remove every and write times'
 
 
 def _check_share(share: float, place: Place) -> None:

@@ -1,13 +1,15 @@
-"""Which answers and connections meet the scenario's faults."""
+"""Which answers, requests and connections meet the scenario's faults."""
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
-from ...scenario import Fault, Scenario
+from ...scenario import OUTAGES, Fault, FaultKind, Scenario, has_window, window_at
 from ..matching import fits
 from ..model import Request
 from ..picks import Picks
+
+_REFUSED: Final[FaultKind] = "connection-refused"
 
 
 @final
@@ -15,21 +17,31 @@ class FaultSelection:
     """The faults of a scenario, and how many times each may still happen."""
 
     def __init__(self, scenario: Scenario, picks: Picks) -> None:
-        self._faults = scenario.fault
-        self._left = [fault.times for fault in scenario.fault]
+        self._faults = faults = scenario.fault
+        self._left = [fault.times or 1 for fault in faults]
+        self._lasting = tuple(map(has_window, faults))
         self._picks = picks
         self._connections = 0
-        refusing = [fault.kind == "connection-refused" for fault in self._faults]
-        self._of_connections = tuple(number for number, refuses in enumerate(refusing) if refuses)
-        self._of_answers = tuple(number for number, refuses in enumerate(refusing) if not refuses)
+        numbers = range(len(faults))
+        self._of_connections = tuple(number for number in numbers if faults[number].kind == _REFUSED)
+        self._of_answers = tuple(number for number in numbers if faults[number].kind not in OUTAGES)
+        self.of_requests = tuple(filter(self._cuts_off, numbers))
+        """The numbers of the faults by which the provider cannot be reached over an open connection."""
+
+    def _cuts_off(self, number: int) -> bool:
+        """While connections are refused, those that are open break; where only some are, they go on."""
+        fault = self._faults[number]
+        return fault.kind in OUTAGES and (
+            fault.kind != _REFUSED or (self._lasting[number] and fault.share >= 1)
+        )
+
+    def for_request(self, request: Request, nth: int, now: int) -> Fault | None:
+        """The first fault that keeps a request from the provider; it counts as one of its times."""
+        return self._first(self.of_requests, request, nth, now)
 
     def for_answer(self, request: Request, nth: int, now: int) -> Fault | None:
         """The first fault that the answer to a request meets; it counts as one of its times."""
-        for number in self._of_answers:
-            if self._is_due(number, now) and self._meets(number, request, nth):
-                self._left[number] -= 1
-                return self._faults[number]
-        return None
+        return self._first(self._of_answers, request, nth, now)
 
     def for_connection(self, now: int) -> int | None:
         """The number of the first fault that refuses a connection, which counts as one of its times."""
@@ -41,7 +53,16 @@ class FaultSelection:
                 return number
         return None
 
+    def _first(self, numbers: tuple[int, ...], request: Request, nth: int, now: int) -> Fault | None:
+        for number in numbers:
+            if self._is_due(number, now) and self._meets(number, request, nth):
+                self._left[number] -= 1
+                return self._faults[number]
+        return None
+
     def _is_due(self, number: int, now: int) -> bool:
+        if self._lasting[number]:
+            return window_at(self._faults[number], now) is not None
         return self._left[number] > 0 and now >= self._faults[number].at
 
     def _meets(self, number: int, request: Request, nth: int) -> bool:
