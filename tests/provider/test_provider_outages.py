@@ -8,13 +8,16 @@ import pytest
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Reply, Request
+from wavetank.provider.model import Answer, Reply
+from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Latency, Limits, Match, Scenario, Wave
 
 
 def ask(number: int, item: str = "a") -> Request:
     """A request of an item."""
-    return Request(number, "direct", "gpt-5", "sk-one", "key-1", item, True, "hello", 2)
+    return Request(
+        id=number, model="gpt-5", key="key-1", item=item, declared=True, prompt="hello", prompt_tokens=2
+    )
 
 
 def lasting(kind: FaultKind = "connection-refused", **fields: Any) -> Fault:

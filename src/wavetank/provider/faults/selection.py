@@ -6,8 +6,8 @@ from typing import Final, final
 
 from ...scenario import OUTAGES, Fault, FaultKind, Scenario, has_window, window_at
 from ..matching import fits
-from ..model import Request
 from ..picks import Picks
+from ..request import Request
 
 _REFUSED: Final[FaultKind] = "connection-refused"
 
