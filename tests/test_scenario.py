@@ -21,6 +21,7 @@ from wavetank.scenario import (
     Latency,
     Limits,
     Match,
+    ProviderClock,
     Ramp,
     RetryAfter,
     Scenario,
@@ -47,6 +48,9 @@ EVERY_KEY: Final = """
 title = "All"
 story = "Every key once."
 
+[clock]
+behind = "90s"
+
 [latency]
 first_token = "80ms..400ms"
 tokens_per_second = 60
@@ -68,6 +72,7 @@ concurrent = 50
 ramp = { requests = 30, tokens = 900, growth_percent = 25, window = "1m" }
 penalty = "1s"
 retry_after = "none"
+reset = "-2s"
 scope = "key"
 match = { key = "sk-*" }
 
@@ -149,6 +154,7 @@ def test_every_key_is_read() -> None:
         name="mine",
         title="All",
         story="Every key once.",
+        clock=ProviderClock(behind=seconds(90)),
         latency=Latency(
             first_token=DurationRange(Duration(80 * MILLISECOND), Duration(400 * MILLISECOND)),
             tokens_per_second=60.0,
@@ -168,6 +174,7 @@ def test_every_key_is_read() -> None:
             ramp=Ramp(requests=30, tokens=900, growth_percent=25, window=seconds(60)),
             penalty=seconds(1),
             retry_after=RetryAfter(form="none"),
+            reset=seconds(-2),
             scope="key",
             match=Match(key="sk-*"),
         ),
@@ -219,6 +226,8 @@ def test_an_empty_file_is_a_provider_that_never_refuses() -> None:
         ('{ form = "body" }', RetryAfter(form="body")),
         ('{ value = "3s" }', RetryAfter(value=seconds(3))),
         ('{ form = "none" }', RetryAfter(form="none")),
+        ('"-1m30s"', RetryAfter(value=seconds(-90))),
+        ('{ form = "http-date", value = "-0.5s" }', RetryAfter(form="http-date", value=seconds(-0.5))),
     ],
 )
 def test_a_retry_after_has_three_ways_to_be_written(written: str, read: RetryAfter) -> None:
@@ -474,6 +483,18 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "no burst": ("[limits]\nburst = '0s'", ("limits.burst: must be more than 0, not 0s",)),
     "no concurrency": ("[limits]\nconcurrent = 0", ("limits.concurrent: must be more than 0",)),
     "no penalty": ("[limits]\npenalty = '0s'", ("limits.penalty: must be more than 0", "leave it out")),
+    "a clock that is ahead and behind": (
+        "[clock]\nahead = '1s'\nbehind = '1s'",
+        ("clock.behind: a clock is ahead or behind, not both", "remove one"),
+    ),
+    "a clock that is ahead by less than nothing": (
+        "[clock]\nahead = '-1s'",
+        ("clock.ahead: a length of time cannot be negative",),
+    ),
+    "a past that is no duration": (
+        "[limits]\nreset = '-soon'",
+        ("limits.reset: ", "is not a duration", '"2s"'),
+    ),
     "no pace": (
         "[latency]\ntokens_per_second = 0",
         ("latency.tokens_per_second: must be 0.001 or more", "leave it out"),
@@ -769,6 +790,7 @@ def test_the_last_instant_is_the_end_of_what_ends(scenario: Scenario, instant: i
         (Scenario(wave=(wave(retry_after=RetryAfter(value=seconds(7.5))),)), 7.5),
         (Scenario(wave=(wave(retry_after=RetryAfter(form="http-date", value=seconds(7.5))),)), 8),
         (Scenario(wave=(wave(retry_after=RetryAfter(value=Duration(0))),)), 0),
+        (Scenario(wave=(wave(retry_after=RetryAfter(value=seconds(-9))),)), 0),
         (Scenario(wave=(wave(status=503),)), 0),
         (Scenario(wave=(Wave(when_in_flight=8),)), 1),
         (Scenario(limits=Limits(penalty=seconds(4)), wave=(wave(),)), 4),

@@ -130,7 +130,7 @@ class Limiter:
                 other = stated.get(name)
                 if other is None or (state.remaining, -state.reset) < (other.remaining, -other.reset):
                     stated[name] = state
-        return LimitState(**stated)
+        return LimitState(**stated, at=now)
 
     def _places(self, request: Request) -> tuple[tuple[_Table, str], ...]:
         return tuple(
@@ -191,6 +191,8 @@ class _Table:
         for gauge, meter in zip(self._gauges, budget.meters, strict=True):
             state = meter.state(now)
             if state is not None:
+                if self.limits.reset is not None:
+                    state = BucketState(state.limit, state.remaining, int(self.limits.reset))
                 yield _HEADERS[gauge.reason], state
 
     # -- what it refuses ---------------------------------------------------------------------

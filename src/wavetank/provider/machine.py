@@ -37,7 +37,7 @@ class Provider:
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
         choose: asked for each pick; option 0 is what the seed says.
-        epoch_ns: the Unix time of the instant 0, which says when a day begins.
+        epoch_ns: the true Unix time of the instant 0; the provider's own clock may differ.
     """
 
     def __init__(
@@ -51,6 +51,10 @@ class Provider:
         self.in_flight = 0
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
+        self.skew = scenario.clock.skew
+        """Nanoseconds that its clock is ahead."""
+        self.epoch_ns = epoch_ns + self.skew
+        """The Unix time of the instant 0 by its own clock: of all dates that it writes, and of its days."""
         self._scenario = scenario
         text = scenario.answers.text
         self._words = words_of(text) if text is not None else None
@@ -63,7 +67,7 @@ class Provider:
             if script.wave.when_in_flight is not None
         )
         self._board = NoticeBoard(waves)
-        self._limiter = Limiter(scenario, epoch_ns=epoch_ns)
+        self._limiter = Limiter(scenario, epoch_ns=self.epoch_ns)
         self._faults = FaultSelection(scenario, self._picks)
         self._orders = count()
         self._open: dict[int, Exchange] = {}
@@ -203,7 +207,7 @@ class Provider:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         sent = now + latency
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
-        retry_after = None if rest is None else wire_retry_after(over.rule, rest, sent)
+        retry_after = None if rest is None else wire_retry_after(over.rule, rest, self.epoch_ns + sent)
         limits = self._limiter.state(exchange.request, now)
         status = status_over_limit(exchange.request.dialect, over.error)
         refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
@@ -216,7 +220,7 @@ class Provider:
             status_of_wave(exchange.request.dialect, script.wave),
             reason,
             scope_of(script.scope, exchange.request),
-            wire_retry_after(script.retry_after, rest, sent),
+            wire_retry_after(script.retry_after, rest, self.epoch_ns + sent),
             self._limiter.state(exchange.request, now),
             script.number,
             refusal_error(script.wave),

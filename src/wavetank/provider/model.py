@@ -27,7 +27,10 @@ ACCOUNT: Final = "account"
 
 @final
 class BucketState(msgspec.Struct, frozen=True):
-    """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole."""
+    """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole.
+
+    A scenario may have the last of them stated wrongly, and in the past: below 0.
+    """
 
     limit: int
     remaining: int
@@ -36,7 +39,10 @@ class BucketState(msgspec.Struct, frozen=True):
 
 @final
 class LimitState(msgspec.Struct, frozen=True):
-    """What the limit headers say; `None` where the scenario sets no such limit."""
+    """What the limit headers say; `None` where the scenario sets no such limit.
+
+    `at` is the instant at which it was so: the answer may be sent much later.
+    """
 
     requests: BucketState | None = None
     tokens: BucketState | None = None
@@ -44,6 +50,7 @@ class LimitState(msgspec.Struct, frozen=True):
     output_tokens: BucketState | None = None
     requests_per_day: BucketState | None = None
     tokens_per_day: BucketState | None = None
+    at: int = 0
 
 
 NO_LIMITS: Final = LimitState()

@@ -235,7 +235,7 @@ def _fault_words(fault: Fault) -> str:
 def _settings(scenario: Scenario) -> Iterator[str]:
     """What holds all the time, as it is written."""
     table = written(scenario)
-    for label in ("latency", "answers", "limits", "limit"):
+    for label in ("clock", "latency", "answers", "limits", "limit"):
         values = table.get(label, {})
         for each in values if isinstance(values, list) else [values]:
             if isinstance(each, dict) and each:

@@ -136,8 +136,11 @@ def longest_retry_after(scenario: Scenario) -> int:
 
 @lru_cache(maxsize=_KEPT)
 def quiet_instant(scenario: Scenario) -> int:
-    """The instant from which on no refusal keeps a client waiting: all is over, and so is its Retry-After."""
-    return last_instant(scenario) + longest_retry_after(scenario)
+    """The instant from which on no refusal keeps a client waiting: all is over, and so is its Retry-After.
+
+    A client that takes a date by its own clock waits longer by what the provider's clock is ahead.
+    """
+    return last_instant(scenario) + longest_retry_after(scenario) + max(0, scenario.clock.skew)
 
 
 @lru_cache(maxsize=_KEPT)

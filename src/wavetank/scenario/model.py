@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,6 +12,8 @@ from ..fault_kinds import FaultKind
 ScopeKind = Literal["account", "key", "model", "item"]
 DayKind = Literal["calendar", "rolling"]
 RetryAfterForm = Literal["seconds", "http-date", "ms", "body", "none"]
+SignedDuration = Annotated[Duration, "may be negative"]
+"""How long until an instant, which may have passed."""
 RefusalError = Literal[
     "rate-limit",
     "too-large",
@@ -43,6 +45,18 @@ class DurationRange(msgspec.Struct, frozen=True):
     high: Duration
 
 
+class ProviderClock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the provider's clock is `ahead` of the client's, or `behind` it; at most one of them."""
+
+    ahead: Duration = Duration(0)
+    behind: Duration = Duration(0)
+
+    @property
+    def skew(self) -> int:
+        """Nanoseconds that the provider's clock is ahead; negative when it is behind."""
+        return self.ahead - self.behind
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long answers and refusals take.
 
@@ -66,11 +80,12 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a refusal states when to come back; `value` `None` means "when the wave ends".
 
-    For a barrier, which has no end, `None` means one second.
+    For a barrier, which has no end, `None` means one second. A negative `value` is an instant that has
+    passed when the refusal is sent.
     """
 
     form: RetryAfterForm = "seconds"
-    value: Duration | None = None
+    value: SignedDuration | None = None
 
 
 class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +109,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     time (`rolling`).
     `penalty` is how long everything of the scope is refused after a limit was passed.
     Each `scope` has a budget of its own: the whole account, each key, each model or each item.
-    `retry_after` `None` states in whole seconds when the request would pass.
+    `retry_after` `None` states in whole seconds when the request would pass. `reset` is what the limit
+    headers state as the time until a budget is whole again, which may have passed; `None` is the truth.
     Only requests that fit `match` count and are limited.
     """
 
@@ -111,6 +127,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ramp: Ramp | None = None
     penalty: Duration | None = None
     retry_after: RetryAfter | None = None
+    reset: SignedDuration | None = None
     scope: ScopeKind = "account"
     match: Match = Match()
 
@@ -183,11 +200,15 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A scripted provider: its latency, limits, waves and faults; each `limit` holds beside `limits`."""
+    """A scripted provider: its clock, latency, limits, waves and faults.
+
+    Each `limit` holds beside `limits`.
+    """
 
     name: str = "scenario"
     title: str = ""
     story: str = ""
+    clock: ProviderClock = ProviderClock()
     latency: Latency = Latency()
     answers: Answers = Answers()
     limits: Limits = Limits()

@@ -11,7 +11,7 @@ from ..clock import DAY, MILLISECOND, Duration
 from ..fault_kinds import DELAYS
 from .errors import Place
 from .meaning import has_window, wave_scope
-from .model import Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
+from .model import Answers, Fault, Latency, Limits, Match, ProviderClock, Ramp, RetryAfter, Wave
 
 SHORTEST_CYCLE: Final = MILLISECOND
 """Each occurrence of a wave is two events of the log, also while nothing else happens: 120,000 a minute."""
@@ -52,6 +52,8 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
             _check_limits(struct, given, place)
         case Ramp():
             _check_ramp(struct, place)
+        case ProviderClock():
+            _check_clock(struct, place)
         case Answers():
             _check_answers(struct, place)
         case Latency():
@@ -225,6 +227,11 @@ def _check_answers(answers: Answers, place: Place) -> None:
         raise place.key("text").error("is empty; write what answers should say, or remove it")
     if _MARK in answers.text:
         raise place.key("text").error(f"{_MARK!r} begins the mark that distinguishes answers; remove it")
+
+
+def _check_clock(clock: ProviderClock, place: Place) -> None:
+    if clock.ahead and clock.behind:
+        raise place.key("behind").error("a clock is ahead or behind, not both; remove one of them")
 
 
 def _check_latency(latency: Latency, place: Place) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
-from ..clock import EPOCH_NS, SECOND, Clock, Timer
+from ..clock import SECOND, Clock, Timer
 from ..events import Event, EventKind
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply
@@ -40,7 +40,7 @@ class Desk:
 
     `admit` is called before a request is let in and may raise. `origin` says who calls it and where
     in the program. `progress` is called when a
-    success has reached its client. `epoch_ns` is the Unix time of the instant 0. Without
+    success has reached its client. Without
     `keep_records` the record of a request is dropped when its exchange is over.
     """
 
@@ -51,7 +51,6 @@ class Desk:
         log: Log,
         *,
         waits: Waits,
-        epoch_ns: int = EPOCH_NS,
         faults: Sequence[Fault] = (),
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
@@ -61,7 +60,7 @@ class Desk:
     ) -> None:
         self.clock = clock
         self.waits = waits
-        self.epoch_ns = epoch_ns
+        self.epoch_ns = provider.epoch_ns
         self.origin = origin
         """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.secrets = Secrets()
@@ -318,7 +317,9 @@ class Desk:
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
         if wait is not None and refusal.retry_after is not None and refusal.retry_after.form == "http-date":
-            wait = max(0, wait - (self.clock.now() - due))  # a date is what it is, however late it is sent
+            # A date is what it is, however late it is sent. A client may take it by its own clock or by
+            # the provider's, which the header Date shows: the shorter wait binds it.
+            wait += min(0, self._provider.skew) - (self.clock.now() - due)
         record.status, record.scope = refusal.status, refusal.scope
         record.retry_after = wait / SECOND if wait is not None else None
         self.refused += 1

@@ -96,7 +96,6 @@ def assemble(
         clock,
         log,
         waits=waits,
-        epoch_ns=epoch_ns,
         faults=scenario.fault,
         admit=admit,
         origin=origin,

@@ -71,9 +71,9 @@ class OpenRouterVendor(Vendor):
     breaks_with = "rate-limit"
     keep_alive = _PROCESSING
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests, only on a refusal; the reset is an epoch in milliseconds."""
-        return self._limit_headers(limits, sent) if refused else ()
+        return self._limit_headers(limits, measured) if refused else ()
 
     def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
         """The error of a bad request."""
@@ -95,7 +95,7 @@ class OpenRouterVendor(Vendor):
         metadata: Values = {"error_type": text.kind}
         hit = limit_hit(refusal) is not None
         if hit and _shown(refusal.limits) is not None:
-            metadata["headers"] = dict(self._limit_headers(refusal.limits, refused.sent))
+            metadata["headers"] = dict(self._limit_headers(refusal.limits, refused.measured))
         elif not hit and refusal.error in _UPSTREAM:
             metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
         error = {"message": text.message, "code": refusal.status, "metadata": metadata}
@@ -106,14 +106,14 @@ class OpenRouterVendor(Vendor):
         text, status = self.refusal_text(refused), refused.refusal.status
         return {"error": {"code": status, "message": text.message, "metadata": {"error_type": text.kind}}}
 
-    def _limit_headers(self, limits: LimitState, sent: int) -> Headers:
+    def _limit_headers(self, limits: LimitState, measured: int) -> Headers:
         bucket = _shown(limits)
         if bucket is None:
             return ()
         return (
             ("X-RateLimit-Limit", str(bucket.limit)),
             ("X-RateLimit-Remaining", str(bucket.remaining)),
-            ("X-RateLimit-Reset", str(-(-(sent + bucket.reset) // MILLISECOND))),
+            ("X-RateLimit-Reset", str(-(-(measured + bucket.reset) // MILLISECOND))),
         )
 
 

@@ -90,7 +90,7 @@ class AnthropicVendor(Vendor):
         """Request id and organization."""
         return (("request-id", number), ("anthropic-organization-id", ORGANIZATION))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Each kind of limit, with the date in whole seconds at which it is whole again."""
         buckets = (
             ("requests", limits.requests),
@@ -99,7 +99,7 @@ class AnthropicVendor(Vendor):
             ("tokens", limits.tokens),
         )
         return limit_headers(
-            buckets, lambda ns: rfc3339(sent + ns), named="anthropic-ratelimit-{name}-{field}"
+            buckets, lambda ns: rfc3339(measured + ns), named="anthropic-ratelimit-{name}-{field}"
         )
 
     def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
