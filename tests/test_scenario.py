@@ -80,6 +80,15 @@ match = { key = "sk-*" }
 requests_per_day = 50
 day = "rolling"
 
+[[limit]]
+requests = 10
+input_tokens = 100
+output_tokens = 200
+tokens = 300
+per = "5s"
+window = "sliding"
+count_refused = true
+
 [[wave]]
 at = "2s"
 lasts = "1500ms"
@@ -178,7 +187,18 @@ def test_every_key_is_read() -> None:
             scope="key",
             match=Match(key="sk-*"),
         ),
-        limit=(Limits(requests_per_day=50, day="rolling"),),
+        limit=(
+            Limits(requests_per_day=50, day="rolling"),
+            Limits(
+                requests=10,
+                input_tokens=100,
+                output_tokens=200,
+                tokens=300,
+                per=seconds(5),
+                window="sliding",
+                count_refused=True,
+            ),
+        ),
         wave=(
             Wave(
                 at=seconds(2),
@@ -480,6 +500,31 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "[limits]\ntokens_per_minute = -1",
         ("limits.tokens_per_minute: must be more than 0, not -1",),
     ),
+    "requests in no time": (
+        "[limits]\nrequests = 10",
+        ('limits.requests: in what time? Add per = "1s"', "write requests_per_minute = 10"),
+    ),
+    "a time in which nothing is counted": (
+        "[[limit]]\nrequests_per_minute = 5\nper = '1s'",
+        ("[[limit]] number 1, per: nothing is counted in it; add requests or", "or tokens"),
+    ),
+    "a window of nothing": (
+        "[limits]\nrequests_per_day = 5\nwindow = 'sliding'",
+        ("limits.window: nothing is counted in it; add requests_per_minute",),
+    ),
+    "a burst of a sliding window": (
+        "[limits]\nrequests_per_minute = 5\nwindow = 'sliding'\nburst = '1s'",
+        ("limits.burst: it is the size of a bucket; remove burst or window",),
+    ),
+    "refusals that count against nothing": (
+        "[limits]\ntokens_per_minute = 5\ncount_refused = true",
+        ("limits.count_refused: no requests are counted", "remove count_refused"),
+    ),
+    "near miss of a window": (
+        "[limits]\nrequests_per_minute = 5\nwindow = 'slide'",
+        ("limits.window: unknown value 'slide'; did you mean 'sliding'?",),
+    ),
+    "no time to count in": ("[limits]\nrequests = 5\nper = '0s'", ("limits.per: must be more than 0",)),
     "no burst": ("[limits]\nburst = '0s'", ("limits.burst: must be more than 0, not 0s",)),
     "no concurrency": ("[limits]\nconcurrent = 0", ("limits.concurrent: must be more than 0",)),
     "no penalty": ("[limits]\npenalty = '0s'", ("limits.penalty: must be more than 0", "leave it out")),

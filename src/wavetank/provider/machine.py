@@ -179,6 +179,8 @@ class Provider:
             return
         refusing = self._windows.refusing(request, exchange.nth, now)
         if refusing is not None:
+            if self._limiter.counts_refused:
+                self._limiter.count_refused(request, now)
             self._refuse_by_wave(exchange, *refusing, now)
             return
         output = longest_answer(request.item, request.max_tokens, self._words) * request.copies

@@ -6,6 +6,7 @@ from typing import Final, Literal, final
 
 import msgspec
 
+from ..clock import MINUTE
 from ..scenario import Fault, RefusalError, RetryAfterForm, Wrapping
 
 LimitReason = Literal[
@@ -19,7 +20,10 @@ LimitReason = Literal[
     "ramp",
     "penalty",
 ]
-"""Which limit a request ran into; `requests` and the three of tokens are the per-minute ones."""
+"""Which limit a request ran into.
+
+`requests` and the three of tokens are those of a minute or of another window.
+"""
 Reason = Literal["wave", "barrier", "bad-request"] | LimitReason
 
 ACCOUNT: Final = "account"
@@ -27,14 +31,16 @@ ACCOUNT: Final = "account"
 
 @final
 class BucketState(msgspec.Struct, frozen=True):
-    """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole.
+    """One budget at an instant: its limit, what is left, and nanoseconds until it is whole.
 
-    A scenario may have the last of them stated wrongly, and in the past: below 0.
+    A scenario may have the last of them stated wrongly, and in the past: below 0. `per` is the time that
+    the limit is for, in nanoseconds.
     """
 
     limit: int
     remaining: int
     reset: int
+    per: int = MINUTE
 
 
 @final

@@ -47,6 +47,7 @@ from .model import (
     Scenario,
     ScopeKind,
     Wave,
+    WindowKind,
     Wrapping,
 )
 from .writing import digest, written
@@ -72,6 +73,7 @@ __all__ = [
     "ScenarioError",
     "ScopeKind",
     "Wave",
+    "WindowKind",
     "Wrapping",
     "catalogue",
     "digest",

@@ -209,6 +209,7 @@ def _stated_by_limits(limits: Limits) -> Iterator[int]:
         yield _in_whole_seconds(limits.retry_after.value)
         return
     yield _in_whole_seconds(limits.penalty or 0)
+    yield _in_whole_seconds(limits.per or 0)
     if limits.requests_per_day is not None or limits.tokens_per_day is not None:
         yield DAY
     if limits.ramp is not None:

@@ -11,6 +11,9 @@ from ..fault_kinds import FaultKind
 
 ScopeKind = Literal["account", "key", "model", "item"]
 DayKind = Literal["calendar", "rolling"]
+WindowKind = Literal["bucket", "calendar", "sliding"]
+"""How a budget comes back: a bit at a time; whole, when the clock begins the next window; or each part of
+it so long after it was spent."""
 RetryAfterForm = Literal["seconds", "http-date", "ms", "body", "none"]
 SignedDuration = Annotated[Duration, "may be negative"]
 """How long until an instant, which may have passed."""
@@ -104,20 +107,29 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Budgets, caps and growth; `None` means no such limit.
 
-    `burst` is how much of a per-minute budget may be spent at once, as a length of time. A day
+    `requests`, `input_tokens`, `output_tokens` and `tokens` are for each stretch of the length `per`.
+    They and the budgets by the minute come back as `window` says; `burst` is how much of such a budget may
+    be spent at once if it is a bucket, as a length of time. A day
     begins each `day_begins` after midnight UTC (`calendar`), or is a bucket that refills all the
     time (`rolling`).
     `penalty` is how long everything of the scope is refused after a limit was passed.
     Each `scope` has a budget of its own: the whole account, each key, each model or each item.
     `retry_after` `None` states in whole seconds when the request would pass. `reset` is what the limit
     headers state as the time until a budget is whole again, which may have passed; `None` is the truth.
-    Only requests that fit `match` count and are limited.
+    Only requests that fit `match` count and are limited. With `count_refused` so do those that are refused,
+    by a limit or a wave, each as one request and no tokens.
     """
 
     requests_per_minute: int | None = None
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    requests: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    per: Duration | None = None
+    window: WindowKind = "bucket"
     burst: Duration = Duration(SECOND)
     requests_per_day: int | None = None
     tokens_per_day: int | None = None
@@ -126,6 +138,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     concurrent: int | None = None
     ramp: Ramp | None = None
     penalty: Duration | None = None
+    count_refused: bool = False
     retry_after: RetryAfter | None = None
     reset: SignedDuration | None = None
     scope: ScopeKind = "account"

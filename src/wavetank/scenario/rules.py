@@ -25,12 +25,19 @@ _LIMIT_KEYS: Final = (
     "input_tokens_per_minute",
     "output_tokens_per_minute",
     "tokens_per_minute",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "tokens",
+    "per",
     "burst",
     "requests_per_day",
     "tokens_per_day",
     "concurrent",
     "penalty",
 )
+_PER_KEYS: Final = ("requests", "input_tokens", "output_tokens", "tokens")
+_MINUTE_KEYS: Final = tuple(f"{key}_per_minute" for key in _PER_KEYS)
 _DAILY_KEYS: Final = ("requests_per_day", "tokens_per_day")
 _RAMP_KEYS: Final = ("requests", "tokens", "window")
 _MARK: Final = "[wt:"
@@ -191,6 +198,7 @@ def _check_share(share: float, place: Place) -> None:
 
 def _check_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
     _check_positive(limits, _LIMIT_KEYS, place, "leave it out for the default")
+    _check_window_of_limits(limits, given, place)
     daily = any(getattr(limits, key) is not None for key in _DAILY_KEYS)
     for key in ("day", "day_begins"):
         if key in given and not daily:
@@ -200,6 +208,26 @@ def _check_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
     if limits.day_begins >= DAY:
         raise place.key("day_begins").error(
             f"must be less than a day, not {limits.day_begins}; 8h is 08:00 UTC"
+        )
+
+
+def _check_window_of_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
+    counted = [key for key in _PER_KEYS if key in given]
+    if counted and limits.per is None:
+        raise place.key(counted[0]).error(
+            f'in what time? Add per = "1s", or write {counted[0]}_per_minute = {getattr(limits, counted[0])}'
+        )
+    if limits.per is not None and not counted:
+        raise place.key("per").error(f"nothing is counted in it; add {' or '.join(_PER_KEYS)}")
+    if limits.window != "bucket" and not counted and not any(key in given for key in _MINUTE_KEYS):
+        raise place.key("window").error(
+            'nothing is counted in it; add requests_per_minute, or requests = 10 and per = "1s"'
+        )
+    if limits.window != "bucket" and "burst" in given:
+        raise place.key("burst").error("it is the size of a bucket; remove burst or window")
+    if limits.count_refused and not any(key.startswith("requests") for key in given):
+        raise place.key("count_refused").error(
+            "no requests are counted; add requests_per_minute, or remove count_refused"
         )
 
 
