@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, final
 
 from ..clock import SECOND, Clock, Timer
 from ..events import Event, EventKind
+from ..provider.hosts import HostTable
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply
 from ..provider.request import Request
@@ -52,6 +53,7 @@ class Desk:
         *,
         waits: Waits,
         faults: Sequence[Fault] = (),
+        hosts: HostTable | None = None,
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str], bool] = lambda _: False,
@@ -65,6 +67,8 @@ class Desk:
         """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.secrets = Secrets()
         """The API keys so far, and what is shown instead of them."""
+        self.hosts = hosts or HostTable()
+        """The hosts that the fake answers for."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()

@@ -10,6 +10,7 @@ from ..checks import Checks, judge, named
 from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
+from ..provider.hosts import host_rule
 from ..seams import direct
 from ..seams.desk import Desk, ItemResolver
 from ..seams.direct import Completion
@@ -123,6 +124,19 @@ class FakeLLM(StrictAttributes):
                 f"item_of = {rule!r}: give a function that is shown a request and returns an item id"
             )
         self._desk.item_of = rule
+
+    def add_host(self, host: str, *, dialect: str) -> None:
+        """Answer for one more host, in this run, in the dialect of a vendor such as `openai`.
+
+        Args:
+            host: `HOST`, `HOST:PORT` or `HOST/PREFIX`; the host may be a shell pattern, such as
+                `*.corp.example`. Only paths below a prefix are meant.
+            dialect: the name of a vendor.
+
+        Raises:
+            ValueError: it is no host, there is no such dialect, or the host was added with another one.
+        """
+        self._desk.hosts.add(host_rule(host, dialect))
 
     def check(
         self, checks: Checks = "default", *, exactly_once: Iterable[str] | None = None
