@@ -102,7 +102,7 @@ retry_after = { form = "http-date", value = "1s" }
 share = 0.5
 stagger = "250ms"
 scope = "item"
-match = { model = "gpt-*", key = "key-1", item = "a*" }
+match = { model = "gpt-*", key = "key-1", item = "a*", host = "*.openai.com" }
 
 [[wave]]
 when_in_flight = 8
@@ -213,7 +213,7 @@ def test_every_key_is_read() -> None:
                 share=0.5,
                 stagger=seconds(0.25),
                 scope="item",
-                match=Match(model="gpt-*", key="key-1", item="a*"),
+                match=Match(model="gpt-*", key="key-1", item="a*", host="*.openai.com"),
             ),
             Wave(when_in_flight=8, patience=seconds(2), times=2, retry_after=RetryAfter(form="none")),
         ),
@@ -433,7 +433,11 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "a match of a connection": (
         "[[fault]]\nkind = 'connection-refused'\nmatch = { item = 'a' }",
-        ("number 1, match: a connection has no model, key or item yet",),
+        ("number 1, match: a connection has no model, key or item yet; match only its host",),
+    ),
+    "a host that is a URL": (
+        "[[wave]]\nlasts = '1s'\nmatch = { host = 'https://api.openai.com/v1' }",
+        ("number 1, match.host: it is a host alone", 'such as "api.openai.com"'),
     ),
     "a stagger that leaves no stretch": (
         "[[wave]]\nlasts = '4s'\nstagger = '2s'\nscope = 'item'",
@@ -738,6 +742,8 @@ def test_a_wrong_override_names_where_it_was_written() -> None:
         (wave(share=0.5, match=Match(model="gpt-*")), "item"),
         (wave(share=0.5, scope="model"), "model"),
         (wave(match=Match(item="a"), scope="account"), "account"),
+        (wave(match=Match(host="api.*")), "host"),
+        (wave(match=Match(host="api.*", model="gpt-*")), "model"),
     ],
 )
 def test_a_wave_speaks_for_the_narrowest_thing_it_names(asked: Wave, scope: ScopeKind) -> None:

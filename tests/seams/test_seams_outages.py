@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anthropic
 import anyio
+import anyio.to_thread
 import httpx2
 import openai
 import pytest
@@ -13,6 +15,8 @@ import pytest
 import wavetank
 from wavetank import Run, Tank
 from wavetank.scenario import Scenario, scenario_from_dict
+from wavetank.seams import loopback
+from wavetank.tank.server.served_world import Serving
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 of_each = pytest.mark.parametrize("vendor", ["openai", "anthropic"])
@@ -188,3 +192,40 @@ def test_a_client_may_poll_through_an_outage(backend: str) -> None:
     run = wavetank.simulate(main, outage("connection-refused", at="0s", lasts="20m"), backend=backend)
     run.check()
     assert run.value == 20 * 60 * 2
+
+
+def test_a_server_breaks_the_requests_to_one_host() -> None:
+    """Its port stays open: the host is known by the request, whose connection is reset."""
+
+    def ask_both(port: int) -> list[str]:
+        headers = {"authorization": "Bearer k", "anthropic-version": "2023-06-01"}
+        seen = []
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            for vendor in ("openai", "anthropic", "openai"):
+                try:
+                    seen.append(str(client.get(f"/{vendor}/v1/models").status_code))
+                except httpx2.TransportError as error:
+                    seen.append(type(error).__name__)
+        return seen
+
+    async def main() -> list[str]:
+        with Serving(
+            outage("connection-refused", at="0s", match={"host": "*.openai.com"}), seed=0
+        ) as serving:
+            async with anyio.create_task_group() as group:
+                ports: list[int] = []
+                listening = anyio.Event()
+
+                def started(port: int) -> None:
+                    ports.append(port)
+                    listening.set()
+
+                group.start_soon(
+                    partial(loopback.serve, serving.desk, host="127.0.0.1", port=0, started=started)
+                )
+                await listening.wait()
+                seen = await anyio.to_thread.run_sync(ask_both, ports[0])
+                group.cancel_scope.cancel()
+        return seen
+
+    assert anyio.run(main) == ["ReadError", "200", "ReadError"]

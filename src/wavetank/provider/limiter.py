@@ -14,7 +14,7 @@ from typing import Final, final
 from msgspec import structs
 
 from ..clock import DAY, EPOCH_NS, MINUTE, SECOND
-from ..scenario import Limits, RefusalError, RetryAfter, Scenario
+from ..scenario import Limits, RefusalError, RetryAfter, Scenario, limits_scope
 from .matching import fits, scope_of
 from .meters import Bucket, Calendar, Growth, Meter, Sliding
 from .model import NO_LIMITS, BucketState, LimitReason, LimitState
@@ -155,7 +155,7 @@ class Limiter:
 
     def _places(self, request: Request) -> _Places:
         return tuple(
-            (table, scope_of(table.limits.scope, request))
+            (table, scope_of(table.scope, table.limits.match, request))
             for table in self._tables
             if fits(table.limits.match, request)
         )
@@ -178,6 +178,7 @@ class _Table:
 
     def __init__(self, limits: Limits, epoch_ns: int) -> None:
         self.limits = limits
+        self.scope = limits_scope(limits)
         self._gauges = tuple(_gauges(limits, epoch_ns))
         self._budgets: dict[str, _Budget] = {}
         self._in_flight: dict[str, int] = {}

@@ -17,7 +17,6 @@ from .barriers import Barrier, earliest
 from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
-from .matching import scope_of
 from .model import NO_LIMITS, Answer, Notice, Outcome, Reason, Refusal, Reply
 from .picks import Choose, Picks
 from .request import Request
@@ -89,9 +88,12 @@ class Provider:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def refuse_connection(self, now: int) -> int | None:
-        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
-        return self._faults.for_connection(now)
+    def refuse_connection(self, now: int, host: str = "") -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in.
+
+        `host` is empty where no client has named one yet.
+        """
+        return self._faults.for_connection(now, host)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
@@ -220,7 +222,7 @@ class Provider:
         refusal = Refusal(
             exchange.request.card.status_of_wave(script.wave),
             reason,
-            scope_of(script.scope, exchange.request),
+            script.scope_of(exchange.request),
             wire_retry_after(script.retry_after, rest, self.epoch_ns + sent),
             self._limiter.state(exchange.request, now),
             script.number,

@@ -39,7 +39,7 @@ _STATUSES: Final[dict[RefusalError, int]] = {
 VARIED: Final[tuple[RefusalError, ...]] = ("billing", "overloaded", "timeout", "too-large")
 """Errors that have another status with some providers."""
 
-_NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
+_NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model", "host")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 # No waiting helps with the first two, and a throttle states no time.
 _TIMELESS: Final[tuple[RefusalError, ...]] = ("too-large", "billing", "throttle")
@@ -58,6 +58,11 @@ def wave_scope(wave: Wave) -> ScopeKind:
     if wave.share < 1:
         return "item"
     return next((kind for kind in _NARROWEST_FIRST if getattr(wave.match, kind) != "*"), "account")
+
+
+def limits_scope(limits: Limits) -> ScopeKind:
+    """What has a budget of its own: the `scope` of a table of limits, or each host that it matches."""
+    return limits.scope or ("account" if limits.match.host == "*" else "host")
 
 
 def wave_retry_after(wave: Wave) -> RetryAfter:

@@ -9,7 +9,7 @@ import msgspec
 from ..clock import MILLISECOND, MINUTE, SECOND, Duration
 from ..fault_kinds import FaultKind
 
-ScopeKind = Literal["account", "key", "model", "item"]
+ScopeKind = Literal["account", "host", "key", "model", "item"]
 DayKind = Literal["calendar", "rolling"]
 WindowKind = Literal["bucket", "calendar", "sliding"]
 """How a budget comes back: a bit at a time; whole, when the clock begins the next window; or each part of
@@ -73,11 +73,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which requests a wave or fault meets; each field is a shell pattern."""
+    """Which requests a wave, a fault or a limit meets; each field is a shell pattern.
+
+    A `host` with a port is for that port only.
+    """
 
     model: str = "*"
     key: str = "*"
     item: str = "*"
+    host: str = "*"
 
 
 class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +117,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     begins each `day_begins` after midnight UTC (`calendar`), or is a bucket that refills all the
     time (`rolling`).
     `penalty` is how long everything of the scope is refused after a limit was passed.
-    Each `scope` has a budget of its own: the whole account, each key, each model or each item.
+    Each `scope` has a budget of its own: the whole account, each host, each key, each model or each item;
+    `None`: each host if `match` names hosts, else the account (`limits_scope`).
     `retry_after` `None` states in whole seconds when the request would pass. `reset` is what the limit
     headers state as the time until a budget is whole again, which may have passed; `None` is the truth.
     Only requests that fit `match` count and are limited. With `count_refused` so do those that are refused,
@@ -141,7 +146,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     count_refused: bool = False
     retry_after: RetryAfter | None = None
     reset: SignedDuration | None = None
-    scope: ScopeKind = "account"
+    scope: ScopeKind | None = None
     match: Match = Match()
 
 

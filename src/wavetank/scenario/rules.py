@@ -59,6 +59,8 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
             _check_limits(struct, given, place)
         case Ramp():
             _check_ramp(struct, place)
+        case Match():
+            _check_match(struct, place)
         case ProviderClock():
             _check_clock(struct, place)
         case Answers():
@@ -158,7 +160,9 @@ def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
             f"not {wave.stagger}: each item, key or model is refused for a part of the wave"
         )
     if wave_scope(wave) == "account":
-        raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
+        raise place.key("stagger").error(
+            'all are one account; write scope = "item", "key", "model" or "host"'
+        )
 
 
 def _check_fault(fault: Fault, place: Place) -> None:
@@ -178,8 +182,8 @@ def _check_fault(fault: Fault, place: Place) -> None:
         raise place.key("every").error(_no_window(fault))
     if fault.error is not None and fault.kind != "error-in-stream":
         raise place.key("error").error(f'{fault.kind} says nothing; remove error, or write "error-in-stream"')
-    if fault.kind == "connection-refused" and fault.match != Match():
-        raise place.key("match").error("a connection has no model, key or item yet; remove match")
+    if fault.kind == "connection-refused" and fault.match != Match(host=fault.match.host):
+        raise place.key("match").error("a connection has no model, key or item yet; match only its host")
     _check_share(fault.share, place)
 
 
@@ -255,6 +259,13 @@ def _check_answers(answers: Answers, place: Place) -> None:
         raise place.key("text").error("is empty; write what answers should say, or remove it")
     if _MARK in answers.text:
         raise place.key("text").error(f"{_MARK!r} begins the mark that distinguishes answers; remove it")
+
+
+def _check_match(match: Match, place: Place) -> None:
+    if "/" in match.host:
+        raise place.key("host").error(
+            'it is a host alone, without "https://" and without a path: write one such as "api.openai.com"'
+        )
 
 
 def _check_clock(clock: ProviderClock, place: Place) -> None:

@@ -106,22 +106,25 @@ class Desk:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
 
-    def connect(self) -> None:
-        """A client wants to connect.
+    def connect(self, host: str) -> None:
+        """A client wants to connect to a host.
 
         Raises:
             ConnectionRefusedError: the scenario has the connection refused.
         """
-        if self.refuses_connection():
+        if self.refuses_connection(host):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
 
-    def refuses_connection(self) -> bool:
-        """Whether a client that wants to connect now is refused; asked once for each connection."""
+    def refuses_connection(self, host: str = "") -> bool:
+        """Whether a client that wants to connect now is refused; asked once for each connection.
+
+        `host` is empty where the client has not said yet which one it wants.
+        """
         with self.lock:
-            number = self._provider.refuse_connection(self.clock.now())
+            number = self._provider.refuse_connection(self.clock.now(), host)
             if number is None:
                 return False
-            self.note("left", fault=number, reason=self._faults[number].kind)
+            self.note("left", fault=number, reason=self._faults[number].kind, host=host or None)
             return True
 
     def open(
@@ -165,6 +168,7 @@ class Desk:
             sent=sent,
             model=request.model,
             key=request.key,
+            host=request.host or None,
             generates=request.generates,
             same_as=self._same_requests.same_as(request),
             task=origin.task,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, final
 
 from ...scenario import OUTAGES, Fault, FaultKind, Scenario, has_window, window_at
-from ..matching import fits
+from ..matching import fits, fits_host
 from ..picks import Picks
 from ..request import Request
 
@@ -21,7 +22,7 @@ class FaultSelection:
         self._left = [fault.times or 1 for fault in faults]
         self._lasting = tuple(map(has_window, faults))
         self._picks = picks
-        self._connections = 0
+        self._connections: Counter[str] = Counter()
         numbers = range(len(faults))
         self._of_connections = tuple(number for number in numbers if faults[number].kind == _REFUSED)
         self._of_answers = tuple(number for number in numbers if faults[number].kind not in OUTAGES)
@@ -43,12 +44,16 @@ class FaultSelection:
         """The first fault that the answer to a request meets; it counts as one of its times."""
         return self._first(self._of_answers, request, nth, now)
 
-    def for_connection(self, now: int) -> int | None:
+    def for_connection(self, now: int, host: str) -> int | None:
         """The number of the first fault that refuses a connection, which counts as one of its times."""
-        nth, self._connections = self._connections, self._connections + 1
+        if not self._of_connections:
+            return None
+        nth = self._connections[host]
+        self._connections[host] += 1
         for number in self._of_connections:
-            due = self._is_due(number, now)
-            if due and self._picks.hits(self._faults[number].share, "fault", number, "", nth):
+            fault = self._faults[number]
+            due = self._is_due(number, now) and fits_host(fault.match, host)
+            if due and self._picks.hits(fault.share, "fault", number, host, nth):
                 self._left[number] -= 1
                 return number
         return None

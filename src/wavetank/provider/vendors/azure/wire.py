@@ -87,7 +87,7 @@ class AzureVendor(Vendor):
         """Request ids and region."""
         return (("apim-request-id", number), ("x-request-id", number), ("x-ms-region", "East US"))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests and tokens; resets are whole seconds."""
         return limit_headers((("requests", limits.requests), ("tokens", limits.tokens)), _whole_seconds)
 

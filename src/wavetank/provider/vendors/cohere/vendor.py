@@ -52,7 +52,7 @@ class CohereVendor(Vendor):
         """Ids and the time at the backend."""
         return (("x-debug-trace-id", number), ("x-envoy-upstream-service-time", str(took)))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """The calls of a trial key, without a reset."""
         bucket = limits.requests
         if bucket is None:

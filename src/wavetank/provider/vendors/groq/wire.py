@@ -70,7 +70,7 @@ class GroqVendor(Vendor):
         """Request id and region."""
         return (("x-request-id", number), ("x-groq-region", "us-west-1"))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests are those of a day, tokens those of a minute; resets are durations."""
         return limit_headers((("requests", limits.requests_per_day), ("tokens", limits.tokens)), go_duration)
 

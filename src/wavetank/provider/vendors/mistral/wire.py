@@ -66,7 +66,7 @@ class MistralVendor(Vendor):
             ("x-envoy-upstream-service-time", str(took)),
         )
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests and tokens of a minute, and what the request cost; no resets."""
         headers = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
         if limits.tokens is None:

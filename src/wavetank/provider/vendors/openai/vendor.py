@@ -149,7 +149,7 @@ class OpenAIVendor(Vendor):
             ("openai-version", VERSION),
         )
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests and tokens, on every answer."""
         return openai_limits(limits)
 
