@@ -21,13 +21,9 @@ def ask(number: int, item: str = "a") -> Request:
 
 
 def lasting(kind: FaultKind = "connection-refused", **fields: Any) -> Fault:
-    """A fault from 10 s to 15 s, again at 30 s and not after that."""
-    given: dict[str, Any] = {"at": 10, "lasts": 5, "every": 20} | {
-        key: value for key, value in fields.items() if key in ("at", "lasts", "every")
-    }
-    spans = {key: Duration(value * SECOND) for key, value in given.items() if value is not None}
-    others = {key: value for key, value in fields.items() if key not in given}
-    return Fault(kind=kind, **spans, **{"times": 2} | others)
+    """A fault from 10 s to 15 s and from 30 s to 35 s."""
+    at, lasts, every = (Duration(count * SECOND) for count in (10, 5, 20))
+    return Fault(kind=kind, at=at, lasts=lasts, every=every, times=2, **fields)
 
 
 def replies(provider: Provider, request: Request, now: int) -> list[Reply]:

@@ -109,7 +109,7 @@ def test_a_client_that_goes_on_at_the_same_host_is_blamed(backend: str) -> None:
 
 async def twice_each(_: Tank) -> list[str]:
     """What two requests to each of two hosts get."""
-    seen = []
+    seen: list[str] = []
     for vendor in (OPENAI, ANTHROPIC) * 2:
         try:
             await ask(vendor, f"{vendor}-{len(seen)}")

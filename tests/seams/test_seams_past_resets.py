@@ -27,9 +27,9 @@ CLIENTS: dict[str, Any] = {
 
 async def say(client: Any) -> None:
     """One request, by whichever SDK it is."""
-    messages = [{"role": "user", "content": "hi"}]
+    messages: Any = [{"role": "user", "content": "hi"}]
     if isinstance(client, openai.AsyncOpenAI):
-        await client.chat.completions.create(model="m", messages=messages)  # type: ignore[call-overload]
+        await client.chat.completions.create(model="m", messages=messages)
     else:
         await client.messages.create(model="m", max_tokens=5, messages=messages)
 

@@ -18,6 +18,7 @@ from .meaning import (
     wave_retry_after,
     wave_scope,
     wave_status,
+    waves_and_faults,
     window_at,
 )
 from .model import Fault, Match, RetryAfter, Scenario, Wave, Wrapping
@@ -97,7 +98,7 @@ def _timeline(scenario: Scenario, columns: int) -> Iterator[str]:
 
 def _span(scenario: Scenario) -> int:
     """How much time is drawn: all that ends, and some occurrences of what does not."""
-    parts = (*scenario.wave, *scenario.fault)
+    parts = waves_and_faults(scenario)
     endless = (
         part.at + _SHOWN * part.every for part in parts if part.every is not None and part.times is None
     )

@@ -119,12 +119,17 @@ def window_at(part: Wave | Fault, instant: int) -> tuple[int, int, int] | None:
     return (number, start, end) if instant < end else None
 
 
+def waves_and_faults(scenario: Scenario) -> tuple[Wave | Fault, ...]:
+    """All that begins and ends in a scenario, waves first."""
+    return (*scenario.wave, *scenario.fault)
+
+
 def last_instant(scenario: Scenario) -> int:
     """The end of the last finite wave or fault, or the start of one that has no end of its own.
 
     What comes again for ever counts once.
     """
-    return max([0, *(_last_end(part) for part in (*scenario.wave, *scenario.fault))])
+    return max([0, *(_last_end(part) for part in waves_and_faults(scenario))])
 
 
 def longest_retry_after(scenario: Scenario) -> int:
@@ -151,7 +156,7 @@ def quiet_instant(scenario: Scenario) -> int:
 @lru_cache(maxsize=_KEPT)
 def lets_through(scenario: Scenario) -> bool:
     """Whether any request can ever be served: false when waves and faults without end leave no gap."""
-    walls = [part for part in (*scenario.wave, *scenario.fault) if _meets_all_for_ever(part)]
+    walls = [part for part in waves_and_faults(scenario) if _meets_all_for_ever(part)]
     instant = start = max([0, *(int(wall.at) for wall in walls)])
     hyperperiod = math.lcm(*(int(wall.every or 1) for wall in walls))
     for _ in range(_LONGEST_CHAIN):
