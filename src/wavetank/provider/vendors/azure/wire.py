@@ -103,7 +103,7 @@ class AzureVendor(Vendor):
         hint = _hint(refusal.retry_after)
         if refusal.error in _MESSAGES:
             return ErrorText(_MESSAGES[refusal.error] + hint)
-        kind = "token" if counted(refusal)[0] == "tokens" else "call"
+        kind = "token" if counted(refusal) == "tokens" else "call"
         operation = _OPERATIONS.get(refused.request.endpoint, "Models_List")
         return ErrorText(
             f"Requests to the {operation} Operation under Azure OpenAI API version {API_VERSION} have "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialects.shared import JSON, ErrorText, limit_hit, with_hint
+from ...dialects.shared import JSON, ErrorText, limit_hit, unit_of, with_hint
 from ...dialects.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import LimitState
@@ -75,8 +75,8 @@ class CohereVendor(Vendor):
             hit = limit_hit(refusal)
             if hit is not None and refusal.reason == "requests":
                 message = (
-                    f"You are using a Trial key, which is limited to {hit.limit} API calls / minute. You can "
-                    "continue to use the Trial key for free or upgrade to a Production key with higher rate "
-                    "limits at 'https://dashboard.cohere.com/api-keys'."
+                    f"You are using a Trial key, which is limited to {hit.limit} API calls / {unit_of(hit)}. "
+                    "You can continue to use the Trial key for free or upgrade to a Production key with "
+                    "higher rate limits at 'https://dashboard.cohere.com/api-keys'."
                 )
         return ErrorText(with_hint(message, refusal.retry_after))

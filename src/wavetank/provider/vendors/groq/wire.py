@@ -88,7 +88,7 @@ class GroqVendor(Vendor):
             return text._replace(message=text.message + retry_hint(refusal.retry_after))
         where = f"for model `{request.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
         message = f"{rate_limited(refusal, request, where=where, minute='minute')} {_UPGRADE}"
-        return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
+        return ErrorText(message, counted(refusal), "rate_limit_exceeded")
 
 
 def _timed(page: AnswerPart) -> Values:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ....clock import MILLISECOND
-from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_hit, with_hint
+from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_hit, unit_of, with_hint
 from ...dialects.wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 from ...http import Headers
 from ...model import BucketState, LimitState, Reply
@@ -30,10 +30,6 @@ _PER_DAY: Final = (
 
 # What the provider behind it said.
 _UPSTREAM: Final = {"rate-limit": "rate_limited", "throttle": "rate_limited", "overloaded": "overloaded"}
-_NAMES: Final = (
-    ("requests", "free-models-per-min"),
-    ("requests-per-day", "free-models-per-day"),
-)
 
 
 def _shown(limits: LimitState) -> BucketState | None:
@@ -82,8 +78,10 @@ class OpenRouterVendor(Vendor):
         text, message = self.errors[refusal.error], None
         if refusal.error == "rate-limit":
             text = self.statuses.get(refusal.status, text)
-            if limit_hit(refusal) is not None:
-                message = f"Rate limit exceeded: {dict(_NAMES).get(refusal.reason, 'tokens-per-min')}. "
+            hit = limit_hit(refusal)
+            if hit is not None:
+                counted = "tokens" if "tokens" in refusal.reason else "free-models"
+                message = f"Rate limit exceeded: {counted}-per-{unit_of(hit, 'min')}. "
         return text._replace(message=with_hint(message or text.message, refusal.retry_after).strip())
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
