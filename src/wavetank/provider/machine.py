@@ -175,9 +175,11 @@ class Provider:
 
     def _decide(self, exchange: Exchange, now: int) -> None:
         request = exchange.request
-        if self._faults.of_requests and (fault := self._faults.for_request(request, exchange.nth, now)):
-            self._cut_off(exchange, fault, now)
-            return
+        if self._faults.of_requests:
+            fault = self._faults.first(self._faults.of_requests, request, exchange.nth, now)
+            if fault is not None:
+                self._cut_off(exchange, fault, now)
+                return
         refusing = self._windows.refusing(request, exchange.nth, now)
         if refusing is not None:
             if self._limiter.counts_refused:
@@ -235,7 +237,7 @@ class Provider:
     def _answer(self, exchange: Exchange, now: int) -> None:
         request, latency = exchange.request, self._scenario.latency
         deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
-        fault = self._faults.for_answer(request, exchange.nth, now)
+        fault = self._faults.first(self._faults.of_answers, request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
         timetable = Timetable(

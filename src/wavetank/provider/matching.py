@@ -14,11 +14,15 @@ _HTTPS: Final = 443
 
 
 def fits(match: Match, request: Request) -> bool:
-    """Whether the model, the key, the item and the host of a request all fit their patterns."""
+    """Whether the model, the key, the item and the host of a request all fit their patterns.
+
+    A request without an item fits only the pattern for everything.
+    """
+    item = request.item
     return (
-        _fits(match.model, request.model)
-        and _fits(match.key, request.secret)
-        and _fits(match.item, request.item)
+        (match.model == "*" or fnmatchcase(request.model, match.model))
+        and (match.key == "*" or fnmatchcase(request.secret, match.key))
+        and (match.item == "*" or (item is not None and fnmatchcase(item, match.item)))
         and fits_host(match, request.host)
     )
 
@@ -29,11 +33,6 @@ def fits_host(match: Match, host: str) -> bool:
     The host of a direct call is empty.
     """
     return match.host == "*" or (bool(host) and answers_for((match.host,), host, _HTTPS))
-
-
-def _fits(pattern: str, name: str | None) -> bool:
-    """A request without an item fits only the pattern for everything."""
-    return pattern == "*" or (name is not None and fnmatchcase(name, pattern))
 
 
 def scope_of(kind: ScopeKind, match: Match, request: Request) -> str:

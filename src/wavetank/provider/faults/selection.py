@@ -25,7 +25,8 @@ class FaultSelection:
         self._connections: Counter[str] = Counter()
         numbers = range(len(faults))
         self._of_connections = tuple(number for number in numbers if faults[number].kind == _REFUSED)
-        self._of_answers = tuple(number for number in numbers if faults[number].kind not in OUTAGES)
+        self.of_answers = tuple(number for number in numbers if faults[number].kind not in OUTAGES)
+        """The numbers of the faults that spoil answers."""
         self.of_requests = tuple(filter(self._cuts_off, numbers))
         """The numbers of the faults by which the provider cannot be reached over an open connection."""
 
@@ -35,14 +36,6 @@ class FaultSelection:
         return fault.kind in OUTAGES and (
             fault.kind != _REFUSED or (self._lasting[number] and fault.share >= 1)
         )
-
-    def for_request(self, request: Request, nth: int, now: int) -> Fault | None:
-        """The first fault that keeps a request from the provider; it counts as one of its times."""
-        return self._first(self.of_requests, request, nth, now)
-
-    def for_answer(self, request: Request, nth: int, now: int) -> Fault | None:
-        """The first fault that the answer to a request meets; it counts as one of its times."""
-        return self._first(self._of_answers, request, nth, now)
 
     def for_connection(self, now: int, host: str) -> int | None:
         """The number of the first fault that refuses a connection, which counts as one of its times."""
@@ -58,7 +51,8 @@ class FaultSelection:
                 return number
         return None
 
-    def _first(self, numbers: tuple[int, ...], request: Request, nth: int, now: int) -> Fault | None:
+    def first(self, numbers: tuple[int, ...], request: Request, nth: int, now: int) -> Fault | None:
+        """The first of these faults that a request or its answer meets; it counts as one of its times."""
         for number in numbers:
             if self._is_due(number, now) and self._meets(number, request, nth):
                 self._left[number] -= 1
