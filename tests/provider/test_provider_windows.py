@@ -97,6 +97,12 @@ def test_a_window_may_be_a_second(window: Any, found: list[Any]) -> None:
     assert outcomes(provider, *seconds(0.7, 0.8, 0.9, 1.1, 1.7, 1.9)) == found
 
 
+def test_a_bucket_holds_no_more_than_its_window_has() -> None:
+    """A window may be shorter than the burst."""
+    provider = limited(Limits(requests=2, per=Duration(SECOND // 2)))
+    assert outcomes(provider, 0, 0, 0) == [GOOD, GOOD, 1]
+
+
 def test_a_bucket_may_be_of_hours() -> None:
     """Sixty in five hours is one each five minutes, and one at once."""
     provider = limited(Limits(requests=60, per=Duration(5 * HOUR)))

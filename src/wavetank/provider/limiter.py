@@ -334,7 +334,7 @@ def _window(size: int, period: int, epoch_ns: int, limits: Limits) -> Callable[[
         return lambda now: Calendar(size, period, epoch_ns, now)
     if limits.window == "sliding":
         return lambda _: Sliding(size, period)
-    return lambda now: Bucket(size, limits.burst, now, period=period)
+    return lambda now: Bucket(size, min(limits.burst, period), now, period=period)
 
 
 def _day(size: int, shift: int, limits: Limits) -> Callable[[int], Meter]:
