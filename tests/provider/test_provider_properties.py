@@ -13,7 +13,6 @@ from wavetank.provider.machine import Provider
 from wavetank.provider.model import Answer, Notice, Reply
 from wavetank.provider.request import Request
 from wavetank.scenario import (
-    OUTAGES,
     DurationRange,
     Fault,
     Latency,
@@ -185,11 +184,6 @@ def run(scenario: Scenario, steps: list[Step], seed: int = 0) -> Course:
     return course
 
 
-def cut_off(answer: Answer) -> bool:
-    """Whether the provider could not be reached."""
-    return answer.fault is not None and answer.fault.kind in OUTAGES
-
-
 def act(course: Course, step: Step, now: int) -> None:
     """One step of a client."""
     if step.what == "arrive":
@@ -220,7 +214,7 @@ def test_every_request_gets_one_whole_outcome(scenario: Scenario, steps: list[St
             continue
         assert parts
         assert parts[-1].last
-        streamed = asked.stream and isinstance(parts[0].outcome, Answer) and not cut_off(parts[0].outcome)
+        streamed = asked.stream and isinstance(parts[0].outcome, Answer) and not parts[0].outcome.unreachable
         assert len(parts) == (10 if streamed else 1)
 
 
@@ -259,7 +253,7 @@ def test_the_answer_is_the_items_own_and_waits_are_not_negative(
     course = run(scenario, steps)
     for reply in course.replies:
         outcome = reply.outcome
-        if isinstance(outcome, Answer) and cut_off(outcome):
+        if isinstance(outcome, Answer) and outcome.unreachable:
             assert outcome.deltas == ()
         elif isinstance(outcome, Answer):
             assert outcome.deltas[0] == f"[wt:{course.arrived[reply.request_id].item}]"

@@ -75,6 +75,10 @@ def test_an_sdk_meets_an_outage_of_connections(vendor: str, backend: str) -> Non
         (40, "answered"),
         (50, "answered"),
     ]
+    log = run.events
+    broken = [(event.request, event.reason, event.status) for event in log.of("left") if event.request]
+    assert broken == [(2, "connection-refused", None)]
+    assert [event.request for event in log.of("answered")] == [1, 3, 4]
 
 
 @of_each

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import Event, EventKind, EventLog
+from ..fault_kinds import OUTAGES
 
 _TOLD: Final = 10
 """So many events from each end of a long story."""
@@ -97,6 +98,10 @@ def _happened(event: Event) -> str:
         case "left" if event.request is None:
             where = "" if event.host is None else f" to {event.host}"
             return f"a connection{where} failed, by the scenario's fault ({event.reason})"
+        case "left" if event.fault is not None and event.reason in OUTAGES:
+            return (
+                f"{number} ended without a byte, by the scenario's fault {event.fault + 1} ({event.reason})"
+            )
         case "left" if event.fault is not None:
             return f"{number} ended without a whole answer"
         case "left":

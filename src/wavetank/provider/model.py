@@ -7,7 +7,7 @@ from typing import Final, Literal, final
 import msgspec
 
 from ..clock import MINUTE
-from ..scenario import Fault, RefusalError, RetryAfterForm, Wrapping
+from ..scenario import OUTAGES, Fault, RefusalError, RetryAfterForm, Wrapping
 
 LimitReason = Literal[
     "requests",
@@ -85,6 +85,11 @@ class Answer(msgspec.Struct, frozen=True):
     limits: LimitState
     fault: Fault | None = None
     copies: int = 1
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether there is no answer at all: the provider could not be reached."""
+        return self.fault is not None and self.fault.kind in OUTAGES
 
     @property
     def text(self) -> str:

@@ -195,7 +195,7 @@ class Desk:
         `whole`: with it the text of an answer, unaltered, and the signal that it is finished.
         """
         with self.lock:
-            if record.reached is not None:
+            if record.reached is not None or record.left:
                 return
             now = self.clock.now()
             record.reached = now / SECOND
@@ -302,7 +302,10 @@ class Desk:
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
             self._refused(record, outcome, reply.at)
-        elif isinstance(outcome, Answer):
+        elif outcome.unreachable:
+            record.left = True
+            self._note_answer("left", record, outcome)
+        else:
             record.status = 200
             if reply.last:
                 self.answered += 1
@@ -311,11 +314,14 @@ class Desk:
         if reply.last:
             del self._deliver[record.id]
         deliver(reply)
+        if record.left:
+            self._open.pop(record.id, None)
 
     def _note_answer(self, kind: EventKind, record: Record, answer: Answer, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        tokens = answer.prompt_tokens + answer.completion_tokens
-        fields |= {"item": record.item, "request": record.id, "status": 200, "tokens": tokens}
+        fields |= {"item": record.item, "request": record.id}
+        if not answer.unreachable:
+            fields |= {"status": 200, "tokens": answer.prompt_tokens + answer.completion_tokens}
         if answer.fault is not None:
             fields |= {"fault": self._number_of(answer.fault), "reason": answer.fault.kind}
             if answer.fault.kind not in DELAYS:
