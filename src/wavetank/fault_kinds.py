@@ -27,3 +27,7 @@ DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-t
 """Faults that only delay the answer: it arrives complete."""
 OUTAGES: Final[tuple[FaultKind, ...]] = ("connection-refused", "no-answer")
 """Faults in which the provider cannot be reached: no wave and no limit decides about such a request."""
+WITHOUT_BYTES: Final[frozenset[FaultKind]] = frozenset(
+    {"stall", "stall-before-headers", "error-in-stream", "no-answer"}
+)
+"""Faults that change when and what is answered, and not how it is written."""
