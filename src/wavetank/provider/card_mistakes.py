@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..text import did_you_mean
 
-_IN_TEXTS: Final = ("model", "limit", "used", "wait", "method", "path")
+_IN_TEXTS: Final = ("model", "limit", "used", "unit", "wait", "method", "path")
 _IN_HEADERS: Final = {
     "response_headers": ("number", "took"),
     "refusal_headers": ("number", "code", "wait"),

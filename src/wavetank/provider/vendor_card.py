@@ -67,7 +67,8 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
         stream_error: the shape of an error in a stream, where it is another; `"{error}"` is that shape.
         errors: message, type, code and parameter of a refusal, by what is wrong or by the limit that was
             hit, such as `tokens` or `requests-per-day`; the rest is generic. A message may have `{model}`,
-            `{limit}`, `{used}` and `{wait}`, the seconds of the Retry-After.
+            `{limit}`, `{used}`, `{unit}` (what the limit is for: `minute`) and `{wait}`, the seconds of the
+            Retry-After.
         status_texts: the same by status, for a plain rate limit and for a key that is missing (401).
         unknown_path: the same for a path that the vendor does not have; with `{method}` and `{path}`.
         unknown_path_status: the status of that.

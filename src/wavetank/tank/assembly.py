@@ -98,7 +98,6 @@ def assemble(
         clock,
         log,
         waits=waits,
-        epoch_ns=epoch_ns,
         faults=scenario.fault,
         hosts=hosts_of(scenario),
         admit=admit,

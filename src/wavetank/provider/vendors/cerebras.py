@@ -30,13 +30,13 @@ CARD: Final = VendorCard(
     stream_error={"error": "{error}", "status_code": "{status}"},
     errors={
         "rate-limit": (
-            "Requests per minute limit exceeded - too many requests sent.",
+            "Requests per {unit} limit exceeded - too many requests sent.",
             _TOO_MANY,
             "request_quota_exceeded",
             "quota",
         ),
         "tokens": (
-            "Tokens per minute limit exceeded - too many tokens processed.",
+            "Tokens per {unit} limit exceeded - too many tokens processed.",
             _TOO_MANY,
             "token_quota_exceeded",
             "quota",

@@ -22,7 +22,7 @@ CARD: Final = VendorCard(
             "REQUEST_LIMIT_EXCEEDED",
         ),
         "tokens": (
-            "REQUEST_LIMIT_EXCEEDED: Exceeded workspace input tokens per minute rate limit for {model}. Work "
+            "REQUEST_LIMIT_EXCEEDED: Exceeded workspace input tokens per {unit} rate limit for {model}. Work "
             "with your Databricks account team to request a higher FMAPI rate limit tier.",
             "",
             "REQUEST_LIMIT_EXCEEDED",

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ....clock import SECOND
-from ...dialects.shared import ErrorText, InvalidRequest, is_limit, with_hint
+from ...dialects.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of, with_hint
 from ...dialects.wire_dialect import Endpoint, Refused, Vendor, WireDialect
 from ...host_patterns import path_pattern
 from ...http import Headers, HttpRequest
@@ -86,7 +86,7 @@ class CompatibleVendor(Vendor):
         named = self.card.response_headers.items()
         return tuple((name, value.format(number=number, took=took)) for name, value in named)
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """The limits that the card has names for."""
         if self.card.limits_on == ("answers" if refused else "refusals"):
             return ()
@@ -94,19 +94,19 @@ class CompatibleVendor(Vendor):
         for kind, named in self.card.limit_headers.items():
             bucket = getattr(limits, kind)
             if bucket is not None:
-                stated = self._stated(bucket, sent)
+                stated = self._stated(bucket, measured)
                 headers += ((named.format(field=field), stated[field]) for field in self.card.limit_fields)
         return tuple(headers)
 
-    def _stated(self, bucket: BucketState, sent: int) -> dict[str, str]:
+    def _stated(self, bucket: BucketState, measured: int) -> dict[str, str]:
         """A limit's words for the fields of its headers."""
         return {
             "limit": str(bucket.limit),
             "remaining": str(bucket.remaining),
-            "reset": self._reset(bucket.reset, sent),
+            "reset": self._reset(bucket.reset, measured),
         }
 
-    def _reset(self, wait: int, sent: int) -> str:
+    def _reset(self, wait: int, measured: int) -> str:
         match self.card.reset:
             case "duration":
                 return go_duration(wait)
@@ -115,9 +115,9 @@ class CompatibleVendor(Vendor):
             case "decimal-seconds":
                 return decimal(wait, SECOND)
             case "unix":
-                return str(-(-(sent + wait) // SECOND))
+                return str(-(-(measured + wait) // SECOND))
             case "rfc3339":
-                return rfc3339(sent + wait)
+                return rfc3339(measured + wait)
 
     def refusal_headers(self, refused: Refused) -> Headers:
         """The headers that a rate limit has beside those of all refusals."""
@@ -154,12 +154,13 @@ class CompatibleVendor(Vendor):
         """What a refusal says; its places are filled in."""
         refusal, text = refused.refusal, self._text(refused.refusal)
         buckets = refusal.limits
-        kind, _ = counted(refusal)
-        limit, spent = used(refusal, buckets.tokens if kind == "tokens" else buckets.requests)
+        usual = buckets.tokens if counted(refusal) == "tokens" else buckets.requests
+        limit, spent = used(refusal, usual)
         message = text.message.format(
             model=refused.request.model,
             limit=limit,
             used=spent,
+            unit=unit_of(limit_hit(refusal)),
             wait=_wait(refusal),
             method="POST",
             path="",
