@@ -141,6 +141,21 @@ def test_a_refusal_is_in_the_shape_and_words_of_the_card() -> None:
     assert "x-code" not in respond(mine, Scenario(limits=Limits(requests_per_minute=9)))[1]
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(requests_per_minute=1), "1 of 1 a minute"),
+        (Limits(requests=1, per=Duration(SECOND)), "1 of 1 a second"),
+        (Limits(requests_per_day=1), "1 of 1 a day"),
+    ],
+)
+def test_a_message_names_the_time_that_a_limit_is_for(limits: Limits, said: str) -> None:
+    """As the limit that was hit has it."""
+    texts = dict.fromkeys(("requests", "requests-per-day"), ("{used} of {limit} a {unit}",))
+    _, _, body = respond(card(errors=texts), Scenario(limits=limits), n=2)
+    assert json.loads(body)["error"]["message"] == said
+
+
 def test_an_error_in_a_stream_is_in_its_own_shape() -> None:
     """With the status that it would have had."""
     mine = card(stream_error={"event": "error", "what": "{error}", "status": "{status}"})
