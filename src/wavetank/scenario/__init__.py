@@ -7,6 +7,8 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 from __future__ import annotations
 
 from ..fault_kinds import DELAYS, FaultKind
+from .answer import Answer, Finish, ToolCall, Usage, answer_of
+from .answer_files import AnswerFile, UsageFile, UsageRow
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -36,6 +38,7 @@ from .model import (
     Fault,
     Latency,
     Limits,
+    Mark,
     Match,
     Ramp,
     RefusalError,
@@ -43,6 +46,7 @@ from .model import (
     RetryAfterForm,
     Scenario,
     ScopeKind,
+    TokenRange,
     Wave,
     Wrapping,
 )
@@ -51,13 +55,17 @@ from .writing import digest, written
 __all__ = [
     "DELAYS",
     "VARIED",
+    "Answer",
+    "AnswerFile",
     "Answers",
     "DayKind",
     "DurationRange",
     "Fault",
     "FaultKind",
+    "Finish",
     "Latency",
     "Limits",
+    "Mark",
     "Match",
     "Ramp",
     "RefusalError",
@@ -66,8 +74,14 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "ScopeKind",
+    "TokenRange",
+    "ToolCall",
+    "Usage",
+    "UsageFile",
+    "UsageRow",
     "Wave",
     "Wrapping",
+    "answer_of",
     "catalogue",
     "digest",
     "last_instant",
