@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,18 +17,9 @@ from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.dialects import DIALECTS, LazyDialect
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Request
+from wavetank.provider.request import Request
 from wavetank.provider.schema_answers import value_for
-from wavetank.provider.wire import (
-    HOSTS,
-    BadRequest,
-    Decoded,
-    Frame,
-    HttpRequest,
-    WireReply,
-    dialect_for,
-    route,
-)
+from wavetank.provider.wire import HOSTS, BadRequest, Frame, HttpRequest, WireReply, dialect_for, route
 from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
 
 MESSAGES: Any = [{"role": "user", "content": "item-1"}]
@@ -151,21 +143,9 @@ def exchange(
     return frames
 
 
-def as_request(decoded: Decoded, number: int) -> Request:
-    """What the provider sees of a decoded request."""
-    return Request(
-        id=number,
-        dialect=decoded.dialect,
-        model=decoded.model,
-        key=decoded.key,
-        key_label="key-1",
-        item=decoded.item,
-        declared=decoded.declared,
-        prompt=decoded.prompt,
-        prompt_tokens=decoded.prompt_tokens,
-        max_tokens=decoded.max_tokens,
-        stream=decoded.stream,
-    )
+def as_request(read: Request, number: int) -> Request:
+    """The request as the desk passes it on."""
+    return msgspec.structs.replace(read, id=number, key="key-1")
 
 
 def sent(frames: list[Frame]) -> bytes:

@@ -10,7 +10,8 @@ import pytest
 from wavetank.clock import MILLISECOND, SECOND
 from wavetank.processor import classify
 from wavetank.provider.model import BucketState, LimitState, Reason, Refusal, Reply, WireRetryAfter
-from wavetank.provider.wire import Decoded, Frame, HttpRequest, dialect_for
+from wavetank.provider.request import Request
+from wavetank.provider.wire import Frame, HttpRequest, dialect_for
 from wavetank.scenario import RefusalError
 
 PATHS = {
@@ -50,7 +51,7 @@ LIMITS = LimitState(
 )
 
 
-def decoded(host: str, path: str | None = None) -> Decoded:
+def decoded(host: str, path: str | None = None) -> Request:
     """A good request to a host."""
     dialect = dialect_for(host)
     assert dialect is not None

@@ -18,8 +18,9 @@ from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
-from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
+from .model import Answer, Notice, Outcome, Reason, Refusal, Reply
 from .picks import Choose, Picks
+from .request import Request
 from .statuses import status_of_wave, status_over_limit
 from .timing import Timetable, waits_before
 from .waves import NoticeBoard, Script, Windows, scripts

@@ -8,7 +8,7 @@ from typing import Final
 
 from .dialects import DIALECTS
 from .host_patterns import answers_for
-from .http import BadRequest, Decoded, Dialect, Frame, Head, Headers, HttpRequest, WireReply
+from .http import BadRequest, Dialect, Frame, Head, Headers, HttpRequest, WireReply
 
 HOSTS: Final = tuple(host for dialect in DIALECTS for host in dialect.hosts)
 """The hosts the fake answers for: shell patterns, some with a port."""
@@ -75,7 +75,6 @@ def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
 __all__ = [
     "HOSTS",
     "BadRequest",
-    "Decoded",
     "Dialect",
     "Frame",
     "Head",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -11,9 +11,10 @@ from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
 from ..seams import direct
-from ..seams.desk import Desk, ItemResolver, Record
+from ..seams.desk import Desk, ItemResolver
 from ..seams.direct import Completion
 from ..seams.installed import installed
+from ..seams.record import Requests
 from ..seams.transports import transport
 from .failure import CheckFailed
 from .strict_attributes import StrictAttributes
@@ -89,9 +90,9 @@ class FakeLLM(StrictAttributes):
         return AsgiApp(self._desk)
 
     @property
-    def requests(self) -> Sequence[Record]:
-        """All requests so far, in the order of their arrival."""
-        return tuple(self._desk.records)
+    def requests(self) -> Requests:
+        """All requests so far, in the order of their arrival; `requests.of(item=…)` selects some."""
+        return Requests(self._desk.records)
 
     @property
     def in_flight(self) -> int:

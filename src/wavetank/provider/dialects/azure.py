@@ -10,8 +10,9 @@ import re
 from typing import Any, Final
 
 from ...clock import SECOND
-from ..http import Decoded, Headers
+from ..http import Headers
 from ..model import LimitState, WireRetryAfter
+from ..request import Request
 from ..wire_formats import hexadecimal
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour
@@ -89,7 +90,7 @@ class AzureVendor(Vendor):
         """Request ids and region."""
         return (("apim-request-id", number), ("x-request-id", number), ("x-ms-region", "East US"))
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """Requests and tokens; resets are whole seconds."""
         return limit_headers((("requests", limits.requests), ("tokens", limits.tokens)), _whole_seconds)
 
@@ -106,7 +107,7 @@ class AzureVendor(Vendor):
         if refusal.error in _MESSAGES:
             return ErrorText(_MESSAGES[refusal.error] + hint)
         kind = "token" if counted(refusal)[0] == "tokens" else "call"
-        operation = _OPERATIONS.get(refused.decoded.endpoint, "Models_List")
+        operation = _OPERATIONS.get(refused.request.endpoint, "Models_List")
         return ErrorText(
             f"Requests to the {operation} Operation under Azure OpenAI API version {API_VERSION} have "
             f"exceeded {kind} rate limit of your current OpenAI S0 pricing tier.{hint} {_QUOTA}"

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...clock import SECOND
-from ..http import Decoded, Headers
+from ..http import Headers
 from ..model import LimitState
+from ..request import Request
 from ..wire_formats import go_duration
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, usage
@@ -71,7 +72,7 @@ class GroqVendor(Vendor):
         """Request id and region."""
         return (("x-request-id", number), ("x-groq-region", "us-west-1"))
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """Requests are those of a day, tokens those of a minute; resets are durations."""
         return limit_headers((("requests", limits.requests_per_day), ("tokens", limits.tokens)), go_duration)
 
@@ -82,13 +83,13 @@ class GroqVendor(Vendor):
 
     def refusal_text(self, refused: Refused) -> ErrorText:
         """What a refusal says; a rate limit names its numbers, in OpenAI's words."""
-        refusal, decoded = refused.refusal, refused.decoded
+        refusal, request = refused.refusal, refused.request
         limit = is_limit(refusal)
         text = self.statuses.get(refusal.status) if limit else self.errors.get(refusal.error)
         if text is not None:
             return text._replace(message=text.message + retry_hint(refusal.retry_after))
-        where = f"for model `{decoded.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
-        message = f"{rate_limited(refusal, decoded, where=where, minute='minute')} {_UPGRADE}"
+        where = f"for model `{request.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
+        message = f"{rate_limited(refusal, request, where=where, minute='minute')} {_UPGRADE}"
         return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
 
 

@@ -10,8 +10,9 @@ import re
 from typing import Any, ClassVar, Final
 
 from ..answer_texts import request_cost
-from ..http import Decoded, Headers, HttpRequest
+from ..http import Headers, HttpRequest
 from ..model import LimitState
+from ..request import Request
 from ..wire_formats import hexadecimal
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, usage
@@ -66,12 +67,12 @@ class MistralVendor(Vendor):
             ("x-envoy-upstream-service-time", str(took)),
         )
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """Requests and tokens of a minute, and what the request cost; no resets."""
         headers = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
         if limits.tokens is None:
             return headers
-        cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens, decoded.copies)
+        cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)
         return (*headers, ("x-ratelimit-tokens-query-cost", str(cost)))
 
     def invalid_request(

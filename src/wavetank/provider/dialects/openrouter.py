@@ -10,8 +10,9 @@ import re
 from typing import Any, ClassVar, Final
 
 from ...clock import MILLISECOND
-from ..http import Decoded, Headers
+from ..http import Headers
 from ..model import BucketState, LimitState, Reply
+from ..request import Request
 from ..wire_formats import base62, unix_seconds
 from .hosts import HOSTS
 from .openai.chat import Chat, Flavour, usage
@@ -70,7 +71,7 @@ class OpenRouterVendor(Vendor):
     breaks_with = "rate-limit"
     keep_alive = _PROCESSING
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """Requests, only on a refusal; the reset is an epoch in milliseconds."""
         return self._limit_headers(limits, sent) if refused else ()
 
@@ -120,14 +121,14 @@ def _ident(page: AnswerPart) -> str:
     return f"gen-{page.created}-{page.letters(20)}"
 
 
-def _failed(body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> Values:
+def _failed(body: Any, request: Request, reply: Reply, epoch_ns: int) -> Values:
     """An error in a stream: a chunk with the error beside a choice that ends with it."""
-    created = unix_seconds(decoded.arrived if decoded.arrived is not None else reply.at, epoch_ns)
+    created = unix_seconds(request.arrived if request.arrived is not None else reply.at, epoch_ns)
     return {
         "id": f"gen-{created}-{base62(20, 'openrouter', reply.request_id)}",
         "object": "chat.completion.chunk",
         "created": created,
-        "model": decoded.model,
+        "model": request.model,
         "provider": _PROVIDER,
         "error": body["error"],
         "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],

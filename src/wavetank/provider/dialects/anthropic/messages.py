@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...identity import text_of
 from ...model import Reply
+from ...request import Request
 from ...schema_answers import Form
 from ...wire_formats import json_bytes
 from ..shared import (
     EVENT_STREAM,
     InvalidRequest,
     Message,
-    ParsedBody,
     Values,
     as_list,
     as_mapping,
@@ -49,7 +49,7 @@ class Messages:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         _check_fields(payload, ("model", "messages", "max_tokens"))
@@ -84,7 +84,7 @@ class Messages:
             delta = {"type": "input_json_delta", "partial_json": page.piece}
         return named_event({"type": "content_block_delta", "index": 0, "delta": delta})
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """The event `error`."""
         return named_event({"type": "error", "error": body["error"]})
 
@@ -97,7 +97,7 @@ class CountTokens(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "count-tokens"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         _check_fields(payload, ("model", "messages"))
@@ -202,7 +202,7 @@ def _message(page: AnswerPart, content: list[Values], stop_reason: str | None, o
         "id": f"msg_01{page.letters(22, 'message')}",
         "type": "message",
         "role": "assistant",
-        "model": page.decoded.model,
+        "model": page.request.model,
         "content": content,
         "stop_reason": stop_reason,
         "stop_sequence": None,

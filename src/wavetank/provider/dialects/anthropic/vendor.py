@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...http import Decoded, Headers, HttpRequest
+from ...http import Headers, HttpRequest
 from ...model import LimitState, Refusal
+from ...request import Request
 from ...wire_formats import base62, rfc3339
 from ..hosts import HOSTS
 from ..shared import ErrorText, InvalidRequest, is_limit, limit_headers, limit_hit, with_hint
@@ -89,7 +90,7 @@ class AnthropicVendor(Vendor):
         """Request id and organization."""
         return (("request-id", number), ("anthropic-organization-id", ORGANIZATION))
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """Each kind of limit, with the date in whole seconds at which it is whole again."""
         buckets = (
             ("requests", limits.requests),
@@ -119,18 +120,18 @@ class AnthropicVendor(Vendor):
         elif refusal.error in self.errors and not is_limit(refusal) and not too_dear:
             text = self.errors[refusal.error]
         else:
-            text = ErrorText(_rate_limited(refusal, refused.decoded), "rate_limit_error")
+            text = ErrorText(_rate_limited(refusal, refused.request), "rate_limit_error")
         return text._replace(message=with_hint(text.message, refusal.retry_after))
 
 
-def _rate_limited(refusal: Refusal, decoded: Decoded) -> str:
+def _rate_limited(refusal: Refusal, request: Request) -> str:
     bucket = limit_hit(refusal)
     if bucket is None:
         return _RATE_LIMITED
     return (
         f"This request would exceed your organization's rate limit of {bucket.limit:,} "
         f"{_COUNTED.get(refusal.reason, 'requests per minute')} (org: {ORGANIZATION}, model: "
-        f"{decoded.model}). For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see "
+        f"{request.model}). For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see "
         "the response headers for current usage. Please reduce the prompt length or the maximum tokens "
         "requested, or try again later."
     )

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...model import Reply
+from ...request import Request
 from ...schema_answers import JSON_OBJECT, Form
 from ...wire_formats import json_bytes
 from ..openai.requests import called
@@ -17,7 +18,6 @@ from ..shared import (
     EVENT_STREAM,
     InvalidRequest,
     Message,
-    ParsedBody,
     Values,
     as_mapping,
     asked,
@@ -48,7 +48,7 @@ class ChatV2:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         return asked(
@@ -83,7 +83,7 @@ class ChatV2:
             return self._written([_event("tool-call-delta", 0, call)])
         return self._written([_event("content-delta", 0, {"content": {"text": page.piece}})])
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """A message that ended with an error."""
         delta = {"error": body["message"], "finish_reason": "ERROR"}
         return self._written([{"type": "message-end", "delta": delta}], done=True)

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...model import Reply
+from ...request import Request
 from ...wire_formats import json_bytes
-from ..shared import InvalidRequest, Message, ParsedBody, Values, as_list, asked
+from ..shared import InvalidRequest, Message, Values, as_list, asked
 from ..wire_dialect import AnswerPart
 from .chat import LINES, json_asked, model_of, most_of, payload_of, usage
 
@@ -27,7 +28,7 @@ class ChatV1:
     method: str = "POST"
     streams_as: str = LINES
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         message = payload.get("message")
@@ -57,7 +58,7 @@ class ChatV1:
             line = {"event_type": "text-generation", "text": page.piece}
         return json_bytes({"is_finished": page.last, **line}) + b"\n"
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """A stream that ended with an error."""
         response = {"response_id": "", "generation_id": "", "text": ""}
         line = {
@@ -79,7 +80,7 @@ def _history(payload: Values) -> list[Message]:
 
 
 def _response(page: AnswerPart) -> Values:
-    said = page.decoded.payload["message"]
+    said = page.request.payload["message"]
     return {
         "response_id": page.digits(32, "response"),
         "text": page.text,

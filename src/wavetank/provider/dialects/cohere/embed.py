@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from ...http import HttpRequest
+from ...request import Request
 from ...wire_formats import json_bytes
 from ..openai.embeddings import embedding_of, vector
-from ..shared import InvalidRequest, ParsedBody, Values, as_list
+from ..shared import InvalidRequest, Values, as_list
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .chat import model_of, payload_of
 
@@ -23,7 +24,7 @@ class Embed(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "embeddings"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         texts = payload.get("texts")
@@ -34,7 +35,7 @@ class Embed(UnstreamedEndpoint):
 
     def plain(self, page: AnswerPart) -> bytes:
         """One vector for each text; the first version has bare lists unless types are asked for."""
-        payload = page.decoded.payload
+        payload = page.request.payload
         vectors = [vector(text) for text in payload["texts"]]
         bare = payload["version"] == "1" and not payload.get("embedding_types")
         tokens = {"input_tokens": page.answer.prompt_tokens}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...http import Decoded, Headers, HttpRequest
+from ...http import Headers, HttpRequest
 from ...model import LimitState
+from ...request import Request
 from ...wire_formats import hexadecimal
 from ..hosts import HOSTS
 from ..shared import JSON, ErrorText, limit_hit, with_hint
@@ -54,7 +55,7 @@ class CohereVendor(Vendor):
         """Ids and the time at the backend."""
         return (("x-debug-trace-id", number), ("x-envoy-upstream-service-time", str(took)))
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """The calls of a trial key, without a reset."""
         bucket = limits.requests
         if bucket is None:

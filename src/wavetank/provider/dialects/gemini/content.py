@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...model import Reply
+from ...request import Request
 from ...schema_answers import JSON_OBJECT, Form
 from ...wire_formats import json_bytes
 from ..openai.embeddings import embedding_of, vector
@@ -17,7 +18,6 @@ from ..shared import (
     JSON,
     InvalidRequest,
     Message,
-    ParsedBody,
     Values,
     as_list,
     as_mapping,
@@ -50,7 +50,7 @@ class Generate:
     method: str = "POST"
     streams_as: str = JSON
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         config = as_mapping(_field(payload, "generationConfig"))
@@ -82,7 +82,7 @@ class Generate:
             return b"data: " + body + b"\r\n\r\n"
         return (_SEPARATOR if page.reply.index > 1 else b"") + body + (b"]" if page.last else b"")
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: one more element, or one more event."""
         if self.streams_as != JSON:
             return b"data: " + json_bytes(body) + b"\r\n\r\n"
@@ -98,7 +98,7 @@ class CountTokens(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "count-tokens"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request, whose contents may be in a request of their own; see `Endpoint.read`."""
         payload = _payload(request)
         inner = as_mapping(_field(payload, "generateContentRequest")) or payload
@@ -119,16 +119,16 @@ class Embed(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "embeddings"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         return embedding_of(request, payload, found["model"], _texts_to_embed(payload))
 
     def plain(self, page: AnswerPart) -> bytes:
         """One vector for each content."""
-        texts = _texts_to_embed(page.decoded.payload)
+        texts = _texts_to_embed(page.request.payload)
         vectors = [{"values": vector(text)} for text in texts]
-        batch = "requests" in page.decoded.payload
+        batch = "requests" in page.request.payload
         return json_bytes({"embeddings": vectors} if batch else {"embedding": vectors[0]})
 
 
@@ -257,7 +257,7 @@ def _response(page: AnswerPart, parts: list[Values], finish: str | None, tokens:
             "totalTokenCount": prompt + tokens,
             "promptTokensDetails": _details(prompt),
         },
-        "modelVersion": page.decoded.model,
+        "modelVersion": page.request.model,
         "responseId": page.letters(22),
     }
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs
 
 from ....clock import SECOND
-from ...http import Decoded, Headers, HttpRequest
+from ...http import Headers, HttpRequest
 from ...model import Refusal
+from ...request import Request
 from ...wire_formats import decimal
 from ..hosts import HOSTS
 from ..shared import ErrorText, limit_hit, stated_in_body
@@ -98,7 +99,7 @@ def error(message: str, status: int, code: str | None = None, **more: Any) -> di
 
 def _in_array(body: dict[str, Any], refused: Refused) -> Any:
     """Where answers are arrays an error is an array of one."""
-    in_array = refused.decoded.endpoint in (IN_ARRAY, COMPATIBLE) and refused.refusal.wrapping == "json"
+    in_array = refused.request.endpoint in (IN_ARRAY, COMPATIBLE) and refused.refusal.wrapping == "json"
     return [body] if in_array else body
 
 
@@ -136,11 +137,11 @@ class GeminiVendor(Vendor):
 
     def refusal(self, refused: Refused) -> Any:
         """The error of a refusal; a quota is named, with when to come back."""
-        return _in_array(_refused(refused.refusal, refused.decoded), refused)
+        return _in_array(_refused(refused.refusal, refused.request), refused)
 
     def mid_stream_error(self, refused: Refused) -> Any:
         """The error after a 200, in no array of its own."""
-        return _refused(refused.refusal, refused.decoded)
+        return _refused(refused.refusal, refused.request)
 
 
 class VertexVendor(GeminiVendor):
@@ -156,7 +157,7 @@ class VertexVendor(GeminiVendor):
         """The error of a refusal."""
         refusal = refused.refusal
         if refusal.error not in ("rate-limit", "quota", "throttle", "ramp"):
-            body = _refused(refusal, refused.decoded, details=False)
+            body = _refused(refusal, refused.request, details=False)
         else:
             message = _STATUSES.get(refusal.status, _VERTEX) + stated_in_body(refusal.retry_after)
             detail = {"message": message, "domain": "global", "reason": "rateLimitExceeded"}
@@ -164,11 +165,11 @@ class VertexVendor(GeminiVendor):
         return _in_array(body, refused)
 
 
-def _refused(refusal: Refusal, decoded: Decoded, *, details: bool = True) -> dict[str, Any]:
+def _refused(refusal: Refusal, request: Request, *, details: bool = True) -> dict[str, Any]:
     if refusal.error in ("rate-limit", "quota") or (refusal.error == "too-large" and refusal.status == 429):
         if refusal.status in _STATUSES:
             return error(_STATUSES[refusal.status], refusal.status)
-        return _quota(refusal, decoded)
+        return _quota(refusal, request)
     code = "RESOURCE_EXHAUSTED" if refusal.error in _EXHAUSTED else None
     message = _TOO_LARGE if refusal.error == "too-large" else _MESSAGES[refusal.error]
     if details and refusal.retry_after is not None:
@@ -176,7 +177,7 @@ def _refused(refusal: Refusal, decoded: Decoded, *, details: bool = True) -> dic
     return error(message, refusal.status, code)
 
 
-def _quota(refusal: Refusal, decoded: Decoded) -> dict[str, Any]:
+def _quota(refusal: Refusal, request: Request) -> dict[str, Any]:
     """The quota that was exceeded, where to read about it, and when to come back."""
     default = _QUOTAS["requests-per-day"] if refusal.error == "quota" else _PER_MINUTE
     metric, quota = _QUOTAS.get(
@@ -186,7 +187,7 @@ def _quota(refusal: Refusal, decoded: Decoded) -> dict[str, Any]:
     violation: dict[str, Any] = {
         "quotaMetric": metric,
         "quotaId": quota,
-        "quotaDimensions": {"location": "global", "model": decoded.model},
+        "quotaDimensions": {"location": "global", "model": request.model},
     }
     if hit is not None:
         violation["quotaValue"] = str(hit.limit)

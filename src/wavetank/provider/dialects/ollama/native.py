@@ -10,22 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...model import Reply
+from ...request import Request
 from ...schema_answers import JSON_OBJECT, Form
 from ...wire_formats import json_bytes, rfc3339
 from ..openai.embeddings import embedding_of, texts_of, vector
 from ..openai.models import Models
-from ..shared import (
-    InvalidRequest,
-    Message,
-    ParsedBody,
-    Values,
-    as_mapping,
-    asked,
-    json_object,
-    nothing_asked,
-)
+from ..shared import InvalidRequest, Message, Values, as_mapping, asked, json_object, nothing_asked
 from ..wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
 
 NDJSON: Final = "application/x-ndjson"
@@ -50,7 +42,7 @@ class Generation:
     method: str = "POST"
     streams_as: str = NDJSON
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         if not isinstance(payload.get("stream"), bool | None):
@@ -79,7 +71,7 @@ class Generation:
             return json_bytes(self._line(page, "") | _done(page)) + b"\n"
         return json_bytes(self._line(page, page.piece) | {"done": False}) + b"\n"
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """An error is the last line."""
         return json_bytes(body) + b"\n"
 
@@ -95,7 +87,7 @@ class Generation:
         return messages
 
     def _line(self, page: AnswerPart, text: str) -> Values:
-        line: Values = {"model": page.decoded.model, "created_at": rfc3339(page.epoch_ns + page.reply.at)}
+        line: Values = {"model": page.request.model, "created_at": rfc3339(page.epoch_ns + page.reply.at)}
         if self.name == "native-generate":
             return line | {"response": text}
         return line | {"message": {"role": "assistant", "content": text}}
@@ -109,17 +101,17 @@ class Embed(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "native-embed"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         return embedding_of(request, payload, payload["model"], texts_of(payload.get("input")))
 
     def plain(self, page: AnswerPart) -> bytes:
         """One vector for each text."""
-        texts = texts_of(page.decoded.payload.get("input"))
+        texts = texts_of(page.request.payload.get("input"))
         return json_bytes(
             {
-                "model": page.decoded.model,
+                "model": page.request.model,
                 "embeddings": [vector(text) for text in texts],
                 "total_duration": page.took,
                 "load_duration": 0,
@@ -136,7 +128,7 @@ class Show(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "show"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request, which may call the model `name`; see `Endpoint.read`."""
         payload = json_object(request.body) or {}
         model = payload.get("model") or payload.get("name")
@@ -167,7 +159,7 @@ class Version(UnstreamedEndpoint):
     name: str = "version"
     method: str = "GET"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         return nothing_asked()
 

@@ -49,7 +49,7 @@ class OllamaVendor(Vendor):
         """The error of a refusal."""
         refusal = refused.refusal
         message = _MESSAGES[refusal.error] + stated_in_body(refusal.retry_after)
-        compatible = refused.decoded.endpoint in _COMPATIBLE_ENDPOINTS
+        compatible = refused.request.endpoint in _COMPATIBLE_ENDPOINTS
         return _error(message, refusal.status, compatible=compatible)
 
 

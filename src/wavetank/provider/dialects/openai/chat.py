@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...model import Reply
+from ...request import Request
 from ...wire_formats import json_bytes
-from ..shared import DONE, EVENT_STREAM, ParsedBody, Values, asked, data_event
+from ..shared import DONE, EVENT_STREAM, Values, asked, data_event
 from ..wire_dialect import AnswerPart
 from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
 
@@ -78,7 +79,7 @@ class Flavour:
     usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
     before: Callable[[AnswerPart], bytes] = lambda page: b""
     done: bytes = DONE
-    failed: Callable[[Any, Decoded, Reply, int], Any] = lambda body, decoded, reply, epoch_ns: body
+    failed: Callable[[Any, Request, Reply, int], Any] = lambda body, request, reply, epoch_ns: body
     after_failure: bytes = b""
     whole_calls: bool = False
     copies: Callable[[Mapping[str, Any]], int] = copies_of
@@ -100,7 +101,7 @@ class Chat:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         in_path = found.groupdict().get("model")
@@ -140,9 +141,9 @@ class Chat:
             return self._chunks(page, self._delta(page))
         return self._closing(page) + self.flavour.done
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: an event like any other."""
-        return data_event(self.flavour.failed(body, decoded, reply, epoch_ns)) + self.flavour.after_failure
+        return data_event(self.flavour.failed(body, request, reply, epoch_ns)) + self.flavour.after_failure
 
     def _call(self, page: AnswerPart, arguments: str) -> Values:
         function = {"name": page.tool, "arguments": arguments}
@@ -190,7 +191,7 @@ class Chat:
             "id": self.flavour.ident(page),
             "object": kind,
             "created": page.created,
-            "model": page.decoded.model,
+            "model": page.request.model,
             "choices": choices,
             **self.flavour.top(page),
         }
@@ -204,5 +205,5 @@ def _finish(page: AnswerPart) -> str:
 
 def asks_for_usage(page: AnswerPart) -> bool:
     """Whether a stream is to end with what was charged."""
-    options = page.decoded.payload.get("stream_options")
+    options = page.request.payload.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True

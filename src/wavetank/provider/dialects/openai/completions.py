@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...model import Reply
+from ...request import Request
 from ...wire_formats import json_bytes
-from ..shared import DONE, EVENT_STREAM, Message, ParsedBody, asked, data_event
+from ..shared import DONE, EVENT_STREAM, Message, asked, data_event
 from ..wire_dialect import AnswerPart
 from .chat import asks_for_usage, usage
 from .embeddings import texts_of
@@ -41,7 +42,7 @@ class Completions:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         prompts = texts_of(payload.get("prompt"), "prompt")
@@ -77,7 +78,7 @@ class Completions:
             usage_event = data_event(self._envelope(page, []) | {"usage": usage(page)})
         return data + usage_event + DONE
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """An error in a stream: an event like any other."""
         return data_event(body) + self.after_failure
 
@@ -90,6 +91,6 @@ class Completions:
             "id": self.ident(page),
             "object": "text_completion",
             "created": page.created,
-            "model": page.decoded.model,
+            "model": page.request.model,
             "choices": choices,
         }

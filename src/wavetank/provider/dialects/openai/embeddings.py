@@ -12,8 +12,9 @@ from typing import Any, Final, final
 
 from ...answer_texts import count_tokens
 from ...http import HttpRequest
+from ...request import Request
 from ...wire_formats import json_bytes
-from ..shared import ParsedBody, no_text_asked, whole_number
+from ..shared import no_text_asked, whole_number
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import missing, model_of, payload_of, wrong_type
 
@@ -57,9 +58,7 @@ def texts_of(value: object, name: str = "input") -> list[str]:
     return [one if isinstance(one, str) else repr(one) for one in value]
 
 
-def embedding_of(
-    request: HttpRequest, payload: Mapping[str, Any], model: str, texts: list[str]
-) -> ParsedBody:
+def embedding_of(request: HttpRequest, payload: Mapping[str, Any], model: str, texts: list[str]) -> Request:
     """A request that asks for vectors and no words."""
     messages: list[Mapping[str, Any]] = [{"role": "user", "content": "\n".join(texts)}]
     return no_text_asked(request, payload, messages, model=model)
@@ -78,7 +77,7 @@ class Embeddings(UnstreamedEndpoint):
     extra: Callable[[AnswerPart], dict[str, Any]] = lambda page: {}
     name: str = "embeddings"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         model = found.groupdict().get("model") or model_of(payload)
@@ -89,7 +88,7 @@ class Embeddings(UnstreamedEndpoint):
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of an answer."""
-        payload = page.decoded.payload
+        payload = page.request.payload
         write: Callable[[list[float]], Any] = packed if payload.get("encoding_format") == "base64" else list
         texts = texts_of(payload.get("input"))
         data = [
@@ -98,7 +97,7 @@ class Embeddings(UnstreamedEndpoint):
         ]
         tokens = page.answer.prompt_tokens
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        body = {"object": "list", "data": data, "model": page.decoded.model, "usage": usage}
+        body = {"object": "list", "data": data, "model": page.request.model, "usage": usage}
         return json_bytes(body | self.extra(page))
 
 

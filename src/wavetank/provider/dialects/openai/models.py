@@ -9,8 +9,9 @@ from typing import Any, final
 from urllib.parse import parse_qsl, unquote
 
 from ...http import HttpRequest
+from ...request import Request
 from ...wire_formats import json_bytes
-from ..shared import InvalidRequest, ParsedBody, nothing_asked
+from ..shared import InvalidRequest, nothing_asked
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 
 Writes = Callable[[str, AnswerPart], dict[str, Any]]
@@ -63,7 +64,7 @@ class Models(UnstreamedEndpoint):
     name: str = "models"
     method: str = "GET"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         # Gemini takes a key in the query, and no key is kept.
         query = {name: value for name, value in parse_qsl(request.query) if name != "key"}
@@ -72,7 +73,7 @@ class Models(UnstreamedEndpoint):
 
     def plain(self, page: AnswerPart) -> bytes:
         """The one model that is asked for, or the list."""
-        if page.decoded.model:
-            return json_bytes(self.entry(page.decoded.model, page))
-        names, more = self.pages(page.decoded.payload, self.names)
+        if page.request.model:
+            return json_bytes(self.entry(page.request.model, page))
+        names, more = self.pages(page.request.payload, self.names)
         return json_bytes(self.whole([self.entry(name, page) for name in names]) | more)

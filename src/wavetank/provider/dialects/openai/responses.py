@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from ...http import Decoded, HttpRequest
+from ...http import HttpRequest
 from ...identity import text_of
 from ...model import Reply
+from ...request import Request
 from ...schema_answers import Form
 from ...wire_formats import base62, hexadecimal, json_bytes, unix_seconds
-from ..shared import EVENT_STREAM, Message, ParsedBody, Values, as_mapping, asked, named_event, no_text_asked
+from ..shared import EVENT_STREAM, Message, Values, as_mapping, asked, named_event, no_text_asked
 from ..wire_dialect import AnswerPart, UnstreamedEndpoint
 from .requests import called, max_tokens_of, missing, model_of, payload_of, stream_of, structured, wrong_type
 
@@ -34,7 +35,7 @@ class Responses:
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         return asked(
@@ -64,12 +65,12 @@ class Responses:
             return _event("response.function_call_arguments.delta", number, at)
         return _event("response.output_text.delta", number, at | {"content_index": 0, "logprobs": []})
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """A response that failed; an error that is none of its codes is a `server_error`."""
         error = as_mapping(body.get("error"))
         code = error.get("code") if error.get("code") in _KNOWN_CODES else "server_error"
-        began = decoded.arrived if decoded.arrived is not None else reply.at
-        response = _response(decoded, reply, unix_seconds(began, epoch_ns)) | {
+        began = request.arrived if request.arrived is not None else reply.at
+        response = _response(request, reply, unix_seconds(began, epoch_ns)) | {
             "status": "failed",
             "error": {"code": code, "message": error.get("message", "")},
         }
@@ -84,7 +85,7 @@ class InputTokens(UnstreamedEndpoint):
     path: re.Pattern[str]
     name: str = "input-tokens"
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
         messages = [] if payload.get("input") is None else _messages(payload)
@@ -125,9 +126,9 @@ def _form(payload: Mapping[str, Any]) -> Form | None:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _response(decoded: Decoded, reply: Reply, created: int) -> Values:
+def _response(request: Request, reply: Reply, created: int) -> Values:
     """A response that has only begun."""
-    payload = decoded.payload
+    payload = request.payload
     return {
         "id": f"resp_{hexadecimal(48, 'openai', 'response', reply.request_id)}",
         "object": "response",
@@ -137,8 +138,8 @@ def _response(decoded: Decoded, reply: Reply, created: int) -> Values:
         "error": None,
         "incomplete_details": None,
         "instructions": payload.get("instructions"),
-        "max_output_tokens": decoded.max_tokens,
-        "model": decoded.model,
+        "max_output_tokens": request.max_tokens,
+        "model": request.model,
         "output": [],
         "parallel_tool_calls": payload.get("parallel_tool_calls", True),
         "previous_response_id": payload.get("previous_response_id"),
@@ -158,7 +159,7 @@ def _response(decoded: Decoded, reply: Reply, created: int) -> Values:
 
 
 def _begun(page: AnswerPart) -> Values:
-    return _response(page.decoded, page.reply, page.created)
+    return _response(page.request, page.reply, page.created)
 
 
 def _ended(page: AnswerPart) -> Values:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...answer_texts import request_cost
-from ...http import Decoded, Headers
+from ...http import Headers
 from ...model import BucketState, LimitState, Refusal
+from ...request import Request
 from ...wire_formats import go_duration
 from ..hosts import HOSTS
 from ..shared import ErrorText, is_limit, limit_headers, limit_hit, retry_hint
@@ -89,12 +90,12 @@ def used(refusal: Refusal, bucket: BucketState | None) -> tuple[int, int]:
     return limit, limit
 
 
-def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str, minute: str = "min") -> str:
+def rate_limited(refusal: Refusal, request: Request, *, where: str, minute: str = "min") -> str:
     """The first sentences of a rate limit, with the numbers that clients read out of them.
 
     Args:
         refusal: what is refused.
-        decoded: the request.
+        request: the request.
         where: the words for the model and the organization.
         minute: the word for a minute.
     """
@@ -102,7 +103,7 @@ def rate_limited(refusal: Refusal, decoded: Decoded, *, where: str, minute: str 
     words = words.format(minute=minute)
     limits = refusal.limits
     limit, spent = used(refusal, limits.tokens if kind == "tokens" else limits.requests)
-    cost = request_cost(decoded.item, decoded.prompt_tokens, decoded.max_tokens, decoded.copies)
+    cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)
     requested = cost if kind == "tokens" else 1
     if refusal.error == "too-large":
         # A scripted refusal need not fit a limit, but what it says has to.
@@ -151,7 +152,7 @@ class OpenAIVendor(Vendor):
             ("openai-version", VERSION),
         )
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """Requests and tokens, on every answer."""
         return openai_limits(limits)
 
@@ -161,11 +162,11 @@ class OpenAIVendor(Vendor):
 
     def refusal_text(self, refused: Refused) -> ErrorText:
         """What a refusal says; a rate limit names its numbers."""
-        refusal, decoded = refused.refusal, refused.decoded
+        refusal, request = refused.refusal, refused.request
         limit = is_limit(refusal) or (refusal.error == "too-large" and refusal.status == 413)
         text = self.statuses.get(refusal.status) if limit else self.errors.get(refusal.error)
         if text is not None:
             return text._replace(message=text.message + retry_hint(refusal.retry_after))
-        where = f"for {decoded.model} in organization {ORGANIZATION}"
-        message = f"{rate_limited(refusal, decoded, where=where)} {_VISIT}"
+        where = f"for {request.model} in organization {ORGANIZATION}"
+        message = f"{rate_limited(refusal, request, where=where)} {_VISIT}"
         return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
