@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .checks.verdict import Verdict
     from .events import Event, EventLog
-    from .scenario import Scenario, ScenarioError, load_scenario
-    from .seams.direct import Completion, Usage
+    from .scenario import Answer, Scenario, ScenarioError, ToolCall, Usage, load_scenario
+    from .seams.direct import Completion
     from .seams.errors import (
         ConnectionLost,
         MalformedAnswer,
@@ -39,8 +39,8 @@ __version__: Final = "0.1.0"
 _HOMES: Final = {
     "checks.verdict": ("Verdict",),
     "events": ("Event", "EventLog"),
-    "scenario": ("Scenario", "ScenarioError", "load_scenario"),
-    "seams.direct": ("Completion", "Usage"),
+    "scenario": ("Answer", "Scenario", "ScenarioError", "ToolCall", "Usage", "load_scenario"),
+    "seams.direct": ("Completion",),
     "seams.errors": (
         "ConnectionLost",
         "MalformedAnswer",
@@ -68,6 +68,7 @@ _HOMES: Final = {
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Answer",
     "CheckFailed",
     "Completion",
     "ConnectionLost",
@@ -92,6 +93,7 @@ __all__ = [
     "ServerError",
     "Tank",
     "TokenError",
+    "ToolCall",
     "UnknownHost",
     "UnmatchedLedger",
     "Usage",

@@ -12,16 +12,17 @@ from typing import final
 
 from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Fault, Scenario, refusal_error
-from .answer_texts import answer_deltas, longest_answer, words_of
+from .answers import AnswerSource
 from .barriers import Barrier, earliest
+from .content import WantedRefusal
 from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
-from .model import Answer, Notice, Outcome, Reason, Refusal, Reply
+from .model import Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
 from .picks import Choose, Picks
 from .request import Request
-from .statuses import status_of_wave, status_over_limit
+from .statuses import status_of_error, status_of_wave, status_over_limit
 from .timing import Timetable, waits_before
 from .waves import NoticeBoard, Script, Windows, scripts
 
@@ -52,9 +53,8 @@ class Provider:
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
         self._scenario = scenario
-        text = scenario.answers.text
-        self._words = words_of(text) if text is not None else None
         self._picks = Picks(seed, choose)
+        self.answers = AnswerSource(scenario, self._picks)
         waves = scripts(scenario)
         self._windows = Windows(waves, self._picks)
         self._barriers = tuple(
@@ -111,7 +111,7 @@ class Provider:
         return [
             (number, outcome.fault)
             for number, outcome in open_ones
-            if isinstance(outcome, Answer) and outcome.fault is not None
+            if isinstance(outcome, Success) and outcome.fault is not None
         ]
 
     def settle(self, now: int, next_event: int | None) -> bool:
@@ -174,7 +174,12 @@ class Provider:
         if refusing is not None:
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        output = longest_answer(request.item, request.max_tokens, self._words) * request.copies
+        planned = self.answers.plan(request)
+        if isinstance(planned, WantedRefusal):
+            self._refuse_as_wanted(exchange, planned, now)
+            return
+        exchange.content = planned
+        output = max(request.max_tokens or 0, planned.tokens) * request.copies
         admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
@@ -216,23 +221,46 @@ class Provider:
         )
         self._send(exchange, refusal, Timetable(start=sent))
 
+    def _refuse_as_wanted(self, exchange: Exchange, wanted: WantedRefusal, now: int) -> None:
+        """Refuse as the test's function says; it speaks for this item only."""
+        request = exchange.request
+        sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
+        stated = wanted.retry_after
+        refusal = Refusal(
+            status_of_error(request.dialect, wanted.error) if wanted.status is None else wanted.status,
+            "answer",
+            scope_of("item", request),
+            None if stated is None else WireRetryAfter("seconds", stated),
+            self._limiter.state(request, now),
+            error=wanted.error,
+            message=wanted.message,
+            invalid=wanted.invalid,
+        )
+        self._send(exchange, refusal, Timetable(start=sent))
+
     def _answer(self, exchange: Exchange, now: int) -> None:
-        request, latency = exchange.request, self._scenario.latency
-        deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
-        fault = self._faults.for_answer(request, exchange.nth, now)
+        request, content, latency = exchange.request, exchange.content, self._scenario.latency
+        fault = content.fault or self._faults.for_answer(request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
+        if content.lasts is not None:
+            start = min(start, now + content.lasts)
+        pieces = len(content.pieces)
         timetable = Timetable(
             start=start,
-            tokens=len(deltas),
+            tokens=pieces,
             stream=request.stream,
             pace=latency.tokens_per_second,
+            charged=None if content.tokens == pieces else content.tokens,
+            end=None if content.lasts is None else now + content.lasts,
             fault=fault,
             begun=now,
             waits=waits_before(request.dialect, now, start) if request.stream and fault is None else 0,
         )
-        answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
-        self._send(exchange, answer, timetable)
+        self.answers.remember(request, content)
+        self._send(
+            exchange, Success(content, request.prompt_tokens, limits, fault, request.copies), timetable
+        )
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: Exchange) -> int:
         item = exchange.request.item or ""
@@ -318,7 +346,7 @@ class Provider:
         if exchange.stay is not None:
             outcome = exchange.outcome
             self._limiter.leave(
-                exchange.stay, outcome.completion_tokens if isinstance(outcome, Answer) else 0
+                exchange.stay, outcome.completion_tokens if isinstance(outcome, Success) else 0
             )
             exchange.stay = None
 

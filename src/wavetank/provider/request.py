@@ -20,7 +20,8 @@ class Request(msgspec.Struct, kw_only=True):
     `id` counts the requests of a run from 1. `item` is the identity that the client declared, or else
     the one inferred from the last user message; `declared` says which. It is `None` only when the request
     carries no text to infer one from. `prompt` is the text of that message and `prompt_tokens`
-    counts all messages. `payload` is the decoded body, and `headers` have lower-case names; both are
+    counts all messages, or is what the usage of the answer says. `reasoning`: the model is asked to think
+    before it answers. `payload` is the decoded body, and `headers` have lower-case names; both are
     empty in a direct call. `copies` is how many answers are wanted at once. `key` is the label of the API
     key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `arrived` is the instant
     of the arrival, `None` when it is not known. `generates`: the answer is a generated text, and not a
@@ -38,6 +39,7 @@ class Request(msgspec.Struct, kw_only=True):
     payload: Mapping[str, Any] = {}
     headers: Mapping[str, str] = {}
     form: Form | None = None
+    reasoning: bool = False
     generates: bool = True
     dialect: str = "direct"
     endpoint: str = ""

@@ -50,10 +50,12 @@ from .model import (
     Wave,
     Wrapping,
 )
+from .rules import PLACEHOLDERS
 from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "PLACEHOLDERS",
     "VARIED",
     "Answer",
     "AnswerFile",

@@ -14,7 +14,7 @@ from typing import Any, Final, Self, final
 
 from ..clock import SECOND, Duration
 from .answer import Answer, text_of
-from .errors import Place, ScenarioError, listed, nearest
+from .errors import Place, listed, nearest
 
 _ANSWER_KEYS: Final = ("item", "answer", "tool_calls", "reasoning", "usage", "finish")
 _INPUT: Final = ("input_tokens", "prompt_tokens")
@@ -76,7 +76,7 @@ class AnswerFile(_File):
                 raise line.place.error(f"item {item!r} has an answer in a line before; leave one of them")
             answers[item] = answer
         if not answers:
-            raise _place_in(place, file).error(f'has no line; write {{"item": "row-1", "answer": "…"}}')
+            raise _place_in(place, file).error('has no line; write {"item": "row-1", "answer": "…"}')
         return cls(str(file), content, answers)
 
 

@@ -51,6 +51,6 @@ def digest(scenario: Scenario) -> str:
     answers = scenario.answers
     files = {name: file.digest for name, file in (("file", answers.file), ("usage", answers.usage)) if file}
     if files:
-        content["answers"] = _plain(answers) | files
+        content["answers"] = {**{key: _plain(value) for key, value in given(answers).items()}, **files}
     canonical = msgspec.json.encode(content, order="deterministic")
     return hashlib.blake2b(canonical, digest_size=4).hexdigest()

@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
-from ..events import Event, EventKind
+from ..events import BY_ANSWER, Event, EventKind
 from ..provider.machine import Provider
-from ..provider.model import Answer, Refusal, Reply
+from ..provider.model import Refusal, Reply, Success
 from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from .answer_function import AnswerFunction, Function
 from .record import Record
 from .same_requests import SameRequests
 from .waiting import Waits
@@ -90,6 +91,17 @@ class Desk:
         self._same_requests = SameRequests()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
+
+    @property
+    def answer(self) -> Function | None:
+        """The function of the test that answers requests, if it has one."""
+        asked = self._provider.answers.ask
+        return asked.function if isinstance(asked, AnswerFunction) else None
+
+    @answer.setter
+    def answer(self, function: Function | None) -> None:
+        ask = None if function is None else AnswerFunction(function, self.note)
+        self._provider.answers.ask = ask
 
     @property
     def in_flight(self) -> int:
@@ -210,7 +222,7 @@ class Desk:
             record.left = True
             self._deliver.pop(record.id, None)
             outcome = self._provider.leave(record.id, self.clock.now())
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Success):
                 self._note_answer("left", record, outcome, whole=whole, early=early)
             else:
                 self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
@@ -295,7 +307,7 @@ class Desk:
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
             self._refused(record, outcome, reply.at)
-        elif isinstance(outcome, Answer):
+        elif isinstance(outcome, Success):
             record.status = 200
             if reply.last:
                 self.answered += 1
@@ -305,12 +317,13 @@ class Desk:
             del self._deliver[record.id]
         deliver(reply)
 
-    def _note_answer(self, kind: EventKind, record: Record, answer: Answer, **fields: Any) -> None:
+    def _note_answer(self, kind: EventKind, record: Record, answer: Success, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
         tokens = answer.prompt_tokens + answer.completion_tokens
         fields |= {"item": record.item, "request": record.id, "status": 200, "tokens": tokens}
         if answer.fault is not None:
-            fields |= {"fault": self._number_of(answer.fault), "reason": answer.fault.kind}
+            number = self._number_of(answer.fault)
+            fields |= {"fault": BY_ANSWER if number is None else number, "reason": answer.fault.kind}
             if answer.fault.kind not in DELAYS:
                 record.fault = fields["fault"]
         self.note(kind, **fields)

@@ -91,8 +91,9 @@ def assemble(
         ValueError: the seed is negative or has more than 64 bits.
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
+    provider = Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns)
     desk = Desk(
-        Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns),
+        provider,
         clock,
         log,
         waits=waits,
@@ -108,7 +109,7 @@ def assemble(
         desk.note(kind, **fields)
         progress()
 
-    ledger = Ledger(note_outcome, desk.secrets.hide, origin)
+    ledger = Ledger(note_outcome, provider.answers.remembered, desk.secrets.hide, origin)
     tank = Tank(
         fake_llm=FakeLLM(desk, log),
         ledger=ledger,

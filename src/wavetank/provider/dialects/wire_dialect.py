@@ -10,11 +10,10 @@ import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
-from ..answer_texts import in_pieces
 from ..faults import apply_fault
 from ..host_patterns import answers_for
 from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
-from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
+from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
 from ..statuses import status_of_error
 from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
@@ -31,7 +30,7 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
     request: Request
     reply: Reply
-    answer: Answer
+    answer: Success
     epoch_ns: int
 
     @property
@@ -44,12 +43,8 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """The text of the answer, or its JSON, in pieces of one token each."""
-        answer, form = self.answer, self.request.form
-        if form is None:
-            return answer.deltas
-        word = answer.deltas[0].strip() if answer.deltas else ""
-        return in_pieces(form.text(word), answer.deltas, answer.finish)
+        """The whole answer in pieces of one token each."""
+        return self.answer.content.pieces
 
     @property
     def text(self) -> str:
@@ -63,7 +58,8 @@ class AnswerPart(msgspec.Struct, frozen=True):
     @property
     def tool(self) -> str | None:
         """The tool that the answer calls."""
-        return self.request.form.tool if self.request.form is not None else None
+        calls = self.answer.content.calls
+        return calls[0].name if calls else None
 
     @property
     def began(self) -> int:
@@ -277,7 +273,7 @@ class WireDialect:
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
-    def _mid_stream_error(self, request: Request, reply: Reply, answer: Answer, sent: int) -> Any:
+    def _mid_stream_error(self, request: Request, reply: Reply, answer: Success, sent: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
         vendor = self._vendor
         stated = answer.fault.error if answer.fault is not None else None
