@@ -83,8 +83,8 @@ def test_no_object_and_no_report_shows_the_key(key: str) -> None:
 
 def test_what_is_inside_shows_no_key_either() -> None:
     """A traceback prints the arguments of the fake's own calls."""
-    from wavetank.provider.dialects.openai import OPENAI
     from wavetank.provider.http import HttpRequest
+    from wavetank.provider.registry import card_named, dialect_of
     from wavetank.provider.request import Request
     from wavetank.seams.request_reader import RequestHead
 
@@ -99,7 +99,7 @@ def test_what_is_inside_shows_no_key_either() -> None:
     )
     inner = Request(id=1, model="m", secret=KEY, item="a", declared=True, prompt="a", prompt_tokens=1)
     head = RequestHead("POST", f"/v1?key={KEY}", 1, headers, False)
-    assert_hidden(*map(repr, (request, OPENAI.decode(request), inner, head)))
+    assert_hidden(*map(repr, (request, dialect_of(card_named("openai")).decode(request), inner, head)))
 
 
 # -- pytest -----------------------------------------------------------------------------------------

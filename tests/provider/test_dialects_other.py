@@ -15,10 +15,12 @@ import pytest
 import wavetank
 from wavetank import Scenario, Tank
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.dialects.openai.embeddings import packed, vector
+from wavetank.provider.http import BadRequest, Dialect, HttpRequest
 from wavetank.provider.machine import Provider
-from wavetank.provider.wire import BadRequest, Dialect, HttpRequest, dialect_for
+from wavetank.provider.vendors.openai.embeddings import packed, vector
 from wavetank.scenario import Limits, Wave
+
+from .dialects import dialect_for
 
 # Google's SDK warns of a class of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")

@@ -9,10 +9,12 @@ import pytest
 
 from wavetank.clock import MILLISECOND, SECOND
 from wavetank.processor import classify
+from wavetank.provider.http import Frame, HttpRequest
 from wavetank.provider.model import BucketState, LimitState, Reason, Refusal, Reply, WireRetryAfter
 from wavetank.provider.request import Request
-from wavetank.provider.wire import Frame, HttpRequest, dialect_for
 from wavetank.scenario import RefusalError
+
+from .dialects import dialect_for
 
 PATHS = {
     "api.openai.com": "/v1/chat/completions",

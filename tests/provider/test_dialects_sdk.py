@@ -13,10 +13,12 @@ import pytest
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
+from wavetank.provider.http import BadRequest, Frame, HttpRequest
 from wavetank.provider.machine import Provider
 from wavetank.provider.request import Request
-from wavetank.provider.wire import BadRequest, Frame, HttpRequest, dialect_for
 from wavetank.scenario import Fault, FaultKind, Limits, RetryAfter, Scenario, Wave
+
+from .dialects import dialect_for
 
 pytestmark = [
     pytest.mark.anyio,

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from wavetank.clock import EPOCH_NS, EPOCH_SECONDS, SECOND, Duration
+from wavetank.provider.http import BadRequest, Dialect, Frame, HttpRequest, WireReply
 from wavetank.provider.machine import Provider
 from wavetank.provider.request import Request
-from wavetank.provider.wire import BadRequest, Dialect, Frame, HttpRequest, WireReply, dialect_for
 from wavetank.scenario import Fault, FaultKind, Limits, Match, RetryAfter, Scenario, Wave
+
+from .dialects import dialect_for
 
 OPENAI, ANTHROPIC = "api.openai.com", "api.anthropic.com"
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
@@ -117,8 +119,8 @@ def wave(status: int = 429, told: RetryAfter | None = None) -> Scenario:
 
 def test_a_host_is_known_whatever_its_case_and_port() -> None:
     """Host names come from URLs and headers in many shapes."""
-    assert dialect("API.OpenAI.com:443").name == "openai"
-    assert dialect("api.anthropic.com.").name == "anthropic"
+    assert dialect("API.OpenAI.com:443").card.name == "openai"
+    assert dialect("api.anthropic.com.").card.name == "anthropic"
     assert dialect_for("example.com") is None
 
 

@@ -19,7 +19,6 @@ def ask(number: int, **fields: Any) -> Request:
     """A request of two prompt tokens whose answer may be as long as it is."""
     default: dict[str, Any] = {
         "id": number,
-        "dialect": "direct",
         "model": "gpt-5",
         "secret": "sk-one",
         "key": "key-1",

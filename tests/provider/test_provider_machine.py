@@ -32,7 +32,6 @@ def ask(number: int, item: str | None = "a", **fields: Any) -> Request:
     return Request(
         **{
             "id": number,
-            "dialect": "direct",
             "model": "gpt-5",
             "secret": "sk-one",
             "key": "key-1",

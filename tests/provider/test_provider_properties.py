@@ -136,9 +136,7 @@ STEPS = st.lists(
 def request(number: int, item: str, *, stream: bool = False) -> Request:
     """A request of an item."""
     fields: dict[str, Any] = {"model": "gpt-5", "secret": "sk-one", "key": "key-1", "declared": True}
-    return Request(
-        id=number, dialect="direct", item=item, prompt="hello", prompt_tokens=2, stream=stream, **fields
-    )
+    return Request(id=number, item=item, prompt="hello", prompt_tokens=2, stream=stream, **fields)
 
 
 def run(scenario: Scenario, steps: list[Step], seed: int = 0) -> Course:

@@ -32,7 +32,6 @@ def ask(number: int, item: str, **fields: Any) -> Request:
     """A request of an item."""
     default: dict[str, Any] = {
         "id": number,
-        "dialect": "direct",
         "model": "gpt-5",
         "secret": "sk-one",
         "key": "key-1",

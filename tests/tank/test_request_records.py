@@ -34,7 +34,7 @@ def test_a_record_has_the_prompt_the_body_and_the_headers(backend: str) -> None:
         assert (record.key, record.host, record.model) == ("key-1", "api.openai.com", "gpt-5")
         assert KEY not in repr(record)
 
-    simulate(main, scenario=Scenario(), backend=backend).check()  # type: ignore[arg-type]
+    simulate(main, scenario=Scenario(), backend=backend).check()
 
 
 def test_a_direct_call_has_a_prompt_and_nothing_of_http() -> None:

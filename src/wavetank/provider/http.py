@@ -9,13 +9,17 @@ import msgspec
 
 from .model import Reply
 from .request import Request
+from .vendor_card import VendorCard
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @final
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as read from the wire; `path` has no query, and header names are lower-case."""
+    """A request as read from the wire; `path` has no query, and header names are lower-case.
+
+    `anywhere`: the host is one that a user named, and its paths may have anything before the vendor's own.
+    """
 
     method: str
     host: str
@@ -23,6 +27,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     query: str = ""
     headers: Mapping[str, str]
     body: bytes = b""
+    anywhere: bool = False
 
     def __repr__(self) -> str:
         """Without what may be secret."""
@@ -80,12 +85,8 @@ class Dialect(Protocol):
     """One provider's wire format."""
 
     @property
-    def name(self) -> str:
-        """A short name, such as `openai`."""
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The hosts it answers for: shell patterns, some with a port; others speak of any port."""
+    def card(self) -> VendorCard:
+        """The vendor that speaks it."""
 
     def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Request:
         """Read a request that arrives at the instant `now`; `epoch_ns` is the Unix time of the instant 0.

@@ -22,8 +22,7 @@ from .matching import scope_of
 from .model import Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
 from .picks import Choose, Picks
 from .request import Request
-from .statuses import status_of_error, status_of_wave, status_over_limit
-from .timing import Timetable, waits_before
+from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
 
 
@@ -201,7 +200,7 @@ class Provider:
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
         retry_after = None if rest is None else wire_retry_after(over.rule, rest, sent)
         limits = self._limiter.state(exchange.request, now)
-        status = status_over_limit(exchange.request.dialect, over.error)
+        status = exchange.request.card.status_over_limit(over.error)
         refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
         self._send(exchange, refusal, Timetable(start=sent))
 
@@ -209,7 +208,7 @@ class Provider:
         self, exchange: Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
     ) -> None:
         refusal = Refusal(
-            status_of_wave(exchange.request.dialect, script.wave),
+            exchange.request.card.status_of_wave(script.wave),
             reason,
             scope_of(script.scope, exchange.request),
             wire_retry_after(script.retry_after, rest, sent),
@@ -227,7 +226,7 @@ class Provider:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         stated = wanted.retry_after
         refusal = Refusal(
-            status_of_error(request.dialect, wanted.error) if wanted.status is None else wanted.status,
+            request.card.status_of_error(wanted.error) if wanted.status is None else wanted.status,
             "answer",
             scope_of("item", request),
             None if stated is None else WireRetryAfter("seconds", stated),
@@ -255,7 +254,8 @@ class Provider:
             end=None if content.lasts is None else now + content.lasts,
             fault=fault,
             begun=now,
-            waits=waits_before(request.dialect, now, start) if request.stream and fault is None else 0,
+            waits=request.card.waits_before(now, start) if request.stream and fault is None else 0,
+            every=request.card.keep_alive_every,
         )
         self.answers.remember(request, content)
         self._send(

@@ -8,6 +8,7 @@ from typing import Any, final
 import msgspec
 
 from .schema_answers import Form
+from .vendor_card import DIRECT, VendorCard
 
 
 @final
@@ -23,9 +24,9 @@ class Request(msgspec.Struct, kw_only=True):
     counts all messages, or is what the usage of the answer says. `reasoning`: the model is asked to think
     before it answers. `payload` is the decoded body, and `headers` have lower-case names; both are
     empty in a direct call. `copies` is how many answers are wanted at once. `key` is the label of the API
-    key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `arrived` is the instant
-    of the arrival, `None` when it is not known. `generates`: the answer is a generated text, and not a
-    list of models, an embedding or a count of tokens.
+    key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `card` is the vendor's.
+    `arrived` is the instant of the arrival, `None` when it is not known. `generates`: the answer is a
+    generated text, and not a list of models, an embedding or a count of tokens.
     """
 
     model: str
@@ -41,13 +42,18 @@ class Request(msgspec.Struct, kw_only=True):
     form: Form | None = None
     reasoning: bool = False
     generates: bool = True
-    dialect: str = "direct"
+    card: VendorCard = DIRECT
     endpoint: str = ""
     host: str = ""
     arrived: int | None = None
     id: int = 0
     key: str = ""
     secret: str = ""
+
+    @property
+    def dialect(self) -> str:
+        """The name of the vendor whose dialect the client speaks; `direct` for a direct call."""
+        return self.card.name
 
     def __repr__(self) -> str:
         """Without the API key."""

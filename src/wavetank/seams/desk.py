@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, final
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
+from ..provider.hosts import HostTable
 from ..provider.machine import Provider
 from ..provider.model import Refusal, Reply, Success
 from ..provider.request import Request
@@ -54,6 +55,7 @@ class Desk:
         waits: Waits,
         epoch_ns: int = EPOCH_NS,
         faults: Sequence[Fault] = (),
+        hosts: HostTable | None = None,
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str], bool] = lambda _: False,
@@ -67,6 +69,8 @@ class Desk:
         """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.secrets = Secrets()
         """The API keys so far, and what is shown instead of them."""
+        self.hosts = hosts or HostTable()
+        """The hosts that the fake answers for."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()

@@ -7,8 +7,9 @@ from typing import final
 
 import msgspec
 
+from ..provider.hosts import Route
+from ..provider.http import BadRequest, Frame, Head
 from ..provider.request import Request
-from ..provider.wire import BadRequest, Dialect, Frame, Head, HttpRequest
 from ..sim.origin import NOWHERE, Origin
 from .desk import Desk
 from .record import Record
@@ -52,8 +53,7 @@ def set_out(desk: Desk, *, counts: bool = False) -> Attempt:
 
 def begin(
     desk: Desk,
-    dialect: Dialect,
-    http: HttpRequest,
+    route: Route,
     attempt: Attempt,
     on_frame: Callable[[Frame], object],
 ) -> None:
@@ -61,6 +61,8 @@ def begin(
 
     A request the provider cannot read is answered at once, in its dialect.
     """
+
+    dialect, http = route
 
     def count(frame: Frame) -> None:
         if frame.whole_at is not None:
@@ -75,7 +77,7 @@ def begin(
     except BadRequest as refused:
         reply = refused.reply
         request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
-        request.dialect, request.host, request.headers = dialect.name, http.host, http.headers
+        request.card, request.host, request.headers = dialect.card, http.host, http.headers
         attempt.record = desk.turn_away(
             request, sent=attempt.sent, status=reply.status, origin=attempt.origin
         )

@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from .desk import Desk
 from .exchange import Attempt
-from .hosts import dialect_of
+from .hosts import place, require_known, route_of
 from .http1 import ServerConnection
 from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
@@ -34,8 +34,10 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
     """
     desk.admit()
     desk.connect()
-    dialect = dialect_of(desk, host, port)
-    return lambda wake: ServerConnection(desk, lambda _: dialect, host, wake=wake)
+    require_known(desk, host, port)
+    return lambda wake: ServerConnection(
+        desk, lambda http: route_of(desk, http), place(host, port), wake=wake
+    )
 
 
 class _Shared:

@@ -11,6 +11,7 @@ from ..checks import Checks, judge, named
 from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
+from ..provider.hosts import host_rule
 from ..seams import direct
 from ..seams.answer_function import Function
 from ..seams.desk import Desk, ItemResolver
@@ -145,6 +146,19 @@ class FakeLLM(StrictAttributes):
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
             raise TypeError(f"answer = {function!r}: give a plain function that is shown a request")
         self._desk.answer = function
+
+    def add_host(self, host: str, *, dialect: str) -> None:
+        """Answer for one more host, in this run, in the dialect of a vendor such as `openai`.
+
+        Args:
+            host: `HOST`, `HOST:PORT` or `HOST/PREFIX`; the host may be a shell pattern, such as
+                `*.corp.example`. Only paths below a prefix are meant.
+            dialect: the name of a vendor.
+
+        Raises:
+            ValueError: it is no host, there is no such dialect, or the host was added with another one.
+        """
+        self._desk.hosts.add(host_rule(host, dialect))
 
     def check(
         self, checks: Checks = "default", *, exactly_once: Iterable[str] | None = None

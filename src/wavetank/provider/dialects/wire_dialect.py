@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol, final
 
 import msgspec
@@ -11,11 +11,10 @@ import msgspec
 from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
 from ..faults import apply_fault
-from ..host_patterns import answers_for
 from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
-from ..statuses import status_of_error
+from ..vendor_card import VendorCard
 from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
 from .shared import JSON, ErrorText, InvalidRequest, bearer, retry_headers, stated_in_body
 from .wrapped import wrapped
@@ -155,27 +154,25 @@ class UnstreamedEndpoint:
 class Vendor:
     """What all endpoints of a provider have in common: its keys, its headers and its errors.
 
-    `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. The key is read from the header `key_header`, or else from
-    `Authorization`; a request without one is refused with `no_key` and `no_key_status`, unless `no_key`
-    is `None`. `not_found` answers an unknown path and `not_allowed` a wrong method; both may use the
-    placeholders `{method}`, `{path}` and `{allowed}`. `errors` is what a refusal says for each error, and
-    `statuses` what a rate limit with that status says instead. `breaks_with` is the error that
-    usually ends a broken stream. `keep_alive` is sent in a stream while its first token is still to come.
+    `retry_in_body`: a Retry-After in plain seconds is stated in the body instead of a header. The key
+    is read from the header `key_header` of the card, or else from `Authorization`; a request without one
+    is refused with `no_key` and `no_key_status`, unless `no_key` is `None`. `not_found` answers an
+    unknown path and `not_allowed` a wrong method; both may use the placeholders `{method}`, `{path}` and
+    `{allowed}`. `errors` is what a refusal says for each error, and `statuses` what a rate limit with
+    that status says instead. `breaks_with` is the error that usually ends a broken stream.
     """
 
-    name: ClassVar[str]
-    hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
-    key_header: ClassVar[str] = ""
-    no_key: ClassVar[ErrorText | None]
+    no_key: ErrorText | None
     no_key_status: ClassVar[int] = 401
-    not_found: ClassVar[ErrorText] = ErrorText("Not Found")
-    not_allowed: ClassVar[ErrorText] = ErrorText("Method Not Allowed")
-    errors: ClassVar[Mapping[str, ErrorText]]
-    statuses: ClassVar[Mapping[int, ErrorText]] = {}
+    not_found: ErrorText = ErrorText("Not Found")
+    not_allowed: ErrorText = ErrorText("Method Not Allowed")
+    errors: Mapping[str, ErrorText]
+    statuses: Mapping[int, ErrorText] = {}
     breaks_with: ClassVar[RefusalError] = "server"
-    keep_alive: ClassVar[bytes] = b""
+
+    def __init__(self, card: VendorCard) -> None:
+        self.card = card
 
     def path(self, request: HttpRequest) -> str:
         """The path by which the endpoint is found; other parts of a request may be added to it."""
@@ -187,7 +184,7 @@ class Vendor:
         Raises:
             InvalidRequest: there is none, and one is needed.
         """
-        key = request.headers.get(self.key_header, "").strip() or bearer(request.headers)
+        key = request.headers.get(self.card.key_header, "").strip() or bearer(request.headers)
         if not key and self.no_key is not None:
             raise InvalidRequest.saying(self.no_key, self.no_key_status)
         return key
@@ -200,7 +197,7 @@ class Vendor:
 
     def number(self, *key: object) -> str:
         """The id of a request on the wire."""
-        return f"req_{hexadecimal(32, self.name, *key)}"
+        return f"req_{hexadecimal(32, self.card.name, *key)}"
 
     def headers(self, number: str, took: int) -> Headers:
         """The headers of every response beside its date; `took` is in whole milliseconds."""
@@ -241,10 +238,8 @@ class WireDialect:
     """A dialect; see `Dialect`."""
 
     def __init__(self, vendor: Vendor, endpoints: Sequence[Endpoint]) -> None:
-        self.name = vendor.name
-        self.hosts = vendor.hosts
+        self.card = vendor.card
         self._vendor = vendor
-        self._prefix = f"/{vendor.name}/"
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
     def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Request:
@@ -263,7 +258,7 @@ class WireDialect:
         page = AnswerPart(request, reply, outcome, epoch_ns)
         head = self._head(page, endpoint) if reply.first else None
         if reply.index < 0:
-            return Frame(head=head, data=self._vendor.keep_alive)
+            return Frame(head=head, data=self.card.keep_alive)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
         whole_at = _whole_at(data) if reply.last and request.generates else None
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
@@ -278,9 +273,7 @@ class WireDialect:
         vendor = self._vendor
         stated = answer.fault.error if answer.fault is not None else None
         error = stated or vendor.breaks_with
-        refusal = Refusal(
-            status_of_error(self.name, error), "wave", ACCOUNT, None, answer.limits, error=error
-        )
+        refusal = Refusal(self.card.status_of_error(error), "wave", ACCOUNT, None, answer.limits, error=error)
         refused = Refused(request, refusal, vendor.number(reply.request_id), sent)
         return vendor.mid_stream_error(refused) if stated is None else vendor.refusal(refused)
 
@@ -290,25 +283,36 @@ class WireDialect:
         endpoint, found = self._route(http)
         secret = self._vendor.key(http)
         request = endpoint.read(http, found)
-        request.dialect, request.endpoint, request.host = self.name, endpoint.name, http.host
+        request.card, request.endpoint, request.host = self.card, endpoint.name, http.host
         request.headers, request.secret, request.arrived = http.headers, secret, now
         request.generates = not isinstance(endpoint, UnstreamedEndpoint)
         return request
 
     def _route(self, http: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
-        path = self._vendor.path(http)
-        if path.startswith(self._prefix) and not answers_for(self.hosts, http.host):
-            path = f"/{path.removeprefix(self._prefix)}"
         allowed: list[str] = []
-        for endpoint in self._endpoints.values():
-            found = endpoint.path.fullmatch(path)
-            if found is not None:
-                if endpoint.method == http.method:
-                    return endpoint, found
-                allowed.append(endpoint.method)
+        for path in self._paths(http):
+            for endpoint in self._endpoints.values():
+                found = endpoint.path.fullmatch(path)
+                if found is not None:
+                    if endpoint.method == http.method:
+                        return endpoint, found
+                    allowed.append(endpoint.method)
         invalid = self._vendor.unknown_route(http, tuple(allowed))
         invalid.allow = ", ".join(dict.fromkeys(allowed))
         raise invalid
+
+    def _paths(self, http: HttpRequest) -> Iterator[str]:
+        """The paths a request may mean: its own, and at a host of a user's that without its beginning.
+
+        A gateway may have replaced the vendor's own beginning, too: so does Azure's API management.
+        """
+        path = self._vendor.path(http)
+        yield path
+        if http.anywhere:
+            ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
+            yield from ends[1:]
+            for base in self.card.base_paths:
+                yield from (f"{base}{end}" for end in ends)
 
     def _answer_invalid(self, http: HttpRequest, invalid: InvalidRequest, sent: int) -> WireReply:
         number = self._vendor.number(http.method, http.path, http.body)
@@ -372,7 +376,7 @@ class WireDialect:
         )
 
     def __repr__(self) -> str:
-        return f"<WireDialect {self.name} at {', '.join(self.hosts)}>"
+        return f"<WireDialect {self.card.name}>"
 
 
 def _whole_at(data: bytes) -> int:
