@@ -50,20 +50,19 @@ class Content(msgspec.Struct, frozen=True):
             return self.blocks[0].pieces
         return tuple(piece for block in self.blocks for piece in block.pieces)
 
+    def pieces_of(self, kind: BlockKind) -> tuple[str, ...]:
+        """The pieces of one kind; there is one block of reasoning or text at most."""
+        return next((block.pieces for block in self.blocks if block.kind == kind), ())
+
     @property
     def text(self) -> str:
         """The text, without reasoning and calls."""
-        return "".join(block.text for block in self.blocks if block.kind == "text")
+        return "".join(self.pieces_of("text"))
 
     @property
     def reasoning(self) -> str:
         """What was thought before it."""
-        return "".join(block.text for block in self.blocks if block.kind == "reasoning")
-
-    @property
-    def reasoning_tokens(self) -> int:
-        """How many of the tokens are reasoning."""
-        return sum(len(block.pieces) for block in self.blocks if block.kind == "reasoning")
+        return "".join(self.pieces_of("reasoning"))
 
     @property
     def calls(self) -> tuple[Block, ...]:

@@ -78,12 +78,13 @@ class Success(msgspec.Struct, frozen=True):
         return self.content.text
 
     @property
-    def finish(self) -> str:
-        return "length" if self.content.finish == "length" else "stop"
-
-    @property
     def completion_tokens(self) -> int:
         return self.content.tokens * self.copies
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many of them are reasoning."""
+        return min(len(self.content.pieces_of("reasoning")), self.content.tokens) * self.copies
 
 
 @final

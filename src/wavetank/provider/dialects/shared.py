@@ -70,6 +70,7 @@ def asked(
     stream: bool | None = None,
     form: Form | None = None,
     copies: int = 1,
+    reasoning: bool = False,
 ) -> Request:
     """The request of a body that has been found good; `stream` `None` means as the body says.
 
@@ -91,6 +92,7 @@ def asked(
         payload=payload,
         form=form,
         copies=copies,
+        reasoning=reasoning,
     )
 
 
@@ -112,6 +114,12 @@ def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Re
         max_tokens=0,
         payload=query or {},
     )
+
+
+def not_served(what: str, param: str, *, kind: str = "") -> InvalidRequest:
+    """What is said to a request for something that the fake does not imitate."""
+    message = f"wavetank does not serve {what}; remove '{param}' from the request."
+    return InvalidRequest(400, message, kind=kind, param=param, code="unsupported_parameter")
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:

@@ -120,9 +120,15 @@ def _model(name: str, page: AnswerPart) -> Values:
     }
 
 
+def _thought(page: AnswerPart, reasoning: str, text: str | None) -> Values:
+    """The content as a list of chunks (`ThinkChunk`, `TextChunk` of the SDK)."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
+    return {"content": [thinking, *([] if text is None else [{"type": "text", "text": text}])]}
+
+
 _FLAVOUR: Final = Flavour(
     ident=lambda page: page.digits(32),
-    call_ident=lambda page: page.letters(9, "call"),
+    call_ident=lambda page, number: page.letters(9, "call", number),
     top=lambda page: {},
     choice={},
     message={"tool_calls": None, "prefix": False},
@@ -130,6 +136,8 @@ _FLAVOUR: Final = Flavour(
     usage=usage,
     usage_in="last-chunk",
     whole_calls=True,
+    thought=_thought,
+    logprobs=False,
 )
 
 
