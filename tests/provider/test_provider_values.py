@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from wavetank.clock import EPOCH_SECONDS, HOUR, MILLISECOND, MINUTE, SECOND
 from wavetank.provider import exchange
@@ -20,12 +21,12 @@ from wavetank.provider.answer_texts import (
     marks_in,
     of_length,
     own_answer,
-    request_cost,
     tokens_of,
 )
 from wavetank.provider.content import Block, cut
 from wavetank.provider.identity import identity, last_user_text, shortened
 from wavetank.provider.picks import between, unit
+from wavetank.provider.request import Request
 from wavetank.provider.wire_formats import (
     agent_clock,
     decimal,
@@ -129,9 +130,12 @@ def test_a_text_is_repeated_to_its_length(words: tuple[str, ...], count: int) ->
 
 def test_a_request_costs_its_prompt_and_the_longest_answer() -> None:
     """What counts is what the request allows, not what the answer takes."""
-    assert request_cost("a", 10, 500) == 510
-    assert request_cost("a", 10, None) == 10 + len(own_answer("a"))
-    assert request_cost(None, 10, None) == 10 + len(WITHOUT_ITEM)
+    request = Request(model="m", item="a", declared=True, prompt="", prompt_tokens=10)
+    assert request.cost == 10 + len(own_answer("a"))
+    assert replace(request, item=None).cost == 10 + len(WITHOUT_ITEM)
+    assert replace(request, max_tokens=500).cost == 510
+    assert replace(request, max_tokens=500, answer_tokens=3, copies=2).cost == 1010
+    assert replace(request, answer_tokens=3).cost == 13
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 1), ("abcd", 1), ("abcde", 2), ("ééé", 2)])

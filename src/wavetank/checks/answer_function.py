@@ -18,12 +18,8 @@ def judge(log: EventLog) -> Verdict:
     if not failed:
         return Verdict(NAME, None, "no function of the test's own failed")
     more = f", and {len(failed) - 1} more time(s)" if len(failed) > 1 else ""
-    evidence = [_sentence(event) for event in failed[:_LISTED]]
-    evidence.append(
-        "an answer is a text, a dict or list (JSON text), wavetank.Answer(…), or an error of wavetank's; "
-        "None leaves it to the scenario"
-    )
-    return Verdict(NAME, False, f"fake_llm.answer failed: {_what(failed[0])}{more}", tuple(evidence))
+    evidence = tuple(_sentence(event) for event in failed[:_LISTED])
+    return Verdict(NAME, False, f"fake_llm.answer: {_what(failed[0])}{more}", evidence)
 
 
 def _sentence(event: Event) -> str:

@@ -119,12 +119,6 @@ def equal_pieces(text: str, count: int) -> tuple[str, ...]:
     return tuple(text[n * size // count : (n + 1) * size // count] for n in range(count))
 
 
-def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None, copies: int = 1) -> int:
-    """The tokens a request is charged with on arrival: its prompt and the longest answers it allows."""
-    longest = len(own_answer(item)) if max_tokens is None else max_tokens
-    return prompt_tokens + longest * copies
-
-
 def count_tokens(text: str) -> int:
     """The tokens of a text: one for every four bytes of UTF-8, rounded up, and never less than one.
 

@@ -63,6 +63,7 @@ class AnswerSource:
         self._words = words_of(answers.text) if answers.text is not None else None
         self._has_placeholders = answers.text is not None and filled(answers.text, "", "") != answers.text
         self._text_is_json = answers.text is not None and is_json(answers.text)
+        self._is_marked = self._marked and answers.file is None and not self._text_is_json
 
     def plan(self, request: Request) -> Content | WantedRefusal:
         """What is answered, already cut to the request's `max_tokens`; its `prompt_tokens` are set."""
@@ -186,6 +187,8 @@ class AnswerSource:
 
     def remember(self, request: Request, content: Content) -> None:
         """The answer is sent: remember whose it is, unless its mark says so or nothing is to say it."""
+        if self._is_marked and self.ask is None:
+            return
         if self._answers.mark == "none" or request.item is None or not request.generates:
             return
         texts = (content.text, *(call.text for call in content.calls))

@@ -178,8 +178,8 @@ class Provider:
             self._refuse_as_wanted(exchange, planned, now)
             return
         exchange.content = planned
-        output = max(request.max_tokens or 0, planned.tokens) * request.copies
-        admitted = self._limiter.admit(request, output, now)
+        request.answer_tokens = planned.tokens
+        admitted = self._limiter.admit(request, request.cost - request.prompt_tokens, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
             return

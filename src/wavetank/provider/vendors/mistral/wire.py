@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...answer_texts import request_cost
 from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_headers
 from ...dialects.wire_dialect import AnswerPart, Vendor, WireDialect
 from ...http import Headers, HttpRequest
@@ -71,8 +70,7 @@ class MistralVendor(Vendor):
         headers = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
         if limits.tokens is None:
             return headers
-        cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)
-        return (*headers, ("x-ratelimit-tokens-query-cost", str(cost)))
+        return (*headers, ("x-ratelimit-tokens-query-cost", str(request.cost)))
 
     def invalid_request(
         self, invalid: InvalidRequest, number: str, request: HttpRequest
