@@ -121,7 +121,7 @@ def _model(name: str, page: AnswerPart) -> Values:
 def _thought(page: AnswerPart, reasoning: str, text: str | None) -> Values:
     """The content as a list of chunks (`ThinkChunk`, `TextChunk` of the SDK)."""
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
-    return {"content": [thinking, *([] if text is None else [{"type": "text", "text": text}])]}
+    return {"content": [thinking, *([{"type": "text", "text": text}] if text else [])]}
 
 
 _FLAVOUR: Final = Flavour(

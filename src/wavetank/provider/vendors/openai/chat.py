@@ -159,11 +159,11 @@ class Chat:
         """The body of a plain answer."""
         flavour, content = self.flavour, page.content
         text, calls = content.text, content.calls
-        message: Values = {"role": "assistant", "content": text, **flavour.message}
+        said = text if text or not calls else None
+        message: Values = {"role": "assistant", "content": said, **flavour.message}
         if content.reasoning:
             message |= flavour.thought(page, content.reasoning, text)
         if calls:
-            message["content"] = text or None
             message["tool_calls"] = [self._call(page, n, call.text) for n, call in enumerate(calls)]
         choices = [
             {"index": index, "message": message, **self._choice(page, content.blocks, content.finish)}

@@ -22,6 +22,11 @@ _LONGEST: Final = 16
 """The tokens of an answer where the request names no `max_tokens` (`CreateCompletionRequest`)."""
 
 
+def _finish(page: AnswerPart) -> str:
+    """Tools cannot be called here."""
+    return "stop" if page.content.finish == "tool_calls" else page.content.finish
+
+
 def _ident(page: AnswerPart) -> str:
     return f"cmpl-{page.letters(29)}"
 
@@ -94,7 +99,7 @@ class Completions:
             "text": "".join(pieces),
             "index": index,
             "logprobs": of_completion(page.request.payload, pieces, before),
-            "finish_reason": page.content.finish if page.last else None,
+            "finish_reason": _finish(page) if page.last else None,
             **self.choice,
         }
 
