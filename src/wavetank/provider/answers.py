@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, final
 
 import msgspec
@@ -14,6 +15,7 @@ from ..nesting import too_deep
 from ..scenario import (
     PLACEHOLDERS,
     Answer,
+    AnswerFile,
     Fault,
     Finish,
     Scenario,
@@ -79,7 +81,7 @@ class AnswerSource:
     def _of_scenario(self, request: Request) -> Content:
         file = self._answers.file
         if file is not None and request.item is not None:
-            found = file.answers.get(request.item) or file.answers.get(shortened(request.item))
+            found = _by_item(file).get(request.item)
             if found is not None:
                 return self._given(request, found)
         text = self._answers.text
@@ -197,6 +199,12 @@ class AnswerSource:
 
     def __repr__(self) -> str:
         return f"<AnswerSource {self._answers}>"
+
+
+@lru_cache(maxsize=8)
+def _by_item(file: AnswerFile) -> Mapping[str, Answer]:
+    """The answers of a file, those to long prompts also by what such an item is called."""
+    return {shortened(item): answer for item, answer in file.answers.items()} | dict(file.answers)
 
 
 def filled(text: str, item: str, prompt: str, *, as_json: bool = False) -> str:
