@@ -436,7 +436,7 @@ def test_what_is_not_served_is_refused_in_words(ask: Callable[[], Awaitable[Any]
         raise AssertionError("it was served")
 
     said = seen_by(refused, None)
-    assert "wavetank does not serve" in said
+    assert "wavetank doesn't serve" in said
     assert f"remove '{param}'" in said
 
 

@@ -144,7 +144,10 @@ class FakeLLM(StrictAttributes):
     @answer.setter
     def answer(self, function: Function | None) -> None:
         if function is not None and (not callable(function) or iscoroutinefunction(function)):
-            raise TypeError(f"answer = {function!r}: give a plain function that is shown a request")
+            raise TypeError(
+                f"answer = {function!r}: give a plain function that is shown a request, such as "
+                'lambda request: {"label": "bug"}'
+            )
         self._desk.answer = function
 
     def add_host(self, host: str, *, dialect: str) -> None:

@@ -118,7 +118,7 @@ def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Re
 
 def not_served(what: str, param: str, *, kind: str = "") -> InvalidRequest:
     """What is said to a request for something that the fake does not imitate."""
-    message = f"wavetank does not serve {what}; remove '{param}' from the request."
+    message = f"wavetank doesn't serve {what}; remove '{param}' from the request."
     return InvalidRequest(400, message, kind=kind, param=param, code="unsupported_parameter")
 
 
