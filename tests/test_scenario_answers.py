@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wavetank import Completion, Run, Tank, load_scenario, simulate
+from wavetank import Completion, Tank, load_scenario, simulate
 from wavetank.clock import SECOND
 from wavetank.scenario import Scenario, ScenarioError, digest, override_scenario, scenario_from_dict, written
 
@@ -24,7 +24,7 @@ def written_in(folder: Path, answers: str, **files: str) -> Path:
     return path
 
 
-def asked(scenario: Scenario | Path, items: tuple[str, ...] = ITEMS, **more: Any) -> Run[list[Completion]]:
+def asked(scenario: Scenario | Path, items: tuple[str, ...] = ITEMS, **more: Any) -> Any:
     """A run that asks for each item and completes it with the text."""
 
     async def main(tank: Tank) -> list[Completion]:
@@ -222,7 +222,8 @@ def test_usage_of_one_s_own_is_charged_and_takes_its_time(
 
         async with openai.AsyncOpenAI() as client:
             for number in range(6):
-                before, message = tank.now(), {"role": "user", "content": f"row-{number}"}
+                before = tank.now()
+                message: Any = {"role": "user", "content": f"row-{number}"}
                 more: Any = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
                 answer: Any = await client.chat.completions.create(model="m", messages=[message], **more)
                 usage = answer.usage if not streamed else [chunk async for chunk in answer][-1].usage

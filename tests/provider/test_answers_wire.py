@@ -230,7 +230,7 @@ def test_gemini(streamed: bool, include: bool) -> None:
         config: Any = {"thinking_config": {"include_thoughts": include, "thinking_budget": 100}}
         more: Any = {"model": "gemini-3-pro", "contents": "item-1", "config": config}
         if streamed:
-            answers = [one async for one in await client.models.generate_content_stream(**more)]
+            answers: Any = [one async for one in await client.models.generate_content_stream(**more)]
         else:
             answers = [await client.models.generate_content(**more)]
         parts: Any = [part for one in answers for part in one.candidates[0].content.parts]
@@ -298,7 +298,7 @@ def test_ollama(streamed: bool) -> None:
     import ollama
 
     async def ask() -> Seen:
-        client = ollama.AsyncClient(host="http://localhost:11434")
+        client: Any = ollama.AsyncClient(host="http://localhost:11434")
         more: Any = {"model": "m", "messages": MESSAGES, "think": True}
         answer: Any = await client.chat(**more, stream=streamed)
         messages = [one.message async for one in answer] if streamed else [answer.message]
@@ -321,7 +321,7 @@ def test_log_probabilities_of_a_chat(base_url: str | None) -> None:
     more: Any = {"model": "m", "messages": MESSAGES, "logprobs": True, "top_logprobs": 3}
 
     async def ask() -> Any:
-        async with openai_client(**({"base_url": base_url} if base_url else {})) as client:
+        async with openai_client(base_url=base_url) as client:
             whole = (await client.chat.completions.create(**more)).choices[0].logprobs.content
             stream = await client.chat.completions.create(**more, stream=True)
             choices = [choice async for chunk in stream for choice in chunk.choices]
@@ -389,9 +389,8 @@ async def ask_openai(**more: Any) -> Any:
 async def ask_gemini(**config: Any) -> Any:
     from google import genai
 
-    await genai.Client(api_key=KEY).aio.models.generate_content(
-        model="gemini-3-pro", contents="x", config=config
-    )
+    models: Any = genai.Client(api_key=KEY).aio.models
+    await models.generate_content(model="gemini-3-pro", contents="x", config=config)
 
 
 async def ask_mistral() -> Any:

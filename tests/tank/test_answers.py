@@ -65,7 +65,7 @@ def run_of(
     scenario: Scenario | None = None,
     backend: str = "asyncio",
     **more: Any,
-) -> Run[Any]:
+) -> Any:
     """A run in which one request is answered by a function; an error of the client is its value."""
 
     async def main(tank: Tank) -> Any:
@@ -76,6 +76,11 @@ def run_of(
             return error
 
     return simulate(main, scenario=scenario or Scenario(), backend=backend)
+
+
+def value_of(main: Callable[[Tank], Any]) -> Any:
+    """What a program returns where nothing else happens."""
+    return simulate(main, scenario=Scenario()).value
 
 
 # -- what it returns -------------------------------------------------------------------------------
@@ -134,8 +139,12 @@ def test_it_is_asked_once_for_each_request_that_no_wave_refuses() -> None:
     """In the order of their arrival; embeddings and other requests that want no text do not ask it."""
     asked: list[int] = []
 
+    def answer(request: Request) -> str:
+        asked.append(request.id)
+        return "x"
+
     async def main(tank: Tank) -> None:
-        tank.fake_llm.answer = lambda request: asked.append(request.id) or "x"
+        tank.fake_llm.answer = answer
         async with openai.AsyncOpenAI(max_retries=3) as client:
             for _ in range(2):
                 await client.chat.completions.create(model="m", messages=MESSAGES)
@@ -176,7 +185,7 @@ def test_a_direct_call_has_all_of_it() -> None:
         tank.fake_llm.answer = lambda _: Answer("x y", tool_calls=calls, reasoning="hm", finish="stop")
         return await tank.fake_llm.call("q")
 
-    completion = simulate(main, scenario=Scenario()).value
+    completion = value_of(main)
     assert completion.tool_calls == (wavetank.ToolCall("look", '{"a":1}'),)
     assert (completion.reasoning, completion.finish, completion.text) == ("hm", "stop", "x y")
     assert completion.usage == Usage(1, 4)
@@ -212,7 +221,7 @@ def test_a_cut_answer_says_so() -> None:
         tank.fake_llm.answer = lambda _: {"label": "bug", "why": "because"}
         return await tank.fake_llm.call("q", max_tokens=2)
 
-    completion = simulate(main, scenario=Scenario()).value
+    completion = value_of(main)
     assert (completion.text, completion.finish) == ('{"label": "bug",', "length")
     assert completion.usage.completion_tokens == 2
 
@@ -232,7 +241,7 @@ def test_the_usage_is_charged_and_limited(backend: str) -> None:
             await tank.fake_llm.call("q", item="a")
         return done[0].usage, tank.now(), refused.value.retry_after
 
-    run = simulate(main, scenario=scenario, backend=backend)
+    run: Any = simulate(main, scenario=scenario, backend=backend)
     usage, now, wait = run.value
     assert usage == Usage(1500, 501)
     assert [event.tokens for event in run.events.of("answered")] == [2001, 2001]
@@ -441,7 +450,7 @@ def pipeline(
     """A run that asks for each item and completes it with what `made` makes of the texts by item."""
 
     async def main(tank: Tank) -> None:
-        tank.fake_llm.answer = lambda request: answers[request.item]
+        tank.fake_llm.answer = lambda request: answers[str(request.item)]
         texts = {}
         for item in answers:
             tank.ledger.submit(item)

@@ -39,6 +39,8 @@ from .remembered import Remembered
 from .request import Request
 
 _REASONING: Final = ("Let", " me", " think", " about", " this.")
+_KEPT: Final = 1 << 10
+"""A search asks for the same answers in every run."""
 _JSON_BEGINS: Final = tuple('{["-0123456789tfn')
 
 
@@ -66,6 +68,12 @@ class AnswerSource:
         self._has_placeholders = answers.text is not None and filled(answers.text, "", "") != answers.text
         self._text_is_json = answers.text is not None and is_json(answers.text)
         self._is_marked = self._marked and answers.file is None and not self._text_is_json
+        self._is_plain = (
+            self._is_marked
+            and not self._has_placeholders
+            and answers.tokens is None
+            and answers.usage is None
+        )
 
     def plan(self, request: Request) -> Content | WantedRefusal:
         """What is answered, already cut to the request's `max_tokens`; its `prompt_tokens` are set."""
@@ -79,6 +87,8 @@ class AnswerSource:
         return self._of_scenario(request) if asked is None else self._given(request, asked)
 
     def _of_scenario(self, request: Request) -> Content:
+        if self._is_plain and request.form is None and not request.reasoning:
+            return _own_content(request.item, self._words, request.max_tokens)
         file = self._answers.file
         if file is not None and request.item is not None:
             found = _by_item(file).get(request.item)
@@ -199,6 +209,15 @@ class AnswerSource:
 
     def __repr__(self) -> str:
         return f"<AnswerSource {self._answers}>"
+
+
+@lru_cache(maxsize=_KEPT)
+def _own_content(item: str | None, words: tuple[str, ...] | None, most: int | None) -> Content:
+    """The usual answer to an item."""
+    pieces = own_answer(item, words)
+    if most is None or most >= len(pieces):
+        return Content((Block("text", pieces),), "stop", len(pieces))
+    return Content((Block("text", pieces[:most]),), "length", most)
 
 
 @lru_cache(maxsize=8)

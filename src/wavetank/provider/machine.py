@@ -179,7 +179,8 @@ class Provider:
             return
         exchange.content = planned
         request.answer_tokens = planned.tokens
-        admitted = self._limiter.admit(request, request.cost - request.prompt_tokens, now)
+        output = max(request.max_tokens or 0, planned.tokens) * request.copies
+        admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
             return

@@ -47,12 +47,13 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
         if self.pace is None and self.fault is None and self.end is None:
             return self.start
         token = max(min(max(index - 1, 0), self.tokens - 1) if self.stream else self.tokens - 1, 0)
-        return self.start + self._spread(token, index) + self._delay(index)
+        if self.end is not None or self.charged is not None:
+            return self.start + self._spread(token, index) + self._delay(index)
+        spread = 0 if self.pace is None else math.ceil(token * SECOND / self.pace)
+        return self.start + spread + self._delay(index)
 
     def _spread(self, token: int, index: int) -> int:
-        """How long after the first token this one is sent."""
-        if self.end is None and self.charged is None:
-            return 0 if self.pace is None else math.ceil(token * SECOND / self.pace)
+        """How long after the first token this one is sent, where that is not by the number of tokens."""
         if self.end is not None:
             whole = self.end - self.start
         elif self.pace is not None and self.charged is not None:
