@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, final
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
+from ..fault_kinds import WITHOUT_BYTES
 from ..provider.hosts import HostTable
 from ..provider.machine import Provider
 from ..provider.model import Refusal, Reply, Success
@@ -88,6 +89,7 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         self._faults = faults
+        self._has_faults_of_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
         self._log = log
         self._admit = admit
         self._progress = progress
@@ -95,6 +97,14 @@ class Desk:
         self._same_requests = SameRequests()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
+
+    @property
+    def needs_bytes(self) -> bool:
+        """Whether a fault may be one of bytes, so that replies must be written and read.
+
+        A function that answers may raise such faults.
+        """
+        return self._has_faults_of_bytes or self._provider.answers.ask is not None
 
     @property
     def answer(self) -> Function | None:
