@@ -82,7 +82,7 @@ def groq_client() -> Any:
     return groq.AsyncGroq(api_key=KEY, max_retries=0, _strict_response_validation=True)
 
 
-CHATS = {
+CHATS: dict[str, tuple[Callable[[], Any], str]] = {
     "openai": (openai_client, "reasoning_content"),
     "deepseek": (lambda: openai_client(base_url="https://api.deepseek.com"), "reasoning_content"),
     "openrouter": (lambda: openai_client(base_url="https://openrouter.ai/api/v1"), "reasoning"),
