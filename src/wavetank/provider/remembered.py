@@ -96,12 +96,17 @@ def _plain(value: object) -> object:
     """Models and data classes as the dict they stand for; other values as they are."""
     if isinstance(value, str | Mapping | list | tuple):
         return value
-    dump = getattr(value, "model_dump", None)
     try:
-        return dump() if callable(dump) else msgspec.to_builtins(value)
+        return msgspec.to_builtins(value, enc_hook=_dumped)
     except Exception:
         # The object is the program's own, and may do anything.
         return None
+
+
+def _dumped(value: Any) -> object:
+    """A model of pydantic as a dict; what else is unknown says nothing."""
+    dump = getattr(value, "model_dump", None)
+    return dump() if callable(dump) else None
 
 
 def _normal(value: object) -> str | None:
