@@ -279,7 +279,7 @@ def test_the_page_has_every_dialect_and_host() -> None:
     """The table of hosts is that of the code, and so is that of wrappings; each dialect has a way above."""
     hosts = {
         (cells[0], tuple(re.findall(r"`([^`]+)`", cells[1])))
-        for cells in page_table("Hosts", "### Hosts of your own")
+        for cells in page_table("Hosts")
         if cells[0].startswith("`")
     }
     own = [card for card in cards() if card.wire != COMPATIBLE]
@@ -289,11 +289,11 @@ def test_the_page_has_every_dialect_and_host() -> None:
     assert set(wrappings) >= set(get_args(Wrapping))
 
 
-def page_table(title: str, end: str = "## ") -> list[list[str]]:
-    """The cells of the tables under a heading of the page on dialects, up to another heading."""
+def page_table(title: str) -> list[list[str]]:
+    """The cells of the tables under a heading of the page on dialects."""
     page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text("utf-8")
     _, _, rest = page.partition(f"\n## {title}\n")
-    lines = rest.partition(f"\n{end}")[0].splitlines()
+    lines = re.split(r"\n##+ ", rest)[0].splitlines()
     return [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
 
 

@@ -169,21 +169,22 @@ def test_an_error_in_a_stream_is_in_its_own_shape() -> None:
 def test_an_answer_has_the_fields_of_the_card() -> None:
     """Each in its place; a tool call comes whole if the card says so."""
     mine = card(
-        answer_fields={"body": {"b": 1}, "plain": {"p": 2}, "delta": {"d": 3}, "call": {"c": 4}},
+        answer_fields={"body": {"b": 1}, "plain": {"p": 2}, "delta": {"d": 3}},
         whole_calls=True,
+        numbered_calls=True,
     )
     function = {"name": "look", "parameters": {"type": "object", "properties": {}}}
     asked = CHAT | {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
     _, _, plain = respond(mine, Scenario(), body=asked)
     answer = json.loads(plain)
-    assert (answer["b"], answer["p"], answer["choices"][0]["message"]["tool_calls"][0]["c"]) == (1, 2, 4)
+    assert (answer["b"], answer["p"], answer["choices"][0]["message"]["tool_calls"][0]["index"]) == (1, 2, 0)
     _, _, streamed = respond(mine, Scenario(), body=asked | {"stream": True})
     chunks = [json.loads(line[6:]) for line in streamed.decode().splitlines() if line.startswith("data: {")]
     deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
     assert all(chunk["b"] == 1 and "p" not in chunk for chunk in chunks)
     assert all(delta["d"] == 3 for delta in deltas)
     (calls,) = [delta["tool_calls"] for delta in deltas if "tool_calls" in delta]
-    assert (calls[0]["c"], json.loads(calls[0]["function"]["arguments"])) == (4, {})
+    assert (calls[0]["index"], json.loads(calls[0]["function"]["arguments"])) == (0, {})
 
 
 def test_a_status_of_the_card_stands_where_a_scenario_names_none() -> None:

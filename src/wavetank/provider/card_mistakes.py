@@ -28,7 +28,17 @@ _IN_BODIES: Final = {
     ),
     "stream_error": ("error", "status"),
 }
-_TUPLES: Final = ("hosts", "paths", "headers", "key_variables", "base_paths", "models", "serves", "pings")
+_TUPLES: Final = (
+    "hosts",
+    "paths",
+    "headers",
+    "key_variables",
+    "base_paths",
+    "models",
+    "reasoners",
+    "serves",
+    "pings",
+)
 _CHOICES: Final = {
     "reset": ("duration", "seconds", "decimal-seconds", "unix", "rfc3339"),
     "limits_on": ("all", "answers", "refusals"),
@@ -47,7 +57,7 @@ _NAMES: Final = {
         "tokens_per_day",
     ),
     "limit_fields": ("limit", "remaining", "reset"),
-    "answer_fields": ("body", "plain", "delta", "call"),
+    "answer_fields": ("body", "plain", "delta"),
 }
 
 

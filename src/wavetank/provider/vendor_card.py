@@ -74,11 +74,14 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
         unknown_path_status: the status of that.
         needs_key: a request without a key is refused.
         models: names for the list of models.
+        reasoning: the field in which the vendor shows what a model thinks, beside the content.
+        reasoners: shell patterns of models that always think.
         serves: the endpoints: `chat`, `completions`, `embeddings`, `responses`, `rerank`, `models`.
         rerank_list: the name of the list in the answer of a reranker.
         answer_fields: more fields of chat completions, by their place: `body` (an answer or a chunk of a
-            stream), `plain` (an answer that is not streamed), `delta` and `call` (a tool call).
+            stream), `plain` (an answer that is not streamed) and `delta`.
         whole_calls: a stream has a tool call in one chunk instead of pieces.
+        numbered_calls: tool calls have their index in plain answers, too.
         pings: paths that are answered with 200 and an empty text, as JSON, and count as no request.
 
     Raises:
@@ -115,11 +118,14 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
     unknown_path: tuple[str, ...] = ("Not Found", "invalid_request_error", "not_found")
     unknown_path_status: int = 404
     needs_key: bool = True
+    reasoning: str = "reasoning_content"
+    reasoners: tuple[str, ...] = ()
     models: tuple[str, ...] = ("fake-model",)
     serves: tuple[str, ...] = ("chat", "completions", "embeddings", "models")
     rerank_list: Literal["results", "data"] = "results"
     answer_fields: Mapping[str, Mapping[str, Any]] = {}
     whole_calls: bool = False
+    numbered_calls: bool = False
     pings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

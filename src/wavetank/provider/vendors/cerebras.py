@@ -57,6 +57,7 @@ CARD: Final = VendorCard(
             "model",
         ),
     },
+    reasoning="reasoning",
     models=("gpt-oss-120b", "llama3.1-8b"),
     serves=("chat", "completions", "models"),
     pings=("/v1/tcp_warming",),

@@ -32,6 +32,7 @@ CARD: Final = VendorCard(
             "invalid_request_error",
         ),
     },
+    reasoners=("deepseek-reasoner",),
     models=("deepseek-chat", "deepseek-reasoner"),
     serves=("chat", "completions", "models"),
 )

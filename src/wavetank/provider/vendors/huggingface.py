@@ -44,6 +44,7 @@ CARD: Final = VendorCard(
         "overloaded": ("Model is overloaded",),
     },
     status_texts={401: ("Invalid username or password.",), 404: ("Not Found",)},
+    reasoning="reasoning",
     models=("openai/gpt-oss-120b", "meta-llama/Llama-3.3-70B-Instruct"),
     serves=("chat", "completions", "responses", "embeddings", "models"),
 )

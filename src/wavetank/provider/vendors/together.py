@@ -25,8 +25,10 @@ CARD: Final = VendorCard(
         "tokens": ("The rate of your tokens for {model} is too high.", "dynamic_token_limited"),
         "overloaded": ("The server is overloaded or not ready yet.", "service_unavailable"),
     },
-    answer_fields={"plain": {"prompt": []}, "delta": {"role": "assistant"}, "call": {"index": 0}},
+    answer_fields={"plain": {"prompt": []}, "delta": {"role": "assistant"}},
+    numbered_calls=True,
     whole_calls=True,
+    reasoning="reasoning",
     models=("meta-llama/Llama-3.3-70B-Instruct-Turbo", "openai/gpt-oss-120b"),
     serves=("chat", "completions", "embeddings", "rerank", "models"),
 )

@@ -17,6 +17,7 @@ CARD: Final = VendorCard(
     key_aliases=("VERCEL_AI_GATEWAY_API_KEY", "VERCEL_OIDC_TOKEN"),
     statuses={"billing": 402, "quota": 402},
     response_headers={"x-vercel-id": "{number}"},
+    reasoning="reasoning",
     models=("openai/gpt-5", "anthropic/claude-sonnet-5.5"),
     serves=("chat", "responses", "embeddings", "models"),
 )

@@ -16,7 +16,7 @@ from ...model import BucketState, LimitState, Refusal, Reply
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import decimal, go_duration, rfc3339
-from .chat import Chat, Flavour
+from .chat import Chat, Flavour, shown_as
 from .completions import Completions
 from .embeddings import Embeddings
 from .models import Models
@@ -215,9 +215,11 @@ def _chat(card: VendorCard, path: re.Pattern[str]) -> Endpoint:
         top=lambda page: fields,
         plain=lambda page: dict(plain),
         deltas=own.get("delta", {}),
-        call=own.get("call", {}),
+        thought=shown_as(card.reasoning),
+        reasoners=card.reasoners,
         failed=failed,
         whole_calls=card.whole_calls,
+        numbered_calls=card.numbered_calls,
     )
     return Chat(path, flavour)
 
