@@ -295,8 +295,10 @@ async def ask_cohere(mode: Mode) -> str:
 
 async def ask_cohere_v1(mode: Mode) -> str:
     import cohere
+    import httpx
 
-    async with cohere.AsyncClient() as client:
+    # Where httpx-aiohttp is installed the SDK prefers it, unless it is given a client of httpx's.
+    async with cohere.AsyncClient(httpx_client=httpx.AsyncClient()) as client:
         if mode == "stream":
             events = client.chat_stream(model="m-1", message="item-1")
             return await joined(events, lambda event: getattr(event, "text", None))

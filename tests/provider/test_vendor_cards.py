@@ -187,6 +187,17 @@ def test_an_answer_has_the_fields_of_the_card() -> None:
     assert (calls[0]["index"], json.loads(calls[0]["function"]["arguments"])) == (0, {})
 
 
+def test_a_thought_is_in_the_field_of_the_card() -> None:
+    """Of a model that always thinks by the card; of another one there is none."""
+    mine = card(reasoning="thought", reasoners=("deep-*",))
+    deep, plain = (
+        json.loads(respond(mine, Scenario(), body=CHAT | {"model": name})[2])["choices"][0]["message"]
+        for name in ("deep-1", "m-1")
+    )
+    assert deep["thought"]
+    assert "thought" not in plain
+
+
 def test_a_status_of_the_card_stands_where_a_scenario_names_none() -> None:
     """For what is wrong, and for a limit."""
     mine = card(statuses={"billing": 418}, over_limit={"rate-limit": 430})
