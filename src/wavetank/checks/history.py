@@ -64,7 +64,7 @@ def _entered(log: EventLog) -> dict[str, None]:
 def describe(event: Event) -> str:
     """One event in words, and who did it where in the program."""
     error = f": {event.error}" if event.kind == "failed" else ""
-    return f"{_happened(event)}{_by(event)}{error}"
+    return f"{happened(event)}{_by(event)}{error}"
 
 
 def _by(event: Event) -> str:
@@ -72,7 +72,8 @@ def _by(event: Event) -> str:
     return f"{who} at {event.file}:{event.line}" if event.file is not None else who
 
 
-def _happened(event: Event) -> str:
+def happened(event: Event) -> str:
+    """One event in words, without who did it where."""
     number = f"request {event.request}"
     match event.kind:
         case "arrived":

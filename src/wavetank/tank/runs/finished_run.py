@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Generic, TypeVar, final
 
 from ...checks.liveness import NAME as LIVENESS
@@ -29,7 +31,7 @@ class Run(Generic[T]):
     `schedule` is the token that repeats the run and `replay` the whole call or command.
     `deviations` are the choices in which it differs from FIFO order and `level` the order it
     needs: `fifo`, `batch` or `any`. `found` says how a search came upon it. `hide` takes the secrets
-    out of a text.
+    out of a text. `passing` is the log of the nearest run that passes, which has one deviation fewer.
     """
 
     value: T | None
@@ -43,6 +45,7 @@ class Run(Generic[T]):
     level: Order = "fifo"
     found: tuple[str, ...] = ()
     hide: Callable[[str], str] = str
+    passing: EventLog | None = None
 
     @property
     def virtual_seconds(self) -> float:
@@ -78,6 +81,33 @@ class Run(Generic[T]):
         from .run_report import report
 
         return report(self, full=full)
+
+    def logs(self, title: str = "") -> tuple[EventLog, ...]:
+        """The event log with its notes, and that of the nearest run that passes, if one is known."""
+        from .run_notes import noted
+
+        log = noted(self, title)
+        return (log,) if self.passing is None else (log, self.passing)
+
+    def write_timeline(self, path: str | os.PathLike[str]) -> None:
+        """Write the page `timeline.html`: what happened when, in a picture; it loads nothing else.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from ...report.page import timeline_page
+
+        Path(path).write_bytes(timeline_page(self.logs()))
+
+    def write_trace(self, path: str | os.PathLike[str]) -> None:
+        """Write the run as Chrome trace events, for Perfetto and speedscope.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from ...report.trace import trace_json
+
+        Path(path).write_bytes(trace_json(self.logs()))
 
     def check(self) -> None:
         """Raise what went wrong, with its evidence and the line that repeats the run.
