@@ -189,7 +189,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 @final
 class Deviated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A choice in which the schedule differs from plain FIFO order, before the step `step`, at the instant `at`.
+    """A choice in which the schedule differs from FIFO order, before the step `step`, at the instant `at`.
 
     Where the order of tasks was chosen, `task` is who ran and `fifo` who would have run in FIFO order.
     """
@@ -277,7 +277,8 @@ class EventLog:
     def to_ndjson(self, *, waits: bool = True) -> bytes:
         """The whole log as bytes: header, events, the end if the run has ended, and notes if there are any.
 
-        Without `waits` it is what every run of the same schedule has, whether or not waits and notes were made.
+        Without `waits` it is what every run of the same schedule has: no waits, which not each
+        run looks for, and no notes.
         """
         lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:

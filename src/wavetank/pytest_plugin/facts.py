@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from .options import FACTS, given
 
 if TYPE_CHECKING:
     from ..checks.verdict import Verdict
+    from ..events import EventLog
     from ..tank.hosted_world import Hosted
 
 _PROPERTY: Final = "llm_"
@@ -36,7 +37,7 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
     facts = hosted.facts()
     values = {
         **facts,
-        "report": keep_log(item, hosted.tank.events.to_ndjson, failed=report.failed or xfailed),
+        "report": keep_log(item, lambda: [hosted.noted(item.nodeid, error)], failed=report.failed or xfailed),
         "verdicts": verdict_values(hosted.judged(error).values())
         if given(item.config, "report-json")
         else [],
@@ -68,18 +69,21 @@ def set_properties(item: pytest.Item, *, scenario: str, seed: int, token: str | 
     item.user_properties[:] = [*others, *ours.items()]
 
 
-def keep_log(item: pytest.Item, log: Callable[[], bytes], *, failed: bool) -> str:
-    """Write the event log of a test if the options ask for it; the path, or an empty text.
+def keep_log(item: pytest.Item, logs: Callable[[], Sequence[EventLog]], *, failed: bool) -> str:
+    """Write the event log of a test if the options ask for it; its path, or an empty text.
 
-    The file is named by the test's id, so that workers never write the same one.
+    Its page and its trace are written beside it. A second log is that of the nearest run that passes. The
+    files are named by the test's id, so that workers never write the same one.
     """
     when = given(item.config, "report")
     if when == "off" or (when == "retain-on-failure" and not failed):
         return ""
+    from ..report.files import write_files
+
     folder = Path(given(item.config, "report-dir"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_file_name(item.nodeid)}.ndjson"
-    path.write_bytes(log())
+    write_files(path, logs())
     return str(path)
 
 

@@ -55,7 +55,7 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     results = [made.result for made in searches]
     failure = next((result.failure for result in results if result.failure is not None), None)
-    kept = keep_log(item, failure.events.to_ndjson, failed=True) if failure is not None else ""
+    kept = keep_log(item, lambda: failure.logs(item.nodeid), failed=True) if failure is not None else ""
     facts = {
         "schedules": sum(result.schedules for result in results),
         "distinct": sum(result.distinct for result in results),

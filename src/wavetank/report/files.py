@@ -1,4 +1,4 @@
-"""The files of a run beside its event log: the page and the trace, and the log of the neighbour that passes."""
+"""The files of a run beside its event log: page, trace, and the log of the nearest run that passes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from ..events import EventLog
-from .page import timeline_page
-from .trace import trace_json
 
 LOG: Final = ".ndjson"
 PASSING: Final = ".passing.ndjson"
@@ -17,11 +15,14 @@ TRACE: Final = ".trace.json"
 
 
 def write_files(log: Path, logs: Sequence[EventLog]) -> None:
-    """Write `NAME.ndjson`, and beside it `NAME.html`, `NAME.trace.json` and, of two logs, `NAME.passing.ndjson`.
+    """Write `NAME.ndjson`, beside it `NAME.html`, `NAME.trace.json` and, of two logs, `NAME.passing.ndjson`.
 
     Raises:
         OSError: a file cannot be written.
     """
+    from .page import timeline_page
+    from .trace import trace_json
+
     log.write_bytes(logs[0].to_ndjson())
     beside(log, PAGE).write_bytes(timeline_page(logs))
     beside(log, TRACE).write_bytes(trace_json(logs))
@@ -29,6 +30,11 @@ def write_files(log: Path, logs: Sequence[EventLog]) -> None:
         beside(log, PASSING).write_bytes(logs[1].to_ndjson())
     else:
         beside(log, PASSING).unlink(missing_ok=True)
+
+
+def page_of(log: str) -> str:
+    """The path of the page beside a log."""
+    return log.removesuffix(LOG) + PAGE
 
 
 def beside(log: Path, ending: str) -> Path:

@@ -125,6 +125,7 @@ def _heading(log: EventLog) -> dict[str, Any]:
     """What stands above the picture."""
     header, notes, found = log.header, log.notes, requests(log)
     refused = sum(one.outcome == "refused" for one in found)
+    time = "real" if header.backend == "real" else "virtual"
     return {
         "title": notes.title if notes is not None and notes.title else header.scenario,
         "how": how_it_ended(log),
@@ -133,7 +134,7 @@ def _heading(log: EventLog) -> dict[str, Any]:
             f"seed {header.seed}",
             header.backend,
             f"{counted(len(found), 'request')}, {refused} refused",
-            f"{format_duration(last_instant(log))} of {'real' if header.backend == 'real' else 'virtual'} time",
+            f"{format_duration(last_instant(log))} of {time} time",
         ],
         "found": notes.found if notes is not None else (),
         "replay": notes.replay if notes is not None else "",

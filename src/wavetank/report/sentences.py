@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, final
 
 from ..checks.causes import causes, listed
@@ -46,9 +47,9 @@ def explained(log: EventLog) -> tuple[Sentence, ...]:
     return log.derived(_explained)
 
 
-def beginning(log: EventLog) -> list[str]:
-    """The three sentences that a failure report begins with, numbered."""
-    return [f"{number}. {each.text}" for number, each in enumerate(explained(log)[:FIRST], start=1)]
+def numbered(log: EventLog) -> list[str]:
+    """The sentences as lines with their numbers; a failure report begins with the `FIRST` of them."""
+    return [f"{number}. {each.text}" for number, each in enumerate(explained(log), start=1)]
 
 
 def _explained(log: EventLog) -> tuple[Sentence, ...]:
@@ -210,7 +211,7 @@ def _wrong(log: EventLog) -> Iterator[Sentence]:
             text, last_instant(log) if last is None else last.at, None if last is None else last.request
         )
     elif failed:
-        yield Sentence(f"It went wrong here: {failed[0].headline}.", *_place_of(log, failed[0].summary))
+        yield Sentence(f"It went wrong here: {failed[0].summary}.", *_place_of(log, failed[0].summary))
     elif end is not None and end.error is not None:
         yield Sentence(f"It went wrong here: main raised {end.error} at {format_duration(end.at)}.", end.at)
     else:
@@ -235,7 +236,7 @@ def _place_of(log: EventLog, text: str) -> tuple[int | None, int | None]:
     """The instant and the number of the request that a text names first."""
     found = {f"request {one.number}": one for one in requests(log)}
     words = text.replace(",", " ").replace(":", " ").split()
-    for before, number in zip(words, words[1:], strict=False):
+    for before, number in pairwise(words):
         if before == "request" and (one := found.get(f"request {number}")) is not None:
             return one.sent, one.number
     named = next((event for event in log if event.item is not None and repr(event.item) in text), None)
@@ -246,12 +247,12 @@ def _place_of(log: EventLog, text: str) -> tuple[int | None, int | None]:
 
 
 def _totals(log: EventLog) -> Iterator[Sentence]:
-    found, header = requests(log), log.header
+    found, header, took = requests(log), log.header, format_duration(last_instant(log))
     refused = sum(one.outcome == "refused" for one in found)
     items = f" Items: {outcomes(log)}." if log.of("submitted") else ""
     text = (
-        f"The scenario was {header.scenario!r} with seed {header.seed} on {header.backend}; in "
-        f"{format_duration(last_instant(log))} there were {counted(len(found), 'request')}, {refused} refused.{items}"
+        f"The scenario was {header.scenario!r} with seed {header.seed} on {header.backend}; "
+        f"in {took} there were {counted(len(found), 'request')}, {refused} refused.{items}"
     )
     yield Sentence(text)
 
@@ -273,7 +274,8 @@ def _refusals(log: EventLog) -> Iterator[Sentence]:
     if counts:
         item, most = max(counts.items(), key=lambda each: each[1])
         first = next(one for one in requests(log) if one.item == item)
-        text = f"{counted(len(counts), 'item')} met a refusal; the most had {item!r}, {counted(most, 'refusal')}."
+        how_many = counted(len(counts), "item")
+        text = f"{how_many} met a refusal; the most had {item!r}, {counted(most, 'refusal')}."
         yield Sentence(text, first.sent, first.number)
 
 

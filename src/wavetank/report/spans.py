@@ -1,4 +1,4 @@
-"""Stretches of time and counts of a run: waves, waits that were asked for, pauses, stalls, who was blocked."""
+"""Stretches of time and counts of a run: waves, waits asked for, pauses, stalls, who was blocked."""
 
 from __future__ import annotations
 
@@ -75,10 +75,11 @@ def _waves(log: EventLog) -> Iterator[Band]:
         elif event.kind == "refused" and event.wave in found:
             found[wave][-1][2] += 1  # also one that was on its way when the wave closed
     for wave, openings in sorted(found.items()):
-        yield Band(f"wave {wave + 1}", "wave", tuple(_opening(wave, *each, last) for each in openings))
+        yield Band(f"wave {wave + 1}", "wave", tuple(_opening(wave, each, last) for each in openings))
 
 
-def _opening(wave: int, begin: int, end: int, refused: int, last: int) -> Span:
+def _opening(wave: int, opening: list[int], last: int) -> Span:
+    begin, end, refused = opening
     until = format_duration(end) if end < last else "the end of the run"
     return Span(begin, end, f"wave {wave + 1} from {format_duration(begin)} to {until}, {refused} refused")
 

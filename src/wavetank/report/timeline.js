@@ -155,6 +155,7 @@ function redraw() {
 function drawNow() {
   waiting = false;
   for (const chart of charts) chart.draw();
+  document.documentElement.dataset.drawn = "true";
 }
 
 function select(run, what) {
@@ -280,10 +281,12 @@ function legend(parent) {
   }
   for (const [kind, text] of [["completed", "item completed"], ["failed", "item failed"], ["cancelled", "item cancelled"]]) {
     const entry = element("span", { parent: box });
-    outcomeMark(svg("svg", { width: 14, height: 14, parent: entry, "aria-hidden": "true" }), kind, 7, 7);
+    const picture = svg("svg", { width: 14, height: 14, parent: entry, "aria-hidden": "true" });
+    svg("path", { d: `M7,7${SHAPES[kind].shape}`, class: `mark ${kind}`, parent: picture });
+    svg("path", { d: `M7,7${SHAPES[kind].sign}`, class: "sign", parent: picture });
     entry.append(text);
   }
-  element("span", { parent: box, text: "red frame or arrow: sent before the asked wait was over" });
+  element("span", { parent: box, text: "red edge or arrow: sent before the asked wait was over" });
 }
 
 // The hatchings, once for the page.
@@ -315,7 +318,6 @@ class Chart {
     this.none = element("p", { class: "note", parent: this.box, text: "No lane matches the search.", hidden: "" });
     this.scroller.addEventListener("scroll", redraw);
     this.listen();
-    this.layLanes();
   }
 
   // Which lanes there are, in which order, and how high each is.
@@ -347,6 +349,7 @@ class Chart {
       y += each.height;
     }
     this.height = y;
+    this.laneY = new Map(this.lanes.map((each) => [each.index, each.y]));
     this.all.style.height = `${y}px`;
     this.none.hidden = this.lanes.length > 0;
   }
@@ -397,6 +400,7 @@ class Chart {
   drawTop() {
     const { run, top } = this;
     top.replaceChildren();
+    this.topSpots = [];
     this.under = [];
     let y = this.drawAxis();
     if (run.pinned.length) y = this.drawPins(y);
@@ -451,8 +455,8 @@ class Chart {
       const at = this.x(pin.at), x = Math.max(at, free);
       if (at < GUTTER || x > this.width) continue;
       free = x + 19;
-      const shape = svg("circle", { cx: x, cy: y + 11, r: 9, class: "pin", parent: top });
-      this.tip(shape, pinText(pin), () => select(run, { at: pin.at, begin: pin.at, end: pin.at, pin }));
+      svg("circle", { cx: x, cy: y + 11, r: 9, class: "pin", parent: top });
+      this.topSpots.push([x - 9, y + 2, 18, 18, () => pinText(pin), () => select(run, { at: pin.at, begin: pin.at, end: pin.at, pin })]);
       svg("text", { x, y: y + 15, class: "pin-number", text: pin.number, parent: top });
     }
     return y + 24;
@@ -462,8 +466,9 @@ class Chart {
     for (const [begin, end, text] of band.spans) {
       const x = Math.max(this.x(begin), GUTTER), until = Math.min(this.x(end), this.width);
       if (until < GUTTER || x > this.width) continue;
-      const shape = svg("rect", { x, y: y + 2, width: Math.max(until - x, 2), height: 12, class: `band-${band.kind}`, parent: this.top });
-      this.tip(shape, text, () => select(this.run, { at: begin, begin, end, text }));
+      const width = Math.max(until - x, 2);
+      svg("rect", { x, y: y + 2, width, height: 12, class: `band-${band.kind}`, parent: this.top });
+      this.topSpots.push([x, y, width, 16, () => text, () => select(this.run, { at: begin, begin, end, text })]);
       if (band.kind !== "asked") this.under.push([x, Math.max(until - x, 1), band.kind]);
     }
     return y + 17;
@@ -485,13 +490,13 @@ class Chart {
     if (before === null) return y + height;
     const end = Math.min(Math.max(this.x(this.run.last), GUTTER), this.width);
     path += `L${end},${high(before)}`;
-    const area = svg("path", { d: `${path}L${end},${high(least)}L${start},${high(least)}Z`, class: "area", parent: top });
+    svg("path", { d: `${path}L${end},${high(least)}L${start},${high(least)}Z`, class: "area", parent: top });
     svg("path", { d: path, class: "count", parent: top });
-    this.tip(area, (event) => {
-      const time = timeAt(this.placeAt(this.inside(event)));
+    this.topSpots.push([GUTTER, y, this.wide, height, (x) => {
+      const time = timeAt(this.placeAt(x));
       const value = points.reduce((found, [at, each]) => (at <= time ? each : found), points[0][1]);
       return `${name}: ${value} at ${duration(time)}`;
-    });
+    }, null]);
     return y + height + 2;
   }
   drawEnd(parent, height) {
@@ -502,26 +507,41 @@ class Chart {
     }
   }
 
-  // The lanes that can be seen.
+  // The lanes that can be seen. Shapes of one kind are one path: thousands of elements would be slow. What is
+  // where is kept in spots, by which the pointer finds it.
   drawLanes() {
     const { body, scroller } = this;
     const from = state.printing ? 0 : scroller.scrollTop - 60;
     const to = state.printing ? Infinity : scroller.scrollTop + scroller.clientHeight + 60;
     const seen = this.lanes.filter((lane) => lane.y + lane.height >= from && lane.y <= to).slice(0, PRINTED_LANES);
     body.replaceChildren();
+    this.spots = [];
     if (!seen.length) return;
-    const offset = seen[0].y, height = seen.at(-1).y + seen.at(-1).height - offset;
+    const offset = this.offset = seen[0].y, height = seen.at(-1).y + seen.at(-1).height - offset;
     body.style.top = `${offset}px`;
     body.setAttribute("width", this.width);
     body.setAttribute("height", height);
     for (const [x, width, kind] of this.under) svg("rect", { x, y: 0, width, height, class: `under band-${kind}`, parent: body });
-    const arrows = svg("g"), places = new Map();
+    this.paths = new Map(LAYERS.map((kind) => [kind, ""]));
+    this.labels = [];
+    const places = new Map();
     for (const lane of seen) this.drawLane(lane, lane.y - offset, places);
-    body.append(arrows);
-    for (const lane of seen) for (const bar of lane.bars) if (bar.outcome === "refused" && bar.again !== null) this.drawRetry(arrows, bar, places, height);
+    for (const lane of seen) for (const bar of lane.bars) if (bar.outcome === "refused" && bar.again !== null) this.drawRetry(bar, places, height);
+    this.layPaths();
+    for (const [x, y, text, kind] of this.labels) svg("text", { x, y, text, class: kind, parent: body });
     this.drawPinLines(body, height);
     for (const lane of seen) this.drawLabel(lane, lane.y - offset);
     this.drawEnd(body, height);
+  }
+  add(kind, path) {
+    this.paths.set(kind, this.paths.get(kind) + path);
+  }
+  layPaths() {
+    for (const [kind, d] of this.paths) {
+      if (!d) continue;
+      svg("path", { d, class: kind, parent: this.body });
+      if (PATTERNS[kind]) svg("path", { d, fill: `url(#${PATTERNS[kind]})`, parent: this.body });
+    }
   }
   drawLabel(lane, y) {
     const { body, run } = this;
@@ -534,51 +554,50 @@ class Chart {
   drawLane(lane, y, places) {
     for (const wait of lane.waits) this.drawStretch(wait.since, wait.until, y + lane.height - 6, 4, "waits", wait.text);
     if (lane.blocked) this.drawBlocked(lane, y);
-    const drawn = new Map();
+    const drawn = new Set();
     for (const bar of lane.bars) {
-      const row = bar.row[state.mode], barY = y + PAD + row * ROW;
+      const barY = y + PAD + bar.row[state.mode] * ROW;
       places.set(bar.number, barY + 5.5);
-      this.drawBar(bar, barY, row, drawn);
+      this.drawBar(bar, barY, drawn);
     }
-    for (const mark of lane.marks) this.drawMark(mark, y + PAD + 5.5);
+    const marked = new Map();
+    for (const mark of lane.marks) this.drawMark(mark, y + PAD + 5.5, marked);
   }
+  // A stretch of time in a lane; where it was drawn, or null.
   drawStretch(begin, end, y, height, kind, text) {
     const x = Math.max(this.x(begin), GUTTER), until = Math.min(this.x(end), this.width);
     if (until < GUTTER || x > this.width) return null;
-    const shape = svg("rect", { x, y, width: Math.max(until - x, 1), height, class: kind, parent: this.body });
-    if (text) this.tip(shape, text, () => select(this.run, { at: begin, begin, end, text }));
-    return shape;
+    const width = Math.max(until - x, kind === "blocked" ? 8 : 1);
+    this.add(kind, box(x, y, width, height));
+    this.spots.push([x, y - 2, width, height + 4, () => text, () => select(this.run, { at: begin, begin, end, text })]);
+    return { x, width };
   }
   drawBlocked(lane, y) {
-    const { since, text, label } = lane.blocked, end = this.run.last;
-    // At a deadlock nothing happens any more: the end is where the picture ends, so it is given some room.
-    const shape = this.drawStretch(since, end, y + PAD - 1, lane.rows * ROW - 2, "blocked", text);
-    if (!shape) return;
-    const x = Number(shape.getAttribute("x")), width = Number(shape.getAttribute("width"));
-    if (width < 8) shape.setAttribute("width", 8);
-    const fits = Math.floor((width - 8) / 6);
-    if (fits > 8) svg("text", { x: x + 5, y: y + PAD + 10, text: cut(label, fits), parent: this.body, class: "over" }).style.pointerEvents = "none";
+    const { since, text, label } = lane.blocked;
+    const drawn = this.drawStretch(since, this.run.last, y + PAD - 1, lane.rows * ROW - 2, "blocked", text);
+    const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
+    if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
   }
-  drawBar(bar, y, row, drawn) {
-    const { body, run } = this, x = this.x(bar.sent), end = this.x(bar.end);
-    const selected = state.selected?.run === run && state.selected.request === bar.number;
-    this.drawAsked(bar, y);
+  drawBar(bar, y, drawn) {
+    const { run } = this, x = this.x(bar.sent), end = this.x(bar.end);
+    if (bar.free !== null && bar.over !== null && bar.free > bar.over) {
+      this.drawStretch(bar.over, bar.free, y + 4, 3, "asked", `request ${bar.number} was refused, and the wait it asked for ends at ${duration(bar.free)}`);
+    }
     if (end < GUTTER || x > this.width) return;
     const left = Math.max(x, GUTTER), width = Math.max(Math.min(end, this.width) - left, 2.5);
+    this.spots.push([left - 1, y - 1, width + 2, 13, () => this.barText(bar), () => selectRequest(run, bar.number)]);
+    if (state.selected?.run === run && state.selected.request === bar.number) this.add("selected", box(left - 3, y - 3, width + 6, 17));
+    const hit = this.hits(bar), kind = hit ? bar.outcome : "dimmed";
     // What falls on the same pixel of the same row is drawn once.
-    const key = `${row} ${bar.outcome} ${Math.round(left)}`;
-    if (width <= 2.5 && drawn.has(key) && !selected && !bar.earlyBy) return;
-    drawn.set(key, true);
-    const dim = this.hits(bar) ? "" : " dim";
-    const shape = svg("rect", { x: left, y, width, height: 11, rx: 2, class: `bar ${bar.outcome}${dim}`, "data-request": bar.number, parent: body });
-    this.tip(shape, () => this.barText(bar), () => selectRequest(run, bar.number));
-    if (width > 3) this.drawInside(bar, y, left, width);
-    if (PATTERNS[bar.outcome]) svg("rect", { x: left, y, width, height: 11, rx: 2, fill: `url(#${PATTERNS[bar.outcome]})`, class: `pattern${dim}`, parent: body });
-    if (bar.earlyBy) svg("rect", { x: left - 1.5, y: y - 1.5, width: width + 3, height: 14, rx: 3, class: "early", parent: body });
-    if (selected) svg("rect", { x: left - 3, y: y - 3, width: width + 6, height: 17, rx: 4, class: "selected", parent: body });
+    const key = `${y} ${kind} ${bar.earlyBy > 0} ${Math.round(left)}`;
+    if (width <= 2.5 && drawn.has(key)) return;
+    drawn.add(key);
+    this.add(kind, box(left, y, width, 11));
+    if (bar.earlyBy && x >= GUTTER) this.add("early", box(left - 2, y - 2, 3, 15));
+    if (width > 3 && hit) this.drawInside(bar, y, left, width);
     const text = state.mode === "task" ? run.items[bar.item] : `#${bar.number}${bar.status ? ` ${bar.status}` : ""}`;
-    const fits = Math.floor((width - 4) / 6);
-    if (fits >= 4) svg("text", { x: left + 3, y: y + 9, class: "on", text: cut(text, fits), parent: body }).style.pointerEvents = "none";
+    const fits = Math.floor((width - 14) / 6);
+    if (fits >= Math.min(text.length, 5)) this.labels.push([left + 4, y + 9, cut(text, fits), "on"]);
   }
   // Lighter: waits in the client's own pool, is held by a barrier, is on its way back.
   drawInside(bar, y, left, width) {
@@ -586,36 +605,33 @@ class Chart {
     for (const [begin, until] of parts) {
       if (begin === null || until === null || until <= begin) continue;
       const x = Math.max(this.x(begin), left), end = Math.min(this.x(until), left + width);
-      if (end - x > 1) svg("rect", { x, y, width: end - x, height: 11, class: "inside", parent: this.body });
+      if (end - x > 1) this.add("inside", box(x, y, end - x, 11));
     }
   }
-  drawAsked(bar, y) {
-    if (bar.free === null || bar.over === null || bar.free <= bar.over) return;
-    this.drawStretch(bar.over, bar.free, y + 4, 3, "asked", `request ${bar.number} was refused, and the wait it asked for ends at ${duration(bar.free)}`);
-  }
-  drawRetry(parent, bar, places, height) {
+  drawRetry(bar, places, height) {
     const next = this.run.byNumber.get(bar.again);
     if (!next || bar.over === null) return;
     const x = this.x(bar.over), end = this.x(next.sent), y = places.get(bar.number);
-    // The other one may be in a lane that is not drawn: the arrow then leaves the picture.
-    const to = places.get(next.number) ?? (this.yOf(next) > this.yOf(bar) ? height + 20 : -20);
     if (Math.max(x, end) < GUTTER || Math.min(x, end) > this.width) return;
+    // The other one may be in a lane that is not drawn: the arrow then leaves the picture.
+    const to = places.get(next.number) ?? (this.laneY.get(next[state.mode]) > this.offset ? height + 20 : -20);
     const early = next.earlyBy ? " too-early" : "", left = Math.max(x, GUTTER), right = Math.max(end, GUTTER);
     const bend = Math.max(12, Math.abs(right - left) / 3);
-    const path = y === to ? `M${left},${y}L${right},${to}` : `M${left},${y}C${left + bend},${y} ${right - bend},${to} ${right},${to}`;
-    svg("path", { d: path, class: `retry${early}`, parent });
-    if (end >= GUTTER && end <= this.width) svg("path", { d: `M${end},${to}l-6,-3.5l0,7z`, class: `head${early}`, parent });
+    this.add(`retry${early}`, `M${px(left)},${px(y)}` + (y === to ? `L${px(right)},${px(to)}`
+      : `C${px(left + bend)},${px(y)} ${px(right - bend)},${px(to)} ${px(right)},${px(to)}`));
+    if (end >= GUTTER && end <= this.width) this.add(`head${early}`, `M${px(end)},${px(to)}l-6,-3.5l0,7z`);
   }
-  yOf(bar) {
-    return this.lanes.find((lane) => lane.index === bar[state.mode])?.y ?? Infinity;
-  }
-  drawMark(event, y) {
+  drawMark(event, y, marked) {
     const x = this.x(event.at);
     if (x < GUTTER - 6 || x > this.width) return;
-    const shape = event.kind === "traced" || event.kind === "submitted"
-      ? svg("rect", { x: x - 1, y: y + 5, width: 2, height: 5, class: "small", parent: this.body })
-      : outcomeMark(this.body, event.kind, x, y);
-    this.tip(shape, this.eventText(event), () => select(this.run, { ...event, begin: event.at, end: event.at }));
+    this.spots.push([x - 6, y - 6, 12, 12, () => this.eventText(event), () => select(this.run, { ...event, begin: event.at, end: event.at })]);
+    // Marks of a kind that would cover each other are drawn once.
+    if (x - (marked.get(event.kind) ?? -Infinity) < 7) return;
+    marked.set(event.kind, x);
+    if (!(event.kind in SHAPES)) { this.add("small", box(x - 1, y + 5, 2, 5)); return; }
+    const { shape, sign } = SHAPES[event.kind], at = `M${px(x)},${px(y)}`;
+    this.add(`mark ${event.kind}`, at + shape);
+    this.add("sign", at + sign);
   }
   drawPinLines(parent, height) {
     for (const pin of this.run.pinned) {
@@ -640,11 +656,15 @@ class Chart {
   inside(event) {
     return event.clientX - this.box.getBoundingClientRect().left;
   }
-  tip(shape, text, click) {
-    shape.addEventListener("pointermove", (event) => showTip(event, typeof text === "function" ? text(event) : text));
-    shape.addEventListener("pointerleave", hideTip);
-    if (click) shape.addEventListener("click", () => { if (!this.dragged) click(); });
-    if (click) shape.style.cursor = "pointer";
+  // What is under the pointer: the spot that was drawn last, and the place in the picture.
+  spotAt(event) {
+    const inTop = this.top.contains(event.target), area = inTop ? this.top : this.body;
+    if (!inTop && !this.body.contains(event.target)) return null;
+    const { left, top } = area.getBoundingClientRect(), x = event.clientX - left, y = event.clientY - top;
+    if (x < GUTTER - 8) return null;
+    const spots = inTop ? this.topSpots : this.spots;
+    const found = spots.findLast(([left, top, width, height]) => x >= left && x <= left + width && y >= top && y <= top + height);
+    return found && { text: found[4], click: found[5], x };
   }
   listen() {
     this.box.addEventListener("wheel", (event) => {
@@ -656,6 +676,13 @@ class Chart {
     }, { passive: false });
     this.box.addEventListener("dblclick", (event) => zoom(0.4, this.placeAt(this.inside(event))));
     this.box.addEventListener("pointerdown", (event) => this.drag(event));
+    this.box.addEventListener("pointermove", (event) => {
+      const spot = this.spotAt(event);
+      this.box.style.cursor = spot?.click ? "pointer" : "";
+      if (spot) showTip(event, spot.text(spot.x)); else hideTip();
+    });
+    this.box.addEventListener("pointerleave", hideTip);
+    this.box.addEventListener("click", (event) => { if (!this.dragged) this.spotAt(event)?.click?.(); });
   }
   // A drag over the top zooms to what it covers; a drag over the lanes moves the picture.
   drag(down) {
@@ -695,16 +722,18 @@ class Chart {
 
 const MARKED = new Set(["submitted", "completed", "failed", "cancelled", "traced", "violated"]);
 
-function outcomeMark(parent, kind, x, y) {
-  const good = kind === "completed";
-  const shape = kind === "cancelled"
-    ? svg("path", { d: `M${x},${y - 6}l6,6l-6,6l-6,-6z`, class: "mark cancelled", parent })
-    : good ? svg("circle", { cx: x, cy: y, r: 6, class: "mark done", parent })
-      : svg("rect", { x: x - 5.5, y: y - 5.5, width: 11, height: 11, class: "mark failed", parent });
-  const sign = good ? `M${x - 3},${y}l2,2.5l4,-5` : kind === "cancelled" ? `M${x - 3},${y}l6,0` : `M${x - 3},${y - 3}l6,6m0,-6l-6,6`;
-  svg("path", { d: sign, class: "sign", parent });
-  return shape;
-}
+// The mark of an outcome and the sign in it, as paths from its middle.
+const SHAPES = {
+  completed: { shape: "m-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0z", sign: "m-3,0l2,2.5l4,-5" },
+  failed: { shape: "m-5.5,-5.5h11v11h-11z", sign: "m-3,-3l6,6m0,-6l-6,6" },
+  cancelled: { shape: "m0,-6.5l6.5,6.5l-6.5,6.5l-6.5,-6.5z", sign: "m-3,0l6,0" },
+};
+// Kinds of shapes in a lane, from the lowest to the uppermost.
+const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "early", "head",
+  "head too-early", "small", "mark completed", "mark failed", "mark cancelled", "sign", "selected"];
+const px = (number) => Math.round(number * 10) / 10;
+const box = (x, y, width, height) => `M${px(x)},${px(y)}h${px(width)}v${px(height)}h${px(-width)}z`;
+
 function cut(text, length) {
   return text.length <= length ? text : `${text.slice(0, Math.max(length - 1, 1))}…`;
 }
@@ -902,5 +931,3 @@ new ResizeObserver(redraw).observe(document.body);
 const tasks = new Set(RUNS.flatMap((run) => run.bars.map((bar) => run.tasks[bar.task])));
 setMode(tasks.size > 1 || RUNS.every((run) => run.items.length < 2) ? "task" : "item");
 showAll();
-drawNow();
-document.documentElement.dataset.drawn = "true";

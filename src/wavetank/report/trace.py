@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ..clock import MICROSECOND
+from ..clock import MICROSECOND, MILLISECOND
 from ..events import EventLog, without_surrogates
 from .requests import Request, requests, rows_of, words
 from .spans import bands, counts, last_instant
@@ -78,17 +78,16 @@ def _thread_name(pid: int, tid: int, name: str) -> _Trace:
 def _spans(pid: int, tid: int, one: Request, last: int) -> Iterator[_Trace]:
     """A request, and inside it what it waited for."""
     end = one.end(last)
-    known = {
+    known: dict[str, object] = {
         "request": one.number,
         "item": one.item,
         "model": one.model,
         "place": one.place,
         "status": one.status,
         "scope": one.scope,
+        "sent_too_early_ms": one.early_by / MILLISECOND if one.early_by else None,
     }
     args = {name: value for name, value in known.items() if value is not None}
-    if one.early_by:
-        args["sent_too_early_ms"] = one.early_by / 1e6
     yield _span(
         pid, tid, f"{one.item or 'request'} · {one.outcome}", one.sent, end, cat=one.outcome, args=args
     )

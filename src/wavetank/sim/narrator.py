@@ -19,7 +19,8 @@ _AT_HAND: Final = 4
 class DescribedDeviation:
     """One deviation of a schedule: its kind, the step before which it happened, and a description.
 
-    `at` is the instant in nanoseconds. Of an order, `task` is who ran and `fifo` who would have in FIFO order.
+    `at` is the instant in nanoseconds. Of an order, `task` is who ran and `fifo` who would have
+    run in FIFO order.
     """
 
     kind: Kind

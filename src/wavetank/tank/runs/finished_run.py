@@ -18,6 +18,7 @@ from ...events import EventLog
 from ...sim.choices import Order
 from ...sim.narrator import DescribedDeviation
 from ..failure import CheckFailed
+from ..notes import beginning_of, noted
 
 T = TypeVar("T")
 _BEFORE_AN_ERROR: Final = (LIVENESS, STARVATION)
@@ -84,9 +85,14 @@ class Run(Generic[T]):
 
     def logs(self, title: str = "") -> tuple[EventLog, ...]:
         """The event log with its notes, and that of the nearest run that passes, if one is known."""
-        from .run_notes import noted
-
-        log = noted(self, title)
+        log = noted(
+            self.events,
+            self.verdicts.values(),
+            title=title,
+            found=self.found,
+            replay=self.replay,
+            deviations=self.deviations,
+        )
         return (log,) if self.passing is None else (log, self.passing)
 
     def write_timeline(self, path: str | os.PathLike[str]) -> None:
@@ -125,7 +131,8 @@ class Run(Generic[T]):
             raise self.error
         if failed:
             found = (lambda full: self.report(full=full)) if self.found else None
-            raise CheckFailed(failed, replay=self.replay, report=found)
+            happened = beginning_of(self.events, self.verdicts.values())
+            raise CheckFailed(failed, replay=self.replay, happened=happened, report=found)
 
     def __repr__(self) -> str:
         came_to_its_end = self.events.end is not None and self.events.end.how == "returned"

@@ -16,7 +16,6 @@ from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
 from ...sim.token import FIFO, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
-from ..runs.run_notes import noted
 from ..runs.trial_runs import Trial, Trials
 from .shrink_workload import WorkloadShrinker
 
@@ -117,7 +116,7 @@ class _Investigation:
             trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True)
             if trial.failure is None:
                 described = failed.described[place] if place < len(failed.described) else None
-                return noted(trial.run, f"the same without deviation {place + 1} ({described})")
+                return trial.run.logs(f"the same without deviation {place + 1} ({described})")[0]
         return None
 
     def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:
