@@ -14,13 +14,15 @@ from typing import Final, final
 from ..checks.causes import causes, listed
 from ..checks.exchanges import Stalls
 from ..checks.history import dated, describe
+from ..checks.liveness import kind_of_hang
 from ..checks.outcomes import outcomes
+from ..checks.repetition import repetition
 from ..clock import format_duration
 from ..events import Event, EventLog
 from ..text import counted, times
 from .requests import Request, requests
 from .spans import Blocked, bands, blocked, last_instant
-from .verdicts import failures, how_it_ended, verdicts
+from .verdicts import failures, verdicts
 
 FIRST: Final = 3
 """So many sentences stand at the beginning of a failure report."""
@@ -57,6 +59,7 @@ def _explained(log: EventLog) -> tuple[Sentence, ...]:
         _trouble,
         _waiting,
         _wrong,
+        _others,
         _totals,
         _waves,
         _refusals,
@@ -141,10 +144,20 @@ def _at(place: str | None) -> str:
 
 def _waiting(log: EventLog) -> Iterator[Sentence]:
     """Who waited for whom when the run was stopped; else who came back too early, or that nobody did."""
-    held = [each for each in blocked(log) if "held by" in each.waits]
-    if held:
-        yield Sentence(f"When the run was stopped, {_told(held[0])}.", last_instant(log))
-        return
+    waiter = _waiter(blocked(log))
+    if waiter is not None:
+        yield Sentence(f"When the run was stopped, {_told(waiter)}.", last_instant(log))
+    else:
+        yield from _repeats(log)
+
+
+def _waiter(paragraphs: Sequence[Blocked]) -> Blocked | None:
+    """The first who waits for what another one holds, but for the culprit."""
+    culprit = _culprit(paragraphs)
+    return next((each for each in paragraphs if each.holders and each is not culprit), None)
+
+
+def _repeats(log: EventLog) -> Iterator[Sentence]:
     found = requests(log)
     early = [one for one in found if one.early_by]
     repeats = [one for one in found if one.again is not None and one.outcome == "refused"]
@@ -163,10 +176,23 @@ def _waiting(log: EventLog) -> Iterator[Sentence]:
             f"was over; the longest wait was {format_duration(_waited(found, longest))}{_for(longest.item)}."
         )
         yield Sentence(text, longest.replied, longest.number)
+    elif any(one.outcome == "left" for one in found):
+        yield _left(found)
     elif log.of("refused"):
         yield Sentence("No refused request was sent again.")
     else:
         yield from _longest_wait(log)
+
+
+def _left(found: Sequence[Request]) -> Sentence:
+    """The requests that their clients did not wait for."""
+    left = [one for one in found if one.outcome == "left"]
+    first = min(left, key=lambda one: one.over or 0)
+    text = (
+        f"{_were(len(left), 'request')} left by the client before the reply was there: first, at "
+        f"{format_duration(first.over or 0)}, request {first.number}{_for(first.item)}{_by(first)}."
+    )
+    return Sentence(text, first.over, first.number)
 
 
 def _were(count: int, thing: str) -> str:
@@ -200,13 +226,16 @@ def _wrong(log: EventLog) -> Iterator[Sentence]:
     """Where it went wrong: the culprit of a hang, or the verdict that failed; or that nothing did."""
     failed = failures(log)
     end = log.end
-    hung = end is not None and end.how not in ("returned", "raised")
-    if hung and blocked(log):
-        culprit = _culprit(blocked(log))
-        reason = f"; {culprit.notes[-1]}" if culprit.notes else ""
+    hung = kind_of_hang(log)
+    repeated = repetition(log) if hung == "livelock" else ()
+    if repeated:
+        text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}."
+        yield Sentence(text, *_place_of(log, text))
+    elif hung is not None and blocked(log):
+        culprit = _culprit(blocked(log)) or blocked(log)[0]
         last = _last_of(log, culprit.names)
-        since = "" if last is None else f" (its last event: {dated(last)})"
-        text = f"It went wrong here ({how_it_ended(log)}): {_told(culprit)}{reason}{since}."
+        since = "" if last is None else f" (last event there: {dated(last)})"
+        text = f"It went wrong here ({hung}): {_told(culprit)}{_reason_of(culprit, blocked(log))}{since}."
         yield Sentence(
             text, last_instant(log) if last is None else last.at, None if last is None else last.request
         )
@@ -219,13 +248,37 @@ def _wrong(log: EventLog) -> Iterator[Sentence]:
         yield Sentence(f"Nothing went wrong: {counted(passed, 'check')} passed, and none failed.")
 
 
-def _culprit(paragraphs: Sequence[Blocked]) -> Blocked:
-    """Whom nobody of the others explains: it waits neither for a task nor for what another one holds."""
-    waits_for_others = ("TaskGroup", "Nursery", "waits for task", "waits for all of", "held by")
+def _culprit(paragraphs: Sequence[Blocked]) -> Blocked | None:
+    """Whom the others do not explain: who waits for what it holds itself, or for no task and no holder."""
+    for_others = ("TaskGroup", "Nursery", "waits for task", "waits for all of")
+    itself = [each for each in paragraphs if each.holders & {*each.names}]
     alone = [
-        each for each in paragraphs if each.waits and not any(part in each.waits for part in waits_for_others)
+        each
+        for each in paragraphs
+        if each.waits and not each.holders and not any(part in each.waits for part in for_others)
     ]
-    return next(iter(alone), paragraphs[-1])
+    return next(iter((*itself, *alone, *reversed(paragraphs))), None)
+
+
+def _reason_of(culprit: Blocked, paragraphs: Sequence[Blocked]) -> str:
+    """Why it cannot go on: `; it holds that itself`."""
+    names = {*culprit.names}
+    if culprit.holders & names:
+        return "; it holds that itself"
+    if any(names & each.holders and culprit.holders & {*each.names} for each in paragraphs):
+        return "; they wait for each other"
+    return f"; {culprit.notes[-1]}" if culprit.notes else ""
+
+
+def _others(log: EventLog) -> Iterator[Sentence]:
+    """Who else was blocked, but for those who wait for their tasks."""
+    found = blocked(log)
+    told = _culprit(found), _waiter(found)
+    others = [each for each in found if each.names and each not in told and "TaskGroup" not in each.waits]
+    if others and kind_of_hang(log) is not None:
+        more = f"; and {counted(len(others) - 2, 'group')} more" if len(others) > 2 else ""
+        text = "; ".join(map(_told, others[:2]))
+        yield Sentence(f"Also blocked at the end: {text}{more}.", last_instant(log))
 
 
 def _last_of(log: EventLog, names: Sequence[str]) -> Event | None:

@@ -50,6 +50,12 @@ class Blocked:
     waits: str
     notes: tuple[str, ...]
 
+    @property
+    def holders(self) -> frozenset[str]:
+        """Who holds what they wait for, as far as that is known."""
+        holders = _HOLDERS.search(self.waits)
+        return frozenset(map(_unquoted, _NAME.findall(holders[1]))) if holders else frozenset()
+
 
 def last_instant(log: EventLog) -> int:
     """When the run ended; of one that has not, the last instant of its log."""
@@ -183,6 +189,7 @@ def _running(steps: list[tuple[int, int]]) -> Iterator[Point]:
 
 # -- who was blocked ---------------------------------------------------------------------------------
 
+_HOLDERS: Final = re.compile(r"(?:held|borrowed) by (.*)")
 _NAME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 

@@ -120,8 +120,8 @@ if (axis.times.at(-1) < GAIN * axis.length) layAxis(false);
 const state = { low: 0, high: axis.length, mode: "task", query: "", selected: null, cursor: null, printing: false };
 
 function show(low, high) {
-  const least = axis.length * 1e-7, length = Math.min(Math.max(high - low, least), axis.length * 1.02);
-  const start = Math.min(Math.max(low, -axis.length * 0.01), axis.length * 1.01 - length);
+  const least = axis.length * 1e-7, length = Math.min(Math.max(high - low, least), axis.length * 1.03);
+  const room = length * 0.015, start = Math.min(Math.max(low, -room), Math.max(axis.length + room - length, -room));
   state.low = start;
   state.high = start + length;
   redraw();
@@ -130,7 +130,7 @@ function zoom(factor, middle = (state.low + state.high) / 2) {
   show(middle - (middle - state.low) * factor, middle + (state.high - middle) * factor);
 }
 function showAll() {
-  show(-axis.length * 0.005, axis.length * 1.015);
+  show(-axis.length * 0.005, axis.length * 1.02);
 }
 function pan(share) {
   const by = (state.high - state.low) * share;
@@ -139,11 +139,11 @@ function pan(share) {
 function bringIntoView(begin, end) {
   const low = placeOf(begin), high = placeOf(end), length = state.high - state.low;
   const size = Math.max(high - low, 0);
-  if (low < state.low || high > state.high || (size > 0 && size < length / 60)) {
-    const around = Math.max(size * 6, axis.length / 60);
-    const span = Math.min(length, Math.max(around, size * 1.2));
-    show((low + high - span) / 2, (low + high + span) / 2);
-  }
+  // A request of a few pixels is drawn larger, with what is around it.
+  const tiny = size > 0 && size < length / 250;
+  if (low >= state.low && high <= state.high && !tiny) return;
+  const span = Math.max(Math.min(length, tiny ? Math.max(size * 25, axis.length / 200) : length), size * 1.2);
+  show((low + high - span) / 2, (low + high + span) / 2);
 }
 
 let waiting = false;
@@ -215,7 +215,6 @@ function heading(run, parent, level) {
   element("p", { class: "facts", text: run.facts.join(" · "), parent });
   for (const line of run.found) element("p", { class: "facts", text: line, parent });
   if (run.replay) repeatLine(run, parent);
-  sentences(run, parent, 0, FIRST);
 }
 function sentences(run, parent, from, to) {
   const list = element("ol", { class: "sentences", parent, start: from + 1 });
@@ -230,7 +229,7 @@ function sentences(run, parent, from, to) {
 // What is below the pictures: the other sentences, and the verdicts with their evidence.
 function findings(run, parent) {
   if (RUNS.length > 1) element("h2", { text: `${run.title}: ${run.how}`, parent });
-  if (run.sentences.length > FIRST) sentences(run, parent, FIRST, run.sentences.length);
+  sentences(run, parent, run === RUNS[0] ? FIRST : 0, run.sentences.length);
   verdictList(run, parent);
 }
 function repeatLine(run, parent) {
@@ -407,8 +406,12 @@ class Chart {
     for (const band of run.bands) y = this.drawBand(band, y);
     for (const count of run.counts) y = this.drawCount(count, y);
     this.drawEnd(top, y);
-    top.setAttribute("width", this.width);
-    top.setAttribute("height", y);
+    this.size(top, y);
+  }
+  size(picture, height) {
+    picture.setAttribute("width", this.width);
+    picture.setAttribute("height", height);
+    picture.setAttribute("viewBox", `0 0 ${this.width} ${height}`); // paper may be narrower than the window
   }
   label(parent, y, height, text, title) {
     svg("rect", { x: 0, y, width: GUTTER - 6, height, class: "gutter", parent });
@@ -503,7 +506,8 @@ class Chart {
     for (const [time, kind] of [[state.cursor, "cursor"], [this.run.last, "end-line"]]) {
       if (time === null || (kind === "cursor" && state.selected?.run !== this.run)) continue;
       const x = this.x(time);
-      if (x >= GUTTER - 1 && x <= this.width) svg("line", { x1: x, x2: x, y1: 0, y2: height, class: kind, parent });
+      const good = kind === "end-line" && this.run.how === "passed" ? " passed" : "";
+      if (x >= GUTTER - 1 && x <= this.width) svg("line", { x1: x, x2: x, y1: 0, y2: height, class: kind + good, parent });
     }
   }
 
@@ -519,8 +523,7 @@ class Chart {
     if (!seen.length) return;
     const offset = this.offset = seen[0].y, height = seen.at(-1).y + seen.at(-1).height - offset;
     body.style.top = `${offset}px`;
-    body.setAttribute("width", this.width);
-    body.setAttribute("height", height);
+    this.size(body, height);
     for (const [x, width, kind] of this.under) svg("rect", { x, y: 0, width, height, class: `under band-${kind}`, parent: body });
     this.paths = new Map(LAYERS.map((kind) => [kind, ""]));
     this.labels = [];
@@ -654,7 +657,7 @@ class Chart {
   // -- what the reader does --
 
   inside(event) {
-    return event.clientX - this.box.getBoundingClientRect().left;
+    return event.clientX - this.top.getBoundingClientRect().left;
   }
   // What is under the pointer: the spot that was drawn last, and the place in the picture.
   spotAt(event) {
@@ -870,6 +873,7 @@ addEventListener("keydown", (event) => {
 patterns(document.body);
 const header = element("header", { parent: document.body });
 heading(RUNS[0], header, "h1");
+sentences(RUNS[0], header, 0, FIRST);
 
 const tools = element("div", { class: "tools", parent: document.body });
 function button(text, parent, action, title) {
