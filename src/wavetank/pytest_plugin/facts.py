@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from ..tank.hosted_world import Hosted
 
 _PROPERTY: Final = "llm_"
+
+_WIDE: Final = 100
+"""Columns of a terminal from which on a failure is drawn: narrower drawings say little."""
+_WIDEST: Final = 140
+_LANES: Final = 8
+"""So many tasks are drawn beside the text of a failure; `wavetank show --text` draws more."""
 
 
 def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None], hosted: Hosted) -> None:
@@ -44,6 +51,7 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
         "failed": failure_of(failed, facts["replay"]),
         "place": None if error is None else hosted.place_of(error),
     }
+    draw(item, report, hosted.tank.events)
     vars(report)[FACTS] = without_surrogates(values)  # which pytest-xdist cannot carry
 
 
@@ -67,6 +75,22 @@ def set_properties(item: pytest.Item, *, scenario: str, seed: int, token: str | 
     ours = {f"{_PROPERTY}{name}": value for name, value in given.items() if value is not None}
     others = [each for each in item.user_properties if each[0] not in ours]
     item.user_properties[:] = [*others, *ours.items()]
+
+
+def draw(item: pytest.Item, report: pytest.TestReport, log: EventLog) -> None:
+    """Add a drawing of the run to the report of a failed test, where the terminal is wide enough."""
+    width = _columns(item.config)
+    if report.failed and width >= _WIDE and log.of("arrived"):
+        from ..report.text import drawn
+
+        lines = drawn(log, width=min(width, _WIDEST), most=_LANES)
+        report.sections.append(("wavetank timeline", "\n".join(lines)))
+
+
+def _columns(config: pytest.Config) -> int:
+    """How wide the terminal is; in a worker of pytest-xdist as far as the environment says."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    return shutil.get_terminal_size().columns if terminal is None else terminal._tw.fullwidth
 
 
 def keep_log(item: pytest.Item, logs: Callable[[], Sequence[EventLog]], *, failed: bool) -> str:

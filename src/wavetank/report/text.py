@@ -15,8 +15,11 @@ LEAST: Final = 60
 """Columns that a drawing has at least: the labels and some forty instants."""
 
 _LABEL: Final = 20
-_LANES: Final = 24
+LANES: Final = 24
 """So many tasks are drawn: about a screen."""
+
+_TROUBLE: Final = {"#": 4, "F": 3, "!": 2, "<": 2, "?": 2, "x": 1}
+"""How much each sign tells of trouble."""
 _TICK: Final = 14
 """Columns from one tick of the axis to the next: the longest label of an instant, and a space."""
 
@@ -78,11 +81,15 @@ def _short(at: int) -> str:
     return text
 
 
-def drawn(log: EventLog, *, width: int = 80) -> list[str]:
-    """The lines of a drawing, none wider than `width`, which is at least `LEAST`."""
+def drawn(log: EventLog, *, width: int = 80, most: int = LANES) -> list[str]:
+    """The lines of a drawing, none wider than `width`, which is at least `LEAST`.
+
+    Of the tasks at most `most` are drawn: those with most trouble, in the order of their first events.
+    """
     axis = _Axis(log, max(LEAST, width) - _LABEL - 1)
     lanes = _lanes(log, axis)
-    shown = list(lanes.items())[:_LANES]
+    worst = sorted(lanes, key=lambda name: -_trouble(lanes[name]))[:most]
+    shown = [(name, row) for name, row in lanes.items() if name in worst]
     lines = [f"{'':<{_LABEL}} {line}" for line in axis.lines()]
     lines += [_line(name, row) for name, row in _above(log, axis)]
     lines += [_line(name, row) for name, row in shown]
@@ -91,6 +98,12 @@ def drawn(log: EventLog, *, width: int = 80) -> list[str]:
     used = {sign for _, row in shown for sign in row}
     legend = ", ".join(f"{sign} {meaning}" for sign, meaning in _LEGEND.items() if sign in used)
     return [*lines, f"({legend or 'nothing happened'}; time is not to scale)"]
+
+
+def _trouble(row: Sequence[str]) -> int:
+    """The worst sign in a row, and then how often there is one of trouble."""
+    signs = [_TROUBLE.get(sign, 0) for sign in row]
+    return max(signs) * 1000 + sum(sign > 0 for sign in signs)
 
 
 def _line(name: str, row: Sequence[str]) -> str:
