@@ -64,7 +64,9 @@ def test_a_failure_of_a_search_has_its_neighbour_that_passes(backend: str) -> No
     assert passing.end.how == "returned"
     deviation = failed.notes.deviations[0]
     assert deviation.text == f"{deviation.task} before {deviation.fifo}"
-    assert [each.to_ndjson() for each in one.logs("race")] == [each.to_ndjson() for each in other.logs("race")]
+    assert [each.to_ndjson() for each in one.logs("race")] == [
+        each.to_ndjson() for each in other.logs("race")
+    ]
 
 
 @on_both

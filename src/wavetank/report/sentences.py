@@ -6,19 +6,20 @@ the rest. A report of a failure begins with these three.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, final
 
-from ..checks.causes import causes, listed
+from ..checks.causes import causes, listed, place
 from ..checks.exchanges import Stalls
 from ..checks.history import dated, describe
 from ..checks.liveness import kind_of_hang
 from ..checks.outcomes import outcomes
 from ..checks.repetition import repetition
 from ..clock import format_duration
-from ..events import Event, EventLog
+from ..events import Event, EventLog, Wait
 from ..text import counted, times
 from .requests import Request, requests
 from .spans import Blocked, bands, blocked, last_instant
@@ -147,8 +148,22 @@ def _waiting(log: EventLog) -> Iterator[Sentence]:
     waiter = _waiter(blocked(log))
     if waiter is not None:
         yield Sentence(f"When the run was stopped, {_told(waiter)}.", last_instant(log))
+        return
+    held = (
+        next((wait for wait in log.end.waits if " by '" in wait.what), None) if log.end is not None else None
+    )
+    if held is not None:
+        yield _quiet(held)
     else:
         yield from _repeats(log)
+
+
+def _quiet(wait: Wait) -> Sentence:
+    """Who waited for what another one held, through a stretch in which nothing else happened."""
+    span = f"From {format_duration(wait.since)} to {format_duration(wait.until)}"
+    names, where = listed([repr(task) for task in wait.tasks]), place(wait.file, wait.line)
+    waited = re.sub("^waits? ", "waited ", wait.what)
+    return Sentence(f"{span} nothing else happened: {names}{where} {waited}.", wait.since)
 
 
 def _waiter(paragraphs: Sequence[Blocked]) -> Blocked | None:
@@ -251,13 +266,15 @@ def _wrong(log: EventLog) -> Iterator[Sentence]:
 def _culprit(paragraphs: Sequence[Blocked]) -> Blocked | None:
     """Whom the others do not explain: who waits for what it holds itself, or for no task and no holder."""
     for_others = ("TaskGroup", "Nursery", "waits for task", "waits for all of")
+    holders = {name for each in paragraphs for name in each.holders}
     itself = [each for each in paragraphs if each.holders & {*each.names}]
     alone = [
         each
         for each in paragraphs
         if each.waits and not each.holders and not any(part in each.waits for part in for_others)
     ]
-    return next(iter((*itself, *alone, *reversed(paragraphs))), None)
+    holding = [each for each in alone if holders & {*each.names}]
+    return next(iter((*itself, *holding, *alone, *reversed(paragraphs))), None)
 
 
 def _reason_of(culprit: Blocked, paragraphs: Sequence[Blocked]) -> str:

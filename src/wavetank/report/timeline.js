@@ -258,7 +258,7 @@ function verdictList(run, parent) {
   if (!others.length && !run.traced.length) return;
   const box = element("details", { parent });
   const passed = others.filter(([, result]) => result === true).length;
-  element("summary", { parent: box, text: `${passed} checks passed, ${others.length - passed} not judged` });
+  element("summary", { parent: box, text: `${passed} ${passed === 1 ? "check" : "checks"} passed, ${others.length - passed} not judged` });
   for (const [name, result, summary] of others) {
     linked(element("p", { parent: box }), run, `${result ? "✓" : "–"} ${name} ${result ? "passed" : "not judged"}: ${summary}`);
   }
@@ -555,7 +555,7 @@ class Chart {
     svg("line", { x1: 0, x2: this.width, y1: y + lane.height - 0.5, y2: y + lane.height - 0.5, class: "rule", parent: body });
   }
   drawLane(lane, y, places) {
-    for (const wait of lane.waits) this.drawStretch(wait.since, wait.until, y + lane.height - 6, 4, "waits", wait.text);
+    for (const wait of lane.waits) this.drawWait(wait, y);
     if (lane.blocked) this.drawBlocked(lane, y);
     const drawn = new Set();
     for (const bar of lane.bars) {
@@ -563,8 +563,8 @@ class Chart {
       places.set(bar.number, barY + 5.5);
       this.drawBar(bar, barY, drawn);
     }
-    const marked = new Map();
-    for (const mark of lane.marks) this.drawMark(mark, y + PAD + 5.5, marked);
+    const latest = new Map();
+    for (const mark of lane.marks) this.drawMark(mark, y + PAD + 5.5, latest);
   }
   // A stretch of time in a lane; where it was drawn, or null.
   drawStretch(begin, end, y, height, kind, text) {
@@ -574,6 +574,11 @@ class Chart {
     this.add(kind, box(x, y, width, height));
     this.spots.push([x, y - 2, width, height + 4, () => text, () => select(this.run, { at: begin, begin, end, text })]);
     return { x, width };
+  }
+  drawWait(wait, y) {
+    const drawn = this.drawStretch(wait.since, wait.until, y + PAD, 11, "waits", wait.text);
+    const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
+    if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 9, cut(wait.text, fits), "over"]);
   }
   drawBlocked(lane, y) {
     const { since, text, label } = lane.blocked;
@@ -624,13 +629,13 @@ class Chart {
       : `C${px(left + bend)},${px(y)} ${px(right - bend)},${px(to)} ${px(right)},${px(to)}`));
     if (end >= GUTTER && end <= this.width) this.add(`head${early}`, `M${px(end)},${px(to)}l-6,-3.5l0,7z`);
   }
-  drawMark(event, y, marked) {
+  drawMark(event, y, latest) {
     const x = this.x(event.at);
     if (x < GUTTER - 6 || x > this.width) return;
     this.spots.push([x - 6, y - 6, 12, 12, () => this.eventText(event), () => select(this.run, { ...event, begin: event.at, end: event.at })]);
     // Marks of a kind that would cover each other are drawn once.
-    if (x - (marked.get(event.kind) ?? -Infinity) < 7) return;
-    marked.set(event.kind, x);
+    if (x - (latest.get(event.kind) ?? -Infinity) < 7) return;
+    latest.set(event.kind, x);
     if (!(event.kind in SHAPES)) { this.add("small", box(x - 1, y + 5, 2, 5)); return; }
     const { shape, sign } = SHAPES[event.kind], at = `M${px(x)},${px(y)}`;
     this.add(`mark ${event.kind}`, at + shape);
@@ -807,10 +812,10 @@ function belongs(event, { run, item, task, lane, at }) {
   const near = run.happened.findIndex((each) => each.at >= at);
   return Math.abs(event.number - (near < 0 ? run.happened.length : near)) <= 6;
 }
-function eventList(run, events, parent, marked = () => false) {
+function eventList(run, events, parent, stressed = () => false) {
   const list = element("ul", { class: "events mono", parent });
   for (const event of events.slice(0, LISTED)) {
-    const line = element("li", { parent: list, class: marked(event) ? "of-it" : "" });
+    const line = element("li", { parent: list, class: stressed(event) ? "of-it" : "" });
     element("button", { class: "link", type: "button", text: duration(event.at), parent: line }).onclick = () =>
       (event.request !== null && run.byNumber.has(event.request) ? selectRequest(run, event.request) : select(run, { ...event, begin: event.at, end: event.at }));
     line.append(` ${event.item === null ? "" : `${run.items[event.item]}: `}${event.text}`);
@@ -932,6 +937,6 @@ addEventListener("afterprint", () => printing(false));
 new ResizeObserver(redraw).observe(document.body);
 
 // A run without tasks, such as one that a server has seen, is read by its items.
-const tasks = new Set(RUNS.flatMap((run) => run.bars.map((bar) => run.tasks[bar.task])));
-setMode(tasks.size > 1 || RUNS.every((run) => run.items.length < 2) ? "task" : "item");
+const known = (run) => new Set(run.bars.map((bar) => bar.task)).size > 1 || run.blocked.length || run.waits.length;
+setMode(RUNS.some(known) || RUNS.every((run) => run.items.length < 2) ? "task" : "item");
 showAll();
