@@ -130,4 +130,4 @@ def test_a_log_without_requests_has_a_page(log: EventLog) -> None:
     (run,) = data_of(page_of(log))
     assert run["requests"] == []
     assert run["ended"] is False
-    assert run["sentences"][0][0] == "The provider refused none of 0 requests."
+    assert run["sentences"][0][0] == "No request reached the provider."

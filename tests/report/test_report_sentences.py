@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ import wavetank
 from wavetank import RateLimited, Tank
 from wavetank.events import Event, EventLog, Header, Judged, Notes
 from wavetank.museum import SPECIMENS
+from wavetank.report.page_model import page_model
 from wavetank.report.sentences import FIRST, explained, numbered
 from wavetank.report.text import LEAST, drawn
 from wavetank.tank.runs.finished_run import Run
@@ -94,6 +96,29 @@ def test_tasks_that_wait_for_each_other() -> None:
     said = sentences(wavetank.simulate(main, "calm"))
     assert said[1].startswith("When the run was stopped, 'work#")
     assert "they wait for each other" in said[2]
+
+
+def test_a_task_that_died_unseen_is_named() -> None:
+    """In the second sentence, at the end of its line of the drawing, and as a mark of the page."""
+
+    async def worker(tank: Tank) -> None:
+        await tank.fake_llm.call("x", item="a")
+
+    async def main(tank: Tank) -> None:
+        task = asyncio.create_task(worker(tank), name="worker")
+        await asyncio.wait([task])
+        del task
+        await asyncio.Event().wait()
+
+    run = wavetank.simulate(main, SPECIMENS["full_queue"].scenario)
+    second = sentences(run)[1]
+    assert second.startswith("'worker' ended with an error that nothing received, at 10ms: RateLimited")
+    assert not any("nothing received" in sentence for sentence in sentences(run)[2:])
+    assert any(line.startswith("worker ") and line.endswith("E") for line in drawn(run.events))
+    model = page_model(run.events)
+    ((task, at, text),) = model["died"]
+    assert (model["tasks"][task], at) == ("worker", 10_000_000)
+    assert "RateLimited" in text
 
 
 def test_a_run_that_passed_is_explained() -> None:

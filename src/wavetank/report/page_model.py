@@ -93,8 +93,13 @@ def page_model(log: EventLog) -> dict[str, Any]:
         for wait in (log.end.waits if log.end is not None else ())
         for task in wait.tasks
     ]
+    died = [
+        [tasks.number(each.task), each.at, f"ended with an error that nothing received: {each.error}"]
+        for each in (log.end.unseen if log.end is not None else ())
+    ]
     return {
         **_heading(log),
+        "died": died,
         "last": last,
         "ended": log.end is not None,
         "kinds": EVENT_KINDS,

@@ -96,7 +96,8 @@ def _trouble(log: EventLog) -> Iterator[Sentence]:
         yield Sentence(text, fault.at, fault.request)
     else:
         arrived = len(log.of("arrived"))
-        yield Sentence(f"The provider refused none of {counted(arrived, 'request')}.")
+        some = f"The provider refused none of {counted(arrived, 'request')}."
+        yield Sentence(some if arrived else "No request reached the provider.")
 
 
 def _first_refusal(log: EventLog, refusal: Event) -> Sentence:
@@ -148,6 +149,9 @@ def _waiting(log: EventLog) -> Iterator[Sentence]:
     waiter = _waiter(blocked(log))
     if waiter is not None:
         yield Sentence(f"When the run was stopped, {_told(waiter)}.", last_instant(log))
+        return
+    if log.end is not None and log.end.unseen:
+        yield Sentence(f"{causes(log)[0]}.", log.end.unseen[0].at)
         return
     held = (
         next((wait for wait in log.end.waits if " by '" in wait.what), None) if log.end is not None else None
@@ -386,7 +390,8 @@ def _unfinished(log: EventLog) -> Iterator[Sentence]:
 
 
 def _causes(log: EventLog) -> Iterator[Sentence]:
-    lines = causes(log)
+    unseen = log.end is not None and log.end.unseen
+    lines = causes(log)[1:] if unseen and _waiter(blocked(log)) is None else causes(log)
     if lines:
         text = " ".join(line.strip() for line in lines[:2])
         yield Sentence(f"{text[:1].upper()}{text[1:]}.")

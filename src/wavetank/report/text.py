@@ -18,7 +18,7 @@ _LABEL: Final = 20
 LANES: Final = 24
 """So many tasks are drawn: about a screen."""
 
-_TROUBLE: Final = {"#": 4, "F": 3, "!": 2, "<": 2, "?": 2, "x": 1}
+_TROUBLE: Final = {"#": 4, "E": 4, "F": 3, "!": 2, "<": 2, "?": 2, "x": 1}
 """How much each sign tells of trouble."""
 _TICK: Final = 14
 """Columns from one tick of the axis to the next: the longest label of an instant, and a space."""
@@ -42,6 +42,7 @@ _LEGEND: Final = {
     "o": "item completed",
     "F": "item failed",
     "C": "item cancelled",
+    "E": "task ended with an error that nothing received",
     "#": "blocked at the end",
 }
 
@@ -143,6 +144,8 @@ def _lanes(log: EventLog, axis: _Axis) -> dict[str, list[str]]:
             name, column = event.task or "(not known)", axis.column(event.at)
             rows[name][column] = _MARKS[event.kind]
             last[name] = max(last.get(name, 0), column)
+    for each in log.end.unseen if log.end is not None else ():
+        rows.setdefault(each.task, [" "] * axis.columns)[axis.column(each.at)] = "E"
     for name in stuck:
         _fill(rows[name], min(last.get(name, -1) + 1, axis.columns - 1), axis.columns - 1, _BLOCKED)
     return rows

@@ -278,7 +278,8 @@ function legend(parent) {
     if (PATTERNS[kind]) svg("rect", { x: 1, y: 1, width: 22, height: 10, fill: `url(#${PATTERNS[kind]})`, parent: picture });
     entry.append(text);
   }
-  for (const [kind, text] of [["completed", "item completed"], ["failed", "item failed"], ["cancelled", "item cancelled"]]) {
+  for (const [kind, text] of [["completed", "item completed"], ["failed", "item failed"], ["cancelled", "item cancelled"],
+    ["died", "task ended with an error that nothing received"]]) {
     const entry = element("span", { parent: box });
     const picture = svg("svg", { width: 14, height: 14, parent: entry, "aria-hidden": "true" });
     svg("path", { d: `M7,7${SHAPES[kind].shape}`, class: `mark ${kind}`, parent: picture });
@@ -331,6 +332,9 @@ class Chart {
       const index = event[mode];
       if (index !== null && (mode === "task" || event.kind !== "traced")) lane(index).last = event.at;
       if (index !== null && MARKED.has(event.kind)) lane(index).marks.push(event);
+    }
+    if (mode === "task") for (const [task, at, text] of run.died) {
+      lane(task).marks.push({ at, kind: "died", item: null, request: null, task, place: null, text });
     }
     for (const bar of run.bars) {
       const own = lane(bar[mode]);
@@ -477,12 +481,12 @@ class Chart {
     return y + 17;
   }
   drawCount({ name, points }, y) {
-    const { top } = this, height = 34, most = Math.max(1, ...points.map(([, value]) => value));
+    const { top } = this, height = 34, most = Math.max(...points.map(([, value]) => value));
     const least = Math.min(0, ...points.map(([, value]) => value));
     const label = this.label(top, y, height, name);
     svg("text", { x: 8, y: y + height - 5, class: "faint", text: `at most ${most}${least < 0 ? `, at least ${least}` : ""}`, parent: top });
     label.setAttribute("y", y + 13);
-    const high = (value) => y + height - 4 - ((value - least) / (most - least)) * (height - 8);
+    const high = (value) => y + height - 4 - ((value - least) / (most - least || 1)) * (height - 8);
     let path = "", before = null;
     const start = Math.min(Math.max(this.x(points[0]?.[0] ?? 0), GUTTER), this.width);
     for (const [at, value] of points) {
@@ -734,11 +738,12 @@ const MARKED = new Set(["submitted", "completed", "failed", "cancelled", "traced
 const SHAPES = {
   completed: { shape: "m-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0z", sign: "m-3,0l2,2.5l4,-5" },
   failed: { shape: "m-5.5,-5.5h11v11h-11z", sign: "m-3,-3l6,6m0,-6l-6,6" },
+  died: { shape: "m0,-7l7,12.5h-14z", sign: "m0,-2.5v4m0,1.5v1.5" },
   cancelled: { shape: "m0,-6.5l6.5,6.5l-6.5,6.5l-6.5,-6.5z", sign: "m-3,0l6,0" },
 };
 // Kinds of shapes in a lane, from the lowest to the uppermost.
 const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "early", "head",
-  "head too-early", "small", "mark completed", "mark failed", "mark cancelled", "sign", "selected"];
+  "head too-early", "small", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
 const px = (number) => Math.round(number * 10) / 10;
 const box = (x, y, width, height) => `M${px(x)},${px(y)}h${px(width)}v${px(height)}h${px(-width)}z`;
 
