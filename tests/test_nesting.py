@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import wavetank
 from wavetank.nesting import DEEPEST, too_deep
+from wavetank.provider.request import Request
 from wavetank.scenario import Scenario
-from wavetank.seams.incoming import Incoming
 from wavetank.tank.tank import Tank
 
 PATHS = {
@@ -92,7 +92,7 @@ def test_repeated_headers_are_read_alike_at_every_way_in(name: str) -> None:
         fake = tank.fake_llm
         seen: list[str] = []
 
-        def item_of(request: Incoming) -> None:
+        def item_of(request: Request) -> None:
             seen.append(request.headers.get(name, ""))
 
         fake.item_of = item_of

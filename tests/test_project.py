@@ -136,6 +136,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[limits]`": scenario.Limits,
     "`[[wave]]`": scenario.Wave,
     "`[[fault]]`": scenario.Fault,
+    "`[[host]]`": scenario.Host,
     "`match`": scenario.Match,
     "`retry_after`": scenario.RetryAfter,
     "`ramp`": scenario.Ramp,
@@ -154,7 +155,9 @@ def test_the_scenario_reference_has_every_key(title: str) -> None:
     documented = re.findall(r"^\| `(\w+)` ", section(title), flags=re.MULTILINE)
     known = [field.encode_name for field in msgspec.structs.fields(TABLES[title])]
     nested = (
-        {"latency", "answers", "limits", "limit", "wave", "fault", "name"} if title == "Top level" else set()
+        {"latency", "answers", "limits", "limit", "wave", "fault", "host", "name"}
+        if title == "Top level"
+        else set()
     )
     assert sorted(documented) == sorted(set(known) - nested)
 

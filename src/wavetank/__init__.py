@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .checks.verdict import Verdict
     from .events import Event, EventLog
+    from .provider.registry import add_vendor
+    from .provider.vendor_card import VendorCard
     from .scenario import Scenario, ScenarioError, load_scenario
     from .seams.direct import Completion, Usage
     from .seams.errors import (
@@ -40,6 +42,8 @@ _HOMES: Final = {
     "checks.verdict": ("Verdict",),
     "events": ("Event", "EventLog"),
     "scenario": ("Scenario", "ScenarioError", "load_scenario"),
+    "provider.registry": ("add_vendor",),
+    "provider.vendor_card": ("VendorCard",),
     "seams.direct": ("Completion", "Usage"),
     "seams.errors": (
         "ConnectionLost",
@@ -95,9 +99,11 @@ __all__ = [
     "UnknownHost",
     "UnmatchedLedger",
     "Usage",
+    "VendorCard",
     "Verdict",
     "Workload",
     "WorkloadItem",
+    "add_vendor",
     "explore",
     "load_scenario",
     "search",

@@ -83,9 +83,9 @@ def test_no_object_and_no_report_shows_the_key(key: str) -> None:
 
 def test_what_is_inside_shows_no_key_either() -> None:
     """A traceback prints the arguments of the fake's own calls."""
-    from wavetank.provider.dialects.openai import OPENAI
     from wavetank.provider.http import HttpRequest
-    from wavetank.provider.model import Request
+    from wavetank.provider.registry import card_named, dialect_of
+    from wavetank.provider.request import Request
     from wavetank.seams.request_reader import RequestHead
 
     headers = {"authorization": f"Bearer {KEY}"}
@@ -97,9 +97,9 @@ def test_what_is_inside_shows_no_key_either() -> None:
         headers=headers,
         body=json.dumps(CHAT).encode(),
     )
-    inner = Request(1, "openai", "m", KEY, "key-1", "a", True, "a", 1)
+    inner = Request(id=1, model="m", secret=KEY, item="a", declared=True, prompt="a", prompt_tokens=1)
     head = RequestHead("POST", f"/v1?key={KEY}", 1, headers, False)
-    assert_hidden(*map(repr, (request, OPENAI.decode(request), inner, head)))
+    assert_hidden(*map(repr, (request, dialect_of(card_named("openai")).decode(request), inner, head)))
 
 
 # -- pytest -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 import wavetank
 from wavetank.processor.journal import fingerprint
-from wavetank.provider.dialects import DIALECTS
+from wavetank.provider.registry import cards
 from wavetank.run.input_table import ColumnNames, read_table
 from wavetank.run.run_errors import RunError
 from wavetank.run.target import Target
@@ -271,7 +271,7 @@ def a_request(dice: random.Random) -> bytes:
     body = json.dumps(BODY | {"stream": dice.random() < 0.3}).encode()
     if dice.random() < 0.8:
         body = mutated(body, dice, JSON)
-    name = dice.choice(("", *(f"/{dialect.name}" for dialect in DIALECTS)))
+    name = dice.choice(("", *(f"/{card.name}" for card in cards())))
     head = f"POST {name}{dice.choice(ENDPOINTS)} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n"
     head += "x-api-key: k\r\nanthropic-version: 2023-06-01\r\n"
     data = head.encode()

@@ -8,27 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
-from wavetank.provider.dialects import DIALECTS, LazyDialect
+from wavetank.provider.hosts import HostTable
+from wavetank.provider.http import BadRequest, Frame, HttpRequest, WireReply
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Request
+from wavetank.provider.registry import cards
+from wavetank.provider.request import Request
 from wavetank.provider.schema_answers import value_for
-from wavetank.provider.wire import (
-    HOSTS,
-    BadRequest,
-    Decoded,
-    Frame,
-    HttpRequest,
-    WireReply,
-    dialect_for,
-    route,
-)
 from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
+
+from .dialects import dialect_for, route
 
 MESSAGES: Any = [{"role": "user", "content": "item-1"}]
 CHAT: dict[str, Any] = {"model": "m-1", "messages": MESSAGES}
@@ -151,21 +146,9 @@ def exchange(
     return frames
 
 
-def as_request(decoded: Decoded, number: int) -> Request:
-    """What the provider sees of a decoded request."""
-    return Request(
-        id=number,
-        dialect=decoded.dialect,
-        model=decoded.model,
-        key=decoded.key,
-        key_label="key-1",
-        item=decoded.item,
-        declared=decoded.declared,
-        prompt=decoded.prompt,
-        prompt_tokens=decoded.prompt_tokens,
-        max_tokens=decoded.max_tokens,
-        stream=decoded.stream,
-    )
+def as_request(read: Request, number: int) -> Request:
+    """The request as the desk passes it on."""
+    return msgspec.structs.replace(read, id=number, key="key-1")
 
 
 def sent(frames: list[Frame]) -> bytes:
@@ -230,8 +213,8 @@ def test_a_host_has_its_dialect(way: str) -> None:
     """The dialect of a host is the one that its request is read in."""
     dialect = dialect_for(WAYS[way].host)
     assert dialect is not None
-    assert dialect.name == (WAYS[way].name or way)
-    assert dialect.decode(http(way)).dialect == dialect.name
+    assert dialect.card.name == (WAYS[way].name or way)
+    assert dialect.decode(http(way)).dialect == dialect.card.name
 
 
 @pytest.mark.parametrize(
@@ -254,7 +237,7 @@ def test_a_host_has_its_dialect(way: str) -> None:
 def test_hosts_are_patterns(host: str, name: str | None) -> None:
     """Regions and resources are sub-domains; what merely looks alike is not answered for."""
     dialect = dialect_for(host)
-    assert (dialect and dialect.name) == name
+    assert (dialect and dialect.card.name) == name
 
 
 def test_a_port_may_be_stated_beside_the_host() -> None:
@@ -262,15 +245,6 @@ def test_a_port_may_be_stated_beside_the_host() -> None:
     assert dialect_for("localhost", 11434) is not None
     assert dialect_for("localhost", 8000) is None
     assert dialect_for("::1", 11434) is not None
-    assert len(HOSTS) == len(set(HOSTS))
-
-
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_a_dialect_is_the_one_that_is_read_late(dialect: LazyDialect) -> None:
-    """Name and hosts are known before its module is."""
-    assert (dialect.loaded.name, dialect.loaded.hosts) == (dialect.name, dialect.hosts)
-    assert dialect.name in repr(dialect)
-    assert dialect.name in repr(dialect.loaded)
 
 
 @pytest.mark.parametrize(
@@ -297,17 +271,17 @@ def test_a_request_to_no_provider_s_host_is_recognized_by_its_looks(
     host: str, path: str, header: str, name: str
 ) -> None:
     """By its path, by a name in it, by its headers; a provider's host is the provider's."""
-    assert route(host, path, {header: "x"}).name == name
+    assert route(host, path, {header: "x"}).card.name == name
 
 
 def test_the_page_has_every_dialect_and_host() -> None:
-    """The table of hosts is that of the code, in its order, and so is that of wrappings."""
-    hosts = [
+    """The table of hosts is that of the code, and so is that of wrappings."""
+    hosts = {
         (cells[0], tuple(re.findall(r"`([^`]+)`", cells[1])))
         for cells in page_table("Hosts")
         if cells[0].startswith("`")
-    ]
-    assert hosts == [(f"`{dialect.name}`", dialect.hosts) for dialect in DIALECTS]
+    }
+    assert hosts == {(f"`{card.name}`", card.hosts) for card in cards()}
     wrappings = [cells[0].strip("`") for cells in page_table("Refusals")]
     assert set(wrappings) >= set(get_args(Wrapping))
 
@@ -325,9 +299,9 @@ def test_a_dialect_is_recognized_by_its_name_on_loopback(way: str) -> None:
     """A path that begins with the name of the dialect is that dialect's, and the rest is its path."""
     name = WAYS[way].name or way
     asked = http(way, host="127.0.0.1", path=f"/{name}{WAYS[way].path}")
-    dialect = route(asked.host, asked.path, asked.headers)
-    assert dialect.name == name
-    assert dialect.decode(asked).item == "item-1"
+    dialect, seen = HostTable().route_here(asked)
+    assert dialect.card.name == name
+    assert dialect.decode(seen).item == "item-1"
 
 
 # -- answers ---------------------------------------------------------------------------------------

@@ -9,16 +9,18 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 import wavetank
 from wavetank import Scenario, Tank
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.dialects.openai.embeddings import packed, vector
+from wavetank.provider.http import BadRequest, Dialect, HttpRequest
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Request
-from wavetank.provider.wire import BadRequest, Dialect, HttpRequest, dialect_for
+from wavetank.provider.vendors.openai.embeddings import packed, vector
 from wavetank.scenario import Limits, Wave
+
+from .dialects import dialect_for
 
 # Google's SDK warns of a class of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -309,18 +311,7 @@ def encoded(dialect: Dialect, request: HttpRequest, scenario: Scenario) -> Any:
     decoded = dialect.decode(request, now=0)
     provider = Provider(scenario)
     provider.arrive(
-        Request(
-            id=1,
-            dialect=decoded.dialect,
-            model=decoded.model,
-            key=decoded.key,
-            key_label="key-1",
-            item=decoded.item,
-            declared=decoded.declared,
-            prompt=decoded.prompt,
-            prompt_tokens=decoded.prompt_tokens,
-            max_tokens=decoded.max_tokens,
-        ),
+        msgspec.structs.replace(decoded, id=1, key="key-1"),
         0,
     )
     (reply,) = provider.advance(SECOND)

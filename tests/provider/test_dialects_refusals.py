@@ -9,9 +9,12 @@ import pytest
 
 from wavetank.clock import MILLISECOND, SECOND
 from wavetank.processor import classify
+from wavetank.provider.http import Frame, HttpRequest
 from wavetank.provider.model import BucketState, LimitState, Reason, Refusal, Reply, WireRetryAfter
-from wavetank.provider.wire import Decoded, Frame, HttpRequest, dialect_for
+from wavetank.provider.request import Request
 from wavetank.scenario import RefusalError
+
+from .dialects import dialect_for
 
 PATHS = {
     "api.openai.com": "/v1/chat/completions",
@@ -50,7 +53,7 @@ LIMITS = LimitState(
 )
 
 
-def decoded(host: str, path: str | None = None) -> Decoded:
+def decoded(host: str, path: str | None = None) -> Request:
     """A good request to a host."""
     dialect = dialect_for(host)
     assert dialect is not None

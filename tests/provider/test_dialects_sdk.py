@@ -7,15 +7,18 @@ from typing import Any
 
 import anthropic
 import httpx2
+import msgspec
 import openai
 import pytest
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
+from wavetank.provider.http import BadRequest, Frame, HttpRequest
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Request
-from wavetank.provider.wire import BadRequest, Decoded, Frame, HttpRequest, dialect_for
+from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Limits, RetryAfter, Scenario, Wave
+
+from .dialects import dialect_for
 
 pytestmark = [
     pytest.mark.anyio,
@@ -52,21 +55,9 @@ class FakeNetwork:
         frames = [dialect.encode(decoded, reply) for reply in self._replies(decoded)]
         return response(frames)
 
-    def _replies(self, decoded: Decoded) -> Iterator[Any]:
+    def _replies(self, decoded: Request) -> Iterator[Any]:
         self._count += 1
-        request = Request(
-            id=self._count,
-            dialect=decoded.dialect,
-            model=decoded.model,
-            key=decoded.key,
-            key_label="key-1",
-            item=decoded.item,
-            declared=decoded.declared,
-            prompt=decoded.prompt,
-            prompt_tokens=decoded.prompt_tokens,
-            max_tokens=decoded.max_tokens,
-            stream=decoded.stream,
-        )
+        request = msgspec.structs.replace(decoded, id=self._count, key="key-1")
         self._provider.arrive(request, 0)
         while (due := self._provider.next_due()) is not None:
             yield from self._provider.advance(due)

@@ -8,21 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from wavetank.clock import EPOCH_NS, EPOCH_SECONDS, SECOND, Duration
+from wavetank.provider.http import BadRequest, Dialect, Frame, HttpRequest, WireReply
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Request
-from wavetank.provider.wire import (
-    BadRequest,
-    Decoded,
-    Dialect,
-    Frame,
-    HttpRequest,
-    WireReply,
-    dialect_for,
-)
+from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Limits, Match, RetryAfter, Scenario, Wave
+
+from .dialects import dialect_for
 
 OPENAI, ANTHROPIC = "api.openai.com", "api.anthropic.com"
 PATHS = {OPENAI: "/v1/chat/completions", ANTHROPIC: "/v1/messages"}
@@ -109,21 +104,9 @@ def exchange(
     return Exchange(frames)
 
 
-def as_request(decoded: Decoded, number: int) -> Request:
-    """What the provider sees of a decoded request."""
-    return Request(
-        id=number,
-        dialect=decoded.dialect,
-        model=decoded.model,
-        key=decoded.key,
-        key_label="key-1",
-        item=decoded.item,
-        declared=decoded.declared,
-        prompt=decoded.prompt,
-        prompt_tokens=decoded.prompt_tokens,
-        max_tokens=decoded.max_tokens,
-        stream=decoded.stream,
-    )
+def as_request(read: Request, number: int) -> Request:
+    """The request as the desk passes it on."""
+    return msgspec.structs.replace(read, id=number, key="key-1")
 
 
 def wave(status: int = 429, told: RetryAfter | None = None) -> Scenario:
@@ -136,8 +119,8 @@ def wave(status: int = 429, told: RetryAfter | None = None) -> Scenario:
 
 def test_a_host_is_known_whatever_its_case_and_port() -> None:
     """Host names come from URLs and headers in many shapes."""
-    assert dialect("API.OpenAI.com:443").name == "openai"
-    assert dialect("api.anthropic.com.").name == "anthropic"
+    assert dialect("API.OpenAI.com:443").card.name == "openai"
+    assert dialect("api.anthropic.com.").card.name == "anthropic"
     assert dialect_for("example.com") is None
 
 
@@ -145,7 +128,12 @@ def test_a_host_is_known_whatever_its_case_and_port() -> None:
 def test_a_good_request_is_read(host: str) -> None:
     """Model, key, identity, prompt, token count and limits come out."""
     decoded = dialect(host).decode(http(host, {"stream": True}), now=5)
-    assert (decoded.model, decoded.key, decoded.item, decoded.declared) == ("m-1", "sk-one", "item-1", False)
+    assert (decoded.model, decoded.secret, decoded.item, decoded.declared) == (
+        "m-1",
+        "sk-one",
+        "item-1",
+        False,
+    )
     assert (decoded.prompt, decoded.prompt_tokens, decoded.max_tokens) == ("item-1", 2, 20)
     assert (decoded.stream, decoded.arrived) == (True, 5)
 
@@ -178,9 +166,9 @@ def test_openai_knows_two_names_for_max_tokens() -> None:
 def test_anthropic_takes_either_header_for_the_key() -> None:
     """`x-api-key` comes before the bearer token."""
     headers = {"x-api-key": "sk-two"}
-    assert dialect(ANTHROPIC).decode(http(ANTHROPIC, headers=headers)).key == "sk-two"
+    assert dialect(ANTHROPIC).decode(http(ANTHROPIC, headers=headers)).secret == "sk-two"
     alone = {"x-api-key": "sk-two", "authorization": None}
-    assert dialect(ANTHROPIC).decode(http(ANTHROPIC, headers=alone)).key == "sk-two"
+    assert dialect(ANTHROPIC).decode(http(ANTHROPIC, headers=alone)).secret == "sk-two"
 
 
 WRONG_MESSAGES: list[Any] = [

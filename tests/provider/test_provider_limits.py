@@ -8,7 +8,8 @@ import pytest
 
 from wavetank.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, BucketState, Outcome, Refusal, Request
+from wavetank.provider.model import Answer, BucketState, Outcome, Refusal
+from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
 
 ANSWER = 8  # tokens of the fake's whole answer to an item
@@ -18,10 +19,9 @@ def ask(number: int, **fields: Any) -> Request:
     """A request of two prompt tokens whose answer may be as long as it is."""
     default: dict[str, Any] = {
         "id": number,
-        "dialect": "direct",
         "model": "gpt-5",
-        "key": "sk-one",
-        "key_label": "key-1",
+        "secret": "sk-one",
+        "key": "key-1",
         "item": f"item-{number}",
         "declared": True,
         "prompt": "hello",
@@ -215,7 +215,7 @@ def test_the_first_of_a_window_passes_however_dear() -> None:
 def test_several_tables_hold_at_once() -> None:
     """The account's budget and each key's are both spent; the refusal speaks for the one that is short."""
     provider = limited(Limits(requests_per_day=3), Limits(requests_per_day=2, scope="key"))
-    other = {"key": "sk-two", "key_label": "key-2"}
+    other = {"secret": "sk-two", "key": "key-2"}
     found = [outcome(provider, ask(n, **fields), 0) for n, fields in enumerate([{}, {}, {}, other, other])]
     assert [o.scope if isinstance(o, Refusal) else "" for o in found] == ["", "", "key:key-1", "", "account"]
 

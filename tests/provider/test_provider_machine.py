@@ -10,7 +10,8 @@ import pytest
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Outcome, Refusal, Reply, Request, WireRetryAfter
+from wavetank.provider.model import Answer, Outcome, Refusal, Reply, WireRetryAfter
+from wavetank.provider.request import Request
 from wavetank.scenario import (
     Answers,
     DurationRange,
@@ -31,10 +32,9 @@ def ask(number: int, item: str | None = "a", **fields: Any) -> Request:
     return Request(
         **{
             "id": number,
-            "dialect": "direct",
             "model": "gpt-5",
-            "key": "sk-one",
-            "key_label": "key-1",
+            "secret": "sk-one",
+            "key": "key-1",
             "item": item,
             "declared": True,
             "prompt": "hello",
@@ -460,7 +460,7 @@ def test_the_cap_opens_the_penalty_too() -> None:
 @pytest.mark.parametrize("scope", ["account", "key", "model", "item"])
 def test_each_scope_value_has_a_budget_of_its_own(scope: Any) -> None:
     """Another key, model or item has its own bucket; the account has one for all."""
-    other = {"key": "sk-two", "key_label": "key-2", "model": "claude", "item": "b"}
+    other = {"secret": "sk-two", "key": "key-2", "model": "claude", "item": "b"}
     changed: dict[str, Any] = {name: value for name, value in other.items() if name.startswith(scope)}
     provider = Provider(Scenario(limits=Limits(requests_per_minute=1, scope=scope)))
     found = statuses(provider, [(0, ask(1)), (0, ask(2)), (0, ask(3, **changed))])

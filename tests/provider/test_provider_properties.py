@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Notice, Reply, Request
+from wavetank.provider.model import Answer, Notice, Reply
+from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Fault, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
 
 
@@ -134,10 +135,8 @@ STEPS = st.lists(
 
 def request(number: int, item: str, *, stream: bool = False) -> Request:
     """A request of an item."""
-    fields: dict[str, Any] = {"model": "gpt-5", "key": "sk-one", "key_label": "key-1", "declared": True}
-    return Request(
-        id=number, dialect="direct", item=item, prompt="hello", prompt_tokens=2, stream=stream, **fields
-    )
+    fields: dict[str, Any] = {"model": "gpt-5", "secret": "sk-one", "key": "key-1", "declared": True}
+    return Request(id=number, item=item, prompt="hello", prompt_tokens=2, stream=stream, **fields)
 
 
 def run(scenario: Scenario, steps: list[Step], seed: int = 0) -> Course:

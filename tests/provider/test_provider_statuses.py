@@ -6,11 +6,14 @@ from typing import get_args
 
 import pytest
 
-from wavetank.provider import dialects
-from wavetank.provider.statuses import status_of_error, status_of_wave, status_over_limit
+from wavetank.provider.registry import card_named, cards
+from wavetank.provider.vendor_card import DIRECT, VendorCard
 from wavetank.scenario import VARIED, RefusalError, Wave, usual_status
 
-DIALECTS = [dialect.name for dialect in dialects.DIALECTS]
+
+def card_of(dialect: str) -> VendorCard:
+    """The card of a vendor, or that of a direct call."""
+    return DIRECT if dialect == "direct" else card_named(dialect)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,8 @@ DIALECTS = [dialect.name for dialect in dialects.DIALECTS]
 )
 def test_an_error_has_its_dialects_status(dialect: str, error: RefusalError, status: int) -> None:
     """In a wave that names no status, and in an error after a 200."""
-    assert status_of_wave(dialect, Wave(error=error)) == status_of_error(dialect, error) == status
+    card = card_of(dialect)
+    assert card.status_of_wave(Wave(error=error)) == card.status_of_error(error) == status
 
 
 def test_a_drawing_leaves_out_the_statuses_that_vary() -> None:
@@ -44,7 +48,7 @@ def test_a_drawing_leaves_out_the_statuses_that_vary() -> None:
     varied = {
         error
         for error in get_args(RefusalError)
-        if {status_of_error(name, error) for name in DIALECTS} != {usual_status(error)}
+        if {card.status_of_error(error) for card in cards()} != {usual_status(error)}
     }
     assert varied == set(VARIED)
 
@@ -52,17 +56,17 @@ def test_a_drawing_leaves_out_the_statuses_that_vary() -> None:
 @pytest.mark.parametrize("status", [429, 402, 503])
 def test_a_status_that_is_written_is_sent(status: int) -> None:
     """Whatever the error is, and whatever the provider would send."""
-    assert status_of_wave("anthropic", Wave(status=status, error="overloaded")) == status
-    assert status_of_wave("openrouter", Wave(status=status)) == status
+    assert card_of("anthropic").status_of_wave(Wave(status=status, error="overloaded")) == status
+    assert card_of("openrouter").status_of_wave(Wave(status=status)) == status
 
 
 def test_a_wave_that_names_neither_is_a_rate_limit() -> None:
     """With every provider."""
-    assert status_of_wave("groq", Wave()) == 429
+    assert card_of("groq").status_of_wave(Wave()) == 429
 
 
 def test_a_limit_that_is_passed_is_a_429() -> None:
     """Groq has a status of its own for a request that no waiting helps."""
-    assert status_over_limit("anthropic", "too-large") == 429
-    assert status_over_limit("groq", "quota") == 429
-    assert status_over_limit("groq", "too-large") == 413
+    assert card_of("anthropic").status_over_limit("too-large") == 429
+    assert card_of("groq").status_over_limit("quota") == 429
+    assert card_of("groq").status_over_limit("too-large") == 413

@@ -9,7 +9,8 @@ import pytest
 
 from wavetank.clock import MILLISECOND, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Refusal, Request
+from wavetank.provider.model import Refusal
+from wavetank.provider.request import Request
 from wavetank.scenario import Match, RefusalError, RetryAfter, Scenario, ScopeKind, Wave, lets_through
 
 ITEMS = [f"item-{number}" for number in range(40)]
@@ -31,10 +32,9 @@ def ask(number: int, item: str, **fields: Any) -> Request:
     """A request of an item."""
     default: dict[str, Any] = {
         "id": number,
-        "dialect": "direct",
         "model": "gpt-5",
-        "key": "sk-one",
-        "key_label": "key-1",
+        "secret": "sk-one",
+        "key": "key-1",
         "item": item,
         "declared": True,
         "prompt": "hello",

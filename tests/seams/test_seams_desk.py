@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from wavetank.clock import MILLISECOND, SECOND, Timer
+from wavetank.provider.request import Request
 from wavetank.scenario import scenario_from_dict
-from wavetank.seams.incoming import Incoming
 from wavetank.seams.real_time import RealWaits
 from wavetank.tank.assembly import assemble
 
@@ -40,11 +40,8 @@ def test_a_date_does_not_move_when_its_refusal_is_sent_late(form: str, wait: int
     scenario = scenario_from_dict({"wave": [wave]}, name="late", source="late")
     clock = _Late()
     parts = assemble(scenario, clock, RealWaits(), seed=0, backend="real")
-    key = parts.desk.secrets.label("k")
-    incoming = Incoming(
-        dialect="direct", model="m", key=key, prompt="p", prompt_tokens=1, item="a", declared=True
-    )
-    parts.desk.open(incoming, sent=0, deliver=lambda _: None)
+    request = Request(model="m", secret="k", prompt="p", prompt_tokens=1, item="a", declared=True)
+    parts.desk.open(request, sent=0, deliver=lambda _: None)
     clock.at = 90 * MILLISECOND
     for callback in [*clock.calls.values()]:
         callback()

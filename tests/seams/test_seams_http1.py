@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND
 from wavetank.events import EventLog, Header
+from wavetank.provider.hosts import HostTable
 from wavetank.provider.machine import Provider
-from wavetank.provider.wire import route
 from wavetank.scenario import Scenario, scenario_from_dict
 from wavetank.seams.desk import Desk
 from wavetank.seams.http1 import IDLE, MAX_AHEAD, PATIENCE, ServerConnection
@@ -81,8 +81,8 @@ class Peer:
         self.desk = Desk(Provider(scenario), self.clock, self.log, waits=LoopWaits(), keep_records=False)
         self.server = ServerConnection(
             self.desk,
-            lambda request: route(request.headers.get("host", ""), request.path, request.headers),
-            "127.0.0.1",
+            HostTable().route_here,
+            "",
             wake=lambda: None,
             room=room,
             idle=idle,

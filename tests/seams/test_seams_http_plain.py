@@ -126,8 +126,8 @@ def test_a_connection_serves_on_after_a_bad_request(library: ModuleType, backend
 @pytest.mark.parametrize(
     ("url", "mend"),
     [
-        ("https://example.com/v1", "check the client's base_url and proxy settings"),
-        ("https://api.openai.co/", "check the client's base_url and proxy settings"),
+        ("https://example.com/v1", "llm_hosts = example.com=openai in the ini file"),
+        ("https://api.openai.co/", "or check the client's base_url"),
         ("http://127.0.0.1:8080/", '@pytest.mark.llm_clock("real")'),
     ],
 )
@@ -144,7 +144,7 @@ def test_an_unknown_host_is_named_and_nothing_is_sent(
         assert url.split("/")[2].partition(":")[0] in text
         assert "nothing was sent" in text
         assert "api.openai.com" in text
-        assert text.endswith(mend)
+        assert mend in text
         return len(tank.fake_llm.requests)
 
     assert wavetank.simulate(main, backend=backend).value == 0

@@ -13,6 +13,7 @@ from .common import CommandError, load
 if TYPE_CHECKING:
     import ssl
 
+    from ..provider.hosts import HostRule
     from ..tank.server.served_world import Serving
 
 DEFAULT_PORT: Final = 8429
@@ -29,6 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", type=_host, default="127.0.0.1", help="address (default 127.0.0.1)")
     parser.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free one"
+    )
+    parser.add_argument(
+        "--llm-host",
+        action="append",
+        default=[],
+        type=_answered,
+        metavar="HOST=DIALECT",
+        help="know this Host header, too, such as llm-gateway.corp.example=openai; repeat it for several",
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the keyed picks (default 0)")
     parser.add_argument(
@@ -55,10 +64,20 @@ def _host(text: str) -> str:
     return text
 
 
+def _answered(text: str) -> HostRule:
+    from ..provider.hosts import written_rule
+
+    try:
+        return written_rule(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _run(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from ..provider.host_patterns import is_loopback
+    from ..provider.hosts import configure_host
     from ..tank.server.server_process import Service
 
     name = options.named or options.scenario
@@ -72,6 +91,8 @@ def _run(options: argparse.Namespace) -> None:
     scenario, tls = load(name), _tls(options)
     if not is_loopback(options.host):
         print(_REACHABLE.format(host=options.host), file=sys.stderr)
+    for rule in options.llm_host:
+        configure_host(rule)
     service = Service(
         scenario=scenario,
         seed=options.seed,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import final
 
-from .model import Request
 from .picks import Picks
+from .request import Request
 from .waves import Script
 
 

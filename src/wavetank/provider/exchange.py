@@ -8,7 +8,8 @@ from ..clock import MILLISECOND, SECOND
 from ..scenario import RetryAfter
 from .barriers import Barrier
 from .limiter import Stay
-from .model import Outcome, Request, WireRetryAfter
+from .model import Outcome, WireRetryAfter
+from .request import Request
 from .timing import Timetable
 
 _IMMEDIATELY: Final = Timetable(start=0)

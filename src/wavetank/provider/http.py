@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import msgspec
 
 from .model import Reply
-from .schema_answers import Form
+from .request import Request
+from .vendor_card import VendorCard
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @final
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as read from the wire; `path` has no query, and header names are lower-case."""
+    """A request as read from the wire; `path` has no query, and header names are lower-case.
+
+    `anywhere`: the host is one that a user named, and its paths may have anything before the vendor's own.
+    """
 
     method: str
     host: str
@@ -23,42 +27,11 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     query: str = ""
     headers: Mapping[str, str]
     body: bytes = b""
+    anywhere: bool = False
 
     def __repr__(self) -> str:
         """Without what may be secret."""
         return f"<HttpRequest {self.method} {self.host}{self.path}>"
-
-
-@final
-class Decoded(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks for.
-
-    `item` is the identity the client declared, or else the one inferred from the last user
-    message. `prompt` is the text of that message and `prompt_tokens` counts all messages.
-    `arrived` is the instant of the arrival, `None` when it is not known; `copies` is how many
-    answers are wanted at once. `generates`: the answer is a generated text, and not a list of
-    models, an embedding or a count of tokens.
-    """
-
-    dialect: str
-    model: str
-    key: str
-    item: str | None
-    declared: bool
-    prompt: str
-    prompt_tokens: int
-    max_tokens: int | None = None
-    stream: bool = False
-    payload: Mapping[str, Any] = {}
-    arrived: int | None = None
-    endpoint: str = ""
-    form: Form | None = None
-    copies: int = 1
-    generates: bool = True
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"<Decoded {self.dialect} {self.endpoint} {self.model} for {self.item!r}>"
 
 
 @final
@@ -112,19 +85,15 @@ class Dialect(Protocol):
     """One provider's wire format."""
 
     @property
-    def name(self) -> str:
-        """A short name, such as `openai`."""
+    def card(self) -> VendorCard:
+        """The vendor that speaks it."""
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The hosts it answers for: shell patterns, some with a port; others speak of any port."""
-
-    def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Decoded:
+    def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Request:
         """Read a request that arrives at the instant `now`; `epoch_ns` is the Unix time of the instant 0.
 
         Raises:
             BadRequest: the provider would not take it; carries the answer to send.
         """
 
-    def encode(self, decoded: Decoded, reply: Reply, *, epoch_ns: int = ...) -> Frame:
+    def encode(self, request: Request, reply: Reply, *, epoch_ns: int = ...) -> Frame:
         """Write one part of the outcome; `epoch_ns` is the Unix time of the instant 0 in nanoseconds."""

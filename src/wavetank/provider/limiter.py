@@ -15,7 +15,8 @@ from ..clock import DAY, EPOCH_NS, SECOND
 from ..scenario import Limits, RefusalError, RetryAfter, Scenario
 from .matching import fits, scope_of
 from .meters import Bucket, Day, Growth, Meter
-from .model import NO_LIMITS, BucketState, LimitReason, LimitState, Request
+from .model import NO_LIMITS, BucketState, LimitReason, LimitState
+from .request import Request
 
 _SWEEP_FROM: Final = 1024
 _PLAIN: Final = RetryAfter(form="seconds")

@@ -18,10 +18,10 @@ from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
-from .model import Answer, Notice, Outcome, Reason, Refusal, Reply, Request
+from .model import Answer, Notice, Outcome, Reason, Refusal, Reply
 from .picks import Choose, Picks
-from .statuses import status_of_wave, status_over_limit
-from .timing import Timetable, waits_before
+from .request import Request
+from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
 
 
@@ -195,7 +195,7 @@ class Provider:
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
         retry_after = None if rest is None else wire_retry_after(over.rule, rest, sent)
         limits = self._limiter.state(exchange.request, now)
-        status = status_over_limit(exchange.request.dialect, over.error)
+        status = exchange.request.card.status_over_limit(over.error)
         refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
         self._send(exchange, refusal, Timetable(start=sent))
 
@@ -203,7 +203,7 @@ class Provider:
         self, exchange: Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
     ) -> None:
         refusal = Refusal(
-            status_of_wave(exchange.request.dialect, script.wave),
+            exchange.request.card.status_of_wave(script.wave),
             reason,
             scope_of(script.scope, exchange.request),
             wire_retry_after(script.retry_after, rest, sent),
@@ -228,7 +228,8 @@ class Provider:
             pace=latency.tokens_per_second,
             fault=fault,
             begun=now,
-            waits=waits_before(request.dialect, now, start) if request.stream and fault is None else 0,
+            waits=request.card.waits_before(now, start) if request.stream and fault is None else 0,
+            every=request.card.keep_alive_every,
         )
         answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
         self._send(exchange, answer, timetable)

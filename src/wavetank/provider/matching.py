@@ -5,14 +5,15 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from ..scenario import Match, ScopeKind
-from .model import ACCOUNT, Request
+from .model import ACCOUNT
+from .request import Request
 
 
 def fits(match: Match, request: Request) -> bool:
     """Whether the model, the key and the item of a request all fit their patterns."""
     return (
         _fits(match.model, request.model)
-        and _fits(match.key, request.key)
+        and _fits(match.key, request.secret)
         and _fits(match.item, request.item)
     )
 
@@ -27,7 +28,7 @@ def scope_of(kind: ScopeKind, request: Request) -> str:
     if kind == "account":
         return ACCOUNT
     if kind == "key":
-        return f"key:{request.key_label}"
+        return f"key:{request.key}"
     if kind == "model":
         return f"model:{request.model}"
     return f"item:{request.item or ''}"

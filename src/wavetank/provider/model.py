@@ -26,34 +26,6 @@ ACCOUNT: Final = "account"
 
 
 @final
-class Request(msgspec.Struct, frozen=True):
-    """One attempt on an item, as the provider sees it arrive.
-
-    `id` counts the requests of a run from 1. `item` is `None` only when the request
-    carries no text to infer one from; `declared` says that the client named it.
-    `key` is the API key as sent and `key_label` its name in logs (`key-1`, …). `copies` is how
-    many answers are wanted at once.
-    """
-
-    id: int
-    dialect: str
-    model: str
-    key: str
-    key_label: str
-    item: str | None
-    declared: bool
-    prompt: str
-    prompt_tokens: int
-    max_tokens: int | None = None
-    stream: bool = False
-    copies: int = 1
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"<Request {self.id} of {self.item!r} to {self.model} with {self.key_label}>"
-
-
-@final
 class BucketState(msgspec.Struct, frozen=True):
     """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole."""
 

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final, final
+from typing import final
 
 import msgspec
 
 from ..clock import SECOND
 from ..scenario import Fault
 from .faults import delay_of
-
-_KEEPING_ALIVE: Final = ("openrouter",)
-"""Dialects that say in a stream that its first token is still to come."""
-
-_EVERY: Final = SECOND
-"""OpenRouter's pages say "occasionally"."""
-
-
-def waits_before(dialect: str, begun: int, start: int) -> int:
-    """How often a stream is kept alive before its first token, which comes at `start`."""
-    return max(0, start - begun - 1) // _EVERY if dialect in _KEEPING_ALIVE else 0
 
 
 @final
@@ -30,7 +19,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
     `start` is the instant of the first token and `pace` the tokens per second after it,
     `None` for at once. A whole outcome has one part, a stream one for its opening, each
     of its `tokens` and its closing. A stream may have `waits` more before them, which keep it
-    alive from `begun` on: their indexes are below 0.
+    alive from `begun` on, one in `every` nanoseconds: their indexes are below 0.
     """
 
     start: int
@@ -40,6 +29,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
     begun: int = 0
     waits: int = 0
+    every: int = SECOND
 
     @property
     def count(self) -> int:
@@ -49,7 +39,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
     def at(self, index: int) -> int:
         """When part `index` is sent."""
         if index < 0:
-            return self.begun + (self.waits + index + 1) * _EVERY
+            return self.begun + (self.waits + index + 1) * self.every
         if self.pace is None and self.fault is None:
             return self.start
         token = min(max(index - 1, 0), self.tokens - 1) if self.stream else self.tokens - 1

@@ -9,8 +9,9 @@ from typing import Final, Literal, final
 
 from ..scenario import RetryAfter, Scenario, ScopeKind, Wave, wave_retry_after, wave_scope, window_at
 from .matching import fits, scope_of
-from .model import Notice, Request
+from .model import Notice
 from .picks import Picks
+from .request import Request
 
 _CLOSED: Final = 0
 _OPENED: Final = 1

@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     options.validate(config)
+    options.configure_hosts(config)
     search_settings.validate(config)
     autouse.rule(config)
     path = options.report_json(config)
@@ -78,6 +79,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     origin = sys.modules.get("wavetank.sim.origin")
     if origin is not None:
         origin.forget_project()  # another session may follow in this process, for another project
+    hosts = sys.modules.get("wavetank.provider.hosts")
+    if hosts is not None:
+        hosts.forget_configured()
 
 
 def _process_of(config: pytest.Config) -> SharedProcess:

@@ -85,11 +85,22 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
             help="run every test against a fake provider that plays this scenario, in virtual time; "
             "repeat it, or say 'all', for several",
         )
+        group.addoption(
+            "--llm-host",
+            action="append",
+            default=[],
+            metavar="HOST[:PORT][/PREFIX]=DIALECT",
+            help="let the fake answer for this host, too, such as llm-gateway.corp.example=openai; "
+            "repeat it for several",
+        )
         for name, metavar, _, text in _OPTIONS:
             group.addoption(f"--llm-{name}", metavar=metavar, help=text)
     except ValueError as error:
         raise pytest.UsageError(_clash(str(error), plugins)) from None
     parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
+    parser.addini(
+        "llm_hosts", "hosts that the fake answers for, too, one HOST=DIALECT a line", type="linelist"
+    )
     parser.addini(
         "llm_autouse",
         "which tests meet the fake without asking for it: true, false, or paths and a marker expression; "
@@ -140,6 +151,28 @@ def given_as(config: pytest.Config, name: str) -> str:
     value = shortened(given(config, name))
     by_ini = config.getoption(f"--llm-{name}") is None
     return f"{ini_name(name)} = {value}" if by_ini else f"--llm-{name}={value}"
+
+
+def configure_hosts(config: pytest.Config) -> None:
+    """Let the fake answer for the hosts that the command line and the ini file name.
+
+    Raises:
+        pytest.UsageError: a line is no host, its dialect is unknown, or a host has two.
+    """
+    given_lines = {
+        "--llm-host": config.getoption("--llm-host"),
+        "llm_hosts": [line for line in config.getini("llm_hosts") if not line.startswith("#")],
+    }
+    if not any(given_lines.values()):
+        return
+    from ..provider import hosts
+
+    for source, lines in given_lines.items():
+        for line in lines:
+            try:
+                hosts.configure_host(hosts.written_rule(line))
+            except ValueError as error:
+                raise pytest.UsageError(f"{source}: {error}") from None
 
 
 def validate(config: pytest.Config) -> None:

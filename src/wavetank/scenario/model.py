@@ -176,6 +176,16 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     text: str | None = None
 
 
+class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A host that the provider answers for beside the vendors' own, in the dialect of a vendor.
+
+    `host` is `HOST`, `HOST:PORT` or `HOST/PREFIX`; the host may be a shell pattern.
+    """
+
+    host: str
+    dialect: str
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A scripted provider: its latency, limits, waves and faults; each `limit` holds beside `limits`."""
 
@@ -188,3 +198,4 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limit: tuple[Limits, ...] = ()
     wave: tuple[Wave, ...] = ()
     fault: tuple[Fault, ...] = ()
+    host: tuple[Host, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 import anyio
 
-from ..provider.wire import Frame, HttpRequest, route
+from ..provider.http import Frame, HttpRequest
 from .desk import Desk
 from .errors import ConnectionLost
 from .exchange import Attempt, begin, left, reached, set_out
@@ -52,8 +52,7 @@ class AsgiApp:
             await _plain(send, refused.status, f"{refused}\n")
             return
         exchange = _Exchange(self._desk, attempt, send)
-        dialect = route(request.host, request.path, request.headers)
-        begin(self._desk, dialect, request, exchange.attempt, exchange.put)
+        begin(self._desk, self._desk.hosts.route_here(request), exchange.attempt, exchange.put)
         await exchange.run(receive)
 
     def __repr__(self) -> str:

@@ -9,49 +9,25 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
-import msgspec
-
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import Event, EventKind
+from ..fault_kinds import WITHOUT_BYTES
+from ..provider.hosts import HostTable
 from ..provider.machine import Provider
-from ..provider.model import Answer, Refusal, Reply, Request
+from ..provider.model import Answer, Refusal, Reply
+from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
-from .incoming import Incoming, Questions
+from .record import Record
+from .same_requests import SameRequests
 from .waiting import Waits
-
-
-@final
-class Record(msgspec.Struct):
-    """One request and what became of it; times are seconds since the start of the run.
-
-    `status` is `None` until a reply is sent; `reached` is when the reply had reached the
-    client as a whole; `delivered` says that it was a success and reached the client; `fault`
-    is the number, from 0, of the fault that spoiled the answer. `key` is the label of the API key:
-    `key-1` for the first one of the run, then `key-2`, …
-    """
-
-    id: int
-    item: str | None
-    inferred: bool
-    model: str
-    key: str
-    sent: float
-    scope: str | None = None
-    reached: float | None = None
-    status: int | None = None
-    retry_after: float | None = None
-    delivered: bool = False
-    left: bool = False
-    fault: int | None = None
-
 
 _MANY: Final = 256
 
 
 class ItemResolver(Protocol):
-    def __call__(self, incoming: Incoming, /) -> str | None: ...
+    def __call__(self, request: Request, /) -> str | None: ...
 
 
 class Log(Protocol):
@@ -79,6 +55,7 @@ class Desk:
         waits: Waits,
         epoch_ns: int = EPOCH_NS,
         faults: Sequence[Fault] = (),
+        hosts: HostTable | None = None,
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str], bool] = lambda _: False,
@@ -92,6 +69,8 @@ class Desk:
         """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.secrets = Secrets()
         """The API keys so far, and what is shown instead of them."""
+        self.hosts = hosts or HostTable()
+        """The hosts that the fake answers for."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
@@ -109,11 +88,13 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         self._faults = faults
+        self.needs_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
+        """Whether a fault of the scenario is one of bytes, so that replies must be written and read."""
         self._log = log
         self._admit = admit
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
-        self._questions = Questions()
+        self._same_requests = SameRequests()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -148,71 +129,65 @@ class Desk:
             return True
 
     def open(
-        self, incoming: Incoming, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
+        self, request: Request, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
     ) -> Record:
         """Take a request in; `deliver` is called with each part of the reply when it is due."""
         with self.lock:
             now = self.clock.now()
-            record, request = self._enter(incoming, sent, origin, now)
+            record = self._enter(request, sent, origin, now)
             self._deliver[request.id] = deliver
             self._provider.arrive(request, now)
             self._catch_up(now)
             self._arm()
         return record
 
-    def turn_away(self, incoming: Incoming, *, sent: int, status: int, origin: Origin = NOWHERE) -> Record:
+    def turn_away(self, request: Request, *, sent: int, status: int, origin: Origin = NOWHERE) -> Record:
         """Log a request that the provider cannot even read; the caller has the answer ready."""
         with self.lock:
-            record, request = self._enter(incoming, sent, origin, self.clock.now())
+            record = self._enter(request, sent, origin, self.clock.now())
             record.status = status
             self.refused += 1
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
-    def _enter(self, incoming: Incoming, sent: int, origin: Origin, now: int) -> tuple[Record, Request]:
-        item, declared = self._identity(incoming)
-        self.count = number = self.count + 1
-        record = Record(number, item, not declared, incoming.model, incoming.key, sent / SECOND)
-        self._open[number] = record
+    def _enter(self, request: Request, sent: int, origin: Origin, now: int) -> Record:
+        request.key = self.secrets.label(request.secret)
+        if request.headers:
+            request.headers = self.secrets.headers(request.headers, request.secret)
+        self._identify(request)
+        self.count = request.id = self.count + 1
+        record = Record(request, sent / SECOND)
+        self._open[request.id] = record
         if self._keep_records:
             self.records.append(record)
         arrived = Event(
             at=now,
             kind="arrived",
-            item=item,
-            request=number,
-            declared=declared,
+            item=request.item,
+            request=request.id,
+            declared=request.declared,
             sent=sent,
-            model=incoming.model,
-            key=incoming.key,
-            generates=incoming.generates,
-            same_as=self._questions.same_as(incoming, number, item),
+            model=request.model,
+            key=request.key,
+            generates=request.generates,
+            same_as=self._same_requests.same_as(request),
             task=origin.task,
             file=origin.file,
             line=origin.line,
         )
         self._append(arrived)
-        return record, Request(
-            id=number,
-            dialect=incoming.dialect,
-            model=incoming.model,
-            key=self.secrets.behind(incoming.key),
-            key_label=incoming.key,
-            item=item,
-            declared=declared,
-            prompt=incoming.prompt,
-            prompt_tokens=incoming.prompt_tokens,
-            max_tokens=incoming.max_tokens,
-            stream=incoming.stream,
-            copies=incoming.copies,
-        )
+        return record
 
-    def _identity(self, incoming: Incoming) -> tuple[str | None, bool]:
-        named = self.item_of(incoming) if self.item_of is not None else None
-        item, declared = (named, True) if named else (incoming.item, incoming.declared)
-        if item is not None and not isinstance(item, str):
-            raise TypeError(f"an item id is a string, not {type(item).__name__}: pass str(id)")
-        return item, declared
+    def _identify(self, request: Request) -> None:
+        """Ask the user's rule for the item, if there is one.
+
+        Raises:
+            TypeError: the item is no string.
+        """
+        if self.item_of is not None and (named := self.item_of(request)):
+            request.item, request.declared = named, True
+        if request.item is not None and not isinstance(request.item, str):
+            raise TypeError(f"an item id is a string, not {type(request.item).__name__}: pass str(id)")
 
     def reached(self, record: Record, *, whole: bool = False) -> None:
         """The whole reply is with the client; called in the client's own step.

@@ -9,6 +9,7 @@ from ..clock import SECOND
 from ..provider.answer_texts import count_tokens
 from ..provider.faults import damage_of
 from ..provider.model import Answer, Outcome, Refusal, Reply
+from ..provider.request import Request
 from ..scenario import RefusalError
 from .desk import Desk
 from .errors import (
@@ -21,7 +22,6 @@ from .errors import (
     RequestTooLarge,
     ServerError,
 )
-from .incoming import Incoming
 
 DEFAULT_MODEL: Final = "fake-model"
 DEFAULT_KEY: Final = "fake-key"
@@ -86,17 +86,16 @@ async def call(
         replies.append(reply)
         answered.set()
 
-    incoming = Incoming(
-        dialect="direct",
+    request = Request(
         model=model,
-        key=desk.secrets.label(key),
-        prompt=prompt,
-        prompt_tokens=count_tokens(prompt),
         item=item if item is not None else prompt or None,
         declared=item is not None,
+        prompt=prompt,
+        prompt_tokens=count_tokens(prompt),
         max_tokens=max_tokens,
+        secret=key,
     )
-    record = desk.open(incoming, sent=sent, deliver=deliver, origin=origin)
+    record = desk.open(request, sent=sent, deliver=deliver, origin=origin)
     try:
         await answered.wait()
     except BaseException:

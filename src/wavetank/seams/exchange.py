@@ -7,10 +7,12 @@ from typing import final
 
 import msgspec
 
-from ..provider.wire import BadRequest, Decoded, Dialect, Frame, Head, HttpRequest
+from ..provider.hosts import Route
+from ..provider.http import BadRequest, Frame, Head
+from ..provider.request import Request
 from ..sim.origin import NOWHERE, Origin
-from .desk import Desk, Record
-from .incoming import Incoming
+from .desk import Desk
+from .record import Record
 
 
 @final
@@ -51,8 +53,7 @@ def set_out(desk: Desk, *, counts: bool = False) -> Attempt:
 
 def begin(
     desk: Desk,
-    dialect: Dialect,
-    request: HttpRequest,
+    route: Route,
     attempt: Attempt,
     on_frame: Callable[[Frame], object],
 ) -> None:
@@ -60,6 +61,8 @@ def begin(
 
     A request the provider cannot read is answered at once, in its dialect.
     """
+
+    dialect, http = route
 
     def count(frame: Frame) -> None:
         if frame.whole_at is not None:
@@ -70,21 +73,20 @@ def begin(
         on_frame(frame)
 
     try:
-        decoded = dialect.decode(request, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
+        request = dialect.decode(http, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
     except BadRequest as refused:
         reply = refused.reply
+        request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
+        request.card, request.host, request.headers = dialect.card, http.host, http.headers
         attempt.record = desk.turn_away(
-            Incoming(dialect=dialect.name, model="", key=desk.secrets.label(""), prompt="", prompt_tokens=0),
-            sent=attempt.sent,
-            status=reply.status,
-            origin=attempt.origin,
+            request, sent=attempt.sent, status=reply.status, origin=attempt.origin
         )
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
     attempt.record = desk.open(
-        _incoming(desk, decoded, request),
+        request,
         sent=attempt.sent,
-        deliver=lambda reply: count(dialect.encode(decoded, reply, epoch_ns=desk.epoch_ns)),
+        deliver=lambda reply: count(dialect.encode(request, reply, epoch_ns=desk.epoch_ns)),
         origin=attempt.origin,
     )
 
@@ -120,21 +122,3 @@ def closed(desk: Desk, attempt: Attempt, read: int) -> None:
 def has_read(attempt: Attempt, read: int) -> bool:
     """Whether so many bytes are all of the response body."""
     return attempt.whole and read == attempt.body
-
-
-def _incoming(desk: Desk, decoded: Decoded, request: HttpRequest) -> Incoming:
-    return Incoming(
-        dialect=decoded.dialect,
-        model=decoded.model,
-        key=desk.secrets.label(decoded.key),
-        prompt=decoded.prompt,
-        prompt_tokens=decoded.prompt_tokens,
-        item=decoded.item,
-        declared=decoded.declared,
-        max_tokens=decoded.max_tokens,
-        stream=decoded.stream,
-        copies=decoded.copies,
-        generates=decoded.generates,
-        headers=desk.secrets.headers(request.headers, decoded.key),
-        payload=decoded.payload,
-    )

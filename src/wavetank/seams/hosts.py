@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from ..provider.dialects import DIALECTS
+from typing import Final
+
 from ..provider.host_patterns import is_loopback
-from ..provider.wire import Dialect, dialect_for
+from ..provider.hosts import Route
+from ..provider.http import HttpRequest
+from ..provider.registry import cards
 from ..shown import shortened
 from ..sim.refused_io import LEAVE_OUT
 from .desk import Desk
 from .errors import UnknownHost
 
-
-def is_unknown(host: str) -> bool:
-    """Whether a host is one that the fake does not answer for."""
-    return dialect_for(host) is None
+_USUAL_PORTS: Final = (None, 80, 443)
 
 
-def dialect_of(desk: Desk, host: str, port: int | None = None) -> Dialect:
-    """The dialect of a host; the desk takes note of a host that is refused.
+def place(host: str, port: int | None) -> str:
+    """A host, and its port where that is not the usual one.
+
+    >>> place("api.openai.com", 443), place("localhost", 4000), place("::1", 11434)
+    ('api.openai.com', 'localhost:4000', '[::1]:11434')
+    """
+    if port in _USUAL_PORTS:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def require_known(desk: Desk, host: str, port: int | None = None) -> None:
+    """The desk takes note of a host that is refused.
 
     Raises:
         UnknownHost: the fake does not answer for it; the text names it and the fix.
     """
-    dialect = dialect_for(host, port)
-    if dialect is None:
-        where = host if port is None else f"{host}:{port}"
+    if desk.hosts.card_at(host, port) is None:
+        where = place(host, port)
         desk.unknown_hosts[where] = None
         raise refused(where, loopback=is_loopback(host))
-    return dialect
+
+
+def route_of(desk: Desk, http: HttpRequest) -> Route | None:
+    """What answers for a request to a host that is known; the desk takes note of a path that is not."""
+    route = desk.hosts.route(http)
+    if route is None:
+        desk.unknown_hosts[f"{http.host}{http.path}"] = None
+    return route
+
+
+def unknown_path(http: HttpRequest) -> str:
+    """What is said of a path that no rule for its host covers."""
+    return f"the fake answers for other paths of {shortened(http.host)}, and not for {shortened(http.path)}"
 
 
 def refused(where: str, *, loopback: bool = False) -> UnknownHost:
     """The error for a host the fake does not answer for."""
-    fix = (
-        f"a real server and virtual time cannot meet: {LEAVE_OUT}"
-        if loopback
-        else "leave the test out with @pytest.mark.llm_off if it means that host, or "
-        "check the client's base_url and proxy settings"
-    )
-    known = ", ".join(dialect.hosts[0] for dialect in DIALECTS)
+    if loopback:
+        fix = f"a real server and virtual time cannot meet: {LEAVE_OUT}"
+    else:
+        fix = (
+            f"if an LLM is behind it, write llm_hosts = {shortened(where)}=openai in the ini file, or call "
+            f'fake_llm.add_host("{shortened(where)}", dialect="openai"); leave the test out with '
+            "@pytest.mark.llm_off if it means the real host, or check the client's base_url"
+        )
+    known = ", ".join(card.hosts[0] for card in cards())
     return UnknownHost(
         f"no provider of the tank answers for {shortened(where)}; nothing was sent. "
         f"The fake answers for {known} and more: {fix}"

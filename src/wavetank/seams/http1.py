@@ -11,9 +11,11 @@ from http import HTTPStatus
 from typing import Final, Protocol, final
 
 from ..clock import SECOND, Timer
-from ..provider.wire import Dialect, Frame, Head, HttpRequest
+from ..provider.hosts import Route
+from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import Attempt, begin, left, reached
+from .hosts import unknown_path
 from .request_reader import BadHttp, RequestHead, RequestReader, Room
 
 PATIENCE: Final = 60 * SECOND
@@ -52,14 +54,15 @@ class ControlResponse:
 class ServerConnection:
     """Parses requests, passes them to the desk, and queues the bytes of the replies.
 
-    `wake` is called whenever there is something new to send or the connection has ended. With `idle`
-    it ends when nothing has happened for so many nanoseconds and no answer is due.
+    `host` is the one the client asked for; empty, the header `Host` says it. `wake` is called whenever
+    there is something new to send or the connection has ended. With `idle` it ends when nothing has
+    happened for so many nanoseconds and no answer is due.
     """
 
     def __init__(
         self,
         desk: Desk,
-        dialect_of: Callable[[HttpRequest], Dialect],
+        route: Callable[[HttpRequest], Route | None],
         host: str,
         *,
         wake: Callable[[], object],
@@ -75,8 +78,8 @@ class ServerConnection:
         self.refused = False
         """The connection ended because of what the client sent; it may be sending still."""
         desk.connected(self.close)
-        self._dialect_of = dialect_of
-        self._host = host
+        self.route = route
+        self.host = host
         self._wake = wake
         self._control_api = control_api
         self._reader = RequestReader(room)
@@ -225,13 +228,18 @@ class ServerConnection:
         self._end_mark = 0
         self._set_aside()
         path, _, query = head.target.partition("?")
+        host = self.host or head.headers.get("host", "")
         request = HttpRequest(
-            method=head.method, host=self._host, path=path, query=query, headers=head.headers, body=body
+            method=head.method, host=host, path=path, query=query, headers=head.headers, body=body
         )
         if self._control_api is not None and self._control_api(request, self._write_page):
             return
+        route = self.route(request)
+        if route is None:
+            self._refuse(404, unknown_path(request))
+            return
         self._attempt = self._sender or Attempt(self.desk.clock.now())
-        begin(self.desk, self._dialect_of(request), request, self._attempt, self._write)
+        begin(self.desk, route, self._attempt, self._write)
 
     def _set_aside(self) -> None:
         """A client may ask again before the broker knows that its reply was handed over."""
@@ -369,7 +377,7 @@ class ServerConnection:
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else "open"
-        return f"<ServerConnection {self._host} {state}>"
+        return f"<ServerConnection {self.host} {state}>"
 
 
 def _encoded_head(head: Head, length: int | None, *, chunked: bool, close: bool) -> bytes:
@@ -389,8 +397,12 @@ def _encoded_head(head: Head, length: int | None, *, chunked: bool, close: bool)
 
 @lru_cache(maxsize=256)
 def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {reason_of(status)}"
+
+
+def reason_of(status: int) -> str:
+    """The reason phrase of a status."""
     try:
-        reason = HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        reason = "Unknown"
-    return f"HTTP/1.1 {status} {reason}"
+        return "Unknown"

@@ -10,25 +10,10 @@ from typing import Final
 
 from ..patches.attributes import replaced
 from ..patches.imports import on_import
+from ..provider.registry import cards
 from . import aiohttp, httpcore, urllib3
 from .desk import Desk
 from .reception import Patch, receiving
-
-DUMMY_KEYS: Final = {
-    "OPENAI_API_KEY": "sk-wavetank",
-    "ANTHROPIC_API_KEY": "sk-ant-wavetank",
-    "AZURE_OPENAI_API_KEY": "wavetank",
-    "GEMINI_API_KEY": "wavetank",
-    "OPENROUTER_API_KEY": "sk-or-wavetank",
-    "MISTRAL_API_KEY": "wavetank",
-    "GROQ_API_KEY": "gsk_wavetank",
-    "CO_API_KEY": "wavetank",
-    "COHERE_API_KEY": "wavetank",
-}
-"""By the name of its variable, the key that a client gets where none is set."""
-
-_SAME: Final = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
-"""Two names for one key: Google's SDK warns of both."""
 
 _NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 """Under both names, since each library reads one of them first: a proxy is no provider's host."""
@@ -71,12 +56,20 @@ def _patch(library: ModuleType) -> None:
         _borrowed.enter_context(replaced(owner, attribute, ours))
 
 
+def dummy_keys() -> dict[str, str]:
+    """By the name of its variable, the key that a client gets where none is set."""
+    return {
+        name: card.dummy_key
+        for card in cards()
+        if not any(alias in os.environ for alias in card.key_aliases)
+        for name in card.key_variables
+    }
+
+
 @contextmanager
 def _environment() -> Iterator[None]:
     ours = dict.fromkeys(_NO_PROXY, "*") | {
-        name: key
-        for name, key in (DUMMY_KEYS | _OFFLINE).items()
-        if name not in os.environ and _SAME.get(name, name) not in os.environ
+        name: value for name, value in (dummy_keys() | _OFFLINE).items() if name not in os.environ
     }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)

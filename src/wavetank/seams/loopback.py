@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import Any, Final, final
 
 from ..clock import MINUTE
-from ..provider.wire import Dialect, HttpRequest, route
 from .desk import Desk
 from .http1 import IDLE, ControlApi, ServerConnection
 from .request_reader import Room
@@ -49,18 +48,13 @@ def connections(desk: Desk, control_api: ControlApi | None) -> Connect:
 
     def connect(wake: Callable[[], object]) -> ServerConnection:
         connection = ServerConnection(
-            desk, _dialect_loaded, "127.0.0.1", wake=wake, control_api=control_api, room=room, idle=IDLE
+            desk, desk.hosts.route_here, "", wake=wake, control_api=control_api, room=room, idle=IDLE
         )
         if desk.refuses_connection():
             connection.close()  # the port is open, so all it can do is hang up at once
         return connection
 
     return connect
-
-
-def _dialect_loaded(request: HttpRequest) -> Dialect:
-    """By the host the client named, if it is a provider's, and else by path and headers."""
-    return route(request.headers.get("host", ""), request.path, request.headers)
 
 
 async def serve(

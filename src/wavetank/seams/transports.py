@@ -12,14 +12,20 @@ from typing import Any
 
 import anyio.lowlevel
 
-from ..provider.wire import Frame, Head, HttpRequest
+from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import begin, closed, left, set_out
-from .hosts import dialect_of
+from .hosts import place, require_known, route_of, unknown_path
 from .request_reader import BadHttp, headers_of
 from .waiting import AsyncEvent, BlockingEvent, wait_for
 
 _CUT = "peer closed connection without sending complete message body (incomplete chunked read)"
+
+
+def _plain(status: int, text: str) -> Frame:
+    """A whole response in plain text."""
+    head = Head(status, (("content-type", "text/plain; charset=utf-8"),))
+    return Frame(head=head, data=f"{text}\n".encode(), end=True)
 
 
 class _Exchange:
@@ -43,19 +49,23 @@ class _Exchange:
         try:
             headers = headers_of(request.headers.raw)
         except BadHttp as refused:
-            head = Head(refused.status, (("content-type", "text/plain; charset=utf-8"),))
-            self._arrived(Frame(head=head, data=f"{refused}\n".encode(), end=True))
+            self._arrived(_plain(refused.status, str(refused)))
             return
         path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
-            host=url.host,
+            host=place(url.host, url.port),
             path=path,
             query=query,
             headers=headers,
             body=body,
         )
-        begin(desk, dialect_of(desk, url.host, url.port), http, self.attempt, self._arrived)
+        require_known(desk, url.host, url.port)
+        route = route_of(desk, http)
+        if route is None:
+            self._arrived(_plain(404, unknown_path(http)))
+        else:
+            begin(desk, route, self.attempt, self._arrived)
 
     def _arrived(self, frame: Frame) -> None:
         self.frames.append(frame)

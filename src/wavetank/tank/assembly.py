@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 from ..clock import EPOCH_NS, Clock
 from ..events import EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
+from ..provider.hosts import hosts_of
 from ..provider.machine import Provider
 from ..provider.picks import Choose
 from ..scenario import Scenario, digest, lets_through
@@ -89,6 +90,7 @@ def assemble(
 
     Raises:
         ValueError: the seed is negative or has more than 64 bits.
+        ScenarioError: a host of the scenario is none, or its dialect is unknown.
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
     desk = Desk(
@@ -98,6 +100,7 @@ def assemble(
         waits=waits,
         epoch_ns=epoch_ns,
         faults=scenario.fault,
+        hosts=hosts_of(scenario),
         admit=admit,
         origin=origin,
         lets_through=lets_through,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -10,10 +10,12 @@ from ..checks import Checks, judge, named
 from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
+from ..provider.hosts import host_rule
 from ..seams import direct
-from ..seams.desk import Desk, ItemResolver, Record
+from ..seams.desk import Desk, ItemResolver
 from ..seams.direct import Completion
 from ..seams.installed import installed
+from ..seams.record import Requests
 from ..seams.transports import transport
 from .failure import CheckFailed
 from .notes import beginning_of
@@ -90,9 +92,9 @@ class FakeLLM(StrictAttributes):
         return AsgiApp(self._desk)
 
     @property
-    def requests(self) -> Sequence[Record]:
-        """All requests so far, in the order of their arrival."""
-        return tuple(self._desk.records)
+    def requests(self) -> Requests:
+        """All requests so far, in the order of their arrival; `requests.of(item=…)` selects some."""
+        return Requests(self._desk.records)
 
     @property
     def in_flight(self) -> int:
@@ -123,6 +125,19 @@ class FakeLLM(StrictAttributes):
                 f"item_of = {rule!r}: give a function that is shown a request and returns an item id"
             )
         self._desk.item_of = rule
+
+    def add_host(self, host: str, *, dialect: str) -> None:
+        """Answer for one more host, in this run, in the dialect of a vendor such as `openai`.
+
+        Args:
+            host: `HOST`, `HOST:PORT` or `HOST/PREFIX`; the host may be a shell pattern, such as
+                `*.corp.example`. Only paths below a prefix are meant.
+            dialect: the name of a vendor.
+
+        Raises:
+            ValueError: it is no host, there is no such dialect, or the host was added with another one.
+        """
+        self._desk.hosts.add(host_rule(host, dialect))
 
     def check(
         self, checks: Checks = "default", *, exactly_once: Iterable[str] | None = None

@@ -9,7 +9,6 @@ from typing import final
 from ..clock import ClockFrom, real_epoch_ns
 from ..provider.host_patterns import is_loopback
 from ..scenario import Scenario
-from ..seams.hosts import is_unknown
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.origin import Origin, in_real_time
 from .assembly import Parts, assemble
@@ -25,7 +24,7 @@ class RealWorld:
 
     def __init__(self, scenario: Scenario, *, seed: int, reaches_others: bool = False) -> None:
         self.clock = RealClock()
-        self._lets_through = is_unknown if reaches_others else is_loopback
+        self._lets_through = self._is_unknown if reaches_others else is_loopback
         self.parts = assemble(
             scenario,
             self.clock,
@@ -41,6 +40,9 @@ class RealWorld:
         tank.invariants.watch = lambda: self.parts.log.listen(
             lambda event: tank.invariants.look(Origin(event.task, event.file, event.line))
         )
+
+    def _is_unknown(self, host: str) -> bool:
+        return self.parts.desk.hosts.card_at(host) is None
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider; its time starts now."""

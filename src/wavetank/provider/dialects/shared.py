@@ -15,6 +15,7 @@ from ..answer_texts import count_tokens
 from ..http import Headers, HttpRequest
 from ..identity import identity, last_user_text, text_of
 from ..model import BucketState, Refusal, WireRetryAfter
+from ..request import Request
 from ..schema_answers import Form
 from ..wire_formats import decimal, go_duration, imf_fixdate, json_bytes
 
@@ -58,22 +59,6 @@ class InvalidRequest(Exception):
         return cls(status, text.message, kind=text.kind, param=text.param, code=text.code)
 
 
-@final
-class ParsedBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What the body of a request asks for; the fields are those of `Decoded`."""
-
-    model: str
-    item: str | None
-    declared: bool
-    prompt: str
-    prompt_tokens: int
-    max_tokens: int | None = None
-    stream: bool = False
-    payload: Mapping[str, Any]
-    form: Form | None = None
-    copies: int = 1
-
-
 def asked(
     request: HttpRequest,
     payload: Mapping[str, Any],
@@ -85,7 +70,7 @@ def asked(
     stream: bool | None = None,
     form: Form | None = None,
     copies: int = 1,
-) -> ParsedBody:
+) -> Request:
     """The request of a body that has been found good; `stream` `None` means as the body says.
 
     What defines its tools costs tokens, as much as compact JSON of it.
@@ -95,7 +80,7 @@ def asked(
     texts = [system, *[text_of(message.get("content")) for message in messages]]
     if payload.get("tools"):
         texts.append(json_bytes(payload["tools"]).decode())
-    return ParsedBody(
+    return Request(
         model=model,
         item=item,
         declared=declared,
@@ -111,14 +96,14 @@ def asked(
 
 def no_text_asked(
     request: HttpRequest, payload: Mapping[str, Any], messages: list[Message], *, model: str, system: str = ""
-) -> ParsedBody:
+) -> Request:
     """The request of a good body that asks for no generated text, but for vectors or a count of tokens."""
     return asked(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
 
 
-def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> ParsedBody:
+def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Request:
     """A request without a body, such as for a list of models: it costs no tokens; `query` is its payload."""
-    return ParsedBody(
+    return Request(
         model=model,
         item=None,
         declared=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol, final
 
 import msgspec
@@ -12,12 +12,12 @@ from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
 from ..answer_texts import in_pieces
 from ..faults import apply_fault
-from ..host_patterns import answers_for
-from ..http import BadRequest, Decoded, Frame, Head, Headers, HttpRequest, WireReply
+from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
-from ..statuses import status_of_error
+from ..request import Request
+from ..vendor_card import VendorCard
 from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
-from .shared import JSON, ErrorText, InvalidRequest, ParsedBody, bearer, retry_headers, stated_in_body
+from .shared import JSON, ErrorText, InvalidRequest, bearer, retry_headers, stated_in_body
 from .wrapped import wrapped
 
 _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*)\s*\Z")
@@ -28,7 +28,7 @@ _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*
 class AnswerPart(msgspec.Struct, frozen=True):
     """One part of one answer, still to be written."""
 
-    decoded: Decoded
+    request: Request
     reply: Reply
     answer: Answer
     epoch_ns: int
@@ -44,7 +44,7 @@ class AnswerPart(msgspec.Struct, frozen=True):
     @property
     def pieces(self) -> tuple[str, ...]:
         """The text of the answer, or its JSON, in pieces of one token each."""
-        answer, form = self.answer, self.decoded.form
+        answer, form = self.answer, self.request.form
         if form is None:
             return answer.deltas
         word = answer.deltas[0].strip() if answer.deltas else ""
@@ -62,12 +62,12 @@ class AnswerPart(msgspec.Struct, frozen=True):
     @property
     def tool(self) -> str | None:
         """The tool that the answer calls."""
-        return self.decoded.form.tool if self.decoded.form is not None else None
+        return self.request.form.tool if self.request.form is not None else None
 
     @property
     def began(self) -> int:
         """The instant at which the request arrived."""
-        return self.decoded.arrived if self.decoded.arrived is not None else self.reply.at
+        return self.request.arrived if self.request.arrived is not None else self.reply.at
 
     @property
     def took(self) -> int:
@@ -81,18 +81,18 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
     def letters(self, length: int, *key: object) -> str:
         """An id of letters and digits that only this request has."""
-        return base62(length, self.decoded.dialect, *key, self.reply.request_id)
+        return base62(length, self.request.dialect, *key, self.reply.request_id)
 
     def digits(self, length: int, *key: object) -> str:
         """An id of hexadecimal digits that only this request has."""
-        return hexadecimal(length, self.decoded.dialect, *key, self.reply.request_id)
+        return hexadecimal(length, self.request.dialect, *key, self.reply.request_id)
 
 
 @final
 class Refused(msgspec.Struct, frozen=True):
     """A refusal, still to be written; `number` is the id of the request on the wire."""
 
-    decoded: Decoded
+    request: Request
     refusal: Refusal
     number: str
     sent: int
@@ -117,7 +117,7 @@ class Endpoint(Protocol):
     def streams_as(self) -> str:
         """The content type of a stream."""
 
-    def read(self, request: HttpRequest, found: re.Match[str]) -> ParsedBody:
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; `found` is the match of its path.
 
         Raises:
@@ -130,7 +130,7 @@ class Endpoint(Protocol):
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """An error body as the last thing in a stream; `epoch_ns` is the Unix time of the instant 0."""
 
 
@@ -150,7 +150,7 @@ class UnstreamedEndpoint:
         """The whole answer."""
         return self.plain(page)
 
-    def failure(self, body: Any, decoded: Decoded, reply: Reply, epoch_ns: int) -> bytes:
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """The error as it is."""
         return json_bytes(body)
 
@@ -158,27 +158,25 @@ class UnstreamedEndpoint:
 class Vendor:
     """What all endpoints of a provider have in common: its keys, its headers and its errors.
 
-    `hosts` are those of `Dialect.hosts`. `retry_in_body`: a Retry-After in plain seconds is
-    stated in the body instead of a header. The key is read from the header `key_header`, or else from
-    `Authorization`; a request without one is refused with `no_key` and `no_key_status`, unless `no_key`
-    is `None`. `not_found` answers an unknown path and `not_allowed` a wrong method; both may use the
-    placeholders `{method}`, `{path}` and `{allowed}`. `errors` is what a refusal says for each error, and
-    `statuses` what a rate limit with that status says instead. `breaks_with` is the error that
-    usually ends a broken stream. `keep_alive` is sent in a stream while its first token is still to come.
+    `retry_in_body`: a Retry-After in plain seconds is stated in the body instead of a header. The key
+    is read from the header `key_header` of the card, or else from `Authorization`; a request without one
+    is refused with `no_key` and `no_key_status`, unless `no_key` is `None`. `not_found` answers an
+    unknown path and `not_allowed` a wrong method; both may use the placeholders `{method}`, `{path}` and
+    `{allowed}`. `errors` is what a refusal says for each error, and `statuses` what a rate limit with
+    that status says instead. `breaks_with` is the error that usually ends a broken stream.
     """
 
-    name: ClassVar[str]
-    hosts: ClassVar[tuple[str, ...]]
     retry_in_body: ClassVar[bool] = False
-    key_header: ClassVar[str] = ""
-    no_key: ClassVar[ErrorText | None]
+    no_key: ErrorText | None
     no_key_status: ClassVar[int] = 401
-    not_found: ClassVar[ErrorText] = ErrorText("Not Found")
-    not_allowed: ClassVar[ErrorText] = ErrorText("Method Not Allowed")
-    errors: ClassVar[Mapping[str, ErrorText]]
-    statuses: ClassVar[Mapping[int, ErrorText]] = {}
+    not_found: ErrorText = ErrorText("Not Found")
+    not_allowed: ErrorText = ErrorText("Method Not Allowed")
+    errors: Mapping[str, ErrorText]
+    statuses: Mapping[int, ErrorText] = {}
     breaks_with: ClassVar[RefusalError] = "server"
-    keep_alive: ClassVar[bytes] = b""
+
+    def __init__(self, card: VendorCard) -> None:
+        self.card = card
 
     def path(self, request: HttpRequest) -> str:
         """The path by which the endpoint is found; other parts of a request may be added to it."""
@@ -190,7 +188,7 @@ class Vendor:
         Raises:
             InvalidRequest: there is none, and one is needed.
         """
-        key = request.headers.get(self.key_header, "").strip() or bearer(request.headers)
+        key = request.headers.get(self.card.key_header, "").strip() or bearer(request.headers)
         if not key and self.no_key is not None:
             raise InvalidRequest.saying(self.no_key, self.no_key_status)
         return key
@@ -203,13 +201,13 @@ class Vendor:
 
     def number(self, *key: object) -> str:
         """The id of a request on the wire."""
-        return f"req_{hexadecimal(32, self.name, *key)}"
+        return f"req_{hexadecimal(32, self.card.name, *key)}"
 
     def headers(self, number: str, took: int) -> Headers:
         """The headers of every response beside its date; `took` is in whole milliseconds."""
         return ()
 
-    def limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
         """The headers that state the limits; none unless a provider has such headers."""
         return ()
 
@@ -244,91 +242,85 @@ class WireDialect:
     """A dialect; see `Dialect`."""
 
     def __init__(self, vendor: Vendor, endpoints: Sequence[Endpoint]) -> None:
-        self.name = vendor.name
-        self.hosts = vendor.hosts
+        self.card = vendor.card
         self._vendor = vendor
-        self._prefix = f"/{vendor.name}/"
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
-    def decode(self, request: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Decoded:
+    def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Request:
         """Read a request; see `Dialect.decode`."""
         try:
-            return self._read(request, now)
+            return self._read(http, now)
         except InvalidRequest as invalid:
-            raise BadRequest(self._answer_invalid(request, invalid, epoch_ns + (now or 0))) from None
+            raise BadRequest(self._answer_invalid(http, invalid, epoch_ns + (now or 0))) from None
 
-    def encode(self, decoded: Decoded, reply: Reply, *, epoch_ns: int = EPOCH_NS) -> Frame:
+    def encode(self, request: Request, reply: Reply, *, epoch_ns: int = EPOCH_NS) -> Frame:
         """Write one part of an outcome; see `Dialect.encode`."""
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
-            return self._refuse(decoded, reply, outcome, epoch_ns)
-        endpoint = self._endpoints[decoded.endpoint]
-        page = AnswerPart(decoded, reply, outcome, epoch_ns)
+            return self._refuse(request, reply, outcome, epoch_ns)
+        endpoint = self._endpoints[request.endpoint]
+        page = AnswerPart(request, reply, outcome, epoch_ns)
         head = self._head(page, endpoint) if reply.first else None
         if reply.index < 0:
-            return Frame(head=head, data=self._vendor.keep_alive)
+            return Frame(head=head, data=self.card.keep_alive)
         data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
-        whole_at = _whole_at(data) if reply.last and decoded.generates else None
+        whole_at = _whole_at(data) if reply.last and request.generates else None
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
             return frame
-        error = self._mid_stream_error(decoded, reply, outcome, epoch_ns + reply.at)
-        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, decoded, reply, epoch_ns)
+        error = self._mid_stream_error(request, reply, outcome, epoch_ns + reply.at)
+        body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
-    def _mid_stream_error(self, decoded: Decoded, reply: Reply, answer: Answer, sent: int) -> Any:
+    def _mid_stream_error(self, request: Request, reply: Reply, answer: Answer, sent: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
         vendor = self._vendor
         stated = answer.fault.error if answer.fault is not None else None
         error = stated or vendor.breaks_with
-        refusal = Refusal(
-            status_of_error(self.name, error), "wave", ACCOUNT, None, answer.limits, error=error
-        )
-        refused = Refused(decoded, refusal, vendor.number(reply.request_id), sent)
+        refusal = Refusal(self.card.status_of_error(error), "wave", ACCOUNT, None, answer.limits, error=error)
+        refused = Refused(request, refusal, vendor.number(reply.request_id), sent)
         return vendor.mid_stream_error(refused) if stated is None else vendor.refusal(refused)
 
     # -- requests ----------------------------------------------------------------------------
 
-    def _read(self, request: HttpRequest, now: int | None) -> Decoded:
-        endpoint, found = self._route(request)
-        key = self._vendor.key(request)
-        wanted = endpoint.read(request, found)
-        return Decoded(
-            dialect=self.name,
-            model=wanted.model,
-            key=key,
-            item=wanted.item,
-            declared=wanted.declared,
-            prompt=wanted.prompt,
-            prompt_tokens=wanted.prompt_tokens,
-            max_tokens=wanted.max_tokens,
-            stream=wanted.stream,
-            payload=wanted.payload,
-            arrived=now,
-            endpoint=endpoint.name,
-            form=wanted.form,
-            copies=wanted.copies,
-            generates=not isinstance(endpoint, UnstreamedEndpoint),
-        )
+    def _read(self, http: HttpRequest, now: int | None) -> Request:
+        endpoint, found = self._route(http)
+        secret = self._vendor.key(http)
+        request = endpoint.read(http, found)
+        request.card, request.endpoint, request.host = self.card, endpoint.name, http.host
+        request.headers, request.secret, request.arrived = http.headers, secret, now
+        request.generates = not isinstance(endpoint, UnstreamedEndpoint)
+        return request
 
-    def _route(self, request: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
-        path = self._vendor.path(request)
-        if path.startswith(self._prefix) and not answers_for(self.hosts, request.host):
-            path = f"/{path.removeprefix(self._prefix)}"
+    def _route(self, http: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
         allowed: list[str] = []
-        for endpoint in self._endpoints.values():
-            found = endpoint.path.fullmatch(path)
-            if found is not None:
-                if endpoint.method == request.method:
-                    return endpoint, found
-                allowed.append(endpoint.method)
-        invalid = self._vendor.unknown_route(request, tuple(allowed))
+        for path in self._paths(http):
+            for endpoint in self._endpoints.values():
+                found = endpoint.path.fullmatch(path)
+                if found is not None:
+                    if endpoint.method == http.method:
+                        return endpoint, found
+                    allowed.append(endpoint.method)
+        invalid = self._vendor.unknown_route(http, tuple(allowed))
         invalid.allow = ", ".join(dict.fromkeys(allowed))
         raise invalid
 
-    def _answer_invalid(self, request: HttpRequest, invalid: InvalidRequest, sent: int) -> WireReply:
-        number = self._vendor.number(request.method, request.path, request.body)
-        status, body = self._vendor.invalid_request(invalid, number, request)
+    def _paths(self, http: HttpRequest) -> Iterator[str]:
+        """The paths a request may mean: its own, and at a host of a user's that without its beginning.
+
+        A gateway may have replaced the vendor's own beginning, too: so does Azure's API management.
+        """
+        path = self._vendor.path(http)
+        yield path
+        if http.anywhere:
+            ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
+            yield from ends[1:]
+            for base in self.card.base_paths:
+                yield from (f"{base}{end}" for end in ends)
+
+    def _answer_invalid(self, http: HttpRequest, invalid: InvalidRequest, sent: int) -> WireReply:
+        number = self._vendor.number(http.method, http.path, http.body)
+        status, body = self._vendor.invalid_request(invalid, number, http)
         headers = (
             ("content-type", JSON),
             ("date", imf_fixdate(sent)),
@@ -349,38 +341,38 @@ class WireDialect:
                 ("content-type", content_type),
                 ("date", imf_fixdate(sent)),
                 *vendor.headers(number, page.took // MILLISECOND),
-                *self._limits(page.answer.limits, page.decoded, sent, refused=False),
+                *self._limits(page.answer.limits, page.request, sent, refused=False),
             ),
         )
 
-    def _refuse(self, decoded: Decoded, reply: Reply, refusal: Refusal, epoch_ns: int) -> Frame:
+    def _refuse(self, request: Request, reply: Reply, refusal: Refusal, epoch_ns: int) -> Frame:
         sent = epoch_ns + reply.at
         if refusal.wrapping in ("html", "empty", "text"):
             return wrapped(refusal, sent)
         vendor, number = self._vendor, self._vendor.number(reply.request_id)
-        began = decoded.arrived if decoded.arrived is not None else reply.at
-        body = vendor.refusal(Refused(decoded, refusal, number, sent))
+        began = request.arrived if request.arrived is not None else reply.at
+        body = vendor.refusal(Refused(request, refusal, number, sent))
         inside = refusal.wrapping == "in-200"
-        streamed = inside and decoded.stream
-        endpoint = self._endpoints[decoded.endpoint]
+        streamed = inside and request.stream
+        endpoint = self._endpoints[request.endpoint]
         headers = (
             ("content-type", endpoint.streams_as if streamed else JSON),
             ("date", imf_fixdate(sent)),
             *vendor.headers(number, (reply.at - began) // MILLISECOND),
-            *self._refusal_headers(decoded, refusal, sent),
+            *self._refusal_headers(request, refusal, sent),
         )
-        data = endpoint.failure(body, decoded, reply, epoch_ns) if streamed else json_bytes(body)
+        data = endpoint.failure(body, request, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
 
-    def _limits(self, limits: LimitState, decoded: Decoded, sent: int, *, refused: bool) -> Headers:
-        return () if limits is NO_LIMITS else self._vendor.limits(limits, decoded, sent, refused=refused)
+    def _limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+        return () if limits is NO_LIMITS else self._vendor.limits(limits, request, sent, refused=refused)
 
-    def _refusal_headers(self, decoded: Decoded, refusal: Refusal, sent: int) -> Headers:
+    def _refusal_headers(self, request: Request, refusal: Refusal, sent: int) -> Headers:
         """Limits, unless a throttle hides them; when to come back, and whether to."""
         stated, should = refusal.retry_after, refusal.should_retry
         in_body = stated is not None and stated.form == "seconds" and self._vendor.retry_in_body
         hidden = refusal.error == "throttle"
-        shown = () if hidden else self._limits(refusal.limits, decoded, sent, refused=True)
+        shown = () if hidden else self._limits(refusal.limits, request, sent, refused=True)
         return (
             *shown,
             *(() if in_body else retry_headers(stated, sent)),
@@ -388,7 +380,7 @@ class WireDialect:
         )
 
     def __repr__(self) -> str:
-        return f"<WireDialect {self.name} at {', '.join(self.hosts)}>"
+        return f"<WireDialect {self.card.name}>"
 
 
 def _whole_at(data: bytes) -> int:

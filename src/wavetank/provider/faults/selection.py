@@ -6,8 +6,8 @@ from typing import final
 
 from ...scenario import Fault, Scenario
 from ..matching import fits
-from ..model import Request
 from ..picks import Picks
+from ..request import Request
 
 
 @final

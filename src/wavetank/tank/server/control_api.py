@@ -20,7 +20,7 @@ import msgspec
 from ...events import EventLog
 from ...nesting import DEEPEST, too_deep
 from ...provider.host_patterns import is_loopback
-from ...provider.wire import HttpRequest
+from ...provider.http import HttpRequest
 from ...scenario import Scenario
 from ...seams.http1 import ControlResponse
 from ...shown import shortened

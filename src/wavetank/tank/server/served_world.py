@@ -7,6 +7,7 @@ from typing import Any, Self, final
 
 from ...clock import real_epoch_ns
 from ...events import EventKind, Header, RunEnd
+from ...provider.hosts import hosts_of
 from ...provider.machine import Provider
 from ...scenario import Scenario, digest, lets_through
 from ...seams.desk import Desk
@@ -49,6 +50,7 @@ class Serving:
             waits=LoopWaits(),
             epoch_ns=epoch_ns,
             faults=scenario.fault,
+            hosts=hosts_of(scenario),
             keep_records=False,
         )
         ledger = Ledger(self._note, self.desk.secrets.hide)

@@ -1,0 +1,172 @@
+"""Which dialect answers for a request: by its host, or at an address of our own by what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, final
+
+import msgspec
+
+from ..scenario import Scenario, ScenarioError
+from .host_patterns import answers_for
+from .http import Dialect, HttpRequest
+from .registry import card_named, cards, dialect_of, vendor_at
+from .vendor_card import VendorCard
+
+FORM: Final = "HOST[:PORT][/PREFIX]=DIALECT"
+"""How a host is written on a command line and in an ini file."""
+
+
+class HostRule(NamedTuple):
+    """A host that a user named, a pattern that may have a port, and the vendor whose dialect it speaks.
+
+    Only paths below `prefix` are meant; the vendor sees them without it.
+    """
+
+    host: str
+    prefix: str
+    card: VendorCard
+
+
+class Route(NamedTuple):
+    """What answers for a request, and the request as that sees it."""
+
+    dialect: Dialect
+    http: HttpRequest
+
+
+def host_rule(place: str, dialect: str) -> HostRule:
+    """The rule for `HOST[:PORT][/PREFIX]`.
+
+    >>> host_rule("llm.corp.example/team-a/", "openai").prefix
+    '/team-a'
+
+    Raises:
+        ValueError: it is no host, or there is no such dialect; the text says what to write.
+    """
+    host, slash, prefix = place.strip().partition("/")
+    if not host or "://" in place or any(letter.isspace() for letter in place.strip()):
+        raise ValueError(f'{place!r} is no host: write HOST, HOST:PORT or HOST/PREFIX, without "https://"')
+    return HostRule(host.lower(), (slash + prefix).rstrip("/"), card_named(dialect))
+
+
+def written_rule(line: str) -> HostRule:
+    """The rule of a line `HOST[:PORT][/PREFIX]=DIALECT`.
+
+    Raises:
+        ValueError: it is none; the text says what to write.
+    """
+    place, equals, dialect = line.rpartition("=")
+    if not equals:
+        raise ValueError(f"{line!r}: write {FORM}, such as llm-gateway.corp.example=openai")
+    return host_rule(place, dialect.strip())
+
+
+_configured: Final[list[HostRule]] = []
+
+
+def configure_host(rule: HostRule) -> None:
+    """Let a host be known in all tables of this process.
+
+    Raises:
+        ValueError: it is configured in another dialect already.
+    """
+    _add(_configured, rule)
+
+
+def forget_configured() -> None:
+    """Know the configured hosts no more: another session may follow in this process."""
+    _configured.clear()
+
+
+def _add(rules: list[HostRule], rule: HostRule) -> None:
+    for other in rules:
+        if (other.host, other.prefix) == (rule.host, rule.prefix) and other.card.name != rule.card.name:
+            raise ValueError(
+                f"two dialects for {rule.host}{rule.prefix}: {other.card.name} and {rule.card.name}; remove "
+                "one, or give each a prefix of its own"
+            )
+    rules.append(rule)
+    rules.sort(key=lambda each: (-len(each.prefix), -len(each.host)))
+
+
+@final
+class HostTable:
+    """The hosts that one fake answers for: those of its own rules, the configured ones, and the vendors'."""
+
+    def __init__(self) -> None:
+        self._rules: list[HostRule] = []
+
+    def add(self, rule: HostRule) -> None:
+        """Answer for one more host.
+
+        Raises:
+            ValueError: there is a rule of this table for the same place already.
+        """
+        _add(self._rules, rule)
+
+    def card_at(self, host: str, port: int | None = None) -> VendorCard | None:
+        """The vendor that answers at a host, whatever the path; `None`: the fake does not answer there."""
+        rule = next(self._of(host, port), None)
+        return rule.card if rule is not None else vendor_at(host, port)
+
+    def route(self, http: HttpRequest) -> Route | None:
+        """What answers for a request to its host; `None`: nothing does, or not for this path."""
+        for rule in self._of(http.host, None):
+            rest = http.path.removeprefix(rule.prefix)
+            if http.path.startswith(rule.prefix) and rest[:1] in ("", "/"):
+                return Route(dialect_of(rule.card), msgspec.structs.replace(http, path=rest, anywhere=True))
+        card = vendor_at(http.host)
+        return None if card is None else Route(dialect_of(card), http)
+
+    def route_here(self, http: HttpRequest) -> Route:
+        """What answers for a request to an address of our own.
+
+        That is its host, if the client names one that is known. Else it is what the request looks like: a
+        path or a header that only one vendor has. A path may begin with the name of a dialect, as in
+        `/groq/openai/v1/chat/completions`. Where nothing else is known it is OpenAI's.
+        """
+        return self.route(http) or _by_looks(http)
+
+    def _of(self, host: str, port: int | None) -> Iterator[HostRule]:
+        return (rule for rule in (*self._rules, *_configured) if answers_for((rule.host,), host, port))
+
+    def __repr__(self) -> str:
+        return f"<HostTable [{len(self._rules)} hosts of its own]>"
+
+
+def hosts_of(scenario: Scenario) -> HostTable:
+    """The hosts that the fake answers for while it plays a scenario.
+
+    Raises:
+        ScenarioError: one is no host, has two dialects, or one that is unknown.
+    """
+    table = HostTable()
+    for number, host in enumerate(scenario.host):
+        try:
+            table.add(host_rule(host.host, host.dialect))
+        except ValueError as error:
+            raise ScenarioError(f"scenario {scenario.name!r}, host[{number}]: {error}") from None
+    return table
+
+
+def _by_looks(http: HttpRequest) -> Route:
+    known = {card.name: card for card in cards()}
+    by_path = _by_path(http.path)
+    has = http.headers.keys()
+    by_header = next((card for card in known.values() if not has.isdisjoint(card.headers)), None)
+    first = http.path[1:].partition("/")[0]
+    # `openai` is also how Azure's own paths begin.
+    azure = first == "openai" and by_header is not None and by_header.name == "azure"
+    if by_path is None and first in known and not azure:
+        path = http.path.removeprefix(f"/{first}") or "/"
+        return Route(dialect_of(known[first]), msgspec.structs.replace(http, path=path))
+    return Route(dialect_of(by_path or by_header or known["openai"]), http)
+
+
+def _by_path(path: str) -> VendorCard | None:
+    """The vendor that has the longest beginning of a path for itself."""
+    found = (
+        (len(beginning), card) for card in cards() for beginning in card.paths if path.startswith(beginning)
+    )
+    return max(found, key=lambda each: each[0], default=(0, None))[1]

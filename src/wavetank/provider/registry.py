@@ -1,0 +1,122 @@
+"""All vendors: those that come with the package, those of entry points, and those that a user adds."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Final, cast
+
+from ..text import did_you_mean
+from . import vendors
+from .host_patterns import answers_for
+from .http import Dialect
+from .vendor_card import VendorCard
+
+ENTRY_POINTS: Final = "wavetank.vendors"
+"""The group of entry points whose objects are cards."""
+
+_added: Final[dict[str, VendorCard]] = {}
+_dialects: Final[dict[str, Dialect]] = {}
+
+
+def cards() -> Iterator[VendorCard]:
+    """All cards that are known so far; those of entry points come last, and only if they are asked for."""
+    yield from _built_in().values()
+    yield from _added.values()
+    yield from _from_entry_points().values()
+
+
+def card_named(name: str) -> VendorCard:
+    """The card of a vendor.
+
+    Raises:
+        ValueError: there is no such vendor; the text names those that are meant or all that there are.
+    """
+    found = _built_in().get(name) or _added.get(name) or _from_entry_points().get(name)
+    if found is None:
+        known = sorted(card.name for card in cards())
+        hint = did_you_mean(name, known) or f"choose one of {', '.join(known)}"
+        raise ValueError(f"there is no dialect {name!r}: {hint}")
+    return found
+
+
+def add_vendor(card: VendorCard) -> None:
+    """Let the fake answer for one more vendor, in all tests from now on; the same card may be added again.
+
+    Raises:
+        TypeError: it is no `VendorCard`.
+        ValueError: another vendor has its name or one of its hosts.
+    """
+    if not isinstance(card, VendorCard):
+        raise TypeError(f"add_vendor({card!r}): give a wavetank.VendorCard(name=..., hosts=...)")
+    if _added.get(card.name) == card:
+        return
+    _refuse_clash(card, cards())
+    _added[card.name] = card
+    vendor_at.cache_clear()
+
+
+@lru_cache(maxsize=256)
+def vendor_at(host: str, port: int | None = None) -> VendorCard | None:
+    """The vendor whose host this is; upper case and a trailing dot do not matter.
+
+    Args:
+        host: a name or an address, which may have a port itself.
+        port: the port, where the host has none; a few vendors are found at one port only.
+
+    Returns:
+        The card, `None` for other hosts. Of several patterns that fit, the longest one counts.
+    """
+    known = (
+        (len(pattern), card)
+        for card in cards()
+        for pattern in card.hosts
+        if answers_for((pattern,), host, port)
+    )
+    return max(known, key=lambda found: found[0], default=(0, None))[1]
+
+
+def dialect_of(card: VendorCard) -> Dialect:
+    """The dialect of a vendor; its module is imported when it is first used."""
+    dialect = _dialects.get(card.name)
+    if dialect is None or dialect.card is not card:
+        make = card.wire if callable(card.wire) else import_module(card.wire).wire
+        dialect = _dialects[card.name] = cast(Dialect, make(card))
+    return dialect
+
+
+@cache
+def _built_in() -> dict[str, VendorCard]:
+    found: dict[str, VendorCard] = {}
+    for module in pkgutil.iter_modules(vendors.__path__):
+        name = f"{vendors.__name__}.{module.name}{'.card' if module.ispkg else ''}"
+        card: VendorCard = import_module(name).CARD
+        found[card.name] = card
+    return found
+
+
+@cache
+def _from_entry_points() -> dict[str, VendorCard]:
+    found: dict[str, VendorCard] = {}
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        card = point.load()
+        if not isinstance(card, VendorCard):
+            raise TypeError(f"the entry point {point.name} of {ENTRY_POINTS} is {card!r}, and no VendorCard")
+        _refuse_clash(card, (*_built_in().values(), *_added.values(), *found.values()))
+        found[card.name] = card
+    return found
+
+
+def _refuse_clash(card: VendorCard, others: Iterable[VendorCard]) -> None:
+    for other in others:
+        if other.name == card.name:
+            raise ValueError(f"there is a vendor {card.name!r} already; give the card another name")
+        for host in card.hosts:
+            if host in other.hosts:
+                raise ValueError(
+                    f"two vendors have the host {host!r}: {other.name!r} and {card.name!r}; to have a host "
+                    f"answered in another dialect, write llm_hosts = {host}={card.name}"
+                )

@@ -1,0 +1,62 @@
+"""One request, as every layer knows it: from its way in to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, final
+
+import msgspec
+
+from .schema_answers import Form
+from .vendor_card import DIRECT, VendorCard
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+"""One empty mapping for all requests: a new one for each would cost more than the rest of its making."""
+
+
+@final
+class Request(msgspec.Struct, kw_only=True):
+    """One attempt on an item.
+
+    A way in reads it, by the dialect of the host or from the arguments of a direct call; the desk then
+    gives it its `id` and its `key`, asks `item_of` about its item, and masks its `headers`.
+
+    `id` counts the requests of a run from 1. `item` is the identity that the client declared, or else
+    the one inferred from the last user message; `declared` says which. It is `None` only when the request
+    carries no text to infer one from. `prompt` is the text of that message and `prompt_tokens`
+    counts all messages. `payload` is the decoded body, and `headers` have lower-case names; both are
+    empty in a direct call. `copies` is how many answers are wanted at once. `key` is the label of the API
+    key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `card` is the vendor's.
+    `arrived` is the instant of the arrival, `None` when it is not known. `generates`: the answer is a
+    generated text, and not a list of models, an embedding or a count of tokens.
+    """
+
+    model: str
+    item: str | None
+    declared: bool
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int | None = None
+    stream: bool = False
+    copies: int = 1
+    payload: Mapping[str, Any] = NOTHING
+    headers: Mapping[str, str] = NOTHING
+    form: Form | None = None
+    generates: bool = True
+    card: VendorCard = DIRECT
+    endpoint: str = ""
+    host: str = ""
+    arrived: int | None = None
+    id: int = 0
+    key: str = ""
+    secret: str = ""
+
+    @property
+    def dialect(self) -> str:
+        """The name of the vendor whose dialect the client speaks; `direct` for a direct call."""
+        return self.card.name
+
+    def __repr__(self) -> str:
+        """Without the API key."""
+        return f"<Request {self.id} of {self.item!r} to {self.model} with {self.key}>"

@@ -1,0 +1,238 @@
+"""Anthropic's messages, plain and streamed, and the counting of their tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from ...dialects.shared import (
+    EVENT_STREAM,
+    InvalidRequest,
+    Message,
+    Values,
+    as_list,
+    as_mapping,
+    asked,
+    call_arguments,
+    json_object,
+    named_event,
+    no_text_asked,
+    whole_number,
+)
+from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...http import HttpRequest
+from ...identity import text_of
+from ...model import Reply
+from ...request import Request
+from ...schema_answers import Form
+from ...wire_formats import json_bytes
+from .vendor import INVALID
+
+# What the vendor's SDK has message types for.
+_ROLES: Final = ("user", "assistant", "system")
+_STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens"}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """`POST /v1/messages`.
+
+    Source: the API reference of docs.claude.com and the types of its SDK (`anthropic.types`);
+    the order of events is the one its SDKs rely on.
+    """
+
+    path: re.Pattern[str]
+    name: str = "messages"
+    method: str = "POST"
+    streams_as: str = EVENT_STREAM
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
+        """Read a request; see `Endpoint.read`."""
+        payload = _payload(request)
+        _check_fields(payload, ("model", "messages", "max_tokens"))
+        if not whole_number(payload["max_tokens"]):
+            raise _wrong("max_tokens", "Input should be a valid integer of at least 1")
+        if not isinstance(payload.get("stream"), bool | None):
+            raise _wrong("stream", "Input should be a valid boolean")
+        return asked(
+            request,
+            payload,
+            _messages(payload),
+            model=payload["model"],
+            max_tokens=payload["max_tokens"],
+            system=text_of(payload.get("system")),
+            form=_form(payload),
+        )
+
+    def plain(self, page: AnswerPart) -> bytes:
+        """The body of a plain answer."""
+        return json_bytes(
+            _message(page, [_block(page, page.text)], _stop_reason(page), page.answer.completion_tokens)
+        )
+
+    def part(self, page: AnswerPart) -> bytes:
+        """One part of a stream."""
+        if page.first:
+            return _opening(page)
+        if page.last:
+            return _closing(page)
+        delta = {"type": "text_delta", "text": page.piece}
+        if page.tool is not None:
+            delta = {"type": "input_json_delta", "partial_json": page.piece}
+        return named_event({"type": "content_block_delta", "index": 0, "delta": delta})
+
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
+        """The event `error`."""
+        return named_event({"type": "error", "error": body["error"]})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CountTokens(UnstreamedEndpoint):
+    """`POST /v1/messages/count_tokens` (`MessageTokensCount` of the SDK)."""
+
+    path: re.Pattern[str]
+    name: str = "count-tokens"
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
+        """Read a request; see `Endpoint.read`."""
+        payload = _payload(request)
+        _check_fields(payload, ("model", "messages"))
+        system = text_of(payload.get("system"))
+        return no_text_asked(request, payload, _messages(payload), model=payload["model"], system=system)
+
+    def plain(self, page: AnswerPart) -> bytes:
+        """How many tokens the messages have."""
+        return json_bytes({"input_tokens": page.answer.prompt_tokens})
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+def _payload(request: HttpRequest) -> Values:
+    payload = json_object(request.body)
+    if payload is None:
+        raise InvalidRequest(400, "The request body is not valid JSON: expected an object", kind=INVALID)
+    return payload
+
+
+def _check_fields(payload: Values, required: tuple[str, ...]) -> None:
+    for name in required:
+        if payload.get(name) is None:
+            raise _wrong(name, "Field required")
+    if not isinstance(payload["model"], str) or not payload["model"]:
+        raise _wrong("model", "Input should be a valid string")
+
+
+def _messages(payload: Values) -> list[Message]:
+    messages = payload["messages"]
+    if not isinstance(messages, list):
+        raise _wrong("messages", "Input should be a valid array")
+    if not messages:
+        raise _wrong("messages", "at least one message is required")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _wrong(f"messages.{index}", "Input should be an object")
+        _check_message(message, f"messages.{index}")
+    return messages
+
+
+def _check_message(message: Message, place: str) -> None:
+    for name in ("role", "content"):
+        if message.get(name) is None:
+            raise _wrong(f"{place}.{name}", "Field required")
+    if message["role"] not in _ROLES:
+        raise _wrong(f"{place}.role", "Input should be 'user', 'assistant' or 'system'")
+    if not isinstance(message["content"], str | list):
+        raise _wrong(f"{place}.content", "Input should be a valid string or array")
+
+
+def _form(payload: Mapping[str, Any]) -> Form | None:
+    """The tool that must be called, else JSON of the schema that `output_config` gives."""
+    choice = as_mapping(payload.get("tool_choice"))
+    offered = {
+        tool["name"]: as_mapping(tool.get("input_schema") or {"type": "object"})
+        for tool in as_list(payload.get("tools"))
+        if isinstance(tool, dict) and isinstance(tool.get("name"), str)
+    }
+    if choice.get("type") == "tool":
+        name = choice.get("name")
+        if not isinstance(name, str) or name not in offered:
+            raise _wrong("tool_choice", f"Tool '{name}' not found in provided tools")
+        return Form(offered[name], name)
+    if choice.get("type") == "any" and offered:
+        first, parameters = next(iter(offered.items()))
+        return Form(parameters, first)
+    wanted = as_mapping(
+        as_mapping(payload.get("output_config")).get("format") or payload.get("output_format")
+    )
+    schema = wanted.get("schema")
+    return Form(schema) if isinstance(schema, Mapping) else None
+
+
+def _wrong(place: str, message: str) -> InvalidRequest:
+    return InvalidRequest(400, f"{place}: {message}", kind=INVALID)
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def _stop_reason(page: AnswerPart) -> str:
+    if page.tool is not None and page.answer.finish == "stop":
+        return "tool_use"
+    return _STOP_REASONS[page.answer.finish]
+
+
+def _block(page: AnswerPart, text: str) -> Values:
+    if page.tool is None:
+        return {"type": "text", "text": text}
+    return {
+        "type": "tool_use",
+        "id": f"toolu_01{page.letters(22, 'tool')}",
+        "name": page.tool,
+        "input": call_arguments(text),
+    }
+
+
+def _message(page: AnswerPart, content: list[Values], stop_reason: str | None, output_tokens: int) -> Values:
+    return {
+        "id": f"msg_01{page.letters(22, 'message')}",
+        "type": "message",
+        "role": "assistant",
+        "model": page.request.model,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": _usage(page, output_tokens) | {"service_tier": "standard"},
+    }
+
+
+def _usage(page: AnswerPart, output_tokens: int) -> Values:
+    return {
+        "input_tokens": page.answer.prompt_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": output_tokens,
+    }
+
+
+def _opening(page: AnswerPart) -> bytes:
+    return (
+        named_event({"type": "message_start", "message": _message(page, [], None, 1)})
+        + named_event({"type": "content_block_start", "index": 0, "content_block": _block(page, "")})
+        + named_event({"type": "ping"})
+    )
+
+
+def _closing(page: AnswerPart) -> bytes:
+    """The usage here is cumulative: it covers the whole message."""
+    delta = {"stop_reason": _stop_reason(page), "stop_sequence": None}
+    usage = _usage(page, page.answer.completion_tokens)
+    return (
+        named_event({"type": "content_block_stop", "index": 0})
+        + named_event({"type": "message_delta", "delta": delta, "usage": usage})
+        + named_event({"type": "message_stop"})
+    )

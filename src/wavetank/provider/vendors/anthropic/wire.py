@@ -1,0 +1,65 @@
+"""The Anthropic dialect: messages, the counting of their tokens, and models."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...dialects.shared import InvalidRequest
+from ...dialects.wire_dialect import AnswerPart, WireDialect
+from ...vendor_card import VendorCard
+from ...wire_formats import rfc3339
+from ..openai.models import Models, Names, Query, page_size
+from .messages import CountTokens, Messages
+from .vendor import INVALID, AnthropicVendor
+
+
+def _model(name: str, page: AnswerPart) -> dict[str, Any]:
+    """A model (`ModelInfo` of the SDK)."""
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": rfc3339(page.epoch_ns),
+        "lifecycle": "active",
+    }
+
+
+def _listed(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "data": entries,
+        "first_id": entries[0]["id"] if entries else None,
+        "last_id": entries[-1]["id"] if entries else None,
+    }
+
+
+def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
+    """`limit`, 20 by default, and `after_id` or `before_id` (`ModelListParams` of the SDK)."""
+    limit = page_size(query, "limit", 20)
+    after, before = query.get("after_id"), query.get("before_id")
+    for cursor in filter(None, (after, before)):
+        if cursor not in names:
+            raise InvalidRequest(400, f"there is no model {cursor}", kind=INVALID)
+    if before:
+        rest = names[: names.index(before)]
+        return rest[-limit:], {"has_more": len(rest) > limit}
+    rest = names[names.index(after) + 1 :] if after else names
+    return rest[:limit], {"has_more": len(rest) > limit}
+
+
+def wire(card: VendorCard) -> WireDialect:
+    """The dialect: `api.anthropic.com`."""
+    return WireDialect(
+        AnthropicVendor(card),
+        (
+            Messages(re.compile(r"/v1/messages")),
+            CountTokens(re.compile(r"/v1/messages/count_tokens")),
+            Models(
+                re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
+                ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"),
+                entry=_model,
+                whole=_listed,
+                pages=_pages,
+            ),
+        ),
+    )

@@ -1,0 +1,91 @@
+"""Cohere's chat, first version: one message, and one JSON object a line in a stream."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from ...dialects.shared import InvalidRequest, Message, Values, as_list, asked
+from ...dialects.wire_dialect import AnswerPart
+from ...http import HttpRequest
+from ...model import Reply
+from ...request import Request
+from ...wire_formats import json_bytes
+from .chat import LINES, json_asked, model_of, most_of, payload_of, usage
+
+_DEFAULT: Final = "command-a-03-2025"
+_FINISH: Final = {"stop": "COMPLETE", "length": "MAX_TOKENS"}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChatV1:
+    """`POST /v1/chat` (`NonStreamedChatResponse`, `StreamedChatResponse` of the SDK)."""
+
+    path: re.Pattern[str]
+    name: str = "first-chat"
+    method: str = "POST"
+    streams_as: str = LINES
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
+        """Read a request; see `Endpoint.read`."""
+        payload = payload_of(request)
+        message = payload.get("message")
+        if not isinstance(message, str) or not message:
+            raise InvalidRequest(400, "invalid request: message must be at least 1 token long")
+        return asked(
+            request,
+            payload,
+            [*_history(payload), {"role": "user", "content": message}],
+            model=model_of(payload, _DEFAULT),
+            max_tokens=most_of(payload),
+            form=json_asked(payload.get("response_format")),
+        )
+
+    def plain(self, page: AnswerPart) -> bytes:
+        """The body of a plain answer."""
+        return json_bytes(_response(page))
+
+    def part(self, page: AnswerPart) -> bytes:
+        """One line of a stream."""
+        if page.first:
+            line: Values = {"event_type": "stream-start", "generation_id": page.digits(32)}
+        elif page.last:
+            finish = _FINISH[page.answer.finish]
+            line = {"event_type": "stream-end", "finish_reason": finish, "response": _response(page)}
+        else:
+            line = {"event_type": "text-generation", "text": page.piece}
+        return json_bytes({"is_finished": page.last, **line}) + b"\n"
+
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
+        """A stream that ended with an error."""
+        response = {"response_id": "", "generation_id": "", "text": ""}
+        line = {
+            "is_finished": True,
+            "event_type": "stream-end",
+            "finish_reason": "ERROR",
+            "response": response,
+            "error": body["message"],
+        }
+        return json_bytes(line) + b"\n"
+
+
+def _history(payload: Values) -> list[Message]:
+    return [
+        {"role": str(turn.get("role", "")).lower(), "content": turn.get("message", "")}
+        for turn in as_list(payload.get("chat_history"))
+        if isinstance(turn, dict)
+    ]
+
+
+def _response(page: AnswerPart) -> Values:
+    said = page.request.payload["message"]
+    return {
+        "response_id": page.digits(32, "response"),
+        "text": page.text,
+        "generation_id": page.digits(32),
+        "chat_history": [{"role": "USER", "message": said}, {"role": "CHATBOT", "message": page.text}],
+        "finish_reason": _FINISH[page.answer.finish],
+        "meta": {"api_version": {"version": "1"}, **usage(page)},
+    }

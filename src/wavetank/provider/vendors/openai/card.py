@@ -1,0 +1,16 @@
+"""api.openai.com, and its regions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...vendor_card import VendorCard
+
+CARD: Final = VendorCard(
+    name="openai",
+    hosts=("api.openai.com", "*.api.openai.com"),
+    wire="wavetank.provider.vendors.openai.wire",
+    paths=("/v1/chat/completions",),
+    key_variables=("OPENAI_API_KEY",),
+    dummy_key="sk-wavetank",
+)

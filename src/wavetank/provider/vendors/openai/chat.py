@@ -1,0 +1,209 @@
+"""Chat completions in OpenAI's format, and the ways in which others who speak it differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, final
+
+from ...dialects.shared import DONE, EVENT_STREAM, Values, asked, data_event
+from ...dialects.wire_dialect import AnswerPart
+from ...http import HttpRequest
+from ...model import Reply
+from ...request import Request
+from ...wire_formats import json_bytes
+from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
+
+
+def _ident(page: AnswerPart) -> str:
+    return f"chatcmpl-{page.letters(29)}"
+
+
+def _call_ident(page: AnswerPart) -> str:
+    return f"call_{page.letters(24, 'call')}"
+
+
+def nothing(page: AnswerPart) -> Values:
+    """No fields."""
+    return {}
+
+
+def usage(page: AnswerPart) -> Values:
+    """What was charged: the three counts that all have in common."""
+    prompt, completion = page.answer.prompt_tokens, page.answer.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+_DETAILS: Final[Mapping[str, Any]] = {
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+
+
+def _detailed(page: AnswerPart) -> Values:
+    return {**usage(page), **_DETAILS}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavour:
+    """How one provider fills in the format; the defaults are OpenAI's own.
+
+    `top` are fields of every body and chunk, `plain` those only of a plain answer. `choice`
+    stands in each choice, `message` in a plain message and `delta` in the first of a stream.
+    `usage_in`: a chunk of its own if the request asks for one, always, or the last chunk.
+    `before` are bytes that come before the first chunk and `done` those after the last; `failed`
+    makes an error body the data of an event, and `after_failure` comes after that.
+    `whole_calls`: a stream has a tool call in one chunk instead of pieces. `copies` reads how many
+    choices an answer has.
+    """
+
+    ident: Callable[[AnswerPart], str] = _ident
+    call_ident: Callable[[AnswerPart], str] = _call_ident
+    top: Callable[[AnswerPart], Values] = lambda page: {"service_tier": "default", "system_fingerprint": None}
+    plain: Callable[[AnswerPart], Values] = nothing
+    choice: Mapping[str, Any] = field(default_factory=lambda: {"logprobs": None})
+    message: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None, "annotations": []})
+    delta: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None})
+    usage: Callable[[AnswerPart], Values] = _detailed
+    usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
+    before: Callable[[AnswerPart], bytes] = lambda page: b""
+    done: bytes = DONE
+    failed: Callable[[Any, Request, Reply, int], Any] = lambda body, request, reply, epoch_ns: body
+    after_failure: bytes = b""
+    whole_calls: bool = False
+    copies: Callable[[Mapping[str, Any]], int] = copies_of
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """`POST …/chat/completions`.
+
+    Source: the OpenAPI description of OpenAI (`CreateChatCompletionResponse`,
+    `CreateChatCompletionStreamResponse`) and the types of its SDK (`openai.types.chat`).
+    Where the path has a group `model`, that is the model.
+    """
+
+    path: re.Pattern[str]
+    flavour: Flavour = Flavour()
+    name: str = "chat"
+    method: str = "POST"
+    streams_as: str = EVENT_STREAM
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
+        """Read a request; see `Endpoint.read`."""
+        payload = payload_of(request)
+        in_path = found.groupdict().get("model")
+        return asked(
+            request,
+            payload,
+            model=in_path or model_of(payload),
+            messages=messages_of(payload),
+            stream=stream_of(payload),
+            max_tokens=max_tokens_of(payload),
+            form=form_of(payload),
+            copies=self.flavour.copies(payload),
+        )
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def plain(self, page: AnswerPart) -> bytes:
+        """The body of a plain answer."""
+        flavour, text = self.flavour, page.text
+        message: Values = {"role": "assistant", "content": text, **flavour.message}
+        if page.tool is not None:
+            message |= {"content": None, "tool_calls": [self._call(page, text)]}
+        choices = [
+            {"index": index, "message": message, **flavour.choice, "finish_reason": _finish(page)}
+            for index in range(page.answer.copies)
+        ]
+        body = self._envelope(page, "chat.completion", choices)
+        body["usage"] = flavour.usage(page)
+        body.update(flavour.plain(page))
+        return json_bytes(body)
+
+    def part(self, page: AnswerPart) -> bytes:
+        """One part of a stream."""
+        if page.first:
+            return self.flavour.before(page) + self._chunks(page, self._opening(page))
+        if not page.last:
+            return self._chunks(page, self._delta(page))
+        return self._closing(page) + self.flavour.done
+
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
+        """An error in a stream: an event like any other."""
+        return data_event(self.flavour.failed(body, request, reply, epoch_ns)) + self.flavour.after_failure
+
+    def _call(self, page: AnswerPart, arguments: str) -> Values:
+        function = {"name": page.tool, "arguments": arguments}
+        return {"id": self.flavour.call_ident(page), "type": "function", "function": function}
+
+    def _opening(self, page: AnswerPart) -> Values:
+        delta: Values = {"role": "assistant", "content": "", **self.flavour.delta}
+        if page.tool is not None and not self.flavour.whole_calls:
+            delta |= {"content": None, "tool_calls": [{"index": 0, **self._call(page, "")}]}
+        return delta
+
+    def _delta(self, page: AnswerPart) -> Values:
+        if page.tool is None:
+            return {"content": page.piece}
+        if self.flavour.whole_calls:
+            call = {"index": 0, **self._call(page, page.text)}
+            return {"content": "", "tool_calls": [call]} if page.reply.index == 1 else {"content": ""}
+        return {"tool_calls": [{"index": 0, "function": {"arguments": page.piece}}]}
+
+    def _chunks(self, page: AnswerPart, delta: Values, finish: str | None = None) -> bytes:
+        """One chunk for each choice."""
+        return b"".join(self._chunk(page, index, delta, finish) for index in range(page.answer.copies))
+
+    def _chunk(self, page: AnswerPart, index: int, delta: Values, finish: str | None) -> bytes:
+        choice = {"index": index, "delta": delta, **self.flavour.choice, "finish_reason": finish}
+        body = self._envelope(page, "chat.completion.chunk", [choice])
+        if self.flavour.usage_in == "asked-for" and asks_for_usage(page):
+            body["usage"] = None
+        if self.flavour.usage_in == "last-chunk" and page.last and index == page.answer.copies - 1:
+            body["usage"] = self.flavour.usage(page)
+        return data_event(body)
+
+    def _closing(self, page: AnswerPart) -> bytes:
+        last = self._chunks(
+            page, {"content": ""} if self.flavour.usage_in == "last-chunk" else {}, _finish(page)
+        )
+        own = self.flavour.usage_in
+        if own == "own-chunk" or (own == "asked-for" and asks_for_usage(page)):
+            body = self._envelope(page, "chat.completion.chunk", [])
+            return last + data_event(body | {"usage": self.flavour.usage(page)})
+        return last
+
+    def _envelope(self, page: AnswerPart, kind: str, choices: list[Values]) -> Values:
+        return {
+            "id": self.flavour.ident(page),
+            "object": kind,
+            "created": page.created,
+            "model": page.request.model,
+            "choices": choices,
+            **self.flavour.top(page),
+        }
+
+
+def _finish(page: AnswerPart) -> str:
+    if page.answer.finish == "length":
+        return "length"
+    return "stop" if page.tool is None else "tool_calls"
+
+
+def asks_for_usage(page: AnswerPart) -> bool:
+    """Whether a stream is to end with what was charged."""
+    options = page.request.payload.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True

@@ -1,0 +1,96 @@
+"""OpenAI's completions of a text, the format from before there was chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, final
+
+from ...dialects.shared import DONE, EVENT_STREAM, Message, asked, data_event
+from ...dialects.wire_dialect import AnswerPart
+from ...http import HttpRequest
+from ...model import Reply
+from ...request import Request
+from ...wire_formats import json_bytes
+from .chat import asks_for_usage, usage
+from .embeddings import texts_of
+from .requests import copies_of, max_tokens_of, model_of, payload_of, stream_of
+
+_LONGEST: Final = 16
+"""The tokens of an answer where the request names no `max_tokens` (`CreateCompletionRequest`)."""
+
+
+def _ident(page: AnswerPart) -> str:
+    return f"cmpl-{page.letters(29)}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """`POST …/completions`; each of several prompts gets a choice of its own, all with one item's text.
+
+    Source: `CreateCompletionRequest` and `CreateCompletionResponse` of OpenAI's OpenAPI description.
+    `choice` stands in each choice, and `after_failure` comes after an error in a stream.
+    """
+
+    path: re.Pattern[str]
+    ident: Callable[[AnswerPart], str] = _ident
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    after_failure: bytes = b""
+    name: str = "completions"
+    method: str = "POST"
+    streams_as: str = EVENT_STREAM
+
+    def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
+        """Read a request; see `Endpoint.read`."""
+        payload = payload_of(request)
+        prompts = texts_of(payload.get("prompt"), "prompt")
+        messages: list[Message] = [{"role": "user", "content": prompt} for prompt in prompts]
+        return asked(
+            request,
+            payload,
+            messages,
+            model=model_of(payload),
+            stream=stream_of(payload),
+            max_tokens=max_tokens_of(payload, ("max_tokens",)) or _LONGEST,
+            copies=copies_of(payload) * len(prompts),
+        )
+
+    def plain(self, page: AnswerPart) -> bytes:
+        """The body of a plain answer."""
+        choices = [self._choice(page, index, page.text) for index in range(page.answer.copies)]
+        return json_bytes(self._envelope(page, choices) | {"usage": usage(page)})
+
+    def part(self, page: AnswerPart) -> bytes:
+        """One part of a stream; it has no opening."""
+        if page.first:
+            return b""
+        text = "" if page.last else page.piece
+        data = b"".join(
+            data_event(self._envelope(page, [self._choice(page, index, text)]))
+            for index in range(page.answer.copies)
+        )
+        if not page.last:
+            return data
+        usage_event = b""
+        if asks_for_usage(page):
+            usage_event = data_event(self._envelope(page, []) | {"usage": usage(page)})
+        return data + usage_event + DONE
+
+    def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
+        """An error in a stream: an event like any other."""
+        return data_event(body) + self.after_failure
+
+    def _choice(self, page: AnswerPart, index: int, text: str) -> dict[str, Any]:
+        finish = page.answer.finish if page.last else None
+        return {"text": text, "index": index, "logprobs": None, "finish_reason": finish, **self.choice}
+
+    def _envelope(self, page: AnswerPart, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.ident(page),
+            "object": "text_completion",
+            "created": page.created,
+            "model": page.request.model,
+            "choices": choices,
+        }

@@ -1,0 +1,108 @@
+"""The requests of a run as users see them: what was sent, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, final
+
+import msgspec
+
+from ..provider.request import Request
+
+
+@final
+class Record(msgspec.Struct):
+    """One request and what became of it; times are seconds since the start of the run.
+
+    `status` is `None` until a reply is sent; `reached` is when the reply had reached the
+    client as a whole; `delivered` says that it was a success and reached the client; `fault`
+    is the number, from 0, of the fault that spoiled the answer.
+    """
+
+    request: Request
+    sent: float
+    scope: str | None = None
+    reached: float | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    delivered: bool = False
+    left: bool = False
+    fault: int | None = None
+
+    @property
+    def id(self) -> int:
+        """The number of the request, from 1."""
+        return self.request.id
+
+    @property
+    def item(self) -> str | None:
+        """The item that the request is about, if one is known."""
+        return self.request.item
+
+    @property
+    def inferred(self) -> bool:
+        """Whether the item was inferred from the prompt: the client did not name it."""
+        return not self.request.declared
+
+    @property
+    def model(self) -> str:
+        """The model asked for."""
+        return self.request.model
+
+    @property
+    def key(self) -> str:
+        """The label of the API key: `key-1` for the first one of the run, then `key-2`, …"""
+        return self.request.key
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user message."""
+        return self.request.prompt
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """The decoded body; empty in a direct call."""
+        return self.request.payload
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by their lower-case names, without any secret; empty in a direct call."""
+        return self.request.headers
+
+    @property
+    def host(self) -> str:
+        """The host that was asked, with its port if the client wrote one; empty in a direct call."""
+        return self.request.host
+
+
+class Requests(tuple[Record, ...]):
+    """All requests of a run, in the order of their arrival."""
+
+    __slots__ = ()
+
+    def of(
+        self,
+        *,
+        item: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        host: str | None = None,
+    ) -> Requests:
+        """Those that fit all that is given; `item`, `model` and `host` are shell patterns.
+
+        >>> Requests().of(item="row-*", status=429)
+        ()
+        """
+        return Requests(
+            record
+            for record in self
+            if _fits(item, record.item)
+            and _fits(model, record.model)
+            and _fits(host, record.host)
+            and status in (None, record.status)
+        )
+
+
+def _fits(pattern: str | None, name: str | None) -> bool:
+    return pattern is None or (name is not None and (name == pattern or fnmatchcase(name, pattern)))

@@ -1,0 +1,70 @@
+"""Which requests ask the very same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Final, final
+
+from ..provider.request import Request
+
+_KEPT: Final = 1 << 16
+"""About so many requests are compared with later ones: a server must not grow for ever."""
+
+_NOT_ASKED: Final = ("metadata", "user", "safety_identifier", "stream", "stream_options", "store")
+"""Fields of a body that do not change what is asked."""
+
+
+@final
+class SameRequests:
+    """Knows which requests ask the very same."""
+
+    def __init__(self) -> None:
+        self._first: dict[object, tuple[int, str | None]] = {}
+
+    def same_as(self, request: Request) -> int | None:
+        """The first request that asked the very same as this one, if that was for another item."""
+        first, whose = self._first.setdefault(_asked(request), (request.id, request.item))
+        if len(self._first) > _KEPT:
+            del self._first[next(iter(self._first))]
+        return first if whose != request.item else None
+
+    def __repr__(self) -> str:
+        return f"<SameRequests [{len(self._first)} kept]>"
+
+
+_SHORT: Final = 200
+"""A prompt of so many characters is kept as it is: a digest takes longer to make."""
+
+
+def _asked(request: Request) -> object:
+    if not request.payload and len(request.prompt) <= _SHORT:
+        return request.model, request.prompt, request.max_tokens
+    asked = {name: value for name, value in request.payload.items() if name not in _NOT_ASKED}
+    digest = hashlib.blake2b(digest_size=8)
+    for text in _texts((request.model, asked or request.prompt, request.max_tokens)):
+        for start in range(0, len(text) + 1, _PIECE):
+            digest.update(text[start : start + _PIECE].encode(errors="backslashreplace"))
+        digest.update(b"\0")
+    return digest.digest()
+
+
+_PIECE: Final = 1 << 16
+"""So many characters are digested at a time: a prompt of megabytes must not be copied as a whole."""
+
+
+def _texts(asked: object) -> Iterator[str]:
+    """What a request asks, in order, with a mark for each thing that holds others."""
+    if isinstance(asked, str):
+        yield asked
+    elif isinstance(asked, Mapping):
+        yield f"{{{len(asked)}"
+        for name, value in asked.items():
+            yield str(name)
+            yield from _texts(value)
+    elif isinstance(asked, list | tuple):
+        yield f"[{len(asked)}"
+        for value in asked:
+            yield from _texts(value)
+    else:
+        yield repr(asked)
