@@ -13,7 +13,8 @@ from typing import Final
 from ..events import EventLog
 from .page_model import page_model
 
-_SCRIPT: Final = "timeline.js"
+_SCRIPTS: Final = ("runs", "axis", "texts", "chart", "shapes", "reader")
+"""The parts of the script, in the order in which they run."""
 _STYLE: Final = "timeline.css"
 
 
@@ -23,7 +24,7 @@ def timeline_page(logs: Sequence[EventLog]) -> bytes:
     What the logs hold is data of the page and never part of its markup or its script. Its policy (Content
     Security Policy) lets only this script and this style in, by their hashes, and no request out.
     """
-    script, style = _part(_SCRIPT), _part(_STYLE)
+    script, style = "".join(_part(f"script/{name}.js") for name in _SCRIPTS), _part(_STYLE)
     runs = [page_model(log) for log in logs]
     title = " / ".join(dict.fromkeys(f"{run['title']}: {run['how']}" for run in runs))
     policy = (

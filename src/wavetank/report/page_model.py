@@ -12,9 +12,10 @@ from ..checks.traced import traced
 from ..clock import format_duration
 from ..events import EVENT_KINDS, EventLog
 from ..text import counted
+from .blocked import blocked
 from .requests import Request, place_of, requests, rows_of, words
 from .sentences import explained
-from .spans import bands, blocked, counts, last_instant
+from .spans import bands, counts, last_instant
 from .verdicts import how_it_ended, verdicts
 
 K = TypeVar("K", bound=Hashable)

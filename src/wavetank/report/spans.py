@@ -1,12 +1,10 @@
-"""Stretches of time and counts of a run: waves, waits asked for, pauses, stalls, who was blocked."""
+"""Stretches of time and counts of a run: waves, waits asked for, pauses, stalls."""
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 from ..clock import format_duration
 from ..events import EventLog
@@ -33,28 +31,6 @@ class Band:
     name: str
     kind: str
     spans: tuple[Span, ...]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Tasks or threads that were blocked when the run was stopped.
-
-    `frames` are places such as `work (app.py:12)`, outermost first; `waits` is what they wait for and `notes`
-    what else is known of that. There may be `more` of them than are named.
-    """
-
-    names: tuple[str, ...]
-    more: bool
-    frames: tuple[str, ...]
-    waits: str
-    notes: tuple[str, ...]
-
-    @property
-    def holders(self) -> frozenset[str]:
-        """Who holds what they wait for, as far as that is known."""
-        holders = _HOLDERS.search(self.waits)
-        return frozenset(map(_unquoted, _NAME.findall(holders[1]))) if holders else frozenset()
 
 
 def last_instant(log: EventLog) -> int:
@@ -185,37 +161,3 @@ def _running(steps: list[tuple[int, int]]) -> Iterator[Point]:
             at = instant
         total += step
     yield at, total
-
-
-# -- who was blocked ---------------------------------------------------------------------------------
-
-_HOLDERS: Final = re.compile(r"(?:held|borrowed) by (.*)")
-_NAME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
-
-
-def blocked(log: EventLog) -> tuple[Blocked, ...]:
-    """Who was blocked when the run was stopped, as its end says in paragraphs."""
-    return tuple(map(_paragraph, log.end.blocked)) if log.end is not None else ()
-
-
-def _paragraph(text: str) -> Blocked:
-    title, *lines = (line.strip() for line in text.strip("\n").split("\n"))
-    if not lines:
-        return Blocked((), False, (), "", (title,))
-    frames = tuple(line.removeprefix("at ") for line in lines if line.startswith("at "))
-    rest = [line for line in lines if not line.startswith("at ")]
-    waits = next((line for line in rest if line.startswith("waits ")), "")
-    return Blocked(
-        names=tuple(map(_unquoted, _NAME.findall(title))),
-        more=title.endswith("…"),
-        frames=frames,
-        waits=waits,
-        notes=tuple(line for line in rest if line != waits),
-    )
-
-
-def _unquoted(name: str) -> str:
-    try:
-        return str(ast.literal_eval(name))
-    except (ValueError, SyntaxError):
-        return name[1:-1]

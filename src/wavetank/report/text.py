@@ -8,8 +8,9 @@ from typing import Final, final
 
 from ..clock import format_duration
 from ..events import EventLog
+from .blocked import blocked
 from .requests import requests
-from .spans import bands, blocked, last_instant
+from .spans import bands, last_instant
 
 LEAST: Final = 60
 """Columns that a drawing has at least: the labels and some forty instants."""
