@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, TypeVar, final
 
+from ..checks.causes import place
 from ..checks.traced import traced
 from ..clock import format_duration
 from ..events import EVENT_KINDS, EventLog
@@ -42,30 +43,68 @@ class _Names:
         return list(self._numbers)
 
 
+@final
+class _Tables:
+    """The names of a run: of items, tasks and places in the program."""
+
+    def __init__(self) -> None:
+        self.items, self.tasks, self.places = _Names(), _Names(), _Names()
+
+
 def page_model(log: EventLog) -> dict[str, Any]:
     """A run as plain values; instants are in nanoseconds since its start."""
-    tasks, items, places = _Names(), _Names(), _Names()
-    last = last_instant(log)
-    found = requests(log)
-    events = [
+    names = _Tables()
+    values = {
+        **_heading(log),
+        "last": last_instant(log),
+        "ended": log.end is not None,
+        "kinds": EVENT_KINDS,
+        "events": _events(log, names),
+        "requests": _bars(log, names),
+        **_tasks(log, names),
+        "bands": [
+            {
+                "name": band.name,
+                "kind": band.kind,
+                "spans": [[span.begin, span.end, span.text] for span in band.spans],
+            }
+            for band in bands(log)
+        ],
+        "counts": [{"name": name, "points": points} for name, points in counts(log)],
+        "pins": [
+            [each.at, each.step, names.tasks.number(each.task), each.kind, each.text, each.fifo]
+            for each in (log.notes.deviations if log.notes is not None else ())
+        ],
+    }
+    tables = {"tasks": names.tasks.all(), "items": names.items.all(), "places": names.places.all()}
+    return {**values, **tables}
+
+
+def _events(log: EventLog, names: _Tables) -> list[list[Any]]:
+    return [
         [
             event.at,
             EVENT_KINDS.index(event.kind),
-            items.number(event.item),
+            names.items.number(event.item),
             event.request,
-            tasks.number(event.task),
-            places.number(place_of(event)),
+            names.tasks.number(event.task),
+            names.places.number(place_of(event)),
             words(event),
         ]
         for event in log
     ]
+
+
+def _bars(log: EventLog, names: _Tables) -> list[list[Any]]:
+    """The requests, each with the row of its lane, where lanes are tasks and where they are items."""
+    found, last = requests(log), last_instant(log)
     by_task = _rows(found, last, lambda one: one.task or _NO_LANE)
     by_item = _rows(found, last, lambda one: one.item or _NO_LANE)
-    bars = [
+    return [
         [
             one.number,
-            items.number(one.item or _NO_LANE),
-            tasks.number(one.task or _NO_LANE),
+            names.items.number(one.item or _NO_LANE),
+            names.tasks.number(one.task or _NO_LANE),
             one.sent,
             one.arrived,
             one.held,
@@ -82,49 +121,28 @@ def page_model(log: EventLog) -> dict[str, Any]:
         ]
         for one in found
     ]
+
+
+def _tasks(log: EventLog, names: _Tables) -> dict[str, Any]:
+    """Who was blocked at the end, who waited through quiet stretches, and who ended unseen."""
+    end, number = log.end, names.tasks.number
     stuck = [
         {
-            "tasks": [tasks.number(name) for name in each.names],
-            "text": _blocked_text(each.frames, each.waits, each.notes),
+            "tasks": [number(name) for name in each.names],
+            "text": "\n".join((*(f"at {frame}" for frame in each.frames), each.waits, *each.notes)),
         }
         for each in blocked(log)
     ]
     waits = [
-        [tasks.number(task), wait.since, wait.until, f"{wait.what}{_place(wait.file, wait.line)}"]
-        for wait in (log.end.waits if log.end is not None else ())
+        [number(task), wait.since, wait.until, f"{wait.what}{place(wait.file, wait.line)}"]
+        for wait in (end.waits if end is not None else ())
         for task in wait.tasks
     ]
     died = [
-        [tasks.number(each.task), each.at, f"ended with an error that nothing received: {each.error}"]
-        for each in (log.end.unseen if log.end is not None else ())
+        [number(each.task), each.at, f"ended with an error that nothing received: {each.error}"]
+        for each in (end.unseen if end is not None else ())
     ]
-    return {
-        **_heading(log),
-        "died": died,
-        "last": last,
-        "ended": log.end is not None,
-        "kinds": EVENT_KINDS,
-        "events": events,
-        "requests": bars,
-        "blocked": stuck,
-        "waits": waits,
-        "bands": [
-            {
-                "name": band.name,
-                "kind": band.kind,
-                "spans": [[span.begin, span.end, span.text] for span in band.spans],
-            }
-            for band in bands(log)
-        ],
-        "counts": [{"name": name, "points": points} for name, points in counts(log)],
-        "pins": [
-            [each.at, each.step, tasks.number(each.task), each.kind, each.text, each.fifo]
-            for each in (log.notes.deviations if log.notes is not None else ())
-        ],
-        "tasks": tasks.all(),
-        "items": items.all(),
-        "places": places.all(),
-    }
+    return {"blocked": stuck, "waits": waits, "died": died}
 
 
 def _heading(log: EventLog) -> dict[str, Any]:
@@ -161,11 +179,3 @@ def _rows(found: Iterable[Request], last: int, lane: Callable[[Request], str]) -
         numbers = rows_of((one.sent, one.end(last)) for one in ordered)
         rows.update(zip((one.number for one in ordered), numbers, strict=True))
     return rows
-
-
-def _blocked_text(frames: tuple[str, ...], waits: str, notes: tuple[str, ...]) -> str:
-    return "\n".join((*(f"at {frame}" for frame in frames), waits, *notes))
-
-
-def _place(file: str | None, line: int | None) -> str:
-    return "" if file is None else f" ({file}:{line})"
