@@ -301,7 +301,7 @@ class Chart {
     if (bar.earlyBy && x >= GUTTER) this.add("early", box(left - 2, y - 2, 3, 15));
     if (width > 3 && hit) this.drawInside(bar, y, left, width);
     const text = state.mode === "task" ? run.items[bar.item] : `#${bar.number}${bar.status ? ` ${bar.status}` : ""}`;
-    const fits = Math.floor((width - 14) / 6);
+    const fits = Math.floor((width - 8) / 6);
     if (fits >= Math.min(text.length, 5)) this.labels.push([left + 4, y + 9, cut(text, fits), "on"]);
   }
   // Lighter: waits in the client's own pool, is held by a barrier, is on its way back.
