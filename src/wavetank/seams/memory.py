@@ -33,7 +33,7 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
         ConnectionRefusedError: the scenario has the connection refused.
     """
     desk.admit()
-    desk.connect()
+    desk.connect(place(host, port))
     require_known(desk, host, port)
     return lambda wake: ServerConnection(
         desk, lambda http: route_of(desk, http), place(host, port), wake=wake
