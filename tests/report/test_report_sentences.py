@@ -173,6 +173,25 @@ def test_a_run_without_requests_has_no_beginning() -> None:
     assert wavetank.simulate(main, "calm").report().splitlines()[0] == "ValueError: broken"
 
 
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("account", "asked the whole account to wait 1s"),
+        ("model:openai/gpt-4o", "asked model 'openai/gpt-4o' to wait 1s"),
+        ("host:llm.example.com", "asked host 'llm.example.com' to wait 1s"),
+        ("host:llm.example.com/key:key-1", "asked key 'key-1' at host 'llm.example.com' to wait 1s"),
+    ],
+)
+def test_the_scope_of_a_refusal_is_said(scope: str, said: str) -> None:
+    """Also one that holds at one host alone."""
+    log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))
+    log.append(Event(at=0, kind="arrived", request=1, item="a"))
+    log.append(
+        Event(at=1, kind="refused", request=1, item="a", status=429, scope=scope, retry_after=1_000_000_000)
+    )
+    assert said in explained(log)[0].text
+
+
 def test_a_long_error_is_cut() -> None:
     """A sentence has at most 400 characters and an ellipsis."""
     log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))

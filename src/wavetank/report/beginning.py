@@ -64,6 +64,10 @@ def _reason(refusal: Event) -> str:
 
 
 def _scope(scope: str | None) -> str:
+    """`the whole account`, `model 'm'`, `key 'key-1' at host 'example.com'`."""
+    if scope is not None and scope.startswith("host:"):
+        host, _, rest = scope.removeprefix("host:").partition("/")
+        return f"{_scope(rest)} at host {host!r}" if rest else f"host {host!r}"
     kind, _, name = (scope or "account").partition(":")
     return "the whole account" if kind == "account" else f"{kind} {name!r}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal, final
@@ -141,7 +141,7 @@ def _early(found: Sequence[Exchange]) -> dict[int | None, tuple[int, int]]:
         while place < len(heard) and (heard[place].heard_at or 0) <= one.sent:
             _note_wait(waits, heard[place])
             place += 1
-        until, number = max((waits.get(scope, (0, 0)) for scope in _scopes(one)), default=(0, 0))
+        until, number = max((waits.get(scope, (0, 0)) for scope in scopes_of(one.arrived)), default=(0, 0))
         if until - one.sent > TOLERANCE:
             early[one.arrived.request] = (until - one.sent, number)
     return early
@@ -152,12 +152,6 @@ def _note_wait(waits: dict[str, tuple[int, int]], one: Exchange) -> None:
     scope = one.refused.scope or ""
     wait = (one.free_from or 0, one.arrived.request or 0)
     waits[scope] = max(waits.get(scope, (0, 0)), wait)
-
-
-def _scopes(one: Exchange) -> Iterator[str]:
-    for kind, name in scopes_of(one.arrived):
-        if name is not None:
-            yield f"{kind}:{name}" if name else kind
 
 
 def rows_of(spans: Iterable[tuple[int, int]]) -> list[int]:

@@ -66,12 +66,18 @@ def _opening(wave: int, opening: list[int], last: int) -> Span:
     return Span(begin, end, f"wave {wave + 1} from {format_duration(begin)} to {until}, {refused} refused")
 
 
+def of_one_item(scope: str) -> bool:
+    """Whether a scope is that of an item, maybe at one host: `item:a`, `host:example.com/item:a`."""
+    at_host = scope.partition("/")[2] if scope.startswith("host:") else scope
+    return at_host.startswith("item:")
+
+
 def _waits_asked_for(log: EventLog) -> Iterator[Band]:
     """For each scope wider than an item: from when a refusal was with its client until its wait is over."""
     last = last_instant(log)
     found: dict[str, list[tuple[int, int, int]]] = {}
     for one in requests(log):
-        if one.free_from is None or one.over is None or one.scope is None or one.scope.startswith("item:"):
+        if one.free_from is None or one.over is None or one.scope is None or of_one_item(one.scope):
             continue
         if one.free_from > one.over:
             found.setdefault(one.scope, []).append((one.over, min(one.free_from, last), one.number))
