@@ -275,6 +275,7 @@ def test_hostile_texts_are_shown_as_they_are(opened: Open) -> None:
     assert nasty in page.locator("h1").inner_text()
     assert nasty in page.locator(".detail h3").inner_text()
     page.locator("summary", has_text="All events").click()
+    page.locator("details ul.events li").nth(2).wait_for()  # an element is opened some time after the click
     assert page.locator("details ul.events li").count() == 3
 
 
