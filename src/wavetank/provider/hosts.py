@@ -105,10 +105,9 @@ class HostTable:
         """
         _add(self._rules, rule)
 
-    def card_at(self, host: str, port: int | None = None) -> VendorCard | None:
-        """The vendor that answers at a host, whatever the path; `None`: the fake does not answer there."""
-        rule = next(self._of(host, port), None)
-        return rule.card if rule is not None else vendor_at(host, port)
+    def knows(self, host: str, port: int | None = None) -> bool:
+        """Whether the fake answers at a host, for some path at least."""
+        return next(self._of(host, port), None) is not None or vendor_at(host, port) is not None
 
     def route(self, http: HttpRequest) -> Route | None:
         """What answers for a request to its host; `None`: nothing does, or not for this path."""
@@ -148,6 +147,33 @@ def hosts_of(scenario: Scenario) -> HostTable:
         except ValueError as error:
             raise ScenarioError(f"scenario {scenario.name!r}, host[{number}]: {error}") from None
     return table
+
+
+_GUESSED_FIRST: Final = ("azure", "openai", "anthropic", "gemini", "vertex", "ollama", "cohere")
+"""Whose path it is, where several vendors have it: OpenAI's are those of most gateways, and Azure's end in
+OpenAI's."""
+
+
+def dialect_by_path(method: str, path: str) -> str | None:
+    """The dialect that has an endpoint at the end of such a path; `None` if none has.
+
+    Only what is posted is looked at: a list of models and a version look like any other page.
+
+    >>> dialect_by_path("POST", "/team-a/chat/completions"), dialect_by_path("POST", "/proxy/v1/messages")
+    ('openai', 'anthropic')
+    """
+    if method != "POST":
+        return None
+    ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
+    known = {card.name: card for card in cards()}
+    for card in ({name: known[name] for name in _GUESSED_FIRST} | known).values():
+        # Of OpenAI's paths, gateways and compatible vendors leave out the beginning, too.
+        anywhere = card.name == "openai"
+        for end in ends:
+            asked = HttpRequest(method=method, host="", path=end, headers={}, anywhere=anywhere)
+            if dialect_of(card).serves(asked):
+                return card.name
+    return None
 
 
 def _by_looks(http: HttpRequest) -> Route:

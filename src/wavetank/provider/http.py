@@ -88,6 +88,9 @@ class Dialect(Protocol):
     def card(self) -> VendorCard:
         """The vendor that speaks it."""
 
+    def serves(self, http: HttpRequest) -> bool:
+        """Whether it has an endpoint for the method and the path of a request."""
+
     def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Request:
         """Read a request that arrives at the instant `now`; `epoch_ns` is the Unix time of the instant 0.
 

@@ -79,8 +79,6 @@ class Desk:
         self.count = 0  # of requests
         self.answered = 0
         self.refused = 0
-        self.unknown_hosts: dict[str, None] = {}
-        """The hosts that clients wanted and the fake does not answer for, in order."""
         self._open: dict[int, Record] = {}
         self._keep_records = keep_records
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []

@@ -21,6 +21,8 @@ class Attempt(msgspec.Struct):
 
     sent: int
     origin: Origin = NOWHERE
+    target: str = ""
+    """What it asks for, without its query, as in `POST /v1/messages`."""
     record: Record | None = None
     counts: bool = False
     """Whether the client's own library keeps count of what it has `read`."""
@@ -46,9 +48,10 @@ class Attempt(msgspec.Struct):
         return self.read > 0 and (self.read < self.body or not self.over)
 
 
-def set_out(desk: Desk, *, counts: bool = False) -> Attempt:
+def set_out(desk: Desk, method: str, path: str, *, counts: bool = False) -> Attempt:
     """A client enters its call, in its own step; `counts` as in `Attempt`."""
-    return Attempt(desk.clock.now(), desk.origin(), counts=counts)
+    target = f"{method} {path.partition('?')[0]}"
+    return Attempt(desk.clock.now(), desk.origin(), target, counts=counts)
 
 
 def begin(

@@ -234,12 +234,13 @@ class ServerConnection:
         )
         if self._control_api is not None and self._control_api(request, self._write_page):
             return
+        attempt = self._sender or Attempt(self.desk.clock.now(), target=f"{request.method} {path}")
         route = self._route(request)
         if route is None:
-            self._refuse(404, unknown_path(request))
+            self._refuse(404, unknown_path(self.desk, request, attempt))
             return
-        self._attempt = self._sender or Attempt(self.desk.clock.now())
-        begin(self.desk, route, self._attempt, self._write)
+        self._attempt = attempt
+        begin(self.desk, route, attempt, self._write)
 
     def _set_aside(self) -> None:
         """A client may ask again before the broker knows that its reply was handed over."""

@@ -15,7 +15,7 @@ import anyio.lowlevel
 from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import begin, closed, left, set_out
-from .hosts import place, require_known, route_of, unknown_path
+from .hosts import connect, place, unknown_path
 from .request_reader import BadHttp, headers_of
 from .waiting import AsyncEvent, BlockingEvent, wait_for
 
@@ -36,14 +36,15 @@ class _Exchange:
         self.desk = desk
         self.head: Head | None = None
         self.frames: deque[Frame] = deque()
-        self.attempt = set_out(desk, counts=True)
+        path, _, query = url.raw_path.decode("ascii").partition("?")
+        self.attempt = set_out(desk, request.method, path, counts=True)
         self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
         self._library = library
         self._request = request
         self._wake: AsyncEvent | BlockingEvent | None = None
         desk.admit()
         try:
-            desk.connect()
+            connect(desk, url.host, url.port, self.attempt)
         except ConnectionRefusedError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
         try:
@@ -51,7 +52,6 @@ class _Exchange:
         except BadHttp as refused:
             self._arrived(_plain(refused.status, str(refused)))
             return
-        path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
             host=place(url.host, url.port),
@@ -60,10 +60,9 @@ class _Exchange:
             headers=headers,
             body=body,
         )
-        require_known(desk, url.host, url.port)
-        route = route_of(desk, http)
+        route = desk.hosts.route(http)
         if route is None:
-            self._arrived(_plain(404, unknown_path(http)))
+            self._arrived(_plain(404, unknown_path(desk, http, self.attempt)))
         else:
             begin(desk, route, self.attempt, self._arrived)
 

@@ -105,7 +105,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def urlopen(self: Any, method: str, url: str, *args: object, **options: object) -> Any:
-        token = current_attempt.set(set_out(current()))
+        token = current_attempt.set(set_out(current(), method, _path(url)))
         behind = forwarded_to.set(_behind(library, self, url))
         try:
             return original(self, method, url, *args, **options)
@@ -114,6 +114,11 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
             current_attempt.reset(token)
 
     return urlopen
+
+
+def _path(url: str) -> str:
+    """The path of what the pool is asked for; for a proxy that is a whole URL."""
+    return f"/{url.split('/', 3)[-1]}" if "://" in url else url
 
 
 def _behind(library: ModuleType, pool: Any, url: str) -> Place | None:

@@ -42,7 +42,7 @@ class RealWorld:
         )
 
     def _is_unknown(self, host: str) -> bool:
-        return self.parts.desk.hosts.card_at(host) is None
+        return not self.parts.desk.hosts.knows(host)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider; its time starts now."""
