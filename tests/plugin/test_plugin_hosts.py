@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from .conftest import RunPytest
+RunPytest = Callable[..., pytest.RunResult]
 
 GATEWAY = """
     import openai
@@ -67,7 +69,7 @@ def test_two_dialects_for_one_host_stop_pytest(pytester: pytest.Pytester) -> Non
     pytester.makepyfile(GATEWAY)
     result = pytester.runpytest_subprocess("--llm-host", "x.example=groq")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*two dialects for x.example: groq and openai*"])
+    result.stderr.fnmatch_lines(["*two dialects or apps for x.example: groq and openai*"])
 
 
 REFUSED = """

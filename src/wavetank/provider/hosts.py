@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple, final
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
@@ -17,22 +18,36 @@ FORM: Final = "HOST[:PORT][/PREFIX]=DIALECT"
 """How a host is written on a command line and in an ini file."""
 
 
-class HostRule(NamedTuple):
-    """A host that a user named, a pattern that may have a port, and the vendor whose dialect it speaks.
+class HostApp(NamedTuple):
+    """An application of a user's own that answers for a host."""
 
-    Only paths below `prefix` are meant; the vendor sees them without it.
+    call: Callable[..., Any]
+    is_asgi: bool
+    """Whether it is an ASGI application; else it is a function of one `HttpRequest`, plain or async."""
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+        return "an app"
+
+
+class HostRule(NamedTuple):
+    """A host that a user named, a pattern that may have a port, and what answers there.
+
+    Only paths below `prefix` are meant; what answers sees them without it.
     """
 
     host: str
     prefix: str
-    card: VendorCard
+    answers: VendorCard | HostApp
 
 
 class Route(NamedTuple):
-    """What answers for a request, and the request as that sees it."""
+    """What answers for a request, the request as that sees it, and what was taken off its path."""
 
-    dialect: Dialect
+    answers: Dialect | HostApp
     http: HttpRequest
+    prefix: str = ""
 
 
 def host_rule(place: str, dialect: str) -> HostRule:
@@ -44,10 +59,43 @@ def host_rule(place: str, dialect: str) -> HostRule:
     Raises:
         ValueError: it is no host, or there is no such dialect; the text says what to write.
     """
+    return HostRule(*_place(place), card_named(dialect))
+
+
+def app_rule(place: str, app: Callable[..., Any]) -> HostRule:
+    """The rule for `HOST[:PORT][/PREFIX]` that an application answers.
+
+    Raises:
+        TypeError: it is neither an ASGI application nor a function of one request.
+        ValueError: it is no host.
+    """
+    return HostRule(*_place(place), HostApp(app, _is_asgi(app)))
+
+
+def _place(place: str) -> tuple[str, str]:
     host, slash, prefix = place.strip().partition("/")
     if not host or "://" in place or any(letter.isspace() for letter in place.strip()):
         raise ValueError(f'{place!r} is no host: write HOST, HOST:PORT or HOST/PREFIX, without "https://"')
-    return HostRule(host.lower(), (slash + prefix).rstrip("/"), card_named(dialect))
+    return host.lower(), (slash + prefix).rstrip("/")
+
+
+def _is_asgi(app: Any) -> bool:
+    """Whether it is called with scope, receive and send; else it takes one argument."""
+    takes = [count for count in (1, 3) if _takes(app, count)]
+    if not takes:
+        raise TypeError(
+            f"app={app!r}: give an ASGI application, or a function that takes one request and returns "
+            "a text, bytes, a dict, a list, a status, or (status, body)"
+        )
+    return takes == [3]
+
+
+def _takes(app: Any, count: int) -> bool:
+    try:
+        inspect.signature(app).bind(*[None] * count)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def written_rule(line: str) -> HostRule:
@@ -81,10 +129,10 @@ def forget_configured() -> None:
 
 def _add(rules: list[HostRule], rule: HostRule) -> None:
     for other in rules:
-        if (other.host, other.prefix) == (rule.host, rule.prefix) and other.card.name != rule.card.name:
+        if (other.host, other.prefix) == (rule.host, rule.prefix) and other.answers != rule.answers:
             raise ValueError(
-                f"two dialects for {rule.host}{rule.prefix}: {other.card.name} and {rule.card.name}; remove "
-                "one, or give each a prefix of its own"
+                f"two dialects or apps for {rule.host}{rule.prefix}: {other.answers.name} and "
+                f"{rule.answers.name}; remove one, or give each a prefix of its own"
             )
     rules.append(rule)
     rules.sort(key=lambda each: (-len(each.prefix), -len(each.host)))
@@ -109,12 +157,21 @@ class HostTable:
         """Whether the fake answers at a host, for some path at least."""
         return next(self._of(host, port), None) is not None or vendor_at(host, port) is not None
 
+    def is_app(self, host: str, port: int | None = None) -> bool:
+        """Whether nothing but applications answers at a host."""
+        rules = [*self._of(host, port)]
+        return bool(rules) and all(isinstance(rule.answers, HostApp) for rule in rules)
+
     def route(self, http: HttpRequest) -> Route | None:
         """What answers for a request to its host; `None`: nothing does, or not for this path."""
         for rule in self._of(http.host, None):
             rest = http.path.removeprefix(rule.prefix)
             if http.path.startswith(rule.prefix) and rest[:1] in ("", "/"):
-                return Route(dialect_of(rule.card), msgspec.structs.replace(http, path=rest, anywhere=True))
+                rest_of = msgspec.structs.replace(http, path=rest, anywhere=True)
+                answers = rule.answers
+                return Route(
+                    answers if isinstance(answers, HostApp) else dialect_of(answers), rest_of, rule.prefix
+                )
         card = vendor_at(http.host)
         return None if card is None else Route(dialect_of(card), http)
 

@@ -18,6 +18,7 @@ from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from .app_tasks import AppTasks
 from .record import Record
 from .same_requests import SameRequests
 from .waiting import Waits
@@ -70,6 +71,8 @@ class Desk:
         """The API keys so far, and what is shown instead of them."""
         self.hosts = hosts or HostTable()
         """The hosts that the fake answers for."""
+        self.app_tasks = AppTasks()
+        """Where applications answer for their hosts."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
         self.lock = _thread.RLock()
@@ -227,6 +230,7 @@ class Desk:
 
     def close(self) -> None:
         """End all connections, so that a client that outlives this desk makes new ones."""
+        self.app_tasks.close()
         with self.lock:
             for reference in self._hang_ups:
                 hang_up = reference()

@@ -7,10 +7,11 @@ from typing import final
 
 import msgspec
 
-from ..provider.hosts import Route
+from ..provider.hosts import HostApp, Route
 from ..provider.http import BadRequest, Frame, Head
 from ..provider.request import Request
 from ..sim.origin import NOWHERE, Origin
+from .apps import AppCall
 from .desk import Desk
 from .record import Record
 
@@ -24,6 +25,10 @@ class Attempt(msgspec.Struct):
     target: str = ""
     """What it asks for, without its query, as in `POST /v1/messages`."""
     record: Record | None = None
+    blocking: bool = False
+    """Whether the client blocks its thread until it is answered."""
+    app: AppCall | None = None
+    """The application that answers, if one does; such a request is none of the desk's."""
     counts: bool = False
     """Whether the client's own library keeps count of what it has `read`."""
     body: int = 0
@@ -48,10 +53,10 @@ class Attempt(msgspec.Struct):
         return self.read > 0 and (self.read < self.body or not self.over)
 
 
-def set_out(desk: Desk, method: str, path: str, *, counts: bool = False) -> Attempt:
-    """A client enters its call, in its own step; `counts` as in `Attempt`."""
+def set_out(desk: Desk, method: str, path: str, *, counts: bool = False, blocking: bool = False) -> Attempt:
+    """A client enters its call, in its own step; `counts` and `blocking` as in `Attempt`."""
     target = f"{method} {path.partition('?')[0]}"
-    return Attempt(desk.clock.now(), desk.origin(), target, counts=counts)
+    return Attempt(desk.clock.now(), desk.origin(), target, counts=counts, blocking=blocking)
 
 
 def begin(
@@ -60,12 +65,11 @@ def begin(
     attempt: Attempt,
     on_frame: Callable[[Frame], object],
 ) -> None:
-    """Pass a request to the desk; `on_frame` is called with each part of the response when it is due.
+    """Pass a request to what answers; `on_frame` is called with each part of the response when it is due.
 
-    A request the provider cannot read is answered at once, in its dialect.
+    That is the desk, or an application, in a task of its own. A request the provider cannot read is
+    answered at once, in its dialect.
     """
-
-    dialect, http = route
 
     def count(frame: Frame) -> None:
         if frame.whole_at is not None:
@@ -75,6 +79,11 @@ def begin(
         attempt.over = frame.end or frame.abort
         on_frame(frame)
 
+    dialect, http, prefix = route
+    if isinstance(dialect, HostApp):
+        attempt.app = AppCall(desk, dialect, http, prefix, count)
+        attempt.app.begin(blocking=attempt.blocking)
+        return
     try:
         request = dialect.decode(http, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
     except BadRequest as refused:
@@ -103,6 +112,8 @@ def reached(desk: Desk, attempt: Attempt) -> None:
 
 def left(desk: Desk, attempt: Attempt) -> None:
     """The client gave the exchange up, if it ever arrived."""
+    if attempt.app is not None:
+        attempt.app.hang_up()
     if attempt.record is not None:
         desk.leave(attempt.record, whole=attempt.has_answer, early=attempt.stopped_early)
 
@@ -113,6 +124,8 @@ def closed(desk: Desk, attempt: Attempt, read: int) -> None:
     All of them: the reply has reached it, also when it did not ask for the end (some SDKs stop at
     the last event). A refusal has reached it with its head.
     """
+    if attempt.app is not None:
+        attempt.app.hang_up()
     record, attempt.read = attempt.record, read
     if record is None:
         return

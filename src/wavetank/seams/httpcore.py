@@ -147,7 +147,7 @@ def _async_entry(core: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def handle_async_request(self: object, request: Any) -> Any:
         desk = current()
-        with _setting_out(desk, request) as attempt:
+        with _setting_out(desk, request, blocking=False) as attempt:
             response = await original(self, request)
         response.stream = _AsyncBody(response.stream, desk, attempt)
         return response
@@ -161,7 +161,7 @@ def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle_request(self: object, request: Any) -> Any:
         desk = current()
-        with _setting_out(desk, request) as attempt:
+        with _setting_out(desk, request, blocking=True) as attempt:
             response = original(self, request)
         response.stream = _BlockingBody(response.stream, desk, attempt)
         return response
@@ -170,10 +170,10 @@ def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
 
 
 @contextmanager
-def _setting_out(desk: Desk, request: Any) -> Iterator[Attempt]:
+def _setting_out(desk: Desk, request: Any, *, blocking: bool) -> Iterator[Attempt]:
     """A request on its way through the pool; if it never gets a response, it has left."""
     method, path = request.method.decode("ascii"), request.url.target.decode("latin-1")
-    attempt = set_out(desk, method, path, counts=True)
+    attempt = set_out(desk, method, path, counts=True, blocking=blocking)
     token = current_attempt.set(attempt)
     try:
         yield attempt

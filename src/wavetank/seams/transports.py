@@ -31,13 +31,13 @@ def _plain(status: int, text: str) -> Frame:
 class _Exchange:
     """One request on its way through the desk, and the frames of its response so far."""
 
-    def __init__(self, library: ModuleType, desk: Desk, request: Any, body: bytes) -> None:
+    def __init__(self, library: ModuleType, desk: Desk, request: Any, body: bytes, *, blocking: bool) -> None:
         url = request.url
         self.desk = desk
         self.head: Head | None = None
         self.frames: deque[Frame] = deque()
         path, _, query = url.raw_path.decode("ascii").partition("?")
-        self.attempt = set_out(desk, request.method, path, counts=True)
+        self.attempt = set_out(desk, request.method, path, counts=True, blocking=blocking)
         self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
         self._library = library
         self._request = request
@@ -128,7 +128,7 @@ def transport(library: ModuleType, desk: Desk) -> Any:
         """Brings a client's requests to the desk."""
 
         async def handle_async_request(self, request: Any) -> Any:
-            exchange = _Exchange(library, desk, request, await request.aread())
+            exchange = _Exchange(library, desk, request, await request.aread(), blocking=False)
             try:
                 first = await exchange.next_frame()
             except BaseException:
@@ -137,7 +137,7 @@ def transport(library: ModuleType, desk: Desk) -> Any:
             return _response(library, first, async_stream(exchange, first))
 
         def handle_request(self, request: Any) -> Any:
-            exchange = _Exchange(library, desk, request, request.read())
+            exchange = _Exchange(library, desk, request, request.read(), blocking=True)
             try:
                 first = exchange.next_frame_blocking()
             except BaseException:

@@ -105,7 +105,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def urlopen(self: Any, method: str, url: str, *args: object, **options: object) -> Any:
-        token = current_attempt.set(set_out(current(), method, _path(url)))
+        token = current_attempt.set(set_out(current(), method, _path(url), blocking=True))
         behind = forwarded_to.set(_behind(library, self, url))
         try:
             return original(self, method, url, *args, **options)
