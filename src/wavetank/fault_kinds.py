@@ -24,3 +24,8 @@ FaultKind = Literal[
 ]
 DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
 """Faults that only delay the answer: it arrives complete."""
+
+WITHOUT_BYTES: Final[frozenset[FaultKind]] = frozenset(
+    {"stall", "stall-before-headers", "error-in-stream", "connection-refused"}
+)
+"""Faults that change when and what is answered, and not how it is written."""

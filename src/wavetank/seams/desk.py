@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, final
 
 from ..clock import EPOCH_NS, SECOND, Clock, Timer
 from ..events import Event, EventKind
+from ..fault_kinds import WITHOUT_BYTES
 from ..provider.hosts import HostTable
 from ..provider.machine import Provider
 from ..provider.model import Answer, Refusal, Reply
@@ -88,6 +89,8 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         self._faults = faults
+        self.needs_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
+        """Whether a fault of the scenario is one of bytes, so that replies must be written and read."""
         self._log = log
         self._admit = admit
         self._progress = progress
