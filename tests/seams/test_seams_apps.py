@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -187,6 +187,56 @@ def test_an_endpoint_in_a_thread_answers(backend: str) -> None:
 
 
 @on_both
+def test_an_application_is_started_before_its_first_request(backend: str) -> None:
+    """Once in an event loop, and ended with it; requests have its state."""
+    log: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, str]]:
+        await anyio.sleep(1)
+        log.append("started")
+        try:
+            yield {"index": "ready"}
+        finally:
+            log.append("ended")
+
+    async def state(request: Request) -> Response:
+        return Response(request.state.index)
+
+    async def main(tank: Tank) -> None:
+        async with httpx2.AsyncClient() as client, anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(client.get, URL)
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(URL)).text == "ready"
+        assert tank.now() == 1
+        for _ in range(20):
+            await anyio.sleep(3600)  # long enough for a look at what is stuck
+        assert log == ["started"]
+
+    run(main, app=Starlette(routes=[Route("/", state)], lifespan=lifespan), backend=backend).check()
+    assert log == ["started", "ended"]
+
+
+@on_both
+def test_an_application_that_does_not_start_fails_the_test(backend: str) -> None:
+    """With the line that raised."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        raise OSError("no database")
+        yield
+
+    async def main(_: Tank) -> None:
+        async with httpx2.AsyncClient() as client:
+            assert [(await client.get(URL)).status_code for _ in range(2)] == [500, 500]
+
+    verdict = run(main, app=Starlette(lifespan=lifespan), backend=backend).verdicts["hosts"]
+    assert "failed, and 1 more time(s): no database" in verdict.summary
+    assert "OSError (tests/seams/test_seams_apps.py:" in verdict.evidence[0]
+
+
+@on_both
 def test_clients_overlap(backend: str) -> None:
     """Eight requests take as long as one, in tasks and in threads."""
 
@@ -229,6 +279,18 @@ async def test_async_clients_in_real_time(fake_llm: FakeLLM, anyio_backend: Any)
     fake_llm.add_host(HOST, app=app)
     assert await ask_by(httpx2) == ({"text": "wave"}, "app")
     assert await anyio.to_thread.run_sync(ask_blocking, requests.post) == ({"text": "wave"}, "app")
+
+
+@pytest.mark.parametrize("host", ["localhost:4000", "127.0.0.1:4000"])
+@pytest.mark.parametrize(
+    "clock", [pytest.param(clock, marks=pytest.mark.llm_clock(clock)) for clock in ("virtual", "real")]
+)
+def test_a_host_of_this_machine_may_be_named(fake_llm: FakeLLM, host: str, clock: str) -> None:
+    """In real time as well, in which other servers here are left alone."""
+    del clock
+    fake_llm.add_host(host, app=lambda _: "app")
+    assert httpx.get(f"http://{host}/").text == "app"
+    assert requests.get(f"http://{host}/", timeout=9).text == "app"
 
 
 # -- functions ---------------------------------------------------------------------------------------

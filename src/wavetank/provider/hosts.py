@@ -155,7 +155,11 @@ class HostTable:
 
     def knows(self, host: str, port: int | None = None) -> bool:
         """Whether the fake answers at a host, for some path at least."""
-        return next(self._of(host, port), None) is not None or vendor_at(host, port) is not None
+        return self.is_named(host, port) or vendor_at(host, port) is not None
+
+    def is_named(self, host: str, port: int | None = None) -> bool:
+        """Whether a user named the host."""
+        return next(self._of(host, port), None) is not None
 
     def is_app(self, host: str, port: int | None = None) -> bool:
         """Whether nothing but applications answers at a host."""

@@ -45,7 +45,7 @@ def _create_connection(library: ModuleType) -> Callable[..., Any]:
     async def create_connection(self: Any, request: Any, traces: Any, timeout: Any) -> Any:
         desk = current()
         url = request.url
-        if desk.lets_through(url.host):
+        if desk.lets_through(url.host, url.port):
             return await original(self, request, traces, timeout)
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()

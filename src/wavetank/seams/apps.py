@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, final
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ from ..provider.http import WITHOUT_BODY, Frame, Head, Headers, HttpRequest
 from ..shown import shortened
 from ..sim.origin import name_of_file, place_of_error
 from .desk import Desk
+from .lifespans import ASGI, Message
 from .real_time import RealWaits
 from .waiting import AsyncEvent
 
@@ -27,8 +28,6 @@ _RETURNS: Final = (
     "a function for a host returns a text, bytes, a dict or list (sent as JSON), a status, or a tuple "
     "(status, body) or (status, body, headers)"
 )
-
-Message = MutableMapping[str, Any]
 
 
 @final
@@ -64,7 +63,8 @@ class AppCall:
     async def _run(self) -> None:
         try:
             if self._app.is_asgi:
-                await self._app.call(self._scope(), self._receive, self._send)
+                state = await self._desk.lifespans.state_of(self._app)
+                await self._app.call(self._scope(state), self._receive, self._send)
                 if not self._done:
                     raise RuntimeError("the application returned before its response was complete")
             else:
@@ -114,14 +114,15 @@ class AppCall:
 
     # -- an ASGI application ------------------------------------------------------------------
 
-    def _scope(self) -> Message:
+    def _scope(self, state: dict[str, Any]) -> Message:
         http = self._http
         name, port = split_host(http.host)
         plain = is_loopback(http.host)
         path = f"{self._prefix}{http.path}"
         return {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "state": dict(state),
+            "asgi": ASGI,
             "http_version": "1.1",
             "method": http.method,
             "scheme": "http" if plain else "https",

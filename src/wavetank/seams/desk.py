@@ -20,6 +20,7 @@ from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
 from .app_tasks import AppTasks
+from .lifespans import Lifespans
 from .record import Record
 from .same_requests import SameRequests
 from .waiting import Waits
@@ -59,7 +60,7 @@ class Desk:
         hosts: HostTable | None = None,
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
-        lets_through: Callable[[str], bool] = lambda _: False,
+        lets_through: Callable[[str, int | None], bool] = lambda *_: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
     ) -> None:
@@ -74,8 +75,9 @@ class Desk:
         """The hosts that the fake answers for."""
         self.app_tasks = AppTasks()
         """Where applications answer for their hosts."""
+        self.lifespans = Lifespans(self.app_tasks)
         self.lets_through = lets_through
-        """Whether a connection to this host is none of the fake's business."""
+        """Whether a connection to this host and port is none of the fake's business."""
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time no thread ever waits for it."""
         self.records: list[Record] = []

@@ -46,7 +46,7 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
     def connect(self: Any) -> None:
         desk = current()
         host, port = self._wavetank_target = _target(self)
-        if desk.lets_through(host):
+        if desk.lets_through(host, port):
             original(self)
             return
         try:
@@ -78,7 +78,7 @@ def _is_connected(connection_type: Any) -> property:
         if isinstance(self.sock, MemorySocket):
             same: bool = self.sock.connected and self._wavetank_target == _target(self)
             return same
-        if self.sock is not None and not current().lets_through(_target(self)[0]):
+        if self.sock is not None and not current().lets_through(*_target(self)):
             return False  # made before the fake, or through a proxy
         connected: bool = original.__get__(self)
         return connected
