@@ -67,10 +67,10 @@ def _is_declared(host: str, patterns: Iterable[str]) -> bool:
 
 def _app_failed(failed: list[Event]) -> Verdict:
     first = failed[0]
-    more = f", and {len(failed) - 1} more time(s)" if len(failed) > 1 else ""
-    summary = f"the app for {first.host} failed{more}: {shortened(first.error or '', 500)}"
+    summary = f"the app for {first.host} raised {first.error_type}: {shortened(first.error or '', 500)}"
     lines = (
-        f"at {format_duration(event.at)}: {event.target}: {event.error_type}{place(event.file, event.line)}"
+        f"at {format_duration(event.at)}: {event.target} raised {event.error_type}"
+        f"{place(event.file, event.line)}"
         for event in failed[:_LISTED]
     )
     return Verdict(NAME, False, summary, (*lines,))
