@@ -79,8 +79,8 @@ async def pipeline(_: Tank) -> list[str]:
                     answers.append(str(answer.choices[0].message.content))
 
         async with anyio.create_task_group() as group:
-            for _ in range(4):
-                group.start_soon(work)
+            for each in (work,) * 4:
+                group.start_soon(each)
     return sorted(answers)
 
 
@@ -146,7 +146,8 @@ def test_a_connection_is_kept_or_closed_as_by_the_library(backend: str) -> None:
     async def main(_: Tank) -> list[int]:
         counts = []
         async with httpx2.AsyncClient(timeout=0.5) as client:
-            pool = client._transport._pool
+            transport: Any = client._transport
+            pool = transport._pool
 
             async def left_early() -> None:
                 async with client.stream("POST", URL, json=STREAM, headers=BEARER, timeout=9) as answer:
@@ -215,7 +216,8 @@ def test_keep_alive_expires_in_virtual_time(backend: str) -> None:
         async with httpx2.AsyncClient(limits=limits, headers=BEARER) as client:
             for pause in (1, 6, 0):
                 await client.post(URL, json=BODY)
-                states.append(client._transport._pool.connections[0].info())
+                transport: Any = client._transport
+                states.append(transport._pool.connections[0].info())
                 await anyio.sleep(pause)
         return [state.rpartition("Request Count: ")[2] for state in states]
 
