@@ -36,12 +36,12 @@ def connect(desk: Desk, host: str, port: int | None, attempt: Attempt | None) ->
         UnknownHost: the fake does not answer for it; the text names it and the fix.
         ConnectionRefusedError: the scenario has the connection refused, and it is not to an app's host.
     """
+    where = place(host, port)
     if not desk.hosts.knows(host, port):
-        where = place(host, port)
         dialect = _note_unknown(desk, where, attempt)
         raise refused(where, dialect or "openai", loopback=is_loopback(host))
     if not desk.hosts.is_app(host, port):
-        desk.connect()
+        desk.connect(where)
 
 
 def unknown_path(desk: Desk, http: HttpRequest, attempt: Attempt) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, final
 
-from ..checks import SILENT, Checks, hosts, judge, named
+from ..checks import SILENT, Checks, answer_function, hosts, judge, named
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
 from ..checks.outcomes import outcomes
@@ -242,12 +242,19 @@ class Hosted:
             raise CheckFailed(failed, replay=self._replay) from None
 
     def verdicts(self) -> dict[str, Verdict]:
-        """A hang and refused hosts are always judged; the rest if asked for and not judged by the test."""
+        """A hang, refused hosts and a failed `fake_llm.answer` are always judged; the rest when asked for.
+
+        What the test has judged itself is not judged again.
+        """
         __tracebackhide__ = True
         checks = self.judge_at_end
         if checks is None or self.tank.fake_llm.checked:
-            return judge(self.tank.events, (LIVENESS, hosts.NAME))
-        return judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
+            verdicts = judge(self.tank.events, (LIVENESS, hosts.NAME))
+        else:
+            verdicts = judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
+        fresh = self._logs[1:]
+        failed = failed_of((*map(answer_function.judge, fresh), *map(hosts.judge, fresh)))
+        return verdicts | {verdict.name: verdict for verdict in failed[:1]}
 
     # -- the report ---------------------------------------------------------------------
 
