@@ -23,6 +23,8 @@ READABLE: Final = (1, 2, 3)
 EventKind = Literal[
     "submitted",
     "arrived",
+    "unknown-host",
+    "app-failed",
     "answer-failed",
     "held",
     "refused",
@@ -70,6 +72,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
     On `traced` it did the `action` to the `primitive`, which then had that `size`.
+    On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
+    `POST /v1/messages`, and `dialect` is the one that has such a path.
     """
 
     at: int
@@ -105,11 +109,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     primitive: str | None = None
     action: str | None = None
     size: int | None = None
+    target: str | None = None
+    dialect: str | None = None
 
 
 @final
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What run a log belongs to; `answers`: it says which answers were `whole`, as older logs do not."""
+    """What run a log belongs to; `answers`: it says which answers were `whole`, as older logs do not.
+
+    `unknown_hosts` are the patterns of hosts that the fake need not answer for.
+    """
 
     scenario: str
     digest: str
@@ -120,6 +129,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     passable: bool = True
     answers: bool = False
     expects: dict[str, int | float] = {}
+    unknown_hosts: list[str] = []
 
 
 @final
@@ -349,7 +359,10 @@ def _by_kind(log: EventLog) -> dict[EventKind, list[Event]]:
 def line_of(part: Header | Event | RunEnd | Notes) -> bytes:
     """One line of a log written as NDJSON, with its line end."""
     if isinstance(part, Header):
-        return _encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(part)}) + b"\n"
+        fields = msgspec.structs.asdict(part)
+        if not part.unknown_hosts:
+            del fields["unknown_hosts"]
+        return _encoded({"format": FORMAT, "version": VERSION, **fields}) + b"\n"
     if isinstance(part, Event):
         return _encoded(part) + b"\n"
     return _encoded({"end" if isinstance(part, RunEnd) else "notes": part}) + b"\n"

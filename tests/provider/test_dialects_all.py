@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
-from wavetank.provider.hosts import HostTable
+from wavetank.provider.hosts import HostApp, HostTable
 from wavetank.provider.http import BadRequest, Frame, HttpRequest, WireReply
 from wavetank.provider.machine import Provider
 from wavetank.provider.registry import cards
@@ -302,7 +302,8 @@ def test_a_dialect_is_recognized_by_its_name_on_loopback(way: str) -> None:
     """A path that begins with the name of the dialect is that dialect's, and the rest is its path."""
     name = WAYS[way].name or way
     asked = http(way, host="127.0.0.1", path=f"/{name}{WAYS[way].path}")
-    dialect, seen = HostTable().route_here(asked)
+    dialect, seen, _ = HostTable().route_here(asked)
+    assert not isinstance(dialect, HostApp)
     assert dialect.card.name == name
     assert dialect.decode(seen).item == "item-1"
 

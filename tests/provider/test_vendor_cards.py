@@ -9,7 +9,7 @@ import pytest
 
 from wavetank import Scenario, VendorCard
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.hosts import HostTable
+from wavetank.provider.hosts import HostApp, HostTable
 from wavetank.provider.http import BadRequest, HttpRequest
 from wavetank.provider.machine import Provider
 from wavetank.provider.registry import cards, dialect_of
@@ -264,7 +264,8 @@ def test_a_path_of_a_gateway_leads_to_a_vendor(host: str, path: str, dialect: st
     asked = HttpRequest(method="POST", host=host, path=path, headers={}, body=b"{}")
     route = HostTable().route(asked)
     assert route is not None
-    assert (route.dialect.card.name, route.http.path) == (dialect, rest)
+    assert not isinstance(route.answers, HostApp)
+    assert (route.answers.card.name, route.http.path) == (dialect, rest)
 
 
 # -- rerankers ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from wavetank import Scenario, Tank, VendorCard
 from wavetank.clock import SECOND, Duration
 from wavetank.provider import registry
 from wavetank.provider.host_patterns import answers_for, is_loopback, path_pattern
-from wavetank.provider.hosts import HostTable
+from wavetank.provider.hosts import HostApp, HostTable
 from wavetank.provider.http import BadRequest, HttpRequest
 from wavetank.provider.machine import Provider
 from wavetank.provider.registry import cards
@@ -441,15 +441,16 @@ def respond(
     )
     route = HostTable().route(http)
     assert route is not None
+    assert not isinstance(route.answers, HostApp)
     try:
-        request = route.dialect.decode(route.http, now=0)
+        request = route.answers.decode(route.http, now=0)
     except BadRequest as refused:
         said = refused.reply
         return Response(said.status, dict(said.headers), json.loads(said.body))
     provider, request.id = Provider(scenario or Scenario()), 1
     provider.arrive(request, 0)
     (reply,) = provider.advance(provider.next_due() or 0)
-    frame = route.dialect.encode(request, reply)
+    frame = route.answers.encode(request, reply)
     assert frame.head is not None
     return Response(frame.head.status, dict(frame.head.headers), json.loads(frame.data))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from textwrap import indent
 from typing import Final, final
 
-_WORST_FIRST: Final = ("liveness", "always", "starvation", "exactly_once")
-"""A hang explains the checks that fail with it; a lost item those about its requests."""
+_WORST_FIRST: Final = ("liveness", "hosts", "always", "starvation", "exactly_once")
+"""A hang and a host that was not reached explain the checks that fail with them; a lost item those about
+its requests."""
 
 
 @final

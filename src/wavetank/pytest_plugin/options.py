@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
 EXPECT: Final = "llm_expect"
+IGNORED_HOSTS: Final = "llm_ignored_hosts"
 PARAMETER: Final = "_wavetank_scenario"
 FACTS: Final = "wavetank"
 SEARCHES: Final = "wavetank_explored"
@@ -100,6 +101,11 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
     parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
     parser.addini(
         "llm_hosts", "hosts that the fake answers for, too, one HOST=DIALECT a line", type="linelist"
+    )
+    parser.addini(
+        IGNORED_HOSTS,
+        "hosts that may be refused, one pattern a line: the check `hosts` and the summary pass over them",
+        type="linelist",
     )
     parser.addini(
         "llm_autouse",
@@ -193,6 +199,7 @@ def validate(config: pytest.Config) -> None:
     max_virtual_seconds(config)
     max_cpu_seconds(config)
     expectations(config)
+    ignored_hosts(config)
 
 
 def one_of(value: str, words: Sequence[str], where: str) -> str:
@@ -294,6 +301,23 @@ def expectations(config: pytest.Config) -> dict[str, Value]:
 
         found[name.strip()] = read(text)
     return checked_expectations(found, EXPECT) if found else {}
+
+
+def ignored_hosts(config: pytest.Config) -> list[str]:
+    """The hosts that the ini file lets be refused.
+
+    Raises:
+        pytest.UsageError: a line is no host.
+    """
+    lines: list[str] = [line for line in config.getini(IGNORED_HOSTS) if not line.startswith("#")]
+    if not lines:
+        return []
+    from ..tank.expectations import host_patterns
+
+    try:
+        return host_patterns(lines)
+    except ValueError as error:
+        raise pytest.UsageError(f"{IGNORED_HOSTS}: {error}") from None
 
 
 def checked_expectations(given: Mapping[str, Value], where: str) -> dict[str, Value]:

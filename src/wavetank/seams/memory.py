@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from .desk import Desk
 from .exchange import Attempt
-from .hosts import place, require_known, route_of
+from .hosts import connect, place
 from .http1 import ServerConnection
 from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
@@ -33,11 +33,8 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
         ConnectionRefusedError: the scenario has the connection refused.
     """
     desk.admit()
-    desk.connect(place(host, port))
-    require_known(desk, host, port)
-    return lambda wake: ServerConnection(
-        desk, lambda http: route_of(desk, http), place(host, port), wake=wake
-    )
+    connect(desk, host, port, current_attempt.get())
+    return lambda wake: ServerConnection(desk, desk.hosts.route, place(host, port), wake=wake)
 
 
 class _Shared:

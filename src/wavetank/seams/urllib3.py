@@ -46,7 +46,7 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
     def connect(self: Any) -> None:
         desk = current()
         host, port = self._wavetank_target = _target(self)
-        if desk.lets_through(host):
+        if desk.lets_through(host, port):
             original(self)
             return
         try:
@@ -78,7 +78,7 @@ def _is_connected(connection_type: Any) -> property:
         if isinstance(self.sock, MemorySocket):
             same: bool = self.sock.connected and self._wavetank_target == _target(self)
             return same
-        if self.sock is not None and not current().lets_through(_target(self)[0]):
+        if self.sock is not None and not current().lets_through(*_target(self)):
             return False  # made before the fake, or through a proxy
         connected: bool = original.__get__(self)
         return connected
@@ -105,7 +105,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def urlopen(self: Any, method: str, url: str, *args: object, **options: object) -> Any:
-        token = current_attempt.set(set_out(current()))
+        token = current_attempt.set(set_out(current(), method, _path(url), blocking=True))
         behind = forwarded_to.set(_behind(library, self, url))
         try:
             return original(self, method, url, *args, **options)
@@ -114,6 +114,11 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
             current_attempt.reset(token)
 
     return urlopen
+
+
+def _path(url: str) -> str:
+    """The path of what the pool is asked for; for a proxy that is a whole URL."""
+    return f"/{url.split('/', 3)[-1]}" if "://" in url else url
 
 
 def _behind(library: ModuleType, pool: Any, url: str) -> Place | None:

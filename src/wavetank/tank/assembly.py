@@ -79,7 +79,7 @@ def assemble(
     epoch_ns: int = EPOCH_NS,
     origin: Callable[[], Origin] = lambda: NOWHERE,
     admit: Callable[[], object] = lambda: None,
-    lets_through: Callable[[str], bool] = lambda _: False,
+    lets_through: Callable[[str, int | None], bool] = lambda *_: False,
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,

@@ -284,6 +284,10 @@ class WireDialect:
         self._vendor = vendor
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
+    def serves(self, http: HttpRequest) -> bool:
+        """Whether there is an endpoint for a request; see `Dialect.serves`."""
+        return any(endpoint.method == http.method for endpoint, _ in self._found(http))
+
     def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Request:
         """Read a request; see `Dialect.decode`."""
         if http.path in self.card.pings:
@@ -341,16 +345,21 @@ class WireDialect:
 
     def _route(self, http: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
         allowed: list[str] = []
+        for endpoint, found in self._found(http):
+            if endpoint.method == http.method:
+                return endpoint, found
+            allowed.append(endpoint.method)
+        invalid = self._vendor.unknown_route(http, tuple(allowed))
+        invalid.allow = ", ".join(dict.fromkeys(allowed))
+        raise invalid
+
+    def _found(self, http: HttpRequest) -> Iterator[tuple[Endpoint, re.Match[str]]]:
+        """The endpoints whose path this is, whatever the method."""
         for path in self._paths(http):
             for endpoint in self._endpoints.values():
                 found = endpoint.path.fullmatch(path)
                 if found is not None:
-                    if endpoint.method == http.method:
-                        return endpoint, found
-                    allowed.append(endpoint.method)
-        invalid = self._vendor.unknown_route(http, tuple(allowed))
-        invalid.allow = ", ".join(dict.fromkeys(allowed))
-        raise invalid
+                    yield endpoint, found
 
     def _paths(self, http: HttpRequest) -> Iterator[str]:
         """The paths a request may mean: its own, and at a host of a user's that without its beginning.
