@@ -198,6 +198,7 @@ def test_a_search_finds_it() -> None:
     failure = wavetank.search(main, Scenario(), schedules=5).failure
     assert failure is not None
     assert failure.kind == "check"
+    assert "POST /v1/chat/completions to gw.example was refused: an unknown host" in failure.report()
     assert "hosts failed" in failure.report()
 
 
