@@ -119,7 +119,7 @@ def test_the_path_of_what_is_no_llm_is_not_kept() -> None:
         ("POST", "/v1beta/models/g:streamGenerateContent", "gemini"),
         ("POST", "/v1/projects/p/locations/l/publishers/google/models/g:generateContent", "vertex"),
         ("POST", "/api/chat", "ollama"),
-        ("POST", "/v2/rerank", None),
+        ("POST", "/v2/rerank", "cohere"),
         ("POST", "/v2/chat", "cohere"),
         ("GET", "/v1/models", None),
         ("GET", "/v1/chat/completions", None),

@@ -8,9 +8,10 @@ from typing import final
 import msgspec
 
 from ..provider.hosts import HostApp, Route
-from ..provider.http import BadRequest, Frame, Head
+from ..provider.http import BadRequest, Frame, Head, HttpRequest
 from ..provider.model import Refusal, Reply
 from ..provider.request import Request
+from ..provider.vendor_card import VendorCard
 from ..sim.origin import NOWHERE, Origin
 from .apps import AppCall
 from .desk import Desk
@@ -89,11 +90,8 @@ def begin(
         request = dialect.decode(http, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
     except BadRequest as refused:
         reply = refused.reply
-        request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
-        request.card, request.host, request.headers = dialect.card, http.host, http.headers
-        attempt.record = desk.turn_away(
-            request, sent=attempt.sent, status=reply.status, origin=attempt.origin
-        )
+        if refused.counts:
+            attempt.record = _turn_away(desk, dialect.card, http, attempt, reply.status)
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
 
@@ -111,6 +109,13 @@ def begin(
         deliver=deliver,
         origin=attempt.origin,
     )
+
+
+def _turn_away(desk: Desk, card: VendorCard, http: HttpRequest, attempt: Attempt, status: int) -> Record:
+    """Log a request that the provider can't read."""
+    request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
+    request.card, request.host, request.headers = card, http.host, http.headers
+    return desk.turn_away(request, sent=attempt.sent, status=status, origin=attempt.origin)
 
 
 def reached(desk: Desk, attempt: Attempt) -> None:
