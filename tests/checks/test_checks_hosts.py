@@ -119,7 +119,7 @@ def test_the_path_of_what_is_no_llm_is_not_kept() -> None:
         ("POST", "/v1beta/models/g:streamGenerateContent", "gemini"),
         ("POST", "/v1/projects/p/locations/l/publishers/google/models/g:generateContent", "vertex"),
         ("POST", "/api/chat", "ollama"),
-        ("POST", "/v2/rerank", None),
+        ("POST", "/v2/rerank", "cohere"),
         ("POST", "/v2/chat", "cohere"),
         ("GET", "/v1/models", None),
         ("GET", "/v1/chat/completions", None),
@@ -198,6 +198,7 @@ def test_a_search_finds_it() -> None:
     failure = wavetank.search(main, Scenario(), schedules=5).failure
     assert failure is not None
     assert failure.kind == "check"
+    assert "POST /v1/chat/completions to gw.example was refused: an unknown host" in failure.report()
     assert "hosts failed" in failure.report()
 
 

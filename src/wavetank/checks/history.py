@@ -115,6 +115,17 @@ def happened(event: Event) -> str:
             return f"{number} ended without a whole answer"
         case "left":
             return f"the client hung up on {number}"
+        case _:
+            return _beside_requests(event)
+
+
+def _beside_requests(event: Event) -> str:
+    """An event that is about no request to the provider."""
+    match event.kind:
+        case "unknown-host":
+            return f"{event.target or 'a connection'} to {event.host} was refused: an unknown host"
+        case "app-failed":
+            return f"the app for {event.host} raised {event.error_type}: {event.error}"
         case "stalled" if event.since is not None:
             where = "within one step" if event.reason else "between two steps"
             return f"time had passed {where} of the program since {format_duration(event.since)}"

@@ -8,9 +8,10 @@ from typing import final
 import msgspec
 
 from ..provider.hosts import HostApp, Route
-from ..provider.http import BadRequest, Dialect, Frame, Head, HttpRequest
+from ..provider.http import BadRequest, Frame, Head, HttpRequest
 from ..provider.model import Refusal, Reply
 from ..provider.request import Request
+from ..provider.vendor_card import VendorCard
 from ..sim.origin import NOWHERE, Origin
 from .apps import AppCall
 from .desk import Desk
@@ -90,7 +91,7 @@ def begin(
     except BadRequest as refused:
         reply = refused.reply
         if refused.counts:
-            attempt.record = _turn_away(desk, dialect, http, attempt, reply.status)
+            attempt.record = _turn_away(desk, dialect.card, http, attempt, reply.status)
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
 
@@ -110,10 +111,10 @@ def begin(
     )
 
 
-def _turn_away(desk: Desk, dialect: Dialect, http: HttpRequest, attempt: Attempt, status: int) -> Record:
+def _turn_away(desk: Desk, card: VendorCard, http: HttpRequest, attempt: Attempt, status: int) -> Record:
     """Log a request that the provider can't read."""
     request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
-    request.card, request.host, request.headers = dialect.card, http.host, http.headers
+    request.card, request.host, request.headers = card, http.host, http.headers
     return desk.turn_away(request, sent=attempt.sent, status=status, origin=attempt.origin)
 
 
