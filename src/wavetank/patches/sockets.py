@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
 from ..sim.refused_io import LEAVE_OUT
-from ..sim.virtual_files import add_virtual_file, virtual_end_of
+from ..sim.virtual_files import NETWORKS, add_virtual_file, virtual_end_of
 from .attributes import replaced
 from .imported_names import ImportedNames
 from .socket_lookups import ANSWERS, Network
@@ -39,7 +39,7 @@ _runs: Final[list[Callable[[], bool]]] = []
 """Of each run in virtual time, whether the calling thread is one of its own."""
 
 
-_networks: Final[list[Network]] = []
+_networks: Final[list[Network]] = NETWORKS
 
 _replaced: Final = ExitStack()
 

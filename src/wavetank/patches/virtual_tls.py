@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol, final
 from weakref import WeakKeyDictionary
 
+from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.virtual_files import add_virtual_file, forget_virtual_file, virtual_end_of
 from .attributes import replaced
 from .socket_lookups import is_numeric
@@ -176,7 +177,31 @@ def tls_passed_over(is_ours: Callable[[str], bool]) -> Iterator[None]:
             ("set_alpn_protocols", _set_alpn_protocols(context.set_alpn_protocols)),
         ):
             stack.enter_context(replaced(context, name, method))
+        stack.enter_context(replaced(SimulatedLoop, "_make_ssl_transport", _make_ssl_transport))
         yield
+
+
+def _make_ssl_transport(
+    self: Any,
+    rawsock: socket.socket,
+    protocol: Any,
+    sslcontext: ssl.SSLContext | None,
+    waiter: Any = None,
+    *,
+    server_hostname: str | None = None,
+    **options: Any,
+) -> Any:
+    """A plain transport that answers questions about TLS; there is no handshake to wait for."""
+    context = sslcontext or ssl.create_default_context()
+    made = object_without_tls(context, rawsock, server_hostname)
+    extra = {
+        "sslcontext": context,
+        "ssl_object": made,
+        "peercert": made.getpeercert(),
+        "cipher": made.cipher(),
+        "compression": made.compression(),
+    }
+    return self._make_socket_transport(rawsock, protocol, waiter, extra=extra)
 
 
 def _wrap_socket(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, final
 
+from ..patches.socket_lookups import is_numeric
 from ..patches.sockets import network_in_memory
 from ..patches.virtual_tls import tls_passed_over
 from ..provider.host_patterns import is_loopback
@@ -86,12 +87,9 @@ class FakeNetwork:
         if not _answers(desk, name, port):
             return None
         connected = connection_to(desk, name, port)
-        there = (
-            host if known or ":" in host or host[:1].isdigit() else self.address_of(name, port, one.family)
-        )
-        here = _own_address(one, desk)
-        end = Endpoint(connected, name, here=here, there=(there, port, *address[2:]))
-        return end
+        shown = host if is_numeric(host) else self.address_of(name, port, one.family)
+        there = (shown, port, *address[2:])
+        return Endpoint(connected, name, here=_own_address(one, desk), there=there)
 
 
 def _plain(host: str) -> str:

@@ -21,6 +21,9 @@ class VirtualFile(Protocol):
         """The program has closed it, or lost it."""
 
 
+NETWORKS: Final[list[Any]] = []
+"""What connections may end at in this process; empty, there are no virtual files."""
+
 _files: Final[dict[int, tuple[weakref.ref[Any], Any]]] = {}
 
 
