@@ -16,6 +16,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
 from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
@@ -23,9 +25,12 @@ from ..sim.refused_io import LEAVE_OUT
 from ..sim.virtual_files import NETWORKS, add_virtual_file, virtual_end_of
 from .attributes import replaced
 from .imported_names import ImportedNames
+from .imports import on_import
 from .socket_lookups import ANSWERS, Network
 from .virtual_sockets import AT_END, End
 from .virtual_tls import NoTls, connected_by_tls
+
+Method = Callable[..., Any]
 
 RECEIVES: Final = ("accept", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
 """The methods of a socket that wait for the other end."""
@@ -54,8 +59,20 @@ def no_network(is_mine: Callable[[], bool]) -> Iterator[None]:
 @contextmanager
 def network_in_memory(network: Network) -> Iterator[None]:
     """Let connections to the hosts of `network` end there."""
-    with _in_place(_networks, network):
+    with _in_place(_networks, network), ExitStack() as stack:
+        stack.enter_context(on_import(("trio._socket",), partial(_let_trio_see, stack)))
         yield
+
+
+def _let_trio_see(stack: ExitStack, module: ModuleType) -> None:
+    """Let trio's sockets use the methods of the class, not those that trio took from it at its import."""
+    kind, name = vars(module)["_SocketType"], "_nonblocking_helper"
+    original = getattr(kind, name)
+
+    def by_name(self: Any, wait_fn: Method, fn: Method, *args: Any, **options: Any) -> Any:
+        return original(self, wait_fn, getattr(type(self._sock), fn.__name__), *args, **options)
+
+    stack.enter_context(replaced(kind, name, by_name))
 
 
 @contextmanager
@@ -95,8 +112,6 @@ def _peer(one: socket.socket) -> object:
 
 
 # -- what stands in ---------------------------------------------------------------------------------
-
-Method = Callable[..., Any]
 
 
 def _with_ends(original: Method) -> Method:
