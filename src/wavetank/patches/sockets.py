@@ -200,10 +200,23 @@ def _sends_to(original: Method) -> Method:
     return guarded
 
 
+def _is_idle(one: socket.socket) -> bool:
+    """Whether a socket has no other end, so that the system refuses to use it."""
+    if one.type != socket.SOCK_STREAM:
+        return False
+    try:
+        one.getpeername()
+    except OSError:
+        return one.fileno() >= 0
+    return False
+
+
 def _transfers(original: Method) -> Method:
+    is_accept = original.__name__ == "accept"
+
     @functools.wraps(original)
     def guarded(self: socket.socket, *args: Any, **options: Any) -> Any:
-        if self.family in _NETWORK and _is_in_a_run():
+        if self.family in _NETWORK and _is_in_a_run() and (is_accept or not _is_idle(self)):
             raise _refusal(_peer(self))
         return original(self, *args, **options)
 

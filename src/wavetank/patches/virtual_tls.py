@@ -230,7 +230,11 @@ def _wrap_socket(original: Callable[..., Any]) -> Callable[..., Any]:
         wrapped.settimeout(timeout)
         end.signal_on(wrapped.fileno())
         add_virtual_file(wrapped, end)
-        connected_by_tls(wrapped, end)
+        try:
+            connected_by_tls(wrapped, end)
+        except BaseException:
+            wrapped.close()
+            raise
         return wrapped
 
     return wrap_socket

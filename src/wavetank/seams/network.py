@@ -31,6 +31,9 @@ _HERE: Final = ("127.0.0.1", "::1")
 _FIRST_PORT: Final = 49152
 """The first of the ports that systems give to clients (RFC 6335)."""
 
+_CHOSEN_BY_THE_SYSTEM: Final = 32768
+"""From here on Linux gives ports to clients, another in each run."""
+
 
 @final
 class FakeNetwork:
@@ -110,7 +113,7 @@ def _own_address(one: socket.socket, desk: Desk) -> tuple[Any, ...]:
     is_any = host in ("0.0.0.0", "::")
     return (
         _HERE[one.family == socket.AF_INET6] if is_any else host,
-        port if port and not is_any else _FIRST_PORT + desk.ports % (65536 - _FIRST_PORT),
+        port if 0 < port < _CHOSEN_BY_THE_SYSTEM else _FIRST_PORT + desk.ports % (65536 - _FIRST_PORT),
         *rest,
     )
 
