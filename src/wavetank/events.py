@@ -82,6 +82,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     fault: int | None = None
     model: str | None = None
     key: str | None = None
+    host: str | None = None
     value: str | None = None
     marks: tuple[str, ...] = ()
     error: str | None = None

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import Event, EventKind, EventLog
+from ..fault_kinds import OUTAGES
 
 _TOLD: Final = 10
 """So many events from each end of a long story."""
@@ -76,7 +77,7 @@ def _happened(event: Event) -> str:
     number = f"request {event.request}"
     match event.kind:
         case "arrived":
-            return f"{number} arrived at the provider ({event.model})"
+            return f"{number} arrived at {event.host or 'the provider'} ({event.model})"
         case "held" if event.fault is not None:
             return f"{number} has no whole answer, by the scenario's fault {event.fault + 1} ({event.reason})"
         case "held":
@@ -95,7 +96,12 @@ def _happened(event: Event) -> str:
         case "delivered":
             return f"the refusal of {number} reached the client"
         case "left" if event.request is None:
-            return f"a connection failed, by the scenario's fault ({event.reason})"
+            where = "" if event.host is None else f" to {event.host}"
+            return f"a connection{where} failed, by the scenario's fault ({event.reason})"
+        case "left" if event.fault is not None and event.reason in OUTAGES:
+            return (
+                f"{number} ended without a byte, by the scenario's fault {event.fault + 1} ({event.reason})"
+            )
         case "left" if event.fault is not None:
             return f"{number} ended without a whole answer"
         case "left":

@@ -109,7 +109,9 @@ def _held(log: EventLog) -> tuple[str, ...]:
     """The requests whose answers the scenario's faults still hold."""
     at = log.end.at if log.end is not None else 0
     held = [
-        event for event in log.of("held", "left") if event.fault is not None and event.request is not None
+        event
+        for event in log.of("held", "left")
+        if event.fault is not None and event.request is not None and event.reason != "connection-refused"
     ]
     held = [event for event in held if event.kind == "held" or event.at == at]  # a stopped client hangs up
     lines = tuple(

@@ -70,13 +70,15 @@ def wire_retry_after(rule: RetryAfter, wait: int | None, sent: int) -> WireRetry
     Args:
         rule: the form, and the value if the scenario gives one.
         wait: nanoseconds from the sending until a retry makes sense, `None` if never.
-        sent: the instant at which the refusal is sent.
+        sent: the Unix time at which the refusal is sent, by the provider's clock.
     """
     value = rule.value if rule.value is not None else wait
     if rule.form == "none" or value is None:
         return None
     if rule.form == "http-date":
-        return WireRetryAfter("http-date", _round_up(sent + max(1, value), SECOND) - sent)
+        if rule.value is None:
+            value = max(1, value)
+        return WireRetryAfter("http-date", _round_up(sent + value, SECOND) - sent)
     if rule.value is None:
         value = _round_up(max(1, value), SECOND if rule.form == "seconds" else MILLISECOND)
     return WireRetryAfter(rule.form, int(value))

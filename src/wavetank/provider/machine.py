@@ -17,8 +17,7 @@ from .barriers import Barrier, earliest
 from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
-from .matching import scope_of
-from .model import Answer, Notice, Outcome, Reason, Refusal, Reply
+from .model import NO_LIMITS, Answer, Notice, Outcome, Reason, Refusal, Reply
 from .picks import Choose, Picks
 from .request import Request
 from .timing import Timetable
@@ -36,7 +35,7 @@ class Provider:
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
         choose: asked for each pick; option 0 is what the seed says.
-        epoch_ns: the Unix time of the instant 0, which says when a day begins.
+        epoch_ns: the true Unix time of the instant 0; the provider's own clock may differ.
     """
 
     def __init__(
@@ -50,6 +49,10 @@ class Provider:
         self.in_flight = 0
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
+        self.skew = scenario.clock.skew
+        """Nanoseconds that its clock is ahead."""
+        self.epoch_ns = epoch_ns + self.skew
+        """The Unix time of the instant 0 by its own clock: of all dates that it writes, and of its days."""
         self._scenario = scenario
         text = scenario.answers.text
         self._words = words_of(text) if text is not None else None
@@ -62,7 +65,7 @@ class Provider:
             if script.wave.when_in_flight is not None
         )
         self._board = NoticeBoard(waves)
-        self._limiter = Limiter(scenario, epoch_ns=epoch_ns)
+        self._limiter = Limiter(scenario, epoch_ns=self.epoch_ns)
         self._faults = FaultSelection(scenario, self._picks)
         self._orders = count()
         self._open: dict[int, Exchange] = {}
@@ -85,9 +88,12 @@ class Provider:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def refuse_connection(self, now: int) -> int | None:
-        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
-        return self._faults.for_connection(now)
+    def refuse_connection(self, now: int, host: str = "") -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in.
+
+        `host` is empty where no client has named one yet.
+        """
+        return self._faults.for_connection(now, host)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
@@ -169,8 +175,15 @@ class Provider:
 
     def _decide(self, exchange: Exchange, now: int) -> None:
         request = exchange.request
+        if self._faults.of_requests:
+            fault = self._faults.first(self._faults.of_requests, request, exchange.nth, now)
+            if fault is not None:
+                self._cut_off(exchange, fault, now)
+                return
         refusing = self._windows.refusing(request, exchange.nth, now)
         if refusing is not None:
+            if self._limiter.counts_refused:
+                self._limiter.count_refused(request, now)
             self._refuse_by_wave(exchange, *refusing, now)
             return
         output = longest_answer(request.item, request.max_tokens, self._words) * request.copies
@@ -185,6 +198,12 @@ class Provider:
                 return
         self._answer(exchange, now)
 
+    def _cut_off(self, exchange: Exchange, fault: Fault, now: int) -> None:
+        """The request is not read: its connection breaks at once, or stays silent until the client leaves."""
+        exchange.outcome = Answer((), 0, "stop", NO_LIMITS, fault)
+        if fault.kind != "no-answer":
+            self._send(exchange, exchange.outcome, Timetable(start=now))
+
     def _refuse_by_wave(self, exchange: Exchange, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)
         self._refuse(exchange, script, "wave", rest=closes - sent, now=now, sent=sent)
@@ -193,7 +212,7 @@ class Provider:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         sent = now + latency
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
-        retry_after = None if rest is None else wire_retry_after(over.rule, rest, sent)
+        retry_after = None if rest is None else wire_retry_after(over.rule, rest, self.epoch_ns + sent)
         limits = self._limiter.state(exchange.request, now)
         status = exchange.request.card.status_over_limit(over.error)
         refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
@@ -205,8 +224,8 @@ class Provider:
         refusal = Refusal(
             exchange.request.card.status_of_wave(script.wave),
             reason,
-            scope_of(script.scope, exchange.request),
-            wire_retry_after(script.retry_after, rest, sent),
+            script.scope_of(exchange.request),
+            wire_retry_after(script.retry_after, rest, self.epoch_ns + sent),
             self._limiter.state(exchange.request, now),
             script.number,
             refusal_error(script.wave),
@@ -218,7 +237,7 @@ class Provider:
     def _answer(self, exchange: Exchange, now: int) -> None:
         request, latency = exchange.request, self._scenario.latency
         deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
-        fault = self._faults.for_answer(request, exchange.nth, now)
+        fault = self._faults.first(self._faults.of_answers, request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
         timetable = Timetable(

@@ -6,7 +6,8 @@ from typing import Final, Literal, final
 
 import msgspec
 
-from ..scenario import Fault, RefusalError, RetryAfterForm, Wrapping
+from ..clock import MINUTE
+from ..scenario import OUTAGES, Fault, RefusalError, RetryAfterForm, Wrapping
 
 LimitReason = Literal[
     "requests",
@@ -19,7 +20,10 @@ LimitReason = Literal[
     "ramp",
     "penalty",
 ]
-"""Which limit a request ran into; `requests` and the three of tokens are the per-minute ones."""
+"""Which limit a request ran into.
+
+`requests` and the three of tokens are those of a minute or of another window.
+"""
 Reason = Literal["wave", "barrier", "bad-request"] | LimitReason
 
 ACCOUNT: Final = "account"
@@ -27,16 +31,24 @@ ACCOUNT: Final = "account"
 
 @final
 class BucketState(msgspec.Struct, frozen=True):
-    """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole."""
+    """One budget at an instant: its limit, what is left, and nanoseconds until it is whole.
+
+    A scenario may have the last of them stated wrongly, and in the past: below 0. `per` is the time that
+    the limit is for, in nanoseconds.
+    """
 
     limit: int
     remaining: int
     reset: int
+    per: int = MINUTE
 
 
 @final
 class LimitState(msgspec.Struct, frozen=True):
-    """What the limit headers say; `None` where the scenario sets no such limit."""
+    """What the limit headers say; `None` where the scenario sets no such limit.
+
+    `at` is the instant at which it was so: the answer may be sent much later.
+    """
 
     requests: BucketState | None = None
     tokens: BucketState | None = None
@@ -44,6 +56,7 @@ class LimitState(msgspec.Struct, frozen=True):
     output_tokens: BucketState | None = None
     requests_per_day: BucketState | None = None
     tokens_per_day: BucketState | None = None
+    at: int = 0
 
 
 NO_LIMITS: Final = LimitState()
@@ -72,6 +85,11 @@ class Answer(msgspec.Struct, frozen=True):
     limits: LimitState
     fault: Fault | None = None
     copies: int = 1
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether there is no answer at all: the provider could not be reached."""
+        return self.fault is not None and self.fault.kind in OUTAGES
 
     @property
     def text(self) -> str:

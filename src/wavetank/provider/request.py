@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from types import MappingProxyType
+from typing import Any, Final, final
 
 import msgspec
 
 from .schema_answers import Form
 from .vendor_card import DIRECT, VendorCard
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+"""One empty mapping for all requests: a new one for each would cost more than the rest of its making."""
 
 
 @final
@@ -36,8 +40,8 @@ class Request(msgspec.Struct, kw_only=True):
     max_tokens: int | None = None
     stream: bool = False
     copies: int = 1
-    payload: Mapping[str, Any] = {}
-    headers: Mapping[str, str] = {}
+    payload: Mapping[str, Any] = NOTHING
+    headers: Mapping[str, str] = NOTHING
     form: Form | None = None
     generates: bool = True
     card: VendorCard = DIRECT

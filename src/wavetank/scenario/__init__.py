@@ -6,7 +6,7 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 
 from __future__ import annotations
 
-from ..fault_kinds import DELAYS, FaultKind
+from ..fault_kinds import DELAYS, OUTAGES, FaultKind
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -17,8 +17,11 @@ from .loading import (
 )
 from .meaning import (
     VARIED,
+    fault_delay,
+    has_window,
     last_instant,
     lets_through,
+    limits_scope,
     longest_retry_after,
     quiet_instant,
     refusal_error,
@@ -38,6 +41,7 @@ from .model import (
     Latency,
     Limits,
     Match,
+    ProviderClock,
     Ramp,
     RefusalError,
     RetryAfter,
@@ -45,12 +49,14 @@ from .model import (
     Scenario,
     ScopeKind,
     Wave,
+    WindowKind,
     Wrapping,
 )
 from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "OUTAGES",
     "VARIED",
     "Answers",
     "DayKind",
@@ -61,6 +67,7 @@ __all__ = [
     "Latency",
     "Limits",
     "Match",
+    "ProviderClock",
     "Ramp",
     "RefusalError",
     "RetryAfter",
@@ -69,11 +76,15 @@ __all__ = [
     "ScenarioError",
     "ScopeKind",
     "Wave",
+    "WindowKind",
     "Wrapping",
     "catalogue",
     "digest",
+    "fault_delay",
+    "has_window",
     "last_instant",
     "lets_through",
+    "limits_scope",
     "load_scenario",
     "longest_retry_after",
     "override_scenario",

@@ -10,14 +10,15 @@ from typing import Final, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from ..clock import Duration, parse_duration
+from ..clock import Duration, parse_duration, parse_signed_duration
 from .errors import Place, listed, nearest
-from .model import DurationRange, RetryAfter, Scenario
+from .model import DurationRange, RetryAfter, Scenario, SignedDuration
 from .rules import check
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 _RETRY_AFTER_FORMS: Final = 'write "1s", "none" or { form = "http-date", value = "1s" }'
+_LENGTHS: Final[tuple[object, ...]] = (Duration, SignedDuration)
 _NAMES: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -72,15 +73,15 @@ def given(struct: msgspec.Struct) -> dict[str, object]:
 def _as_duration(annotation: object, value: object) -> object:
     """In code a plain integer where a duration belongs is nanoseconds; in a file it lacks its unit."""
     is_count = isinstance(value, int) and not isinstance(value, bool)
-    return Duration(cast(int, value)) if is_count and _required(annotation) is Duration else value
+    return Duration(cast(int, value)) if is_count and _required(annotation) in _LENGTHS else value
 
 
 def _read(annotation: object, value: object, place: Place) -> object:
     wanted = _required(annotation)
     if value is None and wanted is not annotation:
         return None
-    if wanted is Duration:
-        return _read_duration(value, place)
+    if wanted in _LENGTHS:
+        return _read_duration(value, place, signed=wanted == SignedDuration)
     if wanted is DurationRange:
         return _read_range(value, place)
     if get_origin(wanted) is Literal:
@@ -98,7 +99,7 @@ def _required(annotation: object) -> object:
     return parts[0] if NoneType in get_args(annotation) else annotation
 
 
-def _read_duration(value: object, place: Place) -> Duration:
+def _read_duration(value: object, place: Place, *, signed: bool = False) -> Duration:
     if isinstance(value, Duration):
         text = str(value)
     elif isinstance(value, str):
@@ -109,10 +110,10 @@ def _read_duration(value: object, place: Place) -> Duration:
         )
     else:
         raise place.error(f'a length of time is a text such as "5s", not {_name(value)}')
-    if text.strip().startswith("-"):
+    if text.strip().startswith("-") and not signed:
         raise place.error(f'a length of time cannot be negative: "{text}"; write 0s or more')
     try:
-        return parse_duration(text)
+        return parse_signed_duration(text) if signed else parse_duration(text)
     except ValueError as error:
         raise place.error(str(error)) from None
 
@@ -163,7 +164,7 @@ def _read_short_retry_after(value: object, place: Place) -> RetryAfter:
         raise place.error(
             f"unknown value {value!r}{nearest(value, ['none'])} For a Retry-After {_RETRY_AFTER_FORMS}"
         )
-    return RetryAfter(value=_read_duration(value, place))
+    return RetryAfter(value=_read_duration(value, place, signed=True))
 
 
 def _read_plain(wanted: type, value: object, place: Place) -> object:

@@ -99,7 +99,6 @@ def assemble(
         clock,
         log,
         waits=waits,
-        epoch_ns=epoch_ns,
         faults=scenario.fault,
         hosts=hosts_of(scenario),
         admit=admit,

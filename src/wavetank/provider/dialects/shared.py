@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from ...clock import MILLISECOND, SECOND
+from ...clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_duration
 from ...nesting import too_deep
 from ...shown import shortened
 from ..answer_texts import count_tokens
@@ -25,6 +25,8 @@ LONGEST: Final = 1000
 """Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
 """What ends a stream of those who speak OpenAI's format."""
+
+_UNITS: Final = {SECOND: "second", HOUR: "hour", DAY: "day"}
 
 Message = Mapping[str, Any]
 Values = dict[str, Any]
@@ -189,6 +191,13 @@ def limit_hit(refusal: Refusal) -> BucketState | None:
     """The limit that a refusal names as its reason; a scripted one names none."""
     bucket = getattr(refusal.limits, refusal.reason.replace("-", "_"), None)
     return bucket if isinstance(bucket, BucketState) else None
+
+
+def unit_of(limit: BucketState | None, minute: str = "minute") -> str:
+    """The word for the time that a limit is for, such as `second`; a scripted limit is one of a minute."""
+    if limit is None or limit.per == MINUTE:
+        return minute
+    return _UNITS.get(limit.per) or format_duration(limit.per)
 
 
 def is_limit(refusal: Refusal) -> bool:

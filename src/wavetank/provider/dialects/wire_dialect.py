@@ -16,7 +16,7 @@ from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
 from ..request import Request
 from ..vendor_card import VendorCard
-from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
+from ..wire_formats import base62, date_header, hexadecimal, json_bytes, unix_seconds
 from .shared import JSON, ErrorText, InvalidRequest, bearer, retry_headers, stated_in_body
 from .wrapped import wrapped
 
@@ -90,12 +90,15 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
 @final
 class Refused(msgspec.Struct, frozen=True):
-    """A refusal, still to be written; `number` is the id of the request on the wire."""
+    """A refusal, still to be written.
+
+    `number` is the id of the request on the wire, and `measured` the Unix time at which its limits were so.
+    """
 
     request: Request
     refusal: Refusal
     number: str
-    sent: int
+    measured: int
 
 
 class Endpoint(Protocol):
@@ -207,8 +210,11 @@ class Vendor:
         """The headers of every response beside its date; `took` is in whole milliseconds."""
         return ()
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
-        """The headers that state the limits; none unless a provider has such headers."""
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
+        """The headers that state the limits; none unless a provider has such headers.
+
+        `measured` is the Unix time, in nanoseconds, at which the limits were so.
+        """
         return ()
 
     def error(self, text: ErrorText, status: int, number: str) -> Any:
@@ -268,17 +274,18 @@ class WireDialect:
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
             return frame
-        error = self._mid_stream_error(request, reply, outcome, epoch_ns + reply.at)
+        error = self._mid_stream_error(request, reply, outcome, epoch_ns)
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
-    def _mid_stream_error(self, request: Request, reply: Reply, answer: Answer, sent: int) -> Any:
+    def _mid_stream_error(self, request: Request, reply: Reply, answer: Answer, epoch_ns: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
         vendor = self._vendor
         stated = answer.fault.error if answer.fault is not None else None
         error = stated or vendor.breaks_with
         refusal = Refusal(self.card.status_of_error(error), "wave", ACCOUNT, None, answer.limits, error=error)
-        refused = Refused(request, refusal, vendor.number(reply.request_id), sent)
+        number = vendor.number(reply.request_id)
+        refused = Refused(request, refusal, number, epoch_ns + answer.limits.at)
         return vendor.mid_stream_error(refused) if stated is None else vendor.refusal(refused)
 
     # -- requests ----------------------------------------------------------------------------
@@ -323,7 +330,7 @@ class WireDialect:
         status, body = self._vendor.invalid_request(invalid, number, http)
         headers = (
             ("content-type", JSON),
-            ("date", imf_fixdate(sent)),
+            ("date", date_header(sent)),
             *self._vendor.headers(number, 0),
             *((("allow", invalid.allow),) if invalid.allow else ()),
         )
@@ -339,9 +346,9 @@ class WireDialect:
             200,
             (
                 ("content-type", content_type),
-                ("date", imf_fixdate(sent)),
+                ("date", date_header(sent)),
                 *vendor.headers(number, page.took // MILLISECOND),
-                *self._limits(page.answer.limits, page.request, sent, refused=False),
+                *self._limits(page.answer.limits, page.request, page.epoch_ns, refused=False),
             ),
         )
 
@@ -351,28 +358,30 @@ class WireDialect:
             return wrapped(refusal, sent)
         vendor, number = self._vendor, self._vendor.number(reply.request_id)
         began = request.arrived if request.arrived is not None else reply.at
-        body = vendor.refusal(Refused(request, refusal, number, sent))
+        body = vendor.refusal(Refused(request, refusal, number, epoch_ns + refusal.limits.at))
         inside = refusal.wrapping == "in-200"
         streamed = inside and request.stream
         endpoint = self._endpoints[request.endpoint]
         headers = (
             ("content-type", endpoint.streams_as if streamed else JSON),
-            ("date", imf_fixdate(sent)),
+            ("date", date_header(sent)),
             *vendor.headers(number, (reply.at - began) // MILLISECOND),
-            *self._refusal_headers(request, refusal, sent),
+            *self._refusal_headers(request, refusal, sent, epoch_ns),
         )
         data = endpoint.failure(body, request, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
 
-    def _limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
-        return () if limits is NO_LIMITS else self._vendor.limits(limits, request, sent, refused=refused)
+    def _limits(self, limits: LimitState, request: Request, epoch_ns: int, *, refused: bool) -> Headers:
+        if limits is NO_LIMITS:
+            return ()
+        return self._vendor.limits(limits, request, epoch_ns + limits.at, refused=refused)
 
-    def _refusal_headers(self, request: Request, refusal: Refusal, sent: int) -> Headers:
+    def _refusal_headers(self, request: Request, refusal: Refusal, sent: int, epoch_ns: int) -> Headers:
         """Limits, unless a throttle hides them; when to come back, and whether to."""
         stated, should = refusal.retry_after, refusal.should_retry
         in_body = stated is not None and stated.form == "seconds" and self._vendor.retry_in_body
         hidden = refusal.error == "throttle"
-        shown = () if hidden else self._limits(refusal.limits, request, sent, refused=True)
+        shown = () if hidden else self._limits(refusal.limits, request, epoch_ns, refused=True)
         return (
             *shown,
             *(() if in_body else retry_headers(stated, sent)),

@@ -42,13 +42,11 @@ class Serving:
         """Where it is served, once clients may come."""
         self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
         self._clock = LoopClock()
-        epoch_ns = real_epoch_ns()
         self.desk = Desk(
-            Provider(scenario, seed=seed, epoch_ns=epoch_ns),
+            Provider(scenario, seed=seed, epoch_ns=real_epoch_ns()),
             self._clock,
             self.journal,
             waits=LoopWaits(),
-            epoch_ns=epoch_ns,
             faults=scenario.fault,
             hosts=hosts_of(scenario),
             keep_records=False,

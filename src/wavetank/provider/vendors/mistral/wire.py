@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...answer_texts import request_cost
-from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_headers
+from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_headers, unit_of
 from ...dialects.wire_dialect import AnswerPart, Vendor, WireDialect
 from ...http import Headers, HttpRequest
 from ...model import LimitState
@@ -66,9 +66,11 @@ class MistralVendor(Vendor):
             ("x-envoy-upstream-service-time", str(took)),
         )
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
-        """Requests and tokens of a minute, and what the request cost; no resets."""
-        headers = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
+        """Requests and tokens, with the time they are for, and what the request cost; no resets."""
+        requests, tokens = limits.requests, limits.tokens
+        named = ((f"req-{unit_of(requests)}", requests), (f"tokens-{unit_of(tokens)}", tokens))
+        headers = limit_headers(named, None)
         if limits.tokens is None:
             return headers
         cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)

@@ -59,25 +59,25 @@ class CompatibleVendor(Vendor):
         """The request id, where there is one."""
         return ((self.card.request_id, number),) if self.card.request_id else ()
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """The limits that the card has names for."""
         if self.card.limits_on_refusals and not refused:
             return ()
         headers: Headers = ()
         for kind, named in self.card.limit_headers.items():
-            headers += limit_headers(((kind, getattr(limits, kind)),), self._reset(sent), named=named)
+            headers += limit_headers(((kind, getattr(limits, kind)),), self._reset(measured), named=named)
         return headers
 
-    def _reset(self, sent: int) -> Callable[[int], str] | None:
+    def _reset(self, measured: int) -> Callable[[int], str] | None:
         match self.card.reset:
             case "duration":
                 return go_duration
             case "seconds":
                 return lambda wait: str(-(-wait // SECOND))
             case "unix":
-                return lambda wait: str(-(-(sent + wait) // SECOND))
+                return lambda wait: str(-(-(measured + wait) // SECOND))
             case "rfc3339":
-                return lambda wait: rfc3339(sent + wait)
+                return lambda wait: rfc3339(measured + wait)
             case "none":
                 return None
 
