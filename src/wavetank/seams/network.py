@@ -75,7 +75,7 @@ class FakeNetwork:
     def passes_tls_over(self, host: str) -> bool:
         """Whether a client that wants TLS with `host` has its connection from here."""
         name = _plain(host)
-        return name in self._numbers or current().hosts.card_at(name) is not None
+        return name in self._numbers or is_known(current(), name, None)
 
     def connect(self, one: socket.socket, address: Any) -> Endpoint | None:
         if not isinstance(address, tuple) or len(address) < 2 or not isinstance(address[0], str):
@@ -99,11 +99,16 @@ def _plain(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
+def is_known(desk: Desk, host: str, port: int | None) -> bool:
+    """Whether the fake answers for a host."""
+    return desk.hosts.card_at(host, port) is not None
+
+
 def _answers(desk: Desk, name: str, port: int | None) -> bool:
     """Whether a connection ends at the desk, if only to be refused there with a word on the host."""
     if desk.lets_through(name):
         return False
-    return desk.hosts.card_at(name, port) is not None or (desk.is_alone() and not is_loopback(name))
+    return is_known(desk, name, port) or (desk.is_alone() and not is_loopback(name))
 
 
 def _own_address(one: socket.socket, desk: Desk) -> tuple[Any, ...]:

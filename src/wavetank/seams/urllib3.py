@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..sim.virtual_files import virtual_end_of
 from .exchange import set_out
 from .memory import connection_to, current_attempt
+from .network import is_known
 from .reception import Patch, current
 
 LIBRARIES: Final = ("urllib3",)
@@ -47,7 +48,7 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
         desk = current()
         host, port = self._wavetank_target = _target(self)
         if not desk.lets_through(host):
-            if desk.hosts.card_at(host, port) is None:
+            if not is_known(desk, host, port):
                 connection_to(desk, host, port)  # raises, also in real time
             if (host, port) != (self.host, self.port):
                 _connect_straight(library, self, host, port)
