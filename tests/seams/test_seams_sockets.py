@@ -6,6 +6,7 @@ import concurrent.futures
 import errno
 import http.client
 import json
+import os
 import select
 import selectors
 import socket
@@ -368,6 +369,18 @@ def test_tls_of_the_programs_own_is_left_alone() -> None:
 # -- hosts that the fake does not answer for ---------------------------------------------------------
 
 
+def test_a_proxy_is_refused_by_name() -> None:
+    """A client on sockets that is given one cannot reach it."""
+
+    def work(_: Tank) -> None:
+        client = http.client.HTTPSConnection("proxy.example", 3128)
+        client.set_tunnel(HOST)
+        with pytest.raises(UnknownHost, match=r"proxy\.example:3128"):
+            client.request("GET", "/v1/models")
+
+    value_of(work)
+
+
 def test_unknown_hosts_are_refused_by_name() -> None:
     """By their names or by the guard of the real network, and no socket is left open."""
 
@@ -427,6 +440,29 @@ def test_waiting_takes_virtual_time(way: Callable[[socket.socket, float | None],
             return (early, at), (found, then), (way(one, 3), tank.now())
 
     assert value_of(work, **SLOW) == ((False, 1), (True, 2), (False, 5))
+
+
+def test_waiting_where_the_system_has_no_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair of sockets does the same, as on macOS."""
+    monkeypatch.delattr(os, "eventfd", raising=False)
+    for way in WAYS:
+        test_waiting_takes_virtual_time(way, tls=True)
+
+
+def test_a_poll_object_changes_its_mind() -> None:
+    """What is taken out of it again is not waited for."""
+
+    def work(tank: Tank) -> Any:
+        with connected() as one, connected() as other:
+            poll = select.poll()
+            for each in (one, other):
+                poll.register(each, select.POLLIN)
+                each.sendall(REQUEST)
+            poll.unregister(other)
+            poll.modify(one, select.POLLIN | select.POLLPRI)
+            return [number == one.fileno() for number, _ in poll.poll(-1)], tank.now()
+
+    assert value_of(work, **SLOW) == ([True], 2)
 
 
 @pytest.mark.parametrize("way", WAYS)

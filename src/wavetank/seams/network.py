@@ -18,7 +18,7 @@ from ..provider.host_patterns import is_loopback
 from .desk import Desk
 from .endpoint import Endpoint
 from .memory import connection_to
-from .reception import current
+from .reception import installed_desk
 
 _FIRST: Final = int(IPv4Address("198.18.0.0"))
 _SIZE: Final = 1 << 17
@@ -47,8 +47,8 @@ class FakeNetwork:
         self._names: dict[int, str] = {}
 
     def address_of(self, host: str, port: int | None, family: int) -> str | None:
-        name = _plain(host)
-        if not _answers(current(), name, port):
+        name, desk = _plain(host), installed_desk()
+        if desk is None or not _answers(desk, name, port):
             return None
         number = self._number(name)
         if family == socket.AF_INET6:
@@ -74,8 +74,8 @@ class FakeNetwork:
 
     def passes_tls_over(self, host: str) -> bool:
         """Whether a client that wants TLS with `host` has its connection from here."""
-        name = _plain(host)
-        return name in self._numbers or is_known(current(), name, None)
+        name, desk = _plain(host), installed_desk()
+        return name in self._numbers or (desk is not None and is_known(desk, name, None))
 
     def connect(self, one: socket.socket, address: Any) -> Endpoint | None:
         if not isinstance(address, tuple) or len(address) < 2 or not isinstance(address[0], str):
@@ -86,8 +86,8 @@ class FakeNetwork:
             if known is not None:
                 raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
             return None
-        desk, name = current(), known or _plain(host)
-        if not _answers(desk, name, port):
+        desk, name = installed_desk(), known or _plain(host)
+        if desk is None or not _answers(desk, name, port):
             return None
         connected = connection_to(desk, name, port)
         shown = host if is_numeric(host) else self.address_of(name, port, one.family)
