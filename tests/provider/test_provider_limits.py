@@ -8,7 +8,7 @@ import pytest
 
 from wavetank.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, BucketState, Outcome, Refusal
+from wavetank.provider.model import BucketState, Outcome, Refusal, Success
 from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
 
@@ -54,7 +54,7 @@ def outcome(provider: Provider, request: Request, at: int) -> Outcome:
 
 def told(found: Outcome) -> tuple[str, str, int | None]:
     """Reason, error and Retry-After of a refusal; ("", "", None) for an answer."""
-    if isinstance(found, Answer):
+    if isinstance(found, Success):
         return "", "", None
     return found.reason, found.error, found.retry_after.value if found.retry_after is not None else None
 

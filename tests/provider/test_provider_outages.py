@@ -8,7 +8,7 @@ import pytest
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Reply
+from wavetank.provider.model import Reply, Success
 from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Latency, Limits, Match, Scenario, Wave
 
@@ -53,7 +53,7 @@ def test_an_open_connection_breaks_while_others_are_refused() -> None:
     )
     provider = Provider(scenario)
     [reply] = replies(provider, ask(1), 10 * SECOND)
-    assert isinstance(reply.outcome, Answer)
+    assert isinstance(reply.outcome, Success)
     assert (reply.at, reply.outcome.fault, reply.outcome.completion_tokens) == (
         10 * SECOND,
         scenario.fault[0],
@@ -62,7 +62,7 @@ def test_an_open_connection_breaks_while_others_are_refused() -> None:
     assert provider._limiter.state(ask(2), 10 * SECOND).requests is not None
     assert provider._limiter.state(ask(2), 10 * SECOND).requests.remaining == 1  # type: ignore[union-attr]
     [reply] = replies(provider, ask(3), 15 * SECOND)
-    assert not isinstance(reply.outcome, Answer)
+    assert not isinstance(reply.outcome, Success)
 
 
 def test_where_some_connections_are_refused_those_that_are_open_go_on() -> None:
@@ -71,7 +71,7 @@ def test_where_some_connections_are_refused_those_that_are_open_go_on() -> None:
     met = [provider.refuse_connection(10 * SECOND) for _ in range(100)]
     assert 30 < met.count(0) < 70
     [reply] = replies(provider, ask(1), 10 * SECOND)
-    assert isinstance(reply.outcome, Answer)
+    assert isinstance(reply.outcome, Success)
     assert reply.outcome.fault is None
 
 
@@ -84,7 +84,7 @@ def test_a_request_in_an_outage_is_never_answered() -> None:
     assert provider.advance(100 * SECOND) == []
     assert (provider.in_flight, provider.faults_in_flight()) == (1, [(1, fault)])
     left = provider.leave(1, 100 * SECOND)
-    assert isinstance(left, Answer)
+    assert isinstance(left, Success)
     assert (left.fault, provider.in_flight) == (fault, 0)
 
 
@@ -107,5 +107,5 @@ def test_any_spoiled_answer_may_last(kind: FaultKind) -> None:
     met = []
     for number, at in enumerate((9, 10, 11, 12, 14, 15, 30, 50), start=1):
         [reply] = replies(provider, ask(number), at * SECOND)
-        met.append(isinstance(reply.outcome, Answer) and reply.outcome.fault is fault)
+        met.append(isinstance(reply.outcome, Success) and reply.outcome.fault is fault)
     assert met == [False, True, True, False, True, False, True, False]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Notice, Reply
+from wavetank.provider.model import Notice, Reply, Success
 from wavetank.provider.request import Request
 from wavetank.scenario import (
     DurationRange,
@@ -214,7 +214,7 @@ def test_every_request_gets_one_whole_outcome(scenario: Scenario, steps: list[St
             continue
         assert parts
         assert parts[-1].last
-        streamed = asked.stream and isinstance(parts[0].outcome, Answer) and not parts[0].outcome.unreachable
+        streamed = asked.stream and isinstance(parts[0].outcome, Success) and not parts[0].outcome.unreachable
         assert len(parts) == (10 if streamed else 1)
 
 
@@ -253,10 +253,10 @@ def test_the_answer_is_the_items_own_and_waits_are_not_negative(
     course = run(scenario, steps)
     for reply in course.replies:
         outcome = reply.outcome
-        if isinstance(outcome, Answer) and outcome.unreachable:
-            assert outcome.deltas == ()
-        elif isinstance(outcome, Answer):
-            assert outcome.deltas[0] == f"[wt:{course.arrived[reply.request_id].item}]"
+        if isinstance(outcome, Success) and outcome.unreachable:
+            assert outcome.content.pieces == ()
+        elif isinstance(outcome, Success):
+            assert outcome.content.pieces[0] == f"[wt:{course.arrived[reply.request_id].item}]"
         else:
             assert outcome.retry_after is None or outcome.retry_after.value >= 0
 

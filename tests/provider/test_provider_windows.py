@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wavetank.clock import HOUR, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
 from wavetank.provider.meters import Calendar, Meter, Sliding
-from wavetank.provider.model import Answer, BucketState
+from wavetank.provider.model import BucketState, Success
 from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Fault, Latency, Limits, ProviderClock, Scenario, Wave
 
@@ -40,7 +40,7 @@ def outcomes(provider: Provider, *instants: int, **fields: Any) -> list[str | in
         provider.arrive(ask(number, **fields), at)
         while (due := provider.next_due()) is not None:
             for reply in provider.advance(due):
-                if isinstance(reply.outcome, Answer):
+                if isinstance(reply.outcome, Success):
                     found += [GOOD] if reply.last else []
                 else:
                     wait = reply.outcome.retry_after

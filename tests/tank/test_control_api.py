@@ -10,6 +10,7 @@ import pytest
 
 from wavetank.events import EventLog, Header
 from wavetank.provider.http import HttpRequest
+from wavetank.provider.remembered import Remembered
 from wavetank.scenario import Scenario, digest
 from wavetank.seams.http1 import ControlResponse
 from wavetank.tank.ledger import Ledger
@@ -31,7 +32,7 @@ def door(host: str = "127.0.0.1") -> tuple[ControlApi, MemoryJournal]:
     journal = MemoryJournal(
         Header(scenario="s", digest=digest(scenario), seed=0, backend="real", waves=0, faults=0)
     )
-    ledger = Ledger(lambda *_, **__: None, str)
+    ledger = Ledger(lambda *_, **__: None, Remembered(), str)
     return ControlApi(scenario, journal, ledger, lock=threading.Lock(), host=host), journal
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import EventKind, EventLog, RunEnd
+from .history import fault_source
 from .repetition import repetition
 from .traced import traced
 from .verdict import Verdict
@@ -115,8 +116,8 @@ def _held(log: EventLog) -> tuple[str, ...]:
     ]
     held = [event for event in held if event.kind == "held" or event.at == at]  # a stopped client hangs up
     lines = tuple(
-        f"request {event.request} (item {event.item!r}) is held by the scenario's "
-        f"fault {(event.fault or 0) + 1} ({event.reason})"
+        f"request {event.request} (item {event.item!r}) is held by "
+        f"{fault_source(event.fault or 0)} ({event.reason})"
         for event in held[:_SHOWN]
     )
     return (*lines, f"and {len(held) - _SHOWN} more") if len(held) > _SHOWN else lines

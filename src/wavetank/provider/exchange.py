@@ -7,6 +7,7 @@ from typing import Final, final
 from ..clock import MILLISECOND, SECOND
 from ..scenario import RetryAfter
 from .barriers import Barrier
+from .content import NOTHING
 from .limiter import Stay
 from .model import Outcome, WireRetryAfter
 from .request import Request
@@ -24,6 +25,7 @@ class Exchange:
 
     __slots__ = (
         "barrier",
+        "content",
         "due",
         "index",
         "nth",
@@ -40,6 +42,7 @@ class Exchange:
         self.nth = nth
         self.stay: Stay | None = None
         self.barrier: Barrier | None = None
+        self.content = NOTHING
         self.outcome: Outcome | None = None
         self.timetable = _IMMEDIATELY
         self.index = 0

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import final
+from typing import Final, final
 
 from ..clock import EPOCH_NS, SECOND
-from ..scenario import DurationRange, Fault, Scenario, refusal_error
-from .answer_texts import answer_deltas, longest_answer, words_of
+from ..scenario import DurationRange, Fault, Match, Scenario, refusal_error
+from .answers import AnswerSource
 from .barriers import Barrier, earliest
+from .content import Content, WantedRefusal
 from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
-from .model import NO_LIMITS, Answer, Notice, Outcome, Reason, Refusal, Reply
+from .matching import scope_of
+from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
 from .picks import Choose, Picks
 from .request import Request
 from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
+
+_NOTHING: Final = Content((), "stop", 0)
+"""The answer of a request that is not read."""
 
 
 @final
@@ -54,9 +59,8 @@ class Provider:
         self.epoch_ns = epoch_ns + self.skew
         """The Unix time of the instant 0 by its own clock: of all dates that it writes, and of its days."""
         self._scenario = scenario
-        text = scenario.answers.text
-        self._words = words_of(text) if text is not None else None
         self._picks = Picks(seed, choose)
+        self.answers = AnswerSource(scenario, self._picks)
         waves = scripts(scenario)
         self._windows = Windows(waves, self._picks)
         self._barriers = tuple(
@@ -116,7 +120,7 @@ class Provider:
         return [
             (number, outcome.fault)
             for number, outcome in open_ones
-            if isinstance(outcome, Answer) and outcome.fault is not None
+            if isinstance(outcome, Success) and outcome.fault is not None
         ]
 
     def settle(self, now: int, next_event: int | None) -> bool:
@@ -186,7 +190,13 @@ class Provider:
                 self._limiter.count_refused(request, now)
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        output = longest_answer(request.item, request.max_tokens, self._words) * request.copies
+        planned = self.answers.plan(request)
+        if isinstance(planned, WantedRefusal):
+            self._refuse_as_wanted(exchange, planned, now)
+            return
+        exchange.content = planned
+        request.answer_tokens = planned.tokens
+        output = max(request.max_tokens or 0, planned.tokens) * request.copies
         admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
@@ -200,7 +210,7 @@ class Provider:
 
     def _cut_off(self, exchange: Exchange, fault: Fault, now: int) -> None:
         """The request is not read: its connection breaks at once, or stays silent until the client leaves."""
-        exchange.outcome = Answer((), 0, "stop", NO_LIMITS, fault)
+        exchange.outcome = Success(_NOTHING, 0, NO_LIMITS, fault)
         if fault.kind != "no-answer":
             self._send(exchange, exchange.outcome, Timetable(start=now))
 
@@ -234,24 +244,47 @@ class Provider:
         )
         self._send(exchange, refusal, Timetable(start=sent))
 
+    def _refuse_as_wanted(self, exchange: Exchange, wanted: WantedRefusal, now: int) -> None:
+        """Refuse as the test's function says; it speaks for this item only."""
+        request = exchange.request
+        sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
+        stated = wanted.retry_after
+        refusal = Refusal(
+            request.card.status_of_error(wanted.error) if wanted.status is None else wanted.status,
+            "answer",
+            scope_of("item", Match(), request),
+            None if stated is None else WireRetryAfter("seconds", stated),
+            self._limiter.state(request, now),
+            error=wanted.error,
+            message=wanted.message,
+            invalid=wanted.invalid,
+        )
+        self._send(exchange, refusal, Timetable(start=sent))
+
     def _answer(self, exchange: Exchange, now: int) -> None:
-        request, latency = exchange.request, self._scenario.latency
-        deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
-        fault = self._faults.first(self._faults.of_answers, request, exchange.nth, now)
+        request, content, latency = exchange.request, exchange.content, self._scenario.latency
+        fault = content.fault or self._faults.first(self._faults.of_answers, request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
+        if content.lasts is not None:
+            start = min(start, now + content.lasts)
+        pieces = len(content.pieces)
         timetable = Timetable(
             start=start,
-            tokens=len(deltas),
+            tokens=pieces,
             stream=request.stream,
             pace=latency.tokens_per_second,
+            charged=None if content.tokens == pieces else content.tokens,
+            end=None if content.lasts is None else now + content.lasts,
             fault=fault,
             begun=now,
             waits=request.card.waits_before(now, start) if request.stream and fault is None else 0,
             every=request.card.keep_alive_every,
         )
-        answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
-        self._send(exchange, answer, timetable)
+        self.answers.remember(request, content)
+        self._send(
+            exchange, Success(content, request.prompt_tokens, limits, fault, request.copies), timetable
+        )
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: Exchange) -> int:
         item = exchange.request.item or ""
@@ -337,7 +370,7 @@ class Provider:
         if exchange.stay is not None:
             outcome = exchange.outcome
             self._limiter.leave(
-                exchange.stay, outcome.completion_tokens if isinstance(outcome, Answer) else 0
+                exchange.stay, outcome.completion_tokens if isinstance(outcome, Success) else 0
             )
             exchange.stay = None
 

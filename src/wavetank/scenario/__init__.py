@@ -7,6 +7,8 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 from __future__ import annotations
 
 from ..fault_kinds import DELAYS, OUTAGES, FaultKind
+from .answer import Answer, Finish, ToolCall, Usage, answer_of
+from .answer_files import AnswerFile, UsageFile, UsageRow
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -40,6 +42,7 @@ from .model import (
     Host,
     Latency,
     Limits,
+    Mark,
     Match,
     ProviderClock,
     Ramp,
@@ -48,24 +51,31 @@ from .model import (
     RetryAfterForm,
     Scenario,
     ScopeKind,
+    TokenRange,
     Wave,
     WindowKind,
     Wrapping,
 )
+from .rules import PLACEHOLDERS
 from .writing import digest, written
 
 __all__ = [
     "DELAYS",
     "OUTAGES",
+    "PLACEHOLDERS",
     "VARIED",
+    "Answer",
+    "AnswerFile",
     "Answers",
     "DayKind",
     "DurationRange",
     "Fault",
     "FaultKind",
+    "Finish",
     "Host",
     "Latency",
     "Limits",
+    "Mark",
     "Match",
     "ProviderClock",
     "Ramp",
@@ -75,9 +85,15 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "ScopeKind",
+    "TokenRange",
+    "ToolCall",
+    "Usage",
+    "UsageFile",
+    "UsageRow",
     "Wave",
     "WindowKind",
     "Wrapping",
+    "answer_of",
     "catalogue",
     "digest",
     "fault_delay",

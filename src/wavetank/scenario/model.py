@@ -8,6 +8,7 @@ import msgspec
 
 from ..clock import MILLISECOND, MINUTE, SECOND, Duration
 from ..fault_kinds import FaultKind
+from .answer_files import AnswerFile, UsageFile
 
 ScopeKind = Literal["account", "host", "key", "model", "item"]
 DayKind = Literal["calendar", "rolling"]
@@ -36,6 +37,8 @@ until it resets (a day, a month). `billing`: no credit, a spending limit. `ramp`
 fast. `throttle`: a transient throttle that states no limits. `overloaded`: no capacity. `server`: an
 internal error. `timeout` and `conflict`: 408 and 409.
 """
+Mark = Literal["prefix", "hidden", "none"]
+"""How an answer names its item: a mark before it, by its own text, which is remembered, or not at all."""
 Wrapping = Literal["json", "html", "empty", "in-200", "text"]
 """What a refusal comes in: the provider's own JSON, a proxy's HTML page, no body at all, an error
 inside a 200, or the words a command-line agent prints."""
@@ -58,6 +61,13 @@ class ProviderClock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def skew(self) -> int:
         """Nanoseconds that the provider's clock is ahead; negative when it is behind."""
         return self.ahead - self.behind
+
+
+class TokenRange(msgspec.Struct, frozen=True):
+    """`"200..800"`, or one number for both ends; both ends included."""
+
+    low: int
+    high: int
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,9 +222,21 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What good answers say after the mark of their item; `None` is a short sentence of the fake's own."""
+    """What good answers say, how long they are, and how they name their item.
+
+    `text` is what they say, with `{item}` and `{prompt}` filled in; `None` is a short sentence of the
+    fake's own. `file` has answers by item, which go before `text`. `tokens` is their length and `usage`
+    what they cost and how long they take: which value an item gets depends on the seed and the item.
+    A plain text is repeated, or cut, to its length.
+    `mark` `None`: `prefix` for what the fake and `text` say, `hidden` for answers of `file` and of
+    `fake_llm.answer`, and for JSON.
+    """
 
     text: str | None = None
+    file: AnswerFile | None = None
+    tokens: TokenRange | None = None
+    usage: UsageFile | None = None
+    mark: Mark | None = None
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

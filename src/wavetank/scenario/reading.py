@@ -11,11 +11,13 @@ from typing import Final, Literal, TypeVar, cast, get_args, get_origin
 import msgspec
 
 from ..clock import Duration, parse_duration, parse_signed_duration
+from .answer_files import AnswerFile, UsageFile
 from .errors import Place, listed, nearest
-from .model import DurationRange, RetryAfter, Scenario, SignedDuration
+from .model import DurationRange, RetryAfter, Scenario, SignedDuration, TokenRange
 from .rules import check
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Plain = TypeVar("_Plain")
 
 _RETRY_AFTER_FORMS: Final = 'write "1s", "none" or { form = "http-date", value = "1s" }'
 _LENGTHS: Final[tuple[object, ...]] = (Duration, SignedDuration)
@@ -84,6 +86,10 @@ def _read(annotation: object, value: object, place: Place) -> object:
         return _read_duration(value, place, signed=wanted == SignedDuration)
     if wanted is DurationRange:
         return _read_range(value, place)
+    if wanted is TokenRange:
+        return _read_token_range(value, place)
+    if wanted is AnswerFile or wanted is UsageFile:
+        return value if isinstance(value, wanted) else wanted.read(place, _read_plain(str, value, place))
     if get_origin(wanted) is Literal:
         return _read_choice(get_args(wanted), value, place)
     if get_origin(wanted) is tuple:
@@ -131,6 +137,22 @@ def _read_range(value: object, place: Place) -> DurationRange:
     return DurationRange(low, high)
 
 
+def _read_token_range(value: object, place: Place) -> TokenRange:
+    if isinstance(value, TokenRange):
+        ends: list[object] = [value.low, value.high]
+    elif isinstance(value, str):
+        ends = [int(end) if end.strip().isdecimal() else end for end in value.split("..", 1)]
+    else:
+        ends = [value]
+    for end in ends:
+        if not isinstance(end, int) or isinstance(end, bool) or end < 1:
+            raise place.error(f'expected a number of tokens or a range such as "200..800", not {value!r}')
+    low, high = cast(int, ends[0]), cast(int, ends[-1])
+    if low > high:
+        raise place.error(f'the range runs backwards; write "{high}..{low}"')
+    return TokenRange(low, high)
+
+
 def _read_choice(options: tuple[str, ...], value: object, place: Place) -> str:
     if value in options:
         return str(value)
@@ -167,7 +189,7 @@ def _read_short_retry_after(value: object, place: Place) -> RetryAfter:
     return RetryAfter(value=_read_duration(value, place, signed=True))
 
 
-def _read_plain(wanted: type, value: object, place: Place) -> object:
+def _read_plain(wanted: type[_Plain], value: object, place: Place) -> _Plain:
     try:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError:

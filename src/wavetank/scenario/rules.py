@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 import msgspec
 
 from ..clock import DAY, MILLISECOND, Duration
 from ..fault_kinds import DELAYS
+from ..text import did_you_mean
 from .errors import Place
 from .meaning import has_window, wave_scope
 from .model import Answers, Fault, Latency, Limits, Match, ProviderClock, Ramp, RetryAfter, Wave
@@ -41,6 +43,9 @@ _MINUTE_KEYS: Final = tuple(f"{key}_per_minute" for key in _PER_KEYS)
 _DAILY_KEYS: Final = ("requests_per_day", "tokens_per_day")
 _RAMP_KEYS: Final = ("requests", "tokens", "window")
 _MARK: Final = "[wt:"
+_IN_BRACES: Final = re.compile(r"\{(\w+)\}")
+PLACEHOLDERS: Final = ("item", "prompt")
+"""What a text of answers may have in braces."""
 _MUTE: Final = ("html", "empty")
 
 
@@ -253,12 +258,18 @@ def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place,
 
 
 def _check_answers(answers: Answers, place: Place) -> None:
+    if answers.tokens is not None and answers.usage is not None:
+        raise place.key("tokens").error("usage has the lengths of answers, too; remove one of the two")
     if answers.text is None:
         return
     if not answers.text.strip():
         raise place.key("text").error("is empty; write what answers should say, or remove it")
     if _MARK in answers.text:
         raise place.key("text").error(f"{_MARK!r} begins the mark that distinguishes answers; remove it")
+    for name in _IN_BRACES.findall(answers.text):
+        # Other words in braces are left alone: they may be code, or JSON.
+        if name not in PLACEHOLDERS and (meant := did_you_mean(name, PLACEHOLDERS, start="; ")):
+            raise place.key("text").error(f"unknown placeholder {{{name}}}{meant}")
 
 
 def _check_match(match: Match, place: Place) -> None:

@@ -10,15 +10,16 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
 from ..clock import SECOND, Clock, Timer
-from ..events import Event, EventKind
+from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
 from ..provider.hosts import HostTable
 from ..provider.machine import Provider
-from ..provider.model import Answer, Refusal, Reply
+from ..provider.model import Refusal, Reply, Success
 from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from .answer_function import AnswerFunction, Function
 from .record import Record
 from .same_requests import SameRequests
 from .waiting import Waits
@@ -92,8 +93,7 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         self._faults = faults
-        self.needs_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
-        """Whether a fault of the scenario is one of bytes, so that replies must be written and read."""
+        self._has_faults_of_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
         self._log = log
         self._admit = admit
         self._progress = progress
@@ -101,6 +101,25 @@ class Desk:
         self._same_requests = SameRequests()
         self._timer: Timer | None = None
         self._timer_due: int | None = None
+
+    @property
+    def needs_bytes(self) -> bool:
+        """Whether a fault may be one of bytes, so that replies must be written and read.
+
+        A function that answers may raise such faults.
+        """
+        return self._has_faults_of_bytes or self._provider.answers.ask is not None
+
+    @property
+    def answer(self) -> Function | None:
+        """The function of the test that answers requests, if it has one."""
+        asked = self._provider.answers.ask
+        return asked.function if isinstance(asked, AnswerFunction) else None
+
+    @answer.setter
+    def answer(self, function: Function | None) -> None:
+        ask = None if function is None else AnswerFunction(function, self.note)
+        self._provider.answers.ask = ask
 
     @property
     def in_flight(self) -> int:
@@ -225,7 +244,7 @@ class Desk:
             record.left = True
             self._deliver.pop(record.id, None)
             outcome = self._provider.leave(record.id, self.clock.now())
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Success):
                 self._note_answer("left", record, outcome, whole=whole, early=early)
             else:
                 self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
@@ -325,13 +344,14 @@ class Desk:
         if record.left:
             self._open.pop(record.id, None)
 
-    def _note_answer(self, kind: EventKind, record: Record, answer: Answer, **fields: Any) -> None:
+    def _note_answer(self, kind: EventKind, record: Record, answer: Success, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
         fields |= {"item": record.item, "request": record.id}
         if not answer.unreachable:
             fields |= {"status": 200, "tokens": answer.prompt_tokens + answer.completion_tokens}
         if answer.fault is not None:
-            fields |= {"fault": self._number_of(answer.fault), "reason": answer.fault.kind}
+            number = self._number_of(answer.fault)
+            fields |= {"fault": BY_ANSWER if number is None else number, "reason": answer.fault.kind}
             if answer.fault.kind not in DELAYS:
                 record.fault = fields["fault"]
         self.note(kind, **fields)

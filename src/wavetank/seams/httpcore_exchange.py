@@ -132,6 +132,66 @@ def _routed(http: HttpRequest, body: bytes, stream: Any) -> Route | None:
     return None if server.ended else server.route(msgspec.structs.replace(http, body=body))
 
 
+@final
+class _AsyncContent:
+    """The body of a response; it can be read once."""
+
+    def __init__(self, connection: Any, exchange: _Exchange, shielded: Callable[[], Any]) -> None:
+        self._connection, self._exchange, self._shielded = connection, exchange, shielded
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            data: bytes | None = b""
+            while data == b"":
+                await self._exchange.wait()
+                data = self._exchange.take()
+        except BaseException:
+            with self._shielded():
+                await self.aclose()
+            raise
+        if data is None:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._connection._over(self._exchange)
+
+
+@final
+class _BlockingContent:
+    """The body of a response; it can be read once."""
+
+    def __init__(self, connection: Any, exchange: _Exchange) -> None:
+        self._connection, self._exchange, self._closed = connection, exchange, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            data: bytes | None = b""
+            while data == b"":
+                self._exchange.wait_blocking()
+                data = self._exchange.take()
+        except BaseException:
+            self.close()
+            raise
+        if data is None:
+            raise StopIteration
+        return data
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._connection._over(self._exchange)
+
+
 def async_connection_type(core: ModuleType) -> Any:
     """The class that stands in the place of the library's HTTP/1.1 connection for tasks."""
     real, shielded = core._async.http11.AsyncHTTP11Connection, core._synchronization.AsyncShieldCancellation
@@ -164,7 +224,7 @@ def async_connection_type(core: ModuleType) -> Any:
                 with shielded():
                     await self.aclose()
                 raise
-            content = AsyncContent(self, exchange)
+            content = _AsyncContent(self, exchange, shielded)
             return core.Response(
                 head.status, headers=headers, content=content, extensions=_extensions(head, stream)
             )
@@ -174,34 +234,6 @@ def async_connection_type(core: ModuleType) -> Any:
                 _rest(self, states, clock.monotonic)
             else:
                 await self.aclose()
-
-    class AsyncContent:
-        """The body of a response; it can be read once."""
-
-        def __init__(self, connection: Connection, exchange: _Exchange) -> None:
-            self._connection, self._exchange, self._closed = connection, exchange, False
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
-
-        async def __anext__(self) -> bytes:
-            try:
-                data: bytes | None = b""
-                while data == b"":
-                    await self._exchange.wait()
-                    data = self._exchange.take()
-            except BaseException:
-                with shielded():
-                    await self.aclose()
-                raise
-            if data is None:
-                raise StopAsyncIteration
-            return data
-
-        async def aclose(self) -> None:
-            if not self._closed:
-                self._closed = True
-                await self._connection._over(self._exchange)
 
     return Connection
 
@@ -239,7 +271,7 @@ def blocking_connection_type(core: ModuleType) -> Any:
             except BaseException:
                 self.close()
                 raise
-            content = Content(self, exchange)
+            content = _BlockingContent(self, exchange)
             return core.Response(
                 head.status, headers=headers, content=content, extensions=_extensions(head, stream)
             )
@@ -249,33 +281,6 @@ def blocking_connection_type(core: ModuleType) -> Any:
                 _rest(self, states, clock.monotonic)
             else:
                 self.close()
-
-    class Content:
-        """The body of a response; it can be read once."""
-
-        def __init__(self, connection: Connection, exchange: _Exchange) -> None:
-            self._connection, self._exchange, self._closed = connection, exchange, False
-
-        def __iter__(self) -> Iterator[bytes]:
-            return self
-
-        def __next__(self) -> bytes:
-            try:
-                data: bytes | None = b""
-                while data == b"":
-                    self._exchange.wait_blocking()
-                    data = self._exchange.take()
-            except BaseException:
-                self.close()
-                raise
-            if data is None:
-                raise StopIteration
-            return data
-
-        def close(self) -> None:
-            if not self._closed:
-                self._closed = True
-                self._connection._over(self._exchange)
 
     return Connection
 

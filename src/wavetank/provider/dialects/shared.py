@@ -72,6 +72,7 @@ def asked(
     stream: bool | None = None,
     form: Form | None = None,
     copies: int = 1,
+    reasoning: bool = False,
 ) -> Request:
     """The request of a body that has been found good; `stream` `None` means as the body says.
 
@@ -93,6 +94,7 @@ def asked(
         payload=payload,
         form=form,
         copies=copies,
+        reasoning=reasoning,
     )
 
 
@@ -114,6 +116,12 @@ def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Re
         max_tokens=0,
         payload=query or {},
     )
+
+
+def not_served(what: str, param: str, *, kind: str = "") -> InvalidRequest:
+    """What is said to a request for something that the fake does not imitate."""
+    message = f"wavetank doesn't serve {what}; remove '{param}' from the request."
+    return InvalidRequest(400, message, kind=kind, param=param, code="unsupported_parameter")
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:

@@ -10,10 +10,10 @@ import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
-from ..answer_texts import in_pieces
+from ..content import Block, BlockKind, Content
 from ..faults import apply_fault
 from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
-from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
+from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
 from ..vendor_card import VendorCard
 from ..wire_formats import base62, date_header, hexadecimal, json_bytes, unix_seconds
@@ -30,7 +30,7 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
     request: Request
     reply: Reply
-    answer: Answer
+    answer: Success
     epoch_ns: int
 
     @property
@@ -42,27 +42,48 @@ class AnswerPart(msgspec.Struct, frozen=True):
         return self.reply.last
 
     @property
-    def pieces(self) -> tuple[str, ...]:
-        """The text of the answer, or its JSON, in pieces of one token each."""
-        answer, form = self.answer, self.request.form
-        if form is None:
-            return answer.deltas
-        word = answer.deltas[0].strip() if answer.deltas else ""
-        return in_pieces(form.text(word), answer.deltas, answer.finish)
+    def content(self) -> Content:
+        """What the answer says."""
+        return self.answer.content
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        """The text of the answer."""
+        return self.answer.content.text
+
+    @property
+    def calls(self) -> tuple[Block, ...]:
+        """The tools that the answer calls."""
+        return self.answer.content.calls
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which block the token of this part of a stream belongs to, and which of its tokens it is."""
+        nth = self.reply.index - 1
+        for number, block in enumerate(self.answer.content.blocks):
+            if nth < len(block.pieces):
+                return number, nth
+            nth -= len(block.pieces)
+        raise IndexError(f"part {self.reply.index} carries no token")
+
+    @property
+    def block(self) -> Block:
+        """The block that the token of this part belongs to."""
+        return self.answer.content.blocks[self.place[0]]
 
     @property
     def piece(self) -> str:
         """The token that this part of a stream carries."""
-        return self.pieces[self.reply.index - 1]
+        number, nth = self.place
+        return self.answer.content.blocks[number].pieces[nth]
 
-    @property
-    def tool(self) -> str | None:
-        """The tool that the answer calls."""
-        return self.request.form.tool if self.request.form is not None else None
+    def carries(self, kind: BlockKind) -> bool:
+        """Whether this part of a stream carries a token of that kind."""
+        return not (self.reply.index <= 0 or self.last) and self.block.kind == kind
+
+    def call_number(self, block: int) -> int:
+        """How many calls come before the block of this number."""
+        return sum(one.kind == "call" for one in self.answer.content.blocks[:block])
 
     @property
     def began(self) -> int:
@@ -167,6 +188,7 @@ class Vendor:
     unknown path and `not_allowed` a wrong method; both may use the placeholders `{method}`, `{path}` and
     `{allowed}`. `errors` is what a refusal says for each error, and `statuses` what a rate limit with
     that status says instead. `breaks_with` is the error that usually ends a broken stream.
+    `invalid_kind` is the type of the error of a request that cannot be taken.
     """
 
     retry_in_body: ClassVar[bool] = False
@@ -177,6 +199,7 @@ class Vendor:
     errors: Mapping[str, ErrorText]
     statuses: Mapping[int, ErrorText] = {}
     breaks_with: ClassVar[RefusalError] = "server"
+    invalid_kind: ClassVar[str] = "invalid_request_error"
 
     def __init__(self, card: VendorCard) -> None:
         self.card = card
@@ -234,9 +257,14 @@ class Vendor:
         hint = stated_in_body(refusal.retry_after)
         return text._replace(message=f"{text.message}.{hint}") if hint else text
 
+    def said(self, refused: Refused) -> ErrorText:
+        """What a refusal says: its own message, or else the vendor's words."""
+        text, own = self.refusal_text(refused), refused.refusal.message
+        return text._replace(message=own) if own else text
+
     def refusal(self, refused: Refused) -> Any:
         """The body of a refusal."""
-        return self.error(self.refusal_text(refused), refused.refusal.status, refused.number)
+        return self.error(self.said(refused), refused.refusal.status, refused.number)
 
     def mid_stream_error(self, refused: Refused) -> Any:
         """The error body that follows after an answer has begun with 200, where a fault names no error."""
@@ -278,7 +306,13 @@ class WireDialect:
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
-    def _mid_stream_error(self, request: Request, reply: Reply, answer: Answer, epoch_ns: int) -> Any:
+    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
+        """Say that a request cannot be taken; see `Dialect.invalid`."""
+        return self._answer_invalid(
+            request, InvalidRequest(400, message, kind=self._vendor.invalid_kind), sent
+        )
+
+    def _mid_stream_error(self, request: Request, reply: Reply, answer: Success, epoch_ns: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
         vendor = self._vendor
         stated = answer.fault.error if answer.fault is not None else None

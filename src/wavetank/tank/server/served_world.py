@@ -42,8 +42,9 @@ class Serving:
         """Where it is served, once clients may come."""
         self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
         self._clock = LoopClock()
+        provider = Provider(scenario, seed=seed, epoch_ns=real_epoch_ns())
         self.desk = Desk(
-            Provider(scenario, seed=seed, epoch_ns=real_epoch_ns()),
+            provider,
             self._clock,
             self.journal,
             waits=LoopWaits(),
@@ -51,7 +52,7 @@ class Serving:
             hosts=hosts_of(scenario),
             keep_records=False,
         )
-        ledger = Ledger(self._note, self.desk.secrets.hide)
+        ledger = Ledger(self._note, provider.answers.remembered, self.desk.secrets.hide)
         self.control_api = ControlApi(scenario, self.journal, ledger, lock=self.desk.lock, host=host)
 
     def _note(self, kind: EventKind, /, **fields: Any) -> None:

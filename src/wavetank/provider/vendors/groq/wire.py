@@ -18,7 +18,7 @@ from ...model import LimitState
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import go_duration
-from ..openai.chat import Chat, Flavour, usage
+from ..openai.chat import Chat, Flavour, shown_as, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
 from ..openai.requests import INVALID, copies_of
@@ -129,6 +129,8 @@ _FLAVOUR: Final = Flavour(
     usage=_timed,
     whole_calls=True,
     copies=_only_one,
+    thought=shown_as("reasoning"),
+    logprobs=False,
 )
 
 

@@ -14,7 +14,7 @@ from ...model import LimitState
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import go_duration, rfc3339
-from .chat import Chat
+from .chat import Chat, Flavour, shown_as
 from .completions import Completions
 from .embeddings import Embeddings
 from .models import Models
@@ -99,8 +99,9 @@ class CompatibleVendor(Vendor):
 def wire(card: VendorCard) -> WireDialect:
     """The dialect of a vendor that speaks OpenAI's format."""
     base = f"(?:{'|'.join(map(re.escape, card.base_paths))})"
+    flavour = Flavour(thought=shown_as(card.reasoning), reasoners=card.reasoners)
     endpoints: dict[str, Callable[[], Endpoint]] = {
-        "chat": lambda: Chat(re.compile(f"{base}/chat/completions")),
+        "chat": lambda: Chat(re.compile(f"{base}/chat/completions"), flavour),
         "completions": lambda: Completions(re.compile(f"{base}/completions")),
         "embeddings": lambda: Embeddings(re.compile(f"{base}/embeddings")),
         "responses": lambda: Responses(re.compile(f"{base}/responses")),

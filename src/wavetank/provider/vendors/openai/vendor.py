@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from ...answer_texts import request_cost
 from ...dialects.shared import ErrorText, is_limit, limit_headers, limit_hit, retry_hint, unit_of
 from ...dialects.wire_dialect import Refused, Vendor
 from ...http import Headers
@@ -91,8 +90,7 @@ def rate_limited(refusal: Refusal, request: Request, *, where: str, minute: str 
     words = f"{kind} per {unit}{initials}"
     limits = refusal.limits
     limit, spent = used(refusal, limits.tokens if kind == "tokens" else limits.requests)
-    cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)
-    requested = cost if kind == "tokens" else 1
+    requested = request.cost if kind == "tokens" else 1
     if refusal.error == "too-large":
         # A scripted refusal need not fit a limit, but what it says has to.
         limit = min(limit, requested - 1)

@@ -21,7 +21,7 @@ from ...wire_formats import base62, unix_seconds
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models, Names, Query, page_size
-from ..openai.requests import one_copy
+from ..openai.requests import hides_reasoning, one_copy
 
 _PROVIDER: Final = "Wavetank"
 _PER_DAY: Final = (
@@ -86,7 +86,7 @@ class OpenRouterVendor(Vendor):
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal: the platform's own if it hit a limit, else a provider's behind it."""
-        refusal, text = refused.refusal, self.refusal_text(refused)
+        refusal, text = refused.refusal, self.said(refused)
         metadata: Values = {"error_type": text.kind}
         hit = limit_hit(refusal) is not None
         if hit and _shown(refusal.limits) is not None:
@@ -98,7 +98,7 @@ class OpenRouterVendor(Vendor):
 
     def mid_stream_error(self, refused: Refused) -> dict[str, Any]:
         """The error after a 200: the provider behind it refused."""
-        text, status = self.refusal_text(refused), refused.refusal.status
+        text, status = self.said(refused), refused.refusal.status
         return {"error": {"code": status, "message": text.message, "metadata": {"error_type": text.kind}}}
 
     def _limit_headers(self, limits: LimitState, measured: int) -> Headers:
@@ -128,6 +128,14 @@ def _failed(body: Any, request: Request, reply: Reply, epoch_ns: int) -> Values:
         "error": body["error"],
         "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
     }
+
+
+def _thought(page: AnswerPart, reasoning: str, text: str | None) -> Values:
+    """Reasoning as a text, and as one of several kinds of details."""
+    if hides_reasoning(page.request.payload):
+        return {}
+    details = {"type": "reasoning.text", "text": reasoning, "format": "unknown", "index": 0}
+    return {"reasoning": reasoning, "reasoning_details": [details]}
 
 
 def _model(name: str, page: AnswerPart) -> Values:
@@ -171,6 +179,7 @@ _FLAVOUR: Final = Flavour(
     top=lambda page: {"provider": _PROVIDER, "system_fingerprint": None},
     choice={"logprobs": None, "native_finish_reason": None},
     message={"refusal": None, "reasoning": None},
+    thought=_thought,
     delta={},
     usage=lambda page: usage(page) | {"cost": 0.0, "is_byok": False},
     usage_in="own-chunk",
