@@ -59,7 +59,6 @@ class Desk:
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str], bool] = lambda _: False,
-        is_alone: Callable[[], bool] = lambda: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
     ) -> None:
@@ -74,8 +73,6 @@ class Desk:
         """The hosts that the fake answers for."""
         self.lets_through = lets_through
         """Whether a connection to this host is none of the fake's business."""
-        self.is_alone = is_alone
-        """Whether the calling thread can reach no other host: time is virtual for it."""
         self.ports = 0
         """How many sockets have connected to this desk."""
         self.lock = _thread.RLock()

@@ -108,7 +108,7 @@ def _answers(desk: Desk, name: str, port: int | None) -> bool:
     """Whether a connection ends at the desk, if only to be refused there with a word on the host."""
     if desk.lets_through(name):
         return False
-    return is_known(desk, name, port) or (desk.is_alone() and not is_loopback(name))
+    return is_known(desk, name, port) or (desk.waits.is_virtual_here() and not is_loopback(name))
 
 
 def _own_address(one: socket.socket, desk: Desk) -> tuple[Any, ...]:

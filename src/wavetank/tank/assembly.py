@@ -80,7 +80,6 @@ def assemble(
     origin: Callable[[], Origin] = lambda: NOWHERE,
     admit: Callable[[], object] = lambda: None,
     lets_through: Callable[[str], bool] = lambda _: False,
-    is_alone: Callable[[], bool] = lambda: False,
     progress: Callable[[], object] = lambda: None,
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
@@ -105,7 +104,6 @@ def assemble(
         admit=admit,
         origin=origin,
         lets_through=lets_through,
-        is_alone=is_alone,
         progress=delivered,
     )
 

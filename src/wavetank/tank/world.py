@@ -97,7 +97,6 @@ class World:
             origin=self.host.witness.origin,
             host=self.host,
             admit=self._admit,
-            is_alone=self.host.is_virtual_here,
             progress=self._progress,
             delivered=self._delivered,
             choose=None if chooser is None else self._choose,
@@ -131,7 +130,6 @@ class World:
             backend=self.schedule.backend,
             origin=self.host.witness.origin,
             admit=self._admit,
-            is_alone=self.host.is_virtual_here,
             progress=self._progress,
         )
         for before in self._all_parts:
