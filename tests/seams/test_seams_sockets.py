@@ -69,7 +69,7 @@ def test_http_client_keeps_its_connection() -> None:
 
     def work(tank: Tank) -> list[Any]:
         client = http.client.HTTPSConnection(HOST, timeout=30)
-        seen = []
+        seen: list[Any] = []
         for _ in range(2):
             client.request("POST", PATH, BODY, HEADERS)
             reply = client.getresponse()
@@ -193,13 +193,14 @@ def test_addresses_and_options() -> None:
     """Names have addresses of no real host; a socket knows both ends, and options can be set."""
 
     def work(_: Tank) -> Any:
-        (family, kind, _, _, address), *_ = socket.getaddrinfo(HOST, 443, type=socket.SOCK_STREAM)
+        found: Any = socket.getaddrinfo(HOST, 443, type=socket.SOCK_STREAM)
+        family, kind, *_rest, address = found[0]
         assert (family, kind) == (socket.AF_INET, socket.SOCK_STREAM)
         assert socket.gethostbyname(HOST) == address[0]
         assert socket.gethostbyname_ex(HOST)[2] == [address[0]]
         assert socket.gethostbyaddr(address[0])[0] == HOST
         assert socket.getnameinfo(address, 0)[0] == HOST
-        assert socket.getaddrinfo(HOST, 443, socket.AF_INET6)[0][4][0].startswith("2001:db8:")
+        assert str(socket.getaddrinfo(HOST, 443, socket.AF_INET6)[0][4][0]).startswith("2001:db8:")
         with socket.create_connection((HOST, 443), source_address=("127.0.0.1", 0)) as one:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

@@ -33,7 +33,7 @@ def ran(main: Main, backend: str = "asyncio", **tables: Any) -> Any:
     """A run in which the first token takes two seconds, unless `tables` say otherwise."""
     tables = {"latency": {"first_token": "2s"}} | tables
     scenario = scenario_from_dict(tables, name="scripted", source="test")
-    run: Any = wavetank.simulate(main, scenario, backend=backend)  # type: ignore[arg-type]
+    run: Any = wavetank.simulate(main, scenario, backend=backend)
     if run.error is not None:
         raise run.error
     return run
@@ -48,7 +48,7 @@ def test_streams(tls: Any) -> None:
 
     async def main(tank: Tank) -> Any:
         reader, writer = await asyncio.open_connection(HOST, 443, ssl=tls)
-        seen = []
+        seen: list[Any] = []
         for _ in range(2):
             writer.write(REQUEST)
             await writer.drain()
@@ -147,7 +147,7 @@ def test_sockets_of_the_loop() -> None:
             calls: list[str] = []
             readable = asyncio.Event()
             loop.add_reader(one, readable.set)
-            loop.add_writer(one, lambda: (calls.append("writable"), loop.remove_writer(one)))
+            loop.add_writer(one, lambda: calls.append("writable") or loop.remove_writer(one))  # type: ignore[func-returns-value]
             await loop.sock_sendall(one, REQUEST)
             await readable.wait()
             assert loop.remove_reader(one)
@@ -260,8 +260,8 @@ def test_streams_of_anyio(backend: str) -> None:
 
     async def main(tank: Tank) -> Any:
         async with await anyio.connect_tcp(HOST, 443, tls=True) as stream:
-            attribute = anyio.streams.tls.TLSAttribute
-            names = stream.extra(attribute.peer_certificate)["subjectAltName"]  # type: ignore[call-overload]
+            certificate: Any = stream.extra(anyio.streams.tls.TLSAttribute.peer_certificate)
+            names = certificate["subjectAltName"]
             await stream.send(REQUEST)
             return (await stream.receive(len(START))), names, tank.now()
 
@@ -298,11 +298,11 @@ def test_a_search_repeats(backend: str) -> None:
 
     logs = set()
     for _ in range(2):
-        run = wavetank.simulate(main, "cascade", backend=backend, seed=1)  # type: ignore[arg-type]
+        run = wavetank.simulate(main, "cascade", backend=backend, seed=1)
         assert run.value == {200}
         logs.add(run.events.to_ndjson())
     assert len(logs) == 1
-    search = wavetank.search(main, "cascade", backend=backend, schedules=5, checks="liveness")  # type: ignore[arg-type]
+    search = wavetank.search(main, "cascade", backend=backend, schedules=5, checks="liveness")
     assert search.failure is None
 
 

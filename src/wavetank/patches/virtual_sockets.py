@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
+from ..sim.private_names import require
 from ..sim.virtual_files import VirtualFile, forget_virtual_file
+
+require(
+    socket.socket,
+    "_real_close",
+    "_decref_socketios",
+    "_sendfile_use_send",
+    of=f"socket of Python {sys.version.split()[0]}",
+    supported="use a Python that wavetank supports (3.11 to 3.14)",
+)
 
 _ALL: Final = 1 << 62
 

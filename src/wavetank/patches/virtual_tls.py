@@ -10,16 +10,25 @@ import functools
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol, final
 from weakref import WeakKeyDictionary
 
 from ..sim.asyncio_loop import SimulatedLoop
+from ..sim.private_names import require
 from ..sim.virtual_files import add_virtual_file, forget_virtual_file, virtual_end_of
 from .attributes import replaced
 from .socket_lookups import is_numeric
 from .virtual_sockets import End
+
+require(
+    ssl.SSLContext,
+    "_wrap_bio",
+    of=f"ssl of Python {sys.version.split()[0]}",
+    supported="use a Python that wavetank supports (3.11 to 3.14)",
+)
 
 _HTTP: Final = "http/1.1"
 _VERSION: Final = "TLSv1.3"
