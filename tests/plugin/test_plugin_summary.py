@@ -69,7 +69,10 @@ def test_only_tests_that_need_a_look_have_lines(pytester: pytest.Pytester, run_p
         "wanted llm.example.com:443, which the fake does not answer for; nothing was sent"
     ]
     quiet.stdout.fnmatch_lines(
-        ["event logs of 4 passed tests were written; -v names them", "1 explored test kept to the scenario *"]
+        [
+            "event logs and timelines of 4 passed tests were written; -v names them",
+            "1 explored test kept to the scenario *",
+        ]
     )
     full = run_pytest(*options, "-v")
     good, log = lines_of(full, "test_good")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from wavetank.events import EventLog, Header
+from wavetank.events import Event, EventLog, Header
 from wavetank.provider.http import HttpRequest
 from wavetank.provider.remembered import Remembered
 from wavetank.scenario import Scenario, digest
@@ -113,7 +113,7 @@ def test_one_verdict_is_judged_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     """Those that come meanwhile wait, so many, and get theirs; the rest are told to come again."""
     opened, journal = door()
     slow = _Slow(journal)
-    monkeypatch.setattr(opened._verdicts, "_journal", slow)
+    monkeypatch.setattr(opened._readers, "_journal", slow)
     pages: list[ControlResponse] = []
     done = threading.Event()
     asked = MOST_WAITING + 5
@@ -144,7 +144,7 @@ def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
         raise OSError("gone")
 
     for so_far, expected in ((broken, 500), (journal.so_far, 200)):
-        monkeypatch.setattr(opened._verdicts, "_journal", type("J", (), {"so_far": staticmethod(so_far)}))
+        monkeypatch.setattr(opened._readers, "_journal", type("J", (), {"so_far": staticmethod(so_far)}))
         got: list[ControlResponse] = []
         done = threading.Event()
 
@@ -158,4 +158,24 @@ def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
         assert done.wait(20)
         assert got[0].status == expected
         assert msgspec.json.decode(b"".join(got[0].parts))
-    assert "a verdict could not be reached" in caplog.text
+    assert "the log could not be read" in caplog.text
+
+
+def test_the_timeline_is_a_page_of_the_log_so_far() -> None:
+    """It is HTML, judged by the default checks, and a browser gets it at the address alone."""
+    opened, journal = door()
+    journal.append(Event(at=0, kind="submitted", item="<b>row</b>"))
+    got: list[ControlResponse] = []
+    done = threading.Event()
+
+    def answer(page: ControlResponse) -> None:
+        got.append(page)
+        done.set()
+
+    opened(request(path="/_wavetank/timeline"), answer)
+    assert done.wait(20)
+    page = b"".join(got[0].parts).decode()
+    assert got[0].status == 200
+    assert ("content-type", "text/html; charset=utf-8") in got[0].headers
+    assert "<title>s: " in page
+    assert "<b>row" not in page

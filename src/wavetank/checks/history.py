@@ -65,7 +65,7 @@ def _entered(log: EventLog) -> dict[str, None]:
 def describe(event: Event) -> str:
     """One event in words, and who did it where in the program."""
     error = f": {event.error}" if event.kind == "failed" else ""
-    return f"{_happened(event)}{_by(event)}{error}"
+    return f"{happened(event)}{_by(event)}{error}"
 
 
 def _by(event: Event) -> str:
@@ -78,7 +78,8 @@ def fault_source(fault: int) -> str:
     return "fake_llm.answer" if fault == BY_ANSWER else f"the scenario's fault {fault + 1}"
 
 
-def _happened(event: Event) -> str:
+def happened(event: Event) -> str:
+    """One event in words, without who did it where."""
     number = f"request {event.request}"
     match event.kind:
         case "arrived":

@@ -59,7 +59,12 @@ _OPTIONS: Final = (
     ),
     ("level", "NAME", "", "which orders a search may use: any (default), batch, fifo; also with -instant"),
     ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
-    ("report", "WHEN", "off", "write each test's event log: off (default), retain-on-failure, on"),
+    (
+        "report",
+        "WHEN",
+        "off",
+        "write each test's event log and timeline: off (default), retain-on-failure, on",
+    ),
     ("report-json", "FILE", "", "write what came of each test, with its verdicts, to this JSON file"),
     ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
 )

@@ -61,7 +61,7 @@ class Parts:
                 late_steps=end.late_steps,
                 stuck=end.stuck,
                 spinning=end.spinning,
-                watched=self.tank.watching.at_the_end(),
+                watched=self.tank.watching.at_the_end(at),
                 error=error,
                 unseen=() if self.host is None else tuple(map(_unseen, self.host.witness.failures.unseen())),
                 waits=() if self.host is None else tuple(_waits(self.host)),

@@ -20,6 +20,7 @@ from ..seams.installed import installed
 from ..seams.record import Requests
 from ..seams.transports import transport
 from .failure import CheckFailed
+from .notes import beginning_of
 from .strict_attributes import StrictAttributes
 
 
@@ -184,7 +185,7 @@ class FakeLLM(StrictAttributes):
             verdicts["exactly_once"] = judge_items(self._log, exactly_once)
         self.judged = verdicts
         if failed := failed_of(verdicts.values()):
-            raise CheckFailed(failed)
+            raise CheckFailed(failed, happened=beginning_of(self._log, verdicts.values()))
         return verdicts
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ from .assembly import checked_seed
 from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
+from .notes import beginning_of, noted
 from .real_world import RealWorld
 from .runs.plain_values import failed_checks, log_values, place_of_failure
 from .shared_process import SharedProcess
@@ -236,8 +237,10 @@ class Hosted:
             CheckFailed: with the evidence and the line that repeats the test.
         """
         __tracebackhide__ = True
-        if failed := failed_of(self.verdicts().values()):
-            raise CheckFailed(failed, replay=self._replay) from None
+        verdicts = self.verdicts().values()
+        if failed := failed_of(verdicts):
+            happened = beginning_of(self.tank.events, verdicts)
+            raise CheckFailed(failed, replay=self._replay, happened=happened) from None
 
     def verdicts(self) -> dict[str, Verdict]:
         """A hang, and a failed `fake_llm.answer`, are always judged; the rest when asked for.
@@ -284,6 +287,10 @@ class Hosted:
             return own
         said = {verdict.name: verdict for verdict in failed_checks(error)}
         return judge(self.tank.events, "default") | own | said
+
+    def noted(self, title: str, error: BaseException | None) -> EventLog:
+        """The log with notes on the test, now that it is over."""
+        return noted(self.tank.events, self.judged(error).values(), title=title, replay=self._replay)
 
     def place_of(self, error: BaseException) -> Place | None:
         """The line of the program to look at, now that the test has failed."""

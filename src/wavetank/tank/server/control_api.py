@@ -31,10 +31,15 @@ PREFIX: Final = "/_wavetank/"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
+HTML: Final = "text/html; charset=utf-8"
+
 MOST_WAITING: Final = 64
-"""So many requests for a verdict may wait for their turn, a few hundred bytes each; one more gets 503."""
+"""So many requests for a verdict or a timeline may wait for their turn, a few hundred bytes each; one more
+gets 503."""
 
 Answer = Callable[[ControlResponse], object]
+Reader = Callable[[Callable[[], EventLog]], ControlResponse]
+"""Makes a page of the log so far."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +81,10 @@ class ControlApi:
         self._journal = journal
         self._ledger = ledger
         self._host = host
-        self._verdicts = _Verdicts(journal, lock)
+        self._readers = _Readers(journal, lock)
         self._pages: dict[str, tuple[str, Callable[[HttpRequest, Answer], object]]] = {
             "verdict": ("GET", self._verdict),
+            "timeline": ("GET", self._timeline),
             "events": ("GET", self._events),
             "scenario": ("GET", self._told_scenario),
             "items": ("POST", self._items),
@@ -105,7 +111,11 @@ class ControlApi:
     # -- pages -------------------------------------------------------------------------------
 
     def _verdict(self, request: HttpRequest, answer: Answer) -> None:
-        self._verdicts.ask(parse_qs(request.query).get("checks", ["default"])[-1], answer)
+        checks = parse_qs(request.query).get("checks", ["default"])[-1]
+        self._readers.ask(lambda so_far: _judged(so_far, checks), answer)
+
+    def _timeline(self, _: HttpRequest, answer: Answer) -> None:
+        self._readers.ask(_drawn, answer)
 
     def _events(self, _: HttpRequest, answer: Answer) -> None:
         answer(ControlResponse(200, NDJSON, self._journal.parts()))
@@ -149,45 +159,47 @@ class ControlApi:
 
 
 @final
-class _Verdicts:
-    """Judges the log in a thread, once at a time, so that the server goes on answering meanwhile."""
+class _Readers:
+    """Reads the log in a thread, once at a time, so that the server goes on answering meanwhile."""
 
     def __init__(self, journal: Journal, lock: AbstractContextManager[object]) -> None:
         self._journal = journal
         self._lock = lock
         self._guard = threading.Lock()
-        self._waiting: deque[tuple[str, Answer]] = deque()
+        self._waiting: deque[tuple[Reader, Answer]] = deque()
         self._busy = False
 
-    def ask(self, checks: str, answer: Answer) -> None:
-        """Have the log judged when it is this request's turn."""
+    def ask(self, reader: Reader, answer: Answer) -> None:
+        """Have the log read when it is this request's turn."""
         with self._guard:
             full = len(self._waiting) >= MOST_WAITING
             if not full:
-                self._waiting.append((checks, answer))
+                self._waiting.append((reader, answer))
             begin, self._busy = not self._busy and not full, True
         if full:
-            answer(_json(503, {"error": f"{MOST_WAITING} requests wait for their verdict: ask again later"}))
+            answer(
+                _json(503, {"error": f"{MOST_WAITING} requests wait for the log to be read: ask again later"})
+            )
         if begin:
-            threading.Thread(target=self._judge_all, name="wavetank-verdict", daemon=True).start()
+            threading.Thread(target=self._read_all, name="wavetank-verdict", daemon=True).start()
 
-    def _judge_all(self) -> None:
+    def _read_all(self) -> None:
         while True:
             with self._guard:
                 if not self._waiting:
                     self._busy = False
                     return
-                checks, answer = self._waiting.popleft()
-            answer(self._judged(checks))
+                reader, answer = self._waiting.popleft()
+            answer(self._read(reader))
 
-    def _judged(self, checks: str) -> ControlResponse:
+    def _read(self, reader: Reader) -> ControlResponse:
         try:
             with self._lock:
                 so_far = self._journal.so_far()
-            return _judged(so_far, checks)
+            return reader(so_far)
         except Exception:
-            logger.exception("a verdict could not be reached")
-            return _json(500, {"error": "the log cannot be judged; the server's standard error says why"})
+            logger.exception("the log could not be read")
+            return _json(500, {"error": "the log cannot be read; the server's standard error says why"})
 
 
 def foreign(request: HttpRequest, host: str) -> str | None:
@@ -244,6 +256,12 @@ def _judged(so_far: Callable[[], EventLog], checks: str) -> ControlResponse:
     answer = {"passed": passed, "events": len(log), "checks": judged}
     warning = unmatched(log)
     return _json(200, answer if warning is None else {**answer, "warning": warning})
+
+
+def _drawn(so_far: Callable[[], EventLog]) -> ControlResponse:
+    from ...report.page import timeline_page
+
+    return ControlResponse(200, HTML, iter((timeline_page([so_far()]),)))
 
 
 def _json(status: int, value: object) -> ControlResponse:
