@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple, final
 
 import msgspec
 
 from ..scenario import Scenario, ScenarioError
-from .host_patterns import answers_for
+from .host_patterns import answers_for, path_pattern
 from .http import Dialect, HttpRequest
 from .registry import card_named, cards, dialect_of, vendor_at
 from .vendor_card import VendorCard
@@ -117,7 +118,7 @@ class HostTable:
             if http.path.startswith(rule.prefix) and rest[:1] in ("", "/"):
                 return Route(dialect_of(rule.card), msgspec.structs.replace(http, path=rest, anywhere=True))
         card = vendor_at(http.host)
-        return None if card is None else Route(dialect_of(card), http)
+        return None if card is None else _behind(card, http) or Route(dialect_of(card), http)
 
     def route_here(self, http: HttpRequest) -> Route:
         """What answers for a request to an address of our own.
@@ -133,6 +134,18 @@ class HostTable:
 
     def __repr__(self) -> str:
         return f"<HostTable [{len(self._rules)} hosts of its own]>"
+
+
+def _behind(card: VendorCard, http: HttpRequest) -> Route | None:
+    """What answers for a path of a gateway that is another vendor's."""
+    for beginning, name in card.behind.items():
+        found = re.match(f"{path_pattern(beginning)}(?=/)", http.path)
+        if found is not None:
+            rest = http.path[found.end() :]
+            return Route(
+                dialect_of(card_named(name)), msgspec.structs.replace(http, path=rest, anywhere=True)
+            )
+    return None
 
 
 def hosts_of(scenario: Scenario) -> HostTable:

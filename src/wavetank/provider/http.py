@@ -74,11 +74,15 @@ class WireReply(msgspec.Struct, frozen=True):
 
 @final
 class BadRequest(Exception):
-    """A request the provider cannot take; `reply` is its answer in its own dialect."""
+    """A request the provider cannot take; `reply` is its answer in its own dialect.
 
-    def __init__(self, reply: WireReply) -> None:
+    One that does not `count` asks for nothing: some clients only open a connection with it.
+    """
+
+    def __init__(self, reply: WireReply, *, counts: bool = True) -> None:
         super().__init__(f"{reply.status}: {reply.body.decode()}")
         self.reply = reply
+        self.counts = counts
 
 
 class Dialect(Protocol):

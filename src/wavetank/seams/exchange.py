@@ -77,11 +77,8 @@ def begin(
         request = dialect.decode(http, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
     except BadRequest as refused:
         reply = refused.reply
-        request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
-        request.card, request.host, request.headers = dialect.card, http.host, http.headers
-        attempt.record = desk.turn_away(
-            request, sent=attempt.sent, status=reply.status, origin=attempt.origin
-        )
+        if refused.counts:
+            attempt.record = _turn_away(desk, route, attempt, reply.status)
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
 
@@ -99,6 +96,13 @@ def begin(
         deliver=deliver,
         origin=attempt.origin,
     )
+
+
+def _turn_away(desk: Desk, route: Route, attempt: Attempt, status: int) -> Record:
+    """Log a request that the provider can't read."""
+    request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
+    request.card, request.host, request.headers = route.dialect.card, route.http.host, route.http.headers
+    return desk.turn_away(request, sent=attempt.sent, status=status, origin=attempt.origin)
 
 
 def reached(desk: Desk, attempt: Attempt) -> None:

@@ -8,6 +8,7 @@ from ..provider.host_patterns import is_loopback
 from ..provider.hosts import Route
 from ..provider.http import HttpRequest
 from ..provider.registry import cards
+from ..provider.vendor_card import COMPATIBLE
 from ..shown import shortened
 from ..sim.refused_io import LEAVE_OUT
 from .desk import Desk
@@ -62,7 +63,7 @@ def refused(where: str, *, loopback: bool = False) -> UnknownHost:
             f'fake_llm.add_host("{shortened(where)}", dialect="openai"); leave the test out with '
             "@pytest.mark.llm_off if it means the real host, or check the client's base_url"
         )
-    known = ", ".join(card.hosts[0] for card in cards())
+    known = ", ".join(card.hosts[0] for card in cards() if card.wire != COMPATIBLE)
     return UnknownHost(
         f"no provider of the tank answers for {shortened(where)}; nothing was sent. "
         f"The fake answers for {known} and more: {fix}"
