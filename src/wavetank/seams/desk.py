@@ -78,6 +78,8 @@ class Desk:
         self.lifespans = Lifespans(self.app_tasks)
         self.lets_through = lets_through
         """Whether a connection to this host and port is none of the fake's business."""
+        self.ports = 0
+        """How many sockets have connected to this desk."""
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time no thread ever waits for it."""
         self.records: list[Record] = []

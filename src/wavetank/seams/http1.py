@@ -132,6 +132,11 @@ class ServerConnection:
             del self._out[:limit]
             return data
 
+    def peek(self, limit: int) -> bytes:
+        """As `take`, but the bytes stay."""
+        with self.desk.lock:
+            return bytes(self._out[:limit])
+
     @property
     def readable(self) -> bool:
         """Whether a client that reads now gets something: bytes, or the end of the connection."""
@@ -175,6 +180,16 @@ class ServerConnection:
         if self._reader.buffered and not self._out and not self.ended:
             with self.desk.lock:
                 self._read_on()
+
+    def no_more_requests(self) -> None:
+        """The client has closed its sending side: it still gets the answer that is due."""
+        with self.desk.lock:
+            if self.ended:
+                return
+            if self._replied or self._request is None:
+                self._end()
+            else:
+                self._request.close = True
 
     def hang_up(self) -> None:
         """The client closed the connection; an answer it has not read whole is lost to it.
