@@ -186,6 +186,7 @@ def test_a_direct_call_has_all_of_it() -> None:
         return await tank.fake_llm.call("q")
 
     completion = value_of(main)
+    assert wavetank.ToolCall("look", {"a": 1}).arguments == '{"a": 1}'
     assert completion.tool_calls == (wavetank.ToolCall("look", '{"a":1}'),)
     assert (completion.reasoning, completion.finish, completion.text) == ("hm", "stop", "x y")
     assert completion.usage == Usage(1, 4)

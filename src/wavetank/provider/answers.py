@@ -22,6 +22,7 @@ from ..scenario import (
     ToolCall,
     Usage,
     UsageRow,
+    text_of,
 )
 from .answer_texts import (
     WITHOUT_ITEM,
@@ -166,7 +167,7 @@ class AnswerSource:
         blocks = [Block("reasoning", reasoning)] if reasoning else []
         if text or not calls:
             blocks.append(Block("text", pieces))
-        blocks += [Block("call", tokens_of(call.arguments), call.name) for call in calls]
+        blocks += [Block("call", tokens_of(text_of(call.arguments)), call.name) for call in calls]
         finish: Finish = answer.finish or ("tool_calls" if calls else "stop")
         return self._charged(request, tuple(blocks), finish, usage)
 

@@ -7,7 +7,7 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 from __future__ import annotations
 
 from ..fault_kinds import DELAYS, OUTAGES, FaultKind
-from .answer import Answer, Finish, ToolCall, Usage, answer_of
+from .answer import Answer, Finish, ToolCall, Usage, answer_of, text_of
 from .answer_files import AnswerFile, UsageFile, UsageRow
 from .errors import ScenarioError
 from .loading import (
@@ -108,6 +108,7 @@ __all__ = [
     "quiet_instant",
     "refusal_error",
     "scenario_from_dict",
+    "text_of",
     "usual_status",
     "wave_retry_after",
     "wave_scope",

@@ -31,10 +31,21 @@ class Usage:
 @final
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool: its name, and its arguments as JSON text."""
+    """A call of a tool: its name, and its arguments as JSON text or as a dict, which becomes that.
+
+    Raises:
+        TypeError: the arguments are neither, or the name is no text.
+    """
 
     name: str
-    arguments: str = "{}"
+    arguments: str | dict[str, Any] = "{}"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"ToolCall({self.name!r}, …): give the name of a tool")
+        if not isinstance(self.arguments, str | dict):
+            raise TypeError(f"tool_calls: the arguments of {self.name!r} are a dict or JSON text")
+        object.__setattr__(self, "arguments", text_of(self.arguments))
 
 
 @final
@@ -113,10 +124,7 @@ def _call_of(call: object) -> ToolCall:
     inner = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str) or not inner["name"]:
         raise TypeError(f'tool_calls has {call!r}: give {{"name": "a_tool", "arguments": {{…}}}}')
-    arguments = inner.get("arguments", {})
-    if not isinstance(arguments, str | dict):
-        raise TypeError(f"tool_calls: the arguments of {inner['name']!r} are a dict or JSON text")
-    return ToolCall(inner["name"], text_of(arguments))
+    return ToolCall(inner["name"], inner.get("arguments", {}))
 
 
 def _reasoning_of(reasoning: object) -> str:
