@@ -69,6 +69,10 @@ class Provider:
         self._due: list[tuple[int, int, int]] = []
         self._counts = RequestCounts()
 
+    def begin(self, epoch_ns: int) -> None:
+        """Count days from another Unix time of the instant 0; no request has come yet."""
+        self._limiter = Limiter(self._scenario, epoch_ns=epoch_ns)
+
     # -- what happens to it ------------------------------------------------------------------
 
     def arrive(self, request: Request, now: int) -> None:

@@ -37,6 +37,8 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
             set to `dummy_key` where it is unset.
         key_aliases: other variables for the same key; where one is set, none is added.
         dummy_key: what stands in the place of a key.
+        url_variables: environment variables from which the vendor's clients read its address, each with
+            the path that comes behind the address of a server that answers for all vendors.
         base_paths: what stands before the endpoints' own paths, such as `/v1`.
         statuses: the vendor's own statuses, where the usual one of an error is another.
         over_limit: statuses of requests over a limit, where that is not 429.
@@ -65,6 +67,7 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
     key_variables: tuple[str, ...] = ()
     key_aliases: tuple[str, ...] = ()
     dummy_key: str = "wavetank"
+    url_variables: Mapping[str, str] = {}
     base_paths: tuple[str, ...] = ("/v1",)
     statuses: Mapping[RefusalError, int] = {}
     over_limit: Mapping[RefusalError, int] = {}

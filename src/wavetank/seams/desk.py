@@ -95,6 +95,11 @@ class Desk:
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
+    def begin(self, epoch_ns: int) -> None:
+        """Time begins only now, before any request: `epoch_ns` is the Unix time of the instant 0."""
+        self.epoch_ns = epoch_ns
+        self._provider.begin(epoch_ns)
+
     @property
     def in_flight(self) -> int:
         return self._provider.in_flight
