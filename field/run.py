@@ -46,7 +46,7 @@ There is one run in FIFO order, with seed 0, in virtual time, at the provider's 
 
 - **answered**: rows that got their answer, of 20; what the others failed with stands behind;
 - **requests**, and how many of them were refused; **time** is virtual;
-- **strict checks that fail**: what wavetank says of the package with these settings.
+- **strict checks that fail**: what wavetank says of the package with these settings; below the table is an instance of each.
   `liveness`, `exactly_once`, `right_answer` and `answered` should pass for every client; the others say how well it waits.
 
 The release is the newest that agrees with the rest of its group, as pip finds it; a group takes at most {MOST_MEGABYTES} MB.
@@ -202,18 +202,25 @@ def section(program: str, found: dict[str, Any]) -> Iterator[str]:
         yield "|---|---|---|---|---|---|---|"
         yield from (row(scenario, run) for scenario, run in rows)
         yield ""
-    for scenario, result in found["scenarios"].items():
-        if result["status"] != "ended":
-            yield f"Under {scenario} the run failed: {plain(result['status'])}\n"
-    for first in dict.fromkeys(run["first"] for _, run in rows if run["first"]):
-        yield f"An error that it raised: {plain(first)[:300]}\n"
+    said: dict[str, str] = {}
+    for _, run in rows:
+        said = run["says"] | said
+    yield from (f"- {name}: {plain(text)}" for name, text in said.items())
+    errors = dict.fromkeys(run["first"] for _, run in rows if run["first"])
+    yield from (f"- an error that it raised: {plain(text)[:300]}" for text in errors)
+    yield from (
+        f"- under {scenario} the run failed: {plain(result['status'])}"
+        for scenario, result in found["scenarios"].items()
+        if result["status"] != "ended"
+    )
+    yield ""
 
 
 def row(scenario: str, run: dict[str, Any]) -> str:
     """One run in the table."""
     failed = ", ".join(f"{count} {name}" for name, count in run["failed"].items())
     answered = f"{run['done']} ({failed})" if failed else str(run["done"])
-    says = "; ".join(f"{name}: {plain(text)[:160]}" for name, text in run["says"].items()) or "none"
+    says = ", ".join(run["says"]) or "none"
     cells = (run["doc"], scenario, answered, run["requests"], run["refused"], f"{run['seconds']} s", says)
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -13,7 +13,7 @@ import pytest
 
 import wavetank
 from wavetank import ProviderError, Tank
-from wavetank.scenario import catalogue, load_scenario
+from wavetank.scenario import catalogue, load_scenario, scenario_from_dict
 from wavetank.sim.choices import Level
 from wavetank.sim.policies import policy_named
 from wavetank.tank.runs.run_options import RunOptions
@@ -93,12 +93,28 @@ PROGRAMS = {"direct": direct, "sdk": through_the_sdk}
 # A run through the SDK takes about ten times as long; not every scenario is new to it.
 BY_SDK = ("calm", "cascade", "mixed", "overloaded", "simultaneous", "token-limits", "swizzle")
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+OUTAGES = scenario_from_dict(
+    {
+        "clock": {"behind": "5m"},
+        "latency": {"first_token": "80ms..400ms"},
+        "limits": {"requests_per_minute": 60, "window": "sliding", "count_refused": True},
+        "limit": [{"requests": 4, "per": "1s", "window": "calendar", "scope": "host", "reset": "-1s"}],
+        "wave": [{"at": "6s", "lasts": "2s", "retry_after": {"form": "http-date"}}],
+        "fault": [
+            {"kind": "no-answer", "at": "500ms", "lasts": "1s", "every": "20s", "times": 3, "share": 0.5},
+            {"kind": "connection-refused", "at": "3s", "lasts": "2s", "match": {"host": "api.*"}},
+        ],
+    },
+    name="outages",
+    source=__file__,
+)
+"""What the catalogue does not have; only a client with a timeout comes to its end in it."""
 CASES = [
     (scenario, program)
     for scenario in catalogue()
     for program in PROGRAMS
     if program == "direct" or scenario in BY_SDK or DEEP
-]
+] + [("outages", "sdk")]
 
 
 def logs() -> dict[str, bytes]:
@@ -106,7 +122,8 @@ def logs() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for scenario, name in CASES:
         for backend in BACKENDS:
-            run = wavetank.simulate(PROGRAMS[name], scenario, backend=backend, seed=11)
+            played = OUTAGES if scenario == "outages" else scenario
+            run = wavetank.simulate(PROGRAMS[name], played, backend=backend, seed=11)
             assert run.error is None, run.error
             found[f"{scenario} {backend} {name}"] = run.events.to_ndjson()
     for backend in BACKENDS:

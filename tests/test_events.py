@@ -116,8 +116,8 @@ def test_defaults_are_not_written() -> None:
 def test_the_kinds_of_events_are_the_contract() -> None:
     """The vocabulary has these kinds and no others."""
     assert " ".join(EVENT_KINDS) == (
-        "submitted arrived held refused answered delivered left completed failed cancelled paused resumed "
-        "stalled traced violated wave-opened wave-closed"
+        "submitted arrived answer-failed held refused answered delivered left completed failed cancelled "
+        "paused resumed stalled traced violated wave-opened wave-closed"
     )
 
 

@@ -131,6 +131,7 @@ def test_functions_stay_small(file: Path) -> None:
 REFERENCE = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
 TABLES: dict[str, type[msgspec.Struct]] = {
     "Top level": scenario.Scenario,
+    "`[clock]`": scenario.ProviderClock,
     "`[latency]`": scenario.Latency,
     "`[answers]`": scenario.Answers,
     "`[limits]`": scenario.Limits,
@@ -155,7 +156,7 @@ def test_the_scenario_reference_has_every_key(title: str) -> None:
     documented = re.findall(r"^\| `(\w+)` ", section(title), flags=re.MULTILINE)
     known = [field.encode_name for field in msgspec.structs.fields(TABLES[title])]
     nested = (
-        {"latency", "answers", "limits", "limit", "wave", "fault", "host", "name"}
+        {"clock", "latency", "answers", "limits", "limit", "wave", "fault", "host", "name"}
         if title == "Top level"
         else set()
     )

@@ -21,6 +21,7 @@ from wavetank.scenario import (
     Latency,
     Limits,
     Match,
+    ProviderClock,
     Ramp,
     RetryAfter,
     Scenario,
@@ -47,6 +48,9 @@ EVERY_KEY: Final = """
 title = "All"
 story = "Every key once."
 
+[clock]
+behind = "90s"
+
 [latency]
 first_token = "80ms..400ms"
 tokens_per_second = 60
@@ -68,12 +72,22 @@ concurrent = 50
 ramp = { requests = 30, tokens = 900, growth_percent = 25, window = "1m" }
 penalty = "1s"
 retry_after = "none"
+reset = "-2s"
 scope = "key"
 match = { key = "sk-*" }
 
 [[limit]]
 requests_per_day = 50
 day = "rolling"
+
+[[limit]]
+requests = 10
+input_tokens = 100
+output_tokens = 200
+tokens = 300
+per = "5s"
+window = "sliding"
+count_refused = true
 
 [[wave]]
 at = "2s"
@@ -88,7 +102,7 @@ retry_after = { form = "http-date", value = "1s" }
 share = 0.5
 stagger = "250ms"
 scope = "item"
-match = { model = "gpt-*", key = "key-1", item = "a*" }
+match = { model = "gpt-*", key = "key-1", item = "a*", host = "*.openai.com" }
 
 [[wave]]
 when_in_flight = 8
@@ -108,6 +122,13 @@ match = { item = "b" }
 [[fault]]
 kind = "error-in-stream"
 error = "overloaded"
+
+[[fault]]
+kind = "connection-refused"
+at = "2m"
+lasts = "30s"
+every = "10m"
+times = 3
 """
 
 
@@ -142,6 +163,7 @@ def test_every_key_is_read() -> None:
         name="mine",
         title="All",
         story="Every key once.",
+        clock=ProviderClock(behind=seconds(90)),
         latency=Latency(
             first_token=DurationRange(Duration(80 * MILLISECOND), Duration(400 * MILLISECOND)),
             tokens_per_second=60.0,
@@ -161,10 +183,22 @@ def test_every_key_is_read() -> None:
             ramp=Ramp(requests=30, tokens=900, growth_percent=25, window=seconds(60)),
             penalty=seconds(1),
             retry_after=RetryAfter(form="none"),
+            reset=seconds(-2),
             scope="key",
             match=Match(key="sk-*"),
         ),
-        limit=(Limits(requests_per_day=50, day="rolling"),),
+        limit=(
+            Limits(requests_per_day=50, day="rolling"),
+            Limits(
+                requests=10,
+                input_tokens=100,
+                output_tokens=200,
+                tokens=300,
+                per=seconds(5),
+                window="sliding",
+                count_refused=True,
+            ),
+        ),
         wave=(
             Wave(
                 at=seconds(2),
@@ -179,7 +213,7 @@ def test_every_key_is_read() -> None:
                 share=0.5,
                 stagger=seconds(0.25),
                 scope="item",
-                match=Match(model="gpt-*", key="key-1", item="a*"),
+                match=Match(model="gpt-*", key="key-1", item="a*", host="*.openai.com"),
             ),
             Wave(when_in_flight=8, patience=seconds(2), times=2, retry_after=RetryAfter(form="none")),
         ),
@@ -193,6 +227,7 @@ def test_every_key_is_read() -> None:
                 match=Match(item="b"),
             ),
             Fault(kind="error-in-stream", error="overloaded"),
+            Fault(kind="connection-refused", at=seconds(120), lasts=seconds(30), every=seconds(600), times=3),
         ),
     )
 
@@ -211,6 +246,8 @@ def test_an_empty_file_is_a_provider_that_never_refuses() -> None:
         ('{ form = "body" }', RetryAfter(form="body")),
         ('{ value = "3s" }', RetryAfter(value=seconds(3))),
         ('{ form = "none" }', RetryAfter(form="none")),
+        ('"-1m30s"', RetryAfter(value=seconds(-90))),
+        ('{ form = "http-date", value = "-0.5s" }', RetryAfter(form="http-date", value=seconds(-0.5))),
     ],
 )
 def test_a_retry_after_has_three_ways_to_be_written(written: str, read: RetryAfter) -> None:
@@ -374,9 +411,21 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "[answers]\ntext = 'see [wt:item-1]'",
         ("answers.text: '[wt:' begins the mark", "remove it"),
     ),
-    "time of a fault that takes none": (
-        "[[fault]]\nkind = 'reset'\nlasts = '5s'",
-        ("[[fault]] number 1, lasts: reset takes no time; remove lasts", "stall, stall-before-headers"),
+    "a fault that lasts a number of times": (
+        "[[fault]]\nkind = 'reset'\nlasts = '5s'\ntimes = 3",
+        ("[[fault]] number 1, times: a fault that lasts and repeats", "add every or remove times"),
+    ),
+    "a fault that overlaps itself": (
+        "[[fault]]\nkind = 'no-answer'\nlasts = '5s'\nevery = '4s'",
+        ("[[fault]] number 1, every: 4s is shorter than lasts (5s)", 'write "5s" or more'),
+    ),
+    "a fault that repeats without a length": (
+        "[[fault]]\nkind = 'reset'\nevery = '5s'",
+        ("[[fault]] number 1, every: say how long", 'lasts = "30s"', "write times"),
+    ),
+    "a delay that repeats": (
+        "[[fault]]\nkind = 'stall'\nlasts = '5s'\nevery = '9s'",
+        ("[[fault]] number 1, every: lasts is how long a stall takes", "write times"),
     ),
     "words of a fault that says nothing": (
         "[[fault]]\nkind = 'cut-mid-stream'\nerror = 'quota'",
@@ -384,7 +433,11 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "a match of a connection": (
         "[[fault]]\nkind = 'connection-refused'\nmatch = { item = 'a' }",
-        ("number 1, match: a connection has no model, key or item yet",),
+        ("number 1, match: a connection has no model, key or item yet; match only its host",),
+    ),
+    "a host that is a URL": (
+        "[[wave]]\nlasts = '1s'\nmatch = { host = 'https://api.openai.com/v1' }",
+        ("number 1, match.host: it is a host alone", 'such as "api.openai.com"'),
     ),
     "a stagger that leaves no stretch": (
         "[[wave]]\nlasts = '4s'\nstagger = '2s'\nscope = 'item'",
@@ -451,9 +504,46 @@ REFUSED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "[limits]\ntokens_per_minute = -1",
         ("limits.tokens_per_minute: must be more than 0, not -1",),
     ),
+    "requests in no time": (
+        "[limits]\nrequests = 10",
+        ('limits.requests: in what time? Add per = "1s"', "write requests_per_minute = 10"),
+    ),
+    "a time in which nothing is counted": (
+        "[[limit]]\nrequests_per_minute = 5\nper = '1s'",
+        ("[[limit]] number 1, per: nothing is counted in it; add requests or", "or tokens"),
+    ),
+    "a window of nothing": (
+        "[limits]\nrequests_per_day = 5\nwindow = 'sliding'",
+        ("limits.window: nothing is counted in it; add requests_per_minute",),
+    ),
+    "a burst of a sliding window": (
+        "[limits]\nrequests_per_minute = 5\nwindow = 'sliding'\nburst = '1s'",
+        ("limits.burst: it is the size of a bucket; remove burst or window",),
+    ),
+    "refusals that count against nothing": (
+        "[limits]\ntokens_per_minute = 5\ncount_refused = true",
+        ("limits.count_refused: no requests are counted", "remove count_refused"),
+    ),
+    "near miss of a window": (
+        "[limits]\nrequests_per_minute = 5\nwindow = 'slide'",
+        ("limits.window: unknown value 'slide'; did you mean 'sliding'?",),
+    ),
+    "no time to count in": ("[limits]\nrequests = 5\nper = '0s'", ("limits.per: must be more than 0",)),
     "no burst": ("[limits]\nburst = '0s'", ("limits.burst: must be more than 0, not 0s",)),
     "no concurrency": ("[limits]\nconcurrent = 0", ("limits.concurrent: must be more than 0",)),
     "no penalty": ("[limits]\npenalty = '0s'", ("limits.penalty: must be more than 0", "leave it out")),
+    "a clock that is ahead and behind": (
+        "[clock]\nahead = '1s'\nbehind = '1s'",
+        ("clock.behind: a clock is ahead or behind, not both", "remove one"),
+    ),
+    "a clock that is ahead by less than nothing": (
+        "[clock]\nahead = '-1s'",
+        ("clock.ahead: a length of time cannot be negative",),
+    ),
+    "a past that is no duration": (
+        "[limits]\nreset = '-soon'",
+        ("limits.reset: ", "is not a duration", '"2s"'),
+    ),
     "no pace": (
         "[latency]\ntokens_per_second = 0",
         ("latency.tokens_per_second: must be 0.001 or more", "leave it out"),
@@ -652,6 +742,8 @@ def test_a_wrong_override_names_where_it_was_written() -> None:
         (wave(share=0.5, match=Match(model="gpt-*")), "item"),
         (wave(share=0.5, scope="model"), "model"),
         (wave(match=Match(item="a"), scope="account"), "account"),
+        (wave(match=Match(host="api.*")), "host"),
+        (wave(match=Match(host="api.*", model="gpt-*")), "model"),
     ],
 )
 def test_a_wave_speaks_for_the_narrowest_thing_it_names(asked: Wave, scope: ScopeKind) -> None:
@@ -729,6 +821,9 @@ def test_a_window_is_where_the_definition_puts_it(
         (Scenario(wave=(wave(at=seconds(3), every=seconds(10)),)), 5),
         (Scenario(wave=(Wave(when_in_flight=8),)), 0),
         (Scenario(wave=(wave(),), fault=(Fault(kind="stall", at=seconds(7)),)), 7),
+        (Scenario(fault=(Fault(kind="stall", at=seconds(7), lasts=seconds(9)),)), 7),
+        (Scenario(fault=(Fault(kind="no-answer", at=seconds(7), lasts=seconds(9)),)), 16),
+        (Scenario(fault=(Fault(kind="reset", lasts=seconds(2), every=seconds(5), times=3),)), 12),
     ],
 )
 def test_the_last_instant_is_the_end_of_what_ends(scenario: Scenario, instant: int) -> None:
@@ -746,6 +841,7 @@ def test_the_last_instant_is_the_end_of_what_ends(scenario: Scenario, instant: i
         (Scenario(wave=(wave(retry_after=RetryAfter(value=seconds(7.5))),)), 7.5),
         (Scenario(wave=(wave(retry_after=RetryAfter(form="http-date", value=seconds(7.5))),)), 8),
         (Scenario(wave=(wave(retry_after=RetryAfter(value=Duration(0))),)), 0),
+        (Scenario(wave=(wave(retry_after=RetryAfter(value=seconds(-9))),)), 0),
         (Scenario(wave=(wave(status=503),)), 0),
         (Scenario(wave=(Wave(when_in_flight=8),)), 1),
         (Scenario(limits=Limits(penalty=seconds(4)), wave=(wave(),)), 4),
@@ -777,6 +873,15 @@ def test_the_longest_retry_after_is_as_the_wire_states_it(scenario: Scenario, lo
 def test_a_wall_of_endless_waves_lets_nothing_through(waves: tuple[Wave, ...], through: bool) -> None:
     """Only waves that refuse all requests, without end and without a gap, let nothing through."""
     assert lets_through(Scenario(wave=waves)) is through
+
+
+def test_an_endless_outage_lets_nothing_through() -> None:
+    """A fault that lasts is a wall as a wave is, alone or beside one; a delay is none."""
+    endless = Fault(kind="no-answer", lasts=seconds(2), every=seconds(4))
+    assert lets_through(Scenario(fault=(endless,)))
+    assert not lets_through(Scenario(fault=(endless,), wave=(wave(at=seconds(2), every=seconds(4)),)))
+    assert not lets_through(Scenario(fault=(Fault(kind="reset", lasts=seconds(2), every=seconds(2)),)))
+    assert lets_through(Scenario(fault=(Fault(kind="stall", times=1000),)))
 
 
 # -- digest ------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from .events import Event, EventLog
     from .provider.registry import add_vendor
     from .provider.vendor_card import VendorCard
-    from .scenario import Scenario, ScenarioError, load_scenario
-    from .seams.direct import Completion, Usage
+    from .scenario import Answer, Scenario, ScenarioError, ToolCall, Usage, load_scenario
+    from .seams.direct import Completion
     from .seams.errors import (
         ConnectionLost,
         MalformedAnswer,
@@ -41,10 +41,10 @@ __version__: Final = "0.1.0"
 _HOMES: Final = {
     "checks.verdict": ("Verdict",),
     "events": ("Event", "EventLog"),
-    "scenario": ("Scenario", "ScenarioError", "load_scenario"),
     "provider.registry": ("add_vendor",),
     "provider.vendor_card": ("VendorCard",),
-    "seams.direct": ("Completion", "Usage"),
+    "scenario": ("Answer", "Scenario", "ScenarioError", "ToolCall", "Usage", "load_scenario"),
+    "seams.direct": ("Completion",),
     "seams.errors": (
         "ConnectionLost",
         "MalformedAnswer",
@@ -72,6 +72,7 @@ _HOMES: Final = {
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Answer",
     "CheckFailed",
     "Completion",
     "ConnectionLost",
@@ -96,6 +97,7 @@ __all__ = [
     "ServerError",
     "Tank",
     "TokenError",
+    "ToolCall",
     "UnknownHost",
     "UnmatchedLedger",
     "Usage",

@@ -51,6 +51,20 @@ class Duration(int):
         return f"Duration({format_duration(self)!r})"
 
 
+def parse_signed_duration(text: str) -> Duration:
+    """Read a duration that may have a minus sign, such as `"-30s"`.
+
+    Raises:
+        ValueError: the text is not a duration; the message says what one looks like.
+
+    >>> str(parse_signed_duration("-1m30s"))
+    '-1m30s'
+    """
+    stripped = text.strip()
+    length = parse_duration(stripped.removeprefix("-"))
+    return Duration(-length) if stripped.startswith("-") else length
+
+
 def parse_duration(text: str) -> Duration:
     """Read a duration such as `"250ms"`, `"1.5s"` or `"1m30s"`.
 

@@ -22,6 +22,7 @@ READABLE: Final = (1, 2)
 EventKind = Literal[
     "submitted",
     "arrived",
+    "answer-failed",
     "held",
     "refused",
     "answered",
@@ -40,6 +41,9 @@ EventKind = Literal[
 ]
 EVENT_KINDS: Final[tuple[str, ...]] = get_args(EventKind)
 
+BY_ANSWER: Final = -1
+"""The number of a fault that is none of the scenario's: `fake_llm.answer` raised it."""
+
 Ending = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
 
 
@@ -55,7 +59,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     entered the call or its HTTP pool and `declared` whether it named the item itself.
     `retry_after` is in nanoseconds from `at`, as written on the wire. `delivered` marks the
     end of an exchange in the client's own step: of a success (`status` 200: it is paid) or
-    of a refusal that reached the client. `marks` are the items named in a completed value. `since`
+    of a refusal that reached the client. `marks` are the items named in a completed value, and
+    `alike` those whose answers are in it where no mark names any. `since`
     is when the stretch began that a `stalled` ends; `until` is when a `paused` was to end then.
     On `arrived`, `generates` is false where no text
     is asked for, and `same_as` is the first request with the very same question, if that was for
@@ -82,8 +87,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     fault: int | None = None
     model: str | None = None
     key: str | None = None
+    host: str | None = None
     value: str | None = None
     marks: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
     error: str | None = None
     error_type: str | None = None
     generates: bool = True

@@ -14,6 +14,7 @@ FaultKind = Literal[
     "html-body",
     "slow-trickle",
     "connection-refused",
+    "no-answer",
     "reset-after-headers",
     "stall-before-headers",
     "truncated-json",
@@ -24,3 +25,9 @@ FaultKind = Literal[
 ]
 DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
 """Faults that only delay the answer: it arrives complete."""
+OUTAGES: Final[tuple[FaultKind, ...]] = ("connection-refused", "no-answer")
+"""Faults in which the provider cannot be reached: no wave and no limit decides about such a request."""
+WITHOUT_BYTES: Final[frozenset[FaultKind]] = frozenset(
+    {"stall", "stall-before-headers", "error-in-stream", "no-answer"}
+)
+"""Faults that change when and what is answered, and not how it is written."""

@@ -136,7 +136,9 @@ def test_the_retries_of_an_sdk_are_requests(backend: str) -> None:
     assert run.verdicts["request_rate"].passed is False
     assert run.verdicts["request_rate"].summary.startswith("2 requests were sent in ")
     assert (
-        run.verdicts["request_rate"].evidence[0].startswith("at 0s: 'hi': request 1 arrived at the provider")
+        run.verdicts["request_rate"]
+        .evidence[0]
+        .startswith("at 0s: 'hi': request 1 arrived at api.openai.com")
     )
 
 

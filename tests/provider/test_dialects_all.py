@@ -290,7 +290,7 @@ def page_table(title: str) -> list[list[str]]:
     """The cells of the tables under a heading of the page on dialects."""
     page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text("utf-8")
     _, _, rest = page.partition(f"\n## {title}\n")
-    lines = rest.partition("\n## ")[0].splitlines()
+    lines = re.split(r"\n##+ ", rest)[0].splitlines()
     return [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wavetank.clock import MILLISECOND, SECOND
+from wavetank.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from wavetank.processor import classify
 from wavetank.provider.http import Frame, HttpRequest
 from wavetank.provider.model import BucketState, LimitState, Reason, Refusal, Reply, WireRetryAfter
@@ -38,9 +38,9 @@ BODY = {
 }
 
 
-def bucket(limit: int, remaining: int, reset: int) -> BucketState:
+def bucket(limit: int, remaining: int, reset: int, per: int = MINUTE) -> BucketState:
     """A limit, what is left of it, and milliseconds until it is whole."""
-    return BucketState(limit, remaining, reset * MILLISECOND)
+    return BucketState(limit, remaining, reset * MILLISECOND, per)
 
 
 LIMITS = LimitState(
@@ -48,8 +48,8 @@ LIMITS = LimitState(
     tokens=bucket(60_000, 0, 6 * 60_000),
     input_tokens=bucket(40_000, 30_000, 15_000),
     output_tokens=bucket(8000, 7000, 7500),
-    requests_per_day=bucket(14_400, 14_399, 6000),
-    tokens_per_day=bucket(1_000_000, 999_000, 86_400),
+    requests_per_day=bucket(14_400, 14_399, 6000, DAY),
+    tokens_per_day=bucket(1_000_000, 999_000, 86_400, DAY),
 )
 
 
@@ -136,13 +136,13 @@ def test_some_dialects_state_no_limits(host: str) -> None:
                 "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:01Z",
                 "anthropic-ratelimit-input-tokens-limit": "40000",
                 "anthropic-ratelimit-input-tokens-remaining": "30000",
-                "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:00:16Z",
+                "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:00:15Z",
                 "anthropic-ratelimit-output-tokens-limit": "8000",
                 "anthropic-ratelimit-output-tokens-remaining": "7000",
                 "anthropic-ratelimit-output-tokens-reset": "2026-01-01T00:00:08Z",
                 "anthropic-ratelimit-tokens-limit": "60000",
                 "anthropic-ratelimit-tokens-remaining": "0",
-                "anthropic-ratelimit-tokens-reset": "2026-01-01T00:06:01Z",
+                "anthropic-ratelimit-tokens-reset": "2026-01-01T00:06:00Z",
             },
         ),
         (
@@ -171,7 +171,7 @@ def test_some_dialects_state_no_limits(host: str) -> None:
             {
                 "X-RateLimit-Limit": "600",
                 "X-RateLimit-Remaining": "59",
-                "X-RateLimit-Reset": "1767225600110",
+                "X-RateLimit-Reset": "1767225600100",
             },
         ),
         (COHERE, {"x-trial-endpoint-call-limit": "600", "x-trial-endpoint-call-remaining": "59"}),
@@ -186,7 +186,7 @@ def test_limits_have_each_dialect_s_names_and_units(host: str, headers: dict[str
 
 def test_openai_reports_days_where_minutes_are_free() -> None:
     """The names are the same."""
-    days = LimitState(requests_per_day=bucket(200, 0, 500), tokens_per_day=bucket(9, 9, 0))
+    days = LimitState(requests_per_day=bucket(200, 0, 500, DAY), tokens_per_day=bucket(9, 9, 0, DAY))
     headers = told(refused(OPENAI, limits=days), "ratelimit-limit")
     assert headers == {"x-ratelimit-limit-requests": "200", "x-ratelimit-limit-tokens": "9"}
 
@@ -273,6 +273,26 @@ def test_a_day_s_budget_is_named(host: str, words: str) -> None:
     error = body(frame)["error"]
     assert words in error["message"]
     assert error.get("code") in ("rate_limit_exceeded", 429, "429", None)
+
+
+@pytest.mark.parametrize(
+    ("host", "per", "words"),
+    [
+        (OPENAI, SECOND, "on requests per second (RPS): Limit 10"),
+        (OPENAI, 5 * HOUR, "on requests per 5h: Limit 10"),
+        (GROQ, MINUTE, "on requests per minute (RPM): Limit 10"),
+        (ANTHROPIC, HOUR, "rate limit of 10 requests per hour"),
+        (OPENROUTER, SECOND, "free-models-per-second"),
+        (COHERE, SECOND, "limited to 10 API calls / second."),
+        (GEMINI, SECOND, "GenerateRequestsPerSecondPerProjectPerModel-FreeTier"),
+        (MISTRAL, SECOND, "x-ratelimit-limit-req-second"),
+    ],
+)
+def test_a_limit_is_named_by_the_time_it_is_for(host: str, per: int, words: str) -> None:
+    """Not every limit is one of a minute."""
+    limits = LimitState(requests=bucket(10, 0, 500, per))
+    frame = refused(host, reason="requests", limits=limits, after=1)
+    assert words in f"{frame.data.decode()}{frame.head}"
 
 
 def test_azure_names_the_operation_and_the_kind_of_limit() -> None:

@@ -7,10 +7,11 @@ from typing import Any, get_args
 import pytest
 
 from wavetank.clock import SECOND, Duration
+from wavetank.provider.content import Block, Content
 from wavetank.provider.faults import FAULTS, apply_fault, damage_of, delay_of
 from wavetank.provider.http import Frame, Head
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, LimitState, Reply
+from wavetank.provider.model import LimitState, Reply, Success
 from wavetank.scenario import DELAYS, Fault, FaultKind, Scenario
 
 HEAD = Head(200, (("content-type", "application/json"), ("date", "today")))
@@ -29,7 +30,9 @@ def fault(kind: FaultKind, **fields: Any) -> Fault:
 
 def reply(index: int, count: int) -> Reply:
     """A part of some answer."""
-    return Reply(1, Answer(("a", "b", "c"), 1, "stop", LimitState()), index, count, 0)
+    return Reply(
+        1, Success(Content((Block("text", ("a", "b", "c")),), "stop", 3), 1, LimitState()), index, count, 0
+    )
 
 
 def streamed(kind: FaultKind, parts: tuple[bytes, ...] = (*EVENTS, END), **fields: Any) -> list[Frame]:

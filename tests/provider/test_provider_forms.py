@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
-from wavetank.provider.answer_texts import answer_deltas, in_pieces, marks_in
+from wavetank.provider.answer_texts import equal_pieces, marks_in
 from wavetank.provider.schema_answers import Form, value_for
 
 
@@ -99,14 +99,12 @@ def test_recursion_ends(schema: Any) -> None:
     assert len(Form(schema).text("x")) < 1 << 20
 
 
-@given(st.text(max_size=40), st.one_of(st.none(), st.integers(0, 9)), st.booleans())
-def test_pieces_are_the_text(text: str, most: int | None, marked: bool) -> None:
-    """As many as the answer has; all of them are the whole text, and fewer are its beginning."""
-    deltas, finish = answer_deltas("item-1" if marked else None, most)
-    pieces = in_pieces(text, deltas, finish)
-    assert len(pieces) == len(deltas)
-    assert text.startswith("".join(pieces))
-    assert finish == "length" or "".join(pieces) == text
+@given(st.text(max_size=40), st.integers(1, 9))
+def test_pieces_are_the_text(text: str, count: int) -> None:
+    """As many as are asked for, and together the whole text."""
+    pieces = equal_pieces(text, count)
+    assert len(pieces) == count
+    assert "".join(pieces) == text
 
 
 def test_a_form_carries_the_mark() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from wavetank.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, BucketState, Outcome, Refusal
+from wavetank.provider.model import BucketState, Outcome, Refusal, Success
 from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
 
@@ -54,7 +54,7 @@ def outcome(provider: Provider, request: Request, at: int) -> Outcome:
 
 def told(found: Outcome) -> tuple[str, str, int | None]:
     """Reason, error and Retry-After of a refusal; ("", "", None) for an answer."""
-    if isinstance(found, Answer):
+    if isinstance(found, Success):
         return "", "", None
     return found.reason, found.error, found.retry_after.value if found.retry_after is not None else None
 
@@ -132,7 +132,7 @@ def test_a_calendar_day_is_whole_again_at_its_hour() -> None:
     assert told(outcome(provider, ask(3), 3 * MINUTE)) == ("requests-per-day", "quota", wait)
     assert told(outcome(provider, ask(4), 8 * HOUR - 1))[0] == "requests-per-day"
     assert told(outcome(provider, ask(5), 8 * HOUR)) == GOOD
-    assert provider._limiter.state(ask(6), 8 * HOUR).requests_per_day == BucketState(2, 1, DAY)
+    assert provider._limiter.state(ask(6), 8 * HOUR).requests_per_day == BucketState(2, 1, DAY, DAY)
 
 
 def test_days_are_counted_by_the_epoch() -> None:
@@ -225,7 +225,7 @@ def test_what_one_table_refuses_spends_nothing_of_another() -> None:
     provider = limited(Limits(tokens_per_day=100), Limits(requests_per_minute=1))
     for number in range(5):
         outcome(provider, ask(number), 0)
-    assert provider._limiter.state(ask(9), 0).tokens_per_day == BucketState(100, 90, DAY)
+    assert provider._limiter.state(ask(9), 0).tokens_per_day == BucketState(100, 90, DAY, DAY)
 
 
 def test_headers_state_the_tightest_of_several_tables() -> None:

@@ -10,7 +10,7 @@ import pytest
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Outcome, Refusal, Reply, WireRetryAfter
+from wavetank.provider.model import Outcome, Refusal, Reply, Success, WireRetryAfter
 from wavetank.provider.request import Request
 from wavetank.scenario import (
     Answers,
@@ -109,9 +109,14 @@ def test_answers_say_what_the_scenario_wants(item: str | None, said: str) -> Non
     """After the mark of the item, word by word; a limit on tokens cuts it."""
     provider = Provider(Scenario(answers=Answers(text="Mind the quota.")))
     whole, cut = outcomes(provider, [(0, ask(1, item)), (0, ask(2, item, max_tokens=2))])
-    assert isinstance(whole, Answer)
-    assert isinstance(cut, Answer)
-    assert (whole.text, whole.finish, len(cut.deltas), cut.finish) == (said, "stop", 2, "length")
+    assert isinstance(whole, Success)
+    assert isinstance(cut, Success)
+    assert (whole.text, whole.content.finish, len(cut.content.pieces), cut.content.finish) == (
+        said,
+        "stop",
+        2,
+        "length",
+    )
     assert marks_in(whole.text) == (("a",) if item else ())
 
 
@@ -120,7 +125,7 @@ def test_a_silent_scenario_answers_at_once() -> None:
     provider = Provider(Scenario())
     ((reply,),) = play(provider, [(2, ask(1, "item-1"))]).values()
     assert reply.at == 2 * SECOND
-    assert isinstance(reply.outcome, Answer)
+    assert isinstance(reply.outcome, Success)
     assert marks_in(reply.outcome.text) == ("item-1",)
     assert (reply.last, reply.count, provider.in_flight, provider.peak_in_flight) == (True, 1, 0, 1)
 
@@ -153,8 +158,8 @@ def test_the_first_token_comes_within_its_range() -> None:
 def test_max_tokens_ends_an_answer_early() -> None:
     """The answer has as many tokens as allowed and says why it ends."""
     (outcome,) = outcomes(Provider(Scenario()), [(0, ask(1, max_tokens=2))])
-    assert isinstance(outcome, Answer)
-    assert (outcome.completion_tokens, outcome.finish) == (2, "length")
+    assert isinstance(outcome, Success)
+    assert (outcome.completion_tokens, outcome.content.finish) == (2, "length")
 
 
 def test_replies_come_by_instant_and_then_by_arrival() -> None:
@@ -217,8 +222,8 @@ def test_an_open_wave_refuses_and_says_when_it_ends() -> None:
     """Its start belongs to it and its end does not; Retry-After is the rest in whole seconds."""
     provider = Provider(Scenario(wave=(wave(),)))
     before, start, after = outcomes(provider, [(0.5, ask(1)), (1, ask(2)), (3.5, ask(3))])
-    assert isinstance(before, Answer)
-    assert isinstance(after, Answer)
+    assert isinstance(before, Success)
+    assert isinstance(after, Success)
     assert start == Refusal(
         429, "wave", "account", WireRetryAfter("seconds", 3 * SECOND), refusal(start).limits, 0
     )
@@ -286,7 +291,7 @@ def test_a_request_without_item_fits_only_the_pattern_for_everything() -> None:
     """A pattern such as `?*` means an item, and there is none."""
     scenario = Scenario(wave=(wave(match=Match(item="?*")), wave(match=Match(item="**"))))
     (outcome,) = outcomes(Provider(scenario), [(1, ask(1, None))])
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, Success)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +386,7 @@ def test_a_limit_says_when_the_request_would_pass() -> None:
     _, refused, passed = outcomes(provider, [(0, ask(1)), (0.5, ask(2)), (10.51, ask(3))])
     assert waits(refused) == 10 * SECOND
     assert refusal(refused).scope == "account"
-    assert isinstance(passed, Answer)
+    assert isinstance(passed, Success)
 
 
 def test_a_refusal_spends_nothing() -> None:
@@ -398,9 +403,9 @@ def test_a_request_dearer_than_the_burst_needs_a_full_bucket() -> None:
     scenario = Scenario(limits=Limits(tokens_per_minute=600, burst=seconds(1)))
     dear = [ask(n, prompt_tokens=142, max_tokens=8) for n in (1, 2, 3)]
     first, second, third = outcomes(Provider(scenario), [(0, dear[0]), (0, dear[1]), (15.01, dear[2])])
-    assert isinstance(first, Answer)
+    assert isinstance(first, Success)
     assert waits(second) == 15 * SECOND
-    assert isinstance(third, Answer)
+    assert isinstance(third, Success)
 
 
 def test_a_request_dearer_than_the_minute_never_passes() -> None:
@@ -408,7 +413,7 @@ def test_a_request_dearer_than_the_minute_never_passes() -> None:
     scenario = Scenario(limits=Limits(tokens_per_minute=600, penalty=seconds(5)))
     large, small = outcomes(Provider(scenario), [(0, ask(1, max_tokens=599)), (0, ask(2, max_tokens=1))])
     assert (refusal(large).reason, refusal(large).retry_after) == ("tokens", None)
-    assert isinstance(small, Answer)
+    assert isinstance(small, Success)
 
 
 def test_the_longer_wait_names_the_limit() -> None:
@@ -434,7 +439,7 @@ def test_a_client_that_leaves_frees_its_place() -> None:
     provider.arrive(ask(1), 0)
     provider.leave(1, 1)
     provider.arrive(ask(2), 2)
-    assert isinstance(drain(provider)[0].outcome, Answer)
+    assert isinstance(drain(provider)[0].outcome, Success)
 
 
 def test_going_over_a_limit_opens_the_penalty() -> None:
@@ -442,10 +447,10 @@ def test_going_over_a_limit_opens_the_penalty() -> None:
     scenario = Scenario(limits=Limits(requests_per_minute=600, burst=Duration(0), penalty=seconds(2)))
     arrivals = [(0, ask(1)), (0, ask(2)), (1.2, ask(3)), (2.0, ask(4))]
     served, over, rest, after = outcomes(Provider(scenario), arrivals)
-    assert isinstance(served, Answer)
+    assert isinstance(served, Success)
     assert (refusal(over).reason, waits(over)) == ("requests", 2 * SECOND)
     assert (refusal(rest).reason, waits(rest)) == ("penalty", SECOND)
-    assert isinstance(after, Answer)
+    assert isinstance(after, Success)
 
 
 def test_the_cap_opens_the_penalty_too() -> None:
@@ -515,7 +520,7 @@ def test_a_sequential_client_passes_a_barrier() -> None:
     arrivals = [(0, ask(1)), (5, ask(2)), (9, ask(3)), (9.5, ask(4))]
     replies = play(provider, arrivals)
     assert [parts[0].at / SECOND for parts in replies.values()] == [1, 6, 9.51, 9.51]
-    assert [isinstance(parts[0].outcome, Answer) for parts in replies.values()] == [True, True, False, False]
+    assert [isinstance(parts[0].outcome, Success) for parts in replies.values()] == [True, True, False, False]
 
 
 def test_patience_counts_from_the_first_still_held() -> None:
@@ -640,21 +645,27 @@ def test_a_fault_hits_its_times_from_its_instant_on() -> None:
     """Before it and after its times, answers are whole."""
     fault = Fault(kind="reset", at=seconds(1), times=2)
     found = outcomes(Provider(Scenario(fault=(fault,))), [(n / 2, ask(n)) for n in range(1, 6)])
-    assert [isinstance(o, Answer) and o.fault is not None for o in found] == [False, True, True, False, False]
+    assert [isinstance(o, Success) and o.fault is not None for o in found] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_fault_spares_refusals_and_other_items() -> None:
     """It waits for the first matching answer."""
     scenario = Scenario(wave=(wave(),), fault=(Fault(kind="reset", match=Match(item="a")),))
     found = outcomes(Provider(scenario), [(0, ask(1, "b")), (1, ask(2)), (9, ask(3)), (9, ask(4))])
-    assert [isinstance(o, Answer) and o.fault is not None for o in found] == [False, False, True, False]
+    assert [isinstance(o, Success) and o.fault is not None for o in found] == [False, False, True, False]
 
 
 def test_a_share_of_answers_is_hit() -> None:
     """The seed picks about as many as written."""
     scenario = Scenario(fault=(Fault(kind="reset", share=0.5, times=1000),))
     found = outcomes(Provider(scenario), [(0, ask(n, f"item-{n}")) for n in range(1, 401)])
-    assert 150 < sum(isinstance(o, Answer) and o.fault is not None for o in found) < 250
+    assert 150 < sum(isinstance(o, Success) and o.fault is not None for o in found) < 250
 
 
 @pytest.mark.parametrize(("after", "late"), [(0, 9), (3, 6), (99, 1)])

@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.machine import Provider
-from wavetank.provider.model import Answer, Notice, Reply
+from wavetank.provider.model import Notice, Reply, Success
 from wavetank.provider.request import Request
-from wavetank.scenario import DurationRange, Fault, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
+from wavetank.scenario import (
+    DurationRange,
+    Fault,
+    Latency,
+    Limits,
+    Match,
+    Ramp,
+    RetryAfter,
+    Scenario,
+    Wave,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,10 @@ class Course:
 
     def finished(self) -> set[int]:
         return {reply.request_id for reply in self.replies if reply.last}
+
+    def silent(self) -> set[int]:
+        """The requests in flight that are never answered."""
+        return {number for number, fault in self.provider.faults_in_flight() if fault.kind == "no-answer"}
 
 
 def milliseconds(low: int, high: int) -> st.SearchStrategy[Duration]:
@@ -99,15 +113,28 @@ LIMITS = st.builds(
     tokens_per_day=st.none() | st.integers(5, 300),
     day=st.sampled_from(["calendar", "rolling"]),
     ramp=st.none() | st.builds(Ramp, requests=st.integers(1, 5), window=milliseconds(1, 5000)),
+    requests=st.none() | st.integers(1, 9),
+    tokens=st.none() | st.integers(5, 300),
+    per=milliseconds(1, 5000),
+    window=st.sampled_from(["bucket", "calendar", "sliding"]),
+    count_refused=st.booleans(),
     match=MATCHES,
     scope=st.sampled_from(["account", "item"]),
 )
-FAULTS = st.builds(
+DELAYED_OR_LASTING = st.builds(
     Fault,
-    kind=st.sampled_from(["stall", "slow-trickle", "reset", "stall-before-headers", "connection-refused"]),
+    kind=st.sampled_from(
+        ["stall", "slow-trickle", "stall-before-headers", "reset", "no-answer", "connection-refused"]
+    ),
     at=milliseconds(0, 2000),
     lasts=milliseconds(1, 5000),
     after_chunks=st.integers(0, 12),
+    share=st.sampled_from([1.0, 0.5]),
+)
+FAULTS = DELAYED_OR_LASTING | st.builds(
+    Fault,
+    kind=st.sampled_from(["reset", "no-answer", "connection-refused"]),
+    at=milliseconds(0, 2000),
     times=st.integers(1, 3),
 )
 LATENCIES = st.builds(
@@ -182,9 +209,12 @@ def test_every_request_gets_one_whole_outcome(scenario: Scenario, steps: list[St
         if number in course.left:
             assert not parts or not parts[-1].last
             continue
+        if number in course.silent():
+            assert not parts
+            continue
         assert parts
         assert parts[-1].last
-        streamed = asked.stream and isinstance(parts[0].outcome, Answer)
+        streamed = asked.stream and isinstance(parts[0].outcome, Success) and not parts[0].outcome.unreachable
         assert len(parts) == (10 if streamed else 1)
 
 
@@ -198,12 +228,13 @@ def test_replies_and_notices_come_in_time_order(scenario: Scenario, steps: list[
 
 @given(SCENARIOS, STEPS)
 def test_in_the_end_nothing_is_in_flight(scenario: Scenario, steps: list[Step]) -> None:
-    """What arrived has left or finished; nobody is held, nothing is due."""
+    """What arrived has left or finished, or is never answered; none is held, nothing is due."""
     course = run(scenario, steps)
     provider = course.provider
-    assert (provider.in_flight, provider.holding, provider.next_due()) == (0, 0, None)
+    silent = course.silent()
+    assert (provider.in_flight, provider.holding, provider.next_due()) == (len(silent), 0, None)
     assert provider.peak_in_flight <= len(course.arrived)
-    assert course.finished() | course.left == set(course.arrived)
+    assert course.finished() | course.left | silent == set(course.arrived)
 
 
 @given(SCENARIOS, STEPS, st.integers(0, 3))
@@ -222,8 +253,10 @@ def test_the_answer_is_the_items_own_and_waits_are_not_negative(
     course = run(scenario, steps)
     for reply in course.replies:
         outcome = reply.outcome
-        if isinstance(outcome, Answer):
-            assert outcome.deltas[0] == f"[wt:{course.arrived[reply.request_id].item}]"
+        if isinstance(outcome, Success) and outcome.unreachable:
+            assert outcome.content.pieces == ()
+        elif isinstance(outcome, Success):
+            assert outcome.content.pieces[0] == f"[wt:{course.arrived[reply.request_id].item}]"
         else:
             assert outcome.retry_after is None or outcome.retry_after.value >= 0
 

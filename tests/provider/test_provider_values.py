@@ -10,12 +10,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from wavetank.clock import EPOCH_SECONDS, HOUR, MILLISECOND, MINUTE, SECOND
 from wavetank.provider import exchange
-from wavetank.provider.answer_texts import answer_deltas, count_tokens, mark, marks_in, request_cost
+from wavetank.provider.answer_texts import (
+    WITHOUT_ITEM,
+    count_tokens,
+    mark,
+    marks_in,
+    of_length,
+    own_answer,
+    tokens_of,
+)
+from wavetank.provider.content import Block, cut
 from wavetank.provider.identity import identity, last_user_text, shortened
 from wavetank.provider.picks import between, unit
+from wavetank.provider.request import Request
 from wavetank.provider.wire_formats import (
     agent_clock,
     decimal,
@@ -84,23 +95,47 @@ def test_what_is_no_mark_of_ours_is_passed_over() -> None:
 
 def test_the_answer_begins_with_its_mark() -> None:
     """The mark is the first token, whole, so that a stream cut later still carries it."""
-    deltas, finish = answer_deltas("item-1")
-    assert (deltas[0], len(deltas), finish) == ("[wt:item-1]", 8, "stop")
-    assert "".join(answer_deltas(None)[0]) == "This answer carries no item."
+    pieces = own_answer("item-1")
+    assert (pieces[0], len(pieces)) == ("[wt:item-1]", 8)
+    assert "".join(own_answer(None)) == "This answer carries no item."
 
 
-@pytest.mark.parametrize(("allowed", "count", "finish"), [(3, 3, "length"), (8, 8, "stop"), (99, 8, "stop")])
-def test_max_tokens_cuts_the_answer(allowed: int, count: int, finish: str) -> None:
-    """An answer longer than allowed ends early and says so."""
-    deltas, why = answer_deltas("item-1", allowed)
-    assert (len(deltas), why) == (count, finish)
+@pytest.mark.parametrize(("allowed", "count"), [(0, 0), (3, 3), (8, 8), (99, 8)])
+def test_an_answer_is_cut_to_its_first_pieces(allowed: int, count: int) -> None:
+    """An answer longer than allowed ends early, in whichever block that is."""
+    blocks = (
+        Block("reasoning", ("a", "b")),
+        Block("text", ("c", "d", "e")),
+        Block("call", ("f", "g", "h"), "x"),
+    )
+    kept = [piece for block in cut(blocks, allowed) for piece in block.pieces]
+    assert kept == list("abcdefgh")[:count]
+
+
+@given(st.text())
+def test_the_tokens_of_a_text_are_the_text(text: str) -> None:
+    """To the letter, white space included; no token is empty."""
+    tokens = tokens_of(text)
+    assert "".join(tokens) == text
+    assert all(tokens)
+
+
+@given(st.lists(st.text(min_size=1), min_size=1).map(tuple), st.integers(0, 50))
+def test_a_text_is_repeated_to_its_length(words: tuple[str, ...], count: int) -> None:
+    """It has exactly as many pieces as are asked for, and begins as it is."""
+    pieces = of_length(words, count)
+    assert len(pieces) == count
+    assert pieces[: len(words)] == words[:count]
 
 
 def test_a_request_costs_its_prompt_and_the_longest_answer() -> None:
     """What counts is what the request allows, not what the answer takes."""
-    assert request_cost("a", 10, 500) == 510
-    assert request_cost("a", 10, None) == 10 + len(answer_deltas("a")[0])
-    assert request_cost(None, 10, None) == 10 + len(answer_deltas(None)[0])
+    request = Request(model="m", item="a", declared=True, prompt="", prompt_tokens=10)
+    assert request.cost == 10 + len(own_answer("a"))
+    assert replace(request, item=None).cost == 10 + len(WITHOUT_ITEM)
+    assert replace(request, max_tokens=500).cost == 510
+    assert replace(request, max_tokens=500, answer_tokens=3, copies=2).cost == 1010
+    assert replace(request, answer_tokens=3).cost == 13
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 1), ("abcd", 1), ("abcde", 2), ("ééé", 2)])

@@ -31,7 +31,7 @@ async def nothing(_: Tank) -> None:
     """A program that does nothing."""
 
 
-@given(strategies.scenarios())
+@given(strategies.scenarios(faults=strategies.faults() | strategies.outages()))
 def test_scenarios_pass_the_rules_of_a_file(scenario: Scenario) -> None:
     """Every scenario could have been read from a file, and serves a client that retries for long enough."""
     assert load_scenario(scenario) == scenario
@@ -39,11 +39,11 @@ def test_scenarios_pass_the_rules_of_a_file(scenario: Scenario) -> None:
     assert lets_through(scenario)
 
 
-@given(strategies.scenarios())
+@given(strategies.scenarios(faults=strategies.faults() | strategies.outages()))
 def test_instants_and_lengths_lie_on_the_grid(scenario: Scenario) -> None:
     """Waves, faults and latencies are whole ticks, so that ties are common."""
     lengths: list[int] = [wave.at for wave in scenario.wave]
-    lengths += [fault.at for fault in scenario.fault]
+    lengths += [length or 0 for fault in scenario.fault for length in (fault.at, fault.lasts, fault.every)]
     lengths += [each.lasts or 0 for each in scenario.wave]
     lengths += [each.every or 0 for each in scenario.wave]
     lengths += [scenario.latency.first_token.low, scenario.latency.first_token.high]
@@ -79,8 +79,10 @@ def test_the_smallest_world_is_calm() -> None:
 
 
 def test_the_smallest_trouble_is_short() -> None:
-    """Waves shrink to one tick of 429 from the start, faults to a reset of the first exchange."""
+    """One tick of 429 from the start, a reset of the first exchange, one tick without connections."""
     wave, fault = first_of(strategies.waves()), first_of(strategies.faults())
+    outage = first_of(strategies.outages())
+    assert written(Scenario(fault=(outage,))) == {"fault": [{"kind": "connection-refused", "lasts": "50ms"}]}
     assert written(Scenario(wave=(wave,))) == {"wave": [{"lasts": "50ms"}]}
     assert written(Scenario(fault=(fault,))) == {"fault": [{"kind": "reset"}]}
 

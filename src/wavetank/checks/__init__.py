@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..events import EventLog
+from . import answer_function
 from .causes import causes
 from .own import judged_by
 from .selection import BY_EXPECTATION, CHECKS, DECLARED, DEFAULT, STRICT, Check, Checks, UnknownCheck, named
@@ -27,7 +28,8 @@ __all__ = [
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     """Judge the log by these checks, in the order of `named`; the first that fails also has the causes.
 
-    The default checks, and sets that contain them, also judge whatever else was declared.
+    The default checks, and sets that contain them, also judge whatever else was declared. A function
+    `fake_llm.answer` that failed is always a failure.
 
     Raises:
         TypeError: a callable returned no verdict.
@@ -43,6 +45,8 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
         for judged in (each for name, each in BY_EXPECTATION.items() if name in log.header.expects):
             verdict = judged(log)
             verdicts.setdefault(verdict.name, verdict)
+    if (failed := answer_function.judge(log)).passed is False:
+        verdicts = {failed.name: failed, **verdicts}
     for name, verdict in verdicts.items():
         if verdict.passed is False:
             verdicts[name] = replace(verdict, evidence=(*verdict.evidence, *causes(log)))

@@ -84,8 +84,8 @@ def _is_read(one: Exchange) -> bool:
 
 
 def _was_answered(event: Event, asked: dict[str | None, list[Exchange]]) -> bool:
-    """By one of its own requests, or by that of another item whose mark is in the value."""
-    return any(one.whole for item in (event.item, *event.marks) for one in asked.get(item, []))
+    """By one of its own requests, or by that of another item whose mark or answer is in the value."""
+    return any(one.whole for item in (event.item, *event.marks, *event.alike) for one in asked.get(item, []))
 
 
 def _unanswered(log: EventLog, empty: list[Event]) -> Verdict:

@@ -89,18 +89,18 @@ def _note(exchange: Exchange, event: Event) -> None:
 
 def scope_covers(scope: str | None, request: Event) -> bool:
     """Whether a refusal of this scope speaks for the request that `arrived`."""
-    return parse_scope(scope) in scopes_of(request)
+    return scope in scopes_of(request)
 
 
-def parse_scope(scope: str | None) -> tuple[str, str]:
-    """The kind of a scope and the name in it, as in `("model", "gpt-4o")`."""
-    kind, _, name = (scope or "").partition(":")
-    return kind, name
-
-
-def scopes_of(request: Event) -> tuple[tuple[str, str | None], ...]:
-    """Every scope that speaks for the request that `arrived`."""
-    return ("account", ""), ("key", request.key), ("model", request.model), ("item", request.item)
+def scopes_of(request: Event) -> tuple[str, ...]:
+    """Every scope that speaks for the request that `arrived`, as refusals have it."""
+    anywhere = [f"key:{request.key}", f"model:{request.model}"]
+    if request.item is not None:
+        anywhere.append(f"item:{request.item}")
+    if request.host is None:
+        return ("account", *anywhere)
+    host = f"host:{request.host}"
+    return ("account", host, *anywhere, *(f"{host}/{scope}" for scope in anywhere))
 
 
 @final

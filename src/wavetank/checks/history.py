@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..clock import format_duration
-from ..events import Event, EventKind, EventLog
+from ..events import BY_ANSWER, Event, EventKind, EventLog
+from ..fault_kinds import OUTAGES
 
 _TOLD: Final = 10
 """So many events from each end of a long story."""
@@ -72,20 +73,28 @@ def _by(event: Event) -> str:
     return f"{who} at {event.file}:{event.line}" if event.file is not None else who
 
 
+def fault_source(fault: int) -> str:
+    """What made an answer meet the fault of this number."""
+    return "fake_llm.answer" if fault == BY_ANSWER else f"the scenario's fault {fault + 1}"
+
+
 def _happened(event: Event) -> str:
     number = f"request {event.request}"
     match event.kind:
         case "arrived":
-            return f"{number} arrived at the provider ({event.model})"
+            return f"{number} arrived at {event.host or 'the provider'} ({event.model})"
+        case "answer-failed":
+            return f"fake_llm.answer failed for {number}: {event.error}"
         case "held" if event.fault is not None:
-            return f"{number} has no whole answer, by the scenario's fault {event.fault + 1} ({event.reason})"
+            return f"{number} has no whole answer, by {fault_source(event.fault)} ({event.reason})"
         case "held":
             return f"{number} was held by a barrier"
         case "refused":
             wait = f", retry after {format_duration(event.retry_after)}" if event.retry_after else ""
             return f"{number} was refused with {event.status}{wait}"
         case "answered" if event.fault is not None:
-            return f"{number} was answered, with the scenario's fault ({event.reason})"
+            whose = "the scenario" if event.fault != BY_ANSWER else "fake_llm.answer"
+            return f"{number} was answered, with {whose}'s fault ({event.reason})"
         case "answered":
             return f"{number} was answered"
         case "delivered" if event.fault is not None:
@@ -95,7 +104,12 @@ def _happened(event: Event) -> str:
         case "delivered":
             return f"the refusal of {number} reached the client"
         case "left" if event.request is None:
-            return f"a connection failed, by the scenario's fault ({event.reason})"
+            where = "" if event.host is None else f" to {event.host}"
+            return f"a connection{where} failed, by the scenario's fault ({event.reason})"
+        case "left" if event.fault is not None and event.reason in OUTAGES:
+            return (
+                f"{number} ended without a byte, by the scenario's fault {event.fault + 1} ({event.reason})"
+            )
         case "left" if event.fault is not None:
             return f"{number} ended without a whole answer"
         case "left":

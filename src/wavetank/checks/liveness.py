@@ -6,6 +6,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import EventKind, EventLog, RunEnd
+from .history import fault_source
 from .repetition import repetition
 from .traced import traced
 from .verdict import Verdict
@@ -109,12 +110,14 @@ def _held(log: EventLog) -> tuple[str, ...]:
     """The requests whose answers the scenario's faults still hold."""
     at = log.end.at if log.end is not None else 0
     held = [
-        event for event in log.of("held", "left") if event.fault is not None and event.request is not None
+        event
+        for event in log.of("held", "left")
+        if event.fault is not None and event.request is not None and event.reason != "connection-refused"
     ]
     held = [event for event in held if event.kind == "held" or event.at == at]  # a stopped client hangs up
     lines = tuple(
-        f"request {event.request} (item {event.item!r}) is held by the scenario's "
-        f"fault {(event.fault or 0) + 1} ({event.reason})"
+        f"request {event.request} (item {event.item!r}) is held by "
+        f"{fault_source(event.fault or 0)} ({event.reason})"
         for event in held[:_SHOWN]
     )
     return (*lines, f"and {len(held) - _SHOWN} more") if len(held) > _SHOWN else lines

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
-from .exchanges import Exchange, Stalls, exchanges, parse_scope, scopes_of
+from .exchanges import Exchange, Stalls, exchanges, scopes_of
 from .history import dated, history
 from .verdict import Verdict
 from .windows import Window, windows
@@ -53,8 +53,8 @@ class _Traffic:
 
     def __init__(self, requests: list[Exchange], stalls: Stalls) -> None:
         self._stalls = stalls
-        self._sent: dict[tuple[str, str | None], list[int]] = {}
-        self._over: dict[tuple[str, str | None], list[int]] = {}
+        self._sent: dict[str, list[int]] = {}
+        self._over: dict[str, list[int]] = {}
         for one in requests:
             work = stalls.work_until(one.sent)
             for scope in scopes_of(one.arrived):
@@ -66,7 +66,7 @@ class _Traffic:
 
     def under_way(self, window: Window) -> int:
         """The requests sent until the grace is over, stalls not counted, without those over before it."""
-        scope, until = parse_scope(window.scope), self._stalls.work_until(window.reached) + _GRACE
+        scope, until = window.scope, self._stalls.work_until(window.reached) + _GRACE
         sent = bisect_right(self._sent.get(scope, []), until)
         return sent - bisect_left(self._over.get(scope, []), window.begin)
 

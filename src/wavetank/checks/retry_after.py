@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from ..clock import MILLISECOND, format_duration
 from ..events import Event, EventLog
+from .exchanges import scope_covers
 from .history import history, ledger_of
 from .verdict import Verdict
 
@@ -63,11 +64,7 @@ def _sent(request: Event) -> int:
 
 
 def _binds(refusal: Event, request: Event) -> bool:
-    if refusal.retry_after is None:
-        return False
-    kind, _, name = (refusal.scope or "").partition(":")
-    held = {"account": "", "key": request.key, "model": request.model, "item": request.item}
-    return held.get(kind) == name
+    return refusal.retry_after is not None and scope_covers(refusal.scope, request)
 
 
 def _too_early(log: EventLog, request: Event, refusal: Event, early: int) -> Verdict:

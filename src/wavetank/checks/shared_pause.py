@@ -7,7 +7,7 @@ from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
-from .exchanges import Exchange, Stalls, exchanges, parse_scope, scopes_of
+from .exchanges import Exchange, Stalls, exchanges, scopes_of
 from .history import dated
 from .verdict import Verdict
 
@@ -29,10 +29,10 @@ def judge(log: EventLog) -> Verdict:
     heard = [one for one in requests if one.heard_at is not None and one.free_from is not None]
     if not heard:
         return Verdict(NAME, None, "no refusal with a Retry-After reached a client")
-    held: dict[tuple[str, str | None], _Held] = {}
+    held: dict[str, _Held] = {}
     for refusal in sorted(heard, key=_heard_at):
         assert refusal.refused is not None
-        held.setdefault(parse_scope(refusal.refused.scope), _Held(stalls)).add(refusal)
+        held.setdefault(refusal.refused.scope or "", _Held(stalls)).add(refusal)
     for request in requests:
         latest = stalls.work_until(request.sent) - GRACE
         scopes = [held[scope] for scope in scopes_of(request.arrived) if scope in held]

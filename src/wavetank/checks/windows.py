@@ -56,7 +56,7 @@ def windows(requests: list[Exchange]) -> Iterator[Window]:
                 continue
             if window is not None:
                 yield window
-            window = Window(one, one.heard_at, one.heard_at + (one.refused.retry_after or 0))
+            window = Window(one, one.heard_at, one.heard_at + max(0, one.refused.retry_after or 0))
             latest[scope] = window
         window.refused.append(one)
     yield from latest.values()

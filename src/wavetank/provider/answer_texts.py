@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import quote, unquote
 
 _MARK: Final = re.compile(r"\[wt:((?:[A-Za-z0-9\-._~/:]|%[0-9A-F]{2})*)\]")
 _WITH_ITEM: Final = (" is", " the", " item", " this", " answer", " belongs", " to.")
-_WITHOUT_ITEM: Final = ("This", " answer", " carries", " no", " item.")
+WITHOUT_ITEM: Final = ("This", " answer", " carries", " no", " item.")
+"""What is answered where no item is to be named."""
 _WORD: Final = re.compile(r"\s+\S+")
+# A run of more letters without a space is several tokens: a URL, Chinese, JSON without spaces.
+_TOKEN: Final = re.compile(r"\s*\S{1,16}(?:\s+\Z)?")
 _BYTES_PER_TOKEN: Final = 4
 _KEPT: Final = 1 << 10
 """A search asks for the same texts in every run."""
@@ -62,56 +65,58 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(f" {text}"))
 
 
-def answer_deltas(
-    item: str | None, max_tokens: int | None = None, words: tuple[str, ...] | None = None
-) -> tuple[tuple[str, ...], Literal["stop", "length"]]:
-    """The answer to an item in pieces of one token each, and why it ends.
+def tokens_of(text: str) -> tuple[str, ...]:
+    """A text, to the letter, in pieces of one token each: a word with the space before it, or a part of one.
+
+    >>> tokens_of('{"label": "bug"}\\n')
+    ('{"label":', ' "bug"}\\n')
+    """
+    return _tokens_kept(text) if len(text) <= _SHORT else _tokens(text)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(_TOKEN.findall(text)) or ((text,) if text else ())
+
+
+_tokens_kept: Final = lru_cache(maxsize=_KEPT)(_tokens)
+
+
+def own_answer(item: str | None, words: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """The mark of an item and what follows it, in pieces of one token each.
 
     Args:
         item: the item of the request; without one the answer carries no mark.
-        max_tokens: the most pieces allowed; a longer answer is cut.
-        words: what follows the mark, in pieces of one token each, in place of the usual sentence.
+        words: what follows the mark, in place of the usual sentence.
 
-    >>> "".join(answer_deltas("item-1")[0])
+    >>> "".join(own_answer("item-1"))
     '[wt:item-1] is the item this answer belongs to.'
     """
-    whole = _whole(item, words)
-    if max_tokens is None or max_tokens >= len(whole):
-        return whole, "stop"
-    return whole[: max(0, max_tokens)], "length"
-
-
-def _whole(item: str | None, words: tuple[str, ...] | None) -> tuple[str, ...]:
     if item is None:
-        return _WITHOUT_ITEM if words is None else (words[0].lstrip(), *words[1:])
+        return WITHOUT_ITEM if words is None else (words[0].lstrip(), *words[1:])
     return mark(item), *(_WITH_ITEM if words is None else words)
 
 
-def longest_answer(item: str | None, max_tokens: int | None, words: tuple[str, ...] | None = None) -> int:
-    """The tokens a request reserves for its answer: as many as it allows, or the fake's whole answer."""
-    if max_tokens is not None:
-        return max_tokens
-    if words is not None:
-        return len(words) + (item is not None)
-    return len(_WITHOUT_ITEM) if item is None else len(_WITH_ITEM) + 1
+def of_length(words: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """A text in pieces, repeated or cut so that it has so many.
 
-
-def request_cost(item: str | None, prompt_tokens: int, max_tokens: int | None, copies: int = 1) -> int:
-    """The tokens a request is charged with on arrival: its prompt and the longest answers it allows."""
-    return prompt_tokens + longest_answer(item, max_tokens) * copies
-
-
-def in_pieces(text: str, deltas: tuple[str, ...], finish: Literal["stop", "length"]) -> tuple[str, ...]:
-    """Another text in place of an answer's own words, cut into as many pieces, and as early.
-
-    >>> in_pieces("abcdefgh", ("[wt:item-1]", " is"), "length")
-    ('a', 'b')
+    >>> of_length(("One", " two."), 3)
+    ('One', ' two.', ' One')
     """
-    marked = bool(deltas) and deltas[0].startswith("[wt:")
-    whole = len(_WITH_ITEM) + 1 if marked else len(_WITHOUT_ITEM)
-    count = whole if finish == "length" else len(deltas)
+    if count <= len(words):
+        return words[:count]
+    again = words if words[0][:1].isspace() else (f" {words[0]}", *words[1:])
+    rounds = -(-(count - len(words)) // len(again))
+    return (*words, *(again * rounds)[: count - len(words)])
+
+
+def equal_pieces(text: str, count: int) -> tuple[str, ...]:
+    """A text cut into so many pieces of about the same size.
+
+    >>> equal_pieces("abcdefgh", 4)
+    ('ab', 'cd', 'ef', 'gh')
+    """
     size = len(text)
-    return tuple(text[n * size // count : (n + 1) * size // count] for n in range(len(deltas)))
+    return tuple(text[n * size // count : (n + 1) * size // count] for n in range(count))
 
 
 def count_tokens(text: str) -> int:

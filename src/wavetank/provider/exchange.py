@@ -7,6 +7,7 @@ from typing import Final, final
 from ..clock import MILLISECOND, SECOND
 from ..scenario import RetryAfter
 from .barriers import Barrier
+from .content import NOTHING
 from .limiter import Stay
 from .model import Outcome, WireRetryAfter
 from .request import Request
@@ -24,6 +25,7 @@ class Exchange:
 
     __slots__ = (
         "barrier",
+        "content",
         "due",
         "index",
         "nth",
@@ -40,6 +42,7 @@ class Exchange:
         self.nth = nth
         self.stay: Stay | None = None
         self.barrier: Barrier | None = None
+        self.content = NOTHING
         self.outcome: Outcome | None = None
         self.timetable = _IMMEDIATELY
         self.index = 0
@@ -70,13 +73,15 @@ def wire_retry_after(rule: RetryAfter, wait: int | None, sent: int) -> WireRetry
     Args:
         rule: the form, and the value if the scenario gives one.
         wait: nanoseconds from the sending until a retry makes sense, `None` if never.
-        sent: the instant at which the refusal is sent.
+        sent: the Unix time at which the refusal is sent, by the provider's clock.
     """
     value = rule.value if rule.value is not None else wait
     if rule.form == "none" or value is None:
         return None
     if rule.form == "http-date":
-        return WireRetryAfter("http-date", _round_up(sent + max(1, value), SECOND) - sent)
+        if rule.value is None:
+            value = max(1, value)
+        return WireRetryAfter("http-date", _round_up(sent + value, SECOND) - sent)
     if rule.value is None:
         value = _round_up(max(1, value), SECOND if rule.form == "seconds" else MILLISECOND)
     return WireRetryAfter(rule.form, int(value))

@@ -152,6 +152,7 @@ def hosts_of(scenario: Scenario) -> HostTable:
 
 def _by_looks(http: HttpRequest) -> Route:
     known = {card.name: card for card in cards()}
+    """It counts as one to the vendor's own host."""
     by_path = _by_path(http.path)
     has = http.headers.keys()
     by_header = next((card for card in known.values() if not has.isdisjoint(card.headers)), None)
@@ -159,9 +160,10 @@ def _by_looks(http: HttpRequest) -> Route:
     # `openai` is also how Azure's own paths begin.
     azure = first == "openai" and by_header is not None and by_header.name == "azure"
     if by_path is None and first in known and not azure:
-        path = http.path.removeprefix(f"/{first}") or "/"
-        return Route(dialect_of(known[first]), msgspec.structs.replace(http, path=path))
-    return Route(dialect_of(by_path or by_header or known["openai"]), http)
+        card, path = known[first], http.path.removeprefix(f"/{first}") or "/"
+    else:
+        card, path = by_path or by_header or known["openai"], http.path
+    return Route(dialect_of(card), msgspec.structs.replace(http, path=path, host=card.hosts[0]))
 
 
 def _by_path(path: str) -> VendorCard | None:

@@ -95,5 +95,8 @@ class Dialect(Protocol):
             BadRequest: the provider would not take it; carries the answer to send.
         """
 
+    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
+        """Say with these words that a request cannot be taken; `sent` is the Unix time in nanoseconds."""
+
     def encode(self, request: Request, reply: Reply, *, epoch_ns: int = ...) -> Frame:
         """Write one part of the outcome; `epoch_ns` is the Unix time of the instant 0 in nanoseconds."""

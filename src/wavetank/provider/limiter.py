@@ -1,4 +1,4 @@
-"""Limits: budgets by the minute and the day, caps on concurrency, growth, and the penalty for going over.
+"""Limits: budgets by the minute, the day or another window, caps on concurrency, growth, penalties.
 
 A request's longest answer is reserved when it arrives, and what it did not use comes back when it
 is finished. So OpenAI counts (its guide on rate limits: the larger of `max_tokens` and the estimate
@@ -7,14 +7,16 @@ of the request), and so do those that reserve and reconcile, such as Amazon Bedr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final, final
 
-from ..clock import DAY, EPOCH_NS, SECOND
-from ..scenario import Limits, RefusalError, RetryAfter, Scenario
+from msgspec import structs
+
+from ..clock import DAY, EPOCH_NS, MINUTE, SECOND
+from ..scenario import Limits, RefusalError, RetryAfter, Scenario, limits_scope
 from .matching import fits, scope_of
-from .meters import Bucket, Day, Growth, Meter
+from .meters import Bucket, Calendar, Growth, Meter, Sliding
 from .model import NO_LIMITS, BucketState, LimitReason, LimitState
 from .request import Request
 
@@ -58,10 +60,12 @@ class Over:
 class Stay:
     """What a request that was let in holds until it is finished."""
 
-    places: tuple[tuple[_Table, str], ...]
+    places: _Places
     reserved: int
     at: int
 
+
+_Places = tuple[tuple["_Table", str], ...]
 
 _FREE: Final = Stay((), 0, 0)
 
@@ -95,12 +99,14 @@ class Limiter:
 
     Args:
         scenario: whose tables of limits hold, all of them.
-        epoch_ns: the Unix time of the instant 0, by which days are counted.
+        epoch_ns: the Unix time of the instant 0, by which days and other windows are counted.
     """
 
     def __init__(self, scenario: Scenario, *, epoch_ns: int = EPOCH_NS) -> None:
         tables = (_Table(limits, epoch_ns) for limits in (scenario.limits, *scenario.limit))
         self._tables = tuple(table for table in tables if table.limits_anything)
+        self.counts_refused = any(table.limits.count_refused for table in self._tables)
+        """Whether any budget counts requests that are refused."""
 
     def admit(self, request: Request, output: int, now: int) -> Stay | Over:
         """Spend the budgets for a request that may answer with `output` tokens, or say what it runs into."""
@@ -110,10 +116,25 @@ class Limiter:
         amounts = (1, request.prompt_tokens, output, request.prompt_tokens + output)
         over = _refused(places, amounts, now)
         if over is not None:
-            return over
+            return self._counted(over, places, amounts, now) if self.counts_refused else over
         for table, scope in places:
             table.enter(scope, amounts, now)
         return Stay(places, output, now)
+
+    def count_refused(self, request: Request, now: int) -> None:
+        """A request is refused by something else than a limit."""
+        for table, scope in self._places(request):
+            table.count_refused(scope, now)
+
+    @staticmethod
+    def _counted(over: Over, places: _Places, amounts: _Amounts, now: int) -> Over:
+        """Count a refused request, which may make the next one wait for longer."""
+        for table, scope in places:
+            table.count_refused(scope, now)
+        if over.wait is None:
+            return over
+        waits = (max(table.waits(scope, amounts, now), default=0) for table, scope in places)
+        return replace(over, wait=max(over.wait, *waits))
 
     def leave(self, stay: Stay, output: int) -> None:
         """A request is finished, and its answer had `output` tokens."""
@@ -130,17 +151,17 @@ class Limiter:
                 other = stated.get(name)
                 if other is None or (state.remaining, -state.reset) < (other.remaining, -other.reset):
                     stated[name] = state
-        return LimitState(**stated)
+        return LimitState(**stated, at=now)
 
-    def _places(self, request: Request) -> tuple[tuple[_Table, str], ...]:
+    def _places(self, request: Request) -> _Places:
         return tuple(
-            (table, scope_of(table.limits.scope, request))
+            (table, scope_of(table.scope, table.limits.match, request))
             for table in self._tables
             if fits(table.limits.match, request)
         )
 
 
-def _refused(places: Sequence[tuple[_Table, str]], amounts: _Amounts, now: int) -> Over | None:
+def _refused(places: _Places, amounts: _Amounts, now: int) -> Over | None:
     """What refuses a request: a penalty first, then a cap, then the budget that keeps it longest."""
     for find in (_Table.punished, _Table.crowded, _Table.too_large):
         for table, scope in places:
@@ -157,7 +178,8 @@ class _Table:
 
     def __init__(self, limits: Limits, epoch_ns: int) -> None:
         self.limits = limits
-        self._gauges = tuple(_gauges(limits, epoch_ns - limits.day_begins))
+        self.scope = limits_scope(limits)
+        self._gauges = tuple(_gauges(limits, epoch_ns))
         self._budgets: dict[str, _Budget] = {}
         self._in_flight: dict[str, int] = {}
         self._sweep_at = _SWEEP_FROM
@@ -171,7 +193,14 @@ class _Table:
         if self.limits.concurrent is not None:
             self._in_flight[scope] = self._in_flight.get(scope, 0) + 1
         for gauge, meter in zip(self._gauges, self._budget(scope, now).meters, strict=True):
-            meter.spend(amounts[gauge.unit])
+            meter.spend(amounts[gauge.unit], now)
+
+    def count_refused(self, scope: str, now: int) -> None:
+        """A request is refused: it counts as one, and no tokens, if the table says so."""
+        if self.limits.count_refused:
+            for gauge, meter in zip(self._gauges, self._budget(scope, now).meters, strict=True):
+                if gauge.unit == _REQUESTS:
+                    meter.count_refused(1, now)
 
     def leave(self, scope: str, spare: int, at: int) -> None:
         """A request that was let in at the instant `at` is finished; `spare` tokens were not used."""
@@ -191,6 +220,8 @@ class _Table:
         for gauge, meter in zip(self._gauges, budget.meters, strict=True):
             state = meter.state(now)
             if state is not None:
+                if self.limits.reset is not None:
+                    state = structs.replace(state, reset=int(self.limits.reset))
                 yield _HEADERS[gauge.reason], state
 
     # -- what it refuses ---------------------------------------------------------------------
@@ -218,11 +249,7 @@ class _Table:
 
     def short(self, scope: str, amounts: _Amounts, now: int) -> Over | None:
         """Too little is left; the budget that keeps the request longest, the first of equals."""
-        budget = self._budgets.get(scope) or self._fresh(now)
-        waits = [
-            meter.wait(amounts[gauge.unit], now)
-            for gauge, meter in zip(self._gauges, budget.meters, strict=True)
-        ]
+        waits = self.waits(scope, amounts, now)
         longest = max(waits, default=0)
         if not longest:
             return None
@@ -231,6 +258,14 @@ class _Table:
             return self._over(reason, scope, longest, error="quota")
         error: RefusalError = "ramp" if reason == "ramp" else "rate-limit"
         return self._over(reason, scope, longest, error=error, penalty=self._punish(scope, now))
+
+    def waits(self, scope: str, amounts: _Amounts, now: int) -> list[int]:
+        """How long each budget would have the request wait."""
+        budget = self._budgets.get(scope) or self._fresh(now)
+        return [
+            meter.wait(amounts[gauge.unit], now)
+            for gauge, meter in zip(self._gauges, budget.meters, strict=True)
+        ]
 
     def _over(
         self,
@@ -270,35 +305,42 @@ class _Table:
         self._sweep_at = max(_SWEEP_FROM, 2 * len(self._budgets))
 
 
-def _gauges(limits: Limits, shift: int) -> Iterator[_Gauge]:
-    by_minute: tuple[tuple[LimitReason, int, int | None], ...] = (
-        ("requests", _REQUESTS, limits.requests_per_minute),
-        ("input-tokens", _INPUT, limits.input_tokens_per_minute),
-        ("output-tokens", _OUTPUT, limits.output_tokens_per_minute),
-        ("tokens", _TOTAL, limits.tokens_per_minute),
+def _gauges(limits: Limits, epoch_ns: int) -> Iterator[_Gauge]:
+    in_windows: tuple[tuple[LimitReason, int, int | None, int | None], ...] = (
+        ("requests", _REQUESTS, limits.requests_per_minute, limits.requests),
+        ("input-tokens", _INPUT, limits.input_tokens_per_minute, limits.input_tokens),
+        ("output-tokens", _OUTPUT, limits.output_tokens_per_minute, limits.output_tokens),
+        ("tokens", _TOTAL, limits.tokens_per_minute, limits.tokens),
     )
     by_day: tuple[tuple[LimitReason, int, int | None], ...] = (
         ("requests-per-day", _REQUESTS, limits.requests_per_day),
         ("tokens-per-day", _TOTAL, limits.tokens_per_day),
     )
-    for reason, unit, size in by_minute:
-        if size is not None:
-            yield _Gauge(reason, unit, size, _bucket(size, limits.burst))
+    for reason, unit, per_minute, per_window in in_windows:
+        for size, period in ((per_minute, MINUTE), (per_window, int(limits.per or MINUTE))):
+            if size is not None:
+                yield _Gauge(reason, unit, size, _window(size, period, epoch_ns, limits))
     for reason, unit, size in by_day:
         if size is not None:
-            yield _Gauge(reason, unit, size, _day(size, shift, rolling=limits.day == "rolling"))
+            yield _Gauge(reason, unit, size, _day(size, epoch_ns - limits.day_begins, limits))
     if limits.ramp is not None:
         for unit, free in ((_REQUESTS, limits.ramp.requests), (_TOTAL, limits.ramp.tokens)):
             if free is not None:
                 yield _Gauge("ramp", unit, None, _growth(free, limits))
 
 
-def _bucket(size: int, burst: int) -> Callable[[int], Meter]:
-    return lambda now: Bucket(size, burst, now)
+def _window(size: int, period: int, epoch_ns: int, limits: Limits) -> Callable[[int], Meter]:
+    if limits.window == "calendar":
+        return lambda now: Calendar(size, period, epoch_ns, now)
+    if limits.window == "sliding":
+        return lambda _: Sliding(size, period)
+    return lambda now: Bucket(size, min(limits.burst, period), now, period=period)
 
 
-def _day(size: int, shift: int, *, rolling: bool) -> Callable[[int], Meter]:
-    return lambda now: Bucket(size, DAY, now, period=DAY) if rolling else Day(size, shift, now)
+def _day(size: int, shift: int, limits: Limits) -> Callable[[int], Meter]:
+    if limits.day == "rolling":
+        return lambda now: Bucket(size, DAY, now, period=DAY)
+    return lambda now: Calendar(size, DAY, shift, now)
 
 
 def _growth(free: int, limits: Limits) -> Callable[[int], Meter]:

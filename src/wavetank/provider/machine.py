@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import final
+from typing import Final, final
 
 from ..clock import EPOCH_NS, SECOND
-from ..scenario import DurationRange, Fault, Scenario, refusal_error
-from .answer_texts import answer_deltas, longest_answer, words_of
+from ..scenario import DurationRange, Fault, Match, Scenario, refusal_error
+from .answers import AnswerSource
 from .barriers import Barrier, earliest
+from .content import Content, WantedRefusal
 from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
-from .model import Answer, Notice, Outcome, Reason, Refusal, Reply
+from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
 from .picks import Choose, Picks
 from .request import Request
 from .timing import Timetable
 from .waves import NoticeBoard, Script, Windows, scripts
+
+_NOTHING: Final = Content((), "stop", 0)
+"""The answer of a request that is not read."""
 
 
 @final
@@ -36,7 +40,7 @@ class Provider:
         seed: decides the picks a scenario leaves open; each pick is keyed by its purpose, the
             wave, the item and how many requests of the item came before.
         choose: asked for each pick; option 0 is what the seed says.
-        epoch_ns: the Unix time of the instant 0, which says when a day begins.
+        epoch_ns: the true Unix time of the instant 0; the provider's own clock may differ.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class Provider:
         self.in_flight = 0
         """Requests that have arrived and are not finished."""
         self.peak_in_flight = 0
+        self.skew = scenario.clock.skew
+        """Nanoseconds that its clock is ahead."""
         self._scenario = scenario
-        text = scenario.answers.text
-        self._words = words_of(text) if text is not None else None
+        self.begin(epoch_ns)
         self._picks = Picks(seed, choose)
+        self.answers = AnswerSource(scenario, self._picks)
         waves = scripts(scenario)
         self._windows = Windows(waves, self._picks)
         self._barriers = tuple(
@@ -62,7 +68,6 @@ class Provider:
             if script.wave.when_in_flight is not None
         )
         self._board = NoticeBoard(waves)
-        self._limiter = Limiter(scenario, epoch_ns=epoch_ns)
         self._faults = FaultSelection(scenario, self._picks)
         self._orders = count()
         self._open: dict[int, Exchange] = {}
@@ -70,8 +75,10 @@ class Provider:
         self._counts = RequestCounts()
 
     def begin(self, epoch_ns: int) -> None:
-        """Count days from another Unix time of the instant 0; no request has come yet."""
-        self._limiter = Limiter(self._scenario, epoch_ns=epoch_ns)
+        """Let the instant 0 have this true Unix time; no request has come yet."""
+        self.epoch_ns = epoch_ns + self.skew
+        """The Unix time of the instant 0 by its own clock: of all dates that it writes, and of its days."""
+        self._limiter = Limiter(self._scenario, epoch_ns=self.epoch_ns)
 
     # -- what happens to it ------------------------------------------------------------------
 
@@ -89,9 +96,12 @@ class Provider:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def refuse_connection(self, now: int) -> int | None:
-        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in."""
-        return self._faults.for_connection(now)
+    def refuse_connection(self, now: int, host: str = "") -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in.
+
+        `host` is empty where no client has named one yet.
+        """
+        return self._faults.for_connection(now, host)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
@@ -114,7 +124,7 @@ class Provider:
         return [
             (number, outcome.fault)
             for number, outcome in open_ones
-            if isinstance(outcome, Answer) and outcome.fault is not None
+            if isinstance(outcome, Success) and outcome.fault is not None
         ]
 
     def settle(self, now: int, next_event: int | None) -> bool:
@@ -173,11 +183,24 @@ class Provider:
 
     def _decide(self, exchange: Exchange, now: int) -> None:
         request = exchange.request
+        if self._faults.of_requests:
+            fault = self._faults.first(self._faults.of_requests, request, exchange.nth, now)
+            if fault is not None:
+                self._cut_off(exchange, fault, now)
+                return
         refusing = self._windows.refusing(request, exchange.nth, now)
         if refusing is not None:
+            if self._limiter.counts_refused:
+                self._limiter.count_refused(request, now)
             self._refuse_by_wave(exchange, *refusing, now)
             return
-        output = longest_answer(request.item, request.max_tokens, self._words) * request.copies
+        planned = self.answers.plan(request)
+        if isinstance(planned, WantedRefusal):
+            self._refuse_as_wanted(exchange, planned, now)
+            return
+        exchange.content = planned
+        request.answer_tokens = planned.tokens
+        output = max(request.max_tokens or 0, planned.tokens) * request.copies
         admitted = self._limiter.admit(request, output, now)
         if isinstance(admitted, Over):
             self._refuse_by_limit(exchange, admitted, now)
@@ -189,6 +212,12 @@ class Provider:
                 return
         self._answer(exchange, now)
 
+    def _cut_off(self, exchange: Exchange, fault: Fault, now: int) -> None:
+        """The request is not read: its connection breaks at once, or stays silent until the client leaves."""
+        exchange.outcome = Success(_NOTHING, 0, NO_LIMITS, fault)
+        if fault.kind != "no-answer":
+            self._send(exchange, exchange.outcome, Timetable(start=now))
+
     def _refuse_by_wave(self, exchange: Exchange, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)
         self._refuse(exchange, script, "wave", rest=closes - sent, now=now, sent=sent)
@@ -197,7 +226,7 @@ class Provider:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         sent = now + latency
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
-        retry_after = None if rest is None else wire_retry_after(over.rule, rest, sent)
+        retry_after = None if rest is None else wire_retry_after(over.rule, rest, self.epoch_ns + sent)
         limits = self._limiter.state(exchange.request, now)
         status = exchange.request.card.status_over_limit(over.error)
         refusal = Refusal(status, over.reason, over.scope, retry_after, limits, error=over.error)
@@ -209,8 +238,8 @@ class Provider:
         refusal = Refusal(
             exchange.request.card.status_of_wave(script.wave),
             reason,
-            scope_of(script.scope, exchange.request),
-            wire_retry_after(script.retry_after, rest, sent),
+            script.scope_of(exchange.request),
+            wire_retry_after(script.retry_after, rest, self.epoch_ns + sent),
             self._limiter.state(exchange.request, now),
             script.number,
             refusal_error(script.wave),
@@ -219,24 +248,47 @@ class Provider:
         )
         self._send(exchange, refusal, Timetable(start=sent))
 
+    def _refuse_as_wanted(self, exchange: Exchange, wanted: WantedRefusal, now: int) -> None:
+        """Refuse as the test's function says; it speaks for this item only."""
+        request = exchange.request
+        sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
+        stated = wanted.retry_after
+        refusal = Refusal(
+            request.card.status_of_error(wanted.error) if wanted.status is None else wanted.status,
+            "answer",
+            scope_of("item", Match(), request),
+            None if stated is None else WireRetryAfter("seconds", stated),
+            self._limiter.state(request, now),
+            error=wanted.error,
+            message=wanted.message,
+            invalid=wanted.invalid,
+        )
+        self._send(exchange, refusal, Timetable(start=sent))
+
     def _answer(self, exchange: Exchange, now: int) -> None:
-        request, latency = exchange.request, self._scenario.latency
-        deltas, finish = answer_deltas(request.item, request.max_tokens, self._words)
-        fault = self._faults.for_answer(request, exchange.nth, now)
+        request, content, latency = exchange.request, exchange.content, self._scenario.latency
+        fault = content.fault or self._faults.first(self._faults.of_answers, request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
+        if content.lasts is not None:
+            start = min(start, now + content.lasts)
+        pieces = len(content.pieces)
         timetable = Timetable(
             start=start,
-            tokens=len(deltas),
+            tokens=pieces,
             stream=request.stream,
             pace=latency.tokens_per_second,
+            charged=None if content.tokens == pieces else content.tokens,
+            end=None if content.lasts is None else now + content.lasts,
             fault=fault,
             begun=now,
             waits=request.card.waits_before(now, start) if request.stream and fault is None else 0,
             every=request.card.keep_alive_every,
         )
-        answer = Answer(deltas, request.prompt_tokens, finish, limits, fault, request.copies)
-        self._send(exchange, answer, timetable)
+        self.answers.remember(request, content)
+        self._send(
+            exchange, Success(content, request.prompt_tokens, limits, fault, request.copies), timetable
+        )
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: Exchange) -> int:
         item = exchange.request.item or ""
@@ -322,7 +374,7 @@ class Provider:
         if exchange.stay is not None:
             outcome = exchange.outcome
             self._limiter.leave(
-                exchange.stay, outcome.completion_tokens if isinstance(outcome, Answer) else 0
+                exchange.stay, outcome.completion_tokens if isinstance(outcome, Success) else 0
             )
             exchange.stay = None
 

@@ -6,7 +6,9 @@ from typing import Final, Literal, final
 
 import msgspec
 
-from ..scenario import Fault, RefusalError, RetryAfterForm, Wrapping
+from ..clock import MINUTE
+from ..scenario import OUTAGES, Fault, RefusalError, RetryAfterForm, Wrapping
+from .content import Content
 
 LimitReason = Literal[
     "requests",
@@ -19,24 +21,35 @@ LimitReason = Literal[
     "ramp",
     "penalty",
 ]
-"""Which limit a request ran into; `requests` and the three of tokens are the per-minute ones."""
-Reason = Literal["wave", "barrier", "bad-request"] | LimitReason
+"""Which limit a request ran into.
+
+`requests` and the three of tokens are those of a minute or of another window.
+"""
+Reason = Literal["wave", "barrier", "answer", "bad-request"] | LimitReason
 
 ACCOUNT: Final = "account"
 
 
 @final
 class BucketState(msgspec.Struct, frozen=True):
-    """One budget at an instant: limit per minute or day, what is left, and nanoseconds until it is whole."""
+    """One budget at an instant: its limit, what is left, and nanoseconds until it is whole.
+
+    A scenario may have the last of them stated wrongly, and in the past: below 0. `per` is the time that
+    the limit is for, in nanoseconds.
+    """
 
     limit: int
     remaining: int
     reset: int
+    per: int = MINUTE
 
 
 @final
 class LimitState(msgspec.Struct, frozen=True):
-    """What the limit headers say; `None` where the scenario sets no such limit."""
+    """What the limit headers say; `None` where the scenario sets no such limit.
+
+    `at` is the instant at which it was so: the answer may be sent much later.
+    """
 
     requests: BucketState | None = None
     tokens: BucketState | None = None
@@ -44,6 +57,7 @@ class LimitState(msgspec.Struct, frozen=True):
     output_tokens: BucketState | None = None
     requests_per_day: BucketState | None = None
     tokens_per_day: BucketState | None = None
+    at: int = 0
 
 
 NO_LIMITS: Final = LimitState()
@@ -63,23 +77,32 @@ class WireRetryAfter(msgspec.Struct, frozen=True):
 
 
 @final
-class Answer(msgspec.Struct, frozen=True):
-    """A success: `deltas` joined are the text of each of its `copies`; one delta is one completion token."""
+class Success(msgspec.Struct, frozen=True):
+    """An answer: `content` is that of each of its `copies`; one piece of it is one part of a stream."""
 
-    deltas: tuple[str, ...]
+    content: Content
     prompt_tokens: int
-    finish: Literal["stop", "length"]
     limits: LimitState
     fault: Fault | None = None
     copies: int = 1
 
     @property
+    def unreachable(self) -> bool:
+        """Whether there is no answer at all: the provider could not be reached."""
+        return self.fault is not None and self.fault.kind in OUTAGES
+
+    @property
     def text(self) -> str:
-        return "".join(self.deltas)
+        return self.content.text
 
     @property
     def completion_tokens(self) -> int:
-        return len(self.deltas) * self.copies
+        return self.content.tokens * self.copies
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many of them are reasoning."""
+        return min(len(self.content.pieces_of("reasoning")), self.content.tokens) * self.copies
 
 
 @final
@@ -87,7 +110,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """A refusal: HTTP status, why, the scope it holds for (`account`, `key:key-1`, `model:…`, `item:…`).
 
     `error` is what it says is wrong, `wrapping` what it comes in, and `should_retry` the value of the
-    header `x-should-retry`, if there is one.
+    header `x-should-retry`, if there is one. `message` replaces the provider's own words. `invalid`:
+    it is said as of a request that cannot be taken.
     """
 
     status: int
@@ -99,17 +123,19 @@ class Refusal(msgspec.Struct, frozen=True):
     error: RefusalError = "rate-limit"
     wrapping: Wrapping = "json"
     should_retry: bool | None = None
+    message: str = ""
+    invalid: bool = False
 
 
-Outcome = Answer | Refusal
+Outcome = Success | Refusal
 
 
 @final
 class Reply(msgspec.Struct, frozen=True):
     """A part of an outcome that is due: part `index` of `count`, sent at the instant `at`.
 
-    A refusal and a plain answer have one part. A streamed answer has `len(deltas) + 2`:
-    the opening, one for each delta, the closing. Before them may come `waits` more that keep it
+    A refusal and a plain answer have one part. A streamed answer has two more than pieces:
+    the opening, one for each piece, the closing. Before them may come `waits` more that keep it
     alive; their indexes are below 0.
     """
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from types import MappingProxyType
+from typing import Any, Final, final
 
 import msgspec
 
+from .answer_texts import own_answer
 from .schema_answers import Form
 from .vendor_card import DIRECT, VendorCard
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+"""One empty mapping for all requests: a new one for each would cost more than the rest of its making."""
 
 
 @final
@@ -21,11 +26,13 @@ class Request(msgspec.Struct, kw_only=True):
     `id` counts the requests of a run from 1. `item` is the identity that the client declared, or else
     the one inferred from the last user message; `declared` says which. It is `None` only when the request
     carries no text to infer one from. `prompt` is the text of that message and `prompt_tokens`
-    counts all messages. `payload` is the decoded body, and `headers` have lower-case names; both are
+    counts all messages, or is what the usage of the answer says. `reasoning`: the model is asked to think
+    before it answers. `payload` is the decoded body, and `headers` have lower-case names; both are
     empty in a direct call. `copies` is how many answers are wanted at once. `key` is the label of the API
     key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `card` is the vendor's.
-    `arrived` is the instant of the arrival, `None` when it is not known. `generates`: the answer is a
-    generated text, and not a list of models, an embedding or a count of tokens.
+    `arrived` is the instant of the arrival, `None` when it is not known. `answer_tokens` is what the
+    answer is charged for, once that is known. `generates`: the answer is a generated text, and not a list
+    of models, an embedding or a count of tokens.
     """
 
     model: str
@@ -36,17 +43,27 @@ class Request(msgspec.Struct, kw_only=True):
     max_tokens: int | None = None
     stream: bool = False
     copies: int = 1
-    payload: Mapping[str, Any] = {}
-    headers: Mapping[str, str] = {}
+    payload: Mapping[str, Any] = NOTHING
+    headers: Mapping[str, str] = NOTHING
     form: Form | None = None
+    reasoning: bool = False
     generates: bool = True
     card: VendorCard = DIRECT
     endpoint: str = ""
     host: str = ""
     arrived: int | None = None
+    answer_tokens: int | None = None
     id: int = 0
     key: str = ""
     secret: str = ""
+
+    @property
+    def cost(self) -> int:
+        """The tokens that are reserved on arrival: the prompt, and the longest answers it allows."""
+        longest = self.max_tokens
+        if longest is None:
+            longest = len(own_answer(self.item)) if self.answer_tokens is None else self.answer_tokens
+        return self.prompt_tokens + max(longest, self.answer_tokens or 0) * self.copies
 
     @property
     def dialect(self) -> str:

@@ -55,6 +55,8 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
         status_texts: the same by status, for a plain rate limit and for keys and paths that are wrong.
         needs_key: a request without a key is refused.
         models: names for the list of models.
+        reasoning: the field in which the vendor shows what a model thinks, beside the content.
+        reasoners: shell patterns of models that always think.
         serves: the endpoints: `chat`, `completions`, `embeddings`, `responses`, `models`.
     """
 
@@ -82,6 +84,8 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
     errors: Mapping[RefusalError, tuple[str, ...]] = {}
     status_texts: Mapping[int, tuple[str, ...]] = {}
     needs_key: bool = True
+    reasoning: str = "reasoning_content"
+    reasoners: tuple[str, ...] = ()
     models: tuple[str, ...] = ("fake-model",)
     serves: tuple[str, ...] = ("chat", "completions", "embeddings", "models")
 

@@ -39,6 +39,10 @@ class Script:
             self.wave.share, "share", self.number, request.item or "", nth
         )
 
+    def scope_of(self, request: Request) -> str:
+        """What a refusal of a request speaks for."""
+        return scope_of(self.scope, self.wave.match, request)
+
     def staggered(self, request: Request, occurrence: int, picks: Picks) -> tuple[int, int] | None:
         """How much later this wave opens for a request's scope, and how much earlier it closes.
 
@@ -46,7 +50,7 @@ class Script:
         occurrence of the wave.
         """
         stagger, number = self.wave.stagger or 0, self.number
-        who = scope_of(self.scope, request)
+        who = self.scope_of(request)
         if not fits(self.wave.match, request):
             return None
         if not picks.hits(self.wave.share, "share", number, who, occurrence):

@@ -32,6 +32,17 @@ def imf_fixdate(unix_ns: int) -> str:
     return _imf_fixdate(-(-unix_ns // SECOND))
 
 
+def date_header(sent: int) -> str:
+    """The header `Date` of what is sent at a Unix time: a clock that shows whole seconds.
+
+    So a Retry-After that is read as the time from it to a date is never too short.
+
+    >>> date_header(1_767_225_600 * 10**9 + 999_999_999)
+    'Thu, 01 Jan 2026 00:00:00 GMT'
+    """
+    return _imf_fixdate(sent // SECOND)
+
+
 @lru_cache(maxsize=_KEPT)
 def _imf_fixdate(unix_seconds: int) -> str:
     days, clock = _split(unix_seconds * SECOND)
@@ -71,10 +82,12 @@ def _civil(days: int) -> tuple[int, int, int]:
 def go_duration(ns: int) -> str:
     """A duration as Go prints it, rounded up to a microsecond.
 
-    >>> go_duration(6 * 60 * 10**9), go_duration(1_798_000_000), go_duration(12_000_000)
-    ('6m0s', '1.798s', '12ms')
+    >>> go_duration(6 * 60 * 10**9), go_duration(1_798_000_000), go_duration(12_000_000), go_duration(-10**9)
+    ('6m0s', '1.798s', '12ms', '-1s')
     """
     ns = -(-ns // MICROSECOND) * MICROSECOND
+    if ns < 0:
+        return f"-{go_duration(-ns)}"
     if ns < SECOND:
         return f"{decimal(ns, MILLISECOND)}ms" if ns else "0s"
     hours, rest = divmod(ns, HOUR)
@@ -88,9 +101,11 @@ def go_duration(ns: int) -> str:
 def decimal(ns: int, size: int) -> str:
     """`ns` in units of `size`, a power of ten, without float noise.
 
-    >>> decimal(1_500_000_000, 10**9)
-    '1.5'
+    >>> decimal(1_500_000_000, 10**9), decimal(-1_500_000_000, 10**9)
+    ('1.5', '-1.5')
     """
+    if ns < 0:
+        return f"-{decimal(-ns, size)}"
     whole, rest = divmod(ns, size)
     if not rest:
         return str(whole)

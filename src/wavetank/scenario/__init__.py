@@ -6,7 +6,9 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 
 from __future__ import annotations
 
-from ..fault_kinds import DELAYS, FaultKind
+from ..fault_kinds import DELAYS, OUTAGES, FaultKind
+from .answer import Answer, Finish, ToolCall, Usage, answer_of
+from .answer_files import AnswerFile, UsageFile, UsageRow
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -17,8 +19,11 @@ from .loading import (
 )
 from .meaning import (
     VARIED,
+    fault_delay,
+    has_window,
     last_instant,
     lets_through,
+    limits_scope,
     longest_retry_after,
     quiet_instant,
     refusal_error,
@@ -37,30 +42,42 @@ from .model import (
     Host,
     Latency,
     Limits,
+    Mark,
     Match,
+    ProviderClock,
     Ramp,
     RefusalError,
     RetryAfter,
     RetryAfterForm,
     Scenario,
     ScopeKind,
+    TokenRange,
     Wave,
+    WindowKind,
     Wrapping,
 )
+from .rules import PLACEHOLDERS
 from .writing import digest, written
 
 __all__ = [
     "DELAYS",
+    "OUTAGES",
+    "PLACEHOLDERS",
     "VARIED",
+    "Answer",
+    "AnswerFile",
     "Answers",
     "DayKind",
     "DurationRange",
     "Fault",
     "FaultKind",
+    "Finish",
     "Host",
     "Latency",
     "Limits",
+    "Mark",
     "Match",
+    "ProviderClock",
     "Ramp",
     "RefusalError",
     "RetryAfter",
@@ -68,12 +85,22 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "ScopeKind",
+    "TokenRange",
+    "ToolCall",
+    "Usage",
+    "UsageFile",
+    "UsageRow",
     "Wave",
+    "WindowKind",
     "Wrapping",
+    "answer_of",
     "catalogue",
     "digest",
+    "fault_delay",
+    "has_window",
     "last_instant",
     "lets_through",
+    "limits_scope",
     "load_scenario",
     "longest_retry_after",
     "override_scenario",

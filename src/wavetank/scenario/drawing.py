@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 from ..clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration, format_duration
 from ..fault_kinds import DELAYS
 from ..text import times
-from .meaning import VARIED, last_instant, refusal_error, wave_retry_after, wave_scope, wave_status, window_at
+from .meaning import (
+    VARIED,
+    fault_delay,
+    has_window,
+    last_instant,
+    refusal_error,
+    wave_retry_after,
+    wave_scope,
+    wave_status,
+    waves_and_faults,
+    window_at,
+)
 from .model import Fault, Match, RetryAfter, Scenario, Wave, Wrapping
 from .writing import written
+
+_Part = TypeVar("_Part", Wave, Fault)
 
 _MARGIN: Final = "  "
 # Columns of a label: the longest is "latency", and of three digits "fault 123".
@@ -21,13 +34,14 @@ _LEAST: Final = 20
 # Columns from one tick to the next at least: the longest label of an instant, and a space.
 _TICK: Final = 12
 
-_ALL, _SOME, _ONE_BY_ONE, _NONE, _STRIKES, _ARMED = "#+/.^-"
+_ALL, _SOME, _ONE_BY_ONE, _NONE, _STRIKES, _ARMED, _GOES_ON = "#+/.^-x"
 _LEGEND: Final = {
     _ALL: "all are refused",
     _SOME: "some are",
     _ONE_BY_ONE: "one by one",
     _STRIKES: "a fault begins",
     _ARMED: "until it is used up",
+    _GOES_ON: "a fault goes on",
 }
 _WRAPPED: Final[dict[Wrapping, str]] = {
     "json": "",
@@ -70,11 +84,11 @@ def _timeline(scenario: Scenario, columns: int) -> Iterator[str]:
         yield from _axis(span, columns)
     used = ""
     for number, wave in enumerate(scenario.wave, start=1):
-        row = "" if wave.when_in_flight is not None else _row(wave, span, columns)
+        row = "" if wave.when_in_flight is not None else _row(wave, span, columns, _sign)
         used += row
         yield from _entry(f"wave {number}", row, _wave_words(wave))
     for number, fault in enumerate(scenario.fault, start=1):
-        row = _fault_row(fault, span, columns)
+        row = _row(fault, span, columns, _goes_on) if has_window(fault) else _fault_row(fault, span, columns)
         used += row
         yield from _entry(f"fault {number}", row, _fault_words(fault))
     legend = [f"{sign} {meaning}" for sign, meaning in _LEGEND.items() if sign in used]
@@ -84,7 +98,10 @@ def _timeline(scenario: Scenario, columns: int) -> Iterator[str]:
 
 def _span(scenario: Scenario) -> int:
     """How much time is drawn: all that ends, and some occurrences of what does not."""
-    endless = (w.at + _SHOWN * w.every for w in scenario.wave if w.every is not None and w.times is None)
+    parts = waves_and_faults(scenario)
+    endless = (
+        part.at + _SHOWN * part.every for part in parts if part.every is not None and part.times is None
+    )
     end = max([SECOND, last_instant(scenario), *endless])
     return end + end // 10
 
@@ -114,15 +131,15 @@ def _entry(label: str, row: str, words: str) -> Iterator[str]:
     yield f"{_MARGIN}{'' if row else label:<{_LABEL}}{words}"
 
 
-def _row(wave: Wave, span: int, columns: int) -> str:
+def _row(part: _Part, span: int, columns: int, sign: Callable[[_Part, int, int], str]) -> str:
     return "".join(
-        _sign(wave, column * span // columns, (column + 1) * span // columns) for column in range(columns)
+        sign(part, column * span // columns, (column + 1) * span // columns) for column in range(columns)
     )
 
 
 def _sign(wave: Wave, start: int, end: int) -> str:
     """What of a wave falls between two instants."""
-    window = window_at(wave, start) or window_at(wave, end - 1) or _begun_between(wave, start, end)
+    window = _window_between(wave, start, end)
     if window is None:
         return _NONE
     _, opens, closes = window
@@ -132,11 +149,20 @@ def _sign(wave: Wave, start: int, end: int) -> str:
     return _SOME if wave.share < 1 else _ALL
 
 
-def _begun_between(wave: Wave, start: int, end: int) -> tuple[int, int, int] | None:
+def _goes_on(fault: Fault, start: int, end: int) -> str:
+    """What of a fault that lasts falls between two instants."""
+    return _NONE if _window_between(fault, start, end) is None else _GOES_ON
+
+
+def _window_between(part: Wave | Fault, start: int, end: int) -> tuple[int, int, int] | None:
+    return window_at(part, start) or window_at(part, end - 1) or _begun_between(part, start, end)
+
+
+def _begun_between(part: Wave | Fault, start: int, end: int) -> tuple[int, int, int] | None:
     """An occurrence shorter than a column."""
-    number = max(0, -(-(start - wave.at) // wave.every)) if wave.every is not None else 0
-    opens = wave.at + number * (wave.every or 0)
-    return window_at(wave, opens) if start <= opens < end else None
+    number = max(0, -(-(start - part.at) // part.every)) if part.every is not None else 0
+    opens = part.at + number * (part.every or 0)
+    return window_at(part, opens) if start <= opens < end else None
 
 
 def _fault_row(fault: Fault, span: int, columns: int) -> str:
@@ -167,9 +193,13 @@ def _when(wave: Wave) -> str:
     if wave.when_in_flight is not None:
         often = f", {wave.times} times" if wave.times is not None else ""
         return f"when {wave.when_in_flight} are in flight within {wave.patience}{often}"
-    again = f" every {wave.every}" if wave.every is not None else ""
-    often = f", {wave.times} times" if wave.times is not None else ""
-    return f"from {wave.at} for {wave.lasts}{again}{often}"
+    return _stretch(wave)
+
+
+def _stretch(part: Wave | Fault) -> str:
+    again = f" every {part.every}" if part.every is not None else ""
+    often = f", {part.times} times" if part.times is not None else ""
+    return f"from {part.at} for {part.lasts}{again}{often}"
 
 
 def _affected(wave: Wave) -> str:
@@ -194,17 +224,19 @@ def _retry_after_words(rule: RetryAfter) -> str:
 
 
 def _fault_words(fault: Fault) -> str:
-    often = times(fault.times)
     share = "" if fault.share >= 1 else f", {fault.share:.0%} of the requests"
-    lasts = f", {fault.lasts}" if fault.kind in DELAYS else ""
     error = f" ({fault.error})" if fault.error is not None else ""
-    return f"from {fault.at}: {fault.kind}{error}{lasts}, {often}{share}{_matching(fault.match)}"
+    what = f"{fault.kind}{error}"
+    if has_window(fault):
+        return f"{_stretch(fault)}: {what}{share}{_matching(fault.match)}"
+    lasts = f", {Duration(fault_delay(fault))}" if fault.kind in DELAYS else ""
+    return f"from {fault.at}: {what}{lasts}, {times(fault.times or 1)}{share}{_matching(fault.match)}"
 
 
 def _settings(scenario: Scenario) -> Iterator[str]:
     """What holds all the time, as it is written."""
     table = written(scenario)
-    for label in ("latency", "answers", "limits", "limit"):
+    for label in ("clock", "latency", "answers", "limits", "limit"):
         values = table.get(label, {})
         for each in values if isinstance(values, list) else [values]:
             if isinstance(each, dict) and each:

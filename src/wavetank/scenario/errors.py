@@ -20,11 +20,15 @@ class ScenarioError(ValueError):
 @final
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a scenario: the file or name it came from, the table, the keys inside it."""
+    """A place in a scenario: the file or name it came from, the table, the keys inside it.
+
+    Paths in the scenario start from `folder`, by default where the program runs.
+    """
 
     source: str
     table: str = ""
     keys: str = ""
+    folder: str = ""
 
     def key(self, name: str) -> Place:
         """The key `name` inside this place."""
@@ -32,7 +36,7 @@ class Place:
 
     def entry(self, number: int) -> Place:
         """The entry `number` of this array of tables, counted from 1 as a reader counts."""
-        return Place(self.source, table=f"[[{self.keys}]] number {number}")
+        return replace(self, table=f"[[{self.keys}]] number {number}", keys="")
 
     def error(self, what: str) -> ScenarioError:
         """An error that says where it is before it says what is wrong."""

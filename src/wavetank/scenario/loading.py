@@ -47,13 +47,14 @@ def load_scenario(scenario: str | os.PathLike[str] | Scenario) -> Scenario:
     return _from_file(Path(scenario))
 
 
-def parse_scenario(text: str, *, name: str, source: str) -> Scenario:
+def parse_scenario(text: str, *, name: str, source: str, folder: str = "") -> Scenario:
     """Read a scenario from TOML text.
 
     Args:
         text: the whole text.
         name: what the scenario is called in logs.
         source: what error texts name, such as the path of the file.
+        folder: where relative paths in the scenario start, by default where the program runs.
 
     Raises:
         ScenarioError: the text is not TOML (names the line) or not a scenario (names the key).
@@ -64,16 +65,16 @@ def parse_scenario(text: str, *, name: str, source: str) -> Scenario:
         raise ScenarioError(f"{source}: it is nested too deep for a scenario; remove brackets") from None
     except ValueError as error:  # of TOML, or of a number with thousands of digits
         raise ScenarioError(_syntax_error(source, shortened(str(error), LONGEST))) from None
-    return scenario_from_dict(data, name=name, source=source)
+    return scenario_from_dict(data, name=name, source=source, folder=folder)
 
 
-def scenario_from_dict(data: dict[str, object], *, name: str, source: str) -> Scenario:
-    """Read a scenario from a table of plain values, written as in TOML.
+def scenario_from_dict(data: dict[str, object], *, name: str, source: str, folder: str = "") -> Scenario:
+    """Read a scenario from a table of plain values, written as in TOML; `folder` as in `parse_scenario`.
 
     Raises:
         ScenarioError: an unknown key or value, a wrong type, or a rule that does not hold.
     """
-    place = Place(source)
+    place = Place(source, folder=folder)
     if "name" in data:
         raise place.key("name").error("a scenario is named by its file; remove this key, or write title")
     return msgspec.structs.replace(read_struct(Scenario, data, place), name=name)
@@ -116,7 +117,7 @@ def _from_file(path: Path) -> Scenario:
         raise ScenarioError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     except OSError as error:
         raise ScenarioError(f"{shortened(str(path))}: cannot be read: {error.strerror}") from None
-    return parse_scenario(text, name=path.stem, source=str(path))
+    return parse_scenario(text, name=path.stem, source=str(path), folder=str(path.parent))
 
 
 def _what_there_is() -> str:

@@ -9,13 +9,17 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ..clock import DAY, SECOND
+from ..clock import DAY, MINUTE, SECOND
+from ..fault_kinds import DELAYS
 from .model import Fault, Limits, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
 
 _Part = TypeVar("_Part", Wave, Fault)
 
 BARRIER_RETRY_AFTER: Final = SECOND
 """A barrier has no end that could be stated; this is the shortest whole second."""
+
+DELAY: Final = MINUTE
+"""How long a fault delays an answer if the scenario does not say: many clients wait less, some more."""
 
 _ERRORS: Final[dict[int, RefusalError]] = {
     402: "billing",
@@ -35,7 +39,7 @@ _STATUSES: Final[dict[RefusalError, int]] = {
 VARIED: Final[tuple[RefusalError, ...]] = ("billing", "overloaded", "timeout", "too-large")
 """Errors that have another status with some providers."""
 
-_NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model")
+_NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model", "host")
 _WHOLE_SECONDS: Final[tuple[RetryAfterForm, ...]] = ("seconds", "http-date")
 # No waiting helps with the first two, and a throttle states no time.
 _TIMELESS: Final[tuple[RefusalError, ...]] = ("too-large", "billing", "throttle")
@@ -54,6 +58,11 @@ def wave_scope(wave: Wave) -> ScopeKind:
     if wave.share < 1:
         return "item"
     return next((kind for kind in _NARROWEST_FIRST if getattr(wave.match, kind) != "*"), "account")
+
+
+def limits_scope(limits: Limits) -> ScopeKind:
+    """What has a budget of its own: the `scope` of a table of limits, or each host that it matches."""
+    return limits.scope or ("account" if limits.match.host == "*" else "host")
 
 
 def wave_retry_after(wave: Wave) -> RetryAfter:
@@ -84,26 +93,43 @@ def usual_status(error: RefusalError) -> int:
     return _STATUSES.get(error, 429)
 
 
-def window_at(wave: Wave, instant: int) -> tuple[int, int, int] | None:
-    """The occurrence of a wave that holds an instant: its number from 0, its start and its end.
+def fault_delay(fault: Fault) -> int:
+    """How long a fault that only delays an answer does so: as written, else a minute."""
+    return DELAY if fault.lasts is None else int(fault.lasts)
+
+
+def has_window(part: Wave | Fault) -> bool:
+    """Whether it runs by time: a barrier does not, nor does a fault that meets a number of answers."""
+    return part.lasts is not None and not (isinstance(part, Fault) and part.kind in DELAYS)
+
+
+def window_at(part: Wave | Fault, instant: int) -> tuple[int, int, int] | None:
+    """The occurrence that holds an instant: its number from 0, its start and its end.
 
     The start belongs to the window and the end does not. `None` between occurrences, and
-    for a barrier, which has no window.
+    where there is no window (`has_window`).
     """
-    if wave.lasts is None or instant < wave.at:
+    if part.lasts is None or instant < part.at or not has_window(part):
         return None
-    number = (instant - wave.at) // wave.every if wave.every is not None else 0
-    if wave.times is not None and number >= wave.times:
+    number = (instant - part.at) // part.every if part.every is not None else 0
+    if part.times is not None and number >= part.times:
         return None
-    start = wave.at + number * (wave.every or 0)
-    end = start + wave.lasts
+    start = part.at + number * (part.every or 0)
+    end = start + part.lasts
     return (number, start, end) if instant < end else None
 
 
+def waves_and_faults(scenario: Scenario) -> tuple[Wave | Fault, ...]:
+    """All that begins and ends in a scenario, waves first."""
+    return (*scenario.wave, *scenario.fault)
+
+
 def last_instant(scenario: Scenario) -> int:
-    """The end of the last finite wave or the last fault's start; an endless wave counts once."""
-    ends = [_last_end(wave) for wave in scenario.wave]
-    return max([0, *ends, *(int(fault.at) for fault in scenario.fault)])
+    """The end of the last finite wave or fault, or the start of one that has no end of its own.
+
+    What comes again for ever counts once.
+    """
+    return max([0, *(_last_end(part) for part in waves_and_faults(scenario))])
 
 
 def longest_retry_after(scenario: Scenario) -> int:
@@ -120,18 +146,21 @@ def longest_retry_after(scenario: Scenario) -> int:
 
 @lru_cache(maxsize=_KEPT)
 def quiet_instant(scenario: Scenario) -> int:
-    """The instant from which on no refusal keeps a client waiting: all is over, and so is its Retry-After."""
-    return last_instant(scenario) + longest_retry_after(scenario)
+    """The instant from which on no refusal keeps a client waiting: all is over, and so is its Retry-After.
+
+    A client that takes a date by its own clock waits longer by what the provider's clock is ahead.
+    """
+    return last_instant(scenario) + longest_retry_after(scenario) + max(0, scenario.clock.skew)
 
 
 @lru_cache(maxsize=_KEPT)
 def lets_through(scenario: Scenario) -> bool:
-    """Whether any request can ever be served: false when waves without end refuse all, with no gap."""
-    waves = [wave for wave in scenario.wave if _refuses_all_for_ever(wave)]
-    instant = start = max([0, *(int(wave.at) for wave in waves)])
-    hyperperiod = math.lcm(*(int(wave.every or 1) for wave in waves))
+    """Whether any request can ever be served: false when waves and faults without end leave no gap."""
+    walls = [part for part in waves_and_faults(scenario) if _meets_all_for_ever(part)]
+    instant = start = max([0, *(int(wall.at) for wall in walls)])
+    hyperperiod = math.lcm(*(int(wall.every or 1) for wall in walls))
     for _ in range(_LONGEST_CHAIN):
-        ends = [window[2] for wave in waves if (window := window_at(wave, instant))]
+        ends = [window[2] for wall in walls if (window := window_at(wall, instant))]
         if not ends:
             return True
         instant = max(ends)
@@ -161,16 +190,17 @@ def _left_out(one: _Part, out: int) -> _Part:
     return msgspec.structs.replace(one, share=0.0) if out else one
 
 
-def _refuses_all_for_ever(wave: Wave) -> bool:
-    endless = wave.every is not None and wave.times is None
-    return endless and wave.share >= 1 and wave.stagger is None and wave.match == Match()
+def _meets_all_for_ever(part: Wave | Fault) -> bool:
+    endless = part.every is not None and part.times is None
+    staggered = isinstance(part, Wave) and part.stagger is not None
+    return endless and part.share >= 1 and not staggered and part.match == Match()
 
 
-def _last_end(wave: Wave) -> int:
-    if wave.lasts is None:
-        return 0
-    repeats = (wave.times or 1) - 1
-    return wave.at + repeats * (wave.every or 0) + wave.lasts
+def _last_end(part: Wave | Fault) -> int:
+    if part.lasts is None or not has_window(part):
+        return int(part.at)
+    repeats = (part.times or 1) - 1
+    return part.at + repeats * (part.every or 0) + part.lasts
 
 
 def _stated_by_waves(scenario: Scenario) -> Iterator[int]:
@@ -189,6 +219,7 @@ def _stated_by_limits(limits: Limits) -> Iterator[int]:
         yield _in_whole_seconds(limits.retry_after.value)
         return
     yield _in_whole_seconds(limits.penalty or 0)
+    yield _in_whole_seconds(limits.per or 0)
     if limits.requests_per_day is not None or limits.tokens_per_day is not None:
         yield DAY
     if limits.ramp is not None:

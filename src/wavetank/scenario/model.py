@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from ..clock import MILLISECOND, MINUTE, SECOND, Duration
 from ..fault_kinds import FaultKind
+from .answer_files import AnswerFile, UsageFile
 
-ScopeKind = Literal["account", "key", "model", "item"]
+ScopeKind = Literal["account", "host", "key", "model", "item"]
 DayKind = Literal["calendar", "rolling"]
+WindowKind = Literal["bucket", "calendar", "sliding"]
+"""How a budget comes back: a bit at a time; whole, when the clock begins the next window; or each part of
+it so long after it was spent."""
 RetryAfterForm = Literal["seconds", "http-date", "ms", "body", "none"]
+SignedDuration = Annotated[Duration, "may be negative"]
+"""How long until an instant, which may have passed."""
 RefusalError = Literal[
     "rate-limit",
     "too-large",
@@ -31,6 +37,8 @@ until it resets (a day, a month). `billing`: no credit, a spending limit. `ramp`
 fast. `throttle`: a transient throttle that states no limits. `overloaded`: no capacity. `server`: an
 internal error. `timeout` and `conflict`: 408 and 409.
 """
+Mark = Literal["prefix", "hidden", "none"]
+"""How an answer names its item: a mark before it, by its own text, which is remembered, or not at all."""
 Wrapping = Literal["json", "html", "empty", "in-200", "text"]
 """What a refusal comes in: the provider's own JSON, a proxy's HTML page, no body at all, an error
 inside a 200, or the words a command-line agent prints."""
@@ -41,6 +49,25 @@ class DurationRange(msgspec.Struct, frozen=True):
 
     low: Duration
     high: Duration
+
+
+class ProviderClock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the provider's clock is `ahead` of the client's, or `behind` it; at most one of them."""
+
+    ahead: Duration = Duration(0)
+    behind: Duration = Duration(0)
+
+    @property
+    def skew(self) -> int:
+        """Nanoseconds that the provider's clock is ahead; negative when it is behind."""
+        return self.ahead - self.behind
+
+
+class TokenRange(msgspec.Struct, frozen=True):
+    """`"200..800"`, or one number for both ends; both ends included."""
+
+    low: int
+    high: int
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,21 +83,26 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which requests a wave or fault meets; each field is a shell pattern."""
+    """Which requests a wave, a fault or a limit meets; each field is a shell pattern.
+
+    A `host` with a port is for that port only.
+    """
 
     model: str = "*"
     key: str = "*"
     item: str = "*"
+    host: str = "*"
 
 
 class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a refusal states when to come back; `value` `None` means "when the wave ends".
 
-    For a barrier, which has no end, `None` means one second.
+    For a barrier, which has no end, `None` means one second. A negative `value` is an instant that has
+    passed when the refusal is sent.
     """
 
     form: RetryAfterForm = "seconds"
-    value: Duration | None = None
+    value: SignedDuration | None = None
 
 
 class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,19 +121,30 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Budgets, caps and growth; `None` means no such limit.
 
-    `burst` is how much of a per-minute budget may be spent at once, as a length of time. A day
+    `requests`, `input_tokens`, `output_tokens` and `tokens` are for each stretch of the length `per`.
+    They and the budgets by the minute come back as `window` says; `burst` is how much of such a budget may
+    be spent at once if it is a bucket, as a length of time. A day
     begins each `day_begins` after midnight UTC (`calendar`), or is a bucket that refills all the
     time (`rolling`).
     `penalty` is how long everything of the scope is refused after a limit was passed.
-    Each `scope` has a budget of its own: the whole account, each key, each model or each item.
-    `retry_after` `None` states in whole seconds when the request would pass.
-    Only requests that fit `match` count and are limited.
+    Each `scope` has a budget of its own: the whole account, each host, each key, each model or each item;
+    `None`: each host if `match` names hosts, else the account (`limits_scope`).
+    `retry_after` `None` states in whole seconds when the request would pass. `reset` is what the limit
+    headers state as the time until a budget is whole again, which may have passed; `None` is the truth.
+    Only requests that fit `match` count and are limited. With `count_refused` so do those that are refused,
+    by a limit or a wave, each as one request and no tokens.
     """
 
     requests_per_minute: int | None = None
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    requests: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    per: Duration | None = None
+    window: WindowKind = "bucket"
     burst: Duration = Duration(SECOND)
     requests_per_day: int | None = None
     tokens_per_day: int | None = None
@@ -110,8 +153,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     concurrent: int | None = None
     ramp: Ramp | None = None
     penalty: Duration | None = None
+    count_refused: bool = False
     retry_after: RetryAfter | None = None
-    scope: ScopeKind = "account"
+    reset: SignedDuration | None = None
+    scope: ScopeKind | None = None
     match: Match = Match()
 
 
@@ -155,25 +200,43 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way in which an exchange goes wrong: the first `times` matching answers from `at` on meet it.
+    """One way in which an exchange goes wrong.
+
+    The first `times` matching answers from `at` on meet it; `None` means one. With `lasts` all
+    matching answers in that time do, and `every` and `times` say how often it comes, as of a `Wave`.
+    A fault that only delays an answer (`DELAYS`) has no such time: `lasts` is its delay
+    (`fault_delay`).
 
     `error` is what an `error-in-stream` says is wrong; `None` leaves it to the dialect.
     """
 
     kind: FaultKind
     at: Duration = Duration(0)
-    lasts: Duration = Duration(60 * SECOND)
+    lasts: Duration | None = None
+    every: Duration | None = None
+    times: int | None = None
     after_chunks: int = 1
     error: RefusalError | None = None
-    times: int = 1
     share: float = 1.0
     match: Match = Match()
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What good answers say after the mark of their item; `None` is a short sentence of the fake's own."""
+    """What good answers say, how long they are, and how they name their item.
+
+    `text` is what they say, with `{item}` and `{prompt}` filled in; `None` is a short sentence of the
+    fake's own. `file` has answers by item, which go before `text`. `tokens` is their length and `usage`
+    what they cost and how long they take: which value an item gets depends on the seed and the item.
+    A plain text is repeated, or cut, to its length.
+    `mark` `None`: `prefix` for what the fake and `text` say, `hidden` for answers of `file` and of
+    `fake_llm.answer`, and for JSON.
+    """
 
     text: str | None = None
+    file: AnswerFile | None = None
+    tokens: TokenRange | None = None
+    usage: UsageFile | None = None
+    mark: Mark | None = None
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,11 +250,15 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A scripted provider: its latency, limits, waves and faults; each `limit` holds beside `limits`."""
+    """A scripted provider: its clock, latency, limits, waves and faults.
+
+    Each `limit` holds beside `limits`.
+    """
 
     name: str = "scenario"
     title: str = ""
     story: str = ""
+    clock: ProviderClock = ProviderClock()
     latency: Latency = Latency()
     answers: Answers = Answers()
     limits: Limits = Limits()

@@ -10,14 +10,17 @@ from typing import Final, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from ..clock import Duration, parse_duration
+from ..clock import Duration, parse_duration, parse_signed_duration
+from .answer_files import AnswerFile, UsageFile
 from .errors import Place, listed, nearest
-from .model import DurationRange, RetryAfter, Scenario
+from .model import DurationRange, RetryAfter, Scenario, SignedDuration, TokenRange
 from .rules import check
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Plain = TypeVar("_Plain")
 
 _RETRY_AFTER_FORMS: Final = 'write "1s", "none" or { form = "http-date", value = "1s" }'
+_LENGTHS: Final[tuple[object, ...]] = (Duration, SignedDuration)
 _NAMES: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -72,17 +75,21 @@ def given(struct: msgspec.Struct) -> dict[str, object]:
 def _as_duration(annotation: object, value: object) -> object:
     """In code a plain integer where a duration belongs is nanoseconds; in a file it lacks its unit."""
     is_count = isinstance(value, int) and not isinstance(value, bool)
-    return Duration(cast(int, value)) if is_count and _required(annotation) is Duration else value
+    return Duration(cast(int, value)) if is_count and _required(annotation) in _LENGTHS else value
 
 
 def _read(annotation: object, value: object, place: Place) -> object:
     wanted = _required(annotation)
     if value is None and wanted is not annotation:
         return None
-    if wanted is Duration:
-        return _read_duration(value, place)
+    if wanted in _LENGTHS:
+        return _read_duration(value, place, signed=wanted == SignedDuration)
     if wanted is DurationRange:
         return _read_range(value, place)
+    if wanted is TokenRange:
+        return _read_token_range(value, place)
+    if wanted is AnswerFile or wanted is UsageFile:
+        return value if isinstance(value, wanted) else wanted.read(place, _read_plain(str, value, place))
     if get_origin(wanted) is Literal:
         return _read_choice(get_args(wanted), value, place)
     if get_origin(wanted) is tuple:
@@ -98,7 +105,7 @@ def _required(annotation: object) -> object:
     return parts[0] if NoneType in get_args(annotation) else annotation
 
 
-def _read_duration(value: object, place: Place) -> Duration:
+def _read_duration(value: object, place: Place, *, signed: bool = False) -> Duration:
     if isinstance(value, Duration):
         text = str(value)
     elif isinstance(value, str):
@@ -109,10 +116,10 @@ def _read_duration(value: object, place: Place) -> Duration:
         )
     else:
         raise place.error(f'a length of time is a text such as "5s", not {_name(value)}')
-    if text.strip().startswith("-"):
+    if text.strip().startswith("-") and not signed:
         raise place.error(f'a length of time cannot be negative: "{text}"; write 0s or more')
     try:
-        return parse_duration(text)
+        return parse_signed_duration(text) if signed else parse_duration(text)
     except ValueError as error:
         raise place.error(str(error)) from None
 
@@ -128,6 +135,22 @@ def _read_range(value: object, place: Place) -> DurationRange:
     if low > high:
         raise place.error(f'the range runs backwards; write "{high}..{low}"')
     return DurationRange(low, high)
+
+
+def _read_token_range(value: object, place: Place) -> TokenRange:
+    if isinstance(value, TokenRange):
+        ends: list[object] = [value.low, value.high]
+    elif isinstance(value, str):
+        ends = [int(end) if end.strip().isdecimal() else end for end in value.split("..", 1)]
+    else:
+        ends = [value]
+    for end in ends:
+        if not isinstance(end, int) or isinstance(end, bool) or end < 1:
+            raise place.error(f'expected a number of tokens or a range such as "200..800", not {value!r}')
+    low, high = cast(int, ends[0]), cast(int, ends[-1])
+    if low > high:
+        raise place.error(f'the range runs backwards; write "{high}..{low}"')
+    return TokenRange(low, high)
 
 
 def _read_choice(options: tuple[str, ...], value: object, place: Place) -> str:
@@ -163,10 +186,10 @@ def _read_short_retry_after(value: object, place: Place) -> RetryAfter:
         raise place.error(
             f"unknown value {value!r}{nearest(value, ['none'])} For a Retry-After {_RETRY_AFTER_FORMS}"
         )
-    return RetryAfter(value=_read_duration(value, place))
+    return RetryAfter(value=_read_duration(value, place, signed=True))
 
 
-def _read_plain(wanted: type, value: object, place: Place) -> object:
+def _read_plain(wanted: type[_Plain], value: object, place: Place) -> _Plain:
     try:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError:

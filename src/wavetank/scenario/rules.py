@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 import msgspec
 
-from ..clock import DAY, MILLISECOND
+from ..clock import DAY, MILLISECOND, Duration
 from ..fault_kinds import DELAYS
-from .errors import Place, listed
-from .meaning import wave_scope
-from .model import Answers, Fault, Latency, Limits, Match, Ramp, RetryAfter, Wave
+from ..text import did_you_mean
+from .errors import Place
+from .meaning import has_window, wave_scope
+from .model import Answers, Fault, Latency, Limits, Match, ProviderClock, Ramp, RetryAfter, Wave
 
 SHORTEST_CYCLE: Final = MILLISECOND
 """Each occurrence of a wave is two events of the log, also while nothing else happens: 120,000 a minute."""
@@ -25,15 +27,25 @@ _LIMIT_KEYS: Final = (
     "input_tokens_per_minute",
     "output_tokens_per_minute",
     "tokens_per_minute",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "tokens",
+    "per",
     "burst",
     "requests_per_day",
     "tokens_per_day",
     "concurrent",
     "penalty",
 )
+_PER_KEYS: Final = ("requests", "input_tokens", "output_tokens", "tokens")
+_MINUTE_KEYS: Final = tuple(f"{key}_per_minute" for key in _PER_KEYS)
 _DAILY_KEYS: Final = ("requests_per_day", "tokens_per_day")
 _RAMP_KEYS: Final = ("requests", "tokens", "window")
 _MARK: Final = "[wt:"
+_IN_BRACES: Final = re.compile(r"\{(\w+)\}")
+PLACEHOLDERS: Final = ("item", "prompt")
+"""What a text of answers may have in braces."""
 _MUTE: Final = ("html", "empty")
 
 
@@ -47,11 +59,15 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
         case Wave():
             _check_wave(struct, given, place)
         case Fault():
-            _check_fault(struct, given, place)
+            _check_fault(struct, place)
         case Limits():
             _check_limits(struct, given, place)
         case Ramp():
             _check_ramp(struct, place)
+        case Match():
+            _check_match(struct, place)
+        case ProviderClock():
+            _check_clock(struct, place)
         case Answers():
             _check_answers(struct, place)
         case Latency():
@@ -120,16 +136,23 @@ def _check_window(wave: Wave, given: frozenset[str], place: Place) -> None:
         raise place.key("lasts").error(
             'must be longer than 0; write a length such as "2s", or remove the wave'
         )
-    if wave.every is None and wave.times is not None:
-        raise place.key("times").error("a wave that repeats says how often; add every or remove times")
-    if wave.every is not None and wave.every < SHORTEST_CYCLE:
+    _check_every(wave, wave.lasts, place)
+
+
+def _check_every(part: Wave | Fault, lasts: Duration, place: Place) -> None:
+    if part.every is None:
+        if part.times is not None:
+            what = "wave that repeats" if isinstance(part, Wave) else "fault that lasts and repeats"
+            raise place.key("times").error(f"a {what} says how often; add every or remove times")
+        return
+    if part.every < SHORTEST_CYCLE:
         raise place.key("every").error(
-            f'{wave.every} is too short, a minute would have millions of occurrences; write "1ms" or more'
+            f'{part.every} is too short, a minute would have millions of occurrences; write "1ms" or more'
         )
-    if wave.every is not None and wave.every < wave.lasts:
+    if part.every < lasts:
         raise place.key("every").error(
-            f"{wave.every} is shorter than lasts ({wave.lasts}), so occurrences would overlap; "
-            f'write "{wave.lasts}" or more'
+            f"{part.every} is shorter than lasts ({lasts}), so occurrences would overlap; "
+            f'write "{lasts}" or more'
         )
 
 
@@ -142,29 +165,37 @@ def _check_stagger(stagger: int, wave: Wave, place: Place) -> None:
             f"not {wave.stagger}: each item, key or model is refused for a part of the wave"
         )
     if wave_scope(wave) == "account":
-        raise place.key("stagger").error('all are one account; write scope = "item", "key" or "model"')
+        raise place.key("stagger").error(
+            'all are one account; write scope = "item", "key", "model" or "host"'
+        )
 
 
-def _check_fault(fault: Fault, given: frozenset[str], place: Place) -> None:
+def _check_fault(fault: Fault, place: Place) -> None:
     if fault.after_chunks < 0:
         raise place.key("after_chunks").error(
             f"must be 0 or more, not {fault.after_chunks}; 0 is before the first"
         )
-    if fault.times < 1:
+    if fault.times is not None and fault.times < 1:
         raise place.key("times").error(
             f"must be 1 or more, not {fault.times}; to have none, remove the fault"
         )
-    if fault.lasts <= 0:
+    if fault.lasts is not None and fault.lasts <= 0:
         raise place.key("lasts").error('must be longer than 0; write a length such as "60s"')
-    if "lasts" in given and fault.kind not in DELAYS:
-        raise place.key("lasts").error(
-            f"{fault.kind} takes no time; remove lasts, or choose a kind that does: {listed(DELAYS)}"
-        )
+    if fault.lasts is not None and has_window(fault):
+        _check_every(fault, fault.lasts, place)
+    elif fault.every is not None:
+        raise place.key("every").error(_no_window(fault))
     if fault.error is not None and fault.kind != "error-in-stream":
         raise place.key("error").error(f'{fault.kind} says nothing; remove error, or write "error-in-stream"')
-    if fault.kind == "connection-refused" and fault.match != Match():
-        raise place.key("match").error("a connection has no model, key or item yet; remove match")
+    if fault.kind == "connection-refused" and fault.match != Match(host=fault.match.host):
+        raise place.key("match").error("a connection has no model, key or item yet; match only its host")
     _check_share(fault.share, place)
+
+
+def _no_window(fault: Fault) -> str:
+    if fault.kind in DELAYS:
+        return f"lasts is how long a {fault.kind} takes, so it has no window; remove every, or write times"
+    return 'say how long it goes on each time: add lasts = "30s"; or remove every and write times'
 
 
 def _check_share(share: float, place: Place) -> None:
@@ -176,6 +207,7 @@ def _check_share(share: float, place: Place) -> None:
 
 def _check_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
     _check_positive(limits, _LIMIT_KEYS, place, "leave it out for the default")
+    _check_window_of_limits(limits, given, place)
     daily = any(getattr(limits, key) is not None for key in _DAILY_KEYS)
     for key in ("day", "day_begins"):
         if key in given and not daily:
@@ -185,6 +217,26 @@ def _check_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
     if limits.day_begins >= DAY:
         raise place.key("day_begins").error(
             f"must be less than a day, not {limits.day_begins}; 8h is 08:00 UTC"
+        )
+
+
+def _check_window_of_limits(limits: Limits, given: frozenset[str], place: Place) -> None:
+    counted = [key for key in _PER_KEYS if key in given]
+    if counted and limits.per is None:
+        raise place.key(counted[0]).error(
+            f'in what time? Add per = "1s", or write {counted[0]}_per_minute = {getattr(limits, counted[0])}'
+        )
+    if limits.per is not None and not counted:
+        raise place.key("per").error(f"nothing is counted in it; add {' or '.join(_PER_KEYS)}")
+    if limits.window != "bucket" and not counted and not any(key in given for key in _MINUTE_KEYS):
+        raise place.key("window").error(
+            'nothing is counted in it; add requests_per_minute, or requests = 10 and per = "1s"'
+        )
+    if limits.window != "bucket" and "burst" in given:
+        raise place.key("burst").error("it is the size of a bucket; remove burst or window")
+    if limits.count_refused and not any(key.startswith("requests") for key in given):
+        raise place.key("count_refused").error(
+            "no requests are counted; add requests_per_minute, or remove count_refused"
         )
 
 
@@ -206,12 +258,30 @@ def _check_positive(struct: msgspec.Struct, keys: tuple[str, ...], place: Place,
 
 
 def _check_answers(answers: Answers, place: Place) -> None:
+    if answers.tokens is not None and answers.usage is not None:
+        raise place.key("tokens").error("usage has the lengths of answers, too; remove one of the two")
     if answers.text is None:
         return
     if not answers.text.strip():
         raise place.key("text").error("is empty; write what answers should say, or remove it")
     if _MARK in answers.text:
         raise place.key("text").error(f"{_MARK!r} begins the mark that distinguishes answers; remove it")
+    for name in _IN_BRACES.findall(answers.text):
+        # Other words in braces are left alone: they may be code, or JSON.
+        if name not in PLACEHOLDERS and (meant := did_you_mean(name, PLACEHOLDERS, start="; ")):
+            raise place.key("text").error(f"unknown placeholder {{{name}}}{meant}")
+
+
+def _check_match(match: Match, place: Place) -> None:
+    if "/" in match.host:
+        raise place.key("host").error(
+            'it is a host alone, without "https://" and without a path: write one such as "api.openai.com"'
+        )
+
+
+def _check_clock(clock: ProviderClock, place: Place) -> None:
+    if clock.ahead and clock.behind:
+        raise place.key("behind").error("a clock is ahead or behind, not both; remove one of them")
 
 
 def _check_latency(latency: Latency, place: Place) -> None:

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from ..clock import Duration
-from .model import DurationRange, Scenario
+from .answer_files import AnswerFile, UsageFile
+from .model import DurationRange, Scenario, TokenRange
 from .reading import given
 
 _TEXTS: Final = ("name", "title", "story")
@@ -24,6 +25,10 @@ def written(scenario: Scenario) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     match value:
+        case AnswerFile() | UsageFile():
+            return value.path
+        case TokenRange(low=low, high=high):
+            return low if low == high else f"{low}..{high}"
         case Duration():
             return str(value)
         case DurationRange(low=low, high=high):
@@ -40,8 +45,12 @@ def _plain(value: object) -> object:
 def digest(scenario: Scenario) -> str:
     """Eight hex digits of what a scenario does, the same in every process.
 
-    Its texts do not count, nor what it says by default.
+    Its texts do not count, nor what it says by default; of a file what it says counts, not its path.
     """
     content = {name: value for name, value in written(scenario).items() if name not in _TEXTS}
+    answers = scenario.answers
+    files = {name: file.digest for name, file in (("file", answers.file), ("usage", answers.usage)) if file}
+    if files:
+        content["answers"] = {**{key: _plain(value) for key, value in given(answers).items()}, **files}
     canonical = msgspec.json.encode(content, order="deterministic")
     return hashlib.blake2b(canonical, digest_size=4).hexdigest()

@@ -9,15 +9,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
-from ..clock import EPOCH_NS, SECOND, Clock, Timer
-from ..events import Event, EventKind
+from ..clock import SECOND, Clock, Timer
+from ..events import BY_ANSWER, Event, EventKind
+from ..fault_kinds import WITHOUT_BYTES
 from ..provider.hosts import HostTable
 from ..provider.machine import Provider
-from ..provider.model import Answer, Refusal, Reply
+from ..provider.model import Refusal, Reply, Success
 from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from .answer_function import AnswerFunction, Function
 from .record import Record
 from .same_requests import SameRequests
 from .waiting import Waits
@@ -41,7 +43,7 @@ class Desk:
 
     `admit` is called before a request is let in and may raise. `origin` says who calls it and where
     in the program. `progress` is called when a
-    success has reached its client. `epoch_ns` is the Unix time of the instant 0. Without
+    success has reached its client. Without
     `keep_records` the record of a request is dropped when its exchange is over.
     """
 
@@ -52,7 +54,6 @@ class Desk:
         log: Log,
         *,
         waits: Waits,
-        epoch_ns: int = EPOCH_NS,
         faults: Sequence[Fault] = (),
         hosts: HostTable | None = None,
         admit: Callable[[], object] = lambda: None,
@@ -63,7 +64,7 @@ class Desk:
     ) -> None:
         self.clock = clock
         self.waits = waits
-        self.epoch_ns = epoch_ns
+        self.epoch_ns = provider.epoch_ns
         self.origin = origin
         """Who calls, and where; asked where a client enters its call, in the client's own step."""
         self.secrets = Secrets()
@@ -87,6 +88,7 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         self._faults = faults
+        self._has_faults_of_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
         self._log = log
         self._admit = admit
         self._progress = progress
@@ -96,9 +98,28 @@ class Desk:
         self._timer_due: int | None = None
 
     def begin(self, epoch_ns: int) -> None:
-        """Time begins only now, before any request: `epoch_ns` is the Unix time of the instant 0."""
-        self.epoch_ns = epoch_ns
+        """Time begins only now, before any request: `epoch_ns` is the true Unix time of the instant 0."""
         self._provider.begin(epoch_ns)
+        self.epoch_ns = self._provider.epoch_ns
+
+    @property
+    def needs_bytes(self) -> bool:
+        """Whether a fault may be one of bytes, so that replies must be written and read.
+
+        A function that answers may raise such faults.
+        """
+        return self._has_faults_of_bytes or self._provider.answers.ask is not None
+
+    @property
+    def answer(self) -> Function | None:
+        """The function of the test that answers requests, if it has one."""
+        asked = self._provider.answers.ask
+        return asked.function if isinstance(asked, AnswerFunction) else None
+
+    @answer.setter
+    def answer(self, function: Function | None) -> None:
+        ask = None if function is None else AnswerFunction(function, self.note)
+        self._provider.answers.ask = ask
 
     @property
     def in_flight(self) -> int:
@@ -112,22 +133,25 @@ class Desk:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
 
-    def connect(self) -> None:
-        """A client wants to connect.
+    def connect(self, host: str) -> None:
+        """A client wants to connect to a host.
 
         Raises:
             ConnectionRefusedError: the scenario has the connection refused.
         """
-        if self.refuses_connection():
+        if self.refuses_connection(host):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
 
-    def refuses_connection(self) -> bool:
-        """Whether a client that wants to connect now is refused; asked once for each connection."""
+    def refuses_connection(self, host: str = "") -> bool:
+        """Whether a client that wants to connect now is refused; asked once for each connection.
+
+        `host` is empty where the client has not said yet which one it wants.
+        """
         with self.lock:
-            number = self._provider.refuse_connection(self.clock.now())
+            number = self._provider.refuse_connection(self.clock.now(), host)
             if number is None:
                 return False
-            self.note("left", fault=number, reason=self._faults[number].kind)
+            self.note("left", fault=number, reason=self._faults[number].kind, host=host or None)
             return True
 
     def open(
@@ -171,6 +195,7 @@ class Desk:
             sent=sent,
             model=request.model,
             key=request.key,
+            host=request.host or None,
             generates=request.generates,
             same_as=self._same_requests.same_as(request),
             task=origin.task,
@@ -197,7 +222,7 @@ class Desk:
         `whole`: with it the text of an answer, unaltered, and the signal that it is finished.
         """
         with self.lock:
-            if record.reached is not None:
+            if record.reached is not None or record.left:
                 return
             now = self.clock.now()
             record.reached = now / SECOND
@@ -219,7 +244,7 @@ class Desk:
             record.left = True
             self._deliver.pop(record.id, None)
             outcome = self._provider.leave(record.id, self.clock.now())
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Success):
                 self._note_answer("left", record, outcome, whole=whole, early=early)
             else:
                 self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
@@ -304,7 +329,10 @@ class Desk:
         outcome = reply.outcome
         if isinstance(outcome, Refusal):
             self._refused(record, outcome, reply.at)
-        elif isinstance(outcome, Answer):
+        elif outcome.unreachable:
+            record.left = True
+            self._note_answer("left", record, outcome)
+        else:
             record.status = 200
             if reply.last:
                 self.answered += 1
@@ -313,13 +341,17 @@ class Desk:
         if reply.last:
             del self._deliver[record.id]
         deliver(reply)
+        if record.left:
+            self._open.pop(record.id, None)
 
-    def _note_answer(self, kind: EventKind, record: Record, answer: Answer, **fields: Any) -> None:
+    def _note_answer(self, kind: EventKind, record: Record, answer: Success, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        tokens = answer.prompt_tokens + answer.completion_tokens
-        fields |= {"item": record.item, "request": record.id, "status": 200, "tokens": tokens}
+        fields |= {"item": record.item, "request": record.id}
+        if not answer.unreachable:
+            fields |= {"status": 200, "tokens": answer.prompt_tokens + answer.completion_tokens}
         if answer.fault is not None:
-            fields |= {"fault": self._number_of(answer.fault), "reason": answer.fault.kind}
+            number = self._number_of(answer.fault)
+            fields |= {"fault": BY_ANSWER if number is None else number, "reason": answer.fault.kind}
             if answer.fault.kind not in DELAYS:
                 record.fault = fields["fault"]
         self.note(kind, **fields)
@@ -327,7 +359,9 @@ class Desk:
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
         wait = int(refusal.retry_after.value) if refusal.retry_after is not None else None
         if wait is not None and refusal.retry_after is not None and refusal.retry_after.form == "http-date":
-            wait = max(0, wait - (self.clock.now() - due))  # a date is what it is, however late it is sent
+            # A date is what it is, however late it is sent. A client may take it by its own clock or by
+            # the provider's, which the header Date shows: the shorter wait binds it.
+            wait += min(0, self._provider.skew) - (self.clock.now() - due)
         record.status, record.scope = refusal.status, refusal.scope
         record.retry_after = wait / SECOND if wait is not None else None
         self.refused += 1

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 from ..clock import SECOND
 from ..provider.answer_texts import count_tokens
 from ..provider.faults import damage_of
-from ..provider.model import Answer, Outcome, Refusal, Reply
+from ..provider.model import Outcome, Refusal, Reply, Success
 from ..provider.request import Request
-from ..scenario import RefusalError
+from ..scenario import Finish, RefusalError, ToolCall, Usage
 from .desk import Desk
 from .errors import (
     ConnectionLost,
@@ -41,24 +41,14 @@ _BY_ERROR: Final[dict[RefusalError, type[ProviderError]]] = {
 
 @final
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens a completion was charged for."""
-
-    prompt_tokens: int
-    completion_tokens: int
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class Completion:
     """The answer to a direct call."""
 
     text: str
     usage: Usage
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False, kw_only=True)
+    reasoning: str = field(default="", repr=False, kw_only=True)
+    finish: Finish = field(default="stop", repr=False, kw_only=True)
 
 
 async def call(
@@ -104,13 +94,13 @@ async def call(
     if lost := _lost(replies[-1].outcome):
         desk.leave(record)
         raise lost
-    desk.reached(record, whole=isinstance(replies[-1].outcome, Answer))
+    desk.reached(record, whole=isinstance(replies[-1].outcome, Success))
     return _completion(replies[-1].outcome)
 
 
 def _lost(outcome: Outcome) -> ProviderError | None:
     """The error of an answer that never reaches the client whole."""
-    fault = outcome.fault if isinstance(outcome, Answer) else None
+    fault = outcome.fault if isinstance(outcome, Success) else None
     done = damage_of(fault) if fault is not None else "none"
     if fault is None or done == "none":
         return None
@@ -125,17 +115,26 @@ def _lost(outcome: Outcome) -> ProviderError | None:
 def _completion(outcome: Outcome) -> Completion:
     if isinstance(outcome, Refusal):
         raise _error(outcome)
-    return Completion(outcome.text, Usage(outcome.prompt_tokens, outcome.completion_tokens))
+    content = outcome.content
+    return Completion(
+        content.text,
+        Usage(outcome.prompt_tokens, outcome.completion_tokens),
+        tool_calls=tuple(ToolCall(call.name, call.text) for call in content.calls),
+        reasoning=content.reasoning,
+        finish=content.finish,
+    )
 
 
 def _error(refusal: Refusal) -> ProviderError:
     wait = refusal.retry_after.value / SECOND if refusal.retry_after is not None else None
     wait_text = f", retry after {wait:g} s" if wait is not None else ""
-    message = f"{refusal.status} for {refusal.scope} ({refusal.reason}){wait_text}"
+    message = refusal.message or f"{refusal.status} for {refusal.scope} ({refusal.reason}){wait_text}"
     return _error_type(refusal)(message, status=refusal.status, retry_after=wait)
 
 
 def _error_type(refusal: Refusal) -> type[ProviderError]:
     """By what the refusal says is wrong; where that is a plain limit, only a 429 is known as one."""
+    if refusal.invalid:
+        return ProviderError
     plain = RateLimited if refusal.status == 429 else ProviderError
     return _BY_ERROR.get(refusal.error, plain)

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 
 class ProviderError(Exception):
     """The provider refused or failed a direct call.
 
-    `status` is the HTTP status it would have sent, `retry_after` the seconds it asked to
-    wait, or `None`.
+    `fake_llm.answer` may raise it, so that clients get the refusal that it stands for.
+    `status` is the HTTP status it would have sent, by default the usual one, and `retry_after` the
+    seconds it asked to wait, or `None`.
     """
 
-    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+    usual_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = self.usual_status if status is None else status
         self.retry_after = retry_after
+        self.has_own_status = status is not None
+        """Whether the status was given; else each provider has its own."""
 
 
 class RateLimited(ProviderError):
     """429: too many requests or tokens."""
+
+    usual_status = 429
 
 
 @final
 class QuotaExhausted(ProviderError):
     """402, or a 429 that no waiting helps: the quota or the budget is used up."""
 
+    usual_status = 429
+
 
 @final
 class RequestTooLarge(ProviderError):
     """413, or a 429 that no waiting helps: the request costs more than the limit."""
 
+    usual_status = 413
+
 
 @final
 class Overloaded(ProviderError):
     """503 or 529: the provider is out of capacity."""
+
+    usual_status = 503
 
 
 @final
@@ -46,10 +59,14 @@ class ServerError(ProviderError):
 class ConnectionLost(ProviderError):
     """The connection broke before the answer was whole; `status` is 0."""
 
+    usual_status = 0
+
 
 @final
 class MalformedAnswer(ProviderError):
     """The answer came but cannot be read; `status` is that of the answer."""
+
+    usual_status = 200
 
 
 @final

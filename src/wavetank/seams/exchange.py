@@ -9,6 +9,7 @@ import msgspec
 
 from ..provider.hosts import Route
 from ..provider.http import BadRequest, Frame, Head
+from ..provider.model import Refusal, Reply
 from ..provider.request import Request
 from ..sim.origin import NOWHERE, Origin
 from .desk import Desk
@@ -83,10 +84,19 @@ def begin(
         )
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
+
+    def deliver(reply: Reply) -> None:
+        outcome = reply.outcome
+        if isinstance(outcome, Refusal) and outcome.invalid:
+            whole = dialect.invalid(http, outcome.message, sent=desk.epoch_ns + reply.at)
+            count(Frame(head=Head(whole.status, whole.headers), data=whole.body, end=True))
+        else:
+            count(dialect.encode(request, reply, epoch_ns=desk.epoch_ns))
+
     attempt.record = desk.open(
         request,
         sent=attempt.sent,
-        deliver=lambda reply: count(dialect.encode(request, reply, epoch_ns=desk.epoch_ns)),
+        deliver=deliver,
         origin=attempt.origin,
     )
 

@@ -78,8 +78,8 @@ class ServerConnection:
         self.refused = False
         """The connection ended because of what the client sent; it may be sending still."""
         desk.connected(self.close)
-        self._route = route
-        self._host = host
+        self.route = route
+        self.host = host
         self._wake = wake
         self._control_api = control_api
         self._reader = RequestReader(room)
@@ -240,13 +240,13 @@ class ServerConnection:
         self._end_mark = 0
         self._set_aside()
         path, _, query = head.target.partition("?")
-        host = self._host or head.headers.get("host", "")
+        host = self.host or head.headers.get("host", "")
         request = HttpRequest(
             method=head.method, host=host, path=path, query=query, headers=head.headers, body=body
         )
         if self._control_api is not None and self._control_api(request, self._write_page):
             return
-        route = self._route(request)
+        route = self.route(request)
         if route is None:
             self._refuse(404, unknown_path(request))
             return
@@ -389,7 +389,7 @@ class ServerConnection:
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else "open"
-        return f"<ServerConnection {self._host} {state}>"
+        return f"<ServerConnection {self.host} {state}>"
 
 
 def _encoded_head(head: Head, length: int | None, *, chunked: bool, close: bool) -> bytes:
@@ -409,8 +409,12 @@ def _encoded_head(head: Head, length: int | None, *, chunked: bool, close: bool)
 
 @lru_cache(maxsize=256)
 def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {reason_of(status)}"
+
+
+def reason_of(status: int) -> str:
+    """The reason phrase of a status."""
     try:
-        reason = HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        reason = "Unknown"
-    return f"HTTP/1.1 {status} {reason}"
+        return "Unknown"

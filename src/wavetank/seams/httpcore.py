@@ -19,6 +19,7 @@ import anyio.lowlevel
 from .desk import Desk
 from .exchange import Attempt, closed, left, set_out
 from .hosts import refused
+from .httpcore_exchange import async_connection_type, blocking_connection_type
 from .memory import Connected, async_stream_type, blocking_stream_type, connection_to, current_attempt
 from .reception import Patch, current
 
@@ -35,6 +36,8 @@ def patches(core: ModuleType) -> Sequence[Patch]:
         (backends.sync.SyncBackend, "connect_unix_socket", _no_unix_socket),
         (core.AsyncConnectionPool, "handle_async_request", _async_entry(core)),
         (core.ConnectionPool, "handle_request", _blocking_entry(core)),
+        (core._async.connection, "AsyncHTTP11Connection", async_connection_type(core)),
+        (core._sync.connection, "HTTP11Connection", blocking_connection_type(core)),
         *_proxies_left_aside(core),
     )
 

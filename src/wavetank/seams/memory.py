@@ -33,7 +33,7 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
         ConnectionRefusedError: the scenario has the connection refused.
     """
     desk.admit()
-    desk.connect()
+    desk.connect(place(host, port))
     require_known(desk, host, port)
     return lambda wake: ServerConnection(
         desk, lambda http: route_of(desk, http), place(host, port), wake=wake
@@ -48,9 +48,27 @@ class _Shared:
     _waits: Waits
     _readable: AsyncEvent | BlockingEvent | None = None
 
-    def _wake(self) -> None:
-        if self._readable is not None and self._server.readable:
+    @property
+    def server(self) -> ServerConnection:
+        """The provider's end of the connection."""
+        return self._server
+
+    @property
+    def without_bytes(self) -> bool:
+        """Whether requests may be handed over as they are: nothing in the scenario is about bytes."""
+        return not self._server.desk.needs_bytes
+
+    def wake(self) -> None:
+        """Something is there for the client."""
+        if self._readable is not None:
             self._readable.set()
+
+    def _wake(self) -> None:
+        if self._server.readable:
+            self.wake()
+
+    def _can_read(self) -> bool:
+        return self._server.readable
 
     def _send(self, buffer: bytes) -> None:
         if self._server.ended:
@@ -94,17 +112,22 @@ def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
             if self._server.readable:
                 await anyio.lowlevel.checkpoint()
             else:
-                await self._wait(timeout)
+                await self.wait(timeout, self._can_read)
             return self._take(max_bytes)
 
-        async def _wait(self, timeout: float | None) -> None:
+        async def wait(self, timeout: float | None, ready: Callable[[], bool]) -> None:
+            """Return when it is ready.
+
+            Raises:
+                ReadTimeout: it is not, and so many seconds have passed.
+            """
             self._readable = readable = self._waits.event()
             try:
-                if not self._server.readable:
+                if not ready():
                     await wait_for(readable, self._server.desk.clock, timeout)
             finally:
                 self._readable = None
-            if not self._server.readable:
+            if not ready():
                 raise self._too_late(timeout)
 
         async def aclose(self) -> None:
@@ -134,13 +157,18 @@ def blocking_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             if not self._server.readable:
-                self._wait(timeout)
+                self.wait(timeout, self._can_read)
             return self._take(max_bytes)
 
-        def _wait(self, timeout: float | None) -> None:
+        def wait(self, timeout: float | None, ready: Callable[[], bool]) -> None:
+            """Return when it is ready.
+
+            Raises:
+                ReadTimeout: it is not, and so many seconds have passed.
+            """
             self._readable = readable = self._waits.blocking_event()
             try:
-                if not self._server.readable and not readable.wait(timeout):
+                if not ready() and not readable.wait(timeout):
                     raise self._too_late(timeout)
             finally:
                 self._readable = None

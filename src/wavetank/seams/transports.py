@@ -41,9 +41,10 @@ class _Exchange:
         self._library = library
         self._request = request
         self._wake: AsyncEvent | BlockingEvent | None = None
+        host = place(url.host, url.port)
         desk.admit()
         try:
-            desk.connect()
+            desk.connect(host)
         except ConnectionRefusedError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
         try:
@@ -54,7 +55,7 @@ class _Exchange:
         path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
-            host=place(url.host, url.port),
+            host=host,
             path=path,
             query=query,
             headers=headers,

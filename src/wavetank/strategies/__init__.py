@@ -7,7 +7,7 @@ of a tick, so that several things often happen at the same instant.
 
 from __future__ import annotations
 
-from .scenarios import faults, latencies, scenarios, waves
+from .scenarios import faults, latencies, outages, scenarios, waves
 from .schedules import DrawnSchedule, schedules
 from .stateful import ProcessorMachine
 from .workloads import arrivals, workers, workloads
@@ -20,6 +20,7 @@ __all__ = [
     "arrivals",
     "faults",
     "latencies",
+    "outages",
     "scenarios",
     "schedules",
     "waves",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ..clock import Duration
 from ..scenario import (
     DELAYS,
+    OUTAGES,
     DurationRange,
     Fault,
     FaultKind,
@@ -32,7 +33,11 @@ _SHARES: Final = (1.0, 0.5, 0.25)
 # The second time shows state that the first has left behind, the third that of two.
 _MOST_TIMES: Final = 3
 # Hypothesis shrinks to the first kind: no byte of an answer is the simplest to read in a report.
-_SIMPLEST_FIRST: Final = ("reset", *(kind for kind in get_args(FaultKind) if kind != "reset"))
+# A request without an answer is left out: it hangs every client that has no timeout.
+_SIMPLEST_FIRST: Final = (
+    "reset",
+    *(kind for kind in get_args(FaultKind) if kind not in ("reset", "no-answer")),
+)
 
 
 @st.composite
@@ -140,17 +145,45 @@ def faults(
     longest: float = 1.0,
     kinds: Sequence[FaultKind] = _SIMPLEST_FIRST,
 ) -> Fault:
-    """A fault of one to three answers; it shrinks to the first of the `kinds`, from the start."""
+    """A fault of one to three answers; it shrinks to the first of the `kinds`, from the start.
+
+    By default these are all kinds but `no-answer`; see also `outages`.
+    """
     kind = draw(st.sampled_from(tuple(kinds)))
     more: dict[str, Any] = {}
     if kind in DELAYS:
         more["lasts"] = draw(ticks(tick, least=1, most=longest))
+    at = draw(ticks(tick, most=latest))
+    after_chunks = 1 + draw(st.integers(0, 2))
+    times = draw(st.integers(1, _MOST_TIMES))
+    return Fault(kind=kind, at=at, after_chunks=after_chunks, times=times if times > 1 else None, **more)
+
+
+@st.composite
+def outages(
+    draw: st.DrawFn,
+    *,
+    tick: float = TICK,
+    latest: float = 1.0,
+    longest: float = 1.0,
+    kinds: Sequence[FaultKind] = OUTAGES,
+    most_times: int = _MOST_TIMES,
+) -> Fault:
+    """A stretch in which the provider cannot be reached.
+
+    It begins by `latest`, lasts up to `longest` seconds and comes up to `most_times` times. By default
+    connections are refused, or requests get no answer, so that a client needs a timeout. It shrinks to
+    the first of the `kinds`, from the start and for one tick. For worlds with outages write
+    `scenarios(faults=outages())`.
+    """
+    lasts = draw(ticks(tick, least=1, most=longest))
+    times = draw(st.integers(1, most_times))
     return Fault(
-        kind=kind,
+        kind=draw(st.sampled_from(tuple(kinds))),
         at=draw(ticks(tick, most=latest)),
-        after_chunks=1 + draw(st.integers(0, 2)),
-        times=draw(st.integers(1, _MOST_TIMES)),
-        **more,
+        lasts=lasts,
+        every=Duration(lasts + draw(ticks(tick, least=1, most=longest))) if times > 1 else None,
+        times=times if times > 1 else None,
     )
 
 

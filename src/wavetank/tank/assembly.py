@@ -93,12 +93,12 @@ def assemble(
         ScenarioError: a host of the scenario is none, or its dialect is unknown.
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
+    provider = Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns)
     desk = Desk(
-        Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns),
+        provider,
         clock,
         log,
         waits=waits,
-        epoch_ns=epoch_ns,
         faults=scenario.fault,
         hosts=hosts_of(scenario),
         admit=admit,
@@ -111,7 +111,7 @@ def assemble(
         desk.note(kind, **fields)
         progress()
 
-    ledger = Ledger(note_outcome, desk.secrets.hide, origin)
+    ledger = Ledger(note_outcome, provider.answers.remembered, desk.secrets.hide, origin)
     tank = Tank(
         fake_llm=FakeLLM(desk, log),
         ledger=ledger,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from typing import Any, final
 
 from ..checks import Checks, judge, named
@@ -12,6 +13,7 @@ from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
 from ..provider.hosts import host_rule
 from ..seams import direct
+from ..seams.answer_function import Function
 from ..seams.desk import Desk, ItemResolver
 from ..seams.direct import Completion
 from ..seams.installed import installed
@@ -124,6 +126,29 @@ class FakeLLM(StrictAttributes):
                 f"item_of = {rule!r}: give a function that is shown a request and returns an item id"
             )
         self._desk.item_of = rule
+
+    @property
+    def answer(self) -> Function | None:
+        """A function `request -> answer`; `None` leaves all answers to the scenario.
+
+        It returns a text, a dict or list (answered as JSON text), a `wavetank.Answer`, or `None` for
+        the scenario's own answer. An error of wavetank's, such as `wavetank.RateLimited("…", retry_after=2)`,
+        returned or raised, refuses the request. Any other error fails the run.
+        It is called once for each request for a text that no wave refuses, when it arrives.
+
+        Raises:
+            TypeError: it is set to something that cannot be called, or to a coroutine function.
+        """
+        return self._desk.answer
+
+    @answer.setter
+    def answer(self, function: Function | None) -> None:
+        if function is not None and (not callable(function) or iscoroutinefunction(function)):
+            raise TypeError(
+                f"answer = {function!r}: give a plain function that is shown a request, such as "
+                'lambda request: {"label": "bug"}'
+            )
+        self._desk.answer = function
 
     def add_host(self, host: str, *, dialect: str) -> None:
         """Answer for one more host, in this run, in the dialect of a vendor such as `openai`.

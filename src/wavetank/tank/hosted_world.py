@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, final
 
-from ..checks import DECLARED, Checks, judge, named
+from ..checks import DECLARED, Checks, answer_function, judge, named
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
 from ..checks.outcomes import outcomes
 from ..checks.traced import traced
 from ..checks.verdict import Verdict, failed_of
 from ..clock import format_duration, real_now
+from ..events import EventLog
 from ..patches.anyio_runner import OwnRunner
 from ..patches.garbage import collect_young
 from ..patches.randomness import Chance
@@ -93,6 +94,7 @@ class Hosted:
         self._replay = replay if self.schedule is None else f"{replay} --llm-replay={self.schedule}"
         self._real_ns = 0
         self._desks = [self._world.parts.desk]
+        self._fresh_logs: list[EventLog] = []
         self._closed = False
         self._entered = 0
         self._chance = Chance(seed)
@@ -216,6 +218,7 @@ class Hosted:
             seed=header.seed if seed is None else seed,
         )
         self._desks.append(parts.desk)
+        self._fresh_logs.append(parts.log)
         self._fresh.close()
         self._fresh = ExitStack()
         self._fresh.enter_context(parts.tank.fake_llm.installed())
@@ -237,12 +240,18 @@ class Hosted:
             raise CheckFailed(failed, replay=self._replay) from None
 
     def verdicts(self) -> dict[str, Verdict]:
-        """A hang is always judged; the rest when asked for and not judged by the test itself."""
+        """A hang, and a failed `fake_llm.answer`, are always judged; the rest when asked for.
+
+        What the test has judged itself is not judged again.
+        """
         __tracebackhide__ = True
         checks = self.judge_at_end
         if checks is None or self.tank.fake_llm.checked:
-            return judge(self.tank.events, LIVENESS)
-        return judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
+            verdicts = judge(self.tank.events, LIVENESS)
+        else:
+            verdicts = judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
+        failed = failed_of(map(answer_function.judge, self._fresh_logs))
+        return {verdict.name: verdict for verdict in failed[:1]} | verdicts
 
     # -- the report ---------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
 from ..events import EventKind, without_addresses
-from ..provider.answer_texts import marks_in
+from ..provider.remembered import Remembered
 from ..sim.origin import NOWHERE, Origin
 
 _SHOWN: Final = 200
@@ -24,14 +24,20 @@ class Ledger:
 
     Args:
         note: writes an event.
+        remembered: knows whose answer a value is.
         hide: takes the secrets out of a text.
         origin: says who enters something and where in the program.
     """
 
     def __init__(
-        self, note: Note, hide: Callable[[str], str] = str, origin: Callable[[], Origin] = lambda: NOWHERE
+        self,
+        note: Note,
+        remembered: Remembered,
+        hide: Callable[[str], str] = str,
+        origin: Callable[[], Origin] = lambda: NOWHERE,
     ) -> None:
         self._note = note
+        self._remembered = remembered
         self._hide = hide
         self._origin = origin
         self._submitted = 0
@@ -43,10 +49,11 @@ class Ledger:
         self._submitted += 1
 
     def complete(self, id: str, value: object = None) -> None:
-        """The pipeline reported a result for `id`; marks of items in `value` are kept."""
+        """The pipeline reported a result for `id`; whose answer it is is kept."""
         text = value if isinstance(value, str) else repr(value)
         shown = None if value is None else self._shown(text)
-        self._outcome("completed", id, value=shown, marks=marks_in(text))
+        whose = self._remembered.whose(_checked(id), value, text)
+        self._outcome("completed", id, value=shown, marks=whose.marks, alike=whose.alike)
 
     def fail(self, id: str, error: object = None) -> None:
         """The pipeline reported that it gave up on `id`."""

@@ -70,6 +70,17 @@ def test_another_rate_leaves_what_can_be_spent_as_it_is(
     assert "Pacer" in repr(pacer)
 
 
+def test_another_rate_leaves_a_pause_as_long_as_it_is() -> None:
+    """The time until a pause ends is no debt, which would be paid at the new rate."""
+    pacer = Pacer(40, burst=4)
+    pacer.at_most(1, 60.0)
+    assert pacer.ready_at(1) == pytest.approx(60)
+    pacer.change(0.1, 1, 1.0)
+    assert starts(pacer, 2) == pytest.approx([60, 70])
+    pacer.change(1, 1, 71.0)
+    assert pacer.ready_at(1) == pytest.approx(71 + 9 * 0.1)
+
+
 def test_a_climber_grows_by_fifteen_percent_a_second() -> None:
     """Only with the time between two successes, and at most for a second of it."""
     climber = Climber(100)

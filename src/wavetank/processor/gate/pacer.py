@@ -28,6 +28,7 @@ class Pacer:
         self._rate = per_second
         self._burst = burst
         self._paid_at = 0.0
+        self._known_from = float("-inf")
 
     def __repr__(self) -> str:
         return f"<Pacer {self._rate:g}/s, burst {self._burst:g}, paid at {self._paid_at:g}>"
@@ -59,13 +60,18 @@ class Pacer:
         self._paid_at += more / self._rate
 
     def at_most(self, left: float, now: float) -> None:
-        """Reduce what may be spent at the instant `now` to at most `left`."""
+        """Reduce what may be spent at the instant `now` to at most `left`; it may be the end of a pause."""
+        self._known_from = max(self._known_from, now)
         short = self._burst - max(0.0, left)
         if short > 0:
             self._paid_at = max(self._paid_at, now + short / self._rate)
 
     def change(self, per_second: float, burst: float, now: float) -> None:
-        """Change the rate and the burst; what may be spent at this instant stays the same."""
-        left = self._burst - max(0.0, self._paid_at - now) * self._rate
+        """Change the rate and the burst; what may be spent at this instant stays the same.
+
+        During a pause that is the instant of its end: the time until then is no debt.
+        """
+        at = max(now, self._known_from)
+        left = self._burst - max(0.0, self._paid_at - at) * self._rate
         self._rate, self._burst = per_second, burst
-        self._paid_at = now + max(0.0, burst - left) / per_second
+        self._paid_at = at + max(0.0, burst - left) / per_second

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from ...clock import MILLISECOND, SECOND
+from ...clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_duration
 from ...nesting import too_deep
 from ...shown import shortened
 from ..answer_texts import count_tokens
@@ -25,6 +25,8 @@ LONGEST: Final = 1000
 """Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
 """What ends a stream of those who speak OpenAI's format."""
+
+_UNITS: Final = {SECOND: "second", HOUR: "hour", DAY: "day"}
 
 Message = Mapping[str, Any]
 Values = dict[str, Any]
@@ -70,6 +72,7 @@ def asked(
     stream: bool | None = None,
     form: Form | None = None,
     copies: int = 1,
+    reasoning: bool = False,
 ) -> Request:
     """The request of a body that has been found good; `stream` `None` means as the body says.
 
@@ -91,6 +94,7 @@ def asked(
         payload=payload,
         form=form,
         copies=copies,
+        reasoning=reasoning,
     )
 
 
@@ -112,6 +116,12 @@ def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Re
         max_tokens=0,
         payload=query or {},
     )
+
+
+def not_served(what: str, param: str, *, kind: str = "") -> InvalidRequest:
+    """What is said to a request for something that the fake does not imitate."""
+    message = f"wavetank doesn't serve {what}; remove '{param}' from the request."
+    return InvalidRequest(400, message, kind=kind, param=param, code="unsupported_parameter")
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
@@ -189,6 +199,13 @@ def limit_hit(refusal: Refusal) -> BucketState | None:
     """The limit that a refusal names as its reason; a scripted one names none."""
     bucket = getattr(refusal.limits, refusal.reason.replace("-", "_"), None)
     return bucket if isinstance(bucket, BucketState) else None
+
+
+def unit_of(limit: BucketState | None, minute: str = "minute") -> str:
+    """The word for the time that a limit is for, such as `second`; a scripted limit is one of a minute."""
+    if limit is None or limit.per == MINUTE:
+        return minute
+    return _UNITS.get(limit.per) or format_duration(limit.per)
 
 
 def is_limit(refusal: Refusal) -> bool:

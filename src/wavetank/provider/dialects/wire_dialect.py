@@ -10,13 +10,13 @@ import msgspec
 
 from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
-from ..answer_texts import in_pieces
+from ..content import Block, BlockKind, Content
 from ..faults import apply_fault
 from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
-from ..model import ACCOUNT, NO_LIMITS, Answer, LimitState, Refusal, Reply
+from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
 from ..vendor_card import VendorCard
-from ..wire_formats import base62, hexadecimal, imf_fixdate, json_bytes, unix_seconds
+from ..wire_formats import base62, date_header, hexadecimal, json_bytes, unix_seconds
 from .shared import JSON, ErrorText, InvalidRequest, bearer, retry_headers, stated_in_body
 from .wrapped import wrapped
 
@@ -30,7 +30,7 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
     request: Request
     reply: Reply
-    answer: Answer
+    answer: Success
     epoch_ns: int
 
     @property
@@ -42,27 +42,48 @@ class AnswerPart(msgspec.Struct, frozen=True):
         return self.reply.last
 
     @property
-    def pieces(self) -> tuple[str, ...]:
-        """The text of the answer, or its JSON, in pieces of one token each."""
-        answer, form = self.answer, self.request.form
-        if form is None:
-            return answer.deltas
-        word = answer.deltas[0].strip() if answer.deltas else ""
-        return in_pieces(form.text(word), answer.deltas, answer.finish)
+    def content(self) -> Content:
+        """What the answer says."""
+        return self.answer.content
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        """The text of the answer."""
+        return self.answer.content.text
+
+    @property
+    def calls(self) -> tuple[Block, ...]:
+        """The tools that the answer calls."""
+        return self.answer.content.calls
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which block the token of this part of a stream belongs to, and which of its tokens it is."""
+        nth = self.reply.index - 1
+        for number, block in enumerate(self.answer.content.blocks):
+            if nth < len(block.pieces):
+                return number, nth
+            nth -= len(block.pieces)
+        raise IndexError(f"part {self.reply.index} carries no token")
+
+    @property
+    def block(self) -> Block:
+        """The block that the token of this part belongs to."""
+        return self.answer.content.blocks[self.place[0]]
 
     @property
     def piece(self) -> str:
         """The token that this part of a stream carries."""
-        return self.pieces[self.reply.index - 1]
+        number, nth = self.place
+        return self.answer.content.blocks[number].pieces[nth]
 
-    @property
-    def tool(self) -> str | None:
-        """The tool that the answer calls."""
-        return self.request.form.tool if self.request.form is not None else None
+    def carries(self, kind: BlockKind) -> bool:
+        """Whether this part of a stream carries a token of that kind."""
+        return not (self.reply.index <= 0 or self.last) and self.block.kind == kind
+
+    def call_number(self, block: int) -> int:
+        """How many calls come before the block of this number."""
+        return sum(one.kind == "call" for one in self.answer.content.blocks[:block])
 
     @property
     def began(self) -> int:
@@ -90,12 +111,15 @@ class AnswerPart(msgspec.Struct, frozen=True):
 
 @final
 class Refused(msgspec.Struct, frozen=True):
-    """A refusal, still to be written; `number` is the id of the request on the wire."""
+    """A refusal, still to be written.
+
+    `number` is the id of the request on the wire, and `measured` the Unix time at which its limits were so.
+    """
 
     request: Request
     refusal: Refusal
     number: str
-    sent: int
+    measured: int
 
 
 class Endpoint(Protocol):
@@ -164,6 +188,7 @@ class Vendor:
     unknown path and `not_allowed` a wrong method; both may use the placeholders `{method}`, `{path}` and
     `{allowed}`. `errors` is what a refusal says for each error, and `statuses` what a rate limit with
     that status says instead. `breaks_with` is the error that usually ends a broken stream.
+    `invalid_kind` is the type of the error of a request that cannot be taken.
     """
 
     retry_in_body: ClassVar[bool] = False
@@ -174,6 +199,7 @@ class Vendor:
     errors: Mapping[str, ErrorText]
     statuses: Mapping[int, ErrorText] = {}
     breaks_with: ClassVar[RefusalError] = "server"
+    invalid_kind: ClassVar[str] = "invalid_request_error"
 
     def __init__(self, card: VendorCard) -> None:
         self.card = card
@@ -207,8 +233,11 @@ class Vendor:
         """The headers of every response beside its date; `took` is in whole milliseconds."""
         return ()
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
-        """The headers that state the limits; none unless a provider has such headers."""
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
+        """The headers that state the limits; none unless a provider has such headers.
+
+        `measured` is the Unix time, in nanoseconds, at which the limits were so.
+        """
         return ()
 
     def error(self, text: ErrorText, status: int, number: str) -> Any:
@@ -228,9 +257,14 @@ class Vendor:
         hint = stated_in_body(refusal.retry_after)
         return text._replace(message=f"{text.message}.{hint}") if hint else text
 
+    def said(self, refused: Refused) -> ErrorText:
+        """What a refusal says: its own message, or else the vendor's words."""
+        text, own = self.refusal_text(refused), refused.refusal.message
+        return text._replace(message=own) if own else text
+
     def refusal(self, refused: Refused) -> Any:
         """The body of a refusal."""
-        return self.error(self.refusal_text(refused), refused.refusal.status, refused.number)
+        return self.error(self.said(refused), refused.refusal.status, refused.number)
 
     def mid_stream_error(self, refused: Refused) -> Any:
         """The error body that follows after an answer has begun with 200, where a fault names no error."""
@@ -268,17 +302,24 @@ class WireDialect:
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
             return frame
-        error = self._mid_stream_error(request, reply, outcome, epoch_ns + reply.at)
+        error = self._mid_stream_error(request, reply, outcome, epoch_ns)
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
-    def _mid_stream_error(self, request: Request, reply: Reply, answer: Answer, sent: int) -> Any:
+    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
+        """Say that a request cannot be taken; see `Dialect.invalid`."""
+        return self._answer_invalid(
+            request, InvalidRequest(400, message, kind=self._vendor.invalid_kind), sent
+        )
+
+    def _mid_stream_error(self, request: Request, reply: Reply, answer: Success, epoch_ns: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
         vendor = self._vendor
         stated = answer.fault.error if answer.fault is not None else None
         error = stated or vendor.breaks_with
         refusal = Refusal(self.card.status_of_error(error), "wave", ACCOUNT, None, answer.limits, error=error)
-        refused = Refused(request, refusal, vendor.number(reply.request_id), sent)
+        number = vendor.number(reply.request_id)
+        refused = Refused(request, refusal, number, epoch_ns + answer.limits.at)
         return vendor.mid_stream_error(refused) if stated is None else vendor.refusal(refused)
 
     # -- requests ----------------------------------------------------------------------------
@@ -323,7 +364,7 @@ class WireDialect:
         status, body = self._vendor.invalid_request(invalid, number, http)
         headers = (
             ("content-type", JSON),
-            ("date", imf_fixdate(sent)),
+            ("date", date_header(sent)),
             *self._vendor.headers(number, 0),
             *((("allow", invalid.allow),) if invalid.allow else ()),
         )
@@ -339,9 +380,9 @@ class WireDialect:
             200,
             (
                 ("content-type", content_type),
-                ("date", imf_fixdate(sent)),
+                ("date", date_header(sent)),
                 *vendor.headers(number, page.took // MILLISECOND),
-                *self._limits(page.answer.limits, page.request, sent, refused=False),
+                *self._limits(page.answer.limits, page.request, page.epoch_ns, refused=False),
             ),
         )
 
@@ -351,28 +392,30 @@ class WireDialect:
             return wrapped(refusal, sent)
         vendor, number = self._vendor, self._vendor.number(reply.request_id)
         began = request.arrived if request.arrived is not None else reply.at
-        body = vendor.refusal(Refused(request, refusal, number, sent))
+        body = vendor.refusal(Refused(request, refusal, number, epoch_ns + refusal.limits.at))
         inside = refusal.wrapping == "in-200"
         streamed = inside and request.stream
         endpoint = self._endpoints[request.endpoint]
         headers = (
             ("content-type", endpoint.streams_as if streamed else JSON),
-            ("date", imf_fixdate(sent)),
+            ("date", date_header(sent)),
             *vendor.headers(number, (reply.at - began) // MILLISECOND),
-            *self._refusal_headers(request, refusal, sent),
+            *self._refusal_headers(request, refusal, sent, epoch_ns),
         )
         data = endpoint.failure(body, request, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)
 
-    def _limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
-        return () if limits is NO_LIMITS else self._vendor.limits(limits, request, sent, refused=refused)
+    def _limits(self, limits: LimitState, request: Request, epoch_ns: int, *, refused: bool) -> Headers:
+        if limits is NO_LIMITS:
+            return ()
+        return self._vendor.limits(limits, request, epoch_ns + limits.at, refused=refused)
 
-    def _refusal_headers(self, request: Request, refusal: Refusal, sent: int) -> Headers:
+    def _refusal_headers(self, request: Request, refusal: Refusal, sent: int, epoch_ns: int) -> Headers:
         """Limits, unless a throttle hides them; when to come back, and whether to."""
         stated, should = refusal.retry_after, refusal.should_retry
         in_body = stated is not None and stated.form == "seconds" and self._vendor.retry_in_body
         hidden = refusal.error == "throttle"
-        shown = () if hidden else self._limits(refusal.limits, request, sent, refused=True)
+        shown = () if hidden else self._limits(refusal.limits, request, epoch_ns, refused=True)
         return (
             *shown,
             *(() if in_body else retry_headers(stated, sent)),

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..http import Frame, Head
 from ..model import Refusal, WireRetryAfter
-from ..wire_formats import agent_clock, imf_fixdate
+from ..wire_formats import agent_clock, date_header
 from .shared import retry_headers
 
 # What Claude Code prints, from its list of errors (code.claude.com/docs/en/errors).
@@ -34,7 +34,7 @@ def wrapped(refusal: Refusal, sent: int) -> Frame:
         body, content_type = f"{words}\n".encode(), "text/plain; charset=utf-8"
     headers = (
         *((("content-type", content_type),) if content_type else ()),
-        ("date", imf_fixdate(sent)),
+        ("date", date_header(sent)),
         *retry_headers(refusal.retry_after, sent),
         *(
             (("x-should-retry", str(refusal.should_retry).lower()),)

@@ -1,4 +1,4 @@
-"""Faults of the connection: it is refused, or it breaks before a byte of the answer."""
+"""Faults of the connection: it is refused, it is silent, or it breaks before a byte of the answer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ def _reset_after_headers(frame: Frame, position: Position) -> Frame:
 
 
 CONNECTION_FAULTS: Final[dict[FaultKind, FaultEffect]] = {
-    # The client cannot connect: nothing is sent, and no request arrives. It concerns connections, not
-    # answers, so a client that keeps its connections open may never meet it. The port of a loopback
-    # server is open: there the connection ends as soon as it is made.
-    "connection-refused": FaultEffect(damage="lost"),
+    # The client cannot connect: nothing is sent, and no request arrives. The port of a loopback server
+    # is open: there the connection ends as soon as it is made. A client that keeps its connections open
+    # meets only a fault that lasts: in that time a request over such a connection is reset.
+    "connection-refused": FaultEffect(damage="lost", change=_reset),
+    # The client gets no byte, ever: only its own timeout ends the request.
+    "no-answer": FaultEffect(damage="lost"),
     "reset": FaultEffect(damage="lost", change=_reset),
     "reset-after-headers": FaultEffect(damage="lost", change=_reset_after_headers),
 }

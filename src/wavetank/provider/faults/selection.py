@@ -1,13 +1,16 @@
-"""Which answers and connections meet the scenario's faults."""
+"""Which answers, requests and connections meet the scenario's faults."""
 
 from __future__ import annotations
 
-from typing import final
+from collections import Counter
+from typing import Final, final
 
-from ...scenario import Fault, Scenario
-from ..matching import fits
+from ...scenario import OUTAGES, Fault, FaultKind, Scenario, has_window, window_at
+from ..matching import fits, fits_host
 from ..picks import Picks
 from ..request import Request
+
+_REFUSED: Final[FaultKind] = "connection-refused"
 
 
 @final
@@ -15,33 +18,50 @@ class FaultSelection:
     """The faults of a scenario, and how many times each may still happen."""
 
     def __init__(self, scenario: Scenario, picks: Picks) -> None:
-        self._faults = scenario.fault
-        self._left = [fault.times for fault in scenario.fault]
+        self._faults = faults = scenario.fault
+        self._left = [fault.times or 1 for fault in faults]
+        self._lasting = tuple(map(has_window, faults))
         self._picks = picks
-        self._connections = 0
-        refusing = [fault.kind == "connection-refused" for fault in self._faults]
-        self._of_connections = tuple(number for number, refuses in enumerate(refusing) if refuses)
-        self._of_answers = tuple(number for number, refuses in enumerate(refusing) if not refuses)
+        self._connections: Counter[str] = Counter()
+        numbers = range(len(faults))
+        self._of_connections = tuple(number for number in numbers if faults[number].kind == _REFUSED)
+        self.of_answers = tuple(number for number in numbers if faults[number].kind not in OUTAGES)
+        """The numbers of the faults that spoil answers."""
+        self.of_requests = tuple(filter(self._cuts_off, numbers))
+        """The numbers of the faults by which the provider cannot be reached over an open connection."""
 
-    def for_answer(self, request: Request, nth: int, now: int) -> Fault | None:
-        """The first fault that the answer to a request meets; it counts as one of its times."""
-        for number in self._of_answers:
+    def _cuts_off(self, number: int) -> bool:
+        """While connections are refused, those that are open break; where only some are, they go on."""
+        fault = self._faults[number]
+        return fault.kind in OUTAGES and (
+            fault.kind != _REFUSED or (self._lasting[number] and fault.share >= 1)
+        )
+
+    def for_connection(self, now: int, host: str) -> int | None:
+        """The number of the first fault that refuses a connection, which counts as one of its times."""
+        if not self._of_connections:
+            return None
+        nth = self._connections[host]
+        self._connections[host] += 1
+        for number in self._of_connections:
+            fault = self._faults[number]
+            due = self._is_due(number, now) and fits_host(fault.match, host)
+            if due and self._picks.hits(fault.share, "fault", number, host, nth):
+                self._left[number] -= 1
+                return number
+        return None
+
+    def first(self, numbers: tuple[int, ...], request: Request, nth: int, now: int) -> Fault | None:
+        """The first of these faults that a request or its answer meets; it counts as one of its times."""
+        for number in numbers:
             if self._is_due(number, now) and self._meets(number, request, nth):
                 self._left[number] -= 1
                 return self._faults[number]
         return None
 
-    def for_connection(self, now: int) -> int | None:
-        """The number of the first fault that refuses a connection, which counts as one of its times."""
-        nth, self._connections = self._connections, self._connections + 1
-        for number in self._of_connections:
-            due = self._is_due(number, now)
-            if due and self._picks.hits(self._faults[number].share, "fault", number, "", nth):
-                self._left[number] -= 1
-                return number
-        return None
-
     def _is_due(self, number: int, now: int) -> bool:
+        if self._lasting[number]:
+            return window_at(self._faults[number], now) is not None
         return self._left[number] > 0 and now >= self._faults[number].at
 
     def _meets(self, number: int, request: Request, nth: int) -> bool:

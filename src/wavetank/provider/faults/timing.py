@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...scenario import Fault, FaultKind
+from ...scenario import Fault, FaultKind, fault_delay
 from .effect import FaultEffect, Position
 
 
 def _stall_before_headers(fault: Fault, _position: Position) -> int:
     """The client gets nothing, not even a status, for a long time; then the answer at its usual pace."""
-    return int(fault.lasts)
+    return fault_delay(fault)
 
 
 def _stall(fault: Fault, position: Position) -> int:
@@ -18,7 +18,7 @@ def _stall(fault: Fault, position: Position) -> int:
 
     An answer that is not streamed is late as a whole.
     """
-    return int(fault.lasts) if position.whole or position.index > position.last_good else 0
+    return fault_delay(fault) if position.whole or position.index > position.last_good else 0
 
 
 def _slow_trickle(fault: Fault, position: Position) -> int:
@@ -26,7 +26,7 @@ def _slow_trickle(fault: Fault, position: Position) -> int:
 
     No single read waits long enough for a read timeout; only a timeout of the whole request ends it.
     """
-    return fault.lasts * (position.index + 1) // position.count
+    return fault_delay(fault) * (position.index + 1) // position.count
 
 
 TIMING_FAULTS: Final[dict[FaultKind, FaultEffect]] = {

@@ -18,6 +18,7 @@ CARD: Final = VendorCard(
     statuses={"billing": 402},
     keep_alive=b": keep-alive\n\n",
     errors={"billing": ("Insufficient Balance", "unknown_error", "invalid_request_error")},
+    reasoners=("deepseek-reasoner",),
     models=("deepseek-chat", "deepseek-reasoner"),
     serves=("chat", "completions", "models"),
 )

@@ -97,8 +97,9 @@ class ServedRun:
         )
         self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
         self._clock = LoopClock(running=False)
+        provider = Provider(scenario, seed=settings.seed)
         self.desk = Desk(
-            Provider(scenario, seed=settings.seed),
+            provider,
             self._clock,
             self.journal,
             waits=LoopWaits(),
@@ -106,7 +107,7 @@ class ServedRun:
             hosts=hosts,
             keep_records=False,
         )
-        self.ledger = Ledger(self._note, self.desk.secrets.hide)
+        self.ledger = Ledger(self._note, provider.answers.remembered, self.desk.secrets.hide)
         if settings.starts_now:
             self.start()
 

@@ -32,7 +32,12 @@ from .vendor import INVALID
 
 # What the vendor's SDK has message types for.
 _ROLES: Final = ("user", "assistant", "system")
-_STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens"}
+_STOP_REASONS: Final = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+}
 
 
 @final
@@ -65,24 +70,24 @@ class Messages:
             max_tokens=payload["max_tokens"],
             system=text_of(payload.get("system")),
             form=_form(payload),
+            reasoning=as_mapping(payload.get("thinking")).get("type") in ("enabled", "adaptive"),
         )
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
-        return json_bytes(
-            _message(page, [_block(page, page.text)], _stop_reason(page), page.answer.completion_tokens)
-        )
+        blocks = [_whole(page, number) for number in range(len(page.content.blocks))]
+        return json_bytes(_message(page, blocks, _stop_reason(page), page.answer.completion_tokens))
 
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
         if page.first:
-            return _opening(page)
+            message = {"type": "message_start", "message": _message(page, [], None, 1)}
+            return named_event(message) + _start(page, 0) + named_event({"type": "ping"})
         if page.last:
             return _closing(page)
-        delta = {"type": "text_delta", "text": page.piece}
-        if page.tool is not None:
-            delta = {"type": "input_json_delta", "partial_json": page.piece}
-        return named_event({"type": "content_block_delta", "index": 0, "delta": delta})
+        number, nth = page.place
+        begins = _stop(page, number - 1) + _start(page, number) if nth == 0 and number else b""
+        return begins + _delta(page, number)
 
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """The event `error`."""
@@ -181,20 +186,42 @@ def _wrong(place: str, message: str) -> InvalidRequest:
 
 
 def _stop_reason(page: AnswerPart) -> str:
-    if page.tool is not None and page.answer.finish == "stop":
-        return "tool_use"
-    return _STOP_REASONS[page.answer.finish]
+    return _STOP_REASONS[page.content.finish]
 
 
-def _block(page: AnswerPart, text: str) -> Values:
-    if page.tool is None:
-        return {"type": "text", "text": text}
-    return {
-        "type": "tool_use",
-        "id": f"toolu_01{page.letters(22, 'tool')}",
-        "name": page.tool,
-        "input": call_arguments(text),
-    }
+def _whole(page: AnswerPart, number: int) -> Values:
+    """A block of a plain answer."""
+    block, empty = page.content.blocks[number], _empty(page, number)
+    match block.kind:
+        case "reasoning":
+            return empty | {"thinking": _shown(page, block.text), "signature": _signature(page)}
+        case "call":
+            return empty | {"input": call_arguments(block.text)}
+        case _:
+            return empty | {"text": block.text}
+
+
+def _empty(page: AnswerPart, number: int) -> Values:
+    """A block that has only begun."""
+    block = page.content.blocks[number]
+    match block.kind:
+        case "reasoning":
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        case "call":
+            ident = f"toolu_01{page.letters(22, 'tool', number)}"
+            return {"type": "tool_use", "id": ident, "name": block.name, "input": {}}
+        case _:
+            return {"type": "text", "text": ""}
+
+
+def _shown(page: AnswerPart, thinking: str) -> str:
+    """What is thought, unless the request wants it `omitted`."""
+    return "" if as_mapping(page.request.payload.get("thinking")).get("display") == "omitted" else thinking
+
+
+def _signature(page: AnswerPart) -> str:
+    """What proves to the provider, in a later request, that the thinking is its own."""
+    return page.letters(64, "signature")
 
 
 def _message(page: AnswerPart, content: list[Values], stop_reason: str | None, output_tokens: int) -> Values:
@@ -219,12 +246,29 @@ def _usage(page: AnswerPart, output_tokens: int) -> Values:
     }
 
 
-def _opening(page: AnswerPart) -> bytes:
-    return (
-        named_event({"type": "message_start", "message": _message(page, [], None, 1)})
-        + named_event({"type": "content_block_start", "index": 0, "content_block": _block(page, "")})
-        + named_event({"type": "ping"})
-    )
+def _start(page: AnswerPart, number: int) -> bytes:
+    start = {"type": "content_block_start", "index": number, "content_block": _empty(page, number)}
+    return named_event(start)
+
+
+def _delta(page: AnswerPart, number: int) -> bytes:
+    match page.content.blocks[number].kind:
+        case "reasoning":
+            delta = {"type": "thinking_delta", "thinking": _shown(page, page.piece)}
+        case "call":
+            delta = {"type": "input_json_delta", "partial_json": page.piece}
+        case _:
+            delta = {"type": "text_delta", "text": page.piece}
+    return named_event({"type": "content_block_delta", "index": number, "delta": delta})
+
+
+def _stop(page: AnswerPart, number: int) -> bytes:
+    """The end of a block; that of thinking is signed."""
+    signed = b""
+    if page.content.blocks[number].kind == "reasoning":
+        delta = {"type": "signature_delta", "signature": _signature(page)}
+        signed = named_event({"type": "content_block_delta", "index": number, "delta": delta})
+    return signed + named_event({"type": "content_block_stop", "index": number})
 
 
 def _closing(page: AnswerPart) -> bytes:
@@ -232,7 +276,7 @@ def _closing(page: AnswerPart) -> bytes:
     delta = {"stop_reason": _stop_reason(page), "stop_sequence": None}
     usage = _usage(page, page.answer.completion_tokens)
     return (
-        named_event({"type": "content_block_stop", "index": 0})
+        _stop(page, len(page.content.blocks) - 1)
         + named_event({"type": "message_delta", "delta": delta, "usage": usage})
         + named_event({"type": "message_stop"})
     )

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialects.shared import ErrorText, InvalidRequest, is_limit, limit_headers, limit_hit, with_hint
+from ...dialects.shared import (
+    ErrorText,
+    InvalidRequest,
+    is_limit,
+    limit_headers,
+    limit_hit,
+    unit_of,
+    with_hint,
+)
 from ...dialects.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import LimitState, Refusal
@@ -51,15 +59,6 @@ _STATUSES: Final = {
     504: _ERRORS["timeout"],
 }
 
-_COUNTED: Final = {
-    "requests": "requests per minute",
-    "tokens": "tokens per minute",
-    "input-tokens": "input tokens per minute",
-    "output-tokens": "output tokens per minute",
-    "requests-per-day": "requests per day",
-    "tokens-per-day": "tokens per day",
-}
-
 
 class AnthropicVendor(Vendor):
     """api.anthropic.com."""
@@ -86,7 +85,7 @@ class AnthropicVendor(Vendor):
         """Request id and organization."""
         return (("request-id", number), ("anthropic-organization-id", ORGANIZATION))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Each kind of limit, with the date in whole seconds at which it is whole again."""
         buckets = (
             ("requests", limits.requests),
@@ -95,7 +94,7 @@ class AnthropicVendor(Vendor):
             ("tokens", limits.tokens),
         )
         return limit_headers(
-            buckets, lambda ns: rfc3339(sent + ns), named="anthropic-ratelimit-{name}-{field}"
+            buckets, lambda ns: rfc3339(measured + ns), named="anthropic-ratelimit-{name}-{field}"
         )
 
     def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
@@ -124,9 +123,10 @@ def _rate_limited(refusal: Refusal, request: Request) -> str:
     bucket = limit_hit(refusal)
     if bucket is None:
         return _RATE_LIMITED
+    counted = refusal.reason.removesuffix("-per-day").replace("-", " ")
     return (
         f"This request would exceed your organization's rate limit of {bucket.limit:,} "
-        f"{_COUNTED.get(refusal.reason, 'requests per minute')} (org: {ORGANIZATION}, model: "
+        f"{counted} per {unit_of(bucket)} (org: {ORGANIZATION}, model: "
         f"{request.model}). For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see "
         "the response headers for current usage. Please reduce the prompt length or the maximum tokens "
         "requested, or try again later."

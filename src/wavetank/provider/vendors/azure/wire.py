@@ -87,7 +87,7 @@ class AzureVendor(Vendor):
         """Request ids and region."""
         return (("apim-request-id", number), ("x-request-id", number), ("x-ms-region", "East US"))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests and tokens; resets are whole seconds."""
         return limit_headers((("requests", limits.requests), ("tokens", limits.tokens)), _whole_seconds)
 
@@ -103,7 +103,7 @@ class AzureVendor(Vendor):
         hint = _hint(refusal.retry_after)
         if refusal.error in _MESSAGES:
             return ErrorText(_MESSAGES[refusal.error] + hint)
-        kind = "token" if counted(refusal)[0] == "tokens" else "call"
+        kind = "token" if counted(refusal) == "tokens" else "call"
         operation = _OPERATIONS.get(refused.request.endpoint, "Models_List")
         return ErrorText(
             f"Requests to the {operation} Operation under Azure OpenAI API version {API_VERSION} have "

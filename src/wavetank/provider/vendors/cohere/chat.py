@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ...content import BlockKind
 from ...dialects.shared import (
     DONE,
     EVENT_STREAM,
@@ -17,6 +18,7 @@ from ...dialects.shared import (
     asked,
     json_object,
     named_event,
+    not_served,
     whole_number,
 )
 from ...dialects.wire_dialect import AnswerPart
@@ -30,7 +32,13 @@ from ..openai.requests import called
 LINES: Final = "application/stream+json"
 """The content type of a stream of JSON lines."""
 
-_FINISH: Final = {"stop": "COMPLETE", "length": "MAX_TOKENS"}
+FINISH: Final = {
+    "stop": "COMPLETE",
+    "length": "MAX_TOKENS",
+    "tool_calls": "TOOL_CALL",
+    "content_filter": "ERROR",
+}
+"""Why an answer ends; there is no word of its own for a filter."""
 
 
 @final
@@ -58,30 +66,31 @@ class ChatV2:
             model=model_of(payload),
             max_tokens=most_of(payload),
             form=_form(payload),
+            reasoning=as_mapping(payload.get("thinking")).get("type") == "enabled",
         )
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
-        message: Values = {"role": "assistant", "content": [{"type": "text", "text": page.text}]}
-        if page.tool is not None:
-            message = {
-                "role": "assistant",
-                "tool_plan": f"I will call {page.tool}.",
-                "tool_calls": [_call(page, page.text)],
-            }
-        body = {"id": _ident(page), "finish_reason": _finish(page), "message": message, "usage": usage(page)}
+        message: Values = {"role": "assistant"}
+        content = [_content(block.kind, block.text) for block in page.content.blocks if block.kind != "call"]
+        if content:
+            message["content"] = content
+        if page.calls:
+            message["tool_plan"] = f"I will call {page.calls[0].name}."
+            message["tool_calls"] = [_call(page, n, call.text) for n, call in enumerate(page.calls)]
+        finish = FINISH[page.content.finish]
+        body = {"id": _ident(page), "finish_reason": finish, "message": message, "usage": usage(page)}
         return json_bytes(body)
 
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
         if page.first:
-            return self._written(_opening(page))
+            return self._written([_message_start(page), _start(page, 0)])
         if page.last:
             return self._written(_closing(page), done=True)
-        if page.tool is not None:
-            call = {"tool_calls": {"function": {"arguments": page.piece}}}
-            return self._written([_event("tool-call-delta", 0, call)])
-        return self._written([_event("content-delta", 0, {"content": {"text": page.piece}})])
+        number, nth = page.place
+        begins = [_end(page, number - 1), _start(page, number)] if nth == 0 and number else []
+        return self._written([*begins, _delta(page, number)])
 
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """A message that ended with an error."""
@@ -104,6 +113,8 @@ def payload_of(request: HttpRequest) -> Values:
         raise InvalidRequest(400, "invalid request: the body must be a JSON object")
     if not isinstance(payload.get("stream"), bool | None):
         raise InvalidRequest(400, "invalid request: stream must be a boolean")
+    if payload.get("logprobs"):
+        raise not_served("log probabilities from this provider", "logprobs")
     return payload
 
 
@@ -160,18 +171,17 @@ def _ident(page: AnswerPart) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def _finish(page: AnswerPart) -> str:
-    if page.tool is not None and page.answer.finish == "stop":
-        return "TOOL_CALL"
-    return _FINISH[page.answer.finish]
-
-
-def _call(page: AnswerPart, arguments: str) -> Values:
+def _call(page: AnswerPart, number: int, arguments: str) -> Values:
+    name = page.calls[number].name
     return {
-        "id": f"{page.tool}_{page.letters(12, 'call')}",
+        "id": f"{name}_{page.letters(12, 'call', number)}",
         "type": "function",
-        "function": {"name": page.tool, "arguments": arguments},
+        "function": {"name": name, "arguments": arguments},
     }
+
+
+def _content(kind: BlockKind, text: str) -> Values:
+    return {"type": "thinking", "thinking": text} if kind == "reasoning" else {"type": "text", "text": text}
 
 
 def usage(page: AnswerPart) -> Values:
@@ -184,17 +194,39 @@ def _event(kind: str, index: int, message: Values) -> Values:
     return {"type": kind, "index": index, "delta": {"message": message}}
 
 
-def _opening(page: AnswerPart) -> list[Values]:
+def _message_start(page: AnswerPart) -> Values:
     empty: Values = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-    start: Values = {"type": "message-start", "id": _ident(page), "delta": {"message": empty}}
-    if page.tool is not None:
-        return [start, _event("tool-call-start", 0, {"tool_calls": _call(page, "")})]
-    return [start, _event("content-start", 0, {"content": {"type": "text", "text": ""}})]
+    return {"type": "message-start", "id": _ident(page), "delta": {"message": empty}}
+
+
+def _index(page: AnswerPart, number: int) -> int:
+    """The index of a block: among the calls, or else among the contents."""
+    is_call = page.content.blocks[number].kind == "call"
+    return page.call_number(number) if is_call else number
+
+
+def _start(page: AnswerPart, number: int) -> Values:
+    kind, index = page.content.blocks[number].kind, _index(page, number)
+    if kind == "call":
+        return _event("tool-call-start", index, {"tool_calls": _call(page, index, "")})
+    return _event("content-start", index, {"content": _content(kind, "")})
+
+
+def _delta(page: AnswerPart, number: int) -> Values:
+    kind, index = page.content.blocks[number].kind, _index(page, number)
+    if kind == "call":
+        return _event("tool-call-delta", index, {"tool_calls": {"function": {"arguments": page.piece}}})
+    return _event("content-delta", index, {"content": {_SAYS[kind]: page.piece}})
+
+
+_SAYS: Final[dict[BlockKind, str]] = {"reasoning": "thinking", "text": "text"}
+
+
+def _end(page: AnswerPart, number: int) -> Values:
+    is_call = page.content.blocks[number].kind == "call"
+    return {"type": "tool-call-end" if is_call else "content-end", "index": _index(page, number)}
 
 
 def _closing(page: AnswerPart) -> list[Values]:
-    delta = {"finish_reason": _finish(page), "usage": usage(page)}
-    return [
-        {"type": "content-end" if page.tool is None else "tool-call-end", "index": 0},
-        {"type": "message-end", "delta": delta},
-    ]
+    delta = {"finish_reason": FINISH[page.content.finish], "usage": usage(page)}
+    return [_end(page, len(page.content.blocks) - 1), {"type": "message-end", "delta": delta}]

@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...dialects.shared import InvalidRequest, Message, Values, as_list, asked
+from ...content import Block
+from ...dialects.shared import InvalidRequest, Message, Values, as_list, asked, call_arguments
 from ...dialects.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request
 from ...wire_formats import json_bytes
-from .chat import LINES, json_asked, model_of, most_of, payload_of, usage
+from .chat import FINISH, LINES, json_asked, model_of, most_of, payload_of, usage
 
 _DEFAULT: Final = "command-a-03-2025"
-_FINISH: Final = {"stop": "COMPLETE", "length": "MAX_TOKENS"}
 
 
 @final
@@ -52,10 +52,13 @@ class ChatV1:
         if page.first:
             line: Values = {"event_type": "stream-start", "generation_id": page.digits(32)}
         elif page.last:
-            finish = _FINISH[page.answer.finish]
+            finish = _finish(page)
             line = {"event_type": "stream-end", "finish_reason": finish, "response": _response(page)}
+        elif page.block.kind == "call" and page.place[1] == 0:
+            line = {"event_type": "tool-calls-generation", "tool_calls": [_call(page.block)]}
         else:
-            line = {"event_type": "text-generation", "text": page.piece}
+            text = page.piece if page.block.kind == "text" else ""
+            line = {"event_type": "text-generation", "text": text}
         return json_bytes({"is_finished": page.last, **line}) + b"\n"
 
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
@@ -79,6 +82,15 @@ def _history(payload: Values) -> list[Message]:
     ]
 
 
+def _finish(page: AnswerPart) -> str:
+    """A call of a tool ends like any other answer."""
+    return FINISH["stop" if page.content.finish == "tool_calls" else page.content.finish]
+
+
+def _call(call: Block) -> Values:
+    return {"name": call.name, "parameters": call_arguments(call.text)}
+
+
 def _response(page: AnswerPart) -> Values:
     said = page.request.payload["message"]
     return {
@@ -86,6 +98,7 @@ def _response(page: AnswerPart) -> Values:
         "text": page.text,
         "generation_id": page.digits(32),
         "chat_history": [{"role": "USER", "message": said}, {"role": "CHATBOT", "message": page.text}],
-        "finish_reason": _FINISH[page.answer.finish],
+        "finish_reason": _finish(page),
+        **({"tool_calls": [_call(call) for call in page.calls]} if page.calls else {}),
         "meta": {"api_version": {"version": "1"}, **usage(page)},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialects.shared import JSON, ErrorText, limit_hit, with_hint
+from ...dialects.shared import JSON, ErrorText, limit_hit, unit_of, with_hint
 from ...dialects.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import LimitState
@@ -52,7 +52,7 @@ class CohereVendor(Vendor):
         """Ids and the time at the backend."""
         return (("x-debug-trace-id", number), ("x-envoy-upstream-service-time", str(took)))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """The calls of a trial key, without a reset."""
         bucket = limits.requests
         if bucket is None:
@@ -75,8 +75,8 @@ class CohereVendor(Vendor):
             hit = limit_hit(refusal)
             if hit is not None and refusal.reason == "requests":
                 message = (
-                    f"You are using a Trial key, which is limited to {hit.limit} API calls / minute. You can "
-                    "continue to use the Trial key for free or upgrade to a Production key with higher rate "
-                    "limits at 'https://dashboard.cohere.com/api-keys'."
+                    f"You are using a Trial key, which is limited to {hit.limit} API calls / {unit_of(hit)}. "
+                    "You can continue to use the Trial key for free or upgrade to a Production key with "
+                    "higher rate limits at 'https://dashboard.cohere.com/api-keys'."
                 )
         return ErrorText(with_hint(message, refusal.retry_after))

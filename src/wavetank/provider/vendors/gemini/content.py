@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ...content import BlockKind
 from ...dialects.shared import (
     EVENT_STREAM,
     JSON,
@@ -19,6 +20,7 @@ from ...dialects.shared import (
     call_arguments,
     json_object,
     no_text_asked,
+    not_served,
     whole_number,
 )
 from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
@@ -29,7 +31,12 @@ from ...schema_answers import JSON_OBJECT, Form
 from ...wire_formats import json_bytes
 from ..openai.embeddings import embedding_of, vector
 
-_FINISH: Final = {"stop": "STOP", "length": "MAX_TOKENS"}
+_FINISH: Final = {
+    "stop": "STOP",
+    "length": "MAX_TOKENS",
+    "tool_calls": "STOP",
+    "content_filter": "SAFETY",
+}
 _SEPARATOR: Final = b",\r\n"
 _SNAKE: Final = re.compile(r"[A-Z]")
 
@@ -54,6 +61,7 @@ class Generate:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
         config = as_mapping(_field(payload, "generationConfig"))
+        _check_served(config)
         most = _field(config, "maxOutputTokens")
         if most is not None and not whole_number(most):
             raise _invalid("generation_config.max_output_tokens", "must be a positive integer")
@@ -66,12 +74,16 @@ class Generate:
             system=_text(_field(payload, "systemInstruction")),
             stream=self.streamed,
             form=_form(payload, config),
+            reasoning=_thinks(_thinking(config)),
         )
 
     def plain(self, page: AnswerPart) -> bytes:
         """The whole answer."""
-        finish = _FINISH[page.answer.finish]
-        return json_bytes(_response(page, [_part(page, page.text)], finish, page.answer.completion_tokens))
+        thoughts, content = page.answer.reasoning_tokens, page.content
+        parts = [_part(page, block.kind, block.text, block.name) for block in content.blocks]
+        tokens = page.answer.completion_tokens - thoughts
+        shown = [part for part in parts if part] or [{"text": ""}]
+        return json_bytes(_response(page, shown, _FINISH[content.finish], tokens, thoughts))
 
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; nothing is sent before the first token."""
@@ -216,6 +228,24 @@ def _functions(tools: object) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def _thinking(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_mapping(_field(config, "thinkingConfig"))
+
+
+def _thinks(thinking: Mapping[str, Any]) -> bool:
+    """Whether the model is asked to think, shown or not: `thinkingBudget` 0 turns it off."""
+    return bool(thinking) and _field(thinking, "thinkingBudget") != 0
+
+
+def _check_served(config: Mapping[str, Any]) -> None:
+    """Refuse what the fake does not imitate: output that is no text, and log probabilities."""
+    modalities = as_list(_field(config, "responseModalities"))
+    if any(str(one).upper() != "TEXT" for one in modalities) or _field(config, "speechConfig"):
+        raise not_served("any output but text", "response_modalities")
+    if _field(config, "responseLogprobs") or _field(config, "logprobs"):
+        raise not_served("log probabilities from this provider", "response_logprobs")
+
+
 def _texts_to_embed(payload: Mapping[str, Any]) -> list[str]:
     requests = payload.get("requests")
     asked_for = requests if isinstance(requests, list) and requests else [payload]
@@ -228,24 +258,41 @@ def _texts_to_embed(payload: Mapping[str, Any]) -> list[str]:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def _part(page: AnswerPart, text: str) -> Values:
-    if page.tool is None:
-        return {"text": text}
-    return {"functionCall": {"name": page.tool, "args": call_arguments(page.text)}}
+def _part(page: AnswerPart, kind: BlockKind, text: str, name: str = "") -> Values:
+    """A part that says something; what is thought is said only where the request includes it."""
+    match kind:
+        case "reasoning":
+            return {"text": text, "thought": True} if _shows_thoughts(page) else {}
+        case "call":
+            return {"functionCall": {"name": name, "args": call_arguments(text)}}
+        case _:
+            return {"text": text}
 
 
 def _chunk(page: AnswerPart) -> Values:
-    """A piece of text, or the whole of a call with the first piece; the last chunk says why it ends."""
+    """A piece of text, or the whole of a call with its first piece; the last chunk says why it ends."""
     if page.last:
-        finish = _FINISH[page.answer.finish]
-        return _response(page, [{"text": ""}], finish, page.answer.completion_tokens)
-    part = {"text": page.piece} if page.tool is None else {"text": ""}
-    if page.tool is not None and page.reply.index == 1:
-        part = _part(page, "")
-    return _response(page, [part], None, page.reply.index)
+        finish, thoughts = _FINISH[page.content.finish], page.answer.reasoning_tokens
+        return _response(page, [{"text": ""}], finish, page.answer.completion_tokens - thoughts, thoughts)
+    number, nth = page.place
+    block = page.content.blocks[number]
+    thoughts = min(page.reply.index, len(page.content.pieces_of("reasoning")))
+    part: Values = {}
+    if block.kind != "call":
+        part = _part(page, block.kind, page.piece)
+    elif nth == 0:
+        part = _part(page, "call", block.text, block.name)
+    return _response(page, [part or {"text": ""}], None, page.reply.index - thoughts, thoughts)
 
 
-def _response(page: AnswerPart, parts: list[Values], finish: str | None, tokens: int) -> Values:
+def _shows_thoughts(page: AnswerPart) -> bool:
+    config = as_mapping(_field(page.request.payload, "generationConfig"))
+    return _field(_thinking(config), "includeThoughts") is True
+
+
+def _response(
+    page: AnswerPart, parts: list[Values], finish: str | None, tokens: int, thoughts: int
+) -> Values:
     ended = {"finishReason": finish} if finish is not None else {}
     candidate = {"content": {"parts": parts, "role": "model"}, **ended, "index": 0}
     prompt = page.answer.prompt_tokens
@@ -254,7 +301,8 @@ def _response(page: AnswerPart, parts: list[Values], finish: str | None, tokens:
         "usageMetadata": {
             "promptTokenCount": prompt,
             "candidatesTokenCount": tokens,
-            "totalTokenCount": prompt + tokens,
+            **({"thoughtsTokenCount": thoughts} if thoughts else {}),
+            "totalTokenCount": prompt + tokens + thoughts,
             "promptTokensDetails": _details(prompt),
         },
         "modelVersion": page.request.model,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from ....clock import SECOND
-from ...dialects.shared import ErrorText, limit_hit, stated_in_body
+from ...dialects.shared import ErrorText, limit_hit, stated_in_body, unit_of
 from ...dialects.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import Refusal
@@ -178,6 +178,7 @@ def _quota(refusal: Refusal, request: Request) -> dict[str, Any]:
         refusal.reason, _QUOTAS["tokens"] if refusal.error == "too-large" else default
     )
     hit = limit_hit(refusal)
+    quota = quota.replace("Minute", unit_of(hit).capitalize())
     violation: dict[str, Any] = {
         "quotaMetric": metric,
         "quotaId": quota,

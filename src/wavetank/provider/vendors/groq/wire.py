@@ -18,7 +18,7 @@ from ...model import LimitState
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import go_duration
-from ..openai.chat import Chat, Flavour, usage
+from ..openai.chat import Chat, Flavour, shown_as, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
 from ..openai.requests import INVALID, copies_of
@@ -70,7 +70,7 @@ class GroqVendor(Vendor):
         """Request id and region."""
         return (("x-request-id", number), ("x-groq-region", "us-west-1"))
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests are those of a day, tokens those of a minute; resets are durations."""
         return limit_headers((("requests", limits.requests_per_day), ("tokens", limits.tokens)), go_duration)
 
@@ -88,7 +88,7 @@ class GroqVendor(Vendor):
             return text._replace(message=text.message + retry_hint(refusal.retry_after))
         where = f"for model `{request.model}` in organization `{_ORGANIZATION}` service tier `on_demand`"
         message = f"{rate_limited(refusal, request, where=where, minute='minute')} {_UPGRADE}"
-        return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
+        return ErrorText(message, counted(refusal), "rate_limit_exceeded")
 
 
 def _timed(page: AnswerPart) -> Values:
@@ -129,6 +129,8 @@ _FLAVOUR: Final = Flavour(
     usage=_timed,
     whole_calls=True,
     copies=_only_one,
+    thought=shown_as("reasoning"),
+    logprobs=False,
 )
 
 

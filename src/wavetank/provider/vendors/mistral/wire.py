@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...answer_texts import request_cost
-from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_headers
+from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_headers, unit_of
 from ...dialects.wire_dialect import AnswerPart, Vendor, WireDialect
 from ...http import Headers, HttpRequest
 from ...model import LimitState
@@ -66,13 +65,14 @@ class MistralVendor(Vendor):
             ("x-envoy-upstream-service-time", str(took)),
         )
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
-        """Requests and tokens of a minute, and what the request cost; no resets."""
-        headers = limit_headers((("req-minute", limits.requests), ("tokens-minute", limits.tokens)), None)
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
+        """Requests and tokens, with the time they are for, and what the request cost; no resets."""
+        requests, tokens = limits.requests, limits.tokens
+        named = ((f"req-{unit_of(requests)}", requests), (f"tokens-{unit_of(tokens)}", tokens))
+        headers = limit_headers(named, None)
         if limits.tokens is None:
             return headers
-        cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)
-        return (*headers, ("x-ratelimit-tokens-query-cost", str(cost)))
+        return (*headers, ("x-ratelimit-tokens-query-cost", str(request.cost)))
 
     def invalid_request(
         self, invalid: InvalidRequest, number: str, request: HttpRequest
@@ -120,9 +120,15 @@ def _model(name: str, page: AnswerPart) -> Values:
     }
 
 
+def _thought(page: AnswerPart, reasoning: str, text: str | None) -> Values:
+    """The content as a list of chunks (`ThinkChunk`, `TextChunk` of the SDK)."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
+    return {"content": [thinking, *([{"type": "text", "text": text}] if text else [])]}
+
+
 _FLAVOUR: Final = Flavour(
     ident=lambda page: page.digits(32),
-    call_ident=lambda page: page.letters(9, "call"),
+    call_ident=lambda page, number: page.letters(9, "call", number),
     top=lambda page: {},
     choice={},
     message={"tool_calls": None, "prefix": False},
@@ -130,6 +136,8 @@ _FLAVOUR: Final = Flavour(
     usage=usage,
     usage_in="last-chunk",
     whole_calls=True,
+    thought=_thought,
+    logprobs=False,
 )
 
 

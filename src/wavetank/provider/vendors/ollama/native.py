@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
-from ...dialects.shared import InvalidRequest, Message, Values, as_mapping, asked, json_object, nothing_asked
+from ...content import Block
+from ...dialects.shared import (
+    InvalidRequest,
+    Message,
+    Values,
+    as_mapping,
+    asked,
+    call_arguments,
+    json_object,
+    not_served,
+    nothing_asked,
+)
 from ...dialects.wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...model import Reply
@@ -47,6 +58,8 @@ class Generation:
         payload = _payload(request)
         if not isinstance(payload.get("stream"), bool | None):
             raise InvalidRequest(400, "stream must be a boolean")
+        if payload.get("logprobs") or payload.get("top_logprobs"):
+            raise not_served("log probabilities from this provider", "logprobs")
         most = as_mapping(payload.get("options")).get("num_predict")
         return asked(
             request,
@@ -57,11 +70,13 @@ class Generation:
             system=payload.get("system") or "" if isinstance(payload.get("system"), str | None) else "",
             stream=payload.get("stream") is not False,
             form=_form(payload.get("format")),
+            reasoning=bool(payload.get("think")),
         )
 
     def plain(self, page: AnswerPart) -> bytes:
         """The whole answer as one object."""
-        return json_bytes(self._line(page, page.text) | _done(page))
+        content = page.content
+        return json_bytes(self._line(page, content.text, content.reasoning, content.calls) | _done(page))
 
     def part(self, page: AnswerPart) -> bytes:
         """One line; nothing is sent before the first token."""
@@ -69,7 +84,11 @@ class Generation:
             return b""
         if page.last:
             return json_bytes(self._line(page, "") | _done(page)) + b"\n"
-        return json_bytes(self._line(page, page.piece) | {"done": False}) + b"\n"
+        number, nth = page.place
+        block = page.content.blocks[number]
+        text, thinking = (page.piece if block.kind == kind else "" for kind in ("text", "reasoning"))
+        calls = (block,) if block.kind == "call" and nth == 0 else ()
+        return json_bytes(self._line(page, text, thinking, calls) | {"done": False}) + b"\n"
 
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """An error is the last line."""
@@ -86,11 +105,13 @@ class Generation:
             raise InvalidRequest(400, "messages must be a list of objects")
         return messages
 
-    def _line(self, page: AnswerPart, text: str) -> Values:
+    def _line(self, page: AnswerPart, text: str, thinking: str = "", calls: tuple[Block, ...] = ()) -> Values:
         line: Values = {"model": page.request.model, "created_at": rfc3339(page.epoch_ns + page.reply.at)}
+        thought = {"thinking": thinking} if thinking else {}
         if self.name == "native-generate":
-            return line | {"response": text}
-        return line | {"message": {"role": "assistant", "content": text}}
+            return line | {"response": text} | thought
+        called = {"tool_calls": [_call(call) for call in calls]} if calls else {}
+        return line | {"message": {"role": "assistant", "content": text, **thought, **called}}
 
 
 @final
@@ -191,11 +212,15 @@ def _form(wanted: object) -> Form | None:
 # -- answers ---------------------------------------------------------------------------------------
 
 
+def _call(call: Block) -> Values:
+    return {"function": {"name": call.name, "arguments": call_arguments(call.text)}}
+
+
 def _done(page: AnswerPart) -> Values:
     """That it is done and why, durations in nanoseconds, and the counts of tokens."""
     return {
         "done": True,
-        "done_reason": page.answer.finish,
+        "done_reason": "length" if page.content.finish == "length" else "stop",
         "total_duration": page.took,
         "load_duration": 0,
         "prompt_eval_count": page.answer.prompt_tokens,

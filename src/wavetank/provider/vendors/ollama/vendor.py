@@ -45,7 +45,7 @@ class OllamaVendor(Vendor):
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal."""
         refusal = refused.refusal
-        message = _MESSAGES[refusal.error] + stated_in_body(refusal.retry_after)
+        message = refusal.message or _MESSAGES[refusal.error] + stated_in_body(refusal.retry_after)
         compatible = refused.request.endpoint in _COMPATIBLE_ENDPOINTS
         return _error(message, refusal.status, compatible=compatible)
 

@@ -16,7 +16,7 @@ from .vendor import OllamaVendor
 
 _FLAVOUR: Final = Flavour(
     ident=lambda page: f"chatcmpl-{page.reply.request_id}",
-    call_ident=lambda page: f"call_{page.letters(8, 'call').lower()}",
+    call_ident=lambda page, number: f"call_{page.letters(8, 'call', number).lower()}",
     top=lambda page: {"system_fingerprint": "fp_ollama"},
     choice={},
     message={},

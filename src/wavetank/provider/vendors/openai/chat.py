@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, final
+from fnmatch import fnmatchcase
+from typing import Any, Literal, final
 
+from ...content import Block
 from ...dialects.shared import DONE, EVENT_STREAM, Values, asked, data_event
 from ...dialects.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request
 from ...wire_formats import json_bytes
-from .requests import copies_of, form_of, max_tokens_of, messages_of, model_of, payload_of, stream_of
+from .logprobs import asked_in_chat, of_chat
+from .requests import (
+    check_served,
+    copies_of,
+    form_of,
+    hides_reasoning,
+    max_tokens_of,
+    messages_of,
+    model_of,
+    payload_of,
+    reasons,
+    stream_of,
+)
 
 
 def _ident(page: AnswerPart) -> str:
     return f"chatcmpl-{page.letters(29)}"
 
 
-def _call_ident(page: AnswerPart) -> str:
-    return f"call_{page.letters(24, 'call')}"
+def _call_ident(page: AnswerPart, number: int) -> str:
+    return f"call_{page.letters(24, 'call', number)}"
+
+
+def hidden(page: AnswerPart, reasoning: str, text: str | None) -> Values:
+    """Reasoning is charged for, and not shown."""
+    return {}
+
+
+def shown_as(name: str) -> Callable[[AnswerPart, str, str | None], Values]:
+    """Reasoning is a field of this name beside the content."""
+
+    def shown(page: AnswerPart, reasoning: str, text: str | None) -> Values:
+        return {} if hides_reasoning(page.request.payload) else {name: reasoning}
+
+    return shown
 
 
 def nothing(page: AnswerPart) -> Values:
@@ -39,19 +67,17 @@ def usage(page: AnswerPart) -> Values:
     }
 
 
-_DETAILS: Final[Mapping[str, Any]] = {
-    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-    "completion_tokens_details": {
-        "reasoning_tokens": 0,
-        "audio_tokens": 0,
-        "accepted_prediction_tokens": 0,
-        "rejected_prediction_tokens": 0,
-    },
-}
-
-
 def _detailed(page: AnswerPart) -> Values:
-    return {**usage(page), **_DETAILS}
+    return {
+        **usage(page),
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": page.answer.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
 
 
 @final
@@ -65,11 +91,13 @@ class Flavour:
     `before` are bytes that come before the first chunk and `done` those after the last; `failed`
     makes an error body the data of an event, and `after_failure` comes after that.
     `whole_calls`: a stream has a tool call in one chunk instead of pieces. `copies` reads how many
-    choices an answer has.
+    choices an answer has. `thought` has the fields of reasoning: those of a piece in a stream, or with
+    the text those of a plain message. `logprobs`: log probabilities are served.
+    `reasoners` are patterns of models that always think.
     """
 
     ident: Callable[[AnswerPart], str] = _ident
-    call_ident: Callable[[AnswerPart], str] = _call_ident
+    call_ident: Callable[[AnswerPart, int], str] = _call_ident
     top: Callable[[AnswerPart], Values] = lambda page: {"service_tier": "default", "system_fingerprint": None}
     plain: Callable[[AnswerPart], Values] = nothing
     choice: Mapping[str, Any] = field(default_factory=lambda: {"logprobs": None})
@@ -83,6 +111,9 @@ class Flavour:
     after_failure: bytes = b""
     whole_calls: bool = False
     copies: Callable[[Mapping[str, Any]], int] = copies_of
+    thought: Callable[[AnswerPart, str, str | None], Values] = hidden
+    logprobs: bool = True
+    reasoners: tuple[str, ...] = ()
 
 
 @final
@@ -104,6 +135,8 @@ class Chat:
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
+        check_served(payload)
+        asked_in_chat(payload, served=self.flavour.logprobs)
         in_path = found.groupdict().get("model")
         return asked(
             request,
@@ -114,18 +147,26 @@ class Chat:
             max_tokens=max_tokens_of(payload),
             form=form_of(payload),
             copies=self.flavour.copies(payload),
+            reasoning=reasons(payload) or self._always_thinks(payload),
         )
+
+    def _always_thinks(self, payload: Mapping[str, Any]) -> bool:
+        return any(fnmatchcase(payload["model"], pattern) for pattern in self.flavour.reasoners)
 
     # -- answers ---------------------------------------------------------------------------------
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
-        flavour, text = self.flavour, page.text
-        message: Values = {"role": "assistant", "content": text, **flavour.message}
-        if page.tool is not None:
-            message |= {"content": None, "tool_calls": [self._call(page, text)]}
+        flavour, content = self.flavour, page.content
+        text, calls = content.text, content.calls
+        said = text if text or not calls else None
+        message: Values = {"role": "assistant", "content": said, **flavour.message}
+        if content.reasoning:
+            message |= flavour.thought(page, content.reasoning, text)
+        if calls:
+            message["tool_calls"] = [self._call(page, n, call.text) for n, call in enumerate(calls)]
         choices = [
-            {"index": index, "message": message, **flavour.choice, "finish_reason": _finish(page)}
+            {"index": index, "message": message, **self._choice(page, content.blocks, content.finish)}
             for index in range(page.answer.copies)
         ]
         body = self._envelope(page, "chat.completion", choices)
@@ -145,30 +186,45 @@ class Chat:
         """An error in a stream: an event like any other."""
         return data_event(self.flavour.failed(body, request, reply, epoch_ns)) + self.flavour.after_failure
 
-    def _call(self, page: AnswerPart, arguments: str) -> Values:
-        function = {"name": page.tool, "arguments": arguments}
-        return {"id": self.flavour.call_ident(page), "type": "function", "function": function}
+    def _choice(self, page: AnswerPart, blocks: Sequence[Block], finish: str | None) -> Values:
+        """What stands in a choice beside what it says."""
+        logprobs = of_chat(page.request.payload, blocks)
+        own = {"logprobs": logprobs} if logprobs is not None and self.flavour.logprobs else {}
+        return {**self.flavour.choice, **own, "finish_reason": finish}
+
+    def _call(self, page: AnswerPart, number: int, arguments: str) -> Values:
+        function = {"name": page.calls[number].name, "arguments": arguments}
+        return {"id": self.flavour.call_ident(page, number), "type": "function", "function": function}
 
     def _opening(self, page: AnswerPart) -> Values:
         delta: Values = {"role": "assistant", "content": "", **self.flavour.delta}
-        if page.tool is not None and not self.flavour.whole_calls:
-            delta |= {"content": None, "tool_calls": [{"index": 0, **self._call(page, "")}]}
+        if page.content.blocks[0].kind == "call" and not self.flavour.whole_calls:
+            delta |= {"content": None, "tool_calls": [{"index": 0, **self._call(page, 0, "")}]}
         return delta
 
     def _delta(self, page: AnswerPart) -> Values:
-        if page.tool is None:
-            return {"content": page.piece}
+        number, nth = page.place
+        block = page.content.blocks[number]
+        piece = block.pieces[nth]
+        if block.kind == "text":
+            return {"content": piece}
+        if block.kind == "reasoning":
+            return self.flavour.thought(page, piece, None) or {"content": ""}
+        call = page.call_number(number)
         if self.flavour.whole_calls:
-            call = {"index": 0, **self._call(page, page.text)}
-            return {"content": "", "tool_calls": [call]} if page.reply.index == 1 else {"content": ""}
-        return {"tool_calls": [{"index": 0, "function": {"arguments": page.piece}}]}
+            whole = {"index": call, **self._call(page, call, block.text)} if nth == 0 else None
+            return {"content": "", "tool_calls": [whole]} if whole else {"content": ""}
+        if nth == 0 and number > 0:
+            return {"tool_calls": [{"index": call, **self._call(page, call, piece)}]}
+        return {"tool_calls": [{"index": call, "function": {"arguments": piece}}]}
 
     def _chunks(self, page: AnswerPart, delta: Values, finish: str | None = None) -> bytes:
         """One chunk for each choice."""
         return b"".join(self._chunk(page, index, delta, finish) for index in range(page.answer.copies))
 
     def _chunk(self, page: AnswerPart, index: int, delta: Values, finish: str | None) -> bytes:
-        choice = {"index": index, "delta": delta, **self.flavour.choice, "finish_reason": finish}
+        said = (Block("text", (delta["content"],)),) if page.carries("text") else ()
+        choice = {"index": index, "delta": delta, **self._choice(page, said, finish)}
         body = self._envelope(page, "chat.completion.chunk", [choice])
         if self.flavour.usage_in == "asked-for" and asks_for_usage(page):
             body["usage"] = None
@@ -178,7 +234,7 @@ class Chat:
 
     def _closing(self, page: AnswerPart) -> bytes:
         last = self._chunks(
-            page, {"content": ""} if self.flavour.usage_in == "last-chunk" else {}, _finish(page)
+            page, {"content": ""} if self.flavour.usage_in == "last-chunk" else {}, page.content.finish
         )
         own = self.flavour.usage_in
         if own == "own-chunk" or (own == "asked-for" and asks_for_usage(page)):
@@ -195,12 +251,6 @@ class Chat:
             "choices": choices,
             **self.flavour.top(page),
         }
-
-
-def _finish(page: AnswerPart) -> str:
-    if page.answer.finish == "length":
-        return "length"
-    return "stop" if page.tool is None else "tool_calls"
 
 
 def asks_for_usage(page: AnswerPart) -> bool:

@@ -14,7 +14,7 @@ from ...model import LimitState
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import go_duration, rfc3339
-from .chat import Chat
+from .chat import Chat, Flavour, shown_as
 from .completions import Completions
 from .embeddings import Embeddings
 from .models import Models
@@ -59,25 +59,25 @@ class CompatibleVendor(Vendor):
         """The request id, where there is one."""
         return ((self.card.request_id, number),) if self.card.request_id else ()
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """The limits that the card has names for."""
         if self.card.limits_on_refusals and not refused:
             return ()
         headers: Headers = ()
         for kind, named in self.card.limit_headers.items():
-            headers += limit_headers(((kind, getattr(limits, kind)),), self._reset(sent), named=named)
+            headers += limit_headers(((kind, getattr(limits, kind)),), self._reset(measured), named=named)
         return headers
 
-    def _reset(self, sent: int) -> Callable[[int], str] | None:
+    def _reset(self, measured: int) -> Callable[[int], str] | None:
         match self.card.reset:
             case "duration":
                 return go_duration
             case "seconds":
                 return lambda wait: str(-(-wait // SECOND))
             case "unix":
-                return lambda wait: str(-(-(sent + wait) // SECOND))
+                return lambda wait: str(-(-(measured + wait) // SECOND))
             case "rfc3339":
-                return lambda wait: rfc3339(sent + wait)
+                return lambda wait: rfc3339(measured + wait)
             case "none":
                 return None
 
@@ -99,8 +99,9 @@ class CompatibleVendor(Vendor):
 def wire(card: VendorCard) -> WireDialect:
     """The dialect of a vendor that speaks OpenAI's format."""
     base = f"(?:{'|'.join(map(re.escape, card.base_paths))})"
+    flavour = Flavour(thought=shown_as(card.reasoning), reasoners=card.reasoners)
     endpoints: dict[str, Callable[[], Endpoint]] = {
-        "chat": lambda: Chat(re.compile(f"{base}/chat/completions")),
+        "chat": lambda: Chat(re.compile(f"{base}/chat/completions"), flavour),
         "completions": lambda: Completions(re.compile(f"{base}/completions")),
         "embeddings": lambda: Embeddings(re.compile(f"{base}/embeddings")),
         "responses": lambda: Responses(re.compile(f"{base}/responses")),

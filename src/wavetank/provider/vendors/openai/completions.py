@@ -15,10 +15,16 @@ from ...request import Request
 from ...wire_formats import json_bytes
 from .chat import asks_for_usage, usage
 from .embeddings import texts_of
+from .logprobs import check_count, of_completion
 from .requests import copies_of, max_tokens_of, model_of, payload_of, stream_of
 
 _LONGEST: Final = 16
 """The tokens of an answer where the request names no `max_tokens` (`CreateCompletionRequest`)."""
+
+
+def _finish(page: AnswerPart) -> str:
+    """Tools cannot be called here."""
+    return "stop" if page.content.finish == "tool_calls" else page.content.finish
 
 
 def _ident(page: AnswerPart) -> str:
@@ -45,6 +51,7 @@ class Completions:
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
+        check_count(payload.get("logprobs"), "logprobs")
         prompts = texts_of(payload.get("prompt"), "prompt")
         messages: list[Message] = [{"role": "user", "content": prompt} for prompt in prompts]
         return asked(
@@ -59,16 +66,20 @@ class Completions:
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
-        choices = [self._choice(page, index, page.text) for index in range(page.answer.copies)]
+        choices = [
+            self._choice(page, index, page.content.pieces_of("text"), 0)
+            for index in range(page.answer.copies)
+        ]
         return json_bytes(self._envelope(page, choices) | {"usage": usage(page)})
 
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; it has no opening."""
         if page.first:
             return b""
-        text = "" if page.last else page.piece
+        pieces = (page.piece,) if page.carries("text") else ()
+        before = sum(map(len, page.content.pieces_of("text")[: page.place[1]])) if pieces else len(page.text)
         data = b"".join(
-            data_event(self._envelope(page, [self._choice(page, index, text)]))
+            data_event(self._envelope(page, [self._choice(page, index, pieces, before)]))
             for index in range(page.answer.copies)
         )
         if not page.last:
@@ -82,9 +93,15 @@ class Completions:
         """An error in a stream: an event like any other."""
         return data_event(body) + self.after_failure
 
-    def _choice(self, page: AnswerPart, index: int, text: str) -> dict[str, Any]:
-        finish = page.answer.finish if page.last else None
-        return {"text": text, "index": index, "logprobs": None, "finish_reason": finish, **self.choice}
+    def _choice(self, page: AnswerPart, index: int, pieces: tuple[str, ...], before: int) -> dict[str, Any]:
+        """Some tokens of the text, before which so many characters come."""
+        return {
+            "text": "".join(pieces),
+            "index": index,
+            "logprobs": of_completion(page.request.payload, pieces, before),
+            "finish_reason": _finish(page) if page.last else None,
+            **self.choice,
+        }
 
     def _envelope(self, page: AnswerPart, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {

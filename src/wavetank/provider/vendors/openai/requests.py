@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...dialects.shared import InvalidRequest, Message, as_list, as_mapping, json_object, whole_number
+from ...dialects.shared import (
+    InvalidRequest,
+    Message,
+    as_list,
+    as_mapping,
+    json_object,
+    not_served,
+    whole_number,
+)
 from ...http import HttpRequest
 from ...schema_answers import JSON_OBJECT, Form
 
@@ -104,6 +112,47 @@ def copies_of(payload: Mapping[str, Any]) -> int:
 def one_copy(payload: Mapping[str, Any]) -> int:
     """One answer, whatever is asked for: so do those who have no `n`."""
     return 1
+
+
+def reasons(payload: Mapping[str, Any]) -> bool:
+    """Whether the model is asked to think first, in any of the ways of those who speak this format."""
+    inner = as_mapping(payload.get("reasoning"))
+    wanted = inner.get("enabled") is not False and inner.get("effort") != "none"
+    return (
+        payload.get("reasoning_effort") not in _NO_EFFORT
+        or (wanted and any(value is not None for value in inner.values()))
+        or payload.get("include_reasoning") is True
+        or payload.get("reasoning_format") == "parsed"
+        or payload.get("prompt_mode") == "reasoning"
+        or as_mapping(payload.get("thinking")).get("type") in ("enabled", "adaptive")
+    )
+
+
+def hides_reasoning(payload: Mapping[str, Any]) -> bool:
+    """Whether the reasoning is to be left out of the answer (`exclude` of OpenRouter, `hidden` of Groq)."""
+    return (
+        as_mapping(payload.get("reasoning")).get("exclude") is True
+        or payload.get("include_reasoning") is False
+        or payload.get("reasoning_format") == "hidden"
+    )
+
+
+def check_served(payload: Mapping[str, Any]) -> None:
+    """Refuse what the fake does not imitate.
+
+    Raises:
+        InvalidRequest: sound is asked for, or reasoning inside the text.
+    """
+    modalities = payload.get("modalities")
+    if payload.get("audio") is not None or (isinstance(modalities, list) and set(modalities) - {"text"}):
+        raise not_served(
+            "any output but text", "audio" if payload.get("audio") else "modalities", kind=INVALID
+        )
+    if payload.get("reasoning_format") == "raw":
+        raise not_served("reasoning inside the text", "reasoning_format", kind=INVALID)
+
+
+_NO_EFFORT: Final = (None, "none")
 
 
 # -- what the answer is made of --------------------------------------------------------------------

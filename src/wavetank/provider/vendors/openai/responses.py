@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
-from ...dialects.shared import EVENT_STREAM, Message, Values, as_mapping, asked, named_event, no_text_asked
+from ...content import Block
+from ...dialects.shared import (
+    EVENT_STREAM,
+    Message,
+    Values,
+    as_list,
+    as_mapping,
+    asked,
+    named_event,
+    no_text_asked,
+)
 from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...identity import text_of
 from ...model import Reply
 from ...request import Request
 from ...schema_answers import Form
-from ...wire_formats import base62, hexadecimal, json_bytes, unix_seconds
-from .requests import called, max_tokens_of, missing, model_of, payload_of, stream_of, structured, wrong_type
+from ...wire_formats import hexadecimal, json_bytes, unix_seconds
+from .logprobs import MOST_ALTERNATIVES, check_count, entries
+from .requests import (
+    called,
+    check_served,
+    max_tokens_of,
+    missing,
+    model_of,
+    payload_of,
+    reasons,
+    stream_of,
+    structured,
+    wrong_type,
+)
+
+_CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Why a response is incomplete."""
+_BEGINS: Final = 2
+"""The events with which each stream begins."""
+_PREFIXES: Final = {"reasoning": "rs", "text": "msg", "call": "fc"}
 
 # The codes that `ResponseError` of OpenAI's OpenAPI description knows among those of refusals.
 _KNOWN_CODES = ("rate_limit_exceeded", "server_error")
@@ -38,6 +66,8 @@ class Responses:
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
+        check_served(payload)
+        check_count(payload.get("top_logprobs"), "top_logprobs", MOST_ALTERNATIVES)
         return asked(
             request,
             payload,
@@ -47,6 +77,7 @@ class Responses:
             system=text_of(payload.get("instructions")),
             stream=stream_of(payload),
             form=_form(payload),
+            reasoning=reasons(payload),
         )
 
     def plain(self, page: AnswerPart) -> bytes:
@@ -56,14 +87,13 @@ class Responses:
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; its events are numbered."""
         if page.first:
-            return _opening(page)
+            return _numbered(0, [*_begins(page), *_opening(page, 0)])
         if page.last:
-            return _closing(page)
-        at = {"item_id": _item_id(page), "output_index": 0, "delta": page.piece}
-        number = page.reply.index + (2 if page.tool is not None else 3)
-        if page.tool is not None:
-            return _event("response.function_call_arguments.delta", number, at)
-        return _event("response.output_text.delta", number, at | {"content_index": 0, "logprobs": []})
+            return _numbered(_count_before(page, len(page.content.blocks)), _closing(page))
+        number, nth = page.place
+        first = _count_before(page, number, nth)
+        changes = [*_ends(page, number - 1), *_opening(page, number)] if nth == 0 and number else []
+        return _numbered(first, [*changes, *_delta(page, number)])
 
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """A response that failed; an error that is none of its codes is a `server_error`."""
@@ -74,7 +104,7 @@ class Responses:
             "status": "failed",
             "error": {"code": code, "message": error.get("message", "")},
         }
-        return _event("response.failed", reply.index + 3, {"response": response})
+        return _numbered(reply.index + 3, [("failed", {"response": response})])
 
 
 @final
@@ -143,7 +173,7 @@ def _response(request: Request, reply: Reply, created: int) -> Values:
         "output": [],
         "parallel_tool_calls": payload.get("parallel_tool_calls", True),
         "previous_response_id": payload.get("previous_response_id"),
-        "reasoning": {"effort": None, "summary": None},
+        "reasoning": {"effort": None, "summary": None, **as_mapping(payload.get("reasoning"))},
         "service_tier": "default",
         "store": payload.get("store", True),
         "temperature": payload.get("temperature", 1.0),
@@ -163,13 +193,20 @@ def _begun(page: AnswerPart) -> Values:
 
 
 def _ended(page: AnswerPart) -> Values:
-    cut = page.answer.finish == "length"
+    why = _CUT.get(page.content.finish)
+    status = "completed" if why is None else "incomplete"
     return _begun(page) | {
-        "status": "incomplete" if cut else "completed",
-        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
-        "output": [_item(page, page.text, "incomplete" if cut else "completed")],
+        "status": status,
+        "incomplete_details": None if why is None else {"reason": why},
+        "output": [_item(page, number, _status(page, number)) for number in range(len(page.content.blocks))],
         "usage": _usage(page),
     }
+
+
+def _status(page: AnswerPart, number: int) -> str:
+    """Of a whole item: the last one of an answer that is cut is incomplete."""
+    last = number == len(page.content.blocks) - 1
+    return "incomplete" if last and page.content.finish in _CUT else "completed"
 
 
 def _usage(page: AnswerPart) -> Values:
@@ -178,76 +215,159 @@ def _usage(page: AnswerPart) -> Values:
         "input_tokens": prompt,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": completion,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": page.answer.reasoning_tokens},
         "total_tokens": prompt + completion,
     }
 
 
-def _item_id(page: AnswerPart) -> str:
-    return f"{'msg' if page.tool is None else 'fc'}_{page.digits(48, 'item')}"
+def _item_id(page: AnswerPart, number: int) -> str:
+    prefix = _PREFIXES[page.content.blocks[number].kind]
+    return f"{prefix}_{page.digits(48, 'item', number)}"
 
 
-def _item(page: AnswerPart, text: str, status: str) -> Values:
-    if page.tool is None:
-        content = [] if status == "in_progress" else [_part(text)]
-        return {
-            "id": _item_id(page),
-            "type": "message",
-            "status": status,
-            "role": "assistant",
-            "content": content,
-        }
-    call_id = f"call_{base62(24, 'openai', 'call', page.reply.request_id)}"
-    return {
-        "id": _item_id(page),
+def _item(page: AnswerPart, number: int, status: str) -> Values:
+    """A block as an item of the output; one that is in progress says nothing yet."""
+    block, begun = page.content.blocks[number], status == "in_progress"
+    item: Values = {"id": _item_id(page, number)}
+    if block.kind == "reasoning":
+        shown = not begun and _has_summary(page)
+        item |= {"type": "reasoning", "summary": [_summary(block.text)] if shown else []}
+        encrypted = "reasoning.encrypted_content" in as_list(page.request.payload.get("include"))
+        return item | ({"encrypted_content": page.letters(64, "encrypted")} if encrypted else {})
+    if block.kind == "text":
+        content = [] if begun else [_part(page, block.pieces)]
+        return item | {"type": "message", "status": status, "role": "assistant", "content": content}
+    call_id = f"call_{page.letters(24, 'call', number)}"
+    return item | {
         "type": "function_call",
         "status": status,
         "call_id": call_id,
-        "name": page.tool,
-        "arguments": text,
+        "name": block.name,
+        "arguments": "" if begun else block.text,
     }
 
 
-def _part(text: str) -> Values:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _part(page: AnswerPart, pieces: Sequence[str]) -> Values:
+    logprobs = entries(pieces, _alternatives(page)) if _wants_logprobs(page) else []
+    return {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": logprobs}
+
+
+def _summary(text: str) -> Values:
+    return {"type": "summary_text", "text": text}
+
+
+def _has_summary(page: AnswerPart) -> bool:
+    """Whether the reasoning is shown; without a summary it is only charged for."""
+    reasoning = as_mapping(page.request.payload.get("reasoning"))
+    return (reasoning.get("summary") or reasoning.get("generate_summary")) is not None
+
+
+def _wants_logprobs(page: AnswerPart) -> bool:
+    payload = page.request.payload
+    return bool(payload.get("top_logprobs")) or "message.output_text.logprobs" in as_list(
+        payload.get("include")
+    )
+
+
+def _alternatives(page: AnswerPart) -> int:
+    return page.request.payload.get("top_logprobs") or 0
 
 
 # -- events ----------------------------------------------------------------------------------------
 
-
-def _event(kind: str, number: int, values: Values) -> bytes:
-    return named_event({"type": kind, "sequence_number": number, **values})
+_Event = tuple[str, Values]
 
 
-def _opening(page: AnswerPart) -> bytes:
-    begun = _begun(page)
-    item = {"output_index": 0, "item": _item(page, "", "in_progress")}
-    events = (
-        _event("response.created", 0, {"response": begun})
-        + _event("response.in_progress", 1, {"response": begun})
-        + _event("response.output_item.added", 2, item)
+def _numbered(first: int, events: Sequence[_Event]) -> bytes:
+    return b"".join(
+        named_event({"type": f"response.{kind}", "sequence_number": number, **values})
+        for number, (kind, values) in enumerate(events, start=first)
     )
-    if page.tool is not None:
-        return events
-    return events + _event("response.content_part.added", 3, _place(page) | {"part": _part("")})
 
 
-def _closing(page: AnswerPart) -> bytes:
-    cut = page.answer.finish == "length"
-    events: list[tuple[str, Values]] = []
-    if page.tool is not None:
-        done = {"item_id": _item_id(page), "output_index": 0, "name": page.tool, "arguments": page.text}
-        events.append(("response.function_call_arguments.done", done))
-    else:
-        at = _place(page)
-        events.append(("response.output_text.done", at | {"text": page.text, "logprobs": []}))
-        events.append(("response.content_part.done", at | {"part": _part(page.text)}))
-    item = _item(page, page.text, "incomplete" if cut else "completed")
-    events.append(("response.output_item.done", {"output_index": 0, "item": item}))
-    events.append((f"response.{'incomplete' if cut else 'completed'}", {"response": _ended(page)}))
-    first = page.reply.index + (2 if page.tool is not None else 3)
-    return b"".join(_event(kind, first + n, values) for n, (kind, values) in enumerate(events))
+def _count_before(page: AnswerPart, number: int, nth: int = 0) -> int:
+    """How many events come before the part of a token: the `nth` of the block of this number.
+
+    The end of a block, and the beginning of the next, come with the first token of that.
+    """
+    sizes = [_sizes(page, block) for block in page.content.blocks[: number + 1]]
+    before = _BEGINS + sum(map(sum, sizes[:number]))
+    if number and not nth:
+        return before - sizes[number - 1][2]
+    return before + sizes[number][0] + nth * _has_deltas(page, page.content.blocks[number])
 
 
-def _place(page: AnswerPart) -> Values:
-    return {"item_id": _item_id(page), "output_index": 0, "content_index": 0}
+def _sizes(page: AnswerPart, block: Block) -> tuple[int, int, int]:
+    """How many events open a block, carry its tokens, and end it."""
+    deltas = _has_deltas(page, block)
+    around = (1, 2) if block.kind == "call" else (2, 3) if deltas else (1, 1)
+    return around[0], len(block.pieces) * deltas, around[1]
+
+
+def _has_deltas(page: AnswerPart, block: Block) -> bool:
+    return block.kind != "reasoning" or _has_summary(page)
+
+
+def _begins(page: AnswerPart) -> list[_Event]:
+    begun = {"response": _begun(page)}
+    return [("created", begun), ("in_progress", begun)]
+
+
+def _opening(page: AnswerPart, number: int) -> list[_Event]:
+    """A block begins."""
+    block, at = page.content.blocks[number], _place(page, number)
+    added: _Event = (
+        "output_item.added",
+        {"output_index": number, "item": _item(page, number, "in_progress")},
+    )
+    if block.kind == "call" or not _has_deltas(page, block):
+        return [added]
+    if block.kind == "reasoning":
+        return [added, ("reasoning_summary_part.added", at | {"part": _summary("")})]
+    return [added, ("content_part.added", at | {"part": _part(page, ())})]
+
+
+def _delta(page: AnswerPart, number: int) -> list[_Event]:
+    """One token."""
+    block, at = page.content.blocks[number], _place(page, number) | {"delta": page.piece}
+    if not _has_deltas(page, block):
+        return []
+    if block.kind == "text":
+        return [("output_text.delta", at | {"logprobs": _part(page, (page.piece,))["logprobs"]})]
+    kind = "function_call_arguments" if block.kind == "call" else "reasoning_summary_text"
+    return [(f"{kind}.delta", at)]
+
+
+def _ends(page: AnswerPart, number: int) -> list[_Event]:
+    """A block ends."""
+    block, at = page.content.blocks[number], _place(page, number)
+    events: list[_Event] = []
+    if block.kind == "call":
+        events = [("function_call_arguments.done", at | {"name": block.name, "arguments": block.text})]
+    elif block.kind == "text":
+        part = _part(page, block.pieces)
+        events = [
+            ("output_text.done", at | {"text": block.text, "logprobs": part["logprobs"]}),
+            ("content_part.done", at | {"part": part}),
+        ]
+    elif _has_deltas(page, block):
+        events = [
+            ("reasoning_summary_text.done", at | {"text": block.text}),
+            ("reasoning_summary_part.done", at | {"part": _summary(block.text)}),
+        ]
+    item = _item(page, number, _status(page, number))
+    return [*events, ("output_item.done", {"output_index": number, "item": item})]
+
+
+def _closing(page: AnswerPart) -> list[_Event]:
+    ended = _ended(page)
+    return [*_ends(page, len(page.content.blocks) - 1), (ended["status"], {"response": ended})]
+
+
+def _place(page: AnswerPart, number: int) -> Values:
+    """Where in the output an event belongs."""
+    at: Values = {"item_id": _item_id(page, number), "output_index": number}
+    kind = page.content.blocks[number].kind
+    return at | (
+        {"content_index": 0} if kind == "text" else {"summary_index": 0} if kind == "reasoning" else {}
+    )

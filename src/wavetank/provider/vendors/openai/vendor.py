@@ -6,10 +6,9 @@ Sources: the guides on rate limits and on error codes of platform.openai.com, `E
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from ...answer_texts import request_cost
-from ...dialects.shared import ErrorText, is_limit, limit_headers, limit_hit, retry_hint
+from ...dialects.shared import ErrorText, is_limit, limit_headers, limit_hit, retry_hint, unit_of
 from ...dialects.wire_dialect import Refused, Vendor
 from ...http import Headers
 from ...model import BucketState, LimitState, Refusal
@@ -56,16 +55,6 @@ _STATUSES: Final = {
     413: ErrorText("The request is too large.", INVALID, "request_too_large"),
 }
 
-# Kind, what is counted, and its abbreviation, by the limit that was hit.
-_COUNTED: Final = {
-    "tokens": ("tokens", "tokens per {minute} (TPM)"),
-    "input-tokens": ("tokens", "tokens per {minute} (TPM)"),
-    "output-tokens": ("tokens", "tokens per {minute} (TPM)"),
-    "tokens-per-day": ("tokens", "tokens per day (TPD)"),
-    "requests-per-day": ("requests", "requests per day (RPD)"),
-}
-_REQUESTS: Final = ("requests", "requests per {minute} (RPM)")
-
 
 def error(text: ErrorText) -> dict[str, Any]:
     """An error body: all four keys are required."""
@@ -73,11 +62,9 @@ def error(text: ErrorText) -> dict[str, Any]:
     return {"error": fields}
 
 
-def counted(refusal: Refusal) -> tuple[str, str]:
-    """What the limit counts that was hit: the error's type, and how its message says it."""
-    if refusal.error == "too-large":
-        return _COUNTED["tokens"]
-    return _COUNTED.get(refusal.reason, _REQUESTS)
+def counted(refusal: Refusal) -> Literal["tokens", "requests"]:
+    """What the limit counts that was hit: the error's type."""
+    return "tokens" if refusal.error == "too-large" or "tokens" in refusal.reason else "requests"
 
 
 def used(refusal: Refusal, bucket: BucketState | None) -> tuple[int, int]:
@@ -98,12 +85,12 @@ def rate_limited(refusal: Refusal, request: Request, *, where: str, minute: str 
         where: the words for the model and the organization.
         minute: the word for a minute.
     """
-    kind, words = counted(refusal)
-    words = words.format(minute=minute)
+    kind, unit = counted(refusal), unit_of(limit_hit(refusal), minute)
+    initials = f" ({kind[0]}P{unit[0]})".upper() if unit.isalpha() else ""
+    words = f"{kind} per {unit}{initials}"
     limits = refusal.limits
     limit, spent = used(refusal, limits.tokens if kind == "tokens" else limits.requests)
-    cost = request_cost(request.item, request.prompt_tokens, request.max_tokens, request.copies)
-    requested = cost if kind == "tokens" else 1
+    requested = request.cost if kind == "tokens" else 1
     if refusal.error == "too-large":
         # A scripted refusal need not fit a limit, but what it says has to.
         limit = min(limit, requested - 1)
@@ -149,7 +136,7 @@ class OpenAIVendor(Vendor):
             ("openai-version", VERSION),
         )
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests and tokens, on every answer."""
         return openai_limits(limits)
 
@@ -166,4 +153,4 @@ class OpenAIVendor(Vendor):
             return text._replace(message=text.message + retry_hint(refusal.retry_after))
         where = f"for {request.model} in organization {ORGANIZATION}"
         message = f"{rate_limited(refusal, request, where=where)} {_VISIT}"
-        return ErrorText(message, counted(refusal)[0], "rate_limit_exceeded")
+        return ErrorText(message, counted(refusal), "rate_limit_exceeded")

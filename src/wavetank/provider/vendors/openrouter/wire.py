@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ....clock import MILLISECOND
-from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_hit, with_hint
+from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_hit, unit_of, with_hint
 from ...dialects.wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 from ...http import Headers
 from ...model import BucketState, LimitState, Reply
@@ -21,7 +21,7 @@ from ...wire_formats import base62, unix_seconds
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models, Names, Query, page_size
-from ..openai.requests import one_copy
+from ..openai.requests import hides_reasoning, one_copy
 
 _PROVIDER: Final = "Wavetank"
 _PER_DAY: Final = (
@@ -30,10 +30,6 @@ _PER_DAY: Final = (
 
 # What the provider behind it said.
 _UPSTREAM: Final = {"rate-limit": "rate_limited", "throttle": "rate_limited", "overloaded": "overloaded"}
-_NAMES: Final = (
-    ("requests", "free-models-per-min"),
-    ("requests-per-day", "free-models-per-day"),
-)
 
 
 def _shown(limits: LimitState) -> BucketState | None:
@@ -68,9 +64,9 @@ class OpenRouterVendor(Vendor):
     }
     breaks_with = "rate-limit"
 
-    def limits(self, limits: LimitState, request: Request, sent: int, *, refused: bool) -> Headers:
+    def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
         """Requests, only on a refusal; the reset is an epoch in milliseconds."""
-        return self._limit_headers(limits, sent) if refused else ()
+        return self._limit_headers(limits, measured) if refused else ()
 
     def error(self, text: ErrorText, status: int, number: str) -> dict[str, Any]:
         """The error of a bad request."""
@@ -82,17 +78,19 @@ class OpenRouterVendor(Vendor):
         text, message = self.errors[refusal.error], None
         if refusal.error == "rate-limit":
             text = self.statuses.get(refusal.status, text)
-            if limit_hit(refusal) is not None:
-                message = f"Rate limit exceeded: {dict(_NAMES).get(refusal.reason, 'tokens-per-min')}. "
+            hit = limit_hit(refusal)
+            if hit is not None:
+                counted = "tokens" if "tokens" in refusal.reason else "free-models"
+                message = f"Rate limit exceeded: {counted}-per-{unit_of(hit, 'min')}. "
         return text._replace(message=with_hint(message or text.message, refusal.retry_after).strip())
 
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """The error of a refusal: the platform's own if it hit a limit, else a provider's behind it."""
-        refusal, text = refused.refusal, self.refusal_text(refused)
+        refusal, text = refused.refusal, self.said(refused)
         metadata: Values = {"error_type": text.kind}
         hit = limit_hit(refusal) is not None
         if hit and _shown(refusal.limits) is not None:
-            metadata["headers"] = dict(self._limit_headers(refusal.limits, refused.sent))
+            metadata["headers"] = dict(self._limit_headers(refusal.limits, refused.measured))
         elif not hit and refusal.error in _UPSTREAM:
             metadata |= {"provider_name": _PROVIDER, "provider_code": _UPSTREAM[refusal.error]}
         error = {"message": text.message, "code": refusal.status, "metadata": metadata}
@@ -100,17 +98,17 @@ class OpenRouterVendor(Vendor):
 
     def mid_stream_error(self, refused: Refused) -> dict[str, Any]:
         """The error after a 200: the provider behind it refused."""
-        text, status = self.refusal_text(refused), refused.refusal.status
+        text, status = self.said(refused), refused.refusal.status
         return {"error": {"code": status, "message": text.message, "metadata": {"error_type": text.kind}}}
 
-    def _limit_headers(self, limits: LimitState, sent: int) -> Headers:
+    def _limit_headers(self, limits: LimitState, measured: int) -> Headers:
         bucket = _shown(limits)
         if bucket is None:
             return ()
         return (
             ("X-RateLimit-Limit", str(bucket.limit)),
             ("X-RateLimit-Remaining", str(bucket.remaining)),
-            ("X-RateLimit-Reset", str(-(-(sent + bucket.reset) // MILLISECOND))),
+            ("X-RateLimit-Reset", str(-(-(measured + bucket.reset) // MILLISECOND))),
         )
 
 
@@ -130,6 +128,14 @@ def _failed(body: Any, request: Request, reply: Reply, epoch_ns: int) -> Values:
         "error": body["error"],
         "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
     }
+
+
+def _thought(page: AnswerPart, reasoning: str, text: str | None) -> Values:
+    """Reasoning as a text, and as one of several kinds of details."""
+    if hides_reasoning(page.request.payload):
+        return {}
+    details = {"type": "reasoning.text", "text": reasoning, "format": "unknown", "index": 0}
+    return {"reasoning": reasoning, "reasoning_details": [details]}
 
 
 def _model(name: str, page: AnswerPart) -> Values:
@@ -173,6 +179,7 @@ _FLAVOUR: Final = Flavour(
     top=lambda page: {"provider": _PROVIDER, "system_fingerprint": None},
     choice={"logprobs": None, "native_finish_reason": None},
     message={"refusal": None, "reasoning": None},
+    thought=_thought,
     delta={},
     usage=lambda page: usage(page) | {"cost": 0.0, "is_byok": False},
     usage_in="own-chunk",

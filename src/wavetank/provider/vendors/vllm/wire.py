@@ -15,7 +15,7 @@ from ...dialects.shared import DONE, ErrorText, InvalidRequest, Values
 from ...dialects.wire_dialect import AnswerPart, Vendor, WireDialect
 from ...http import HttpRequest
 from ...vendor_card import VendorCard
-from ..openai.chat import Chat, Flavour, usage
+from ..openai.chat import Chat, Flavour, shown_as, usage
 from ..openai.completions import Completions
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
@@ -72,7 +72,7 @@ def _plain(page: AnswerPart) -> Values:
 
 _FLAVOUR: Final = Flavour(
     ident=lambda page: f"chatcmpl-{page.digits(32)}",
-    call_ident=lambda page: f"chatcmpl-tool-{page.digits(32, 'call')}",
+    call_ident=lambda page, number: f"chatcmpl-tool-{page.digits(32, 'call', number)}",
     top=_top,
     plain=_plain,
     choice={"logprobs": None, "stop_reason": None},
@@ -80,6 +80,7 @@ _FLAVOUR: Final = Flavour(
     delta={},
     usage=usage,
     after_failure=DONE,
+    thought=shown_as("reasoning_content"),
 )
 
 
