@@ -220,7 +220,7 @@ def row(scenario: str, run: dict[str, Any]) -> str:
     """One run in the table."""
     failed = ", ".join(f"{count} {name}" for name, count in run["failed"].items())
     answered = f"{run['done']} ({failed})" if failed else str(run["done"])
-    says = ", ".join(run["says"]) or "none"
+    says = ", ".join(run["says"]) or ("none" if run["requests"] else "no request came")
     cells = (run["doc"], scenario, answered, run["requests"], run["refused"], f"{run['seconds']} s", says)
     return f"| {' | '.join(map(str, cells))} |"
 
