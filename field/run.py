@@ -33,8 +33,8 @@ RUN_SECONDS = 180
 # Below a gigabyte, so that all groups fit on a small disk.
 MOST_MEGABYTES = 1000
 
-# The folders before a file's name are those of the machine that ran this.
-_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+")
+# The folders before a file's name, and addresses, are those of the machine that ran this.
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+| at 0x[0-9a-f]+")
 
 HEAD = f"""# Works with
 
@@ -48,6 +48,7 @@ There is one run in FIFO order, with seed 0, in virtual time, at the provider's 
 - **requests**, and how many of them were refused; **time** is virtual;
 - **strict checks that fail**: what wavetank says of the package with these settings; below the table is an instance of each.
   `liveness`, `exactly_once`, `right_answer` and `answered` should pass for every client; the others say how well it waits.
+  An agent that asks twice about a row is paid twice, which `exactly_once` reports.
 
 The release is the newest that agrees with the rest of its group, as pip finds it; a group takes at most {MOST_MEGABYTES} MB.
 """
@@ -136,7 +137,8 @@ def run(folder: Path, program: str, scenario: str) -> dict[str, Any]:
     hosts = [word for host in named(program, "HOSTS") for word in ("--llm-host", host)]
     command = [
         *(str(folder / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"),
-        *("-c", str(FOLDER / "pytest.ini"), "--rootdir", str(ROOT), f"--llm-scenario={scenario}", *hosts),
+        *("-c", str(FOLDER / "pytest.ini"), "--rootdir", str(ROOT), f"--llm-scenario={scenario}"),
+        *("--llm-checks=liveness", *hosts),
         str(FOLDER / "test_field.py"),
     ]
     environment = os.environ | {
