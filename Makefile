@@ -129,7 +129,7 @@ museum: .venv build/museum/installed  ## search every specimen, here and with ot
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)
-	@$(BIN)/python -m pytest examples/demo --llm-scenario=cascade
+	@$(BIN)/python -m pytest examples/demo --llm-scenario=cascade --llm-report=on --llm-report-dir=build/demo
 	@printf '(to paste the line that repeats it, first: source %s/activate)\n' '$(BIN)'
 
 clean:  ## remove what the other targets made

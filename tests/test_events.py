@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 import wavetank
 from wavetank.events import (
     EVENT_KINDS,
+    Deviated,
     Event,
     EventLog,
     EventLogError,
     Header,
+    Judged,
+    Notes,
     RunEnd,
     without_addresses,
 )
@@ -95,15 +98,42 @@ def test_the_first_line_names_format_and_version() -> None:
     """A reader can tell what the file is and of which version from its first line."""
     first = whole().to_ndjson().split(b"\n")[0]
     assert b'"format":"wavetank-events"' in first
-    assert b'"version":2' in first
+    assert b'"version":3' in first
 
 
 def test_a_log_of_the_version_before_can_be_read() -> None:
     """A log of version 1 has nothing of who and where; the rest is as it was."""
-    log = EventLog.from_ndjson(whole().to_ndjson().replace(b'"version":2', b'"version":1'))
+    log = EventLog.from_ndjson(whole().to_ndjson().replace(b'"version":3', b'"version":1'))
     assert list(log) == [ARRIVED, REFUSED, COMPLETED]
     assert log[0].task is None
     assert log[0].file is None
+
+
+def test_notes_stand_behind_the_end_and_are_read_back() -> None:
+    """A log with notes has the same events and end; the log they were made from has none."""
+    log = whole()
+    notes = Notes(
+        title="rows",
+        replay="again",
+        verdicts=(Judged(name="order", passed=False, summary="late", evidence=("row 1",)),),
+        deviations=(Deviated(kind="run", at=3, step=2, text="b before a", task="b", fifo="a"),),
+    )
+    data = log.with_notes(notes).to_ndjson()
+    assert data.startswith(log.to_ndjson())
+    again = EventLog.from_ndjson(data)
+    assert again.notes == notes
+    assert list(again) == list(log)
+    assert again.to_ndjson() == data
+    assert log.notes is None
+    assert log.with_notes(notes).to_ndjson(waits=False) == log.to_ndjson(waits=False)
+
+
+def test_nothing_comes_after_the_notes() -> None:
+    """A line behind them, also further notes, is an error that names the line."""
+    data = whole().with_notes(Notes()).to_ndjson()
+    last = data.rsplit(b"\n", 2)[1]
+    with pytest.raises(EventLogError, match="line 7 comes after the end"):
+        EventLog.from_ndjson(data + last + b"\n")
 
 
 def test_defaults_are_not_written() -> None:
@@ -116,8 +146,8 @@ def test_defaults_are_not_written() -> None:
 def test_the_kinds_of_events_are_the_contract() -> None:
     """The vocabulary has these kinds and no others."""
     assert " ".join(EVENT_KINDS) == (
-        "submitted arrived answer-failed held refused answered delivered left completed failed cancelled "
-        "paused resumed stalled traced violated wave-opened wave-closed"
+        "submitted arrived unknown-host app-failed answer-failed held refused answered delivered left "
+        "completed failed cancelled paused resumed stalled traced violated wave-opened wave-closed"
     )
 
 
@@ -131,12 +161,12 @@ def test_the_kinds_of_events_are_the_contract() -> None:
         pytest.param(lambda _: b"[1, 2]\n", r"line 1 is not the header", id="no-object"),
         pytest.param(lambda _: b"\x89PNG\r\n\x1a\n", r"line 1 is not the header", id="binary"),
         pytest.param(
-            lambda data: data.replace(b'"version":2', b'"version":3'),
-            r"version 3.*versions 1 and 2",
+            lambda data: data.replace(b'"version":3', b'"version":4'),
+            r"version 4.*versions 1 and 2 and 3",
             id="newer",
         ),
         pytest.param(
-            lambda data: data.replace(b'"version":2', b'"v":1'),
+            lambda data: data.replace(b'"version":3', b'"v":1'),
             r"version None.*versions 1 and 2",
             id="no-version",
         ),

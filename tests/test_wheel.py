@@ -76,7 +76,8 @@ def test_the_wheel_is_pure_and_has_the_version_of_the_project(wheel: Path) -> No
 def test_the_wheel_holds_every_source_file(names: set[str]) -> None:
     """No module stays behind."""
     source = ROOT / "src"
-    missing = {file.relative_to(source).as_posix() for file in source.rglob("*.py")} - names
+    files = [file for ending in ("py", "js", "css") for file in source.rglob(f"*.{ending}")]
+    missing = {file.relative_to(source).as_posix() for file in files} - names
     assert missing == set()
 
 

@@ -59,6 +59,9 @@ class LoopWaits:
     def blocking_event(self) -> BlockingEvent:
         return threading.Event()
 
+    def is_virtual_here(self) -> bool:
+        return False
+
 
 @final
 class Spent(Exception):

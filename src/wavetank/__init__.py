@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RequestTooLarge,
         ServerError,
         UnknownHost,
+        WrongProtocol,
     )
     from .sim.errors import Deadlock, RealInputOutput
     from .sim.token import TokenError
@@ -56,6 +57,7 @@ _HOMES: Final = {
         "RequestTooLarge",
         "ServerError",
         "UnknownHost",
+        "WrongProtocol",
     ),
     "sim.errors": ("Deadlock", "RealInputOutput"),
     "sim.token": ("TokenError",),
@@ -105,6 +107,7 @@ __all__ = [
     "Verdict",
     "Workload",
     "WorkloadItem",
+    "WrongProtocol",
     "add_vendor",
     "explore",
     "load_scenario",

@@ -1,7 +1,8 @@
 """The event log: what happened, when and to which item, in one versioned vocabulary.
 
 The log is what checks and reports read. Written as NDJSON it has a header line, one line
-per event and, once the run has ended, a closing line. The same run gives the same bytes.
+per event and, once the run has ended, a closing line; a line of notes may follow. The same run gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import msgspec
 T = TypeVar("T")
 
 FORMAT: Final = "wavetank-events"
-VERSION: Final = 2
-READABLE: Final = (1, 2)
-"""Versions that can be read: 1 has nothing of who did what where."""
+VERSION: Final = 3
+READABLE: Final = (1, 2, 3)
+"""Versions that can be read: 1 has nothing of who did what where, 2 no notes and no changes of counts."""
 
 EventKind = Literal[
     "submitted",
     "arrived",
+    "unknown-host",
+    "app-failed",
     "answer-failed",
     "held",
     "refused",
@@ -69,6 +72,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
     On `traced` it did the `action` to the `primitive`, which then had that `size`.
+    On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
+    `POST /v1/messages`, and `dialect` is the one that has such a path.
     """
 
     at: int
@@ -104,11 +109,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     primitive: str | None = None
     action: str | None = None
     size: int | None = None
+    target: str | None = None
+    dialect: str | None = None
 
 
 @final
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What run a log belongs to; `answers`: it says which answers were `whole`, as older logs do not."""
+    """What run a log belongs to; `answers`: it says which answers were `whole`, as older logs do not.
+
+    `unknown_hosts` are the patterns of hosts that the fake need not answer for.
+    """
 
     scenario: str
     digest: str
@@ -119,16 +129,21 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     passable: bool = True
     answers: bool = False
     expects: dict[str, int | float] = {}
+    unknown_hosts: list[str] = []
 
 
 @final
-class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of a count of the program's own: at first, at last, at least and at most."""
+class Watched(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was seen of a count of the program's own: at first, at last, at least and at most.
+
+    `changes` has each value that differs from the one before, with the instant at which it was seen.
+    """
 
     first: int | float
     last: int | float
     least: int | float
     most: int | float
+    changes: tuple[tuple[int, int | float], ...] = ()
 
 
 @final
@@ -180,14 +195,57 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @final
-class EventLog:
-    """The events of one run, in order; a sequence of `Event`."""
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of one check: `passed` is `None` where it was not judged."""
 
-    __slots__ = ("_derived", "_events", "_listeners", "end", "header")
+    name: str
+    passed: bool | None
+    summary: str
+    evidence: tuple[str, ...] = ()
+
+
+@final
+class Deviated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A choice in which the schedule differs from FIFO order, before the step `step`, at the instant `at`.
+
+    Where the order of tasks was chosen, `task` is who ran and `fifo` who would have run in FIFO order.
+    """
+
+    kind: str
+    at: int
+    step: int
+    text: str
+    task: str | None = None
+    fifo: str | None = None
+
+
+@final
+class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a run besides its events: how it was judged, and what repeats it.
+
+    `title` names the run, `found` says how a search came upon it. `replay` is the line that repeats it.
+    """
+
+    title: str = ""
+    found: tuple[str, ...] = ()
+    replay: str = ""
+    verdicts: tuple[Judged, ...] = ()
+    deviations: tuple[Deviated, ...] = ()
+
+
+@final
+class EventLog:
+    """The events of one run, in order; a sequence of `Event`.
+
+    `notes` are there where the log was written by something that had judged the run.
+    """
+
+    __slots__ = ("_derived", "_events", "_listeners", "end", "header", "notes")
 
     def __init__(self, header: Header) -> None:
         self.header = header
         self.end: RunEnd | None = None
+        self.notes: Notes | None = None
         self._events: list[Event] = []
         self._listeners: list[Callable[[Event], object]] = []
         self._derived: dict[Callable[[EventLog], Any], Any] = {}
@@ -227,14 +285,23 @@ class EventLog:
         found: T = self._derived[read]
         return found
 
-    def to_ndjson(self, *, waits: bool = True) -> bytes:
-        """The whole log as bytes: header, events, and the end if the run has ended.
+    def with_notes(self, notes: Notes) -> EventLog:
+        """The same log, with these notes."""
+        log = EventLog(self.header)
+        log._events, log.end, log.notes = self._events, self.end, notes
+        return log
 
-        Without `waits` it is what every run of the same schedule has, whether or not waits were noted.
+    def to_ndjson(self, *, waits: bool = True) -> bytes:
+        """The whole log as bytes: header, events, the end if the run has ended, and notes if there are any.
+
+        Without `waits` it is what every run of the same schedule has: no waits, which not each
+        run looks for, and no notes.
         """
         lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
             lines.append(line_of(self.end if waits else msgspec.structs.replace(self.end, waits=())))
+        if self.notes is not None and waits:
+            lines.append(line_of(self.notes))
         return b"".join(lines)
 
     @classmethod
@@ -253,10 +320,12 @@ class EventLog:
         return log
 
     def _read_line(self, number: int, line: bytes) -> None:
-        if self.end is not None:
-            raise EventLogError(f"line {number} comes after the end of the run, which closes a log")
         try:
-            if line.startswith(b'{"end":'):
+            if self.notes is None and line.startswith(b'{"notes":'):
+                self.notes = msgspec.json.decode(line, type=dict[str, Notes])["notes"]
+            elif self.end is not None or self.notes is not None:
+                raise EventLogError(f"line {number} comes after the end of the run, which closes a log")
+            elif line.startswith(b'{"end":'):
                 self.end = msgspec.json.decode(line, type=dict[str, RunEnd])["end"]
             else:
                 self._events.append(msgspec.json.decode(line, type=Event))
@@ -287,11 +356,16 @@ def _by_kind(log: EventLog) -> dict[EventKind, list[Event]]:
     return found
 
 
-def line_of(part: Header | Event | RunEnd) -> bytes:
+def line_of(part: Header | Event | RunEnd | Notes) -> bytes:
     """One line of a log written as NDJSON, with its line end."""
     if isinstance(part, Header):
-        return _encoded({"format": FORMAT, "version": VERSION, **msgspec.structs.asdict(part)}) + b"\n"
-    return _encoded({"end": part} if isinstance(part, RunEnd) else part) + b"\n"
+        fields = msgspec.structs.asdict(part)
+        if not part.unknown_hosts:
+            del fields["unknown_hosts"]
+        return _encoded({"format": FORMAT, "version": VERSION, **fields}) + b"\n"
+    if isinstance(part, Event):
+        return _encoded(part) + b"\n"
+    return _encoded({"end" if isinstance(part, RunEnd) else "notes": part}) + b"\n"
 
 
 def _encoded(value: object) -> bytes:

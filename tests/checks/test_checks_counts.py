@@ -157,7 +157,10 @@ def test_a_watch_sees_the_count_with_every_event(backend: str) -> None:
     again = EventLog.from_ndjson(run.events.to_ndjson())
     assert again.end is not None
     assert again.end == run.events.end
-    assert again.end.watched == {"lent": Watched(first=0, last=0, least=0, most=3)}
+    watched = again.end.watched["lent"]
+    assert (watched.first, watched.last, watched.least, watched.most) == (0, 0, 0, 3)
+    assert [value for _, value in watched.changes] == [3, 2, 1, 0]
+    assert watched.changes[0][0] == 0
 
 
 @on_both

@@ -223,7 +223,7 @@ def test_a_check_of_ones_own_stands_beside_the_others(backend: str) -> None:
 
 def test_names_with_a_sign_change_the_default_set() -> None:
     """Added and taken out, in texts and lists, also from another set."""
-    assert named("+no_storm") == (*DEFAULT[:4], "no_storm", *DEFAULT[4:])
+    assert named("+no_storm") == (*DEFAULT[:5], "no_storm", *DEFAULT[5:])
     assert named("-right_answer, +no_herd") == named(["-right_answer", "+no_herd"])
     assert "right_answer" not in named("-right_answer")
     assert named("strict,-order") == tuple(name for name in named("strict") if name != "order")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import anyio
+import httpx
 import pytest
 
 import wavetank
@@ -233,6 +234,16 @@ async def moves(tank: Tank, pauses: float) -> None:
     sides[1] += 1
 
 
+async def reports_to(tank: Tank, an_llm: float) -> None:
+    """`hosts`: telemetry may be refused."""
+    await anyio.sleep(2)
+    tank.ledger.submit("a")
+    await ask(tank, "a")
+    async with httpx.AsyncClient() as client:
+        with suppress(wavetank.UnknownHost):
+            await client.post(f"https://other.example/{'v1/messages' if an_llm else 'v1/capture'}")
+
+
 class Near(NamedTuple):
     """A check, a client, what still passes, and what is a shade too much."""
 
@@ -256,6 +267,7 @@ NEAR: Final = (
     Near("permits_returned", gives_back, 2, 1),
     Near("loop_responsive", computes_for, 0.1, 0.1001),
     Near("order", answers_in_turn, 0, 1),
+    Near("hosts", reports_to, 0, 1),
     Near("answered", gives_up_at, 0.99, 0.9),
     Near("outcomes", fails_some, 2, 3),
     Near("within", takes, 2, 2.001),

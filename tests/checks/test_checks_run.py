@@ -421,7 +421,7 @@ def test_a_limits_refusal_is_no_waves() -> None:
 def test_names_are_read_from_sets_lists_and_commas() -> None:
     """`default`, `strict`, one name, several with commas or in a list: each once, in catalogue order."""
     declared = ("outcomes", "within", "request_rate", "always")
-    default = ("liveness", "exactly_once", "right_answer", "answered", *declared)
+    default = ("liveness", "exactly_once", "right_answer", "answered", "hosts", *declared)
     assert named("default") == DEFAULT == default
     assert named("strict") == STRICT == tuple(name for name in CHECKS if name != "exercised")
     assert named("exercised, liveness") == ("liveness", "exercised")

@@ -21,6 +21,7 @@ RunPytest = Callable[..., pytest.RunResult]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text("utf-8"))
 
 TESTS = """
+import httpx2
 import openai
 import pytest
 import wavetank
@@ -53,7 +54,8 @@ def test_expected(tank):
 
 def test_elsewhere(fake_llm):
     with pytest.raises(Exception):
-        ask("x", base_url="https://llm.example.com/v1", max_retries=0)
+        httpx2.post("https://telemetry.example.com/v1/events")
+    ask("x")
 
 def test_checks(fake_llm):
     fake_llm.check("default")
@@ -187,7 +189,7 @@ def test_the_report_has_every_test(project: Path, run_pytest: RunPytest, through
     assert tests["test_real"]["clock"] == "real"
     assert tests["test_real"]["schedule"] is None
     assert tests["test_asserts"]["failed_at"]["line"] == line_of("    assert fake_llm.requests")
-    assert tests["test_elsewhere"]["unknown_hosts"] == ["llm.example.com:443"]
+    assert tests["test_elsewhere"]["unknown_hosts"] == ["telemetry.example.com"]
     assert "exactly_once" in [each["name"] for each in tests["test_checks"]["verdicts"]]
     again = report_of(through_xdist.folder / "report.json")
     for report in (tests, again):

@@ -11,6 +11,7 @@ RunPytest = Callable[..., pytest.RunResult]
 
 TESTS = """
 import unittest
+import httpx2
 import openai
 import pytest
 import wavetank
@@ -31,7 +32,7 @@ def test_idle(fake_llm):
 
 def test_elsewhere(fake_llm):
     with pytest.raises(Exception):
-        ask(base_url="https://llm.example.com/v1", max_retries=0)
+        httpx2.post("https://telemetry.example.com/v1/events")
     ask(max_retries=9)
 
 class TestUnit(unittest.TestCase):
@@ -66,10 +67,13 @@ def test_only_tests_that_need_a_look_have_lines(pytester: pytest.Pytester, run_p
     assert log.startswith("event log in llm-report")
     assert any(line.endswith("the result says nothing about that") for line in lines_of(quiet, "test_idle"))
     assert lines_of(quiet, "test_elsewhere") == [
-        "wanted llm.example.com:443, which the fake does not answer for; nothing was sent"
+        "wanted telemetry.example.com, which the fake does not answer for; nothing was sent"
     ]
     quiet.stdout.fnmatch_lines(
-        ["event logs of 4 passed tests were written; -v names them", "1 explored test kept to the scenario *"]
+        [
+            "event logs and timelines of 4 passed tests were written; -v names them",
+            "1 explored test kept to the scenario *",
+        ]
     )
     full = run_pytest(*options, "-v")
     good, log = lines_of(full, "test_good")

@@ -204,6 +204,7 @@ def test_a_real_connection_is_refused(pytester: pytest.Pytester, run_pytest: Run
             with pytest.raises(wavetank.RealInputOutput, match="llm_clock"):
                 socket.create_connection(("127.0.0.1", 9))
 
+        @pytest.mark.llm_expect(unknown_hosts=["nowhere.example"])
         def test_other_host(fake_llm):
             with pytest.raises(wavetank.UnknownHost, match="nowhere.example"):
                 httpx2.get("https://nowhere.example")

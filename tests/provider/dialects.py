@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavetank.provider.hosts import HostTable
+from wavetank.provider.hosts import HostApp, HostTable
 from wavetank.provider.http import Dialect, HttpRequest
 from wavetank.provider.registry import dialect_of, vendor_at
 
@@ -18,4 +18,6 @@ def dialect_for(host: str, port: int | None = None) -> Dialect | None:
 def route(host: str, path: str, headers: Mapping[str, str]) -> Dialect:
     """The dialect of a request to an address of our own."""
     http = HttpRequest(method="POST", host=host, path=path, headers=headers)
-    return HostTable().route_here(http).dialect
+    answers = HostTable().route_here(http).answers
+    assert not isinstance(answers, HostApp)
+    return answers

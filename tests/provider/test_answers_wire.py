@@ -251,13 +251,13 @@ def test_cohere(streamed: bool) -> None:
     import cohere
 
     async def ask() -> Seen:
-        client = cohere.AsyncClientV2(api_key=KEY)
         more: Any = {"model": "command-a-reasoning", "messages": MESSAGES, "thinking": {"type": "enabled"}}
-        if not streamed:
+        async with cohere.AsyncClientV2(api_key=KEY) as client:
+            if streamed:
+                return await cohere_stream(client.chat_stream(**more))
             message: Any = (await client.chat(**more)).message
-            contents, calls = message.content, message.tool_calls
-            return contents[0].thinking, contents[1].text, [called(call.function) for call in calls]
-        return await cohere_stream(client.chat_stream(**more))
+        contents, calls = message.content, message.tool_calls
+        return contents[0].thinking, contents[1].text, [called(call.function) for call in calls]
 
     assert seen_by(ask) == WHOLE
 
@@ -282,9 +282,9 @@ def test_cohere_before_there_was_thinking() -> None:
     import cohere
 
     async def ask() -> Seen:
-        client = cohere.AsyncClient(api_key=KEY)
-        answer: Any = await client.chat(message="item-1")
-        events: list[Any] = [event async for event in client.chat_stream(message="item-1")]
+        async with cohere.AsyncClient(api_key=KEY) as client:
+            answer: Any = await client.chat(message="item-1")
+            events: list[Any] = [event async for event in client.chat_stream(message="item-1")]
         calls = [call for e in events if e.event_type == "tool-calls-generation" for call in e.tool_calls]
         assert [call.name for call in calls] == [call.name for call in answer.tool_calls]
         return "", answer.text, [(call.name, call.parameters) for call in answer.tool_calls]
@@ -402,7 +402,8 @@ async def ask_mistral() -> Any:
 async def ask_cohere() -> Any:
     import cohere
 
-    await cohere.AsyncClientV2(api_key=KEY).chat(model="m", messages=MESSAGES, logprobs=True)
+    async with cohere.AsyncClientV2(api_key=KEY) as client:
+        await client.chat(model="m", messages=MESSAGES, logprobs=True)
 
 
 async def ask_ollama() -> Any:

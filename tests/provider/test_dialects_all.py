@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
-from wavetank.provider.hosts import HostTable
+from wavetank.provider.hosts import HostApp, HostTable
 from wavetank.provider.http import BadRequest, Frame, HttpRequest, WireReply
 from wavetank.provider.machine import Provider
 from wavetank.provider.registry import cards
 from wavetank.provider.request import Request
 from wavetank.provider.schema_answers import value_for
+from wavetank.provider.vendor_card import COMPATIBLE
 from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
 
 from .dialects import dialect_for, route
@@ -275,13 +276,15 @@ def test_a_request_to_no_provider_s_host_is_recognized_by_its_looks(
 
 
 def test_the_page_has_every_dialect_and_host() -> None:
-    """The table of hosts is that of the code, and so is that of wrappings."""
+    """The table of hosts is that of the code, and so is that of wrappings; each dialect has a way above."""
     hosts = {
         (cells[0], tuple(re.findall(r"`([^`]+)`", cells[1])))
         for cells in page_table("Hosts")
         if cells[0].startswith("`")
     }
-    assert hosts == {(f"`{card.name}`", card.hosts) for card in cards()}
+    own = [card for card in cards() if card.wire != COMPATIBLE]
+    assert hosts == {(f"`{card.name}`", card.hosts) for card in own}
+    assert {way.name or name for name, way in WAYS.items()} == {card.name for card in own}
     wrappings = [cells[0].strip("`") for cells in page_table("Refusals")]
     assert set(wrappings) >= set(get_args(Wrapping))
 
@@ -299,7 +302,8 @@ def test_a_dialect_is_recognized_by_its_name_on_loopback(way: str) -> None:
     """A path that begins with the name of the dialect is that dialect's, and the rest is its path."""
     name = WAYS[way].name or way
     asked = http(way, host="127.0.0.1", path=f"/{name}{WAYS[way].path}")
-    dialect, seen = HostTable().route_here(asked)
+    dialect, seen, _ = HostTable().route_here(asked)
+    assert not isinstance(dialect, HostApp)
     assert dialect.card.name == name
     assert dialect.decode(seen).item == "item-1"
 

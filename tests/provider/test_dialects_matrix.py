@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,6 +133,30 @@ async def ask_groq(mode: Mode) -> str:
     import groq
 
     return await ask_chat(groq.AsyncGroq(_strict_response_validation=True), mode)
+
+
+async def ask_together(mode: Mode) -> str:
+    import together
+
+    return await ask_chat(together.AsyncTogether(_strict_response_validation=True), mode)
+
+
+async def ask_fireworks(mode: Mode) -> str:
+    import fireworks
+
+    return await ask_chat(fireworks.AsyncFireworks(_strict_response_validation=True), mode)
+
+
+async def ask_cerebras(mode: Mode) -> str:
+    from cerebras.cloud.sdk import AsyncCerebras
+
+    return await ask_chat(AsyncCerebras(_strict_response_validation=True), mode)
+
+
+async def ask_hugging_face(mode: Mode) -> str:
+    import huggingface_hub
+
+    return await ask_chat(huggingface_hub.AsyncInferenceClient(api_key="hf_key"), mode)
 
 
 async def ask_responses(mode: Mode) -> str:
@@ -270,8 +295,10 @@ async def ask_cohere(mode: Mode) -> str:
 
 async def ask_cohere_v1(mode: Mode) -> str:
     import cohere
+    import httpx
 
-    async with cohere.AsyncClient() as client:
+    # Where httpx-aiohttp is installed the SDK prefers it, unless it is given a client of httpx's.
+    async with cohere.AsyncClient(httpx_client=httpx.AsyncClient()) as client:
         if mode == "stream":
             events = client.chat_stream(model="m-1", message="item-1")
             return await joined(events, lambda event: getattr(event, "text", None))
@@ -354,6 +381,10 @@ SDKS = {
     "google-genai, retrying": Sdk(ask_gemini_retrying, "gemini", modes=PLAIN),
     "google-genai, Vertex": Sdk(ask_vertex, "vertex", modes=("plain", "stream", "tool")),
     "groq": Sdk(ask_groq, "groq", trio=True),
+    "together": Sdk(ask_together, "together", trio=True),
+    "fireworks": Sdk(ask_fireworks, "fireworks"),
+    "cerebras": Sdk(ask_cerebras, "cerebras", trio=True),
+    "huggingface_hub": Sdk(ask_hugging_face, "huggingface", trio=True),
     "mistralai": Sdk(ask_mistral, "mistral"),
     "mistralai, retrying": Sdk(ask_mistral_retrying, "mistral", modes=PLAIN),
     "openrouter": Sdk(ask_openrouter, "openrouter"),
@@ -372,6 +403,8 @@ SDKS = {
     "litellm, Gemini": Sdk(through_litellm("gemini/m-1"), "gemini", modes=CALLING),
     "litellm, Groq": Sdk(through_litellm("groq/m-1"), "groq"),
     "litellm, Mistral": Sdk(through_litellm("mistral/m-1"), "mistral"),
+    "litellm, DeepSeek": Sdk(through_litellm("deepseek/m-1"), "deepseek"),
+    "litellm, xAI": Sdk(through_litellm("xai/m-1"), "xai"),
     "litellm, OpenRouter": Sdk(through_litellm("openrouter/m-1"), "openrouter"),
     "litellm, Cohere": Sdk(through_litellm("cohere_chat/m-1"), "cohere", modes=PLAIN),
     "litellm, Ollama": Sdk(through_litellm("ollama_chat/m-1"), "ollama", modes=(*PLAIN, "json")),
@@ -506,6 +539,28 @@ def sync_groq() -> str:
         return said(client.chat.completions.create(**fields("plain")).choices[0])
 
 
+def sync_together() -> str:
+    import together
+
+    with together.Together() as client:
+        return said(client.chat.completions.create(**fields("plain")).choices[0])
+
+
+def sync_fireworks() -> str:
+    import fireworks
+
+    with fireworks.Fireworks() as client:
+        return said(client.chat.completions.create(**fields("plain")).choices[0])
+
+
+def sync_cerebras() -> str:
+    from cerebras.cloud.sdk import Cerebras
+
+    with Cerebras() as client:
+        answer: Any = client.chat.completions.create(**fields("plain"))
+        return said(answer.choices[0])
+
+
 def sync_cohere() -> str:
     import cohere
 
@@ -530,18 +585,24 @@ def sync_requests() -> str:
 
 
 @pytest.mark.parametrize(
-    ("call", "waits"),
+    ("module", "call", "waits"),
     [
-        (sync_openai, 7),
-        (sync_anthropic, 7),
-        (sync_gemini, None),
-        (sync_groq, 7),
-        (sync_cohere, 7),
-        (sync_requests, 7),
+        ("openai", sync_openai, 7),
+        ("anthropic", sync_anthropic, 7),
+        ("google.genai", sync_gemini, None),
+        ("groq", sync_groq, 7),
+        ("together", sync_together, 7),
+        ("fireworks", sync_fireworks, 7),
+        ("cerebras.cloud.sdk", sync_cerebras, 7),
+        ("cohere", sync_cohere, 7),
+        ("requests", sync_requests, 7),
     ],
 )
-def test_a_sync_client_waits_in_virtual_time(call: Callable[[], str], waits: float | None) -> None:
+def test_a_sync_client_waits_in_virtual_time(
+    module: str, call: Callable[[], str], waits: float | None
+) -> None:
     """It reads its answer after a refusal, and waits as its async twin does."""
+    import_module(module)  # On a busy machine this takes longer than a thread may block on something real.
 
     async def main(tank: Tank) -> tuple[str, float]:
         answer = await anyio.to_thread.run_sync(call)
@@ -603,6 +664,7 @@ def test_the_page_says_what_an_sdk_does(name: str) -> None:
 
 BACKOFFS: dict[str, Callable[[int], tuple[float, float]]] = {
     "stainless": lambda n: (0.375 * 2**n, 0.5 * 2**n),
+    "together": lambda n: (0.75 * 2**n, 2.0**n),
     "cohere": lambda n: (0.9 * 2**n, 1.1 * 2**n),
     "google": lambda n: (2.0**n, 2.0**n + 1),
     "speakeasy": lambda n: (0.5 * 1.5**n, 0.5 * 1.5**n + 1),
@@ -616,6 +678,9 @@ BACKOFFS: dict[str, Callable[[int], tuple[float, float]]] = {
         ("openai", "stainless"),
         ("anthropic", "stainless"),
         ("groq", "stainless"),
+        ("together", "together"),
+        ("fireworks", "stainless"),
+        ("cerebras", "stainless"),
         ("langchain-openai", "stainless"),
         ("cohere", "cohere"),
         ("google-genai, retrying", "google"),

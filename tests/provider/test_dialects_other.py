@@ -111,7 +111,8 @@ async def embedded_by_gemini() -> Any:
     from google import genai
 
     async with genai.Client().aio as client:
-        answer: Any = await client.models.embed_content(model="m", contents=["a", "b"])
+        texts: Any = ["a", "b"]
+        answer: Any = await client.models.embed_content(model="m", contents=texts)
         return [one.values for one in answer.embeddings]
 
 

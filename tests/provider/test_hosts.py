@@ -10,7 +10,7 @@ import pytest
 import wavetank
 from wavetank import Tank, VendorCard, add_vendor, simulate
 from wavetank.provider import hosts, registry
-from wavetank.provider.hosts import HostTable, configure_host, host_rule, written_rule
+from wavetank.provider.hosts import HostApp, HostTable, configure_host, host_rule, written_rule
 from wavetank.provider.http import HttpRequest
 from wavetank.scenario import Host, Scenario
 
@@ -27,7 +27,10 @@ def forgotten() -> Iterator[None]:
 def found(table: HostTable, host: str, path: str = "/v1/chat/completions") -> tuple[str, str] | None:
     """The vendor that answers, and the path it sees."""
     route = table.route(HttpRequest(method="POST", host=host, path=path, headers={}))
-    return None if route is None else (route.dialect.card.name, route.http.path)
+    if route is None:
+        return None
+    assert not isinstance(route.answers, HostApp)
+    return route.answers.card.name, route.http.path
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_two_dialects_for_one_place_are_refused() -> None:
     table = HostTable()
     table.add(host_rule("x.example", "openai"))
     table.add(host_rule("x.example", "openai"))
-    with pytest.raises(ValueError, match=r"two dialects for x\.example: openai and groq"):
+    with pytest.raises(ValueError, match=r"two dialects or apps for x\.example: openai and groq"):
         table.add(host_rule("x.example", "groq"))
 
 
@@ -124,7 +127,8 @@ def test_a_gateway_may_put_anything_before_a_path_and_replace_its_beginning(dial
         HttpRequest(method="POST", host="gw.corp.example", path=path, headers=headers, body=body)
     )
     assert route is not None
-    assert route.dialect.decode(route.http).prompt == "hello"
+    assert not isinstance(route.answers, HostApp)
+    assert route.answers.decode(route.http).prompt == "hello"
 
 
 def ask(base_url: str) -> str:

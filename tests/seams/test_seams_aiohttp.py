@@ -180,9 +180,9 @@ def test_a_cancelled_request_has_left() -> None:
 @pytest.mark.parametrize(
     ("url", "options", "where"),
     [
-        ("https://example.com/v1", {}, "example.com:443"),
+        ("https://example.com/v1", {}, r"answers for example.com;"),
         ("http://127.0.0.1:8080/", {}, "127.0.0.1:8080"),
-        ("https://example.com/", {"proxy": "http://proxy.example.com:3128"}, "example.com:443"),
+        ("https://example.com/", {"proxy": "http://proxy.example.com:3128"}, r"answers for example.com;"),
     ],
 )
 def test_an_unknown_host_is_named_and_nothing_is_sent(url: str, options: dict[str, Any], where: str) -> None:

@@ -152,6 +152,7 @@ def test_requests_to_this_machine_go_through_in_real_time(fake_llm: FakeLLM, pro
 @pytest.mark.usefixtures("either_clock")
 @pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "localhost.evil.example", "127.evil.example"])
 @pytest.mark.usefixtures("fake_llm")
+@pytest.mark.llm_expect(unknown_hosts="*.evil.example")
 def test_hosts_that_begin_like_this_machine_are_unknown(proxy: Proxy, host: str) -> None:
     """Neither directly nor behind a proxy is anything sent to them."""
     for client in (httpx.Client(), httpx.Client(proxy=proxy.url)):

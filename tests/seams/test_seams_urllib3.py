@@ -180,15 +180,20 @@ def test_all_ways_to_read_a_reply_give_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("url", "options", "where"),
     [
-        ("https://example.com/v1", {}, "example.com:443"),
+        ("https://example.com/v1", {}, r"answers for example.com;"),
         ("http://127.0.0.1:8080/", {}, "127.0.0.1:8080"),
-        ("https://example.com/", {"proxies": {"https": "http://proxy.example.com:3128"}}, "example.com:443"),
+        (
+            "https://example.com/",
+            {"proxies": {"https": "http://proxy.example.com:3128"}},
+            r"answers for example.com;",
+        ),
     ],
 )
 def test_an_unknown_host_is_named_and_nothing_is_sent(url: str, options: dict[str, Any], where: str) -> None:
     """The error is ours, and names host and port."""
 
     def work(tank: Tank) -> int:
+        tank.expect(unknown_hosts=["*"])
         with pytest.raises(UnknownHost, match=where.replace(".", r"\.")):
             requests.get(url, **options)
         return len(tank.fake_llm.requests)
@@ -293,10 +298,11 @@ def test_a_service_of_amazons_is_no_provider_of_the_tank() -> None:
     import botocore.session
 
     def work(tank: Tank) -> int:
+        tank.expect(unknown_hosts="*.amazonaws.com")
         session = botocore.session.Session()
         session.set_credentials("id", "secret")
         client = session.create_client("bedrock-runtime", region_name="us-east-1")
-        with pytest.raises(Exception, match=r"answers for bedrock-runtime\.us-east-1\.amazonaws\.com:443"):
+        with pytest.raises(Exception, match=r"answers for bedrock-runtime\.us-east-1\.amazonaws\.com;"):
             client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "hi"}]}])
         return len(tank.fake_llm.requests)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from wavetank.events import EventLog
+from wavetank.events import Event, EventLog
 from wavetank.provider.http import HttpRequest
 from wavetank.scenario import Scenario
 from wavetank.seams.http1 import ControlResponse
@@ -158,3 +158,23 @@ def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
         assert got[0].status == expected
         assert msgspec.json.decode(b"".join(got[0].parts))
     assert "the log could not be read" in caplog.text
+
+
+def test_the_timeline_is_a_page_of_the_log_so_far() -> None:
+    """It is HTML, judged by the default checks, and a browser gets it at the address alone."""
+    opened, serving = door()
+    serving.run.journal.append(Event(at=0, kind="submitted", item="<b>row</b>"))
+    got: list[ControlResponse] = []
+    done = threading.Event()
+
+    def answer(page: ControlResponse) -> None:
+        got.append(page)
+        done.set()
+
+    opened(request(path="/_wavetank/timeline"), answer)
+    assert done.wait(20)
+    page = b"".join(got[0].parts).decode()
+    assert got[0].status == 200
+    assert ("content-type", "text/html; charset=utf-8") in got[0].headers
+    assert "<title>s: " in page
+    assert "<b>row" not in page

@@ -69,6 +69,7 @@ def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
         "exactly_once": True,
         "right_answer": True,
         "answered": True,
+        "hosts": None,
         "retry_after": True,
         "shared_pause": True,
         "no_storm": True,

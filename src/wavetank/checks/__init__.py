@@ -8,13 +8,23 @@ from ..events import EventLog
 from . import answer_function
 from .causes import causes
 from .own import judged_by
-from .selection import BY_EXPECTATION, CHECKS, DECLARED, DEFAULT, STRICT, Check, Checks, UnknownCheck, named
+from .selection import (
+    BY_EXPECTATION,
+    CHECKS,
+    DEFAULT,
+    SILENT,
+    STRICT,
+    Check,
+    Checks,
+    UnknownCheck,
+    named,
+)
 from .verdict import Verdict
 
 __all__ = [
     "CHECKS",
-    "DECLARED",
     "DEFAULT",
+    "SILENT",
     "STRICT",
     "Check",
     "Checks",

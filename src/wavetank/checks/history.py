@@ -65,7 +65,7 @@ def _entered(log: EventLog) -> dict[str, None]:
 def describe(event: Event) -> str:
     """One event in words, and who did it where in the program."""
     error = f": {event.error}" if event.kind == "failed" else ""
-    return f"{_happened(event)}{_by(event)}{error}"
+    return f"{happened(event)}{_by(event)}{error}"
 
 
 def _by(event: Event) -> str:
@@ -78,7 +78,8 @@ def fault_source(fault: int) -> str:
     return "fake_llm.answer" if fault == BY_ANSWER else f"the scenario's fault {fault + 1}"
 
 
-def _happened(event: Event) -> str:
+def happened(event: Event) -> str:
+    """One event in words, without who did it where."""
     number = f"request {event.request}"
     match event.kind:
         case "arrived":
@@ -114,6 +115,17 @@ def _happened(event: Event) -> str:
             return f"{number} ended without a whole answer"
         case "left":
             return f"the client hung up on {number}"
+        case _:
+            return _beside_requests(event)
+
+
+def _beside_requests(event: Event) -> str:
+    """An event that is about no request to the provider."""
+    match event.kind:
+        case "unknown-host":
+            return f"{event.target or 'a connection'} to {event.host} was refused: an unknown host"
+        case "app-failed":
+            return f"the app for {event.host} raised {event.error_type}: {event.error}"
         case "stalled" if event.since is not None:
             where = "within one step" if event.reason else "between two steps"
             return f"time had passed {where} of the program since {format_duration(event.since)}"

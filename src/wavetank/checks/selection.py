@@ -17,6 +17,7 @@ from . import (
     answered,
     exactly_once,
     exercised,
+    hosts,
     in_flight_limit,
     liveness,
     loop_responsive,
@@ -47,6 +48,7 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
         exactly_once,
         right_answer,
         answered,
+        hosts,
         retry_after,
         shared_pause,
         no_storm,
@@ -66,6 +68,9 @@ CHECKS: Final[dict[str, Callable[[EventLog], Verdict]]] = {
 DECLARED: Final = (outcomes.NAME, within.NAME, request_rate.NAME, always.NAME)
 """Checks that judge nothing but what was declared."""
 
+SILENT: Final = (hosts.NAME, *DECLARED)
+"""Checks that do not judge most runs, where there is nothing to say of that."""
+
 BY_EXPECTATION: Final[dict[str, Callable[[EventLog], Verdict]]] = {
     in_flight_limit.EXPECTATION: in_flight_limit.judge,
     no_herd.EXPECTATION: no_herd.judge,
@@ -76,7 +81,7 @@ BY_EXPECTATION: Final[dict[str, Callable[[EventLog], Verdict]]] = {
 """What else the default checks judge where it was declared: an expectation that nothing judges would
 look as if it had been met."""
 
-DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", *DECLARED)
+DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", hosts.NAME, *DECLARED)
 STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)
 _SETS: Final = {"default": DEFAULT, "strict": STRICT}
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from textwrap import indent
 from typing import Final, final
 
-_WORST_FIRST: Final = ("liveness", "always", "starvation", "exactly_once")
-"""A hang explains the checks that fail with it; a lost item those about its requests."""
+_WORST_FIRST: Final = ("liveness", "hosts", "always", "starvation", "exactly_once")
+"""A hang and a host that was not reached explain the checks that fail with them; a lost item those about
+its requests."""
 
 
 @final
@@ -41,13 +42,14 @@ def failed_of(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     return tuple(sorted(failed, key=lambda verdict: ranks.get(verdict.name, len(ranks))))
 
 
-def in_words(failed: tuple[Verdict, ...], *, full: bool = False) -> str:
+def in_words(failed: tuple[Verdict, ...], happened: Iterable[str] = (), *, full: bool = False) -> str:
     """Failed verdicts as a report has them: the first with its evidence, the others in a line each.
 
-    `full`: all of them with their evidence.
+    `happened` stands below the first line. `full`: all of them with their evidence.
     """
     if len(failed) == 1:
-        return str(failed[0])
+        headline, *evidence = str(failed[0]).split("\n")
+        return "\n".join((headline, *happened, *evidence))
     names = ", ".join(verdict.name for verdict in failed)
     rest = (str(verdict) if full else verdict.headline for verdict in failed[1:])
-    return "\n".join((f"{len(failed)} checks failed: {names}", str(failed[0]), *rest))
+    return "\n".join((f"{len(failed)} checks failed: {names}", *happened, str(failed[0]), *rest))

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "run": "put a table of prompts to a provider, and resume it",
     "journal": "say what the journal of a run holds, also while it runs",
     "serve": "answer on this machine, in real time",
+    "show": "draw the run of an event log, as a page, a trace, in text, or in sentences",
     "scenarios": "list the catalogue, or draw a scenario",
     "explore": "search explored tests for a failing schedule, for a long time",
     "museum": "list the bugs of the museum, or search for one of them",

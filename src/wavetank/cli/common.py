@@ -6,6 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..scenario import Scenario
 
 
@@ -29,6 +31,18 @@ def print_json(document: object) -> None:
 
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     print(text.encode("utf-8", "backslashreplace").decode(), end="", flush=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that the user named.
+
+    Raises:
+        CommandError: it cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written: {error.strerror}; name another file") from None
 
 
 def load(name: str) -> Scenario:

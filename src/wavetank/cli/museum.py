@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..arguments import count, seed
 from ..text import did_you_mean
-from .common import CommandError, add_json, print_json
+from .common import CommandError, add_json, print_json, write_file
+
+if TYPE_CHECKING:
+    from ..tank.runs.finished_run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--twin", action="store_true", help="only the twin")
     parser.add_argument("--replay", metavar="TOKEN", help="repeat one schedule instead")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the timeline of the failure to this file"
+    )
     add_json(parser)
     parser.set_defaults(command=_run)
 
@@ -29,9 +38,9 @@ def _run(options: argparse.Namespace) -> int:
     from ..museum.tour import label, listing
 
     if options.specimen is None:
-        if options.replay or options.twin:
+        if options.replay or options.twin or options.html is not None:
             raise CommandError(
-                "name the specimen to repeat or to search; `wavetank museum` lists them", status=2
+                "name the specimen to repeat, to search or to draw; `wavetank museum` lists them", status=2
             )
         if options.json:
             print_json({"specimens": [label(each) for each in SPECIMENS.values()]})
@@ -49,7 +58,7 @@ def _search(options: argparse.Namespace) -> int:
     from ..museum.tour import as_labelled, label, label_lines, result_lines, values
 
     specimen, right = SPECIMENS[options.specimen], True
-    searches = []
+    searches, failures = [], []
     if not options.json:
         print(*label_lines(specimen), sep="\n", flush=True)
     for twin in (True,) if options.twin else (False, True):
@@ -58,8 +67,10 @@ def _search(options: argparse.Namespace) -> int:
         )
         right = right and as_labelled(specimen, result, twin=twin)
         searches.append(values(result, twin=twin))
+        failures.append(result.failure)
         if not options.json:
             print("", *result_lines(specimen, result, twin=twin), sep="\n", flush=True)
+    _write_page(options, failures)
     if options.json:
         print_json({"specimen": label(specimen), "searches": searches, "as_labelled": right})
     return int(not right)
@@ -76,6 +87,7 @@ def _repeat(options: argparse.Namespace) -> int:
         result = specimen.repeat(options.replay, twin=twin)
     except (Diverged, TokenError) as error:
         raise CommandError(str(error)) from None
+    _write_page(options, [result.failure])
     if options.json:
         right = as_labelled(specimen, result, twin=twin)
         print_json(
@@ -84,6 +96,21 @@ def _repeat(options: argparse.Namespace) -> int:
     else:
         print(*result_lines(specimen, result, twin=twin), sep="\n")
     return int(result.failure is not None)
+
+
+def _write_page(options: argparse.Namespace, failures: Sequence[Run[None] | None]) -> None:
+    """Write the timeline of the first failure, if one is wanted; say so where there is none."""
+    if options.html is None:
+        return
+    failure = next((each for each in failures if each is not None), None)
+    if failure is None:
+        print(f"wavetank: nothing failed, so {options.html} was not written", file=sys.stderr)
+        return
+    from ..report.page import timeline_page
+
+    write_file(options.html, timeline_page(failure.logs(options.specimen)))
+    if not options.json:
+        print(f"\ntimeline: {options.html}")
 
 
 def _unknown(name: str, names: Iterable[str]) -> str:

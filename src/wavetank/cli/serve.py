@@ -239,7 +239,8 @@ def _announce(options: argparse.Namespace, scenario: str, port: int) -> Mapping[
     print(f"wavetank: {scenario}, seed {options.seed}, on {address} (Ctrl-C ends it)")
     print(f"  OpenAI clients:    base_url={address}/v1")
     print(f"  Anthropic clients: base_url={address}")
-    print(f"  verdict, events:   {address}/_wavetank/verdict, {address}/_wavetank/events", flush=True)
+    pages = ", ".join(f"{address}/_wavetank/{page}" for page in ("verdict", "events", "timeline"))
+    print(f"  verdict, events:   {pages}", flush=True)
     return {}
 
 

@@ -11,14 +11,15 @@ import select
 import selectors
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, final
 
 from ..clock import after_delay
 from ..sim.host import Host
+from ..sim.virtual_files import VirtualFile, virtual_file
 from .attributes import replaced
 from .imports import on_import
 from .sockets import RECEIVES
@@ -37,19 +38,29 @@ def pipes_under(host: Host) -> Iterator[None]:
             method = _after_others(host, getattr(socket.socket, name))
             stack.enter_context(replaced(socket.socket, name, method))
         stack.enter_context(replaced(select, "select", partial(_select, host)))
+        if hasattr(select, "poll"):
+            stack.enter_context(replaced(select, "poll", partial(_Poll, host, select.poll)))
         for kind in _selectors():
             stack.enter_context(replaced(kind, "select", _selected(host, kind.select)))
         stack.enter_context(on_import(("multiprocessing.connection",), partial(_connections, host, stack)))
         yield
 
 
-def others_first(host: Host, is_ready: Callable[[], bool], until: int | None) -> bool:
+def others_first(
+    host: Host, is_ready: Callable[[], bool], until: int | None, *, virtual: bool = False
+) -> bool:
     """Let other threads of the run go on until it is ready; whether the instant `until` came first.
 
-    It may not be ready either when none of them can go on: what is waited for comes from elsewhere.
+    It may not be ready either when none of them can go on: what is waited for comes from elsewhere. Not
+    so if some of it is `virtual`: then it comes with time.
     """
     while not is_ready():
         due = host.next_turn()
+        if due is None and virtual:
+            due = host.timeline.next_due()
+            if due is None:
+                host.wait("select", until=until)
+                return not is_ready()
         if due is None:
             return False
         if until is not None and due >= until:
@@ -76,7 +87,39 @@ def _select(host: Host, rlist: Any, wlist: Any, xlist: Any, timeout: float | Non
     """In the place of `select.select`."""
     if timeout == 0 or not host.is_virtual_here():
         return _real_select(rlist, wlist, xlist, timeout)
-    return _waited(host, lambda seconds: _real_select(rlist, wlist, xlist, seconds), any, timeout)
+    files = [*map(virtual_file, (*rlist, *wlist, *xlist))]
+    return _waited(host, lambda seconds: _real_select(rlist, wlist, xlist, seconds), any, timeout, files)
+
+
+@final
+class _Poll:
+    """In the place of an object that `select.poll` returns."""
+
+    def __init__(self, host: Host, make: Callable[[], Any]) -> None:
+        self._host = host
+        self._real = make()
+        self._files: set[int] = set()
+
+    def register(self, fd: Any, *mask: int) -> None:
+        self._real.register(fd, *mask)
+        self._files.add(fd if isinstance(fd, int) else fd.fileno())
+
+    def modify(self, fd: Any, mask: int) -> None:
+        self._real.modify(fd, mask)
+
+    def unregister(self, fd: Any) -> None:
+        self._real.unregister(fd)
+        self._files.discard(fd if isinstance(fd, int) else fd.fileno())
+
+    def poll(self, timeout: float | None = None, /) -> Any:
+        if timeout == 0 or not self._host.is_virtual_here():
+            return self._real.poll(timeout)
+
+        def look(seconds: float | None) -> Any:
+            return self._real.poll(None if seconds is None else seconds * 1000)
+
+        seconds = None if timeout is None or timeout < 0 else timeout / 1000
+        return _waited(self._host, look, bool, seconds, [*map(virtual_file, self._files)])
 
 
 def _selected(host: Host, select_: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,17 +132,29 @@ def _selected(host: Host, select_: Callable[..., Any]) -> Callable[..., Any]:
             or caller.startswith(_NOT_HERE)
         ):
             return select_(self, timeout)
-        return _waited(host, partial(select_, self), bool, timeout)
+        files = [virtual_file(key.fd) for key in self.get_map().values()]
+        return _waited(host, partial(select_, self), bool, timeout, files)
 
     return selected
 
 
 def _waited(
-    host: Host, look: Callable[[float | None], Any], found: Callable[[Any], bool], timeout: float | None
+    host: Host,
+    look: Callable[[float | None], Any],
+    found: Callable[[Any], bool],
+    timeout: float | None,
+    files: Sequence[VirtualFile | None],
 ) -> Any:
-    """Wait as `look` does, which takes the seconds that it may wait; what it found at the end."""
+    """Wait as `look` does, which takes the seconds that it may wait; what it found at the end.
+
+    Of `files` those are `None` that are real.
+    """
     until = None if timeout is None else host.timeline.now() + after_delay(timeout)
-    if others_first(host, lambda: found(look(0)), until):
+    virtual = [file for file in files if file is not None]
+    if virtual and len(virtual) == len(files):
+        _wait_for(host, virtual, lambda: found(look(0)), until)
+        return look(0)
+    if others_first(host, lambda: found(look(0)), until, virtual=bool(virtual)):
         return look(0)
     result = look(0)
     if found(result):
@@ -108,6 +163,25 @@ def _waited(
     if until is not None and not found(result) and until > host.timeline.now():
         host.wait("select", until=until)
     return result
+
+
+def _wait_for(
+    host: Host, files: Sequence[VirtualFile], is_ready: Callable[[], bool], until: int | None
+) -> None:
+    """Return when it is ready, or at the instant `until`; nobody else can make it ready than these files."""
+    me = host.here()
+
+    def wake() -> None:
+        host.wake(me)
+
+    for file in files:
+        file.watchers.append(wake)
+    try:
+        while not is_ready() and host.wait("select", until=until):
+            pass
+    finally:
+        for file in files:
+            file.watchers.remove(wake)
 
 
 def _selectors() -> Iterator[Any]:

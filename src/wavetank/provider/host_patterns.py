@@ -1,8 +1,9 @@
-"""Hosts and their patterns."""
+"""Hosts and paths, and their patterns."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -35,6 +36,15 @@ def answers_for(patterns: Iterable[str], host: str, port: int | None = None) -> 
         fnmatchcase(name, bare) and wanted in ("", at)
         for bare, wanted in (split_host(pattern) for pattern in patterns)
     )
+
+
+def path_pattern(path: str) -> str:
+    """A regular expression for a path in which a `*` stands for any one part.
+
+    >>> path_pattern("/v1/*/compat")
+    '/v1/[^/]+/compat'
+    """
+    return re.escape(path).replace(r"\*", "[^/]+")
 
 
 def is_loopback(host: str) -> bool:

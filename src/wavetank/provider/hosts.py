@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple, final
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
 from ..scenario import Scenario, ScenarioError
-from .host_patterns import answers_for
+from .host_patterns import answers_for, path_pattern
 from .http import Dialect, HttpRequest
 from .registry import card_named, cards, dialect_of, vendor_at
 from .vendor_card import VendorCard
@@ -17,22 +19,36 @@ FORM: Final = "HOST[:PORT][/PREFIX]=DIALECT"
 """How a host is written on a command line and in an ini file."""
 
 
-class HostRule(NamedTuple):
-    """A host that a user named, a pattern that may have a port, and the vendor whose dialect it speaks.
+class HostApp(NamedTuple):
+    """An application of a user's own that answers for a host."""
 
-    Only paths below `prefix` are meant; the vendor sees them without it.
+    call: Callable[..., Any]
+    is_asgi: bool
+    """Whether it is an ASGI application; else it is a function of one `HttpRequest`, plain or async."""
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+        return "an app"
+
+
+class HostRule(NamedTuple):
+    """A host that a user named, a pattern that may have a port, and what answers there.
+
+    Only paths below `prefix` are meant; what answers sees them without it.
     """
 
     host: str
     prefix: str
-    card: VendorCard
+    answers: VendorCard | HostApp
 
 
 class Route(NamedTuple):
-    """What answers for a request, and the request as that sees it."""
+    """What answers for a request, the request as that sees it, and what was taken off its path."""
 
-    dialect: Dialect
+    answers: Dialect | HostApp
     http: HttpRequest
+    prefix: str = ""
 
 
 def host_rule(place: str, dialect: str) -> HostRule:
@@ -44,10 +60,43 @@ def host_rule(place: str, dialect: str) -> HostRule:
     Raises:
         ValueError: it is no host, or there is no such dialect; the text says what to write.
     """
+    return HostRule(*_place(place), card_named(dialect))
+
+
+def app_rule(place: str, app: Callable[..., Any]) -> HostRule:
+    """The rule for `HOST[:PORT][/PREFIX]` that an application answers.
+
+    Raises:
+        TypeError: it is neither an ASGI application nor a function of one request.
+        ValueError: it is no host.
+    """
+    return HostRule(*_place(place), HostApp(app, _is_asgi(app)))
+
+
+def _place(place: str) -> tuple[str, str]:
     host, slash, prefix = place.strip().partition("/")
     if not host or "://" in place or any(letter.isspace() for letter in place.strip()):
         raise ValueError(f'{place!r} is no host: write HOST, HOST:PORT or HOST/PREFIX, without "https://"')
-    return HostRule(host.lower(), (slash + prefix).rstrip("/"), card_named(dialect))
+    return host.lower(), (slash + prefix).rstrip("/")
+
+
+def _is_asgi(app: Any) -> bool:
+    """Whether it is called with scope, receive and send; else it takes one argument."""
+    takes = [count for count in (1, 3) if _takes(app, count)]
+    if not takes:
+        raise TypeError(
+            f"app={app!r}: give an ASGI application, or a function that takes one request and returns "
+            "a text, bytes, a dict, a list, a status, or (status, body)"
+        )
+    return takes == [3]
+
+
+def _takes(app: Any, count: int) -> bool:
+    try:
+        inspect.signature(app).bind(*[None] * count)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def written_rule(line: str) -> HostRule:
@@ -81,10 +130,10 @@ def forget_configured() -> None:
 
 def _add(rules: list[HostRule], rule: HostRule) -> None:
     for other in rules:
-        if (other.host, other.prefix) == (rule.host, rule.prefix) and other.card.name != rule.card.name:
+        if (other.host, other.prefix) == (rule.host, rule.prefix) and other.answers != rule.answers:
             raise ValueError(
-                f"two dialects for {rule.host}{rule.prefix}: {other.card.name} and {rule.card.name}; remove "
-                "one, or give each a prefix of its own"
+                f"two dialects or apps for {rule.host}{rule.prefix}: {other.answers.name} and "
+                f"{rule.answers.name}; remove one, or give each a prefix of its own"
             )
     rules.append(rule)
     rules.sort(key=lambda each: (-len(each.prefix), -len(each.host)))
@@ -105,19 +154,31 @@ class HostTable:
         """
         _add(self._rules, rule)
 
-    def card_at(self, host: str, port: int | None = None) -> VendorCard | None:
-        """The vendor that answers at a host, whatever the path; `None`: the fake does not answer there."""
-        rule = next(self._of(host, port), None)
-        return rule.card if rule is not None else vendor_at(host, port)
+    def knows(self, host: str, port: int | None = None) -> bool:
+        """Whether the fake answers at a host, for some path at least."""
+        return self.is_named(host, port) or vendor_at(host, port) is not None
+
+    def is_named(self, host: str, port: int | None = None) -> bool:
+        """Whether a user named the host."""
+        return next(self._of(host, port), None) is not None
+
+    def is_app(self, host: str, port: int | None = None) -> bool:
+        """Whether nothing but applications answers at a host."""
+        rules = [*self._of(host, port)]
+        return bool(rules) and all(isinstance(rule.answers, HostApp) for rule in rules)
 
     def route(self, http: HttpRequest) -> Route | None:
         """What answers for a request to its host; `None`: nothing does, or not for this path."""
         for rule in self._of(http.host, None):
             rest = http.path.removeprefix(rule.prefix)
             if http.path.startswith(rule.prefix) and rest[:1] in ("", "/"):
-                return Route(dialect_of(rule.card), msgspec.structs.replace(http, path=rest, anywhere=True))
+                rest_of = msgspec.structs.replace(http, path=rest, anywhere=True)
+                answers = rule.answers
+                return Route(
+                    answers if isinstance(answers, HostApp) else dialect_of(answers), rest_of, rule.prefix
+                )
         card = vendor_at(http.host)
-        return None if card is None else Route(dialect_of(card), http)
+        return None if card is None else _behind(card, http) or Route(dialect_of(card), http)
 
     def route_here(self, http: HttpRequest) -> Route:
         """What answers for a request to an address of our own.
@@ -135,6 +196,18 @@ class HostTable:
         return f"<HostTable [{len(self._rules)} hosts of its own]>"
 
 
+def _behind(card: VendorCard, http: HttpRequest) -> Route | None:
+    """What answers for a path of a gateway that is another vendor's."""
+    for beginning, name in card.behind.items():
+        found = re.match(f"{path_pattern(beginning)}(?=/)", http.path)
+        if found is not None:
+            rest = http.path[found.end() :]
+            return Route(
+                dialect_of(card_named(name)), msgspec.structs.replace(http, path=rest, anywhere=True)
+            )
+    return None
+
+
 def hosts_of(scenario: Scenario) -> HostTable:
     """The hosts that the fake answers for while it plays a scenario.
 
@@ -148,6 +221,33 @@ def hosts_of(scenario: Scenario) -> HostTable:
         except ValueError as error:
             raise ScenarioError(f"scenario {scenario.name!r}, host[{number}]: {error}") from None
     return table
+
+
+_GUESSED_FIRST: Final = ("azure", "openai", "anthropic", "gemini", "vertex", "ollama", "cohere")
+"""Whose path it is, where several vendors have it: OpenAI's are those of most gateways, and Azure's end in
+OpenAI's."""
+
+
+def dialect_by_path(method: str, path: str) -> str | None:
+    """The dialect that has an endpoint at the end of such a path; `None` if none has.
+
+    Only what is posted is looked at: a list of models and a version look like any other page.
+
+    >>> dialect_by_path("POST", "/team-a/chat/completions"), dialect_by_path("POST", "/proxy/v1/messages")
+    ('openai', 'anthropic')
+    """
+    if method != "POST":
+        return None
+    ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
+    known = {card.name: card for card in cards()}
+    for card in ({name: known[name] for name in _GUESSED_FIRST} | known).values():
+        # Of OpenAI's paths, gateways and compatible vendors leave out the beginning, too.
+        anywhere = card.name == "openai"
+        for end in ends:
+            asked = HttpRequest(method=method, host="", path=end, headers={}, anywhere=anywhere)
+            if dialect_of(card).serves(asked):
+                return card.name
+    return None
 
 
 def _by_looks(http: HttpRequest) -> Route:

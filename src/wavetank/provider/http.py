@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, final
+from http import HTTPStatus
+from typing import Any, Final, Protocol, final
 
 import msgspec
 
@@ -12,6 +13,9 @@ from .request import Request
 from .vendor_card import VendorCard
 
 Headers = tuple[tuple[str, str], ...]
+
+WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+"""Responses with these have no body, nor a length of one (RFC 9110, 8.6)."""
 
 
 @final
@@ -28,6 +32,19 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
     anywhere: bool = False
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is none; the text names the request.
+        """
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
+            raise ValueError(
+                f"the body of {self.method} {self.host}{self.path} is no JSON: {error}"
+            ) from None
 
     def __repr__(self) -> str:
         """Without what may be secret."""
@@ -74,11 +91,15 @@ class WireReply(msgspec.Struct, frozen=True):
 
 @final
 class BadRequest(Exception):
-    """A request the provider cannot take; `reply` is its answer in its own dialect."""
+    """A request the provider cannot take; `reply` is its answer in its own dialect.
 
-    def __init__(self, reply: WireReply) -> None:
+    One that does not `count` asks for nothing: some clients only open a connection with it.
+    """
+
+    def __init__(self, reply: WireReply, *, counts: bool = True) -> None:
         super().__init__(f"{reply.status}: {reply.body.decode()}")
         self.reply = reply
+        self.counts = counts
 
 
 class Dialect(Protocol):
@@ -87,6 +108,9 @@ class Dialect(Protocol):
     @property
     def card(self) -> VendorCard:
         """The vendor that speaks it."""
+
+    def serves(self, http: HttpRequest) -> bool:
+        """Whether it has an endpoint for the method and the path of a request."""
 
     def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = ...) -> Request:
         """Read a request that arrives at the instant `now`; `epoch_ns` is the Unix time of the instant 0.

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Final, cast
 
 from ..text import did_you_mean
 from . import vendors
 from .host_patterns import answers_for
 from .http import Dialect
-from .vendor_card import VendorCard
+from .vendor_card import COMPATIBLE, VendorCard
 
 ENTRY_POINTS: Final = "wavetank.vendors"
 """The group of entry points whose objects are cards."""
@@ -37,8 +38,10 @@ def card_named(name: str) -> VendorCard:
     """
     found = _built_in().get(name) or _added.get(name) or _from_entry_points().get(name)
     if found is None:
-        known = sorted(card.name for card in cards())
-        hint = did_you_mean(name, known) or f"choose one of {', '.join(known)}"
+        own = ", ".join(sorted(card.name for card in cards() if card.wire != COMPATIBLE))
+        hint = did_you_mean(name, [card.name for card in cards()]) or (
+            f"choose one of {own}, or a vendor that speaks OpenAI's format, such as deepseek"
+        )
         raise ValueError(f"there is no dialect {name!r}: {hint}")
     return found
 
@@ -93,9 +96,14 @@ def _built_in() -> dict[str, VendorCard]:
     found: dict[str, VendorCard] = {}
     for module in pkgutil.iter_modules(vendors.__path__):
         name = f"{vendors.__name__}.{module.name}{'.card' if module.ispkg else ''}"
-        card: VendorCard = import_module(name).CARD
-        found[card.name] = card
+        for card in _cards_in(import_module(name)):
+            found[card.name] = card
     return found
+
+
+def _cards_in(module: ModuleType) -> tuple[VendorCard, ...]:
+    """The one card of a module, or its many."""
+    return tuple(getattr(module, "CARDS", ())) or (module.CARD,)
 
 
 @cache

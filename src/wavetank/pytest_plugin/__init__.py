@@ -266,7 +266,7 @@ def _host(item: pytest.Function) -> Hosted:
         max_cpu_seconds=options.max_cpu_seconds(item.config),
         expects=expects,
     )
-    hosted.judge_at_end = per_test.checks_of(item) or ("default" if expects else None)
+    hosted.judge_at_end = per_test.checks_of(item) or ("default" if per_test.is_judged_by(expects) else None)
     return hosted
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,9 +15,16 @@ from .options import FACTS, given
 
 if TYPE_CHECKING:
     from ..checks.verdict import Verdict
+    from ..events import EventLog
     from ..tank.hosted_world import Hosted
 
 _PROPERTY: Final = "llm_"
+
+_WIDE: Final = 100
+"""Columns of a terminal from which on a failure is drawn: narrower drawings say little."""
+_WIDEST: Final = 140
+_LANES: Final = 8
+"""So many tasks are drawn beside the text of a failure; `wavetank show --text` draws more."""
 
 
 def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[None], hosted: Hosted) -> None:
@@ -36,13 +44,14 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
     facts = hosted.facts()
     values = {
         **facts,
-        "report": keep_log(item, hosted.tank.events.to_ndjson, failed=report.failed or xfailed),
+        "report": keep_log(item, lambda: [hosted.noted(item.nodeid, error)], failed=report.failed or xfailed),
         "verdicts": verdict_values(hosted.judged(error).values())
         if given(item.config, "report-json")
         else [],
         "failed": failure_of(failed, facts["replay"]),
         "place": None if error is None else hosted.place_of(error),
     }
+    draw(item, report, hosted.tank.events)
     vars(report)[FACTS] = without_surrogates(values)  # which pytest-xdist cannot carry
 
 
@@ -68,18 +77,37 @@ def set_properties(item: pytest.Item, *, scenario: str, seed: int, token: str | 
     item.user_properties[:] = [*others, *ours.items()]
 
 
-def keep_log(item: pytest.Item, log: Callable[[], bytes], *, failed: bool) -> str:
-    """Write the event log of a test if the options ask for it; the path, or an empty text.
+def draw(item: pytest.Item, report: pytest.TestReport, log: EventLog) -> None:
+    """Add a drawing of the run to the report of a failed test, where the terminal is wide enough."""
+    width = _columns(item.config)
+    if report.failed and width >= _WIDE and log.of("arrived"):
+        from ..report.text import drawn
 
-    The file is named by the test's id, so that workers never write the same one.
+        lines = drawn(log, width=min(width, _WIDEST), most=_LANES)
+        report.sections.append(("wavetank timeline", "\n".join(lines)))
+
+
+def _columns(config: pytest.Config) -> int:
+    """How wide the terminal is; in a worker of pytest-xdist as far as the environment says."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    return shutil.get_terminal_size().columns if terminal is None else terminal._tw.fullwidth
+
+
+def keep_log(item: pytest.Item, logs: Callable[[], Sequence[EventLog]], *, failed: bool) -> str:
+    """Write the event log of a test if the options ask for it; its path, or an empty text.
+
+    Its page and its trace are written beside it. A second log is that of the nearest run that passes. The
+    files are named by the test's id, so that workers never write the same one.
     """
     when = given(item.config, "report")
     if when == "off" or (when == "retain-on-failure" and not failed):
         return ""
+    from ..report.files import write_files
+
     folder = Path(given(item.config, "report-dir"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_file_name(item.nodeid)}.ndjson"
-    path.write_bytes(log())
+    write_files(path, logs())
     return str(path)
 
 

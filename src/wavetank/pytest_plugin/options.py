@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
 EXPECT: Final = "llm_expect"
+IGNORED_HOSTS: Final = "llm_ignored_hosts"
 PARAMETER: Final = "_wavetank_scenario"
 FACTS: Final = "wavetank"
 SEARCHES: Final = "wavetank_explored"
@@ -59,7 +60,12 @@ _OPTIONS: Final = (
     ),
     ("level", "NAME", "", "which orders a search may use: any (default), batch, fifo; also with -instant"),
     ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
-    ("report", "WHEN", "off", "write each test's event log: off (default), retain-on-failure, on"),
+    (
+        "report",
+        "WHEN",
+        "off",
+        "write each test's event log and timeline: off (default), retain-on-failure, on",
+    ),
     ("report-json", "FILE", "", "write what came of each test, with its verdicts, to this JSON file"),
     ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
 )
@@ -95,6 +101,11 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
     parser.addini("llm_scenario", "default for --llm-scenario", type="args", default=[])
     parser.addini(
         "llm_hosts", "hosts that the fake answers for, too, one HOST=DIALECT a line", type="linelist"
+    )
+    parser.addini(
+        IGNORED_HOSTS,
+        "hosts that may be refused, one pattern a line: the check `hosts` and the summary pass over them",
+        type="linelist",
     )
     parser.addini(
         "llm_autouse",
@@ -188,6 +199,7 @@ def validate(config: pytest.Config) -> None:
     max_virtual_seconds(config)
     max_cpu_seconds(config)
     expectations(config)
+    ignored_hosts(config)
 
 
 def one_of(value: str, words: Sequence[str], where: str) -> str:
@@ -289,6 +301,23 @@ def expectations(config: pytest.Config) -> dict[str, Value]:
 
         found[name.strip()] = read(text)
     return checked_expectations(found, EXPECT) if found else {}
+
+
+def ignored_hosts(config: pytest.Config) -> list[str]:
+    """The hosts that the ini file lets be refused.
+
+    Raises:
+        pytest.UsageError: a line is no host.
+    """
+    lines: list[str] = [line for line in config.getini(IGNORED_HOSTS) if not line.startswith("#")]
+    if not lines:
+        return []
+    from ..tank.expectations import host_patterns
+
+    try:
+        return host_patterns(lines)
+    except ValueError as error:
+        raise pytest.UsageError(f"{IGNORED_HOSTS}: {error}") from None
 
 
 def checked_expectations(given: Mapping[str, Value], where: str) -> dict[str, Value]:

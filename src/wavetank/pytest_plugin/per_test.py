@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -85,7 +86,21 @@ def expectations_of(item: pytest.Item) -> dict[str, Value]:
                 f"@pytest.mark.{options.EXPECT}(failed=0, within='10m')"
             )
         found |= marker.kwargs
-    return options.checked_expectations(found, f"{item.nodeid}: {options.EXPECT}") if found else {}
+    found = options.checked_expectations(found, f"{item.nodeid}: {options.EXPECT}") if found else {}
+    if ignored := options.ignored_hosts(item.config):
+        from ..tank.expectations import UNKNOWN_HOSTS, host_patterns
+
+        found[UNKNOWN_HOSTS] = ignored + (
+            host_patterns(found[UNKNOWN_HOSTS]) if UNKNOWN_HOSTS in found else []
+        )
+    return found
+
+
+def is_judged_by(expects: Mapping[str, Value]) -> bool:
+    """Whether these expectations have a test judged at its end; which hosts may be refused does not."""
+    from ..tank.expectations import UNKNOWN_HOSTS
+
+    return any(name != UNKNOWN_HOSTS for name in expects)
 
 
 def max_virtual_seconds_of(item: pytest.Item) -> float | None:

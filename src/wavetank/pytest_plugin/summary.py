@@ -81,7 +81,7 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
         yield from _of_one(test, full=full)
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
-        yield f"event logs of {counted(kept, 'passed test')} were written; -v names them"
+        yield f"event logs and timelines of {counted(kept, 'passed test')} were written; -v names them"
 
 
 def _is_concerned(facts: dict[str, Any]) -> bool:
@@ -100,7 +100,7 @@ def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
         hosts = ", ".join(facts["unknown_hosts"])
         yield f"{test.nodeid}: wanted {hosts}, which the fake does not answer for; nothing was sent"
     if facts["report"] and (full or test.outcome != "passed"):
-        yield f"{test.nodeid}: event log in {facts['report']}"
+        yield f"{test.nodeid}: event log in {facts['report']}, timeline in {_page(facts['report'])}"
 
 
 def _in_short(test: _Test) -> str:
@@ -166,7 +166,13 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
     if facts["unmet"]:
         yield f"{nodeid}: {facts['unmet']} in any schedule: {_SAYS_NOTHING}"
     if facts["report"]:
-        yield f"{nodeid}: event log of the failure in {facts['report']}"
+        yield f"{nodeid}: event log of the failure in {facts['report']}, timeline in {_page(facts['report'])}"
+
+
+def _page(log: str) -> str:
+    from ..report.files import page_of
+
+    return page_of(log)
 
 
 def _total(facts: list[dict[str, Any]], name: str) -> int:

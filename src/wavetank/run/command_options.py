@@ -40,6 +40,7 @@ class CommandOptions:
     retry_failed: bool
     scenario: str | None
     seed: int
+    timeline: Path | None = None
 
     @property
     def target(self) -> Target:
@@ -73,6 +74,8 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         raise RunError("name the INPUT with the rows, and the file for the answers with --output")
     if arguments.resume and arguments.journal is None:
         raise RunError("--resume needs the --journal of the run to resume")
+    if arguments.timeline is not None and arguments.scenario is None:
+        raise RunError("--timeline draws a rehearsal: add --scenario NAME, such as --scenario cascade")
     if arguments.retry_failed and not arguments.resume:
         raise RunError("--retry-failed needs --resume")
     if arguments.output.suffix.lower() not in (".csv", *JSON_LINES):
@@ -111,6 +114,7 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         retry_failed=arguments.retry_failed,
         scenario=arguments.scenario,
         seed=arguments.seed,
+        timeline=arguments.timeline,
     )
 
 

@@ -13,10 +13,13 @@ from .command_options import CommandOptions
 from .console import WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
+from .run_errors import RunError
 from .run_plan import RunPlan
 from .run_report import duration_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..processor import ItemResult
     from ..tank.runs.finished_run import Run
     from ..tank.tank import Tank
@@ -30,7 +33,8 @@ def rehearse(options: CommandOptions, display: Display) -> int:
     The requests are those of the run, over the same client. The fake answers at the
     provider's own address, also if there is a `--base-url`.
 
-    No key is read, no request leaves this process, and no file but the input is opened.
+    No key is read, no request leaves this process, and no file is opened but the input and that of
+    `--timeline`.
 
     Raises:
         RunError: the input cannot be read, or httpx2 is not installed.
@@ -66,7 +70,23 @@ def rehearse(options: CommandOptions, display: Display) -> int:
     with WarningCollector() as log:
         run = simulate(main, options.scenario, seed=options.seed, max_virtual_seconds=None)
     log.print_exceptions()
-    return _forecast(run, options, display)
+    status = _forecast(run, options, display)
+    if options.timeline is not None:
+        _draw(run, options.timeline)
+    return status
+
+
+def _draw(run: Run[Any], path: Path) -> None:
+    """Write the timeline of the rehearsal.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        run.write_timeline(path)
+    except OSError as error:
+        raise RunError(f"--timeline {path}: cannot be written: {error.strerror}; name another file") from None
+    print_line(f"timeline: {path}")
 
 
 @final

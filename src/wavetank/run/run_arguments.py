@@ -163,6 +163,9 @@ def _add_rehearsal(group: Any) -> None:
     group.add_argument(
         "--seed", type=seed, default=0, metavar="N", help="seed of the rehearsal's random choices (default 0)"
     )
+    group.add_argument(
+        "--timeline", type=Path, metavar="FILE", help="write a picture of the rehearsal to this file (HTML)"
+    )
 
 
 def _provider(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from .exchange import closed, has_read, set_out
 from .hosts import refused
-from .memory import connection_to
+from .memory import connection_to, current_attempt
 from .memory_transport import MemoryTransport
 from .reception import Patch, current
 
@@ -45,7 +45,7 @@ def _create_connection(library: ModuleType) -> Callable[..., Any]:
     async def create_connection(self: Any, request: Any, traces: Any, timeout: Any) -> Any:
         desk = current()
         url = request.url
-        if desk.lets_through(url.host):
+        if desk.lets_through(url.host, url.port):
             return await original(self, request, traces, timeout)
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
@@ -70,9 +70,13 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(library.connector.BaseConnector.connect)
 
     @functools.wraps(original)
-    async def connect(self: object, *args: object, **options: object) -> Any:
-        attempt = set_out(current(), counts=True)
-        connection = await original(self, *args, **options)
+    async def connect(self: object, request: Any, *args: object, **options: object) -> Any:
+        attempt = set_out(current(), request.method, request.url.raw_path, counts=True)
+        token = current_attempt.set(attempt)
+        try:
+            connection = await original(self, request, *args, **options)
+        finally:
+            current_attempt.reset(token)
         if isinstance(connection.transport, MemoryTransport):
             connection.transport.attempt = attempt
         return connection

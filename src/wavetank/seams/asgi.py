@@ -39,7 +39,7 @@ class AsgiApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._desk.admit()
-        attempt = set_out(self._desk)
+        attempt = set_out(self._desk, scope["method"], scope["path"])
         body = await _body(receive)
         if body is None:
             return

@@ -20,6 +20,8 @@ from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
 from .answer_function import AnswerFunction, Function
+from .app_tasks import AppTasks
+from .lifespans import Lifespans
 from .record import Record
 from .same_requests import SameRequests
 from .waiting import Waits
@@ -58,7 +60,7 @@ class Desk:
         hosts: HostTable | None = None,
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
-        lets_through: Callable[[str], bool] = lambda _: False,
+        lets_through: Callable[[str, int | None], bool] = lambda *_: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
     ) -> None:
@@ -71,8 +73,13 @@ class Desk:
         """The API keys so far, and what is shown instead of them."""
         self.hosts = hosts or HostTable()
         """The hosts that the fake answers for."""
+        self.app_tasks = AppTasks()
+        """Where applications answer for their hosts."""
+        self.lifespans = Lifespans(self.app_tasks)
         self.lets_through = lets_through
-        """Whether a connection to this host is none of the fake's business."""
+        """Whether a connection to this host and port is none of the fake's business."""
+        self.ports = 0
+        """How many sockets have connected to this desk."""
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time no thread ever waits for it."""
         self.records: list[Record] = []
@@ -80,8 +87,6 @@ class Desk:
         self.count = 0  # of requests
         self.answered = 0
         self.refused = 0
-        self.unknown_hosts: dict[str, None] = {}
-        """The hosts that clients wanted and the fake does not answer for, in order."""
         self._open: dict[int, Record] = {}
         self._keep_records = keep_records
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
@@ -259,6 +264,7 @@ class Desk:
 
     def close(self) -> None:
         """End all connections, so that a client that outlives this desk makes new ones."""
+        self.app_tasks.close()
         with self.lock:
             for reference in self._hang_ups:
                 hang_up = reference()

@@ -75,5 +75,10 @@ class UnknownHost(RuntimeError):
 
 
 @final
+class WrongProtocol(RuntimeError):
+    """A client spoke something else than HTTP/1.1 to the fake."""
+
+
+@final
 class OutsideTheTank(RuntimeError):
     """The fake was called from a place where its virtual time does not run."""

@@ -7,11 +7,13 @@ from typing import final
 
 import msgspec
 
-from ..provider.hosts import Route
-from ..provider.http import BadRequest, Frame, Head
+from ..provider.hosts import HostApp, Route
+from ..provider.http import BadRequest, Frame, Head, HttpRequest
 from ..provider.model import Refusal, Reply
 from ..provider.request import Request
+from ..provider.vendor_card import VendorCard
 from ..sim.origin import NOWHERE, Origin
+from .apps import AppCall
 from .desk import Desk
 from .record import Record
 
@@ -22,7 +24,13 @@ class Attempt(msgspec.Struct):
 
     sent: int
     origin: Origin = NOWHERE
+    target: str = ""
+    """What it asks for, without its query, as in `POST /v1/messages`."""
     record: Record | None = None
+    blocking: bool = False
+    """Whether the client blocks its thread until it is answered."""
+    app: AppCall | None = None
+    """The application that answers, if one does; such a request is none of the desk's."""
     counts: bool = False
     """Whether the client's own library keeps count of what it has `read`."""
     body: int = 0
@@ -47,9 +55,10 @@ class Attempt(msgspec.Struct):
         return self.read > 0 and (self.read < self.body or not self.over)
 
 
-def set_out(desk: Desk, *, counts: bool = False) -> Attempt:
-    """A client enters its call, in its own step; `counts` as in `Attempt`."""
-    return Attempt(desk.clock.now(), desk.origin(), counts=counts)
+def set_out(desk: Desk, method: str, path: str, *, counts: bool = False, blocking: bool = False) -> Attempt:
+    """A client enters its call, in its own step; `counts` and `blocking` as in `Attempt`."""
+    target = f"{method} {path.partition('?')[0]}"
+    return Attempt(desk.clock.now(), desk.origin(), target, counts=counts, blocking=blocking)
 
 
 def begin(
@@ -58,12 +67,11 @@ def begin(
     attempt: Attempt,
     on_frame: Callable[[Frame], object],
 ) -> None:
-    """Pass a request to the desk; `on_frame` is called with each part of the response when it is due.
+    """Pass a request to what answers; `on_frame` is called with each part of the response when it is due.
 
-    A request the provider cannot read is answered at once, in its dialect.
+    That is the desk, or an application, in a task of its own. A request the provider cannot read is
+    answered at once, in its dialect.
     """
-
-    dialect, http = route
 
     def count(frame: Frame) -> None:
         if frame.whole_at is not None:
@@ -73,15 +81,17 @@ def begin(
         attempt.over = frame.end or frame.abort
         on_frame(frame)
 
+    dialect, http, prefix = route
+    if isinstance(dialect, HostApp):
+        attempt.app = AppCall(desk, dialect, http, prefix, count)
+        attempt.app.begin(blocking=attempt.blocking)
+        return
     try:
         request = dialect.decode(http, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
     except BadRequest as refused:
         reply = refused.reply
-        request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
-        request.card, request.host, request.headers = dialect.card, http.host, http.headers
-        attempt.record = desk.turn_away(
-            request, sent=attempt.sent, status=reply.status, origin=attempt.origin
-        )
+        if refused.counts:
+            attempt.record = _turn_away(desk, dialect.card, http, attempt, reply.status)
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
 
@@ -101,6 +111,13 @@ def begin(
     )
 
 
+def _turn_away(desk: Desk, card: VendorCard, http: HttpRequest, attempt: Attempt, status: int) -> Record:
+    """Log a request that the provider can't read."""
+    request = Request(model="", item=None, declared=False, prompt="", prompt_tokens=0)
+    request.card, request.host, request.headers = card, http.host, http.headers
+    return desk.turn_away(request, sent=attempt.sent, status=status, origin=attempt.origin)
+
+
 def reached(desk: Desk, attempt: Attempt) -> None:
     """The whole reply, if the request ever arrived, is with the client; called in the client's own step."""
     if attempt.record is not None:
@@ -110,6 +127,8 @@ def reached(desk: Desk, attempt: Attempt) -> None:
 
 def left(desk: Desk, attempt: Attempt) -> None:
     """The client gave the exchange up, if it ever arrived."""
+    if attempt.app is not None:
+        attempt.app.hang_up()
     if attempt.record is not None:
         desk.leave(attempt.record, whole=attempt.has_answer, early=attempt.stopped_early)
 
@@ -120,6 +139,8 @@ def closed(desk: Desk, attempt: Attempt, read: int) -> None:
     All of them: the reply has reached it, also when it did not ask for the end (some SDKs stop at
     the last event). A refusal has reached it with its head.
     """
+    if attempt.app is not None:
+        attempt.app.hang_up()
     record, attempt.read = attempt.record, read
     if record is None:
         return

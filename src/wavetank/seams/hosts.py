@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from ..provider.host_patterns import is_loopback
-from ..provider.hosts import Route
+from ..provider.hosts import dialect_by_path
 from ..provider.http import HttpRequest
 from ..provider.registry import cards
+from ..provider.vendor_card import COMPATIBLE
 from ..shown import shortened
+from ..sim.origin import NOWHERE
 from ..sim.refused_io import LEAVE_OUT
 from .desk import Desk
 from .errors import UnknownHost
+from .exchange import Attempt
 
 _USUAL_PORTS: Final = (None, 80, 443)
 
@@ -27,42 +30,55 @@ def place(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def require_known(desk: Desk, host: str, port: int | None = None) -> None:
-    """The desk takes note of a host that is refused.
+def connect(desk: Desk, host: str, port: int | None, attempt: Attempt | None) -> None:
+    """A client wants to connect to a host; one that is refused is logged, with what `attempt` asks for.
 
     Raises:
         UnknownHost: the fake does not answer for it; the text names it and the fix.
+        ConnectionRefusedError: the scenario has the connection refused, and it is not to an app's host.
     """
-    if desk.hosts.card_at(host, port) is None:
-        where = place(host, port)
-        desk.unknown_hosts[where] = None
-        raise refused(where, loopback=is_loopback(host))
+    where = place(host, port)
+    if not desk.hosts.knows(host, port):
+        dialect = _note_unknown(desk, where, attempt)
+        raise refused(where, dialect or "openai", loopback=is_loopback(host))
+    if not desk.hosts.is_app(host, port):
+        desk.connect(where)
 
 
-def route_of(desk: Desk, http: HttpRequest) -> Route | None:
-    """What answers for a request to a host that is known; the desk takes note of a path that is not."""
-    route = desk.hosts.route(http)
-    if route is None:
-        desk.unknown_hosts[f"{http.host}{http.path}"] = None
-    return route
-
-
-def unknown_path(http: HttpRequest) -> str:
-    """What is said of a path that no rule for its host covers."""
+def unknown_path(desk: Desk, http: HttpRequest, attempt: Attempt) -> str:
+    """What is said of a path that no rule for its host covers; it is logged as an unknown host is."""
+    _note_unknown(desk, http.host, attempt)
     return f"the fake answers for other paths of {shortened(http.host)}, and not for {shortened(http.path)}"
 
 
-def refused(where: str, *, loopback: bool = False) -> UnknownHost:
-    """The error for a host the fake does not answer for."""
+def _note_unknown(desk: Desk, host: str, attempt: Attempt | None) -> str | None:
+    """The dialect that has such a path, if one has; else the path, which may be a secret, is not kept."""
+    target, origin = (attempt.target, attempt.origin) if attempt is not None else ("", NOWHERE)
+    dialect = dialect_by_path(*target.split(" ", 1)) if target else None
+    desk.note(
+        "unknown-host",
+        host=host,
+        target=desk.secrets.hide(target) if dialect is not None else None,
+        dialect=dialect,
+        task=origin.task,
+        file=origin.file,
+        line=origin.line,
+    )
+    return dialect
+
+
+def refused(where: str, dialect: str = "openai", *, loopback: bool = False) -> UnknownHost:
+    """The error for a host the fake does not answer for; `dialect` is the one it may speak."""
     if loopback:
         fix = f"a real server and virtual time cannot meet: {LEAVE_OUT}"
     else:
+        host = shortened(where)
         fix = (
-            f"if an LLM is behind it, write llm_hosts = {shortened(where)}=openai in the ini file, or call "
-            f'fake_llm.add_host("{shortened(where)}", dialect="openai"); leave the test out with '
+            f"if an LLM is behind it, write llm_hosts = {host}={dialect} in the ini file, or call "
+            f'fake_llm.add_host("{host}", dialect="{dialect}"); leave the test out with '
             "@pytest.mark.llm_off if it means the real host, or check the client's base_url"
         )
-    known = ", ".join(card.hosts[0] for card in cards())
+    known = ", ".join(card.hosts[0] for card in cards() if card.wire != COMPATIBLE)
     return UnknownHost(
         f"no provider of the tank answers for {shortened(where)}; nothing was sent. "
         f"The fake answers for {known} and more: {fix}"

@@ -12,7 +12,7 @@ from typing import Final, Protocol, final
 
 from ..clock import SECOND, Timer
 from ..provider.hosts import Route
-from ..provider.http import Frame, Head, HttpRequest
+from ..provider.http import WITHOUT_BODY, Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import Attempt, begin, left, reached
 from .hosts import unknown_path
@@ -90,6 +90,7 @@ class ServerConnection:
         self._attempt: Attempt | None = None
         self._earlier: list[Attempt] = []
         self._chunked = False
+        self._bodiless = False
         self._begun = False
         self._head_taken = False
         self._replied = True
@@ -130,6 +131,11 @@ class ServerConnection:
             self._head_taken = self._begun
             del self._out[:limit]
             return data
+
+    def peek(self, limit: int) -> bytes:
+        """As `take`, but the bytes stay."""
+        with self.desk.lock:
+            return bytes(self._out[:limit])
 
     @property
     def readable(self) -> bool:
@@ -187,6 +193,16 @@ class ServerConnection:
             with self.desk.lock:
                 self._read_on()
 
+    def no_more_requests(self) -> None:
+        """The client has closed its sending side: it still gets the answer that is due."""
+        with self.desk.lock:
+            if self.ended:
+                return
+            if self._replied or self._request is None:
+                self._end()
+            else:
+                self._request.close = True
+
     def hang_up(self) -> None:
         """The client closed the connection; an answer it has not read whole is lost to it.
 
@@ -197,6 +213,8 @@ class ServerConnection:
         self._stop_watching()
         self._reader.close()
         attempt = self._attempt
+        if attempt is not None and attempt.app is not None:
+            attempt.app.hang_up()
         if attempt is None or attempt.record is None:
             return
         if not attempt.counts and attempt.body:
@@ -246,12 +264,13 @@ class ServerConnection:
         )
         if self._control_api is not None and self._control_api(request, self._write_page):
             return
+        attempt = self._sender or Attempt(self.desk.clock.now(), target=f"{request.method} {path}")
         route = self.route(request)
         if route is None:
-            self._refuse(404, unknown_path(request))
+            self._refuse(404, unknown_path(self.desk, request, attempt))
             return
-        self._attempt = self._sender or Attempt(self.desk.clock.now())
-        begin(self.desk, route, self._attempt, self._write)
+        self._attempt = attempt
+        begin(self.desk, route, attempt, self._write)
 
     def _set_aside(self) -> None:
         """A client may ask again before the broker knows that its reply was handed over."""
@@ -312,7 +331,8 @@ class ServerConnection:
             return
         if frame.head is not None:
             self._begun = True
-            whole = len(frame.data) if frame.end and not frame.abort else frame.head.length
+            whole = len(frame.data) if frame.end and not frame.abort else None
+            whole = whole if frame.head.length is None else frame.head.length
             self._write_head(frame.head, whole)
         if frame.data:
             self._write_data(frame.data)
@@ -343,15 +363,17 @@ class ServerConnection:
     def _write_head(self, head: Head, length: int | None) -> None:
         request = self._request
         assert request is not None
-        self._chunked = length is None and request.minor == 1
-        if length is None and not self._chunked:
+        without_body = head.status in WITHOUT_BODY
+        if without_body:
+            length = None
+        self._bodiless = request.method == "HEAD" or without_body
+        self._chunked = length is None and request.minor == 1 and not without_body
+        if length is None and not self._chunked and not without_body:
             request.close = True
         self._out += _encoded_head(head, length, chunked=self._chunked, close=request.close)
 
     def _write_data(self, data: bytes) -> None:
-        request = self._request
-        assert request is not None
-        if request.method == "HEAD":
+        if self._bodiless:
             return
         if self._chunked:
             self._out += b"%x\r\n%b\r\n" % (len(data), data)
@@ -363,7 +385,7 @@ class ServerConnection:
         assert request is not None
         self._is_active()
         self._end_mark = 0
-        if self._chunked and request.method != "HEAD":
+        if self._chunked and not self._bodiless:
             self._out += _LAST_CHUNK
             self._end_mark = len(_LAST_CHUNK)
         self._replied = True

@@ -52,7 +52,7 @@ def _async_connect(core: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
         desk = current()
-        if desk.lets_through(host):
+        if desk.lets_through(host, port):
             return await original(self, host, port, *args, **options)
         await anyio.lowlevel.checkpoint()
         return stream(_connection(core, desk, host, port), desk.waits)
@@ -67,7 +67,7 @@ def _blocking_connect(core: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
         desk = current()
-        if desk.lets_through(host):
+        if desk.lets_through(host, port):
             return original(self, host, port, *args, **options)
         return stream(_connection(core, desk, host, port), desk.waits)
 
@@ -109,12 +109,16 @@ def _proxies_left_aside(core: ModuleType) -> Iterator[Patch]:
             yield kind, "can_handle_request", _only_if(kind, lambda _: False)
 
 
+def _lets_through(origin: Any) -> bool:
+    return current().lets_through(origin.host.decode("ascii"), origin.port)
+
+
 def _straight(pool: Any, direct: Any, made: WeakSet[Any]) -> Callable[..., Any]:
     original = inspect.unwrap(pool.create_connection)
 
     @functools.wraps(original)
     def create_connection(self: Any, origin: Any) -> Any:
-        if current().lets_through(origin.host.decode("ascii")):
+        if _lets_through(origin):
             return original(self, origin)
         connection = direct(
             origin=origin,
@@ -136,7 +140,7 @@ def _only_if(kind: Any, may: Callable[[Any], bool]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def can_handle_request(self: Any, origin: Any) -> bool:
-        return original(self, origin) and (current().lets_through(origin.host.decode("ascii")) or may(self))
+        return original(self, origin) and (_lets_through(origin) or may(self))
 
     return can_handle_request
 
@@ -150,7 +154,7 @@ def _async_entry(core: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     async def handle_async_request(self: object, request: Any) -> Any:
         desk = current()
-        with _setting_out(desk) as attempt:
+        with _setting_out(desk, request, blocking=False) as attempt:
             response = await original(self, request)
         response.stream = _AsyncBody(response.stream, desk, attempt)
         return response
@@ -164,7 +168,7 @@ def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle_request(self: object, request: Any) -> Any:
         desk = current()
-        with _setting_out(desk) as attempt:
+        with _setting_out(desk, request, blocking=True) as attempt:
             response = original(self, request)
         response.stream = _BlockingBody(response.stream, desk, attempt)
         return response
@@ -173,9 +177,10 @@ def _blocking_entry(core: ModuleType) -> Callable[..., Any]:
 
 
 @contextmanager
-def _setting_out(desk: Desk) -> Iterator[Attempt]:
+def _setting_out(desk: Desk, request: Any, *, blocking: bool) -> Iterator[Attempt]:
     """A request on its way through the pool; if it never gets a response, it has left."""
-    attempt = set_out(desk, counts=True)
+    method, path = request.method.decode("ascii"), request.url.target.decode("latin-1")
+    attempt = set_out(desk, method, path, counts=True, blocking=blocking)
     token = current_attempt.set(attempt)
     try:
         yield attempt

@@ -19,7 +19,7 @@ from typing import Any, Final, final
 import anyio.lowlevel
 import msgspec
 
-from ..provider.hosts import Route
+from ..provider.hosts import HostApp, Route
 from ..provider.http import Frame, Head, HttpRequest
 from .exchange import Attempt, begin
 from .http1 import ServerConnection, reason_of
@@ -125,11 +125,12 @@ def _asked(stream: Any, request: Any) -> HttpRequest | None:
 
 
 def _routed(http: HttpRequest, body: bytes, stream: Any) -> Route | None:
-    """What answers; `None`: the bytes have to be written, for the errors they lead to."""
+    """What answers; `None`: the bytes have to be written, for the errors that they or an app lead to."""
     if http.headers.get("content-length", "0") != str(len(body)) or len(body) > MAX_BODY:
         return None
     server: ServerConnection = stream.server
-    return None if server.ended else server.route(msgspec.structs.replace(http, body=body))
+    route = None if server.ended else server.route(msgspec.structs.replace(http, body=body))
+    return None if route is None or isinstance(route.answers, HostApp) else route
 
 
 @final

@@ -13,6 +13,7 @@ from ..patches.imports import on_import
 from ..provider.registry import cards
 from . import aiohttp, httpcore, urllib3
 from .desk import Desk
+from .network import sockets_meet_the_fake
 from .reception import Patch, receiving
 
 _NO_PROXY: Final = ("NO_PROXY", "no_proxy")
@@ -45,6 +46,7 @@ def installed(desk: Desk) -> Iterator[None]:
 
 def _borrow() -> None:
     _borrowed.enter_context(_environment())
+    _borrowed.enter_context(sockets_meet_the_fake())
     _borrowed.enter_context(on_import(tuple(_PATCHES_OF), _patch))
 
 

@@ -49,3 +49,6 @@ class LoopWaits:
 
     def blocking_event(self) -> BlockingEvent:
         raise RuntimeError("a thread must not wait for a clock that runs on this loop")
+
+    def is_virtual_here(self) -> bool:
+        return False

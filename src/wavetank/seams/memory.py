@@ -13,8 +13,9 @@ from typing import Any, Final
 import anyio.lowlevel
 
 from .desk import Desk
+from .errors import WrongProtocol
 from .exchange import Attempt
-from .hosts import place, require_known, route_of
+from .hosts import connect, place
 from .http1 import ServerConnection
 from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
@@ -33,11 +34,30 @@ def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
         ConnectionRefusedError: the scenario has the connection refused.
     """
     desk.admit()
-    desk.connect(place(host, port))
-    require_known(desk, host, port)
-    return lambda wake: ServerConnection(
-        desk, lambda http: route_of(desk, http), place(host, port), wake=wake
-    )
+    connect(desk, host, port, current_attempt.get())
+    return lambda wake: ServerConnection(desk, desk.hosts.route, place(host, port), wake=wake)
+
+
+_HTTP2: Final = b"PRI * HTTP/2"
+_TLS: Final = b"\x16\x03"
+
+
+def require_http1(sent: bytes) -> None:
+    """Look at the first bytes of what a client sends.
+
+    Raises:
+        WrongProtocol: they begin HTTP/2, or TLS that is not Python's own; the text says what to change.
+    """
+    if sent.startswith(_HTTP2):
+        raise WrongProtocol(
+            "the client speaks HTTP/2 at once, and the fake speaks HTTP/1.1: let the client offer both "
+            "(http1=True in httpx, or no http2=), as it does by default"
+        )
+    if sent.startswith(_TLS):
+        raise WrongProtocol(
+            "the client encrypts by a TLS library of its own, which the fake cannot pass over: let it use "
+            "Python's ssl module (for urllib3, no pyopenssl.inject_into_urllib3), or give it an http:// URL"
+        )
 
 
 class _Shared:
@@ -47,6 +67,7 @@ class _Shared:
     _server: ServerConnection
     _waits: Waits
     _readable: AsyncEvent | BlockingEvent | None = None
+    _begun = False
 
     @property
     def server(self) -> ServerConnection:
@@ -73,6 +94,9 @@ class _Shared:
     def _send(self, buffer: bytes) -> None:
         if self._server.ended:
             raise self._core.WriteError("the provider closed the connection")
+        if not self._begun:
+            self._begun = True
+            require_http1(buffer)
         self._server.receive(buffer, current_attempt.get())
 
     def _take(self, limit: int) -> bytes:

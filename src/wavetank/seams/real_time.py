@@ -96,6 +96,9 @@ class RealWaits:
     def blocking_event(self) -> BlockingEvent:
         return threading.Event()
 
+    def is_virtual_here(self) -> bool:
+        return False
+
 
 @final
 class _EventFromAnywhere:

@@ -30,6 +30,11 @@ def current() -> Desk:
     return _desks[-1]
 
 
+def installed_desk() -> Desk | None:
+    """The desk that answers now, if one is installed; a thread may ask when the last one has just gone."""
+    return _desks[-1] if _desks else None
+
+
 @contextmanager
 def receiving(desk: Desk, *, opened: Callable[[], object], closed: Callable[[], object]) -> Iterator[None]:
     """Let `desk` answer until the block ends; blocks may end in any order.

@@ -15,7 +15,7 @@ import anyio.lowlevel
 from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import begin, closed, left, set_out
-from .hosts import place, require_known, route_of, unknown_path
+from .hosts import connect, place, unknown_path
 from .request_reader import BadHttp, headers_of
 from .waiting import AsyncEvent, BlockingEvent, wait_for
 
@@ -31,20 +31,20 @@ def _plain(status: int, text: str) -> Frame:
 class _Exchange:
     """One request on its way through the desk, and the frames of its response so far."""
 
-    def __init__(self, library: ModuleType, desk: Desk, request: Any, body: bytes) -> None:
+    def __init__(self, library: ModuleType, desk: Desk, request: Any, body: bytes, *, blocking: bool) -> None:
         url = request.url
         self.desk = desk
         self.head: Head | None = None
         self.frames: deque[Frame] = deque()
-        self.attempt = set_out(desk, counts=True)
+        path, _, query = url.raw_path.decode("ascii").partition("?")
+        self.attempt = set_out(desk, request.method, path, counts=True, blocking=blocking)
         self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
         self._library = library
         self._request = request
         self._wake: AsyncEvent | BlockingEvent | None = None
-        host = place(url.host, url.port)
         desk.admit()
         try:
-            desk.connect(host)
+            connect(desk, url.host, url.port, self.attempt)
         except ConnectionRefusedError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
         try:
@@ -52,19 +52,17 @@ class _Exchange:
         except BadHttp as refused:
             self._arrived(_plain(refused.status, str(refused)))
             return
-        path, _, query = url.raw_path.decode("ascii").partition("?")
         http = HttpRequest(
             method=request.method,
-            host=host,
+            host=place(url.host, url.port),
             path=path,
             query=query,
             headers=headers,
             body=body,
         )
-        require_known(desk, url.host, url.port)
-        route = route_of(desk, http)
+        route = desk.hosts.route(http)
         if route is None:
-            self._arrived(_plain(404, unknown_path(http)))
+            self._arrived(_plain(404, unknown_path(desk, http, self.attempt)))
         else:
             begin(desk, route, self.attempt, self._arrived)
 
@@ -130,7 +128,7 @@ def transport(library: ModuleType, desk: Desk) -> Any:
         """Brings a client's requests to the desk."""
 
         async def handle_async_request(self, request: Any) -> Any:
-            exchange = _Exchange(library, desk, request, await request.aread())
+            exchange = _Exchange(library, desk, request, await request.aread(), blocking=False)
             try:
                 first = await exchange.next_frame()
             except BaseException:
@@ -139,7 +137,7 @@ def transport(library: ModuleType, desk: Desk) -> Any:
             return _response(library, first, async_stream(exchange, first))
 
         def handle_request(self, request: Any) -> Any:
-            exchange = _Exchange(library, desk, request, request.read())
+            exchange = _Exchange(library, desk, request, request.read(), blocking=True)
             try:
                 first = exchange.next_frame_blocking()
             except BaseException:

@@ -1,21 +1,23 @@
-"""The in-memory network under `urllib3`, and so under `requests` and botocore.
+"""`urllib3`, and so `requests` and botocore: when a request sets out, and where it goes in the end.
 
-The pool, its retries and timeouts, and the HTTP parser of the standard library are the real
-ones; only the socket is ours. TLS is passed over, because both ends are in this process.
+Its connections are sockets of the standard library, which meet the fake by themselves. What has to be said
+here is what a pool knows and a socket does not: when an attempt enters it, and which host is behind a proxy.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import socket
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
+from ..sim.virtual_files import virtual_end_of
 from .exchange import set_out
 from .memory import connection_to, current_attempt
-from .memory_socket import MemorySocket
+from .network import is_known
 from .reception import Patch, current
 
 LIBRARIES: Final = ("urllib3",)
@@ -35,7 +37,6 @@ def patches(library: ModuleType) -> Sequence[Patch]:
         (secure, "connect", _connect(library, secure)),
         (plain, "is_connected", _is_connected(plain)),
         (library.connectionpool.HTTPConnectionPool, "urlopen", _entry(library)),
-        (library.util, "wait_for_read", _wait_for_read(library)),
     )
 
 
@@ -46,18 +47,26 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
     def connect(self: Any) -> None:
         desk = current()
         host, port = self._wavetank_target = _target(self)
-        if desk.lets_through(host):
-            original(self)
-            return
-        try:
-            connected = connection_to(desk, host, port)
-        except ConnectionRefusedError as refusal:
-            raise library.exceptions.NewConnectionError(self, str(refusal)) from refusal
-        self.sock = MemorySocket(connected, desk.waits, self.timeout)
-        # What the pool would otherwise warn about.
-        self.is_verified = True
+        if not desk.lets_through(host, port):
+            if not is_known(desk, host, port):
+                connection_to(desk, host, port)  # raises, also in real time
+            if (host, port) != (self.host, self.port):
+                _connect_straight(library, self, host, port)
+                return
+        original(self)
 
     return connect
+
+
+def _connect_straight(library: ModuleType, connection: Any, host: str, port: int | None) -> None:
+    """Pass by the proxy."""
+    timeout = connection.timeout if isinstance(connection.timeout, int | float) else None
+    try:
+        connection.sock = socket.create_connection((host, port), timeout)
+    except OSError as refusal:
+        raise library.exceptions.NewConnectionError(connection, str(refusal)) from refusal
+    # What the pool would otherwise warn about.
+    connection.is_verified = True
 
 
 def _target(connection: Any) -> Place:
@@ -71,32 +80,19 @@ def _target(connection: Any) -> Place:
 
 
 def _is_connected(connection_type: Any) -> property:
-    """Whether a pooled connection still stands; the real one asks the system about the socket."""
+    """Whether a pooled connection still stands, and leads where the next request goes."""
     original: property = connection_type.is_connected
 
     def is_connected(self: Any) -> bool:
-        if isinstance(self.sock, MemorySocket):
-            same: bool = self.sock.connected and self._wavetank_target == _target(self)
-            return same
-        if self.sock is not None and not current().lets_through(_target(self)[0]):
-            return False  # made before the fake, or through a proxy
+        if self.sock is not None and not current().lets_through(*_target(self)):
+            if virtual_end_of(self.sock) is None:
+                return False  # made before the fake, or through a proxy
+            if self._wavetank_target != _target(self):
+                return False
         connected: bool = original.__get__(self)
         return connected
 
     return property(is_connected)
-
-
-def _wait_for_read(library: ModuleType) -> Callable[..., bool]:
-    """How botocore waits for `100 Continue`; the real one asks the system about the socket."""
-    original: Callable[..., bool] = inspect.unwrap(library.util.wait_for_read)
-
-    @functools.wraps(original)
-    def wait_for_read(sock: Any, timeout: float | None = None) -> bool:
-        if isinstance(sock, MemorySocket):
-            return sock.readable_within(timeout)
-        return original(sock, timeout)
-
-    return wait_for_read
 
 
 def _entry(library: ModuleType) -> Callable[..., Any]:
@@ -105,7 +101,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def urlopen(self: Any, method: str, url: str, *args: object, **options: object) -> Any:
-        token = current_attempt.set(set_out(current()))
+        token = current_attempt.set(set_out(current(), method, _path(url), blocking=True))
         behind = forwarded_to.set(_behind(library, self, url))
         try:
             return original(self, method, url, *args, **options)
@@ -114,6 +110,11 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
             current_attempt.reset(token)
 
     return urlopen
+
+
+def _path(url: str) -> str:
+    """The path of what the pool is asked for; for a proxy that is a whole URL."""
+    return f"/{url.split('/', 3)[-1]}" if "://" in url else url
 
 
 def _behind(library: ModuleType, pool: Any, url: str) -> Place | None:

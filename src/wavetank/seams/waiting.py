@@ -35,6 +35,9 @@ class Waits(Protocol):
     def blocking_event(self) -> BlockingEvent:
         """For the calling thread."""
 
+    def is_virtual_here(self) -> bool:
+        """Whether time is virtual for the calling thread, so that it can reach no real host."""
+
 
 async def wait_for(event: AsyncEvent, clock: Clock, timeout: float | None) -> None:
     """Return when the event is set, or when `timeout` seconds of the clock have passed.

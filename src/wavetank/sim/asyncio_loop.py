@@ -1,4 +1,4 @@
-"""An asyncio event loop in virtual time: no sockets, exact deadlocks.
+"""An asyncio event loop in virtual time: no real sockets, exact deadlocks.
 
 All private names of asyncio that wavetank touches are touched here and checked at import:
 `BaseEventLoop._run_once` is replaced by one that runs until the loop is stopped, and
@@ -29,6 +29,7 @@ from .asyncio_handles import (
     name_of_running_task,
     watched_step,
 )
+from .asyncio_sockets import SocketMethods
 from .await_chain import Suspended
 from .budgets import StepBudget
 from .busy_loops import read_by_program
@@ -62,7 +63,7 @@ _RUN_UNTIL: Final = getattr(asyncio.base_events, "_run_until_complete_cb", objec
 """The callback that ends the loop when its task has ended."""
 
 
-class SimulatedLoop(asyncio.BaseEventLoop):
+class SimulatedLoop(SocketMethods):
     """Runs callbacks in plain FIFO order; when none is ready its host lets time pass.
 
     `progress` says that something came to an outcome: the step budget counts from the last time.

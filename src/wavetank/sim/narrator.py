@@ -17,11 +17,18 @@ _AT_HAND: Final = 4
 @final
 @dataclass(frozen=True, slots=True)
 class DescribedDeviation:
-    """One deviation of a schedule: its kind, the step before which it happened, and a description."""
+    """One deviation of a schedule: its kind, the step before which it happened, and a description.
+
+    `at` is the instant in nanoseconds. Of an order, `task` is who ran and `fifo` who would have
+    run in FIFO order.
+    """
 
     kind: Kind
     step: int
     text: str
+    at: int = 0
+    task: str | None = None
+    fifo: str | None = None
 
     def __str__(self) -> str:
         return f"at step {self.step} {self.text}"
@@ -41,7 +48,8 @@ class Narrator:
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
         if choice and kind == "run":
-            self._describe(kind, self._order(choice, who))
+            names = self._host.who_is(who[choice]), self._host.who_is(who[0])
+            self._describe(kind, self._order(choice, who), *names)
         elif choice and kind == "provider":
             self._describe(kind, self.about(choice))
         return choice
@@ -59,6 +67,8 @@ class Narrator:
         others = ", ".join(passed_over) + (f" and {more} more" if more else "")
         return f"{self._host.who_is(who[choice])} before {others}"
 
-    def _describe(self, kind: Kind, text: str) -> None:
-        engine = self._host.engine
-        self.described.append(DescribedDeviation(kind, engine.steps if engine is not None else 0, text))
+    def _describe(self, kind: Kind, text: str, task: str | None = None, fifo: str | None = None) -> None:
+        host, engine = self._host, self._host.engine
+        steps = engine.steps if engine is not None else 0
+        at = host.timeline.now() - host.began
+        self.described.append(DescribedDeviation(kind, steps, text, at, task, fifo))

@@ -8,9 +8,6 @@ from typing import Any, Final, NoReturn
 from .errors import RealInputOutput
 
 REAL_INPUT_OUTPUT: Final = (
-    "getaddrinfo",
-    "getnameinfo",
-    "create_connection",
     "create_server",
     "create_unix_connection",
     "create_unix_server",
@@ -22,18 +19,11 @@ REAL_INPUT_OUTPUT: Final = (
     "subprocess_shell",
     "sendfile",
     "sock_accept",
-    "sock_connect",
-    "sock_recv",
-    "sock_recv_into",
     "sock_recvfrom",
-    "sock_sendall",
     "sock_sendfile",
     "sock_sendto",
-    "start_tls",
-    "add_reader",
-    "add_writer",
 )
-"""The methods of an asyncio loop that want real input or output."""
+"""The methods of an asyncio loop that always want real input or output."""
 
 
 LEAVE_OUT: Final = (

@@ -6,9 +6,11 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, NoReturn, final
 
 import trio
+from outcome import Error
 from trio._core import _run as core
 from trio.abc import Clock
 
@@ -16,6 +18,7 @@ from .busy_loops import read_by_program
 from .errors import RealInputOutput
 from .host import Host
 from .refused_io import refusal_of
+from .virtual_files import VirtualFile, virtual_file
 
 _CURRENT_TIME: Final = core.Runner.current_time.__code__
 """Of what `trio.current_time` calls."""
@@ -43,7 +46,7 @@ class VirtualClock(Clock):
 
 @final
 class NoInputOutput:
-    """Stands in for the selector: there is nothing to wait for but time."""
+    """Stands in for the selector: there is nothing to wait for but time and virtual files."""
 
     def __init__(
         self, wait: Callable[[float], tuple[str, ...]], arrange: Callable[[list[trio.lowlevel.Task]], object]
@@ -52,6 +55,8 @@ class NoInputOutput:
         self.arrange = arrange
         """Puts a batch in creation order into the order in which it is to run."""
         self._wait = wait
+        self._waiting: dict[int, trio.lowlevel.Task] = {}
+        """By descriptor who waits to read."""
 
     def get_events(self, timeout: float) -> tuple[str, ...]:
         return self._wait(timeout)
@@ -65,14 +70,61 @@ class NoInputOutput:
     def force_wakeup(self) -> None:
         """Nobody sleeps."""
 
-    def notify_closing(self, fd: object) -> None:
-        """Nobody waits for it."""
+    async def wait_readable(self, fd: Any) -> None:
+        """Wait until a virtual file is readable.
+
+        Raises:
+            RealInputOutput: it is another one.
+            trio.BusyResourceError: another task waits for it.
+            trio.ClosedResourceError: it was closed meanwhile.
+        """
+        file, number = virtual_file(fd), _number(fd)
+        if file is None:
+            raise RealInputOutput(refusal_of("trio.lowlevel.wait_readable"))
+        if number in self._waiting:
+            raise trio.BusyResourceError("another task is already reading / writing this fd")
+        if file.readable:
+            await trio.lowlevel.checkpoint()
+            return
+        task = trio.lowlevel.current_task()
+        look = partial(self._look, number, file)
+        self._waiting[number] = task
+        file.watchers.append(look)
+        try:
+            await trio.lowlevel.wait_task_rescheduled(lambda _: self._aborted(number))
+        finally:
+            file.watchers.remove(look)
+
+    async def wait_writable(self, fd: Any) -> None:
+        """A virtual file can always be written to."""
+        if virtual_file(fd) is None:
+            raise RealInputOutput(refusal_of("trio.lowlevel.wait_writable"))
+        await trio.lowlevel.checkpoint()
+
+    def _look(self, number: int, file: VirtualFile) -> None:
+        if file.readable and (task := self._waiting.pop(number, None)) is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _aborted(self, number: int) -> trio.lowlevel.Abort:
+        self._waiting.pop(number, None)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def notify_closing(self, fd: Any) -> None:
+        """A task that waits for it is to know."""
+        task = self._waiting.pop(_number(fd), None)
+        if task is not None:
+            closed = trio.ClosedResourceError("another task closed this fd")
+            trio.lowlevel.reschedule(task, Error(closed))
 
     def statistics(self) -> None:
         return None
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RealInputOutput(refusal_of(f"trio.lowlevel.{name}"))
+
+
+def _number(fd: Any) -> int:
+    return fd if isinstance(fd, int) else int(fd.fileno())
 
 
 @final

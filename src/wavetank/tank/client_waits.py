@@ -29,6 +29,9 @@ class VirtualWaits:
     def blocking_event(self) -> BlockingEvent:
         return RunEvent(self._host)
 
+    def is_virtual_here(self) -> bool:
+        return self._host.is_virtual_here()
+
 
 @final
 class LoopEvent:

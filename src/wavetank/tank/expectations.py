@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ..checks import (
     answered,
+    hosts,
     in_flight_limit,
     no_herd,
     no_storm,
@@ -19,7 +20,9 @@ from ..checks import (
 from ..clock import parse_duration
 from ..text import did_you_mean
 
-Value = float | str | bool
+Value = float | str | bool | Iterable[str]
+
+UNKNOWN_HOSTS: Final = hosts.EXPECTATION
 
 ORDERS: Final = {"input": order.INPUT}
 """The words for an order of results, and what the header of the log has for them."""
@@ -34,18 +37,38 @@ def expected(given: Mapping[str, Value], before: Mapping[str, float]) -> dict[st
     """
     found: dict[str, int | float] = {}
     for name, value in given.items():
-        if name not in EXPECTATIONS:
-            meant = did_you_mean(name, EXPECTATIONS, end=" ")
-            raise TypeError(
-                f"no check judges the expectation {name!r}; {meant}there are: {', '.join(EXPECTATIONS)}"
-            )
+        if name not in NAMES:
+            meant = did_you_mean(name, NAMES, end=" ")
+            raise TypeError(f"no check judges the expectation {name!r}; {meant}there are: {', '.join(NAMES)}")
         try:
-            found[name] = EXPECTATIONS[name](value)
+            if name == UNKNOWN_HOSTS:
+                host_patterns(value)
+            else:
+                found[name] = EXPECTATIONS[name](value)
         except ValueError as error:
             raise ValueError(f"expect({name}={value!r}): {error}") from None
     if request_rate.BURST in found and request_rate.RATE not in {**before, **found}:
         raise ValueError(f"expect(burst={given['burst']!r}): it needs requests_per_minute beside it")
     return found
+
+
+def host_patterns(value: Value) -> list[str]:
+    """The patterns of hosts that are declared: a list, or a text with commas or blanks between them.
+
+    >>> host_patterns("*.posthog.com, PyPI.org"), host_patterns(["localhost:4000"])
+    (['*.posthog.com', 'pypi.org'], ['localhost:4000'])
+
+    Raises:
+        ValueError: one is no host.
+    """
+    given = value.replace(",", " ").split() if isinstance(value, str) else value
+    patterns = [*given] if isinstance(given, Iterable) else []
+    if not patterns or not all(isinstance(each, str) and each.strip() for each in patterns):
+        raise ValueError('it must be a list of hosts or patterns, such as ["*.posthog.com"]')
+    for each in patterns:
+        if "/" in each or any(letter.isspace() for letter in each.strip()):
+            raise ValueError(f'{each!r} is no host: leave out "https://" and the path')
+    return [each.strip().lower() for each in patterns]
 
 
 def read(text: str) -> Value:
@@ -119,4 +142,7 @@ EXPECTATIONS: Final[dict[str, Callable[[Value], int | float]]] = {
     outcomes.TOKENS: _count,
     within.NAME: _duration,
 }
-"""Each expectation, and what makes of its value what the header of the log has."""
+"""Each expectation that is a number, and what makes of its value what the header of the log has."""
+
+NAMES: Final = (*EXPECTATIONS, UNKNOWN_HOSTS)
+"""All expectations."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import final
 
@@ -19,7 +19,8 @@ class CheckFailed(AssertionError):
     """Checks failed: the worst with its evidence, the others in a line each, and how to repeat the run.
 
     `verdicts` has all failed verdicts, the worst first, and `verdict` is that one. `full_text` also has
-    the evidence of the others. `report` makes the text of a run that a search has found.
+    the evidence of the others. `happened` are sentences to begin with; `report` makes the text of a run
+    that a search has found.
     """
 
     def __init__(
@@ -27,9 +28,10 @@ class CheckFailed(AssertionError):
         failed: tuple[Verdict, ...],
         *,
         replay: str | None = None,
+        happened: Sequence[str] = (),
         report: Callable[[bool], str] | None = None,
     ) -> None:
-        self._report = report or partial(_text, failed, replay)
+        self._report = report or partial(_text, failed, replay, happened)
         super().__init__(self._report(False))
         self.verdicts = failed
         self.verdict = failed[0]
@@ -40,8 +42,8 @@ class CheckFailed(AssertionError):
         return self._report(True)
 
 
-def _text(failed: tuple[Verdict, ...], replay: str | None, full: bool) -> str:
-    text = in_words(failed, full=full)
+def _text(failed: tuple[Verdict, ...], replay: str | None, happened: Sequence[str], full: bool) -> str:
+    text = in_words(failed, happened, full=full)
     return text if replay is None else f"{text}\nto repeat it: {replay}"
 
 

@@ -11,7 +11,7 @@ from ..checks import Checks, judge, named
 from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
-from ..provider.hosts import host_rule
+from ..provider.hosts import app_rule, host_rule
 from ..seams import direct
 from ..seams.answer_function import Function
 from ..seams.desk import Desk, ItemResolver
@@ -20,6 +20,7 @@ from ..seams.installed import installed
 from ..seams.record import Requests
 from ..seams.transports import transport
 from .failure import CheckFailed
+from .notes import beginning_of
 from .strict_attributes import StrictAttributes
 
 
@@ -150,18 +151,31 @@ class FakeLLM(StrictAttributes):
             )
         self._desk.answer = function
 
-    def add_host(self, host: str, *, dialect: str) -> None:
-        """Answer for one more host, in this run, in the dialect of a vendor such as `openai`.
+    def add_host(
+        self, host: str, *, dialect: str | None = None, app: Callable[..., Any] | None = None
+    ) -> None:
+        """Answer for one more host, in this run: in a vendor's dialect, or by an application of your own.
+
+        An application answers for what is no LLM, such as a vector store. It is an ASGI application, or a
+        function that takes a request (`method`, `host`, `path`, `query`, `headers`, `body`, `json()`) and
+        returns a text, bytes, a dict or list (sent as JSON), a status, `(status, body)` or
+        `(status, body, headers)`. It may be `async def`, and then sleep, in virtual time. Its requests are
+        none of the provider's: they are not in `requests`, and not judged. An error that it raises fails
+        the test.
 
         Args:
             host: `HOST`, `HOST:PORT` or `HOST/PREFIX`; the host may be a shell pattern, such as
                 `*.corp.example`. Only paths below a prefix are meant.
-            dialect: the name of a vendor.
+            dialect: the name of a vendor, such as `openai`.
+            app: the application; it sees paths without the prefix.
 
         Raises:
+            TypeError: not just one of `dialect` and `app` is given, or `app` is none.
             ValueError: it is no host, there is no such dialect, or the host was added with another one.
         """
-        self._desk.hosts.add(host_rule(host, dialect))
+        if (dialect is None) == (app is None):
+            raise TypeError(f'add_host({host!r}): give one of dialect="openai" and app=..., and not both')
+        self._desk.hosts.add(app_rule(host, app) if dialect is None else host_rule(host, dialect))  # type: ignore[arg-type]
 
     def check(
         self, checks: Checks = "default", *, exactly_once: Iterable[str] | None = None
@@ -184,7 +198,7 @@ class FakeLLM(StrictAttributes):
             verdicts["exactly_once"] = judge_items(self._log, exactly_once)
         self.judged = verdicts
         if failed := failed_of(verdicts.values()):
-            raise CheckFailed(failed)
+            raise CheckFailed(failed, happened=beginning_of(self._log, verdicts.values()))
         return verdicts
 
     def __repr__(self) -> str:

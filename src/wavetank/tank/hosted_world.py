@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, final
 
-from ..checks import DECLARED, Checks, answer_function, judge, named
+from ..checks import SILENT, Checks, answer_function, hosts, judge, named
 from ..checks.history import unmatched
 from ..checks.liveness import NAME as LIVENESS
 from ..checks.outcomes import outcomes
@@ -28,6 +28,7 @@ from .assembly import checked_seed
 from .expectations import Value
 from .failure import CheckFailed, UnmatchedLedger
 from .fake_llm import FakeLLM
+from .notes import beginning_of, noted
 from .real_world import RealWorld
 from .runs.plain_values import failed_checks, log_values, place_of_failure
 from .shared_process import SharedProcess
@@ -86,6 +87,8 @@ class Hosted:
         self._world = self.virtual or RealWorld(scenario, seed=seed, reaches_others=not asked)
         self.tank = self._world.parts.tank
         self.tank.expect(**(expects or {}))
+        if not asked:
+            self.tank.events.header.expects[hosts.ASKED] = 0
         self.judge_at_end: Checks | None = None
         self.schedule = (
             Schedule("hosted", seed, self.tank.events.header.digest).token() if clock == "virtual" else None
@@ -93,8 +96,7 @@ class Hosted:
         """The token that repeats the test; in real time there is none."""
         self._replay = replay if self.schedule is None else f"{replay} --llm-replay={self.schedule}"
         self._real_ns = 0
-        self._desks = [self._world.parts.desk]
-        self._fresh_logs: list[EventLog] = []
+        self._logs = [self.tank.events]
         self._closed = False
         self._entered = 0
         self._chance = Chance(seed)
@@ -195,7 +197,7 @@ class Hosted:
     @property
     def untouched(self) -> bool:
         """Whether the test neither asked for the fake nor did anything that its log or summary shows."""
-        return not (self.asked or self.tank.events or any(desk.unknown_hosts for desk in self._desks))
+        return not (self.asked or any(self._logs))
 
     def close(self) -> None:
         """Let go of whatever the test left running; harmless when that is done."""
@@ -217,8 +219,10 @@ class Hosted:
             self.tank.scenario if scenario is None else load_scenario(scenario),
             seed=header.seed if seed is None else seed,
         )
-        self._desks.append(parts.desk)
-        self._fresh_logs.append(parts.log)
+        self._logs.append(parts.log)
+        for log in self._logs:
+            log.header.expects[hosts.ASKED] = 0  # it is enough that one of them is reached
+        parts.log.header.unknown_hosts.extend(header.unknown_hosts)
         self._fresh.close()
         self._fresh = ExitStack()
         self._fresh.enter_context(parts.tank.fake_llm.installed())
@@ -236,22 +240,25 @@ class Hosted:
             CheckFailed: with the evidence and the line that repeats the test.
         """
         __tracebackhide__ = True
-        if failed := failed_of(self.verdicts().values()):
-            raise CheckFailed(failed, replay=self._replay) from None
+        verdicts = self.verdicts().values()
+        if failed := failed_of(verdicts):
+            happened = beginning_of(self.tank.events, verdicts)
+            raise CheckFailed(failed, replay=self._replay, happened=happened) from None
 
     def verdicts(self) -> dict[str, Verdict]:
-        """A hang, and a failed `fake_llm.answer`, are always judged; the rest when asked for.
+        """A hang, refused hosts and a failed `fake_llm.answer` are always judged; the rest when asked for.
 
         What the test has judged itself is not judged again.
         """
         __tracebackhide__ = True
         checks = self.judge_at_end
         if checks is None or self.tank.fake_llm.checked:
-            verdicts = judge(self.tank.events, LIVENESS)
+            verdicts = judge(self.tank.events, (LIVENESS, hosts.NAME))
         else:
             verdicts = judge(self.tank.events, (*named(checks), *self.tank.fake_llm.own_checks))
-        failed = failed_of(map(answer_function.judge, self._fresh_logs))
-        return {verdict.name: verdict for verdict in failed[:1]} | verdicts
+        fresh = self._logs[1:]
+        failed = failed_of((*map(answer_function.judge, fresh), *map(hosts.judge, fresh)))
+        return verdicts | {verdict.name: verdict for verdict in failed[:1]}
 
     # -- the report ---------------------------------------------------------------------
 
@@ -274,7 +281,7 @@ class Hosted:
             "real_ns": self._real_ns,
             "not_met": exercised.summary if exercised is not None and exercised.passed is False else "",
             "asked": self.asked,
-            "unknown_hosts": [*dict.fromkeys(host for desk in self._desks for host in desk.unknown_hosts)],
+            "unknown_hosts": [*dict.fromkeys(host for log in self._logs for host in hosts.unexpected(log))],
         }
 
     def judged(self, error: BaseException | None) -> dict[str, Verdict]:
@@ -284,6 +291,10 @@ class Hosted:
             return own
         said = {verdict.name: verdict for verdict in failed_checks(error)}
         return judge(self.tank.events, "default") | own | said
+
+    def noted(self, title: str, error: BaseException | None) -> EventLog:
+        """The log with notes on the test, now that it is over."""
+        return noted(self.tank.events, self.judged(error).values(), title=title, replay=self._replay)
 
     def place_of(self, error: BaseException) -> Place | None:
         """The line of the program to look at, now that the test has failed."""
@@ -297,7 +308,7 @@ class Hosted:
         lines += [
             str(verdict)
             for name, verdict in judge(log, "default").items()
-            if verdict.passed is False or (verdict.passed is None and name not in DECLARED)
+            if verdict.passed is False or (verdict.passed is None and name not in SILENT)
         ]
         warning = unmatched(log)
         if warning and not any(warning in each for each in lines):

@@ -19,12 +19,13 @@ from .processor_pauses import pauses_logged
 class RealWorld:
     """One run's parts in real time; connections to this machine go through untouched.
 
-    With `reaches_others` so do those to every host that the fake does not answer for.
+    With `reaches_others` so do those to every host that the fake does not answer for. The fake answers for
+    hosts that a user named, wherever they are.
     """
 
     def __init__(self, scenario: Scenario, *, seed: int, reaches_others: bool = False) -> None:
         self.clock = RealClock()
-        self._lets_through = self._is_unknown if reaches_others else is_loopback
+        self._lets_through = self._is_unknown if reaches_others else self._is_another_server_here
         self.parts = assemble(
             scenario,
             self.clock,
@@ -41,8 +42,11 @@ class RealWorld:
             lambda event: tank.invariants.look(Origin(event.task, event.file, event.line))
         )
 
-    def _is_unknown(self, host: str) -> bool:
-        return self.parts.desk.hosts.card_at(host) is None
+    def _is_unknown(self, host: str, port: int | None) -> bool:
+        return self._is_another_server_here(host, port) or not self.parts.desk.hosts.knows(host, port)
+
+    def _is_another_server_here(self, host: str, port: int | None) -> bool:
+        return is_loopback(host) and not self.parts.desk.hosts.is_named(host, port)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider; its time starts now."""

@@ -135,7 +135,7 @@ class _Beside:
 def _untouched() -> Any:
     """The parts of a fake that lets every connection through: HTTP between two tests is real."""
     return assemble(
-        load_scenario("calm"), RealClock(), RealWaits(), seed=0, backend="real", lets_through=lambda _: True
+        load_scenario("calm"), RealClock(), RealWaits(), seed=0, backend="real", lets_through=lambda *_: True
     )
 
 

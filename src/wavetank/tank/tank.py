@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, final
 
+from ..checks import hosts
 from ..checks.verdict import Verdict
 from ..clock import SECOND
 from ..events import EventLog
 from ..scenario import Scenario
-from .expectations import Value, expected
+from .expectations import Value, expected, host_patterns
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
 from .ledger import Ledger
@@ -160,13 +161,16 @@ class Tank(StrictAttributes):
         items, refusals, and tokens charged. `within="10m"`: from the first submission to the last
         outcome. `requests_per_minute=600, burst=10`: at most so many at once and a minute; `burst` is
         as large as the rate unless given. `fallback=True`: an item may be completed without an answer.
+        `unknown_hosts=["*.posthog.com"]`: these may be refused; each call adds to them.
 
         Raises:
             TypeError: no check judges an expectation of that name.
             ValueError: a value is out of range, or has a wrong word or unit.
         """
-        expects = self.events.header.expects
-        expects.update(expected(expectations, expects))
+        header = self.events.header
+        header.expects.update(expected(expectations, header.expects))
+        if hosts.EXPECTATION in expectations:
+            header.unknown_hosts.extend(host_patterns(expectations[hosts.EXPECTATION]))
 
     def __repr__(self) -> str:
         return f"<Tank {self.scenario.name} at {self.now():g} s>"

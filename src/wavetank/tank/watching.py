@@ -18,6 +18,7 @@ class Watching:
         self._log = log
         self._counts: dict[str, Count] = {}
         self._seen: dict[str, list[float]] = {}
+        self._changes: dict[str, list[tuple[int, float]]] = {}
 
     def add(self, name: str, count: Count) -> None:
         """Watch a count from here on; its value now is the one it has to come back to.
@@ -34,22 +35,25 @@ class Watching:
             raise ValueError(f"watch({name!r}): a count of that name is watched already; choose another name")
         value = count()
         if not self._counts:
-            self._log.listen(lambda _: self._look())
+            self._log.listen(lambda event: self._look(event.at))
         self._counts[name] = count
         self._seen[name] = [value, value, value, value]
+        self._changes[name] = []
 
-    def at_the_end(self) -> dict[str, Watched]:
-        """Look a last time; what was seen of each count."""
+    def at_the_end(self, at: int) -> dict[str, Watched]:
+        """Look a last time, at the instant `at`; what was seen of each count."""
         if self._log.end is None:
-            self._look()
+            self._look(at)
         return {
-            name: Watched(first=first, last=last, least=least, most=most)
+            name: Watched(first=first, last=last, least=least, most=most, changes=tuple(self._changes[name]))
             for name, (first, last, least, most) in self._seen.items()
         }
 
-    def _look(self) -> None:
+    def _look(self, at: int) -> None:
         for name, count in self._counts.items():
             seen, value = self._seen[name], count()
+            if value != seen[1]:
+                self._changes[name].append((at, value))
             seen[1:] = value, min(seen[2], value), max(seen[3], value)
 
     def __repr__(self) -> str:

@@ -240,6 +240,10 @@ class Vendor:
         """
         return ()
 
+    def refusal_headers(self, refused: Refused) -> Headers:
+        """The headers of a refusal beside those of all responses, its limits and its Retry-After."""
+        return ()
+
     def error(self, text: ErrorText, status: int, number: str) -> Any:
         """An error body; `number` is the id of the request on the wire."""
         raise NotImplementedError
@@ -280,8 +284,14 @@ class WireDialect:
         self._vendor = vendor
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
 
+    def serves(self, http: HttpRequest) -> bool:
+        """Whether there is an endpoint for a request; see `Dialect.serves`."""
+        return any(endpoint.method == http.method for endpoint, _ in self._found(http))
+
     def decode(self, http: HttpRequest, *, now: int | None = None, epoch_ns: int = EPOCH_NS) -> Request:
         """Read a request; see `Dialect.decode`."""
+        if http.path in self.card.pings:
+            raise BadRequest(WireReply(200, (("content-type", JSON),), b'""'), counts=False)
         try:
             return self._read(http, now)
         except InvalidRequest as invalid:
@@ -335,16 +345,21 @@ class WireDialect:
 
     def _route(self, http: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
         allowed: list[str] = []
+        for endpoint, found in self._found(http):
+            if endpoint.method == http.method:
+                return endpoint, found
+            allowed.append(endpoint.method)
+        invalid = self._vendor.unknown_route(http, tuple(allowed))
+        invalid.allow = ", ".join(dict.fromkeys(allowed))
+        raise invalid
+
+    def _found(self, http: HttpRequest) -> Iterator[tuple[Endpoint, re.Match[str]]]:
+        """The endpoints whose path this is, whatever the method."""
         for path in self._paths(http):
             for endpoint in self._endpoints.values():
                 found = endpoint.path.fullmatch(path)
                 if found is not None:
-                    if endpoint.method == http.method:
-                        return endpoint, found
-                    allowed.append(endpoint.method)
-        invalid = self._vendor.unknown_route(http, tuple(allowed))
-        invalid.allow = ", ".join(dict.fromkeys(allowed))
-        raise invalid
+                    yield endpoint, found
 
     def _paths(self, http: HttpRequest) -> Iterator[str]:
         """The paths a request may mean: its own, and at a host of a user's that without its beginning.
@@ -392,7 +407,8 @@ class WireDialect:
             return wrapped(refusal, sent)
         vendor, number = self._vendor, self._vendor.number(reply.request_id)
         began = request.arrived if request.arrived is not None else reply.at
-        body = vendor.refusal(Refused(request, refusal, number, epoch_ns + refusal.limits.at))
+        refused = Refused(request, refusal, number, epoch_ns + refusal.limits.at)
+        body = vendor.refusal(refused)
         inside = refusal.wrapping == "in-200"
         streamed = inside and request.stream
         endpoint = self._endpoints[request.endpoint]
@@ -401,6 +417,7 @@ class WireDialect:
             ("date", date_header(sent)),
             *vendor.headers(number, (reply.at - began) // MILLISECOND),
             *self._refusal_headers(request, refusal, sent, epoch_ns),
+            *vendor.refusal_headers(refused),
         )
         data = endpoint.failure(body, request, reply, epoch_ns) if streamed else json_bytes(body)
         return Frame(head=Head(200 if inside else refusal.status, headers), data=data, end=True)

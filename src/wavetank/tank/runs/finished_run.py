@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Generic, TypeVar, final
 
 from ...checks.liveness import NAME as LIVENESS
@@ -16,6 +18,7 @@ from ...events import EventLog
 from ...sim.choices import Order
 from ...sim.narrator import DescribedDeviation
 from ..failure import CheckFailed
+from ..notes import beginning_of, noted
 
 T = TypeVar("T")
 _BEFORE_AN_ERROR: Final = (LIVENESS, STARVATION)
@@ -29,7 +32,7 @@ class Run(Generic[T]):
     `schedule` is the token that repeats the run and `replay` the whole call or command.
     `deviations` are the choices in which it differs from FIFO order and `level` the order it
     needs: `fifo`, `batch` or `any`. `found` says how a search came upon it. `hide` takes the secrets
-    out of a text.
+    out of a text. `passing` is the log of the nearest run that passes, which has one deviation fewer.
     """
 
     value: T | None
@@ -43,6 +46,7 @@ class Run(Generic[T]):
     level: Order = "fifo"
     found: tuple[str, ...] = ()
     hide: Callable[[str], str] = str
+    passing: EventLog | None = None
 
     @property
     def virtual_seconds(self) -> float:
@@ -79,6 +83,38 @@ class Run(Generic[T]):
 
         return report(self, full=full)
 
+    def logs(self, title: str = "") -> tuple[EventLog, ...]:
+        """The event log with its notes, and that of the nearest run that passes, if one is known."""
+        log = noted(
+            self.events,
+            self.verdicts.values(),
+            title=title,
+            found=self.found,
+            replay=self.replay,
+            deviations=self.deviations,
+        )
+        return (log,) if self.passing is None else (log, self.passing)
+
+    def write_timeline(self, path: str | os.PathLike[str]) -> None:
+        """Write the page `timeline.html`: what happened when, in a picture; it loads nothing else.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from ...report.page import timeline_page
+
+        Path(path).write_bytes(timeline_page(self.logs()))
+
+    def write_trace(self, path: str | os.PathLike[str]) -> None:
+        """Write the run as Chrome trace events, for Perfetto and speedscope.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from ...report.trace import trace_json
+
+        Path(path).write_bytes(trace_json(self.logs()))
+
     def check(self) -> None:
         """Raise what went wrong, with its evidence and the line that repeats the run.
 
@@ -95,7 +131,8 @@ class Run(Generic[T]):
             raise self.error
         if failed:
             found = (lambda full: self.report(full=full)) if self.found else None
-            raise CheckFailed(failed, replay=self.replay, report=found)
+            happened = beginning_of(self.events, self.verdicts.values())
+            raise CheckFailed(failed, replay=self.replay, happened=happened, report=found)
 
     def __repr__(self) -> str:
         came_to_its_end = self.events.end is not None and self.events.end.how == "returned"

@@ -10,6 +10,7 @@ from ...checks.liveness import kind_of_hang
 from ...checks.traced import traced
 from ...checks.verdict import failed_of, in_words
 from ...text import error_text
+from ..notes import beginning_of
 
 if TYPE_CHECKING:
     from .finished_run import Run
@@ -26,8 +27,12 @@ def report(run: Run[Any], *, full: bool = False) -> str:
 def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     yield from run.found
     failed = failed_of(run.verdicts.values())
+    happened = beginning_of(run.events, run.verdicts.values())
+    if run.found or not failed:
+        yield from happened
+        happened = ()
     if failed:
-        yield in_words(failed, full=full)
+        yield in_words(failed, happened, full=full)
     elif run.error is not None:
         yield from _error_lines(run.error, run.hide)
     if run.outcomes.submitted:

@@ -32,6 +32,7 @@ def failing_run(
         schedule=token,
         replay=replay(token),
         found=tuple(_found(trials, failed, finding, made)),
+        passing=finding.passing,
     )
 
 

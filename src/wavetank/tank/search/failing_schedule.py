@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, final
 
+from ...events import EventLog
 from ...scenario import without
 from ...sim.choices import ORDERS, Deviation, Level, Recorder
 from ...sim.policies.plan import Plan
@@ -17,6 +18,10 @@ from ...sim.token import FIFO, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
 from ..runs.trial_runs import Trial, Trials
 from .shrink_workload import WorkloadShrinker
+
+NEIGHBOURS: Final = 4
+"""So many deviations are left out, one at a time, in search of a run that passes. Of a shrunk schedule
+nearly each one is needed, so the first try mostly does."""
 
 GENTLER_RUNS: Final = 120
 """So many schedules are tried at a gentler level before a failure counts as out of its reach."""
@@ -31,6 +36,8 @@ class Finding:
     schedule: Schedule
     looking: int
     """Runs made in search of the failure at gentler levels."""
+    passing: EventLog | None = None
+    """The log of a run that passes with one deviation fewer."""
 
 
 def find(trials: Trials, failed: Trial, wanted: Level) -> Finding:
@@ -97,9 +104,20 @@ class _Investigation:
                 trial = self._failed  # it has nothing to narrate, and a hang takes seconds
             else:
                 trial = self._trials.run(planned(deviations, level), narrated=True)
+            passing = self._neighbour(trial, deviations, level)
         finally:
             self._trials.scenario, self._trials.workload = scenario, workload
-        return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking)
+        return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking, passing)
+
+    def _neighbour(self, failed: Trial, deviations: Deviations, level: Level) -> EventLog | None:
+        """The log of a run that passes without one of the deviations, the latest for which that holds."""
+        for place in reversed(range(max(0, len(deviations) - NEIGHBOURS), len(deviations))):
+            fewer = (*deviations[:place], *deviations[place + 1 :])
+            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True)
+            if trial.failure is None:
+                described = failed.described[place] if place < len(failed.described) else None
+                return trial.run.logs(f"the same without deviation {place + 1} ({described})")[0]
+        return None
 
     def _schedule(self, trial: Trial, deviations: Deviations, level: Level, cut: Cut) -> Schedule:
         header = self._failed.log.header

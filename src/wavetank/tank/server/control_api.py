@@ -33,8 +33,11 @@ PREFIX: Final = "/_wavetank/"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
+HTML: Final = "text/html; charset=utf-8"
+
 MOST_WAITING: Final = 64
-"""So many requests for a verdict may wait for their turn, a few hundred bytes each; one more gets 503."""
+"""So many requests for a verdict or a timeline may wait for their turn, a few hundred bytes each; one more
+gets 503."""
 
 _LONGEST_ERROR: Final = 500
 """Characters of an error, which may repeat what a client sent."""
@@ -91,6 +94,7 @@ class ControlApi:
         self._readers = _Readers()
         self._pages: dict[str, tuple[str, Callable[[HttpRequest, Answer], object]]] = {
             "verdict": ("GET", self._verdict),
+            "timeline": ("GET", self._timeline),
             "events": ("GET", self._events),
             "scenario": ("GET", self._told_scenario),
             "items": ("POST", self._items),
@@ -125,6 +129,9 @@ class ControlApi:
         run = self._serving.run
         checks = parse_qs(request.query).get("checks", [run.settings.checks])[-1]
         self._readers.ask(run.so_far, lambda so_far: _judged(so_far, checks), answer)
+
+    def _timeline(self, _: HttpRequest, answer: Answer) -> None:
+        self._readers.ask(self._serving.run.so_far, _drawn, answer)
 
     def _events(self, _: HttpRequest, answer: Answer) -> None:
         answer(ControlResponse(200, NDJSON, self._serving.run.journal.parts()))
@@ -310,6 +317,12 @@ def _judged(so_far: Callable[[], EventLog], checks: str) -> ControlResponse:
         return _json(200, judgement(so_far(), checks).as_json())
     except UnknownCheck as error:
         return _json(400, {"error": shortened(str(error), _LONGEST_ERROR)})
+
+
+def _drawn(so_far: Callable[[], EventLog]) -> ControlResponse:
+    from ...report.page import timeline_page
+
+    return ControlResponse(200, HTML, iter((timeline_page([so_far()]),)))
 
 
 def _json(status: int, value: object) -> ControlResponse:

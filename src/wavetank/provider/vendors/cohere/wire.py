@@ -1,4 +1,4 @@
-"""The Cohere dialect: chat in its second and first version, embeddings and models."""
+"""The Cohere dialect: chat in its second and first version, embeddings, reranking and models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ...vendor_card import VendorCard
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models
 from ..openai.requests import one_copy
+from ..openai.rerank import Ranked, Rerank
 from .chat import LINES, ChatV2
 from .chat_v1 import ChatV1
 from .embed import Embed
@@ -20,11 +21,25 @@ def _model(name: str, page: AnswerPart) -> dict[str, Any]:
     """A model (`GetModelResponse` of the SDK)."""
     return {
         "name": name,
-        "endpoints": ["embed" if name.startswith("embed") else "chat"],
+        "endpoints": [endpoint if (endpoint := name.partition("-")[0]) in ("embed", "rerank") else "chat"],
         "finetuned": False,
         "context_length": 256000,
         "tokenizer_url": None,
         "default_endpoints": [],
+    }
+
+
+def _ranking(page: AnswerPart, found: list[Ranked]) -> dict[str, Any]:
+    """The documents of a reranker (`RerankResponse`, `V2RerankResponse`), which costs a search."""
+    shown = page.request.payload.get("return_documents") is True
+    return {
+        "id": page.digits(32),
+        "results": [
+            {"index": one.index, "relevance_score": one.score}
+            | ({"document": {"text": one.text}} if shown else {})
+            for one in found
+        ],
+        "meta": {"billed_units": {"search_units": 1}},
     }
 
 
@@ -48,9 +63,10 @@ def wire(card: VendorCard) -> WireDialect:
             ChatV2(re.compile(r"/v2/chat\?lines"), name="chat-lines", streams_as=LINES),
             ChatV1(re.compile(r"/v1/chat")),
             Embed(re.compile(r"/v(?P<version>[12])/embed")),
+            Rerank(re.compile(r"/v[12]/rerank"), _ranking),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
-                ("command-a-03-2025", "embed-v4.0"),
+                ("command-a-03-2025", "embed-v4.0", "rerank-v3.5"),
                 entry=_model,
                 whole=lambda entries: {"models": entries, "next_page_token": None},
             ),

@@ -86,13 +86,15 @@ class Flavour:
     """How one provider fills in the format; the defaults are OpenAI's own.
 
     `top` are fields of every body and chunk, `plain` those only of a plain answer. `choice`
-    stands in each choice, `message` in a plain message and `delta` in the first of a stream.
+    stands in each choice, `message` in a plain message, `delta` in the first of a stream and `deltas` in
+    each of a stream.
     `usage_in`: a chunk of its own if the request asks for one, always, or the last chunk.
     `before` are bytes that come before the first chunk and `done` those after the last; `failed`
     makes an error body the data of an event, and `after_failure` comes after that.
-    `whole_calls`: a stream has a tool call in one chunk instead of pieces. `copies` reads how many
-    choices an answer has. `thought` has the fields of reasoning: those of a piece in a stream, or with
-    the text those of a plain message. `logprobs`: log probabilities are served.
+    `whole_calls`: a stream has a tool call in one chunk instead of pieces. `numbered_calls`: a call has
+    its index in a plain answer, too. `copies` reads how many choices an answer has. `thought` has the
+    fields of reasoning: those of a piece in a stream, or with the text those of a plain message.
+    `logprobs`: log probabilities are served.
     `reasoners` are patterns of models that always think.
     """
 
@@ -103,6 +105,7 @@ class Flavour:
     choice: Mapping[str, Any] = field(default_factory=lambda: {"logprobs": None})
     message: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None, "annotations": []})
     delta: Mapping[str, Any] = field(default_factory=lambda: {"refusal": None})
+    deltas: Mapping[str, Any] = field(default_factory=dict)
     usage: Callable[[AnswerPart], Values] = _detailed
     usage_in: Literal["asked-for", "own-chunk", "last-chunk"] = "asked-for"
     before: Callable[[AnswerPart], bytes] = lambda page: b""
@@ -110,6 +113,7 @@ class Flavour:
     failed: Callable[[Any, Request, Reply, int], Any] = lambda body, request, reply, epoch_ns: body
     after_failure: bytes = b""
     whole_calls: bool = False
+    numbered_calls: bool = False
     copies: Callable[[Mapping[str, Any]], int] = copies_of
     thought: Callable[[AnswerPart, str, str | None], Values] = hidden
     logprobs: bool = True
@@ -194,7 +198,13 @@ class Chat:
 
     def _call(self, page: AnswerPart, number: int, arguments: str) -> Values:
         function = {"name": page.calls[number].name, "arguments": arguments}
-        return {"id": self.flavour.call_ident(page, number), "type": "function", "function": function}
+        index = {"index": number} if self.flavour.numbered_calls else {}
+        return {
+            **index,
+            "id": self.flavour.call_ident(page, number),
+            "type": "function",
+            "function": function,
+        }
 
     def _opening(self, page: AnswerPart) -> Values:
         delta: Values = {"role": "assistant", "content": "", **self.flavour.delta}
@@ -224,7 +234,11 @@ class Chat:
 
     def _chunk(self, page: AnswerPart, index: int, delta: Values, finish: str | None) -> bytes:
         said = (Block("text", (delta["content"],)),) if page.carries("text") else ()
-        choice = {"index": index, "delta": delta, **self._choice(page, said, finish)}
+        choice = {
+            "index": index,
+            "delta": {**self.flavour.deltas, **delta},
+            **self._choice(page, said, finish),
+        }
         body = self._envelope(page, "chat.completion.chunk", [choice])
         if self.flavour.usage_in == "asked-for" and asks_for_usage(page):
             body["usage"] = None

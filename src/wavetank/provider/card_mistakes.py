@@ -1,0 +1,129 @@
+"""What can be wrong in a vendor's card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from string import Formatter
+from typing import Any, Final
+
+from ..text import did_you_mean
+
+_IN_TEXTS: Final = ("model", "limit", "used", "unit", "wait", "method", "path")
+_IN_HEADERS: Final = {
+    "response_headers": ("number", "took"),
+    "refusal_headers": ("number", "code", "wait"),
+    "limit_headers": ("field",),
+}
+_IN_BODIES: Final = {
+    "error_body": (
+        "message",
+        "type",
+        "param",
+        "code",
+        "code-number",
+        "status",
+        "status-text",
+        "title",
+        "number",
+    ),
+    "stream_error": ("error", "status"),
+}
+_TUPLES: Final = (
+    "hosts",
+    "paths",
+    "headers",
+    "key_variables",
+    "base_paths",
+    "models",
+    "reasoners",
+    "serves",
+    "pings",
+)
+_CHOICES: Final = {
+    "reset": ("duration", "seconds", "decimal-seconds", "unix", "rfc3339"),
+    "limits_on": ("all", "answers", "refusals"),
+    "rerank_list": ("results", "data"),
+}
+_ENDPOINTS: Final = ("chat", "completions", "embeddings", "responses", "rerank", "models")
+_NAMES: Final = {
+    "serves": _ENDPOINTS,
+    "endpoint_paths": _ENDPOINTS,
+    "limit_headers": (
+        "requests",
+        "tokens",
+        "input_tokens",
+        "output_tokens",
+        "requests_per_day",
+        "tokens_per_day",
+    ),
+    "limit_fields": ("limit", "remaining", "reset"),
+    "answer_fields": ("body", "plain", "delta"),
+}
+
+
+def mistakes_in(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The fields of a card that have what they can't have, and what is wrong; `card` has all by name."""
+    yield from _wrong_values(card)
+    yield from _wrong_texts(card)
+    yield from _wrong_templates(card)
+
+
+def _wrong_values(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field in _TUPLES:
+        if isinstance(card[field], str):
+            yield field, f"write a tuple, such as ({card[field]!r},)"
+    for field, known in _CHOICES.items():
+        if card[field] not in known:
+            yield field, f"there is no {card[field]!r}; choose of {known}"
+    for field, known in _NAMES.items():
+        for name in card[field]:
+            if name not in known:
+                yield field, f"there is no {name!r}; {did_you_mean(name, known) or f'choose of {known}'}"
+    for field in ("base_paths", "behind", "pings"):
+        for path in card[field]:
+            if path and not path.startswith("/"):
+                yield field, f"{path!r} does not begin with a slash"
+
+
+def _wrong_texts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    texts = {"unknown_path": card["unknown_path"]}
+    for field in ("errors", "status_texts"):
+        texts |= {f"{field}[{key!r}]": text for key, text in card[field].items()}
+    for field, text in texts.items():
+        if isinstance(text, str) or not 1 <= len(text) <= 4:
+            yield field, f"write a tuple of message, type, code and parameter instead of {text!r}"
+        else:
+            yield from _unknown_places(field, text[0], _IN_TEXTS)
+
+
+def _wrong_templates(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field, known in _IN_HEADERS.items():
+        for name, value in card[field].items():
+            yield from _unknown_places(f"{field}[{name!r}]", value, known)
+    for field, known in _IN_BODIES.items():
+        for shape in _strings(card[field]):
+            if shape.startswith("{"):
+                yield from _unknown_places(field, shape, known)
+
+
+def _unknown_places(field: str, text: str, known: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        yield field, f"{text!r}: {error}; write braces that are meant as {{{{ and }}}}"
+        return
+    for name in names:
+        if name not in known:
+            places = ", ".join(f"{{{each}}}" for each in known)
+            yield field, f"{text!r} has a place {{{name}}} that is not known; there are {places}"
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _strings(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _strings(each)

@@ -1,0 +1,204 @@
+"""The first three sentences: when trouble began, who waited, where it went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from ..checks.causes import causes, listed, place
+from ..checks.history import dated, describe
+from ..checks.liveness import kind_of_hang
+from ..checks.repetition import repetition
+from ..clock import format_duration
+from ..events import Event, EventLog, Wait
+from ..text import counted
+from .blocked import blocked, culprit_of, reason_of, told, waiter_of
+from .requests import Request, requests
+from .sentence import Sentence, by_task, for_item, were
+from .spans import last_instant
+from .verdicts import failures, verdicts
+
+
+def trouble(log: EventLog) -> Iterator[Sentence]:
+    """The first refusal, or the first fault; or that there was neither."""
+    first = next((event for event in log if event.kind == "refused"), None)
+    fault = next((event for event in log if event.fault is not None), None)
+    if first is not None and (fault is None or first.at <= fault.at):
+        yield _first_refusal(log, first)
+    elif fault is not None:
+        of = "" if fault.item is None else f" for {fault.item!r}"
+        text = f"At {format_duration(fault.at)} trouble began{of}: {describe(fault)}."
+        yield Sentence(text, fault.at, fault.request)
+    else:
+        arrived = len(log.of("arrived"))
+        some = f"The provider refused none of {counted(arrived, 'request')}."
+        yield Sentence(some if arrived else "No request reached the provider.")
+
+
+def _first_refusal(log: EventLog, refusal: Event) -> Sentence:
+    number = refusal.request or 0
+    request = next((one for one in requests(log) if one.number == number), None)
+    by, where = ("", "") if request is None else (by_task(request), _at(request.place))
+    asked = (
+        f", and asked {_scope(refusal.scope)} to wait {format_duration(refusal.retry_after)}"
+        if refusal.retry_after
+        else ""
+    )
+    why = f" ({_reason(refusal)})" if refusal.reason else ""
+    text = (
+        f"At {format_duration(refusal.at)} the provider refused the first request, number {number}"
+        f"{for_item(refusal.item)}{by}{where}, with {refusal.status}{why}{asked}."
+    )
+    return Sentence(text, refusal.at, number)
+
+
+def _reason(refusal: Event) -> str:
+    if refusal.wave is not None and refusal.reason in ("wave", "barrier"):
+        return (
+            f"{refusal.reason} {refusal.wave + 1}"
+            if refusal.reason == "wave"
+            else f"barrier, wave {refusal.wave + 1}"
+        )
+    return f"limit: {refusal.reason}" if refusal.reason != "bad-request" else "a bad request"
+
+
+def _scope(scope: str | None) -> str:
+    """`the whole account`, `model 'm'`, `key 'key-1' at host 'example.com'`."""
+    if scope is not None and scope.startswith("host:"):
+        host, _, rest = scope.removeprefix("host:").partition("/")
+        return f"{_scope(rest)} at host {host!r}" if rest else f"host {host!r}"
+    kind, _, name = (scope or "account").partition(":")
+    return "the whole account" if kind == "account" else f"{kind} {name!r}"
+
+
+def _at(place: str | None) -> str:
+    return "" if place is None else f" at {place}"
+
+
+def waiting(log: EventLog) -> Iterator[Sentence]:
+    """Who waited for whom when the run was stopped; else who came back too early, or that nobody did."""
+    waiter = waiter_of(blocked(log))
+    if waiter is not None:
+        yield Sentence(f"When the run was stopped, {told(waiter)}.", last_instant(log))
+        return
+    if log.end is not None and log.end.unseen:
+        yield Sentence(f"{causes(log)[0]}.", log.end.unseen[0].at)
+        return
+    held = (
+        next((wait for wait in log.end.waits if " by '" in wait.what), None) if log.end is not None else None
+    )
+    if held is not None:
+        yield _quiet(held)
+    else:
+        yield from _repeats(log)
+
+
+def _quiet(wait: Wait) -> Sentence:
+    """Who waited for what another one held, through a stretch in which nothing else happened."""
+    span = f"From {format_duration(wait.since)} to {format_duration(wait.until)}"
+    names, where = listed([repr(task) for task in wait.tasks]), place(wait.file, wait.line)
+    waited = re.sub("^waits? ", "waited ", wait.what)
+    return Sentence(f"{span} nothing else happened: {names}{where} {waited}.", wait.since)
+
+
+def _repeats(log: EventLog) -> Iterator[Sentence]:
+    found = requests(log)
+    early = [one for one in found if one.early_by]
+    repeats = [one for one in found if one.again is not None and one.outcome == "refused"]
+    if early:
+        yield _too_early(early)
+    elif repeats:
+        yield _in_time(found, repeats)
+    elif any(one.outcome == "left" for one in found):
+        yield _left(found)
+    elif log.of("refused"):
+        yield Sentence("No refused request was sent again.")
+    else:
+        yield from _longest_wait(log)
+
+
+def _left(found: Sequence[Request]) -> Sentence:
+    """The requests that their clients did not wait for."""
+    left = [one for one in found if one.outcome == "left"]
+    first = min(left, key=lambda one: one.over or 0)
+    text = (
+        f"{were(len(left), 'request')} left by the client before the reply was there: first, at "
+        f"{format_duration(first.over or 0)}, request {first.number}{for_item(first.item)}{by_task(first)}."
+    )
+    return Sentence(text, first.over, first.number)
+
+
+def _too_early(early: Sequence[Request]) -> Sentence:
+    first = early[0]
+    text = (
+        f"{were(len(early), 'request')} sent while the provider still asked to wait: the first was request "
+        f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "
+        f"{format_duration(first.early_by)} too early after the refusal of request {first.early_for}."
+    )
+    return Sentence(text, first.sent, first.number)
+
+
+def _in_time(found: Sequence[Request], repeats: Sequence[Request]) -> Sentence:
+    """How the refused requests were sent again, none of them too early."""
+    sent = {one.number: one.sent for one in found}
+    waited = {one.number: max(0, sent[one.again or 0] - (one.over or one.sent)) for one in repeats}
+    longest = max(repeats, key=lambda one: waited[one.number])
+    asked = any(one.free_from is not None for one in repeats)
+    how = "none before the wait that was asked for was over" if asked else "and no refusal asked for a wait"
+    text = (
+        f"{were(len(repeats), 'refused request')} sent again, {how}; the longest wait was "
+        f"{format_duration(waited[longest.number])}{for_item(longest.item)}."
+    )
+    return Sentence(text, longest.replied, longest.number)
+
+
+def _longest_wait(log: EventLog) -> Iterator[Sentence]:
+    found = [one for one in requests(log) if one.over is not None]
+    if found:
+        longest = max(found, key=lambda one: (one.over or 0) - one.sent)
+        took = format_duration((longest.over or 0) - longest.sent)
+        which = f"number {longest.number}{for_item(longest.item)}{by_task(longest)}"
+        text = f"The longest request took {took}: {which}."
+        yield Sentence(text, longest.sent, longest.number)
+
+
+def wrong(log: EventLog) -> Iterator[Sentence]:
+    """Where it went wrong: the culprit of a hang, or the verdict that failed; or that nothing did."""
+    failed = failures(log)
+    end = log.end
+    hung = kind_of_hang(log)
+    repeated = repetition(log) if hung == "livelock" else ()
+    if repeated:
+        text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}."
+        yield Sentence(text, *_place_of(log, text))
+    elif hung is not None and blocked(log):
+        culprit = culprit_of(blocked(log)) or blocked(log)[0]
+        last = _last_of(log, culprit.names)
+        since = "" if last is None else f" (last event there: {dated(last)})"
+        text = f"It went wrong here ({hung}): {told(culprit)}{reason_of(culprit, blocked(log))}{since}."
+        yield Sentence(
+            text, last_instant(log) if last is None else last.at, None if last is None else last.request
+        )
+    elif failed:
+        yield Sentence(f"It went wrong here: {failed[0].summary}.", *_place_of(log, failed[0].summary))
+    elif end is not None and end.error is not None:
+        yield Sentence(f"It went wrong here: main raised {end.error} at {format_duration(end.at)}.", end.at)
+    else:
+        passed = sum(verdict.passed is True for verdict in verdicts(log))
+        yield Sentence(f"Nothing went wrong: {counted(passed, 'check')} passed, and none failed.")
+
+
+def _last_of(log: EventLog, names: Sequence[str]) -> Event | None:
+    return next((event for event in reversed(log) if event.task in names), None)
+
+
+def _place_of(log: EventLog, text: str) -> tuple[int | None, int | None]:
+    """The instant and the number of the request that a text names first."""
+    found = {f"request {one.number}": one for one in requests(log)}
+    words = text.replace(",", " ").replace(":", " ").split()
+    for before, number in pairwise(words):
+        if before == "request" and (one := found.get(f"request {number}")) is not None:
+            return one.sent, one.number
+    named = next((event for event in log if event.item is not None and repr(event.item) in text), None)
+    return (None, None) if named is None else (named.at, named.request)

@@ -1,0 +1,181 @@
+"""What the page is given of a run: plain values, small enough to stand in the page itself.
+
+Names of items, tasks and places are written once, and referred to by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final, TypeVar, final
+
+from ..checks.causes import place
+from ..checks.traced import traced
+from ..clock import format_duration
+from ..events import EVENT_KINDS, EventLog
+from ..text import counted
+from .blocked import blocked
+from .requests import Request, place_of, requests, rows_of, words
+from .sentences import explained
+from .spans import bands, counts, last_instant
+from .verdicts import how_it_ended, verdicts
+
+K = TypeVar("K", bound=Hashable)
+
+OUTCOMES: Final = ("answered", "refused", "spoiled", "left", "open")
+
+_NO_LANE: Final = "(not known)"
+"""The lane of requests from another process, of which the task is not known."""
+
+
+@final
+class _Names:
+    """Texts that are written once; each has the number of its first appearance."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str | None) -> int | None:
+        """The number of a text; `None` of none."""
+        return None if text is None else self._numbers.setdefault(text, len(self._numbers))
+
+    def all(self) -> list[str]:
+        """The texts in the order of their numbers."""
+        return list(self._numbers)
+
+
+@final
+class _Tables:
+    """The names of a run: of items, tasks and places in the program."""
+
+    def __init__(self) -> None:
+        self.items, self.tasks, self.places = _Names(), _Names(), _Names()
+
+
+def page_model(log: EventLog) -> dict[str, Any]:
+    """A run as plain values; instants are in nanoseconds since its start."""
+    names = _Tables()
+    values = {
+        **_heading(log),
+        "last": last_instant(log),
+        "ended": log.end is not None,
+        "kinds": EVENT_KINDS,
+        "events": _events(log, names),
+        "requests": _bars(log, names),
+        **_tasks(log, names),
+        "bands": [
+            {
+                "name": band.name,
+                "kind": band.kind,
+                "spans": [[span.begin, span.end, span.text] for span in band.spans],
+            }
+            for band in bands(log)
+        ],
+        "counts": [{"name": name, "points": points} for name, points in counts(log)],
+        "pins": [
+            [each.at, each.step, names.tasks.number(each.task), each.kind, each.text, each.fifo]
+            for each in (log.notes.deviations if log.notes is not None else ())
+        ],
+    }
+    tables = {"tasks": names.tasks.all(), "items": names.items.all(), "places": names.places.all()}
+    return {**values, **tables}
+
+
+def _events(log: EventLog, names: _Tables) -> list[list[Any]]:
+    return [
+        [
+            event.at,
+            EVENT_KINDS.index(event.kind),
+            names.items.number(event.item),
+            event.request,
+            names.tasks.number(event.task),
+            names.places.number(place_of(event)),
+            words(event),
+        ]
+        for event in log
+    ]
+
+
+def _bars(log: EventLog, names: _Tables) -> list[list[Any]]:
+    """The requests, each with the row of its lane, where lanes are tasks and where they are items."""
+    found, last = requests(log), last_instant(log)
+    by_task = _rows(found, last, lambda one: one.task or _NO_LANE)
+    by_item = _rows(found, last, lambda one: one.item or _NO_LANE)
+    return [
+        [
+            one.number,
+            names.items.number(one.item or _NO_LANE),
+            names.tasks.number(one.task or _NO_LANE),
+            one.sent,
+            one.arrived,
+            one.held,
+            one.replied,
+            one.over,
+            OUTCOMES.index(one.outcome),
+            one.status,
+            one.free_from,
+            one.again,
+            one.early_by,
+            one.early_for,
+            by_task[one.number],
+            by_item[one.number],
+        ]
+        for one in found
+    ]
+
+
+def _tasks(log: EventLog, names: _Tables) -> dict[str, Any]:
+    """Who was blocked at the end, who waited through quiet stretches, and who ended unseen."""
+    end, number = log.end, names.tasks.number
+    stuck = [
+        {
+            "tasks": [number(name) for name in each.names],
+            "text": "\n".join((*(f"at {frame}" for frame in each.frames), each.waits, *each.notes)),
+        }
+        for each in blocked(log)
+    ]
+    waits = [
+        [number(task), wait.since, wait.until, f"{wait.what}{place(wait.file, wait.line)}"]
+        for wait in (end.waits if end is not None else ())
+        for task in wait.tasks
+    ]
+    died = [
+        [number(each.task), each.at, f"ended with an error that nothing received: {each.error}"]
+        for each in (end.unseen if end is not None else ())
+    ]
+    return {"blocked": stuck, "waits": waits, "died": died}
+
+
+def _heading(log: EventLog) -> dict[str, Any]:
+    """What stands above the picture."""
+    header, notes, found = log.header, log.notes, requests(log)
+    refused = sum(one.outcome == "refused" for one in found)
+    time = "real" if header.backend == "real" else "virtual"
+    return {
+        "title": notes.title if notes is not None and notes.title else header.scenario,
+        "how": how_it_ended(log),
+        "facts": [
+            f"scenario {header.scenario}",
+            f"seed {header.seed}",
+            header.backend,
+            f"{counted(len(found), 'request')}, {refused} refused",
+            f"{format_duration(last_instant(log))} of {time} time",
+        ],
+        "found": notes.found if notes is not None else (),
+        "replay": notes.replay if notes is not None else "",
+        "sentences": [[each.text, each.at, each.request] for each in explained(log)],
+        "verdicts": [[each.name, each.passed, each.summary, each.evidence] for each in verdicts(log)],
+        "traced": traced(log),
+    }
+
+
+def _rows(found: Iterable[Request], last: int, lane: Callable[[Request], str]) -> dict[int, int]:
+    """For each request the row of its lane in which it overlaps no other."""
+    lanes: dict[str, list[Request]] = {}
+    for one in found:
+        lanes.setdefault(lane(one), []).append(one)
+    rows: dict[int, int] = {}
+    for ones in lanes.values():
+        ordered = sorted(ones, key=lambda one: (one.sent, one.number))
+        numbers = rows_of((one.sent, one.end(last)) for one in ordered)
+        rows.update(zip((one.number for one in ordered), numbers, strict=True))
+    return rows

@@ -1,0 +1,44 @@
+const MARKED = new Set(["submitted", "completed", "failed", "cancelled", "traced", "violated"]);
+
+// The mark of an outcome and the sign in it, as paths from its middle.
+const SHAPES = {
+  completed: { shape: "m-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0z", sign: "m-3,0l2,2.5l4,-5" },
+  failed: { shape: "m-5.5,-5.5h11v11h-11z", sign: "m-3,-3l6,6m0,-6l-6,6" },
+  died: { shape: "m0,-7l7,12.5h-14z", sign: "m0,-2.5v4m0,1.5v1.5" },
+  cancelled: { shape: "m0,-6.5l6.5,6.5l-6.5,6.5l-6.5,-6.5z", sign: "m-3,0l6,0" },
+};
+// Kinds of shapes in a lane, from the lowest to the uppermost.
+const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "early", "head",
+  "head too-early", "small", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
+const px = (number) => Math.round(number * 10) / 10;
+const box = (x, y, width, height) => `M${px(x)},${px(y)}h${px(width)}v${px(height)}h${px(-width)}z`;
+
+function cut(text, length) {
+  return text.length <= length ? text : `${text.slice(0, Math.max(length - 1, 1))}…`;
+}
+// The next larger of 1, 2, 5, 10, … of a unit, or of 1, 2, 5, 10, 30 minutes and so on.
+function niceStep(step) {
+  for (const unit of [60e9, 3600e9]) for (const count of [1, 2, 5, 10, 30]) if (step > 20e9 && step <= count * unit) return count * unit;
+  const size = 10 ** Math.floor(Math.log10(Math.max(step, 1)));
+  return [1, 2, 5, 10].map((factor) => factor * size).find((each) => each >= step * 0.999);
+}
+function pinText(pin) {
+  const instead = pin.fifo === null ? "" : `\nFIFO order would have run ${pin.fifo}`;
+  return `${pin.number}. at step ${pin.step}, ${duration(pin.at)}: ${pin.text}${instead}`;
+}
+function byWhom(run, event) {
+  const who = event.task === null ? "" : ` by ${run.tasks[event.task]}`;
+  return `${who}${event.place === null ? "" : ` at ${run.places[event.place]}`}`;
+}
+function requestTimes(run, bar) {
+  const lines = [`sent ${duration(bar.sent)}, arrived ${duration(bar.arrived)}` +
+    (bar.replied === null ? ", no reply" : `, replied ${duration(bar.replied)}`) +
+    (bar.over === null ? ", never over" : `, over ${duration(bar.over)} (took ${duration(bar.over - bar.sent)})`)];
+  const next = run.byNumber.get(bar.again);
+  if (bar.free !== null) {
+    lines.push(`asked to wait until ${duration(bar.free)}` +
+      (next ? `; sent again at ${duration(next.sent)} as request ${next.number}` : "; not sent again"));
+  } else if (bar.outcome === "refused" && next) lines.push(`sent again at ${duration(next.sent)} as request ${next.number}`);
+  if (bar.earlyBy) lines.push(`sent ${duration(bar.earlyBy)} too early: the refusal of request ${bar.earlyFor} asked to wait longer`);
+  return lines;
+}

@@ -1,0 +1,134 @@
+// -- a text with links into the picture ----------------------------------------------------------------
+
+const LINKED = /\brequest (\d+)\b|number (\d+)\b|'([^'\n]*)'|"([^"\n]*)"|\b(?:at|to|from|since|until) ((?:\d+(?:\.\d+)?(?:h|ms|m|us|ns|s))+)\b/g;
+
+function linked(parent, run, text) {
+  let done = 0;
+  for (const match of text.matchAll(LINKED)) {
+    const action = actionOf(run, match);
+    if (!action) continue;
+    parent.append(text.slice(done, match.index));
+    element("button", { class: "link", type: "button", text: match[0], parent }).onclick = action;
+    done = match.index + match[0].length;
+  }
+  parent.append(text.slice(done));
+  return parent;
+}
+function actionOf(run, [, request, number, single, double, time]) {
+  const asked = Number(request ?? number), name = single ?? double;
+  if (asked) return run.byNumber.has(asked) ? () => selectRequest(run, asked) : null;
+  if (time !== undefined) return () => showInstant(run, instant(time));
+  if (run.itemNumbers.has(name)) return () => selectItem(run, run.itemNumbers.get(name));
+  if (run.taskNumbers.has(name)) return () => selectTask(run, run.taskNumbers.get(name));
+  return null;
+}
+function showInstant(run, at) {
+  select(run, { at, begin: at, end: at });
+}
+function selectItem(run, item) {
+  const own = run.happened.filter((event) => event.item === item);
+  if (own.length) select(run, { item, at: own[0].at, begin: own[0].at, end: own.at(-1).at });
+}
+function selectTask(run, task) {
+  const own = run.happened.filter((event) => event.task === task);
+  setMode("task");
+  select(run, { task, lane: "task", at: own[0]?.at ?? run.last, begin: own[0]?.at ?? run.last, end: own.at(-1)?.at ?? run.last });
+}
+
+// -- the page above and below the pictures -------------------------------------------------------------
+
+function heading(run, parent, level) {
+  const head = element(level, { text: `${run.title}: `, parent });
+  element("span", { class: run.how === "passed" ? "how passed" : "how", text: run.how, parent: head });
+  element("p", { class: "facts", text: run.facts.join(" · "), parent });
+  for (const line of run.found) element("p", { class: "facts", text: line, parent });
+  if (run.replay) repeatLine(run, parent);
+}
+function sentences(run, parent, from, to) {
+  const list = element("ol", { class: "sentences", parent, start: from + 1 });
+  for (const [text, at, request] of run.sentences.slice(from, to)) {
+    const line = linked(element("li", { parent: list }), run, text);
+    if (at === null && request === null) continue;
+    line.append(" ");
+    element("button", { class: "link", type: "button", text: "show", parent: line }).onclick =
+      () => (request !== null && run.byNumber.has(request) ? selectRequest(run, request) : showInstant(run, at));
+  }
+}
+// What is below the pictures: the other sentences, and the verdicts with their evidence.
+function findings(run, parent) {
+  if (RUNS.length > 1) element("h2", { text: `${run.title}: ${run.how}`, parent });
+  sentences(run, parent, run === RUNS[0] ? FIRST : 0, run.sentences.length);
+  verdictList(run, parent);
+}
+function repeatLine(run, parent) {
+  const line = element("div", { class: "repeat", parent });
+  const code = element("code", { text: run.replay, parent: line });
+  const button = element("button", { type: "button", text: "Copy", parent: line, title: "copy the line that repeats this run" });
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(run.replay);
+    } catch {
+      // A page that was opened from a file may not be allowed to: select the text, and copy that.
+      getSelection().selectAllChildren(code);
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+  };
+}
+function verdictList(run, parent) {
+  const failed = run.verdicts.filter(([, passed]) => passed === false);
+  const others = run.verdicts.filter(([, passed]) => passed !== false);
+  failed.forEach(([name, , summary, evidence], number) => {
+    const box = element("details", { parent, ...(number === 0 ? { open: "" } : {}) });
+    linked(element("summary", { class: "failed", parent: box }), run, `✕ ${name} failed: ${summary}`);
+    if (evidence.length) linked(element("pre", { parent: box }), run, evidence.join("\n"));
+  });
+  if (!others.length && !run.traced.length) return;
+  const box = element("details", { parent });
+  const passed = others.filter(([, result]) => result === true).length;
+  element("summary", { parent: box, text: `${passed} ${passed === 1 ? "check" : "checks"} passed, ${others.length - passed} not judged` });
+  for (const [name, result, summary] of others) {
+    linked(element("p", { parent: box }), run, `${result ? "✓" : "–"} ${name} ${result ? "passed" : "not judged"}: ${summary}`);
+  }
+  if (run.traced.length) linked(element("pre", { parent: box }), run, run.traced.join("\n"));
+}
+
+const legendPatches = [
+  ["answered", "answered"], ["refused", "refused"], ["spoiled", "went wrong by a fault"], ["left", "left by its client"],
+  ["open", "not over"], ["asked", "wait asked for after a refusal"], ["waits", "waited"], ["blocked", "blocked at the end"],
+];
+function legend(parent) {
+  const box = element("div", { class: "legend", parent });
+  for (const [kind, text] of legendPatches) {
+    const entry = element("span", { parent: box });
+    const picture = svg("svg", { width: 24, height: 12, parent: entry, "aria-hidden": "true" });
+    svg("rect", { x: 1, y: kind === "asked" ? 5 : 1, width: 22, height: kind === "asked" ? 4 : 10, class: `bar ${kind}`, parent: picture });
+    if (PATTERNS[kind]) svg("rect", { x: 1, y: 1, width: 22, height: 10, fill: `url(#${PATTERNS[kind]})`, parent: picture });
+    entry.append(text);
+  }
+  for (const [kind, text] of [["completed", "item completed"], ["failed", "item failed"], ["cancelled", "item cancelled"],
+    ["died", "task ended with an error that nothing received"]]) {
+    const entry = element("span", { parent: box });
+    const picture = svg("svg", { width: 14, height: 14, parent: entry, "aria-hidden": "true" });
+    svg("path", { d: `M7,7${SHAPES[kind].shape}`, class: `mark ${kind}`, parent: picture });
+    svg("path", { d: `M7,7${SHAPES[kind].sign}`, class: "sign", parent: picture });
+    entry.append(text);
+  }
+  element("span", { parent: box, text: "red edge or arrow: sent before the asked wait was over" });
+}
+
+// The hatchings, once for the page.
+const PATTERNS = { refused: "hatch-refused", spoiled: "dots" };
+function patterns(parent) {
+  const holder = svg("svg", { width: 0, height: 0, parent, "aria-hidden": "true" });
+  const defs = svg("defs", { parent: holder });
+  const hatch = (id, path, stroke, width) => {
+    const pattern = svg("pattern", { id, width: 6, height: 6, patternUnits: "userSpaceOnUse", parent: defs });
+    const line = svg("path", { d: path, fill: "none", "stroke-width": width, parent: pattern });
+    line.style.stroke = stroke;
+  };
+  hatch("hatch-refused", "M-1,7 L7,-1 M-1,1 L1,-1 M5,7 L7,5", "rgb(255 255 255 / 65%)", 1.3);
+  hatch("dots", "M1,3 L3,3 M4,6 L6,6 M4,0 L6,0", "rgb(255 255 255 / 85%)", 1.6);
+  hatch("hatch-wait", "M0,3 L6,3", "var(--faint)", 1);
+  hatch("hatch-bad", "M-1,7 L7,-1 M-1,1 L1,-1 M5,7 L7,5", "var(--bad)", 1);
+}
