@@ -14,7 +14,7 @@ SEARCHES := tests/museum tests/processors tests/quality \
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test lint docs deep conformance patients bench museum demo clean .venv
+.PHONY: help test lint docs deep conformance patients field bench museum demo clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,13 @@ patients:  ## put released packages under the catalogue, write docs/patients.md;
 	@sed '/^#/d' examples/patients/requirements.txt | while read -r package; do \
 	  build/patients/bin/python -m pip install --quiet --upgrade "$$package" || true; done
 	@build/patients/bin/python examples/patients/run.py
+
+# Names of groups of field/packages.toml; empty: all.
+GROUPS ?=
+
+field:  ## run released packages, each with a program of its own, write docs/works-with.md; downloads them
+	$(call title,field)
+	@$(PYTHON) field/run.py $(GROUPS)
 
 bench: .venv build/peers/installed build/museum/installed  ## run every benchmark
 	@for file in benchmarks/*.py; do \

@@ -16,7 +16,7 @@ import pytest
 from wavetank import checks, events, scenario
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = (".ci", "benchmarks", "docs", "examples", "scenarios", "src", "tests")
+FOLDERS = (".ci", "benchmarks", "docs", "examples", "field", "scenarios", "src", "tests")
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 

@@ -28,9 +28,9 @@ def serving(
             process.kill()
 
 
-def ended(process: subprocess.Popen[str], by: signal.Signals = signal.SIGINT) -> str:
-    """What a server says when a signal ends it; it must end well."""
+def ended(process: subprocess.Popen[str], by: signal.Signals = signal.SIGINT, *, status: int = 0) -> str:
+    """What a server says when a signal ends it, and with which exit status."""
     process.send_signal(by)
     said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
+    assert process.returncode == status
     return said

@@ -69,7 +69,7 @@ def test_exactly_once_is_judged_from_outside(scenario: str, tmp_path: Path, jour
             *["submitted"] * 2, "completed", "failed",
         ]  # fmt: skip
         assert len(log) == paid_twice["events"]
-        assert "2 requests" in ended(process, signal.SIGTERM)
+        assert "2 requests" in ended(process, signal.SIGTERM, status=1)
     if journaled:
         written = journal.read_bytes()
         whole = EventLog.from_ndjson(written)

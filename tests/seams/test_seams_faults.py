@@ -18,6 +18,7 @@ from wavetank import Run, Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import DELAYS, DurationRange, Fault, FaultKind, Latency, RefusalError
 from wavetank.seams import loopback
+from wavetank.tank.server.served_run import RunSettings
 from wavetank.tank.server.served_world import Serving
 
 CHAT = "https://api.openai.com/v1/chat/completions"
@@ -274,7 +275,8 @@ def test_a_server_hangs_up_on_a_refused_connection() -> None:
             return client.get("/v1/models").status_code
 
     async def main() -> int:
-        with Serving(with_fault("connection-refused"), seed=0) as serving:
+        with Serving(RunSettings(scenario=with_fault("connection-refused"))) as serving:
+            clients = loopback.Clients(lambda: serving.run)
             async with anyio.create_task_group() as group:
                 ports: list[int] = []
                 listening = anyio.Event()
@@ -283,9 +285,7 @@ def test_a_server_hangs_up_on_a_refused_connection() -> None:
                     ports.append(port)
                     listening.set()
 
-                group.start_soon(
-                    partial(loopback.serve, serving.desk, host="127.0.0.1", port=0, started=started)
-                )
+                group.start_soon(partial(loopback.serve, clients, host="127.0.0.1", port=0, started=started))
                 await listening.wait()
                 status = await anyio.to_thread.run_sync(ask_twice, ports[0])
                 group.cancel_scope.cancel()

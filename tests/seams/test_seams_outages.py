@@ -16,6 +16,7 @@ import wavetank
 from wavetank import Run, Tank
 from wavetank.scenario import Scenario, scenario_from_dict
 from wavetank.seams import loopback
+from wavetank.tank.server.served_run import RunSettings
 from wavetank.tank.server.served_world import Serving
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -213,9 +214,9 @@ def test_a_server_breaks_the_requests_to_one_host() -> None:
         return seen
 
     async def main() -> list[str]:
-        with Serving(
-            outage("connection-refused", at="0s", match={"host": "*.openai.com"}), seed=0
-        ) as serving:
+        refusing = outage("connection-refused", at="0s", match={"host": "*.openai.com"})
+        with Serving(RunSettings(scenario=refusing)) as serving:
+            clients = loopback.Clients(lambda: serving.run)
             async with anyio.create_task_group() as group:
                 ports: list[int] = []
                 listening = anyio.Event()
@@ -224,9 +225,7 @@ def test_a_server_breaks_the_requests_to_one_host() -> None:
                     ports.append(port)
                     listening.set()
 
-                group.start_soon(
-                    partial(loopback.serve, serving.desk, host="127.0.0.1", port=0, started=started)
-                )
+                group.start_soon(partial(loopback.serve, clients, host="127.0.0.1", port=0, started=started))
                 await listening.wait()
                 seen = await anyio.to_thread.run_sync(ask_both, ports[0])
                 group.cancel_scope.cancel()

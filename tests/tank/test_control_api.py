@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from wavetank.events import Event, EventLog, Header
+from wavetank.events import Event, EventLog
 from wavetank.provider.http import HttpRequest
-from wavetank.provider.remembered import Remembered
-from wavetank.scenario import Scenario, digest
+from wavetank.scenario import Scenario
 from wavetank.seams.http1 import ControlResponse
-from wavetank.tank.ledger import Ledger
 from wavetank.tank.server.control_api import MOST_WAITING, ControlApi, foreign
-from wavetank.tank.server.event_journal import MemoryJournal
+from wavetank.tank.server.served_run import RunSettings
+from wavetank.tank.server.served_world import Serving
 
 POST = ("POST", "/_wavetank/items", b'{"event":"submitted","item":"a"}')
 
@@ -27,13 +27,12 @@ def request(
     return HttpRequest(method=method, host="127.0.0.1", path=path, headers=named, body=body)
 
 
-def door(host: str = "127.0.0.1") -> tuple[ControlApi, MemoryJournal]:
-    scenario = Scenario()
-    journal = MemoryJournal(
-        Header(scenario="s", digest=digest(scenario), seed=0, backend="real", waves=0, faults=0)
-    )
-    ledger = Ledger(lambda *_, **__: None, Remembered(), str)
-    return ControlApi(scenario, journal, ledger, lock=threading.Lock(), host=host), journal
+def door(host: str = "127.0.0.1") -> tuple[ControlApi, Serving]:
+    async def made() -> Serving:
+        return Serving(RunSettings(scenario=Scenario(name="s")))
+
+    serving = asyncio.run(made())
+    return ControlApi(serving, host=host), serving
 
 
 def status(asked: HttpRequest, host: str = "127.0.0.1") -> int:
@@ -94,10 +93,10 @@ def test_deep_json_is_refused(body: bytes) -> None:
 
 
 class _Slow:
-    """A journal whose log can be read when the test says so."""
+    """A run whose log can be read when the test says so."""
 
-    def __init__(self, journal: MemoryJournal) -> None:
-        self.journal = journal
+    def __init__(self, so_far: Callable[[], Callable[[], EventLog]]) -> None:
+        self.now = so_far
         self.go_on = threading.Event()
         self.at_once = self.most = 0
 
@@ -106,14 +105,14 @@ class _Slow:
         self.most = max(self.most, self.at_once)
         assert self.go_on.wait(20)
         self.at_once -= 1
-        return self.journal.so_far()
+        return self.now()
 
 
 def test_one_verdict_is_judged_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that come meanwhile wait, so many, and get theirs; the rest are told to come again."""
-    opened, journal = door()
-    slow = _Slow(journal)
-    monkeypatch.setattr(opened._readers, "_journal", slow)
+    opened, serving = door()
+    slow = _Slow(serving.run.so_far)
+    monkeypatch.setattr(serving.run, "so_far", slow.so_far)
     pages: list[ControlResponse] = []
     done = threading.Event()
     asked = MOST_WAITING + 5
@@ -138,13 +137,13 @@ def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It gets 500, and is logged."""
-    opened, journal = door()
+    opened, serving = door()
 
     def broken() -> Callable[[], EventLog]:
         raise OSError("gone")
 
-    for so_far, expected in ((broken, 500), (journal.so_far, 200)):
-        monkeypatch.setattr(opened._readers, "_journal", type("J", (), {"so_far": staticmethod(so_far)}))
+    for so_far, expected in ((broken, 500), (serving.run.so_far, 200)):
+        monkeypatch.setattr(serving.run, "so_far", so_far)
         got: list[ControlResponse] = []
         done = threading.Event()
 
@@ -163,8 +162,8 @@ def test_a_log_that_cannot_be_judged_leaves_the_next_verdict_alone(
 
 def test_the_timeline_is_a_page_of_the_log_so_far() -> None:
     """It is HTML, judged by the default checks, and a browser gets it at the address alone."""
-    opened, journal = door()
-    journal.append(Event(at=0, kind="submitted", item="<b>row</b>"))
+    opened, serving = door()
+    serving.run.journal.append(Event(at=0, kind="submitted", item="<b>row</b>"))
     got: list[ControlResponse] = []
     done = threading.Event()
 

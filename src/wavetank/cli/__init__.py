@@ -32,8 +32,9 @@ _COMMANDS: Final = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 when it failed, 2 for invalid arguments."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(words[0] if words else "").parse_args(words)
-    options.words = words
+    ours = words[: words.index("--")] if words[:1] == ["serve"] and "--" in words else words
+    options = _parser(words[0] if words else "").parse_args(ours)
+    options.words, options.after_dashes = words, words[len(ours) + 1 :]
     try:
         return options.command(options) or 0
     except CommandError as error:

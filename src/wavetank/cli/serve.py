@@ -1,4 +1,4 @@
-"""`wavetank serve`: answer on this machine, in real time."""
+"""`wavetank serve`: answer on this machine, in real time, and judge the clients."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from .common import CommandError, load
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from ..provider.hosts import HostRule
+    from ..tank.expectations import Value
+    from ..tank.server.served_run import RunSettings
     from ..tank.server.served_world import Serving
 
 DEFAULT_PORT: Final = 8429
@@ -29,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", dest="named", metavar="SCENARIO", help="the same, as an option")
     parser.add_argument("--host", type=_host, default="127.0.0.1", help="address (default 127.0.0.1)")
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0: any free one"
+        "--port", type=_port, help=f"default {DEFAULT_PORT}, or any free one for a command; 0: any free one"
     )
     parser.add_argument(
         "--llm-host",
@@ -41,11 +44,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the keyed picks (default 0)")
     parser.add_argument(
+        "--start",
+        choices=("first-request", "now"),
+        default="first-request",
+        help="when the scenario's time begins (default first-request)",
+    )
+    parser.add_argument(
+        "--checks", default="default", help="what to judge: names with commas, default or strict"
+    )
+    parser.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        type=_expectation,
+        metavar="NAME=VALUE",
+        help="what a correct client does, such as failed=0 or within=10m; repeat it for several",
+    )
+    parser.add_argument(
         "--journal", metavar="FILE", help="write events to this new file and keep none in memory"
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate chain (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="its private key, if it is in another file")
     parser.set_defaults(command=_run)
+    parser.epilog = (
+        "After -- may come a command, such as -- npm test: it is run with the address in WAVETANK_URL, "
+        "OPENAI_BASE_URL and the like, and the server ends with it. The exit status is the command's if "
+        "that is not 0, else 1 if a check failed or no request came."
+    )
 
 
 _USUAL_COLUMNS: Final = 80
@@ -73,12 +98,55 @@ def _answered(text: str) -> HostRule:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _run(options: argparse.Namespace) -> None:
+def _expectation(text: str) -> tuple[str, Value]:
+    from ..tank.expectations import read
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE, such as failed=0")
+    return name.strip(), read(value)
+
+
+def _run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..provider.host_patterns import is_loopback
     from ..provider.hosts import configure_host
     from ..tank.server.server_process import Service
+
+    settings, tls = _settings(options), _tls(options)
+    command = _command(options)
+    if not is_loopback(options.host):
+        print(_REACHABLE.format(host=options.host), file=sys.stderr)
+    for rule in options.llm_host:
+        configure_host(rule)
+    if options.port is None:
+        options.port = 0 if command else DEFAULT_PORT
+    service = Service(
+        settings=settings,
+        host=options.host,
+        port=options.port,
+        journal=Path(options.journal) if options.journal is not None else None,
+        tls=tls,
+        command=command,
+        opened=lambda port: _announce(options, settings.scenario.name, port),
+        tick=_show_status if sys.stderr.isatty() and not command else lambda _: None,
+    )
+    try:
+        serving, status = service.run()
+    except FileExistsError:
+        text = f"there is a {options.journal} already: give --journal another name, or remove it"
+        raise CommandError(text) from None
+    except OSError as error:
+        raise CommandError(_cannot_serve(options, error)) from None
+    judged = _summarise(serving, for_command=bool(command))
+    return status or judged
+
+
+def _settings(options: argparse.Namespace) -> RunSettings:
+    from ..checks import UnknownCheck, named
+    from ..tank.expectations import expected
+    from ..tank.server.served_run import RunSettings
 
     name = options.named or options.scenario
     if name is None:
@@ -88,29 +156,27 @@ def _run(options: argparse.Namespace) -> None:
     if options.scenario not in (None, name):
         text = f"one server plays one scenario, not {options.scenario} and {name}: name it once"
         raise CommandError(text, status=2)
-    scenario, tls = load(name), _tls(options)
-    if not is_loopback(options.host):
-        print(_REACHABLE.format(host=options.host), file=sys.stderr)
-    for rule in options.llm_host:
-        configure_host(rule)
-    service = Service(
-        scenario=scenario,
-        seed=options.seed,
-        host=options.host,
-        port=options.port,
-        journal=Path(options.journal) if options.journal is not None else None,
-        tls=tls,
-        opened=lambda port: _announce(options, scenario.name, port),
-        tick=_show_status if sys.stderr.isatty() else lambda _: None,
-    )
     try:
-        serving = service.run()
-    except FileExistsError:
-        text = f"there is a {options.journal} already: give --journal another name, or remove it"
-        raise CommandError(text) from None
-    except OSError as error:
-        raise CommandError(_cannot_serve(options, error)) from None
-    _summarise(serving)
+        named(options.checks)
+        expects = expected(dict(options.expect), {})
+    except (UnknownCheck, TypeError, ValueError) as error:
+        raise CommandError(str(error), status=2) from None
+    return RunSettings(
+        scenario=load(name),
+        seed=options.seed,
+        checks=options.checks,
+        expects=expects,
+        starts_now=options.start == "now",
+    )
+
+
+def _command(options: argparse.Namespace) -> tuple[str, ...]:
+    import shutil
+
+    command: tuple[str, ...] = tuple(options.after_dashes)
+    if command and shutil.which(command[0]) is None:
+        raise CommandError(f"there is no command {command[0]!r}: name a program behind --", status=127)
+    return command
 
 
 _REACHABLE: Final = (
@@ -158,28 +224,89 @@ def _cannot_serve(options: argparse.Namespace, error: OSError) -> str:
     )
 
 
-def _announce(options: argparse.Namespace, scenario: str, port: int) -> None:
-    host = f"[{options.host}]" if ":" in options.host else options.host
+_THIS_MACHINE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where clients of this machine find a server that listens on all its addresses."""
+
+
+def _announce(options: argparse.Namespace, scenario: str, port: int) -> Mapping[str, str]:
+    """Print where the server is; the environment of the command."""
+    name = _THIS_MACHINE.get(options.host, options.host) if options.after_dashes else options.host
+    host = f"[{name}]" if ":" in name else name
     address = f"{'http' if options.tls_cert is None else 'https'}://{host}:{port}"
+    if options.after_dashes:
+        print(f"wavetank: {scenario}, seed {options.seed}, on {address}", file=sys.stderr, flush=True)
+        return environment(address, name)
     print(f"wavetank: {scenario}, seed {options.seed}, on {address} (Ctrl-C ends it)")
     print(f"  OpenAI clients:    base_url={address}/v1")
     print(f"  Anthropic clients: base_url={address}")
     pages = ", ".join(f"{address}/_wavetank/{page}" for page in ("verdict", "events", "timeline"))
     print(f"  verdict, events:   {pages}", flush=True)
+    return {}
+
+
+def environment(address: str, host: str) -> Mapping[str, str]:
+    """This process's environment, and in it the address under each name from which a client reads it.
+
+    Keys that are unset are dummies, and no proxy comes between.
+    """
+    from ..provider.registry import cards
+    from ..seams.installed import dummy_keys
+
+    addresses = {name: address + path for card in cards() for name, path in card.url_variables.items()}
+    no_proxy = {name: ",".join(filter(None, (os.environ.get(name), host))) for name in _NO_PROXY}
+    return dummy_keys() | dict(os.environ) | addresses | no_proxy | {"WAVETANK_URL": address}
+
+
+_NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 
 
 def _show_status(serving: Serving) -> None:
     """Overwrite one line of the terminal; it must not wrap, or its first half would stay."""
-    desk = serving.desk
+    desk = serving.run.desk
     line = f"in flight {desk.in_flight} · answered {desk.answered} · refused {desk.refused}"
     columns = os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
     print(f"\r{line[: columns - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _summarise(serving: Serving) -> None:
-    desk = serving.desk
+def _summarise(serving: Serving, *, for_command: bool) -> int:
+    """Print what became of the runs; the exit status."""
+    from ..checks.verdict import failed_of, in_words
+
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
+    desk, runs = serving.run.desk, serving.judgements
+    where = sys.stderr if for_command else sys.stdout
     if desk.count:
         most = f"at most {desk.peak_in_flight} in flight"
-        print(f"wavetank: {desk.count} requests, {desk.refused} refused, {most}")
+        last = "" if len(runs) == 1 else f" in run {len(runs)}"
+        print(f"wavetank: {desk.count} requests{last}, {desk.refused} refused, {most}", file=where)
+    for number, judged in enumerate(runs, start=1):
+        which = "" if len(runs) == 1 else f"run {number}: "
+        if judged.passed is False:
+            print(f"wavetank: {which}{in_words(failed_of(judged.checks.values()))}", file=where)
+        if judged.warning is not None:
+            print(f"wavetank: {which}{judged.warning}", file=where)
+    if for_command and not serving.requests:
+        print(_NO_REQUEST, file=where)
+        return 1
+    outcomes = [judged.passed for judged in runs]
+    if True in outcomes and False not in outcomes:
+        print(f"wavetank: passed ({', '.join(_judged(serving))})", file=where)
+    elif False not in outcomes and serving.requests:
+        print(_NOT_JUDGED, file=where)
+    return int(False in outcomes)
+
+
+def _judged(serving: Serving) -> dict[str, None]:
+    """The checks that could be judged, of all runs."""
+    verdicts = (verdict for judged in serving.judgements for verdict in judged.checks.values())
+    return {verdict.name: None for verdict in verdicts if verdict.passed is not None}
+
+
+_NOT_JUDGED: Final = (
+    "wavetank: nothing was judged: enter the items in the ledger (POST /_wavetank/items), or say what you "
+    "expect (--expect refused=10)"
+)
+_NO_REQUEST: Final = (
+    "wavetank: failed: no request came; give the clients of the command the address in WAVETANK_URL"
+)

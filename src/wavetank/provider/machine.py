@@ -56,9 +56,8 @@ class Provider:
         self.peak_in_flight = 0
         self.skew = scenario.clock.skew
         """Nanoseconds that its clock is ahead."""
-        self.epoch_ns = epoch_ns + self.skew
-        """The Unix time of the instant 0 by its own clock: of all dates that it writes, and of its days."""
         self._scenario = scenario
+        self.begin(epoch_ns)
         self._picks = Picks(seed, choose)
         self.answers = AnswerSource(scenario, self._picks)
         waves = scripts(scenario)
@@ -69,12 +68,17 @@ class Provider:
             if script.wave.when_in_flight is not None
         )
         self._board = NoticeBoard(waves)
-        self._limiter = Limiter(scenario, epoch_ns=self.epoch_ns)
         self._faults = FaultSelection(scenario, self._picks)
         self._orders = count()
         self._open: dict[int, Exchange] = {}
         self._due: list[tuple[int, int, int]] = []
         self._counts = RequestCounts()
+
+    def begin(self, epoch_ns: int) -> None:
+        """Let the instant 0 have this true Unix time; no request has come yet."""
+        self.epoch_ns = epoch_ns + self.skew
+        """The Unix time of the instant 0 by its own clock: of all dates that it writes, and of its days."""
+        self._limiter = Limiter(self._scenario, epoch_ns=self.epoch_ns)
 
     # -- what happens to it ------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
             set to `dummy_key` where it is unset.
         key_aliases: other variables for the same key; where one is set, none is added.
         dummy_key: what stands in the place of a key.
+        url_variables: environment variables from which the vendor's clients read its address, each with
+            the path that comes behind the address of a server that answers for all vendors.
         base_paths: what stands before the endpoints' own paths, such as `/v1`; a `*` is any one part.
         behind: the dialects of a gateway's other paths, by what stands before those, with `*` as well.
         statuses: the vendor's own statuses, where the usual one of an error is another.
@@ -97,6 +99,7 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
     key_variables: tuple[str, ...] = ()
     key_aliases: tuple[str, ...] = ()
     dummy_key: str = "wavetank"
+    url_variables: Mapping[str, str] = {}
     base_paths: tuple[str, ...] = ("/v1",)
     behind: Mapping[str, str] = {}
     statuses: Mapping[RefusalError, int] = {}

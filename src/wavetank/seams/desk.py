@@ -102,6 +102,11 @@ class Desk:
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
+    def begin(self, epoch_ns: int) -> None:
+        """Time begins only now, before any request: `epoch_ns` is the true Unix time of the instant 0."""
+        self._provider.begin(epoch_ns)
+        self.epoch_ns = self._provider.epoch_ns
+
     @property
     def needs_bytes(self) -> bool:
         """Whether a fault may be one of bytes, so that replies must be written and read.

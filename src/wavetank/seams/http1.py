@@ -162,6 +162,18 @@ class ServerConnection:
         """Whether a reply is due, or not yet with the client; requests behind it wait."""
         return not self._replied or len(self._out) > self._end_mark
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no request and no reply is under way, not even a part of one."""
+        return not self._busy and self._reader.head is None and not self._reader.buffered
+
+    def end_after_page(self) -> bool:
+        """End with the page of the control API that is under way, if there is one."""
+        if self._replied or self._attempt is not None or self._request is None:
+            return False
+        self._request.close = True
+        return True
+
     def line_length(self, limit: int) -> int:
         """How many bytes to take, at most `limit`, so as not to go beyond the end of a line."""
         with self.desk.lock:

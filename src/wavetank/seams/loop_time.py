@@ -12,14 +12,26 @@ from .waiting import AsyncEvent, BlockingEvent
 
 @final
 class LoopClock:
-    """The machine's clock from now on; it implements `Clock`, and callbacks come on the running loop."""
+    """The machine's clock from its start on; it implements `Clock`, and callbacks come on the running loop.
 
-    def __init__(self) -> None:
-        self._start = real_now()
+    Until it is started it stands at 0, and timers come as much later as they are asked for.
+    """
+
+    def __init__(self, *, running: bool = True) -> None:
+        self._start = real_now() if running else None
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started."""
+        return self._start is not None
+
+    def start(self) -> None:
+        """Let time begin, at 0."""
+        self._start = real_now()
+
     def now(self) -> int:
-        return real_now() - self._start
+        return 0 if self._start is None else real_now() - self._start
 
     def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
         delay = when - self.now()

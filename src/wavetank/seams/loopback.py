@@ -15,9 +15,11 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, final
+from typing import Any, Final, Protocol, final
 
-from ..clock import MINUTE
+from ..clock import MINUTE, real_now
+from ..provider.hosts import Route
+from ..provider.http import HttpRequest
 from .desk import Desk
 from .http1 import IDLE, ControlApi, ServerConnection
 from .request_reader import Room
@@ -39,31 +41,73 @@ _SAID_AGAIN: Final = MINUTE
 
 logger = logging.getLogger(__name__)
 
-Connect = Callable[[Callable[[], object]], ServerConnection]
+
+class Run(Protocol):
+    """What clients meet until another run takes its place."""
+
+    @property
+    def desk(self) -> Desk: ...
+
+    def start(self) -> None:
+        """The first client has come: let the scenario's time begin."""
 
 
-def connections(desk: Desk, control_api: ControlApi | None) -> Connect:
-    """Makes the server's side of each connection, given what wakes its writer; all share room for bodies."""
-    room = Room()
+@final
+class Clients:
+    """The connections of one server; all share room for bodies.
 
-    def connect(wake: Callable[[], object]) -> ServerConnection:
-        connection = ServerConnection(
-            desk, desk.hosts.route_here, "", wake=wake, control_api=control_api, room=room, idle=IDLE
-        )
-        if desk.refuses_connection():
+    Args:
+        run: returns the run that clients meet now.
+        control_api: answers what is meant for the server itself.
+    """
+
+    def __init__(self, run: Callable[[], Run], control_api: ControlApi | None = None) -> None:
+        self._run = run
+        self._control_api = control_api
+        self._room = Room()
+        self.open: dict[Conversation, None] = {}
+
+    def accepted(self, wake: Callable[[], object]) -> ServerConnection:
+        """The server's side of a new connection, given what wakes its writer."""
+        run = self._run()
+        connection = self.connection(wake)
+        if run.desk.refuses_connection():
+            run.start()
             connection.close()  # the port is open, so all it can do is hang up at once
         return connection
 
-    return connect
+    def connection(self, wake: Callable[[], object]) -> ServerConnection:
+        """The same of a connection that was let in before."""
+        run = self._run()
+
+        def route(request: HttpRequest) -> Route:
+            run.start()
+            return run.desk.hosts.route_here(request)
+
+        return ServerConnection(
+            run.desk, route, "", wake=wake, control_api=self._control_api, room=self._room, idle=IDLE
+        )
+
+    def renew(self) -> None:
+        """Another run has begun: requests of the one before end, and other connections are kept."""
+        for conversation in tuple(self.open):
+            conversation.renew()
+
+    def abort(self) -> None:
+        """End all connections at once."""
+        for conversation in tuple(self.open):
+            conversation.abort()
+
+    def __repr__(self) -> str:
+        return f"<Clients [{len(self.open)} connected]>"
 
 
 async def serve(
-    desk: Desk,
+    clients: Clients,
     *,
     host: str,
     port: int,
     tls: ssl.SSLContext | None = None,
-    control_api: ControlApi | None = None,
     started: Callable[[int], object] = lambda _: None,
 ) -> None:
     """Answer on `host`:`port` until cancelled, on asyncio; `started` is called with the port.
@@ -74,19 +118,16 @@ async def serve(
         OSError: the port is taken, or the address is not this machine's.
     """
     loop = asyncio.get_running_loop()
-    connect = connections(desk, control_api)
-    loop.set_exception_handler(_Exhaustion(desk))
-    open_ones: dict[Conversation, None] = {}
+    loop.set_exception_handler(_Exhaustion())
     server = await loop.create_server(
-        lambda: Conversation(connect, loop, open_ones), host, port, ssl=tls, backlog=BACKLOG
+        lambda: Conversation(clients, loop), host, port, ssl=tls, backlog=BACKLOG
     )
     try:
         started(server.sockets[0].getsockname()[1])
         await asyncio.Event().wait()
     finally:
         server.close()
-        for conversation in tuple(open_ones):
-            conversation.abort()
+        clients.abort()
         # Lets the aborted connections report their end.
         await asyncio.sleep(0)
 
@@ -98,8 +139,7 @@ class _Exhaustion:
     Without it asyncio logs a traceback for each of up to `BACKLOG` tries a second.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._clock = desk.clock
+    def __init__(self) -> None:
         self._said_at: int | None = None
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
@@ -107,7 +147,7 @@ class _Exhaustion:
         if not (isinstance(error, OSError) and error.errno in _EXHAUSTED and "socket" in context):
             loop.default_exception_handler(dict(context))
             return
-        now = self._clock.now()
+        now = real_now()
         if self._said_at is None or now - self._said_at >= _SAID_AGAIN:
             self._said_at = now
             logger.warning(
@@ -120,25 +160,20 @@ class _Exhaustion:
 class Conversation(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(
-        self,
-        connect: Connect,
-        loop: asyncio.AbstractEventLoop,
-        all_of_them: dict[Conversation, None],
-    ) -> None:
+    def __init__(self, clients: Clients, loop: asyncio.AbstractEventLoop) -> None:
+        self._clients = clients
         self._loop = loop
-        self._all = all_of_them
         self._thread = threading.get_ident()
         self._transport: Any = None
         self._scheduled = False
         self._paused = False
         self._held = False
         self._lingering: asyncio.TimerHandle | None = None
-        self._connection = connect(self._wake)
+        self._connection = clients.accepted(self._wake)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._all[self] = None
+        self._clients.open[self] = None
         if self._connection.ended:
             self._wake()
 
@@ -154,7 +189,7 @@ class Conversation(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._all.pop(self, None)
+        self._clients.open.pop(self, None)
         if self._lingering is not None:
             self._lingering.cancel()
         self._connection.hang_up()
@@ -165,6 +200,15 @@ class Conversation(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._wake()
+
+    def renew(self) -> None:
+        """Meet the next run from the next request on, or hang up if a request is under way."""
+        connection = self._connection
+        if connection.at_rest:
+            connection.hang_up()
+            self._connection = self._clients.connection(self._wake)
+        elif not connection.end_after_page():
+            self.abort()
 
     def abort(self) -> None:
         """End the connection at once."""

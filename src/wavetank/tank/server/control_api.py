@@ -11,21 +11,23 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Final, Literal, final
+from typing import Annotated, Any, Final, Literal, final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from ...checks import UnknownCheck, named
 from ...events import EventLog
 from ...nesting import DEEPEST, too_deep
 from ...provider.host_patterns import is_loopback
 from ...provider.http import HttpRequest
-from ...scenario import Scenario
+from ...scenario import Scenario, ScenarioError, catalogue, load_scenario, scenario_from_dict, written
 from ...seams.http1 import ControlResponse
 from ...shown import shortened
-from ..ledger import Ledger
-from .event_journal import Journal
+from ...text import LARGEST_SEED, did_you_mean
+from ..expectations import expected
+from .served_run import RunSettings, judgement
+from .served_world import Serving
 
 PREFIX: Final = "/_wavetank/"
 JSON: Final = "application/json"
@@ -37,9 +39,14 @@ MOST_WAITING: Final = 64
 """So many requests for a verdict or a timeline may wait for their turn, a few hundred bytes each; one more
 gets 503."""
 
+_LONGEST_ERROR: Final = 500
+"""Characters of an error, which may repeat what a client sent."""
+
 Answer = Callable[[ControlResponse], object]
 Reader = Callable[[Callable[[], EventLog]], ControlResponse]
 """Makes a page of the log so far."""
+SoFar = Callable[[], Callable[[], EventLog]]
+"""Takes the log as it is now; what it returns may be called later, and takes long."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +60,23 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     error: str | None = None
 
 
-_ENTRIES: Final = msgspec.json.Decoder(Entry | list[Entry])
+Expectation = Annotated[int, msgspec.Meta(le=2**53)] | float | str | bool
+"""Of whole numbers those that JSON has in every language."""
+
+Expectations = dict[str, Expectation]
+
+
+class Reset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is another in the next run than it was when the server began."""
+
+    scenario: str | dict[str, Any] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    checks: str | None = None
+    expect: Expectations | None = None
+
+
+class BadBody(ValueError):
+    """What was sent cannot be used; the text says what can."""
 
 
 @final
@@ -61,33 +84,22 @@ class ControlApi:
     """Answers paths under `/_wavetank/`; everything else is the provider's.
 
     Args:
-        scenario: what is played.
-        journal: has the log.
-        ledger: takes what clients post.
-        lock: held while the journal is written.
+        serving: what is served, one run after another.
         host: the address that the server listens on.
     """
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        journal: Journal,
-        ledger: Ledger,
-        *,
-        lock: AbstractContextManager[object],
-        host: str,
-    ) -> None:
-        self._scenario = scenario
-        self._journal = journal
-        self._ledger = ledger
+    def __init__(self, serving: Serving, *, host: str) -> None:
+        self._serving = serving
         self._host = host
-        self._readers = _Readers(journal, lock)
+        self._readers = _Readers()
         self._pages: dict[str, tuple[str, Callable[[HttpRequest, Answer], object]]] = {
             "verdict": ("GET", self._verdict),
             "timeline": ("GET", self._timeline),
             "events": ("GET", self._events),
             "scenario": ("GET", self._told_scenario),
             "items": ("POST", self._items),
+            "expect": ("POST", self._expect),
+            "reset": ("POST", self._reset),
         }
 
     def __call__(self, request: HttpRequest, answer: Answer, /) -> bool:
@@ -103,7 +115,10 @@ class ControlApi:
             return True
         method, page = self._pages[name]
         if request.method == method or (method, request.method) == ("GET", "HEAD"):
-            page(request, answer)
+            try:
+                page(request, answer)
+            except BadBody as error:
+                answer(_json(400, {"error": shortened(str(error), _LONGEST_ERROR)}))
         else:
             answer(_json(405, {"error": f"{request.path} takes {method}, not {request.method}"}))
         return True
@@ -111,70 +126,83 @@ class ControlApi:
     # -- pages -------------------------------------------------------------------------------
 
     def _verdict(self, request: HttpRequest, answer: Answer) -> None:
-        checks = parse_qs(request.query).get("checks", ["default"])[-1]
-        self._readers.ask(lambda so_far: _judged(so_far, checks), answer)
+        run = self._serving.run
+        checks = parse_qs(request.query).get("checks", [run.settings.checks])[-1]
+        self._readers.ask(run.so_far, lambda so_far: _judged(so_far, checks), answer)
 
     def _timeline(self, _: HttpRequest, answer: Answer) -> None:
-        self._readers.ask(_drawn, answer)
+        self._readers.ask(self._serving.run.so_far, _drawn, answer)
 
     def _events(self, _: HttpRequest, answer: Answer) -> None:
-        answer(ControlResponse(200, NDJSON, self._journal.parts()))
+        answer(ControlResponse(200, NDJSON, self._serving.run.journal.parts()))
 
     def _told_scenario(self, _: HttpRequest, answer: Answer) -> None:
-        from ...scenario.writing import written
-
-        header = self._journal.header
-        named = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
-        answer(_json(200, {**named, "scenario": written(self._scenario)}))
+        run = self._serving.run
+        header = run.journal.header
+        known = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
+        answer(_json(200, {**known, "scenario": written(run.settings.scenario)}))
 
     def _items(self, request: HttpRequest, answer: Answer) -> None:
-        if too_deep(request.body):
-            answer(_json(400, {"error": f"the JSON is nested more than {DEEPEST} levels deep"}))
-            return
-        try:
-            decoded = _ENTRIES.decode(request.body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            example = '{"event": "submitted", "item": "row-1"}'
-            message = f"{shortened(str(error))}; an entry is {example}, and several are a list of them"
-            answer(_json(400, {"error": message}))
-            return
-        entries = decoded if isinstance(decoded, list) else [decoded]
+        example = 'an entry is {"event": "submitted", "item": "row-1"}, and several are a list of them'
+        decoded = _decoded(request.body, Entry | list[Entry], example)
+        entries: list[Entry] = decoded if isinstance(decoded, list) else [decoded]
         for entry in entries:
             self._enter(entry)
         answer(_json(200, {"entered": len(entries)}))
 
+    def _expect(self, request: HttpRequest, answer: Answer) -> None:
+        given: Expectations = _decoded(request.body, Expectations, 'write {"failed": 0, "within": "10m"}')
+        try:
+            self._serving.run.expect(given)
+        except (TypeError, ValueError) as error:
+            raise BadBody(str(error)) from None
+        answer(_json(200, {"declared": len(given)}))
+
+    def _reset(self, request: HttpRequest, answer: Answer) -> None:
+        example = (
+            'all of it may be left out: {"scenario": "calm", "seed": 1, "checks": "strict", "expect": {}}'
+        )
+        changes: Reset = _decoded(request.body, Reset, example) if request.body else Reset()
+        try:
+            ended = self._serving.reset(_changed(self._serving.settings, changes))
+        except (TypeError, ValueError) as error:  # also of a scenario or a check
+            raise BadBody(str(error)) from None
+        except OSError as error:
+            answer(_json(409, {"error": f"no journal can be begun: {error}; move that file away"}))
+            return
+        run = self._serving.run.journal.header
+        answer(_json(200, {"scenario": run.scenario, "seed": run.seed, "ended": ended.as_json()}))
+
     def _enter(self, entry: Entry) -> None:
         match entry.event:
             case "submitted":
-                self._ledger.submit(entry.item)
+                self._serving.run.ledger.submit(entry.item)
             case "completed":
-                self._ledger.complete(entry.item, entry.value)
+                self._serving.run.ledger.complete(entry.item, entry.value)
             case "failed":
-                self._ledger.fail(entry.item, entry.error)
+                self._serving.run.ledger.fail(entry.item, entry.error)
             case "cancelled":
-                self._ledger.cancel(entry.item)
+                self._serving.run.ledger.cancel(entry.item)
 
     def __repr__(self) -> str:
-        return f"<ControlApi of {self._journal.header.scenario}>"
+        return f"<ControlApi of {self._serving!r}>"
 
 
 @final
 class _Readers:
     """Reads the log in a thread, once at a time, so that the server goes on answering meanwhile."""
 
-    def __init__(self, journal: Journal, lock: AbstractContextManager[object]) -> None:
-        self._journal = journal
-        self._lock = lock
+    def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._waiting: deque[tuple[Reader, Answer]] = deque()
+        self._waiting: deque[tuple[SoFar, Reader, Answer]] = deque()
         self._busy = False
 
-    def ask(self, reader: Reader, answer: Answer) -> None:
+    def ask(self, so_far: SoFar, reader: Reader, answer: Answer) -> None:
         """Have the log read when it is this request's turn."""
         with self._guard:
             full = len(self._waiting) >= MOST_WAITING
             if not full:
-                self._waiting.append((reader, answer))
+                self._waiting.append((so_far, reader, answer))
             begin, self._busy = not self._busy and not full, True
         if full:
             answer(
@@ -189,14 +217,12 @@ class _Readers:
                 if not self._waiting:
                     self._busy = False
                     return
-                reader, answer = self._waiting.popleft()
-            answer(self._read(reader))
+                so_far, reader, answer = self._waiting.popleft()
+            answer(self._read(so_far, reader))
 
-    def _read(self, reader: Reader) -> ControlResponse:
+    def _read(self, so_far: SoFar, reader: Reader) -> ControlResponse:
         try:
-            with self._lock:
-                so_far = self._journal.so_far()
-            return reader(so_far)
+            return reader(so_far())
         except Exception:
             logger.exception("the log could not be read")
             return _json(500, {"error": "the log cannot be read; the server's standard error says why"})
@@ -238,24 +264,59 @@ def _same(origin: str, named: str) -> bool:
         return False
 
 
-def _judged(so_far: Callable[[], EventLog], checks: str) -> ControlResponse:
-    from ...checks import UnknownCheck, judge
-    from ...checks.history import unmatched
+def _decoded(body: bytes, kind: Any, example: str) -> Any:
+    """The JSON of a request.
 
-    log = so_far()
+    Raises:
+        BadBody: it is none, or not of this kind.
+    """
+    if too_deep(body):
+        raise BadBody(f"the JSON is nested more than {DEEPEST} levels deep")
     try:
-        verdicts = judge(log, checks)
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadBody(f"{shortened(str(error))}; {example}") from None
+
+
+def _changed(settings: RunSettings, changes: Reset) -> RunSettings:
+    """The settings of the next run.
+
+    Raises:
+        TypeError: no check judges an expectation.
+        ValueError: something else cannot be used.
+    """
+    if changes.seed is not None and changes.seed > LARGEST_SEED:
+        raise ValueError(f"the seed is at most {LARGEST_SEED}")
+    checks = settings.checks if changes.checks is None else changes.checks
+    named(checks)
+    given = changes.expect or {}
+    return RunSettings(
+        scenario=settings.scenario if changes.scenario is None else _scenario(changes.scenario),
+        seed=settings.seed if changes.seed is None else changes.seed,
+        checks=checks,
+        expects=settings.expects | expected(given, settings.expects),
+        starts_now=settings.starts_now,
+    )
+
+
+def _scenario(given: str | dict[str, Any]) -> Scenario:
+    """A scenario of the catalogue, or one written out; files of this machine are not for clients to name."""
+    if isinstance(given, dict):
+        return scenario_from_dict(given, name="posted", source="scenario")
+    if given not in catalogue():
+        nearest = did_you_mean(given, catalogue(), start="; ") or ";"
+        raise ScenarioError(
+            f"no scenario {shortened(repr(given))} is in the catalogue{nearest} `wavetank scenarios` "
+            "lists it, and any other can be sent as JSON, in the form of GET /_wavetank/scenario"
+        )
+    return load_scenario(given)
+
+
+def _judged(so_far: Callable[[], EventLog], checks: str) -> ControlResponse:
+    try:
+        return _json(200, judgement(so_far(), checks).as_json())
     except UnknownCheck as error:
-        return _json(400, {"error": shortened(str(error), 500)})
-    outcomes = [verdict.passed for verdict in verdicts.values()]
-    passed = False if False in outcomes else (True if True in outcomes else None)
-    judged = {
-        name: {"passed": verdict.passed, "summary": verdict.summary, "evidence": verdict.evidence}
-        for name, verdict in verdicts.items()
-    }
-    answer = {"passed": passed, "events": len(log), "checks": judged}
-    warning = unmatched(log)
-    return _json(200, answer if warning is None else {**answer, "warning": warning})
+        return _json(400, {"error": shortened(str(error), _LONGEST_ERROR)})
 
 
 def _drawn(so_far: Callable[[], EventLog]) -> ControlResponse:

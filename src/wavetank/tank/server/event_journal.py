@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, final
@@ -10,6 +11,8 @@ from ...events import Event, EventLog, Header, RunEnd, line_of
 
 _PART: Final = 65536
 _EVENTS_A_PART: Final = 500
+_ROOM: Final = 1024
+"""Spaces behind the header in a file, for what is expected later: all expectations there are take half."""
 
 
 class Journal(Protocol):
@@ -18,6 +21,9 @@ class Journal(Protocol):
     header: Header
 
     def append(self, event: Event, /) -> None: ...
+
+    def write_header(self) -> None:
+        """Write the header once more: something else is expected."""
 
     def finish(self, end: RunEnd) -> None:
         """Write how it ended; what comes after is dropped."""
@@ -45,6 +51,9 @@ class MemoryJournal:
 
     def append(self, event: Event, /) -> None:
         self._log.append(event)
+
+    def write_header(self) -> None:
+        """Nothing is to be done."""
 
     def finish(self, end: RunEnd) -> None:
         self._log.finish(end)
@@ -82,7 +91,17 @@ class FileJournal:
         self._path = path
         self._ended = False
         self._file = path.open("xb", buffering=_PART)
-        self._file.write(line_of(header))
+        self._width = len(line_of(header)) + _ROOM
+        self._file.write(self._padded_header())
+
+    def write_header(self) -> None:
+        line = self._padded_header()
+        if not self._ended:
+            self._file.flush()
+            os.pwrite(self._file.fileno(), line, 0)
+
+    def _padded_header(self) -> bytes:
+        return line_of(self.header).removesuffix(b"\n").ljust(self._width - 1) + b"\n"
 
     def append(self, event: Event, /) -> None:
         if not self._ended:

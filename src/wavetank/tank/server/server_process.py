@@ -1,10 +1,11 @@
-"""Run a server for a scenario until a signal ends it."""
+"""Run a server until a signal ends it, or the command that it serves."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Final, final
 
 import msgspec
 
-from ...scenario import Scenario
+from .control_api import ControlApi
+from .served_run import RunSettings
 from .served_world import Serving
 
 TICK: Final = 0.5
@@ -23,68 +25,89 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @final
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What is served, where, and who is informed.
+    """What is served, where, to which command, and who is informed.
 
-    `opened` is called with the port once clients may come; from then on `tick` is called every half second.
+    `opened` is called with the port once clients may come, and returns the environment of the command;
+    from then on `tick` is called every half second.
     """
 
-    scenario: Scenario
-    seed: int = 0
+    settings: RunSettings
     host: str
     port: int
     journal: Path | None = None
     tls: ssl.SSLContext | None = None
-    opened: Callable[[int], object] = lambda _: None
+    command: tuple[str, ...] = ()
+    opened: Callable[[int], Mapping[str, str]] = lambda _: {}
     tick: Callable[[Serving], object] = lambda _: None
 
-    def run(self) -> Serving:
-        """Serve until SIGINT or SIGTERM; what was served, its journal closed.
+    def run(self) -> tuple[Serving, int]:
+        """Serve until SIGINT or SIGTERM, or until the command ends.
+
+        Returns:
+            What was served, its journal closed, and the exit status of the command: 0 without one, 128
+            and the number of the signal if one ended it.
 
         Raises:
             OSError: the port is taken, the address is not this machine's, or the journal cannot be
                 written or is there already.
         """
-        import asyncio
-
         return asyncio.run(self._serve())
 
-    async def _serve(self) -> Serving:
-        import asyncio
+    async def _serve(self) -> tuple[Serving, int]:
+        from ...seams.loopback import Clients, serve
 
-        from ...seams.loopback import serve
-
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        serving = Serving(self.scenario, seed=self.seed, host=self.host, journal=self.journal)
+        serving = Serving(self.settings, journal=self.journal)
+        clients = Clients(lambda: serving.run, ControlApi(serving, host=self.host))
+        serving.renewed = clients.renew
+        opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         server = asyncio.ensure_future(
-            serve(
-                serving.desk,
-                host=self.host,
-                port=self.port,
-                tls=self.tls,
-                control_api=serving.control_api,
-                started=partial(self._open, serving),
-            )
+            serve(clients, host=self.host, port=self.port, tls=self.tls, started=opened.set_result)
         )
-        server.add_done_callback(lambda _: stop.set())
-        for number in _SIGNALS:
-            with suppress(NotImplementedError):  # not on every system
-                loop.add_signal_handler(number, stop.set)
+        over = _Over()
+        server.add_done_callback(lambda _: over.stop.set())
+        status = 0
         try:
-            while not stop.is_set():
-                self._ticks(serving)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), TICK)
+            await asyncio.wait((server, opened), return_when=asyncio.FIRST_COMPLETED)
+            if opened.done():
+                status = await self._opened(serving, opened.result(), over)
         finally:
             server.cancel()
             with suppress(asyncio.CancelledError), serving:
                 await server
-        return serving
+        return serving, status
 
-    def _open(self, serving: Serving, port: int) -> None:
+    async def _opened(self, serving: Serving, port: int, over: _Over) -> int:
+        """Serve until it is over; the exit status of the command."""
         serving.port = port
-        self.opened(port)
-
-    def _ticks(self, serving: Serving) -> None:
-        serving.journal.flush()
-        if serving.port is not None:
+        environment = self.opened(port)
+        if self.command:
+            over.child = await asyncio.create_subprocess_exec(*self.command, env=environment)
+            child_ended = asyncio.ensure_future(over.child.wait())
+            child_ended.add_done_callback(lambda _: over.stop.set())
+        while not over.stop.is_set():
+            serving.run.journal.flush()
             self.tick(serving)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.stop.wait(), TICK)
+        status = (over.child and over.child.returncode) or 0
+        return status if status >= 0 else 128 - status
+
+
+@final
+class _Over:
+    """Set when it is time to stop; a signal leaves it to the command, if there is one, to end first."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.child: asyncio.subprocess.Process | None = None
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            with suppress(NotImplementedError):  # not on every system
+                loop.add_signal_handler(number, partial(self._signal, number))
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.child is None:
+            self.stop.set()
+        elif number == signal.SIGTERM:  # Ctrl-C reaches the command by itself
+            with suppress(ProcessLookupError):
+                self.child.send_signal(number)

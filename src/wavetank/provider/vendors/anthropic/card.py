@@ -18,5 +18,6 @@ CARD: Final = VendorCard(
     key_header="x-api-key",
     key_variables=("ANTHROPIC_API_KEY",),
     dummy_key="sk-ant-wavetank",
+    url_variables={"ANTHROPIC_BASE_URL": ""},
     statuses={"billing": 402, "overloaded": 529, "too-large": 413},
 )

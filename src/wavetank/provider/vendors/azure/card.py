@@ -14,5 +14,6 @@ CARD: Final = VendorCard(
     headers=("api-key",),
     key_header="api-key",
     key_variables=("AZURE_OPENAI_API_KEY",),
+    url_variables={"AZURE_OPENAI_ENDPOINT": ""},
     base_paths=("/openai/v1", "/openai"),
 )

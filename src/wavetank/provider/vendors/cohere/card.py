@@ -12,5 +12,6 @@ CARD: Final = VendorCard(
     wire="wavetank.provider.vendors.cohere.wire",
     paths=("/v2/", "/v1/chat", "/compatibility/"),
     key_variables=("CO_API_KEY", "COHERE_API_KEY"),
+    url_variables={"CO_API_URL": ""},
     base_paths=("/v2", "/v1", "/compatibility/v1"),
 )

@@ -19,6 +19,7 @@ CARD: Final = VendorCard(
     key_variables=("GEMINI_API_KEY",),
     # Google's SDK warns of two names for one key.
     key_aliases=("GOOGLE_API_KEY",),
+    url_variables={"GOOGLE_GEMINI_BASE_URL": ""},
     base_paths=("/v1beta",),
     statuses={"timeout": 504},
 )

@@ -15,6 +15,7 @@ CARD: Final = VendorCard(
     wire="wavetank.provider.vendors.groq.wire",
     key_variables=("GROQ_API_KEY",),
     dummy_key="gsk_wavetank",
+    url_variables={"GROQ_BASE_URL": "/groq"},
     base_paths=("/openai/v1",),
     statuses={"billing": 400, "too-large": 413},
     # Others say 429 of a request that is dearer than a limit.

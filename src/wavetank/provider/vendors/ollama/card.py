@@ -19,5 +19,6 @@ CARD: Final = VendorCard(
     ),
     wire="wavetank.provider.vendors.ollama.wire",
     paths=("/api/",),
+    url_variables={"OLLAMA_HOST": ""},
     base_paths=("/v1", "/api"),
 )

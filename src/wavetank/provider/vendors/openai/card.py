@@ -13,4 +13,5 @@ CARD: Final = VendorCard(
     paths=("/v1/chat/completions",),
     key_variables=("OPENAI_API_KEY",),
     dummy_key="sk-wavetank",
+    url_variables={"OPENAI_BASE_URL": "/v1"},
 )

@@ -1,0 +1,22 @@
+"""langchain-google-genai: its own batch."""
+
+from langchain_google_genai import ChatGoogleGenerativeAI
+
+PACKAGES = ("langchain-google-genai", "langchain-core")
+CONFIG = {"max_concurrency": 8}
+
+
+async def run_abatch(rows):
+    """`ChatGoogleGenerativeAI(max_retries=6).abatch`, `max_concurrency` 8"""
+    model = ChatGoogleGenerativeAI(model="gemini-2.5-flash", max_retries=6)
+    prompts = [f"Summarise {row}" for row in rows]
+    answers = await model.abatch(prompts, config=CONFIG, return_exceptions=True)
+    return [answer if isinstance(answer, Exception) else answer.text for answer in answers]
+
+
+def run_batch(rows):
+    """`ChatGoogleGenerativeAI(max_retries=6).batch`, `max_concurrency` 8"""
+    model = ChatGoogleGenerativeAI(model="gemini-2.5-flash", max_retries=6)
+    prompts = [f"Summarise {row}" for row in rows]
+    answers = model.batch(prompts, config=CONFIG, return_exceptions=True)
+    return [answer if isinstance(answer, Exception) else answer.text for answer in answers]

@@ -1,0 +1,22 @@
+"""langchain-openai: its own batch."""
+
+from langchain_openai import ChatOpenAI
+
+PACKAGES = ("langchain-openai", "langchain-core")
+CONFIG = {"max_concurrency": 8}
+
+
+async def run_abatch(rows):
+    """`ChatOpenAI(max_retries=6).abatch`, `max_concurrency` 8"""
+    model = ChatOpenAI(model="gpt-4o-mini", max_retries=6)
+    prompts = [f"Summarise {row}" for row in rows]
+    answers = await model.abatch(prompts, config=CONFIG, return_exceptions=True)
+    return [answer if isinstance(answer, Exception) else answer.text for answer in answers]
+
+
+def run_batch(rows):
+    """`ChatOpenAI(max_retries=6).batch`, `max_concurrency` 8"""
+    model = ChatOpenAI(model="gpt-4o-mini", max_retries=6)
+    prompts = [f"Summarise {row}" for row in rows]
+    answers = model.batch(prompts, config=CONFIG, return_exceptions=True)
+    return [answer if isinstance(answer, Exception) else answer.text for answer in answers]

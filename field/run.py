@@ -1,0 +1,237 @@
+"""Install the packages of the field, run their programs, and write what became of them to a page.
+
+Each group has a virtual environment of its own below `build/field`, which is kept until its list or the
+Python changes. Each program runs under each scenario in a process of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent
+BUILD = ROOT / "build" / "field"
+PAGE = ROOT / "docs" / "works-with.md"
+SCENARIOS = ("cascade", "simultaneous")
+
+# Installing a group takes one or two minutes on two cores; a resolver that searches for longer is lost.
+INSTALL_SECONDS = 900
+# A run is over in seconds; what still runs then hangs in real time.
+RUN_SECONDS = 180
+# Below a gigabyte, so that all groups fit on a small disk.
+MOST_MEGABYTES = 1000
+
+# The folders before a file's name, and addresses, are those of the machine that ran this.
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+| at 0x[0-9a-f]+")
+
+HEAD = f"""# Works with
+
+Released packages that call LLM APIs, each as one of its users would write it, under two scenarios of the catalogue.
+`make field` installs them, runs the programs in `field/` and writes this page; nothing on it is typed.
+
+Every program is given 20 rows and works on eight at a time, with its package's own batch where it has one.
+There is one run in FIFO order, with seed 0, in virtual time, at the provider's real URL.
+
+- **answered**: rows that got their answer, of 20; what the others failed with stands behind;
+- **requests**, and how many of them were refused; **time** is virtual;
+- **strict checks that fail**: what wavetank says of the package with these settings; below the table is an instance of each.
+  `liveness`, `exactly_once`, `right_answer` and `answered` should pass for every client; the others say how well it waits.
+  An agent that asks twice about a row is paid twice, which `exactly_once` reports.
+
+The release is the newest that agrees with the rest of its group, as pip finds it; a group takes at most {MOST_MEGABYTES} MB.
+"""
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Run all groups, or those named, and write the page from all results there are."""
+    table = tomllib.loads((FOLDER / "packages.toml").read_text(encoding="utf-8"))
+    for name, group in table["group"].items():
+        if not wanted or name in wanted:
+            examine(name, group)
+    PAGE.write_text("\n".join(page(table)).rstrip() + "\n", encoding="utf-8")
+    print(f"written: {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def examine(name: str, group: dict[str, Any]) -> None:
+    """Install one group and run its programs; the results are in a file."""
+    print(f"== {name}", flush=True)
+    folder, results = BUILD / name, BUILD / f"{name}.json"
+    problem = install(folder, group["install"])
+    if problem is not None:
+        results.write_text(json.dumps({"problem": problem}), encoding="utf-8")
+        return
+    found = {program: examined(folder, program) for program in group["programs"]}
+    results.write_text(json.dumps({"python": platform.python_version(), "programs": found}), encoding="utf-8")
+
+
+def install(folder: Path, packages: Sequence[str]) -> str | None:
+    """Make the virtual environment, unless it is there; what went wrong, if something did."""
+    mark = folder / "installed"
+    key = hashlib.sha256(json.dumps([sys.version, *packages]).encode()).hexdigest()
+    if mark.exists() and mark.read_text(encoding="utf-8") == key:
+        return None
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
+    try:
+        subprocess.run([*pip, "--upgrade", "pip"], check=True)
+        subprocess.run([*pip, "--editable", str(ROOT), *packages], check=True, timeout=INSTALL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"pip found no releases that agree within {INSTALL_SECONDS} s"
+    except subprocess.CalledProcessError:
+        return "pip found no releases that agree"
+    size = sum(file.lstat().st_size for file in folder.rglob("*")) >> 20
+    if size > MOST_MEGABYTES:
+        shutil.rmtree(folder)
+        return f"its {size} MB are more than {MOST_MEGABYTES} MB"
+    mark.write_text(key, encoding="utf-8")
+    return None
+
+
+def examined(folder: Path, program: str) -> dict[str, Any]:
+    """Releases, and by scenario the results of a program, with the reason where there is none."""
+    found: dict[str, Any] = {"versions": versions(folder, program), "scenarios": {}}
+    for scenario in SCENARIOS:
+        print(f"{program} under {scenario}: ", end="", flush=True)
+        found["scenarios"][scenario] = run(folder, program, scenario)
+        print(found["scenarios"][scenario]["status"], flush=True)
+    return found
+
+
+def named(program: str, name: str) -> tuple[str, ...]:
+    """A tuple that a program's module has, read without importing its packages."""
+    import ast
+
+    tree = ast.parse((FOLDER / f"{program}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return tuple(ast.literal_eval(node.value))
+    return ()
+
+
+def versions(folder: Path, program: str) -> list[str]:
+    """The releases of the packages of a program."""
+    code = "import sys; from importlib.metadata import version as v\nfor n in sys.argv[1:]: print(n, v(n))"
+    command = [str(folder / "bin" / "python"), "-c", code, *named(program, "PACKAGES")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
+
+
+def run(folder: Path, program: str, scenario: str) -> dict[str, Any]:
+    """Run one program under one scenario."""
+    results = BUILD / "results.ndjson"
+    results.unlink(missing_ok=True)
+    hosts = [word for host in named(program, "HOSTS") for word in ("--llm-host", host)]
+    command = [
+        *(str(folder / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"),
+        *("-c", str(FOLDER / "pytest.ini"), "--rootdir", str(ROOT), f"--llm-scenario={scenario}"),
+        *("--llm-checks=liveness", *hosts),
+        str(FOLDER / "test_field.py"),
+    ]
+    environment = os.environ | {
+        "FIELD_PROGRAM": program,
+        "FIELD_RESULTS": str(results),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    try:
+        done = subprocess.run(
+            command,
+            cwd=BUILD,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"status": f"hangs: no end after {RUN_SECONDS} s of real time", "runs": lines_of(results)}
+    said = [line.removeprefix("E ").strip() for line in done.stdout.splitlines() if line.startswith("E ")]
+    said = [line for line in said if line] or done.stdout.splitlines()[-3:] + done.stderr.splitlines()[-3:]
+    status = "ended" if done.returncode == 0 else " ".join(said)[:600]
+    (BUILD / f"{program}-{scenario}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    return {"status": status, "runs": lines_of(results)}
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """What the programs wrote."""
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
+
+
+def page(table: dict[str, Any]) -> Iterator[str]:
+    """The page, from the results of all groups."""
+    yield HEAD
+    yield f"{date.today().isoformat()}, Python {platform.python_version()}.\n"
+    for name, group in table["group"].items():
+        file = BUILD / f"{name}.json"
+        results = (
+            json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"problem": "not run yet"}
+        )
+        if "problem" in results:
+            yield f"The packages of the group {name} ({', '.join(group['install'])}) have no results: "
+            yield f"{results['problem']}.\n"
+            continue
+        for program, found in results["programs"].items():
+            yield from section(program, found)
+    yield "## Left out\n"
+    yield from (f"- **{package}**: {reason}." for package, reason in table["left-out"].items())
+
+
+def section(program: str, found: dict[str, Any]) -> Iterator[str]:
+    """What one program came to."""
+    releases = found["versions"]
+    yield f"## {releases[0].split()[0] if releases else program}\n"
+    hosts = "".join(f", with `--llm-host {host}`" for host in named(program, "HOSTS"))
+    yield f"{', '.join(releases)}; `field/{program}.py`{hosts}.\n"
+    rows = [(scenario, run) for scenario, result in found["scenarios"].items() for run in result["runs"]]
+    if rows:
+        yield "| what was run | scenario | answered | requests | refused | time | strict checks that fail |"
+        yield "|---|---|---|---|---|---|---|"
+        yield from (row(scenario, run) for scenario, run in rows)
+        yield ""
+    said: dict[str, str] = {}
+    for _, run in rows:
+        said = run["says"] | said
+    yield from (f"- {name}: {plain(text)}" for name, text in said.items())
+    errors = dict.fromkeys(run["first"] for _, run in rows if run["first"])
+    yield from (f"- an error that it raised: {plain(text)[:300]}" for text in errors)
+    yield from (
+        f"- under {scenario} the run failed: {plain(result['status'])}"
+        for scenario, result in found["scenarios"].items()
+        if result["status"] != "ended"
+    )
+    yield ""
+
+
+def row(scenario: str, run: dict[str, Any]) -> str:
+    """One run in the table."""
+    failed = ", ".join(f"{count} {name}" for name, count in run["failed"].items())
+    answered = f"{run['done']} ({failed})" if failed else str(run["done"])
+    says = ", ".join(run["says"]) or ("none" if run["requests"] else "no request came")
+    cells = (run["doc"], scenario, answered, run["requests"], run["refused"], f"{run['seconds']} s", says)
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def plain(text: str) -> str:
+    """A text in one line, without what Markdown or a table would take for its own."""
+    line = _FOLDERS.sub("", " ".join(text.split()).replace("|", "/"))
+    return "".join(f"\\{each}" if each in "<>*_[]`\\" else each for each in line)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The table of `make field`, and the page that it writes; the packages themselves are not installed here."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FIELD = Path(__file__).parents[1] / "field"
+TABLE: dict[str, Any] = tomllib.loads((FIELD / "packages.toml").read_text(encoding="utf-8"))
+PROGRAMS = [program for group in TABLE["group"].values() for program in group["programs"]]
+NO_PROGRAMS = {"__init__", "each", "run", "test_field"}
+
+
+@pytest.fixture(scope="module")
+def field() -> Any:
+    """The module that runs it all."""
+    spec = importlib.util.spec_from_file_location("field_run", FIELD / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("field_run", None)
+
+
+def test_every_program_is_run_once() -> None:
+    """Each file is in one group, and each name in a group is a file."""
+    files = {path.stem for path in FIELD.glob("*.py")} - NO_PROGRAMS
+    assert sorted(PROGRAMS) == sorted(files)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_names_its_packages(program: str, field: Any) -> None:
+    """The page shows their releases; no program has the name of a package, which it would hide."""
+    assert field.named(program, "PACKAGES")
+    assert all(host.endswith("=openai") for host in field.named(program, "HOSTS"))
+
+
+def test_the_page_shows_what_was_run(field: Any) -> None:
+    """Releases, rows, errors in one line without this machine's folders, and why a run failed."""
+    run = {
+        "doc": "`f`",
+        "done": 18,
+        "failed": {"RateLimitError": 2},
+        "first": "RateLimitError: a | b\nin /usr/lib/site-packages/x/y.py, see https://a.example/v1/chat",
+        "requests": 40,
+        "refused": 22,
+        "seconds": 3.5,
+        "says": {"no_storm": "27 of them"},
+    }
+    found = {
+        "versions": ["one 1.2", "two 3"],
+        "scenarios": {
+            "cascade": {"status": "ended", "runs": [run]},
+            "simultaneous": {"status": "hangs: <no> end", "runs": []},
+        },
+    }
+    lines = list(field.section("openai_sdk", found))
+    assert lines[0] == "## one\n"
+    assert "| `f` | cascade | 18 (2 RateLimitError) | 40 | 22 | 3.5 s | no_storm |" in lines
+    assert lines[-4:] == [
+        "- no_storm: 27 of them",
+        "- an error that it raised: RateLimitError: a / b in y.py, see https://a.example/v1/chat",
+        "- under simultaneous the run failed: hangs: \\<no\\> end",
+        "",
+    ]
+
+
+def test_a_group_without_results_is_on_the_page(field: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """With the reason; what has no program has one as well."""
+    monkeypatch.setattr(field, "BUILD", tmp_path)
+    (tmp_path / "crew.json").write_text('{"problem": "pip found no releases that agree"}')
+    text = "\n".join(field.page(TABLE))
+    assert "crewai" in text
+    assert "pip found no releases that agree." in text
+    assert text.count("not run yet.") == len(TABLE["group"]) - 1
+    assert all(f"- **{package}**: " in text for package in TABLE["left-out"])
