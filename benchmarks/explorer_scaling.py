@@ -27,7 +27,7 @@ from wavetank.sim.policies.pct import Prioritised
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.policies.urw import Weighted
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_run import run_trio
 
 TASKS: Final = (10, 100, 1_000)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .checks.verdict import Verdict
     from .events import Event, EventLog
-    from .provider.registry import add_vendor
     from .provider.vendor_card import VendorCard
+    from .provider.vendor_registry import add_vendor
     from .scenario import Answer, Scenario, ScenarioError, ToolCall, Usage, load_scenario
     from .seams.direct import Completion
     from .seams.errors import (
@@ -42,7 +42,7 @@ __version__: Final = "0.1.0"
 _HOMES: Final = {
     "checks.verdict": ("Verdict",),
     "events": ("Event", "EventLog"),
-    "provider.registry": ("add_vendor",),
+    "provider.vendor_registry": ("add_vendor",),
     "provider.vendor_card": ("VendorCard",),
     "scenario": ("Answer", "Scenario", "ScenarioError", "ToolCall", "Usage", "load_scenario"),
     "seams.direct": ("Completion",),

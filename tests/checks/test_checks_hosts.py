@@ -16,7 +16,7 @@ import wavetank
 from wavetank import Scenario, Tank
 from wavetank.checks import hosts
 from wavetank.events import EventLog
-from wavetank.provider.hosts import dialect_by_path
+from wavetank.provider.host_rules import dialect_by_path
 
 LLM = "https://gw.example/v1/chat/completions"
 TELEMETRY = "https://eu.posthog.com/capture"

@@ -84,8 +84,8 @@ def test_no_object_and_no_report_shows_the_key(key: str) -> None:
 def test_what_is_inside_shows_no_key_either() -> None:
     """A traceback prints the arguments of the fake's own calls."""
     from wavetank.provider.http import HttpRequest
-    from wavetank.provider.registry import card_named, dialect_of
     from wavetank.provider.request import Request
+    from wavetank.provider.vendor_registry import card_named, dialect_of
     from wavetank.seams.request_reader import RequestHead
 
     headers = {"authorization": f"Bearer {KEY}"}

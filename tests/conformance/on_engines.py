@@ -29,7 +29,7 @@ from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.run_threads import Engine
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 
 TAIL: Final = 100_000
 DAY: Final = 86_400_000_000_000

@@ -13,7 +13,7 @@ import pytest
 
 import wavetank
 from wavetank.processor.journal import fingerprint
-from wavetank.provider.registry import cards
+from wavetank.provider.vendor_registry import cards
 from wavetank.run.input_table import ColumnNames, read_table
 from wavetank.run.run_errors import RunError
 from wavetank.run.target import Target

@@ -24,7 +24,7 @@ from wavetank.clock import EPOCH_NS, EPOCH_SECONDS, SECOND, real_now
 from wavetank.patches import clocks
 from wavetank.patches.clocks import borrowed_clocks
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 
 REAL: dict[str, object] = {
     name: getattr(time, name)

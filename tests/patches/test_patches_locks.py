@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from wavetank.patches.virtual import virtual_process
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 
 T = TypeVar("T")
 

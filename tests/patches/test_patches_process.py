@@ -30,7 +30,7 @@ from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.errors import RealInputOutput
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 
 # -- attributes -----------------------------------------------------------------------------------
 

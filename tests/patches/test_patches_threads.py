@@ -25,7 +25,7 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RunOver, ThreadStuck, TimeBudgetSpent
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 
 T = TypeVar("T")
 

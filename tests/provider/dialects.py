@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wavetank.provider.hosts import HostApp, HostTable
+from wavetank.provider.host_rules import HostApp, HostTable
 from wavetank.provider.http import Dialect, HttpRequest
-from wavetank.provider.registry import dialect_of, vendor_at
+from wavetank.provider.vendor_registry import dialect_of, vendor_at
 
 
 def dialect_for(host: str, port: int | None = None) -> Dialect | None:

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
-from wavetank.provider.hosts import HostApp, HostTable
+from wavetank.provider.host_rules import HostApp, HostTable
 from wavetank.provider.http import BadRequest, Frame, HttpRequest, WireReply
-from wavetank.provider.machine import Provider
-from wavetank.provider.registry import cards
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.provider.schema_answers import value_for
 from wavetank.provider.vendor_card import COMPATIBLE
+from wavetank.provider.vendor_registry import cards
 from wavetank.scenario import Fault, FaultKind, Limits, RefusalError, RetryAfter, Scenario, Wave, Wrapping
 
 from .dialects import dialect_for, route

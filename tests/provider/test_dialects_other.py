@@ -16,7 +16,7 @@ import wavetank
 from wavetank import Scenario, Tank
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.http import BadRequest, Dialect, HttpRequest
-from wavetank.provider.machine import Provider
+from wavetank.provider.provider import Provider
 from wavetank.provider.vendors.openai.embeddings import packed, vector
 from wavetank.scenario import Limits, Wave
 

@@ -14,7 +14,7 @@ import pytest
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
 from wavetank.provider.http import BadRequest, Frame, HttpRequest
-from wavetank.provider.machine import Provider
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Limits, RetryAfter, Scenario, Wave
 

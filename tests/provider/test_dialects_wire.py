@@ -13,7 +13,7 @@ import pytest
 
 from wavetank.clock import EPOCH_NS, EPOCH_SECONDS, SECOND, Duration
 from wavetank.provider.http import BadRequest, Dialect, Frame, HttpRequest, WireReply
-from wavetank.provider.machine import Provider
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Limits, Match, RetryAfter, Scenario, Wave
 

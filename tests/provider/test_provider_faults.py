@@ -10,8 +10,8 @@ from wavetank.clock import SECOND, Duration
 from wavetank.provider.content import Block, Content
 from wavetank.provider.faults import FAULTS, apply_fault, damage_of, delay_of
 from wavetank.provider.http import Frame, Head
-from wavetank.provider.machine import Provider
 from wavetank.provider.model import LimitState, Reply, Success
+from wavetank.provider.provider import Provider
 from wavetank.scenario import DELAYS, Fault, FaultKind, Scenario
 
 HEAD = Head(200, (("content-type", "application/json"), ("date", "today")))

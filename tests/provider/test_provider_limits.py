@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from wavetank.clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Duration
-from wavetank.provider.machine import Provider
 from wavetank.provider.model import BucketState, Outcome, Refusal, Success
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Latency, Limits, Match, Ramp, RetryAfter, Scenario, Wave
 

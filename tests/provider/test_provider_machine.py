@@ -9,8 +9,8 @@ import pytest
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
-from wavetank.provider.machine import Provider
 from wavetank.provider.model import Outcome, Refusal, Reply, Success, WireRetryAfter
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import (
     Answers,

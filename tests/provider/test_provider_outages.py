@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.machine import Provider
 from wavetank.provider.model import Reply, Success
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import Fault, FaultKind, Latency, Limits, Match, Scenario, Wave
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
-from wavetank.provider.machine import Provider
 from wavetank.provider.model import Notice, Reply, Success
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import (
     DurationRange,

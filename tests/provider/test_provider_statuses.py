@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from wavetank.provider.registry import card_named, cards
 from wavetank.provider.vendor_card import DIRECT, VendorCard
+from wavetank.provider.vendor_registry import card_named, cards
 from wavetank.scenario import VARIED, RefusalError, Wave, usual_status
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from wavetank.clock import EPOCH_SECONDS, HOUR, MILLISECOND, MINUTE, SECOND
-from wavetank.provider import exchange
+from wavetank.provider import open_request as exchange
 from wavetank.provider.answer_texts import (
     WITHOUT_ITEM,
     count_tokens,

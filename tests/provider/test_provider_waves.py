@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from wavetank.clock import MILLISECOND, SECOND, Duration
-from wavetank.provider.machine import Provider
 from wavetank.provider.model import Refusal
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import Match, RefusalError, RetryAfter, Scenario, ScopeKind, Wave, lets_through
 

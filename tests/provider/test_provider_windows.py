@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import HOUR, MINUTE, SECOND, Duration
-from wavetank.provider.machine import Provider
 from wavetank.provider.meters import Calendar, Meter, Sliding
 from wavetank.provider.model import BucketState, Success
+from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import DurationRange, Fault, Latency, Limits, ProviderClock, Scenario, Wave
 

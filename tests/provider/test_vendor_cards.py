@@ -9,10 +9,10 @@ import pytest
 
 from wavetank import Scenario, VendorCard
 from wavetank.clock import SECOND, Duration
-from wavetank.provider.hosts import HostApp, HostTable
+from wavetank.provider.host_rules import HostApp, HostTable
 from wavetank.provider.http import BadRequest, HttpRequest
-from wavetank.provider.machine import Provider
-from wavetank.provider.registry import cards, dialect_of
+from wavetank.provider.provider import Provider
+from wavetank.provider.vendor_registry import cards, dialect_of
 from wavetank.scenario import Fault, Limits, Wave
 
 

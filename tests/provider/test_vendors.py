@@ -21,13 +21,13 @@ import pytest
 import wavetank
 from wavetank import Scenario, Tank, VendorCard
 from wavetank.clock import SECOND, Duration
-from wavetank.provider import registry
+from wavetank.provider import vendor_registry as registry
 from wavetank.provider.host_patterns import answers_for, is_loopback, path_pattern
-from wavetank.provider.hosts import HostApp, HostTable
+from wavetank.provider.host_rules import HostApp, HostTable
 from wavetank.provider.http import BadRequest, HttpRequest
-from wavetank.provider.machine import Provider
-from wavetank.provider.registry import cards
+from wavetank.provider.provider import Provider
 from wavetank.provider.vendor_card import COMPATIBLE
+from wavetank.provider.vendor_registry import cards
 from wavetank.scenario import Limits, RefusalError, RetryAfter, Wave
 
 pytestmark = [

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from wavetank.clock import SECOND
 from wavetank.events import EventLog, Header
-from wavetank.provider.hosts import HostTable
-from wavetank.provider.machine import Provider
+from wavetank.provider.host_rules import HostTable
+from wavetank.provider.provider import Provider
 from wavetank.scenario import Scenario, scenario_from_dict
 from wavetank.seams.desk import Desk
 from wavetank.seams.http1 import IDLE, MAX_AHEAD, PATIENCE, ServerConnection

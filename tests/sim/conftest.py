@@ -14,7 +14,7 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import Chooser, Level, Recorder
 from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_run import run_trio
 
 Noted = list[Any]

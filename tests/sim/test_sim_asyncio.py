@@ -23,7 +23,7 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RealInputOutput, StepBudgetSpent
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 
 DAY = 24 * 3600.0
 DELAYS = st.floats(0, 1e5) | st.floats(0, 1e-8) | st.sampled_from([0.1, 0.2, 0.3, 1 / 3, 1e-12])

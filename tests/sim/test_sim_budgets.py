@@ -9,7 +9,7 @@ import wavetank
 from wavetank.checks import judge
 from wavetank.scenario import scenario_from_dict
 from wavetank.sim.budgets import LAST_STEPS, CpuBudget, StepBudget
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.tank.tank import Tank
 
 OUTAGE = scenario_from_dict(

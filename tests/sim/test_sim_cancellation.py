@@ -24,7 +24,7 @@ from wavetank.sim.dice import dice
 from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
 from wavetank.sim.policies.random import MIXES, Uniform
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_run import run_trio
 
 SEEDS = range(25)

@@ -26,7 +26,7 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, StepBudgetSpent, TimeBudgetSpent
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_parts import creation_order
 from wavetank.sim.trio_run import PassDriver, TrioEngine, run_trio
 

@@ -30,7 +30,7 @@ from wavetank.sim.dice import dice
 from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import SOMETIMES, DeviationRates, tail_after
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_run import run_trio
 
 Course = list[object]

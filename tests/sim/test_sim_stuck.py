@@ -21,7 +21,7 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.blocked_tasks import NEVER, OUT_OF_REACH
 from wavetank.sim.ended import Ended
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_run import run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]

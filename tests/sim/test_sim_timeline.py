@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavetank.sim.timeline import Timeline, Timer
+from wavetank.sim.timers import Timeline, Timer
 
 INSTANTS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=30)
 

@@ -28,7 +28,7 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RealInputOutput, RunStopped, ThreadStuck
 from wavetank.sim.host import Host
-from wavetank.sim.timeline import Timeline
+from wavetank.sim.timers import Timeline
 from wavetank.sim.trio_run import TrioEngine, run_trio
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from ..provider.hosts import HostRule
+    from ..provider.host_rules import HostRule
     from ..tank.expectations import Value
     from ..tank.server.served_run import RunSettings
     from ..tank.server.served_world import Serving
@@ -90,7 +90,7 @@ def _host(text: str) -> str:
 
 
 def _answered(text: str) -> HostRule:
-    from ..provider.hosts import written_rule
+    from ..provider.host_rules import written_rule
 
     try:
         return written_rule(text)
@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..provider.host_patterns import is_loopback
-    from ..provider.hosts import configure_host
+    from ..provider.host_rules import configure_host
     from ..tank.server.server_process import Service
 
     settings, tls = _settings(options), _tls(options)
@@ -249,7 +249,7 @@ def environment(address: str, host: str) -> Mapping[str, str]:
 
     Keys that are unset are dummies, and no proxy comes between.
     """
-    from ..provider.registry import cards
+    from ..provider.vendor_registry import cards
     from ..seams.installed import dummy_keys
 
     addresses = {name: address + path for card in cards() for name, path in card.url_variables.items()}

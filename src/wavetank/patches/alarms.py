@@ -16,7 +16,7 @@ from typing import Final, final
 
 from ..clock import SECOND, after_delay
 from ..sim.host import Host
-from ..sim.timeline import Timeline, Timer
+from ..sim.timers import Timeline, Timer
 
 _GUARD: Final = "pytest_timeout"
 

@@ -79,7 +79,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     origin = sys.modules.get("wavetank.sim.origin")
     if origin is not None:
         origin.forget_project()  # another session may follow in this process, for another project
-    hosts = sys.modules.get("wavetank.provider.hosts")
+    hosts = sys.modules.get("wavetank.provider.host_rules")
     if hosts is not None:
         hosts.forget_configured()
 

@@ -171,7 +171,7 @@ def configure_hosts(config: pytest.Config) -> None:
     }
     if not any(given_lines.values()):
         return
-    from ..provider import hosts
+    from ..provider import host_rules as hosts
 
     for source, lines in given_lines.items():
         for line in lines:

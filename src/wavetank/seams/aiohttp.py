@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import Any, Final, Self
 
 from .exchange import closed, has_read, set_out
-from .hosts import refused
 from .memory import connection_to, current_attempt
 from .memory_transport import MemoryTransport
 from .reception import Patch, current
+from .unknown_hosts import refused
 
 LIBRARIES: Final = ("aiohttp",)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..events import without_addresses
 from ..provider.host_patterns import is_loopback, split_host
-from ..provider.hosts import HostApp
+from ..provider.host_rules import HostApp
 from ..provider.http import WITHOUT_BODY, Frame, Head, Headers, HttpRequest
 from ..shown import shortened
 from ..sim.origin import name_of_file, place_of_error

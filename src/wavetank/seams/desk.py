@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol, final
 from ..clock import SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
-from ..provider.hosts import HostTable
-from ..provider.machine import Provider
+from ..provider.host_rules import HostTable
 from ..provider.model import Refusal, Reply, Success
+from ..provider.provider import Provider
 from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
@@ -22,8 +22,8 @@ from ..sim.origin import NOWHERE, Origin
 from .answer_function import AnswerFunction, Function
 from .app_tasks import AppTasks
 from .lifespans import Lifespans
-from .record import Record
 from .same_requests import SameRequests
+from .sent_requests import Record
 from .waiting import Waits
 
 _MANY: Final = 256

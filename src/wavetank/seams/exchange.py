@@ -7,7 +7,7 @@ from typing import final
 
 import msgspec
 
-from ..provider.hosts import HostApp, Route
+from ..provider.host_rules import HostApp, Route
 from ..provider.http import BadRequest, Frame, Head, HttpRequest
 from ..provider.model import Refusal, Reply
 from ..provider.request import Request
@@ -15,7 +15,7 @@ from ..provider.vendor_card import VendorCard
 from ..sim.origin import NOWHERE, Origin
 from .apps import AppCall
 from .desk import Desk
-from .record import Record
+from .sent_requests import Record
 
 
 @final

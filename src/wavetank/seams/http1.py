@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import Final, Protocol, final
 
 from ..clock import SECOND, Timer
-from ..provider.hosts import Route
+from ..provider.host_rules import Route
 from ..provider.http import WITHOUT_BODY, Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import Attempt, begin, left, reached
-from .hosts import unknown_path
 from .request_reader import BadHttp, RequestHead, RequestReader, Room
+from .unknown_hosts import unknown_path
 
 PATIENCE: Final = 60 * SECOND
 """How long a client may take for one request, from its first byte to its last, before it gets 408."""

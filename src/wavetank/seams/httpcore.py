@@ -18,10 +18,10 @@ import anyio.lowlevel
 
 from .desk import Desk
 from .exchange import Attempt, closed, left, set_out
-from .hosts import refused
 from .httpcore_exchange import async_connection_type, blocking_connection_type
 from .memory import Connected, async_stream_type, blocking_stream_type, connection_to, current_attempt
 from .reception import Patch, current
+from .unknown_hosts import refused
 
 LIBRARIES: Final = ("httpcore2", "httpcore")
 

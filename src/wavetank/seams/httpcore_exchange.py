@@ -19,7 +19,7 @@ from typing import Any, Final, final
 import anyio.lowlevel
 import msgspec
 
-from ..provider.hosts import HostApp, Route
+from ..provider.host_rules import HostApp, Route
 from ..provider.http import Frame, Head, HttpRequest
 from .exchange import Attempt, begin
 from .http1 import ServerConnection, reason_of

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..patches.attributes import replaced
 from ..patches.imports import on_import
-from ..provider.registry import cards
+from ..provider.vendor_registry import cards
 from . import aiohttp, httpcore, urllib3
 from .desk import Desk
 from .network import sockets_meet_the_fake

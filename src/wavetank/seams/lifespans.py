@@ -8,7 +8,7 @@ from typing import Any, Final, final
 import anyio
 import anyio.lowlevel
 
-from ..provider.hosts import HostApp
+from ..provider.host_rules import HostApp
 from .app_tasks import AppTasks
 
 ASGI: Final = {"version": "3.0", "spec_version": "2.4"}

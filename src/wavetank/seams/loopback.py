@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
 from ..clock import MINUTE, real_now
-from ..provider.hosts import Route
+from ..provider.host_rules import Route
 from ..provider.http import HttpRequest
 from .desk import Desk
 from .http1 import IDLE, ControlApi, ServerConnection

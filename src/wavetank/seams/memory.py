@@ -15,8 +15,8 @@ import anyio.lowlevel
 from .desk import Desk
 from .errors import WrongProtocol
 from .exchange import Attempt
-from .hosts import connect, place
 from .http1 import ServerConnection
+from .unknown_hosts import connect, place
 from .waiting import AsyncEvent, BlockingEvent, Waits, wait_for
 
 Connected = Callable[[Callable[[], object]], ServerConnection]

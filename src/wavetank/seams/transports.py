@@ -15,8 +15,8 @@ import anyio.lowlevel
 from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
 from .exchange import begin, closed, left, set_out
-from .hosts import connect, place, unknown_path
 from .request_reader import BadHttp, headers_of
+from .unknown_hosts import connect, place, unknown_path
 from .waiting import AsyncEvent, BlockingEvent, wait_for
 
 _CUT = "peer closed connection without sending complete message body (incomplete chunked read)"

@@ -10,7 +10,7 @@ from .await_chain import place_of
 from .errors import CpuBudgetSpent, StepBudgetSpent
 
 if TYPE_CHECKING:
-    from .timeline import Timeline
+    from .timers import Timeline
 
 STEPS_WITHOUT_PROGRESS: Final = 150_000
 """So many steps at one instant without an outcome end a run.

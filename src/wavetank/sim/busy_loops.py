@@ -14,7 +14,7 @@ from .origin import kind_of
 
 if TYPE_CHECKING:
     from .host import Host
-    from .timeline import Timeline
+    from .timers import Timeline
 
 READINGS_PER_STEP: Final = 3
 """A reading of the clock costs about a third of the CPU time of a step, so the budget has as many more."""

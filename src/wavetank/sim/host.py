@@ -28,7 +28,7 @@ from .run_members import RunMembers
 from .run_threads import Engine, RunThread, in_a_loop, outsiders
 from .stalls import chosen_stall
 from .step_watch import StepWatch
-from .timeline import Timeline, Timer
+from .timers import Timeline, Timer
 from .witness import What, Witness
 
 _GLANCES: Final = 20

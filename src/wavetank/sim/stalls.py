@@ -10,7 +10,7 @@ from typing import Final
 
 from ..clock import MILLISECOND
 from .choices import Chooser
-from .timeline import Timeline
+from .timers import Timeline
 
 LONGEST_STALL: Final = 50 * MILLISECOND
 """So much virtual time may pass inside the program at once."""

@@ -33,7 +33,7 @@ from .private_names import require
 from .run_threads import outside_of_loops
 from .stalls import LONGEST_STALL, MOST_DEADLINES
 from .task_names import called
-from .timeline import Timer, in_order, up_to
+from .timers import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
 from .trio_watch import StepInstrument
 

@@ -9,9 +9,9 @@ from typing import Any, Final, final
 
 from ..clock import EPOCH_NS, Clock
 from ..events import EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
-from ..provider.hosts import hosts_of
-from ..provider.machine import Provider
+from ..provider.host_rules import hosts_of
 from ..provider.picks import Choose
+from ..provider.provider import Provider
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
 from ..seams.waiting import Waits

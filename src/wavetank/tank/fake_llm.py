@@ -11,13 +11,13 @@ from ..checks import Checks, judge, named
 from ..checks.exactly_once import judge_items
 from ..checks.verdict import Verdict, failed_of
 from ..events import EventLog
-from ..provider.hosts import app_rule, host_rule
+from ..provider.host_rules import app_rule, host_rule
 from ..seams import direct
 from ..seams.answer_function import Function
 from ..seams.desk import Desk, ItemResolver
 from ..seams.direct import Completion
 from ..seams.installed import installed
-from ..seams.record import Requests
+from ..seams.sent_requests import Requests
 from ..seams.transports import transport
 from .failure import CheckFailed
 from .notes import beginning_of

@@ -16,7 +16,7 @@ from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.host import Host
 from ..sim.real_loop import real_loop
 from ..sim.run_threads import Engine
-from ..sim.timeline import Timeline
+from ..sim.timers import Timeline
 from .assembly import assemble
 from .world import Owner, World, lasting_or_not, lent_to
 

@@ -29,7 +29,7 @@ from ..sim.host import Host
 from ..sim.refused_io import LEAVE_OUT
 from ..sim.run_threads import Engine
 from ..sim.step_watch import StepWatch
-from ..sim.timeline import Timeline
+from ..sim.timers import Timeline
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
 from .client_waits import VirtualWaits

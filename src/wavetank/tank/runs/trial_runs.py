@@ -24,7 +24,7 @@ from ...sim.narrator import DescribedDeviation, Narrator
 from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations
-from ...sim.timeline import Timeline
+from ...sim.timers import Timeline
 from ...sim.token import FIFO
 from ..tank import Tank
 from ..workload import program_number

@@ -12,8 +12,8 @@ from ...checks import Verdict, judge
 from ...checks.history import unmatched
 from ...clock import real_epoch_ns
 from ...events import EventKind, EventLog, Header, RunEnd
-from ...provider.hosts import hosts_of
-from ...provider.machine import Provider
+from ...provider.host_rules import hosts_of
+from ...provider.provider import Provider
 from ...scenario import Scenario, digest, lets_through
 from ...seams.desk import Desk
 from ...seams.loop_time import LoopClock, LoopWaits

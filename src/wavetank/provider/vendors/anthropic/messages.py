@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     EVENT_STREAM,
     InvalidRequest,
     Message,
@@ -21,7 +21,7 @@ from ...dialects.shared import (
     no_text_asked,
     whole_number,
 )
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...identity import text_of
 from ...model import Reply

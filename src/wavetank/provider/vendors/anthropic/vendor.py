@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     ErrorText,
     InvalidRequest,
     is_limit,
@@ -17,7 +17,7 @@ from ...dialects.shared import (
     unit_of,
     with_hint,
 )
-from ...dialects.wire_dialect import Refused, Vendor
+from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import LimitState, Refusal
 from ...request import Request

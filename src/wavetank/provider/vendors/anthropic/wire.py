@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...dialects.shared import InvalidRequest
-from ...dialects.wire_dialect import AnswerPart, WireDialect
+from ...dialect_base.shared import InvalidRequest
+from ...dialect_base.wire_dialect import AnswerPart, WireDialect
 from ...vendor_card import VendorCard
 from ...wire_formats import rfc3339
 from ..openai.models import Models, Names, Query, page_size

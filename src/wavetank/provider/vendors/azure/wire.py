@@ -10,8 +10,8 @@ import re
 from typing import Any, Final
 
 from ....clock import SECOND
-from ...dialects.shared import ErrorText, data_event, limit_headers
-from ...dialects.wire_dialect import AnswerPart, Refused, Vendor, WireDialect
+from ...dialect_base.shared import ErrorText, data_event, limit_headers
+from ...dialect_base.wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 from ...http import Headers
 from ...model import LimitState, WireRetryAfter
 from ...request import Request

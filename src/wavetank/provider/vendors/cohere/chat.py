@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ...content import BlockKind
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     DONE,
     EVENT_STREAM,
     InvalidRequest,
@@ -21,7 +21,7 @@ from ...dialects.shared import (
     not_served,
     whole_number,
 )
-from ...dialects.wire_dialect import AnswerPart
+from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request

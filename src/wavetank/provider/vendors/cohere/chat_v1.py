@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ...content import Block
-from ...dialects.shared import InvalidRequest, Message, Values, as_list, asked, call_arguments
-from ...dialects.wire_dialect import AnswerPart
+from ...dialect_base.shared import InvalidRequest, Message, Values, as_list, asked, call_arguments
+from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from ...dialects.shared import InvalidRequest, Values, as_list
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.shared import InvalidRequest, Values, as_list
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
 from ...wire_formats import json_bytes

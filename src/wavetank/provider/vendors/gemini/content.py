@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ...content import BlockKind
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     EVENT_STREAM,
     JSON,
     InvalidRequest,
@@ -23,7 +23,7 @@ from ...dialects.shared import (
     not_served,
     whole_number,
 )
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request

@@ -10,8 +10,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from ....clock import SECOND
-from ...dialects.shared import ErrorText, limit_hit, stated_in_body, unit_of
-from ...dialects.wire_dialect import Refused, Vendor
+from ...dialect_base.shared import ErrorText, limit_hit, stated_in_body, unit_of
+from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import Refusal
 from ...request import Request

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...dialects.shared import ErrorText, InvalidRequest, Values, limit_headers, unit_of
-from ...dialects.wire_dialect import AnswerPart, Vendor, WireDialect
+from ...dialect_base.shared import ErrorText, InvalidRequest, Values, limit_headers, unit_of
+from ...dialect_base.wire_dialect import AnswerPart, Vendor, WireDialect
 from ...http import Headers, HttpRequest
 from ...model import LimitState
 from ...request import Request

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
 from ...content import Block
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     InvalidRequest,
     Message,
     Values,
@@ -22,7 +22,7 @@ from ...dialects.shared import (
     not_served,
     nothing_asked,
 )
-from ...dialects.wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
+from ...dialect_base.wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request

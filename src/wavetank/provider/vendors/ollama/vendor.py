@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialects.shared import ErrorText, InvalidRequest, stated_in_body
-from ...dialects.wire_dialect import Refused, Vendor
+from ...dialect_base.shared import ErrorText, InvalidRequest, stated_in_body
+from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import HttpRequest
 
 # Two spaces: so it is in server/sched.go.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ...dialects.wire_dialect import WireDialect
+from ...dialect_base.wire_dialect import WireDialect
 from ...vendor_card import VendorCard
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings

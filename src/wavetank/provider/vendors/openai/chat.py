@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, final
 
 from ...content import Block
-from ...dialects.shared import DONE, EVENT_STREAM, Values, asked, data_event
-from ...dialects.wire_dialect import AnswerPart
+from ...dialect_base.shared import DONE, EVENT_STREAM, Values, asked, data_event
+from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request

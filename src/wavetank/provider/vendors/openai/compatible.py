@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ....clock import SECOND
-from ...dialects.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of, with_hint
-from ...dialects.wire_dialect import Endpoint, Refused, Vendor, WireDialect
+from ...dialect_base.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of, with_hint
+from ...dialect_base.wire_dialect import Endpoint, Refused, Vendor, WireDialect
 from ...host_patterns import path_pattern
 from ...http import Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal, Reply

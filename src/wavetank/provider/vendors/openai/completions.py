@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from ...dialects.shared import DONE, EVENT_STREAM, Message, asked, data_event
-from ...dialects.wire_dialect import AnswerPart
+from ...dialect_base.shared import DONE, EVENT_STREAM, Message, asked, data_event
+from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
 from ...request import Request

@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import Any, Final, final
 
 from ...answer_texts import count_tokens
-from ...dialects.shared import no_text_asked, whole_number
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.shared import no_text_asked, whole_number
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
 from ...wire_formats import json_bytes

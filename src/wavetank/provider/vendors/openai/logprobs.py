@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from ...content import Block
-from ...dialects.shared import Values, not_served
+from ...dialect_base.shared import Values, not_served
 from .requests import INVALID, wrong_type
 
 _OF_A_TOKEN: Final = round(math.log(0.99), 6)

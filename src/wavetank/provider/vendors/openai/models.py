@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, final
 from urllib.parse import parse_qsl, unquote
 
-from ...dialects.shared import InvalidRequest, nothing_asked
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.shared import InvalidRequest, nothing_asked
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
 from ...wire_formats import json_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     InvalidRequest,
     Message,
     as_list,

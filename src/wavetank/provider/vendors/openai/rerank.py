@@ -10,8 +10,8 @@ from typing import Any, Final, final
 
 import msgspec
 
-from ...dialects.shared import Message, Values, as_mapping, no_text_asked, whole_number
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.shared import Message, Values, as_mapping, no_text_asked, whole_number
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
 from ...wire_formats import json_bytes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ...content import Block
-from ...dialects.shared import (
+from ...dialect_base.shared import (
     EVENT_STREAM,
     Message,
     Values,
@@ -18,7 +18,7 @@ from ...dialects.shared import (
     named_event,
     no_text_asked,
 )
-from ...dialects.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...identity import text_of
 from ...model import Reply

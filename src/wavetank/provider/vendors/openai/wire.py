@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...dialects.wire_dialect import WireDialect
+from ...dialect_base.wire_dialect import WireDialect
 from ...vendor_card import VendorCard
 from .chat import Chat
 from .completions import Completions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...dialects.wire_dialect import WireDialect
+from ...dialect_base.wire_dialect import WireDialect
 from ...vendor_card import VendorCard
 from ..gemini.vendor import VertexVendor
 from ..gemini.wire import endpoints

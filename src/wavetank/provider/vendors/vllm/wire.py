@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from ...dialects.shared import DONE, ErrorText, InvalidRequest, Values
-from ...dialects.wire_dialect import AnswerPart, Vendor, WireDialect
+from ...dialect_base.shared import DONE, ErrorText, InvalidRequest, Values
+from ...dialect_base.wire_dialect import AnswerPart, Vendor, WireDialect
 from ...http import HttpRequest
 from ...vendor_card import VendorCard
 from ..openai.chat import Chat, Flavour, shown_as, usage

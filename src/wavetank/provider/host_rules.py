@@ -12,8 +12,8 @@ import msgspec
 from ..scenario import Scenario, ScenarioError
 from .host_patterns import answers_for, path_pattern
 from .http import Dialect, HttpRequest
-from .registry import card_named, cards, dialect_of, vendor_at
 from .vendor_card import VendorCard
+from .vendor_registry import card_named, cards, dialect_of, vendor_at
 
 FORM: Final = "HOST[:PORT][/PREFIX]=DIALECT"
 """How a host is written on a command line and in an ini file."""

@@ -20,7 +20,7 @@ REMEMBERED_ITEMS: Final = 1 << 16
 
 
 @final
-class Exchange:
+class OpenRequest:
     """A request in flight: its outcome once that is decided, and the parts still to send."""
 
     __slots__ = (

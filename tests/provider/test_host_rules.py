@@ -9,8 +9,8 @@ import pytest
 
 import wavetank
 from wavetank import Tank, VendorCard, add_vendor, simulate
-from wavetank.provider import hosts, registry
-from wavetank.provider.hosts import HostApp, HostTable, configure_host, host_rule, written_rule
+from wavetank.provider import host_rules, vendor_registry
+from wavetank.provider.host_rules import HostApp, HostTable, configure_host, host_rule, written_rule
 from wavetank.provider.http import HttpRequest
 from wavetank.scenario import Host, Scenario
 
@@ -19,9 +19,9 @@ from wavetank.scenario import Host, Scenario
 def forgotten() -> Iterator[None]:
     """What a test adds for the whole process is taken back."""
     yield
-    hosts.forget_configured()
-    registry._added.clear()
-    registry.vendor_at.cache_clear()
+    host_rules.forget_configured()
+    vendor_registry._added.clear()
+    vendor_registry.vendor_at.cache_clear()
 
 
 def found(table: HostTable, host: str, path: str = "/v1/chat/completions") -> tuple[str, str] | None:
@@ -198,7 +198,7 @@ def test_a_card_that_clashes_is_refused(card: VendorCard, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         add_vendor(card)
     with pytest.raises(ValueError, match="there is no dialect 'b'"):
-        registry.card_named("b")
+        vendor_registry.card_named("b")
 
 
 def test_what_is_no_card_is_refused() -> None:

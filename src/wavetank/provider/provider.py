@@ -15,11 +15,11 @@ from ..scenario import DurationRange, Fault, Match, Scenario, refusal_error
 from .answers import AnswerSource
 from .barriers import Barrier, earliest
 from .content import Content, WantedRefusal
-from .exchange import Exchange, RequestCounts, wire_retry_after
 from .faults.selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
+from .open_request import OpenRequest, RequestCounts, wire_retry_after
 from .picks import Choose, Picks
 from .request import Request
 from .timing import Timetable
@@ -70,7 +70,7 @@ class Provider:
         self._board = NoticeBoard(waves)
         self._faults = FaultSelection(scenario, self._picks)
         self._orders = count()
-        self._open: dict[int, Exchange] = {}
+        self._open: dict[int, OpenRequest] = {}
         self._due: list[tuple[int, int, int]] = []
         self._counts = RequestCounts()
 
@@ -176,12 +176,12 @@ class Provider:
 
     # -- decisions ---------------------------------------------------------------------------
 
-    def _opened(self, request: Request) -> Exchange:
+    def _opened(self, request: Request) -> OpenRequest:
         nth = self._counts.count(request.item or "")
-        exchange = self._open[request.id] = Exchange(request, next(self._orders), nth)
+        exchange = self._open[request.id] = OpenRequest(request, next(self._orders), nth)
         return exchange
 
-    def _decide(self, exchange: Exchange, now: int) -> None:
+    def _decide(self, exchange: OpenRequest, now: int) -> None:
         request = exchange.request
         if self._faults.of_requests:
             fault = self._faults.first(self._faults.of_requests, request, exchange.nth, now)
@@ -212,17 +212,17 @@ class Provider:
                 return
         self._answer(exchange, now)
 
-    def _cut_off(self, exchange: Exchange, fault: Fault, now: int) -> None:
+    def _cut_off(self, exchange: OpenRequest, fault: Fault, now: int) -> None:
         """The request is not read: its connection breaks at once, or stays silent until the client leaves."""
         exchange.outcome = Success(_NOTHING, 0, NO_LIMITS, fault)
         if fault.kind != "no-answer":
             self._send(exchange, exchange.outcome, Timetable(start=now))
 
-    def _refuse_by_wave(self, exchange: Exchange, script: Script, closes: int, now: int) -> None:
+    def _refuse_by_wave(self, exchange: OpenRequest, script: Script, closes: int, now: int) -> None:
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", script.number, exchange)
         self._refuse(exchange, script, "wave", rest=closes - sent, now=now, sent=sent)
 
-    def _refuse_by_limit(self, exchange: Exchange, over: Over, now: int) -> None:
+    def _refuse_by_limit(self, exchange: OpenRequest, over: Over, now: int) -> None:
         latency = self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         sent = now + latency
         rest = None if over.wait is None else max(over.wait - latency, over.penalty)
@@ -233,7 +233,7 @@ class Provider:
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse(
-        self, exchange: Exchange, script: Script, reason: Reason, *, rest: int, now: int, sent: int
+        self, exchange: OpenRequest, script: Script, reason: Reason, *, rest: int, now: int, sent: int
     ) -> None:
         refusal = Refusal(
             exchange.request.card.status_of_wave(script.wave),
@@ -248,7 +248,7 @@ class Provider:
         )
         self._send(exchange, refusal, Timetable(start=sent))
 
-    def _refuse_as_wanted(self, exchange: Exchange, wanted: WantedRefusal, now: int) -> None:
+    def _refuse_as_wanted(self, exchange: OpenRequest, wanted: WantedRefusal, now: int) -> None:
         """Refuse as the test's function says; it speaks for this item only."""
         request = exchange.request
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
@@ -265,7 +265,7 @@ class Provider:
         )
         self._send(exchange, refusal, Timetable(start=sent))
 
-    def _answer(self, exchange: Exchange, now: int) -> None:
+    def _answer(self, exchange: OpenRequest, now: int) -> None:
         request, content, latency = exchange.request, exchange.content, self._scenario.latency
         fault = content.fault or self._faults.first(self._faults.of_answers, request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
@@ -290,13 +290,13 @@ class Provider:
             exchange, Success(content, request.prompt_tokens, limits, fault, request.copies), timetable
         )
 
-    def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: Exchange) -> int:
+    def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: OpenRequest) -> int:
         item = exchange.request.item or ""
         return self._picks.between(span.low, span.high, purpose, wave, item, exchange.nth)
 
     # -- barriers ----------------------------------------------------------------------------
 
-    def _hold(self, exchange: Exchange, barrier: Barrier, now: int) -> None:
+    def _hold(self, exchange: OpenRequest, barrier: Barrier, now: int) -> None:
         exchange.barrier = barrier
         self._board.held(barrier.script.number, exchange.request.id, now)
         if not barrier.hold(exchange.request.id, now):
@@ -312,7 +312,7 @@ class Provider:
         for request_id in barrier.release():
             self._answer(self._taken_from_barrier(request_id), now)
 
-    def _taken_from_barrier(self, request_id: int) -> Exchange:
+    def _taken_from_barrier(self, request_id: int) -> OpenRequest:
         exchange = self._open[request_id]
         exchange.barrier = None
         return exchange
@@ -328,16 +328,16 @@ class Provider:
 
     # -- replies -----------------------------------------------------------------------------
 
-    def _send(self, exchange: Exchange, outcome: Outcome, timetable: Timetable) -> None:
+    def _send(self, exchange: OpenRequest, outcome: Outcome, timetable: Timetable) -> None:
         exchange.outcome, exchange.timetable = outcome, timetable
         exchange.index = -timetable.waits
         self._schedule(exchange)
 
-    def _schedule(self, exchange: Exchange) -> None:
+    def _schedule(self, exchange: OpenRequest) -> None:
         exchange.due = exchange.timetable.at(exchange.index)
         heapq.heappush(self._due, (exchange.due, exchange.order, exchange.request.id))
 
-    def _sent(self, exchange: Exchange) -> Reply:
+    def _sent(self, exchange: OpenRequest) -> Reply:
         assert exchange.outcome is not None
         part, timetable = exchange.index, exchange.timetable
         reply = Reply(
@@ -350,7 +350,7 @@ class Provider:
             self._schedule(exchange)
         return reply
 
-    def _next_to_send(self, due: int) -> Exchange:
+    def _next_to_send(self, due: int) -> OpenRequest:
         """Take out the request whose part is sent next: of those due now the first, or a choice."""
         entry = heapq.heappop(self._due)
         choose = self._picks.choose
@@ -364,12 +364,12 @@ class Provider:
                 heapq.heappush(self._due, other)
         return self._open[entry[2]]
 
-    def _finish(self, exchange: Exchange) -> None:
+    def _finish(self, exchange: OpenRequest) -> None:
         del self._open[exchange.request.id]
         self._uncount(exchange)
         self.in_flight -= 1
 
-    def _uncount(self, exchange: Exchange) -> None:
+    def _uncount(self, exchange: OpenRequest) -> None:
         """A request that is refused or finished counts no longer against the limits."""
         if exchange.stay is not None:
             outcome = exchange.outcome

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ..provider.host_patterns import is_loopback
-from ..provider.hosts import dialect_by_path
+from ..provider.host_rules import dialect_by_path
 from ..provider.http import HttpRequest
-from ..provider.registry import cards
 from ..provider.vendor_card import COMPATIBLE
+from ..provider.vendor_registry import cards
 from ..shown import shortened
 from ..sim.origin import NOWHERE
 from ..sim.refused_io import LEAVE_OUT
