@@ -70,8 +70,13 @@ def test_excerpts_are_taken_from_the_example(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_scenarios_on_the_pages_are_scenarios(page: Path) -> None:
-    """Every TOML block of a page can be loaded."""
+def test_the_scenarios_on_the_pages_are_scenarios(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every TOML block of a page can be loaded, beside the file of answers that the page shows."""
+    monkeypatch.chdir(tmp_path)
+    for answers in blocks(page, "json"):
+        Path("answers.jsonl").write_text(answers, "utf-8")
     for number, block in enumerate(blocks(page, "toml"), start=1):
         parse_scenario(block, name=f"block-{number}", source=f"{page.name}, TOML block {number}")
 

@@ -611,7 +611,7 @@ def test_the_card_of_the_page_on_adding_one_works() -> None:
     """As it is written there; and the page names every field that a card has."""
     page = (PAGE.parent / "adding-a-vendor.md").read_text("utf-8")
     defined: dict[str, Any] = {}
-    exec(page.partition("```python\n")[2].partition("```")[0], defined)
+    exec(page.partition("```py\n")[2].partition("```")[0], defined)
     acme = defined["CARD"]
 
     async def main(_tank: Tank) -> Any:

@@ -36,7 +36,7 @@ _STATUSES: Final[dict[RefusalError, int]] = {
     "timeout": 408,
     "conflict": 409,
 }
-VARIED: Final[tuple[RefusalError, ...]] = ("billing", "overloaded", "timeout", "too-large")
+VARIED: Final[tuple[RefusalError, ...]] = ("billing", "quota", "overloaded", "timeout", "too-large")
 """Errors that have another status with some providers."""
 
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model", "host")
