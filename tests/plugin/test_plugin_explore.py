@@ -611,7 +611,7 @@ def test_the_summary_through_xdist(pytester: pytest.Pytester, run_pytest: RunPyt
     result.stdout.fnmatch_lines_random(
         [
             "test_summary.py::test_idle?trio?: * in any schedule: the result says nothing about that",
-            "test_summary.py::test_race?asyncio?: event log of the failure in llm-report*.ndjson, timeline in *.html",
+            "test_summary.py::test_race?asyncio?: event log of the failure in *.ndjson, timeline in *.html",
         ]
     )
     assert len(list((pytester.path / "llm-report").glob("*.html"))) == 2
