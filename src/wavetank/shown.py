@@ -27,6 +27,9 @@ PART: Final = 8
 SHORTEST_IN_PARTS: Final = 16
 """Of keys this long, a part is hidden too, if it has `PART` characters and is an end of the key."""
 
+_SHORT_KEY: Final = 8
+"""Keys of so many characters or fewer are hidden by their place alone: they may be in any word."""
+
 _OF_A_QUERY: Final = re.compile(r"(?i)key|token|secret|auth|pass|sig|credential")
 
 # Each is undone in one pass over a text, and the passes repeat: one encoding may be inside another.
@@ -82,10 +85,10 @@ class Secrets:
         label = self.label(key)
         shown = {}
         for name, value in headers.items():
-            if key and key in value:
+            if name in SECRET_HEADERS:
+                value = f"{value.removesuffix(key)}{label}" if key and value.endswith(key) else HIDDEN
+            elif len(key) > _SHORT_KEY:
                 value = value.replace(key, label)
-            elif name in SECRET_HEADERS:
-                value = HIDDEN
             shown[name] = value
         return shown
 

@@ -50,8 +50,8 @@ def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("x.example=opnai", "*llm_hosts: there is no dialect 'opnai': did you mean 'openai'?*"),
-        ("x.example", "*llm_hosts: 'x.example': write HOST*=DIALECT, such as*"),
+        ("x.example=opnai", "*llm_hosts *: there is no dialect 'opnai': did you mean 'openai'?*"),
+        ("x.example", "*llm_hosts *: *write HOST*=DIALECT, such as*"),
     ],
 )
 def test_a_wrong_line_stops_pytest(pytester: pytest.Pytester, line: str, said: str) -> None:
@@ -64,12 +64,19 @@ def test_a_wrong_line_stops_pytest(pytester: pytest.Pytester, line: str, said: s
 
 
 def test_two_dialects_for_one_host_stop_pytest(pytester: pytest.Pytester) -> None:
-    """Also where one is in the ini file and the other on the command line."""
-    pytester.makeini("[pytest]\nllm_hosts = x.example=openai\n")
+    """Where both are in the ini file."""
+    pytester.makeini("[pytest]\nllm_hosts =\n    x.example=openai\n    x.example=groq\n")
     pytester.makepyfile(GATEWAY)
-    result = pytester.runpytest_subprocess("--llm-host", "x.example=groq")
+    result = pytester.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*two dialects or apps for x.example: groq and openai*"])
+    result.stderr.fnmatch_lines(["*two dialects*for x.example: openai and groq*"])
+
+
+def test_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester) -> None:
+    """As with all other options."""
+    pytester.makeini("[pytest]\nllm_hosts = llm-gateway.corp.example=anthropic\n")
+    pytester.makepyfile(GATEWAY)
+    pytester.runpytest_subprocess("--llm-host=llm-gateway.corp.example=openai").assert_outcomes(passed=1)
 
 
 REFUSED = """

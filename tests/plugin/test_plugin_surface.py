@@ -187,6 +187,7 @@ def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest
                 thread = threading.Thread(target=server.serve_forever); thread.start()
                 yield f"http://127.0.0.1:{server.server_port}/"
                 server.shutdown(); thread.join()
+        @pytest.mark.llm_expect(unknown_hosts=["127.0.0.1"])
         def test_virtual(fake_llm, server):
             with pytest.raises(Exception, match='llm_clock."real"'):
                 httpx.get(server)

@@ -82,6 +82,11 @@ def test_a_table_s_own_hosts_come_before_configured_ones() -> None:
         ("=openai", "is no host"),
         ("https://x.example=openai", 'without "https://"'),
         ("x example=openai", "is no host"),
+        ("x.example:abc=openai", "is no host"),
+        ("x.example:99999=openai", "is no host"),
+        ("user@x.example=openai", "is no host"),
+        ("x.example/a/../b=openai", "is no host"),
+        ("[::1=openai", "is no host"),
         ("x.example=opnai", "there is no dialect 'opnai': did you mean 'openai'"),
         ("x.example=zzz", "choose one of anthropic, azure"),
     ],
@@ -164,7 +169,7 @@ def test_a_scenario_has_hosts() -> None:
 
     simulate(main, scenario=Scenario(host=(Host(host="gw.example", dialect="openai"),)), checks=()).check()
     wrong = Scenario(name="s", host=(Host(host="gw.example", dialect="opnai"),))
-    with pytest.raises(wavetank.ScenarioError, match=r"'s', host\[0\]: .* did you mean 'openai'"):
+    with pytest.raises(wavetank.ScenarioError, match=r"s: \[\[host\]\] number 1: .* did you mean 'openai'"):
         simulate(main, scenario=wrong)
 
 

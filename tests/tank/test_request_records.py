@@ -69,3 +69,21 @@ def test_requests_are_selected_by_all_that_is_given() -> None:
         assert len(requests.of()) == len(requests)
 
     simulate(main, scenario=REFUSED_ONCE, checks=()).check()
+
+
+def test_a_short_key_is_hidden_in_its_own_header_alone() -> None:
+    """A dummy key such as `openai` is part of other values."""
+
+    async def main(tank: Tank) -> None:
+        async with openai.AsyncOpenAI(
+            api_key="openai", default_headers={"x-my": "for openai only"}
+        ) as client:
+            await client.models.list()
+        headers = tank.fake_llm.requests[0].headers
+        assert headers["authorization"] == "Bearer key-1"
+        assert (headers["host"], headers["x-my"]) == ("api.openai.com", "for openai only")
+        assert tank.fake_llm.requests.of(host="API.openai.com")
+        with pytest.raises(TypeError, match="give a number"):
+            tank.fake_llm.requests.of(status="429")  # type: ignore[arg-type]
+
+    simulate(main, scenario=Scenario(), checks=()).check()

@@ -51,9 +51,12 @@ def load(name: str) -> Scenario:
     Raises:
         CommandError: there is none, or the file is wrong.
     """
+    from ..provider.host_rules import hosts_of
     from ..scenario import ScenarioError, load_scenario
 
     try:
-        return load_scenario(name)
+        scenario = load_scenario(name)
+        hosts_of(scenario)
+        return scenario
     except ScenarioError as error:
         raise CommandError(str(error)) from None

@@ -165,7 +165,7 @@ class AnswerSource:
             pieces = of_length(pieces, usage.completion_tokens)
         reasoning = tokens_of(answer.reasoning) or (_REASONING if request.reasoning else ())
         blocks = [Block("reasoning", reasoning)] if reasoning else []
-        if text or not calls:
+        if text or not (calls or reasoning):
             blocks.append(Block("text", pieces))
         blocks += [Block("call", tokens_of(text_of(call.arguments)), call.name) for call in calls]
         finish: Finish = answer.finish or ("tool_calls" if calls else "stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any, Final
@@ -39,6 +40,8 @@ _TUPLES: Final = (
     "serves",
     "pings",
 )
+_NAME: Final = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
+_LARGEST_STATUS: Final = 599
 _CHOICES: Final = {
     "reset": ("duration", "seconds", "decimal-seconds", "unix", "rfc3339"),
     "limits_on": ("all", "answers", "refusals"),
@@ -72,6 +75,15 @@ def _wrong_values(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field in _TUPLES:
         if isinstance(card[field], str):
             yield field, f"write a tuple, such as ({card[field]!r},)"
+    if not _NAME.fullmatch(str(card["name"])):
+        yield "name", f"{card['name']!r}: write small letters, digits and hyphens, such as 'acme'"
+    for host in card["hosts"]:
+        if "/" in host or not host.strip():
+            yield "hosts", f"{host!r} is no host: write one such as 'api.acme.example', without 'https://'"
+    for field in ("statuses", "over_limit"):
+        for error, status in card[field].items():
+            if not isinstance(status, int) or not 400 <= status <= _LARGEST_STATUS:
+                yield field, f"{error!r} has the status {status!r}; one of a refusal is from 400 to 599"
     for field, known in _CHOICES.items():
         if card[field] not in known:
             yield field, f"there is no {card[field]!r}; choose of {known}"

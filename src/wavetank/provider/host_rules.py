@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from ..scenario import Scenario, ScenarioError
-from .host_patterns import answers_for, path_pattern
+from .host_patterns import answers_for, path_pattern, split_host
 from .http import Dialect, HttpRequest
 from .vendor_card import VendorCard
 from .vendor_registry import card_named, cards, dialect_of, vendor_at
@@ -73,9 +73,15 @@ def app_rule(place: str, app: Callable[..., Any]) -> HostRule:
     return HostRule(*_place(place), HostApp(app, _is_asgi(app)))
 
 
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.*?!-]*[\w*-][\w.*-]*|\[[^\]]+\][\w.*-]+)(?::\d{1,5})?")
+_LAST_PORT: Final = 65535
+
+
 def _place(place: str) -> tuple[str, str]:
+    if not isinstance(place, str):
+        raise TypeError(f'{place!r} is no host: give a text such as "llm-gateway.corp.example"')
     host, slash, prefix = place.strip().partition("/")
-    if not host or "://" in place or any(letter.isspace() for letter in place.strip()):
+    if _HOST.fullmatch(host) is None or int(split_host(host)[1] or 0) > _LAST_PORT or ".." in prefix:
         raise ValueError(f'{place!r} is no host: write HOST, HOST:PORT or HOST/PREFIX, without "https://"')
     return host.lower(), (slash + prefix).rstrip("/")
 
@@ -215,11 +221,11 @@ def hosts_of(scenario: Scenario) -> HostTable:
         ScenarioError: one is no host, has two dialects, or one that is unknown.
     """
     table = HostTable()
-    for number, host in enumerate(scenario.host):
+    for number, host in enumerate(scenario.host, start=1):
         try:
             table.add(host_rule(host.host, host.dialect))
         except ValueError as error:
-            raise ScenarioError(f"scenario {scenario.name!r}, host[{number}]: {error}") from None
+            raise ScenarioError(f"{scenario.name}: [[host]] number {number}: {error}") from None
     return table
 
 

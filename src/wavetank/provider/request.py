@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final, final
 
 import msgspec
@@ -12,7 +11,15 @@ from .answer_texts import own_answer
 from .schema_answers import Form
 from .vendor_card import DIRECT, VendorCard
 
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+class _Nothing(dict[str, Any]):
+    """A mapping that stays empty, of a type that JSON can write."""
+
+    def __setitem__(self, key: str, value: object) -> None:
+        raise TypeError("a direct call has no body and no headers")
+
+
+NOTHING: Final[Mapping[str, Any]] = _Nothing()
 """One empty mapping for all requests: a new one for each would cost more than the rest of its making."""
 
 

@@ -173,12 +173,18 @@ def configure_hosts(config: pytest.Config) -> None:
         return
     from ..provider import host_rules as hosts
 
+    given_first: set[tuple[str, str]] = set()
     for source, lines in given_lines.items():
+        places = set()
         for line in lines:
             try:
-                hosts.configure_host(hosts.written_rule(line))
+                rule = hosts.written_rule(line)
+                if (rule.host, rule.prefix) not in given_first:
+                    hosts.configure_host(rule)
             except ValueError as error:
-                raise pytest.UsageError(f"{source}: {error}") from None
+                raise pytest.UsageError(f"{source} {line!r}: {error}") from None
+            places.add((rule.host, rule.prefix))
+        given_first |= places  # the command line wins over the ini file
 
 
 def validate(config: pytest.Config) -> None:

@@ -99,12 +99,19 @@ def text_of(value: object) -> str:
 
     Raises:
         TypeError: it is neither, or holds what JSON cannot say.
-        ValueError: it holds a number that JSON cannot say.
+        ValueError: it holds a number that JSON cannot say, or half a character.
     """
-    if isinstance(value, str):
-        return value
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        value = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"an answer is sent as UTF-8, which cannot write {value[error.start]!r}: half a character, "
+                "as from a text that was cut"
+            ) from None
+        return value
     raise TypeError(
         f"an answer is a text, a dict or list (answered as JSON text) or wavetank.Answer(…), "
         f"not {type(value).__name__}"
@@ -130,7 +137,7 @@ def _call_of(call: object) -> ToolCall:
 def _reasoning_of(reasoning: object) -> str:
     if not isinstance(reasoning, str):
         raise TypeError(f"reasoning={reasoning!r}: give a text")
-    return reasoning
+    return text_of(reasoning)
 
 
 def _usage_of(usage: object) -> Usage | None:

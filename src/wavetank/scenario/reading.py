@@ -46,7 +46,9 @@ def read_struct(kind: type[_Struct], raw: Mapping[str, object], place: Place) ->
         values[name] = _read(fields[name].type, value, place.key(name))
     for field in fields.values():
         if field.required and field.name not in values:
-            raise place.key(field.name).error(f"is missing; {_choices(field.type)}")
+            choices = get_args(field.type)
+            hint = _choices(field.type) if choices else "write it"
+            raise place.key(field.name).error(f"is missing; {hint}")
     struct = kind(**values)
     check(struct, frozenset(name for name, value in values.items() if value is not None), place)
     return struct

@@ -57,7 +57,10 @@ class AnswerFunction:
         if returned is None:
             return None
         if isinstance(returned, ProviderError):
-            return _refusal(returned)
+            try:
+                return _refusal(returned)
+            except ValueError as error:
+                return self._failed(request, str(error), place_of_error(returned))
         if isinstance(returned, Exception):
             return self._failed(request, error_text(returned), place_of_error(returned))
         if isinstance(returned, Coroutine | Generator):
@@ -89,8 +92,9 @@ def _refusal(error: ProviderError) -> WantedRefusal | Fault:
         return Fault(kind="reset")
     if isinstance(error, MalformedAnswer):
         return Fault(kind="truncated-json")
-    status = error.status
-    own = error.has_own_status and 400 <= status <= _LARGEST_STATUS
+    status, own = error.status, error.has_own_status
+    if own and not 400 <= status <= _LARGEST_STATUS:
+        raise ValueError(f"a refusal has a status from 400 to {_LARGEST_STATUS}, not {status}")
     wait = None if error.retry_after is None else max(0, round(error.retry_after * SECOND))
     kind = next((kind for of, kind in _ERRORS if isinstance(error, of)), None) or _by_status(status)
     return WantedRefusal(error=kind, message=str(error), status=status if own else None, retry_after=wait)

@@ -194,6 +194,9 @@ def _place_of(app: HostApp) -> tuple[str | None, int | None]:
 def _head(status: int, headers: Iterable[tuple[Any, Any]], text: Callable[..., str]) -> Head:
     """The head of a response: its own framing is left out, but for the length."""
     pairs: Headers = tuple((text(name, "latin-1"), text(value, "latin-1")) for name, value in headers)
+    for name, value in pairs:
+        if any(mark in name + value for mark in "\r\n\0"):
+            raise ValueError(f"the header {name!r} has a line break or a zero in it: {value!r}")
     length = next((int(value) for name, value in pairs if name.lower() == "content-length"), None)
     return Head(status, tuple(pair for pair in pairs if pair[0].lower() not in _FRAMING), length)
 

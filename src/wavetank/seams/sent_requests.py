@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, final
+from typing import Any, Final, final
 
 import msgspec
 
+from ..provider.host_patterns import answers_for
 from ..provider.request import Request
 
 
@@ -56,6 +57,11 @@ class Record(msgspec.Struct):
         return self.request.key
 
     @property
+    def dialect(self) -> str:
+        """The vendor whose dialect the client speaks; `direct` for a direct call."""
+        return self.request.dialect
+
+    @property
     def prompt(self) -> str:
         """The text of the last user message."""
         return self.request.prompt
@@ -76,6 +82,10 @@ class Record(msgspec.Struct):
         return self.request.host
 
 
+_HTTPS: Final = 443
+_KINDS: Final[dict[type, str]] = {str: "a text", int: "a number"}
+
+
 class Requests(tuple[Record, ...]):
     """All requests of a run, in the order of their arrival."""
 
@@ -91,15 +101,28 @@ class Requests(tuple[Record, ...]):
     ) -> Requests:
         """Those that fit all that is given; `item`, `model` and `host` are shell patterns.
 
+        A host without a port is meant at any port.
+
         >>> Requests().of(item="row-*", status=429)
         ()
+
+        Raises:
+            TypeError: a text is given as something else, or the status is no number.
         """
+        for name, value, kind in (
+            ("item", item, str),
+            ("model", model, str),
+            ("status", status, int),
+            ("host", host, str),
+        ):
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(f"requests.of({name}={value!r}): give {_KINDS[kind]}")
         return Requests(
             record
             for record in self
             if _fits(item, record.item)
             and _fits(model, record.model)
-            and _fits(host, record.host)
+            and (host is None or (bool(record.host) and answers_for((host,), record.host, _HTTPS)))
             and status in (None, record.status)
         )
 

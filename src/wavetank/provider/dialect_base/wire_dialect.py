@@ -371,8 +371,8 @@ class WireDialect:
         if http.anywhere:
             ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
             yield from ends[1:]
-            for base in self.card.base_paths:
-                yield from (f"{base}{end}" for end in ends)
+            for end in ends:
+                yield from (f"{base}{end}" for base in self.card.base_paths)
 
     def _answer_invalid(self, http: HttpRequest, invalid: InvalidRequest, sent: int) -> WireReply:
         number = self._vendor.number(http.method, http.path, http.body)
