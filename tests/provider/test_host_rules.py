@@ -133,7 +133,9 @@ def test_a_gateway_may_put_anything_before_a_path_and_replace_its_beginning(dial
     )
     assert route is not None
     assert not isinstance(route.answers, HostApp)
-    assert route.answers.decode(route.http).prompt == "hello"
+    request = route.answers.decode(route.http)
+    assert request.prompt == "hello"
+    assert request.model == ("gpt" if dialect == "azure" else "g" if dialect == "gemini" else "m")
 
 
 def ask(base_url: str) -> str:

@@ -18,7 +18,7 @@ from wavetank.scenario import Fault, Limits, Wave
 
 def card(**fields: Any) -> VendorCard:
     """A card of a vendor that is not in the table."""
-    return VendorCard(name="mine", hosts=("api.mine.example",), **fields)
+    return VendorCard(**{"name": "acme", "hosts": ("api.acme.example",), **fields})
 
 
 CHAT = {"model": "m-1", "messages": [{"role": "user", "content": "item-1"}]}
@@ -75,6 +75,9 @@ def respond(
         ({"errors": {"tokens": "Slow down"}}, r"errors\['tokens'\]: write a tuple of message, type, code"),
         ({"errors": {"tokens": ("{a", "b")}}, r"errors\['tokens'\]: .*write braces that are meant as \{\{"),
         ({"status_texts": {401: ()}}, r"status_texts\[401\]: write a tuple of message, type, code"),
+        ({"hosts": ("https://api.acme.example",)}, "hosts: .* without 'https://'"),
+        ({"name": "B 3"}, "name: 'B 3': write small letters"),
+        ({"statuses": {"billing": 9999}}, "statuses: 'billing' has the status 9999"),
         ({"answer_fields": {"top": {}}}, "answer_fields: there is no 'top'; choose of .*'body'"),
     ],
 )

@@ -516,3 +516,41 @@ def test_the_mark_can_be_put_before_texts_but_not_before_json() -> None:
 
     run = simulate(main, scenario=Scenario(answers=Answers(mark="prefix")))
     assert run.value == ['{"label": "bug"}', "[wt:d]   A text of d. "]
+
+
+@pytest.mark.parametrize("more", [{}, {"reasoning": "\ud83d"}])
+def test_half_a_character_is_no_answer(more: Any) -> None:
+    """It cannot be sent: the test fails with the place, whatever the client makes of it."""
+
+    async def main(tank: Tank) -> None:
+        tank.fake_llm.answer = lambda _: Answer("x" if more else "\ud83d half", **more)
+        with pytest.raises(wavetank.ProviderError, match="half a character"):
+            await tank.fake_llm.call("q")
+
+    run = simulate(main, "calm", checks=())
+    assert "half a character" in run.report()
+
+
+def test_a_status_that_is_no_refusal_s_is_no_answer() -> None:
+    """It is not replaced by another one without a word."""
+
+    async def main(tank: Tank) -> None:
+        tank.fake_llm.answer = lambda _: wavetank.ProviderError("teapot", status=302)
+        with pytest.raises(wavetank.ProviderError, match="from 400 to"):
+            await tank.fake_llm.call("q")
+
+    assert not simulate(main, "calm", checks=()).verdicts["answer_function"].passed
+
+
+def test_reasoning_alone_is_one_block() -> None:
+    """Anthropic's stream begins and ends it, and no empty text follows."""
+
+    async def main(tank: Tank) -> list[str]:
+        tank.fake_llm.answer = lambda _: Answer("", reasoning="only")
+        async with (
+            anthropic.AsyncAnthropic() as client,
+            client.messages.stream(model="c", messages=MESSAGES, max_tokens=50) as stream,
+        ):
+            return [block.type for block in (await stream.get_final_message()).content]
+
+    assert value_of(main) == ["thinking"]
