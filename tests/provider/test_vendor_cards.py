@@ -18,7 +18,7 @@ from wavetank.scenario import Fault, Limits, Wave
 
 def card(**fields: Any) -> VendorCard:
     """A card of a vendor that is not in the table."""
-    return VendorCard(**{"name": "acme", "hosts": ("api.acme.example",), **fields})
+    return VendorCard(**{"name": "mine", "hosts": ("api.mine.example",), **fields})
 
 
 CHAT = {"model": "m-1", "messages": [{"role": "user", "content": "item-1"}]}
