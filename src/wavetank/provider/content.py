@@ -52,7 +52,10 @@ class Content(msgspec.Struct, frozen=True):
 
     def pieces_of(self, kind: BlockKind) -> tuple[str, ...]:
         """The pieces of one kind; there is one block of reasoning or text at most."""
-        return next((block.pieces for block in self.blocks if block.kind == kind), ())
+        for block in self.blocks:
+            if block.kind == kind:
+                return block.pieces
+        return ()
 
     @property
     def text(self) -> str:

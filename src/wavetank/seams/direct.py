@@ -115,10 +115,12 @@ def _lost(outcome: Outcome) -> ProviderError | None:
 def _completion(outcome: Outcome) -> Completion:
     if isinstance(outcome, Refusal):
         raise _error(outcome)
-    content = outcome.content
+    content, usage = outcome.content, Usage(outcome.prompt_tokens, outcome.completion_tokens)
+    if len(content.blocks) == 1 and content.blocks[0].kind == "text":
+        return Completion(content.text, usage, finish=content.finish)  # nearly all of them
     return Completion(
         content.text,
-        Usage(outcome.prompt_tokens, outcome.completion_tokens),
+        usage,
         tool_calls=tuple(ToolCall(call.name, call.text) for call in content.calls),
         reasoning=content.reasoning,
         finish=content.finish,

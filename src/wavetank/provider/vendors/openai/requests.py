@@ -114,8 +114,16 @@ def one_copy(payload: Mapping[str, Any]) -> int:
     return 1
 
 
+_THINKING: Final = frozenset(
+    {"reasoning", "reasoning_effort", "include_reasoning", "reasoning_format", "prompt_mode", "thinking"}
+)
+"""The fields that `reasons` looks at: most requests have none of them."""
+
+
 def reasons(payload: Mapping[str, Any]) -> bool:
     """Whether the model is asked to think first, in any of the ways of those who speak this format."""
+    if _THINKING.isdisjoint(payload):
+        return False
     inner = as_mapping(payload.get("reasoning"))
     wanted = inner.get("enabled") is not False and inner.get("effort") != "none"
     return (
