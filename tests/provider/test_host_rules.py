@@ -22,6 +22,7 @@ def forgotten() -> Iterator[None]:
     host_rules.forget_configured()
     vendor_registry._added.clear()
     vendor_registry.vendor_at.cache_clear()
+    vendor_registry.looks.cache_clear()
 
 
 def found(table: HostTable, host: str, path: str = "/v1/chat/completions") -> tuple[str, str] | None:

@@ -628,6 +628,7 @@ def test_the_card_of_the_page_on_adding_one_works() -> None:
     finally:
         registry._added.clear()
         registry.vendor_at.cache_clear()
+        registry.looks.cache_clear()
     stated = {name: headers[f"x-acme-{name}-requests"] for name in ("limit", "remaining", "reset")}
     assert stated == {"limit": "1", "remaining": "0", "reset": back}
     assert body == {"code": "slow_down", "message": "m-1 takes 1 requests a minute"}

@@ -250,14 +250,11 @@ def environment(address: str, host: str) -> Mapping[str, str]:
     Keys that are unset are dummies, and no proxy comes between.
     """
     from ..provider.vendor_registry import cards
-    from ..seams.installed import dummy_keys
+    from ..seams.installed import NO_PROXY, dummy_keys
 
     addresses = {name: address + path for card in cards() for name, path in card.url_variables.items()}
-    no_proxy = {name: ",".join(filter(None, (os.environ.get(name), host))) for name in _NO_PROXY}
+    no_proxy = {name: ",".join(filter(None, (os.environ.get(name), host))) for name in NO_PROXY}
     return dummy_keys() | dict(os.environ) | addresses | no_proxy | {"WAVETANK_URL": address}
-
-
-_NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 
 
 def _show_status(serving: Serving) -> None:

@@ -168,7 +168,7 @@ def _waited(
 def _wait_for(
     host: Host, files: Sequence[VirtualFile], is_ready: Callable[[], bool], until: int | None
 ) -> None:
-    """Return when it is ready, or at the instant `until`; nobody else can make it ready than these files."""
+    """Return when it is ready, or at the instant `until`; nothing but these files can make it ready."""
     me = host.here()
 
     def wake() -> None:

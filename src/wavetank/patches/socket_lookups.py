@@ -27,7 +27,7 @@ class Network(Protocol):
 
 
 def is_numeric(host: object) -> bool:
-    """Whether a host is an address, or none at all, so that nobody has to be asked."""
+    """Whether a host is an address, or none at all, so that no look-up is needed."""
     if not host:
         return True
     text = _text(host).partition("%")[0]

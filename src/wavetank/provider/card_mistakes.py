@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any, Final
 
+from ..scenario import REFUSAL_STATUSES
 from ..text import did_you_mean
 
 _IN_TEXTS: Final = ("model", "limit", "used", "unit", "wait", "method", "path")
@@ -41,7 +42,6 @@ _TUPLES: Final = (
     "pings",
 )
 _NAME: Final = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
-_LARGEST_STATUS: Final = 599
 _CHOICES: Final = {
     "reset": ("duration", "seconds", "decimal-seconds", "unix", "rfc3339"),
     "limits_on": ("all", "answers", "refusals"),
@@ -82,7 +82,7 @@ def _wrong_values(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "hosts", f"{host!r} is no host: write one such as 'api.acme.example', without 'https://'"
     for field in ("statuses", "over_limit"):
         for error, status in card[field].items():
-            if not isinstance(status, int) or not 400 <= status <= _LARGEST_STATUS:
+            if not isinstance(status, int) or status not in REFUSAL_STATUSES:
                 yield field, f"{error!r} has the status {status!r}; one of a refusal is from 400 to 599"
     for field, known in _CHOICES.items():
         if card[field] not in known:

@@ -38,6 +38,15 @@ def answers_for(patterns: Iterable[str], host: str, port: int | None = None) -> 
     )
 
 
+def path_ends(path: str) -> list[str]:
+    """A path and all that it ends with, from the longest on.
+
+    >>> path_ends("/a/b")
+    ['/a/b', '/b']
+    """
+    return [path[at:] for at, letter in enumerate(path) if letter == "/"]
+
+
 def path_pattern(path: str) -> str:
     """A regular expression for a path in which a `*` stands for any one part.
 

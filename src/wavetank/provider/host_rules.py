@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from ..scenario import Scenario, ScenarioError
-from .host_patterns import answers_for, path_pattern, split_host
+from .host_patterns import answers_for, path_ends, path_pattern, split_host
 from .http import Dialect, HttpRequest
 from .vendor_card import VendorCard
-from .vendor_registry import card_named, cards, dialect_of, vendor_at
+from .vendor_registry import card_named, cards, dialect_of, looks, vendor_at
 
 FORM: Final = "HOST[:PORT][/PREFIX]=DIALECT"
 """How a host is written on a command line and in an ini file."""
@@ -244,7 +244,7 @@ def dialect_by_path(method: str, path: str) -> str | None:
     """
     if method != "POST":
         return None
-    ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
+    ends = path_ends(path)
     known = {card.name: card for card in cards()}
     for card in ({name: known[name] for name in _GUESSED_FIRST} | known).values():
         # Of OpenAI's paths, gateways and compatible vendors leave out the beginning, too.
@@ -257,24 +257,15 @@ def dialect_by_path(method: str, path: str) -> str | None:
 
 
 def _by_looks(http: HttpRequest) -> Route:
-    known = {card.name: card for card in cards()}
-    """It counts as one to the vendor's own host."""
-    by_path = _by_path(http.path)
-    has = http.headers.keys()
-    by_header = next((card for card in known.values() if not has.isdisjoint(card.headers)), None)
+    """The request counts as one to the vendor's own host."""
+    known = looks()
+    by_path = next((card for beginning, card in known.paths if http.path.startswith(beginning)), None)
+    by_header = next((card for name, card in known.headers if name in http.headers), None)
     first = http.path[1:].partition("/")[0]
     # `openai` is also how Azure's own paths begin.
     azure = first == "openai" and by_header is not None and by_header.name == "azure"
-    if by_path is None and first in known and not azure:
-        card, path = known[first], http.path.removeprefix(f"/{first}") or "/"
+    if by_path is None and first in known.names and not azure:
+        card, path = known.names[first], http.path.removeprefix(f"/{first}") or "/"
     else:
-        card, path = by_path or by_header or known["openai"], http.path
+        card, path = by_path or by_header or known.names["openai"], http.path
     return Route(dialect_of(card), msgspec.structs.replace(http, path=path, host=card.hosts[0]))
-
-
-def _by_path(path: str) -> VendorCard | None:
-    """The vendor that has the longest beginning of a path for itself."""
-    found = (
-        (len(beginning), card) for card in cards() for beginning in card.paths if path.startswith(beginning)
-    )
-    return max(found, key=lambda each: each[0], default=(0, None))[1]

@@ -23,16 +23,16 @@ def fits(match: Match, request: Request) -> bool:
         (match.model == "*" or fnmatchcase(request.model, match.model))
         and (match.key == "*" or fnmatchcase(request.secret, match.key))
         and (match.item == "*" or (item is not None and fnmatchcase(item, match.item)))
-        and fits_host(match, request.host)
+        and fits_host(match.host, request.host)
     )
 
 
-def fits_host(match: Match, host: str) -> bool:
+def fits_host(pattern: str, host: str) -> bool:
     """Whether a host fits the pattern for hosts; without a port it is at the usual one.
 
     The host of a direct call is empty.
     """
-    return match.host == "*" or (bool(host) and answers_for((match.host,), host, _HTTPS))
+    return pattern == "*" or (bool(host) and answers_for((pattern,), host, _HTTPS))
 
 
 def scope_of(kind: ScopeKind, match: Match, request: Request) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from ..text import did_you_mean
 from . import vendors
@@ -60,6 +60,7 @@ def add_vendor(card: VendorCard) -> None:
     _refuse_clash(card, cards())
     _added[card.name] = card
     vendor_at.cache_clear()
+    looks.cache_clear()
 
 
 @lru_cache(maxsize=256)
@@ -80,6 +81,24 @@ def vendor_at(host: str, port: int | None = None) -> VendorCard | None:
         if answers_for((pattern,), host, port)
     )
     return max(known, key=lambda found: found[0], default=(0, None))[1]
+
+
+class Looks(NamedTuple):
+    """By what a request to an address of our own is recognized: the vendors by their names, by the beginnings
+    of paths, the longest first, and by headers."""
+
+    names: Mapping[str, VendorCard]
+    paths: tuple[tuple[str, VendorCard], ...]
+    headers: tuple[tuple[str, VendorCard], ...]
+
+
+@cache
+def looks() -> Looks:
+    """What the cards say of it, put together once: a server asks for each request."""
+    known = tuple(cards())
+    paths = sorted(((path, card) for card in known for path in card.paths), key=lambda each: -len(each[0]))
+    headers = tuple((name, card) for card in known for name in card.headers)
+    return Looks({card.name: card for card in known}, tuple(paths), headers)
 
 
 def dialect_of(card: VendorCard) -> Dialect:

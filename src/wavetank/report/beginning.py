@@ -77,7 +77,7 @@ def _at(place: str | None) -> str:
 
 
 def waiting(log: EventLog) -> Iterator[Sentence]:
-    """Who waited for whom when the run was stopped; else who came back too early, or that nobody did."""
+    """Who waited for whom when the run was stopped; else who came back too early, or that no task did."""
     waiter = waiter_of(blocked(log))
     if waiter is not None:
         yield Sentence(f"When the run was stopped, {told(waiter)}.", last_instant(log))

@@ -20,7 +20,7 @@ LANES: Final = 24
 """So many tasks are drawn: about a screen."""
 
 _TROUBLE: Final = {"#": 4, "E": 4, "F": 3, "!": 2, "<": 2, "?": 2, "x": 1}
-"""How much each sign tells of trouble."""
+"""How much trouble each sign stands for."""
 _TICK: Final = 14
 """Columns from one tick of the axis to the next: the longest label of an instant, and a space."""
 

@@ -18,6 +18,7 @@ from .loading import (
     scenario_from_dict,
 )
 from .meaning import (
+    REFUSAL_STATUSES,
     VARIED,
     fault_delay,
     has_window,
@@ -63,6 +64,7 @@ __all__ = [
     "DELAYS",
     "OUTAGES",
     "PLACEHOLDERS",
+    "REFUSAL_STATUSES",
     "VARIED",
     "Answer",
     "AnswerFile",

@@ -36,6 +36,9 @@ _STATUSES: Final[dict[RefusalError, int]] = {
     "timeout": 408,
     "conflict": 409,
 }
+REFUSAL_STATUSES: Final = range(400, 600)
+"""What a refusal may have as its status."""
+
 VARIED: Final[tuple[RefusalError, ...]] = ("billing", "quota", "overloaded", "timeout", "too-large")
 """Errors that have another status with some providers."""
 

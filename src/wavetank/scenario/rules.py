@@ -12,7 +12,7 @@ from ..clock import DAY, MILLISECOND, Duration
 from ..fault_kinds import DELAYS
 from ..text import did_you_mean
 from .errors import Place
-from .meaning import has_window, wave_scope
+from .meaning import REFUSAL_STATUSES, has_window, wave_scope
 from .model import Answers, Fault, Latency, Limits, Match, ProviderClock, Ramp, RetryAfter, Wave
 
 SHORTEST_CYCLE: Final = MILLISECOND
@@ -84,7 +84,7 @@ def _check_wave(wave: Wave, given: frozenset[str], place: Place) -> None:
     if wave.times is not None and wave.times < 1:
         silent = "repeats for ever" if wave.when_in_flight is None else "fires once"
         raise place.key("times").error(f"must be 1 or more, not {wave.times}; left out, the wave {silent}")
-    if wave.status is not None and not 400 <= wave.status <= 599:
+    if wave.status is not None and wave.status not in REFUSAL_STATUSES:
         raise place.key("status").error(_wrong_status(wave))
     _check_wrapping(wave, place)
     if wave.stagger is not None:

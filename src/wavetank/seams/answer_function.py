@@ -9,7 +9,7 @@ from ..clock import SECOND
 from ..events import without_addresses
 from ..provider.content import WantedRefusal
 from ..provider.request import Request
-from ..scenario import Answer, Fault, RefusalError, answer_of
+from ..scenario import REFUSAL_STATUSES, Answer, Fault, RefusalError, answer_of
 from ..sim.origin import Place, name_of_file, place_of_error
 from ..text import error_text
 from .errors import (
@@ -32,7 +32,6 @@ _ERRORS: Final[tuple[tuple[type[ProviderError], RefusalError], ...]] = (
 )
 _BY_STATUS: Final[dict[int, RefusalError]] = {402: "billing", 408: "timeout", 409: "conflict"}
 _SHOWN: Final = 200
-_LARGEST_STATUS: Final = 599
 
 
 @final
@@ -93,8 +92,8 @@ def _refusal(error: ProviderError) -> WantedRefusal | Fault:
     if isinstance(error, MalformedAnswer):
         return Fault(kind="truncated-json")
     status, own = error.status, error.has_own_status
-    if own and not 400 <= status <= _LARGEST_STATUS:
-        raise ValueError(f"a refusal has a status from 400 to {_LARGEST_STATUS}, not {status}")
+    if own and status not in REFUSAL_STATUSES:
+        raise ValueError(f"a refusal has a status from 400 to 599, not {status}")
     wait = None if error.retry_after is None else max(0, round(error.retry_after * SECOND))
     kind = next((kind for of, kind in _ERRORS if isinstance(error, of)), None) or _by_status(status)
     return WantedRefusal(error=kind, message=str(error), status=status if own else None, retry_after=wait)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 import msgspec
 
@@ -53,6 +53,19 @@ class Attempt(msgspec.Struct):
     def stopped_early(self) -> bool:
         """Whether the client has read the first of the answer and not all that came."""
         return self.read > 0 and (self.read < self.body or not self.over)
+
+
+CUT: Final = "peer closed connection without sending complete message body (incomplete chunked read)"
+"""What h11 says of a body that breaks off."""
+
+
+def raw_headers(first: Frame) -> list[tuple[bytes, bytes]]:
+    """The headers of a response in bytes, with the length of a body that is whole in its first frame."""
+    assert first.head is not None
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in first.head.headers]
+    if first.end and not first.abort:
+        headers.append((b"content-length", b"%d" % len(first.data)))
+    return headers
 
 
 def set_out(desk: Desk, method: str, path: str, *, counts: bool = False, blocking: bool = False) -> Attempt:

@@ -21,7 +21,7 @@ import msgspec
 
 from ..provider.host_rules import HostApp, Route
 from ..provider.http import Frame, Head, HttpRequest
-from .exchange import Attempt, begin
+from .exchange import CUT, Attempt, begin, raw_headers
 from .http1 import ServerConnection, reason_of
 from .memory import current_attempt
 from .request_reader import MAX_BODY, BadHttp, headers_of
@@ -29,7 +29,6 @@ from .request_reader import MAX_BODY, BadHttp, headers_of
 _SPECIAL: Final = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
 """Headers that change how the bytes are written."""
 
-_CUT: Final = "peer closed connection without sending complete message body (incomplete chunked read)"
 _METHODS: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _NAME: Final = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
 _VALUE: Final = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?)?")
@@ -85,18 +84,14 @@ class _Exchange:
             raise self._core.RemoteProtocolError("Server disconnected without sending a response.")
         frame = self._frames[0]
         assert frame.head is not None
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in frame.head.headers]
-        if frame.end:
-            headers.append((b"content-length", b"%d" % len(frame.data)))
-        else:
-            headers.append((b"transfer-encoding", b"chunked"))
-        return frame.head, headers
+        framing = [] if frame.end else [(b"transfer-encoding", b"chunked")]
+        return frame.head, raw_headers(frame) + framing
 
     def take(self) -> bytes | None:
         """The next part of the body; `None` after the last one."""
         while not self._ended:
             if not self._frames:
-                raise self._core.RemoteProtocolError(_CUT)
+                raise self._core.RemoteProtocolError(CUT)
             frame = self._frames.popleft()
             self._ended = frame.end
             if frame.data:
@@ -291,7 +286,7 @@ def _may(connection: Any, stream: Any, attempt: Attempt | None, log: logging.Log
     return (
         attempt is not None
         and getattr(stream, "without_bytes", False)
-        and not log.isEnabledFor(logging.DEBUG)  # its debug lines tell of the bytes
+        and not log.isEnabledFor(logging.DEBUG)  # its debug lines describe the bytes
     )
 
 

@@ -16,7 +16,7 @@ from .desk import Desk
 from .network import sockets_meet_the_fake
 from .reception import Patch, receiving
 
-_NO_PROXY: Final = ("NO_PROXY", "no_proxy")
+NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 """Under both names, since each library reads one of them first: a proxy is no provider's host."""
 
 _OFFLINE: Final = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
@@ -70,7 +70,7 @@ def dummy_keys() -> dict[str, str]:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    ours = dict.fromkeys(_NO_PROXY, "*") | {
+    ours = dict.fromkeys(NO_PROXY, "*") | {
         name: value for name, value in (dummy_keys() | _OFFLINE).items() if name not in os.environ
     }
     before = {name: os.environ.get(name) for name in ours}

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 import msgspec
 
-from ..provider.host_patterns import answers_for
+from ..provider.matching import fits_host
 from ..provider.request import Request
 
 
@@ -82,7 +82,6 @@ class Record(msgspec.Struct):
         return self.request.host
 
 
-_HTTPS: Final = 443
 _KINDS: Final[dict[type, str]] = {str: "a text", int: "a number"}
 
 
@@ -122,7 +121,7 @@ class Requests(tuple[Record, ...]):
             for record in self
             if _fits(item, record.item)
             and _fits(model, record.model)
-            and (host is None or (bool(record.host) and answers_for((host,), record.host, _HTTPS)))
+            and (host is None or fits_host(host, record.host))
             and status in (None, record.status)
         )
 

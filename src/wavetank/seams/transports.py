@@ -14,12 +14,10 @@ import anyio.lowlevel
 
 from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
-from .exchange import begin, closed, left, set_out
+from .exchange import CUT, begin, closed, left, raw_headers, set_out
 from .request_reader import BadHttp, headers_of
 from .unknown_hosts import connect, place, unknown_path
 from .waiting import AsyncEvent, BlockingEvent, wait_for
-
-_CUT = "peer closed connection without sending complete message body (incomplete chunked read)"
 
 
 def _plain(status: int, text: str) -> Frame:
@@ -111,7 +109,7 @@ class _Exchange:
         return frame
 
     def cut(self) -> Exception:
-        error: Exception = self._library.RemoteProtocolError(_CUT, request=self._request)
+        error: Exception = self._library.RemoteProtocolError(CUT, request=self._request)
         return error
 
     def closed(self, read: int) -> None:
@@ -206,9 +204,9 @@ def _blocking_stream_type(library: ModuleType) -> Callable[[_Exchange, Frame], A
 
 def _response(library: ModuleType, first: Frame, stream: Any) -> Any:
     assert first.head is not None
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in first.head.headers]
-    if first.end and not first.abort:
-        headers.append((b"content-length", b"%d" % len(first.data)))
     return library.Response(
-        first.head.status, headers=headers, stream=stream, extensions={"http_version": b"HTTP/1.1"}
+        first.head.status,
+        headers=raw_headers(first),
+        stream=stream,
+        extensions={"http_version": b"HTTP/1.1"},
     )

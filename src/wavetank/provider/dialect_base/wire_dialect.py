@@ -12,6 +12,7 @@ from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
 from ..content import Block, BlockKind, Content
 from ..faults import apply_fault
+from ..host_patterns import path_ends
 from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
 from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
@@ -369,7 +370,7 @@ class WireDialect:
         path = self._vendor.path(http)
         yield path
         if http.anywhere:
-            ends = [path[at:] for at, letter in enumerate(path) if letter == "/"]
+            ends = path_ends(path)
             yield from ends[1:]
             for end in ends:
                 yield from (f"{base}{end}" for base in self.card.base_paths)

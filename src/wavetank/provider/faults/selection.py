@@ -45,7 +45,7 @@ class FaultSelection:
         self._connections[host] += 1
         for number in self._of_connections:
             fault = self._faults[number]
-            due = self._is_due(number, now) and fits_host(fault.match, host)
+            due = self._is_due(number, now) and fits_host(fault.match.host, host)
             if due and self._picks.hits(fault.share, "fault", number, host, nth):
                 self._left[number] -= 1
                 return number

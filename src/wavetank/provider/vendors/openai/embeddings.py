@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, final
 
-from ...answer_texts import count_tokens
 from ...dialect_base.shared import no_text_asked, whole_number
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
@@ -104,8 +103,3 @@ class Embeddings(UnstreamedEndpoint):
 def _dimensions(payload: Mapping[str, Any]) -> int:
     wanted = payload.get("dimensions")
     return wanted if isinstance(wanted, int) else DIMENSIONS
-
-
-def tokens_in(texts: list[str]) -> int:
-    """The tokens of several texts."""
-    return count_tokens("\n".join(texts))
