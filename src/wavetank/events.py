@@ -16,9 +16,10 @@ import msgspec
 T = TypeVar("T")
 
 FORMAT: Final = "wavetank-events"
-VERSION: Final = 3
-READABLE: Final = (1, 2, 3)
-"""Versions that can be read: 1 has nothing of who did what where, 2 no notes and no changes of counts."""
+VERSION: Final = 4
+READABLE: Final = (1, 2, 3, 4)
+"""Versions that can be read: 1 has nothing of who did what where, 2 no notes and no changes of counts,
+3 nothing of budgets, first tokens and how tasks ended."""
 
 EventKind = Literal[
     "submitted",
@@ -72,6 +73,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
     On `traced` it did the `action` to the `primitive`, which then had that `size`.
+    On `refused`, `answered` and `left`, `budgets` has what was left of each budget of a limit when the
+    provider had decided on the request, at the instant `decided`; `first` is when it sent the first part
+    of a stream. `header` is the line that stated the `retry_after`, where that is no number of seconds.
     On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
     `POST /v1/messages`, and `dialect` is the one that has such a path.
     """
@@ -111,6 +115,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     size: int | None = None
     target: str | None = None
     dialect: str | None = None
+    budgets: dict[str, int] | None = None
+    decided: int | None = None
+    first: int | None = None
+    header: str | None = None
 
 
 @final

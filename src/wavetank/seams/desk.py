@@ -13,7 +13,8 @@ from ..clock import SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
 from ..provider.host_rules import HostTable
-from ..provider.model import Refusal, Reply, Success
+from ..provider.dialect_base.shared import retry_headers
+from ..provider.model import LimitState, Refusal, Reply, Success
 from ..provider.provider import Provider
 from ..provider.request import Request
 from ..scenario import DELAYS, Fault
@@ -343,6 +344,8 @@ class Desk:
             if reply.last:
                 self.answered += 1
                 self._note_answer("answered", record, outcome)
+            elif record.first is None and reply.index >= 0:
+                record.first = reply.at
         deliver = self._deliver[record.id]
         if reply.last:
             del self._deliver[record.id]
@@ -352,8 +355,9 @@ class Desk:
 
     def _note_answer(self, kind: EventKind, record: Record, answer: Success, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        fields |= {"item": record.item, "request": record.id}
+        fields |= {"item": record.item, "request": record.id, "first": record.first}
         if not answer.unreachable:
+            fields |= _budgets(answer.limits)
             fields |= {"status": 200, "tokens": answer.prompt_tokens + answer.completion_tokens}
         if answer.fault is not None:
             number = self._number_of(answer.fault)
@@ -380,7 +384,16 @@ class Desk:
             retry_after=wait,
             reason=refusal.reason,
             wave=refusal.wave,
+            header=self._header(record, refusal, due),
+            **_budgets(refusal.limits),
         )
+
+    def _header(self, record: Record, refusal: Refusal, due: int) -> str | None:
+        """The line that states a Retry-After in another form than seconds; a direct call has no header."""
+        stated = refusal.retry_after
+        if stated is None or stated.form == "seconds" or record.dialect == "direct":
+            return None
+        return next((": ".join(each) for each in retry_headers(stated, self.epoch_ns + due)), None)
 
     def _arm(self) -> None:
         due = self._provider.next_due()
@@ -397,6 +410,11 @@ class Desk:
 
     def __repr__(self) -> str:
         return f"<Desk {self.count} requests, {self.in_flight} in flight>"
+
+
+def _budgets(limits: LimitState) -> dict[str, Any]:
+    """What was left when the provider had decided on a request; nothing where nothing is limited."""
+    return {"budgets": limits.left, "decided": limits.at} if limits.left else {}
 
 
 def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
