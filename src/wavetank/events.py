@@ -181,12 +181,24 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @final
+class TaskEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a task or thread ended at the instant `at`: `returned`, `raised` an error of that type, `cancelled`."""
+
+    task: str
+    how: Literal["returned", "raised", "cancelled"]
+    at: int
+    error: str | None = None
+
+
+@final
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a run ended: at which instant, after how many steps, and what was blocked then.
 
     `stuck` names the tasks that could never go on although others still ran; `spinning` says
     who took the last steps of a spent budget; `watched` has what `tank.watch` was given. `unseen`
     has the errors that nothing received, and `waits` who waited in the longest quiet stretches.
+    `tasks` says how tasks ended that did something or raised, and `history` has the latest `traced`
+    events of what was still waited for. The last three are only there of a run that a report is made of.
     """
 
     how: Ending
@@ -200,6 +212,8 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     unseen: tuple[Unseen, ...] = ()
     waits: tuple[Wait, ...] = ()
+    tasks: tuple[TaskEnd, ...] = ()
+    history: tuple[Event, ...] = ()
 
 
 @final
@@ -302,12 +316,12 @@ class EventLog:
     def to_ndjson(self, *, waits: bool = True) -> bytes:
         """The whole log as bytes: header, events, the end if the run has ended, and notes if there are any.
 
-        Without `waits` it is what every run of the same schedule has: no waits, which not each
-        run looks for, and no notes.
+        Without `waits` it is what every run of the same schedule has: none of what not each run looks
+        for (waits, ends of tasks, history), and no notes.
         """
         lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
-            lines.append(line_of(self.end if waits else msgspec.structs.replace(self.end, waits=())))
+            lines.append(line_of(self.end if waits else msgspec.structs.replace(self.end, waits=(), tasks=(), history=())))
         if self.notes is not None and waits:
             lines.append(line_of(self.notes))
         return b"".join(lines)

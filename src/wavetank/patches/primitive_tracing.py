@@ -212,7 +212,7 @@ def _maker(frame: FrameType | None, made: object) -> FrameType | None:
         if isinstance(frame.f_locals.get("self"), tuple(types())) and frame.f_locals["self"] is not made:
             return None
         frame = frame.f_back
-    return frame if frame is not None and kind_of(frame) == "own" else None
+    return frame if frame is not None and kind_of(frame) in ("own", "shown") else None
 
 
 def _is_factory(frame: FrameType) -> bool:

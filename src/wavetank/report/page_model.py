@@ -70,7 +70,9 @@ def page_model(log: EventLog) -> dict[str, Any]:
             }
             for band in bands(log)
         ],
-        "counts": [{"name": name, "points": points} for name, points in counts(log)],
+        "counts": [
+            {"name": each.name, "points": each.points, "refills": each.refills} for each in counts(log)
+        ],
         "pins": [
             [each.at, each.step, names.tasks.number(each.task), each.kind, each.text, each.fifo]
             for each in (log.notes.deviations if log.notes is not None else ())
@@ -118,6 +120,7 @@ def _bars(log: EventLog, names: _Tables) -> list[list[Any]]:
             one.early_for,
             by_task[one.number],
             by_item[one.number],
+            one.first,
         ]
         for one in found
     ]

@@ -173,7 +173,7 @@ class Chart {
     }
     return y + 17;
   }
-  drawCount({ name, points }, y) {
+  drawCount({ name, points, refills }, y) {
     const { top } = this, height = 34, most = points.reduce((found, [, value]) => Math.max(found, value), -Infinity);
     const least = points.reduce((found, [, value]) => Math.min(found, value), 0);
     const label = this.label(top, y, height, name);
@@ -184,7 +184,9 @@ class Chart {
     const start = Math.min(Math.max(this.x(points[0]?.[0] ?? 0), GUTTER), this.width);
     for (const [at, value] of points) {
       const x = Math.min(Math.max(this.x(at), GUTTER), this.width);
-      path += before === null ? `M${x},${high(value)}` : `L${x},${high(before)}L${x},${high(value)}`;
+      // A budget fills up between two requests; anything else changes at an instant.
+      const step = refills && value > before ? "" : `L${x},${high(before)}`;
+      path += before === null ? `M${x},${high(value)}` : `${step}L${x},${high(value)}`;
       before = value;
     }
     if (before === null) return y + height;
@@ -304,14 +306,17 @@ class Chart {
     const fits = Math.floor((width - 8) / 6);
     if (fits >= Math.min(text.length, 5)) this.labels.push([left + 4, y + 9, cut(text, fits), "on"]);
   }
-  // Lighter: waits in the client's own pool, is held by a barrier, is on its way back.
+  // Lighter: waits in the client's own pool, is held by a barrier, is on its way back. With a line: streams.
   drawInside(bar, y, left, width) {
-    const parts = [[bar.sent, bar.arrived], [bar.held, bar.replied ?? bar.end], [bar.replied, bar.end]];
+    const parts = [[bar.sent, bar.arrived], [bar.held, bar.first ?? bar.replied ?? bar.end], [bar.replied, bar.end]];
     for (const [begin, until] of parts) {
       if (begin === null || until === null || until <= begin) continue;
       const x = Math.max(this.x(begin), left), end = Math.min(this.x(until), left + width);
       if (end - x > 1) this.add("inside", box(x, y, end - x, 11));
     }
+    if (bar.first === null) return;
+    const x = Math.max(this.x(bar.first), left), end = Math.min(this.x(bar.replied ?? bar.end), left + width);
+    if (end - x > 1) this.add("streaming", box(x, y + 8, end - x, 3));
   }
   drawRetry(bar, places, height) {
     const next = this.run.byNumber.get(bar.again);

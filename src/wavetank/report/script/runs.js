@@ -54,8 +54,8 @@ function instant(text) {
 // -- the runs, indexed --------------------------------------------------------------------------------
 
 function indexed(run) {
-  run.bars = run.requests.map(([number, item, task, sent, arrived, held, replied, over, outcome, status,
-    free, again, earlyBy, earlyFor, taskRow, itemRow]) => ({
+  run.bars = run.requests.map(([number, item, task, sent, arrived, held, first, replied, over, outcome, status,
+    free, again, earlyBy, earlyFor, taskRow, itemRow, first]) => ({
     number, item, task, sent, arrived, held, replied, over, outcome: OUTCOMES[outcome], status, free, again,
     earlyBy, earlyFor, row: { task: taskRow, item: itemRow }, end: over ?? run.last,
   }));
