@@ -182,7 +182,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @final
 class TaskEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a task or thread ended at the instant `at`: `returned`, `raised` an error of that type, `cancelled`."""
+    """How a task or thread ended at the instant `at`; `error` is the type of what it raised."""
 
     task: str
     how: Literal["returned", "raised", "cancelled"]
@@ -321,7 +321,11 @@ class EventLog:
         """
         lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
-            lines.append(line_of(self.end if waits else msgspec.structs.replace(self.end, waits=(), tasks=(), history=())))
+            lines.append(
+                line_of(
+                    self.end if waits else msgspec.structs.replace(self.end, waits=(), tasks=(), history=())
+                )
+            )
         if self.notes is not None and waits:
             lines.append(line_of(self.notes))
         return b"".join(lines)

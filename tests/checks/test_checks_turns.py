@@ -177,7 +177,7 @@ def test_without_requests_of_the_ledger_nothing_is_judged() -> None:
 def test_the_cycle_of_an_item_is_reported() -> None:
     """The same refusal at the same pace takes one line."""
     log = log_of(submitted("a"), [event for n in range(37) for event in asked("a", n, n + 1, 429)])
-    assert repetition(log) == ("item 'a' refused 429 -> asks again, every 1s, 37 times",)
+    assert repetition(log) == ("item 'a' met a refusal with 429 and asked again, every 1s, 37 times",)
 
 
 def test_a_cycle_of_several_replies_is_reported_whole() -> None:
@@ -185,7 +185,9 @@ def test_a_cycle_of_several_replies_is_reported_whole() -> None:
     log = log_of(
         submitted("a"), [event for n in range(10) for event in asked("a", n, n + 1, (503, 429)[n % 2])]
     )
-    assert repetition(log) == ("item 'a' refused 503 -> refused 429 -> asks again, every 1s, 10 times",)
+    assert repetition(log) == (
+        "item 'a' met a refusal with 503, then met a refusal with 429 and asked again, every 1s, 10 times",
+    )
 
 
 def test_items_that_do_the_same_share_a_line() -> None:
@@ -202,7 +204,8 @@ def test_items_that_do_the_same_share_a_line() -> None:
     )
     (line,) = repetition(log)
     assert line == (
-        "7 items ('i0', 'i1', 'i2', 'i3', 'i4', …), each refused 429 -> asks again, every 1s, 5 times"
+        "7 items ('i0', 'i1', 'i2', 'i3', 'i4', …), each met a refusal with 429 and asked again, every 1s, "
+        "5 times"
     )
 
 

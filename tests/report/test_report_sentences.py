@@ -65,7 +65,11 @@ def test_a_storm_is_explained(second_wave: Run[Any]) -> None:
         ("sleep_under_lock", 3, "it holds that itself"),
         ("permit_held", 2, "'work#5', 'work#6' at _run.<locals>.work"),
         ("permit_held", 3, "(overrun): 'work#4' at _ask_repeatedly"),
-        ("retry_state_lost", 3, "(livelock): item 'item-2' refused 429 -> asks again, every 1.01s"),
+        (
+            "retry_state_lost",
+            3,
+            "(livelock): item 'item-2' met a refusal with 429 and asked again, every 1.01s",
+        ),
         ("full_queue", 4, "Also blocked at the end: 'work#2', 'work#3' at Queue.put_again"),
         ("poisoned_pool", 2, "2 requests were left by the client before the reply was there"),
         ("swapped_answers", 3, "item 'item-1' was completed with the answer of 'item-3'"),

@@ -16,8 +16,8 @@ from .history import ledger_of
 class Exchange:
     """One request: `replied` is when its last reply was sent, `over` when its client had that or hung up.
 
-    `first` is when the first part of a stream was sent. A client that only knows of a refusal once it is `over` cannot have heeded it before. `whole` and
-    `early` are those of the event that ended it.
+    `first` is when the first part of a stream was sent. A client that only knows of a refusal once it is
+    `over` cannot have heeded it before. `whole` and `early` are those of the event that ended it.
     """
 
     arrived: Event

@@ -14,10 +14,12 @@ from ..clock import format_duration
 from ..events import Event, EventLog, Wait
 from ..text import counted
 from .blocked import blocked, culprit_of, reason_of, told, waiter_of
-from .requests import Request, requests
+from .finding import finding
+from .requests import Request, place_of, requests
 from .sentence import Sentence, by_task, for_item, were
 from .spans import last_instant
 from .verdicts import failures, verdicts
+from .waited_for import it_is
 
 
 def trouble(log: EventLog) -> Iterator[Sentence]:
@@ -76,8 +78,11 @@ def _at(place: str | None) -> str:
     return "" if place is None else f" at {place}"
 
 
-def waiting(log: EventLog) -> Iterator[Sentence]:
-    """Who waited for whom when the run was stopped; else who came back too early, or that no task did."""
+def waiting(log: EventLog, passing: EventLog | None = None) -> Iterator[Sentence]:
+    """Who waited for whom when the run was stopped; else who came back too early, or that no task did.
+
+    What the nearest run that passes does as well is said to be no cause.
+    """
     waiter = waiter_of(blocked(log))
     if waiter is not None:
         yield Sentence(f"When the run was stopped, {told(waiter)}.", last_instant(log))
@@ -91,7 +96,7 @@ def waiting(log: EventLog) -> Iterator[Sentence]:
     if held is not None:
         yield _quiet(held)
     else:
-        yield from _repeats(log)
+        yield from _repeats(log, passing)
 
 
 def _quiet(wait: Wait) -> Sentence:
@@ -102,12 +107,13 @@ def _quiet(wait: Wait) -> Sentence:
     return Sentence(f"{span} nothing else happened: {names}{where} {waited}.", wait.since)
 
 
-def _repeats(log: EventLog) -> Iterator[Sentence]:
+def _repeats(log: EventLog, passing: EventLog | None) -> Iterator[Sentence]:
     found = requests(log)
     early = [one for one in found if one.early_by]
     repeats = [one for one in found if one.again is not None and one.outcome == "refused"]
     if early:
-        yield _too_early(early)
+        also = () if passing is None else [one for one in requests(passing) if one.early_by]
+        yield _too_early(early, len(also))
     elif repeats:
         yield _in_time(found, repeats)
     elif any(one.outcome == "left" for one in found):
@@ -129,10 +135,13 @@ def _left(found: Sequence[Request]) -> Sentence:
     return Sentence(text, first.over, first.number)
 
 
-def _too_early(early: Sequence[Request]) -> Sentence:
+def _too_early(early: Sequence[Request], also: int) -> Sentence:
     first = early[0]
+    begin = f"{were(len(early), 'request')} sent while the provider still asked to wait"
+    if also:
+        return Sentence(f"{begin}; so {were(also, 'one')} in the run that passes: that is not the cause.")
     text = (
-        f"{were(len(early), 'request')} sent while the provider still asked to wait: the first was request "
+        f"{begin}: the first was request "
         f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "
         f"{format_duration(first.early_by)} too early after the refusal of request {first.early_for}."
     )
@@ -170,18 +179,22 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
     hung = kind_of_hang(log)
     repeated = repetition(log) if hung == "livelock" else ()
     if repeated:
-        text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}."
+        last = next(event for event in reversed(log) if event.kind == "arrived")
+        by = "" if last.task is None else f", last by {last.task!r}{_at(place_of(last))}"
+        text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}{by}."
         yield Sentence(text, *_place_of(log, text))
     elif hung is not None and blocked(log):
         culprit = culprit_of(blocked(log)) or blocked(log)[0]
         last = _last_of(log, culprit.names)
         since = "" if last is None else f" (last event there: {dated(last)})"
+        since = f"; {known}" if not culprit.holders and (known := it_is(log, culprit.names)) else since
         text = f"It went wrong here ({hung}): {told(culprit)}{reason_of(culprit, blocked(log))}{since}."
         yield Sentence(
             text, last_instant(log) if last is None else last.at, None if last is None else last.request
         )
     elif failed:
-        yield Sentence(f"It went wrong here: {failed[0].summary}.", *_place_of(log, failed[0].summary))
+        text = f"It went wrong here: {finding(log, failed[0])}."
+        yield Sentence(text, *_place_of(log, failed[0].summary))
     elif end is not None and end.error is not None:
         yield Sentence(f"It went wrong here: main raised {end.error} at {format_duration(end.at)}.", end.at)
     else:
@@ -190,7 +203,7 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
 
 
 def _last_of(log: EventLog, names: Sequence[str]) -> Event | None:
-    return next((event for event in reversed(log) if event.task in names), None)
+    return next((event for event in reversed(log) if event.task in names and event.kind != "submitted"), None)
 
 
 def _place_of(log: EventLog, text: str) -> tuple[int | None, int | None]:

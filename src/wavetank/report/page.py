@@ -12,6 +12,7 @@ from typing import Final
 
 from ..events import EventLog
 from .page_model import page_model
+from .sentences import passing_of
 
 _SCRIPTS: Final = ("runs", "axis", "texts", "chart", "shapes", "reader")
 """The parts of the script, in the order in which they run."""
@@ -25,7 +26,8 @@ def timeline_page(logs: Sequence[EventLog]) -> bytes:
     Security Policy) lets only this script and this style in, by their hashes, and no request out.
     """
     script, style = "".join(_part(f"script/{name}.js") for name in _SCRIPTS), _part(_STYLE)
-    runs = [page_model(log) for log in logs]
+    passing = passing_of(logs)
+    runs = [page_model(log, passing if log is logs[0] else None) for log in logs]
     title = " / ".join(dict.fromkeys(f"{run['title']}: {run['how']}" for run in runs))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "

@@ -229,7 +229,9 @@ def _of_the_waited_for(events: Sequence[Event]) -> Iterator[Event]:
             by_name.setdefault(each.primitive, []).append(each)
     for own in list(by_name.values())[-2 * _PRIMITIVES :]:
         yield from (each for each in own if each.action == "made")
-        yield from [each for each in own if each.action not in ("made", "waits", "waited", "gave up")][-_LATEST:]
+        yield from [each for each in own if each.action not in ("made", "waits", "waited", "gave up")][
+            -_LATEST:
+        ]
         yield from [each for each in own if each.action == "waits"][:_LATEST]
 
 

@@ -26,6 +26,7 @@ class Chart {
       if (index !== null && (mode === "task" || event.kind !== "traced")) lane(index).last = event.at;
       if (index !== null && MARKED.has(event.kind)) lane(index).marks.push(event);
     }
+    if (mode === "task") for (const [task, at, how] of run.ends) lane(task).ended = { at, how };
     if (mode === "task") for (const [task, at, text] of run.died) {
       lane(task).marks.push({ at, kind: "died", item: null, request: null, task, place: null, text });
     }
@@ -202,9 +203,10 @@ class Chart {
     return y + height + 2;
   }
   drawEnd(parent, height) {
-    for (const [time, kind] of [[state.cursor, "cursor"], [this.run.last, "end-line"]]) {
+    for (const [time, kind] of [[this.run.decisive, "decisive"], [state.cursor, "cursor"], [this.run.last, "end-line"]]) {
       if (time === null || (kind === "cursor" && state.selected?.run !== this.run)) continue;
       const x = this.x(time);
+      if (kind === "decisive" && parent === this.top && x >= GUTTER) svg("text", { x: x + 3, y: 23, class: "decisive", text: "▾ 3", parent });
       const good = kind === "end-line" && this.run.how === "passed" ? " passed" : "";
       if (x >= GUTTER - 1 && x <= this.width) svg("line", { x1: x, x2: x, y1: 0, y2: height, class: kind + good, parent });
     }
@@ -256,6 +258,7 @@ class Chart {
   drawLane(lane, y, places) {
     for (const wait of lane.waits) this.drawWait(wait, y);
     if (lane.blocked) this.drawBlocked(lane, y);
+    if (lane.ended) this.drawTaskEnd(lane, y);
     const drawn = new Set();
     for (const bar of lane.bars) {
       const barY = y + PAD + bar.row[state.mode] * ROW;
@@ -284,6 +287,14 @@ class Chart {
     const drawn = this.drawStretch(since, this.run.last, y + PAD - 1, lane.rows * ROW - 2, "blocked", text);
     const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
     if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
+  }
+  drawTaskEnd(lane, y) {
+    const { at, how } = lane.ended, x = this.x(at);
+    if (x < GUTTER - 1 || x > this.width) return;
+    this.add("ended", box(x, y + 2, 2, lane.height - 4));
+    this.spots.push([x - 3, y, 8, lane.height, () => `the task ended at ${duration(at)}: ${how}`, () => select(this.run, { at, begin: at, end: at })]);
+    const fits = Math.floor((this.width - x - 14) / 6);
+    if (fits >= how.length) this.labels.push([x + 10, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
   }
   drawBar(bar, y, drawn) {
     const { run } = this, x = this.x(bar.sent), end = this.x(bar.end);

@@ -54,9 +54,9 @@ function instant(text) {
 // -- the runs, indexed --------------------------------------------------------------------------------
 
 function indexed(run) {
-  run.bars = run.requests.map(([number, item, task, sent, arrived, held, first, replied, over, outcome, status,
+  run.bars = run.requests.map(([number, item, task, sent, arrived, held, replied, over, outcome, status,
     free, again, earlyBy, earlyFor, taskRow, itemRow, first]) => ({
-    number, item, task, sent, arrived, held, replied, over, outcome: OUTCOMES[outcome], status, free, again,
+    number, item, task, sent, arrived, held, first, replied, over, outcome: OUTCOMES[outcome], status, free, again,
     earlyBy, earlyFor, row: { task: taskRow, item: itemRow }, end: over ?? run.last,
   }));
   run.byNumber = new Map(run.bars.map((bar) => [bar.number, bar]));
@@ -64,6 +64,8 @@ function indexed(run) {
     at, kind: run.kinds[kind], item, request, task, place, text, number,
   }));
   run.pinned = run.pins.map(([at, step, task, kind, text, fifo], number) => ({ at, step, task, kind, text, fifo, number: number + 1 }));
+  // The third sentence says where it went wrong.
+  run.decisive = run.how === "passed" ? null : (run.sentences[2]?.[1] ?? null);
   run.itemNumbers = new Map(run.items.map((name, number) => [name, number]));
   run.taskNumbers = new Map(run.tasks.map((name, number) => [name, number]));
   return run;

@@ -9,7 +9,7 @@ const SHAPES = {
 };
 // Kinds of shapes in a lane, from the lowest to the uppermost.
 const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "streaming", "early", "head",
-  "head too-early", "small", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
+  "head too-early", "small", "ended", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
 const px = (number) => Math.round(number * 10) / 10;
 const box = (x, y, width, height) => `M${px(x)},${px(y)}h${px(width)}v${px(height)}h${px(-width)}z`;
 
