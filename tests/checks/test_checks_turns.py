@@ -212,7 +212,7 @@ def test_items_that_do_the_same_share_a_line() -> None:
 def test_an_uneven_pace_is_reported_by_its_bounds() -> None:
     """Backoff shows in the shortest and the longest gap."""
     log = log_of(submitted("a"), [event for n in range(5) for event in asked("a", 2**n, n + 1, 200)])
-    assert repetition(log) == ("item 'a' answered -> asks again, every 1s to 8s, 5 times",)
+    assert repetition(log) == ("item 'a' got an answer and asked again, every 1s to 8s, 5 times",)
 
 
 def test_only_what_came_after_the_last_outcome_is_reported() -> None:

@@ -22,9 +22,9 @@ _LONGEST: Final = 400
 """Characters of a sentence: a verdict or an error in it may be long, and is written out elsewhere."""
 
 _REST: Final = (
+    circumstances.others,
     circumstances.made_and_set,
     circumstances.still_open,
-    circumstances.others,
     circumstances.totals,
     circumstances.waves,
     circumstances.refusals,

@@ -63,7 +63,7 @@ def _others(name: str, by_name: dict[str, list[Event]]) -> Iterator[str]:
     before = [each for each in same if _number(each) < number]
     after = [each for each in same if _number(each) > number]
     if before and (done := _done(by_name[before[-1]])):
-        yield f"{before[-1]} before it was {done[-1].action} {_at(done[-1])}"
+        yield f"before it, {before[-1]} was {done[-1].action} {_at(done[-1])}"
     if after and (made := [each for each in by_name[after[0]] if each.action == "made"]):
         yield f"{after[0]} took its place, made {_at(made[0])}"
 
