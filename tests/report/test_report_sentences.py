@@ -14,7 +14,7 @@ from wavetank.events import Event, EventLog, Header, Judged, Notes
 from wavetank.museum import SPECIMENS
 from wavetank.report.page_model import page_model
 from wavetank.report.sentence import rounded
-from wavetank.report.sentences import FIRST, explained, numbered, passing_of
+from wavetank.report.sentences import FIRST, explained, numbered, passing_of, where_it_went_wrong
 from wavetank.report.text import LEAST, _Axis, drawn
 from wavetank.scenario import scenario_from_dict
 from wavetank.tank.runs.finished_run import Run
@@ -155,9 +155,10 @@ def test_requests_without_an_end_are_named() -> None:
         ("took 89.163412ms, not 1.5s", "took 89.16ms, not 1.5s"),
         ("at 12345.678901s", "at 12346s"),
         (
-            "at 4m59.970000001s in version 1.234567 of app.1.23456s",
-            "at 4m59.970000001s in version 1.234567 of app.1.23456s",
+            "at 4m59.973000001s in version 1.234567 of app.1.23456s",
+            "at 4m59.97s in version 1.234567 of app.1.23456s",
         ),
+        ("since 1h2m3.000000004s", "since 1h2m3s"),
         ("'cut at 1.234567" + "ms'", "'cut at 1.235ms'"),
     ],
 )
@@ -325,7 +326,7 @@ def test_where_it_went_wrong_has_a_column_for_each_instant(hammered: Run[Any]) -
     failed = log.with_notes(
         Notes(verdicts=(Judged(name="own", passed=False, summary=f"item {item!r} was odd"),))
     )
-    at = explained(failed)[2].at
+    at = where_it_went_wrong(failed)
     assert at is not None
     near, plain = _Axis(failed, 80), _Axis(log, 80)
     after = sorted({event.at for event in log if event.at > at})[:5]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Final
+
+from msgspec.structs import replace
 
 from ..checks.causes import causes, listed, place
 from ..checks.history import dated, describe
@@ -18,8 +21,22 @@ from .finding import finding
 from .requests import Request, place_of, requests
 from .sentence import Sentence, by_task, for_item, were
 from .spans import last_instant
-from .verdicts import failures, verdicts
+from .verdicts import failures, how_it_ended, verdicts
 from .waited_for import it_is
+
+_FOR_TASKS: Final = ("waits for all of", "waits for task", "waits in TaskGroup", "waits in Nursery")
+_FAULTS: Final = {
+    "length-too-short": "half of the body, and a Content-Length as if that were all",
+    "length-too-long": "the whole body, and a Content-Length of more, until the connection ended",
+    "truncated-json": "half of the body, with the proper end of a response",
+    "missing-end": "a stream without the event that ends it",
+    "malformed-chunk": "a stream with an event that is no JSON",
+    "duplicate-event": "a stream with one event twice",
+    "empty-body": "status 200 and no body",
+    "html-body": "an HTML page in place of the answer",
+    "reset-after-headers": "headers, and then the connection was reset",
+}
+"""What was sent, by the kind of fault; the other kinds say it themselves."""
 
 
 def trouble(log: EventLog) -> Iterator[Sentence]:
@@ -30,7 +47,8 @@ def trouble(log: EventLog) -> Iterator[Sentence]:
         yield _first_refusal(log, first)
     elif fault is not None:
         of = "" if fault.item is None else f" for {fault.item!r}"
-        text = f"At {format_duration(fault.at)} trouble began{of}: {describe(fault)}."
+        meant = f": {meaning}" if (meaning := _FAULTS.get(fault.reason or "")) else ""
+        text = f"At {format_duration(fault.at)} trouble began{of}: {describe(fault)}{meant}."
         yield Sentence(text, fault.at, fault.request)
     else:
         arrived = len(log.of("arrived"))
@@ -93,14 +111,24 @@ def waiting(log: EventLog, passing: EventLog | None = None) -> Iterator[Sentence
     held = (
         next((wait for wait in log.end.waits if " by '" in wait.what), None) if log.end is not None else None
     )
-    if held is not None:
-        yield _quiet(held)
+    quiet = held or (None if log.of("refused") or how_it_ended(log) == "passed" else _longest(log))
+    if quiet is not None:
+        yield _quiet(log, quiet)
     else:
         yield from _repeats(log, passing)
 
 
-def _quiet(wait: Wait) -> Sentence:
-    """Who waited for what another one held, through a stretch in which nothing else happened."""
+def _longest(log: EventLog) -> Wait | None:
+    """A wait for something else than tasks, in the longest stretch."""
+    waits = [wait for wait in log.end.waits if not wait.what.startswith(_FOR_TASKS)] if log.end else []
+    return max(waits, key=lambda wait: wait.until - wait.since, default=None)
+
+
+def _quiet(log: EventLog, first: Wait) -> Sentence:
+    """Who waited for the same thing through a stretch in which nothing else happened."""
+    alike = [each for each in log.end.waits if each.since == first.since] if log.end is not None else []
+    tasks = [task for each in alike if each.what == first.what for task in each.tasks]
+    wait = replace(first, tasks=tuple(tasks))
     span = f"From {format_duration(wait.since)} to {format_duration(wait.until)}"
     names, where = listed([repr(task) for task in wait.tasks]), place(wait.file, wait.line)
     waited = re.sub("^waits? ", "waited ", wait.what)
@@ -164,7 +192,9 @@ def _in_time(found: Sequence[Request], repeats: Sequence[Request]) -> Sentence:
 
 def _longest_wait(log: EventLog) -> Iterator[Sentence]:
     found = [one for one in requests(log) if one.over is not None]
-    if found:
+    if not found and requests(log):
+        yield Sentence("No reply reached a client.")
+    elif found:
         longest = max(found, key=lambda one: (one.over or 0) - one.sent)
         took = format_duration((longest.over or 0) - longest.sent)
         which = f"number {longest.number}{for_item(longest.item)}{by_task(longest)}"

@@ -25,9 +25,10 @@ _VALUE: Final = 60
 
 def finding(log: EventLog, verdict: Verdict) -> str:
     """The summary of a failed check, and what a reader asks next: which value, which line, which others."""
-    summary, last = verdict.summary, (verdict.evidence or ("",))[-1]
-    if _MORE.search(summary) and last.startswith("and "):
-        head, colon, names = last.partition(": ")
+    summary = verdict.summary
+    others = next((line for line in verdict.evidence if line.startswith("and ")), "")
+    if _MORE.search(summary) and others:
+        head, colon, names = others.partition(": ")
         shown = f"{head}{colon}{listed(names.split(', '))}" if colon else head
         summary = f"{_MORE.sub('', summary)}, {shown}"
     return "; ".join((summary, *_details(log, verdict)))
@@ -70,7 +71,7 @@ def _of_item(log: EventLog, name: str, *, value: bool) -> Iterator[str]:
         text = completed.value or ""
         shown = repr(text) if len(text) <= _VALUE else f"{text[:_VALUE]!r}…"
         yield f"the value was {shown}, at {format_duration(completed.at)}{_where(completed)}"
-    elif placed := [event for event in own if event.file is not None]:
+    elif placed := [event for event in own if event.file is not None and event.kind != "submitted"]:
         yield f"the last done for it: {_who(placed[-1])}, at {format_duration(placed[-1].at)}"
 
 

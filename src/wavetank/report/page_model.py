@@ -16,7 +16,7 @@ from ..text import counted
 from .blocked import blocked
 from .requests import Request, place_of, requests, rows_of, words
 from .sentence import rounded
-from .sentences import explained
+from .sentences import explained, where_it_went_wrong
 from .spans import bands, counts, last_instant
 from .verdicts import how_it_ended, verdicts
 from .waited_for import waited_for
@@ -63,6 +63,7 @@ def page_model(log: EventLog, passing: EventLog | None = None) -> dict[str, Any]
         **_heading(log, passing),
         "last": last_instant(log),
         "ended": log.end is not None,
+        "decisive": where_it_went_wrong(log),
         "kinds": EVENT_KINDS,
         "events": _events(log, names),
         "requests": _bars(log, names),

@@ -42,6 +42,11 @@ def explained(log: EventLog, passing: EventLog | None = None) -> tuple[Sentence,
     return tuple(_shortened(each) for each in found[:_MOST])
 
 
+def where_it_went_wrong(log: EventLog) -> int | None:
+    """The instant that the sentence on that names, of a run that failed."""
+    return None if how_it_ended(log) == "passed" else next((each.at for each in beginning.wrong(log)), None)
+
+
 def numbered(log: EventLog, passing: EventLog | None = None) -> list[str]:
     """The sentences as lines with their numbers; a failure report begins with the `FIRST` of them.
 

@@ -12,9 +12,8 @@ from ..clock import format_duration
 from ..events import EventLog
 from .blocked import blocked
 from .requests import requests
-from .sentences import explained
+from .sentences import where_it_went_wrong
 from .spans import bands, last_instant
-from .verdicts import how_it_ended
 
 LEAST: Final = 60
 """Columns that a drawing has at least: the labels and some forty instants."""
@@ -75,7 +74,7 @@ class _Axis:
         """The column that stands for what is left out."""
         if kind_of_hang(log) == "livelock" and len(found) > columns:
             self._leave_out(_last_outcome(log))
-        self._ends = list(accumulate(self._widths(_decisive(log))))
+        self._ends = list(accumulate(self._widths(where_it_went_wrong(log))))
         """The column at which the share of each instant ends."""
         if self.folded is not None:
             self.folded = self._column(self.folded)
@@ -121,11 +120,6 @@ class _Axis:
 
 def _last_outcome(log: EventLog) -> int:
     return max((event.at for event in log if event.kind in _MARKS), default=0)
-
-
-def _decisive(log: EventLog) -> int | None:
-    """Where it went wrong, of a run that did."""
-    return None if how_it_ended(log) == "passed" else next(iter(explained(log)[2:3])).at
 
 
 def _short(at: int) -> str:

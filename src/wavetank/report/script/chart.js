@@ -206,7 +206,10 @@ class Chart {
     for (const [time, kind] of [[this.run.decisive, "decisive"], [state.cursor, "cursor"], [this.run.last, "end-line"]]) {
       if (time === null || (kind === "cursor" && state.selected?.run !== this.run)) continue;
       const x = this.x(time);
-      if (kind === "decisive" && parent === this.top && x >= GUTTER) svg("text", { x: x + 3, y: 23, class: "decisive", text: "▾ 3", parent });
+      if (kind === "decisive" && parent === this.top && x >= GUTTER) {
+        const last = x > this.width - 50;
+        svg("text", { x: last ? x - 3 : x + 3, y: 23, class: "decisive", "text-anchor": last ? "end" : "start", text: last ? "here ▾" : "▾ here", parent });
+      }
       const good = kind === "end-line" && this.run.how === "passed" ? " passed" : "";
       if (x >= GUTTER - 1 && x <= this.width) svg("line", { x1: x, x2: x, y1: 0, y2: height, class: kind + good, parent });
     }
@@ -256,7 +259,7 @@ class Chart {
     svg("line", { x1: 0, x2: this.width, y1: y + lane.height - 0.5, y2: y + lane.height - 0.5, class: "rule", parent: body });
   }
   drawLane(lane, y, places) {
-    for (const wait of lane.waits) this.drawWait(wait, y);
+    for (const wait of lane.waits) this.drawWait(wait, y, lane.blocked && wait.until > lane.blocked.since);
     if (lane.blocked) this.drawBlocked(lane, y);
     if (lane.ended) this.drawTaskEnd(lane, y);
     const drawn = new Set();
@@ -277,9 +280,9 @@ class Chart {
     this.spots.push([x, y - 2, width, height + 4, () => text, () => select(this.run, { at: begin, begin, end, text })]);
     return { x, width };
   }
-  drawWait(wait, y) {
+  drawWait(wait, y, covered) {
     const drawn = this.drawStretch(wait.since, wait.until, y + PAD, 11, "waits", wait.text);
-    const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
+    const fits = drawn && !covered ? Math.floor((drawn.width - 14) / 6) : 0;
     if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 9, cut(wait.text, fits), "over"]);
   }
   drawBlocked(lane, y) {
@@ -293,8 +296,8 @@ class Chart {
     if (x < GUTTER - 1 || x > this.width) return;
     this.add("ended", box(x, y + 2, 2, lane.height - 4));
     this.spots.push([x - 3, y, 8, lane.height, () => `the task ended at ${duration(at)}: ${how}`, () => select(this.run, { at, begin: at, end: at })]);
-    const fits = Math.floor((this.width - x - 14) / 6);
-    if (fits >= how.length) this.labels.push([x + 10, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
+    const free = !lane.bars.some((bar) => bar.end > at), fits = Math.floor((this.width - x - 14) / 6);
+    if (free && fits >= how.length) this.labels.push([x + 10, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
   }
   drawBar(bar, y, drawn) {
     const { run } = this, x = this.x(bar.sent), end = this.x(bar.end);

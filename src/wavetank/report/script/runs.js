@@ -64,8 +64,6 @@ function indexed(run) {
     at, kind: run.kinds[kind], item, request, task, place, text, number,
   }));
   run.pinned = run.pins.map(([at, step, task, kind, text, fifo], number) => ({ at, step, task, kind, text, fifo, number: number + 1 }));
-  // The third sentence says where it went wrong.
-  run.decisive = run.how === "passed" ? null : (run.sentences[2]?.[1] ?? null);
   run.itemNumbers = new Map(run.items.map((name, number) => [name, number]));
   run.taskNumbers = new Map(run.tasks.map((name, number) => [name, number]));
   return run;
