@@ -18,14 +18,14 @@ from typing import Any, Final, final
 
 from ..clock import after_delay
 from ..sim.errors import RunOver
-from ..sim.host import Host
 from ..sim.lock_records import forget_one, holders_of
 from ..sim.run_threads import RunThread
+from ..sim.scheduler import Scheduler
 from ..sim.unseen_errors import received
 from .attributes import replaced
 from .imported_names import ImportedNames
 
-_hosts: Final[list[Host]] = []
+_schedulers: Final[list[Scheduler]] = []
 _early: Final[list[bool]] = []
 """Not empty while locks are ours although no run has begun."""
 _real_lock = threading.Lock
@@ -35,9 +35,9 @@ _START: Final = (
 )
 
 
-def _host_here() -> Host | None:
-    host = _hosts[-1] if _hosts else None
-    return host if host is not None and host.is_mine() else None
+def _scheduler_here() -> Scheduler | None:
+    scheduler = _schedulers[-1] if _schedulers else None
+    return scheduler if scheduler is not None and scheduler.is_mine() else None
 
 
 @final
@@ -48,28 +48,28 @@ class BatonLock:
 
     def __init__(self) -> None:
         self._lock = _real_lock()
-        self._waiting: deque[tuple[Host, RunThread]] = deque()
+        self._waiting: deque[tuple[Scheduler, RunThread]] = deque()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         refused = timeout != -1 and (not blocking or timeout < 0)
         if not refused and self._lock.acquire(False):
             self._note()
             return True
-        host = _host_here()
-        if refused or host is None:
+        scheduler = _scheduler_here()
+        if refused or scheduler is None:
             return self._lock.acquire(blocking, timeout)  # raises what a real lock raises
         if not blocking or timeout == 0:
-            host.asked_in_vain()
+            scheduler.asked_in_vain()
             return self._lock.acquire(False)
-        until = None if timeout < 0 else host.timeline.now() + after_delay(timeout)
-        return self._wait(host, until)
+        until = None if timeout < 0 else scheduler.timers.now() + after_delay(timeout)
+        return self._wait(scheduler, until)
 
-    def _wait(self, host: Host, until: int | None) -> bool:
-        entry = (host, host.here())
+    def _wait(self, scheduler: Scheduler, until: int | None) -> bool:
+        entry = (scheduler, scheduler.here())
         while True:
             self._waiting.append(entry)
             try:
-                in_time = host.wait(self._described, until=until)
+                in_time = scheduler.wait(self._described, until=until)
             finally:
                 if entry in self._waiting:
                     self._waiting.remove(entry)
@@ -81,9 +81,9 @@ class BatonLock:
 
     def _note(self) -> None:
         """Take note of who has acquired it, in a run that is to be reported on."""
-        host = _hosts[-1] if _hosts else None
-        if host is not None and host.witness.attentive and host.is_mine():
-            host.witness.acquired(self)
+        scheduler = _schedulers[-1] if _schedulers else None
+        if scheduler is not None and scheduler.witness.attentive and scheduler.is_mine():
+            scheduler.witness.acquired(self)
 
     def _described(self) -> str:
         """What a thread waits for, and who holds it."""
@@ -94,8 +94,8 @@ class BatonLock:
         self._lock.release()
         forget_one(self)
         if self._waiting:
-            host, thread = self._waiting.popleft()
-            host.wake(thread)
+            scheduler, thread = self._waiting.popleft()
+            scheduler.wake(thread)
 
     def locked(self) -> bool:
         return self._lock.locked()
@@ -187,7 +187,7 @@ def _ours_in_the_run(real: Callable[[], Any], ours: Callable[[], Any]) -> type:
         __class_getitem__: Any = classmethod(GenericAlias)
 
         def __new__(cls) -> Any:
-            return real() if _host_here() is None and not _early else ours()
+            return real() if _scheduler_here() is None and not _early else ours()
 
     return Made
 
@@ -222,21 +222,21 @@ def locks_for_later() -> Iterator[None]:
         yield
     finally:
         _early.pop()
-        if not _hosts and not _early:
+        if not _schedulers and not _early:
             _NAMES.take_out()
 
 
 @contextmanager
-def threads_under(host: Host) -> Iterator[None]:
-    """Let threads started by the run's threads go under the baton of `host`."""
-    _hosts.append(host)
+def threads_under(scheduler: Scheduler) -> Iterator[None]:
+    """Let threads started by the run's threads go under the baton of `scheduler`."""
+    _schedulers.append(scheduler)
     try:
         with ExitStack() as stack:
-            if len(_hosts) == 1:
+            if len(_schedulers) == 1:
                 _patch(stack)
             yield
     finally:
-        _hosts.remove(host)
+        _schedulers.remove(scheduler)
 
 
 def _take_out() -> None:
@@ -265,8 +265,8 @@ def _numbered(count: Callable[[], int], kind: str) -> Callable[[], int]:
     """Names that count up in the run do not go on from earlier runs."""
 
     def next_number() -> int:
-        host = _host_here()
-        return count() if host is None else host.number(kind)
+        scheduler = _scheduler_here()
+        return count() if scheduler is None else scheduler.number(kind)
 
     return next_number
 
@@ -290,14 +290,14 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
     """Start a thread that waits for its turn; its starter goes on at once and finds it started."""
 
     def gated_start(function: Any, *args: Any, **options: Any) -> Any:
-        host = _host_here()
+        scheduler = _scheduler_here()
         thread = getattr(function, "__self__", None)
-        if host is None or not isinstance(thread, threading.Thread):
+        if scheduler is None or not isinstance(thread, threading.Thread):
             return start(function, *args, **options)
-        waiting = _Ending(host)
+        waiting = _Ending(scheduler)
         setattr(thread, _ENDING, waiting)
-        thread.run = _until_over(host, thread.run)  # type: ignore[method-assign]
-        gated = host.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
+        thread.run = _until_over(scheduler, thread.run)  # type: ignore[method-assign]
+        gated = scheduler.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
         result = start(gated, *args, **options)
         thread._started.set()  # type: ignore[attr-defined]
         return result
@@ -305,16 +305,16 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
     return gated_start
 
 
-def _until_over(host: Host, run: Callable[[], object]) -> Callable[[], None]:
+def _until_over(scheduler: Scheduler, run: Callable[[], object]) -> Callable[[], None]:
     """A thread that unwinds because its run is over ends in silence; it does not even start after that."""
 
     def quiet() -> None:
         with suppress(RunOver):
-            if not host.over:
+            if not scheduler.over:
                 try:
                     run()
                 except Exception as error:
-                    host.witness.failed(error)
+                    scheduler.witness.failed(error)
                     raise
 
     return quiet
@@ -324,9 +324,9 @@ def _noted(set_exception: Callable[..., None]) -> Callable[..., None]:
     """Let a pool's future with an error be known to the run, until somebody asks for it."""
 
     def noted(self: Future[Any], exception: BaseException) -> None:
-        host = _host_here()
-        if host is not None and isinstance(exception, Exception):
-            host.witness.failed(exception, self)
+        scheduler = _scheduler_here()
+        if scheduler is not None and isinstance(exception, Exception):
+            scheduler.witness.failed(exception, self)
         set_exception(self, exception)
 
     return noted
@@ -347,22 +347,22 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
 class _Ending:
     """Who waits for a thread's end."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
         self.over = False
         self.waiting: list[RunThread] = []
 
     def set(self) -> None:
         self.over = True
         for thread in self.waiting:
-            self.host.wake(thread)
+            self.scheduler.wake(thread)
 
     def wait(self, what: str, until: int | None) -> bool:
         """Block until it is over; False if the instant `until` came first."""
-        me = self.host.here()
+        me = self.scheduler.here()
         self.waiting.append(me)
         try:
-            return self.over or self.host.wait(what, until=until) or self.over
+            return self.over or self.scheduler.wait(what, until=until) or self.over
         finally:
             self.waiting.remove(me)
 
@@ -381,12 +381,17 @@ def _to_its_end(function: Callable[..., object], given: tuple[object, ...], endi
 
 def _join(join: Callable[..., None]) -> Callable[..., None]:
     def joined(self: threading.Thread, timeout: float | None = None) -> None:
-        host, ending = _host_here(), _ending_of(self)
-        if host is None or ending is None or ending.host is not host or self is threading.current_thread():
+        scheduler, ending = _scheduler_here(), _ending_of(self)
+        if (
+            scheduler is None
+            or ending is None
+            or ending.scheduler is not scheduler
+            or self is threading.current_thread()
+        ):
             return join(self, timeout)
-        until = None if timeout is None else host.timeline.now() + after_delay(timeout)
-        if not ending.over and until == host.timeline.now():
-            host.asked_in_vain()
+        until = None if timeout is None else scheduler.timers.now() + after_delay(timeout)
+        if not ending.over and until == scheduler.timers.now():
+            scheduler.asked_in_vain()
         if not ending.wait(f"join of thread {self.name!r}", until):
             return None
         return join(self)
@@ -396,11 +401,11 @@ def _join(join: Callable[..., None]) -> Callable[..., None]:
 
 def _is_alive(is_alive: Callable[..., bool]) -> Callable[..., bool]:
     def alive(self: threading.Thread) -> bool:
-        host, ending = _host_here(), _ending_of(self)
+        scheduler, ending = _scheduler_here(), _ending_of(self)
         if ending is None:
             return is_alive(self)
-        if host is not None and not ending.over:
-            host.asked_in_vain()
+        if scheduler is not None and not ending.over:
+            scheduler.asked_in_vain()
         return not ending.over
 
     return alive

@@ -45,7 +45,7 @@ def outsiders(ours: Container[int | None]) -> list[str]:
 
 
 class Engine(Protocol):
-    """What runs tasks on the host thread: an asyncio loop or a run of trio."""
+    """What runs tasks on the scheduler thread: an asyncio loop or a run of trio."""
 
     @property
     def steps(self) -> int:
@@ -76,7 +76,7 @@ class Engine(Protocol):
         """The name of the task with this number, if it is alive."""
 
     def watch_steps(self) -> None:
-        """Let the host's watch see every step from here on."""
+        """Let the scheduler's watch see every step from here on."""
 
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
@@ -91,7 +91,7 @@ class RunThread:
     def __init__(self, name: str, number: int = 0) -> None:
         self.name = name
         self.number = number
-        """Below 0 for threads beside the host's, in the order they were started."""
+        """Below 0 for threads beside the scheduler's, in the order they were started."""
         self.ident = 0
         self.lasting = False
         """Whether it outlives the test in which it runs."""
