@@ -94,7 +94,7 @@ def assemble(
 
     Raises:
         ValueError: the seed is negative or has more than 64 bits.
-        ScenarioError: a host of the scenario is none, or its dialect is unknown.
+        ScenarioError: a scheduler of the scenario is none, or its dialect is unknown.
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
     provider = Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns)
