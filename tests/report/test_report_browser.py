@@ -317,7 +317,7 @@ def test_a_large_run_takes_few_elements(opened: Open) -> None:
 
 def first_paint(browser: BrowserContext, file: Path) -> float:
     """How long it takes until a page is painted whole: the best of some, since others use the machine too."""
-    found = []
+    found: list[float] = []
     for _ in range(5):
         page = browser.new_page()
         page.goto(file.as_uri())

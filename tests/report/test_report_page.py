@@ -130,7 +130,7 @@ def test_a_count_of_the_program_is_drawn(lost_wakeup: Run[Any]) -> None:
     assert counts["items done"][-1] == [lost_wakeup.events[-1].at, 11]
 
 
-LIMITED = {
+LIMITED: dict[str, Any] = {
     "limits": {"requests_per_minute": 60, "tokens_per_minute": 60_000, "burst": "10s"},
     "limit": [{"scope": "key", "requests": 5, "per": "10s", "window": "sliding"}],
 }

@@ -209,8 +209,8 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
     hung = kind_of_hang(log)
     repeated = repetition(log) if hung == "livelock" else ()
     if repeated:
-        last = next(event for event in reversed(log) if event.kind == "arrived")
-        by = "" if last.task is None else f", last by {last.task!r}{_at(place_of(last))}"
+        latest = next(event for event in reversed(log) if event.kind == "arrived")
+        by = "" if latest.task is None else f", last by {latest.task!r}{_at(place_of(latest))}"
         text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}{by}."
         yield Sentence(text, *_place_of(log, text))
     elif hung is not None and blocked(log):

@@ -151,8 +151,9 @@ def _tasks(log: EventLog, names: _Tables) -> dict[str, Any]:
         [number(each.task), each.at, f"ended with an error that nothing received: {each.error}"]
         for each in (end.unseen if end is not None else ())
     ]
-    own = end.how if end is not None and end.how in ("returned", "raised") else None
-    ends = [] if own is None else [[number("main"), end.at, f"{own} {end.error or ''}".strip()]]
+    ends: list[list[Any]] = []
+    if end is not None and end.how in ("returned", "raised"):
+        ends.append([number("main"), end.at, f"{end.how} {end.error or ''}".strip()])
     ends += [
         [number(each.task), each.at, f"{each.how} {each.error}" if each.error else each.how]
         for each in (end.tasks if end is not None else ())

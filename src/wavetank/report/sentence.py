@@ -37,7 +37,7 @@ def rounded(text: str) -> str:
 
 def _shorter(found: re.Match[str]) -> str:
     minutes, whole, part, unit = found.groups()
-    number = round(float(f"{whole}.{part}"), max(0, _DIGITS - len(minutes) - len(whole)))
+    number = round(float(f"{whole}.{part}"), max(0, _DIGITS - len(whole)))
     return f"{minutes}{number:g}{unit}"
 
 

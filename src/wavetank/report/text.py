@@ -196,10 +196,10 @@ def _lanes(log: EventLog, axis: _Axis) -> dict[str, list[str]]:
             name, column = event.task or "(not known)", axis.column(event.at)
             rows[name][column] = _MARKS[event.kind]
             last[name] = max(last.get(name, 0), column)
-    for end in log.end.tasks if log.end is not None else ():
-        if end.task in rows:
-            column = max(axis.column(end.at), last.get(end.task, -1) + 1)
-            rows[end.task][column : column + 1] = _ENDS[end.how] if column < axis.columns else ""
+    for ended in log.end.tasks if log.end is not None else ():
+        if ended.task in rows:
+            column = max(axis.column(ended.at), last.get(ended.task, -1) + 1)
+            rows[ended.task][column : column + 1] = _ENDS[ended.how] if column < axis.columns else ""
     for each in log.end.unseen if log.end is not None else ():
         rows.setdefault(each.task, [" "] * axis.columns)[axis.column(each.at)] = "E"
     for name in stuck:
