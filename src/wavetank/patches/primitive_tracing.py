@@ -199,6 +199,8 @@ def _made(listener: Listener, kind: Any) -> Callable[..., None]:
     def made(self: object, *args: Any, **options: Any) -> None:
         init(self, *args, **options)
         caller = sys._getframe(1)
+        while caller.f_code.co_filename == __file__ and caller.f_back is not None:
+            caller = caller.f_back  # another listener hears of it as well
         # `anyio.Event()` makes one in its `__new__`, and Python calls its `__init__` again then.
         if is_engine(caller) or not kind.__module__.startswith("anyio._backends."):
             listener.made(self, _maker(caller, self))

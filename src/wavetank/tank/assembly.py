@@ -184,7 +184,7 @@ def _waits(scheduler: Scheduler) -> Iterator[Wait]:
 
 def _ends(scheduler: Scheduler, log: EventLog) -> Iterator[TaskEnd]:
     """How those tasks ended that did something, or did not return."""
-    named = {event.task for event in log}
+    named = {event.task for event in log if event.kind != "traced"}
     for each in scheduler.witness.ends.all:
         if each.how != "returned" or each.task in named:
             yield TaskEnd(task=each.task, how=each.how, at=each.at, error=each.error)

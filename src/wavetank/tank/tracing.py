@@ -119,11 +119,11 @@ class Tracing:
 
     def close(self) -> None:
         """Give the classes their own methods back; harmless when they have them."""
-        if self._aside is not None:
-            self._aside.close()
         if self._patched is not None:
             patched, self._patched = self._patched, None
             patched.close()
+        if self._aside is not None:
+            self._aside.close()  # which began before: methods are given back in reverse
         self._by_id.clear()
         self._calls.clear()
 
