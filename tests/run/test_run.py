@@ -394,7 +394,7 @@ def test_an_output_that_holds_rows_is_not_overwritten(
     """Without `--resume` a file with rows is refused, and stays."""
     (folder / "out.csv").write_text("mine\n")
     assert main([*WORDS, "--provider", "ollama"]) == 2
-    assert "out.csv holds results" in capsys.readouterr().err
+    assert "out.csv is no file of these results" in capsys.readouterr().err
     assert (folder / "out.csv").read_text() == "mine\n"
 
 

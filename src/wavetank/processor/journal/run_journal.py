@@ -160,10 +160,6 @@ class Journal:
         """Whether every sink has had the item's result: `write` was called for it."""
         return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND told = 1", id) is not None
 
-    def possibly_repeated(self, id: str) -> bool:
-        """Whether a request of the item was under way when a run was cut off."""
-        return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND repeated > 0", id) is not None
-
     def counts(self) -> tuple[int, int, int]:
         """How many items succeeded, failed, and have no outcome yet."""
         succeeded, failed, waiting, under_way = self._file.counts()

@@ -6,13 +6,14 @@ import csv
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, final
+from typing import Any, BinaryIO, Final, Self, final
 
 from ..errors.json_object import json_value
 from ..items import ItemResult, LLMWorkItem
-from .row_file import Keep, RowFile, SinkError
+from ..journal import Journal
+from .row_file import RowFile, SinkError
 
 Row = Mapping[str, Any]
 MakeRow = Callable[[LLMWorkItem[Any], ItemResult[Any]], Row]
@@ -41,9 +42,33 @@ def result_row(item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any
 class _FileSink(ABC):
     """The common part of sinks that write rows to a file."""
 
-    def __init__(self, rows: RowFile, row: MakeRow) -> None:
-        self._rows = rows
-        self._row = row
+    _rows: RowFile
+    _row: MakeRow
+    _key: str
+    _written_before: frozenset[str]
+
+    def _open(
+        self,
+        path: str | Path,
+        head: bytes,
+        *,
+        row: MakeRow,
+        key: str,
+        journal: Journal | None,
+        earlier: Iterable[Row],
+    ) -> None:
+        self._row, self._key = row, key
+        # A journal in which nothing was done yet is not that of the rows in the file.
+        resumes = journal is not None and journal.status().status != "new"
+        before: set[str] = set()
+
+        def lines() -> Iterator[bytes]:
+            for each in earlier:
+                before.add(str(each[key]))
+                yield self._line(each)
+
+        self._rows = RowFile(Path(path), head, lines() if resumes else None, is_such_file=self._is_such_file)
+        self._written_before = frozenset(before)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._rows}>"
@@ -55,17 +80,23 @@ class _FileSink(ABC):
         self.close()
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
-        """Append the row of a result, unless the file held it when it was opened."""
-        if not self.has(item.id):
+        """Append the row of a result, unless it is one of the `earlier` rows."""
+        if item.id not in self._written_before:
             self.append(self._row(item, result))
 
-    @abstractmethod
     def append(self, row: Row) -> None:
-        """Append one row."""
+        """Append one row.
 
-    def has(self, key: str) -> bool:
-        """Whether the file held a row with this key when it was opened."""
-        return key in self._rows.keys
+        Raises:
+            SinkError: the row does not fit, the sink is closed, or the file cannot be written.
+        """
+        self._rows.append(self._line(row))
+
+    @abstractmethod
+    def _line(self, row: Row) -> bytes: ...
+
+    @abstractmethod
+    def _is_such_file(self, file: BinaryIO) -> bool: ...
 
     def check(self) -> None:
         """See that the file is still there.
@@ -84,9 +115,9 @@ class _FileSink(ABC):
 class CsvSink(_FileSink):
     """Writes results as CSV; a row is in the file when `append` or `write` returns.
 
-    The columns are fixed. It may be used from several threads, and as a context manager.
-    Half a character (a lone surrogate, as in an answer that was cut off) is written as its
-    escape, `\\ud83d`, since UTF-8 cannot encode it.
+    The columns are fixed; `append` refuses a row with others. It may be used from several
+    threads, and as a context manager. Half a character (a lone surrogate, as in an answer
+    that was cut off) is written as its escape, `\\ud83d`, since UTF-8 cannot encode it.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -102,13 +133,14 @@ class CsvSink(_FileSink):
         columns: the keys of every row, in order.
         row: returns the row for an item and its result.
         key: the column that identifies a row.
-        resume: continue a file that holds rows. A last row that was cut off is removed, and
-            a result whose row is there is not written again.
-        keep: on resuming, whether the row of a key stays; other rows are removed.
+        journal: the store of the run. If it continues an earlier run, the rows in the file are
+            removed: the run writes all outcomes in the journal again.
+        earlier: with such a journal, the rows that replace those in the file, in one step;
+            their results are not written again.
 
     Raises:
-        SinkError: the file holds rows and `resume` is false, or it is not such a file; it is
-            not changed.
+        SinkError: the file holds rows and the journal does not continue a run, or it is no such
+            file; it is not changed.
         ValueError: two columns have the same name, or none is the key.
     """
 
@@ -119,32 +151,24 @@ class CsvSink(_FileSink):
         *,
         row: MakeRow = result_row,
         key: str = "id",
-        resume: bool = False,
-        keep: Keep | None = None,
+        journal: Journal | None = None,
+        earlier: Iterable[Row] = (),
     ) -> None:
         self._columns = _checked_columns(columns, key)
-        self._known = frozenset(self._columns)
-        self._place = self._columns.index(key)
-        header = _csv_line(self._columns)
-        super().__init__(RowFile(Path(path), self._read, header, resume=resume, keep=keep), row)
+        self._header = _csv_line(self._columns)
+        self._open(path, self._header, row=row, key=key, journal=journal, earlier=earlier)
 
-    def append(self, row: Row) -> None:
-        """Append one row.
-
-        Raises:
-            SinkError: its keys are not the columns, the sink is closed, or the file cannot be written.
-        """
-        if row.keys() != self._known:
+    def _line(self, row: Row) -> bytes:
+        if row.keys() != set(self._columns):
             raise SinkError(self._difference(row))
-        self._rows.append(_csv_line([_cell(row[column]) for column in self._columns]))
+        return _csv_line([_cell(row[column]) for column in self._columns])
 
-    def has(self, key: str) -> bool:
-        """Whether the file held a row with this key when it was opened."""
-        return super().has(_bytes_of(key).decode())
+    def _is_such_file(self, file: BinaryIO) -> bool:
+        return self._header.startswith(file.read(len(self._header)))
 
     def _difference(self, row: Row) -> str:
         missing = [column for column in self._columns if column not in row]
-        surplus = [str(name) for name in row if name not in self._known]
+        surplus = [str(name) for name in row if name not in self._columns]
         found = [
             f"{what} {', '.join(names)}" for what, names in (("no", missing), ("also", surplus)) if names
         ]
@@ -153,36 +177,26 @@ class CsvSink(_FileSink):
             f"{', '.join(self._columns)}. Give each row all of them, or open the sink with other columns"
         )
 
-    def _read(self, lines: Iterator[bytes]) -> Iterator[str | None]:
-        reader = csv.reader((line.decode() for line in lines), strict=True)
-        header = next(reader, None)
-        if header != list(self._columns):
-            had = ", ".join(header) if header else "none"
-            raise SinkError(f"has the columns {had}, not {', '.join(self._columns)}")
-        yield None
-        for cells in reader:
-            if len(cells) != len(self._columns):
-                raise SinkError(f"has a row of {len(cells)} cells at line {reader.line_num}")
-            yield cells[self._place]
-
 
 @final
 class JsonlSink(_FileSink):
     """Writes results as JSON, one object a line; it is in the file when `append` or `write` returns.
 
-    It may be used from several threads, and as a context manager.
+    `append` refuses a row that JSON cannot hold. It may be used from several threads, and as
+    a context manager.
 
     Args:
         path: the file; it is created if it is missing or empty.
         row: returns the row for an item and its result.
         key: the name of the value that identifies a row.
-        resume: continue a file that holds rows. A last row that was cut off is removed, and
-            a result whose row is there is not written again.
-        keep: on resuming, whether the row of a key stays; other rows are removed.
+        journal: the store of the run. If it continues an earlier run, the rows in the file are
+            removed: the run writes all outcomes in the journal again.
+        earlier: with such a journal, the rows that replace those in the file, in one step;
+            their results are not written again.
 
     Raises:
-        SinkError: the file holds rows and `resume` is false, or it is not such a file; it is
-            not changed.
+        SinkError: the file holds rows and the journal does not continue a run, or it is no such
+            file; it is not changed.
     """
 
     def __init__(
@@ -191,33 +205,28 @@ class JsonlSink(_FileSink):
         *,
         row: MakeRow = result_row,
         key: str = "id",
-        resume: bool = False,
-        keep: Keep | None = None,
+        journal: Journal | None = None,
+        earlier: Iterable[Row] = (),
     ) -> None:
-        self._key = key
-        super().__init__(RowFile(Path(path), self._read, b"", resume=resume, keep=keep), row)
+        self._path = Path(path)
+        self._open(path, b"", row=row, key=key, journal=journal, earlier=earlier)
 
-    def append(self, row: Row) -> None:
-        """Append one row.
-
-        Raises:
-            SinkError: JSON cannot hold it, the sink is closed, or the file cannot be written.
-        """
+    def _line(self, row: Row) -> bytes:
         try:
-            line = json.dumps(dict(row)).encode()
+            return json.dumps(dict(row)).encode() + b"\n"
         except (TypeError, ValueError) as error:
             raise SinkError(
-                f"a row for {self._rows.path} cannot be written as JSON: {error}; give it strings, numbers, "
+                f"a row for {self._path} cannot be written as JSON: {error}; give it strings, numbers, "
                 "lists and dictionaries"
             ) from error
-        self._rows.append(line + b"\n")
 
-    def _read(self, lines: Iterator[bytes]) -> Iterator[str | None]:
-        for number, line in enumerate(lines, start=1):
-            row = json_value(line)
-            if not isinstance(row, dict) or self._key not in row:
-                raise SinkError(f"has no object with {self._key!r} at line {number}")
-            yield str(row[self._key])
+    def _is_such_file(self, file: BinaryIO) -> bool:
+        line = file.readline()
+        row = json_value(line)
+        if isinstance(row, dict):
+            return self._key in row
+        # The first row may have been cut off by a kill.
+        return row is None and line.startswith(b"{") and not line.endswith(b"\n")
 
 
 def _checked_columns(columns: Sequence[str], key: str) -> tuple[str, ...]:
@@ -241,8 +250,4 @@ def _csv_line(cells: Sequence[object]) -> bytes:
     # Python 3.11 quotes a line end in a cell only where it is one of the writer's own.
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return _bytes_of(text.getvalue().removesuffix("\r\n") + "\n")
-
-
-def _bytes_of(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
+    return (text.getvalue().removesuffix("\r\n") + "\n").encode("utf-8", "backslashreplace")
