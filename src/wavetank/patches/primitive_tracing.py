@@ -127,7 +127,7 @@ def heard(listener: Listener) -> Iterator[None]:
         for kind in dict.fromkeys(base for each in types() for base in _own_bases(each)):
             for name, method in list(vars(kind).items()):
                 if _is_heard(kind, name) and inspect.isfunction(method):
-                    stack.enter_context(replaced(kind, name, _told(listener, kind, name, method)))
+                    stack.enter_context(replaced(kind, name, _reporting(listener, kind, name, method)))
                     if vars(kind).get("__enter__") is method:
                         stack.enter_context(replaced(kind, "__enter__", vars(kind)[name]))
             if "__init__" in vars(kind):
@@ -147,12 +147,12 @@ def _is_heard(kind: type, name: str) -> bool:
     return name in _ACTIONS and (not name.startswith("__") or "acquire" in vars(kind))
 
 
-def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _reporting(listener: Listener, kind: type, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     action, waits = _ACTIONS[name], name in _WAIT
     if name == "wait" and hasattr(kind, "parties"):
         action = "passed"  # a barrier
     if inspect.iscoroutinefunction(inspect.unwrap(method)):
-        return _told_later(listener, action, waits, method)
+        return _reporting_async(listener, action, waits, method)
 
     @functools.wraps(method)
     def traced_method(self: object, *args: Any, **options: Any) -> Any:
@@ -171,7 +171,7 @@ def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any])
     return traced_method
 
 
-def _told_later(
+def _reporting_async(
     listener: Listener, action: str | None, waits: bool, method: Callable[..., Any]
 ) -> Callable[..., Any]:
     @functools.wraps(method)

@@ -82,7 +82,7 @@ class VirtualWorld:
         clock = ClockFrom(self.timers) if self.scheduler.began else self.timers
         self.scheduler.stalled, self.scheduler.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[ProviderChoice], object] | None = None
-        """Told of each question a chooser is asked in the provider's place."""
+        """Called with each question that a chooser answers in the provider's place."""
         self.engines: list[Engine] = [*self.scheduler.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()

@@ -1,4 +1,4 @@
-"""What the dialects have in common: reading a body, telling a Retry-After, framing an event."""
+"""What the dialects have in common: reading a body, stating a Retry-After, framing an event."""
 
 from __future__ import annotations
 

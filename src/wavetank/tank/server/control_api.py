@@ -96,7 +96,7 @@ class ControlApi:
             "verdict": ("GET", self._verdict),
             "timeline": ("GET", self._timeline),
             "events": ("GET", self._events),
-            "scenario": ("GET", self._told_scenario),
+            "scenario": ("GET", self._show_scenario),
             "items": ("POST", self._items),
             "expect": ("POST", self._expect),
             "reset": ("POST", self._reset),
@@ -136,7 +136,7 @@ class ControlApi:
     def _events(self, _: HttpRequest, answer: Answer) -> None:
         answer(ControlResponse(200, NDJSON, self._serving.run.journal.parts()))
 
-    def _told_scenario(self, _: HttpRequest, answer: Answer) -> None:
+    def _show_scenario(self, _: HttpRequest, answer: Answer) -> None:
         run = self._serving.run
         header = run.journal.header
         known = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
