@@ -31,7 +31,7 @@ from wavetank.processor.sinks import CsvSink
 from wavetank.run.output_rows import Rows
 from wavetank.run.row_processor import RowProcessor, RunPace
 from wavetank.run.run_errors import ApiError
-from wavetank.run.run_report import RunStatistics
+from wavetank.run.run_statistics import RunStatistics
 
 ITEMS: list[LLMWorkItem[Any]] = [LLMWorkItem(f"q{number}", f"Question {number}") for number in range(12)]
 WORKERS = 3

@@ -26,7 +26,7 @@ from wavetank.processor.sinks import CsvSink, SinkError
 from wavetank.run.output_rows import Rows
 from wavetank.run.row_processor import RowProcessor, RunPace
 from wavetank.run.run_errors import ApiError
-from wavetank.run.run_report import RunStatistics
+from wavetank.run.run_statistics import RunStatistics
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from ..scenario import DurationRange, Fault, Match, Scenario, refusal_error
 from .answers import AnswerSource
 from .barriers import Barrier, earliest
 from .content import Content, WantedRefusal
-from .faults.selection import FaultSelection
+from .faults.fault_selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter

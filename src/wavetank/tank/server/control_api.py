@@ -51,7 +51,7 @@ SoFar = Callable[[], Callable[[], EventLog]]
 logger = logging.getLogger(__name__)
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a foreign client's ledger."""
 
     event: Literal["submitted", "completed", "failed", "cancelled"]
@@ -144,8 +144,8 @@ class ControlApi:
 
     def _items(self, request: HttpRequest, answer: Answer) -> None:
         example = 'an entry is {"event": "submitted", "item": "row-1"}, and several are a list of them'
-        decoded = _decoded(request.body, Entry | list[Entry], example)
-        entries: list[Entry] = decoded if isinstance(decoded, list) else [decoded]
+        decoded = _decoded(request.body, LedgerEntry | list[LedgerEntry], example)
+        entries: list[LedgerEntry] = decoded if isinstance(decoded, list) else [decoded]
         for entry in entries:
             self._enter(entry)
         answer(_json(200, {"entered": len(entries)}))
@@ -173,7 +173,7 @@ class ControlApi:
         run = self._serving.run.journal.header
         answer(_json(200, {"scenario": run.scenario, "seed": run.seed, "ended": ended.as_json()}))
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: LedgerEntry) -> None:
         match entry.event:
             case "submitted":
                 self._serving.run.ledger.submit(entry.item)

@@ -151,11 +151,9 @@ class Chat:
             max_tokens=max_tokens_of(payload),
             form=form_of(payload),
             copies=self.flavour.copies(payload),
-            reasoning=reasons(payload) or self._always_thinks(payload),
+            reasoning=reasons(payload)
+            or any(fnmatchcase(payload["model"], each) for each in self.flavour.reasoners),
         )
-
-    def _always_thinks(self, payload: Mapping[str, Any]) -> bool:
-        return any(fnmatchcase(payload["model"], pattern) for pattern in self.flavour.reasoners)
 
     # -- answers ---------------------------------------------------------------------------------
 

@@ -248,7 +248,7 @@ def _item(page: AnswerPart, number: int, status: str) -> Values:
 
 
 def _part(page: AnswerPart, pieces: Sequence[str]) -> Values:
-    logprobs = entries(pieces, _alternatives(page)) if _wants_logprobs(page) else []
+    logprobs = entries(pieces, page.request.payload.get("top_logprobs") or 0) if _wants_logprobs(page) else []
     return {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": logprobs}
 
 
@@ -267,10 +267,6 @@ def _wants_logprobs(page: AnswerPart) -> bool:
     return bool(payload.get("top_logprobs")) or "message.output_text.logprobs" in as_list(
         payload.get("include")
     )
-
-
-def _alternatives(page: AnswerPart) -> int:
-    return page.request.payload.get("top_logprobs") or 0
 
 
 # -- events ----------------------------------------------------------------------------------------
