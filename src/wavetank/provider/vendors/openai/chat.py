@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, final
 
 from ...content import Block
-from ...dialect_base.shared import DONE, EVENT_STREAM, Values, asked, data_event
+from ...dialect_base.shared import DONE, EVENT_STREAM, Values, data_event, text_request
 from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
@@ -142,7 +142,7 @@ class Chat:
         check_served(payload)
         asked_in_chat(payload, served=self.flavour.logprobs)
         in_path = found.groupdict().get("model")
-        return asked(
+        return text_request(
             request,
             payload,
             model=in_path or model_of(payload),
