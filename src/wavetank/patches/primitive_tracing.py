@@ -99,7 +99,7 @@ class Listener(Protocol):
     """Hears of the calls of a primitive's methods."""
 
     def hears(self, primitive: object, /) -> bool:
-        """Whether it wants to hear of this one."""
+        """Whether it wants reports of this one."""
 
     def made(self, primitive: object, maker: FrameType | None, /) -> None:
         """A primitive is new; `maker` is the program's frame, if that made it."""
@@ -122,7 +122,7 @@ def types() -> Iterator[type]:
 
 @contextmanager
 def heard(listener: Listener) -> Iterator[None]:
-    """Let a listener hear of every primitive that is made, and of the calls of those it wants to hear of."""
+    """Report every primitive that is made to a listener, and the calls of those that it wants reports of."""
     with ExitStack() as stack:
         for kind in dict.fromkeys(base for each in types() for base in _own_bases(each)):
             for name, method in list(vars(kind).items()):
@@ -143,7 +143,7 @@ def _own_bases(kind: type) -> Iterator[type]:
 
 
 def _is_heard(kind: type, name: str) -> bool:
-    """Whether a method is to be heard of; the limiter of anyio on trio is entered without its `acquire`."""
+    """Whether a method is reported; the limiter of anyio on trio is entered without its `acquire`."""
     return name in _ACTIONS and (not name.startswith("__") or "acquire" in vars(kind))
 
 

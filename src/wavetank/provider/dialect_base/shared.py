@@ -24,7 +24,7 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LONGEST: Final = 1000
 """Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
-"""What ends a stream of those who speak OpenAI's format."""
+"""What ends a stream in OpenAI's format."""
 
 _UNITS: Final = {SECOND: "second", HOUR: "hour", DAY: "day"}
 

@@ -190,7 +190,7 @@ class ControlApi:
 
 @final
 class _Readers:
-    """Reads the log in a thread, once at a time, so that the server goes on answering meanwhile."""
+    """Reads the log in a thread, one read at a time, so that the server answers meanwhile."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

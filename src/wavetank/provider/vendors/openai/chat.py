@@ -1,4 +1,4 @@
-"""Chat completions in OpenAI's format, and the ways in which others who speak it differ."""
+"""Chat completions in OpenAI's format, and how other vendors with this format differ."""
 
 from __future__ import annotations
 
