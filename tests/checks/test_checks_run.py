@@ -20,23 +20,9 @@ from wavetank.checks import (
 from wavetank.checks.liveness import kind_of_hang
 from wavetank.checks.verdict import Verdict
 from wavetank.clock import MILLISECOND, SECOND
-from wavetank.events import Event, EventKind, EventLog, Header, RunEnd
+from wavetank.events import Event, RunEnd
 
-
-def log_of(*events: Event | list[Event], end: RunEnd | None = None, **header: Any) -> EventLog:
-    """A log of these events, in order; without `end` the run is still going on."""
-    log = EventLog(Header(scenario="calm", digest="00000000", seed=0, backend="asyncio", **header))
-    for event in events:
-        for each in event if isinstance(event, list) else [event]:
-            log.append(each)
-    if end is not None:
-        log.finish(end)
-    return log
-
-
-def happened(kind: EventKind, at: float, item: str = "a", **fields: Any) -> Event:
-    """An event `at` so many seconds."""
-    return Event(at=round(at * SECOND), kind=kind, item=item, **fields)
+from .event_logs import happened, log_of
 
 
 def ended(how: Any, at: float = 100, steps: int = 50, **fields: Any) -> RunEnd:

@@ -25,7 +25,7 @@ def judge(log: EventLog) -> Verdict:
 
 
 def _why(log: EventLog) -> Iterator[str]:
-    """When the waves without a request were open, as far as the run went, and what came then."""
+    """When the waves without a request were open, as far as the run went, and which requests arrived."""
     met = {event.wave for event in log.of("refused")}
     for number in range(log.header.waves):
         if number not in met:
