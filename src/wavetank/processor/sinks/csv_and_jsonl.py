@@ -5,18 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self, final
+from typing import Any, BinaryIO, Final, final
 
 from ..errors.json_object import json_value
 from ..items import ItemResult, LLMWorkItem
 from ..journal import Journal
-from .row_file import RowFile, SinkError
-
-Row = Mapping[str, Any]
-MakeRow = Callable[[LLMWorkItem[Any], ItemResult[Any]], Row]
+from .file_sink import FileSink, MakeRow, Row, SinkError
 
 RESULT_COLUMNS: Final = ("id", "value", "error", "reason", "attempts", "input_tokens", "output_tokens")
 """The names in a row that `result_row` makes."""
@@ -39,80 +35,8 @@ def result_row(item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any
     }
 
 
-class _FileSink(ABC):
-    """The common part of sinks that write rows to a file."""
-
-    _rows: RowFile
-    _row: MakeRow
-    _key: str
-    _written_before: frozenset[str]
-
-    def _open(
-        self,
-        path: str | Path,
-        head: bytes,
-        *,
-        row: MakeRow,
-        key: str,
-        journal: Journal | None,
-        earlier: Iterable[Row],
-    ) -> None:
-        self._row, self._key = row, key
-        # A journal in which nothing was done yet is not that of the rows in the file.
-        resumes = journal is not None and journal.status().status != "new"
-        before: set[str] = set()
-
-        def lines() -> Iterator[bytes]:
-            for each in earlier:
-                before.add(str(each[key]))
-                yield self._line(each)
-
-        self._rows = RowFile(Path(path), head, lines() if resumes else None, is_such_file=self._is_such_file)
-        self._written_before = frozenset(before)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._rows}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:
-        """Append the row of a result, unless it is one of the `earlier` rows."""
-        if item.id not in self._written_before:
-            self.append(self._row(item, result))
-
-    def append(self, row: Row) -> None:
-        """Append one row.
-
-        Raises:
-            SinkError: the row does not fit, the sink is closed, or the file cannot be written.
-        """
-        self._rows.append(self._line(row))
-
-    @abstractmethod
-    def _line(self, row: Row) -> bytes: ...
-
-    @abstractmethod
-    def _is_such_file(self, file: BinaryIO) -> bool: ...
-
-    def check(self) -> None:
-        """See that the file is still there.
-
-        Raises:
-            SinkError: it was removed, and its rows are lost.
-        """
-        self._rows.check()
-
-    def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._rows.close()
-
-
 @final
-class CsvSink(_FileSink):
+class CsvSink(FileSink):
     """Writes results as CSV; a row is in the file when `append` or `write` returns.
 
     The columns are fixed; `append` refuses a row with others. It may be used from several
@@ -155,8 +79,10 @@ class CsvSink(_FileSink):
         earlier: Iterable[Row] = (),
     ) -> None:
         self._columns = _checked_columns(columns, key)
-        self._header = _csv_line(self._columns)
-        self._open(path, self._header, row=row, key=key, journal=journal, earlier=earlier)
+        super().__init__(path, row=row, key=key, journal=journal, earlier=earlier)
+
+    def _head(self) -> bytes:
+        return _csv_line(self._columns)
 
     def _line(self, row: Row) -> bytes:
         if row.keys() != set(self._columns):
@@ -164,7 +90,8 @@ class CsvSink(_FileSink):
         return _csv_line([_cell(row[column]) for column in self._columns])
 
     def _is_such_file(self, file: BinaryIO) -> bool:
-        return self._header.startswith(file.read(len(self._header)))
+        head = self._head()
+        return head.startswith(file.read(len(head)))
 
     def _difference(self, row: Row) -> str:
         missing = [column for column in self._columns if column not in row]
@@ -173,13 +100,13 @@ class CsvSink(_FileSink):
             f"{what} {', '.join(names)}" for what, names in (("no", missing), ("also", surplus)) if names
         ]
         return (
-            f"a row for {self._rows.path} has {' and '.join(found)}; its columns are fixed: "
+            f"a row for {self._path} has {' and '.join(found)}; its columns are fixed: "
             f"{', '.join(self._columns)}. Give each row all of them, or open the sink with other columns"
         )
 
 
 @final
-class JsonlSink(_FileSink):
+class JsonlSink(FileSink):
     """Writes results as JSON, one object a line; it is in the file when `append` or `write` returns.
 
     `append` refuses a row that JSON cannot hold. It may be used from several threads, and as
@@ -208,8 +135,7 @@ class JsonlSink(_FileSink):
         journal: Journal | None = None,
         earlier: Iterable[Row] = (),
     ) -> None:
-        self._path = Path(path)
-        self._open(path, b"", row=row, key=key, journal=journal, earlier=earlier)
+        super().__init__(path, row=row, key=key, journal=journal, earlier=earlier)
 
     def _line(self, row: Row) -> bytes:
         try:
