@@ -53,13 +53,13 @@ def unexpected(log: EventLog) -> dict[str, list[Event]]:
     """What was refused at which host, but for the hosts that were declared."""
     found: dict[str, list[Event]] = {}
     for event in log.of("unknown-host"):
-        if event.host is not None and not _is_declared(event.host, log.header.unknown_hosts):
+        if event.host is not None and not is_declared(event.host, log.header.unknown_hosts):
             found.setdefault(event.host, []).append(event)
     return found
 
 
-def _is_declared(host: str, patterns: Iterable[str]) -> bool:
-    """A pattern without a port is for any."""
+def is_declared(host: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns is for a host; one without a port is for any."""
     name = host.lower()
     bare = name.rpartition(":")[0] or name
     return any(fnmatchcase(name, pattern) or fnmatchcase(bare, pattern) for pattern in patterns)

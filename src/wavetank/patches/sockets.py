@@ -182,8 +182,8 @@ def _end_at(one: socket.socket, address: Any) -> End | None:
         raise OSError(errno.EISCONN, os.strerror(errno.EISCONN))
     end = _networks[-1].connect(one, address)
     if end is not None:
-        end.signal_on(one.fileno())
         add_virtual_file(one, end)
+        end.signal_on(one.fileno())
         if isinstance(one, ssl.SSLSocket):
             connected_by_tls(one, end)
     return end

@@ -34,8 +34,15 @@ class End(VirtualFile, Protocol):
     here: Address
     there: Address
 
+    error: int
+    """The number of the error by which it could not be connected; 0 if it is."""
+
     def signal_on(self, descriptor: int, /) -> None:
-        """Let the system know, too, whether there is something to read, under the client's descriptor."""
+        """Let the system know, too, whether there is something to read, under the client's descriptor.
+
+        Raises:
+            BlockingIOError: it is not connected yet.
+        """
 
     def send(self, data: Any, /) -> int:
         """Send all of the bytes; how many they were."""
@@ -140,11 +147,9 @@ def _getsockname(end: End, one: socket.socket, /) -> Address:
     return end.here
 
 
-_OPTIONS: Final = {socket.SO_ERROR: 0, socket.SO_TYPE: int(socket.SOCK_STREAM)}
-
-
 def _getsockopt(end: End, one: socket.socket, level: int, option: int, size: int = 0, /) -> int | bytes:
-    value = _OPTIONS.get(option, 1) if level == socket.SOL_SOCKET else 1
+    known = {socket.SO_ERROR: end.error, socket.SO_TYPE: int(socket.SOCK_STREAM)}
+    value = known.get(option, 1) if level == socket.SOL_SOCKET else 1
     return value.to_bytes(size, "little") if size else value
 
 

@@ -59,6 +59,13 @@ CUT: Final = "peer closed connection without sending complete message body (inco
 """What h11 says of a body that breaks off."""
 
 
+CLOSED: Final = "Server disconnected without sending a response."
+"""What httpcore says of a connection that ends without a response."""
+
+GARBLED: Final = "illegal status line"
+"""What h11 says of bytes that are no response."""
+
+
 def raw_headers(first: Frame) -> list[tuple[bytes, bytes]]:
     """The headers of a response in bytes, with the length of a body that is whole in its first frame."""
     assert first.head is not None

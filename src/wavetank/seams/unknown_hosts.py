@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from ..provider.host_patterns import is_loopback
@@ -9,6 +10,7 @@ from ..provider.host_rules import dialect_by_path
 from ..provider.http import HttpRequest
 from ..provider.vendor_card import COMPATIBLE
 from ..provider.vendor_registry import cards
+from ..scenario import Stage
 from ..shown import shortened
 from ..sim.origin import NOWHERE
 from ..sim.refused_io import LEAVE_OUT
@@ -30,19 +32,27 @@ def place(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def connect(desk: Desk, host: str, port: int | None, attempt: Attempt | None) -> None:
+def connect(
+    desk: Desk, host: str, port: int | None, attempt: Attempt | None, *, stage: Stage | None = None
+) -> None:
     """A client wants to connect to a host; one that is refused is logged, with what `attempt` asks for.
+
+    `stage` as in `Desk.connect`.
 
     Raises:
         UnknownHost: the fake does not answer for it; the text names it and the fix.
-        ConnectionRefusedError: the scenario has the connection refused, and it is not to an app's host.
+        OSError: the scenario has the connection fail, and it is not to an app's host, or the fake does not
+            answer for the host and the test says so: then programs go on as they would without it.
     """
     where = place(host, port)
     if not desk.hosts.knows(host, port):
         dialect = _note_unknown(desk, where, attempt)
-        raise refused(where, dialect or "openai", loopback=is_loopback(host))
+        error = refused(where, dialect or "openai", loopback=is_loopback(host))
+        if desk.is_declared(where):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, str(error))
+        raise error
     if not desk.hosts.is_app(host, port):
-        desk.connect(where)
+        desk.connect(where, stage)
 
 
 def unknown_path(desk: Desk, http: HttpRequest, attempt: Attempt) -> str:
