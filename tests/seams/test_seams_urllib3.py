@@ -12,6 +12,7 @@ import pytest
 import requests
 import urllib3
 
+import wavetank
 from wavetank import Scenario, Tank
 from wavetank.scenario import load_scenario, scenario_from_dict
 from wavetank.tank.hosted_world import Hosted

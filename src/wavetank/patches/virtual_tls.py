@@ -216,7 +216,11 @@ def _make_ssl_transport(
 ) -> Any:
     """A plain transport that answers questions about TLS; there is no handshake to wait for."""
     context = sslcontext or ssl.create_default_context()
-    made = object_without_tls(context, rawsock, server_hostname)
+    try:
+        made = object_without_tls(context, rawsock, server_hostname)
+    except BaseException:
+        rawsock.close()  # as asyncio's own transport does, which is not made
+        raise
     extra = {
         "sslcontext": context,
         "ssl_object": made,

@@ -5,6 +5,8 @@ The network's only delays are the provider's; the client's read timeout stays in
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -109,7 +111,8 @@ class _Shared:
     def _take(self, limit: int) -> bytes:
         data = self._server.take(limit)
         if not data and self._server.reset:
-            raise self._core.ReadError("the provider reset the connection")
+            error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            raise self._core.ReadError(str(error)) from error
         return data
 
     def _shake_hands(self, context: ssl.SSLContext) -> None:
@@ -121,6 +124,7 @@ class _Shared:
 
     def _too_late(self, timeout: float | None) -> Exception:
         error: Exception = self._core.ReadTimeout(f"no answer within {timeout} s")
+        error.__cause__ = TimeoutError("timed out")
         return error
 
     def get_extra_info(self, info: str) -> object:

@@ -105,6 +105,8 @@ class FakeNetwork:
         try:
             connected = connection_to(desk, name, port, "connect")
         except TimeoutError:
+            connected = None
+        if connected is None:
             return Unanswered(desk, name, one.gettimeout())
         shown = host if is_numeric(host) else self.address_of(name, port, one.family)
         there = (shown, port, *address[2:])
