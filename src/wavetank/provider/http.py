@@ -94,13 +94,15 @@ class WireReply(msgspec.Struct, frozen=True):
 class BadRequest(Exception):
     """A request the provider cannot take; `reply` is its answer in its own dialect.
 
-    One that does not `count` asks for nothing: some clients only open a connection with it.
+    One that does not `count` asks for nothing: some clients only open a connection with it. One that is
+    `unserved` asks for a path that the dialect does not have.
     """
 
-    def __init__(self, reply: WireReply, *, counts: bool = True) -> None:
+    def __init__(self, reply: WireReply, *, counts: bool = True, unserved: bool = False) -> None:
         super().__init__(f"{reply.status}: {reply.body.decode()}")
         self.reply = reply
         self.counts = counts
+        self.unserved = unserved
 
 
 class Dialect(Protocol):

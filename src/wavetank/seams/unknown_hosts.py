@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from fnmatch import fnmatchcase
 from typing import Final
 
 from ..provider.host_patterns import is_loopback
@@ -17,6 +18,13 @@ from ..sim.refused_io import LEAVE_OUT
 from .desk import Desk
 from .errors import UnknownHost
 from .exchange import Attempt
+
+_OF_THEIR_OWN: Final = {
+    "bedrock*.amazonaws.com": "Amazon Bedrock",
+    "*.sagemaker.*.amazonaws.com": "Amazon SageMaker",
+    "api.replicate.com": "Replicate",
+}
+"""Hosts of LLMs that speak no dialect of the fake."""
 
 _USUAL_PORTS: Final = (None, 80, 443)
 
@@ -79,7 +87,13 @@ def _note_unknown(desk: Desk, host: str, attempt: Attempt | None) -> str | None:
 
 def refused(where: str, dialect: str = "openai", *, loopback: bool = False) -> UnknownHost:
     """The error for a host the fake does not answer for; `dialect` is the one it may speak."""
-    if loopback:
+    own = next((name for pattern, name in _OF_THEIR_OWN.items() if fnmatchcase(where, pattern)), None)
+    if own is not None:
+        fix = (
+            f"wavetank doesn't speak the wire format of {own}; answer for it with an app of your own, "
+            f'fake_llm.add_host("{shortened(where)}", app=...), or use a provider of the list'
+        )
+    elif loopback:
         fix = f"a real server and virtual time cannot meet: {LEAVE_OUT}"
     else:
         host = shortened(where)
