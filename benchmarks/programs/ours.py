@@ -15,11 +15,11 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import Fifo, Level, Recorder
 from wavetank.sim.dice import dice
 from wavetank.sim.ended import Ended
-from wavetank.sim.host import Host
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 from wavetank.tank.runs.run_options import RunOptions
 from wavetank.tank.runs.trial_runs import Trials
@@ -64,13 +64,13 @@ def fifo_runs(backend: str, number: int) -> int:
 def engine_runs(backend: str, stalls: bool, number: int) -> int:
     """The engine below a search: uniform orders, no fake, no event log, no checks."""
     run: Callable[..., Ended] = run_asyncio if backend == "asyncio" else run_trio
-    host = Host(Timeline())
+    scheduler = Scheduler(Timers())
     for _ in range(number):
         chooser = Uniform(dice("engine", next(_seeds)), DeviationRates(stalls=ALWAYS), tail=_TAIL)
-        host.renew(Timeline(), chooser=Recorder(chooser), level=Level("any", stalls=stalls))
-        end = run(pipeline.main, host, started=_ignore, ended=_ignore)
+        scheduler.renew(Timers(), chooser=Recorder(chooser), level=Level("any", stalls=stalls))
+        end = run(pipeline.main, scheduler, started=_ignore, ended=_ignore)
         assert end.error is None, end
-        host.close()
+        scheduler.close()
     return number
 
 

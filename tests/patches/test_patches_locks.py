@@ -19,20 +19,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.patches.virtual import virtual_process
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 T = TypeVar("T")
 
 
 def run(program: Callable[[], T]) -> T:
     """Run a sync program in virtual time."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         try:
             return program()
         finally:
-            host.close()
+            scheduler.close()
 
 
 def start(*targets: Callable[[], object]) -> list[threading.Thread]:
@@ -467,7 +467,7 @@ def test_a_thread_that_only_ever_asks(
     spin: Callable[[threading.Lock, threading.Thread], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop that polls without waiting does not stop time: after many rounds a nanosecond passes."""
-    monkeypatch.setattr("wavetank.sim.host.QUESTIONS_AT_ONE_INSTANT", 20)
+    monkeypatch.setattr("wavetank.sim.scheduler.QUESTIONS_AT_ONE_INSTANT", 20)
 
     def program() -> float:
         lock = threading.Lock()

@@ -24,30 +24,30 @@ from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RunOver, ThreadStuck, TimeBudgetSpent
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 T = TypeVar("T")
 
 
 def run(program: Callable[[], T], *, limit: int | None = None) -> T:
     """Run a sync program in virtual time."""
-    host = Host(Timeline(limit=limit))
-    with virtual_process(host):
+    scheduler = Scheduler(Timers(limit=limit))
+    with virtual_process(scheduler):
         try:
             return program()
         finally:
-            host.close()
+            scheduler.close()
 
 
-def run_async(main: Callable[[], Any]) -> tuple[Ended, Host]:
+def run_async(main: Callable[[], Any]) -> tuple[Ended, Scheduler]:
     """Run an async program in virtual time."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         try:
-            return run_asyncio(main, host, started=lambda _: None, ended=lambda _: None), host
+            return run_asyncio(main, scheduler, started=lambda _: None, ended=lambda _: None), scheduler
         finally:
-            host.close()
+            scheduler.close()
 
 
 def start(*targets: Callable[[], object]) -> list[threading.Thread]:
@@ -353,8 +353,8 @@ def test_a_loop_in_a_thread() -> None:
     """A background loop in a thread of the run shares its time, and is reached from outside as ever."""
 
     async def main() -> tuple[float, float]:
-        host = asyncio.get_running_loop().host  # type: ignore[attr-defined]
-        loop, stop = SimulatedLoop(host), asyncio.Event()
+        scheduler = asyncio.get_running_loop().scheduler  # type: ignore[attr-defined]
+        loop, stop = SimulatedLoop(scheduler), asyncio.Event()
 
         def serve() -> None:
             loop.run_until_complete(stop.wait())
@@ -377,11 +377,11 @@ def test_a_loop_that_ends_takes_nobody_s_timer_with_it() -> None:
     """When a loop in a thread is torn down at the instant another thread's sleep ends, that one wakes."""
 
     async def main() -> list[tuple[str, float]]:
-        host = asyncio.get_running_loop().host  # type: ignore[attr-defined]
+        scheduler = asyncio.get_running_loop().scheduler  # type: ignore[attr-defined]
         out: list[tuple[str, float]] = []
 
         def serve() -> None:
-            loop = SimulatedLoop(host)
+            loop = SimulatedLoop(scheduler)
             loop.call_later(1, exit_now)
             with suppress(SystemExit):
                 loop.run_forever()
@@ -513,11 +513,11 @@ def test_an_executor_does_not_log_the_end_of_the_run(caplog: pytest.LogCaptureFi
 
 def test_the_end_of_the_run_does_not_reach_the_main_thread() -> None:
     """The main thread may still sleep and wait while the run is taken down."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         threads = start(lambda: time.sleep(1000))
         time.sleep(1)
-        host.close()
+        scheduler.close()
         time.sleep(2)
         assert now() == 3.0
         join(threads)
@@ -528,9 +528,9 @@ def test_the_end_of_the_run_does_not_reach_the_main_thread() -> None:
 def test_a_thread_started_after_the_end_does_nothing() -> None:
     """It ends at once."""
     out: list[int] = []
-    host = Host(Timeline())
-    with virtual_process(host):
-        host.close()
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
+        scheduler.close()
         join(start(lambda: out.append(1)))
     assert out == []
 
@@ -623,7 +623,7 @@ def test_a_foreign_thread_may_use_a_lock_of_the_run() -> None:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give threads a fifth of a second."""
-    monkeypatch.setattr("wavetank.sim.host.PATIENCE", 0.2)
+    monkeypatch.setattr("wavetank.sim.scheduler.PATIENCE", 0.2)
 
 
 @pytest.mark.usefixtures("_impatient")

@@ -19,8 +19,8 @@ from ..seams.waiting import Waits
 from ..sim import unseen_errors as sim
 from ..sim.busy_loops import read_by_program
 from ..sim.ended import Ended
-from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
+from ..sim.scheduler import Scheduler
 from ..text import LARGEST_SEED, SEED_RANGE
 from .fake_llm import FakeLLM
 from .invariants import Invariants
@@ -37,7 +37,7 @@ class Parts:
     log: EventLog
     desk: Desk
     tank: Tank
-    host: Host | None = None
+    scheduler: Scheduler | None = None
     """What the program runs under in virtual time."""
 
     def close(self) -> None:
@@ -64,8 +64,10 @@ class Parts:
                 spinning=end.spinning,
                 watched=self.tank.watching.at_the_end(at),
                 error=error,
-                unseen=() if self.host is None else tuple(map(_unseen, self.host.witness.failures.unseen())),
-                waits=() if self.host is None else tuple(_waits(self.host)),
+                unseen=()
+                if self.scheduler is None
+                else tuple(map(_unseen, self.scheduler.witness.failures.unseen())),
+                waits=() if self.scheduler is None else tuple(_waits(self.scheduler)),
             )
         )
 
@@ -85,13 +87,13 @@ def assemble(
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
     over: Callable[[], bool] = lambda: False,
-    host: Host | None = None,
+    scheduler: Scheduler | None = None,
 ) -> Parts:
     """Build the parts around a clock.
 
     Raises:
         ValueError: the seed is negative or has more than 64 bits.
-        ScenarioError: a host of the scenario is none, or its dialect is unknown.
+        ScenarioError: a scheduler of the scenario is none, or its dialect is unknown.
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
     provider = Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns)
@@ -119,20 +121,20 @@ def assemble(
         ledger=ledger,
         events=log,
         scenario=scenario,
-        now=clock.now if host is None else _counted(clock, host),
+        now=clock.now if scheduler is None else _counted(clock, scheduler),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
     )
-    if host is not None and host.witness.quiet is not None:
-        host.witness.quiet.last_event = _last_event_of(log)
-    return Parts(log, desk, tank, host)
+    if scheduler is not None and scheduler.witness.quiet is not None:
+        scheduler.witness.quiet.last_event = _last_event_of(log)
+    return Parts(log, desk, tank, scheduler)
 
 
-def _counted(clock: Clock, host: Host) -> Callable[[], int]:
+def _counted(clock: Clock, scheduler: Scheduler) -> Callable[[], int]:
     """The clock as the program reads it, which must not do so without end."""
 
     def now() -> int:
-        read_by_program(host)
+        read_by_program(scheduler)
         return clock.now()
 
     return now
@@ -165,9 +167,9 @@ def _last_event_of(log: EventLog) -> Callable[[], int]:
     return last_event
 
 
-def _waits(host: Host) -> Iterator[Wait]:
+def _waits(scheduler: Scheduler) -> Iterator[Wait]:
     """Who waited in the longest quiet stretches, as the event log has it."""
-    for stretch in host.witness.quiet.stretches() if host.witness.quiet is not None else ():
+    for stretch in scheduler.witness.quiet.stretches() if scheduler.witness.quiet is not None else ():
         for waiting in stretch.waiting:
             file, line = waiting.place or (None, None)
             yield Wait(
