@@ -201,13 +201,13 @@ def _sends_to(original: Method) -> Method:
 
 
 def _is_idle(one: socket.socket) -> bool:
-    """Whether a socket has no other end, so that the system refuses to use it."""
+    """Whether a socket has no other end, or is closed, so that the system refuses to use it."""
     if one.type != socket.SOCK_STREAM:
         return False
     try:
         one.getpeername()
     except OSError:
-        return one.fileno() >= 0
+        return True
     return False
 
 

@@ -36,6 +36,7 @@ class Endpoint:
         self.attempt: Attempt | None = None
         """Whose bytes it carries, where the running task or thread does not say so."""
         self.watchers: list[Callable[[], object]] = []
+        self._sockets = 1
         self._signal: Signal | None = None
         self._begun = self._no_more_sent = self._no_more_read = False
         self._server: ServerConnection = connected(self._wake)
@@ -155,13 +156,19 @@ class Endpoint:
             self._server.no_more_requests()
         self._wake()
 
+    def share(self) -> None:
+        """One socket more is to be closed before it hangs up."""
+        self._sockets += 1
+
     def close(self) -> None:
-        """Hang up."""
-        self._server.hang_up()
+        """Hang up, if no other socket has this end."""
+        self._sockets -= 1
         if self._signal is not None:
             self._signal.close()
             self._signal = None
-        self._wake()
+        if not self._sockets:
+            self._server.hang_up()
+            self._wake()
 
     def __repr__(self) -> str:
         return f"<Endpoint at {self._server!r}>"
