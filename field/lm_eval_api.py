@@ -18,4 +18,7 @@ def run_batch(rows):
         Instance("generate_until", {}, (JsonChatStr(json.dumps(messages(row))), {"until": ["\n\n"]}), number)
         for number, row in enumerate(rows)
     ]
-    return model.generate_until(asked, disable_tqdm=True)
+    try:
+        return model.generate_until(asked, disable_tqdm=True)
+    except Exception as error:
+        return [error] * len(rows)  # one request that fails ends all

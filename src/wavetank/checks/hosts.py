@@ -27,15 +27,13 @@ def judge(log: EventLog) -> Verdict:
     It is one if a dialect has its path, or if hosts were refused and no request at all reached the fake,
     unless the test did not ask for the fake. Other refused hosts, such as those of telemetry, are only
     listed, and those that were declared are left out. It also fails when an application that answers
-    for a host raised an error, and when something was posted to a path that the fake does not have.
+    for a host raised an error, and when a program asked only for paths that the fake does not have.
     """
     failed = log.of("app-failed")
     if failed:
         return _app_failed(failed)
     missing = unserved(log)
-    if any(event.target and event.target.startswith("POST ") for event in missing) or (
-        missing and not log.of("arrived")
-    ):
+    if missing and not log.of("arrived"):
         return _unserved(missing)
     by_host = unexpected(log)
     if not by_host:
