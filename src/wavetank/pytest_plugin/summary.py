@@ -64,7 +64,11 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
     if ran:
         met = sum(test.facts["requests"] > 0 for test in tests)
         yield f"{counted(met, 'test')} met the fake, {ran - met} did not"
-    tests = [test for test in tests if _is_concerned(test.facts)]
+    tests = [
+        test
+        for test in tests
+        if any(test.facts[name] for name in ("asked", "requests", "unknown_hosts", "unserved"))
+    ]
     if not tests:
         return
     all_facts = [test.facts for test in tests]
@@ -87,10 +91,6 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
 def _unserved(all_facts: list[dict[str, Any]]) -> str:
     count = sum(len(facts["unserved"]) for facts in all_facts)
     return f", {count} unserved" if count else ""
-
-
-def _is_concerned(facts: dict[str, Any]) -> bool:
-    return bool(facts["asked"] or facts["requests"] or facts["unknown_hosts"] or facts["unserved"])
 
 
 def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
