@@ -151,7 +151,8 @@ def listen(act: Act) -> int:
             threading.Thread(target=act, args=(one,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    return listener.getsockname()[1]
+    port: int = listener.getsockname()[1]
+    return port
 
 
 def untrusted() -> Act:
