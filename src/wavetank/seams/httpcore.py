@@ -57,7 +57,7 @@ def _async_connect(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core._backends.auto.AutoBackend.connect_tcp)
 
     @functools.wraps(original)
-    async def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+    async def connect_tcp(self: object, host: str, port: int, *args: Any, **options: Any) -> Any:
         desk = current()
         if desk.lets_through(host, port):
             return await original(self, host, port, *args, **options)
@@ -78,7 +78,7 @@ def _blocking_connect(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core._backends.sync.SyncBackend.connect_tcp)
 
     @functools.wraps(original)
-    def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+    def connect_tcp(self: object, host: str, port: int, *args: Any, **options: Any) -> Any:
         desk = current()
         if desk.lets_through(host, port):
             return original(self, host, port, *args, **options)

@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from ..patches.socket_lookups import is_numeric
 from ..patches.sockets import network_in_memory
+from ..patches.virtual_sockets import End
 from ..patches.virtual_tls import tls_passed_over
 from ..provider.host_patterns import is_loopback
 from .desk import Desk
@@ -90,7 +91,7 @@ class FakeNetwork:
         if desk is not None and desk.hosts.knows(name, port):
             connect(desk, name, port, None, stage="handshake")
 
-    def connect(self, one: socket.socket, address: Any) -> Endpoint | Unanswered | None:
+    def connect(self, one: socket.socket, address: Any) -> End | None:
         if not isinstance(address, tuple) or len(address) < 2 or not isinstance(address[0], str):
             return None
         host, port = address[:2]
@@ -107,7 +108,7 @@ class FakeNetwork:
         except TimeoutError:
             connected = None
         if connected is None:
-            return Unanswered(desk, name, one.gettimeout())
+            return cast("End", Unanswered(desk, name, one.gettimeout()))
         shown = host if is_numeric(host) else self.address_of(name, port, one.family)
         there = (shown, port, *address[2:])
         here, blocking = _own_address(one, desk), one.gettimeout() != 0
