@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import _thread
 import errno
+import os
+import socket
+import ssl
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +20,7 @@ from ..provider.host_rules import HostTable
 from ..provider.model import LimitState, Refusal, Reply, Success
 from ..provider.provider import Provider
 from ..provider.request import Request
-from ..scenario import DELAYS, Fault
+from ..scenario import DELAYS, Fault, FaultKind, Stage
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
 from ..sim.run_threads import UNDER_REAL_LOCKS
@@ -65,6 +68,7 @@ class Desk:
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str, int | None], bool] = lambda *_: False,
+        is_declared: Callable[[str], bool] = lambda _: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
     ) -> None:
@@ -82,6 +86,8 @@ class Desk:
         self.lifespans = Lifespans(self.app_tasks)
         self.lets_through = lets_through
         """Whether a connection to this host and port is none of the fake's business."""
+        self.is_declared = is_declared
+        """Whether the test says that this host may be refused; it has its port where that is unusual."""
         self.ports = 0
         """How many sockets have connected to this desk."""
         self.lock = _thread.RLock()
@@ -142,26 +148,28 @@ class Desk:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
 
-    def connect(self, host: str) -> None:
-        """A client wants to connect to a host.
+    def connect(self, host: str, stage: Stage | None = None) -> None:
+        """A client takes a step towards a connection to a host, or all steps at once.
 
         Raises:
-            ConnectionRefusedError: the scenario has the connection refused.
+            OSError: the scenario has it fail; a `TimeoutError` is what the system says when it gives up.
         """
-        if self.refuses_connection(host):
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
+        kind = self.refuses_connection(host, stage)
+        if kind is not None:
+            raise connection_error(kind)
 
-    def refuses_connection(self, host: str = "") -> bool:
-        """Whether a client that wants to connect now is refused; asked once for each connection.
+    def refuses_connection(self, host: str = "", stage: Stage | None = None) -> FaultKind | None:
+        """The fault that a client meets which wants to connect now; asked once for each connection and step.
 
         `host` is empty where the client has not said yet which one it wants.
         """
         with self.lock:
-            number = self._provider.refuse_connection(self.clock.now(), host)
+            number = self._provider.refuse_connection(self.clock.now(), host, stage)
             if number is None:
-                return False
-            self.note("left", fault=number, reason=self._faults[number].kind, host=host or None)
-            return True
+                return None
+            kind = self._faults[number].kind
+            self.note("left", fault=number, reason=kind, host=host or None)
+            return kind
 
     def open(
         self, request: Request, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
@@ -418,6 +426,20 @@ class Desk:
 def _budgets(limits: LimitState) -> dict[str, Any]:
     """What was left when the provider had decided on a request; nothing where nothing is limited."""
     return {"budgets": limits.left, "decided": limits.at} if limits.left else {}
+
+
+def connection_error(kind: FaultKind) -> OSError:
+    """What the system says of a connection that meets such a fault."""
+    match kind:
+        case "dns-failure":
+            return socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        case "connect-timeout":
+            return TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        case "bad-certificate":
+            text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+            return ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, text)
+        case _:
+            return ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
 
 
 def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:

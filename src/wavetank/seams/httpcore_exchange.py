@@ -21,7 +21,7 @@ import msgspec
 
 from ..provider.host_rules import HostApp, Route
 from ..provider.http import Frame, Head, HttpRequest
-from .exchange import CUT, Attempt, begin, raw_headers
+from .exchange import CLOSED, CUT, Attempt, begin, raw_headers
 from .http1 import ServerConnection, reason_of
 from .memory import current_attempt
 from .request_reader import MAX_BODY, BadHttp, headers_of
@@ -81,7 +81,7 @@ class _Exchange:
     def head(self) -> tuple[Head, list[tuple[bytes, bytes]]]:
         """The head of the response, and its headers as they would be on the wire."""
         if not self._frames:
-            raise self._core.RemoteProtocolError("Server disconnected without sending a response.")
+            raise self._core.RemoteProtocolError(CLOSED)
         frame = self._frames[0]
         assert frame.head is not None
         framing = [] if frame.end else [(b"transfer-encoding", b"chunked")]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ..checks import hosts
 from ..clock import EPOCH_NS, Clock
 from ..events import EventKind, EventLog, Header, RunEnd, TaskEnd, Unseen, Wait, without_addresses
 from ..provider.host_rules import hosts_of
@@ -108,6 +109,7 @@ def assemble(
         admit=admit,
         origin=origin,
         lets_through=lets_through,
+        is_declared=lambda host: hosts.is_declared(host, log.header.unknown_hosts),
         progress=delivered,
     )
 
