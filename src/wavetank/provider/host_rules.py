@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, final
 
 import msgspec
@@ -166,7 +166,7 @@ class HostTable:
 
     def is_named(self, host: str, port: int | None = None) -> bool:
         """Whether a user named the host."""
-        return next(self._of(host, port), None) is not None
+        return any(True for _ in self._of(host, port))
 
     def is_app(self, host: str, port: int | None = None) -> bool:
         """Whether nothing but applications answers at a host."""
@@ -195,7 +195,9 @@ class HostTable:
         """
         return self.route(http) or _by_looks(http)
 
-    def _of(self, host: str, port: int | None) -> Iterator[HostRule]:
+    def _of(self, host: str, port: int | None) -> Iterable[HostRule]:
+        if not self._rules and not _configured:
+            return ()
         return (rule for rule in (*self._rules, *_configured) if answers_for((rule.host,), host, port))
 
     def __repr__(self) -> str:

@@ -129,7 +129,7 @@ def _routed(http: HttpRequest, body: bytes, stream: Any) -> Route | None:
 
 
 @final
-class _AsyncContent:
+class AsyncContent:
     """The body of a response; it can be read once."""
 
     def __init__(self, connection: Any, exchange: _Exchange, shielded: Callable[[], Any]) -> None:
@@ -152,6 +152,13 @@ class _AsyncContent:
         if data is None:
             raise StopAsyncIteration
         return data
+
+    def rests(self) -> bool:
+        """Let the connection be idle if the response has been read to its end; whether it has."""
+        if self._exchange.over and not self._closed:
+            self._closed = True
+            self._connection.rest()
+        return self._closed
 
     async def aclose(self) -> None:
         if not self._closed:
@@ -197,6 +204,10 @@ def async_connection_type(core: ModuleType) -> Any:
     class Connection(real):  # type: ignore[misc, valid-type]
         _state: Any
 
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.server: ServerConnection | None = getattr(self._network_stream, "server", None)
+
         async def handle_async_request(self, request: Any) -> Any:
             stream, attempt = self._network_stream, current_attempt.get()
             http = _asked(stream, request) if _may(self, stream, attempt, log) else None
@@ -220,14 +231,17 @@ def async_connection_type(core: ModuleType) -> Any:
                 with shielded():
                     await self.aclose()
                 raise
-            content = _AsyncContent(self, exchange, shielded)
+            content = AsyncContent(self, exchange, shielded)
             return core.Response(
                 head.status, headers=headers, content=content, extensions=_extensions(head, stream)
             )
 
+        def rest(self) -> None:
+            _rest(self, states, clock.monotonic)
+
         async def _over(self, exchange: _Exchange) -> None:
             if exchange.over:
-                _rest(self, states, clock.monotonic)
+                self.rest()
             else:
                 await self.aclose()
 
