@@ -84,7 +84,7 @@ def _body_type(core: ModuleType, idle_of: Callable[[Any], list[Any] | None]) -> 
 def _idle_connections(core: ModuleType) -> Callable[[Any], list[Any] | None]:
     """Of a pool those that are idle; `None`: it has something to do, or connections that are not ours."""
     http11 = core._async.http11
-    # The pool of httpcore compares its limit of idle connections with all of them; that of httpcore2 does not.
+    # The pool of httpcore compares its limit of idle connections with all; that of httpcore2 does not.
     counts_idle = hasattr(core._async.connection_pool, "safe_async_iterate")
     idle_state, active_state = http11.HTTPConnectionState.IDLE, http11.HTTPConnectionState.ACTIVE
 
