@@ -34,7 +34,7 @@ def spent(name: str, runs: int, source: Path | None = None, *options: str) -> tu
 
 def sources_of(commit: str, folder: Path) -> Path:
     """The sources of a commit, unpacked."""
-    packed = subprocess.run(["git", "archive", commit, "src"], check=True, capture_output=True).stdout
+    packed = subprocess.run(["git", "archive", commit], check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
     return folder / "src"
