@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -9,7 +11,7 @@ import httpx
 import httpx2
 import pytest
 
-from wavetank import Tank, search
+from wavetank import Tank, search, simulate
 from wavetank.seams import httpcore_pool, installed
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -94,3 +96,40 @@ def test_pool_errors_and_events_are_the_same_either_way(
     monkeypatch.setattr(httpcore_pool, "_idle_connections", lambda _: lambda _: None)
     assert short == trail_of(library, backend, limits)
     assert sum(taken) > 10
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx], ids=lambda library: library.__name__)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_connection_is_taken_while_the_body_is_still_being_made(library: Any, backend: Any) -> None:
+    body = json.dumps(ask(1)).encode()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        await anyio.sleep(1)
+        yield body
+
+    async def main(_: Tank) -> None:
+        async with library.AsyncClient() as client:
+            pool = client._transport._pool
+
+            async def post(content: Any) -> None:
+                headers = {"authorization": "Bearer k", "content-length": str(len(body))}
+                answer = await client.post(URL, content=content, headers=headers)
+                assert answer.status_code == 200
+
+            await post(body)
+            async with anyio.create_task_group() as group:
+                group.start_soon(post, slowly())
+                await anyio.sleep(0.5)
+                assert "1 active, 0 idle" in repr(pool)
+                group.start_soon(post, body)
+            assert len(pool.connections) == 2
+
+            async def broken() -> AsyncIterator[bytes]:
+                raise OSError("no body")
+                yield
+
+            with pytest.raises(OSError, match="no body"):
+                await post(broken())
+            assert len(pool.connections) == 1
+
+    simulate(main, scenario="calm", backend=backend, checks=()).check()

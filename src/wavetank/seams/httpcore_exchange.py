@@ -161,9 +161,9 @@ class AsyncContent:
         return self._closed
 
     async def aclose(self) -> None:
-        if not self._closed:
+        if not self.rests():
             self._closed = True
-            await self._connection._over(self._exchange)
+            await self._connection.aclose()
 
 
 @final
@@ -213,37 +213,33 @@ def async_connection_type(core: ModuleType) -> Any:
             http = _asked(stream, request) if _may(self, stream, attempt, log) else None
             if http is None or attempt is None or self._state not in (states.NEW, states.IDLE):
                 return await super().handle_async_request(request)
-            parts = [part async for part in request.stream]
-            body = b"".join(parts)
-            route = _routed(http, body, stream)
-            if route is None:
-                request.stream = _AgainAsync(parts)
-                return await super().handle_async_request(request)
+            before, self._state = (
+                self._state,
+                states.ACTIVE,
+            )  # before the body is read, which may take a while
             self._request_count += 1
-            self._state, self._expire_at = states.ACTIVE, None
-            exchange = _Exchange(core, stream, request)
+            self._expire_at = None
             try:
-                await anyio.lowlevel.checkpoint()
-                exchange.begin(route, attempt)
-                await exchange.wait()
-                head, headers = exchange.head()
+                parts = [part async for part in request.stream]
+                route = _routed(http, b"".join(parts), stream)
+                if route is not None:
+                    await anyio.lowlevel.checkpoint()
+                    exchange = _Exchange(core, stream, request)
+                    exchange.begin(route, attempt)
+                    await exchange.wait()
+                    head, headers = exchange.head()
+                    content, more = AsyncContent(self, exchange, shielded), _extensions(head, stream)
+                    return core.Response(head.status, headers=headers, content=content, extensions=more)
             except BaseException:
                 with shielded():
                     await self.aclose()
                 raise
-            content = AsyncContent(self, exchange, shielded)
-            return core.Response(
-                head.status, headers=headers, content=content, extensions=_extensions(head, stream)
-            )
+            self._request_count -= 1
+            self._state, request.stream = before, _AgainAsync(parts)
+            return await super().handle_async_request(request)
 
         def rest(self) -> None:
             _rest(self, states, clock.monotonic)
-
-        async def _over(self, exchange: _Exchange) -> None:
-            if exchange.over:
-                self.rest()
-            else:
-                await self.aclose()
 
     return Connection
 
