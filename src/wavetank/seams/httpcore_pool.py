@@ -49,7 +49,7 @@ def with_short_way(core: ModuleType, long_way: Handle) -> Handle:
 
 async def _sent(core: ModuleType, pool: Any, place: Any, request: Any) -> Any:
     """The response; as in the pool's own loop another task may have been faster to take the connection."""
-    lock = getattr(place.connection._request_lock, "_anyio_lock", None)
+    lock: Any = getattr(place.connection._request_lock, "_anyio_lock", None)
     if getattr(lock, "_fast_acquire", False) and not lock.locked():
         await anyio.lowlevel.checkpoint_if_cancelled()  # all that taking the lock would do
         return await place.connection._connection.handle_async_request(request)
@@ -67,6 +67,8 @@ def _body_type(core: ModuleType, idle_of: Callable[[Any], list[Any] | None]) -> 
     shielded, own = core._synchronization.AsyncShieldCancellation, core._async.connection_pool.PoolByteStream
 
     class Body(own):  # type: ignore[misc, valid-type]
+        _closed: bool
+
         async def aclose(self) -> None:
             if self._closed:
                 return
