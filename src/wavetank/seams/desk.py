@@ -245,7 +245,7 @@ class Desk:
             record.reached = now / SECOND
             record.delivered = record.status == 200 and record.fault is None
             self._append(_about("delivered", record, now, whole=whole))
-            self._open.pop(record.id, None)
+            self._open.pop(record.request.id, None)
         if record.delivered:
             self._progress()
 
@@ -343,11 +343,11 @@ class Desk:
             self._arm()
 
     def _hand_over(self, reply: Reply) -> None:
-        record = self._open[reply.request_id]
-        outcome = reply.outcome
+        number, outcome = reply.request_id, reply.outcome
+        record = self._open[number]
         if isinstance(outcome, Refusal):
             self._refused(record, outcome, reply.at)
-        elif outcome.unreachable:
+        elif outcome.fault is not None and outcome.unreachable:
             record.left = True
             self._note_answer("left", record, outcome)
         else:
@@ -357,17 +357,15 @@ class Desk:
                 self._note_answer("answered", record, outcome)
             elif record.first is None and reply.index >= 0:
                 record.first = reply.at
-        deliver = self._deliver[record.id]
-        if reply.last:
-            del self._deliver[record.id]
-        deliver(reply)
+        (self._deliver.pop(number) if reply.last else self._deliver[number])(reply)
         if record.left:
-            self._open.pop(record.id, None)
+            self._open.pop(number, None)
 
     def _note_answer(self, kind: EventKind, record: Record, answer: Success, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        fields |= {"item": record.item, "request": record.id, "first": record.first}
-        if not answer.unreachable:
+        request = record.request
+        fields |= {"item": request.item, "request": request.id, "first": record.first}
+        if answer.fault is None or not answer.unreachable:
             fields |= _budgets(answer.limits)
             fields |= {"status": 200, "tokens": answer.prompt_tokens + answer.completion_tokens}
         if answer.fault is not None:
@@ -444,11 +442,12 @@ def connection_error(kind: FaultKind) -> OSError:
 
 def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
     """What happened to a request, with its status and the fault that spoiled its answer."""
+    request = record.request
     return Event(
         at=now,
         kind=kind,
-        item=record.item,
-        request=record.id,
+        item=request.item,
+        request=request.id,
         status=record.status,
         fault=record.fault,
         **fields,

@@ -19,6 +19,7 @@ import anyio.lowlevel
 from .desk import Desk
 from .exchange import Attempt, closed, left, set_out
 from .httpcore_exchange import async_connection_type, blocking_connection_type
+from .httpcore_pool import with_short_way
 from .memory import (
     SYSTEM_PATIENCE,
     async_stream_type,
@@ -173,12 +174,13 @@ def _only_if(kind: Any, may: Callable[[Any], bool]) -> Callable[..., Any]:
 
 def _async_entry(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core.AsyncConnectionPool.handle_async_request)
+    quick = with_short_way(core, original)
 
     @functools.wraps(original)
     async def handle_async_request(self: object, request: Any) -> Any:
         desk = current()
         with _setting_out(desk, request, blocking=False) as attempt:
-            response = await original(self, request)
+            response = await quick(self, request)
         response.stream = _AsyncBody(response.stream, desk, attempt)
         return response
 
