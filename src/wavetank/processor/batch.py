@@ -76,6 +76,8 @@ class ParallelBatchProcessor(Generic[T]):
         on_quota: what a spent quota or budget means for the items of its scope: `fail` with
             its reason and without a request, or `wait`, if it says when it resets.
         fail_fast: send nothing more after the first item that failed.
+        max_outage_seconds: how long the provider may be away before the run stops. Its items
+            then have no outcome, and can be sent later. It is checked at each failed request.
         prepare_item: returns the item that is sent. If it raises, only that item fails.
             `process_all` prepares all items before it sends any.
         post_process: returns the value of a result, from item and answer. If it raises, only

@@ -31,7 +31,7 @@ class Decision:
     | kind | the other fields |
     |---|---|
     | `refused` | `item`, `reason` |
-    | `paused` | `until` |
+    | `paused` | `until`; `reason` if the provider is away |
     | `resumed` | |
     | `closed` | `reason`: why nothing more is sent in the scope |
     | `cut`, `grown` | `rate`: requests in a second from now on |

@@ -39,6 +39,7 @@ class OptionFields(TypedDict, total=False):
     bounds: Bounds | None
     on_quota: Literal["fail", "wait"]
     fail_fast: bool
+    max_outage_seconds: float
     prepare_item: Prepare | None
     post_process: PostProcess | None
     order: Literal["input", "completed"]
@@ -67,6 +68,7 @@ class ProcessorOptions:
     bounds: Bounds | None = None
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
+    max_outage_seconds: float = 600.0
     prepare_item: Prepare | None = None
     post_process: PostProcess | None = None
     order: Literal["input", "completed"] = "completed"
@@ -82,6 +84,8 @@ class ProcessorOptions:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size!r}")
         if self.request_seconds is not None and not self.request_seconds > 0:
             raise ValueError(f"request_seconds must be above 0, not {self.request_seconds!r}")
+        if not self.max_outage_seconds >= 0:
+            raise ValueError(f"max_outage_seconds must be at least 0, not {self.max_outage_seconds!r}")
         if self.order not in ("input", "completed"):
             raise ValueError(f"order must be 'input' or 'completed', not {self.order!r}")
         if self.on_quota not in ("fail", "wait"):

@@ -18,11 +18,13 @@ from .delivery import Delivery
 from .errors.error_fields import unwrap_single_group
 from .gate.gates import Gates
 from .gate.permits import Permits
+from .in_flight_item import InFlightItem
 from .item_source import BatchSource, ItemSource, checked_item
 from .items import ItemResult, LLMCallStrategy, LLMWorkItem
 from .processor_options import ProcessorOptions
 from .retry_limits import RetryBudget
-from .sender import InFlightItem, RunTotals, Sender, StoppedSending
+from .run_totals import RunTotals
+from .sender import Sender, StoppedSending
 from .stopping import RunStopped, WorkerLost
 from .store import RunRecord, Store
 from .strategy_lifecycle import Strategies
@@ -84,6 +86,7 @@ class ProcessorRun(Generic[T]):
             permits=self._permits,
             totals=self.totals,
             decisions=self._decisions,
+            stop_run=self.stop,
         )
         self._delivery = Delivery[T](options, self._emit)
         self._unfinished_items: dict[int, InFlightItem] = {}

@@ -57,6 +57,10 @@ class RetryBudget:
         self.errors += 1
         return self._over(failure, self.errors >= self.limits.max_attempts, counted(self.errors, "error"))
 
+    def restore(self, before: tuple[int, int, float | None]) -> None:
+        """Set errors, refusals and the instant of the first refusal back to earlier values."""
+        self.errors, self.refusals, self.refused_since = before
+
     def backoff_seconds(self, failure: Failure) -> float:
         """How long this item waits before its next request; 0 where a pause of the gate decides."""
         if failure.pauses:

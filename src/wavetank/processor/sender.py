@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, final
 
@@ -15,13 +16,15 @@ from .cancellation import cancels_this_task
 from .decisions import Decision, DecisionKind, DecisionLog
 from .errors.request_failure import Failure, limit_met
 from .errors.reset_times import RESETS, short_clock_text
+from .failure_judge import FailureJudge
 from .gate.gate import Gate
 from .gate.gates import Gates
 from .gate.permits import HeldPermit, Permits
 from .gate.tickets import GateClosed, Ticket
-from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .in_flight_item import InFlightItem
+from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
 from .processor_options import Estimate, ProcessorOptions
-from .retry_limits import RetryBudget
+from .run_totals import RunTotals
 from .stopping import NotSent
 from .strategy_lifecycle import Strategies
 from .wall_clock import wall_seconds
@@ -32,68 +35,6 @@ CHARACTERS_PER_TOKEN: Final = 4
 """OpenAI's rule of thumb for English text."""
 FIRST_ANSWER_TOKENS: Final = 256
 """The estimate for an answer until one has come: a paragraph or two."""
-
-
-@final
-@dataclass(slots=True)
-class RunTotals:
-    """The totals of a run so far.
-
-    `first_result` is when the first outcome came from the provider, in seconds from the start.
-    """
-
-    requests: int = 0
-    refusals: int = 0
-    retries: int = 0
-    recoveries: int = 0
-    answers: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    first_result: float | None = None
-    usage: TokenUsage = field(default_factory=TokenUsage)
-    cost: float = 0.0
-
-    def summary(self, seconds: float) -> str:
-        """The totals in one line, for a run that took so many seconds.
-
-        >>> RunTotals(requests=5, succeeded=4, first_result=0.5).summary(2.0).split("; ")[1]
-        'requests: 5, 0 refused, 0 retries, 0.400 s per request'
-        """
-        mean = seconds / self.requests if self.requests else 0.0
-        parts = [
-            f"ended after {seconds:.3f} s: {self.succeeded} succeeded, {self.failed} failed",
-            f"requests: {self.requests}, {self.refusals} refused, {self.retries} retries, "
-            f"{mean:.3f} s per request",
-        ]
-        if self.first_result is not None:
-            parts.append(f"first result after {self.first_result:.3f} s")
-        if self.usage.total:
-            parts.append(f"tokens: {self.usage.input_tokens} in, {self.usage.output_tokens} out")
-        if self.cost:
-            parts.append(f"cost: {self.cost:g}")
-        return "; ".join(parts)
-
-
-@final
-@dataclass(slots=True)
-class InFlightItem:
-    """An item that has been started and has no outcome yet.
-
-    `number` is its place in the source, from 0. `request` is the item that is sent for it, as
-    `prepare_item` returned it. `began` is its start on anyio's clock. `cut_off` says that its
-    last request was cancelled because it took too long. `stored` says that the store has its
-    result.
-    """
-
-    number: int
-    item: LLMWorkItem[Any]
-    request: LLMWorkItem[Any]
-    budget: RetryBudget
-    began: float
-    holds_permit: bool = False
-    cut_off: bool = False
-    stored: bool = False
-    result: ItemResult[Any] | None = None
 
 
 @final
@@ -123,6 +64,7 @@ class Sender(Generic[T]):
         permits: Permits,
         totals: RunTotals,
         decisions: DecisionLog,
+        stop_run: Callable[[str], object],
     ) -> None:
         self._strategies = strategies
         self._options = options
@@ -130,6 +72,7 @@ class Sender(Generic[T]):
         self._permits = permits
         self._totals = totals
         self._decisions = decisions
+        self._judge = FailureJudge(options, gates=gates, permits=permits, stop_run=stop_run)
 
     async def run(self, in_flight: InFlightItem) -> ItemResult[T]:
         """Send an item until it is answered or has failed.
@@ -155,12 +98,12 @@ class Sender(Generic[T]):
             answer = await self._request(gate, ticket, in_flight, strategy)
             if isinstance(answer, CallResult):
                 return self._successful_result(in_flight, answer)
-            reason = in_flight.budget.spend(answer, anyio.current_time())
-            await self._record_end(in_flight, is_open=reason is None or answer.closes)
+            failure, reason = await self._judge.judge(gate, ticket, in_flight, answer)
+            await self._record_end(in_flight, is_open=reason is None or failure.closes)
             if reason is not None:
-                return _failed_result(in_flight, answer, reason)
+                return _failed_result(in_flight, failure, reason)
             if not gate.closed:
-                await self._back_off(gate, in_flight, answer)
+                await self._back_off(gate, in_flight, failure)
 
     async def _request(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, strategy: LLMCallStrategy[T]
@@ -180,6 +123,7 @@ class Sender(Generic[T]):
         else:
             result = answer if isinstance(answer, CallResult) else CallResult(answer)
             gate.succeeded(ticket, result.usage.total or None)
+            self._judge.watch_of(gate).succeeded(ticket)
             if result.info is not None:
                 gate.learn(result.info, ticket)
             return result
@@ -250,7 +194,7 @@ class Sender(Generic[T]):
             self._decisions.record(refused)
         self._gates.set_refusal(failure)
         if failure.pauses:
-            gate.refused(ticket, failure.retry_after_seconds)
+            self._judge.pause(gate, ticket, failure)
         elif failure.closes:
             gate.exhausted(ticket, failure.reason)
         self._gates.set_refusal(None)
@@ -271,7 +215,8 @@ class Sender(Generic[T]):
         kind: DecisionKind = "recovered" if failure.worker_died else "retried"
         self._totals.recoveries += failure.worker_died
         self._totals.retries += not failure.worker_died
-        seconds = in_flight.budget.backoff_seconds(failure)
+        waits_at_gate = self._judge.watch_of(gate).is_outage
+        seconds = 0.0 if waits_at_gate else in_flight.budget.backoff_seconds(failure)
         now = anyio.current_time()
         self._decisions.record(
             Decision(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)

@@ -146,6 +146,10 @@ class Gate:
         passed = min(anyio.current_time(), self._deadline) - self._pause_began
         return self._paused_before + max(0.0, passed)
 
+    def under_way_since(self, instant: float) -> int:
+        """How many of the requests under way were sent at this instant of anyio's clock or later."""
+        return sum(ticket.sent >= instant for ticket in self._under_way)
+
     async def enter(self, tokens: float = 0.0, *, permit: HeldPermit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
 
@@ -189,13 +193,23 @@ class Gate:
         with anyio.CancelScope(deadline=until):
             await self._closing.wait()
 
-    def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
+    def refused(
+        self,
+        ticket: Ticket,
+        retry_after_seconds: float | None = None,
+        *,
+        outage: str | None = None,
+        latest: float = float("inf"),
+    ) -> None:
         """Report that the ticket's request was refused now, for a reason that passes with time.
 
         Args:
             ticket: what `enter` returned for the request.
             retry_after_seconds: the wait that the provider asked for. Nothing starts before that
                 time and the margin of `with_buffer` have passed. `None` or 0: the gate's own delay.
+            outage: what happened, if it was no refusal: the provider is away. Then the rate and
+                the number of requests under way are not the reason, and are not cut.
+            latest: the instant at which the next probe is sent, if the gate's own delay is longer.
         """
         if self._closed_because is not None:
             # Nothing is sent, so there is nothing to hold back.
@@ -205,12 +219,13 @@ class Gate:
         self._refusal_seconds = now - ticket.sent
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
-            if self._started_since > 1:
+            if self._started_since > 1 and outage is None:
                 # If it was sent alone, as a probe is, the pace cannot be the reason.
                 self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
             self._generation += 1
             self._started_since = 0
-            self._pause(now + self._delays.seconds(self._pauses_in_a_row, stated), now)
+            delay = self._delays.seconds(self._pauses_in_a_row, stated)
+            self._pause(now + delay if stated else min(now + delay, max(now, latest)), now, outage)
             self._pauses_in_a_row += 1
         elif stated is not None:
             self._pause(now + with_buffer(stated), now)
@@ -347,7 +362,7 @@ class Gate:
             self._changed.set()
             self._changed = None
 
-    def _pause(self, deadline: float, now: float) -> None:
+    def _pause(self, deadline: float, now: float, outage: str | None = None) -> None:
         if deadline > self._deadline and self._closed_because is None:
             if now >= self._deadline:
                 self._paused_before, self._pause_began = self.paused_seconds, now
@@ -356,7 +371,7 @@ class Gate:
             self._proven = False
             self._resumes = True
             self.pace.restart(deadline)
-            self._decide("paused", now, until=deadline)
+            self._decide("paused", now, until=deadline, reason=outage)
 
     def _rate_changed(self, old: float, new: float) -> None:
         self._decide("grown" if new > old else "cut", anyio.current_time(), rate=new)

@@ -124,6 +124,10 @@ class Gates:
         return gate
 
     def _on_decision(self, decision: Decision, pauses: int) -> None:
+        if decision.kind == "paused" and decision.reason is not None:
+            # An outage: the provider has stated no wait, so a run that resumes asks at once.
+            self._decisions.record(decision)
+            return
         if decision.kind in ("paused", "closed"):
             self._new_limits.append((decision.scope, *(self._current_refusal or LIMIT_IN_ANSWER)))
         if decision.kind == "paused" and decision.until is not None and self._store is not None:
