@@ -38,7 +38,7 @@ class Decision:
     | `retried` | `item`, `reason`; `until`: when its own backoff ends |
     | `recovered` | the same, after the worker or pool that had its request died |
     | `done` | `item`; `reason` if it failed |
-    | `stopped` | `reason` |
+    | `stopped` | `reason`; `scope` if the provider is away or refuses the key |
     """
 
     kind: DecisionKind

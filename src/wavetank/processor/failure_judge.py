@@ -31,7 +31,7 @@ class FailureJudge:
         options: those of the processor.
         gates: the gates of the run.
         permits: an item that waits for the verdict gives its permit back meanwhile.
-        stop_run: ends the run, for a reason in words.
+        stop_run: ends the run, for a reason in words, because of a scope.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class FailureJudge:
         *,
         gates: Gates,
         permits: Permits,
-        stop_run: Callable[[str], object],
+        stop_run: Callable[[str, str], object],
     ) -> None:
         self._options = options
         self._gates = gates
@@ -115,7 +115,7 @@ class FailureJudge:
         The items that have no outcome are left for later, also this one.
         """
         if not self._gates.has_several_scopes:
-            self._stop_run(reason)
+            self._stop_run(reason, gate.name)
             return failure, None
         if not gate.closed:
             gate.exhausted(ticket, reason)

@@ -25,7 +25,7 @@ from .processor_options import ProcessorOptions
 from .retry_limits import RetryBudget
 from .run_totals import RunTotals
 from .sender import Sender, StoppedSending
-from .stopping import RunStopped, WorkerLost
+from .stopping import unfinished_result
 from .store import RunRecord, Store
 from .strategy_lifecycle import Strategies
 
@@ -142,11 +142,16 @@ class ProcessorRun(Generic[T]):
         except Exception as error:
             self._fail(error)
 
-    def stop(self, reason: str) -> None:
-        """Send nothing more; requests that are under way are finished."""
+    def stop(self, reason: str, scope: str = "") -> None:
+        """Send nothing more; requests that are under way are finished.
+
+        Args:
+            reason: why, in words.
+            scope: the name of the scope whose provider is the cause, if one is.
+        """
         if self.stopped is None:
             self.stopped = reason
-            self._decisions.record(Decision("stopped", anyio.current_time(), reason=reason))
+            self._decisions.record(Decision("stopped", anyio.current_time(), scope, reason=reason))
             self.gates.close()
             self._source.stop()
 
@@ -350,22 +355,7 @@ class ProcessorRun(Generic[T]):
         result = in_flight.result
         if result is not None and (in_flight.stored or result.recalled or self._options.store is None):
             return result
-        return self._unfinished_result(in_flight)
-
-    def _unfinished_result(self, in_flight: InFlightItem) -> ItemResult[T]:
-        item = in_flight.item
-        error: RuntimeError
-        if self.stopped is not None:
-            cause = f"not finished, the run was stopped: {self.stopped}"
-            error = RunStopped(f"item {item.id!r} was {cause}; add it to a new batch")
-        else:
-            cause = "worker cancelled"
-            error = WorkerLost(
-                f"the worker that held item {item.id!r} was cancelled; add the item to a new batch"
-            )
-        return ItemResult(
-            item.id, None, error, in_flight.budget.attempts, reason=cause, cause=cause, unfinished=True
-        )
+        return unfinished_result(in_flight.item.id, in_flight.budget.attempts, self.stopped)
 
     def _emit(self, number: int, result: ItemResult[T]) -> None:
         self._unfinished_items.pop(number, None)

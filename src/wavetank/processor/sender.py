@@ -64,7 +64,7 @@ class Sender(Generic[T]):
         permits: Permits,
         totals: RunTotals,
         decisions: DecisionLog,
-        stop_run: Callable[[str], object],
+        stop_run: Callable[[str, str], object],
     ) -> None:
         self._strategies = strategies
         self._options = options

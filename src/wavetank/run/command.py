@@ -118,7 +118,9 @@ def _report(work: _RunState) -> int:
         _print_resume_command(work)
     if work.signal:
         return _BY_SIGNAL + work.signal
-    return STOPPED if work.write_errors else int(cut_off or work.statistics.all.failed > 0)
+    if work.write_errors or work.statistics.stopped_by_provider:
+        return STOPPED
+    return int(cut_off or work.statistics.all.failed > 0)
 
 
 def _has_missing_rows(work: _RunState) -> bool:

@@ -130,6 +130,7 @@ def _pace(arguments: argparse.Namespace) -> RunPace:
         bounds=None if bounds == Bounds() else bounds,
         on_quota=arguments.on_quota,
         fail_fast=arguments.fail_fast,
+        max_outage_seconds=arguments.max_outage,
         order=arguments.order,
     )
 

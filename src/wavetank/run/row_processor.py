@@ -47,6 +47,7 @@ class RunPace:
     bounds: Bounds | None = None
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
+    max_outage_seconds: float = 600.0
     order: Literal["input", "completed"] = "completed"
 
 
@@ -101,6 +102,7 @@ class RowProcessor:
             bounds=pace.bounds,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
+            max_outage_seconds=pace.max_outage_seconds,
             prepare_item=with_prompt,
             order=pace.order,
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
@@ -133,3 +135,4 @@ class RowProcessor:
             self._statistics.add_pause(decision.until - decision.at, decision.scope, lengthened=lasts)
         elif decision.kind == "stopped":
             self._statistics.stopped = decision.reason
+            self._statistics.stopped_by_provider = bool(decision.scope)

@@ -16,12 +16,15 @@ EXIT_CODES: Final = """exit status:
   0    every row has an answer
   1    some rows failed or were left out; the others have their answers
   2    invalid arguments, or an input, output, journal or key that has to be fixed first
-  3    the run was stopped: the output or the journal cannot be written
+  3    the run was stopped: the provider is away or refuses the key or the model,
+       or the output or the journal cannot be written
   130  interrupted by Ctrl-C; the journal is whole, and the line to resume was printed
 """
 
 DEFAULT_PARALLEL: Final = 10
 """The default of the processor's `workers`."""
+DEFAULT_MAX_OUTAGE: Final = 600.0
+"""The default of the processor's `max_outage_seconds`."""
 DEFAULT_TIMEOUT: Final = 120.0
 """Reasoning models may send no byte for a minute or more."""
 
@@ -120,6 +123,13 @@ def _add_pace(group: Any) -> None:
     group.add_argument(
         "--max-seconds", type=seconds, metavar="S", help="cancel the requests that are not done by then"
     )
+    group.add_argument(
+        "--max-outage",
+        type=_outage,
+        default=DEFAULT_MAX_OUTAGE,
+        metavar="S",
+        help="stop if the provider is away for so long (default 600); the rows stay open",
+    )
     group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
     group.add_argument(
         "--max-total-tokens", type=count, metavar="N", help="send nothing more once they are spent"
@@ -212,6 +222,17 @@ def _per_minute(text: str) -> float:
             f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
         )
     return rate
+
+
+def _outage(text: str) -> float:
+    """Seconds from 0 on; `inf` waits for ever."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds from 0 on, or inf")
+    return value
 
 
 def _price(text: str) -> float:

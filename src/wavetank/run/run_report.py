@@ -85,6 +85,8 @@ class RunStatistics:
         self.recalled = 0
         self.retries = 0
         self.stopped: str | None = None
+        self.stopped_by_provider = False
+        """Whether the run was stopped because the provider is away or refuses the key."""
         self._models = {name: RowCounts(rows) for name, rows in (models or {}).items()}
         self._now = now
         self._wall = wall
