@@ -19,6 +19,7 @@ from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUs
 from .limits import Limits, Quota, RateInfo
 from .metrics import OpenTelemetryMetrics
 from .result_stream import Results
+from .run_totals import Progress
 from .sender import ItemTooLarge
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
@@ -45,6 +46,7 @@ __all__ = [
     "NotSent",
     "OpenTelemetryMetrics",
     "ParallelBatchProcessor",
+    "Progress",
     "Quota",
     "RateInfo",
     "RateLimitStrategy",

@@ -42,7 +42,7 @@ class FailureJudge:
         permits: Permits,
         stop_run: Callable[[str, str], object],
     ) -> None:
-        self._options = options
+        self.options = options
         self._gates = gates
         self._permits = permits
         self._stop_run = stop_run
@@ -87,7 +87,7 @@ class FailureJudge:
         self, watch: OutageWatch, ticket: Ticket, failure: Failure
     ) -> tuple[Failure, str | None] | None:
         """Pause for an outage, or end the work if it has lasted too long; `None` if there is time left."""
-        most, now = self._options.max_outage_seconds, anyio.current_time()
+        most, now = self.options.max_outage_seconds, anyio.current_time()
         lasted = watch.seconds(now)
         # An overload is never the fault of an item, so this needs no other item that fails.
         if (watch.is_outage or (failure.overloaded and lasted > 0)) and lasted >= most:
@@ -101,7 +101,7 @@ class FailureJudge:
     def pause(self, gate: Gate, ticket: Ticket, failure: Failure) -> None:
         """Pause for a refusal, or for an error that states a wait."""
         watch = self.watch_of(gate)
-        latest = watch.latest_probe(self._options.max_outage_seconds, anyio.current_time())
+        latest = watch.latest_probe(self.options.max_outage_seconds, anyio.current_time())
         gate.refused(
             ticket,
             failure.retry_after_seconds,
@@ -127,3 +127,7 @@ class FailureJudge:
         if watch is None:
             watch = self._watches[gate] = OutageWatch(gate)
         return watch
+
+    def scopes_away(self) -> tuple[str, ...]:
+        """The scopes whose provider is away now."""
+        return tuple(gate.name for gate, watch in self._watches.items() if watch.is_outage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, final
@@ -76,6 +77,7 @@ class ProcessorOptions:
     observer: Observer | None = None
     store: Store | None = None
     sinks: tuple[Sink, ...] = ()
+    limit_changes: tuple[tuple[Hashable, Mapping[str, float | None]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -100,9 +102,34 @@ class ProcessorOptions:
         """
         return self if batch_size is None else replace(self, batch_size=batch_size)
 
+    def changed(self, changes: Mapping[str, Any]) -> ProcessorOptions:
+        """The same options, with those changed that are not `None`.
+
+        Raises:
+            ValueError: a number is too small.
+        """
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+    def with_limits(self, scope: Hashable, changes: Mapping[str, float | None]) -> ProcessorOptions:
+        """The same options, with other limits of a scope, or of all scopes if it is `None`.
+
+        Infinity stands for a limit that is not known.
+
+        Raises:
+            ValueError: a number is not above 0.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        known = {name: None if value == math.inf else value for name, value in given.items()}
+        Limits(**known)
+        return replace(self, limit_changes=(*self.limit_changes, (scope, known))) if known else self
+
     def limits_of(self, scope: Hashable) -> Limits | None:
         """The known limits of a scope."""
-        return self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
+        limits = self.limits.get(scope) if isinstance(self.limits, Mapping) else self.limits
+        for changed, changes in self.limit_changes:
+            if changed is None or changed == scope:
+                limits = replace(limits or Limits(), **changes)
+        return limits
 
     @property
     def retry_limits(self) -> RetryLimits:

@@ -67,12 +67,20 @@ class Sender(Generic[T]):
         stop_run: Callable[[str, str], object],
     ) -> None:
         self._strategies = strategies
-        self._options = options
+        self.options = options
         self._gates = gates
         self._permits = permits
         self._totals = totals
         self._decisions = decisions
         self._judge = FailureJudge(options, gates=gates, permits=permits, stop_run=stop_run)
+
+    def retune(self, options: ProcessorOptions) -> None:
+        """Use other options for what is sent from now on."""
+        self.options = self._judge.options = options
+
+    def scopes_away(self) -> tuple[str, ...]:
+        """The scopes whose provider is away now."""
+        return self._judge.scopes_away()
 
     async def run(self, in_flight: InFlightItem) -> ItemResult[T]:
         """Send an item until it is answered or has failed.
@@ -158,10 +166,10 @@ class Sender(Generic[T]):
 
     async def _record_start(self, gate: Gate, ticket: Ticket, in_flight: InFlightItem) -> None:
         """Record in the store that a request is about to be sent; if that is cancelled, that it was not."""
-        if self._options.store is None:
+        if self.options.store is None:
             return
         try:
-            await self._options.store.started(in_flight.item, in_flight.budget.attempts + 1)
+            await self.options.store.started(in_flight.item, in_flight.budget.attempts + 1)
         except BaseException as error:
             gate.leave(ticket)
             if not isinstance(error, Exception):
@@ -170,22 +178,22 @@ class Sender(Generic[T]):
 
     async def _record_end(self, in_flight: InFlightItem, *, is_open: bool) -> None:
         """Record new pauses in the store and, if `is_open`, that nothing of it is under way."""
-        if self._options.store is not None:
+        if self.options.store is not None:
             with anyio.CancelScope(shield=True):
                 await self._gates.store_new_pauses()
                 if is_open and not in_flight.cut_off:
-                    await self._options.store.ended(in_flight.item, in_flight.budget.attempts)
+                    await self.options.store.ended(in_flight.item, in_flight.budget.attempts)
 
     def _bound_reached(self) -> str | None:
         """The bound that was reached, in words, or `None`."""
-        totals, bounds = self._totals, self._options.bounds
+        totals, bounds = self._totals, self.options.bounds
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
     def _handle_error(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, error: BaseException
     ) -> Failure:
         failure = self._classify(error)
-        if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
+        if failure.closes and failure.retry_after_seconds and self.options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
         if failure.pauses or failure.closes:
             self._totals.refusals += 1
@@ -204,7 +212,7 @@ class Sender(Generic[T]):
 
     def _classify(self, error: BaseException) -> Failure:
         try:
-            failure = self._options.error_classifier(error)
+            failure = self.options.error_classifier(error)
             if not isinstance(failure, Failure):
                 raise TypeError(f"it must return a Failure, not {failure!r}")
         except Exception as raised:
@@ -249,8 +257,8 @@ class Sender(Generic[T]):
         return self._estimated_tokens(in_flight.request) if gate.pace.counts_tokens else 0.0
 
     def _estimated_tokens(self, item: LLMWorkItem[Any]) -> float:
-        if self._options.estimate_tokens is not None:
-            return _callers_estimate(self._options.estimate_tokens, item)
+        if self.options.estimate_tokens is not None:
+            return _callers_estimate(self.options.estimate_tokens, item)
         out = self._totals.usage.output_tokens
         per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
         return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
@@ -263,7 +271,7 @@ class Sender(Generic[T]):
         return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
 
     def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
-        seconds = self._options.request_seconds
+        seconds = self.options.request_seconds
         return nullcontext() if seconds is None else anyio.fail_after(seconds)
 
 

@@ -73,7 +73,7 @@ class Gate:
     ) -> None:
         self.name: Final = name
         self.observer = observer
-        self.pace: Final = Pace(limits or Limits(), on_change=self._rate_changed)
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed)
         self._delays = delays or ExponentialDelay()
         self._started = 0
         self._started_since = 0
@@ -279,6 +279,12 @@ class Gate:
         waits = [info.wait, *(quota.spent_for for quota in (info.requests, info.tokens) if quota is not None)]
         if (wait := max((wait for wait in waits if wait is not None), default=0.0)) > 0:
             self._pause(now + wait, now)
+        self._look_again()
+
+    def retune(self, limits: Limits | None) -> None:
+        """Keep other limits from now on; those that are not given are learnt again."""
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed)
+        self.pace.restart(anyio.current_time())
         self._look_again()
 
     def hold(self, until: float) -> None:

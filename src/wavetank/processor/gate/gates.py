@@ -82,6 +82,13 @@ class Gates:
         """Let nothing of a scope start before an instant, in seconds since 1970, known from earlier runs."""
         self._held_until = until
 
+    def retune(self, limits_of: Callable[[Hashable], Limits | None]) -> None:
+        """Use other limits from now on; a gate whose limits are the same goes on as it is."""
+        earlier, self._limits_of = self._limits_of, limits_of
+        for key, gate in self._gates.items():
+            if limits_of(key) != earlier(key):
+                gate.retune(limits_of(key))
+
     def close(self) -> None:
         """Close all gates, also those still to be made; tasks that wait at a gate get `GateClosed`."""
         self._closed = True
