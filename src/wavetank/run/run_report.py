@@ -143,6 +143,8 @@ class RunStatistics:
             parts.append(f"{self.all.refusals} refused")
         if self.all.pauses:
             parts.append(counted(self.all.pauses, "pause"))
+        if self.all.cost:
+            parts.append(f"{self.all.cost:.4g} spent")
         if (paused := self._paused_until - now) > 0:
             parts.append(f"paused for {duration_text(paused)}")
         if fresh and self.all.done < self.all.rows:
