@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from .common import CommandError
@@ -21,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _change(options: argparse.Namespace) -> int:
     from ..run.command_options import each_once
-    from ..run.control import ControlRequest, new_id, send_request
+    from ..run.control import BoundName, ControlRequest, LimitName, new_id, send_request
     from ..run.run_errors import RunError
 
-    bounds = {
+    bounds: dict[BoundName, int | float | None] = {
         "seconds": options.max_seconds,
         "requests": options.max_requests,
         "tokens": options.max_total_tokens,
@@ -32,7 +33,7 @@ def _change(options: argparse.Namespace) -> int:
     }
     outage = options.max_outage
     try:
-        rates = {
+        rates: dict[LimitName, Mapping[str, float]] = {
             "requests_per_minute": each_once("--rate", options.rate),
             "tokens_per_minute": each_once("--token-rate", options.token_rate),
         }

@@ -80,6 +80,16 @@ class ParallelBatchProcessor(Generic[T]):
         fail_fast: send nothing more after the first item that failed.
         max_outage_seconds: how long the provider may be away before the run stops. Its items
             then have no outcome, and can be sent later. It is checked at each failed request.
+        validate: called, and awaited if it is async, with an item and its answer. If it raises,
+            the answer is not valid, and the item is sent again.
+        max_validation_retries: how often an item may be sent again for that; these do not count
+            as `max_attempts`.
+        before_attempt: returns the item that the next request sends, from the item and an
+            `Attempt`: another prompt, other data or another strategy. If it raises, only that
+            item fails.
+        fallbacks: strategies or functions for items that would fail, and for all items while
+            the provider is away, one after the other. Each has its own gate, and the item has
+            all its attempts again.
         prepare_item: returns the item that is sent. If it raises, only that item fails.
             `process_all` prepares all items before it sends any.
         post_process: returns the value of a result, from item and answer. If it raises, only

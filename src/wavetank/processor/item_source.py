@@ -33,15 +33,17 @@ def checked_item(item: object) -> LLMWorkItem[Any]:
     return item
 
 
-async def prepared_item(prepare: Callable[[Any], Any], item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
-    """The item that the caller's `prepare` returns, which may be async.
+async def prepared_item(
+    prepare: Callable[[LLMWorkItem[Any]], Any], item: LLMWorkItem[Any], *, by: str = "prepare_item"
+) -> LLMWorkItem[Any]:
+    """The item that the caller's `prepare` returns, which may be async; `by` names it in an error.
 
     Raises:
         TypeError: it is no item, or has another id.
     """
     prepared = await awaited(prepare(item))
     if not isinstance(prepared, LLMWorkItem) or prepared.id != item.id:
-        raise TypeError(f"prepare_item must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
+        raise TypeError(f"{by} must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
     return checked_item(prepared)
 
 

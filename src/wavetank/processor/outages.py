@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, final
+
+import anyio
 
 from .errors.request_failure import Failure
 from .gate.gate import Gate
@@ -58,6 +62,7 @@ class OutageWatch:
         self._suspects: dict[int, Suspect] = {}
         self._first_failure = 0.0
         self._first_sent = 0.0
+        self._leavers: set[anyio.CancelScope] = set()
         self._served = False
         self._denied = 0
 
@@ -105,6 +110,18 @@ class OutageWatch:
         self.is_outage = True
         for suspect in self._suspects.values():
             suspect.spare()
+        for scope in self._leavers:
+            scope.cancel()
+
+    @contextmanager
+    def left_when_away(self) -> Iterator[anyio.CancelScope]:
+        """Cancel a wait at the gate when an outage begins."""
+        with anyio.CancelScope() as scope:
+            self._leavers.add(scope)
+            try:
+                yield scope
+            finally:
+                self._leavers.discard(scope)
 
     @property
     def undecided(self) -> int:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, final
 
 from .decisions import Observer
 from .errors.classify import ErrorClassifier, classify
 from .gate.delays import ExponentialDelay, RateLimitStrategy
-from .items import ItemResult, LLMWorkItem
+from .items import Attempt, ItemResult, ItemStrategy, LLMWorkItem
 from .limits import Limits
 from .retry_limits import RetryLimits
 from .stopping import Bounds
 from .store import Sink, Store
+from .strategy_lifecycle import as_strategy
 
 OnResult = Callable[[ItemResult[Any]], Awaitable[object] | object]
 Scope = Callable[[LLMWorkItem[Any]], Hashable]
 Estimate = Callable[[LLMWorkItem[Any]], float]
 Prepare = Callable[[LLMWorkItem[Any]], Awaitable[LLMWorkItem[Any]] | LLMWorkItem[Any]]
+Validate = Callable[[LLMWorkItem[Any], Any], Awaitable[object] | object]
+BeforeAttempt = Callable[[LLMWorkItem[Any], Attempt], Awaitable[LLMWorkItem[Any]] | LLMWorkItem[Any]]
 PostProcess = Callable[[LLMWorkItem[Any], Any], Any]
 
 
@@ -41,6 +44,10 @@ class OptionFields(TypedDict, total=False):
     on_quota: Literal["fail", "wait"]
     fail_fast: bool
     max_outage_seconds: float
+    validate: Validate | None
+    max_validation_retries: int
+    before_attempt: BeforeAttempt | None
+    fallbacks: Sequence[ItemStrategy]
     prepare_item: Prepare | None
     post_process: PostProcess | None
     order: Literal["input", "completed"]
@@ -70,6 +77,10 @@ class ProcessorOptions:
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
     max_outage_seconds: float = 600.0
+    validate: Validate | None = None
+    max_validation_retries: int = 2
+    before_attempt: BeforeAttempt | None = None
+    fallbacks: Sequence[ItemStrategy] = ()
     prepare_item: Prepare | None = None
     post_process: PostProcess | None = None
     order: Literal["input", "completed"] = "completed"
@@ -92,6 +103,8 @@ class ProcessorOptions:
             raise ValueError(f"order must be 'input' or 'completed', not {self.order!r}")
         if self.on_quota not in ("fail", "wait"):
             raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
+        for strategy in self.fallbacks:
+            as_strategy(strategy, of="a fallback")
         self.retry_limits.check()
 
     def with_batch_size(self, batch_size: int | None) -> ProcessorOptions:
@@ -134,7 +147,12 @@ class ProcessorOptions:
     @property
     def retry_limits(self) -> RetryLimits:
         """How often and how long each item may be tried."""
-        return RetryLimits(self.max_attempts, self.max_rate_limit_retries, self.max_rate_limit_seconds)
+        return RetryLimits(
+            self.max_attempts,
+            self.max_rate_limit_retries,
+            self.max_rate_limit_seconds,
+            self.max_validation_retries,
+        )
 
     @property
     def pause_lengths(self) -> RateLimitStrategy:

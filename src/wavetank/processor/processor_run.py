@@ -333,6 +333,7 @@ class ProcessorRun(Generic[T]):
             return
         try:
             in_flight.request = await prepared_item(self._options.prepare_item, in_flight.item)
+            in_flight.sent = in_flight.request
         except Exception as error:
             reason = f"preparation failed: {type(error).__name__}: {error}"
             in_flight.result = ItemResult(in_flight.item.id, error=error, reason=reason, cause=reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
 
-from .cancellation import cancels_this_task
+from .cancellation import awaited, cancels_this_task
 from .decisions import Decision, DecisionKind, DecisionLog
 from .errors.request_failure import Failure, limit_met
 from .errors.reset_times import RESETS, short_clock_text
@@ -22,33 +21,23 @@ from .gate.gates import Gates
 from .gate.permits import HeldPermit, Permits
 from .gate.tickets import GateClosed, Ticket
 from .in_flight_item import InFlightItem
-from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
-from .processor_options import Estimate, ProcessorOptions
+from .item_source import prepared_item
+from .items import Attempt, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
+from .processor_options import ProcessorOptions
 from .run_totals import RunTotals
 from .stopping import NotSent
-from .strategy_lifecycle import Strategies
+from .strategy_lifecycle import Strategies, as_strategy
+from .token_estimate import CallbackFailed, TokenEstimate
 from .wall_clock import wall_seconds
 
 T = TypeVar("T")
 
-CHARACTERS_PER_TOKEN: Final = 4
-"""OpenAI's rule of thumb for English text."""
-FIRST_ANSWER_TOKENS: Final = 256
-"""The estimate for an answer until one has come: a paragraph or two."""
+PROVIDER_AWAY: Final = "the provider is away"
 
 
 @final
 class StoppedSending(Exception):
     """The run sends nothing more; the text says why."""
-
-
-@final
-class CallbackFailed(Exception):
-    """A callback of the caller raised for one item: `scope`, `estimate_tokens` or `classifier`."""
-
-    def __init__(self, callback: str, error: Exception) -> None:
-        super().__init__(f"{callback} failed: {type(error).__name__}: {error}")
-        self.error: Final = error
 
 
 @final
@@ -71,7 +60,10 @@ class Sender(Generic[T]):
         self._gates = gates
         self._permits = permits
         self._totals = totals
+        self._estimate = TokenEstimate(options.estimate_tokens, totals)
         self._decisions = decisions
+        self._fallbacks = [as_strategy(one, of="a fallback") for one in options.fallbacks]
+        gates.note_fallbacks(self._fallbacks)
         self._judge = FailureJudge(options, gates=gates, permits=permits, stop_run=stop_run)
 
     def retune(self, options: ProcessorOptions) -> None:
@@ -89,29 +81,87 @@ class Sender(Generic[T]):
             StoppedSending: the run sends nothing more.
         """
         try:
-            return await self._send_until_done(in_flight)
+            result = await self._send_until_done(in_flight, has_next=bool(self._fallbacks))
+            for number, fallback in enumerate(self._fallbacks, start=1):
+                if result.error is None:
+                    break
+                self._note_fallback(in_flight, result, number)
+                in_flight.budget = in_flight.budget.renewed()
+                has_next = number < len(self._fallbacks)
+                later = await self._send_until_done(in_flight, fallback, has_next=has_next)
+                result = _after_fallback(result, later)
+            return result
         except CallbackFailed as failed:
             reason = str(failed)
             return _failed_result(in_flight, Failure("terminal", failed.error, reason), reason)
 
-    async def _send_until_done(self, in_flight: InFlightItem) -> ItemResult[T]:
-        strategy = self._strategies.of(in_flight.item, in_flight.request)
-        gate = self._gate_of(in_flight.request, strategy)
-        if (refusal := self._too_large(gate, in_flight.request)) is not None:
-            return _failed_result(in_flight, refusal, refusal.reason)
+    async def _send_until_done(
+        self, in_flight: InFlightItem, fallback: LLMCallStrategy[T] | None = None, *, has_next: bool
+    ) -> ItemResult[T]:
+        """Send an item until it is answered or has failed, or is left to the next provider."""
         while True:
-            ticket = await self._enter(gate, in_flight)
+            strategy, gate = await self._next_attempt(in_flight, fallback)
+            if (refusal := self._estimate.too_large(gate, in_flight.sent)) is not None:
+                return _failed_result(in_flight, refusal, refusal.reason)
+            ticket = await self._enter(gate, in_flight, has_next=has_next)
             if ticket is None:
-                return _not_sent_result(in_flight, gate.closed_because or "")
+                return _not_sent_result(in_flight, gate.closed_because or PROVIDER_AWAY)
             answer = await self._request(gate, ticket, in_flight, strategy)
             if isinstance(answer, CallResult):
-                return self._successful_result(in_flight, answer)
-            failure, reason = await self._judge.judge(gate, ticket, in_flight, answer)
+                failure, reason = await self._validated(in_flight, answer)
+                if failure is None:
+                    return self._successful_result(in_flight, answer)
+            else:
+                failure, reason = await self._judge.judge(gate, ticket, in_flight, answer)
+            in_flight.last_error = failure.error
+            if reason is None and has_next and self._judge.watch_of(gate).is_outage:
+                failure, reason = replace(failure, closes=True), PROVIDER_AWAY
             await self._record_end(in_flight, is_open=reason is None or failure.closes)
             if reason is not None:
                 return _failed_result(in_flight, failure, reason)
             if not gate.closed:
                 await self._back_off(gate, in_flight, failure)
+
+    async def _next_attempt(
+        self, in_flight: InFlightItem, fallback: LLMCallStrategy[T] | None
+    ) -> tuple[LLMCallStrategy[T], Gate]:
+        """The strategy and the gate of the next request, which `before_attempt` may change."""
+        budget, change = in_flight.budget, self.options.before_attempt
+        if change is not None:
+            attempt = Attempt(budget.attempts + 1, budget.errors, budget.invalid, in_flight.last_error)
+            try:
+                in_flight.sent = await prepared_item(
+                    lambda item: change(item, attempt), in_flight.request, by="before_attempt"
+                )
+            except Exception as error:
+                raise CallbackFailed("before_attempt", error) from error
+        strategy = fallback or self._strategies.of(in_flight.item, in_flight.sent)
+        if not self._strategies.is_ready(strategy):
+            self._gates.note_strategies([strategy])
+            await self._permits.wait_without(in_flight, partial(self._strategies.prepare, [strategy]))
+        return strategy, self._gate_of(in_flight.sent, strategy)
+
+    async def _validated(
+        self, in_flight: InFlightItem, answer: CallResult[T]
+    ) -> tuple[Failure | None, str | None]:
+        """Whether the answer is valid: `None`, or its failure, and why the item has failed, if it has."""
+        if self.options.validate is None:
+            return None, None
+        try:
+            await awaited(self.options.validate(in_flight.item, answer.value))
+        except Exception as error:
+            self._add_paid(answer)
+            in_flight.usage += answer.usage
+            in_flight.cost += answer.cost
+            why = f"{type(error).__name__}: {error}"
+            reason = in_flight.budget.spend_invalid(why)
+            return Failure("terminal", error, f"invalid answer, {why}"), reason
+        return None, None
+
+    def _note_fallback(self, in_flight: InFlightItem, result: ItemResult[T], number: int) -> None:
+        self._totals.retries += 1
+        now, why = anyio.current_time(), f"to fallback {number}: {result.reason}"
+        self._decisions.record(Decision("retried", now, item=in_flight.item.id, reason=why, until=now))
 
     async def _request(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, strategy: LLMCallStrategy[T]
@@ -122,7 +172,7 @@ class Sender(Generic[T]):
         scope = None
         try:
             with self._time_limit() as scope:
-                answer = await strategy.execute(in_flight.request)
+                answer = await strategy.execute(in_flight.sent)
         except (Exception, asyncio.CancelledError) as error:
             if cancels_this_task(error):
                 raise
@@ -138,8 +188,8 @@ class Sender(Generic[T]):
         finally:
             gate.leave(ticket)
 
-    async def _enter(self, gate: Gate, in_flight: InFlightItem) -> Ticket | None:
-        """Wait until the request may be sent; `None` if the gate is closed.
+    async def _enter(self, gate: Gate, in_flight: InFlightItem, *, has_next: bool) -> Ticket | None:
+        """Wait until the request may be sent; `None` if the gate is closed, or to leave it for a fallback.
 
         Raises:
             StoppedSending: the run sends nothing more.
@@ -148,11 +198,13 @@ class Sender(Generic[T]):
         permit = HeldPermit(self._permits, in_flight) if self._gates.has_several_scopes else None
         while True:
             try:
-                ticket = await gate.enter(self._tokens_if_counted(gate, in_flight), permit=permit)
+                ticket = await self._ticket(gate, in_flight, permit, has_next=has_next)
             except GateClosed as closed:
                 if gate.closed_because is not None:
                     return None
                 raise StoppedSending(str(closed)) from None
+            if ticket is None:
+                return None
             reached = self._bound_reached()
             if reached is None:
                 await self._record_start(gate, ticket, in_flight)
@@ -163,6 +215,26 @@ class Sender(Generic[T]):
             gate.leave(ticket)
             if reached is not None:
                 raise StoppedSending(reached)
+
+    async def _ticket(
+        self, gate: Gate, in_flight: InFlightItem, permit: HeldPermit | None, *, has_next: bool
+    ) -> Ticket | None:
+        """The ticket of the gate; `None` if there is another provider and this one is away.
+
+        Raises:
+            GateClosed: the gate was closed.
+        """
+        tokens = self._estimate.if_counted(gate, in_flight.sent)
+        if not has_next:
+            return await gate.enter(tokens, permit=permit)
+        watch = self._judge.watch_of(gate)
+        if watch.is_outage and gate.holds_back and not gate.closed:
+            return None
+        with watch.left_when_away():
+            return await gate.enter(tokens, permit=permit)
+        if not in_flight.holds_permit:
+            await self._permits.acquire(in_flight)
+        return None
 
     async def _record_start(self, gate: Gate, ticket: Ticket, in_flight: InFlightItem) -> None:
         """Record in the store that a request is about to be sent; if that is cancelled, that it was not."""
@@ -233,19 +305,23 @@ class Sender(Generic[T]):
             await self._permits.wait_without(in_flight, partial(gate.rest, now + seconds))
 
     def _successful_result(self, in_flight: InFlightItem, answer: CallResult[T]) -> ItemResult[T]:
+        self._add_paid(answer)
+        return ItemResult(
+            in_flight.item.id,
+            answer.value,
+            attempts=in_flight.budget.attempts,
+            usage=in_flight.usage + answer.usage if in_flight.usage.total else answer.usage,
+            cost=in_flight.cost + answer.cost,
+            seconds=anyio.current_time() - in_flight.began,
+        )
+
+    def _add_paid(self, answer: CallResult[T]) -> None:
+        """Add an answer to the totals, whether it is valid or not."""
         totals = self._totals
         totals.answers += 1
         totals.cost += answer.cost
         if answer.usage.total:
             totals.usage += answer.usage
-        return ItemResult(
-            in_flight.item.id,
-            answer.value,
-            attempts=in_flight.budget.attempts,
-            usage=answer.usage,
-            cost=answer.cost,
-            seconds=anyio.current_time() - in_flight.began,
-        )
 
     def _gate_of(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[T]) -> Gate:
         try:
@@ -253,41 +329,9 @@ class Sender(Generic[T]):
         except Exception as error:
             raise CallbackFailed("scope", error) from error
 
-    def _tokens_if_counted(self, gate: Gate, in_flight: InFlightItem) -> float:
-        return self._estimated_tokens(in_flight.request) if gate.pace.counts_tokens else 0.0
-
-    def _estimated_tokens(self, item: LLMWorkItem[Any]) -> float:
-        if self.options.estimate_tokens is not None:
-            return _callers_estimate(self.options.estimate_tokens, item)
-        out = self._totals.usage.output_tokens
-        per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
-        return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
-
-    def _too_large(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
-        most = gate.pace.max_tokens_per_item
-        if most is None or (tokens := self._estimated_tokens(item)) <= most:
-            return None
-        reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {most:.0f} at once"
-        return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
-
     def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
         seconds = self.options.request_seconds
         return nullcontext() if seconds is None else anyio.fail_after(seconds)
-
-
-@final
-class ItemTooLarge(ValueError):
-    """The error of an item that needs more tokens than the limit ever allows at once."""
-
-
-def _callers_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
-    try:
-        tokens = estimate(item)
-        if not 0 <= tokens < math.inf:
-            raise ValueError(f"it must return a number of tokens, not {tokens!r}")
-    except Exception as error:
-        raise CallbackFailed("estimate_tokens", error) from error
-    return tokens
 
 
 def _failed_result(in_flight: InFlightItem, failure: Failure, reason: str) -> ItemResult[Any]:
@@ -299,6 +343,8 @@ def _failed_result(in_flight: InFlightItem, failure: Failure, reason: str) -> It
         error=failure.error,
         attempts=in_flight.budget.attempts,
         reason=reason,
+        usage=in_flight.usage,
+        cost=in_flight.cost,
         cause=failure.reason if limit is None else limit.cause,
         limit=limit,
         seconds=anyio.current_time() - in_flight.began,
@@ -310,3 +356,11 @@ def _not_sent_result(in_flight: InFlightItem, reason: str) -> ItemResult[Any]:
     cause = f"not asked: {reason}"
     error = NotSent(f"item {in_flight.item.id!r} was {cause}; add it to a new batch when that is over")
     return _failed_result(in_flight, Failure("terminal", error, cause, closes=True), cause)
+
+
+def _after_fallback(earlier: ItemResult[T], later: ItemResult[T]) -> ItemResult[T]:
+    """The result of an item after a fallback: if both failed, both reasons, and open if one of them is."""
+    if later.error is None:
+        return later
+    reason = f"{earlier.reason}; then fallback: {later.reason}"
+    return replace(later, reason=reason, unfinished=earlier.unfinished or later.unfinished)

@@ -122,8 +122,8 @@ class RowProcessor:
         self,
         *,
         parallel: int | None = None,
-        rates: Mapping[str | None, Mapping[str, float]] | None = None,
-        bounds: Mapping[str, float] | None = None,
+        rates: Mapping[str | None, Mapping[str, Any]] | None = None,
+        bounds: Mapping[Any, Any] | None = None,
         max_outage_seconds: float | None = None,
     ) -> None:
         """Change the pace while the rows are processed; what is not given stays as it is.

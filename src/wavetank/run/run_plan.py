@@ -97,7 +97,7 @@ class RunPlan:
         """With several models each has its own gate, so that a limit of one does not hold back another."""
         return route.target.name if len(self.routes) > 1 else None
 
-    def rates(self, given: Mapping[str, Mapping[str, float]]) -> dict[str | None, dict[str, float]]:
+    def rates(self, given: Mapping[Any, Mapping[str, float]]) -> dict[str | None, dict[str, float]]:
         """The limits that options such as `--rate` set, for each scope that the processor knows.
 
         Args:

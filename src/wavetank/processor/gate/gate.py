@@ -126,6 +126,11 @@ class Gate:
         return self._deadline
 
     @property
+    def holds_back(self) -> bool:
+        """Whether nothing starts now, because of a pause or because its probe is under way."""
+        return anyio.current_time() < self._deadline or self._probe is not None
+
+    @property
     def under_way(self) -> int:
         """How many requests have started and not ended."""
         return len(self._under_way)
