@@ -201,7 +201,7 @@ def test_a_change_that_fails_is_the_error_of_its_item(change: Any, said: str) ->
     """The reason names the argument, and the others are sent."""
 
     def some(item: LLMWorkItem[Any], attempt: Attempt) -> LLMWorkItem[Any]:
-        return change(item, attempt) if item.id == "row-0" else item  # type: ignore[no-any-return]
+        return change(item, attempt) if item.id == "row-0" else item
 
     batch = one_batch("trio", rows(3), Model("m"), before_attempt=some)
     assert (batch.succeeded, batch.results[0].attempts) == (2, 0)

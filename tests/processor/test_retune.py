@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -22,6 +22,7 @@ from .stepping import stepped
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 Processor = ParallelBatchProcessor[str]
+Change = Callable[[Processor], Coroutine[Any, Any, Any]]
 
 
 class Calls:
@@ -47,7 +48,11 @@ class Calls:
 
 
 def batch(
-    backend: str, calls: Calls, count: int, change: Callable[[Processor], Awaitable[Any]], **options: Any
+    backend: str,
+    calls: Calls,
+    count: int,
+    change: Change,
+    **options: Any,
 ) -> BatchResult[str]:
     """A batch during which `change` runs."""
     batches: list[BatchResult[str]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,8 @@ import wavetank
 from wavetank import Tank
 from wavetank.clock import Duration
 from wavetank.fault_kinds import FaultKind
-from wavetank.processor import LLMWorkItem, ParallelBatchProcessor
-from wavetank.scenario import DurationRange, Fault, Latency, Scenario
+from wavetank.processor import LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor
+from wavetank.scenario import DurationRange, Fault, Latency, Match, Scenario
 
 SCHEDULES = 1000 if os.environ.get("WAVETANK_DEEP") == "1" else 4
 IDS = [f"item-{number}" for number in range(40)]
@@ -69,3 +70,41 @@ def test_no_order_of_steps_loses_an_item_in_an_outage(world: str, backend: str) 
     )
     result.check()
     assert result.schedules == SCHEDULES
+
+
+class FakeModel(LLMCallStrategy[str]):
+    """One model of the fake provider, with a gate of its own."""
+
+    def __init__(self, tank: Tank, model: str) -> None:
+        self.tank = tank
+        self.model = model
+        self.scope = model
+
+    async def execute(self, item: LLMWorkItem[Any]) -> str:
+        return (await self.tank.fake_llm.call(f"Do {item.id}.", item=item.id, model=self.model)).text
+
+
+async def with_fallback(tank: Tank) -> None:
+    """The first model goes away and comes back; the second one answers meanwhile."""
+    tank.expect(in_flight=WORKERS, failed=0, completed=len(IDS), within="25s")
+    first, second = FakeModel(tank, "first"), FakeModel(tank, "second")
+    async with ParallelBatchProcessor(first, workers=WORKERS, fallbacks=[second]) as processor:
+        for name in IDS:
+            tank.ledger.submit(name)
+            await processor.add_work(LLMWorkItem(name, name))
+        for result in (await processor.process_all()).results:
+            if result.error is None:
+                tank.ledger.complete(result.id, result.value)
+            else:
+                tank.ledger.fail(result.id, result.error)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_no_order_of_steps_keeps_an_item_from_the_fallback(backend: str) -> None:
+    """While the first model is away for 100 s, all are answered by the other one within seconds, once."""
+    fault = Fault(kind="reset", at=seconds(1), lasts=seconds(100), match=Match(model="first"))
+    world = Scenario(latency=away("reset", 0, 1).latency, fault=(fault,))
+    result = wavetank.search(
+        with_fallback, world, schedules=SCHEDULES, backend=backend, checks="strict", max_virtual_seconds=900
+    )
+    result.check()

@@ -257,6 +257,8 @@ def _kind_and_reason(error: BaseException, fields: ErrorFields) -> tuple[Failure
     may_hide_overload = status is None or status >= 500 or 200 <= status < 300 or status == 402
     if may_hide_overload and (code := _first(codes, OVERLOAD_CODES)):
         return "rate-limited", f"{where}, {code}"
+    if (status is None or status < 300) and (code := _first(codes, DENIED_CODES)):
+        return "terminal", f"{where}, {code}"
     return _kind_of_other_error(error, fields), where
 
 
