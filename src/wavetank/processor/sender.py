@@ -86,6 +86,7 @@ class Sender(Generic[T]):
                 if result.error is None:
                     break
                 self._note_fallback(in_flight, result, number)
+                await self._record_end(in_flight, is_open=True)
                 in_flight.budget = in_flight.budget.renewed()
                 has_next = number < len(self._fallbacks)
                 later = await self._send_until_done(in_flight, fallback, has_next=has_next)
