@@ -152,7 +152,7 @@ def test_the_kinds_of_events_are_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         pytest.param(lambda data: data[:-9], r"line 5 is torn", id="torn-last-line"),
         pytest.param(lambda data: data[: data.index(b"\n") + 9], r"line 2 is torn", id="torn-first-event"),
@@ -193,10 +193,10 @@ def test_the_kinds_of_events_are_the_contract() -> None:
         ),
     ],
 )
-def test_a_damaged_log_is_refused_with_its_line(change: object, complaint: str) -> None:
+def test_a_damaged_log_is_refused_with_its_line(change: object, message: str) -> None:
     """What cannot be read is an EventLogError that names the line, never half a log."""
     assert callable(change)
-    with pytest.raises(EventLogError, match=complaint):
+    with pytest.raises(EventLogError, match=message):
         EventLog.from_ndjson(change(whole().to_ndjson()))
 
 

@@ -278,7 +278,7 @@ class EventLog:
     def derived(self, read: Callable[[EventLog], T]) -> T:
         """What `read` makes of the events, made once for all who ask until another event comes.
 
-        Whoever asks must leave it as it is.
+        Callers must not change it.
         """
         if read not in self._derived:
             self._derived[read] = read(self)

@@ -88,12 +88,12 @@ def _note(exchange: Exchange, event: Event) -> None:
 
 
 def scope_covers(scope: str | None, request: Event) -> bool:
-    """Whether a refusal of this scope speaks for the request that `arrived`."""
+    """Whether a refusal of this scope covers the request that `arrived`."""
     return scope in scopes_of(request)
 
 
 def scopes_of(request: Event) -> tuple[str, ...]:
-    """Every scope that speaks for the request that `arrived`, as refusals have it."""
+    """Every scope that covers the request that `arrived`, as refusals name it."""
     anywhere = [f"key:{request.key}", f"model:{request.model}"]
     if request.item is not None:
         anywhere.append(f"item:{request.item}")

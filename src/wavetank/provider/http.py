@@ -107,7 +107,7 @@ class Dialect(Protocol):
 
     @property
     def card(self) -> VendorCard:
-        """The vendor that speaks it."""
+        """The vendor that uses it."""
 
     def serves(self, http: HttpRequest) -> bool:
         """Whether it has an endpoint for the method and the path of a request."""

@@ -15,7 +15,7 @@ from ..scenario import DurationRange, Fault, Match, Scenario, refusal_error
 from .answers import AnswerSource
 from .barriers import Barrier, earliest
 from .content import Content, WantedRefusal
-from .faults.selection import FaultSelection
+from .faults.fault_selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
@@ -249,7 +249,7 @@ class Provider:
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse_as_wanted(self, exchange: OpenRequest, wanted: WantedRefusal, now: int) -> None:
-        """Refuse as the test's function says; it speaks for this item only."""
+        """Refuse as the test's function says; the refusal covers this item only."""
         request = exchange.request
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         stated = wanted.retry_after

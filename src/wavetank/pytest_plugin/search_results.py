@@ -38,14 +38,10 @@ def name_properties(item: pytest.Item) -> None:
     """Let reports such as JUnit's say what a test was searched under, and the token of its failure."""
     searches = item.stash.get(RESULTS, [])
     if searches:
-        made = _failed_of(searches) or searches[0]
+        made = next((each for each in searches if each.result.failure is not None), searches[0])
         failure = made.result.failure
         token = failure.schedule if failure is not None else ""
         set_properties(item, scenario=made.scenario, seed=made.seed, token=token or None)
-
-
-def _failed_of(searches: list[Made]) -> Made | None:
-    return next((made for made in searches if made.result.failure is not None), None)
 
 
 def note_search(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -64,7 +64,9 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
     if ran:
         met = sum(test.facts["requests"] > 0 for test in tests)
         yield f"{counted(met, 'test')} met the fake, {ran - met} did not"
-    tests = [test for test in tests if _is_concerned(test.facts)]
+    tests = [
+        test for test in tests if any(test.facts[name] for name in ("asked", "requests", "unknown_hosts"))
+    ]
     if not tests:
         return
     all_facts = [test.facts for test in tests]
@@ -82,10 +84,6 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
     kept = sum(bool(test.facts["report"]) and test.outcome == "passed" for test in tests)
     if kept and not full:
         yield f"event logs and timelines of {counted(kept, 'passed test')} were written; -v names them"
-
-
-def _is_concerned(facts: dict[str, Any]) -> bool:
-    return bool(facts["asked"] or facts["requests"] or facts["unknown_hosts"])
 
 
 def _of_one(test: _Test, *, full: bool) -> Iterator[str]:

@@ -52,7 +52,7 @@ class FaultSelection:
         return None
 
     def first(self, numbers: tuple[int, ...], request: Request, nth: int, now: int) -> Fault | None:
-        """The first of these faults that a request or its answer meets; it counts as one of its times."""
+        """The first of these faults that applies to a request or its answer; this is one of its times."""
         for number in numbers:
             if self._is_due(number, now) and self._meets(number, request, nth):
                 self._left[number] -= 1
