@@ -244,6 +244,28 @@ def test_while_the_provider_is_away_all_go_to_the_fallback(backend: str) -> None
 
 
 @on_both
+def test_a_provider_that_hangs_is_asked_by_one_probe_at_a_time(backend: str) -> None:
+    """Its requests end after 30 s; meanwhile all other items go to the fallback."""
+
+    class Hangs(Model):
+        async def execute(self, item: LLMWorkItem[Any]) -> str:
+            self.sent.append(item.id)
+            self.times.append(anyio.current_time())
+            if anyio.current_time() - self.times[0] >= 3:
+                await anyio.sleep(30)
+                raise TimeoutError
+            await anyio.sleep(1)
+            return f"first {item.prompt}"
+
+    first, second = Hangs("first"), Model("second")
+    batch = one_batch(backend, rows(400), first, fallbacks=[second], workers=4)
+    assert batch.succeeded == 400
+    # Four hang at 3 s, are tried again until they are known for an outage, and then a probe every 30 s.
+    assert sum(time - first.times[0] > 100 for time in first.times) <= 5
+    assert batch.seconds < 100 + 400 / 3 + 30
+
+
+@on_both
 def test_a_rate_limit_is_waited_for(backend: str) -> None:
     """It is no failure: the fallback is not asked."""
     errors = [Status(429, retry_after=30)]

@@ -128,6 +128,14 @@ class OutageWatch:
         """How many requests are under way that show what is the case: those sent since the first failure."""
         return self.gate.under_way_since(self._first_sent)
 
+    @property
+    def needs_no_probe(self) -> bool:
+        """Whether another request is about to show if the outage is over, or a pause has not passed yet.
+
+        A probe may take longer to fail than the gate holds the others back for it.
+        """
+        return self.gate.holds_back or bool(self._leavers) or self.undecided > 0
+
     def may_be_cause(self, suspect: Suspect, failure: Failure) -> bool:
         """Whether an outage may be the cause of the last failure of an item."""
         if suspect.spared or suspect.own_error:

@@ -229,7 +229,7 @@ class Sender(Generic[T]):
         if not has_next:
             return await gate.enter(tokens, permit=permit)
         watch = self._judge.watch_of(gate)
-        if watch.is_outage and gate.holds_back and not gate.closed:
+        if watch.is_outage and watch.needs_no_probe and not gate.closed:
             return None
         with watch.left_when_away():
             return await gate.enter(tokens, permit=permit)

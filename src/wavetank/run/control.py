@@ -71,6 +71,7 @@ class Controlled(Protocol):
 
 async def serve_control(journal: Path, run: Controlled) -> None:
     """Answer the requests for a run until cancelled; a request from before the run is dropped."""
+    journal = journal.resolve()
     _remove(_request_file(journal))
     try:
         while True:
@@ -93,6 +94,8 @@ def send_request(journal: Path, request: ControlRequest) -> str:
         RunError: there is no such run, it does not answer, or it refuses the change.
     """
     _refuse_unless_running(journal)
+    # The run may have been given another path to the same file.
+    journal = journal.resolve()
     _remove(_answer_file(journal))
     try:
         _write(_request_file(journal), request)
