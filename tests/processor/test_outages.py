@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from wavetank.processor import (
     ParallelBatchProcessor,
     RunStopped,
 )
+from wavetank.processor.journal import Journal, fingerprint
 
 from .stepping import one_batch, stepped
 
@@ -355,3 +357,33 @@ def test_a_stream_outlives_an_outage(backend: str) -> None:
     stepped(main, backend)
     assert sorted(result.id for result in results) == sorted(rows(40))
     assert provider.served == Counter(rows(40))
+
+
+@on_both
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_prompt_that_is_forbidden_does_not_stop_each_run_that_resumes(
+    code: int, backend: str, tmp_path: Path
+) -> None:
+    """It stops the first run, if it comes first; later its own 403 is known for one. A 401 stops each run."""
+
+    async def call(prompt: str) -> str:
+        sent.append(prompt)
+        await anyio.sleep(0.1 if prompt == "row-0" else 1)
+        if prompt == "row-0":
+            raise Status(code, "flagged")
+        return prompt
+
+    def run() -> BatchResult[Any]:
+        with Journal(tmp_path / "run.db", resume=True) as journal:
+            journal.register((name, fingerprint(name)) for name in rows(20))
+            return one_batch(backend, rows(20), call, workers=2, store=journal)
+
+    sent: list[str] = []
+    first = run()
+    assert (first.succeeded, first.unfinished, first.stopped) == (1, 19, f"status {code}: flagged")
+    second = run()
+    if code == 401:
+        assert second.stopped == "status 401: flagged"
+    else:
+        assert (second.succeeded, second.failed, second.unfinished, second.stopped) == (19, 1, 0, None)
+        assert sent.count("row-0") == 2

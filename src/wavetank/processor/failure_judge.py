@@ -47,6 +47,8 @@ class FailureJudge:
         self._permits = permits
         self._stop_run = stop_run
         self._watches: dict[Gate, OutageWatch] = {}
+        self.served_earlier = False
+        """Whether an earlier run had answers."""
 
     async def judge(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, failure: Failure
@@ -56,7 +58,7 @@ class FailureJudge:
         Nothing is awaited between a failure and the pause of an outage.
         """
         watch = self.watch_of(gate)
-        if failure.denied and (gate.closed or watch.denied()):
+        if failure.denied and (gate.closed or self._is_denied_for_all(watch, failure)):
             return self._close(gate, ticket, failure, failure.words)
         if not failure.may_be_outage:
             return failure, in_flight.budget.spend(failure, anyio.current_time())
@@ -71,6 +73,11 @@ class FailureJudge:
             # The run has ended, and it is not known whose error it was.
             return failure, None
         return self._wait_out(watch, ticket, failure) or (failure, None if suspect.spared else reason)
+
+    def _is_denied_for_all(self, watch: OutageWatch, failure: Failure) -> bool:
+        # The key may have changed since an earlier run. But a filter may refuse one prompt with a 403,
+        # and a run that stops at it each time would never come to the others.
+        return watch.denied(served_earlier=self.served_earlier and failure.forbidden)
 
     async def _wait_for_others(
         self, watch: OutageWatch, suspect: Suspect, in_flight: InFlightItem, failure: Failure

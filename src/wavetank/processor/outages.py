@@ -145,7 +145,11 @@ class OutageWatch:
         unharmed = suspect.before[:2] == (0, 0)
         return unharmed and (failure.unreachable or failure.overloaded)
 
-    def denied(self) -> bool:
-        """Take note of a refused key or model; whether it now counts for every request."""
+    def denied(self, *, served_earlier: bool) -> bool:
+        """Take note of a refused key or model; whether it now counts for every request.
+
+        Args:
+            served_earlier: whether an earlier run had answers, and that says something about this refusal.
+        """
         self._denied += 1
-        return not self._served or self._denied >= MANY
+        return not (self._served or served_earlier) or self._denied >= MANY

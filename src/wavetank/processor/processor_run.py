@@ -382,6 +382,8 @@ class ProcessorRun(Generic[T]):
         self._unfinished_items.pop(number, None)
         self.totals.succeeded += result.error is None
         self.totals.failed += result.error is not None
+        if result.recalled:
+            self._sender.note_recalled(result)
         if result.unfinished:
             self._unfinished_cause = result.cause
         self._out(number, result)

@@ -70,6 +70,10 @@ class Sender(Generic[T]):
         """Use other options for what is sent from now on."""
         self.options = self._judge.options = options
 
+    def note_recalled(self, result: ItemResult[Any]) -> None:
+        """Take note of a result from an earlier run."""
+        self._judge.served_earlier |= result.error is None
+
     def scopes_away(self) -> tuple[str, ...]:
         """The scopes whose provider is away now."""
         return self._judge.scopes_away()

@@ -208,6 +208,7 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
         unreachable=kind == "transient" and fields.status is None and _is_unreachable(cause),
         overloaded=kind == "rate-limited" and _is_overloaded(fields),
         denied=kind == "terminal" and _is_denied(fields),
+        forbidden=fields.status == 403,
     )
 
 

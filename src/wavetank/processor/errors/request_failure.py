@@ -33,7 +33,8 @@ class Failure:
     process or pool that had the request is gone. `unreachable` says that no connection was
     made, so the request cannot be the reason. `overloaded` says that the provider refuses all
     requests for a while, whatever their number. `denied` says that the key, the permission or
-    the model is refused, which is likely to hold for every request of its scope.
+    the model is refused, which is likely to hold for every request of its scope. `forbidden`
+    says that it is a status 403, which may also be about one prompt.
     """
 
     kind: FailureKind
@@ -48,6 +49,7 @@ class Failure:
     unreachable: bool = False
     overloaded: bool = False
     denied: bool = False
+    forbidden: bool = False
     resets: datetime | None = field(default=None, compare=False, repr=False)
 
     @property
