@@ -387,3 +387,25 @@ def test_a_prompt_that_is_forbidden_does_not_stop_each_run_that_resumes(
     else:
         assert (second.succeeded, second.failed, second.unfinished, second.stopped) == (19, 1, 0, None)
         assert sent.count("row-0") == 2
+
+
+@on_both
+@pytest.mark.parametrize(("percent", "most"), [(10, 0), (30, 0), (70, 8)])
+@pytest.mark.parametrize(("workers", "seconds"), [(10, 8.0), (50, 1.0)])
+def test_requests_that_often_fail_are_no_outage(
+    percent: int, most: int, workers: int, seconds: float, backend: str
+) -> None:
+    """Errors come at once and answers late: with one request in ten or three failing nothing is paused."""
+    calls = [0]
+
+    async def call(prompt: str) -> str:
+        calls[0] = calls[0] * 1_664_525 + 1_013_904_223 & 0xFFFF_FFFF
+        failing = (calls[0] >> 16) % 100 < percent
+        await anyio.sleep(0.05 if failing else seconds)
+        if failing:
+            raise Status(500)
+        return prompt
+
+    batch = one_batch(backend, rows(300), call, workers=workers, max_attempts=60)
+    assert batch.succeeded == 300
+    assert batch.pauses <= most

@@ -14,9 +14,16 @@ from .gate.gate import Gate
 from .gate.tickets import Ticket
 from .retry_limits import RetryBudget
 
+COINCIDENCE: Final = 1e-5
+"""So many failures in a row that they come about by chance less often than this are an outage: a run of
+100,000 requests has one false alarm, and that costs a pause of a second."""
 MANY: Final = 5
-"""So many items that fail in a row are no coincidence. If one request in ten fails for a reason of its
-own, five in a row do so once in 100,000; Envoy's outlier detection has the same number."""
+"""So many are always needed: if one request in ten fails for a reason of its own, five in a row are the
+coincidence above. Envoy's outlier detection has the same number."""
+FAILURES_AT_FIRST, REQUESTS_AT_FIRST = 1, 10
+"""One request in ten fails, until there is experience."""
+REMEMBERED: Final = 1000
+"""Experience of more requests than this is halved, so that a bad hour is forgotten: minutes of a busy run."""
 
 
 @final
@@ -65,6 +72,9 @@ class OutageWatch:
         self._leavers: set[anyio.CancelScope] = set()
         self._served = False
         self._denied = 0
+        self._in_a_row = 0
+        self._failures = 0.0
+        self._requests = 0.0
 
     def __repr__(self) -> str:
         state = "outage" if self.is_outage else "no outage"
@@ -82,17 +92,26 @@ class OutageWatch:
         """Take note of a request that was served: an outage is over, and other failures are their items'."""
         self._served = True
         self._denied = 0
+        self._requests += 1
         if ticket.sent < self._first_sent:
             return
         for suspect in self._suspects.values():
             suspect.own_error = not suspect.spared
+        # What failed in an outage says little about other times; but it may have been a false alarm.
+        failures = min(self._in_a_row, MANY) if self.is_outage else self._in_a_row
+        self._failures += failures
+        self._requests += failures
         self._suspects = {}
         self.is_outage = False
+        self._in_a_row = 0
+        if self._requests > REMEMBERED:
+            self._failures, self._requests = self._failures / 2, self._requests / 2
 
     def failed(self, number: int, budget: RetryBudget, ticket: Ticket, now: float) -> Suspect:
         """Take note of a failure of the item with this number, before its budget is charged."""
         if not self._suspects:
             self._first_failure, self._first_sent = now, ticket.sent
+        self._in_a_row += 1
         suspect = self._suspects.get(number)
         if suspect is None:
             before = budget.errors, budget.refusals, budget.refused_since
@@ -100,10 +119,20 @@ class OutageWatch:
         return suspect
 
     def begin_if_many_fail(self) -> None:
-        """Begin an outage if many items failed, and fewer requests may still succeed."""
-        fresh = sum(one.fresh for one in self._suspects.values())
-        if fresh >= MANY and self.undecided < fresh:
+        """Begin an outage if many items failed, and too few requests are under way that may still succeed.
+
+        Errors often come faster than answers. So at least half of the answers that one would
+        expect have to be missing, also if all that is under way succeeds.
+        """
+        fresh, share = sum(one.fresh for one in self._suspects.values()), self._usual_share
+        answers_expected = (fresh + self.undecided) * (1 - share)
+        if fresh >= MANY and share**fresh <= COINCIDENCE and self.undecided < answers_expected / 2:
             self.begin()
+
+    @property
+    def _usual_share(self) -> float:
+        """The share of requests that fail while the provider is not away, from 0 to 1."""
+        return (self._failures + FAILURES_AT_FIRST) / (self._requests + REQUESTS_AT_FIRST)
 
     def begin(self) -> None:
         """Begin an outage: what the items were charged since the last success is undone."""
