@@ -105,7 +105,7 @@ def test_a_budget_that_ended_without_outcomes_is_a_livelock() -> None:
     assert verdict.passed is False
     assert verdict.summary.startswith("livelock: the budget of virtual time ended after 50 steps, at 1m40s")
     assert verdict.evidence == (
-        "item 'a' gets no answer -> asks again, every 1s, 99 times",
+        "item 'a' got no answer and asked again, every 1s, 99 times",
         "1 item(s) without an outcome: 'a'",
         "49 request(s) in the second half of the run",
     )
@@ -125,7 +125,7 @@ def test_a_spent_step_budget_is_a_livelock_also_when_time_stands_still() -> None
         "livelock: the budget of steps ended after 500000 steps, at 0s, and they brought no outcome"
     )
     assert verdict.evidence == (
-        "item 'a' gets no answer -> asks again, every 0s, 7 times",
+        "item 'a' got no answer and asked again, every 0s, 7 times",
         "1 item(s) without an outcome: 'a'",
         "7 request(s) in the whole run",
     )

@@ -163,7 +163,7 @@ def test_without_requests_of_the_ledger_nothing_is_judged() -> None:
 def test_the_cycle_of_an_item_is_reported() -> None:
     """The same refusal at the same pace takes one line."""
     log = log_of(submitted("a"), [event for n in range(37) for event in asked("a", n, n + 1, 429)])
-    assert repetition(log) == ("item 'a' refused 429 -> asks again, every 1s, 37 times",)
+    assert repetition(log) == ("item 'a' met a refusal with 429 and asked again, every 1s, 37 times",)
 
 
 def test_a_cycle_of_several_replies_is_reported_whole() -> None:
@@ -171,7 +171,9 @@ def test_a_cycle_of_several_replies_is_reported_whole() -> None:
     log = log_of(
         submitted("a"), [event for n in range(10) for event in asked("a", n, n + 1, (503, 429)[n % 2])]
     )
-    assert repetition(log) == ("item 'a' refused 503 -> refused 429 -> asks again, every 1s, 10 times",)
+    assert repetition(log) == (
+        "item 'a' met a refusal with 503, then met a refusal with 429 and asked again, every 1s, 10 times",
+    )
 
 
 def test_items_that_do_the_same_share_a_line() -> None:
@@ -188,14 +190,15 @@ def test_items_that_do_the_same_share_a_line() -> None:
     )
     (line,) = repetition(log)
     assert line == (
-        "7 items ('i0', 'i1', 'i2', 'i3', 'i4', …), each refused 429 -> asks again, every 1s, 5 times"
+        "7 items ('i0', 'i1', 'i2', 'i3', 'i4', …), each met a refusal with 429 and asked again, every 1s, "
+        "5 times"
     )
 
 
 def test_an_uneven_pace_is_reported_by_its_bounds() -> None:
     """Backoff shows in the shortest and the longest gap."""
     log = log_of(submitted("a"), [event for n in range(5) for event in asked("a", 2**n, n + 1, 200)])
-    assert repetition(log) == ("item 'a' answered -> asks again, every 1s to 8s, 5 times",)
+    assert repetition(log) == ("item 'a' got an answer and asked again, every 1s to 8s, 5 times",)
 
 
 def test_only_what_came_after_the_last_outcome_is_reported() -> None:

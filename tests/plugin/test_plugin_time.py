@@ -206,7 +206,7 @@ def test_a_real_connection_is_refused(pytester: pytest.Pytester, run_pytest: Run
 
         @pytest.mark.llm_expect(unknown_hosts=["nowhere.example"])
         def test_other_host(fake_llm):
-            with pytest.raises(wavetank.UnknownHost, match="nowhere.example"):
+            with pytest.raises(httpx2.ConnectError, match="nowhere.example"):
                 httpx2.get("https://nowhere.example")
         """
     )

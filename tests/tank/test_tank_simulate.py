@@ -349,7 +349,9 @@ def test_a_client_that_retries_for_ever_is_a_livelock(backend: str) -> None:
     assert liveness.summary.startswith("livelock: the budget of virtual time ended after")
     assert liveness.evidence[1] == "1 item(s) without an outcome: 'a'"
     assert re.fullmatch(r"[45]\d request\(s\) in the second half of the run", liveness.evidence[2])
-    assert re.fullmatch(r"item 'a' refused 429 -> asks again, every .*, \d+ times", liveness.evidence[0])
+    assert re.fullmatch(
+        r"item 'a' met a refusal with 429 and asked again, every .*, \d+ times", liveness.evidence[0]
+    )
     assert run.verdicts["exactly_once"].passed is None
     with pytest.raises(CheckFailed, match="max_virtual_seconds=100"):
         run.check()

@@ -39,7 +39,7 @@ def run(main: Program, backend: str = "asyncio") -> Run[Any]:
 def rest_of(run: Run[Any]) -> bytes:
     """The log without what was traced."""
     lines = run.events.to_ndjson().splitlines()
-    return b"\n".join(line for line in lines if b'"kind":"traced"' not in line)
+    return b"\n".join(line for line in lines if b'"kind":"traced"' not in line or line.startswith(b'{"end"'))
 
 
 # -- the primitives of asyncio --------------------------------------------------------------

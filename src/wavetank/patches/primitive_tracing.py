@@ -199,6 +199,8 @@ def _made(listener: Listener, kind: Any) -> Callable[..., None]:
     def made(self: object, *args: Any, **options: Any) -> None:
         init(self, *args, **options)
         caller = sys._getframe(1)
+        while caller.f_code.co_filename == __file__ and caller.f_back is not None:
+            caller = caller.f_back  # another listener hears of it as well
         # `anyio.Event()` makes one in its `__new__`, and Python calls its `__init__` again then.
         if is_engine(caller) or not kind.__module__.startswith("anyio._backends."):
             listener.made(self, _maker(caller, self))
@@ -212,7 +214,7 @@ def _maker(frame: FrameType | None, made: object) -> FrameType | None:
         if isinstance(frame.f_locals.get("self"), tuple(types())) and frame.f_locals["self"] is not made:
             return None
         frame = frame.f_back
-    return frame if frame is not None and kind_of(frame) == "own" else None
+    return frame if frame is not None and kind_of(frame) in ("own", "shown") else None
 
 
 def _is_factory(frame: FrameType) -> bool:

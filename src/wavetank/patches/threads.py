@@ -395,6 +395,7 @@ def _until_over(scheduler: Scheduler, run: Callable[[], object]) -> Callable[[],
                 except Exception as error:
                     scheduler.witness.failed(error)
                     raise
+                scheduler.witness.thread_ended()
 
     return quiet
 

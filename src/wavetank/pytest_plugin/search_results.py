@@ -12,7 +12,7 @@ from ..events import without_surrogates
 from ..tank.runs.finished_run import Run
 from ..tank.runs.plain_values import failed_checks, place_of_failure, run_values
 from ..tank.search.search import Result
-from .facts import draw, failure_of, keep_log, set_properties
+from .facts import draw, failure_of, keep_log, set_properties, title_of
 from .options import SEARCHES
 
 
@@ -51,7 +51,7 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     results = [made.result for made in searches]
     failure = next((result.failure for result in results if result.failure is not None), None)
-    kept = keep_log(item, lambda: failure.logs(item.nodeid), failed=True) if failure is not None else ""
+    kept = keep_log(item, lambda: failure.logs(title_of(item)), failed=True) if failure is not None else ""
     if failure is not None:
         draw(item, report, failure.logs()[0])
     facts = {

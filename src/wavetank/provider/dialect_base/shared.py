@@ -54,6 +54,13 @@ class InvalidRequest(Exception):
         self.status = status
         self.allow = ""
         """The methods that would have been right, for the header of that name."""
+        self.unserved = False
+        """Whether it is the path that is not known."""
+
+    def is_unserved(self, http: HttpRequest) -> None:
+        """The path is not known: the vendor may have it all the same, so the text says who does not."""
+        said = f"{self.text.message} (wavetank doesn't serve {http.method} {http.path})"
+        self.text, self.unserved = self.text._replace(message=shortened(said, LONGEST)), True
 
     @classmethod
     def saying(cls, text: ErrorText, status: int) -> InvalidRequest:
