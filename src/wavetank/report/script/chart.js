@@ -123,7 +123,7 @@ class Chart {
     const row = svg("g", { class: "tick", parent: top });
     for (const time of this.ticks()) {
       const at = this.x(time);
-      if (at < GUTTER - 1 || at > this.width - 30) continue;
+      if (at < GUTTER - 1 || at > this.width - 6 * duration(time).length - 6) continue;
       svg("line", { x1: at, x2: at, y1: 15, y2: 24, parent: row });
       svg("text", { x: at + 2, y: 12, text: duration(time), parent: row });
     }
@@ -283,8 +283,8 @@ class Chart {
   drawTries(lane, y) {
     const bar = lane.bars.at(-1), text = bar && `request ${bar.attempt}`;
     if (!bar || bar.attempt < MANY_TRIES) return;
-    const x = this.x(bar.end) + 12;
-    if (x >= GUTTER && x + text.length * 6 < this.width) this.labels.push([x, y + PAD + bar.row[state.mode] * ROW + 9, text, "over"]);
+    const end = this.x(bar.end), x = Math.min(end + 12, this.width - text.length * 6 - 4);
+    if (end >= GUTTER && end <= this.width) this.labels.push([x, y + PAD + bar.row[state.mode] * ROW + 9, text, "over"]);
   }
   // A stretch of time in a lane; where it was drawn, or null.
   drawStretch(begin, end, y, height, kind, text) {
@@ -320,13 +320,14 @@ class Chart {
       this.drawStretch(bar.over, bar.free, y + 4, 3, "asked", `request ${bar.number} was refused, and the wait it asked for ends at ${duration(bar.free)}`);
     }
     if (end < GUTTER || x > this.width) return;
-    const left = Math.max(x, GUTTER), width = Math.max(Math.min(end, this.width) - left, 2.5);
+    const left = Math.max(x, GUTTER), least = bar.end === bar.sent ? POINT : 2.5;
+    const width = Math.max(Math.min(end, this.width) - left, least);
     this.spots.push([left - 1, y - 1, width + 2, 13, () => this.barText(bar), () => selectRequest(run, bar.number)]);
     if (state.selected?.run === run && state.selected.request === bar.number) this.add("selected", box(left - 3, y - 3, width + 6, 17));
     const hit = this.hits(bar), kind = hit ? bar.outcome : "dimmed";
     // What falls on the same pixel of the same row is drawn once.
     const key = `${y} ${kind} ${bar.earlyBy > 0} ${Math.round(left)}`;
-    if (width <= 2.5 && drawn.has(key)) return;
+    if (width <= least && drawn.has(key)) return;
     drawn.add(key);
     const answered = run.unread(bar) && hit ? Math.min(this.x(bar.replied), this.width) - left : 0;
     this.add(kind, box(left, y, width, 11));

@@ -13,6 +13,8 @@ const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed
 const RING = "m-8,0a8,8 0 1,0 16,0a8,8 0 1,0 -16,0z";
 // The pixels between two arrows that go from one row to the same other one: about twice the width of a head.
 const ARROWS = 14;
+// The width of a request that took no time: a mark at the same instant covers six pixels of it.
+const POINT = 10;
 // From so many requests of one item on their number stands beside the last one: fewer are counted at a glance.
 const MANY_TRIES = 6;
 const px = (number) => Math.round(number * 10) / 10;
