@@ -20,7 +20,7 @@ from ..tank.runs.external_schedule import ExternalSchedule
 from ..tank.runs.finished_run import Run
 from ..tank.runs.run_options import SearchOptions, checked_backend
 from ..tank.runs.simulate import simulate
-from ..tank.runs.trial_runs import Trial
+from ..tank.search.made_schedule import Made
 from ..tank.search.search import Result, ScheduleSearch
 from ..tank.tank import Tank
 from ..tank.workload import Workload
@@ -183,8 +183,10 @@ class _Observations:
         self._world = world
         self._most = {"refusals": 0.0, "wasted answers": 0.0, "longest stall in seconds": 0.0}
 
-    def __call__(self, trial: Trial) -> None:
-        log = trial.log
+    def __call__(self, made: Made) -> None:
+        if made.trial is None:  # another process has made it
+            return
+        log = made.trial.log
         delivered = {each.request for each in log.of("delivered")}
         stalls = [each.at - each.since for each in log.of("stalled") if each.since is not None]
         values = (
