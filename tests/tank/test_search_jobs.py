@@ -133,7 +133,8 @@ def test_a_schedule_at_which_every_process_dies_is_named() -> None:
             os._exit(77)
         await crowd(tank)
 
-    with pytest.raises(MakerDied, match=r"schedules? \d+.* of the search died twice, the last time with status 77"):
+    text = r"schedules? \d+.* of the search died twice, the last time with status 77"
+    with pytest.raises(MakerDied, match=text):
         wavetank.search(deadly, schedules=100, jobs=2)
     no_process_is_left()
 
