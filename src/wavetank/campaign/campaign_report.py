@@ -9,7 +9,12 @@ from ..text import counted
 from .protocol import SearchEnd
 from .state import SearchedTest
 
-_KINDS = {"run": "which task goes next", "stall": "time that passes inside", "provider": "what the fake does"}
+_KINDS = {
+    "run": "which task goes next",
+    "switch": "which thread goes on",
+    "stall": "time that passes inside",
+    "provider": "what the fake does",
+}
 """What is chosen at a choice point, by its kind."""
 
 
