@@ -20,7 +20,14 @@ _POSIX: Final = os.name == "posix"
 _PLUGIN: Final = "wavetank.campaign.worker"
 
 
-def command(tests: Sequence[str], overrides: SearchOverrides, *, cache: Path, collect: bool) -> list[str]:
+def command(
+    tests: Sequence[str],
+    overrides: SearchOverrides,
+    *,
+    cache: Path,
+    collect: bool,
+    timelines: Path | None = None,
+) -> list[str]:
     """The call of pytest; it overrides options in the user's `addopts` that would end or split a campaign."""
     words = [
         sys.executable,
@@ -37,6 +44,8 @@ def command(tests: Sequence[str], overrides: SearchOverrides, *, cache: Path, co
     if find_spec("xdist") is not None:
         words += ["-n", "0"]
     words += [f"--llm-{name}={value}" for name, value in overrides.pairs()]
+    if timelines is not None:
+        words += ["--llm-report=retain-on-failure", f"--llm-report-dir={timelines}"]
     words += ["--collect-only", "-q"] if collect else []
     return [*words, *tests]
 

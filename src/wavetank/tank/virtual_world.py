@@ -82,7 +82,7 @@ class VirtualWorld:
         clock = ClockFrom(self.timers) if self.scheduler.began else self.timers
         self.scheduler.stalled, self.scheduler.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[ProviderChoice], object] | None = None
-        """Told of each question a chooser is asked in the provider's place."""
+        """Called with each question that a chooser answers in the provider's place."""
         self.engines: list[Engine] = [*self.scheduler.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()
@@ -261,7 +261,7 @@ class VirtualWorld:
         return f"<VirtualWorld {self.parts.log.header.scenario} {self.scheduler!r}>"
 
 
-class Owner(Protocol):
+class ProcessOwner(Protocol):
     """Who has the process for now: a world, or a fixture that outlives its test."""
 
     def new_loop(self) -> AbstractEventLoop:
@@ -281,7 +281,7 @@ def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
 
 @contextmanager
 def lent_to(
-    scheduler: Scheduler, current: Callable[[], Owner | None], *, collect: bool = False
+    scheduler: Scheduler, current: Callable[[], ProcessOwner | None], *, collect: bool = False
 ) -> Iterator[None]:
     """Let one world after another have the process, but for the fake; `current` returns the owner now."""
 

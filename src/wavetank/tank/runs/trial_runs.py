@@ -132,7 +132,7 @@ class Trials:
             return trial
         if isinstance(plan.chooser, Fifo):
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(self.run(), record=trial.record)
+            whole = replace(self.run(narrated=True), record=trial.record, policy=trial.policy)
         else:
             whole = self.run(planned())
         if whole.suspect:
@@ -160,6 +160,8 @@ class Trials:
         )
         if narrator is not None:
             _listen(narrator, world)
+        if narrated:
+            world.parts.tank.tracing.keep_history()
         end = self._run(world)
         return Trial(
             end=end,
