@@ -23,9 +23,9 @@ from ...sim.choices import Level, Recorder
 from ...sim.main_thread_watch import look_away
 from .made_schedule import Made
 
-PIECES: Final = 4
-"""A piece is a part of what is left, one in so many for each process: the last pieces are single
-schedules, so that no process waits for long until a block is made."""
+PIECES: Final = 2
+"""A piece is a part of what is left, one in so many for each process: few messages at first, and at last
+single schedules, so that no process waits for long until a block is made."""
 
 _TASKS: Final = "/proc/self/task"
 _INTERRUPTIONS: Final = {signal.SIGINT, signal.SIGTERM, *({signal.SIGALRM} if os.name == "posix" else ())}
