@@ -83,7 +83,7 @@ def test_few_scenarios_have_no_wave() -> None:
         assert calm.wave == ()
 
     draw()
-    assert 0 < drawn.count(0) <= len(drawn) / 6
+    assert 0 < drawn.count(0) <= len(drawn) / 5
     assert {*drawn} == {0, 1, 2, 3}
 
 
