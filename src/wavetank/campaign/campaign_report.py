@@ -9,7 +9,15 @@ from ..text import counted
 from .protocol import SearchEnd
 from .state import SearchedTest
 
-_KINDS = {"run": "which task goes next", "stall": "time that passes inside", "provider": "what the fake does"}
+_KINDS = {
+    "run": "which task goes next",
+    "stall": "time that passes inside",
+    "pause": "time that passes where no deadline is near",
+    "deadline": "a deadline that passes",
+    "interruption": "an interruption",
+    "provider": "what the fake does",
+    "test": "what the test chooses",
+}
 """What is chosen at a choice point, by its kind."""
 
 

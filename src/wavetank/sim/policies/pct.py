@@ -13,7 +13,7 @@ from ..choices import Level, Recorder
 from ..dice import Dice, dice
 from .plan import Plan
 from .random import MIXES
-from .random_choosers import DeviationRates, RandomChooser, tail_after
+from .random_choosers import DeviationRates, Measured, RandomChooser
 
 _IN_A_ROW: Final = 3
 """Who goes so often while others could has only yielded."""
@@ -36,8 +36,10 @@ class _Drawn(dict[int, float]):
 class Prioritised(RandomChooser):
     """Lets the entity of the highest priority go, and lowers it at `depth - 1` points of the horizon."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, depth: int, horizon: int) -> None:
-        super().__init__(dice, mix, tail=tail)
+    def __init__(
+        self, dice: Dice, mix: DeviationRates, measured: Measured, *, depth: int, horizon: int
+    ) -> None:
+        super().__init__(dice, mix, measured)
         self._priorities = _Drawn(self._random)
         self._points = {int(self._random() * max(horizon, 1)) for _ in range(depth - 1)}
         self._chosen = 0
@@ -71,7 +73,7 @@ class PctPolicy:
         self._seed = seed
         self._level = level
         self._runs = 0
-        self._tail = tail_after(0)
+        self._measured = Measured()
         self._horizon = 1
 
     def plan(self) -> Plan | None:
@@ -83,10 +85,10 @@ class PctPolicy:
     def chooser(self, run: int, mix: DeviationRates, depth: int) -> Prioritised:
         """The chooser of one run."""
         key = dice(self._seed, self.NAME, run)
-        return Prioritised(key, mix, tail=self._tail, depth=depth, horizon=self._horizon)
+        return Prioritised(key, mix, self._measured, depth=depth, horizon=self._horizon)
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
+        self._measured.learn(record)
         self._horizon = max(self._horizon, len(record.went))
 
     @property

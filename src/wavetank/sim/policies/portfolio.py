@@ -14,7 +14,7 @@ from ..dice import dice
 from .pct import PctPolicy
 from .plan import Plan
 from .random import Uniform
-from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, FifoChooser, tail_after
+from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, FifoChooser, Measured
 from .urw import UrwPolicy
 
 
@@ -55,7 +55,7 @@ class Portfolio:
         self._seed = seed
         self._level = level
         self._runs = 0
-        self._tail = tail_after(0)
+        self._measured = Measured()
         self._urw = UrwPolicy(seed=seed, level=level)
         self._pct = PctPolicy(seed=seed, level=level)
 
@@ -70,11 +70,11 @@ class Portfolio:
         if policy == "pct":
             return Plan(self._pct.chooser(self._runs, turn.mix, turn.depth), level, policy)
         kind = Uniform if policy == "random" else FifoChooser
-        chooser = kind(dice(self._seed, policy, self._runs), turn.mix, tail=self._tail)
+        chooser = kind(dice(self._seed, policy, self._runs), turn.mix, self._measured)
         return Plan(chooser, level, policy)
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
+        self._measured.learn(record)
         self._urw.learn(record)
         self._pct.learn(record)
 

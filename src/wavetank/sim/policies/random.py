@@ -8,7 +8,7 @@ from typing import ClassVar, Final, final
 from ..choices import Level, Recorder
 from ..dice import dice
 from .plan import Plan
-from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, RandomChooser, tail_after
+from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, Measured, RandomChooser
 
 MIXES: Final = (
     DeviationRates(stalls=NEVER),
@@ -37,16 +37,16 @@ class RandomPolicy:
         self._seed = seed
         self._level = level
         self._runs = 0
-        self._tail = tail_after(0)
+        self._measured = Measured()
 
     def plan(self) -> Plan | None:
         self._runs += 1
         mix = MIXES[self._runs % len(MIXES)]
-        chooser = Uniform(dice(self._seed, self.NAME, self._runs), mix, tail=self._tail)
+        chooser = Uniform(dice(self._seed, self.NAME, self._runs), mix, self._measured)
         return Plan(chooser, self._level, self.NAME)
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
+        self._measured.learn(record)
 
     @property
     def proved(self) -> str | None:

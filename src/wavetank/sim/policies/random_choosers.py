@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, final
 
 from ..budgets import STEPS_WITHOUT_PROGRESS
-from ..choices import Kind
+from ..choices import Kind, Recorder
 from ..dice import Dice
+from .rare_choices import Asked, RareChoices
 
 ALWAYS: Final = 1.0
 SOMETIMES: Final = 0.3
@@ -38,13 +41,30 @@ class DeviationRates:
     provider: float = NEVER
 
 
-class RandomChooser(ABC):
-    """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock."""
+@final
+class Measured:
+    """What is known of the program from its runs: how many choices they had, and what they asked for."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int) -> None:
+    def __init__(self) -> None:
+        self.tail = tail_after(0)
+        """After so many choices a chooser is to be fair."""
+        self.asked = Asked()
+
+    def learn(self, record: Recorder) -> None:
+        """Take in a run."""
+        self.tail = max(self.tail, tail_after(len(record)))
+        self.asked.learn(record)
+
+
+class RandomChooser(ABC):
+    """Chooses by dice; after so many choices it takes 0 for ever, so that it causes no livelock."""
+
+    def __init__(self, dice: Dice, mix: DeviationRates, measured: Measured) -> None:
         self._random = dice.random
         self._mix = mix
-        self._left = tail
+        self._left = measured.tail
+        self._rare = RareChoices(dice, measured.asked)
+        self._which: Kind | None = None
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         self._left -= 1
@@ -52,7 +72,30 @@ class RandomChooser(ABC):
             return 0
         if kind == "run":
             return self.pick(n, who)
-        return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+        if kind == "pause":
+            return int(self._rare.pauses())
+        if kind == "stall" or kind == "provider":
+            return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+        if kind == "test":
+            return self._for_test(n, who)
+        return self._once(kind, n)
+
+    def _once(self, kind: Kind, n: int) -> int:
+        """Whether it happens now; when it does, the next question of its kind is which of several."""
+        if self._which == kind:
+            self._which = None
+            return int(self._random() * n)
+        happens = self._rare.once(kind)
+        if happens and kind == "deadline":
+            self._which = kind
+        return int(happens)
+
+    def _for_test(self, n: int, weights: Sequence[int]) -> int:
+        """Each option as likely as its weight says, or as the others."""
+        if not weights:
+            return int(self._random() * n)
+        shares = list(accumulate(weights))
+        return bisect_right(shares, self._random() * shares[-1], hi=n - 1)
 
     def _deviate(self, n: int, chance: float) -> int:
         if chance >= ALWAYS:

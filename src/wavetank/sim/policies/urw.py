@@ -15,7 +15,7 @@ from ..choices import Level, Recorder
 from ..dice import Dice, dice
 from .plan import Plan
 from .random import MIXES
-from .random_choosers import DeviationRates, RandomChooser, tail_after
+from .random_choosers import DeviationRates, Measured, RandomChooser
 
 
 class _AtLeastOne(dict[int, int]):
@@ -29,8 +29,8 @@ class _AtLeastOne(dict[int, int]):
 class Weighted(RandomChooser):
     """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int]) -> None:
-        super().__init__(dice, mix, tail=tail)
+    def __init__(self, dice: Dice, mix: DeviationRates, measured: Measured, *, weights: Counter[int]) -> None:
+        super().__init__(dice, mix, measured)
         self._weights = _AtLeastOne(weights)
 
     def pick(self, n: int, who: Sequence[int]) -> int:
@@ -53,7 +53,7 @@ class UrwPolicy:
         self._seed = seed
         self._level = level
         self._runs = 0
-        self._tail = tail_after(0)
+        self._measured = Measured()
         self._weights: Counter[int] | None = None
 
     def plan(self) -> Plan | None:
@@ -63,10 +63,10 @@ class UrwPolicy:
     def chooser(self, run: int, mix: DeviationRates) -> Weighted:
         """The chooser of one run."""
         weights = self._weights or Counter()
-        return Weighted(dice(self._seed, self.NAME, run), mix, tail=self._tail, weights=weights)
+        return Weighted(dice(self._seed, self.NAME, run), mix, self._measured, weights=weights)
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
+        self._measured.learn(record)
         if self._weights is None:
             self._weights = Counter(record.went)
 

@@ -41,11 +41,15 @@ def explore(
     checks: Checks | None = None,
     max_virtual_seconds: float | None = None,
     max_cpu_seconds: float | None = None,
+    interrupt: bool = False,
+    after_interrupt: Callable[..., Awaitable[Any]] | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., None]]:
     """Search schedules of `async def test(tank)` for one that fails; pytest sees a plain test per backend.
 
     The other arguments of the test are fixtures, made once and in real time. What is not given
     comes from the `--llm-*` options, their ini twins, or the defaults of `wavetank.search`.
+    With `interrupt` some runs interrupt the test, as Ctrl-C does, and `async def after_interrupt(tank)`
+    then runs on what it has kept.
 
     Raises:
         TypeError: the test is no coroutine function, or does not take `tank`; or the parentheses are missing.
@@ -66,6 +70,8 @@ def explore(
         "max_cpu_seconds": max_cpu_seconds,
     }
     options = {name: value for name, value in given.items() if value is not None}
+    if interrupt or after_interrupt is not None:
+        options |= {"interrupt": interrupt, "after_interrupt": after_interrupt}
 
     def decorate(test: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
         import pytest

@@ -99,6 +99,8 @@ def search(
     max_cpu_seconds: float | None = None,
     seconds: float | None = None,
     workload: Workload | None = None,
+    interrupt: bool = False,
+    after_interrupt: Callable[[Tank], Awaitable[Any]] | None = None,
     replay: Callable[[str], str] | None = None,
     shard: int = 0,
     watch: Watch = lambda _: None,
@@ -106,7 +108,9 @@ def search(
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
-    shrunk towards FIFO, and looked for at gentler levels. A `workload`, which `main` finds as
+    shrunk towards FIFO, and looked for at gentler levels. With `interrupt` some runs interrupt the program,
+    as Ctrl-C does, while `main` waits; `after_interrupt` then runs on what it has kept, and both
+    are judged together. A `workload`, which `main` finds as
     `tank.workload`, is then shrunk too: fewer items, then fewer workers. `replay` returns for
     a token the line that repeats the failure, by default a call of `wavetank.simulate`. Searches with
     different `shard` numbers take different schedules of the policy, where it makes random choices;
@@ -115,6 +119,7 @@ def search(
     Raises:
         Diverged: a failing schedule does not repeat.
         ScenarioError: the scenario cannot be found or read.
+        TypeError: `after_interrupt` is no coroutine function.
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
@@ -129,6 +134,8 @@ def search(
         max_cpu_seconds=max_cpu_seconds,
         seconds=seconds,
         workload=workload,
+        interrupt=interrupt,
+        after_interrupt=after_interrupt,
     )
     searching = ScheduleSearch(main, scenario, options, replay=replay, shard=shard, watch=watch)
     searching.until_failure()

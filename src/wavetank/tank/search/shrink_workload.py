@@ -89,7 +89,9 @@ class WorkloadShrinker:
         if _deviations(record):
             assert record is not None
             yield Plan(Replay(record.deviations), self._level, "replay")
-            yield from iter(Portfolio(seed=self._trials.options.seed, level=self._level).plan, None)
+            policy = Portfolio(seed=self._trials.options.seed, level=self._level)
+            policy.learn(record)
+            yield from iter(policy.plan, None)
 
     def _cut(self) -> Workload:
         assert self._whole is not None

@@ -1,0 +1,76 @@
+"""Choices that a run takes once at most, or seldom: pauses, passed deadlines, interruptions.
+
+A run asks for them before nearly every step. Were each answer a throw of the dice, most would come
+near the beginning, and what lies behind would hardly be tried. So it is drawn before the run
+whether there is one, and at which question; how many questions there are, the FIFO run says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, final
+
+from ..choices import Kind, Recorder
+from ..dice import Dice
+
+ONCE: Final[tuple[Kind, ...]] = ("deadline", "interruption")
+"""A run has one of each at most."""
+
+_CHANCE: Final = 0.5
+"""So many runs have one: the other half looks for what fails without, and some checks judge only that."""
+
+_PAUSED_RUNS: Final = 0.5
+"""So many runs have pauses."""
+
+_PAUSES: Final = (0.02, 0.2)
+"""How likely one is at each question: few leave the rest of the run alone, many hit a window of one step."""
+
+
+@final
+class Asked:
+    """How often the runs so far have asked for each kind: at first in FIFO order."""
+
+    def __init__(self) -> None:
+        self._times: Counter[Kind] | None = None
+
+    def learn(self, record: Recorder) -> None:
+        """Take in the first run, which is FIFO."""
+        if self._times is None:
+            self._times = Counter(record.kinds)
+
+    def times(self, kind: Kind) -> int:
+        """How often the FIFO run asked."""
+        return (self._times or {}).get(kind, 0)
+
+
+@final
+class RareChoices:
+    """What one run answers: yes once, at a question drawn evenly from those of the FIFO run."""
+
+    __slots__ = ("_at", "_pauses", "_random")
+
+    def __init__(self, dice: Dice, asked: Asked) -> None:
+        self._random = dice.random
+        self._at: dict[Kind, int] = {}
+        for kind in ONCE:
+            times = asked.times(kind)
+            if times and self._random() < _CHANCE:
+                self._at[kind] = int(self._random() * times)
+        self._pauses = 0.0
+        if asked.times("pause") and self._random() < _PAUSED_RUNS:
+            self._pauses = _PAUSES[int(self._random() * len(_PAUSES))]
+
+    def pauses(self) -> bool:
+        """Whether time passes here, where no deadline is near."""
+        return bool(self._pauses) and self._random() < self._pauses
+
+    def once(self, kind: Kind) -> bool:
+        """Whether it happens at this question."""
+        left = self._at.get(kind)
+        if left is None:
+            return False
+        if left:
+            self._at[kind] = left - 1
+            return False
+        del self._at[kind]
+        return True
