@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from asyncio import current_task, events
 from typing import Any
@@ -16,6 +17,13 @@ def running_task() -> object | None:
         return current_task(loop)
     trio = sys.modules.get("trio")
     return trio.lowlevel.current_task() if trio is not None and trio.lowlevel.in_trio_task() else None
+
+
+def is_cancelled(task: Any) -> bool:
+    """Whether a task is to be cancelled at one of its next awaits."""
+    if isinstance(task, asyncio.Task):
+        return task.cancelling() > 0
+    return bool(task._cancel_status.effectively_cancelled)
 
 
 def parent_of(task: Any) -> object | None:

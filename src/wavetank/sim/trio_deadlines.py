@@ -11,6 +11,7 @@ from trio import _timeouts
 
 from ..clock import SECOND, at_instant
 from .deadlines import OwnDeadline, Place, place_in
+from .primitive_facts import tasks_under
 from .private_names import require
 from .timers import Timers
 
@@ -36,12 +37,11 @@ def is_asleep(task: Any) -> bool:
     return isinstance(outer, CoroutineType) and outer.cr_code is _SLEEP_UNTIL
 
 
-def is_cut(task: Any) -> bool:
-    """Whether a cancelled task is cancelled by more than the end of its own sleep."""
-    status = task._cancel_status
-    if not is_asleep(task):
-        return True
-    return status._parent is not None and bool(status._parent.effectively_cancelled)
+def tasks_cut(status: Any) -> list[Any]:
+    """The tasks that are cancelled with a scope, by the status of that: none if it only ends a sleep."""
+    if not status.effectively_cancelled or (status._tasks and all(map(is_asleep, status._tasks))):
+        return []
+    return list(tasks_under(status))
 
 
 @final

@@ -50,7 +50,7 @@ require(
     "EntryQueue",
     "KIManager",
     "GLOBAL_RUN_CONTEXT",
-    "Task",
+    "CancelStatus",
     of=f"trio {trio.__version__}",
     supported=SUPPORTED,
 )

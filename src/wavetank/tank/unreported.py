@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, final
 
 from ..events import Event
-from ..sim.running_tasks import parent_of, running_task
+from ..sim.running_tasks import is_cancelled, parent_of, running_task
 
 _OUTCOMES: Final = ("completed", "failed", "cancelled")
 
@@ -40,6 +40,8 @@ class UnreportedAnswers:
         task = running_task()
         if task is not None and record.item is not None:
             self._open[record.id] = record.item, task
+            if is_cancelled(task):
+                self.cancelled(task)
 
     def cancelled(self, task: object) -> None:
         """A task is cancelled, and those that it has started will be."""
