@@ -228,6 +228,8 @@ class VirtualWorld:
     def restarted(self) -> None:
         """The program runs again on what it kept."""
         self.parts.desk.note("restarted")
+        self.parts.tank.watching.restarted()
+        self.parts.tank.invariants.restarted()
 
     def _blocked(self, began: int) -> None:
         self.parts.desk.note("stalled", since=began - self.scheduler.began, reason="blocking")

@@ -14,6 +14,7 @@ from ..dice import Dice, dice
 from .plan import Plan
 from .random import MIXES
 from .random_choosers import DeviationRates, Measured, RandomChooser
+from .rare_choices import Asked
 
 _IN_A_ROW: Final = 3
 """Who goes so often while others could has only yielded."""
@@ -37,9 +38,16 @@ class Prioritised(RandomChooser):
     """Lets the entity of the highest priority go, and lowers it at `depth - 1` points of the horizon."""
 
     def __init__(
-        self, dice: Dice, mix: DeviationRates, measured: Measured, *, depth: int, horizon: int
+        self,
+        dice: Dice,
+        mix: DeviationRates,
+        *,
+        tail: int,
+        depth: int,
+        horizon: int,
+        asked: Asked | None = None,
     ) -> None:
-        super().__init__(dice, mix, measured)
+        super().__init__(dice, mix, tail=tail, asked=asked)
         self._priorities = _Drawn(self._random)
         self._points = {int(self._random() * max(horizon, 1)) for _ in range(depth - 1)}
         self._chosen = 0
@@ -85,7 +93,7 @@ class PctPolicy:
     def chooser(self, run: int, mix: DeviationRates, depth: int) -> Prioritised:
         """The chooser of one run."""
         key = dice(self._seed, self.NAME, run)
-        return Prioritised(key, mix, self._measured, depth=depth, horizon=self._horizon)
+        return Prioritised(key, mix, depth=depth, horizon=self._horizon, **self._measured.options())
 
     def learn(self, record: Recorder) -> None:
         self._measured.learn(record)

@@ -70,7 +70,7 @@ class Portfolio:
         if policy == "pct":
             return Plan(self._pct.chooser(self._runs, turn.mix, turn.depth), level, policy)
         kind = Uniform if policy == "random" else FifoChooser
-        chooser = kind(dice(self._seed, policy, self._runs), turn.mix, self._measured)
+        chooser = kind(dice(self._seed, policy, self._runs), turn.mix, **self._measured.options())
         return Plan(chooser, level, policy)
 
     def learn(self, record: Recorder) -> None:

@@ -42,7 +42,7 @@ class RandomPolicy:
     def plan(self) -> Plan | None:
         self._runs += 1
         mix = MIXES[self._runs % len(MIXES)]
-        chooser = Uniform(dice(self._seed, self.NAME, self._runs), mix, self._measured)
+        chooser = Uniform(dice(self._seed, self.NAME, self._runs), mix, **self._measured.options())
         return Plan(chooser, self._level, self.NAME)
 
     def learn(self, record: Recorder) -> None:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, final
+from typing import Final, TypedDict, final
 
 from ..budgets import STEPS_WITHOUT_PROGRESS
 from ..choices import Kind, Recorder
@@ -41,6 +41,13 @@ class DeviationRates:
     provider: float = NEVER
 
 
+class MeasuredOptions(TypedDict):
+    """What a `RandomChooser` is given of a `Measured`."""
+
+    tail: int
+    asked: Asked
+
+
 @final
 class Measured:
     """What is known of the program from its runs: how many choices they had, and what they asked for."""
@@ -50,6 +57,10 @@ class Measured:
         """After so many choices a chooser is to be fair."""
         self.asked = Asked()
 
+    def options(self) -> MeasuredOptions:
+        """What a chooser of the next run is to know."""
+        return {"tail": self.tail, "asked": self.asked}
+
     def learn(self, record: Recorder) -> None:
         """Take in a run."""
         self.tail = max(self.tail, tail_after(len(record)))
@@ -57,13 +68,16 @@ class Measured:
 
 
 class RandomChooser(ABC):
-    """Chooses by dice; after so many choices it takes 0 for ever, so that it causes no livelock."""
+    """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock.
 
-    def __init__(self, dice: Dice, mix: DeviationRates, measured: Measured) -> None:
+    Without `asked` it takes no rare choices.
+    """
+
+    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, asked: Asked | None = None) -> None:
         self._random = dice.random
         self._mix = mix
-        self._left = measured.tail
-        self._rare = RareChoices(dice, measured.asked)
+        self._left = tail
+        self._rare = RareChoices(dice, asked or Asked())
         self._which: Kind | None = None
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:

@@ -16,6 +16,7 @@ from ..dice import Dice, dice
 from .plan import Plan
 from .random import MIXES
 from .random_choosers import DeviationRates, Measured, RandomChooser
+from .rare_choices import Asked
 
 
 class _AtLeastOne(dict[int, int]):
@@ -29,8 +30,10 @@ class _AtLeastOne(dict[int, int]):
 class Weighted(RandomChooser):
     """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, measured: Measured, *, weights: Counter[int]) -> None:
-        super().__init__(dice, mix, measured)
+    def __init__(
+        self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int], asked: Asked | None = None
+    ) -> None:
+        super().__init__(dice, mix, tail=tail, asked=asked)
         self._weights = _AtLeastOne(weights)
 
     def pick(self, n: int, who: Sequence[int]) -> int:
@@ -63,7 +66,7 @@ class UrwPolicy:
     def chooser(self, run: int, mix: DeviationRates) -> Weighted:
         """The chooser of one run."""
         weights = self._weights or Counter()
-        return Weighted(dice(self._seed, self.NAME, run), mix, self._measured, weights=weights)
+        return Weighted(dice(self._seed, self.NAME, run), mix, weights=weights, **self._measured.options())
 
     def learn(self, record: Recorder) -> None:
         self._measured.learn(record)
