@@ -11,6 +11,7 @@ from .state import SearchedTest
 
 _KINDS = {
     "run": "which task goes next",
+    "switch": "which thread goes on",
     "stall": "time that passes inside",
     "pause": "time that passes where no deadline is near",
     "deadline": "a deadline that passes",

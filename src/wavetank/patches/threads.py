@@ -6,14 +6,17 @@ over when they block. They go on working after the run, and for threads outside 
 
 from __future__ import annotations
 
+import concurrent.futures.thread
+import functools
 import logging
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from types import GenericAlias
+from types import FrameType, GenericAlias
 from typing import Any, Final, final
 
 from ..clock import after_delay
@@ -29,6 +32,34 @@ _schedulers: Final[list[Scheduler]] = []
 _early: Final[list[bool]] = []
 """Not empty while locks are ours although no run has begun."""
 _real_lock = threading.Lock
+_BUILT_ON_LOCKS: Final = frozenset(
+    module.__file__ for module in (threading, queue, concurrent.futures.thread, concurrent.futures._base)
+) | {__file__}
+"""Their steps between two operations on locks are no points at which threads are switched."""
+
+_LOOKS: Final[dict[type, tuple[str, ...]]] = {
+    threading.Event: ("is_set", "wait"),
+    threading.Condition: ("__enter__", "wait", "wait_for"),
+    threading.Semaphore: ("acquire", "__enter__"),
+    threading.Barrier: ("wait",),
+    queue.Queue: ("get", "empty", "full", "qsize"),
+    vars(queue)["_PySimpleQueue"]: ("get", "empty", "qsize"),
+    Future: ("result", "exception", "done"),
+}
+"""Before them another thread may go first: what they find depends on it."""
+
+_CHANGES: Final[dict[type, tuple[str, ...]]] = {
+    threading.Event: ("set",),
+    threading.Condition: ("__exit__",),
+    threading.Semaphore: ("release", "__exit__"),
+    threading.BoundedSemaphore: ("release",),
+    threading.Thread: ("start",),
+    queue.Queue: ("put", "task_done"),
+    vars(queue)["_PySimpleQueue"]: ("put",),
+    Future: ("set_result", "set_exception"),
+}
+"""After them another thread may go first: it may have waited for the change."""
+
 _ENDING: Final = "_wavetank_ending"
 _START: Final = (
     "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
@@ -38,6 +69,20 @@ _START: Final = (
 def _scheduler_here() -> Scheduler | None:
     scheduler = _schedulers[-1] if _schedulers else None
     return scheduler if scheduler is not None and scheduler.is_mine() else None
+
+
+def _may_switch() -> None:
+    """A point at which another thread of the run may go first: its threads meet here."""
+    if _schedulers and _schedulers[-1].chooser is not None and (scheduler := _scheduler_here()) is not None:
+        scheduler.may_switch()
+
+
+def _called_by_program() -> bool:
+    """Whether what calls the caller of this function is no part of a primitive that is built on locks."""
+    frame: FrameType | None = sys._getframe(2)
+    if frame is not None and frame.f_code.co_filename == __file__:  # `__exit__` calls `release`
+        frame = frame.f_back
+    return frame is None or frame.f_code.co_filename not in _BUILT_ON_LOCKS
 
 
 @final
@@ -52,6 +97,8 @@ class BatonLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         refused = timeout != -1 and (not blocking or timeout < 0)
+        if _called_by_program():
+            _may_switch()
         if not refused and self._lock.acquire(False):
             self._note()
             return True
@@ -96,6 +143,8 @@ class BatonLock:
         if self._waiting:
             scheduler, thread = self._waiting.popleft()
             scheduler.wake(thread)
+        if _called_by_program():
+            _may_switch()
 
     def locked(self) -> bool:
         return self._lock.locked()
@@ -128,6 +177,8 @@ class BatonRLock:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         me = threading.get_ident()
         if self._owner != me:
+            if _called_by_program():
+                _may_switch()
             if not self._lock.acquire(blocking, timeout):
                 return False
             self._owner = me
@@ -143,6 +194,8 @@ class BatonRLock:
         if not self._count:
             self._owner = None
             self._lock.release()
+            if _called_by_program():
+                _may_switch()
 
     def __exit__(self, *args: object) -> None:
         self.release()
@@ -252,13 +305,39 @@ def _patch(stack: ExitStack) -> None:
     )
     pools = staticmethod(_numbered(vars(ThreadPoolExecutor)["_counter"], "pool name"))
     stack.enter_context(replaced(ThreadPoolExecutor, "_counter", pools))
+    # `submit` holds it while it starts a thread and fills a queue, where threads may be switched.
+    stack.enter_context(replaced(concurrent.futures.thread, "_global_shutdown_lock", BatonLock()))
     stack.enter_context(_no_word_of_the_end())
     stack.enter_context(replaced(Future, "set_exception", _noted(Future.set_exception)))
     for name in ("result", "exception"):
         stack.enter_context(replaced(Future, name, _asked(getattr(Future, name))))
+    for points, switching in ((_LOOKS, _switching_before), (_CHANGES, _switching_after)):
+        for kind, names in points.items():
+            for name in names:
+                stack.enter_context(replaced(kind, name, switching(getattr(kind, name))))
     stack.enter_context(replaced(threading, _START, _gated_start(getattr(threading, _START))))
     stack.enter_context(replaced(threading.Thread, "join", _join(threading.Thread.join)))
     stack.enter_context(replaced(threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive)))
+
+
+def _switching_before(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def look(*args: Any, **options: Any) -> Any:
+        if _called_by_program():
+            _may_switch()
+        return method(*args, **options)
+
+    return look
+
+
+def _switching_after(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def change(*args: Any, **options: Any) -> Any:
+        result = method(*args, **options)
+        _may_switch()
+        return result
+
+    return change
 
 
 def _numbered(count: Callable[[], int], kind: str) -> Callable[[], int]:

@@ -19,6 +19,7 @@ from ..provider.request import Request
 from ..scenario import DELAYS, Fault
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from ..sim.run_threads import UNDER_REAL_LOCKS
 from .answer_function import AnswerFunction, Function
 from .app_tasks import AppTasks
 from .lifespans import Lifespans
@@ -27,6 +28,8 @@ from .sent_requests import Record
 from .waiting import Waits
 
 _MANY: Final = 256
+
+UNDER_REAL_LOCKS.add(__file__)
 
 
 class ItemResolver(Protocol):

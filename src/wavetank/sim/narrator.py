@@ -47,9 +47,9 @@ class Narrator:
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
-        if choice and kind == "run":
+        if choice and kind in ("run", "switch"):
             names = self._scheduler.who_is(who[choice]), self._scheduler.who_is(who[0])
-            self._describe(kind, self._order(choice, who), *names)
+            self._describe("run", self._order(choice, who), *names)
         elif choice and kind in ("provider", "test"):
             self._describe(kind, self.about(choice))
         return choice

@@ -6,12 +6,15 @@ import sys
 import threading
 from asyncio import events
 from collections.abc import Callable, Container
+from types import FrameType
 from typing import Final, Protocol, final
 
 from .await_chain import Suspended
 
 _real_lock = threading.Lock
 
+UNDER_REAL_LOCKS: Final = {"<frozen importlib._bootstrap>"}
+"""Files whose functions call other code under a real lock, on which another thread would block for real."""
 
 _KNOWN_IDLE_THREADS: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread", "wavetank-loop")
 """Threads that live beside every run and never have to do with it."""
@@ -21,6 +24,15 @@ def in_a_loop() -> bool:
     """Whether an event loop runs on this thread, of asyncio or of trio."""
     trio = sys.modules.get("trio")
     return events._get_running_loop() is not None or (trio is not None and trio.lowlevel.in_trio_run())
+
+
+def holds_a_real_lock(frame: FrameType | None) -> bool:
+    """Whether this frame or one that called it belongs to `UNDER_REAL_LOCKS`."""
+    while frame is not None:
+        if frame.f_code.co_filename in UNDER_REAL_LOCKS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def outside_of_loops() -> None:

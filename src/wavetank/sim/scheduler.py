@@ -26,7 +26,7 @@ from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .real_time_waits import came_back, real_time_passed
 from .run_members import RunMembers
-from .run_threads import Engine, RunThread, in_a_loop, outsiders
+from .run_threads import Engine, RunThread, holds_a_real_lock, in_a_loop, outsiders
 from .stalls import chosen_deadline, chosen_stall
 from .step_watch import StepWatch
 from .timers import Timer, Timers
@@ -119,6 +119,9 @@ class Scheduler(RunMembers):
         self.watch: StepWatch | None = None
         """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
+        self._next: RunThread | None = None
+        """The thread to which the one that gives the baton back hands it on."""
+        self._main_interrupted = False
         self._steps_at_half: int | None = None
         self._lookout = StuckTaskMonitor()
         self._garbage = Garbage()
@@ -239,6 +242,50 @@ class Scheduler(RunMembers):
         if self.timers.now() > began and in_a_loop():
             self.step_blocked(began)
 
+    def may_switch(self) -> None:
+        """Let another thread of the run go on here instead of the calling one, if the chooser says so.
+
+        Real threads may be switched anywhere. The points that are explored are those at which threads
+        meet: locks, and with them events, conditions, queues and the start of a thread.
+        """
+        me = self.here()
+        others = self._ready or (me is not self._main and self._main_can_go_on())
+        if self.chooser is None or self.over or not others or holds_a_real_lock(sys._getframe(1)):
+            return
+        if me is self._main:
+            self._let_threads_go_first()
+        else:
+            self._let_another_go_first(me, self.chooser)
+
+    def _let_threads_go_first(self) -> None:
+        while self._ready and self.chooser is not None:
+            ready = [thread.number for thread in self._ready]
+            at = self.chooser.choose("switch", 1 + len(ready), [CALLBACKS, *ready])
+            if not at:
+                return
+            before, self._main_interrupted = self._main_interrupted, True
+            try:
+                self._run(self._take_ready(at - 1))
+            finally:
+                self._main_interrupted = before
+
+    def _let_another_go_first(self, me: RunThread, chooser: Chooser) -> None:
+        who = [me.number, *(thread.number for thread in self._ready)]
+        if self._main_can_go_on():
+            who.append(CALLBACKS)
+        at = chooser.choose("switch", len(who), who)
+        if not at:
+            return
+        if who[at] != CALLBACKS:
+            self._next = self._take_ready(at - 1)
+        self._make_ready(me)
+        self._give_way(me)
+
+    def _take_ready(self, at: int) -> RunThread:
+        thread = self._ready[at]
+        del self._ready[at]
+        return thread
+
     def _make_ready(self, thread: RunThread) -> None:
         self._ready.append(thread)
         if self.engine is not None:
@@ -253,9 +300,7 @@ class Scheduler(RunMembers):
         at = 0
         if self.chooser is not None and len(self._ready) > 1:
             at = self.chooser.choose("run", len(self._ready), [thread.number for thread in self._ready])
-        thread = self._ready[at]
-        del self._ready[at]
-        self._run(thread)
+        self._run(self._take_ready(at))
         return True
 
     def stall(self, deadlines: Sequence[int] = ()) -> None:
@@ -313,12 +358,19 @@ class Scheduler(RunMembers):
     def who_is(self, number: int) -> str:
         """What a report calls the entity that a chooser knows by its number."""
         if number == CALLBACKS:
-            return "plain callbacks"
+            return "the main thread" if self.engine is None else "plain callbacks"
         if number < 0:
             return next((thread.name for thread in self._alive if thread.number == number), "a thread")
         return (self.engine.name_of(number) if self.engine is not None else None) or f"task {number}"
 
     def _run(self, thread: RunThread) -> None:
+        """Let a thread run, and those to which the baton is handed on, until one gives it back."""
+        following: RunThread | None = thread
+        while following is not None:
+            self._run_one(following)
+            following, self._next = self._next, None
+
+    def _run_one(self, thread: RunThread) -> None:
         thread.turn += 1
         watched = self.watch and self.watch.turn_of(thread)
         try:
@@ -394,6 +446,8 @@ class Scheduler(RunMembers):
         # While the main thread blocks within a step, what is posted to its engine cannot run.
         if self._main in self._asleep:
             return self._main.woken
+        if self._main_interrupted:
+            return True
         return self.engine is not None and self.engine.pending()
 
     def _keep_to_budget(self, due: int, limit: int) -> None:

@@ -86,6 +86,8 @@ class RandomChooser(ABC):
             return 0
         if kind == "run":
             return self.pick(n, who)
+        if kind == "switch":
+            return self.switch(n, who)
         if kind == "pause":
             return int(self._rare.pauses())
         if kind == "stall" or kind == "provider":
@@ -111,6 +113,14 @@ class RandomChooser(ABC):
         shares = list(accumulate(weights))
         return bisect_right(shares, self._random() * shares[-1], hi=n - 1)
 
+    def switch(self, n: int, who: Sequence[int]) -> int:
+        """Which thread goes on where threads meet; 0 is the one that runs.
+
+        Most of the time it is that one: a race needs few switches, and with one at every second
+        point no thread gets far before the others.
+        """
+        return self._deviate(n, SOMETIMES)
+
     def _deviate(self, n: int, chance: float) -> int:
         if chance >= ALWAYS:
             return int(self._random() * n)
@@ -125,7 +135,7 @@ class RandomChooser(ABC):
 
 @final
 class FifoChooser(RandomChooser):
-    """FIFO order; only stalls and the provider are left to the dice."""
+    """FIFO order; only stalls, switches of threads and the provider are left to the dice."""
 
     def pick(self, n: int, who: Sequence[int]) -> int:
         return 0
