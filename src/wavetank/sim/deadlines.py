@@ -30,8 +30,8 @@ class Deadlines(Protocol):
     def ahead(self, beyond: int) -> list[int]:
         """The instants just past those that may pass behind `beyond`, each once and in order."""
 
-    def passed(self, length: int) -> None:
-        """One has passed in a stall of this length."""
+    def postpone(self, length: int) -> None:
+        """Move the deadline of the test itself, if there is one, by the length of a stall."""
 
 
 @final
@@ -85,10 +85,12 @@ class AsyncioDeadlines:
     def ahead(self, beyond: int) -> list[int]:
         return sorted({*self._beyond(beyond)})
 
-    def passed(self, length: int) -> None:
+    def postpone(self, length: int) -> None:
         spared = self._spared()
         if spared is not None:
-            self._timers.postpone(spared[1], length)
+            when, handle = spared
+            self._timers.postpone(handle, length)
+            self._of_main[next(iter(self._of_main))] = when + length, handle
 
     def _beyond(self, beyond: int) -> Iterator[int]:
         now = self._timers.now()

@@ -103,7 +103,8 @@ class Scheduler(RunMembers):
         self.stalled: Callable[[int, bool], object] = _unheard
         """Called for each stall with the instant at which it began, and whether it passed a far deadline."""
         self.deadlines: Deadlines | None = None
-        """Those that the program set, as long as one of them may pass in this run."""
+        """Those that the program set, if one of them may pass in this run."""
+        self._deadline_passed = False
         self.interrupting = interrupting
         """Whether the chooser is asked for an interruption."""
         self.offers: dict[object, Callable[[], object]] = {}
@@ -314,23 +315,26 @@ class Scheduler(RunMembers):
             return
         until = chosen_stall(self.chooser, self.timers, deadlines)
         if until is not None:
-            began = self.timers.now()
-            self.timers.advance(until)
-            self.stalled(began, False)
+            self._pass_time(until, far=False)
 
     def _pass_a_deadline(self, chooser: Chooser, deadlines: Deadlines) -> bool:
-        """Let a far deadline pass, if the chooser says so: once in a run, which then has more time."""
-        began = self.timers.now()
-        until = chosen_deadline(chooser, deadlines, began)
+        """Let a far deadline pass, if the chooser says so, once in a run."""
+        until = None if self._deadline_passed else chosen_deadline(chooser, deadlines, self.timers.now())
         if until is None:
             return False
-        self.deadlines = None
-        deadlines.passed(until - began)
+        self._deadline_passed = True
+        self._pass_time(until, far=True)
+        return True
+
+    def _pass_time(self, until: int, *, far: bool) -> None:
+        """Let time pass inside the program; the run and its own deadline have so much more of it."""
+        began = self.timers.now()
+        if self.deadlines is not None:
+            self.deadlines.postpone(until - began)
         if self.timers.limit is not None:
             self.timers.limit += until - began
         self.timers.advance(until)
-        self.stalled(began, True)
-        return True
+        self.stalled(began, far)
 
     def make_offers(self) -> None:
         """Let each of the offers be taken now, if the chooser says so."""

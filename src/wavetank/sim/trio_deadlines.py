@@ -61,7 +61,7 @@ class TrioDeadlines:
     def ahead(self, beyond: int) -> list[int]:
         return sorted({*self._beyond(beyond)})
 
-    def passed(self, length: int) -> None:
+    def postpone(self, length: int) -> None:
         spared = self._spared()
         if spared is not None:
             spared.deadline += length / SECOND

@@ -22,8 +22,11 @@ _CHANCE: Final = 0.5
 _PAUSED_RUNS: Final = 0.5
 """So many runs have pauses."""
 
-_PAUSES: Final = (0.02, 0.2)
-"""How likely one is at each question: few leave the rest of the run alone, many hit a window of one step."""
+MOST_PAUSES: Final = 8
+"""A run has so many at most, 0.4 s in all: less than half of a second, the shortest time-out in common use."""
+
+_OFTEN: Final = 0.2
+"""How likely one is at each question where a run has few of them."""
 
 
 @final
@@ -47,7 +50,7 @@ class Asked:
 class RareChoices:
     """What one run answers: yes once, at a question drawn evenly from those of the FIFO run."""
 
-    __slots__ = ("_at", "_pauses", "_random")
+    __slots__ = ("_at", "_chance", "_pauses", "_random")
 
     def __init__(self, dice: Dice, asked: Asked) -> None:
         self._random = dice.random
@@ -56,13 +59,17 @@ class RareChoices:
             times = asked.times(kind)
             if times and self._random() < _CHANCE:
                 self._at[kind] = int(self._random() * times)
-        self._pauses = 0.0
-        if asked.times("pause") and self._random() < _PAUSED_RUNS:
-            self._pauses = _PAUSES[int(self._random() * len(_PAUSES))]
+        times = asked.times("pause")
+        paused = bool(times) and self._random() < _PAUSED_RUNS
+        self._pauses = MOST_PAUSES if paused else 0
+        self._chance = min(_OFTEN, MOST_PAUSES / max(times, 1))
 
     def pauses(self) -> bool:
         """Whether time passes here, where no deadline is near."""
-        return bool(self._pauses) and self._random() < self._pauses
+        if not self._pauses or self._random() >= self._chance:
+            return False
+        self._pauses -= 1
+        return True
 
     def once(self, kind: Kind) -> bool:
         """Whether it happens at this question."""
