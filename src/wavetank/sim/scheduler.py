@@ -313,9 +313,10 @@ class Scheduler(RunMembers):
             return
         if self.deadlines is not None and self._pass_a_deadline(self.chooser, self.deadlines):
             return
-        until = chosen_stall(self.chooser, self.timers, deadlines)
-        if until is not None:
-            self._pass_time(until, far=False)
+        chosen = chosen_stall(self.chooser, self.timers, deadlines)
+        if chosen is not None:
+            until, is_pause = chosen
+            self._pass_time(until, far=False, lost=is_pause)
 
     def _pass_a_deadline(self, chooser: Chooser, deadlines: Deadlines) -> bool:
         """Let a far deadline pass, if the chooser says so, once in a run."""
@@ -323,15 +324,15 @@ class Scheduler(RunMembers):
         if until is None:
             return False
         self._deadline_passed = True
-        self._pass_time(until, far=True)
+        self._pass_time(until, far=True, lost=True)
         return True
 
-    def _pass_time(self, until: int, *, far: bool) -> None:
-        """Let time pass inside the program; the run and its own deadline have so much more of it."""
+    def _pass_time(self, until: int, *, far: bool, lost: bool) -> None:
+        """Let time pass inside the program; the run and its own deadline get back what is `lost`."""
         began = self.timers.now()
-        if self.deadlines is not None:
+        if lost and self.deadlines is not None:
             self.deadlines.postpone(until - began)
-        if self.timers.limit is not None:
+        if lost and self.timers.limit is not None:
             self.timers.limit += until - began
         self.timers.advance(until)
         self.stalled(began, far)

@@ -20,11 +20,11 @@ MOST_DEADLINES: Final = 7
 """So many deadlines a stall passes at most."""
 
 
-def chosen_stall(chooser: Chooser, timers: Timers, deadlines: Sequence[int] = ()) -> int | None:
-    """The instant at which a stall ends that the chooser wants now; `None` if it wants none.
+def chosen_stall(chooser: Chooser, timers: Timers, deadlines: Sequence[int] = ()) -> tuple[int, bool] | None:
+    """The instant at which a stall ends that the chooser wants now, and whether it passes no deadline.
 
-    A stall ends at one of the next deadlines: of two that pass the same ones, the program can only tell
-    by its clock. Where no deadline is near, all of the longest stall may pass: what is set later
+    `None` if it wants none. A stall ends at one of the next deadlines: two that pass the same ones differ
+    only by the clock. Where no deadline is near, all of the longest stall may pass: what is set later
     then meets what was set before in another order. `deadlines` are instants that the timers do not include.
     """
     now = timers.now()
@@ -34,9 +34,9 @@ def chosen_stall(chooser: Chooser, timers: Timers, deadlines: Sequence[int] = ()
         beside = (when for when in deadlines if now < when <= until)
         passed = sorted({*passed, *beside})[:MOST_DEADLINES]
     if not passed:
-        return until if chooser.choose("pause", 2, ()) else None
+        return (until, True) if chooser.choose("pause", 2, ()) else None
     count = chooser.choose("stall", len(passed) + 1, ())
-    return passed[count - 1] if count else None
+    return (passed[count - 1], False) if count else None
 
 
 def chosen_deadline(chooser: Chooser, deadlines: Deadlines, now: int) -> int | None:

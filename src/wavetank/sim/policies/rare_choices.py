@@ -23,7 +23,7 @@ _PAUSED_RUNS: Final = 0.5
 """So many runs have pauses."""
 
 MOST_PAUSES: Final = 8
-"""A run has so many at most, 0.4 s in all: less than half of a second, the shortest time-out in common use."""
+"""A run has so many at most, 0.4 s in all: half of a second is the shortest time-out in use."""
 
 _OFTEN: Final = 0.2
 """How likely one is at each question where a run has few of them."""
