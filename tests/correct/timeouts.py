@@ -1,7 +1,7 @@
 """Correct programs with time-outs, shields, retries and clean-up, which a search may cancel anywhere.
 
 Each is `async def main(tank)` and bears that one of its own deadlines passes at any await inside it, and that
-the whole program is interrupted. What it has kept is in `tank.workload`-free dicts of its own run.
+the whole program is interrupted.
 """
 
 from __future__ import annotations
@@ -267,6 +267,33 @@ async def waits_with_asyncio(tank: Tank) -> None:
     async with asyncio.TaskGroup() as group:
         for row in ROWS:
             group.create_task(work(row))
+
+
+def resumes() -> tuple[Callable[[Tank], Awaitable[None]], Callable[[Tank], Awaitable[None]]]:
+    """A program that keeps each answer before it reports the row, and what goes on after an interruption."""
+    kept: dict[str, str] = {}
+
+    async def main(tank: Tank) -> None:
+        kept.clear()
+        await session(tank)
+
+    async def session(tank: Tank) -> None:
+        async def work(row: str) -> None:
+            async def attempt() -> str:
+                with anyio.fail_after(30):
+                    answer = await tank.fake_llm.call(f"Do {row}.", item=row)
+                    kept[row] = answer.text
+                    await anyio.sleep(0.05)
+                return kept[row]
+
+            if row in kept:
+                tank.ledger.complete(row, kept[row])
+            else:
+                await patiently(tank, row, attempt)
+
+        await each(tank, work)
+
+    return main, session
 
 
 PROGRAMS: Final[tuple[Callable[[Tank], Awaitable[Any]], ...]] = (
