@@ -1,4 +1,7 @@
-"""Exhaustive: every schedule with one deviation from FIFO, then with two, and so on up to a bound."""
+"""Exhaustive: every schedule with one deviation from FIFO, then with two, and so on up to a bound.
+
+It makes no pauses: there may be one of any length between any two steps, so no number of them is all.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,11 @@ class Exhaustive:
         """Note the schedules that deviate once more, behind the last deviation of this one."""
         self._made += 1
         first = self._last[-1].place + 1 if self._last else 0
+        places = (place for place in range(first, len(record)) if record.kinds[place] != "pause")
         if self._depth == self._bound:
-            self._more = self._more or first < len(record)
+            self._more = self._more or next(places, None) is not None
             return
-        for place in range(first, len(record)):
+        for place in places:
             width = record.widths[place]
             self._deeper.extend((*self._last, Deviation(place, choice, width)) for choice in range(1, width))
 
