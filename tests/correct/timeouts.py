@@ -7,7 +7,7 @@ the whole program is interrupted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import anyio
@@ -18,7 +18,7 @@ from wavetank import ProviderError, Tank
 ROWS: Final = [f"row-{number}" for number in range(5)]
 ATTEMPTS: Final = 8
 
-Work = Callable[[str], Awaitable[None]]
+Work = Callable[[str], Coroutine[Any, Any, None]]
 
 
 async def each(tank: Tank, work: Work) -> None:

@@ -5,7 +5,7 @@ A program is made by a function of `correct`; what it keeps for a second session
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Bug:
         return main, options
 
 
-async def all_rows(tank: Tank, work: Callable[[str], Awaitable[None]]) -> None:
+async def all_rows(tank: Tank, work: Callable[[str], Coroutine[Any, Any, None]]) -> None:
     for row in ROWS:
         tank.ledger.submit(row)
     async with anyio.create_task_group() as group:

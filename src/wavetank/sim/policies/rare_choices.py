@@ -34,16 +34,16 @@ class Asked:
     """How often the runs so far have asked for each kind: at first in FIFO order."""
 
     def __init__(self) -> None:
-        self._times: Counter[Kind] | None = None
+        self._times: Counter[str] | None = None
 
     def learn(self, record: Recorder) -> None:
         """Take in the first run, which is FIFO."""
         if self._times is None:
-            self._times = Counter(record.kinds)
+            self._times = Counter[str](record.kinds)
 
     def times(self, kind: Kind) -> int:
         """How often the FIFO run asked."""
-        return (self._times or {}).get(kind, 0)
+        return 0 if self._times is None else self._times[kind]
 
 
 @final

@@ -69,7 +69,7 @@ def explore(
         "max_virtual_seconds": max_virtual_seconds,
         "max_cpu_seconds": max_cpu_seconds,
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if interrupt or after_interrupt is not None:
         options |= {"interrupt": interrupt, "after_interrupt": after_interrupt}
 
