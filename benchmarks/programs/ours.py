@@ -7,8 +7,6 @@ from functools import partial
 from itertools import count
 from typing import Any, Final
 
-import httpx2
-
 import wavetank
 from wavetank import Scenario, Tank
 from wavetank.sim.asyncio_run import run_asyncio
@@ -25,7 +23,7 @@ from wavetank.tank.runs.run_options import RunOptions
 from wavetank.tank.runs.trial_runs import Trials
 
 from . import pipeline
-from .batches import THREE_WAVES, direct, over_http
+from .batches import direct
 from .peers import Runs
 
 _TAIL: Final = 1_000_000
@@ -78,22 +76,6 @@ def _ignore(_: object) -> None:
     """The engine tells of its start and of its end."""
 
 
-def client_runs(number: int) -> int:
-    """The HTTP program's client alone: as many requests, answered at once and without a network."""
-    import anyio
-
-    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"choices": []}))
-
-    async def posts() -> None:
-        async with httpx2.AsyncClient(transport=answer) as client:
-            for _ in range(100):
-                await client.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-5"})
-
-    for _ in range(number):
-        anyio.run(posts)
-    return number
-
-
 def _contestants() -> dict[str, Runs]:
     found: dict[str, Runs] = {}
     for backend in ("asyncio", "trio"):
@@ -103,8 +85,6 @@ def _contestants() -> dict[str, Runs]:
         found[f"{backend} engine"] = partial(engine_runs, backend, False)
         found[f"{backend} engine, stalls"] = partial(engine_runs, backend, True)
         found[f"direct {backend}"] = partial(searches, direct, "cascade", backend, "portfolio")
-        found[f"httpx2 {backend}"] = partial(searches, over_http, THREE_WAVES, backend, "portfolio")
-    found["httpx2 client alone"] = client_runs
     return found
 
 

@@ -55,7 +55,7 @@ def now() -> float:
 
 
 def test_a_lock_goes_round_in_order() -> None:
-    """Whoever waits for a lock gets it in the order of waiting."""
+    """Threads get a lock in the order in which they began to wait."""
 
     def program() -> list[tuple[int, float]]:
         lock, out = threading.Lock(), list[tuple[int, float]]()
@@ -95,7 +95,7 @@ def test_waiting_for_a_lock_with_a_timeout() -> None:
 
 
 def test_a_release_at_the_instant_of_the_timeout() -> None:
-    """When a lock is released at the very instant a wait for it ends, nobody is lost or woken twice."""
+    """When a lock is released at the very instant a wait for it ends, no waiter is lost or woken twice."""
 
     def program() -> list[tuple[str, bool, float]]:
         lock, out = threading.Lock(), list[tuple[str, bool, float]]()
@@ -168,7 +168,7 @@ def test_a_lock_is_held_by_one_at_a_time(plans: list[list[Step]]) -> None:
     assert run(program) == (seen, most)
 
 
-def test_misuse_of_locks_fails_as_ever() -> None:
+def test_misuse_of_locks_fails_as_usual() -> None:
     """Errors of locks and conditions of the run read like those of real ones."""
 
     def errors() -> list[str]:
@@ -287,7 +287,7 @@ def test_condition_on_an_rlock_that_is_held_twice() -> None:
 
 
 def test_event() -> None:
-    """An event lets all its waiters go at once, and tells who waited in vain."""
+    """An event releases all its waiters at once, and `wait` returns whether it was set."""
 
     def program() -> list[tuple[bool, float]]:
         event, out = threading.Event(), list[tuple[bool, float]]()

@@ -154,7 +154,7 @@ def test_a_module_is_acted_upon_when_it_is_whole(make_module: Make, act: Act, ac
 
 
 def test_other_modules_are_not_touched(make_module: Make, act: Act, acted: Acted) -> None:
-    """A module that nobody named is imported as ever."""
+    """A module that was not named is imported as usual."""
     make_module("unnamed", "VALUE = 1")
     with on_import(("named",), act):
         importlib.import_module("unnamed")

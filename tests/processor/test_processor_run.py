@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
-from trio.testing import MockClock
 
 from wavetank.processor import (
-    BatchResult,
     Bounds,
     CallResult,
     Decision,
@@ -31,9 +28,9 @@ from wavetank.processor import (
     TokenUsage,
 )
 
-on_both = pytest.mark.anyio
+from .batches import process, virtually
 
-Call = Callable[[str], Awaitable[Any]]
+on_both = pytest.mark.anyio
 
 
 class Refused(Exception):
@@ -106,25 +103,6 @@ class Memory:
         self.log.append(what)
         if self.fails_in in what:
             raise OSError("disk full")
-
-
-async def process(
-    call: Callable[[str], Awaitable[Any]], ids: Sequence[str], **options: Any
-) -> BatchResult[Any]:
-    """One batch, each id its own prompt."""
-    async with ParallelBatchProcessor(call, **options) as processor:
-        for name in ids:
-            await processor.add_work(LLMWorkItem(id=name, prompt=name))
-        return await processor.process_all()
-
-
-def virtually(call: Call, ids: Sequence[str], **options: Any) -> BatchResult[Any]:
-    """`process` on trio, with a clock that jumps to the next timer when all tasks wait."""
-
-    async def main() -> BatchResult[Any]:
-        return await process(call, ids, **options)
-
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 def test_with_one_worker_another_item_runs_while_the_first_backs_off() -> None:

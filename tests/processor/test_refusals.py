@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import anyio
 import pytest
@@ -17,11 +16,11 @@ from wavetank.processor import (
     BatchResult,
     Bounds,
     ItemResult,
-    LLMWorkItem,
-    ParallelBatchProcessor,
 )
 from wavetank.processor.batch_result import FailureCounts
 from wavetank.processor.errors.request_failure import LimitMet
+
+from .batches import process, virtually
 
 
 class Refused(Exception):
@@ -77,23 +76,6 @@ class Waves:
             self.refused += 1
             raise Refused(429, self.retry_after)
         return f"ok {prompt}"
-
-
-async def process(call: Callable[[str], Awaitable[str]], ids: list[str], **options: Any) -> BatchResult[str]:
-    """One batch, each id its own prompt."""
-    async with ParallelBatchProcessor(call, **options) as processor:
-        for name in ids:
-            await processor.add_work(LLMWorkItem(id=name, prompt=name))
-        return await processor.process_all()
-
-
-def virtually(call: Callable[[str], Awaitable[str]], ids: list[str], **options: Any) -> BatchResult[str]:
-    """`process` on trio, with a clock that jumps to the next timer when all tasks wait."""
-
-    async def main() -> BatchResult[str]:
-        return await process(call, ids, **options)
-
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 def only(batch: BatchResult[str]) -> ItemResult[str]:

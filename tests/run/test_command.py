@@ -25,6 +25,8 @@ from wavetank.run.row_processor import RunPace
 from wavetank.run.run_arguments import DEFAULT_PARALLEL
 from wavetank.run.run_errors import ApiError
 
+from .output import rows
+
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
 
 
@@ -167,14 +169,6 @@ def answer(monkeypatch: pytest.MonkeyPatch, *, fails: str) -> list[str]:
 
     monkeypatch.setattr(ProviderStrategy, "execute", execute)
     return asked
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    """The rows of the output by id; none is there twice."""
-    with (folder / "out.csv").open(newline="") as file:
-        found = list(csv.DictReader(file, strict=True))
-    assert len({row["id"] for row in found}) == len(found)
-    return {row["id"]: row for row in found}
 
 
 def test_a_row_that_fails_stops_no_other(

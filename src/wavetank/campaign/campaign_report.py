@@ -123,6 +123,7 @@ def _values_of(test: SearchedTest, scenarios: Sequence[str]) -> dict[str, Any]:
         "kind": end.kind or None,
         "schedule": end.token or None,
         "report": end.failure or end.broken or None,
+        "timeline": end.timeline or None,
         "choice_points": {kind: at._asdict() for kind, at in test.points.coverage().items()},
     }
 

@@ -1,4 +1,4 @@
-"""Refuse clients whose input and output is compiled: neither their sockets nor their waits can be met."""
+"""Refuse clients with compiled input and output: neither their sockets nor their waits can be replaced."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 from ..clock import after_delay
 from ..sim.scheduler import Scheduler
@@ -38,8 +38,9 @@ def pipes_under(scheduler: Scheduler) -> Iterator[None]:
             method = _after_others(scheduler, getattr(socket.socket, name))
             stack.enter_context(replaced(socket.socket, name, method))
         stack.enter_context(replaced(select, "select", partial(_select, scheduler)))
-        if hasattr(select, "poll"):
-            stack.enter_context(replaced(select, "poll", partial(_Poll, scheduler, select.poll)))
+        for name, per_second in (("poll", 1000), ("epoll", 1)):
+            if make := getattr(select, name, None):
+                stack.enter_context(replaced(select, name, partial(_Poll, scheduler, make, per_second)))
         for kind in _selectors():
             stack.enter_context(replaced(kind, "select", _selected(scheduler, kind.select)))
         stack.enter_context(
@@ -95,11 +96,15 @@ def _select(scheduler: Scheduler, rlist: Any, wlist: Any, xlist: Any, timeout: f
 
 @final
 class _Poll:
-    """In the place of an object that `select.poll` returns."""
+    """In the place of an object that `select.poll` or `select.epoll` returns; its timeouts are in parts of a
+    second, so many of them."""
 
-    def __init__(self, scheduler: Scheduler, make: Callable[[], Any]) -> None:
+    def __init__(
+        self, scheduler: Scheduler, make: Callable[..., Any], per_second: int, *args: Any, **options: Any
+    ) -> None:
         self._scheduler = scheduler
-        self._real = make()
+        self._per_second = per_second
+        self._real = make(*args, **options)
         self._files: set[int] = set()
 
     def register(self, fd: Any, *mask: int) -> None:
@@ -113,15 +118,26 @@ class _Poll:
         self._real.unregister(fd)
         self._files.discard(fd if isinstance(fd, int) else fd.fileno())
 
-    def poll(self, timeout: float | None = None, /) -> Any:
+    def poll(self, timeout: float | None = None, *most: int, **options: int) -> Any:
         if timeout == 0 or not self._scheduler.is_virtual_here():
-            return self._real.poll(timeout)
+            return self._real.poll(timeout, *most, **options)
 
         def look(seconds: float | None) -> Any:
-            return self._real.poll(None if seconds is None else seconds * 1000)
+            rest = None if seconds is None else seconds * self._per_second
+            return self._real.poll(rest, *most, **options)
 
-        seconds = None if timeout is None or timeout < 0 else timeout / 1000
+        seconds = None if timeout is None or timeout < 0 else timeout / self._per_second
         return _waited(self._scheduler, look, bool, seconds, [*map(virtual_file, self._files)])
+
+    def __enter__(self) -> Self:
+        self._real.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._real.__exit__(*error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 def _selected(scheduler: Scheduler, select_: Callable[..., Any]) -> Callable[..., Any]:

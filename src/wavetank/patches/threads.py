@@ -1,4 +1,4 @@
-"""Put the threads of a run under its baton: starting, joining, locks, and all that is built on locks.
+"""Run one thread of a run at a time: starting, joining, locks, and all that is built on locks.
 
 Locks, conditions, events, semaphores, barriers and queues that the run makes hand the baton
 over when they block. They go on working after the run, and for threads outside it, as real ones.
@@ -281,7 +281,7 @@ def locks_for_later() -> Iterator[None]:
 
 @contextmanager
 def threads_under(scheduler: Scheduler) -> Iterator[None]:
-    """Let threads started by the run's threads go under the baton of `scheduler`."""
+    """Let `scheduler` decide when threads that the run's threads start may run."""
     _schedulers.append(scheduler)
     try:
         with ExitStack() as stack:
@@ -366,7 +366,7 @@ def _no_word_of_the_end() -> Iterator[None]:
 
 
 def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
-    """Start a thread that waits for its turn; its starter goes on at once and finds it started."""
+    """Start a thread that waits for its turn; its starter continues at once and finds it started."""
 
     def gated_start(function: Any, *args: Any, **options: Any) -> Any:
         scheduler = _scheduler_here()
@@ -395,6 +395,7 @@ def _until_over(scheduler: Scheduler, run: Callable[[], object]) -> Callable[[],
                 except Exception as error:
                     scheduler.witness.failed(error)
                     raise
+                scheduler.witness.thread_ended()
 
     return quiet
 

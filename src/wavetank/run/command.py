@@ -26,8 +26,8 @@ from .input_table import read_table
 from .provider_strategy import ProviderStrategy, need_client, new_client
 from .run_errors import RunError
 from .run_files import open_files
-from .run_plan import Route, RunPlan, connection
-from .run_report import RunStatistics
+from .run_plan import ModelRoute, RunPlan, connection
+from .run_statistics import RunStatistics
 from .target import Target
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def run(options: CommandOptions, arguments: Sequence[str], display: Display) -> 
     keys = {route.target: connection(options, route, os.environ) for route in plan.routes}
     need_client()
     with open_files(options, table) as (journal, output):
-        statistics = plan.statistics(now=lambda: to_seconds(real_now()), wall=_wall)
+        statistics = plan.statistics(
+            now=lambda: to_seconds(real_now()), wall=lambda: to_seconds(real_epoch_ns())
+        )
         log = WarningCollector(plan.secrets.hide)
         return _run_to_end(
             _RunState(options, plan, keys, journal, output, statistics, display, arguments, plan.secrets, log)
@@ -214,7 +216,7 @@ async def _passes_preflight(work: _RunState, client: httpx2.AsyncClient) -> bool
 
 
 def _strategy(
-    work: _RunState, route: Route, client: httpx2.AsyncClient, *, max_tokens: int | None = None
+    work: _RunState, route: ModelRoute, client: httpx2.AsyncClient, *, max_tokens: int | None = None
 ) -> ProviderStrategy:
     return work.plan.strategy(route, client, work.keys[route.target], max_tokens=max_tokens)
 
@@ -239,7 +241,3 @@ async def _show(work: _RunState) -> None:
     while True:
         work.display.show(work.statistics.share, work.statistics.progress_text())
         await anyio.sleep(SHOW_EVERY_SECONDS)
-
-
-def _wall() -> float:
-    return to_seconds(real_epoch_ns())

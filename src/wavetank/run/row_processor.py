@@ -20,7 +20,7 @@ from ..processor import (
 )
 from ..processor.journal import Journal
 from .provider_strategy import with_prompt
-from .run_report import RunStatistics
+from .run_statistics import RunStatistics
 
 Item = LLMWorkItem[Any]
 

@@ -36,6 +36,7 @@ from .busy_loops import read_by_program
 from .deadlines import AsyncioDeadlines
 from .errors import RunStopped
 from .leftover_coroutines import close_or_keep
+from .nested_runs import nesting_is_allowed, run_nested
 from .primitive_facts import tasks_to_cancel
 from .private_names import require
 from .ready_queue import ReadyQueue
@@ -88,6 +89,7 @@ class SimulatedLoop(SocketMethods):
         self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
         self._deadlines: AsyncioDeadlines | None = None
+        self._nested: list[asyncio.Future[Any]] = []
         self._clock_resolution = 1 / SECOND
 
     _selector = NO_SELECTOR
@@ -274,12 +276,24 @@ class SimulatedLoop(SocketMethods):
             if self._stopping:
                 return
 
+    def run_until_complete(self, future: Any) -> Any:
+        if self.is_running() and nesting_is_allowed():
+            return run_nested(self, self._nested, future)
+        return super().run_until_complete(future)
+
+    def stop(self) -> None:
+        self.stop_asked = True
+        super().stop()
+
     def _run_batch(self) -> None:
         callbacks, scheduler = self._callbacks, self.scheduler
         if self._ready_to_choose:
             callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
-            handle = callbacks.popleft()
+            try:
+                handle = callbacks.popleft()
+            except IndexError:  # a nested run has taken the rest
+                break
             if self._steps >= self._step_limit:
                 self._near_the_end(handle)
             if not handle._cancelled:
@@ -299,6 +313,8 @@ class SimulatedLoop(SocketMethods):
         ready.admit(posted)
         batch = ready.newest if scheduler.level.order == "batch" else None
         for _ in range(len(ready)):
+            if not ready.who:  # a nested run has taken the rest
+                break
             handle = ready.choose(scheduler.chooser, batch)
             if self._steps >= self._step_limit:
                 self._near_the_end(handle)

@@ -96,10 +96,11 @@ class NoInputOutput:
             file.watchers.remove(look)
 
     async def wait_writable(self, fd: Any) -> None:
-        """A virtual file can always be written to."""
-        if virtual_file(fd) is None:
+        """A virtual file can be written to, unless it is not connected yet; it is readable then, too."""
+        file = virtual_file(fd)
+        if file is None:
             raise RealInputOutput(refusal_of("trio.lowlevel.wait_writable"))
-        await trio.lowlevel.checkpoint()
+        await (trio.lowlevel.checkpoint() if file.writable else self.wait_readable(fd))
 
     def _look(self, number: int, file: VirtualFile) -> None:
         if file.readable and (task := self._waiting.pop(number, None)) is not None:

@@ -36,7 +36,7 @@ from .task_names import called
 from .timers import Timer, in_order, up_to
 from .trio_deadlines import TrioDeadlines
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
-from .trio_watch import StepInstrument
+from .trio_watch import EndInstrument, StepInstrument
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
 
@@ -104,6 +104,8 @@ class TrioEngine:
         if scheduler.chooser is not None and scheduler.level.order == "any":
             self._one_by_one = self.runner.runq = OneByOne(scheduler, self._number)
         core.GLOBAL_RUN_CONTEXT.runner = self.runner
+        if scheduler.witness.attentive:
+            self.runner.instruments.add_instrument(EndInstrument(scheduler.witness.ends, self._name))
 
     # -- what the scheduler asks of it --------------------------------------------------------
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ..checks import hosts
 from ..clock import EPOCH_NS, Clock
-from ..events import EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
+from ..events import EventKind, EventLog, Header, RunEnd, TaskEnd, Unseen, Wait, without_addresses
 from ..provider.host_rules import hosts_of
 from ..provider.picks import Choose
 from ..provider.provider import Provider
@@ -68,6 +69,8 @@ class Parts:
                 if self.scheduler is None
                 else tuple(map(_unseen, self.scheduler.witness.failures.unseen())),
                 waits=() if self.scheduler is None else tuple(_waits(self.scheduler)),
+                tasks=() if self.scheduler is None else tuple(_ends(self.scheduler, self.log)),
+                history=self.tank.tracing.history(),
             )
         )
 
@@ -107,6 +110,7 @@ def assemble(
         admit=admit,
         origin=origin,
         lets_through=lets_through,
+        is_declared=lambda host: hosts.is_declared(host, log.header.unknown_hosts),
         progress=delivered,
     )
 
@@ -179,6 +183,14 @@ def _waits(scheduler: Scheduler) -> Iterator[Wait]:
                 file=file,
                 line=line,
             )
+
+
+def _ends(scheduler: Scheduler, log: EventLog) -> Iterator[TaskEnd]:
+    """How those tasks ended that did something, or did not return."""
+    named = {event.task for event in log if event.kind != "traced"}
+    for each in scheduler.witness.ends.all:
+        if each.how != "returned" or each.task in named:
+            yield TaskEnd(task=each.task, how=each.how, at=each.at, error=each.error)
 
 
 def _header(scenario: Scenario, seed: int, backend: str) -> Header:

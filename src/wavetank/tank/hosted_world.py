@@ -281,6 +281,9 @@ class Hosted:
             "real_ns": self._real_ns,
             "not_met": exercised.summary if exercised is not None and exercised.passed is False else "",
             "asked": self.asked,
+            "unserved": [
+                f"{event.target} of {event.host}" for log in self._logs for event in hosts.unserved(log)
+            ],
             "unknown_hosts": [*dict.fromkeys(host for log in self._logs for host in hosts.unexpected(log))],
         }
 

@@ -18,7 +18,7 @@ from ..sim.run_threads import Engine
 from ..sim.scheduler import Scheduler
 from ..sim.timers import Timers
 from .assembly import assemble
-from .virtual_world import Owner, VirtualWorld, lasting_or_not, lent_to
+from .virtual_world import ProcessOwner, VirtualWorld, lasting_or_not, lent_to
 
 
 @final
@@ -34,7 +34,7 @@ class SharedProcess:
     def __init__(self) -> None:
         self.scheduler = Scheduler(Timers())
         self.scheduler.resting = True
-        self._owner: Owner | None = None
+        self._owner: ProcessOwner | None = None
         self._lent: ExitStack | None = None
         self._early = ExitStack()
 
@@ -87,7 +87,7 @@ class SharedProcess:
             yield
 
     @contextmanager
-    def _awake(self, owner: Owner) -> Iterator[None]:
+    def _awake(self, owner: ProcessOwner) -> Iterator[None]:
         if self._lent is None:
             with ExitStack() as lent:
                 lent.enter_context(lent_to(self.scheduler, lambda: self._owner, collect=True))

@@ -318,7 +318,7 @@ class VirtualWorld:
         return f"<VirtualWorld {self.parts.log.header.scenario} {self.scheduler!r}>"
 
 
-class Owner(Protocol):
+class ProcessOwner(Protocol):
     """Who has the process for now: a world, or a fixture that outlives its test."""
 
     def new_loop(self) -> AbstractEventLoop:
@@ -338,7 +338,7 @@ def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
 
 @contextmanager
 def lent_to(
-    scheduler: Scheduler, current: Callable[[], Owner | None], *, collect: bool = False
+    scheduler: Scheduler, current: Callable[[], ProcessOwner | None], *, collect: bool = False
 ) -> Iterator[None]:
     """Let one world after another have the process, but for the fake; `current` returns the owner now."""
 

@@ -1,4 +1,4 @@
-"""What the dialects have in common: reading a body, telling a Retry-After, framing an event."""
+"""What the dialects have in common: reading a body, stating a Retry-After, framing an event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LONGEST: Final = 1000
 """Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
-"""What ends a stream of those who speak OpenAI's format."""
+"""What ends a stream in OpenAI's format."""
 
 _UNITS: Final = {SECOND: "second", HOUR: "hour", DAY: "day"}
 
@@ -54,6 +54,13 @@ class InvalidRequest(Exception):
         self.status = status
         self.allow = ""
         """The methods that would have been right, for the header of that name."""
+        self.unserved = False
+        """Whether it is the path that is not known."""
+
+    def is_unserved(self, http: HttpRequest) -> None:
+        """The path is not known: the vendor may have it all the same, so the text says who does not."""
+        said = f"{self.text.message} (wavetank doesn't serve {http.method} {http.path})"
+        self.text, self.unserved = self.text._replace(message=shortened(said, LONGEST)), True
 
     @classmethod
     def saying(cls, text: ErrorText, status: int) -> InvalidRequest:
@@ -61,7 +68,7 @@ class InvalidRequest(Exception):
         return cls(status, text.message, kind=text.kind, param=text.param, code=text.code)
 
 
-def asked(
+def text_request(
     request: HttpRequest,
     payload: Mapping[str, Any],
     messages: list[Message],
@@ -98,14 +105,14 @@ def asked(
     )
 
 
-def no_text_asked(
+def no_text_request(
     request: HttpRequest, payload: Mapping[str, Any], messages: list[Message], *, model: str, system: str = ""
 ) -> Request:
     """The request of a good body that asks for no generated text, but for vectors or a count of tokens."""
-    return asked(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
+    return text_request(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
 
 
-def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Request:
+def empty_request(model: str = "", query: Mapping[str, str] | None = None) -> Request:
     """A request without a body, such as for a list of models: it costs no tokens; `query` is its payload."""
     return Request(
         model=model,

@@ -135,7 +135,9 @@ class Trials:
             whole = replace(whole, stopped_early=trial)
         else:
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(self.run(), record=trial.record, policy=trial.policy, stopped_early=trial)
+            whole = replace(
+                self.run(narrated=True), record=trial.record, policy=trial.policy, stopped_early=trial
+            )
         if not whole.suspect:
             self.budgets = self.budgets.longer()
         return whole
@@ -160,6 +162,8 @@ class Trials:
         )
         if narrator is not None:
             _listen(narrator, world)
+        if narrated:
+            world.parts.tank.tracing.keep_history()
         end = self._run(world)
         return Trial(
             end=end,

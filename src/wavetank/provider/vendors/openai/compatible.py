@@ -1,4 +1,4 @@
-"""OpenAI's formats as others speak them: a vendor's card says what of it is the vendor's own."""
+"""OpenAI's formats at other vendors: the vendor's card says what differs."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class CompatibleVendor(Vendor):
 
 
 def wire(card: VendorCard) -> WireDialect:
-    """The dialect of a vendor that speaks OpenAI's format."""
+    """The dialect of a vendor that uses OpenAI's format."""
     return WireDialect(
         CompatibleVendor(card), [_ENDPOINTS[name](card, _path(card, name)) for name in card.serves]
     )
