@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Final, final
 
 from ..choices import Kind, Recorder
-from ..dice import Dice
+from ..dice import Dice, dice
 
 ONCE: Final[tuple[Kind, ...]] = ("deadline", "interruption")
 """A run has one of each at most."""
@@ -19,8 +19,8 @@ ONCE: Final[tuple[Kind, ...]] = ("deadline", "interruption")
 _CHANCE: Final = 0.5
 """So many runs have one: the other half looks for what fails without, and some checks judge only that."""
 
-_PAUSED_RUNS: Final = 0.5
-"""So many runs have pauses."""
+_PAUSED_RUNS: Final = 0.25
+"""So many runs have pauses: they show little, and move everything else in a run."""
 
 MOST_PAUSES: Final = 8
 """A run has so many at most, 0.4 s in all: half of a second is the shortest time-out in use."""
@@ -52,8 +52,9 @@ class RareChoices:
 
     __slots__ = ("_at", "_chance", "_pauses", "_random")
 
-    def __init__(self, dice: Dice, asked: Asked) -> None:
-        self._random = dice.random
+    def __init__(self, chooser_dice: Dice, asked: Asked) -> None:
+        # Dice of its own: what a run does otherwise is to stay what it is without rare choices.
+        self._random = dice("rare", *chooser_dice.getstate()[1][:2]).random
         self._at: dict[Kind, int] = {}
         for kind in ONCE:
             times = asked.times(kind)
