@@ -11,7 +11,7 @@ from .plan import Plan
 from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, Measured, RandomChooser
 
 MIXES: Final = (
-    DeviationRates(stalls=NEVER),
+    DeviationRates(stalls=NEVER, pauses=True),
     DeviationRates(stalls=ALWAYS, provider=ALWAYS),
     DeviationRates(stalls=SOMETIMES),
     DeviationRates(stalls=ALWAYS),

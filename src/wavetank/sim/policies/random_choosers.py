@@ -34,11 +34,13 @@ def tail_after(measured: int) -> int:
 class DeviationRates:
     """How often a run stalls and lets the provider do what its seed does not say.
 
-    `ALWAYS` picks among all options alike; below that it is the chance to deviate at all.
+    `ALWAYS` picks among all options alike; below that it is the chance to deviate at all. Few runs have
+    `pauses`: they show little, and move everything else.
     """
 
     stalls: float
     provider: float = NEVER
+    pauses: bool = False
 
 
 class MeasuredOptions(TypedDict):
@@ -77,7 +79,7 @@ class RandomChooser(ABC):
         self._random = dice.random
         self._mix = mix
         self._left = tail
-        self._rare = RareChoices(dice, asked or Asked())
+        self._rare = RareChoices(dice, asked or Asked(), pauses=mix.pauses)
         self._which: Kind | None = None
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:

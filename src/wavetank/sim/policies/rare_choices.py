@@ -19,9 +19,6 @@ ONCE: Final[tuple[Kind, ...]] = ("deadline", "interruption")
 _CHANCE: Final = 0.5
 """So many runs have one: the other half looks for what fails without, and some checks judge only that."""
 
-_PAUSED_RUNS: Final = 0.25
-"""So many runs have pauses: they show little, and move everything else in a run."""
-
 MOST_PAUSES: Final = 8
 """A run has so many at most, 0.4 s in all: half of a second is the shortest time-out in use."""
 
@@ -52,7 +49,7 @@ class RareChoices:
 
     __slots__ = ("_at", "_chance", "_pauses", "_random")
 
-    def __init__(self, chooser_dice: Dice, asked: Asked) -> None:
+    def __init__(self, chooser_dice: Dice, asked: Asked, *, pauses: bool) -> None:
         # Dice of its own: what a run does otherwise is to stay what it is without rare choices.
         self._random = dice("rare", *chooser_dice.getstate()[1][:2]).random
         self._at: dict[Kind, int] = {}
@@ -61,8 +58,7 @@ class RareChoices:
             if times and self._random() < _CHANCE:
                 self._at[kind] = int(self._random() * times)
         times = asked.times("pause")
-        paused = bool(times) and self._random() < _PAUSED_RUNS
-        self._pauses = MOST_PAUSES if paused else 0
+        self._pauses = MOST_PAUSES if pauses else 0
         self._chance = min(_OFTEN, MOST_PAUSES / max(times, 1))
 
     def pauses(self) -> bool:
