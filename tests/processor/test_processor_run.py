@@ -576,15 +576,15 @@ async def test_pauses_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_batch_says_what_happened() -> None:
     """Counts, causes, refusals and pauses, in words."""
-    provider = Provider(1.0, a=[Refused(429, 10)], b=[Refused(403)], c=[Refused(403)])
+    provider = Provider(1.0, a=[Refused(429, 10)], b=[Refused(422)], c=[Refused(422)])
     batch = virtually(provider, "abcd", workers=4)
     assert str(batch).splitlines() == [
         "2 items of 4 succeeded in 13.0 s",
-        "2 items failed: status 403",
+        "2 items failed: status 422",
         "refused once, 1 pause of 11.0 s together",
         "5 requests, 1 of them retries",
     ]
-    assert batch.failures == {"status 403": 2}
+    assert batch.failures == {"status 422": 2}
     assert (batch.requests, batch.refusals, batch.retries, batch.pauses) == (5, 1, 1, 1)
     assert batch.paused_seconds == pytest.approx(11)
     assert batch.seconds_per_request == pytest.approx(13 / 5)

@@ -15,11 +15,12 @@ from ..scenario import DurationRange, Fault, Match, Scenario, Stage, refusal_err
 from .answers import AnswerSource
 from .barriers import Barrier, earliest
 from .content import Content, WantedRefusal
+from .dialect_base.retry_after import wire_retry_after
 from .faults.fault_selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
-from .open_request import OpenRequest, RequestCounts, wire_retry_after
+from .open_request import OpenRequest, RequestCounts
 from .picks import Choose, Picks
 from .request import Request
 from .timing import Timetable

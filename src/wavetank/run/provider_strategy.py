@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ..clock import real_epoch_ns, to_seconds
 from ..nesting import too_deep
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
-from ..processor.sender import CHARACTERS_PER_TOKEN
+from ..processor.token_estimate import CHARACTERS_PER_TOKEN
 from ..shown import Secrets
 from .providers import Prices, ProviderApi, RequestSettings, is_local
 from .run_arguments import DEFAULT_TIMEOUT

@@ -97,6 +97,26 @@ class RunPlan:
         """With several models each has its own gate, so that a limit of one does not hold back another."""
         return route.target.name if len(self.routes) > 1 else None
 
+    def rates(self, given: Mapping[Any, Mapping[str, float]]) -> dict[str | None, dict[str, float]]:
+        """The limits that options such as `--rate` set, for each scope that the processor knows.
+
+        Args:
+            given: for each of the limits of `Limits` the values by the names that they are for.
+
+        Raises:
+            RunError: no row uses a name.
+        """
+        targets = {route.target: route.row for route in self.routes}
+        found: dict[str | None, dict[str, float]] = {}
+        for limit, values in given.items():
+            option = "--rate" if limit == "requests_per_minute" else "--token-rate"
+            _refuse_unused_names(option, values, targets)
+            for target in targets:
+                if (value := chosen(values, target)) is not None:
+                    scope = target.name if len(targets) > 1 else None
+                    found.setdefault(scope, {})[limit] = value
+        return found
+
     def items(self, strategies: Mapping[Target, LLMCallStrategy[str]]) -> tuple[LLMWorkItem[Record], ...]:
         """The rows, each with the strategy of its own model."""
         targets = self.table.targets

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, final
 from ..clock import SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
-from ..provider.dialect_base.shared import retry_headers
+from ..provider.dialect_base.retry_after import retry_headers
 from ..provider.host_rules import HostTable
 from ..provider.model import LimitState, Refusal, Reply, Success
 from ..provider.provider import Provider

@@ -1,4 +1,4 @@
-"""Which hosts the fake answers for, and what is said to the others."""
+"""The error that a client gets from a host for which the fake does not answer."""
 
 from __future__ import annotations
 

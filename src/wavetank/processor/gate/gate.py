@@ -73,7 +73,7 @@ class Gate:
     ) -> None:
         self.name: Final = name
         self.observer = observer
-        self.pace: Final = Pace(limits or Limits(), on_change=self._rate_changed)
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed)
         self._delays = delays or ExponentialDelay()
         self._started = 0
         self._started_since = 0
@@ -126,6 +126,11 @@ class Gate:
         return self._deadline
 
     @property
+    def holds_back(self) -> bool:
+        """Whether nothing starts now, because of a pause or because its probe is under way."""
+        return anyio.current_time() < self._deadline or self._probe is not None
+
+    @property
     def under_way(self) -> int:
         """How many requests have started and not ended."""
         return len(self._under_way)
@@ -145,6 +150,10 @@ class Gate:
         """How many seconds were spent in pauses, with the part of the present pause that has passed."""
         passed = min(anyio.current_time(), self._deadline) - self._pause_began
         return self._paused_before + max(0.0, passed)
+
+    def under_way_since(self, instant: float) -> int:
+        """How many of the requests under way were sent at this instant of anyio's clock or later."""
+        return sum(ticket.sent >= instant for ticket in self._under_way)
 
     async def enter(self, tokens: float = 0.0, *, permit: HeldPermit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
@@ -189,13 +198,23 @@ class Gate:
         with anyio.CancelScope(deadline=until):
             await self._closing.wait()
 
-    def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
+    def refused(
+        self,
+        ticket: Ticket,
+        retry_after_seconds: float | None = None,
+        *,
+        outage: str | None = None,
+        latest: float = float("inf"),
+    ) -> None:
         """Report that the ticket's request was refused now, for a reason that passes with time.
 
         Args:
             ticket: what `enter` returned for the request.
             retry_after_seconds: the wait that the provider asked for. Nothing starts before that
                 time and the margin of `with_buffer` have passed. `None` or 0: the gate's own delay.
+            outage: what happened, if it was no refusal: the provider is away. Then the rate and
+                the number of requests under way are not the reason, and are not cut.
+            latest: the instant at which the next probe is sent, if the gate's own delay is longer.
         """
         if self._closed_because is not None:
             # Nothing is sent, so there is nothing to hold back.
@@ -205,12 +224,13 @@ class Gate:
         self._refusal_seconds = now - ticket.sent
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
-            if self._started_since > 1:
+            if self._started_since > 1 and outage is None:
                 # If it was sent alone, as a probe is, the pace cannot be the reason.
                 self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
             self._generation += 1
             self._started_since = 0
-            self._pause(now + self._delays.seconds(self._pauses_in_a_row, stated), now)
+            delay = self._delays.seconds(self._pauses_in_a_row, stated)
+            self._pause(now + delay if stated else min(now + delay, max(now, latest)), now, outage)
             self._pauses_in_a_row += 1
         elif stated is not None:
             self._pause(now + with_buffer(stated), now)
@@ -264,6 +284,12 @@ class Gate:
         waits = [info.wait, *(quota.spent_for for quota in (info.requests, info.tokens) if quota is not None)]
         if (wait := max((wait for wait in waits if wait is not None), default=0.0)) > 0:
             self._pause(now + wait, now)
+        self._look_again()
+
+    def retune(self, limits: Limits | None) -> None:
+        """Keep other limits from now on; those that are not given are learnt again."""
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed)
+        self.pace.restart(anyio.current_time())
         self._look_again()
 
     def hold(self, until: float) -> None:
@@ -347,7 +373,7 @@ class Gate:
             self._changed.set()
             self._changed = None
 
-    def _pause(self, deadline: float, now: float) -> None:
+    def _pause(self, deadline: float, now: float, outage: str | None = None) -> None:
         if deadline > self._deadline and self._closed_because is None:
             if now >= self._deadline:
                 self._paused_before, self._pause_began = self.paused_seconds, now
@@ -356,7 +382,7 @@ class Gate:
             self._proven = False
             self._resumes = True
             self.pace.restart(deadline)
-            self._decide("paused", now, until=deadline)
+            self._decide("paused", now, until=deadline, reason=outage)
 
     def _rate_changed(self, old: float, new: float) -> None:
         self._decide("grown" if new > old else "cut", anyio.current_time(), rate=new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .journal_file import InputChanged, JournalError, JournalInUse, NotAJournal
-from .journal_view import JournalView, OpenRow, look_at_journal
+from .journal_view import JournalView, OpenRow, look_at_journal, user_of
 from .run_journal import Journal
 from .stored_outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, as_outcome, fingerprint
 
@@ -23,4 +23,5 @@ __all__ = [
     "as_outcome",
     "fingerprint",
     "look_at_journal",
+    "user_of",
 ]

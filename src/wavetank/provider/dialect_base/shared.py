@@ -1,4 +1,4 @@
-"""What the dialects have in common: reading a body, stating a Retry-After, framing an event."""
+"""What the dialects have in common: reading a body, limit headers, framing an event."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from ...clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_duration
+from ...clock import DAY, HOUR, MINUTE, SECOND, format_duration
 from ...nesting import too_deep
 from ...shown import shortened
 from ..answer_texts import count_tokens
 from ..http import Headers, HttpRequest
 from ..identity import identity, last_user_text, text_of
-from ..model import BucketState, Refusal, WireRetryAfter
+from ..model import BucketState, Refusal
 from ..request import Request
 from ..schema_answers import Form
-from ..wire_formats import decimal, go_duration, imf_fixdate, json_bytes
+from ..wire_formats import json_bytes
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
@@ -167,39 +167,6 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 def as_list(value: object) -> list[Any]:
     """A JSON array as it is, and an empty one for anything else."""
     return value if isinstance(value, list) else []
-
-
-def retry_headers(retry_after: WireRetryAfter | None, sent: int) -> Headers:
-    """The header that states a Retry-After; the forms `body` and `none` have no header.
-
-    Args:
-        retry_after: what to state.
-        sent: the Unix time of the sending in nanoseconds.
-    """
-    if retry_after is None:
-        return ()
-    value = retry_after.value
-    if retry_after.form == "seconds":
-        return (("retry-after", decimal(value, SECOND)),)
-    if retry_after.form == "ms":
-        return (("retry-after-ms", decimal(value, MILLISECOND)),)
-    return (("retry-after", imf_fixdate(sent + value)),) if retry_after.form == "http-date" else ()
-
-
-def retry_hint(retry_after: WireRetryAfter | None) -> str:
-    """The sentence that states a Retry-After, with a space before it; empty if there is none."""
-    return "" if retry_after is None else f" Please try again in {go_duration(retry_after.value)}."
-
-
-def stated_in_body(retry_after: WireRetryAfter | None) -> str:
-    """The same sentence only for the form `body`: for vendors whose bodies do not state it themselves."""
-    return retry_hint(retry_after) if retry_after is not None and retry_after.form == "body" else ""
-
-
-def with_hint(message: str, retry_after: WireRetryAfter | None) -> str:
-    """A message with that sentence after it, where there is one."""
-    hint = stated_in_body(retry_after)
-    return f"{message.rstrip('. ')}.{hint}" if hint else message
 
 
 def limit_hit(refusal: Refusal) -> BucketState | None:

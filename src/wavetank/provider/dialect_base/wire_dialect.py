@@ -18,7 +18,8 @@ from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
 from ..vendor_card import VendorCard
 from ..wire_formats import base62, date_header, hexadecimal, json_bytes, unix_seconds
-from .shared import JSON, ErrorText, InvalidRequest, bearer, retry_headers, stated_in_body
+from .retry_after import retry_headers, stated_in_body
+from .shared import JSON, ErrorText, InvalidRequest, bearer
 from .wrapped import wrapped
 
 _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*)\s*\Z")

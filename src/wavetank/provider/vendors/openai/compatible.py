@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ....clock import SECOND
-from ...dialect_base.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of, with_hint
+from ...dialect_base.retry_after import with_hint
+from ...dialect_base.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Endpoint, Refused, Vendor, WireDialect
 from ...host_patterns import path_pattern
 from ...http import Headers, HttpRequest
