@@ -56,7 +56,7 @@ class Digits:
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:  # noqa: ARG002
         place = len(self.widths)
-        self.widths.append(n)
+        self.widths.append(n if kind != "pause" else 1)
         return self._choices[place] if place < len(self._choices) else 0
 
 
@@ -95,7 +95,7 @@ def enumerated(
 
     with chosen.borrowed():
         keep(chosen(program, Fifo(), level), chosen.record)
-        while (plan := planner.plan()) is not None:
+        while (plan := planner.plan(len(made))) is not None:
             keep(chosen(program, plan.chooser, plan.level), chosen.record)
     assert len({course for course, _ in made}) == len(made), "a schedule was made twice"
     return made

@@ -13,7 +13,11 @@ _KINDS = {
     "run": "which task goes next",
     "switch": "which thread goes on",
     "stall": "time that passes inside",
+    "pause": "time that passes where no deadline is near",
+    "deadline": "a deadline that passes",
+    "interruption": "an interruption",
     "provider": "what the fake does",
+    "test": "what the test chooses",
 }
 """What is chosen at a choice point, by its kind."""
 
@@ -70,6 +74,8 @@ def summary(
             f"{test.test}: {_result(test)}; {counted(test.schedules, 'schedule')}{earlier}, "
             f"{_distinct([test])} distinct"
         )
+        if processes > 1 and test.one_process:
+            yield f"  searched by one process: {test.one_process}"
         if _keeps_its_scenario(test, scenarios):
             yield f"  it names {test.scenario} as its scenario itself: --scenario does not change that"
         for kind, at in test.points.coverage().items():

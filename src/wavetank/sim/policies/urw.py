@@ -13,9 +13,10 @@ from typing import ClassVar, final
 
 from ..choices import Level, Recorder
 from ..dice import Dice, dice
-from .plan import Plan
+from .plan import Plan, Sampling
 from .random import MIXES
-from .random_choosers import DeviationRates, RandomChooser, tail_after
+from .random_choosers import DeviationRates, RandomChooser
+from .rare_choices import Asked
 
 
 class _AtLeastOne(dict[int, int]):
@@ -29,8 +30,10 @@ class _AtLeastOne(dict[int, int]):
 class Weighted(RandomChooser):
     """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int]) -> None:
-        super().__init__(dice, mix, tail=tail)
+    def __init__(
+        self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int], asked: Asked | None = None
+    ) -> None:
+        super().__init__(dice, mix, tail=tail, asked=asked)
         self._weights = _AtLeastOne(weights)
 
     def pick(self, n: int, who: Sequence[int]) -> int:
@@ -44,32 +47,25 @@ class Weighted(RandomChooser):
 
 
 @final
-class UrwPolicy:
+class UrwPolicy(Sampling):
     """Weighted choices, from another seed in every run."""
 
     NAME: ClassVar = "urw"
 
     def __init__(self, *, seed: int, level: Level) -> None:
-        self._seed = seed
-        self._level = level
-        self._runs = 0
-        self._tail = tail_after(0)
+        super().__init__(seed=seed, level=level)
         self._weights: Counter[int] | None = None
 
-    def plan(self) -> Plan | None:
-        self._runs += 1
-        return Plan(self.chooser(self._runs, MIXES[self._runs % len(MIXES)]), self._level, self.NAME)
+    def plan(self, number: int) -> Plan | None:
+        return Plan(self.chooser(number, MIXES[number % len(MIXES)]), self._level, self.NAME)
 
-    def chooser(self, run: int, mix: DeviationRates) -> Weighted:
-        """The chooser of one run."""
+    def chooser(self, number: int, mix: DeviationRates) -> Weighted:
+        """The chooser of the schedule with this number."""
         weights = self._weights or Counter()
-        return Weighted(dice(self._seed, self.NAME, run), mix, tail=self._tail, weights=weights)
+        key = dice(self._seed, self.NAME, number)
+        return Weighted(key, mix, weights=weights, **self.measured.options())
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
+        super().learn(record)
         if self._weights is None:
             self._weights = Counter(record.went)
-
-    @property
-    def proved(self) -> str | None:
-        return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
-from typing import Final, final
+from typing import Any, Final, final
 
 from ...checks import Check, Checks, named
 from ...sim.choices import Level
@@ -23,9 +26,11 @@ class RunOptions:
 
     `seed` is that of the provider's keyed picks and of the process's random numbers. `checks` judge the
     run. `max_virtual_seconds` and `max_cpu_seconds` are its budgets, `None` for the default. The program
-    finds the `workload` as `tank.workload`.
+    finds the `workload` as `tank.workload`. `interrupt` lets a chooser interrupt the program, after which
+    `after_interrupt` runs.
 
     Raises:
+        TypeError: `after_interrupt` is no coroutine function.
         UnknownCheck: a check has no such name.
         ValueError: another option is out of range.
     """
@@ -36,8 +41,11 @@ class RunOptions:
     max_virtual_seconds: float | None = None
     max_cpu_seconds: float | None = None
     workload: Workload | None = None
+    interrupt: bool = False
+    after_interrupt: Callable[[Any], Awaitable[Any]] | None = None
 
     def __post_init__(self) -> None:
+        _checked_interruption(self.interrupt, self.after_interrupt)
         checked_backend(self.backend)
         checked_seed(self.seed)
         checked_budget(self.max_virtual_seconds)
@@ -57,6 +65,8 @@ class RunOptions:
 class SearchOptions(RunOptions):
     """What a search depends on: `schedules` or `seconds` of real time limit it, whichever ends first.
 
+    `jobs` is the number of processes, which decides nothing but the time.
+
     Raises:
         UnknownCheck: a check has no such name.
         ValueError: another option is out of range.
@@ -66,6 +76,7 @@ class SearchOptions(RunOptions):
     policy: str = "portfolio"
     level: str = "any"
     seconds: float | None = None
+    jobs: int = 1
 
     def __post_init__(self) -> None:
         # Not by super(): the class is made a second time, with slots.
@@ -75,6 +86,7 @@ class SearchOptions(RunOptions):
         if self.seconds is not None and not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds={self.seconds!r}: a search takes a number of real seconds, 0 or more")
         Level.parse(self.level)
+        checked_jobs(self.jobs)
 
 
 ONLY_FOR_SEARCHES: Final = tuple(
@@ -83,6 +95,35 @@ ONLY_FOR_SEARCHES: Final = tuple(
     if field.name not in {each.name for each in fields(RunOptions)}
 )
 """The options of a search that a single run does not take."""
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def checked_jobs(jobs: int) -> int:
+    """The number of processes, if it is one.
+
+    Raises:
+        ValueError: it is no whole number of at least 1.
+    """
+    if not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"jobs={jobs!r}: give a whole number of processes, at least 1")
+    return jobs
+
+
+def _checked_interruption(interrupt: bool, after: object) -> None:
+    if not isinstance(interrupt, bool):
+        raise TypeError(f"interrupt={interrupt!r}: give True or False")
+    if after is None:
+        return
+    if not interrupt:
+        raise ValueError("after_interrupt is given and interrupt is not: write interrupt=True beside it")
+    if not inspect.iscoroutinefunction(after):
+        raise TypeError(f"after_interrupt={after!r}: give a coroutine function, `async def again(tank): ...`")
 
 
 def checked_backend(name: str) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, final
 
 from ...checks import Check, judge
+from ...checks.disturbances import disturbed
 from ...clock import after_delay
 from ...events import EventLog
 from ...patches.garbage import collect_between_runs
@@ -17,11 +18,10 @@ from ...patches.randomness import Chance
 from ...scenario import Scenario
 from ...sim.asyncio_run import run_asyncio
 from ...sim.budgets import STEPS_WITHOUT_PROGRESS
-from ...sim.choices import Chooser, Level, Recorder
+from ...sim.choices import Chooser, Fifo, Level, Recorder
 from ...sim.ended import Ended
 from ...sim.narrator import DescribedDeviation, Narrator
 from ...sim.policies.plan import Plan
-from ...sim.policies.replay import Replay
 from ...sim.scheduler import Scheduler
 from ...sim.shrink import Deviations
 from ...sim.timers import Timers
@@ -121,22 +121,26 @@ class Trials:
         with lent_to(self._scheduler, lambda: self._world), self._chance.lent():
             yield
 
-    def run_confirmed(self, plan: Plan) -> Trial:
-        """Make a run as planned within a short budget; with the whole one if that stops it."""
+    def run_confirmed(self, planned: Callable[[], Plan]) -> Trial:
+        """Make a run as planned within a short budget; with the whole one if that stops it.
+
+        So what comes of it does not depend on the short budget, which is learnt from earlier runs.
+        """
+        plan = planned()
         trial = self.run(plan, short_budget=True)
+        if not trial.suspect and disturbed(trial.log) is not None:
+            return trial
         if not trial.suspect:
             self.budgets = self.budgets.learned(trial.end, trial.run.virtual_seconds)
             return trial
-        if trial.deviations:
-            whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
-            whole = replace(whole, stopped_early=trial)
-        else:
+        if isinstance(plan.chooser, Fifo):
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(
-                self.run(narrated=True), record=trial.record, policy=trial.policy, stopped_early=trial
-            )
-        if not whole.suspect:
-            self.budgets = self.budgets.longer()
+            whole = replace(self.run(narrated=True), record=trial.record, policy=trial.policy)
+        else:
+            whole = self.run(planned())
+        if whole.suspect:
+            return replace(whole, stopped_early=trial)
+        self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)
         return whole
 
     def run(
@@ -191,12 +195,13 @@ class Trials:
             level=level,
             step_budget=self.budgets.steps if short_budget else STEPS_WITHOUT_PROGRESS,
             attentive=attentive,
+            interrupting=self.options.interrupt,
         )
         self._world.parts.tank.workload = self.workload
         return self._world
 
     def _run(self, world: VirtualWorld) -> Ended:
-        tank = world.parts.tank
+        tank, after = world.parts.tank, self.options.after_interrupt
         with tank.fake_llm.installed():
             try:
                 return self._engine(
@@ -204,6 +209,7 @@ class Trials:
                     world.scheduler,
                     started=world.started,
                     ended=world.parts.ended,
+                    again=None if after is None else lambda: _again(after, world),
                 )
             finally:
                 world.close()
@@ -222,12 +228,24 @@ def _listen(narrator: Narrator, world: VirtualWorld) -> None:
     """Let the narrator know of stalls, and of what the provider is asked."""
     note = world.scheduler.stalled
 
-    def stalled(began: int) -> None:
-        note(began)
-        narrator.stalled(began)
+    def stalled(began: int, far: bool) -> None:
+        note(began, far)
+        narrator.stalled(began, far)
 
-    world.scheduler.stalled = stalled
-    world.asks = lambda question: setattr(narrator, "about", question.describe)
+    def cutting() -> None:
+        log_cut()
+        event = world.parts.log[-1]
+        narrator.cut("at its start" if event.file is None else f"at {event.file}:{event.line}")
+
+    log_cut = world.scheduler.cutting
+    world.scheduler.stalled, world.scheduler.cutting = stalled, cutting
+    world.asks = lambda describe: setattr(narrator, "about", describe)
+
+
+async def _again(after: Main, world: VirtualWorld) -> Any:
+    """Run the program again after it was interrupted."""
+    world.restarted()
+    return await _coroutine(after, world.parts.tank)
 
 
 def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final, final
 
 from ...events import EventLog
 from ...scenario import without
-from ...sim.choices import ORDERS, Deviation, Level, Recorder
+from ...sim.choices import ORDERS, TIME, Deviation, Kind, Level, Recorder
 from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
@@ -69,7 +68,7 @@ class _Investigation:
 
     def finding(self) -> Finding:
         """The finding; what was shrunk in a hurry is made again with the whole budget to be sure."""
-        level, record = self._failed.level, self._failed.record
+        level, record = self._failed.level, (self._failed.stopped_early or self._failed).record
         found = self._shrunk_finding(level, record)
         if found.trial.failure != self._failed.failure:
             found = self._as_found(level)
@@ -173,7 +172,7 @@ class _Investigation:
             if found is not None:
                 level, record = gentler, self._shrunk(found, gentler)
                 break
-        if level.stalls and not any(record.kinds[each.place] == "stall" for each in record.deviations):
+        if level.stalls and not any(record.kinds[each.place] in TIME for each in record.deviations):
             level, record = self._without_stalls(level, record)
         return level, record
 
@@ -181,18 +180,18 @@ class _Investigation:
         """A schedule that deviates by no order is one of FIFO order."""
         if any(record.kinds[each.place] == "run" for each in record.deviations):
             return None
-        return self._fails(_without(record, "run"), gentler)
+        return self._fails(_without(record, ("run",)), gentler)
 
     def _without_stalls(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
         instant = replace(level, stalls=False)
-        found = self._fails(_without(record, "stall"), instant)
+        found = self._fails(_without(record, TIME), instant)
         return (instant, found) if found is not None else (level, record)
 
     def _searched(self, level: Level) -> Recorder | None:
         policy = Portfolio(seed=self._trials.options.seed, level=level)
-        for plan in islice(iter(policy.plan, None), GENTLER_RUNS):
+        for number in range(1, GENTLER_RUNS + 1):
             self._looking += 1
-            trial = self._trials.run(plan, short_budget=True)
+            trial = self._trials.run(policy.plan(number), short_budget=True)
             if trial.failure == self._early_failure:
                 return trial.record
             if trial.record is not None:
@@ -200,15 +199,15 @@ class _Investigation:
         return None
 
 
-def _without(record: Recorder, kind: str) -> Deviations:
-    """The deviations of a schedule at the places they have where choices of one kind are not asked for."""
-    return tuple(_moved(record, kind))
+def _without(record: Recorder, kinds: Sequence[Kind]) -> Deviations:
+    """The deviations of a schedule at the places they have where choices of these kinds are not asked for."""
+    return tuple(_moved(record, kinds))
 
 
-def _moved(record: Recorder, kind: str) -> Iterator[Deviation]:
+def _moved(record: Recorder, kinds: Sequence[Kind]) -> Iterator[Deviation]:
     place = 0
     for choice, width, asked in zip(record.taken, record.widths, record.kinds, strict=True):
-        if asked == kind:
+        if asked in kinds:
             continue
         if choice:
             yield Deviation(place, choice, width)
