@@ -39,24 +39,24 @@ def test_a_deadlock_is_explained(lost_wakeup: Run[Any]) -> None:
         "wavetank/museum/workload.py:26, with 429 (wave 1), and asked the whole account to wait 60ms."
     )
     assert second.startswith("2 refused requests were sent again, none before the wait")
-    assert third.startswith("It went wrong here (deadlock): 'work_at_gate#5' at _Gate.enter")
+    assert third.startswith("It went wrong here (deadlock): 'work_at_gate#4' at _Gate.enter")
     assert "nothing can wake them" in third
     assert third.endswith(
-        "it is resume#2, made at 89.163412ms by 'work_at_gate#2' (wavetank/museum/lost_wakeup.py:23), and "
+        "it is resume#2, made at 70ms by 'work_at_gate#3' (wavetank/museum/lost_wakeup.py:23), and "
         "nothing has been done to it since."
     )
     assert rest[0] == (
-        "'work_at_gate#5' waits for resume#2; before it, resume was set at 89.163412ms by 'work_at_gate#3' "
-        "(wavetank/museum/lost_wakeup.py:30); resume#3 took its place, made at 89.163412ms by "
+        "'work_at_gate#4' waits for resume#2; before it, resume was set at 70ms by 'work_at_gate#2' "
+        "(wavetank/museum/lost_wakeup.py:30); resume#3 took its place, made at 70ms by "
         "'work_at_gate#6' (wavetank/museum/lost_wakeup.py:23)."
     )
     joined = " ".join(rest)
     assert "Tasks: 5 returned, 2 blocked." in joined
     assert "11 completed" in joined
     assert "Wave 1 from 0s to 20ms, 2 refused" in joined
-    assert "at 3 steps" in joined
+    assert "at 1 step, last" in joined
     assert "a stall from" in joined
-    assert "'item-10' has no outcome" in joined
+    assert "'item-9' has no outcome" in joined
     assert len(rest) <= 7
 
 
@@ -306,13 +306,13 @@ def test_the_drawing_of_a_deadlock(lost_wakeup: Run[Any]) -> None:
     assert max(map(len, lines[:-1])) <= 100
     by_name = {line[:20].strip(): line[21:] for line in lines}
     assert set(by_name["wave 1"].strip()) == {"="}
-    assert by_name["not in FIFO order"].count("^") >= 2
+    assert by_name["not in FIFO order"].count("^") >= 1
     assert by_name["work_at_gate#2"].startswith("x")
     assert "~" in by_name["work_at_gate#2"]
-    stuck = by_name["work_at_gate#5"]
+    stuck = by_name["work_at_gate#4"]
     assert stuck.strip("-").startswith("o#")
     assert stuck.endswith("#")
-    assert by_name["work_at_gate#4"].endswith("o|")
+    assert by_name["work_at_gate#5"].endswith("o|")
     assert "| task returned" in lines[-1]
     assert lines[-1].endswith("time is not to scale)")
 
