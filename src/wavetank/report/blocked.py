@@ -106,7 +106,8 @@ def reason_of(culprit: Blocked, paragraphs: Sequence[Blocked]) -> str:
     waiting = [each for each in paragraphs if names & each.holders]
     if waiting:
         who = listed([repr(name) for each in waiting for name in each.names])
-        return f"; {'they hold' if len(names) > 1 else 'it holds'} what {who} {_wait(waiting)} for"
+        what = "the lock that" if waiting[0].waits.startswith("waits in a lock") else "what"
+        return f"; {'they hold' if len(names) > 1 else 'it holds'} {what} {who} {_wait(waiting)} for"
     return f"; {culprit.notes[-1]}" if culprit.notes else ""
 
 

@@ -304,15 +304,15 @@ class Chart {
     const { since, text, label } = lane.blocked;
     const drawn = this.drawStretch(since, this.run.last, y + PAD - 1, lane.rows * ROW - 2, "blocked", text);
     const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
-    if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
+    if (label && fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
   }
   drawTaskEnd(lane, y) {
     const { at, how } = lane.ended, x = this.x(at);
     if (x < GUTTER - 1 || x > this.width) return;
     this.add(how.startsWith("raised") ? "ended raised" : "ended", box(x, y + 2, how.startsWith("raised") ? 4 : 2, lane.height - 4));
     this.spots.push([x - 3, y, 8, lane.height, () => `the task ended at ${duration(at)}: ${how}`, () => select(this.run, { at, begin: at, end: at })]);
-    const free = !lane.bars.some((bar) => bar.end > at), fits = Math.floor((this.width - x - 14) / 6);
-    if (free && fits >= how.length) this.labels.push([x + 10, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
+    const free = !lane.bars.some((bar) => bar.end > at), fits = Math.floor((this.width - x - POINT - 8) / 6);
+    if (free && fits >= how.length) this.labels.push([x + POINT + 4, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
   }
   drawBar(bar, y, drawn) {
     const { run } = this, x = this.x(bar.sent), end = this.x(bar.end);
