@@ -100,23 +100,9 @@ class Scheduler(RunMembers):
         self.quiet_at = self.began + quiet_at
         self.chooser = chooser
         self.level = level
-        self.stalled: Callable[[int, bool], object] = _unheard
-        """Called for each stall with the instant at which it began, and whether it passed a far deadline."""
-        self.deadlines: Deadlines | None = None
-        """Those that the program set, if one of them may pass in this run."""
-        self._deadline_passed = False
         self.interrupting = interrupting
         """Whether the chooser is asked for an interruption."""
-        self.offers: dict[object, Callable[[], object]] = {}
-        """Called by an engine between two steps, and when nothing can run: each may cancel something."""
-        self.interrupted = False
-        """Whether the program has been interrupted."""
-        self.cutting: Callable[[], object] = _unheard
-        """Called just before the program is interrupted."""
-        self.cancelled: Callable[[object], object] = _unheard
-        """Called with each task that is cancelled."""
-        self.step_blocked: Callable[[int], object] = _unheard
-        """Called when time has passed within one step of an event loop, with the instant of its beginning."""
+        self._nothing_happened_yet()
         self.watch: StepWatch | None = None
         """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
@@ -137,6 +123,24 @@ class Scheduler(RunMembers):
         self._numbers: Counter[str] = Counter()
         self.over = False
         """Whether the run has ended; its threads unwind then."""
+
+    def _nothing_happened_yet(self) -> None:
+        """Forget what an earlier run listened to, and what was cut in it."""
+        self.stalled: Callable[[int, bool], object] = _unheard
+        """Called for each stall with the instant at which it began, and whether it passed a far deadline."""
+        self.deadlines: Deadlines | None = None
+        """Those that the program set, if one of them may pass in this run."""
+        self._deadline_passed = False
+        self.offers: dict[object, Callable[[], object]] = {}
+        """Called by an engine between two steps, and when nothing can run: each may cancel something."""
+        self.interrupted = False
+        """Whether the program has been interrupted."""
+        self.cutting: Callable[[], object] = _unheard
+        """Called just before the program is interrupted."""
+        self.cancelled: Callable[[object], object] = _unheard
+        """Called with each task that is cancelled."""
+        self.step_blocked: Callable[[int], object] = _unheard
+        """Called when time has passed within one step of an event loop, with the instant of its beginning."""
 
     @property
     def elapsed(self) -> int:

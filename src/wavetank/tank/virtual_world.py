@@ -86,8 +86,6 @@ class VirtualWorld:
         self._limit_time()
         self.timers.idle = self._idle
         clock = ClockFrom(self.timers) if self.scheduler.began else self.timers
-        self.scheduler.stalled, self.scheduler.step_blocked = self._stalled, self._blocked
-        self.scheduler.cutting = self._interrupted
         self.asks: Callable[[Callable[[int], str]], object] | None = None
         """Given a description of the options before a chooser is asked for the provider or the test."""
         self.engines: list[Engine] = [*self.scheduler.lasting_loops]  # type: ignore[list-item]
@@ -109,12 +107,18 @@ class VirtualWorld:
             choose=None if chooser is None else self._choose,
             over=self._over,
         )
+        self._listen()
+
+    def _listen(self) -> None:
+        """Let the parts and the scheduler know of each other."""
+        self.scheduler.stalled, self.scheduler.step_blocked = self._stalled, self._blocked
+        self.scheduler.cutting = self._interrupted
         self._all_parts.append(self.parts)
         self._unreported = UnreportedAnswers(self.parts.desk.note)
         self.scheduler.cancelled = self._unreported.cancelled
         self.parts.log.listen(self._unreported.entered)
         self.parts.tank.budget = self
-        if chooser is not None:
+        if self.scheduler.chooser is not None:
             self.parts.tank.own_choices.explorer = self
         self.parts.tank.invariants.watch = self._watch_steps
 

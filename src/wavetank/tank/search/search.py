@@ -133,17 +133,12 @@ def search(
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
-    shrunk towards FIFO, and looked for at gentler levels. With `interrupt` some runs interrupt the program,
-    as Ctrl-C does, while `main` waits; `after_interrupt` then runs on what it has kept, and both
-    are judged together. A `workload`, which `main` finds as
-    `tank.workload`, is then shrunk too: fewer items, then fewer workers. `replay` returns for
-    a token the line that repeats the failure, by default a call of `wavetank.simulate`. `watch` is called
-    with each schedule that was made, and ends the search by returning something true.
-
-    `jobs` is the number of processes that make the schedules, by forks of this one. It decides nothing
-    but the time: each schedule has a number and depends on that, the seed and blocks of 64 schedules
-    before it, and the failing one with the lowest number counts. Where this process cannot be forked,
-    as another thread is alive, it makes them all itself.
+    shrunk towards FIFO, and looked for at gentler levels; a `workload`, which `main` finds as
+    `tank.workload`, is shrunk too. With `interrupt` some runs interrupt the program, as Ctrl-C does,
+    while `main` waits; `after_interrupt` then runs on what it has kept, and both are judged together.
+    `jobs` processes, forks of this one, make the schedules; how many, decides nothing but the time.
+    `replay` returns for a token the line that repeats the failure, by default a call of
+    `wavetank.simulate`. `watch` is called with each schedule, and ends the search by a true value.
 
     Raises:
         Diverged: a failing schedule does not repeat.
