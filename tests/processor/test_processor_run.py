@@ -31,6 +31,8 @@ from wavetank.processor import (
     TokenUsage,
 )
 
+from .stepping import USUAL
+
 on_both = pytest.mark.anyio
 
 Call = Callable[[str], Awaitable[Any]]
@@ -112,7 +114,7 @@ async def process(
     call: Callable[[str], Awaitable[Any]], ids: Sequence[str], **options: Any
 ) -> BatchResult[Any]:
     """One batch, each id its own prompt."""
-    async with ParallelBatchProcessor(call, **options) as processor:
+    async with ParallelBatchProcessor(call, **({"limits": USUAL} | options)) as processor:
         for name in ids:
             await processor.add_work(LLMWorkItem(id=name, prompt=name))
         return await processor.process_all()

@@ -23,6 +23,8 @@ from wavetank.processor import (
 from wavetank.processor.batch_result import FailureCounts
 from wavetank.processor.errors.request_failure import LimitMet
 
+from .stepping import USUAL
+
 
 class Refused(Exception):
     """A refusal as a client raises it."""
@@ -81,7 +83,7 @@ class Waves:
 
 async def process(call: Callable[[str], Awaitable[str]], ids: list[str], **options: Any) -> BatchResult[str]:
     """One batch, each id its own prompt."""
-    async with ParallelBatchProcessor(call, **options) as processor:
+    async with ParallelBatchProcessor(call, **({"limits": USUAL} | options)) as processor:
         for name in ids:
             await processor.add_work(LLMWorkItem(id=name, prompt=name))
         return await processor.process_all()
