@@ -135,25 +135,25 @@ def test_evidence_that_no_bucket_fits_leaves_no_bounds() -> None:
     known = evidence(*((number / 10, True) for number in range(1000)), (101.0, False))
     assert known.bounds() is None
     known.take_back_refusal()
-    assert known.bounds() == Bounds(pytest.approx(5.3, abs=0.5), math.inf)
+    assert known.bounds() == (pytest.approx(5.3, abs=0.5), math.inf)
 
 
 def test_what_was_forgotten_no_longer_counts() -> None:
     """The refusals of higher rates, all that was before a refusal, everything."""
     sends = [(0.0, True), (0.025, False), (1.0, True), (1.1, False)]
     known = evidence(*sends)
-    assert known.bounds() == Bounds(pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert known.bounds() == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.lift(5.0, 3.0)
     known.span(0.1, 100)
-    assert known.bounds() == Bounds(pytest.approx(0.1), pytest.approx(100))
+    assert known.bounds() == (pytest.approx(0.1), pytest.approx(100))
     known.restore_refusals()
-    assert known.bounds() == Bounds(pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert known.bounds() == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.forget_all_before_refusal(2)
     known.span(0.1, 100)
-    assert known.bounds() == Bounds(pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert known.bounds() == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.forget_all()
     known.span(0.1, 100)
-    assert known.bounds() == Bounds(pytest.approx(0.1), math.inf)
+    assert known.bounds() == (pytest.approx(0.1), math.inf)
 
 
 def test_many_starts_are_kept_in_little_room_and_say_the_same() -> None:
@@ -324,6 +324,13 @@ def test_stated_limits_become_the_pace() -> None:
     pace = Pace(Limits(requests_per_minute=60, tokens_per_minute=60))
     pace.learn(RateInfo(requests=quota, tokens=Quota(6000, 100, None, 100.0)), sent=0.0, later=0, now=0.0)
     assert pace.per_second == pytest.approx(0.995)
+
+
+def test_the_budget_of_a_day_is_no_rate() -> None:
+    """A thousand requests in a day may go at once."""
+    pace = Pace(Limits())
+    pace.learn(RateInfo(requests=Quota(1000, 999, None, 1000 / 86400)), sent=0.0, later=0, now=0.0)
+    assert pace.per_second == 40
 
 
 @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute", "burst", "token_burst"])

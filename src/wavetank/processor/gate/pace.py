@@ -157,7 +157,8 @@ class Pace:
             self._learn_tokens(info.tokens, now)
 
     def _learn_requests(self, quota: Quota, sent: float, later: int, now: float) -> None:
-        if quota.per_second is not None and quota.per_second > 0 and self._limits.requests_per_minute is None:
+        if quota.paces and self._limits.requests_per_minute is None:
+            assert quota.per_second is not None
             self._limit_is_known = True
             self._learner.set_known(quota.per_second * MARGIN)
             self._follow(now)
@@ -166,7 +167,8 @@ class Pace:
             self._requests.at_most(quota.remaining - later + back, now)
 
     def _learn_tokens(self, quota: Quota, now: float) -> None:
-        if quota.per_second is not None and quota.per_second > 0 and self._limits.tokens_per_minute is None:
+        if quota.paces and self._limits.tokens_per_minute is None:
+            assert quota.per_second is not None
             rate = quota.per_second * MARGIN
             if self._tokens is None:
                 self._tokens = Pacer(rate, burst=quota.limit or rate)
