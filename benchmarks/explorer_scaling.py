@@ -22,12 +22,12 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import Chooser, Fifo, Level, Recorder
 from wavetank.sim.dice import dice
 from wavetank.sim.ended import Ended
-from wavetank.sim.host import Host
 from wavetank.sim.policies.pct import Prioritised
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.policies.urw import Weighted
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 
 TASKS: Final = (10, 100, 1_000)
@@ -77,15 +77,17 @@ def cost(backend: str, policy: str, work: Work, tasks: int, steps: int) -> float
                 group.start_soon(work, number, max(steps // tasks, 1))
 
     level = Level("fifo", stalls=False) if policy == "fifo" else Level("any")
-    host = Host(Timeline())
-    host.renew(Timeline(), chooser=Recorder(CHOOSERS[policy]()), level=level, step_budget=10 * steps + 10_000)
+    scheduler = Scheduler(Timers())
+    scheduler.renew(
+        Timers(), chooser=Recorder(CHOOSERS[policy]()), level=level, step_budget=10 * steps + 10_000
+    )
     gc.collect()
     gc.disable()  # as in a search, which collects between its runs
     began = time.process_time()
-    end = _ENGINES[backend](main, host, started=_ignore, ended=_ignore)
+    end = _ENGINES[backend](main, scheduler, started=_ignore, ended=_ignore)
     took = time.process_time() - began
     gc.enable()
-    host.close()
+    scheduler.close()
     if end.error is not None:
         raise SystemExit(f"the program failed: {end}")
     return took / end.steps * 1e6

@@ -1,9 +1,9 @@
 """Complete runs per second of wavetank's explorer, beside the other tools, in one go.
 
-Three programs: the pipeline (five tasks, twenty items; stream, lock and event), which every tool
-runs; the reference processor at the direct seam (ten workers, twenty items, `cascade`); a plain
-httpx2 client (sixteen workers, a hundred items, three waves). Each contestant is a process of its
-own; they take turns, round after round, so that a slow spell of the machine hits all of them.
+Two programs: the pipeline (five tasks, twenty items; stream, lock and event), which every tool
+runs; the reference processor at the direct seam (ten workers, twenty items, `cascade`). Each
+contestant is a process of its own; they take turns, round after round, so that a slow spell of the
+machine hits all of them.
 
 The figures are runs per second of CPU time, which other work on the machine disturbs less than
 wall time; the last column has the median by the wall clock. The other tools are installed
@@ -59,11 +59,6 @@ PIPELINE: Final = (
     Contestant("trio MockClock", 50, peer=True),
 )
 DIRECT: Final = (Contestant("direct asyncio", 200, 1000), Contestant("direct trio", 200, 1000))
-HTTP: Final = (
-    Contestant("httpx2 asyncio", 5, 100),
-    Contestant("httpx2 trio", 5, 100),
-    Contestant("httpx2 client alone", 5),
-)
 
 
 @final
@@ -158,7 +153,6 @@ def main() -> None:
     )
     compare("pipeline", PIPELINE, options.rounds, options.seconds)
     compare("reference processor, direct seam", DIRECT, options.rounds, options.seconds)
-    compare("plain httpx2 client", HTTP, options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

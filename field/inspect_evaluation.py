@@ -23,7 +23,7 @@ async def run_eval(rows):
             fail_on_error=False,
             log_dir=folder,
         )
-    done = {sample.id: sample for sample in log.samples or []}
+        done = {sample.id: sample for sample in log.samples or []}  # read from the folder only here
     if not done:
         return [RuntimeError(str(log.error))] * len(rows)
     return [

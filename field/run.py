@@ -1,7 +1,8 @@
 """Install the packages of the field, run their programs, and write what became of them to a page.
 
 Each group has a virtual environment of its own below `build/field`, which is kept until its list or the
-Python changes. Each program runs under each scenario in a process of its own.
+Python changes. Each program runs under each scenario in a process of its own. With names of groups or
+programs only those are run; the page keeps what it says of the others.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ MOST_MEGABYTES = 1000
 # The folders before a file's name, and addresses, are those of the machine that ran this.
 _FOLDERS = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+| at 0x[0-9a-f]+")
 
+# How a section names its program.
+PROGRAM = re.compile(r"`field/(\w+)\.py`")
+
 HEAD = f"""# Works with
 
 Released packages that call LLM APIs, each as one of its users would write it, under two scenarios of the catalogue.
@@ -55,26 +59,24 @@ The release is the newest that agrees with the rest of its group, as pip finds i
 
 
 def main(wanted: Sequence[str]) -> int:
-    """Run all groups, or those named, and write the page from all results there are."""
+    """Run all programs, or the groups and programs named, and write the page from all results there are."""
     table = tomllib.loads((FOLDER / "packages.toml").read_text(encoding="utf-8"))
     for name, group in table["group"].items():
-        if not wanted or name in wanted:
-            examine(name, group)
+        programs = [each for each in group["programs"] if not wanted or {name, each} & {*wanted}]
+        if programs:
+            examine(name, group, programs)
     PAGE.write_text("\n".join(page(table)).rstrip() + "\n", encoding="utf-8")
     print(f"written: {PAGE.relative_to(ROOT)}")
     return 0
 
 
-def examine(name: str, group: dict[str, Any]) -> None:
-    """Install one group and run its programs; the results are in a file."""
+def examine(name: str, group: dict[str, Any], programs: Sequence[str]) -> None:
+    """Install one group and run programs of it; the results of each are in a file."""
     print(f"== {name}", flush=True)
-    folder, results = BUILD / name, BUILD / f"{name}.json"
-    problem = install(folder, group["install"])
-    if problem is not None:
-        results.write_text(json.dumps({"problem": problem}), encoding="utf-8")
-        return
-    found = {program: examined(folder, program) for program in group["programs"]}
-    results.write_text(json.dumps({"python": platform.python_version(), "programs": found}), encoding="utf-8")
+    problem = install(BUILD / name, group["install"])
+    for program in programs:
+        found = {"problem": problem} if problem is not None else examined(BUILD / name, program)
+        (BUILD / f"{program}.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 def install(folder: Path, packages: Sequence[str]) -> str | None:
@@ -132,7 +134,7 @@ def versions(folder: Path, program: str) -> list[str]:
 
 def run(folder: Path, program: str, scenario: str) -> dict[str, Any]:
     """Run one program under one scenario."""
-    results = BUILD / "results.ndjson"
+    results = BUILD / f"{program}.ndjson"
     results.unlink(missing_ok=True)
     hosts = [word for host in named(program, "HOSTS") for word in ("--llm-host", host)]
     command = [
@@ -177,23 +179,28 @@ def page(table: dict[str, Any]) -> Iterator[str]:
     """The page, from the results of all groups."""
     yield HEAD
     yield f"{date.today().isoformat()}, Python {platform.python_version()}.\n"
-    for name, group in table["group"].items():
-        file = BUILD / f"{name}.json"
-        results = (
-            json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"problem": "not run yet"}
-        )
-        if "problem" in results:
-            yield f"The packages of the group {name} ({', '.join(group['install'])}) have no results: "
-            yield f"{results['problem']}.\n"
-            continue
-        for program, found in results["programs"].items():
-            yield from section(program, found)
-    yield "## Left out\n"
-    yield from (f"- **{package}**: {reason}." for package, reason in table["left-out"].items())
+    before = {program: text for text in written() for program in PROGRAM.findall(text)}
+    for group in table["group"].values():
+        for program in group["programs"]:
+            file = BUILD / f"{program}.json"
+            if file.exists():
+                yield from section(program, json.loads(file.read_text(encoding="utf-8")))
+            else:
+                yield before.get(program, f"## {program}\n\nNot run yet; `field/{program}.py`.\n")
+
+
+def written() -> list[str]:
+    """The sections of the page as it is."""
+    if not PAGE.exists():
+        return []
+    return [f"## {text}" for text in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]]
 
 
 def section(program: str, found: dict[str, Any]) -> Iterator[str]:
     """What one program came to."""
+    if "problem" in found:
+        yield f"## {program}\n\n`field/{program}.py` has no results: {found['problem']}.\n"
+        return
     releases = found["versions"]
     yield f"## {releases[0].split()[0] if releases else program}\n"
     hosts = "".join(f", with `--llm-host {host}`" for host in named(program, "HOSTS"))

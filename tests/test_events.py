@@ -98,12 +98,12 @@ def test_the_first_line_names_format_and_version() -> None:
     """A reader can tell what the file is and of which version from its first line."""
     first = whole().to_ndjson().split(b"\n")[0]
     assert b'"format":"wavetank-events"' in first
-    assert b'"version":3' in first
+    assert b'"version":4' in first
 
 
 def test_a_log_of_the_version_before_can_be_read() -> None:
     """A log of version 1 has nothing of who and where; the rest is as it was."""
-    log = EventLog.from_ndjson(whole().to_ndjson().replace(b'"version":3', b'"version":1'))
+    log = EventLog.from_ndjson(whole().to_ndjson().replace(b'"version":4', b'"version":1'))
     assert list(log) == [ARRIVED, REFUSED, COMPLETED]
     assert log[0].task is None
     assert log[0].file is None
@@ -152,7 +152,7 @@ def test_the_kinds_of_events_are_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         pytest.param(lambda data: data[:-9], r"line 5 is torn", id="torn-last-line"),
         pytest.param(lambda data: data[: data.index(b"\n") + 9], r"line 2 is torn", id="torn-first-event"),
@@ -161,12 +161,12 @@ def test_the_kinds_of_events_are_the_contract() -> None:
         pytest.param(lambda _: b"[1, 2]\n", r"line 1 is not the header", id="no-object"),
         pytest.param(lambda _: b"\x89PNG\r\n\x1a\n", r"line 1 is not the header", id="binary"),
         pytest.param(
-            lambda data: data.replace(b'"version":3', b'"version":4'),
-            r"version 4.*versions 1 and 2 and 3",
+            lambda data: data.replace(b'"version":4', b'"version":5'),
+            r"version 5.*versions 1 and 2 and 3 and 4",
             id="newer",
         ),
         pytest.param(
-            lambda data: data.replace(b'"version":3', b'"v":1'),
+            lambda data: data.replace(b'"version":4', b'"v":1'),
             r"version None.*versions 1 and 2",
             id="no-version",
         ),
@@ -193,10 +193,10 @@ def test_the_kinds_of_events_are_the_contract() -> None:
         ),
     ],
 )
-def test_a_damaged_log_is_refused_with_its_line(change: object, complaint: str) -> None:
+def test_a_damaged_log_is_refused_with_its_line(change: object, message: str) -> None:
     """What cannot be read is an EventLogError that names the line, never half a log."""
     assert callable(change)
-    with pytest.raises(EventLogError, match=complaint):
+    with pytest.raises(EventLogError, match=message):
         EventLog.from_ndjson(change(whole().to_ndjson()))
 
 

@@ -169,14 +169,14 @@ INTERPRETERS = interpreters()
 @pytest.mark.parametrize("version", INTERPRETERS)
 def test_the_example_runs_in_a_fresh_environment(version: str, wheel: Path, tmp_path: Path) -> None:
     """On each Python at hand, the wheel and two SDKs in a new environment are all that the example needs."""
-    code, told = says(INTERPRETERS[version], "-m", "venv", str(tmp_path / "venv"))
-    assert code == 0, told
+    code, output = says(INTERPRETERS[version], "-m", "venv", str(tmp_path / "venv"))
+    assert code == 0, output
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     wanted = (str(wheel), "openai>=3", "anthropic>=2")
-    code, told = says(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+    code, output = says(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
     assert code == 0, (
         "pip could not install the wheel with openai and anthropic into a new environment; "
-        f"this test needs a package index that answers:\n{told}"
+        f"this test needs a package index that answers:\n{output}"
     )
     project = Path(shutil.copytree(DEMO, tmp_path / "demo", ignore=shutil.ignore_patterns("__pycache__")))
     code, screen = says(python, "-m", "pytest", "--llm-scenario=cascade", cwd=project)

@@ -7,25 +7,23 @@ from functools import partial
 from itertools import count
 from typing import Any, Final
 
-import httpx2
-
 import wavetank
 from wavetank import Scenario, Tank
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import Fifo, Level, Recorder
 from wavetank.sim.dice import dice
 from wavetank.sim.ended import Ended
-from wavetank.sim.host import Host
 from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 from wavetank.tank.runs.run_options import RunOptions
 from wavetank.tank.runs.trial_runs import Trials
 
 from . import pipeline
-from .batches import THREE_WAVES, direct, over_http
+from .batches import direct
 from .peers import Runs
 
 _TAIL: Final = 1_000_000
@@ -64,34 +62,18 @@ def fifo_runs(backend: str, number: int) -> int:
 def engine_runs(backend: str, stalls: bool, number: int) -> int:
     """The engine below a search: uniform orders, no fake, no event log, no checks."""
     run: Callable[..., Ended] = run_asyncio if backend == "asyncio" else run_trio
-    host = Host(Timeline())
+    scheduler = Scheduler(Timers())
     for _ in range(number):
         chooser = Uniform(dice("engine", next(_seeds)), DeviationRates(stalls=ALWAYS), tail=_TAIL)
-        host.renew(Timeline(), chooser=Recorder(chooser), level=Level("any", stalls=stalls))
-        end = run(pipeline.main, host, started=_ignore, ended=_ignore)
+        scheduler.renew(Timers(), chooser=Recorder(chooser), level=Level("any", stalls=stalls))
+        end = run(pipeline.main, scheduler, started=_ignore, ended=_ignore)
         assert end.error is None, end
-        host.close()
+        scheduler.close()
     return number
 
 
 def _ignore(_: object) -> None:
     """The engine tells of its start and of its end."""
-
-
-def client_runs(number: int) -> int:
-    """The HTTP program's client alone: as many requests, answered at once and without a network."""
-    import anyio
-
-    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"choices": []}))
-
-    async def posts() -> None:
-        async with httpx2.AsyncClient(transport=answer) as client:
-            for _ in range(100):
-                await client.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-5"})
-
-    for _ in range(number):
-        anyio.run(posts)
-    return number
 
 
 def _contestants() -> dict[str, Runs]:
@@ -103,8 +85,6 @@ def _contestants() -> dict[str, Runs]:
         found[f"{backend} engine"] = partial(engine_runs, backend, False)
         found[f"{backend} engine, stalls"] = partial(engine_runs, backend, True)
         found[f"direct {backend}"] = partial(searches, direct, "cascade", backend, "portfolio")
-        found[f"httpx2 {backend}"] = partial(searches, over_http, THREE_WAVES, backend, "portfolio")
-    found["httpx2 client alone"] = client_runs
     return found
 
 

@@ -16,9 +16,10 @@ import msgspec
 T = TypeVar("T")
 
 FORMAT: Final = "wavetank-events"
-VERSION: Final = 3
-READABLE: Final = (1, 2, 3)
-"""Versions that can be read: 1 has nothing of who did what where, 2 no notes and no changes of counts."""
+VERSION: Final = 4
+READABLE: Final = (1, 2, 3, 4)
+"""Versions that can be read: 1 has nothing of who did what where, 2 no notes and no changes of counts,
+3 nothing of budgets, first tokens and how tasks ended."""
 
 EventKind = Literal[
     "submitted",
@@ -72,6 +73,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
     On `traced` it did the `action` to the `primitive`, which then had that `size`.
+    On `refused`, `answered` and `left`, `budgets` has what was left of each budget of a limit when the
+    provider had decided on the request, at the instant `decided`; `first` is when it sent the first part
+    of a stream. `header` is the line that stated the `retry_after`, where that is no number of seconds.
     On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
     `POST /v1/messages`, and `dialect` is the one that has such a path.
     """
@@ -111,6 +115,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     size: int | None = None
     target: str | None = None
     dialect: str | None = None
+    budgets: dict[str, int] | None = None
+    decided: int | None = None
+    first: int | None = None
+    header: str | None = None
 
 
 @final
@@ -173,12 +181,24 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @final
+class TaskEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a task or thread ended at the instant `at`; `error` is the type of what it raised."""
+
+    task: str
+    how: Literal["returned", "raised", "cancelled"]
+    at: int
+    error: str | None = None
+
+
+@final
 class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a run ended: at which instant, after how many steps, and what was blocked then.
 
     `stuck` names the tasks that could never go on although others still ran; `spinning` says
     who took the last steps of a spent budget; `watched` has what `tank.watch` was given. `unseen`
     has the errors that nothing received, and `waits` who waited in the longest quiet stretches.
+    `tasks` says how tasks ended that did something or raised, and `history` has the latest `traced`
+    events of what was still waited for. The last three are only there of a run that a report is made of.
     """
 
     how: Ending
@@ -192,6 +212,8 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     unseen: tuple[Unseen, ...] = ()
     waits: tuple[Wait, ...] = ()
+    tasks: tuple[TaskEnd, ...] = ()
+    history: tuple[Event, ...] = ()
 
 
 @final
@@ -278,7 +300,7 @@ class EventLog:
     def derived(self, read: Callable[[EventLog], T]) -> T:
         """What `read` makes of the events, made once for all who ask until another event comes.
 
-        Whoever asks must leave it as it is.
+        Callers must not change it.
         """
         if read not in self._derived:
             self._derived[read] = read(self)
@@ -294,12 +316,16 @@ class EventLog:
     def to_ndjson(self, *, waits: bool = True) -> bytes:
         """The whole log as bytes: header, events, the end if the run has ended, and notes if there are any.
 
-        Without `waits` it is what every run of the same schedule has: no waits, which not each
-        run looks for, and no notes.
+        Without `waits` it is what every run of the same schedule has: none of what not each run looks
+        for (waits, ends of tasks, history), and no notes.
         """
         lines = [line_of(self.header), *map(line_of, self._events)]
         if self.end is not None:
-            lines.append(line_of(self.end if waits else msgspec.structs.replace(self.end, waits=())))
+            lines.append(
+                line_of(
+                    self.end if waits else msgspec.structs.replace(self.end, waits=(), tasks=(), history=())
+                )
+            )
         if self.notes is not None and waits:
             lines.append(line_of(self.notes))
         return b"".join(lines)

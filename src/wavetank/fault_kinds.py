@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 FaultKind = Literal[
@@ -22,9 +23,26 @@ FaultKind = Literal[
     "duplicate-event",
     "length-too-long",
     "length-too-short",
+    "dns-failure",
+    "connect-timeout",
+    "bad-certificate",
+    "closed",
+    "malformed-status-line",
+    "malformed-headers",
+    "malformed-chunk-size",
+    "bad-gzip",
 ]
 DELAYS: Final[tuple[FaultKind, ...]] = ("stall", "stall-before-headers", "slow-trickle")
 """Faults that only delay the answer: it arrives complete."""
+Stage = Literal["look-up", "connect", "handshake"]
+"""The steps by which a client gets a connection."""
+CONNECTING: Final[Mapping[FaultKind, Stage]] = {
+    "dns-failure": "look-up",
+    "connection-refused": "connect",
+    "connect-timeout": "connect",
+    "bad-certificate": "handshake",
+}
+"""The faults that keep a client from getting a connection, and at which step."""
 OUTAGES: Final[tuple[FaultKind, ...]] = ("connection-refused", "no-answer")
 """Faults in which the provider cannot be reached: no wave and no limit decides about such a request."""
 WITHOUT_BYTES: Final[frozenset[FaultKind]] = frozenset(

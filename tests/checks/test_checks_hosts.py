@@ -94,6 +94,41 @@ def test_the_evidence_has_the_request_and_the_way_out() -> None:
     assert "secret" not in str(verdict)
 
 
+@on_both
+@pytest.mark.parametrize(
+    ("method", "calls", "expect", "passed"),
+    [
+        ("POST", 0, None, False),
+        ("GET", 0, None, False),
+        ("POST", 1, None, None),
+        ("POST", 0, "api.openai.com", None),
+    ],
+)
+def test_a_path_that_the_fake_does_not_have(
+    method: str, calls: int, expect: Any, passed: bool | None, backend: str
+) -> None:
+    """It is named where nothing else was asked for, with the place; it is no refusal and no request."""
+
+    async def main(tank: Tank) -> None:
+        if expect is not None:
+            tank.expect(unknown_hosts=expect)
+        async with httpx2.AsyncClient() as client:
+            answer = await client.request(method, "https://api.openai.com/v1/nothing")
+        assert (answer.status_code, len(tank.fake_llm.requests)) == (404, 0)
+        assert f"wavetank doesn't serve {method} /v1/nothing" in answer.json()["error"]["message"]
+        for _ in range(calls):
+            await tank.fake_llm.call("x")
+
+    run = wavetank.simulate(main, scenario=Scenario(), backend=backend, checks="hosts,outcomes")
+    assert (run.events.of("refused"), run.verdicts["hosts"].passed) == ([], passed)
+    if passed is False:
+        assert run.verdicts["hosts"].summary == f"wavetank doesn't serve {method} /v1/nothing"
+        where, answered, allowed = run.verdicts["hosts"].evidence
+        assert where.startswith(f"api.openai.com: {method} /v1/nothing, at 0s by 'main' (tests/checks/")
+        assert 'fake_llm.add_host("api.openai.com/v1/nothing", app=...)' in answered
+        assert 'tank.expect(unknown_hosts=["api.openai.com"])' in allowed
+
+
 def test_the_path_of_what_is_no_llm_is_not_kept() -> None:
     """It may be a secret, as that of a webhook is."""
 

@@ -103,7 +103,7 @@ def test_an_item_out_of_nowhere_fails() -> None:
 
 
 def test_an_item_that_was_requested_need_not_be_submitted() -> None:
-    """A ledger may be told of results alone."""
+    """A ledger may get results only."""
     assert exactly_once.judge(log_of(paid("a"), completed("a"))).passed is True
 
 
@@ -174,7 +174,7 @@ def test_a_wasted_answer_counts_when_pay_is_declared(answered: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stall", "slow-trickle"])
-def test_a_late_answer_that_nobody_waited_for_is_wasted(kind: str) -> None:
+def test_a_late_answer_that_no_client_waited_for_is_wasted(kind: str) -> None:
     """A fault that only takes time spoils nothing: the provider did the work."""
     late = hung_up("a", 1, answered=False, fault=0, reason=kind)
     events: list[Event | list[Event]] = [submitted("a"), late, paid("a", 2), completed("a")]
@@ -212,7 +212,7 @@ def test_a_refused_request_that_was_given_up_is_not_wasted() -> None:
 
 
 def test_many_wasted_answers_are_counted_and_the_first_ten_named() -> None:
-    """The list stays short; the number is told."""
+    """The list stays short, and the number of all is stated."""
     wasted = [hung_up("a", number) for number in range(1, 13)]
     verdict = exactly_once.judge(log_of(submitted("a"), *wasted, completed("a")))
     assert "12 answer(s) wasted" in verdict.summary
@@ -221,7 +221,7 @@ def test_many_wasted_answers_are_counted_and_the_first_ten_named() -> None:
 
 
 def test_the_evidence_of_many_faults_is_short_and_names_the_items() -> None:
-    """One item is told in full, the others by name."""
+    """One item is described in full, the others are named."""
     verdict = exactly_once.judge(log_of(*(submitted(f"item-{number}") for number in range(6))))
     assert verdict.passed is False
     assert verdict.summary.endswith(", and 5 more finding(s)")
@@ -252,7 +252,7 @@ def test_main_that_raised_has_lost_nothing() -> None:
 
 @pytest.mark.parametrize("how", ["deadlock", "time", "steps"])
 def test_a_stopped_run_gives_evidence_and_no_second_failure(how: str) -> None:
-    """What a hang left open is told, not judged."""
+    """Items that a hang left open are listed, not judged."""
     verdict = exactly_once.judge(log_of(submitted("a"), submitted("b"), completed("b"), how=how))
     assert verdict.passed is None
     assert verdict.summary == "the run was stopped: 1 finding(s) so far"

@@ -23,7 +23,7 @@ WAVE: Final = Scenario(
     name="one-wave",
     wave=(Wave(lasts=Duration(SECOND), retry_after=RetryAfter(value=Duration(SECOND))),),
 )
-"""Everything is refused for a second, ten milliseconds after it came, and told to wait for a second."""
+"""Everything is refused for a second, ten milliseconds after it came, with a Retry-After of a second."""
 
 FREE: Final = 1.0
 """So long after its refusal a request may be sent again."""
@@ -172,7 +172,7 @@ async def lets_go_ahead(tank: Tank, others: float) -> None:
 
 
 async def answers_in_turn(tank: Tank, first: float) -> None:
-    """`order`: whoever is done sooner waits until it is the turn of its result."""
+    """`order`: a result that is ready sooner waits for its turn."""
     tank.expect(order="input")
     await refused(tank, "a", "b", "c")
     await anyio.sleep(FREE)

@@ -99,13 +99,13 @@ def test_a_client_that_comes_near_to_a_breach_passes(second: list[Event]) -> Non
 
 def test_another_scope_is_not_held() -> None:
     """A refusal for a model holds its own requests only."""
-    told = asked(1, 0, refused=0.1, scope="model:m")
-    assert shared_pause.judge(log_of(told, asked(2, 0.5, model="n"))).passed is True
-    assert shared_pause.judge(log_of(told, asked(2, 0.5, model="m"))).passed is False
+    first = asked(1, 0, refused=0.1, scope="model:m")
+    assert shared_pause.judge(log_of(first, asked(2, 0.5, model="n"))).passed is True
+    assert shared_pause.judge(log_of(first, asked(2, 0.5, model="m"))).passed is False
 
 
 def test_a_refusal_that_was_not_heard_or_asked_no_wait_holds_no_request() -> None:
-    """Without a Retry-After, or before it reached the client, there is nothing to heed."""
+    """Without a Retry-After, or before it reached the client, there is nothing to wait for."""
     assert shared_pause.judge(log_of(asked(1, 0, refused=0.1, after=None), asked(2, 0.5))).passed is None
     late = log_of(asked(1, 0, refused=0.1, heard=0.6), asked(2, 0.5))
     assert shared_pause.judge(late).passed is True
@@ -148,7 +148,7 @@ def test_what_was_over_before_the_window_is_not_under_way() -> None:
 
 
 def test_a_worker_whose_answer_came_may_be_refused_in_its_next_request() -> None:
-    """Two were under way; the one that was answered asks anew and is refused: that is one each."""
+    """Two were under way; the one that was answered sends again and is refused: that is one each."""
     log = log_of(asked(1, 0, refused=0.1), asked(2, 0, answered=0.3), asked(3, 0.4, refused=0.5))
     assert no_storm.judge(log).passed is True
 

@@ -20,23 +20,9 @@ from wavetank.checks import (
 from wavetank.checks.liveness import kind_of_hang
 from wavetank.checks.verdict import Verdict
 from wavetank.clock import MILLISECOND, SECOND
-from wavetank.events import Event, EventKind, EventLog, Header, RunEnd
+from wavetank.events import Event, RunEnd
 
-
-def log_of(*events: Event | list[Event], end: RunEnd | None = None, **header: Any) -> EventLog:
-    """A log of these events, in order; without `end` the run is still going on."""
-    log = EventLog(Header(scenario="calm", digest="00000000", seed=0, backend="asyncio", **header))
-    for event in events:
-        for each in event if isinstance(event, list) else [event]:
-            log.append(each)
-    if end is not None:
-        log.finish(end)
-    return log
-
-
-def happened(kind: EventKind, at: float, item: str = "a", **fields: Any) -> Event:
-    """An event `at` so many seconds."""
-    return Event(at=round(at * SECOND), kind=kind, item=item, **fields)
+from .event_logs import happened, log_of
 
 
 def ended(how: Any, at: float = 100, steps: int = 50, **fields: Any) -> RunEnd:
@@ -55,7 +41,7 @@ def test_a_run_whose_main_came_to_its_end_is_alive(how: str) -> None:
     assert kind_of_hang(log_of(end=ended(how))) is None
 
 
-def test_a_run_that_goes_on_is_not_judged() -> None:
+def test_a_run_that_continues_is_not_judged() -> None:
     """Whether a program comes to its end is not known before."""
     assert liveness.judge(log_of()).passed is None
     assert kind_of_hang(log_of()) is None
@@ -119,7 +105,7 @@ def test_a_budget_that_ended_without_outcomes_is_a_livelock() -> None:
     assert verdict.passed is False
     assert verdict.summary.startswith("livelock: the budget of virtual time ended after 50 steps, at 1m40s")
     assert verdict.evidence == (
-        "item 'a' gets no answer -> asks again, every 1s, 99 times",
+        "item 'a' got no answer and asked again, every 1s, 99 times",
         "1 item(s) without an outcome: 'a'",
         "49 request(s) in the second half of the run",
     )
@@ -139,7 +125,7 @@ def test_a_spent_step_budget_is_a_livelock_also_when_time_stands_still() -> None
         "livelock: the budget of steps ended after 500000 steps, at 0s, and they brought no outcome"
     )
     assert verdict.evidence == (
-        "item 'a' gets no answer -> asks again, every 0s, 7 times",
+        "item 'a' got no answer and asked again, every 0s, 7 times",
         "1 item(s) without an outcome: 'a'",
         "7 request(s) in the whole run",
     )
@@ -157,7 +143,7 @@ def test_a_scenario_that_lets_nothing_through_is_not_judged(how: str) -> None:
 
 
 def test_a_long_list_of_open_items_is_cut() -> None:
-    """Ten items are named and the number is told."""
+    """Ten items are named, and the number of all is stated."""
     log = log_of([happened("submitted", 0, f"i{number}") for number in range(12)], end=ended("deadlock", 1))
     (line,) = liveness.judge(log).evidence
     assert line.startswith("12 item(s) without an outcome: 'i0', 'i1'")
@@ -180,12 +166,12 @@ def refused(
     arrived = asking(request, at, **asked)
     retry_after = None if wait is None else round(wait * SECOND)
     item = arrived.item or ""
-    told = happened(
+    record = happened(
         "refused", at + 0.01, item, request=request, status=429, scope=scope, retry_after=retry_after, wave=0
     )
     return [
         arrived,
-        told,
+        record,
         happened("delivered", at + 0.01 if reached is None else reached, item, request=request, status=429),
     ]
 
@@ -253,9 +239,9 @@ def test_a_repeat_counts_from_when_it_was_sent() -> None:
 
 def test_a_refusal_that_never_reached_the_client_binds_no_request() -> None:
     """A client that hung up before the refusal came cannot know of it."""
-    arrived, told, _ = refused(1, 0)
+    arrived, record, _ = refused(1, 0)
     left = happened("left", 0.005, request=1)
-    assert judged([arrived, told, left], asking(2, 0.5)).passed is None
+    assert judged([arrived, record, left], asking(2, 0.5)).passed is None
 
 
 def test_a_request_under_way_when_the_refusal_came_is_no_repeat() -> None:
@@ -290,7 +276,7 @@ def test_an_item_name_with_a_colon_keeps_its_scope() -> None:
 
 
 def test_the_refusal_of_one_item_does_not_bind_another() -> None:
-    """The check is about each item's own patience."""
+    """The check is about the wait of each item."""
     assert judged(refused(1, 0), asking(2, 0.5, item="b"), ledger=("a", "b")).passed is None
 
 

@@ -1,4 +1,4 @@
-"""The check `starvation`, and what a livelock is told to repeat."""
+"""The check `starvation`, and what the report of a livelock says is repeated."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ from wavetank.checks import liveness, starvation
 from wavetank.checks.liveness import kind_of_hang
 from wavetank.checks.repetition import repetition
 from wavetank.clock import SECOND
-from wavetank.events import Event, EventKind, EventLog, Header, RunEnd
+from wavetank.events import Event, EventKind, EventLog, RunEnd
 
-
-def log_of(*events: Event | list[Event], end: RunEnd | None = None, **header: Any) -> EventLog:
-    """A log of these events, in order."""
-    log = EventLog(Header(scenario="calm", digest="00000000", seed=0, backend="asyncio", **header))
-    for event in events:
-        for each in event if isinstance(event, list) else [event]:
-            log.append(each)
-    if end is not None:
-        log.finish(end)
-    return log
-
-
-def happened(kind: EventKind, at: float, item: str = "a", **fields: Any) -> Event:
-    """An event `at` so many seconds."""
-    return Event(at=round(at * SECOND), kind=kind, item=item, **fields)
+from .event_logs import happened, log_of
 
 
 def submitted(*items: str) -> list[Event]:
@@ -97,7 +83,7 @@ def test_a_hundred_outcomes_starve_an_item_unless_declared() -> None:
 
 
 def in_order() -> EventLog:
-    """First in, first out: whoever is served was ahead."""
+    """First in, first out: the one that is served was ahead."""
     return log_of(submitted(*names(9)), others(9), expects=WANTS_FOUR)
 
 
@@ -108,7 +94,7 @@ def in_one_long_request() -> EventLog:
     return log_of(submitted("a", *names(5)), request, others(5), late, expects=WANTS_FOUR)
 
 
-def told_to_wait() -> EventLog:
+def with_retry_after() -> EventLog:
     """The provider asked the item, alone, to wait."""
     refused = asked("a", 0, 1, 429, retry_after=8 * SECOND, scope="item:a")
     return log_of(submitted("a", *names(5)), refused, others(5), asked("a", 9, 2), expects=WANTS_FOUR)
@@ -150,7 +136,7 @@ def asked_under_another_name() -> EventLog:
     [
         in_order,
         in_one_long_request,
-        told_to_wait,
+        with_retry_after,
         reported_late,
         given_up,
         one_turn_each,
@@ -177,15 +163,17 @@ def test_without_requests_of_the_ledger_nothing_is_judged() -> None:
 def test_the_cycle_of_an_item_is_reported() -> None:
     """The same refusal at the same pace takes one line."""
     log = log_of(submitted("a"), [event for n in range(37) for event in asked("a", n, n + 1, 429)])
-    assert repetition(log) == ("item 'a' refused 429 -> asks again, every 1s, 37 times",)
+    assert repetition(log) == ("item 'a' met a refusal with 429 and asked again, every 1s, 37 times",)
 
 
 def test_a_cycle_of_several_replies_is_reported_whole() -> None:
-    """Replies that alternate are told in their order, the last one last."""
+    """Replies that alternate are listed in their order, the last one last."""
     log = log_of(
         submitted("a"), [event for n in range(10) for event in asked("a", n, n + 1, (503, 429)[n % 2])]
     )
-    assert repetition(log) == ("item 'a' refused 503 -> refused 429 -> asks again, every 1s, 10 times",)
+    assert repetition(log) == (
+        "item 'a' met a refusal with 503, then met a refusal with 429 and asked again, every 1s, 10 times",
+    )
 
 
 def test_items_that_do_the_same_share_a_line() -> None:
@@ -202,18 +190,19 @@ def test_items_that_do_the_same_share_a_line() -> None:
     )
     (line,) = repetition(log)
     assert line == (
-        "7 items ('i0', 'i1', 'i2', 'i3', 'i4', …), each refused 429 -> asks again, every 1s, 5 times"
+        "7 items ('i0', 'i1', 'i2', 'i3', 'i4', …), each met a refusal with 429 and asked again, every 1s, "
+        "5 times"
     )
 
 
 def test_an_uneven_pace_is_reported_by_its_bounds() -> None:
     """Backoff shows in the shortest and the longest gap."""
     log = log_of(submitted("a"), [event for n in range(5) for event in asked("a", 2**n, n + 1, 200)])
-    assert repetition(log) == ("item 'a' answered -> asks again, every 1s to 8s, 5 times",)
+    assert repetition(log) == ("item 'a' got an answer and asked again, every 1s to 8s, 5 times",)
 
 
 def test_only_what_came_after_the_last_outcome_is_reported() -> None:
-    """What led to an outcome was not in vain."""
+    """A request that led to an outcome was not useless."""
     log = log_of(submitted("a", "b0"), [e for n in range(9) for e in asked("a", n, n + 1, 429)], others(1, 9))
     assert repetition(log) == ()
 
@@ -238,7 +227,7 @@ def test_a_partial_deadlock_names_the_tasks() -> None:
 
 @pytest.mark.parametrize("how", ["time", "steps"])
 def test_a_spent_budget_with_a_stuck_task_is_a_deadlock(how: str) -> None:
-    """`main` went on in vain, since somebody else never could; unless nothing ever gets through."""
+    """`main` continued for nothing: another task was always blocked; unless nothing ever gets through."""
     log = log_of(submitted("a"), end=stopped(how, stuck=("worker",), late_steps=200))
     assert kind_of_hang(log) == "deadlock"
     assert liveness.judge(log).summary.startswith("partial deadlock at 1m40s: 1 task(s)")

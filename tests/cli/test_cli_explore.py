@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from wavetank.campaign.campaign_page import campaign_page
 from wavetank.cli import main
 
 Explore = Callable[..., str]
@@ -330,3 +331,34 @@ def test_a_test_that_names_its_scenario_says_so(project: Path, explore: Explore)
     note = "it names calm as its scenario itself: --scenario does not change that"
     assert note in fine
     assert "as its scenario itself" not in free
+
+
+def test_a_page_leads_to_the_timelines_of_the_failures(explore: Explore, project: Path) -> None:
+    """It loads nothing, and has the report and the numbers of each test."""
+    often = RACE.replace('order != ["c", "c", "a", "b", "b", "a"]', 'order[0] == "a"')
+    (project / "test_race.py").write_text(often)
+    text = explore(".", "--schedules", "20", "-n", "0", "--html", "found.html", status=1)
+    assert "page: found.html" in text
+    page = (project / "found.html").read_text()
+    assert "<script" not in page
+    assert "default-src 'none'; style-src 'sha256-" in page
+    (link,) = set(re.findall(r'href="(found-timelines/[^"]+)"', page))
+    timeline = (project / link.replace("%5B", "[").replace("%5D", "]")).read_text()
+    assert '<script type="application/json" id="runs">' in timeline
+    assert "to repeat it: pytest &#x27;test_race.py::test_race[asyncio]&#x27;" in page
+    assert page.index("test_race.py::test_race") < page.index("test_fine.py::test_fine")
+    assert "<td>20<svg" in page
+
+
+def test_the_page_of_a_campaign_is_inert() -> None:
+    """Names and reports are text, never markup."""
+    nasty = "</td><script>alert(1)</script>"
+    test = {
+        "test": nasty, "scenario": nasty, "result": nasty, "failed": True, "schedules": 1, "earlier": 1,
+        "distinct": 1, "distinct_is_exact": False, "report": nasty, "timeline": f"/x/{nasty}.html",
+        "choice_points": {nasty: {"points": 1, "deviated": 1, "options": 1, "taken": 1}},
+    }  # fmt: skip
+    values = {"schedules": 1, "seconds": 0.0, "processes": 1, "failed": 1, "resume": nasty, "tests": [test]}
+    page = campaign_page(values, Path("/x/page.html")).decode()
+    assert "<script" not in page
+    assert "about 1" in page

@@ -360,7 +360,7 @@ def test_ten_lines_of_shell_are_enough(early: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["sh", "batch.sh"], ["node", "--test"]], ids=["curl", "node"])
 def test_the_examples_of_the_docs_pass(words: list[str]) -> None:
-    """Each waits as it is told, and its ledger is whole."""
+    """Each waits for its Retry-After, and its ledger is whole."""
     if not all(map(shutil.which, {"curl", words[0]})):
         pytest.skip(f"curl or {words[0]} is not installed")
     served = [sys.executable, "-m", "wavetank", "serve", "simultaneous", "--expect", "failed=0"]

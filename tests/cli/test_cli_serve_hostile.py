@@ -26,7 +26,7 @@ MEGABYTE = 1 << 20
 
 @contextmanager
 def quietly_serving(tmp_path: Path, files: int | None = None) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """A server that refuses nobody, with room for so many files, and its port."""
+    """A server that refuses no request, with room for so many files, and its port."""
     scenario = tmp_path / "quiet.toml"
     scenario.write_text('title = "Quiet"\n')
     with serving(str(scenario), files=files) as (address, process):

@@ -25,11 +25,11 @@ from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.choices import Chooser, Fifo, Level
 from wavetank.sim.dice import dice
-from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import ALWAYS, DeviationRates
 from wavetank.sim.run_threads import Engine
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 TAIL: Final = 100_000
 DAY: Final = 86_400_000_000_000
@@ -37,17 +37,17 @@ DAY: Final = 86_400_000_000_000
 
 @final
 class Run:
-    """One test in one order: its host, its loops and runs of trio."""
+    """One test in one order: its scheduler, its loops and runs of trio."""
 
     def __init__(self, chooser: Chooser, level: Level) -> None:
-        timeline = Timeline(limit=DAY)
-        self.host = Host(timeline)
-        self.host.renew(timeline, chooser=chooser, level=level)
+        timers = Timers(limit=DAY)
+        self.scheduler = Scheduler(timers)
+        self.scheduler.renew(timers, chooser=chooser, level=level)
         self.engines: list[Engine] = []
 
     def new_loop(self) -> SimulatedLoop:
         """A loop of this run."""
-        loop = SimulatedLoop(self.host)
+        loop = SimulatedLoop(self.scheduler)
         self.engines.append(loop)
         return loop
 
@@ -57,8 +57,8 @@ class Run:
 
         def new_test_loop(case: Any, _: object = None) -> SimulatedLoop:
             loop = self.new_loop()
-            vars(loop)["advance_time"] = lambda seconds: self.host.timeline.advance(
-                self.host.timeline.now() + after_delay(seconds)
+            vars(loop)["advance_time"] = lambda seconds: self.scheduler.timers.advance(
+                self.scheduler.timers.now() + after_delay(seconds)
             )
             case.set_event_loop(loop)
             return loop
@@ -69,9 +69,9 @@ class Run:
     def lent(self) -> Iterator[None]:
         """Whatever makes a loop or a run of trio inside gets one of ours."""
         with ExitStack() as stack:
-            stack.enter_context(virtual_process(self.host))
-            stack.enter_context(runners_on(self.new_loop, where=self.host.is_mine))
-            stack.enter_context(trio_under(self.host, self.engines.append))
+            stack.enter_context(virtual_process(self.scheduler))
+            stack.enter_context(runners_on(self.new_loop, where=self.scheduler.is_mine))
+            stack.enter_context(trio_under(self.scheduler, self.engines.append))
             stack.enter_context(OwnRunner().lent())
             stock = sys.modules.get("test.test_asyncio.utils")
             if stock is not None:
@@ -80,8 +80,8 @@ class Run:
             if gather is not None:
                 stack.enter_context(replaced(gather.GatherTestsBase, "_run_loop", _run_to_rest))
             yield
-            self.host.in_order()
-            self.host.close()
+            self.scheduler.in_order()
+            self.scheduler.close()
             for engine in self.engines:
                 engine.dispose()
 

@@ -305,7 +305,7 @@ async def caches(tank: Tank) -> None:
 
 
 async def breaks_the_circuit(tank: Tank) -> None:
-    """After a refusal nobody asks for a while, whatever row it is for."""
+    """After a refusal no worker sends for a while, whatever row it is for."""
     closed_at = 0.0
 
     async def ask(row: str) -> str:

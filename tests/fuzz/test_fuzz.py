@@ -72,9 +72,9 @@ def test_a_token_of_a_long_number_is_refused_at_once() -> None:
     """Reading it would take the square of its length."""
     body = b"\x80" + bytes(4) + b"\xff" * 3_000_000 + b"\x01"
     token = "wt1-" + base64.urlsafe_b64encode(body + zlib.crc32(body).to_bytes(4, "big")[:2]).decode()
-    with pytest.raises(TokenError) as told:
+    with pytest.raises(TokenError) as caught:
         Schedule.parse(token.rstrip("="))
-    assert len(str(told.value)) < 500
+    assert len(str(caught.value)) < 500
 
 
 # -- scenarios --------------------------------------------------------------------------------------

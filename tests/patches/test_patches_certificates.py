@@ -21,7 +21,7 @@ def new_context(cafile: str | None = STORE) -> ssl.SSLContext:
 
 @pytest.fixture(autouse=True)
 def _store_is_known() -> None:
-    """The store has been read without complaint."""
+    """The store has been read without an error."""
     with certificates_unread(lambda: True):
         new_context()
 
@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_read_is_reported_at_once(tmp_path: Path) -> None:
                     new_context(path)
 
 
-def test_threads_outside_the_run_read_as_ever() -> None:
+def test_threads_outside_the_run_read_as_usual() -> None:
     """Only the run's own contexts are put off."""
     with certificates_unread(lambda: False) as postponed:
         new_context()

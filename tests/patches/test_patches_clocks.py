@@ -23,8 +23,8 @@ import pytest
 from wavetank.clock import EPOCH_NS, EPOCH_SECONDS, SECOND, real_now
 from wavetank.patches import clocks
 from wavetank.patches.clocks import borrowed_clocks
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 REAL: dict[str, object] = {
     name: getattr(time, name)
@@ -33,11 +33,11 @@ REAL: dict[str, object] = {
 
 
 @contextmanager
-def virtual_clocks() -> Iterator[Timeline]:
+def virtual_clocks() -> Iterator[Timers]:
     """A stretch of virtual time that borrows the clocks and nothing else."""
-    timeline = Timeline()
-    with borrowed_clocks(Host(timeline)):
-        yield timeline
+    timers = Timers()
+    with borrowed_clocks(Scheduler(timers)):
+        yield timers
 
 
 OURS = [getattr(clocks, name) for name in REAL if hasattr(clocks, name)]
@@ -89,8 +89,8 @@ def test_names_imported_before_are_the_run_s() -> None:
 
 def test_datetime_under_every_name() -> None:
     """The module's class, an imported class and `date` follow as well."""
-    with virtual_clocks() as timeline:
-        timeline.advance(36 * 3600 * SECOND)
+    with virtual_clocks() as timers:
+        timers.advance(36 * 3600 * SECOND)
         assert datetime.datetime.now(UTC) == dt(2026, 1, 2, 12, tzinfo=UTC)
         assert dt.now(UTC) == dt(2026, 1, 2, 12, tzinfo=UTC)
         assert dt.now().astimezone(UTC) == dt(2026, 1, 2, 12, tzinfo=UTC)
@@ -108,11 +108,11 @@ def test_the_deprecated_constructors_too() -> None:
 
 def test_a_sleep_is_never_short() -> None:
     """A positive sleep takes a nanosecond at least; one of 0 takes nothing."""
-    with virtual_clocks() as timeline:
+    with virtual_clocks() as timers:
         time.sleep(0)
-        assert timeline.now() == 0
+        assert timers.now() == 0
         time.sleep(1e-12)
-        assert timeline.now() == 1
+        assert timers.now() == 1
         time.sleep(0.1)
         time.sleep(0.2)
         assert time.monotonic() >= 0.1 + 0.2
@@ -216,14 +216,14 @@ def test_blocks_nest() -> None:
 
 def test_the_phases_of_one_run_share_its_time() -> None:
     """A run that borrows the clocks again goes on, and between the blocks time is real."""
-    host = Host(Timeline())
-    with borrowed_clocks(host):
+    scheduler = Scheduler(Timers())
+    with borrowed_clocks(scheduler):
         time.sleep(5)
-        with borrowed_clocks(host):
+        with borrowed_clocks(scheduler):
             time.sleep(1)
         assert time.monotonic() == 6.0
     assert_real()
-    with borrowed_clocks(host):
+    with borrowed_clocks(scheduler):
         assert time.monotonic() == 6.0
     assert_real()
 

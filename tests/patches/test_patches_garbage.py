@@ -11,7 +11,7 @@ import pytest
 
 import wavetank
 from wavetank.patches.garbage import RUNS_PER_COLLECTION, collector_at_rest
-from wavetank.tank.world import IDLE_TIMES_PER_COLLECTION
+from wavetank.tank.virtual_world import IDLE_TIMES_PER_COLLECTION
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -19,20 +19,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.patches.virtual import virtual_process
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 T = TypeVar("T")
 
 
 def run(program: Callable[[], T]) -> T:
     """Run a sync program in virtual time."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         try:
             return program()
         finally:
-            host.close()
+            scheduler.close()
 
 
 def start(*targets: Callable[[], object]) -> list[threading.Thread]:
@@ -55,7 +55,7 @@ def now() -> float:
 
 
 def test_a_lock_goes_round_in_order() -> None:
-    """Whoever waits for a lock gets it in the order of waiting."""
+    """Threads get a lock in the order in which they began to wait."""
 
     def program() -> list[tuple[int, float]]:
         lock, out = threading.Lock(), list[tuple[int, float]]()
@@ -95,7 +95,7 @@ def test_waiting_for_a_lock_with_a_timeout() -> None:
 
 
 def test_a_release_at_the_instant_of_the_timeout() -> None:
-    """When a lock is released at the very instant a wait for it ends, nobody is lost or woken twice."""
+    """When a lock is released at the very instant a wait for it ends, no waiter is lost or woken twice."""
 
     def program() -> list[tuple[str, bool, float]]:
         lock, out = threading.Lock(), list[tuple[str, bool, float]]()
@@ -168,7 +168,7 @@ def test_a_lock_is_held_by_one_at_a_time(plans: list[list[Step]]) -> None:
     assert run(program) == (seen, most)
 
 
-def test_misuse_of_locks_fails_as_ever() -> None:
+def test_misuse_of_locks_fails_as_usual() -> None:
     """Errors of locks and conditions of the run read like those of real ones."""
 
     def errors() -> list[str]:
@@ -287,7 +287,7 @@ def test_condition_on_an_rlock_that_is_held_twice() -> None:
 
 
 def test_event() -> None:
-    """An event lets all its waiters go at once, and tells who waited in vain."""
+    """An event releases all its waiters at once, and `wait` returns whether it was set."""
 
     def program() -> list[tuple[bool, float]]:
         event, out = threading.Event(), list[tuple[bool, float]]()
@@ -467,7 +467,7 @@ def test_a_thread_that_only_ever_asks(
     spin: Callable[[threading.Lock, threading.Thread], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop that polls without waiting does not stop time: after many rounds a nanosecond passes."""
-    monkeypatch.setattr("wavetank.sim.host.QUESTIONS_AT_ONE_INSTANT", 20)
+    monkeypatch.setattr("wavetank.sim.scheduler.QUESTIONS_AT_ONE_INSTANT", 20)
 
     def program() -> float:
         lock = threading.Lock()

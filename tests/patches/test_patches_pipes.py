@@ -75,7 +75,7 @@ def test_select_waits_for_another_thread(way: Callable[[int, float], bool], pipe
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_select_that_nobody_of_the_test_can_end(
+def test_a_select_that_no_task_of_the_test_can_end(
     way: Callable[[int, float], bool], pipe: tuple[int, int]
 ) -> None:
     """It waits for another process with the machine's clock; what it has waited passes in the test, too."""

@@ -98,7 +98,7 @@ def test_a_thread_from_before_the_run_is_listened_to() -> None:
 
 
 def test_a_deadlock_beside_a_live_thread_names_it() -> None:
-    """When nothing is heard the deadlock is told, with the thread's name and the fix."""
+    """When nothing happens any more, the deadlock is reported, with the thread's name and the fix."""
     over = threading.Event()
     thread = threading.Thread(target=over.wait, name="bystander")
     thread.start()
@@ -205,7 +205,7 @@ def test_a_pool_made_in_one_run_works_in_the_next_and_after() -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_deadlock_of_two_threads_is_reported(backend: str) -> None:
-    """Threads that end as the run unwinds give back locks, and wake nobody who has ended as well."""
+    """Threads that end as the run unwinds give back locks, and wake no thread that has ended as well."""
 
     async def main(_: wavetank.Tank) -> None:
         one, other = threading.Lock(), threading.Lock()

@@ -29,8 +29,8 @@ from wavetank.patches.sockets import no_network
 from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.errors import RealInputOutput
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 # -- attributes -----------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ def test_a_module_is_acted_upon_when_it_is_whole(make_module: Make, act: Act, ac
 
 
 def test_other_modules_are_not_touched(make_module: Make, act: Act, acted: Acted) -> None:
-    """A module that nobody named is imported as ever."""
+    """A module that was not named is imported as usual."""
     make_module("unnamed", "VALUE = 1")
     with on_import(("named",), act):
         importlib.import_module("unnamed")
@@ -308,7 +308,7 @@ def test_the_network_is_given_back(server: tuple[str, int]) -> None:
 
 def test_scopes_threads_and_futures_count() -> None:
     """What the run makes hashes by its number; equality and later look-ups stay as they were."""
-    with creation_order(Host(Timeline())):
+    with creation_order(Scheduler(Timers())):
         threads = [threading.Thread() for _ in range(20)]
         futures = [cf.Future[int]() for _ in range(20)]
         assert list(set(threads)) == threads
@@ -321,7 +321,7 @@ def test_what_was_made_before_keeps_its_hash() -> None:
     """A set of older threads and futures goes on finding them."""
     thread, future = threading.Thread(), cf.Future[int]()
     kept: set[object] = {thread, future}
-    with creation_order(Host(Timeline())):
+    with creation_order(Scheduler(Timers())):
         assert thread in kept
         assert future in kept
 
@@ -329,9 +329,9 @@ def test_what_was_made_before_keeps_its_hash() -> None:
 def test_what_another_thread_makes_hashes_by_address() -> None:
     """Threads outside the run do not use up its numbers."""
     made: list[cf.Future[int]] = []
-    host = Host(Timeline())
+    scheduler = Scheduler(Timers())
     thread = threading.Thread(target=lambda: made.append(cf.Future()))
-    with creation_order(host):
+    with creation_order(scheduler):
         thread.start()
         thread.join()
         assert hash(made[0]) == object.__hash__(made[0])
@@ -346,7 +346,7 @@ def test_scopes_of_a_real_loop_hash_by_address() -> None:
         return hash(scope) == object.__hash__(scope)
 
     original = anyio_backend.CancelScope
-    with creation_order(Host(Timeline())):
+    with creation_order(Scheduler(Timers())):
         assert anyio_backend.CancelScope is not original
         assert asyncio.run(main())
     assert anyio_backend.CancelScope is original
@@ -358,16 +358,16 @@ def test_scopes_of_a_real_loop_hash_by_address() -> None:
 @contextmanager
 def simulated_runners() -> Iterator[list[SimulatedLoop]]:
     """Runners of this thread get simulated loops; yields those that were made."""
-    host, loops = Host(Timeline()), list[SimulatedLoop]()
+    scheduler, loops = Scheduler(Timers()), list[SimulatedLoop]()
 
     def make() -> SimulatedLoop:
-        loops.append(SimulatedLoop(host))
+        loops.append(SimulatedLoop(scheduler))
         return loops[-1]
 
     with ExitStack() as stack:
-        stack.enter_context(virtual_process(host))
-        stack.enter_context(runners_on(make, where=host.is_mine))
-        stack.callback(host.close)
+        stack.enter_context(virtual_process(scheduler))
+        stack.enter_context(runners_on(make, where=scheduler.is_mine))
+        stack.callback(scheduler.close)
         yield loops
 
 
@@ -494,8 +494,8 @@ def test_a_virtual_process_gives_everything_back() -> None:
     """After the block, also after an error and when blocks nest, nothing of the run is left."""
     owners = [threading, threading.Thread, socket.socket, socket, cf.Future, anyio_backend]
     before = [dict(vars(owner)) for owner in owners]
-    with suppress(ZeroDivisionError), virtual_process(Host(Timeline())):
-        with virtual_process(Host(Timeline())):
+    with suppress(ZeroDivisionError), virtual_process(Scheduler(Timers())):
+        with virtual_process(Scheduler(Timers())):
             threading.Thread()
         _ = 1 // 0
     assert [dict(vars(owner)) for owner in owners] == before

@@ -48,7 +48,7 @@ def test_a_pipe_between_processes_times_out() -> None:
 
 
 def test_a_pool_of_processes_is_refused_and_one_of_threads_works() -> None:
-    """The threads of the former would wait for its processes with the baton in their hands."""
+    """The threads of the former would wait for its processes while no other thread may run."""
     with pytest.raises(wavetank.RealInputOutput, match=r"multiprocessing\.Pool.*llm_clock"):
         Pool(1)
     with pytest.raises(wavetank.RealInputOutput):
@@ -83,7 +83,7 @@ def rang() -> Iterator[list[float]]:
 
 
 def test_an_alarm_rings_in_virtual_time(rang: list[float]) -> None:
-    """One that is set anew or switched off tells how much was left, in whole seconds."""
+    """One that is set again or switched off returns how much was left, in whole seconds."""
     assert signal.alarm(10) == 0
     time.sleep(3.5)
     assert signal.alarm(0) == 7

@@ -24,30 +24,30 @@ from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RunOver, ThreadStuck, TimeBudgetSpent
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 T = TypeVar("T")
 
 
 def run(program: Callable[[], T], *, limit: int | None = None) -> T:
     """Run a sync program in virtual time."""
-    host = Host(Timeline(limit=limit))
-    with virtual_process(host):
+    scheduler = Scheduler(Timers(limit=limit))
+    with virtual_process(scheduler):
         try:
             return program()
         finally:
-            host.close()
+            scheduler.close()
 
 
-def run_async(main: Callable[[], Any]) -> tuple[Ended, Host]:
+def run_async(main: Callable[[], Any]) -> tuple[Ended, Scheduler]:
     """Run an async program in virtual time."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         try:
-            return run_asyncio(main, host, started=lambda _: None, ended=lambda _: None), host
+            return run_asyncio(main, scheduler, started=lambda _: None, ended=lambda _: None), scheduler
         finally:
-            host.close()
+            scheduler.close()
 
 
 def start(*targets: Callable[[], object]) -> list[threading.Thread]:
@@ -86,7 +86,7 @@ def test_threads_overlap_in_virtual_time() -> None:
 
 
 def test_a_started_thread_waits_for_its_turn() -> None:
-    """Whoever starts a thread goes on until it blocks; threads then run in the order they were started."""
+    """A thread that starts others runs until it blocks; they then run in the order of their start."""
 
     def program() -> list[int]:
         out: list[int] = []
@@ -120,7 +120,7 @@ def test_a_thread_that_starts_threads() -> None:
 
 
 def test_join_with_a_timeout() -> None:
-    """A join that times out returns at its instant, and later ends of the thread wake nobody."""
+    """A join that times out returns at its instant, and a later end of the thread wakes no task."""
 
     def program() -> list[float | bool]:
         (thread,) = start(lambda: time.sleep(5))
@@ -152,7 +152,7 @@ def test_join_from_several_threads() -> None:
     assert run(program) == [3.0, 3.0, 3.0]
 
 
-def test_misuse_of_a_thread_fails_as_ever() -> None:
+def test_misuse_of_a_thread_fails_as_usual() -> None:
     """Joining oneself or a thread that was not started, and starting twice, are the usual errors."""
 
     def program() -> None:
@@ -353,8 +353,8 @@ def test_a_loop_in_a_thread() -> None:
     """A background loop in a thread of the run shares its time, and is reached from outside as ever."""
 
     async def main() -> tuple[float, float]:
-        host = asyncio.get_running_loop().host  # type: ignore[attr-defined]
-        loop, stop = SimulatedLoop(host), asyncio.Event()
+        scheduler = asyncio.get_running_loop().scheduler  # type: ignore[attr-defined]
+        loop, stop = SimulatedLoop(scheduler), asyncio.Event()
 
         def serve() -> None:
             loop.run_until_complete(stop.wait())
@@ -373,15 +373,15 @@ def test_a_loop_in_a_thread() -> None:
     assert run_async(main)[0].value == (5.0, 5.0)
 
 
-def test_a_loop_that_ends_takes_nobody_s_timer_with_it() -> None:
+def test_a_loop_that_ends_leaves_the_timers_of_others() -> None:
     """When a loop in a thread is torn down at the instant another thread's sleep ends, that one wakes."""
 
     async def main() -> list[tuple[str, float]]:
-        host = asyncio.get_running_loop().host  # type: ignore[attr-defined]
+        scheduler = asyncio.get_running_loop().scheduler  # type: ignore[attr-defined]
         out: list[tuple[str, float]] = []
 
         def serve() -> None:
-            loop = SimulatedLoop(host)
+            loop = SimulatedLoop(scheduler)
             loop.call_later(1, exit_now)
             with suppress(SystemExit):
                 loop.run_forever()
@@ -406,7 +406,7 @@ def test_a_loop_that_ends_takes_nobody_s_timer_with_it() -> None:
 
 
 def test_a_deadlock_of_threads() -> None:
-    """Two threads that want each other's lock are told with their names, places and what they wait for."""
+    """Two threads that want each other's lock are reported: their names, places and what they wait for."""
 
     def program() -> None:
         first, second = threading.Lock(), threading.Lock()
@@ -449,12 +449,12 @@ def test_a_deadlock_reads_the_same_in_every_run() -> None:
             for _ in range(8):
                 pool.submit(threading.Event().wait)
 
-    def told() -> str:
+    def deadlock_text() -> str:
         with pytest.raises(Deadlock) as caught:
             run(program)
         return str(caught.value)
 
-    assert len({told() for _ in range(5)}) == 1
+    assert len({deadlock_text() for _ in range(5)}) == 1
 
 
 @pytest.mark.parametrize("stopped_by", [ValueError, KeyboardInterrupt, SystemExit])
@@ -513,11 +513,11 @@ def test_an_executor_does_not_log_the_end_of_the_run(caplog: pytest.LogCaptureFi
 
 def test_the_end_of_the_run_does_not_reach_the_main_thread() -> None:
     """The main thread may still sleep and wait while the run is taken down."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         threads = start(lambda: time.sleep(1000))
         time.sleep(1)
-        host.close()
+        scheduler.close()
         time.sleep(2)
         assert now() == 3.0
         join(threads)
@@ -528,9 +528,9 @@ def test_the_end_of_the_run_does_not_reach_the_main_thread() -> None:
 def test_a_thread_started_after_the_end_does_nothing() -> None:
     """It ends at once."""
     out: list[int] = []
-    host = Host(Timeline())
-    with virtual_process(host):
-        host.close()
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
+        scheduler.close()
         join(start(lambda: out.append(1)))
     assert out == []
 
@@ -551,7 +551,7 @@ def test_the_time_budget_ends_a_retry_loop() -> None:
 
 
 def test_the_time_budget_ends_a_retry_loop_in_a_thread() -> None:
-    """So is one in a thread: whoever waits for it on the main thread hears of it."""
+    """So is one in a thread: a task on the main thread that waits for it gets it."""
 
     def retry() -> None:
         while True:
@@ -623,12 +623,12 @@ def test_a_foreign_thread_may_use_a_lock_of_the_run() -> None:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give threads a fifth of a second."""
-    monkeypatch.setattr("wavetank.sim.host.PATIENCE", 0.2)
+    monkeypatch.setattr("wavetank.sim.scheduler.PATIENCE", 0.2)
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_a_thread_stuck_on_a_real_lock() -> None:
-    """A thread of the run that waits for a lock from before it is told with the place and the fix."""
+    """A thread that waits for a lock from before the run is reported with the place and the fix."""
     lock = threading.Lock()
     lock.acquire()
     threads: list[threading.Thread] = []

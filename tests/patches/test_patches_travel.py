@@ -66,7 +66,7 @@ def test_the_next_test_has_the_date_of_every_test() -> None:
 
 
 def test_the_process_has_its_own_date_again() -> None:
-    """Nobody travels any more."""
+    """No time machine is active any more."""
     assert time.time() > datetime(2026, 6, 1, tzinfo=UTC).timestamp()
 
 

@@ -200,7 +200,7 @@ def test_projects_that_know_nothing_of_it(
 
 
 def test_a_real_socket(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """A test that needs one is told how to leave itself out, and each of the ways works."""
+    """The error of a test that needs one says how to leave the test out, and each of the ways works."""
     pytester.makepyfile(
         """
         import socket, time
@@ -265,7 +265,7 @@ def test_a_server_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytes
 
 
 def test_left_out_beside_a_loop_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """A test that is left out has real sockets in a loop of its own; in a shared one it is told why not."""
+    """A test that is left out has real sockets in its own loop; in a shared one the error says why not."""
     pytester.makepyfile(
         """
         import asyncio, threading

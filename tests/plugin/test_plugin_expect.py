@@ -84,7 +84,7 @@ async def test_explored(tank):
 
 
 @pytest.mark.parametrize(
-    ("ini", "marker", "told"),
+    ("ini", "marker", "expected"),
     [
         ("failed", "", "llm_expect: 'failed': write a name and a value, as in failed = 0"),
         ("faild = 0", "", "llm_expect: no check judges the expectation 'faild'; did you mean 'failed'?"),
@@ -104,7 +104,7 @@ async def test_explored(tank):
     ],
 )
 def test_a_wrong_word_names_its_place(
-    pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, marker: str, told: str
+    pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, marker: str, expected: str
 ) -> None:
     """The ini key, or the test and its marker; and a near match."""
     marked = f"@pytest.mark.{marker}\n" if marker else ""
@@ -112,7 +112,7 @@ def test_a_wrong_word_names_its_place(
     if ini:
         (pytester.path / "pytest.ini").write_text(f"{INI}llm_expect =\n    {ini}\n")
     result = run_pytest()
-    (result.stderr if ini else result.stdout).fnmatch_lines([f"*{told}*"])
+    (result.stderr if ini else result.stdout).fnmatch_lines([f"*{expected}*"])
 
 
 def test_a_budget_of_virtual_time_ends_a_test(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

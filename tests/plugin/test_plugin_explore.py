@@ -155,7 +155,7 @@ def test_fixtures_are_made_once(pytester: pytest.Pytester, run_pytest: RunPytest
 def test_what_cannot_be_explored_is_refused(
     pytester: pytest.Pytester, run_pytest: RunPytest, test: str
 ) -> None:
-    """A sync test, or one without a tank, is told how to be written."""
+    """For a sync test, or one without a tank, the error says how to write it."""
     pytester.makepyfile(f"import wavetank\n\n@wavetank.explore()\n{test}\n")
     result = run_pytest()
     result.assert_outcomes(errors=1)
@@ -173,24 +173,24 @@ def test_a_wrong_backend_is_refused(pytester: pytest.Pytester, run_pytest: RunPy
 
 
 @pytest.mark.parametrize(
-    ("decorator", "told"),
+    ("decorator", "expected"),
     [
         ("explore", "*TypeError: the decorator is called: write `@wavetank.explore()`, with its parentheses"),
         ("explore(backends=[])", "*ValueError: backends is empty: name at least one, as in*"),
     ],
 )
 def test_a_test_that_would_never_be_run_is_refused(
-    pytester: pytest.Pytester, run_pytest: RunPytest, decorator: str, told: str
+    pytester: pytest.Pytester, run_pytest: RunPytest, decorator: str, expected: str
 ) -> None:
     """A decorator without parentheses, or without a backend, is an error and no skipped test."""
     pytester.makepyfile(f"import wavetank\n\n@wavetank.{decorator}\nasync def test_it(tank): ...\n")
     result = run_pytest()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines([expected])
 
 
 def test_a_wrong_argument_is_reported_by_its_text(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """What the decorator was given wrong is told in a line, without the insides of pytest."""
+    """A wrong argument of the decorator is reported in one line, without the insides of pytest."""
     pytester.makepyfile(
         """
         import wavetank
@@ -311,7 +311,7 @@ def test_several_scenarios_parametrise_the_explored(pytester: pytest.Pytester, r
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "expected"),
     [
         ("--llm-schedules=0", "--llm-schedules=0: give a whole number of at least 1"),
         ("--llm-schedules=ten", "--llm-schedules=ten: give a whole number of at least 1"),
@@ -323,13 +323,13 @@ def test_several_scenarios_parametrise_the_explored(pytester: pytest.Pytester, r
     ],
 )
 def test_wrong_words_are_usage_errors(
-    pytester: pytest.Pytester, run_pytest: RunPytest, option: str, told: str
+    pytester: pytest.Pytester, run_pytest: RunPytest, option: str, expected: str
 ) -> None:
     """Before anything runs, the error names the option and the nearest right word."""
     pytester.makepyfile(PASSES)
     result = run_pytest(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*{told}"])
+    result.stderr.fnmatch_lines([f"*{expected}"])
 
 
 # -- markers ---------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_a_marker_names_the_scenario(pytester: pytest.Pytester, run_pytest: RunP
 
 
 def test_a_wrong_marker_is_a_usage_error(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """A scenario there is not is told before anything runs."""
+    """A missing scenario is reported before anything runs."""
     pytester.makepyfile(
         """
         import pytest
@@ -372,7 +372,7 @@ def test_a_wrong_marker_is_a_usage_error(pytester: pytest.Pytester, run_pytest: 
 
 
 def test_checks_may_be_chosen(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """Marker, command line, decorator: whoever counts for most names the checks."""
+    """Marker, command line, decorator: the first of them that names checks decides."""
     pytester.makepyfile(
         """
         import pytest
@@ -530,7 +530,7 @@ def test_outcomes_of_pytest_go_through(pytester: pytest.Pytester, run_pytest: Ru
 
 
 def test_a_test_that_differs_from_run_to_run(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """It is told in words alone: the first difference and the likely causes."""
+    """It is described in text only: the first difference and the likely causes."""
     pytester.makepyfile(
         """
         import wavetank
@@ -594,7 +594,7 @@ def test_a_token_for_none_of_its_searches(pytester: pytest.Pytester, run_pytest:
 
 
 def test_the_summary_through_xdist(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """The numbers travel from the workers; what no run met is told, and logs of failures are kept."""
+    """The numbers come from the workers; what no run met is listed, and logs of failures are kept."""
     pytester.makepyfile(
         test_summary=EXPLORED_RACE
         + """

@@ -187,3 +187,28 @@ def test_an_ignored_host_that_is_none_stops_pytest(pytester: pytest.Pytester, ru
     result = run_pytest(plugins=())
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*llm_ignored_hosts: 'https://eu.posthog.com/' is no host: leave out*"])
+
+
+def test_the_summary_counts_what_is_not_served(pytester: pytest.Pytester) -> None:
+    """By test, with the path, and not among the refusals."""
+    pytester.makepyfile(
+        """
+        import openai
+        import pytest
+
+        def test_it(fake_llm):
+            client = openai.OpenAI()
+            client.models.list()
+            for _ in range(2):
+                with pytest.raises(openai.NotFoundError, match="wavetank doesn't serve GET /v1/nothing"):
+                    client.get("/nothing", cast_to=str)
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "1 test: 1 requests, 0 refused, 0 unanswered, 0 wasted, 2 unserved",
+            "*::test_it: wavetank doesn't serve GET /v1/nothing of api.openai.com",
+        ]
+    )

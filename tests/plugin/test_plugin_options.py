@@ -53,7 +53,7 @@ def test_a_scenario_that_no_test_meets(pytester: pytest.Pytester, run_pytest: Ru
 
 
 def test_the_default_is_calm_with_seed_0(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """Where nobody chooses, the scenario is calm and the seed is 0."""
+    """By default the scenario is calm and the seed is 0."""
     pytester.makepyfile(SEES)
     run_pytest("-s").stdout.fnmatch_lines(["*sees calm 0*"])
 

@@ -251,16 +251,16 @@ def test_github_gets_an_annotation_for_each_failure_in_a_worker(through_xdist: T
 def assert_annotated(output: list[str], folder: Path) -> None:
     lines = [line for line in output if line.startswith("::error")]
     found = [re.fullmatch(r"::error file=(.+),line=(\d+),title=([^,:]+)::(.+)", line) for line in lines]
-    told = {match[3]: (match[1], int(match[2]), match[4]) for match in found if match is not None}
-    assert len(told) == len(lines)
+    found_at = {match[3]: (match[1], int(match[2]), match[4]) for match in found if match is not None}
+    assert len(found_at) == len(lines)
     file = f"{folder.name}/test_it.py"
     name = "test_it.py%3A%3Atest_"
-    assert {title: place[:2] for title, place in told.items()} == {
+    assert {title: place[:2] for title, place in found_at.items()} == {
         f"{name}loses%3A exactly_once": (file, line_of("row: 1")),
         f"{name}explored[asyncio]%3A exactly_once": (file, line_of("test_explored") + 1),
         f"{name}raises[asyncio]%3A error (ValueError)": (file, line_of("raise ValueError")),
     }
-    text = told[f"{name}loses%3A exactly_once"][2]
+    text = found_at[f"{name}loses%3A exactly_once"][2]
     assert text.startswith("exactly_once failed: item 'row: 1, 100%25' was lost")
     assert "%0Ato repeat it: pytest 'test_it.py::test_loses' --llm-scenario=calm --llm-replay=wt1-" in text
 

@@ -340,7 +340,7 @@ def test_a_token_repeats_one_test(pytester: pytest.Pytester, run_pytest: RunPyte
 
 
 def test_a_fresh_fake_for_each_example(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """`fake_llm_factory` gives every Hypothesis example a provider whose time starts anew."""
+    """`fake_llm_factory` gives every Hypothesis example a provider whose time starts at zero."""
     pytester.makepyfile(
         """
         import httpx2, pytest, time

@@ -192,7 +192,7 @@ def test_a_fixture_of_wider_scope_is_made_in_real_time(
 
 
 def test_a_real_connection_is_refused(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """A test in virtual time cannot reach a real server, and is told how to mend that."""
+    """A test in virtual time cannot reach a real server, and the error names the fix."""
     pytester.makepyfile(
         """
         import socket
@@ -206,7 +206,7 @@ def test_a_real_connection_is_refused(pytester: pytest.Pytester, run_pytest: Run
 
         @pytest.mark.llm_expect(unknown_hosts=["nowhere.example"])
         def test_other_host(fake_llm):
-            with pytest.raises(wavetank.UnknownHost, match="nowhere.example"):
+            with pytest.raises(httpx2.ConnectError, match="nowhere.example"):
                 httpx2.get("https://nowhere.example")
         """
     )

@@ -63,7 +63,9 @@ def test_next(fake_llm, caplog):
 """
 
 
-@pytest.mark.parametrize("place", ["wavetank.tank.world.pauses_logged", "wavetank.tank.hosted_world.watched"])
+@pytest.mark.parametrize(
+    "place", ["wavetank.tank.virtual_world.pauses_logged", "wavetank.tank.hosted_world.watched"]
+)
 def test_an_error_while_the_world_is_set_up(
     run_pytest: RunPytest, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -209,7 +209,7 @@ COUNTS = """
 
 
 def test_the_summary_counts_requests(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
-    """The summary adds up the requests of all tests, those refused, and those nobody waited for."""
+    """The summary adds up the requests of all tests, those refused, and those that no client waited for."""
     pytester.makepyfile(COUNTS)
     result = run_pytest()
     result.assert_outcomes(passed=2)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-import trio
-from trio.testing import MockClock
 
 from wavetank.processor import (
-    BatchResult,
     Bounds,
     CallResult,
     Decision,
@@ -31,11 +28,9 @@ from wavetank.processor import (
     TokenUsage,
 )
 
-from .stepping import USUAL
+from .batches import process, virtually
 
 on_both = pytest.mark.anyio
-
-Call = Callable[[str], Awaitable[Any]]
 
 
 class Refused(Exception):
@@ -108,25 +103,6 @@ class Memory:
         self.log.append(what)
         if self.fails_in in what:
             raise OSError("disk full")
-
-
-async def process(
-    call: Callable[[str], Awaitable[Any]], ids: Sequence[str], **options: Any
-) -> BatchResult[Any]:
-    """One batch, each id its own prompt."""
-    async with ParallelBatchProcessor(call, **({"limits": USUAL} | options)) as processor:
-        for name in ids:
-            await processor.add_work(LLMWorkItem(id=name, prompt=name))
-        return await processor.process_all()
-
-
-def virtually(call: Call, ids: Sequence[str], **options: Any) -> BatchResult[Any]:
-    """`process` on trio, with a clock that jumps to the next timer when all tasks wait."""
-
-    async def main() -> BatchResult[Any]:
-        return await process(call, ids, **options)
-
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 def test_with_one_worker_another_item_runs_while_the_first_backs_off() -> None:
@@ -600,15 +576,15 @@ async def test_pauses_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_batch_says_what_happened() -> None:
     """Counts, causes, refusals and pauses, in words."""
-    provider = Provider(1.0, a=[Refused(429, 10)], b=[Refused(403)], c=[Refused(403)])
+    provider = Provider(1.0, a=[Refused(429, 10)], b=[Refused(422)], c=[Refused(422)])
     batch = virtually(provider, "abcd", workers=4)
     assert str(batch).splitlines() == [
         "2 items of 4 succeeded in 13.0 s",
-        "2 items failed: status 403",
+        "2 items failed: status 422",
         "refused once, 1 pause of 11.0 s together",
         "5 requests, 1 of them retries",
     ]
-    assert batch.failures == {"status 403": 2}
+    assert batch.failures == {"status 422": 2}
     assert (batch.requests, batch.refusals, batch.retries, batch.pauses) == (5, 1, 1, 1)
     assert batch.paused_seconds == pytest.approx(11)
     assert batch.seconds_per_request == pytest.approx(13 / 5)

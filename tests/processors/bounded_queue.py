@@ -23,7 +23,7 @@ async def read(tank: Tank, queue: ObjectSendStream[str]) -> None:
 
 
 async def work(tank: Tank, items: Items, results: Results) -> None:
-    """Take items until there are no more; a refused one stays in hand, so that nobody waits for room."""
+    """Take items until there are no more; a refused one stays in hand, so that no worker waits for room."""
     async with items, results:
         async for item in items:
             await results.send((item, await answer(tank, item)))

@@ -22,7 +22,7 @@ class Gate:
     async def enter(self) -> int:
         """Wait for a turn; returns the number of the latest pause, for `refused` and `passed`."""
         async with self.turn:
-            # Whoever has the turn looks again after each sleep, for the pause may have grown.
+            # The worker whose turn it is looks again after each sleep, because the pause may have grown.
             while (left := self.next_start - anyio.current_time()) > 0:
                 await anyio.sleep(left)
             self.next_start = anyio.current_time() + SPACING

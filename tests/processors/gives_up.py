@@ -1,4 +1,4 @@
-"""Gives up loudly: two attempts for each item, and whoever gets no answer is reported as failed."""
+"""Gives up loudly: two attempts for each item, and an item without an answer is reported as failed."""
 
 from __future__ import annotations
 

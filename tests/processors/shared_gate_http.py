@@ -14,7 +14,7 @@ from .shared_gate import process
 URL = "https://api.openai.com/v1/chat/completions"
 
 
-def told(wait: str) -> float | None:
+def seconds_in(wait: str) -> float | None:
     """A Retry-After in seconds: a number or a date."""
     if not wait.endswith("GMT"):
         return float(wait) if wait else None
@@ -36,7 +36,7 @@ async def main(tank: Tank) -> None:
                     return str(response.json()["choices"][0]["message"]["content"])
             except (httpx2.TransportError, ValueError, LookupError) as error:
                 raise ProviderError(f"no answer: {error}", status=0) from error
-            wait = told(response.headers.get("retry-after", ""))
+            wait = seconds_in(response.headers.get("retry-after", ""))
             raise ProviderError(response.text, status=response.status_code, retry_after=wait)
 
         await process(tank, ask, count=28)

@@ -1,4 +1,4 @@
-"""Correct processors of many styles are never blamed, in whatever order and weather."""
+"""Correct processors of many styles pass every check, in every order and scenario."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ async def stream(tank: Tank) -> None:
 def test_the_reference_processor_passes_every_check(
     program: Callable[[Tank], Awaitable[None]], scenario: str, backend: str
 ) -> None:
-    """Nothing is lost or paid twice, nobody hangs or storms, and the order is kept, in every schedule."""
+    """Nothing is lost or paid twice, none hangs, no storm comes, and the order is kept, in every schedule."""
     result = wavetank.search(program, scenario, schedules=SCHEDULES, backend=backend, checks="strict")
     result.check()
     assert result.schedules == SCHEDULES

@@ -414,7 +414,7 @@ ERRORS: tuple[RefusalError, ...] = (
 
 @EACH
 def test_each_error_has_words_of_its_own(way: str) -> None:
-    """Every kind of refusal is an error in JSON, and a plain rate limit is told from a full house."""
+    """Every kind of refusal is an error in JSON, and a plain rate limit differs from an overload."""
     words: dict[str, str] = {}
     for error in ERRORS:
         frames = exchange(http(way), wave(error=error))
@@ -431,9 +431,9 @@ def test_a_throttle_states_no_limits(way: str, error: RefusalError) -> None:
     limits = Limits(requests_per_minute=60, tokens_per_minute=6000)
     scenario = Scenario(limits=limits, wave=wave(error=error).wave)
     names = {name.lower() for name in head(exchange(http(way), scenario))[1]}
-    told = {name for name in names if "ratelimit" in name or "call-limit" in name}
+    stated = {name for name in names if "ratelimit" in name or "call-limit" in name}
     silent = ("gemini", "vertex", "ollama", "vllm")
-    assert bool(told) == (error == "rate-limit" and not way.startswith(silent))
+    assert bool(stated) == (error == "rate-limit" and not way.startswith(silent))
 
 
 @EACH
@@ -458,14 +458,14 @@ def test_a_refusal_may_come_in_a_200(way: str, stream: bool) -> None:
     frames = exchange(http(way, stream=stream), wave(wrapping="in-200"))
     status, headers = head(frames)
     assert (status, headers["retry-after"] if not way.startswith("gemini") else "10") == (200, "10")
-    told = text_in(events(sent(frames)) if stream else json.loads(sent(frames))).lower()
+    stated = text_in(events(sent(frames)) if stream else json.loads(sent(frames))).lower()
     assert "error" in sent(frames).decode() or "message" in sent(frames).decode()
-    assert re.search("rate|limit|quota|exhausted|many|wait", told)
+    assert re.search("rate|limit|quota|exhausted|many|wait", stated)
 
 
 @EACH
 def test_an_item_too_large_never_succeeds(way: str) -> None:
-    """A request over the whole budget is told so, without a Retry-After; Groq's status is 413."""
+    """The refusal of a request over the whole budget says so, without a Retry-After; Groq's status is 413."""
     frames = exchange(http(way), Scenario(limits=Limits(tokens_per_minute=9)))
     status, headers = head(frames)
     assert (status, "retry-after" in headers) == (413 if way == "groq" else 429, False)

@@ -216,7 +216,7 @@ async def ask_gemini(mode: Mode, *, httpx2_too: bool = False, retrying: bool = F
     if mode == "json":
         config = {"response_mime_type": "application/json", "response_schema": City}
 
-    def told(answer: Any) -> str:
+    def stated(answer: Any) -> str:
         calls = answer.function_calls
         return json.dumps(calls[0].args) if calls else str(answer.text or "")
 
@@ -225,8 +225,8 @@ async def ask_gemini(mode: Mode, *, httpx2_too: bool = False, retrying: bool = F
             chunks = await asking.models.generate_content_stream(
                 model="m-1", contents="item-1", config=config
             )
-            return await joined(chunks, told)
-        return told(await asking.models.generate_content(model="m-1", contents="item-1", config=config))
+            return await joined(chunks, stated)
+        return stated(await asking.models.generate_content(model="m-1", contents="item-1", config=config))
 
 
 async def ask_gemini_on_httpx2(mode: Mode) -> str:
@@ -277,7 +277,7 @@ async def ask_cohere(mode: Mode) -> str:
     if mode == "json":
         more |= {"response_format": {"type": "json_object", "json_schema": PARAMETERS}}
 
-    def told(event: Any) -> str | None:
+    def stated(event: Any) -> str | None:
         if event.type == "content-delta":
             return str(event.delta.message.content.text)
         return (
@@ -288,7 +288,7 @@ async def ask_cohere(mode: Mode) -> str:
 
     async with cohere.AsyncClientV2() as client:
         if mode.endswith("stream"):
-            return await joined(client.chat_stream(**more), told)
+            return await joined(client.chat_stream(**more), stated)
         message: Any = (await client.chat(**more)).message
     return str(message.tool_calls[0].function.arguments if message.tool_calls else message.content[0].text)
 
@@ -470,7 +470,7 @@ def refusing(lasts: float, status: int | None = 429, **more: Any) -> Scenario:
     return Scenario(wave=(Wave(lasts=after(lasts), status=status, **more),))
 
 
-def told(seconds: float) -> RetryAfter:
+def stated(seconds: float) -> RetryAfter:
     """A Retry-After in seconds."""
     return RetryAfter(value=after(seconds))
 
@@ -609,7 +609,7 @@ def test_a_sync_client_waits_in_virtual_time(
         first, second = (record.sent for record in tank.fake_llm.requests)
         return answer, second - first - 0.01
 
-    run = wavetank.simulate(main, refusing(0.1, retry_after=told(7)), checks=())
+    run = wavetank.simulate(main, refusing(0.1, retry_after=stated(7)), checks=())
     if run.error is not None:
         raise run.error
     assert run.value is not None
@@ -622,8 +622,8 @@ def test_a_sync_client_waits_in_virtual_time(
 
 
 CASES: dict[str, Callable[[str], Seen]] = {
-    "429, 7 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(7))),
-    "429, 300 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=told(300))),
+    "429, 7 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=stated(7))),
+    "429, 300 s": lambda name: ask(name, "plain", refusing(0.1, retry_after=stated(300))),
     "429 for 20 s": lambda name: ask(name, "plain", refusing(20, retry_after=RetryAfter(form="none"))),
     "overload for 20 s": lambda name: ask(name, "plain", refusing(20, None, error="overloaded")),
     "error in the stream": lambda name: ask(
@@ -727,16 +727,16 @@ async def ask_litellm_router(mode: Mode) -> str:
 
 
 @pytest.mark.parametrize(
-    ("again", "told_to_wait", "low", "high"),
+    ("again", "seconds", "low", "high"),
     [
         (through_litellm("anthropic/m-1", num_retries=2), 7, 0.0, 0.0),
         (ask_litellm_router, 7, 7, 7.75),
         (ask_litellm_router, 300, 0.5, 1.25),
     ],
 )
-def test_litellm_asks_again_in_two_ways(again: Ask, told_to_wait: float, low: float, high: float) -> None:
-    """`num_retries` does so at once, whatever it is told; a router waits, unless it is for over 60 s."""
-    seen = watched(again, "plain", refusing(0.005, retry_after=told(told_to_wait)))
+def test_litellm_asks_again_in_two_ways(again: Ask, seconds: float, low: float, high: float) -> None:
+    """`num_retries` does so at once, whatever the Retry-After; a router waits, unless it is for over 60 s."""
+    seen = watched(again, "plain", refusing(0.005, retry_after=stated(seconds)))
     assert seen.answer == TEXT
     (gap,) = seen.gaps
     assert low <= gap - 0.01 <= high + 0.001

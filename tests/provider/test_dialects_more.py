@@ -159,9 +159,9 @@ def test_a_completion_streams(options: dict[str, Any]) -> None:
     async def ask() -> Any:
         # The vendor's chunks have no finish_reason until the last: its strict parser wants one.
         client = openai.AsyncOpenAI(**options)
-        told: Any = {"include_usage": True}
+        wanted: Any = {"include_usage": True}
         stream = await client.completions.create(
-            model="m", prompt="item-1", stream=True, stream_options=told, max_tokens=5
+            model="m", prompt="item-1", stream=True, stream_options=wanted, max_tokens=5
         )
         return [chunk async for chunk in stream]
 

@@ -290,7 +290,7 @@ def test_a_list_of_models_can_be_refused() -> None:
 
 
 def replied(host: str, path: str, body: Any = None, *, scenario: Scenario | None = None) -> Any:
-    """The JSON of an answer, or of what a bad request is told."""
+    """The JSON of an answer, or of the refusal of a bad request."""
     dialect = dialect_for(host)
     assert dialect is not None
     method = "GET" if body is None else "POST"
@@ -340,8 +340,8 @@ def test_an_embedding_costs_its_prompt_alone() -> None:
 )
 def test_bad_embeddings_are_turned_away(body: Any, param: str) -> None:
     """The parameter that is wrong is named."""
-    status, told = replied("api.openai.com", "/v1/embeddings", body)
-    assert (status, told["error"]["param"]) == (400, param)
+    status, refused = replied("api.openai.com", "/v1/embeddings", body)
+    assert (status, refused["error"]["param"]) == (400, param)
 
 
 def test_cohere_s_embeddings_come_by_type() -> None:

@@ -86,7 +86,7 @@ def body(frame: Frame) -> Any:
     return json.loads(frame.data)
 
 
-def told(frame: Frame, *parts: str) -> dict[str, str]:
+def headers_with(frame: Frame, *parts: str) -> dict[str, str]:
     """The headers whose names have one of these parts."""
     assert frame.head is not None
     return {name: value for name, value in frame.head.headers if any(part in name.lower() for part in parts)}
@@ -100,7 +100,7 @@ SILENT = (GEMINI, VERTEX, OLLAMA, VLLM)
 @pytest.mark.parametrize("host", SILENT)
 def test_some_dialects_state_no_limits(host: str) -> None:
     """They have no names for them."""
-    assert told(refused(host, limits=LIMITS), "limit", "quota") == {}
+    assert headers_with(refused(host, limits=LIMITS), "limit", "quota") == {}
 
 
 @pytest.mark.parametrize(
@@ -179,15 +179,15 @@ def test_some_dialects_state_no_limits(host: str) -> None:
 )
 def test_limits_have_each_dialect_s_names_and_units(host: str, headers: dict[str, str]) -> None:
     """Each dialect tells what it has names for, and nothing of what is not limited."""
-    assert told(refused(host, limits=LIMITS), "ratelimit", "call") == headers
-    assert told(refused(host), "limit") == {}
-    assert told(refused(host, "throttle", limits=LIMITS), "limit") == {}
+    assert headers_with(refused(host, limits=LIMITS), "ratelimit", "call") == headers
+    assert headers_with(refused(host), "limit") == {}
+    assert headers_with(refused(host, "throttle", limits=LIMITS), "limit") == {}
 
 
 def test_openai_reports_days_where_minutes_are_free() -> None:
     """The names are the same."""
     days = LimitState(requests_per_day=bucket(200, 0, 500, DAY), tokens_per_day=bucket(9, 9, 0, DAY))
-    headers = told(refused(OPENAI, limits=days), "ratelimit-limit")
+    headers = headers_with(refused(OPENAI, limits=days), "ratelimit-limit")
     assert headers == {"x-ratelimit-limit-requests": "200", "x-ratelimit-limit-tokens": "9"}
 
 
@@ -353,7 +353,7 @@ def test_vertex_is_brief() -> None:
     assert "error-code-429" in error["message"]
     assert "details" not in error
     assert error["errors"][0]["reason"] == "rateLimitExceeded"
-    assert told(frame, "retry") == {"retry-after": "7"}
+    assert headers_with(frame, "retry") == {"retry-after": "7"}
 
 
 def test_gemini_s_array_holds_errors_too() -> None:

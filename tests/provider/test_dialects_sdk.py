@@ -129,9 +129,9 @@ ANTHROPIC_ASKED: dict[str, Any] = {
 }
 
 
-def wave(status: int, told: RetryAfter | None = None) -> Scenario:
+def wave(status: int, retry_after: RetryAfter | None = None) -> Scenario:
     """A scenario that refuses everything."""
-    return Scenario(wave=(Wave(lasts=Duration(20 * SECOND), status=status, retry_after=told),))
+    return Scenario(wave=(Wave(lasts=Duration(20 * SECOND), status=status, retry_after=retry_after),))
 
 
 def fault(kind: FaultKind) -> Scenario:
@@ -223,7 +223,7 @@ async def test_openai_hears_of_a_bad_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "delay"),
+    ("retry_after", "delay"),
     [
         (RetryAfter(), 20),
         (RetryAfter(value=Duration(SECOND // 2)), 0.5),
@@ -232,9 +232,9 @@ async def test_openai_hears_of_a_bad_request() -> None:
         (RetryAfter(form="none"), None),
     ],
 )
-async def test_openai_understands_retry_after(told: RetryAfter, delay: float | None) -> None:
+async def test_openai_understands_retry_after(retry_after: RetryAfter, delay: float | None) -> None:
     """The SDK's own reader gets the value the scenario wrote."""
-    async with openai_client(wave(429, told)) as client:
+    async with openai_client(wave(429, retry_after)) as client:
         with pytest.raises(openai.RateLimitError) as caught:
             await client.chat.completions.create(**OPENAI_ASKED)
         assert client._parse_retry_after_header(caught.value.response.headers) == delay
@@ -373,7 +373,7 @@ async def test_anthropic_hears_of_a_bad_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "delay"),
+    ("retry_after", "delay"),
     [
         (RetryAfter(), 20),
         (RetryAfter(value=Duration(3 * SECOND // 2)), 1.5),
@@ -382,9 +382,9 @@ async def test_anthropic_hears_of_a_bad_request() -> None:
         (RetryAfter(form="none"), None),
     ],
 )
-async def test_anthropic_understands_retry_after(told: RetryAfter, delay: float | None) -> None:
+async def test_anthropic_understands_retry_after(retry_after: RetryAfter, delay: float | None) -> None:
     """The SDK's own reader gets the value the scenario wrote."""
-    async with anthropic_client(wave(429, told)) as client:
+    async with anthropic_client(wave(429, retry_after)) as client:
         with pytest.raises(anthropic.RateLimitError) as caught:
             await client.messages.create(**ANTHROPIC_ASKED)
         assert client._parse_retry_after_header(caught.value.response.headers) == delay

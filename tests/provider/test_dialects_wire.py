@@ -109,9 +109,9 @@ def as_request(read: Request, number: int) -> Request:
     return msgspec.structs.replace(read, id=number, key="key-1")
 
 
-def wave(status: int = 429, told: RetryAfter | None = None) -> Scenario:
+def wave(status: int = 429, given: RetryAfter | None = None) -> Scenario:
     """A scenario that refuses everything for ten seconds."""
-    return Scenario(wave=(Wave(lasts=Duration(10 * SECOND), status=status, retry_after=told),))
+    return Scenario(wave=(Wave(lasts=Duration(10 * SECOND), status=status, retry_after=given),))
 
 
 # -- hosts and requests ----------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_heads_leave_the_framing_to_the_http_layer(host: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("told", "header", "text"),
+    ("given", "header", "text"),
     [
         (RetryAfter(), ("retry-after", "10"), "10s"),
         (RetryAfter(value=Duration(3 * SECOND // 2)), ("retry-after", "1.5"), "1.5s"),
@@ -311,13 +311,13 @@ def test_heads_leave_the_framing_to_the_http_layer(host: str) -> None:
     ],
 )
 def test_each_form_of_retry_after(
-    host: str, told: RetryAfter, header: tuple[str, str] | None, text: str | None
+    host: str, given: RetryAfter, header: tuple[str, str] | None, text: str | None
 ) -> None:
     """Seconds, a date or milliseconds in their header; `body` in the text; `none` nowhere."""
-    found = exchange(host, wave(told=told))
+    found = exchange(host, wave(given=given))
     stated = [pair for pair in found.headers.items() if pair[0].startswith("retry-after")]
     assert stated == ([header] if header else [])
-    hint = f"Please try again in {text}." if text and (host == OPENAI or told.form == "body") else None
+    hint = f"Please try again in {text}." if text and (host == OPENAI or given.form == "body") else None
     message = found.json["error"]["message"]
     assert (hint in message) if hint else ("try again in" not in message)
 
@@ -325,23 +325,23 @@ def test_each_form_of_retry_after(
 @BOTH
 def test_a_dated_retry_after_is_the_value_the_provider_stated(host: str) -> None:
     """The date is exactly the instant of sending plus the value that the event log holds."""
-    provider, speaks = Provider(wave(told=RetryAfter(form="http-date"))), dialect(host)
+    provider, speaks = Provider(wave(given=RetryAfter(form="http-date"))), dialect(host)
     decoded = speaks.decode(http(host))
     provider.arrive(as_request(decoded, 1), 0)
     (reply,) = provider.advance(SECOND)
     head = speaks.encode(decoded, reply).head
     assert head is not None
     date = email.utils.parsedate_to_datetime(dict(head.headers)["retry-after"]).timestamp()
-    told = getattr(reply.outcome, "retry_after", None)
-    assert told is not None
-    assert date * SECOND == EPOCH_NS + reply.at + told.value
+    given = getattr(reply.outcome, "retry_after", None)
+    assert given is not None
+    assert date * SECOND == EPOCH_NS + reply.at + given.value
 
 
 def test_openai_states_its_limits_in_headers() -> None:
     """Limit, rest and a Go duration, for requests and tokens; none without limits."""
     limits = Limits(requests_per_minute=600, tokens_per_minute=60_000, burst=Duration(6 * SECOND))
-    told = {n: v for n, v in exchange(OPENAI, Scenario(limits=limits)).headers.items() if "ratelimit" in n}
-    assert told == {
+    given = {n: v for n, v in exchange(OPENAI, Scenario(limits=limits)).headers.items() if "ratelimit" in n}
+    assert given == {
         "x-ratelimit-limit-requests": "600",
         "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "100ms",
@@ -358,8 +358,10 @@ def test_anthropic_states_its_limits_in_headers() -> None:
     scenario = Scenario(limits=limits, wave=wave(529).wave)
     refusal = exchange(ANTHROPIC, scenario)
     assert refusal.headers["anthropic-ratelimit-requests-remaining"] == "60"
-    told = {n: v for n, v in exchange(ANTHROPIC, Scenario(limits=limits)).headers.items() if "ratelimit" in n}
-    assert told == {
+    given = {
+        n: v for n, v in exchange(ANTHROPIC, Scenario(limits=limits)).headers.items() if "ratelimit" in n
+    }
+    assert given == {
         "anthropic-ratelimit-requests-limit": "600",
         "anthropic-ratelimit-requests-remaining": "59",
         "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:01Z",

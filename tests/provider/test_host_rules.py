@@ -198,11 +198,12 @@ def test_a_vendor_is_added() -> None:
     ("card", "said"),
     [
         (VendorCard(name="openai", hosts=("a.example",)), "there is a vendor 'openai' already"),
+        (VendorCard(name="b", hosts=("b.example",), wire="nope.mod"), r"there is no module 'nope\.mod'"),
         (VendorCard(name="b", hosts=("api.openai.com",)), r"two vendors have the host 'api\.openai\.com'"),
     ],
 )
 def test_a_card_that_clashes_is_refused(card: VendorCard, said: str) -> None:
-    """By its name or a host; nothing is added."""
+    """By its name, a host, or a module that there is not; nothing is added."""
     with pytest.raises(ValueError, match=said):
         add_vendor(card)
     with pytest.raises(ValueError, match="there is no dialect 'b'"):

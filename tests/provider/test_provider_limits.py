@@ -52,7 +52,7 @@ def outcome(provider: Provider, request: Request, at: int) -> Outcome:
     return replies[-1].outcome
 
 
-def told(found: Outcome) -> tuple[str, str, int | None]:
+def described(found: Outcome) -> tuple[str, str, int | None]:
     """Reason, error and Retry-After of a refusal; ("", "", None) for an answer."""
     if isinstance(found, Success):
         return "", "", None
@@ -73,9 +73,9 @@ GOOD = ("", "", None)
 def test_each_kind_of_tokens_has_a_budget(limits: Limits, reason: str) -> None:
     """Prompt, answer and their sum are counted apart; the third second lets the next request in."""
     provider = limited(limits)
-    assert told(outcome(provider, ask(1), 0)) == GOOD
-    assert told(outcome(provider, ask(2), SECOND // 2)) == (reason, "rate-limit", 2 * SECOND)
-    assert told(outcome(provider, ask(3), 2 * SECOND)) == GOOD
+    assert described(outcome(provider, ask(1), 0)) == GOOD
+    assert described(outcome(provider, ask(2), SECOND // 2)) == (reason, "rate-limit", 2 * SECOND)
+    assert described(outcome(provider, ask(3), 2 * SECOND)) == GOOD
 
 
 def test_unused_output_comes_back_when_the_answer_ends() -> None:
@@ -84,10 +84,10 @@ def test_unused_output_comes_back_when_the_answer_ends() -> None:
     provider.arrive(ask(1, max_tokens=100), 0)
     provider.arrive(ask(2, max_tokens=100), 0)
     first, second = (reply.outcome for reply in provider.advance(SECOND))
-    assert (told(first), told(second)[0]) == (("output-tokens", "rate-limit", 10 * SECOND), "")
+    assert (described(first), described(second)[0]) == (("output-tokens", "rate-limit", 10 * SECOND), "")
     left = provider._limiter.state(ask(3), SECOND).output_tokens
     assert left == BucketState(600, 100, 0)
-    assert told(outcome(provider, ask(3, max_tokens=100), SECOND)) == GOOD
+    assert described(outcome(provider, ask(3, max_tokens=100), SECOND)) == GOOD
 
 
 def test_a_client_that_leaves_gets_back_what_it_did_not_use() -> None:
@@ -119,19 +119,19 @@ def test_what_a_barrier_refuses_uses_no_output() -> None:
     ],
 )
 def test_a_request_dearer_than_a_whole_budget_is_too_large(limits: Limits) -> None:
-    """It is told so, without a time to come back."""
+    """The refusal says so, without a Retry-After."""
     found = outcome(limited(limits), ask(1, prompt_tokens=101, max_tokens=101), 0)
-    assert told(found)[1:] == ("too-large", None)
+    assert described(found)[1:] == ("too-large", None)
 
 
 def test_a_calendar_day_is_whole_again_at_its_hour() -> None:
     """The quota is refused until the day begins, at 08:00 UTC here, and Retry-After points there."""
     provider = limited(Limits(requests_per_day=2, day_begins=Duration(8 * HOUR)))
-    assert [told(outcome(provider, ask(n), n * MINUTE)) for n in (1, 2)] == [GOOD, GOOD]
+    assert [described(outcome(provider, ask(n), n * MINUTE)) for n in (1, 2)] == [GOOD, GOOD]
     wait = 8 * HOUR - 3 * MINUTE
-    assert told(outcome(provider, ask(3), 3 * MINUTE)) == ("requests-per-day", "quota", wait)
-    assert told(outcome(provider, ask(4), 8 * HOUR - 1))[0] == "requests-per-day"
-    assert told(outcome(provider, ask(5), 8 * HOUR)) == GOOD
+    assert described(outcome(provider, ask(3), 3 * MINUTE)) == ("requests-per-day", "quota", wait)
+    assert described(outcome(provider, ask(4), 8 * HOUR - 1))[0] == "requests-per-day"
+    assert described(outcome(provider, ask(5), 8 * HOUR)) == GOOD
     assert provider._limiter.state(ask(6), 8 * HOUR).requests_per_day == BucketState(2, 1, DAY, DAY)
 
 
@@ -139,17 +139,17 @@ def test_days_are_counted_by_the_epoch() -> None:
     """A run that starts at 23:00 UTC has a new day after an hour."""
     limits = Limits(requests_per_day=1)
     provider = Provider(Scenario(limits=limits), epoch_ns=23 * HOUR)
-    assert told(outcome(provider, ask(1), 0)) == GOOD
-    assert told(outcome(provider, ask(2), 0)) == ("requests-per-day", "quota", HOUR)
-    assert told(outcome(provider, ask(3), HOUR)) == GOOD
+    assert described(outcome(provider, ask(1), 0)) == GOOD
+    assert described(outcome(provider, ask(2), 0)) == ("requests-per-day", "quota", HOUR)
+    assert described(outcome(provider, ask(3), HOUR)) == GOOD
 
 
 def test_a_rolling_day_refills_all_the_time() -> None:
     """24 requests a day come back one by one, an hour each."""
     provider = limited(Limits(requests_per_day=24, day="rolling"))
-    assert {told(outcome(provider, ask(n), 0)) for n in range(24)} == {GOOD}
-    assert told(outcome(provider, ask(30), 0)) == ("requests-per-day", "quota", HOUR)
-    assert told(outcome(provider, ask(31), HOUR)) == GOOD
+    assert {described(outcome(provider, ask(n), 0)) for n in range(24)} == {GOOD}
+    assert described(outcome(provider, ask(30), 0)) == ("requests-per-day", "quota", HOUR)
+    assert described(outcome(provider, ask(31), HOUR)) == GOOD
 
 
 def test_a_reservation_of_yesterday_is_not_given_back_today() -> None:
@@ -177,9 +177,9 @@ def test_a_limit_states_its_wait_as_the_provider_does() -> None:
 
 
 def test_a_quota_opens_no_penalty() -> None:
-    """The penalty is for going too fast; a day's quota is told as what it is each time."""
+    """The penalty is for going too fast; each refusal of a day's quota says that it is one."""
     provider = limited(Limits(requests_per_day=1, penalty=seconds(5)))
-    found = [told(outcome(provider, ask(n), n))[0] for n in range(3)]
+    found = [described(outcome(provider, ask(n), n))[0] for n in range(3)]
     assert found == ["", "requests-per-day", "requests-per-day"]
 
 
@@ -188,10 +188,10 @@ def test_traffic_may_grow_by_so_many_percent() -> None:
     provider = limited(Limits(ramp=Ramp(requests=4, growth_percent=50, window=Duration(MINUTE))))
     passed = []
     for minute in range(5):
-        found = [told(outcome(provider, ask(n), minute * MINUTE + n)) for n in range(20)]
+        found = [described(outcome(provider, ask(n), minute * MINUTE + n)) for n in range(20)]
         passed.append(found.count(GOOD))
     assert passed == [4, 6, 9, 13, 19]
-    assert told(outcome(provider, ask(30), 4 * MINUTE + 30 * SECOND)) == ("ramp", "ramp", 30 * SECOND)
+    assert described(outcome(provider, ask(30), 4 * MINUTE + 30 * SECOND)) == ("ramp", "ramp", 30 * SECOND)
 
 
 def test_a_quiet_window_takes_growth_back() -> None:
@@ -199,7 +199,7 @@ def test_a_quiet_window_takes_growth_back() -> None:
     provider = limited(Limits(ramp=Ramp(tokens=30, growth_percent=100, window=Duration(MINUTE))))
     passed = []
     for minute in (0, 1, 3):
-        found = [told(outcome(provider, ask(n), minute * MINUTE)) for n in range(10)]
+        found = [described(outcome(provider, ask(n), minute * MINUTE)) for n in range(10)]
         passed.append(found.count(GOOD))
     assert passed == [3, 6, 3]
 
@@ -207,9 +207,9 @@ def test_a_quiet_window_takes_growth_back() -> None:
 def test_the_first_of_a_window_passes_however_dear() -> None:
     """A request above what is free is not kept out for ever."""
     provider = limited(Limits(ramp=Ramp(tokens=5, window=Duration(MINUTE))))
-    assert told(outcome(provider, ask(1), 0)) == GOOD
-    assert told(outcome(provider, ask(2), SECOND)) == ("ramp", "ramp", 59 * SECOND)
-    assert told(outcome(provider, ask(3), MINUTE)) == GOOD
+    assert described(outcome(provider, ask(1), 0)) == GOOD
+    assert described(outcome(provider, ask(2), SECOND)) == ("ramp", "ramp", 59 * SECOND)
+    assert described(outcome(provider, ask(3), MINUTE)) == GOOD
 
 
 def test_several_tables_hold_at_once() -> None:
@@ -229,7 +229,7 @@ def test_what_one_table_refuses_spends_nothing_of_another() -> None:
 
 
 def test_headers_state_the_tightest_of_several_tables() -> None:
-    """Of two budgets of a kind the one with less left is told."""
+    """Of two budgets of a kind the headers state the one with less left."""
     provider = limited(
         Limits(requests_per_minute=600, burst=seconds(60)),
         Limits(requests_per_minute=60, burst=seconds(60), scope="model"),
@@ -245,7 +245,7 @@ def test_a_table_counts_what_it_matches() -> None:
     found = [
         outcome(provider, ask(n, model=model), 0) for n, model in enumerate(["gpt-5", "gpt-5", "claude"])
     ]
-    assert [told(each)[0] for each in found] == ["", "requests-per-day", ""]
+    assert [described(each)[0] for each in found] == ["", "requests-per-day", ""]
     assert found[2].limits.requests_per_day is None
 
 
@@ -254,7 +254,7 @@ def test_a_cap_of_one_table_is_freed_on_leaving() -> None:
     provider = limited(Limits(concurrent=2), Limits(concurrent=1, scope="model"), latency=1)
     provider.arrive(ask(1), 0)
     provider.arrive(ask(2), 0)
-    assert [told(reply.outcome)[0] for reply in provider.advance(MINUTE)] == ["concurrent", ""]
+    assert [described(reply.outcome)[0] for reply in provider.advance(MINUTE)] == ["concurrent", ""]
     assert [table._in_flight for table in provider._limiter._tables] == [{}, {}]
 
 

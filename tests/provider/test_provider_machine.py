@@ -96,9 +96,9 @@ def refusal(outcome: Outcome) -> Refusal:
 
 def waits(outcome: Outcome) -> int:
     """The Retry-After of a refusal in nanoseconds."""
-    told = refusal(outcome).retry_after
-    assert told is not None
-    return told.value
+    wanted = refusal(outcome).retry_after
+    assert wanted is not None
+    return wanted.value
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_an_id_that_left_may_come_again() -> None:
 
 
 def wave(**fields: Any) -> Wave:
-    """A wave from 1 s to 3.5 s unless told otherwise."""
+    """A wave from 1 s to 3.5 s unless other keys are given."""
     return Wave(**{"at": seconds(1), "lasts": seconds(2.5), **fields})
 
 
@@ -238,7 +238,7 @@ def test_a_refusal_takes_its_latency() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "value"),
+    ("wanted", "value"),
     [
         (RetryAfter(), 3 * SECOND),
         (RetryAfter(value=seconds(0.4)), seconds(0.4)),
@@ -250,11 +250,11 @@ def test_a_refusal_takes_its_latency() -> None:
         (RetryAfter(form="none"), None),
     ],
 )
-def test_retry_after_is_what_the_wire_can_express(told: RetryAfter, value: int | None) -> None:
+def test_retry_after_is_what_the_wire_can_express(wanted: RetryAfter, value: int | None) -> None:
     """Computed values are rounded up to what the form can hold; written ones are exact; a date is whole."""
-    (outcome,) = outcomes(Provider(Scenario(wave=(wave(retry_after=told),))), [(1, ask(1))])
+    (outcome,) = outcomes(Provider(Scenario(wave=(wave(retry_after=wanted),))), [(1, ask(1))])
     stated = refusal(outcome).retry_after
-    assert stated == (None if value is None else WireRetryAfter(told.form, value))
+    assert stated == (None if value is None else WireRetryAfter(wanted.form, value))
 
 
 def test_an_overload_states_no_retry_after() -> None:
@@ -349,8 +349,8 @@ def test_waves_are_noticed_at_their_exact_instants() -> None:
     repeated = Wave(at=seconds(1), lasts=seconds(1), every=seconds(2), times=2)
     provider = Provider(Scenario(wave=(repeated, wave())))
     assert (provider.next_notice(), provider.notices(SECOND - 1)) == (SECOND, [])
-    told = [(notice.kind, notice.at / SECOND, notice.wave) for notice in provider.notices(MINUTE)]
-    assert told == [
+    wanted = [(notice.kind, notice.at / SECOND, notice.wave) for notice in provider.notices(MINUTE)]
+    assert wanted == [
         ("wave-opened", 1, 0),
         ("wave-opened", 1, 1),
         ("wave-closed", 2, 0),
@@ -506,7 +506,7 @@ def barrier(size: int = 3, **fields: Any) -> Scenario:
 
 
 def test_a_full_barrier_refuses_all_in_one_instant() -> None:
-    """Nobody hears anything before; then all hear the same at the same time, one second by default."""
+    """No client gets an answer before; then all get the same one at the same time, one second by default."""
     scenario = barrier()
     replies = play(Provider(scenario), [(n / 10, ask(n, f"item-{n}")) for n in (1, 2, 3)])
     assert {parts[0].at for parts in replies.values()} == {seconds(0.3) + REFUSAL}
@@ -515,7 +515,7 @@ def test_a_full_barrier_refuses_all_in_one_instant() -> None:
 
 
 def test_a_sequential_client_passes_a_barrier() -> None:
-    """Patience ends, the request is served from that moment, and the barrier is not used up."""
+    """After `patience` the request is served from that moment, and the barrier is not used up."""
     provider = Provider(barrier(2))
     arrivals = [(0, ask(1)), (5, ask(2)), (9, ask(3)), (9.5, ask(4))]
     replies = play(provider, arrivals)
@@ -547,7 +547,7 @@ def test_a_request_that_leaves_does_not_fill_a_barrier() -> None:
 
 
 def test_an_arrival_finds_patience_already_over() -> None:
-    """A caller that was not on time cannot fill a barrier whose patience has ended."""
+    """A caller that was not on time cannot fill a barrier whose `patience` has ended."""
     provider = Provider(barrier(2))
     provider.arrive(ask(1), 0)
     provider.arrive(ask(2), SECOND)
@@ -570,7 +570,7 @@ def test_a_barrier_holds_only_what_it_means() -> None:
 
 
 def test_a_barrier_of_one_refuses_at_once() -> None:
-    """It needs nobody else."""
+    """It needs no other request."""
     assert statuses(Provider(barrier(1)), [(0, ask(1)), (0, ask(2))]) == ["barrier", 200]
 
 
@@ -596,7 +596,7 @@ def test_the_limits_are_spent_before_a_barrier_holds() -> None:
 
 
 def test_settling_releases_when_nothing_else_can_happen() -> None:
-    """Then patience would only cost time: the held are served as of now."""
+    """Then a longer wait would only cost time: the held requests are served at once."""
     provider = Provider(barrier(5))
     provider.arrive(ask(1), 0)
     provider.arrive(ask(2), 0)
@@ -607,7 +607,7 @@ def test_settling_releases_when_nothing_else_can_happen() -> None:
 
 @pytest.mark.parametrize(("next_event", "released"), [(0.9, False), (1.0, True), (1.1, True)])
 def test_settling_waits_for_what_may_still_fill_the_barrier(next_event: float, released: bool) -> None:
-    """An event before patience ends may bring the missing request."""
+    """An event before `patience` ends may bring the missing request."""
     provider = Provider(barrier(5))
     provider.arrive(ask(1), 0)
     assert provider.settle(0, seconds(next_event)) == released

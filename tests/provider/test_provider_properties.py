@@ -200,7 +200,7 @@ def act(course: Course, step: Step, now: int) -> None:
 
 @given(SCENARIOS, STEPS)
 def test_every_request_gets_one_whole_outcome(scenario: Scenario, steps: list[Step]) -> None:
-    """Whoever does not leave gets every part of one outcome, once, in order; who leaves gets a beginning."""
+    """A client that stays gets every part of one outcome, once, in order; one that leaves gets the first."""
     course = run(scenario, steps)
     for number, asked in course.arrived.items():
         parts = [reply for reply in course.replies if reply.request_id == number]
@@ -316,7 +316,7 @@ def test_notices_balance(scenario: Scenario, steps: list[Step]) -> None:
 
 @given(SCENARIOS, STEPS)
 def test_in_the_end_nothing_is_reserved(scenario: Scenario, steps: list[Step]) -> None:
-    """Caps count nobody, and no budget is above its size."""
+    """Caps count no request at the end, and no budget is above its size."""
     course = run(scenario, steps)
     for table in course.provider._limiter._tables:
         assert not table._in_flight

@@ -192,7 +192,7 @@ def test_dates_are_those_of_the_calendar(seconds: int) -> None:
 
 
 def test_times_in_text_are_rounded_up() -> None:
-    """A reset or a date is never told too early."""
+    """A stated reset or date is never too early."""
     assert imf_fixdate(EPOCH_SECONDS * SECOND + 1) == "Thu, 01 Jan 2026 00:00:01 GMT"
     assert rfc3339(EPOCH_SECONDS * SECOND + 1) == "2026-01-01T00:00:01Z"
 

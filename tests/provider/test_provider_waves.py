@@ -100,7 +100,7 @@ def test_a_chooser_does_not_move_a_stretch() -> None:
 
 
 def test_a_refusal_states_the_rest_of_the_items_own_stretch() -> None:
-    """Who comes back when told is served."""
+    """A client that waits for the Retry-After is served."""
     provider = Provider(Scenario(wave=(wave(retry_after=RetryAfter(form="ms")),)))
     provider.arrive(ask(1, "a"), 10 * SECOND)
     due = provider.next_due()
@@ -115,19 +115,19 @@ def test_a_refusal_states_the_rest_of_the_items_own_stretch() -> None:
     assert not isinstance(again.outcome, Refusal)
 
 
-@pytest.mark.parametrize(("scope", "told"), [("key", "key:key-1"), ("model", "model:gpt-5")])
-def test_keys_and_models_can_be_limited_one_by_one(scope: ScopeKind, told: str) -> None:
+@pytest.mark.parametrize(("scope", "stated"), [("key", "key:key-1"), ("model", "model:gpt-5")])
+def test_keys_and_models_can_be_limited_one_by_one(scope: ScopeKind, stated: str) -> None:
     """All items of a key share its stretch."""
     provider = Provider(Scenario(wave=(wave(scope=scope),)))
     found = refusals(provider, ITEMS[:3], 23 * SECOND)
     assert {tuple(at for at, _ in refused) for refused in found.values()} == {
         tuple(at for at, _ in found[ITEMS[0]])
     }
-    assert {refusal.scope for refused in found.values() for _, refusal in refused} == {told}
+    assert {refusal.scope for refused in found.values() for _, refusal in refused} == {stated}
 
 
 def test_each_occurrence_has_stretches_of_its_own() -> None:
-    """A wave that comes again picks anew."""
+    """A wave that comes again picks again."""
     provider = Provider(Scenario(wave=(wave(every=Duration(30 * SECOND), times=2, share=0.5),)))
     found = refusals(provider, ITEMS, 53 * SECOND)
     first, second = (
@@ -167,6 +167,6 @@ def test_a_refusal_says_what_is_wrong_and_when_to_come_back(error: RefusalError,
     provider.arrive(ask(1, "a"), SECOND)
     (reply,) = provider.advance(2 * SECOND)
     assert isinstance(reply.outcome, Refusal)
-    told = reply.outcome.retry_after
+    stated = reply.outcome.retry_after
     assert (reply.outcome.error, reply.outcome.wrapping, reply.outcome.should_retry) == (error, "text", True)
-    assert (told.value // SECOND if told is not None else None) == seconds
+    assert (stated.value // SECOND if stated is not None else None) == seconds

@@ -230,7 +230,9 @@ def test_a_path_that_is_unknown_is_refused_as_the_card_says() -> None:
     with pytest.raises(BadRequest) as refused:
         respond(mine, Scenario(), path="/v1/chats")
     assert (refused.value.reply.status, refused.value.counts) == (405, True)
-    assert json.loads(refused.value.reply.body)["error"]["message"] == "No POST /v1/chats here"
+    assert json.loads(refused.value.reply.body)["error"]["message"] == (
+        "No POST /v1/chats here (wavetank doesn't serve POST /v1/chats)"
+    )
     with pytest.raises(BadRequest) as pinged:
         respond(mine, Scenario(), path="/v1/warm")
     assert (pinged.value.reply.status, pinged.value.reply.body, pinged.value.counts) == (200, b'""', False)

@@ -1,4 +1,4 @@
-"""Small programs with one seeded race each, and what is to be said of it; `fixed` mends the program.
+"""Small programs with one seeded race each, and the expected report; `fixed` is the correct program.
 
 Run as `python -m tests.quality.races NAME BACKEND TOKEN ...`, it repeats them and prints what each came to.
 """
@@ -329,7 +329,7 @@ async def promised_twice(_: Tank, *, fixed: bool = False) -> None:
 
 
 async def channel_closed_early(_: Tank, *, fixed: bool = False) -> None:
-    """A channel of trio is closed by whoever is done, while another one is about to send."""
+    """A channel of trio is closed by the task that is done, while another one is about to send."""
     send, receive = trio.open_memory_channel[int](9)
 
     async def sender(at: float) -> None:

@@ -36,7 +36,7 @@ def test_a_race_is_found_and_shrunk(race: Race, backend: str) -> None:
         run = result.failure
         assert run is not None, f"not found with seed {seed} in {race.within} schedules"
         assert (run.kind, run.level) == (race.kind, race.level)
-        kinds = {told.kind for told in run.deviations}
+        kinds = {deviation.kind for deviation in run.deviations}
         assert len(run.deviations) <= race.most
         assert kinds <= set(race.takes), run.report()
         assert kinds or seed, "with seed 0 the program fails in FIFO order, and is no race"

@@ -293,8 +293,8 @@ def test_the_page_prints_all_lanes(opened: Open, hammered: Run[Any]) -> None:
     assert len(page.pdf(landscape=True)) > 10_000
 
 
-def test_a_large_run_takes_few_elements(opened: Open) -> None:
-    """Five thousand events are some paths, whatever is zoomed to, and redrawn well within a second."""
+def large_log() -> EventLog:
+    """Five thousand events of twenty tasks."""
     log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))
     for number in range(1, 1701):
         item, task = f"item-{number}", f"worker-{number % 20}"
@@ -302,9 +302,52 @@ def test_a_large_run_takes_few_elements(opened: Open) -> None:
         log.append(Event(at=at, kind="arrived", request=number, item=item, task=task))
         log.append(Event(at=at + 15_000_000, kind="answered", request=number, item=item, status=200))
         log.append(Event(at=at + 15_000_000, kind="delivered", request=number, item=item, status=200))
-    page = opened(log)
+    return log
+
+
+def test_a_large_run_takes_few_elements(opened: Open) -> None:
+    """Five thousand events are some paths, whatever is zoomed to."""
+    page = opened(large_log())
     assert page.evaluate("RUNS[0].events.length") == 5100
     for key in ("0", "+", "+", "i", "t"):
         page.keyboard.press(key)
         drawn(page)
         assert page.locator("svg *").count() < 1500
+
+
+def first_paint(browser: BrowserContext, file: Path) -> float:
+    """How long it takes until a page is painted whole: the best of some, since others use the machine too."""
+    found: list[float] = []
+    for _ in range(5):
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        found.append(
+            page.evaluate(
+                """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
+                    () => done(performance.now()))))"""
+            )
+        )
+        page.close()
+    return min(found)
+
+
+def test_a_large_run_is_painted_nearly_as_soon_as_a_blank_page(
+    browser: BrowserContext, tmp_path: Path
+) -> None:
+    """Five thousand events: some times as long as nothing at all; it is 3 to 6 on an idle machine."""
+    large, blank = tmp_path / "large.html", tmp_path / "blank.html"
+    large.write_bytes(timeline_page([large_log()]))
+    blank.write_text("<!doctype html><title>blank</title><p>blank</p>")
+    assert first_paint(browser, large) < 25 * max(first_paint(browser, blank), 16)
+
+
+def test_counts_bands_and_ends_have_their_texts(opened: Open, lost_wakeup: Run[Any]) -> None:
+    """What the pointer says of an end of a task, and the exact time behind a rounded one."""
+    page = opened(*lost_wakeup.logs("bug"))
+    texts = page.locator(".chart").first.locator("svg.body text").all_text_contents()
+    assert texts.count("returned") >= 4  # the last has no room
+    assert page.locator(".chart").first.locator("path.ended").count() == 1
+    assert page.locator(".chart").first.locator("line.decisive").count() >= 1
+    assert page.locator(".chart").nth(1).locator("line.decisive").count() == 0
+    exact = page.locator("header ol li").nth(2).locator("[title='89.163412ms']")
+    assert exact.first.inner_text() == "at 89.163ms"

@@ -6,12 +6,18 @@ import base64
 import hashlib
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 
+import wavetank
+from wavetank import Tank
 from wavetank.events import Event, EventLog, Header, Notes
 from wavetank.report.page import timeline_page
+from wavetank.scenario import scenario_from_dict
 from wavetank.tank.runs.finished_run import Run
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)><!--"
@@ -122,6 +128,91 @@ def test_a_count_of_the_program_is_drawn(lost_wakeup: Run[Any]) -> None:
     counts = {count["name"]: count["points"] for count in run["counts"]}
     assert max(value for _, value in counts["in flight"]) == 6
     assert counts["items done"][-1] == [lost_wakeup.events[-1].at, 11]
+
+
+LIMITED: dict[str, Any] = {
+    "limits": {"requests_per_minute": 60, "tokens_per_minute": 60_000, "burst": "10s"},
+    "limit": [{"scope": "key", "requests": 5, "per": "10s", "window": "sliding"}],
+}
+
+
+async def four_at_once(tank: Tank) -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(tank.fake_llm.call, f"Do {number}.")
+    await anyio.sleep(4)
+    await tank.fake_llm.call("Once more.")
+
+
+def test_what_is_left_of_each_budget_is_drawn() -> None:
+    """A count for each table and scope; it falls with each request and fills up in between."""
+    run = wavetank.simulate(four_at_once, scenario_from_dict(LIMITED, name="s", source="s"))
+    (data,) = data_of(page_of(*run.logs()))
+    counts = {count["name"]: count for count in data["counts"]}
+    left = counts["requests left"]
+    assert left["refills"] is True
+    assert left["points"][0] == [0, 6]
+    assert left["points"][-1][1] == 9
+    key = counts["requests per 10s of key:key-1 left"]
+    assert [value for _, value in key["points"]] == [1, 0]
+    assert 9_000 < counts["tokens left"]["points"][0][1] < 10_000
+    assert counts["in flight"]["refills"] is False
+    assert {event.at for event in run.events.of("arrived")} >= {at for at, _ in left["points"]}
+
+
+def test_ends_of_tasks_are_drawn() -> None:
+    """Returned, raised or cancelled, at their instants; also that of main."""
+
+    async def main(tank: Tank) -> None:
+        async def work(seconds: float, error: bool) -> None:
+            await tank.fake_llm.call("x", item="a")
+            await anyio.sleep(seconds)
+            if error:
+                raise LookupError("no such row")
+
+        with suppress(ExceptionGroup):
+            async with anyio.create_task_group() as group:
+                group.start_soon(work, 1, False, name="quick")
+                group.start_soon(work, 2, True, name="wrong")
+                group.start_soon(work, 3, False, name="late")
+
+    for backend in ("asyncio", "trio"):
+        run = wavetank.simulate(main, "calm", backend=backend)
+        (data,) = data_of(page_of(*run.logs()))
+        ends = {data["tasks"][task].partition("#")[0]: (at, how) for task, at, how in data["ends"]}
+        assert {name: how for name, (_, how) in ends.items()} == {
+            "quick": "returned",
+            "wrong": "raised LookupError",
+            "late": "cancelled",
+            "main": "returned",
+        }
+        assert ends["quick"][0] < ends["wrong"][0] == ends["late"][0]
+
+
+def test_a_stream_has_its_first_part_and_a_date_its_header() -> None:
+    """Of a request over HTTP: when its stream began, and how the wait was stated."""
+
+    async def main(tank: Tank) -> None:  # noqa: ARG001
+        async with httpx.AsyncClient(headers={"authorization": "Bearer sk-1"}) as client:
+            body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+            for _ in range(2):
+                await client.post("https://api.openai.com/v1/chat/completions", json=body)
+                await anyio.sleep(9)
+
+    wave = {"at": "0s", "lasts": "5s", "retry_after": {"form": "http-date", "value": "5s"}}
+    scenario = scenario_from_dict(
+        {"wave": [wave], "latency": {"first_token": "1s", "tokens_per_second": 10}}, name="s", source="s"
+    )
+    run = wavetank.simulate(main, scenario)
+    (data,) = data_of(page_of(*run.logs()))
+    refused, answered = data["requests"]
+    assert refused[-1] is None
+    assert answered[3] + 1_000_000_000 == answered[-1] < answered[6]
+    (refusal,) = run.events.of("refused")
+    assert refusal.header is not None
+    assert re.fullmatch(r"retry-after: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", refusal.header)
+    assert any(refusal.header in event[6] for event in data["events"])
+    assert run.events.to_ndjson() == EventLog.from_ndjson(run.events.to_ndjson()).to_ndjson()
 
 
 @pytest.mark.parametrize("log", [log_with(), log_with(Event(at=5, kind="wave-opened", wave=0))])

@@ -13,8 +13,10 @@ from wavetank import RateLimited, Tank
 from wavetank.events import Event, EventLog, Header, Judged, Notes
 from wavetank.museum import SPECIMENS
 from wavetank.report.page_model import page_model
-from wavetank.report.sentences import FIRST, explained, numbered
-from wavetank.report.text import LEAST, drawn
+from wavetank.report.sentence import rounded
+from wavetank.report.sentences import FIRST, explained, numbered, passing_of, where_it_went_wrong
+from wavetank.report.text import LEAST, _Axis, drawn
+from wavetank.scenario import scenario_from_dict
 from wavetank.tank.runs.finished_run import Run
 
 
@@ -38,8 +40,17 @@ def test_a_deadlock_is_explained(lost_wakeup: Run[Any]) -> None:
     assert second.startswith("2 refused requests were sent again, none before the wait")
     assert third.startswith("It went wrong here (deadlock): 'work_at_gate#5' at _Gate.enter")
     assert "nothing can wake them" in third
-    assert "completed by 'work_at_gate#5' at wavetank/museum/workload.py:94" in third
+    assert third.endswith(
+        "it is resume#2, made at 89.163412ms by 'work_at_gate#2' (wavetank/museum/lost_wakeup.py:23), and "
+        "nothing has been done to it since."
+    )
+    assert rest[0] == (
+        "'work_at_gate#5' waits for resume#2; before it, resume was set at 89.163412ms by 'work_at_gate#3' "
+        "(wavetank/museum/lost_wakeup.py:30); resume#3 took its place, made at 89.163412ms by "
+        "'work_at_gate#6' (wavetank/museum/lost_wakeup.py:23)."
+    )
     joined = " ".join(rest)
+    assert "Tasks: 5 returned, 2 blocked." in joined
     assert "11 completed" in joined
     assert "Wave 1 from 0s to 20ms, 2 refused" in joined
     assert "at 3 steps" in joined
@@ -65,7 +76,11 @@ def test_a_storm_is_explained(second_wave: Run[Any]) -> None:
         ("sleep_under_lock", 3, "it holds that itself"),
         ("permit_held", 2, "'work#5', 'work#6' at _run.<locals>.work"),
         ("permit_held", 3, "(overrun): 'work#4' at _ask_repeatedly"),
-        ("retry_state_lost", 3, "(livelock): item 'item-2' refused 429 -> asks again, every 1.01s"),
+        (
+            "retry_state_lost",
+            3,
+            "(livelock): item 'item-2' met a refusal with 429 and asked again, every 1.01s",
+        ),
         ("full_queue", 4, "Also blocked at the end: 'work#2', 'work#3' at Queue.put_again"),
         ("poisoned_pool", 2, "2 requests were left by the client before the reply was there"),
         ("swapped_answers", 3, "item 'item-1' was completed with the answer of 'item-3'"),
@@ -75,6 +90,81 @@ def test_a_storm_is_explained(second_wave: Run[Any]) -> None:
 def test_the_cause_of_a_bug_is_named(specimen: str, number: int, part: str) -> None:
     """In the sentence where a reader looks for it."""
     assert part in sentences(failure_of(specimen))[number - 1]
+
+
+@pytest.mark.parametrize(
+    ("specimen", "part"),
+    [
+        (
+            "swapped_answers",
+            "the value was '[wt:item-3] is the item this answer belongs to.', at 2.01s by 'main'",
+        ),
+        (
+            "error_as_empty_text",
+            "the value was '', at 10ms by 'main' at wavetank/museum/error_as_empty_text.py",
+        ),
+        (
+            "poisoned_pool",
+            "and 3 more: 'item-13', 'item-14', 'item-15'; the last done for it: request 12 was",
+        ),
+        ("count_not_released", "it last changed at 1.01s, to 2, when 'item-4' was reported as completed by"),
+        ("limit_not_enforced", "the last of them was request 3 for 'item-3' by 'work_with_permit#4' at"),
+        ("second_wave", "request 14 for 'item-11' by 'work_at_gate#4' at wavetank/museum/workload.py:26"),
+    ],
+)
+def test_a_finding_names_value_line_and_moment(specimen: str, part: str) -> None:
+    """And the items of which the same was found, in one sentence."""
+    third = sentences(failure_of(specimen))[2]
+    assert part in third
+    assert "more finding(s)" not in third
+
+
+def test_what_the_passing_run_does_as_well_is_not_accused(lost_wakeup: Run[Any]) -> None:
+    """Requests that come too early in both runs are no cause."""
+    early = failure_of("early_reset")
+    failed, passing = early.logs()
+    assert (
+        "3 requests were sent while the provider still asked to wait: the first" in explained(failed)[1].text
+    )
+    assert explained(failed, passing)[1].text.endswith("in the run that passes: that is not the cause.")
+    assert any("that is not the cause" in line for line in early.report().splitlines()[:4])
+    assert passing_of((failed, passing)) is passing
+    assert passing_of((passing, failed)) is None
+    assert passing_of(lost_wakeup.logs()[:1]) is None
+
+
+def test_requests_without_an_end_are_named() -> None:
+    """With the item, who sent the first of them, where and when."""
+
+    async def main(tank: Tank) -> None:
+        with anyio.move_on_after(5):
+            await tank.fake_llm.call("x", item="a")
+        await tank.fake_llm.call("x", item="b")
+
+    scenario = scenario_from_dict(
+        {"fault": [{"kind": "no-answer", "match": {"item": "b"}}]}, name="s", source="s"
+    )
+    said = " ".join(sentences(wavetank.simulate(main, scenario, max_virtual_seconds=60)))
+    assert "1 request was still open at the end: the first is request 2 for 'b' by 'main' at " in said
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("at 971.799536ms", "at 971.8ms"),
+        ("took 89.163412ms, not 1.5s", "took 89.16ms, not 1.5s"),
+        ("at 12345.678901s", "at 12346s"),
+        (
+            "at 4m59.973000001s in version 1.234567 of app.1.23456s",
+            "at 4m59.97s in version 1.234567 of app.1.23456s",
+        ),
+        ("since 1h2m3.000000004s", "since 1h2m3s"),
+        ("'cut at 1.234567" + "ms'", "'cut at 1.235ms'"),
+    ],
+)
+def test_times_are_rounded_for_reading(text: str, short: str) -> None:
+    """To four digits; nothing else is a time."""
+    assert rounded(text) == short
 
 
 def test_tasks_that_wait_for_each_other() -> None:
@@ -212,7 +302,37 @@ def test_the_drawing_of_a_deadlock(lost_wakeup: Run[Any]) -> None:
     stuck = by_name["work_at_gate#5"]
     assert stuck.strip("-").startswith("o#")
     assert stuck.endswith("#")
+    assert by_name["work_at_gate#4"].endswith("o|")
+    assert "| task returned" in lines[-1]
     assert lines[-1].endswith("time is not to scale)")
+
+
+def test_what_is_repeated_is_left_out_of_the_drawing() -> None:
+    """The middle of a livelock is one column; before it and after it each instant has its own."""
+    lines = drawn(failure_of("retry_state_lost").logs()[0], width=80)
+    row = next(line[21:] for line in lines if line.startswith("_work#3"))
+    before, folded, after = row.partition("…")
+    assert folded
+    assert before.count("~x") >= 3
+    assert after.count("~x") >= 1
+    assert "… the same again and again" in lines[-1]
+
+
+def test_where_it_went_wrong_has_a_column_for_each_instant(hammered: Run[Any]) -> None:
+    """A run with more instants than columns is drawn more widely around the one that decides."""
+    log = hammered.logs()[0]
+    decisive = log[len(log) // 2].at
+    item = next(event.item for event in log if event.at == decisive and event.item)
+    failed = log.with_notes(
+        Notes(verdicts=(Judged(name="own", passed=False, summary=f"item {item!r} was odd"),))
+    )
+    at = where_it_went_wrong(failed)
+    assert at is not None
+    near, plain = _Axis(failed, 80), _Axis(log, 80)
+    after = sorted({event.at for event in log if event.at > at})[:5]
+    assert [near.column(each) - near.column(at) for each in after] == [1, 2, 3, 4, 5]
+    assert plain.column(after[-1]) - plain.column(at) < 5
+    assert near.column(log.end.at if log.end else 0) == 79
 
 
 @pytest.mark.parametrize("width", [1, 60, 80, 200])

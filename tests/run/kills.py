@@ -28,9 +28,10 @@ import anyio.lowlevel
 from wavetank.processor import CallResult, Limits, LLMCallStrategy, LLMWorkItem
 from wavetank.processor.journal import Journal, fingerprint, journal_file
 from wavetank.processor.sinks import CsvSink
+from wavetank.run.output_rows import Rows
 from wavetank.run.row_processor import RowProcessor, RunPace
 from wavetank.run.run_errors import ApiError
-from wavetank.run.run_report import RunStatistics
+from wavetank.run.run_statistics import RunStatistics
 
 ITEMS: list[LLMWorkItem[Any]] = [LLMWorkItem(f"q{number}", f"Question {number}") for number in range(12)]
 WORKERS = 3
@@ -100,8 +101,10 @@ async def run(folder: Path, clockwork: Clockwork, refuses: bool) -> None:
     statistics = RunStatistics(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
     with Journal(folder / "run.db", resume=True) as journal:
         journal.register((item.id, fingerprint(item.prompt)) for item in ITEMS)
+        rows = Rows([], journal, id_column="id")
+        earlier = rows.earlier(ITEMS, order="completed")
         with CsvSink(
-            folder / "out.csv", resume=True, keep=lambda id: journal.outcome(id) is not None
+            folder / "out.csv", rows.columns, row=rows.row, journal=journal, earlier=earlier
         ) as output:
             session = RowProcessor(
                 ProviderApi(folder / "paid", clockwork, refuses=refuses),

@@ -25,6 +25,8 @@ from wavetank.run.row_processor import RunPace
 from wavetank.run.run_arguments import DEFAULT_PARALLEL
 from wavetank.run.run_errors import ApiError
 
+from .output import rows
+
 WORDS = ["run", "in.csv", "-o", "out.csv", "--model", "m", "--provider", "ollama"]
 
 
@@ -167,14 +169,6 @@ def answer(monkeypatch: pytest.MonkeyPatch, *, fails: str) -> list[str]:
 
     monkeypatch.setattr(ProviderStrategy, "execute", execute)
     return asked
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    """The rows of the output by id; none is there twice."""
-    with (folder / "out.csv").open(newline="") as file:
-        found = list(csv.DictReader(file, strict=True))
-    assert len({row["id"] for row in found}) == len(found)
-    return {row["id"]: row for row in found}
 
 
 def test_a_row_that_fails_stops_no_other(
@@ -399,3 +393,61 @@ def test_parsing_the_arguments_imports_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "'wavetank.run.run_arguments'" in loaded
     assert not any(f"'{name}'" in loaded for name in ("anyio", "asyncio", "httpx2", "wavetank.processor"))
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "said", "most_requests"),
+    [
+        (ApiError(401, {}, None, "Incorrect API key provided"), [], "401: Incorrect API key provided", 3),
+        (ApiError(404, {}, None, "no model 'm'"), [], "stopped early: status 404: no model 'm'", 3),
+        (
+            ConnectionRefusedError(111, "refused"),
+            ["--max-outage", "0"],
+            "stopped early: outage: no request",
+            8,
+        ),
+        (ApiError(502, {}, None, "bad gateway"), ["--max-outage", "0"], "last: status 502: bad gateway", 8),
+    ],
+    ids=["key", "model", "refused", "gateway"],
+)
+def test_a_provider_that_refuses_everything_stops_the_run(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    words: list[str],
+    said: str,
+    most_requests: int,
+) -> None:
+    """Status 3, open rows, the provider's words, and the line that is printed sends the rows."""
+    (folder / "in.csv").write_text("prompt\n" + "".join(f"Question {number}\n" for number in range(60)))
+    asked: list[str] = []
+    answers = False
+
+    async def execute(_: ProviderStrategy, item: LLMWorkItem[Any]) -> str:
+        asked.append(item.id)
+        await anyio.lowlevel.checkpoint()
+        if not answers:
+            raise error
+        return item.prompt.upper()
+
+    monkeypatch.setattr(ProviderStrategy, "execute", execute)
+    assert main([*WORDS, "--journal", "run.db", "-j", "3", *words]) == 3
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "0 of 60 rows have answers; " in printed
+    assert len(asked) <= most_requests
+    answers = True
+    line = printed.rstrip().rpartition("to go on: ")[2]
+    assert main(shlex.split(line)[1:]) == 0
+    with (folder / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["error"], row["possibly_repeated"]) for row in rows] == [("", "")] * 60
+
+
+@pytest.mark.parametrize("wrong", ["-1", "nan", "soon"])
+def test_a_wrong_max_outage_is_a_usage_error(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the option and what can be given."""
+    with pytest.raises(SystemExit):
+        main([*WORDS, f"--max-outage={wrong}"])
+    assert f"--max-outage: {wrong!r} is no time: give seconds from 0 on, or inf" in capsys.readouterr().err

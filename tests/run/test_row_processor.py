@@ -23,9 +23,10 @@ from wavetank.processor import (
 )
 from wavetank.processor.journal import Journal, JournalError, fingerprint
 from wavetank.processor.sinks import CsvSink, SinkError
+from wavetank.run.output_rows import Rows
 from wavetank.run.row_processor import RowProcessor, RunPace
 from wavetank.run.run_errors import ApiError
-from wavetank.run.run_report import RunStatistics
+from wavetank.run.run_statistics import RunStatistics
 
 pytestmark = pytest.mark.anyio
 
@@ -59,8 +60,10 @@ async def passed(
     statistics = RunStatistics(len(ITEMS), now=anyio.current_time, wall=lambda: 0.0)
     with Journal(folder / "run.db", resume=True, retry_failed=retry_failed) as journal:
         journal.register((item.id, fingerprint(item.prompt, item.data)) for item in ITEMS)
+        rows = Rows([], journal, id_column="id")
+        earlier = rows.earlier(ITEMS, order=pace.get("order", "completed"))
         with CsvSink(
-            folder / "out.csv", resume=True, keep=lambda id: journal.outcome(id) is not None
+            folder / "out.csv", rows.columns, row=rows.row, journal=journal, earlier=earlier
         ) as output:
             during()
             session = RowProcessor(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -20,6 +19,8 @@ import pytest
 from wavetank.cli import main
 from wavetank.processor.journal import Journal
 from wavetank.run.providers import PROVIDERS
+
+from .output import rows as output
 
 KEY = "sk-secret-0123456789"
 STEADY = """
@@ -48,14 +49,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_rows(folder: Path, count: int) -> None:
     lines = ["id,prompt,lang", *(f"q{number},Question {number},de" for number in range(count))]
     (folder / "in.csv").write_text("\n".join(lines) + "\n")
-
-
-def output(folder: Path) -> dict[str, dict[str, str]]:
-    """The rows of the output by id; none is there twice."""
-    with (folder / "out.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
-    assert len({row["id"] for row in rows}) == len(rows)
-    return {row["id"]: row for row in rows}
 
 
 WORDS = ["run", "in.csv", "--output", "out.csv", "--model", "gpt-4o"]
@@ -394,7 +387,7 @@ def test_an_output_that_holds_rows_is_not_overwritten(
     """Without `--resume` a file with rows is refused, and stays."""
     (folder / "out.csv").write_text("mine\n")
     assert main([*WORDS, "--provider", "ollama"]) == 2
-    assert "out.csv holds results" in capsys.readouterr().err
+    assert "out.csv is no file of these results" in capsys.readouterr().err
     assert (folder / "out.csv").read_text() == "mine\n"
 
 

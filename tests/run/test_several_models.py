@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from wavetank.processor.journal import Journal
 from wavetank.run.provider_strategy import ProviderStrategy
 from wavetank.run.providers import PROVIDERS
 from wavetank.run.run_errors import ApiError
+
+from .output import rows
 
 KEY = "sk-secret-0123456789"
 WORDS = ["run", "in.csv", "-o", "out.csv", "--provider", "ollama", "--model", "llama"]
@@ -65,13 +66,6 @@ def answering(monkeypatch: pytest.MonkeyPatch, *, spent: str = "", fails: str = 
 
     monkeypatch.setattr(ProviderStrategy, "execute", execute)
     return asked
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "out.csv").open(newline="") as file:
-        found = list(csv.DictReader(file, strict=True))
-    assert len({row["id"] for row in found}) == len(found)
-    return {row["id"]: row for row in found}
 
 
 def test_each_row_goes_to_its_own_model(

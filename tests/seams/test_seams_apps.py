@@ -333,6 +333,21 @@ def test_a_function_returns_what_it_likes(
     run(main, app=waits if is_async else plain).check()
 
 
+@pytest.mark.parametrize(
+    "given", [{"set-cookie": ["a=1", "b=2"]}, [("set-cookie", "a=1"), ("Set-Cookie", "b=2")]]
+)
+def test_a_function_sets_several_cookies(given: Any) -> None:
+    """As a list, or as pairs."""
+
+    async def main(_: Tank) -> Any:
+        async with httpx2.AsyncClient() as client:
+            answer = await client.get(URL)
+            return answer.headers.get_list("set-cookie"), dict(client.cookies), answer.headers["content-type"]
+
+    made = run(main, app=lambda _: (200, {}, given))
+    assert made.value == (["a=1", "b=2"], {"a": "1", "b": "2"}, "application/json")
+
+
 def test_a_function_sees_the_request() -> None:
     """Method, host, path below the prefix, query, headers in lower case, body."""
     seen: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import errno
 import http.client
@@ -19,7 +20,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
+import trio
 
 import wavetank
 from wavetank import RealInputOutput, Tank, UnknownHost
@@ -516,3 +519,95 @@ def test_in_real_time_too() -> None:
         with far:
             near.sendall(b"x")
             assert far.recv(1) == b"x"
+
+
+# -- duplicates, epoll, and connections that are never made ----------------------------------------------
+
+
+def test_a_duplicate_reaches_the_same_end() -> None:
+    """The connection ends with the last of its sockets."""
+
+    def work(tank: Tank) -> Any:
+        one = connected()
+        two = one.dup()
+        one.sendall(REQUEST)
+        one.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            one.recv(1)
+        assert two.recv(12) == b"HTTP/1.1 200"
+        two.close()
+        return tank.now()
+
+    run = ran(work, **SLOW)
+    assert run.value == 2
+    assert [event.kind for event in run.events if event.request] == ["arrived", "answered", "left"]
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="the system has no epoll")
+def test_epoll_waits_in_virtual_time() -> None:
+    """Until there is something to read, or its timeout is over; files of the system's are seen as ever."""
+
+    def work(tank: Tank) -> Any:
+        with connected() as one, select.epoll() as waits:
+            waits.register(one.fileno(), select.EPOLLIN)
+            nothing, at = waits.poll(1.5), tank.now()
+            one.sendall(REQUEST)
+            return (
+                nothing,
+                at,
+                waits.poll(timeout=60, maxevents=1) == [(one.fileno(), select.EPOLLIN)],
+                tank.now(),
+            )
+
+    assert value_of(work, **SLOW) == ([], 1.5, True, 3.5)
+
+
+UNANSWERED = {"fault": [{"kind": "connect-timeout", "times": 99}]}
+
+
+@pytest.mark.parametrize(
+    ("timeout", "number", "at"), [(3, None, 3), (200, errno.ETIMEDOUT, 127), (None, errno.ETIMEDOUT, 127)]
+)
+def test_a_connection_that_nothing_answers(timeout: float | None, number: int | None, at: float) -> None:
+    """The socket's own timeout ends the attempt, or the system's patience."""
+
+    def work(tank: Tank) -> Any:
+        with pytest.raises(TimeoutError) as late:
+            connected(timeout=timeout)
+        return late.value.errno, tank.now()
+
+    assert value_of(work, **UNANSWERED) == (number, at)
+
+
+@pytest.mark.parametrize(("timeout", "at"), [(3, 3), (200, 127)])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_loop_waits_for_such_a_connection(backend: str, timeout: float, at: float) -> None:
+    """It can be written to only when the attempt has failed; until then nothing can be done with it."""
+
+    async def main(tank: Tank) -> float:
+        with socket.socket() as one:
+            one.setblocking(False)
+            assert one.connect_ex((HOST, 80)) == errno.EINPROGRESS
+            with pytest.raises(OSError, match="Transport endpoint is not connected"):
+                one.getpeername()
+        streams: Any = {"asyncio": asyncio.open_connection, "trio": trio.open_tcp_stream}
+        with pytest.raises(OSError), anyio.fail_after(timeout):  # noqa: PT011 - whoever gives up first
+            await streams[backend](HOST, 80)
+        return tank.now()
+
+    scenario = scenario_from_dict(UNANSWERED, name="scripted", source="test")
+    run = wavetank.simulate(main, scenario, backend=backend)
+    assert (run.error, run.value) == (None, at)
+
+
+def test_a_datagram_is_refused() -> None:
+    """No provider takes them."""
+
+    def work(_: Tank) -> None:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+            pytest.raises(RealInputOutput, match="over the real network"),
+        ):
+            one.sendto(b"x", (HOST, 53))
+
+    value_of(work)

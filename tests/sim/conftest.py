@@ -13,8 +13,8 @@ from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import Chooser, Level, Recorder
 from wavetank.sim.ended import Ended
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 
 Noted = list[Any]
@@ -28,30 +28,32 @@ class Chosen:
         self.backend = backend
         self.end: Ended
         self.record: Recorder | None = None
-        self._host: Host | None = None
+        self._scheduler: Scheduler | None = None
 
     @contextmanager
-    def borrowed(self) -> Iterator[Host]:
+    def borrowed(self) -> Iterator[Scheduler]:
         """Take what runs need of the process once for all in the block: that lasts longer than they do."""
-        host = Host(Timeline())
-        with virtual_process(host), trio_threads(host):
-            self._host = host
+        scheduler = Scheduler(Timers())
+        with virtual_process(scheduler), trio_threads(scheduler):
+            self._scheduler = scheduler
             try:
-                yield host
+                yield scheduler
             finally:
-                self._host = None
+                self._scheduler = None
 
     def __call__(self, program: Program, chooser: Chooser | None = None, level: Level | str = "any") -> Noted:
         noted: Noted = []
         self.record = None if chooser is None else Recorder(chooser)
         wanted = level if isinstance(level, Level) else Level.parse(level)
         engine = run_asyncio if self.backend == "asyncio" else run_trio
-        with self.borrowed() if self._host is None else nullcontext(self._host) as host:
-            host.renew(Timeline(), chooser=self.record, level=wanted)
+        with self.borrowed() if self._scheduler is None else nullcontext(self._scheduler) as scheduler:
+            scheduler.renew(Timers(), chooser=self.record, level=wanted)
             try:
-                self.end = engine(lambda: program(noted), host, started=lambda _: None, ended=lambda _: None)
+                self.end = engine(
+                    lambda: program(noted), scheduler, started=lambda _: None, ended=lambda _: None
+                )
             finally:
-                host.close()
+                scheduler.close()
         return noted
 
 

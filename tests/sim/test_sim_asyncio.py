@@ -22,8 +22,8 @@ from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RealInputOutput, StepBudgetSpent
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 
 DAY = 24 * 3600.0
 DELAYS = st.floats(0, 1e5) | st.floats(0, 1e-8) | st.sampled_from([0.1, 0.2, 0.3, 1 / 3, 1e-12])
@@ -35,12 +35,12 @@ def run(
     started: Callable[[SimulatedLoop], object] = lambda _: None,
 ) -> Ended:
     """Run `main` on a fresh simulated loop."""
-    host = Host(Timeline())
-    with virtual_process(host):
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler):
         try:
-            return run_asyncio(main, host, started=started, ended=lambda _: None)
+            return run_asyncio(main, scheduler, started=started, ended=lambda _: None)
         finally:
-            host.close()
+            scheduler.close()
 
 
 def value_of(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -54,7 +54,7 @@ def value_of(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 @contextmanager
 def simulated_loop(**options: int) -> Iterator[SimulatedLoop]:
     """A loop for tests of its own methods."""
-    loop = SimulatedLoop(Host(Timeline()), **options)
+    loop = SimulatedLoop(Scheduler(Timers()), **options)
     try:
         yield loop
     finally:
@@ -150,7 +150,7 @@ def stopped_in_the_middle(loop: asyncio.AbstractEventLoop) -> list[list[int]]:
 def test_stop_lets_its_batch_run_to_the_end() -> None:
     """As on asyncio's own loop, a stop ends the run after the batch, and a stopped loop runs one batch."""
     stock = stopped_in_the_middle(asyncio.new_event_loop())
-    assert stopped_in_the_middle(SimulatedLoop(Host(Timeline()))) == stock == [[1, 2], [1, 2, 3]]
+    assert stopped_in_the_middle(SimulatedLoop(Scheduler(Timers()))) == stock == [[1, 2], [1, 2, 3]]
 
 
 def test_an_exception_in_a_callback_goes_to_the_handler() -> None:
@@ -178,21 +178,21 @@ def test_an_exception_in_a_step_of_the_engine_is_not_logged_away() -> None:
 
 
 def test_a_closed_loop_gives_back_steps_that_are_not_its_own() -> None:
-    """A step of the engine that a loop did not come to is due on the timeline when the loop is closed."""
-    loop, fired = SimulatedLoop(Host(Timeline())), list[int]()
+    """A step of the engine that a loop did not come to is due among the timers when the loop is closed."""
+    loop, fired = SimulatedLoop(Scheduler(Timers())), list[int]()
     loop.soon(lambda: fired.append(1))
     loop.call_soon(fired.append, 2)
     loop.close()
-    entry = loop.timeline.pop_due()
+    entry = loop.timers.pop_due()
     assert entry is not None
     entry.fire()
     assert fired == [1]
-    assert loop.timeline.pop_due() is None
+    assert loop.timers.pop_due() is None
 
 
 def test_a_closed_loop_takes_nothing() -> None:
     """A closed loop refuses callbacks, as asyncio's does, and lets timers fall that come up later."""
-    loop = SimulatedLoop(Host(Timeline()))
+    loop = SimulatedLoop(Scheduler(Timers()))
     handle = loop.call_later(1, lambda: pytest.fail("the loop was closed"))
     loop.close()
     loop.adopt(handle)
@@ -305,13 +305,13 @@ def test_sleeping_for_ever_alone_is_a_deadlock() -> None:
 @given(st.floats(0, 1e6))
 def test_at_instant_is_reached(seconds: float) -> None:
     """A deadline read back from the clock is not before the deadline that was set, but for float noise."""
-    timeline = Timeline()
-    instant = timeline.instant_of(seconds)
+    timers = Timers()
+    instant = timers.instant_of(seconds)
     assert instant / SECOND >= seconds or math.isclose(
         instant / SECOND, seconds, rel_tol=4e-15, abs_tol=1e-12
     )
-    timeline.advance(instant)
-    assert timeline.seconds() >= seconds
+    timers.advance(instant)
+    assert timers.seconds() >= seconds
 
 
 def test_blocking_sleep_in_a_coroutine_stops_the_loop_for_that_long() -> None:
@@ -747,7 +747,7 @@ def test_progress_renews_the_step_budget() -> None:
 def test_a_deadlock_of_the_bare_loop() -> None:
     """`run_until_complete` raises at once when nothing is left that could happen."""
     with simulated_loop() as loop:
-        loop.host.engine = loop
+        loop.scheduler.engine = loop
         with pytest.raises(Deadlock, match=r"deadlock at 0s: nothing can run, no timer is set, 1 task"):
             loop.run_until_complete(asyncio.Event().wait())
 

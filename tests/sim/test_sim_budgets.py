@@ -9,7 +9,7 @@ import wavetank
 from wavetank.checks import judge
 from wavetank.scenario import scenario_from_dict
 from wavetank.sim.budgets import LAST_STEPS, CpuBudget, StepBudget
-from wavetank.sim.timers import Timeline
+from wavetank.sim.timers import Timers
 from wavetank.tank.tank import Tank
 
 OUTAGE = scenario_from_dict(
@@ -19,10 +19,10 @@ OUTAGE = scenario_from_dict(
 )
 
 
-def budget(most: int, *, quiet_at: int = 0) -> tuple[StepBudget, Timeline]:
-    """A budget on a timeline of its own."""
-    timeline = Timeline()
-    return StepBudget(most, timeline, quiet_at), timeline
+def budget(most: int, *, quiet_at: int = 0) -> tuple[StepBudget, Timers]:
+    """A budget with timers of its own."""
+    timers = Timers()
+    return StepBudget(most, timers, quiet_at), timers
 
 
 def test_steps_at_one_instant_always_count() -> None:
@@ -34,10 +34,10 @@ def test_steps_at_one_instant_always_count() -> None:
 
 def test_steps_before_the_scenario_is_over_do_not_count_while_time_passes() -> None:
     """A program that polls through an outage takes as many steps as it needs."""
-    steps, timeline = budget(1_000, quiet_at=5_000)
+    steps, timers = budget(1_000, quiet_at=5_000)
     taken = 0
     for instant in range(1, 5_000, 100):
-        timeline.advance(instant)
+        timers.advance(instant)
         taken += 1_000
         assert not steps.is_spent(taken)
     assert steps.limit == taken + 1_000 - LAST_STEPS
@@ -45,14 +45,14 @@ def test_steps_before_the_scenario_is_over_do_not_count_while_time_passes() -> N
 
 def test_steps_after_the_scenario_is_over_count() -> None:
     """From then on, three times the budget without an outcome ends a run in which time passes."""
-    steps, timeline = budget(1_000, quiet_at=5)
-    timeline.advance(10)
+    steps, timers = budget(1_000, quiet_at=5)
+    timers.advance(10)
     assert not steps.is_spent(1_000)
-    timeline.advance(20)
+    timers.advance(20)
     assert not steps.is_spent(2_000)
-    timeline.advance(30)
+    timers.advance(30)
     assert not steps.is_spent(3_000)
-    timeline.advance(40)
+    timers.advance(40)
     assert steps.is_spent(4_000)
     assert "3000 steps without an outcome, at 40ns of virtual time" in str(steps.error(4_000))
 

@@ -22,9 +22,9 @@ from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import LEVELS, Level
 from wavetank.sim.dice import dice
 from wavetank.sim.ended import Ended
-from wavetank.sim.host import Host
 from wavetank.sim.policies.random import MIXES, Uniform
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 
 SEEDS = range(25)
@@ -32,16 +32,16 @@ SEEDS = range(25)
 
 def ended(program: Callable[[], Coroutine[Any, Any, Any]], backend: str, level: Level, seed: int) -> Ended:
     """How `program` ends in an order that dice pick."""
-    timeline = Timeline()
-    host = Host(timeline)
+    timers = Timers()
+    scheduler = Scheduler(timers)
     chooser = Uniform(dice(seed), MIXES[seed % len(MIXES)], tail=10_000)
-    host.renew(timeline, chooser=chooser, level=level)
+    scheduler.renew(timers, chooser=chooser, level=level)
     engine = run_asyncio if backend == "asyncio" else run_trio
-    with virtual_process(host), trio_threads(host):
+    with virtual_process(scheduler), trio_threads(scheduler):
         try:
-            return engine(program, host, started=lambda _: None, ended=lambda _: None)
+            return engine(program, scheduler, started=lambda _: None, ended=lambda _: None)
         finally:
-            host.close()
+            scheduler.close()
 
 
 def holds(program: Callable[[], Coroutine[Any, Any, Any]], backend: str, level: Level) -> None:

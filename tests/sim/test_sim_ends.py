@@ -25,8 +25,8 @@ from wavetank.sim.asyncio_loop import SimulatedLoop
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, StepBudgetSpent, TimeBudgetSpent
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_parts import creation_order
 from wavetank.sim.trio_run import PassDriver, TrioEngine, run_trio
 
@@ -36,23 +36,23 @@ pytestmark = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
 @contextmanager
-def process(host: Host) -> Iterator[None]:
+def process(scheduler: Scheduler) -> Iterator[None]:
     """What a run borrows, for both backends."""
     with ExitStack() as stack:
-        stack.enter_context(virtual_process(host))
-        stack.enter_context(trio_threads(host))
+        stack.enter_context(virtual_process(scheduler))
+        stack.enter_context(trio_threads(scheduler))
         try:
             yield
         finally:
-            host.close()
+            scheduler.close()
 
 
-def run(main: Main, backend: str, *, limit: int | None = None) -> tuple[Ended, Host]:
+def run(main: Main, backend: str, *, limit: int | None = None) -> tuple[Ended, Scheduler]:
     """Run `main` to its end on `backend`."""
-    host = Host(Timeline(limit=limit))
+    scheduler = Scheduler(Timers(limit=limit))
     engine = run_asyncio if backend == "asyncio" else run_trio
-    with process(host):
-        return engine(main, host, started=lambda _: None, ended=lambda _: None), host
+    with process(scheduler):
+        return engine(main, scheduler, started=lambda _: None, ended=lambda _: None), scheduler
 
 
 def paragraphs(main: Main, backend: str) -> dict[str, list[str]]:
@@ -97,15 +97,15 @@ def test_a_deadlock_is_reported_at_once(backend: str) -> None:
         await anyio.sleep(3)
         await anyio.Event().wait()
 
-    end, host = run(main, backend)
+    end, scheduler = run(main, backend)
     assert end.how == "deadlock"
     assert end.steps < 20
-    assert host.timeline.now() == 3 * SECOND
-    assert isinstance(host.stopped_by, Deadlock)
-    assert host.stopped_by.headline == (
+    assert scheduler.timers.now() == 3 * SECOND
+    assert isinstance(scheduler.stopped_by, Deadlock)
+    assert scheduler.stopped_by.headline == (
         "deadlock at 3s: nothing can run, no timer is set, 1 task(s) and 0 thread(s) blocked"
     )
-    assert host.stopped_by.blocked == end.blocked
+    assert scheduler.stopped_by.blocked == end.blocked
 
 
 def test_each_blocked_task_is_reported_with_its_chain(backend: str) -> None:
@@ -174,10 +174,10 @@ def test_threads_are_part_of_a_deadlock(backend: str) -> None:
 
         await anyio.to_thread.run_sync(work)
 
-    end, host = run(main, backend)
+    end, scheduler = run(main, backend)
     assert end.how == "deadlock"
-    assert isinstance(host.stopped_by, Deadlock)
-    assert "1 task(s) and 1 thread(s) blocked" in host.stopped_by.headline
+    assert isinstance(scheduler.stopped_by, Deadlock)
+    assert "1 task(s) and 1 thread(s) blocked" in scheduler.stopped_by.headline
     assert "thread " in end.blocked[-1]
     assert "<locals>.work" in end.blocked[-1]
     assert end.blocked[-1].endswith("waits in a lock")
@@ -214,9 +214,9 @@ def test_a_timer_far_away_is_no_deadlock(backend: str) -> None:
             await event.wait()
         return "woken"
 
-    end, host = run(main, backend)
+    end, scheduler = run(main, backend)
     assert end.value == "woken"
-    assert host.timeline.now() == 24 * HOUR
+    assert scheduler.timers.now() == 24 * HOUR
 
 
 def test_a_clean_up_after_a_deadlock_may_take_time(backend: str) -> None:
@@ -248,11 +248,11 @@ def test_the_time_budget_ends_a_run(backend: str) -> None:
             await anyio.sleep(7)
             seen.append(anyio.current_time())
 
-    end, host = run(main, backend, limit=30 * SECOND)
+    end, scheduler = run(main, backend, limit=30 * SECOND)
     assert end.how == "time"
     assert seen == [7.0, 14.0, 21.0, 28.0]
-    assert isinstance(host.stopped_by, TimeBudgetSpent)
-    assert str(host.stopped_by) == "the run went past 30s of virtual time"
+    assert isinstance(scheduler.stopped_by, TimeBudgetSpent)
+    assert str(scheduler.stopped_by) == "the run went past 30s of virtual time"
 
 
 def test_the_last_instant_of_the_budget_counts(backend: str) -> None:
@@ -280,10 +280,10 @@ def swallowing(kind: type[BaseException]) -> Main:
 @pytest.mark.parametrize("kind", [ArithmeticError, Exception, BaseException])
 def test_a_budget_spent_in_a_blocking_call(backend: str, kind: type[BaseException]) -> None:
     """A run stopped inside a blocking call counts as stopped, whatever the program makes of it."""
-    end, host = run(swallowing(kind), backend, limit=HOUR)
+    end, scheduler = run(swallowing(kind), backend, limit=HOUR)
     assert end.how == "time"
     assert end.value is None
-    assert isinstance(host.stopped_by, TimeBudgetSpent)
+    assert isinstance(scheduler.stopped_by, TimeBudgetSpent)
 
 
 def test_a_budget_spent_in_a_group_of_tasks(backend: str) -> None:
@@ -339,14 +339,14 @@ async def spin() -> None:
 @contextmanager
 def bounded(main: Main, backend: str, *, step_budget: int) -> Iterator[tuple[Callable[[], Any], Any]]:
     """A way to run `main` with another step budget, and its engine."""
-    host = Host(Timeline())
+    scheduler = Scheduler(Timers())
     if backend == "asyncio":
-        loop = host.engine = SimulatedLoop(host, step_budget=step_budget)
+        loop = scheduler.engine = SimulatedLoop(scheduler, step_budget=step_budget)
         yield lambda: loop.run_until_complete(main()), loop
         loop.drain()
         loop.close()
         return
-    engine = host.engine = TrioEngine(host, step_budget=step_budget)
+    engine = scheduler.engine = TrioEngine(scheduler, step_budget=step_budget)
     passes = PassDriver(engine, main, ())
 
     def go() -> None:
@@ -383,7 +383,7 @@ def test_progress_renews_the_budget(backend: str) -> None:
 # -- what is left ---------------------------------------------------------------------------------------
 
 
-KINDS = (Host, SimulatedLoop, TrioEngine, Timeline, asyncio.Task, trio.lowlevel.Task, threading.Thread)
+KINDS = (Scheduler, SimulatedLoop, TrioEngine, Timers, asyncio.Task, trio.lowlevel.Task, threading.Thread)
 
 
 def alive() -> dict[str, int]:

@@ -27,10 +27,10 @@ from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import LEVELS
 from wavetank.sim.dice import dice
-from wavetank.sim.host import Host
 from wavetank.sim.policies.random import Uniform
 from wavetank.sim.policies.random_choosers import SOMETIMES, DeviationRates, tail_after
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 
 Course = list[object]
@@ -43,35 +43,35 @@ SEEDS_ELSEWHERE = SEEDS if os.environ.get("WAVETANK_DEEP") == "1" else SEEDS[: l
 
 
 @contextmanager
-def borrowed() -> Iterator[Host]:
+def borrowed() -> Iterator[Scheduler]:
     """The process is borrowed once for all the runs in the block: that lasts longer than a short run."""
-    host = Host(Timeline())
-    with virtual_process(host), trio_threads(host):
-        yield host
+    scheduler = Scheduler(Timers())
+    with virtual_process(scheduler), trio_threads(scheduler):
+        yield scheduler
 
 
 def course(program: Program, backend: str, seed: int | None = None) -> Course:
     """What `program` notes in one run, and how it ended; with a seed, in an order chosen at some level."""
-    with borrowed() as host:
-        return course_on(host, program, backend, seed)
+    with borrowed() as scheduler:
+        return course_on(scheduler, program, backend, seed)
 
 
-def course_on(host: Host, program: Program, backend: str, seed: int | None) -> Course:
+def course_on(scheduler: Scheduler, program: Program, backend: str, seed: int | None) -> Course:
     """The same in a process that is borrowed already."""
     noted: Course = []
-    timeline = Timeline()
+    timers = Timers()
     if seed is None:
-        host.renew(timeline)
+        scheduler.renew(timers)
     else:
         mix = DeviationRates(stalls=SOMETIMES, provider=SOMETIMES)
         chooser = Uniform(dice(seed, "order"), mix, tail=tail_after(0))
-        host.renew(timeline, chooser=chooser, level=LEVELS[seed % len(LEVELS)])
+        scheduler.renew(timers, chooser=chooser, level=LEVELS[seed % len(LEVELS)])
     engine = run_asyncio if backend == "asyncio" else run_trio
     try:
-        end = engine(lambda: program(noted), host, started=lambda _: None, ended=lambda _: None)
+        end = engine(lambda: program(noted), scheduler, started=lambda _: None, ended=lambda _: None)
     finally:
-        host.close()
-    return [*noted, end.how, end.steps, end.blocked, host.timeline.now()]
+        scheduler.close()
+    return [*noted, end.how, end.steps, end.blocked, scheduler.timers.now()]
 
 
 class Noted:
@@ -234,12 +234,12 @@ def test_every_run_takes_the_same_course(program: Program, backend: str) -> None
 def test_a_chosen_order_is_taken_again(program: Program, backend: str) -> None:
     """Of each seed three runs take one course, at whatever level; and the seeds differ."""
     seen = []
-    with borrowed() as host:
+    with borrowed() as scheduler:
         for seed in SEEDS:
-            first = course_on(host, program, backend, seed)
+            first = course_on(scheduler, program, backend, seed)
             kept = [Noted() for _ in range(7)]
-            assert course_on(host, program, backend, seed) == first
-            assert course_on(host, program, backend, seed) == first, kept
+            assert course_on(scheduler, program, backend, seed) == first
+            assert course_on(scheduler, program, backend, seed) == first, kept
             seen.append(repr(first))
     assert len(set(seen)) > 2
 
@@ -254,9 +254,11 @@ def test_children_are_cancelled_in_creation_order(backend: str) -> None:
 
 def all_courses() -> str:
     seeds = (None, *SEEDS_ELSEWHERE)
-    with borrowed() as host:
+    with borrowed() as scheduler:
         return "\n".join(
-            repr(course_on(host, program, backend, seed)) for program, backend in COURSES for seed in seeds
+            repr(course_on(scheduler, program, backend, seed))
+            for program, backend in COURSES
+            for seed in seeds
         )
 
 

@@ -20,8 +20,8 @@ from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.blocked_tasks import NEVER, OUT_OF_REACH
 from wavetank.sim.ended import Ended
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
@@ -33,17 +33,17 @@ KEPT: list[Any] = []
 
 def run(
     main: Main, backend: str = "asyncio", *, limit: int = 30 * SECOND, steps: int = 10**6
-) -> tuple[Ended, Host]:
+) -> tuple[Ended, Scheduler]:
     """Run `main` to its end on `backend`, within so much virtual time."""
-    timeline = Timeline(limit=limit)
-    host = Host(timeline)
-    host.renew(timeline, step_budget=steps)
+    timers = Timers(limit=limit)
+    scheduler = Scheduler(timers)
+    scheduler.renew(timers, step_budget=steps)
     engine = run_asyncio if backend == "asyncio" else run_trio
-    with virtual_process(host), trio_threads(host):
+    with virtual_process(scheduler), trio_threads(scheduler):
         try:
-            return engine(main, host, started=lambda _: None, ended=lambda _: None), host
+            return engine(main, scheduler, started=lambda _: None, ended=lambda _: None), scheduler
         finally:
-            host.close()
+            scheduler.close()
 
 
 def told(end: Ended) -> dict[str, list[str]]:
@@ -524,13 +524,15 @@ def test_a_lost_wake_up_beside_a_ticker_is_a_partial_deadlock(backend: str) -> N
 
         await together(follower, replaces, ticker)
 
-    end, host = run(main, backend)
+    end, scheduler = run(main, backend)
     assert end.how == "deadlock"
     assert [name.rpartition(".")[2] for name in end.stuck] == ["main", "follower"]
     assert told(end)["main"][-1] == NEVER
     assert told(end)["follower"][-1] == OUT_OF_REACH
     assert told(end)["ticker"][-1] == "waits in sleep"
-    assert str(host.stopped_by).startswith("partial deadlock at 30s: 2 task(s) wait for ever while others")
+    assert str(scheduler.stopped_by).startswith(
+        "partial deadlock at 30s: 2 task(s) wait for ever while others"
+    )
 
 
 @both
@@ -762,9 +764,9 @@ def test_a_lasting_partial_deadlock_ends_the_run_early(backend: str) -> None:
         while True:
             await anyio.sleep(60)
 
-    end, host = run(lambda: together(forgotten, slow_ticker), backend, limit=24 * HOUR)
+    end, scheduler = run(lambda: together(forgotten, slow_ticker), backend, limit=24 * HOUR)
     assert end.how == "deadlock"
-    assert host.timeline.now() == 4 * HOUR
+    assert scheduler.timers.now() == 4 * HOUR
 
 
 @both

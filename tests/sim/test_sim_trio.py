@@ -27,8 +27,8 @@ from wavetank.patches.virtual import virtual_process
 from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RealInputOutput, RunStopped, ThreadStuck
-from wavetank.sim.host import Host
-from wavetank.sim.timers import Timeline
+from wavetank.sim.scheduler import Scheduler
+from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import TrioEngine, run_trio
 
 T = TypeVar("T")
@@ -37,12 +37,12 @@ Main = Callable[[], Coroutine[Any, Any, Any]]
 
 def run(main: Main, *, limit: int | None = None) -> Ended:
     """Run `main` on trio in virtual time."""
-    host = Host(Timeline(limit=limit))
-    with virtual_process(host), trio_threads(host):
+    scheduler = Scheduler(Timers(limit=limit))
+    with virtual_process(scheduler), trio_threads(scheduler):
         try:
-            return run_trio(main, host, started=lambda _: None, ended=lambda _: None)
+            return run_trio(main, scheduler, started=lambda _: None, ended=lambda _: None)
         finally:
-            host.close()
+            scheduler.close()
 
 
 def value_of(main: Main) -> Any:
@@ -54,15 +54,15 @@ def value_of(main: Main) -> Any:
 
 
 @contextmanager
-def hosted(*, limit: int | None = None) -> Iterator[Host]:
+def hosted(*, limit: int | None = None) -> Iterator[Scheduler]:
     """A stretch of virtual time in which somebody else calls `trio.run`."""
-    host = Host(Timeline(limit=limit))
+    scheduler = Scheduler(Timers(limit=limit))
     engines: list[TrioEngine] = []
-    with virtual_process(host), trio_under(host, engines.append):
+    with virtual_process(scheduler), trio_under(scheduler, engines.append):
         try:
-            yield host
+            yield scheduler
         finally:
-            host.close()
+            scheduler.close()
             for engine in engines:
                 engine.dispose()
 
@@ -407,7 +407,7 @@ def test_a_real_interrupt_reaches_main() -> None:
 
 def test_an_error_of_the_engine_leaves_trio_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that is stuck for real time comes out as such, and the next run of trio works."""
-    monkeypatch.setattr("wavetank.sim.host.PATIENCE", 0.2)
+    monkeypatch.setattr("wavetank.sim.scheduler.PATIENCE", 0.2)
     lock = threading.Lock()
     lock.acquire()
     before = threading.enumerate()
@@ -426,13 +426,13 @@ def test_an_error_of_the_engine_leaves_trio_usable(monkeypatch: pytest.MonkeyPat
 
 def test_an_error_before_the_first_step_leaves_trio_usable() -> None:
     """Whoever is told of the engine may refuse it."""
-    host = Host(Timeline())
+    scheduler = Scheduler(Timers())
 
     def refuse(_: TrioEngine) -> None:
         raise ValueError("not this one")
 
-    with virtual_process(host), pytest.raises(ValueError, match="not this one"):
-        run_trio(two_seconds, host, started=refuse, ended=lambda _: None)
+    with virtual_process(scheduler), pytest.raises(ValueError, match="not this one"):
+        run_trio(two_seconds, scheduler, started=refuse, ended=lambda _: None)
     assert_trio_is_real()
 
 
@@ -442,7 +442,7 @@ def test_a_run_inside_a_running_loop_is_refused() -> None:
     def refused() -> None:
         for engine in (run_trio, run_asyncio):
             with pytest.raises(RuntimeError, match="running event loop: call it from a sync function"):
-                engine(two_seconds, Host(Timeline()), started=lambda _: None, ended=lambda _: None)
+                engine(two_seconds, Scheduler(Timers()), started=lambda _: None, ended=lambda _: None)
 
     async def main() -> None:
         refused()
@@ -521,13 +521,13 @@ def test_subprocesses_are_refused_before_they_start() -> None:
 def test_trio_run_is_virtual() -> None:
     """`trio.run`, also by an old reference, and `anyio.run` go in the test's time, one after the other."""
     old_reference = trio.run
-    with hosted() as host:
+    with hosted() as scheduler:
         assert trio.run(two_seconds) == 2.0
         assert old_reference(two_seconds) == 2.0
         assert anyio.run(two_seconds, backend="trio") == 2.0
         assert trio.run(two_seconds, clock=trio.testing.MockClock()) == 2.0
         time.sleep(2)
-        assert host.timeline.now() == 10 * SECOND
+        assert scheduler.timers.now() == 10 * SECOND
     assert_trio_is_real()
 
 
@@ -569,12 +569,12 @@ async def endless() -> None:
 
 @pytest.mark.parametrize("main", [deadlock, swallows, shields, endless])
 def test_a_trio_run_that_cannot_end_comes_back(main: Main) -> None:
-    """`trio.run` returns from a run that was stopped, the host knows why, and trio is usable after that."""
-    with hosted(limit=HOUR) as host:
+    """`trio.run` returns from a stopped run, the scheduler knows the reason, and trio is usable again."""
+    with hosted(limit=HOUR) as scheduler:
         with suppress(BaseException):
             trio.run(main)
-        assert isinstance(host.stopped_by, RunStopped)
-        assert isinstance(host.stopped_by, Deadlock) is (main is not endless)
+        assert isinstance(scheduler.stopped_by, RunStopped)
+        assert isinstance(scheduler.stopped_by, Deadlock) is (main is not endless)
         assert trio.run(two_seconds) == 2.0
     assert_trio_is_real()
 
@@ -669,10 +669,10 @@ def test_trio_in_a_foreign_thread_stays_real() -> None:
 
     thread = threading.Thread(target=foreign)
     thread.start()
-    with hosted() as host:
+    with hosted() as scheduler:
         go.set()
         thread.join()
-        assert host.timeline.now() == 0
+        assert scheduler.timers.now() == 0
     assert out[0] >= 0.001
 
 

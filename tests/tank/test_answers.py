@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import httpx2
 import openai
 import pytest
 
@@ -133,6 +134,28 @@ def test_the_function_is_shown_the_request() -> None:
     (request,) = seen
     assert (request.item, request.prompt, request.model, request.key) == ("row-1", "row-1", "m", "key-1")
     assert request.payload["temperature"] == 0.5
+
+
+def test_what_the_function_does_to_the_request_is_not_recorded() -> None:
+    """It has a copy of its own."""
+    sent: list[Any] = []
+
+    def answer(request: Request) -> None:
+        payload: Any = request.payload
+        payload["messages"][0].clear()
+        payload.clear()
+
+    async def main(tank: Tank) -> None:
+        tank.fake_llm.answer = answer
+        async with httpx2.AsyncClient() as client:
+            body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            url = "https://api.openai.com/v1/chat/completions"
+            await client.post(url, json=body, headers={"authorization": "Bearer k"})
+        sent.append((tank.fake_llm.requests[0].payload, body))
+
+    wavetank.simulate(main).check()
+    ((recorded, body),) = sent
+    assert recorded == body
 
 
 def test_it_is_asked_once_for_each_request_that_no_wave_refuses() -> None:

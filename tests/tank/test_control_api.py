@@ -80,10 +80,10 @@ def test_a_server_for_others_bears_any_host() -> None:
 
 def test_the_refusal_says_what_to_do() -> None:
     """In a sentence, without the whole of what was sent."""
-    told = foreign(request(host="e" * 10_000), "127.0.0.1")
-    assert told is not None
-    assert "use its address" in told
-    assert len(told) < 500
+    refusal = foreign(request(host="e" * 10_000), "127.0.0.1")
+    assert refusal is not None
+    assert "use its address" in refusal
+    assert len(refusal) < 500
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"event":"completed","item":"a","value":' + b"[" * 500])
@@ -109,7 +109,7 @@ class _Slow:
 
 
 def test_one_verdict_is_judged_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that come meanwhile wait, so many, and get theirs; the rest are told to come again."""
+    """Those that come meanwhile wait, so many, and get theirs; the rest are asked to try again."""
     opened, serving = door()
     slow = _Slow(serving.run.so_far)
     monkeypatch.setattr(serving.run, "so_far", slow.so_far)

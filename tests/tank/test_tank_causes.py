@@ -264,10 +264,10 @@ def test_an_error_that_waits_for_the_other_tasks_of_its_group_is_reported(backen
             group.start_soon(breaks)
             group.start_soon(goes_on)
 
-    told = (
+    expected = (
         f"a task of this group has failed at {HERE}:{line_of('# breaks in a group')} with ValueError: broken"
     )
-    assert wavetank.simulate(main, backend=backend).report().count(told) == 1
+    assert wavetank.simulate(main, backend=backend).report().count(expected) == 1
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "beside a foreign thread"])
@@ -338,7 +338,7 @@ def test_an_exception_handler_of_the_loop_receives_the_errors_of_callbacks() -> 
 
 
 def test_a_task_that_ignores_its_cancellation_is_reported() -> None:
-    """It waits on, and so does whoever awaits its end."""
+    """It keeps waiting, and so does the task that awaits its end."""
 
     async def main(_: Tank) -> None:
         queue: asyncio.Queue[int] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""`search`: many schedules of one program, and what is told of the first that fails."""
+"""`search`: many schedules of one program, and the report of the first that fails."""
 
 from __future__ import annotations
 
@@ -167,12 +167,12 @@ async def moves_both_ways(_: Tank) -> None:
 
 @on_both
 def test_the_report_of_a_deadlock(backend: str) -> None:
-    """Each blocked task is told by a short name of its own, and so is who holds what it waits for."""
+    """Each blocked task has a short name in the report, and so has the task that holds what it waits for."""
     run = wavetank.search(moves_both_ways, backend=backend).failure
     assert run is not None
     named = "Bank.move#2" if backend == "asyncio" else "Bank.move#3"
-    told = [re.sub(r"(?<=py:)\d+", "…", line) for line in run.report().splitlines()]
-    assert told[1:-1] == [
+    expected = [re.sub(r"(?<=py:)\d+", "…", line) for line in run.report().splitlines()]
+    assert expected[1:-1] == [
         "liveness failed: deadlock at 1.03s",
         "    task 'main'",
         "      at moves_both_ways (tests/tank/test_tank_search.py:…)",
@@ -331,7 +331,7 @@ def test_the_budget_is_a_number(budget: float) -> None:
 
 def test_wrong_words_are_reported() -> None:
     """Policy, level, backend, checks and scenario are looked at before anything runs."""
-    for options, told in (
+    for options, expected in (
         ({"policy": "pict"}, "did you mean 'pct'?"),
         ({"level": "all"}, "there is no level 'all'"),
         ({"backend": "curio"}, "there is no backend 'curio'; there are: asyncio, trio"),
@@ -339,7 +339,7 @@ def test_wrong_words_are_reported() -> None:
     ):
         with pytest.raises(ValueError, match=r"there is no|seed") as caught:
             wavetank.search(well, **options)
-        assert told in str(caught.value)
+        assert expected in str(caught.value)
     with pytest.raises(UnknownCheck):
         wavetank.search(well, checks="livenes")
     with pytest.raises(wavetank.ScenarioError):
@@ -503,33 +503,33 @@ def test_state_that_runs_leave_to_the_next_is_reported(backend: str) -> None:
 
 def test_what_leaves_no_event_differs_as_well() -> None:
     """Other tasks in the same places, or another end, are differences too."""
-    for program, told in (
+    for program, expected in (
         (by_turns, "another task goes at some choice: tasks are not made in the same order"),
         (by_nap, "the end differs: first «raised LookupError, at 1s after "),
     ):
         RUNS.clear()
         with pytest.raises(Diverged, match="does not repeat") as caught:
             wavetank.search(program)
-        assert told in str(caught.value)
+        assert expected in str(caught.value)
 
 
 @on_both
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "expected"),
     [
         (by_address, "differs: first «at 0s: 'item-"),
         (by_own_dice, "differs: first "),
         (by_state, "event 2 differs: first «nothing», then «at 0s: 'a': completed by"),
     ],
 )
-def test_a_failure_that_does_not_repeat(backend: str, program: Main, told: str) -> None:
+def test_a_failure_that_does_not_repeat(backend: str, program: Main, expected: str) -> None:
     """It is no finding: the error tells how it failed, the first difference, and likely causes."""
     RUNS.clear()
     with pytest.raises(Diverged) as caught:
         wavetank.search(program, backend=backend)
     text = str(caught.value)
     assert text.startswith("a failing schedule does not repeat. It failed with:\nexactly_once failed: ")
-    assert told in text
+    assert expected in text
     for cause in ("the order of a set", "id() or hash()", "a clock", "without a seed", "state that one run"):
         assert cause in text
 
@@ -556,7 +556,7 @@ async def depends_on_a_helper(_: Tank) -> None:
 
 @on_both
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"tasks": 5}, "options when the token was made and has"),
         ({"tasks": 1}, "the run ended before 1 of the schedule's deviations"),
@@ -564,7 +564,7 @@ async def depends_on_a_helper(_: Tank) -> None:
     ],
 )
 def test_a_replay_off_its_course(
-    backend: str, change: dict[str, float], told: str, monkeypatch: pytest.MonkeyPatch
+    backend: str, change: dict[str, float], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token whose run takes another course is no repetition: the error tells where it left."""
     run = wavetank.search(depends_on_a_helper, backend=backend).failure
@@ -576,7 +576,7 @@ def test_a_replay_off_its_course(
         Diverged, match="the run took another course than the one the token was made"
     ) as caught:
         wavetank.simulate(depends_on_a_helper, backend=backend, schedule=run.schedule)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "Either code outside main has changed since, or the program is not deterministic" in str(
         caught.value
     )

@@ -37,7 +37,7 @@ def refused_once(retry_after: float) -> Scenario:
 
 
 async def ask(tank: Tank, item: str) -> None:
-    """A patient client: it waits as it is told and reports what it got."""
+    """A patient client: it waits for each Retry-After and reports what it got."""
     tank.ledger.submit(item)
     while True:
         try:
@@ -216,7 +216,7 @@ def test_a_main_that_is_no_coroutine_function_gets_an_error(
 
 
 def test_a_run_cannot_start_inside_a_loop() -> None:
-    """The mend is in the text, on both backends and for both kinds of run."""
+    """The fix is in the text, on both backends and for both kinds of run."""
 
     async def inside() -> None:
         for backend in BACKENDS:
@@ -349,7 +349,9 @@ def test_a_client_that_retries_for_ever_is_a_livelock(backend: str) -> None:
     assert liveness.summary.startswith("livelock: the budget of virtual time ended after")
     assert liveness.evidence[1] == "1 item(s) without an outcome: 'a'"
     assert re.fullmatch(r"[45]\d request\(s\) in the second half of the run", liveness.evidence[2])
-    assert re.fullmatch(r"item 'a' refused 429 -> asks again, every .*, \d+ times", liveness.evidence[0])
+    assert re.fullmatch(
+        r"item 'a' met a refusal with 429 and asked again, every .*, \d+ times", liveness.evidence[0]
+    )
     assert run.verdicts["exactly_once"].passed is None
     with pytest.raises(CheckFailed, match="max_virtual_seconds=100"):
         run.check()
@@ -372,7 +374,7 @@ def test_a_busy_loop_is_a_livelock_though_time_stands_still() -> None:
 
 @on_both
 def test_a_ticker_does_not_hide_a_deadlock(backend: str) -> None:
-    """A worker that nobody can wake, and `main` that waits for it, are found beside a task that runs on."""
+    """A worker that no task can wake, and `main` that waits for it, are found beside a task that runs on."""
 
     async def main(tank: Tank) -> None:
         async def ticker() -> None:
@@ -399,7 +401,7 @@ def test_a_ticker_does_not_hide_a_deadlock(backend: str) -> None:
 
 @on_both
 def test_workers_that_wait_for_answers_are_not_stuck(backend: str) -> None:
-    """Whoever the fake owes an answer is not stuck, however long that takes."""
+    """A task that waits for an answer of the fake is not stuck, however long that takes."""
 
     async def main(tank: Tank) -> None:
         async with anyio.create_task_group() as group:
@@ -451,7 +453,7 @@ def test_a_program_that_is_only_slow_is_an_overrun(backend: str) -> None:
 
 
 @on_both
-def test_a_scenario_that_lets_nothing_through_is_nobodys_fault(backend: str) -> None:
+def test_the_program_is_not_blamed_for_a_scenario_that_lets_nothing_through(backend: str) -> None:
     """The run is stopped by its budget, and no check fails."""
     run = wavetank.simulate(
         lambda tank: ask(tank, "a"), NOTHING_GETS_THROUGH, backend=backend, max_virtual_seconds=50
@@ -500,7 +502,7 @@ def test_what_main_leaves_behind_is_unwound(backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "complaint"),
+    ("arguments", "error", "message"),
     [
         ({"checks": "livenes"}, UnknownCheck, "did you mean 'liveness'"),
         ({"checks": ["default", "nope"]}, UnknownCheck, "there is no check 'nope'"),
@@ -522,14 +524,14 @@ def test_what_main_leaves_behind_is_unwound(backend: str) -> None:
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_runs(
-    arguments: dict[str, Any], error: type[Exception], complaint: str
+    arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     """The error names the argument and the fix, and `main` is never called."""
 
     def main(_: Tank) -> Any:
         raise AssertionError("main was called")
 
-    with pytest.raises(error, match=complaint):
+    with pytest.raises(error, match=message):
         wavetank.simulate(main, **arguments)
 
 
@@ -564,7 +566,7 @@ def test_another_seed_is_another_run(backend: str) -> None:
 
 
 def test_a_token_of_another_run_is_refused_with_the_fix() -> None:
-    """Another backend and another scenario are told apart; a torn token is damaged."""
+    """Another backend and another scenario are distinguished; a torn token is damaged."""
     token = wavetank.simulate(four_workers, "mixed").schedule
     with pytest.raises(TokenError, match=r"made on asyncio, and this run is on trio.*backend='asyncio'"):
         wavetank.simulate(four_workers, "mixed", backend="trio", schedule=token)
@@ -632,7 +634,7 @@ async def ask_once(tank: Tank) -> None:
 
 @on_both
 def test_expectations_are_judged_and_unknown_ones_refused(backend: str) -> None:
-    """A hedging client declares what it pays for; a slip in the name is told."""
+    """A hedging client declares what it pays for; a misspelt name is reported."""
 
     async def hedge(tank: Tank, *, allowed: int | None) -> None:
         if allowed is not None:
@@ -728,7 +730,7 @@ def test_a_client_that_leaves_a_held_barrier_frees_its_place(backend: str) -> No
 
 
 @on_both
-def test_a_stall_that_nobody_waits_for_is_exercised_and_wasted(backend: str) -> None:
+def test_a_stall_that_no_task_waits_for_is_exercised_and_wasted(backend: str) -> None:
     """The client's own timeout and repeat pass; the answer under way is listed as wasted."""
     stall = Scenario(fault=(Fault(kind="stall", lasts=Duration(60 * SECOND)),))
 

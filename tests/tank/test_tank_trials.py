@@ -1,4 +1,4 @@
-"""Runs in chosen orders: zeros change no byte of a log, livelocks are sound, and deviations are told."""
+"""Runs in chosen orders: zeros change no byte of a log, livelocks are real, and deviations are described."""
 
 from __future__ import annotations
 
@@ -102,17 +102,21 @@ def test_a_livelock_is_the_program_s_own(backend: str, monkeypatch: pytest.Monke
         monkeypatch.setitem(defaults, "step_budget", budget)
     run = wavetank.search(polite, schedules=60, backend=backend).failure
     assert run is not None
-    assert (run.kind, run.level, [told.kind for told in run.deviations]) == ("livelock", "fifo", ["stall"])
+    assert (run.kind, run.level, [deviation_texts.kind for deviation_texts in run.deviations]) == (
+        "livelock",
+        "fifo",
+        ["stall"],
+    )
     assert run.steps >= budget
     assert "the budget of steps ended" in run.report()
     again = wavetank.simulate(polite, backend=backend, schedule=run.schedule)
     assert again.kind == "livelock"
 
 
-# -- what is told --------------------------------------------------------------------------------------
+# -- descriptions --------------------------------------------------------------------------------------
 
 
-def told(
+def deviation_texts(
     main: Main, backend: str, scenario: Scenario | str = "calm", *, level: str, policy: str = "portfolio"
 ) -> list[str]:
     """The deviations of what a search finds, without the number of the step."""
@@ -141,7 +145,7 @@ def test_many_who_wait_are_counted(backend: str) -> None:
     first = 2 if backend == "asyncio" else 3
     names = ", ".join(f"one#{first + number}" for number in range(4))
     text = f"one#{first + 6} before {names} and 2 more"
-    assert text in told(main, backend, level="batch-instant", policy="random")
+    assert text in deviation_texts(main, backend, level="batch-instant", policy="random")
 
 
 @on_both
@@ -165,12 +169,12 @@ def test_threads_are_reported_by_name(backend: str) -> None:
         if went[0] != "left":
             raise LookupError
 
-    assert told(main, backend, level="any-instant") == ["right before left"]
+    assert deviation_texts(main, backend, level="any-instant") == ["right before left"]
 
 
 @on_both
 def test_what_the_provider_did_is_reported(backend: str) -> None:
-    """Latencies, refusals by share and the order of replies are told as what the fake did."""
+    """Latencies, refusals by share and the order of replies are described as what the fake did."""
 
     async def slow(tank: Tank) -> None:
         began = tank.now()
@@ -179,7 +183,9 @@ def test_what_the_provider_did_is_reported(backend: str) -> None:
             raise LookupError
 
     range_of = DurationRange(Duration(100 * MILLISECOND), Duration(300 * MILLISECOND))
-    texts = told(slow, backend, Scenario(latency=Latency(first_token=range_of)), level="fifo-instant")
+    texts = deviation_texts(
+        slow, backend, Scenario(latency=Latency(first_token=range_of)), level="fifo-instant"
+    )
     assert len(texts) == 1
     assert texts[0].startswith("the answer to 'a' takes 300ms, not ")
 
@@ -196,6 +202,6 @@ def test_what_the_provider_did_is_reported(backend: str) -> None:
     stock: list[str] = []
     half = Scenario(wave=(Wave(lasts=Duration(10**10), share=0.5),))
     stock += [str(each.item) for each in wavetank.simulate(spared, half).events if each.kind == "refused"]
-    texts = told(spared, backend, half, level="fifo-instant")
+    texts = deviation_texts(spared, backend, half, level="fifo-instant")
     assert len(texts) == 1
     assert texts[0].startswith(("the wave meets '", "the wave spares '"))

@@ -75,7 +75,7 @@ def test_refusals_on_their_way_take_no_place_under_the_cap() -> None:
 
 
 def test_evidence_of_a_long_story_is_short() -> None:
-    """Ten thousand refusals are told by the first, the last, and how many lie between."""
+    """Of ten thousand refusals the first, the last and the number between are listed."""
 
     async def main(tank: wavetank.Tank) -> None:
         import anyio

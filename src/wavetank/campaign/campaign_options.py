@@ -66,7 +66,8 @@ class CampaignOptions:
     """A campaign: its tests as pytest names them, its limits and processes.
 
     `schedules` is how many each test is to have in the end and `seconds` how much real time all of
-    them may take; `None` is no limit. `processes` 0 runs all in one, without pytest-xdist.
+    them may take; `None` is no limit. `processes` 0 runs all in one, without pytest-xdist. `page` is
+    where a page of the campaign is written; the timelines of its failures are written beside it.
     """
 
     tests: Sequence[str]
@@ -76,6 +77,12 @@ class CampaignOptions:
     overrides: SearchOverrides
     resume: bool = False
     folder: Path | None = None
+    page: Path | None = None
+
+    @property
+    def timelines(self) -> Path | None:
+        """The folder of the failures' timelines: `campaign.html` has `campaign-timelines`."""
+        return None if self.page is None else self.page.resolve().with_name(f"{self.page.stem}-timelines")
 
 
 def process_count(text: str | None) -> int:

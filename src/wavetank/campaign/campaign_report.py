@@ -9,7 +9,12 @@ from ..text import counted
 from .protocol import SearchEnd
 from .state import SearchedTest
 
-_KINDS = {"run": "which task goes next", "stall": "time that passes inside", "provider": "what the fake does"}
+_KINDS = {
+    "run": "which task goes next",
+    "switch": "which thread goes on",
+    "stall": "time that passes inside",
+    "provider": "what the fake does",
+}
 """What is chosen at a choice point, by its kind."""
 
 
@@ -114,6 +119,7 @@ def _values_of(test: SearchedTest, scenarios: Sequence[str]) -> dict[str, Any]:
         "kind": end.kind or None,
         "schedule": end.token or None,
         "report": end.failure or end.broken or None,
+        "timeline": end.timeline or None,
         "choice_points": {kind: at._asdict() for kind, at in test.points.coverage().items()},
     }
 

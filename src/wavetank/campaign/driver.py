@@ -141,6 +141,7 @@ class Campaign:
             processes=processes,
             cache=self._folder / "cache",
             collect=collect,
+            timelines=self._options.timelines,
         )
         return Session(self._folder / f"session-{number}", plan, call)
 
@@ -292,16 +293,29 @@ class Campaign:
             "seconds": self._elapsed,
             "processes": self._options.processes,
         }
+        values = report.values(tests, scenarios, resume=resume, **totals)
+        if self._options.page is not None:
+            self._write_page(self._options.page, values)
         if self._show is not None:
-            self._show(report.values(tests, scenarios, resume=resume, **totals))
+            self._show(values)
         else:
             print(*report.failures(tests), *report.summary(tests, scenarios, **totals), sep="\n")
             if resume is not None:
                 print(f"to go on: {resume}")
+            if self._options.page is not None:
+                print(f"page: {self._options.page}")
         if on_github():
             for line in report.github_lines(tests):
                 print(line, file=sys.stdout if self._show is None else sys.stderr)
         return int(any(test.failed for test in tests))
+
+    def _write_page(self, page: Path, values: dict[str, Any]) -> None:
+        from .campaign_page import campaign_page
+
+        try:
+            page.write_bytes(campaign_page(values, page.resolve()))
+        except OSError as error:
+            raise CampaignError(f"{page} cannot be written: {error.strerror}") from None
 
     @property
     def _resume_command(self) -> str:
@@ -318,6 +332,8 @@ class Campaign:
             words += [f"--{name}", value]
         if options.folder is not None:
             words += ["--state", str(options.folder)]
+        if options.page is not None:
+            words += ["--html", str(options.page)]
         return shlex.join(words)
 
 

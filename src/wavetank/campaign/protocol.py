@@ -84,7 +84,8 @@ class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
 
     `failure` is the report of a failing schedule, of a `kind` and with a `token`. `broken` is the report
     of a test that fails otherwise. `exhausted` says why the policy has no schedule left, and `skipped`
-    why the test was skipped. `annotation` is the line that shows a failure on GitHub.
+    why the test was skipped. `annotation` is the line that shows a failure on GitHub, and `timeline` the
+    path of its page, if one was wanted.
     """
 
     test: str
@@ -95,6 +96,7 @@ class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     exhausted: str = msgspec.field(name="spent", default="")
     skipped: str = ""
     annotation: str = ""
+    timeline: str = ""
 
 
 Message = Collected | WorkerStarted | WorkerFinished | Progress | SearchEnd

@@ -21,7 +21,13 @@ _PLUGIN: Final = "wavetank.campaign.worker"
 
 
 def command(
-    tests: Sequence[str], overrides: SearchOverrides, *, processes: int, cache: Path, collect: bool
+    tests: Sequence[str],
+    overrides: SearchOverrides,
+    *,
+    processes: int,
+    cache: Path,
+    collect: bool,
+    timelines: Path | None = None,
 ) -> list[str]:
     """The call of pytest; it overrides options in the user's `addopts` that would end or split a campaign."""
     words = [
@@ -41,6 +47,8 @@ def command(
             ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"] if processes else ["-n", "0"]
         )
     words += [f"--llm-{name}={value}" for name, value in overrides.pairs()]
+    if timelines is not None:
+        words += ["--llm-report=retain-on-failure", f"--llm-report-dir={timelines}"]
     words += ["--collect-only", "-q"] if collect else []
     return [*words, *tests]
 

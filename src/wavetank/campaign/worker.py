@@ -19,7 +19,9 @@ from ..clock import SECOND, real_now
 from ..pytest_plugin import SEARCH
 from ..pytest_plugin.annotations import error_line
 from ..pytest_plugin.explored_tests import SEARCHER
+from ..pytest_plugin.options import SEARCHES
 from ..pytest_plugin.search_results import RESULTS
+from ..report.files import page_of
 from ..scenario import Scenario
 from ..tank.runs.trial_runs import Trial
 from ..tank.search.search import Result, search
@@ -166,6 +168,7 @@ def _end_by_failure(item: pytest.Item, report: pytest.TestReport) -> SearchEnd:
         kind=failures[0].kind or "",
         token=failures[0].schedule,
         annotation=annotation,
+        timeline=page_of(log) if (log := vars(report).get(SEARCHES, {}).get("report")) else "",
     )
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from ..events import EventLog
 from . import answer_function
 from .causes import causes
-from .own import judged_by
-from .selection import (
+from .check_selection import (
     BY_EXPECTATION,
     CHECKS,
     DEFAULT,
@@ -19,6 +18,7 @@ from .selection import (
     UnknownCheck,
     named,
 )
+from .own import judged_by
 from .verdict import Verdict
 
 __all__ = [

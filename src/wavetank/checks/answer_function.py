@@ -18,12 +18,11 @@ def judge(log: EventLog) -> Verdict:
     if not failed:
         return Verdict(NAME, None, "no function of the test's own failed")
     more = f", and {len(failed) - 1} more time(s)" if len(failed) > 1 else ""
-    evidence = tuple(_sentence(event) for event in failed[:_LISTED])
+    evidence = tuple(
+        f"at {format_duration(event.at)}, request {event.request} of item {event.item!r}: {_what(event)}"
+        for event in failed[:_LISTED]
+    )
     return Verdict(NAME, False, f"fake_llm.answer: {_what(failed[0])}{more}", evidence)
-
-
-def _sentence(event: Event) -> str:
-    return f"at {format_duration(event.at)}, request {event.request} of item {event.item!r}: {_what(event)}"
 
 
 def _what(event: Event) -> str:

@@ -16,13 +16,14 @@ from .history import ledger_of
 class Exchange:
     """One request: `replied` is when its last reply was sent, `over` when its client had that or hung up.
 
-    A client that only knows of a refusal once it is `over` cannot have heeded it before. `whole` and
-    `early` are those of the event that ended it.
+    `first` is when the first part of a stream was sent. A client that only knows of a refusal once it is
+    `over` cannot have heeded it before. `whole` and `early` are those of the event that ended it.
     """
 
     arrived: Event
     refused: Event | None = None
     held: int | None = None
+    first: int | None = None
     replied: int | None = None
     over: int | None = None
     left: bool = False
@@ -77,23 +78,24 @@ def _note(exchange: Exchange, event: Event) -> None:
         case "refused":
             exchange.refused, exchange.replied = event, event.at
         case "answered":
-            exchange.replied = event.at
+            exchange.replied, exchange.first = event.at, event.first
         case "held":
             exchange.held = event.at
         case "delivered" | "left":
             exchange.over, exchange.left = event.at, event.kind == "left"
+            exchange.first = exchange.first or event.first
             exchange.whole, exchange.early = event.whole, event.early
         case _:
             pass
 
 
 def scope_covers(scope: str | None, request: Event) -> bool:
-    """Whether a refusal of this scope speaks for the request that `arrived`."""
+    """Whether a refusal of this scope covers the request that `arrived`."""
     return scope in scopes_of(request)
 
 
 def scopes_of(request: Event) -> tuple[str, ...]:
-    """Every scope that speaks for the request that `arrived`, as refusals have it."""
+    """Every scope that covers the request that `arrived`, as refusals name it."""
     anywhere = [f"key:{request.key}", f"model:{request.model}"]
     if request.item is not None:
         anywhere.append(f"item:{request.item}")

@@ -15,7 +15,7 @@ _SHOWN: Final = 6
 
 
 def judge(log: EventLog) -> Verdict:
-    """Fails when a wave or a fault of the scenario met no request: such a pass says nothing about it."""
+    """Fails when a wave or a fault of the scenario applied to no request: then a pass proves nothing."""
     if not log.header.waves and not log.header.faults:
         return Verdict(NAME, None, "the scenario has neither waves nor faults")
     unmet = missed(log)
@@ -25,7 +25,7 @@ def judge(log: EventLog) -> Verdict:
 
 
 def _why(log: EventLog) -> Iterator[str]:
-    """When the waves that met no request were open, as far as the run went, and what there was to meet."""
+    """When the waves without a request were open, as far as the run went, and which requests arrived."""
     met = {event.wave for event in log.of("refused")}
     for number in range(log.header.waves):
         if number not in met:
@@ -40,7 +40,7 @@ def _why(log: EventLog) -> Iterator[str]:
 
 
 def missed(log: EventLog) -> list[str]:
-    """The waves and faults of the scenario that met no request, each described."""
+    """The waves and faults of the scenario that applied to no request, each described."""
     met = {event.wave for event in log.of("refused")}
     held = {event.wave for event in log.of("held") if event.wave is not None}
     hit = {event.fault for event in log.of("answered", "left", "held")}

@@ -91,7 +91,10 @@ def happened(event: Event) -> str:
         case "held":
             return f"{number} was held by a barrier"
         case "refused":
-            wait = f", retry after {format_duration(event.retry_after)}" if event.retry_after else ""
+            header = f" ({event.header})" if event.header else ""
+            wait = (
+                f", retry after {format_duration(event.retry_after)}{header}" if event.retry_after else header
+            )
             return f"{number} was refused with {event.status}{wait}"
         case "answered" if event.fault is not None:
             whose = "the scenario" if event.fault != BY_ANSWER else "fake_llm.answer"

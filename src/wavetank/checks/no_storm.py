@@ -49,7 +49,7 @@ def judge_each_item(log: EventLog) -> Verdict:
 
 @final
 class _Traffic:
-    """The requests by what a refusal may speak for: when each was sent, and when it was over."""
+    """The requests by the scope that a refusal may cover: when each was sent, and when it was over."""
 
     def __init__(self, requests: list[Exchange], stalls: Stalls) -> None:
         self._stalls = stalls

@@ -14,6 +14,7 @@ _LONGEST_CYCLE: Final = 6
 _LOOKED_AT: Final = 60
 _AT_LEAST: Final = 3
 _SHOWN: Final = 5
+_NO_ANSWER: Final = "got no answer"
 
 
 def repetition(log: EventLog) -> tuple[str, ...]:
@@ -35,28 +36,28 @@ def _requests(log: EventLog) -> dict[str, list[tuple[int, str]]]:
     for number, event in enumerate(log):
         if number > last_outcome and event.kind == "arrived" and event.item is not None:
             sent = event.at if event.sent is None else event.sent
-            found.setdefault(event.item, []).append((sent, fate.get(event.request, "gets no answer")))
+            found.setdefault(event.item, []).append((sent, fate.get(event.request, _NO_ANSWER)))
     return found
 
 
 def _fate(event: Event) -> str:
     if event.kind == "refused":
-        return f"refused {event.status}"
+        return f"met a refusal with {event.status}"
     if event.kind == "left":
-        return "hangs up"
-    return "answered" if event.fault is None else "answered badly"
+        return "hung up"
+    return "got an answer" if event.fault is None else "got a spoiled answer"
 
 
 def _answers(requests: Sequence[tuple[int, str]]) -> str:
-    """`refused 429 -> asks again, every 1s, 37 times`."""
-    fates = [fate for _, fate in requests if fate != "gets no answer"] or ["gets no answer"]
+    """`met a refusal with 429 and asked again, every 1s, 37 times`."""
+    fates = [fate for _, fate in requests if fate != _NO_ANSWER] or [_NO_ANSWER]
     cycle = _cycle(fates[-_LOOKED_AT:])
     gaps = [after - before for (before, _), (after, _) in pairwise(requests)]
     gaps = gaps[-_LOOKED_AT:]
     pace = f"every {format_duration(min(gaps))}" + (
         "" if len(set(gaps)) == 1 else f" to {format_duration(max(gaps))}"
     )
-    return f"{' -> '.join(cycle)} -> asks again, {pace}, {len(requests)} times"
+    return f"{', then '.join(cycle)} and asked again, {pace}, {len(requests)} times"
 
 
 def _cycle(fates: Sequence[str]) -> Sequence[str]:

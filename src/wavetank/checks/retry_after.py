@@ -55,16 +55,13 @@ def _repeats(log: EventLog) -> Iterator[tuple[Event, Event]]:
             heard.setdefault(event.item, {})[refusal.scope or ""] = _Heard(refusal, event.at)
         elif event.kind == "arrived" and event.declared:
             for refusal, reached in heard.get(event.item, {}).values():
-                if _binds(refusal, event) and _sent(event) >= reached:
+                binds = refusal.retry_after is not None and scope_covers(refusal.scope, event)
+                if binds and _sent(event) >= reached:
                     yield event, refusal
 
 
 def _sent(request: Event) -> int:
     return request.at if request.sent is None else request.sent
-
-
-def _binds(refusal: Event, request: Event) -> bool:
-    return refusal.retry_after is not None and scope_covers(refusal.scope, request)
 
 
 def _too_early(log: EventLog, request: Event, refusal: Event, early: int) -> Verdict:

@@ -1,4 +1,4 @@
-"""Does a refusal hold back every request that it speaks for?"""
+"""Does a refusal hold back every request that it covers?"""
 
 from __future__ import annotations
 

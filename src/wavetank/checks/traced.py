@@ -43,9 +43,14 @@ def _line(name: str, events: list[Event]) -> str:
     shown = [event for event in latest.values() if event.action != "waited"] or list(latest.values())
     counts = Counter(event.action for event in events)
     done = ", ".join(_latest(event, counts[event.action]) for event in shown[-_ACTIONS:])
-    waiting = ", ".join(_waiting(event) for event in waits[:_WAITERS])
+    waiting = ", ".join(
+        f"{event.task!r} waits since {format_duration(event.since or 0)}" for event in waits[:_WAITERS]
+    )
     more = f" and {len(waits) - _WAITERS} more wait" if len(waits) > _WAITERS else ""
-    size = next((event.size for event in reversed(events) if _tells_size(event)), None)
+    size = next(
+        (event.size for event in reversed(events) if event.size is not None and event.action != "task_done"),
+        None,
+    )
     label = name if size is None else f"{name} ({size})"
     return f"{label}: {'; '.join(part for part in (done, waiting + more) if part)}"
 
@@ -53,11 +58,3 @@ def _line(name: str, events: list[Event]) -> str:
 def _latest(event: Event, count: int) -> str:
     times = "" if count == 1 else f" {count} times, last"
     return f"{event.action}{times} at {format_duration(event.at)} by {event.task!r}"
-
-
-def _waiting(event: Event) -> str:
-    return f"{event.task!r} waits since {format_duration(event.since or 0)}"
-
-
-def _tells_size(event: Event) -> bool:
-    return event.size is not None and event.action != "task_done"

@@ -24,7 +24,7 @@ class Window:
 
     @property
     def scope(self) -> str:
-        """The scope the refusals speak for."""
+        """The scope that the refusals cover."""
         return (self.first.refused.scope if self.first.refused is not None else None) or ""
 
     @property
@@ -38,7 +38,7 @@ class Window:
         return self.end - self.reached
 
     def covers(self, request: Exchange) -> bool:
-        """Whether the window's refusals speak for this request."""
+        """Whether the window's refusals cover this request."""
         return scope_covers(self.scope, request.arrived)
 
 

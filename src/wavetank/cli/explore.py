@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ..arguments import count, seconds, seed
 from .common import CommandError, add_json, print_json
@@ -26,13 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on where the last campaign was left")
     parser.add_argument("--state", metavar="DIR", help="where it is kept (default .wavetank in the rootdir)")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write a page of the campaign, and timelines of failures beside it",
+    )
     add_json(parser)
     parser.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from ..campaign.campaign_options import (
         DEFAULT_SCHEDULES,
         CampaignError,
@@ -55,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
             overrides=overrides,
             resume=options.resume,
             folder=Path(options.state) if options.state is not None else None,
+            page=options.html,
         )
         overrides.check()
         return explore(campaign, print_json if options.json else None)

@@ -38,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     logs = _read_all(options.logs)
     if options.explain:
-        from ..report.sentences import numbered
+        from ..report.sentences import numbered, passing_of
 
-        _print_each(logs, numbered)
+        passing = passing_of(logs)
+        _print_each(logs, lambda log: numbered(log, passing if log is logs[0] else None))
     if options.text:
         _print_each(logs, _drawing)
     if options.trace is not None:

@@ -75,7 +75,7 @@ def by_workers(
     return run
 
 
-class Gate(Protocol):
+class WorkerGate(Protocol):
     """What workers ask before each request, and report each refusal to."""
 
     async def enter(self) -> None:
@@ -85,7 +85,7 @@ class Gate(Protocol):
         """A request was refused for so many seconds."""
 
 
-async def work_at_gate(tank: Tank, gate: Gate, items: Iterator[str]) -> None:
+async def work_at_gate(tank: Tank, gate: WorkerGate, items: Iterator[str]) -> None:
     """Ask for one item after the other, each until it is answered."""
     for item in items:
         while True:
@@ -97,7 +97,7 @@ async def work_at_gate(tank: Tank, gate: Gate, items: Iterator[str]) -> None:
                 await gate.refused(refusal.retry_after or 1)
 
 
-class Limiter(Protocol):
+class WorkerLimiter(Protocol):
     """Limits how many requests are in flight."""
 
     async def acquire(self) -> None:
@@ -107,7 +107,7 @@ class Limiter(Protocol):
         """One of them is over."""
 
 
-async def work_with_permit(tank: Tank, limiter: Limiter, items: Iterator[str]) -> None:
+async def work_with_permit(tank: Tank, limiter: WorkerLimiter, items: Iterator[str]) -> None:
     """Ask for one item after the other, each with a permit of the limiter."""
     for item in items:
         await limiter.acquire()

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from ..clock import SECOND, after_delay
-from ..sim.host import Host
-from ..sim.timers import Timeline, Timer
+from ..sim.scheduler import Scheduler
+from ..sim.timers import Timer, Timers
 
 _GUARD: Final = "pytest_timeout"
 
@@ -26,75 +26,75 @@ _GUARD: Final = "pytest_timeout"
 class _Alarm:
     """The one alarm of a run; `interval` in nanoseconds, 0 for one that comes once."""
 
-    timeline: Timeline
+    timers: Timers
     timer: Timer
     interval: int
 
     def remaining(self) -> int:
         """Nanoseconds until it is due; 0 if none is."""
-        return 0 if self.timer.cancelled() else max(self.timer.when - self.timeline.now(), 1)
+        return 0 if self.timer.cancelled() else max(self.timer.when - self.timers.now(), 1)
 
 
-_hosts: Final[list[Host]] = []
+_schedulers: Final[list[Scheduler]] = []
 _set: Final[list[_Alarm]] = []
 """The alarm that was set last, in whichever run."""
 
 
-def _of(host: Host) -> _Alarm | None:
-    return _set[0] if _set and _set[0].timeline is host.timeline else None
+def _of(scheduler: Scheduler) -> _Alarm | None:
+    return _set[0] if _set and _set[0].timers is scheduler.timers else None
 
 
-def _ring(host: Host) -> None:
-    alarm = _of(host)
+def _ring(scheduler: Scheduler) -> None:
+    alarm = _of(scheduler)
     if alarm is not None and alarm.interval:
-        _start(host, alarm.interval, alarm.interval)
+        _start(scheduler, alarm.interval, alarm.interval)
     signal.raise_signal(signal.SIGALRM)
 
 
-def _start(host: Host, delay: int, interval: int) -> tuple[int, int]:
+def _start(scheduler: Scheduler, delay: int, interval: int) -> tuple[int, int]:
     """Set the alarm, or none if `delay` is 0; what was left of the one before, and its interval."""
-    before, timeline = _of(host), host.timeline
+    before, timers = _of(scheduler), scheduler.timers
     left = (0, 0) if before is None or not before.remaining() else (before.remaining(), before.interval)
     if before is not None:
         before.timer.cancel()
     _set.clear()
     if delay:
-        timer = timeline.call_at(timeline.now() + delay, lambda: _ring(host))
-        _set.append(_Alarm(timeline, timer, interval))
+        timer = timers.call_at(timers.now() + delay, lambda: _ring(scheduler))
+        _set.append(_Alarm(timers, timer, interval))
     return left
 
 
-def _meant(which: int) -> Host | None:
+def _meant(which: int) -> Scheduler | None:
     """The run whose alarm a call is about; none for another timer or thread, or a guard of real time."""
-    host = _hosts[-1] if _hosts else None
-    if host is None or which != signal.ITIMER_REAL or not host.on_main_thread():
+    scheduler = _schedulers[-1] if _schedulers else None
+    if scheduler is None or which != signal.ITIMER_REAL or not scheduler.on_main_thread():
         return None
     if threading.current_thread() is not threading.main_thread():
         return None
-    return None if sys._getframe(2).f_globals.get("__name__") == _GUARD else host
+    return None if sys._getframe(2).f_globals.get("__name__") == _GUARD else scheduler
 
 
 def alarm(seconds: int, /) -> int:
-    host = _meant(signal.ITIMER_REAL)
-    if host is None:
+    scheduler = _meant(signal.ITIMER_REAL)
+    if scheduler is None:
         return _real_alarm(seconds)
-    left, _ = _start(host, max(seconds, 0) * SECOND, 0)
+    left, _ = _start(scheduler, max(seconds, 0) * SECOND, 0)
     return -(-left // SECOND)
 
 
 def setitimer(which: int, seconds: float, interval: float = 0.0, /) -> tuple[float, float]:
-    host = _meant(which)
-    if host is None or seconds < 0 or interval < 0:
+    scheduler = _meant(which)
+    if scheduler is None or seconds < 0 or interval < 0:
         return _real_setitimer(which, seconds, interval)
-    left, before = _start(host, after_delay(seconds), after_delay(interval))
+    left, before = _start(scheduler, after_delay(seconds), after_delay(interval))
     return left / SECOND, before / SECOND
 
 
 def getitimer(which: int, /) -> tuple[float, float]:
-    host = _meant(which)
-    if host is None:
+    scheduler = _meant(which)
+    if scheduler is None:
         return _real_getitimer(which)
-    now = _of(host)
+    now = _of(scheduler)
     return (0.0, 0.0) if now is None else (now.remaining() / SECOND, now.interval / SECOND)
 
 
@@ -105,10 +105,10 @@ ALARMS: Final = ((_real_alarm, alarm), (_real_setitimer, setitimer), (_real_geti
 
 
 @contextmanager
-def virtual_alarms(host: Host) -> Iterator[None]:
-    """Let what the run's main thread sets count the time of `host`, where the stand-ins are bound."""
-    _hosts.append(host)
+def virtual_alarms(scheduler: Scheduler) -> Iterator[None]:
+    """Let what the run's main thread sets count the time of `scheduler`, where the stand-ins are bound."""
+    _schedulers.append(scheduler)
     try:
         yield
     finally:
-        _hosts.remove(host)
+        _schedulers.remove(scheduler)

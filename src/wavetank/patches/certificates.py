@@ -25,7 +25,7 @@ _FEW: Final = 3
 Load = Callable[[ssl.SSLContext], object]
 
 _readable: Final[set[tuple[str, int, int]]] = set()
-"""Files that were read without complaint: path, size in bytes, and when it was written, in nanoseconds."""
+"""Files that were read without an error: path, size in bytes, and when it was written, in nanoseconds."""
 
 
 @final

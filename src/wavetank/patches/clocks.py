@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from ..clock import EPOCH_NS, after_delay
 from ..sim.busy_loops import read_by_program
-from ..sim.host import Host
+from ..sim.scheduler import Scheduler
 from .alarms import ALARMS, virtual_alarms
 from .hash_order import AS_COMPLETED
 from .imported_names import ImportedNames
@@ -31,10 +31,10 @@ _real_sleep = time.sleep
 LONGEST_SLEEP: Final = 9_000_000_000
 """Seconds: below what an integer of 64 bits holds in nanoseconds, where `time.sleep` raises; 285 years."""
 
-_runs: Final[list[Host]] = []
+_runs: Final[list[Scheduler]] = []
 
 
-def _run_here() -> Host | None:
+def _run_here() -> Scheduler | None:
     run = _runs[-1] if _runs else None
     return run if run is not None and run.is_mine() else None
 
@@ -84,7 +84,7 @@ _NAMES: Final = ImportedNames(
 
 
 @contextmanager
-def borrowed_clocks(run: Host) -> Iterator[None]:
+def borrowed_clocks(run: Scheduler) -> Iterator[None]:
     """Put the run's time in place of the machine's until the block ends; blocks may nest."""
     import time_machine  # noqa: F401 - before the names in modules are looked for
 

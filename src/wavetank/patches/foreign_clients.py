@@ -1,4 +1,4 @@
-"""Refuse clients whose input and output is compiled: neither their sockets nor their waits can be met."""
+"""Refuse clients with compiled input and output: neither their sockets nor their waits can be replaced."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from ..sim.errors import RealInputOutput
-from ..sim.host import Host
 from ..sim.refused_io import LEAVE_OUT
+from ..sim.scheduler import Scheduler
 from .attributes import replaced
 from .imported_names import ImportedNames
 from .imports import on_import
@@ -40,23 +40,23 @@ _CALLS: Final = {
 _TYPES: Final = {"pycurl": ("Curl", "CurlMulti")}
 """By module, compiled types whose methods cannot be replaced: making one is refused."""
 
-_hosts: Final[list[Host]] = []
+_schedulers: Final[list[Scheduler]] = []
 
 
 @contextmanager
-def no_foreign_clients(host: Host) -> Iterator[None]:
+def no_foreign_clients(scheduler: Scheduler) -> Iterator[None]:
     """Refuse the first use of such a client by the run's threads."""
-    _hosts.append(host)
+    _schedulers.append(scheduler)
     try:
         with ExitStack() as stack:
             stack.enter_context(on_import((*_CALLS, *_TYPES), partial(_refuse_in, stack)))
             yield
     finally:
-        _hosts.remove(host)
+        _schedulers.remove(scheduler)
 
 
 def _check(library: str) -> None:
-    if _hosts and _hosts[-1].is_virtual_here():
+    if _schedulers and _schedulers[-1].is_virtual_here():
         raise RealInputOutput(_text(library))
 
 

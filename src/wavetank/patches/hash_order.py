@@ -22,9 +22,9 @@ from anyio._backends import _asyncio as backend
 
 from ..sim.asyncio_handles import CountedTask
 from ..sim.asyncio_loop import SimulatedLoop
-from ..sim.host import Host
 from ..sim.private_names import require
 from ..sim.ready_queue import DELIVERY
+from ..sim.scheduler import Scheduler
 from .attributes import replaced
 
 for _owner, _name in ((backend, "CancelScope"), (backend, "_task_states"), (backend.CancelScope, DELIVERY)):
@@ -59,12 +59,12 @@ def _hash(thing: object) -> int:
 
 
 @contextmanager
-def creation_order(host: Host) -> Iterator[None]:
+def creation_order(scheduler: Scheduler) -> Iterator[None]:
     """Let anyio's cancel scopes, and threads and executor futures of the run, hash by creation number."""
     with ExitStack() as stack:
         stack.enter_context(replaced(backend, "CancelScope", CountedScope))
         for owner, kind in ((threading.Thread, "thread"), (_base.Future, "future")):
-            init = _counted(vars(owner)["__init__"], kind, host)
+            init = _counted(vars(owner)["__init__"], kind, scheduler)
             stack.enter_context(replaced(owner, "__init__", init))
             stack.enter_context(replaced(owner, "__hash__", _hash))
         stack.callback(_forget_dropped_tasks)
@@ -105,12 +105,12 @@ def _forget_dropped_tasks() -> None:
             del backend._task_states[task]
 
 
-def _counted(init: Callable[..., None], kind: str, host: Host) -> Callable[..., None]:
+def _counted(init: Callable[..., None], kind: str, scheduler: Scheduler) -> Callable[..., None]:
     """Number what is made in the run before it is first hashed."""
 
     def counted(self: object, *args: Any, **options: Any) -> None:
-        if host.is_mine():
-            vars(self)[_NUMBER] = host.number(kind)
+        if scheduler.is_mine():
+            vars(self)[_NUMBER] = scheduler.number(kind)
         init(self, *args, **options)
 
     return counted

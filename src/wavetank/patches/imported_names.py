@@ -22,7 +22,7 @@ Modules = tuple[list[ModuleType], list[int]]
 """The modules of the process, and how many names each has."""
 
 _shared: list[Modules] | None = None
-"""The look that all tables share while a block of `one_look` goes on; empty until the first one looks."""
+"""The look that all tables share inside a block of `one_look`; empty until the first one looks."""
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def _runs_elsewhere(loop: asyncio.BaseEventLoop) -> bool:
 
 
 _runs: Final[list[tuple[Callable[[], bool], Callable[[], StandIns]]]] = []
-"""Of each run that goes on: whether the calling thread is one of its threads, and its stand-ins."""
+"""For each run under way: whether the calling thread is one of its threads, and its stand-ins."""
 
 _outside: Final = StandIns(asyncio.new_event_loop)
 """For loops of runs that are over, which are used where no run is."""
@@ -109,7 +109,7 @@ def _redirected(self: asyncio.BaseEventLoop, name: str) -> Any:
 
 @final
 class LeftLoop(SimulatedLoop):
-    """A loop of a run that is over, and that was not closed: whatever uses it meets a stand-in.
+    """A loop of a run that is over, and that was not closed: its users get a stand-in.
 
     One that a thread of the run ran for ever goes on for ever: that thread has ended with its run, and
     what it did at its end, such as closing the loop, was not meant.

@@ -21,8 +21,8 @@ from typing import Any, Final, final
 from weakref import WeakSet
 
 from ..sim.errors import RealInputOutput
-from ..sim.host import Host
 from ..sim.refused_io import refusal_of
+from ..sim.scheduler import Scheduler
 from .attributes import replaced
 from .imports import on_import
 
@@ -39,7 +39,7 @@ DEFAULT_WORKERS: Final = 32
 
 
 @contextmanager
-def pools_under(host: Host) -> Iterator[None]:
+def pools_under(scheduler: Scheduler) -> Iterator[None]:
     """Let the run's threads submit to pools from before the run, and make pools of a fixed default size."""
     submit_to_it = ThreadPoolExecutor.submit
     make = ThreadPoolExecutor.__init__
@@ -50,31 +50,33 @@ def pools_under(host: Host) -> Iterator[None]:
     ) -> Future[Any]:
         pool = self
         if (
-            host.is_mine()
+            scheduler.is_mine()
             and (self not in _of_the_run or isinstance(vars(self)["_work_queue"], _RealQueue))
             and not vars(self)["_shutdown"]
         ):
             pool = own.get(self) or own.setdefault(self, _like(self))
             _of_the_run.add(pool)  # also in a later test, at whose end its workers end once more
-        if not host.is_mine():
+        if not scheduler.is_mine():
             return submit_to_it(pool, fn, *args, **options)
-        with host.lasting(getattr(pool, _LASTING, False)):
+        with scheduler.lasting(getattr(pool, _LASTING, False)):
             return submit_to_it(pool, fn, *args, **options)
 
     def made(self: ThreadPoolExecutor, max_workers: int | None = None, *args: Any, **options: Any) -> None:
-        if max_workers is None and host.is_mine():
+        if max_workers is None and scheduler.is_mine():
             max_workers = DEFAULT_WORKERS
-        if host.is_mine():
-            setattr(self, _LASTING, host.outlives())
+        if scheduler.is_mine():
+            setattr(self, _LASTING, scheduler.outlives())
         make(self, max_workers, *args, **options)
-        if host.is_mine():
+        if scheduler.is_mine():
             _of_the_run.add(self)
 
     with ExitStack() as stack:
         stack.enter_context(replaced(ThreadPoolExecutor, "submit", submit))
         stack.enter_context(replaced(ThreadPoolExecutor, "__init__", made))
-        stack.enter_context(on_import(("concurrent.futures.process",), partial(_no_processes, host, stack)))
-        stack.enter_context(on_import(("multiprocessing.pool",), partial(_no_pool, host, stack)))
+        stack.enter_context(
+            on_import(("concurrent.futures.process",), partial(_no_processes, scheduler, stack))
+        )
+        stack.enter_context(on_import(("multiprocessing.pool",), partial(_no_pool, scheduler, stack)))
         yield
 
 
@@ -90,12 +92,12 @@ def workers_ended() -> None:
         _of_the_run.discard(pool)
 
 
-def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
+def _no_processes(scheduler: Scheduler, stack: ExitStack, module: ModuleType) -> None:
     """Refuse what the run submits to a pool of processes: their work would take real time."""
     submit_to_it = module.ProcessPoolExecutor.submit
 
     def submit(self: object, *args: Any, **options: Any) -> Future[Any]:
-        if host.is_virtual_here():
+        if scheduler.is_virtual_here():
             raise RealInputOutput(refusal_of("ProcessPoolExecutor.submit"))
         work: Future[Any] = submit_to_it(self, *args, **options)
         return work
@@ -103,12 +105,12 @@ def _no_processes(host: Host, stack: ExitStack, module: ModuleType) -> None:
     stack.enter_context(replaced(module.ProcessPoolExecutor, "submit", submit))
 
 
-def _no_pool(host: Host, stack: ExitStack, module: ModuleType) -> None:
+def _no_pool(scheduler: Scheduler, stack: ExitStack, module: ModuleType) -> None:
     """Refuse a `multiprocessing.Pool`, whose threads wait for real processes; a `ThreadPool` works."""
     make, wait = module.Pool.__init__, module.Pool._wait_for_updates
 
     def made(self: object, *args: Any, **options: Any) -> None:
-        if not host.is_mine():
+        if not scheduler.is_mine():
             make(self, *args, **options)
         elif isinstance(self, module.ThreadPool):
             make(self, *args, **options, context=SimpleNamespace(SimpleQueue=_Changes))

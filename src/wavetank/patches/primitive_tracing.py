@@ -99,7 +99,7 @@ class Listener(Protocol):
     """Hears of the calls of a primitive's methods."""
 
     def hears(self, primitive: object, /) -> bool:
-        """Whether it wants to hear of this one."""
+        """Whether it wants reports of this one."""
 
     def made(self, primitive: object, maker: FrameType | None, /) -> None:
         """A primitive is new; `maker` is the program's frame, if that made it."""
@@ -122,12 +122,12 @@ def types() -> Iterator[type]:
 
 @contextmanager
 def heard(listener: Listener) -> Iterator[None]:
-    """Let a listener hear of every primitive that is made, and of the calls of those it wants to hear of."""
+    """Report every primitive that is made to a listener, and the calls of those that it wants reports of."""
     with ExitStack() as stack:
         for kind in dict.fromkeys(base for each in types() for base in _own_bases(each)):
             for name, method in list(vars(kind).items()):
                 if _is_heard(kind, name) and inspect.isfunction(method):
-                    stack.enter_context(replaced(kind, name, _told(listener, kind, name, method)))
+                    stack.enter_context(replaced(kind, name, _reporting(listener, kind, name, method)))
                     if vars(kind).get("__enter__") is method:
                         stack.enter_context(replaced(kind, "__enter__", vars(kind)[name]))
             if "__init__" in vars(kind):
@@ -143,16 +143,16 @@ def _own_bases(kind: type) -> Iterator[type]:
 
 
 def _is_heard(kind: type, name: str) -> bool:
-    """Whether a method is to be heard of; the limiter of anyio on trio is entered without its `acquire`."""
+    """Whether a method is reported; the limiter of anyio on trio is entered without its `acquire`."""
     return name in _ACTIONS and (not name.startswith("__") or "acquire" in vars(kind))
 
 
-def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _reporting(listener: Listener, kind: type, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     action, waits = _ACTIONS[name], name in _WAIT
     if name == "wait" and hasattr(kind, "parties"):
         action = "passed"  # a barrier
     if inspect.iscoroutinefunction(inspect.unwrap(method)):
-        return _told_later(listener, action, waits, method)
+        return _reporting_async(listener, action, waits, method)
 
     @functools.wraps(method)
     def traced_method(self: object, *args: Any, **options: Any) -> Any:
@@ -171,7 +171,7 @@ def _told(listener: Listener, kind: type, name: str, method: Callable[..., Any])
     return traced_method
 
 
-def _told_later(
+def _reporting_async(
     listener: Listener, action: str | None, waits: bool, method: Callable[..., Any]
 ) -> Callable[..., Any]:
     @functools.wraps(method)
@@ -199,6 +199,8 @@ def _made(listener: Listener, kind: Any) -> Callable[..., None]:
     def made(self: object, *args: Any, **options: Any) -> None:
         init(self, *args, **options)
         caller = sys._getframe(1)
+        while caller.f_code.co_filename == __file__ and caller.f_back is not None:
+            caller = caller.f_back  # another listener hears of it as well
         # `anyio.Event()` makes one in its `__new__`, and Python calls its `__init__` again then.
         if is_engine(caller) or not kind.__module__.startswith("anyio._backends."):
             listener.made(self, _maker(caller, self))
@@ -212,7 +214,7 @@ def _maker(frame: FrameType | None, made: object) -> FrameType | None:
         if isinstance(frame.f_locals.get("self"), tuple(types())) and frame.f_locals["self"] is not made:
             return None
         frame = frame.f_back
-    return frame if frame is not None and kind_of(frame) == "own" else None
+    return frame if frame is not None and kind_of(frame) in ("own", "shown") else None
 
 
 def _is_factory(frame: FrameType) -> bool:

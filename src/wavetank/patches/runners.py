@@ -47,8 +47,8 @@ def runners_on(
     def guarded(self: asyncio.BaseEventLoop) -> None:
         if where() and not isinstance(self, SimulatedLoop) and not real_loops_too():
             raise RealLoop(_refused(type(self).__name__))
-        if isinstance(self, SimulatedLoop) and self.host.on_main_thread():
-            self.host.engine = self
+        if isinstance(self, SimulatedLoop) and self.scheduler.on_main_thread():
+            self.scheduler.engine = self
         run_forever(self)
 
     policy = (

@@ -182,8 +182,8 @@ def _end_at(one: socket.socket, address: Any) -> End | None:
         raise OSError(errno.EISCONN, os.strerror(errno.EISCONN))
     end = _networks[-1].connect(one, address)
     if end is not None:
-        end.signal_on(one.fileno())
         add_virtual_file(one, end)
+        end.signal_on(one.fileno())
         if isinstance(one, ssl.SSLSocket):
             connected_by_tls(one, end)
     return end
@@ -201,13 +201,13 @@ def _sends_to(original: Method) -> Method:
 
 
 def _is_idle(one: socket.socket) -> bool:
-    """Whether a socket has no other end, so that the system refuses to use it."""
+    """Whether a socket has no other end, or is closed, so that the system refuses to use it."""
     if one.type != socket.SOCK_STREAM:
         return False
     try:
         one.getpeername()
     except OSError:
-        return one.fileno() >= 0
+        return True
     return False
 
 

@@ -1,4 +1,4 @@
-"""Put the threads of a run under its baton: starting, joining, locks, and all that is built on locks.
+"""Run one thread of a run at a time: starting, joining, locks, and all that is built on locks.
 
 Locks, conditions, events, semaphores, barriers and queues that the run makes hand the baton
 over when they block. They go on working after the run, and for threads outside it, as real ones.
@@ -6,38 +6,83 @@ over when they block. They go on working after the run, and for threads outside 
 
 from __future__ import annotations
 
+import concurrent.futures.thread
+import functools
 import logging
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from types import GenericAlias
+from types import FrameType, GenericAlias
 from typing import Any, Final, final
 
 from ..clock import after_delay
 from ..sim.errors import RunOver
-from ..sim.host import Host
 from ..sim.lock_records import forget_one, holders_of
 from ..sim.run_threads import RunThread
+from ..sim.scheduler import Scheduler
 from ..sim.unseen_errors import received
 from .attributes import replaced
 from .imported_names import ImportedNames
 
-_hosts: Final[list[Host]] = []
+_schedulers: Final[list[Scheduler]] = []
 _early: Final[list[bool]] = []
 """Not empty while locks are ours although no run has begun."""
 _real_lock = threading.Lock
+_BUILT_ON_LOCKS: Final = frozenset(
+    module.__file__ for module in (threading, queue, concurrent.futures.thread, concurrent.futures._base)
+) | {__file__}
+"""Their steps between two operations on locks are no points at which threads are switched."""
+
+_LOOKS: Final[dict[type, tuple[str, ...]]] = {
+    threading.Event: ("is_set", "wait"),
+    threading.Condition: ("__enter__", "wait", "wait_for"),
+    threading.Semaphore: ("acquire", "__enter__"),
+    threading.Barrier: ("wait",),
+    queue.Queue: ("get", "empty", "full", "qsize"),
+    vars(queue)["_PySimpleQueue"]: ("get", "empty", "qsize"),
+    Future: ("result", "exception", "done"),
+}
+"""Before them another thread may go first: what they find depends on it."""
+
+_CHANGES: Final[dict[type, tuple[str, ...]]] = {
+    threading.Event: ("set",),
+    threading.Condition: ("__exit__",),
+    threading.Semaphore: ("release", "__exit__"),
+    threading.BoundedSemaphore: ("release",),
+    threading.Thread: ("start",),
+    queue.Queue: ("put", "task_done"),
+    vars(queue)["_PySimpleQueue"]: ("put",),
+    Future: ("set_result", "set_exception"),
+}
+"""After them another thread may go first: it may have waited for the change."""
+
 _ENDING: Final = "_wavetank_ending"
 _START: Final = (
     "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
 )
 
 
-def _host_here() -> Host | None:
-    host = _hosts[-1] if _hosts else None
-    return host if host is not None and host.is_mine() else None
+def _scheduler_here() -> Scheduler | None:
+    scheduler = _schedulers[-1] if _schedulers else None
+    return scheduler if scheduler is not None and scheduler.is_mine() else None
+
+
+def _may_switch() -> None:
+    """A point at which another thread of the run may go first: its threads meet here."""
+    if _schedulers and _schedulers[-1].chooser is not None and (scheduler := _scheduler_here()) is not None:
+        scheduler.may_switch()
+
+
+def _called_by_program() -> bool:
+    """Whether what calls the caller of this function is no part of a primitive that is built on locks."""
+    frame: FrameType | None = sys._getframe(2)
+    if frame is not None and frame.f_code.co_filename == __file__:  # `__exit__` calls `release`
+        frame = frame.f_back
+    return frame is None or frame.f_code.co_filename not in _BUILT_ON_LOCKS
 
 
 @final
@@ -48,28 +93,30 @@ class BatonLock:
 
     def __init__(self) -> None:
         self._lock = _real_lock()
-        self._waiting: deque[tuple[Host, RunThread]] = deque()
+        self._waiting: deque[tuple[Scheduler, RunThread]] = deque()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         refused = timeout != -1 and (not blocking or timeout < 0)
+        if _called_by_program():
+            _may_switch()
         if not refused and self._lock.acquire(False):
             self._note()
             return True
-        host = _host_here()
-        if refused or host is None:
+        scheduler = _scheduler_here()
+        if refused or scheduler is None:
             return self._lock.acquire(blocking, timeout)  # raises what a real lock raises
         if not blocking or timeout == 0:
-            host.asked_in_vain()
+            scheduler.asked_in_vain()
             return self._lock.acquire(False)
-        until = None if timeout < 0 else host.timeline.now() + after_delay(timeout)
-        return self._wait(host, until)
+        until = None if timeout < 0 else scheduler.timers.now() + after_delay(timeout)
+        return self._wait(scheduler, until)
 
-    def _wait(self, host: Host, until: int | None) -> bool:
-        entry = (host, host.here())
+    def _wait(self, scheduler: Scheduler, until: int | None) -> bool:
+        entry = (scheduler, scheduler.here())
         while True:
             self._waiting.append(entry)
             try:
-                in_time = host.wait(self._described, until=until)
+                in_time = scheduler.wait(self._described, until=until)
             finally:
                 if entry in self._waiting:
                     self._waiting.remove(entry)
@@ -81,9 +128,9 @@ class BatonLock:
 
     def _note(self) -> None:
         """Take note of who has acquired it, in a run that is to be reported on."""
-        host = _hosts[-1] if _hosts else None
-        if host is not None and host.witness.attentive and host.is_mine():
-            host.witness.acquired(self)
+        scheduler = _schedulers[-1] if _schedulers else None
+        if scheduler is not None and scheduler.witness.attentive and scheduler.is_mine():
+            scheduler.witness.acquired(self)
 
     def _described(self) -> str:
         """What a thread waits for, and who holds it."""
@@ -94,8 +141,10 @@ class BatonLock:
         self._lock.release()
         forget_one(self)
         if self._waiting:
-            host, thread = self._waiting.popleft()
-            host.wake(thread)
+            scheduler, thread = self._waiting.popleft()
+            scheduler.wake(thread)
+        if _called_by_program():
+            _may_switch()
 
     def locked(self) -> bool:
         return self._lock.locked()
@@ -128,6 +177,8 @@ class BatonRLock:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         me = threading.get_ident()
         if self._owner != me:
+            if _called_by_program():
+                _may_switch()
             if not self._lock.acquire(blocking, timeout):
                 return False
             self._owner = me
@@ -143,6 +194,8 @@ class BatonRLock:
         if not self._count:
             self._owner = None
             self._lock.release()
+            if _called_by_program():
+                _may_switch()
 
     def __exit__(self, *args: object) -> None:
         self.release()
@@ -187,7 +240,7 @@ def _ours_in_the_run(real: Callable[[], Any], ours: Callable[[], Any]) -> type:
         __class_getitem__: Any = classmethod(GenericAlias)
 
         def __new__(cls) -> Any:
-            return real() if _host_here() is None and not _early else ours()
+            return real() if _scheduler_here() is None and not _early else ours()
 
     return Made
 
@@ -222,21 +275,21 @@ def locks_for_later() -> Iterator[None]:
         yield
     finally:
         _early.pop()
-        if not _hosts and not _early:
+        if not _schedulers and not _early:
             _NAMES.take_out()
 
 
 @contextmanager
-def threads_under(host: Host) -> Iterator[None]:
-    """Let threads started by the run's threads go under the baton of `host`."""
-    _hosts.append(host)
+def threads_under(scheduler: Scheduler) -> Iterator[None]:
+    """Let `scheduler` decide when threads that the run's threads start may run."""
+    _schedulers.append(scheduler)
     try:
         with ExitStack() as stack:
-            if len(_hosts) == 1:
+            if len(_schedulers) == 1:
                 _patch(stack)
             yield
     finally:
-        _hosts.remove(host)
+        _schedulers.remove(scheduler)
 
 
 def _take_out() -> None:
@@ -252,21 +305,47 @@ def _patch(stack: ExitStack) -> None:
     )
     pools = staticmethod(_numbered(vars(ThreadPoolExecutor)["_counter"], "pool name"))
     stack.enter_context(replaced(ThreadPoolExecutor, "_counter", pools))
+    # `submit` holds it while it starts a thread and fills a queue, where threads may be switched.
+    stack.enter_context(replaced(concurrent.futures.thread, "_global_shutdown_lock", BatonLock()))
     stack.enter_context(_no_word_of_the_end())
     stack.enter_context(replaced(Future, "set_exception", _noted(Future.set_exception)))
     for name in ("result", "exception"):
         stack.enter_context(replaced(Future, name, _asked(getattr(Future, name))))
+    for points, switching in ((_LOOKS, _switching_before), (_CHANGES, _switching_after)):
+        for kind, names in points.items():
+            for name in names:
+                stack.enter_context(replaced(kind, name, switching(getattr(kind, name))))
     stack.enter_context(replaced(threading, _START, _gated_start(getattr(threading, _START))))
     stack.enter_context(replaced(threading.Thread, "join", _join(threading.Thread.join)))
     stack.enter_context(replaced(threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive)))
+
+
+def _switching_before(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def look(*args: Any, **options: Any) -> Any:
+        if _called_by_program():
+            _may_switch()
+        return method(*args, **options)
+
+    return look
+
+
+def _switching_after(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def change(*args: Any, **options: Any) -> Any:
+        result = method(*args, **options)
+        _may_switch()
+        return result
+
+    return change
 
 
 def _numbered(count: Callable[[], int], kind: str) -> Callable[[], int]:
     """Names that count up in the run do not go on from earlier runs."""
 
     def next_number() -> int:
-        host = _host_here()
-        return count() if host is None else host.number(kind)
+        scheduler = _scheduler_here()
+        return count() if scheduler is None else scheduler.number(kind)
 
     return next_number
 
@@ -287,17 +366,17 @@ def _no_word_of_the_end() -> Iterator[None]:
 
 
 def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
-    """Start a thread that waits for its turn; its starter goes on at once and finds it started."""
+    """Start a thread that waits for its turn; its starter continues at once and finds it started."""
 
     def gated_start(function: Any, *args: Any, **options: Any) -> Any:
-        host = _host_here()
+        scheduler = _scheduler_here()
         thread = getattr(function, "__self__", None)
-        if host is None or not isinstance(thread, threading.Thread):
+        if scheduler is None or not isinstance(thread, threading.Thread):
             return start(function, *args, **options)
-        waiting = _Ending(host)
+        waiting = _Ending(scheduler)
         setattr(thread, _ENDING, waiting)
-        thread.run = _until_over(host, thread.run)  # type: ignore[method-assign]
-        gated = host.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
+        thread.run = _until_over(scheduler, thread.run)  # type: ignore[method-assign]
+        gated = scheduler.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
         result = start(gated, *args, **options)
         thread._started.set()  # type: ignore[attr-defined]
         return result
@@ -305,17 +384,18 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
     return gated_start
 
 
-def _until_over(host: Host, run: Callable[[], object]) -> Callable[[], None]:
+def _until_over(scheduler: Scheduler, run: Callable[[], object]) -> Callable[[], None]:
     """A thread that unwinds because its run is over ends in silence; it does not even start after that."""
 
     def quiet() -> None:
         with suppress(RunOver):
-            if not host.over:
+            if not scheduler.over:
                 try:
                     run()
                 except Exception as error:
-                    host.witness.failed(error)
+                    scheduler.witness.failed(error)
                     raise
+                scheduler.witness.thread_ended()
 
     return quiet
 
@@ -324,9 +404,9 @@ def _noted(set_exception: Callable[..., None]) -> Callable[..., None]:
     """Let a pool's future with an error be known to the run, until somebody asks for it."""
 
     def noted(self: Future[Any], exception: BaseException) -> None:
-        host = _host_here()
-        if host is not None and isinstance(exception, Exception):
-            host.witness.failed(exception, self)
+        scheduler = _scheduler_here()
+        if scheduler is not None and isinstance(exception, Exception):
+            scheduler.witness.failed(exception, self)
         set_exception(self, exception)
 
     return noted
@@ -347,22 +427,22 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
 class _Ending:
     """Who waits for a thread's end."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
         self.over = False
         self.waiting: list[RunThread] = []
 
     def set(self) -> None:
         self.over = True
         for thread in self.waiting:
-            self.host.wake(thread)
+            self.scheduler.wake(thread)
 
     def wait(self, what: str, until: int | None) -> bool:
         """Block until it is over; False if the instant `until` came first."""
-        me = self.host.here()
+        me = self.scheduler.here()
         self.waiting.append(me)
         try:
-            return self.over or self.host.wait(what, until=until) or self.over
+            return self.over or self.scheduler.wait(what, until=until) or self.over
         finally:
             self.waiting.remove(me)
 
@@ -381,12 +461,17 @@ def _to_its_end(function: Callable[..., object], given: tuple[object, ...], endi
 
 def _join(join: Callable[..., None]) -> Callable[..., None]:
     def joined(self: threading.Thread, timeout: float | None = None) -> None:
-        host, ending = _host_here(), _ending_of(self)
-        if host is None or ending is None or ending.host is not host or self is threading.current_thread():
+        scheduler, ending = _scheduler_here(), _ending_of(self)
+        if (
+            scheduler is None
+            or ending is None
+            or ending.scheduler is not scheduler
+            or self is threading.current_thread()
+        ):
             return join(self, timeout)
-        until = None if timeout is None else host.timeline.now() + after_delay(timeout)
-        if not ending.over and until == host.timeline.now():
-            host.asked_in_vain()
+        until = None if timeout is None else scheduler.timers.now() + after_delay(timeout)
+        if not ending.over and until == scheduler.timers.now():
+            scheduler.asked_in_vain()
         if not ending.wait(f"join of thread {self.name!r}", until):
             return None
         return join(self)
@@ -396,11 +481,11 @@ def _join(join: Callable[..., None]) -> Callable[..., None]:
 
 def _is_alive(is_alive: Callable[..., bool]) -> Callable[..., bool]:
     def alive(self: threading.Thread) -> bool:
-        host, ending = _host_here(), _ending_of(self)
+        scheduler, ending = _scheduler_here(), _ending_of(self)
         if ending is None:
             return is_alive(self)
-        if host is not None and not ending.over:
-            host.asked_in_vain()
+        if scheduler is not None and not ending.over:
+            scheduler.asked_in_vain()
         return not ending.over
 
     return alive

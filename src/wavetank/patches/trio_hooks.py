@@ -14,9 +14,9 @@ from trio import _subprocess, _threads
 from trio._core import _run as core
 
 from ..sim.errors import RunStopped
-from ..sim.host import Host
 from ..sim.private_names import require
 from ..sim.refused_io import refusal
+from ..sim.scheduler import Scheduler
 from ..sim.trio_parts import creation_order
 from ..sim.trio_run import SUPPORTED, PassDriver, TrioEngine
 from .attributes import replaced
@@ -35,32 +35,32 @@ Begin = Callable[[Sequence[Any], bool], TrioEngine]
 
 
 @contextmanager
-def trio_under(host: Host, started: Callable[[TrioEngine], object]) -> Iterator[None]:
+def trio_under(scheduler: Scheduler, started: Callable[[TrioEngine], object]) -> Iterator[None]:
     """Every run of trio that the run's threads start is in virtual time; `started` is given its engine.
 
     `trio.run` is met in its set-up, so that references to it made before are met as well.
     """
 
     def begin(instruments: Sequence[Any], strict_exception_groups: bool) -> TrioEngine:
-        engine = host.engine = TrioEngine(
-            host, instruments=instruments, strict_exception_groups=strict_exception_groups
+        engine = scheduler.engine = TrioEngine(
+            scheduler, instruments=instruments, strict_exception_groups=strict_exception_groups
         )
         started(engine)
         return engine
 
     with ExitStack() as stack:
-        stack.enter_context(replaced(core, "setup_runner", _setup(core.setup_runner, host, begin)))
-        stack.enter_context(replaced(core, "unrolled_run", _kept(core.unrolled_run, host)))
-        guest = _guest_run(trio.lowlevel.start_guest_run, host, begin)
+        stack.enter_context(replaced(core, "setup_runner", _setup(core.setup_runner, scheduler, begin)))
+        stack.enter_context(replaced(core, "unrolled_run", _kept(core.unrolled_run, scheduler)))
+        guest = _guest_run(trio.lowlevel.start_guest_run, scheduler, begin)
         stack.enter_context(replaced(trio.lowlevel, "start_guest_run", guest))
-        stack.enter_context(sleeps_take_time(host))
+        stack.enter_context(sleeps_take_time(scheduler))
         stack.enter_context(creation_order())
-        stack.enter_context(trio_threads(host))
+        stack.enter_context(trio_threads(scheduler))
         yield
 
 
 @contextmanager
-def trio_threads(host: Host) -> Iterator[None]:
+def trio_threads(scheduler: Scheduler) -> Iterator[None]:
     """Let `trio.to_thread` start threads of the run instead of using trio's cache of real ones.
 
     Subprocesses, which trio waits for in such a thread, are refused.
@@ -70,7 +70,7 @@ def trio_threads(host: Host) -> Iterator[None]:
     def start_thread_soon(
         fn: Callable[[], Any], deliver: Callable[[Outcome[Any]], object], name: str | None = None
     ) -> None:
-        if not host.is_mine():
+        if not scheduler.is_mine():
             return original(fn, deliver, name)
         thread = threading.Thread(target=lambda: deliver(capture(fn)), daemon=True)
         if name is not None:
@@ -80,18 +80,18 @@ def trio_threads(host: Host) -> Iterator[None]:
     with (
         replaced(_threads, "start_thread_soon", start_thread_soon),
         replaced(_threads, "_send_message_to_trio", _answered_in_turn(_threads._send_message_to_trio)),
-        replaced(_subprocess, "_open_process", _refused_here(_subprocess._open_process, host)),
-        replaced(trio.lowlevel, "open_process", _refused_here(trio.lowlevel.open_process, host)),
+        replaced(_subprocess, "_open_process", _refused_here(_subprocess._open_process, scheduler)),
+        replaced(trio.lowlevel, "open_process", _refused_here(trio.lowlevel.open_process, scheduler)),
     ):
         yield
 
 
-def _refused_here(open_process: Callable[..., Any], host: Host) -> Callable[..., Any]:
+def _refused_here(open_process: Callable[..., Any], scheduler: Scheduler) -> Callable[..., Any]:
     """Refuse the run's subprocesses before they start, since virtual time cannot wait for them."""
     refused = refusal("trio.lowlevel.open_process")
 
     def refused_here(*args: Any, **options: Any) -> Any:
-        return refused() if host.is_virtual_here() else open_process(*args, **options)
+        return refused() if scheduler.is_virtual_here() else open_process(*args, **options)
 
     return refused_here
 
@@ -106,11 +106,11 @@ def _answered_in_turn(send: Callable[..., Any]) -> Callable[..., Any]:
     return send_message_to_trio
 
 
-def _setup(original: Callable[..., Any], host: Host, begin: Begin) -> Callable[..., Any]:
+def _setup(original: Callable[..., Any], scheduler: Scheduler, begin: Begin) -> Callable[..., Any]:
     def setup_runner(
         clock: object, instruments: Sequence[Any], restrict_keyboard_interrupt: bool, strict: bool
     ) -> Any:
-        if not host.is_mine():
+        if not scheduler.is_mine():
             return original(clock, instruments, restrict_keyboard_interrupt, strict)
         if trio.lowlevel.in_trio_run():
             raise RuntimeError("Attempted to call run() from inside a run()")
@@ -119,12 +119,12 @@ def _setup(original: Callable[..., Any], host: Host, begin: Begin) -> Callable[.
     return setup_runner
 
 
-def _kept(original: Callable[..., Any], host: Host) -> Callable[..., Any]:
+def _kept(original: Callable[..., Any], scheduler: Scheduler) -> Callable[..., Any]:
     """Keep hold of trio's run loop, so that one that never ends can be closed with its test."""
 
     def unrolled_run(runner: Any, *args: Any, **options: Any) -> Any:
         loop = original(runner, *args, **options)
-        engine = host.engine
+        engine = scheduler.engine
         if isinstance(engine, TrioEngine) and engine.runner is runner:
             engine.run = loop
         return loop
@@ -139,7 +139,7 @@ def _close_stream_of(done_callback: Callable[..., object]) -> None:
         stream.close()
 
 
-def _guest_run(original: Callable[..., Any], host: Host, begin: Begin) -> Callable[..., Any]:
+def _guest_run(original: Callable[..., Any], scheduler: Scheduler, begin: Begin) -> Callable[..., Any]:
     def start_guest_run(
         async_fn: Callable[..., Any],
         *args: Any,
@@ -149,7 +149,7 @@ def _guest_run(original: Callable[..., Any], host: Host, begin: Begin) -> Callab
         strict_exception_groups: bool = True,
         **options: Any,
     ) -> None:
-        if not host.is_mine():
+        if not scheduler.is_mine():
             original(
                 async_fn,
                 *args,

@@ -10,8 +10,8 @@ import trio
 from trio import _timeouts
 
 from ..clock import SECOND
-from ..sim.host import Host
 from ..sim.private_names import require
+from ..sim.scheduler import Scheduler
 from ..sim.trio_run import SUPPORTED
 from .attributes import replaced
 
@@ -19,12 +19,12 @@ require(_timeouts, "sleep_until", of=f"trio {trio.__version__}", supported=SUPPO
 
 
 @contextmanager
-def sleeps_take_time(host: Host) -> Iterator[None]:
+def sleeps_take_time(scheduler: Scheduler) -> Iterator[None]:
     """Meet `trio.sleep` where it hands a positive delay on: no other code looks for `sleep_until` there."""
     original = _timeouts.sleep_until
 
     def sleep_until(deadline: float) -> Any:
-        if host.is_mine():
+        if scheduler.is_mine():
             now = trio.current_time()
             deadline = now + 1 / SECOND if deadline <= now else deadline
         return original(deadline)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any, Final, Protocol, final
 
 from ..sim.private_names import require
-from ..sim.virtual_files import VirtualFile, forget_virtual_file
+from ..sim.virtual_files import VirtualFile, add_virtual_file, forget_virtual_file
 
 require(
     socket.socket,
@@ -34,8 +35,18 @@ class End(VirtualFile, Protocol):
     here: Address
     there: Address
 
+    error: int
+    """The number of the error by which it could not be connected; 0 if it is."""
+
     def signal_on(self, descriptor: int, /) -> None:
-        """Let the system know, too, whether there is something to read, under the client's descriptor."""
+        """Let the system know, too, whether there is something to read, under the client's descriptor.
+
+        Raises:
+            BlockingIOError: it is not connected yet.
+        """
+
+    def share(self) -> None:
+        """One socket more is to be closed before it is."""
 
     def send(self, data: Any, /) -> int:
         """Send all of the bytes; how many they were."""
@@ -140,11 +151,9 @@ def _getsockname(end: End, one: socket.socket, /) -> Address:
     return end.here
 
 
-_OPTIONS: Final = {socket.SO_ERROR: 0, socket.SO_TYPE: int(socket.SOCK_STREAM)}
-
-
 def _getsockopt(end: End, one: socket.socket, level: int, option: int, size: int = 0, /) -> int | bytes:
-    value = _OPTIONS.get(option, 1) if level == socket.SOL_SOCKET else 1
+    known = {socket.SO_ERROR: end.error, socket.SO_TYPE: int(socket.SOCK_STREAM)}
+    value = known.get(option, 1) if level == socket.SOL_SOCKET else 1
     return value.to_bytes(size, "little") if size else value
 
 
@@ -158,6 +167,16 @@ def _ended(end: End, one: Any, *_: Any) -> Any:
     return NotImplemented
 
 
+def _dup(end: End, one: Any) -> Any:
+    """Another socket at the same end, which stays until both are closed."""
+    twin = type(one)(one.family, one.type, one.proto)
+    twin.settimeout(one.gettimeout())
+    os.dup2(one.fileno(), twin.fileno(), inheritable=False)
+    end.share()
+    add_virtual_file(twin, end)
+    return twin
+
+
 def _makefile(end: End, one: Any, mode: str = "r", buffering: int | None = None, **options: Any) -> Any:
     if mode in ("rb", "br") and buffering != 0:
         return ReplyFile(one, end)
@@ -168,6 +187,7 @@ def _makefile(end: End, one: Any, mode: str = "r", buffering: int | None = None,
 
 AT_END: Final[dict[str, Callable[..., Any]]] = {
     "detach": _ended,
+    "dup": _dup,
     "getpeername": _getpeername,
     "getsockname": _getsockname,
     "getsockopt": _getsockopt,

@@ -36,6 +36,9 @@ _CIPHER: Final = ("TLS_AES_256_GCM_SHA384", _VERSION, 256)
 _FROM: Final = "Jan  1 00:00:00 2020 GMT"
 _UNTIL: Final = "Jan  1 00:00:00 2100 GMT"
 
+_handshakes: Final[list[Callable[[str, int | None], object]]] = []
+"""What is asked, with host and port, before a certificate is trusted."""
+
 _offered: Final[WeakKeyDictionary[ssl.SSLContext, Sequence[str]]] = WeakKeyDictionary()
 """The protocols that contexts offer, as far as they were set while this stood in."""
 
@@ -65,7 +68,8 @@ class NoTls:
         """Agree on HTTP/1.1.
 
         Raises:
-            ssl.SSLError: the client offers other protocols only; the text says what to change.
+            ssl.SSLError: the client offers other protocols only, and the text says what to change; or the
+                scenario has no certificate that could be trusted.
         """
         offered = _offered.get(self.context)
         if offered and _HTTP not in offered:
@@ -74,6 +78,9 @@ class NoTls:
                 f"the client offers {', '.join(offered)} only, and wavetank's fake speaks HTTP/1.1: let the "
                 "client offer http/1.1, too (in httpx http1=True), as it does by default",
             )
+        if self.context.verify_mode != ssl.CERT_NONE:
+            for ask in _handshakes[-1:]:
+                ask(self.server_hostname, None)
 
     def read(self, size: int = 1024, buffer: Any = None) -> Any:
         if buffer is None:
@@ -176,8 +183,13 @@ class _Memory:
 
 
 @contextmanager
-def tls_passed_over(is_ours: Callable[[str], bool]) -> Iterator[None]:
-    """Let contexts wrap connections to hosts of this process without TLS; `is_ours` says which they are."""
+def tls_passed_over(
+    is_ours: Callable[[str], bool], handshake: Callable[[str, int | None], object]
+) -> Iterator[None]:
+    """Let contexts wrap connections to hosts of this process without TLS; `is_ours` says which they are.
+
+    `handshake` is asked before a certificate is trusted, and may raise an `OSError`.
+    """
     context = ssl.SSLContext
     with ExitStack() as stack:
         for name, method in (
@@ -186,6 +198,8 @@ def tls_passed_over(is_ours: Callable[[str], bool]) -> Iterator[None]:
             ("set_alpn_protocols", _set_alpn_protocols(context.set_alpn_protocols)),
         ):
             stack.enter_context(replaced(context, name, method))
+        _handshakes.append(handshake)
+        stack.callback(_handshakes.remove, handshake)
         stack.enter_context(replaced(SimulatedLoop, "_make_ssl_transport", _make_ssl_transport))
         yield
 
@@ -202,7 +216,11 @@ def _make_ssl_transport(
 ) -> Any:
     """A plain transport that answers questions about TLS; there is no handshake to wait for."""
     context = sslcontext or ssl.create_default_context()
-    made = object_without_tls(context, rawsock, server_hostname)
+    try:
+        made = object_without_tls(context, rawsock, server_hostname)
+    except BaseException:
+        rawsock.close()  # as asyncio's own transport does, which is not made
+        raise
     extra = {
         "sslcontext": context,
         "ssl_object": made,

@@ -15,16 +15,18 @@ from .errors.request_failure import Failure, FailureKind
 from .gate.delays import ExponentialDelay, FixedDelay, RateLimitStrategy
 from .gate.gate import Gate
 from .gate.tickets import GateClosed, Ticket
-from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
+from .items import Attempt, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
 from .limits import Limits, Quota, RateInfo
 from .metrics import OpenTelemetryMetrics
 from .result_stream import Results
-from .sender import ItemTooLarge
+from .run_totals import Progress
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
+from .token_estimate import ItemTooLarge
 
 __all__ = [
     "AgentFailed",
+    "Attempt",
     "BatchResult",
     "Bounds",
     "CallResult",
@@ -45,6 +47,7 @@ __all__ = [
     "NotSent",
     "OpenTelemetryMetrics",
     "ParallelBatchProcessor",
+    "Progress",
     "Quota",
     "RateInfo",
     "RateLimitStrategy",

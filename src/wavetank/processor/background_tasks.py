@@ -1,4 +1,4 @@
-"""A task group that lives as long as the `async with` of a processor."""
+"""A task group that is open as long as the `async with` of a processor."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, final, overload
@@ -18,6 +18,8 @@ from .processor_options import OptionFields, ProcessorOptions
 from .processor_run import ProcessorRun
 from .result_queue import ResultQueue
 from .result_stream import Results
+from .run_totals import Progress
+from .stopping import Bounds
 from .strategy_lifecycle import Call, Strategies, as_strategy
 
 T = TypeVar("T")
@@ -76,6 +78,18 @@ class ParallelBatchProcessor(Generic[T]):
         on_quota: what a spent quota or budget means for the items of its scope: `fail` with
             its reason and without a request, or `wait`, if it says when it resets.
         fail_fast: send nothing more after the first item that failed.
+        max_outage_seconds: how long the provider may be away before the run stops. Its items
+            then have no outcome, and can be sent later. It is checked at each failed request.
+        validate: called, and awaited if it is async, with an item and its answer. If it raises,
+            the answer is not valid, and the item is sent again.
+        max_validation_retries: how often an item may be sent again for that; these do not count
+            as `max_attempts`.
+        before_attempt: returns the item that the next request sends, from the item and an
+            `Attempt`: another prompt, other data or another strategy. If it raises, only that
+            item fails.
+        fallbacks: strategies or functions for items that would fail, and for all items while
+            the provider is away, one after the other. Each has its own gate, and the item has
+            all its attempts again.
         prepare_item: returns the item that is sent. If it raises, only that item fails.
             `process_all` prepares all items before it sends any.
         post_process: returns the value of a result, from item and answer. If it raises, only
@@ -112,6 +126,7 @@ class ParallelBatchProcessor(Generic[T]):
         self._state: Literal["new", "started", "closed"] = "new"
         self._started_by = ""
         self._group: Background | None = None
+        self._run: ProcessorRun[T] | None = None
 
     def __repr__(self) -> str:
         workers = self._options.workers
@@ -168,11 +183,12 @@ class ParallelBatchProcessor(Generic[T]):
             ValueError: `batch_size` is below 1.
             Exception: any error of the strategy's `prepare`, the store or a sink.
         """
-        options = self._options.with_batch_size(batch_size)
+        options = self._options = self._options.with_batch_size(batch_size)
         self._start("process_all()")
         results: dict[int, ItemResult[T]] = {}
         source = BatchSource(tuple(self._items.values()))
         run = ProcessorRun(self._strategies, options, source=source, out=results.__setitem__)
+        self._run = run
         await run.work()
         ordered = tuple(results[number] for number in sorted(results))
         return _batch_result(run, ordered)
@@ -203,25 +219,70 @@ class ParallelBatchProcessor(Generic[T]):
         if self._group is None:
             self._refuse_unless_new("process()")
             raise RuntimeError("process() needs `async with ParallelBatchProcessor(...)` around it")
-        options = self._options.with_batch_size(batch_size)
+        options = self._options = self._options.with_batch_size(batch_size)
         self._start("process()")
         queue = ResultQueue[T](options.most_at_once)
-        return Results(queue, partial(self._begin, items, options, queue, self._group))
+        return Results(queue, partial(self._begin, items, queue, self._group))
+
+    async def retune(
+        self,
+        *,
+        workers: int | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        burst: float | None = None,
+        token_burst: float | None = None,
+        scope: Hashable | None = None,
+        bounds: Bounds | None = None,
+        max_outage_seconds: float | None = None,
+    ) -> None:
+        """Change how fast and how long the run works, also while it runs; what is `None` stays as it is.
+
+        Requests that are under way are finished, also if there are now fewer workers.
+
+        Args:
+            workers: how many requests may be under way at once; no more than `batch_size`.
+            requests_per_minute: the limit of the provider; infinity: it is learnt.
+            tokens_per_minute: the same for tokens.
+            burst: see `Limits`.
+            token_burst: see `Limits`.
+            scope: the scope that the four limits are for; by default they are for every scope.
+            bounds: what the run may take at most, counted from its start; `Bounds()` is no bound.
+            max_outage_seconds: how long the provider may be away.
+
+        Raises:
+            ValueError: a number is too small; nothing is changed then.
+        """
+        given = {"workers": workers, "bounds": bounds, "max_outage_seconds": max_outage_seconds}
+        limits = {
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "burst": burst,
+            "token_burst": token_burst,
+        }
+        self._options = self._options.changed(given).with_limits(scope, limits)
+        if self._run is not None:
+            self._run.retune(self._options)
+
+    @property
+    def progress(self) -> Progress:
+        """What was done so far: counts, tokens and cost, also while it runs."""
+        return Progress(workers=self._options.workers) if self._run is None else self._run.progress
 
     async def _begin(
         self,
         items: Iterable[LLMWorkItem[Any]] | AsyncIterable[LLMWorkItem[Any]],
-        options: ProcessorOptions,
         queue: ResultQueue[T],
         group: Background,
     ) -> anyio.CancelScope:
         await self._strategies.prepare([self._strategies.own])
         run = ProcessorRun(
             self._strategies,
-            options,
+            self._options,
             source=StreamSource(items, queue),
             out=lambda _, result: queue.put(result),
         )
+        self._run = run
         return group.start(run.work, queue.close)
 
     def _start(self, what: str) -> None:

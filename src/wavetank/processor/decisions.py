@@ -31,14 +31,14 @@ class Decision:
     | kind | the other fields |
     |---|---|
     | `refused` | `item`, `reason` |
-    | `paused` | `until` |
+    | `paused` | `until`; `reason` if the provider is away |
     | `resumed` | |
     | `closed` | `reason`: why nothing more is sent in the scope |
     | `cut`, `grown` | `rate`: requests in a second from now on |
     | `retried` | `item`, `reason`; `until`: when its own backoff ends |
     | `recovered` | the same, after the worker or pool that had its request died |
     | `done` | `item`; `reason` if it failed |
-    | `stopped` | `reason` |
+    | `stopped` | `reason`; `scope` if the provider is away or refuses the key |
     """
 
     kind: DecisionKind

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, final
 
 import anyio
 
+from .cancellation import awaited
 from .items import LLMWorkItem
 from .result_queue import ResultQueue
 from .strategy_lifecycle import as_strategy
@@ -30,6 +31,20 @@ def checked_item(item: object) -> LLMWorkItem[Any]:
     if item.strategy is not None:
         as_strategy(item.strategy, of=f"the strategy of item {item.id!r}")
     return item
+
+
+async def prepared_item(
+    prepare: Callable[[LLMWorkItem[Any]], Any], item: LLMWorkItem[Any], *, by: str = "prepare_item"
+) -> LLMWorkItem[Any]:
+    """The item that the caller's `prepare` returns, which may be async; `by` names it in an error.
+
+    Raises:
+        TypeError: it is no item, or has another id.
+    """
+    prepared = await awaited(prepare(item))
+    if not isinstance(prepared, LLMWorkItem) or prepared.id != item.id:
+        raise TypeError(f"{by} must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
+    return checked_item(prepared)
 
 
 class ItemSource(Protocol):

@@ -48,6 +48,22 @@ class LLMWorkItem(Generic[D_co]):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is known before a request of an item is sent.
+
+    `number` counts the requests of the item from 1. `errors` are those that count against
+    `max_attempts`, and `invalid` are the answers that `validate` refused. `last_error` is why
+    the latest request was in vain, also for a rate limit.
+    """
+
+    number: int
+    errors: int = 0
+    invalid: int = 0
+    last_error: BaseException | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class TokenUsage:
     """Tokens that calls were charged for.
 
@@ -113,12 +129,13 @@ ItemStrategy = LLMCallStrategy[Any] | Callable[[str], Awaitable[Any]]
 class ItemResult(Generic[T_co]):
     """The result of one item: a value, or an error with the reason why it was not tried again.
 
-    `attempts` counts the requests made for it. `usage` and `cost` are those of the successful
-    request. `cause` says why it failed in a form that is equal for all items with the same
-    cause. `limit` is the rate limit that made it fail, if it was one. `seconds` is how long it
-    took from its start. `recalled` says that the outcome is from an earlier run.
-    `unfinished` says that this is no outcome: the run was stopped, or the item's scope was
-    closed. It is given to neither store nor sinks, and a run that resumes sends the item.
+    `attempts` counts the requests made for it. `usage` and `cost` are those of its answer, and
+    of answers before it that were not valid. `cause` says why it failed in a form that is equal
+    for all items with the same cause. `limit` is the rate limit that made it fail, if it was
+    one. `seconds` is how long it took from its start. `recalled` says that the outcome is from
+    an earlier run. `unfinished` says that this is no outcome: the run was stopped, or the
+    item's scope was closed. It is given to neither store nor sinks, and a run that resumes
+    sends the item.
     """
 
     id: str

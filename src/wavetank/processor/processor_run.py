@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, final
@@ -13,20 +12,22 @@ from typing import Any, Final, Generic, TypeVar, final
 import anyio
 from anyio.abc import TaskGroup
 
-from .cancellation import awaited
 from .decisions import Decision, DecisionLog, logger
 from .delivery import Delivery
 from .errors.error_fields import unwrap_single_group
 from .gate.gates import Gates
 from .gate.permits import Permits
-from .item_source import BatchSource, ItemSource, checked_item
+from .in_flight_item import InFlightItem
+from .item_source import BatchSource, ItemSource, prepared_item
 from .items import ItemResult, LLMCallStrategy, LLMWorkItem
 from .processor_options import ProcessorOptions
 from .retry_limits import RetryBudget
-from .sender import InFlightItem, RunTotals, Sender, StoppedSending
-from .stopping import RunStopped, WorkerLost
+from .run_totals import Progress, RunTotals
+from .sender import Sender, StoppedSending
+from .stopping import unfinished_result
 from .store import RunRecord, Store
 from .strategy_lifecycle import Strategies
+from .time_limit import TimeLimit
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class ProcessorRun(Generic[T]):
             permits=self._permits,
             totals=self.totals,
             decisions=self._decisions,
+            stop_run=self.stop,
         )
         self._delivery = Delivery[T](options, self._emit)
         self._unfinished_items: dict[int, InFlightItem] = {}
@@ -97,7 +99,7 @@ class ProcessorRun(Generic[T]):
         self._group: TaskGroup | None = None
         self._tasks = 0
         self._take_turn = anyio.Lock(fast_acquire=True)
-        self._seconds = None if options.bounds is None else options.bounds.seconds
+        self._time_limit = TimeLimit(self.began, options.bounds)
 
     async def work(self) -> None:
         """Process every item; start new workers if all were cancelled from outside.
@@ -125,7 +127,7 @@ class ProcessorRun(Generic[T]):
     async def _process_all_items(self) -> None:
         await self._recall_outcomes()
         await self._prepare_strategies()
-        with self._time_limit() as limit:
+        with self._time_limit.scope() as limit:
             await self._prepare_all()
         self._stop_if_timed_out(limit)
         if self._prepared:
@@ -147,13 +149,40 @@ class ProcessorRun(Generic[T]):
         except Exception as error:
             self._fail(error)
 
-    def stop(self, reason: str) -> None:
-        """Send nothing more; requests that are under way are finished."""
+    def stop(self, reason: str, scope: str = "") -> None:
+        """Send nothing more; requests that are under way are finished.
+
+        Args:
+            reason: why, in words.
+            scope: the name of the scope whose provider is the cause, if one is.
+        """
         if self.stopped is None:
             self.stopped = reason
-            self._decisions.record(Decision("stopped", anyio.current_time(), reason=reason))
+            self._decisions.record(Decision("stopped", anyio.current_time(), scope, reason=reason))
             self.gates.close()
             self._source.stop()
+
+    def retune(self, options: ProcessorOptions) -> None:
+        """Continue with another number of workers, other limits, bounds or time for an outage."""
+        self._options = options
+        self._sender.retune(options)
+        self.gates.retune(options.limits_of)
+        more = min(options.workers, options.most_at_once) - self._max_in_flight
+        self._max_in_flight += more
+        self._permits.resize(self._max_in_flight)
+        for _ in range(more):
+            self._start_substitute()
+        self._time_limit.change(options.bounds)
+
+    @property
+    def progress(self) -> Progress:
+        """What was done so far."""
+        return self.totals.progress(
+            seconds=anyio.current_time() - self.began,
+            under_way=sum(gate.under_way for gate in self.gates),
+            workers=self._max_in_flight,
+            away=self._sender.scopes_away(),
+        )
 
     async def _recall_outcomes(self) -> None:
         store = self._options.store
@@ -180,8 +209,7 @@ class ProcessorRun(Generic[T]):
     async def _run_workers_until_done(self) -> None:
         try:
             async with anyio.create_task_group() as timer:
-                if self._seconds is not None:
-                    timer.start_soon(self._stop_in_time, self._seconds)
+                timer.start_soon(self._stop_in_time)
                 while self.stopped is None and not self._source.exhausted:
                     await self._run_workers()
                 timer.cancel_scope.cancel()
@@ -199,9 +227,9 @@ class ProcessorRun(Generic[T]):
             for _ in range(size):
                 self._start_worker()
 
-    async def _stop_in_time(self, seconds: float) -> None:
+    async def _stop_in_time(self) -> None:
         """Stop the run at its time limit; requests have a time limit of their own."""
-        await anyio.sleep_until(self.began + seconds)
+        await self._time_limit.wait()
         if not self._source.exhausted or any(one.result is None for one in self._unfinished_items.values()):
             self.stop(TIME_LIMIT_REACHED)
 
@@ -258,7 +286,7 @@ class ProcessorRun(Generic[T]):
 
     async def _process(self, in_flight: InFlightItem) -> None:
         try:
-            with self._time_limit() as limit:
+            with self._time_limit.scope() as limit:
                 await self._permits.acquire(in_flight)
                 in_flight.result = await self._result_for(in_flight)
             if self._stop_if_timed_out(limit):
@@ -312,7 +340,8 @@ class ProcessorRun(Generic[T]):
         if self._options.prepare_item is None:
             return
         try:
-            in_flight.request = await _prepared(self._options.prepare_item, in_flight.item)
+            in_flight.request = await prepared_item(self._options.prepare_item, in_flight.item)
+            in_flight.sent = in_flight.request
         except Exception as error:
             reason = f"preparation failed: {type(error).__name__}: {error}"
             in_flight.result = ItemResult(in_flight.item.id, error=error, reason=reason, cause=reason)
@@ -355,27 +384,14 @@ class ProcessorRun(Generic[T]):
         result = in_flight.result
         if result is not None and (in_flight.stored or result.recalled or self._options.store is None):
             return result
-        return self._unfinished_result(in_flight)
-
-    def _unfinished_result(self, in_flight: InFlightItem) -> ItemResult[T]:
-        item = in_flight.item
-        error: RuntimeError
-        if self.stopped is not None:
-            cause = f"not finished, the run was stopped: {self.stopped}"
-            error = RunStopped(f"item {item.id!r} was {cause}; add it to a new batch")
-        else:
-            cause = "worker cancelled"
-            error = WorkerLost(
-                f"the worker that held item {item.id!r} was cancelled; add the item to a new batch"
-            )
-        return ItemResult(
-            item.id, None, error, in_flight.budget.attempts, reason=cause, cause=cause, unfinished=True
-        )
+        return unfinished_result(in_flight.item.id, in_flight.budget.attempts, self.stopped)
 
     def _emit(self, number: int, result: ItemResult[T]) -> None:
         self._unfinished_items.pop(number, None)
         self.totals.succeeded += result.error is None
         self.totals.failed += result.error is not None
+        if result.recalled:
+            self._sender.note_recalled(result)
         if result.unfinished:
             self._unfinished_cause = result.cause
         self._out(number, result)
@@ -386,21 +402,7 @@ class ProcessorRun(Generic[T]):
             self._error = error
         self.stop(f"{type(error).__name__}: {error}")
 
-    def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
-        """A scope with the run's time limit, for the work that leads to an outcome, not for its delivery."""
-        if self._seconds is None:
-            return nullcontext()
-        return anyio.CancelScope(deadline=self.began + self._seconds)
-
-    def _stop_if_timed_out(self, limit: anyio.CancelScope | None) -> bool:
-        cut = limit is not None and limit.cancelled_caught
-        if cut:
+    def _stop_if_timed_out(self, limit: anyio.CancelScope) -> bool:
+        if limit.cancelled_caught:
             self.stop(TIME_LIMIT_REACHED)
-        return cut
-
-
-async def _prepared(prepare: Callable[[Any], Any], item: LLMWorkItem[Any]) -> LLMWorkItem[Any]:
-    prepared = await awaited(prepare(item))
-    if not isinstance(prepared, LLMWorkItem) or prepared.id != item.id:
-        raise TypeError(f"prepare_item must return an LLMWorkItem with the id {item.id!r}, not {prepared!r}")
-    return checked_item(prepared)
+        return limit.cancelled_caught

@@ -23,6 +23,7 @@ class RetryLimits:
     max_attempts: int
     max_rate_limit_retries: int
     max_rate_limit_seconds: float
+    max_validation_retries: int = 2
 
     def check(self) -> None:
         """Refuse limits that are too small.
@@ -33,6 +34,7 @@ class RetryLimits:
         _at_least("max_attempts", self.max_attempts, 1)
         _at_least("max_rate_limit_retries", self.max_rate_limit_retries, 0)
         _at_least("max_rate_limit_seconds", self.max_rate_limit_seconds, 0)
+        _at_least("max_validation_retries", self.max_validation_retries, 0)
 
 
 @final
@@ -45,6 +47,17 @@ class RetryBudget:
     errors: int = 0
     refusals: int = 0
     refused_since: float | None = None
+    invalid: int = 0
+
+    def renewed(self) -> RetryBudget:
+        """A new budget for another provider; the requests are counted further."""
+        return RetryBudget(self.limits, self.attempts)
+
+    def spend_invalid(self, why: str) -> str | None:
+        """Count an answer that is not valid; return why the item has failed, or `None` to try again."""
+        self.invalid += 1
+        over = self.invalid > self.limits.max_validation_retries
+        return f"{counted(self.invalid, 'invalid answer')}, last: {why}" if over else None
 
     def spend(self, failure: Failure, now: float) -> str | None:
         """Count a failure; return why the item has failed, or `None` if it may be tried again."""
@@ -57,9 +70,16 @@ class RetryBudget:
         self.errors += 1
         return self._over(failure, self.errors >= self.limits.max_attempts, counted(self.errors, "error"))
 
+    def restore(self, before: tuple[int, int, float | None]) -> None:
+        """Set errors, refusals and the instant of the first refusal back to earlier values."""
+        self.errors, self.refusals, self.refused_since = before
+
     def backoff_seconds(self, failure: Failure) -> float:
-        """How long this item waits before its next request; 0 where a pause of the gate decides."""
-        if failure.pauses:
+        """How long this item waits before its next request.
+
+        It is 0 after an answer that is not valid, and where a pause of the gate decides.
+        """
+        if failure.pauses or failure.kind == "terminal":
             return 0.0
         doublings = min(max(self.errors - 1, 0), _MAX_DOUBLINGS)
         return min(BACKOFF_SECONDS * 2.0**doublings, BACKOFF_CAP_SECONDS)

@@ -3,111 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, final
 
 import anyio
 
-from .cancellation import cancels_this_task
+from .cancellation import awaited, cancels_this_task
 from .decisions import Decision, DecisionKind, DecisionLog
 from .errors.request_failure import Failure, limit_met
 from .errors.reset_times import RESETS, short_clock_text
+from .failure_judge import FailureJudge
 from .gate.gate import Gate
 from .gate.gates import Gates
 from .gate.permits import HeldPermit, Permits
 from .gate.tickets import GateClosed, Ticket
-from .items import CallResult, ItemResult, LLMCallStrategy, LLMWorkItem, TokenUsage
-from .processor_options import Estimate, ProcessorOptions
-from .retry_limits import RetryBudget
+from .in_flight_item import InFlightItem
+from .item_source import prepared_item
+from .items import Attempt, CallResult, ItemResult, LLMCallStrategy, LLMWorkItem
+from .processor_options import ProcessorOptions
+from .run_totals import RunTotals
 from .stopping import NotSent
-from .strategy_lifecycle import Strategies
+from .strategy_lifecycle import Strategies, as_strategy
+from .token_estimate import CallbackFailed, TokenEstimate
 from .wall_clock import wall_seconds
 
 T = TypeVar("T")
 
-CHARACTERS_PER_TOKEN: Final = 4
-"""OpenAI's rule of thumb for English text."""
-FIRST_ANSWER_TOKENS: Final = 256
-"""The estimate for an answer until one has come: a paragraph or two."""
-
-
-@final
-@dataclass(slots=True)
-class RunTotals:
-    """The totals of a run so far.
-
-    `first_result` is when the first outcome came from the provider, in seconds from the start.
-    """
-
-    requests: int = 0
-    refusals: int = 0
-    retries: int = 0
-    recoveries: int = 0
-    answers: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    first_result: float | None = None
-    usage: TokenUsage = field(default_factory=TokenUsage)
-    cost: float = 0.0
-
-    def summary(self, seconds: float) -> str:
-        """The totals in one line, for a run that took so many seconds.
-
-        >>> RunTotals(requests=5, succeeded=4, first_result=0.5).summary(2.0).split("; ")[1]
-        'requests: 5, 0 refused, 0 retries, 0.400 s per request'
-        """
-        mean = seconds / self.requests if self.requests else 0.0
-        parts = [
-            f"ended after {seconds:.3f} s: {self.succeeded} succeeded, {self.failed} failed",
-            f"requests: {self.requests}, {self.refusals} refused, {self.retries} retries, "
-            f"{mean:.3f} s per request",
-        ]
-        if self.first_result is not None:
-            parts.append(f"first result after {self.first_result:.3f} s")
-        if self.usage.total:
-            parts.append(f"tokens: {self.usage.input_tokens} in, {self.usage.output_tokens} out")
-        if self.cost:
-            parts.append(f"cost: {self.cost:g}")
-        return "; ".join(parts)
-
-
-@final
-@dataclass(slots=True)
-class InFlightItem:
-    """An item that has been started and has no outcome yet.
-
-    `number` is its place in the source, from 0. `request` is the item that is sent for it, as
-    `prepare_item` returned it. `began` is its start on anyio's clock. `cut_off` says that its
-    last request was cancelled because it took too long. `stored` says that the store has its
-    result.
-    """
-
-    number: int
-    item: LLMWorkItem[Any]
-    request: LLMWorkItem[Any]
-    budget: RetryBudget
-    began: float
-    holds_permit: bool = False
-    cut_off: bool = False
-    stored: bool = False
-    result: ItemResult[Any] | None = None
+PROVIDER_AWAY: Final = "the provider is away"
 
 
 @final
 class StoppedSending(Exception):
     """The run sends nothing more; the text says why."""
-
-
-@final
-class CallbackFailed(Exception):
-    """A callback of the caller raised for one item: `scope`, `estimate_tokens` or `classifier`."""
-
-    def __init__(self, callback: str, error: Exception) -> None:
-        super().__init__(f"{callback} failed: {type(error).__name__}: {error}")
-        self.error: Final = error
 
 
 @final
@@ -123,13 +53,30 @@ class Sender(Generic[T]):
         permits: Permits,
         totals: RunTotals,
         decisions: DecisionLog,
+        stop_run: Callable[[str, str], object],
     ) -> None:
         self._strategies = strategies
-        self._options = options
+        self.options = options
         self._gates = gates
         self._permits = permits
         self._totals = totals
+        self._estimate = TokenEstimate(options.estimate_tokens, totals)
         self._decisions = decisions
+        self._fallbacks = [as_strategy(one, of="a fallback") for one in options.fallbacks]
+        gates.note_fallbacks(self._fallbacks)
+        self._judge = FailureJudge(options, gates=gates, permits=permits, stop_run=stop_run)
+
+    def retune(self, options: ProcessorOptions) -> None:
+        """Use other options for what is sent from now on."""
+        self.options = self._judge.options = options
+
+    def note_recalled(self, result: ItemResult[Any]) -> None:
+        """Take note of a result from an earlier run."""
+        self._judge.served_earlier |= result.error is None
+
+    def scopes_away(self) -> tuple[str, ...]:
+        """The scopes whose provider is away now."""
+        return self._judge.scopes_away()
 
     async def run(self, in_flight: InFlightItem) -> ItemResult[T]:
         """Send an item until it is answered or has failed.
@@ -138,29 +85,88 @@ class Sender(Generic[T]):
             StoppedSending: the run sends nothing more.
         """
         try:
-            return await self._send_until_done(in_flight)
+            result = await self._send_until_done(in_flight, has_next=bool(self._fallbacks))
+            for number, fallback in enumerate(self._fallbacks, start=1):
+                if result.error is None:
+                    break
+                self._note_fallback(in_flight, result, number)
+                await self._record_end(in_flight, is_open=True)
+                in_flight.budget = in_flight.budget.renewed()
+                has_next = number < len(self._fallbacks)
+                later = await self._send_until_done(in_flight, fallback, has_next=has_next)
+                result = _after_fallback(result, later)
+            return result
         except CallbackFailed as failed:
             reason = str(failed)
             return _failed_result(in_flight, Failure("terminal", failed.error, reason), reason)
 
-    async def _send_until_done(self, in_flight: InFlightItem) -> ItemResult[T]:
-        strategy = self._strategies.of(in_flight.item, in_flight.request)
-        gate = self._gate_of(in_flight.request, strategy)
-        if (refusal := self._too_large(gate, in_flight.request)) is not None:
-            return _failed_result(in_flight, refusal, refusal.reason)
+    async def _send_until_done(
+        self, in_flight: InFlightItem, fallback: LLMCallStrategy[T] | None = None, *, has_next: bool
+    ) -> ItemResult[T]:
+        """Send an item until it is answered or has failed, or is left to the next provider."""
         while True:
-            ticket = await self._enter(gate, in_flight)
+            strategy, gate = await self._next_attempt(in_flight, fallback)
+            if (refusal := self._estimate.too_large(gate, in_flight.sent)) is not None:
+                return _failed_result(in_flight, refusal, refusal.reason)
+            ticket = await self._enter(gate, in_flight, has_next=has_next)
             if ticket is None:
-                return _not_sent_result(in_flight, gate.closed_because or "")
+                return _not_sent_result(in_flight, gate.closed_because or PROVIDER_AWAY)
             answer = await self._request(gate, ticket, in_flight, strategy)
             if isinstance(answer, CallResult):
-                return self._successful_result(in_flight, answer)
-            reason = in_flight.budget.spend(answer, anyio.current_time())
-            await self._record_end(in_flight, is_open=reason is None or answer.closes)
+                failure, reason = await self._validated(in_flight, answer)
+                if failure is None:
+                    return self._successful_result(in_flight, answer)
+            else:
+                failure, reason = await self._judge.judge(gate, ticket, in_flight, answer)
+            in_flight.last_error = failure.error
+            if reason is None and has_next and self._judge.watch_of(gate).is_outage:
+                failure, reason = replace(failure, closes=True), PROVIDER_AWAY
+            await self._record_end(in_flight, is_open=reason is None or failure.closes)
             if reason is not None:
-                return _failed_result(in_flight, answer, reason)
+                return _failed_result(in_flight, failure, reason)
             if not gate.closed:
-                await self._back_off(gate, in_flight, answer)
+                await self._back_off(gate, in_flight, failure)
+
+    async def _next_attempt(
+        self, in_flight: InFlightItem, fallback: LLMCallStrategy[T] | None
+    ) -> tuple[LLMCallStrategy[T], Gate]:
+        """The strategy and the gate of the next request, which `before_attempt` may change."""
+        budget, change = in_flight.budget, self.options.before_attempt
+        if change is not None:
+            attempt = Attempt(budget.attempts + 1, budget.errors, budget.invalid, in_flight.last_error)
+            try:
+                in_flight.sent = await prepared_item(
+                    lambda item: change(item, attempt), in_flight.request, by="before_attempt"
+                )
+            except Exception as error:
+                raise CallbackFailed("before_attempt", error) from error
+        strategy = fallback or self._strategies.of(in_flight.item, in_flight.sent)
+        if not self._strategies.is_ready(strategy):
+            self._gates.note_strategies([strategy])
+            await self._permits.wait_without(in_flight, partial(self._strategies.prepare, [strategy]))
+        return strategy, self._gate_of(in_flight.sent, strategy)
+
+    async def _validated(
+        self, in_flight: InFlightItem, answer: CallResult[T]
+    ) -> tuple[Failure | None, str | None]:
+        """Whether the answer is valid: `None`, or its failure, and why the item has failed, if it has."""
+        if self.options.validate is None:
+            return None, None
+        try:
+            await awaited(self.options.validate(in_flight.item, answer.value))
+        except Exception as error:
+            self._add_paid(answer)
+            in_flight.usage += answer.usage
+            in_flight.cost += answer.cost
+            why = f"{type(error).__name__}: {error}"
+            reason = in_flight.budget.spend_invalid(why)
+            return Failure("terminal", error, f"invalid answer, {why}"), reason
+        return None, None
+
+    def _note_fallback(self, in_flight: InFlightItem, result: ItemResult[T], number: int) -> None:
+        self._totals.retries += 1
+        now, why = anyio.current_time(), f"to fallback {number}: {result.reason}"
+        self._decisions.record(Decision("retried", now, item=in_flight.item.id, reason=why, until=now))
 
     async def _request(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, strategy: LLMCallStrategy[T]
@@ -171,7 +177,7 @@ class Sender(Generic[T]):
         scope = None
         try:
             with self._time_limit() as scope:
-                answer = await strategy.execute(in_flight.request)
+                answer = await strategy.execute(in_flight.sent)
         except (Exception, asyncio.CancelledError) as error:
             if cancels_this_task(error):
                 raise
@@ -180,14 +186,15 @@ class Sender(Generic[T]):
         else:
             result = answer if isinstance(answer, CallResult) else CallResult(answer)
             gate.succeeded(ticket, result.usage.total or None)
+            self._judge.watch_of(gate).succeeded(ticket)
             if result.info is not None:
                 gate.learn(result.info, ticket)
             return result
         finally:
             gate.leave(ticket)
 
-    async def _enter(self, gate: Gate, in_flight: InFlightItem) -> Ticket | None:
-        """Wait until the request may be sent; `None` if the gate is closed.
+    async def _enter(self, gate: Gate, in_flight: InFlightItem, *, has_next: bool) -> Ticket | None:
+        """Wait until the request may be sent; `None` if the gate is closed, or to leave it for a fallback.
 
         Raises:
             StoppedSending: the run sends nothing more.
@@ -196,11 +203,13 @@ class Sender(Generic[T]):
         permit = HeldPermit(self._permits, in_flight) if self._gates.has_several_scopes else None
         while True:
             try:
-                ticket = await gate.enter(self._tokens_if_counted(gate, in_flight), permit=permit)
+                ticket = await self._ticket(gate, in_flight, permit, has_next=has_next)
             except GateClosed as closed:
                 if gate.closed_because is not None:
                     return None
                 raise StoppedSending(str(closed)) from None
+            if ticket is None:
+                return None
             reached = self._bound_reached()
             if reached is None:
                 await self._record_start(gate, ticket, in_flight)
@@ -212,12 +221,32 @@ class Sender(Generic[T]):
             if reached is not None:
                 raise StoppedSending(reached)
 
+    async def _ticket(
+        self, gate: Gate, in_flight: InFlightItem, permit: HeldPermit | None, *, has_next: bool
+    ) -> Ticket | None:
+        """The ticket of the gate; `None` if there is another provider and this one is away.
+
+        Raises:
+            GateClosed: the gate was closed.
+        """
+        tokens = self._estimate.if_counted(gate, in_flight.sent)
+        if not has_next:
+            return await gate.enter(tokens, permit=permit)
+        watch = self._judge.watch_of(gate)
+        if watch.is_outage and watch.needs_no_probe and not gate.closed:
+            return None
+        with watch.left_when_away():
+            return await gate.enter(tokens, permit=permit)
+        if not in_flight.holds_permit:
+            await self._permits.acquire(in_flight)
+        return None
+
     async def _record_start(self, gate: Gate, ticket: Ticket, in_flight: InFlightItem) -> None:
         """Record in the store that a request is about to be sent; if that is cancelled, that it was not."""
-        if self._options.store is None:
+        if self.options.store is None:
             return
         try:
-            await self._options.store.started(in_flight.item, in_flight.budget.attempts + 1)
+            await self.options.store.started(in_flight.item, in_flight.budget.attempts + 1)
         except BaseException as error:
             gate.leave(ticket)
             if not isinstance(error, Exception):
@@ -226,22 +255,22 @@ class Sender(Generic[T]):
 
     async def _record_end(self, in_flight: InFlightItem, *, is_open: bool) -> None:
         """Record new pauses in the store and, if `is_open`, that nothing of it is under way."""
-        if self._options.store is not None:
+        if self.options.store is not None:
             with anyio.CancelScope(shield=True):
                 await self._gates.store_new_pauses()
                 if is_open and not in_flight.cut_off:
-                    await self._options.store.ended(in_flight.item, in_flight.budget.attempts)
+                    await self.options.store.ended(in_flight.item, in_flight.budget.attempts)
 
     def _bound_reached(self) -> str | None:
         """The bound that was reached, in words, or `None`."""
-        totals, bounds = self._totals, self._options.bounds
+        totals, bounds = self._totals, self.options.bounds
         return None if bounds is None else bounds.reached(totals.requests, totals.usage, totals.cost)
 
     def _handle_error(
         self, gate: Gate, ticket: Ticket, in_flight: InFlightItem, error: BaseException
     ) -> Failure:
         failure = self._classify(error)
-        if failure.closes and failure.retry_after_seconds and self._options.on_quota == "wait":
+        if failure.closes and failure.retry_after_seconds and self.options.on_quota == "wait":
             failure = replace(failure, kind="rate-limited")
         if failure.pauses or failure.closes:
             self._totals.refusals += 1
@@ -250,7 +279,7 @@ class Sender(Generic[T]):
             self._decisions.record(refused)
         self._gates.set_refusal(failure)
         if failure.pauses:
-            gate.refused(ticket, failure.retry_after_seconds)
+            self._judge.pause(gate, ticket, failure)
         elif failure.closes:
             gate.exhausted(ticket, failure.reason)
         self._gates.set_refusal(None)
@@ -260,7 +289,7 @@ class Sender(Generic[T]):
 
     def _classify(self, error: BaseException) -> Failure:
         try:
-            failure = self._options.error_classifier(error)
+            failure = self.options.error_classifier(error)
             if not isinstance(failure, Failure):
                 raise TypeError(f"it must return a Failure, not {failure!r}")
         except Exception as raised:
@@ -271,7 +300,8 @@ class Sender(Generic[T]):
         kind: DecisionKind = "recovered" if failure.worker_died else "retried"
         self._totals.recoveries += failure.worker_died
         self._totals.retries += not failure.worker_died
-        seconds = in_flight.budget.backoff_seconds(failure)
+        waits_at_gate = self._judge.watch_of(gate).is_outage
+        seconds = 0.0 if waits_at_gate else in_flight.budget.backoff_seconds(failure)
         now = anyio.current_time()
         self._decisions.record(
             Decision(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)
@@ -280,19 +310,23 @@ class Sender(Generic[T]):
             await self._permits.wait_without(in_flight, partial(gate.rest, now + seconds))
 
     def _successful_result(self, in_flight: InFlightItem, answer: CallResult[T]) -> ItemResult[T]:
+        self._add_paid(answer)
+        return ItemResult(
+            in_flight.item.id,
+            answer.value,
+            attempts=in_flight.budget.attempts,
+            usage=in_flight.usage + answer.usage if in_flight.usage.total else answer.usage,
+            cost=in_flight.cost + answer.cost,
+            seconds=anyio.current_time() - in_flight.began,
+        )
+
+    def _add_paid(self, answer: CallResult[T]) -> None:
+        """Add an answer to the totals, whether it is valid or not."""
         totals = self._totals
         totals.answers += 1
         totals.cost += answer.cost
         if answer.usage.total:
             totals.usage += answer.usage
-        return ItemResult(
-            in_flight.item.id,
-            answer.value,
-            attempts=in_flight.budget.attempts,
-            usage=answer.usage,
-            cost=answer.cost,
-            seconds=anyio.current_time() - in_flight.began,
-        )
 
     def _gate_of(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[T]) -> Gate:
         try:
@@ -300,41 +334,9 @@ class Sender(Generic[T]):
         except Exception as error:
             raise CallbackFailed("scope", error) from error
 
-    def _tokens_if_counted(self, gate: Gate, in_flight: InFlightItem) -> float:
-        return self._estimated_tokens(in_flight.request) if gate.pace.counts_tokens else 0.0
-
-    def _estimated_tokens(self, item: LLMWorkItem[Any]) -> float:
-        if self._options.estimate_tokens is not None:
-            return _callers_estimate(self._options.estimate_tokens, item)
-        out = self._totals.usage.output_tokens
-        per_answer = out / self._totals.answers if out else FIRST_ANSWER_TOKENS
-        return len(item.prompt) / CHARACTERS_PER_TOKEN + per_answer
-
-    def _too_large(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
-        most = gate.pace.max_tokens_per_item
-        if most is None or (tokens := self._estimated_tokens(item)) <= most:
-            return None
-        reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {most:.0f} at once"
-        return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)
-
     def _time_limit(self) -> AbstractContextManager[anyio.CancelScope | None]:
-        seconds = self._options.request_seconds
+        seconds = self.options.request_seconds
         return nullcontext() if seconds is None else anyio.fail_after(seconds)
-
-
-@final
-class ItemTooLarge(ValueError):
-    """The error of an item that needs more tokens than the limit ever allows at once."""
-
-
-def _callers_estimate(estimate: Estimate, item: LLMWorkItem[Any]) -> float:
-    try:
-        tokens = estimate(item)
-        if not 0 <= tokens < math.inf:
-            raise ValueError(f"it must return a number of tokens, not {tokens!r}")
-    except Exception as error:
-        raise CallbackFailed("estimate_tokens", error) from error
-    return tokens
 
 
 def _failed_result(in_flight: InFlightItem, failure: Failure, reason: str) -> ItemResult[Any]:
@@ -346,6 +348,8 @@ def _failed_result(in_flight: InFlightItem, failure: Failure, reason: str) -> It
         error=failure.error,
         attempts=in_flight.budget.attempts,
         reason=reason,
+        usage=in_flight.usage,
+        cost=in_flight.cost,
         cause=failure.reason if limit is None else limit.cause,
         limit=limit,
         seconds=anyio.current_time() - in_flight.began,
@@ -357,3 +361,11 @@ def _not_sent_result(in_flight: InFlightItem, reason: str) -> ItemResult[Any]:
     cause = f"not asked: {reason}"
     error = NotSent(f"item {in_flight.item.id!r} was {cause}; add it to a new batch when that is over")
     return _failed_result(in_flight, Failure("terminal", error, cause, closes=True), cause)
+
+
+def _after_fallback(earlier: ItemResult[T], later: ItemResult[T]) -> ItemResult[T]:
+    """The result of an item after a fallback: if both failed, both reasons, and open if one of them is."""
+    if later.error is None:
+        return later
+    reason = f"{earlier.reason}; then fallback: {later.reason}"
+    return replace(later, reason=reason, unfinished=earlier.unfinished or later.unfinished)

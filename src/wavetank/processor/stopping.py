@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
-from .items import TokenUsage
+from .items import ItemResult, TokenUsage
 
 
 @final
@@ -65,3 +65,15 @@ class Bounds:
         if self.cost is not None and cost >= self.cost:
             return f"its cost of {self.cost:g} was reached"
         return None
+
+
+def unfinished_result(id: str, attempts: int, stopped: str | None) -> ItemResult[Any]:
+    """The result of an item that a run did not finish; `stopped` is why the run was stopped, if it was."""
+    error: RuntimeError
+    if stopped is not None:
+        cause = f"not finished, the run was stopped: {stopped}"
+        error = RunStopped(f"item {id!r} was {cause}; add it to a new batch")
+    else:
+        cause = "worker cancelled"
+        error = WorkerLost(f"the worker that held item {id!r} was cancelled; add the item to a new batch")
+    return ItemResult(id, None, error, attempts, reason=cause, cause=cause, unfinished=True)

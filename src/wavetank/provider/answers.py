@@ -235,15 +235,11 @@ def filled(text: str, item: str, prompt: str, *, as_json: bool = False) -> str:
     """
     values = {"{item}": item, "{prompt}": prompt}
     for name, value in values.items():
-        values[name] = _inside_json(value) if as_json else value
+        values[name] = json.dumps(value, ensure_ascii=False)[1:-1] if as_json else value
     return _PLACEHOLDER.sub(lambda found: values[found[0]], text)
 
 
 _PLACEHOLDER: Final = re.compile("|".join(re.escape(f"{{{name}}}") for name in PLACEHOLDERS))
-
-
-def _inside_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def is_json(text: str) -> bool:

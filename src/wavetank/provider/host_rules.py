@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, final
 
 import msgspec
@@ -166,11 +166,11 @@ class HostTable:
 
     def is_named(self, host: str, port: int | None = None) -> bool:
         """Whether a user named the host."""
-        return next(self._of(host, port), None) is not None
+        return bool(self._of(host, port))
 
     def is_app(self, host: str, port: int | None = None) -> bool:
         """Whether nothing but applications answers at a host."""
-        rules = [*self._of(host, port)]
+        rules = self._of(host, port)
         return bool(rules) and all(isinstance(rule.answers, HostApp) for rule in rules)
 
     def route(self, http: HttpRequest) -> Route | None:
@@ -195,8 +195,8 @@ class HostTable:
         """
         return self.route(http) or _by_looks(http)
 
-    def _of(self, host: str, port: int | None) -> Iterator[HostRule]:
-        return (rule for rule in (*self._rules, *_configured) if answers_for((rule.host,), host, port))
+    def _of(self, host: str, port: int | None) -> list[HostRule]:
+        return [rule for rule in (*self._rules, *_configured) if answers_for((rule.host,), host, port)]
 
     def __repr__(self) -> str:
         return f"<HostTable [{len(self._rules)} hosts of its own]>"

@@ -67,10 +67,11 @@ class Head(msgspec.Struct, frozen=True):
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a response on the wire.
 
-    The head comes with the first part. `end` closes the body after `data`; `abort` breaks
-    the connection off after `data`, and nothing that follows is sent. `whole_at`: a client that has
-    this much of `data`, in bytes, and all that came before has the text of the answer and the signal
-    that it is finished; `None` in all other parts.
+    The head comes with the first part. `end` closes the body after `data`; `abort` ends the connection
+    after `data`, and nothing that follows is sent. Without `data` it is reset then, unless `end` says that
+    it is closed properly. `data` without a head before it stands in the place of a response. `whole_at`: a
+    client that has this much of `data`, in bytes, and all that came before has the text of the answer and
+    the signal that it is finished; `None` in all other parts.
     """
 
     head: Head | None = None
@@ -93,13 +94,15 @@ class WireReply(msgspec.Struct, frozen=True):
 class BadRequest(Exception):
     """A request the provider cannot take; `reply` is its answer in its own dialect.
 
-    One that does not `count` asks for nothing: some clients only open a connection with it.
+    One that does not `count` asks for nothing: some clients only open a connection with it. One that is
+    `unserved` asks for a path that the dialect does not have.
     """
 
-    def __init__(self, reply: WireReply, *, counts: bool = True) -> None:
+    def __init__(self, reply: WireReply, *, counts: bool = True, unserved: bool = False) -> None:
         super().__init__(f"{reply.status}: {reply.body.decode()}")
         self.reply = reply
         self.counts = counts
+        self.unserved = unserved
 
 
 class Dialect(Protocol):
@@ -107,7 +110,7 @@ class Dialect(Protocol):
 
     @property
     def card(self) -> VendorCard:
-        """The vendor that speaks it."""
+        """The vendor that uses it."""
 
     def serves(self, http: HttpRequest) -> bool:
         """Whether it has an endpoint for the method and the path of a request."""

@@ -13,11 +13,11 @@ from typing import Final, final
 
 from msgspec import structs
 
-from ..clock import DAY, EPOCH_NS, MINUTE, SECOND
+from ..clock import DAY, EPOCH_NS, MINUTE, SECOND, format_duration
 from ..scenario import Limits, RefusalError, RetryAfter, Scenario, limits_scope
 from .matching import fits, scope_of
 from .meters import Bucket, Calendar, Growth, Meter, Sliding
-from .model import NO_LIMITS, BucketState, LimitReason, LimitState
+from .model import ACCOUNT, NO_LIMITS, BucketState, LimitReason, LimitState
 from .request import Request
 
 _SWEEP_FROM: Final = 1024
@@ -73,9 +73,13 @@ _FREE: Final = Stay((), 0, 0)
 @final
 @dataclass(frozen=True, slots=True)
 class _Gauge:
-    """One kind of budget of a table: which part of a cost it counts, its size, and a new meter."""
+    """One kind of budget of a table: which part of a cost it counts, its size, and a new meter.
+
+    `name` is what reports call it: `tokens`, or `requests per 10s`.
+    """
 
     reason: LimitReason
+    name: str
     unit: int
     size: int | None
     fresh: Callable[[int], Meter]
@@ -146,12 +150,16 @@ class Limiter:
         if not self._tables:
             return NO_LIMITS
         stated: dict[str, BucketState] = {}
+        left: dict[str, int] = {}
         for table, scope in self._places(request):
-            for name, state in table.states(scope, now):
+            whose = "" if scope == ACCOUNT else f" of {scope}"
+            for gauge, state in table.states(scope, now):
+                name, called = _HEADERS[gauge.reason], gauge.name + whose
+                left[called] = min(left.get(called, state.remaining), state.remaining)
                 other = stated.get(name)
                 if other is None or (state.remaining, -state.reset) < (other.remaining, -other.reset):
                     stated[name] = state
-        return LimitState(**stated, at=now)
+        return LimitState(**stated, at=now, left=left)
 
     def _places(self, request: Request) -> _Places:
         return tuple(
@@ -214,15 +222,15 @@ class _Table:
                 if gauge.unit in (_OUTPUT, _TOTAL):
                     meter.refund(spare, at)
 
-    def states(self, scope: str, now: int) -> Iterator[tuple[str, BucketState]]:
-        """The budgets that headers state, by the names of `LimitState`."""
+    def states(self, scope: str, now: int) -> Iterator[tuple[_Gauge, BucketState]]:
+        """The budgets that headers state."""
         budget = self._budgets.get(scope) or self._fresh(now)
         for gauge, meter in zip(self._gauges, budget.meters, strict=True):
             state = meter.state(now)
             if state is not None:
                 if self.limits.reset is not None:
                     state = structs.replace(state, reset=int(self.limits.reset))
-                yield _HEADERS[gauge.reason], state
+                yield gauge, state
 
     # -- what it refuses ---------------------------------------------------------------------
 
@@ -319,14 +327,15 @@ def _gauges(limits: Limits, epoch_ns: int) -> Iterator[_Gauge]:
     for reason, unit, per_minute, per_window in in_windows:
         for size, period in ((per_minute, MINUTE), (per_window, int(limits.per or MINUTE))):
             if size is not None:
-                yield _Gauge(reason, unit, size, _window(size, period, epoch_ns, limits))
+                name = reason if period == MINUTE else f"{reason} per {format_duration(period)}"
+                yield _Gauge(reason, name, unit, size, _window(size, period, epoch_ns, limits))
     for reason, unit, size in by_day:
         if size is not None:
-            yield _Gauge(reason, unit, size, _day(size, epoch_ns - limits.day_begins, limits))
+            yield _Gauge(reason, reason, unit, size, _day(size, epoch_ns - limits.day_begins, limits))
     if limits.ramp is not None:
         for unit, free in ((_REQUESTS, limits.ramp.requests), (_TOTAL, limits.ramp.tokens)):
             if free is not None:
-                yield _Gauge("ramp", unit, None, _growth(free, limits))
+                yield _Gauge("ramp", "ramp", unit, None, _growth(free, limits))
 
 
 def _window(size: int, period: int, epoch_ns: int, limits: Limits) -> Callable[[int], Meter]:

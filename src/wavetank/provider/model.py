@@ -48,7 +48,8 @@ class BucketState(msgspec.Struct, frozen=True):
 class LimitState(msgspec.Struct, frozen=True):
     """What the limit headers say; `None` where the scenario sets no such limit.
 
-    `at` is the instant at which it was so: the answer may be sent much later.
+    `at` is the instant at which it was so: the answer may be sent much later. `left` has what is left of
+    every budget, which no header says: of each table and scope.
     """
 
     requests: BucketState | None = None
@@ -58,6 +59,7 @@ class LimitState(msgspec.Struct, frozen=True):
     requests_per_day: BucketState | None = None
     tokens_per_day: BucketState | None = None
     at: int = 0
+    left: dict[str, int] = {}
 
 
 NO_LIMITS: Final = LimitState()

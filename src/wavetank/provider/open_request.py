@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from ..clock import MILLISECOND, SECOND
-from ..scenario import RetryAfter
 from .barriers import Barrier
 from .content import NOTHING
 from .limiter import Stay
-from .model import Outcome, WireRetryAfter
+from .model import Outcome
 from .request import Request
 from .timing import Timetable
 
@@ -65,27 +63,3 @@ class RequestCounts:
         if len(self._counts) > REMEMBERED_ITEMS:
             del self._counts[next(iter(self._counts))]
         return nth
-
-
-def wire_retry_after(rule: RetryAfter, wait: int | None, sent: int) -> WireRetryAfter | None:
-    """The Retry-After of a refusal, as exactly as its form can express it.
-
-    Args:
-        rule: the form, and the value if the scenario gives one.
-        wait: nanoseconds from the sending until a retry makes sense, `None` if never.
-        sent: the Unix time at which the refusal is sent, by the provider's clock.
-    """
-    value = rule.value if rule.value is not None else wait
-    if rule.form == "none" or value is None:
-        return None
-    if rule.form == "http-date":
-        if rule.value is None:
-            value = max(1, value)
-        return WireRetryAfter("http-date", _round_up(sent + value, SECOND) - sent)
-    if rule.value is None:
-        value = _round_up(max(1, value), SECOND if rule.form == "seconds" else MILLISECOND)
-    return WireRetryAfter(rule.form, int(value))
-
-
-def _round_up(value: int, unit: int) -> int:
-    return -(-value // unit) * unit

@@ -11,15 +11,16 @@ from itertools import count
 from typing import Final, final
 
 from ..clock import EPOCH_NS, SECOND
-from ..scenario import DurationRange, Fault, Match, Scenario, refusal_error
+from ..scenario import DurationRange, Fault, Match, Scenario, Stage, refusal_error
 from .answers import AnswerSource
 from .barriers import Barrier, earliest
 from .content import Content, WantedRefusal
-from .faults.selection import FaultSelection
+from .dialect_base.retry_after import wire_retry_after
+from .faults.fault_selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
 from .model import NO_LIMITS, Notice, Outcome, Reason, Refusal, Reply, Success, WireRetryAfter
-from .open_request import OpenRequest, RequestCounts, wire_retry_after
+from .open_request import OpenRequest, RequestCounts
 from .picks import Choose, Picks
 from .request import Request
 from .timing import Timetable
@@ -96,12 +97,12 @@ class Provider:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def refuse_connection(self, now: int, host: str = "") -> int | None:
-        """A client wants to connect: the number, from 0, of the fault that refuses it; `None` lets it in.
+    def refuse_connection(self, now: int, host: str = "", stage: Stage | None = None) -> int | None:
+        """A client wants to connect: the number, from 0, of the fault that fails it; `None` lets it in.
 
-        `host` is empty where no client has named one yet.
+        `host` is empty where no client has named one yet, and `stage` `None` for all steps at once.
         """
-        return self._faults.for_connection(now, host)
+        return self._faults.for_connection(now, host, stage)
 
     def leave(self, request_id: int, now: int) -> Outcome | None:
         """The client of a request hung up; an id that is unknown or finished is ignored.
@@ -249,7 +250,7 @@ class Provider:
         self._send(exchange, refusal, Timetable(start=sent))
 
     def _refuse_as_wanted(self, exchange: OpenRequest, wanted: WantedRefusal, now: int) -> None:
-        """Refuse as the test's function says; it speaks for this item only."""
+        """Refuse as the test's function says; the refusal covers this item only."""
         request = exchange.request
         sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
         stated = wanted.retry_after

@@ -74,7 +74,7 @@ class Request(msgspec.Struct, kw_only=True):
 
     @property
     def dialect(self) -> str:
-        """The name of the vendor whose dialect the client speaks; `direct` for a direct call."""
+        """The name of the vendor whose dialect the client uses; `direct` for a direct call."""
         return self.card.name
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from ..scenario import RefusalError, Wave, refusal_error, usual_status
 from .card_mistakes import mistakes_in
 
 COMPATIBLE: Final = "wavetank.provider.vendors.openai.compatible"
-"""The wire module of vendors that speak OpenAI's format."""
+"""The wire module of vendors that use OpenAI's format."""
 
 ResetForm = Literal["duration", "seconds", "decimal-seconds", "unix", "rfc3339"]
 """How a header states when a limit is whole again: `6m0s`, `360`, `359.5`, the Unix time, a date."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Final, NamedTuple, cast
 
@@ -57,10 +59,23 @@ def add_vendor(card: VendorCard) -> None:
         raise TypeError(f"add_vendor({card!r}): give a wavetank.VendorCard(name=..., hosts=...)")
     if _added.get(card.name) == card:
         return
+    if isinstance(card.wire, str) and not _is_there(card.wire):
+        raise ValueError(
+            f"the vendor {card.name}: there is no module {card.wire!r}; give wire= one that can be imported, "
+            "or the function itself"
+        )
     _refuse_clash(card, cards())
     _added[card.name] = card
     vendor_at.cache_clear()
     looks.cache_clear()
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be found; it is imported when it is first used."""
+    try:
+        return module in sys.modules or find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 @lru_cache(maxsize=256)

@@ -40,7 +40,7 @@ class Script:
         )
 
     def scope_of(self, request: Request) -> str:
-        """What a refusal of a request speaks for."""
+        """The scope that a refusal of a request covers."""
         return scope_of(self.scope, self.wave.match, request)
 
     def staggered(self, request: Request, occurrence: int, picks: Picks) -> tuple[int, int] | None:

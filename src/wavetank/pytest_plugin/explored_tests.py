@@ -178,7 +178,7 @@ def _of_another_backend(token: str, backend: str) -> bool:
 
 
 def is_refusal(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Whether a search refused a word or a token it was given: no line of the program is to blame."""
+    """Whether a search refused an argument or a token: no line of the program is the cause."""
     return isinstance(excinfo.value, ValueError) and all(
         _package(each) in (*_ENGINES, *_RUNNER) for each in _entries(excinfo.tb)
     )

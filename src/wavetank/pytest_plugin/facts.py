@@ -44,7 +44,9 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
     facts = hosted.facts()
     values = {
         **facts,
-        "report": keep_log(item, lambda: [hosted.noted(item.nodeid, error)], failed=report.failed or xfailed),
+        "report": keep_log(
+            item, lambda: [hosted.noted(title_of(item), error)], failed=report.failed or xfailed
+        ),
         "verdicts": verdict_values(hosted.judged(error).values())
         if given(item.config, "report-json")
         else [],
@@ -53,6 +55,11 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
     }
     draw(item, report, hosted.tank.events)
     vars(report)[FACTS] = without_surrogates(values)  # which pytest-xdist cannot carry
+
+
+def title_of(item: pytest.Item) -> str:
+    """The test's id, with its file also where pytest leaves that out: outside of its root directory."""
+    return f"{item.path.name}{item.nodeid}" if item.nodeid.startswith("::") else item.nodeid
 
 
 def _is_reported(config: pytest.Config) -> bool:

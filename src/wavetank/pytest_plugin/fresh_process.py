@@ -32,7 +32,8 @@ def in_a_fresh_process(item: pytest.Function, token: str, scenario: str | None) 
     command += ["-c", str(config.inipath)] if config.inipath is not None else []
     command += [place_of(item, scenario), f"--llm-replay={token}"]
     command += [f"--llm-scenario={scenario}"] if scenario is not None else []
-    environment = {**os.environ, "PYTHONHASHSEED": _other_hash_seed(), "PYTEST_ADDOPTS": ""}
+    other_hash_seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    environment = {**os.environ, "PYTHONHASHSEED": other_hash_seed, "PYTEST_ADDOPTS": ""}
     for name in _NOT_PASSED_ON:
         environment.pop(name, None)
     try:
@@ -61,7 +62,3 @@ def _cause(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return ""
     return " (look for the order of a set of strings, and for state that earlier runs or tests leave behind)"
-
-
-def _other_hash_seed() -> str:
-    return "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"

@@ -318,10 +318,10 @@ def ignored_hosts(config: pytest.Config) -> list[str]:
     lines: list[str] = [line for line in config.getini(IGNORED_HOSTS) if not line.startswith("#")]
     if not lines:
         return []
-    from ..tank.expectations import host_patterns
+    from ..tank.expectations import declared_hosts
 
     try:
-        return host_patterns(lines)
+        return declared_hosts(lines)
     except ValueError as error:
         raise pytest.UsageError(f"{IGNORED_HOSTS}: {error}") from None
 

@@ -88,10 +88,10 @@ def expectations_of(item: pytest.Item) -> dict[str, Value]:
         found |= marker.kwargs
     found = options.checked_expectations(found, f"{item.nodeid}: {options.EXPECT}") if found else {}
     if ignored := options.ignored_hosts(item.config):
-        from ..tank.expectations import UNKNOWN_HOSTS, host_patterns
+        from ..tank.expectations import UNKNOWN_HOSTS, declared_hosts
 
         found[UNKNOWN_HOSTS] = ignored + (
-            host_patterns(found[UNKNOWN_HOSTS]) if UNKNOWN_HOSTS in found else []
+            declared_hosts(found[UNKNOWN_HOSTS]) if UNKNOWN_HOSTS in found else []
         )
     return found
 

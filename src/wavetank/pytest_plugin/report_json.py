@@ -79,6 +79,7 @@ def _entry(report: pytest.TestReport) -> dict[str, Any]:
         **{name: run.get(name, _NOTHING.get(name)) for name in _OF_A_RUN},
         "unmet": facts.get("not_met") or explored.get("unmet") or None,
         "unknown_hosts": facts.get("unknown_hosts", []),
+        "unserved": facts.get("unserved", []),
         "event_log": facts.get("report") or explored.get("report") or None,
         "searches": searches,
     }

@@ -12,7 +12,7 @@ from ..events import without_surrogates
 from ..tank.runs.finished_run import Run
 from ..tank.runs.plain_values import failed_checks, place_of_failure, run_values
 from ..tank.search.search import Result
-from .facts import draw, failure_of, keep_log, set_properties
+from .facts import draw, failure_of, keep_log, set_properties, title_of
 from .options import SEARCHES
 
 
@@ -38,14 +38,10 @@ def name_properties(item: pytest.Item) -> None:
     """Let reports such as JUnit's say what a test was searched under, and the token of its failure."""
     searches = item.stash.get(RESULTS, [])
     if searches:
-        made = _failed_of(searches) or searches[0]
+        made = next((each for each in searches if each.result.failure is not None), searches[0])
         failure = made.result.failure
         token = failure.schedule if failure is not None else ""
         set_properties(item, scenario=made.scenario, seed=made.seed, token=token or None)
-
-
-def _failed_of(searches: list[Made]) -> Made | None:
-    return next((made for made in searches if made.result.failure is not None), None)
 
 
 def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -55,7 +51,7 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     results = [made.result for made in searches]
     failure = next((result.failure for result in results if result.failure is not None), None)
-    kept = keep_log(item, lambda: failure.logs(item.nodeid), failed=True) if failure is not None else ""
+    kept = keep_log(item, lambda: failure.logs(title_of(item)), failed=True) if failure is not None else ""
     if failure is not None:
         draw(item, report, failure.logs()[0])
     facts = {

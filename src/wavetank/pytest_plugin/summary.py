@@ -64,14 +64,18 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
     if ran:
         met = sum(test.facts["requests"] > 0 for test in tests)
         yield f"{counted(met, 'test')} met the fake, {ran - met} did not"
-    tests = [test for test in tests if _is_concerned(test.facts)]
+    tests = [
+        test
+        for test in tests
+        if any(test.facts[name] for name in ("asked", "requests", "unknown_hosts", "unserved"))
+    ]
     if not tests:
         return
     all_facts = [test.facts for test in tests]
     yield (
         f"{counted(len(tests), 'test')}: {_total(all_facts, 'requests')} requests, "
         f"{_total(all_facts, 'refused')} refused, {_total(all_facts, 'unanswered')} unanswered, "
-        f"{_total(all_facts, 'wasted')} wasted"
+        f"{_total(all_facts, 'wasted')} wasted{_unserved(all_facts)}"
     )
     yield from _items([facts["outcomes"] for facts in all_facts])
     virtual = [facts for facts in all_facts if facts["virtual"]]
@@ -84,8 +88,9 @@ def lines(tests: list[_Test], ran: int, *, full: bool) -> Iterator[str]:
         yield f"event logs and timelines of {counted(kept, 'passed test')} were written; -v names them"
 
 
-def _is_concerned(facts: dict[str, Any]) -> bool:
-    return bool(facts["asked"] or facts["requests"] or facts["unknown_hosts"])
+def _unserved(all_facts: list[dict[str, Any]]) -> str:
+    count = sum(len(facts["unserved"]) for facts in all_facts)
+    return f", {count} unserved" if count else ""
 
 
 def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
@@ -96,6 +101,9 @@ def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
         yield f"{test.nodeid}: in {facts['scenario']}, {facts['not_met']}: {_SAYS_NOTHING}"
     elif facts["asked"] and not facts["requests"]:
         yield f"{test.nodeid}: no request reached the fake"
+    if facts["unserved"]:
+        paths = ", ".join(dict.fromkeys(facts["unserved"]))
+        yield f"{test.nodeid}: wavetank doesn't serve {paths}"
     if facts["unknown_hosts"]:
         hosts = ", ".join(facts["unknown_hosts"])
         yield f"{test.nodeid}: wanted {hosts}, which the fake does not answer for; nothing was sent"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Final
+
+from msgspec.structs import replace
 
 from ..checks.causes import causes, listed, place
 from ..checks.history import dated, describe
@@ -14,10 +17,26 @@ from ..clock import format_duration
 from ..events import Event, EventLog, Wait
 from ..text import counted
 from .blocked import blocked, culprit_of, reason_of, told, waiter_of
-from .requests import Request, requests
+from .finding import finding
+from .requests import Request, place_of, requests
 from .sentence import Sentence, by_task, for_item, were
 from .spans import last_instant
-from .verdicts import failures, verdicts
+from .verdicts import failures, how_it_ended, verdicts
+from .waited_for import it_is
+
+_FOR_TASKS: Final = ("waits for all of", "waits for task", "waits in TaskGroup", "waits in Nursery")
+_FAULTS: Final = {
+    "length-too-short": "half of the body, and a Content-Length as if that were all",
+    "length-too-long": "the whole body, and a Content-Length of more, until the connection ended",
+    "truncated-json": "half of the body, with the proper end of a response",
+    "missing-end": "a stream without the event that ends it",
+    "malformed-chunk": "a stream with an event that is no JSON",
+    "duplicate-event": "a stream with one event twice",
+    "empty-body": "status 200 and no body",
+    "html-body": "an HTML page in place of the answer",
+    "reset-after-headers": "headers, and then the connection was reset",
+}
+"""What was sent, by the kind of fault; the other kinds say it themselves."""
 
 
 def trouble(log: EventLog) -> Iterator[Sentence]:
@@ -28,7 +47,8 @@ def trouble(log: EventLog) -> Iterator[Sentence]:
         yield _first_refusal(log, first)
     elif fault is not None:
         of = "" if fault.item is None else f" for {fault.item!r}"
-        text = f"At {format_duration(fault.at)} trouble began{of}: {describe(fault)}."
+        meant = f": {meaning}" if (meaning := _FAULTS.get(fault.reason or "")) else ""
+        text = f"At {format_duration(fault.at)} trouble began{of}: {describe(fault)}{meant}."
         yield Sentence(text, fault.at, fault.request)
     else:
         arrived = len(log.of("arrived"))
@@ -76,8 +96,11 @@ def _at(place: str | None) -> str:
     return "" if place is None else f" at {place}"
 
 
-def waiting(log: EventLog) -> Iterator[Sentence]:
-    """Who waited for whom when the run was stopped; else who came back too early, or that no task did."""
+def waiting(log: EventLog, passing: EventLog | None = None) -> Iterator[Sentence]:
+    """Who waited for whom when the run was stopped; else who came back too early, or that no task did.
+
+    What the nearest run that passes does as well is said to be no cause.
+    """
     waiter = waiter_of(blocked(log))
     if waiter is not None:
         yield Sentence(f"When the run was stopped, {told(waiter)}.", last_instant(log))
@@ -88,26 +111,37 @@ def waiting(log: EventLog) -> Iterator[Sentence]:
     held = (
         next((wait for wait in log.end.waits if " by '" in wait.what), None) if log.end is not None else None
     )
-    if held is not None:
-        yield _quiet(held)
+    quiet = held or (None if log.of("refused") or how_it_ended(log) == "passed" else _longest(log))
+    if quiet is not None:
+        yield _quiet(log, quiet)
     else:
-        yield from _repeats(log)
+        yield from _repeats(log, passing)
 
 
-def _quiet(wait: Wait) -> Sentence:
-    """Who waited for what another one held, through a stretch in which nothing else happened."""
+def _longest(log: EventLog) -> Wait | None:
+    """A wait for something else than tasks, in the longest stretch."""
+    waits = [wait for wait in log.end.waits if not wait.what.startswith(_FOR_TASKS)] if log.end else []
+    return max(waits, key=lambda wait: wait.until - wait.since, default=None)
+
+
+def _quiet(log: EventLog, first: Wait) -> Sentence:
+    """Who waited for the same thing through a stretch in which nothing else happened."""
+    alike = [each for each in log.end.waits if each.since == first.since] if log.end is not None else []
+    tasks = [task for each in alike if each.what == first.what for task in each.tasks]
+    wait = replace(first, tasks=tuple(tasks))
     span = f"From {format_duration(wait.since)} to {format_duration(wait.until)}"
     names, where = listed([repr(task) for task in wait.tasks]), place(wait.file, wait.line)
     waited = re.sub("^waits? ", "waited ", wait.what)
     return Sentence(f"{span} nothing else happened: {names}{where} {waited}.", wait.since)
 
 
-def _repeats(log: EventLog) -> Iterator[Sentence]:
+def _repeats(log: EventLog, passing: EventLog | None) -> Iterator[Sentence]:
     found = requests(log)
     early = [one for one in found if one.early_by]
     repeats = [one for one in found if one.again is not None and one.outcome == "refused"]
     if early:
-        yield _too_early(early)
+        also = () if passing is None else [one for one in requests(passing) if one.early_by]
+        yield _too_early(early, len(also))
     elif repeats:
         yield _in_time(found, repeats)
     elif any(one.outcome == "left" for one in found):
@@ -129,10 +163,13 @@ def _left(found: Sequence[Request]) -> Sentence:
     return Sentence(text, first.over, first.number)
 
 
-def _too_early(early: Sequence[Request]) -> Sentence:
+def _too_early(early: Sequence[Request], also: int) -> Sentence:
     first = early[0]
+    begin = f"{were(len(early), 'request')} sent while the provider still asked to wait"
+    if also:
+        return Sentence(f"{begin}; so {were(also, 'one')} in the run that passes: that is not the cause.")
     text = (
-        f"{were(len(early), 'request')} sent while the provider still asked to wait: the first was request "
+        f"{begin}: the first was request "
         f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "
         f"{format_duration(first.early_by)} too early after the refusal of request {first.early_for}."
     )
@@ -155,7 +192,9 @@ def _in_time(found: Sequence[Request], repeats: Sequence[Request]) -> Sentence:
 
 def _longest_wait(log: EventLog) -> Iterator[Sentence]:
     found = [one for one in requests(log) if one.over is not None]
-    if found:
+    if not found and requests(log):
+        yield Sentence("No reply reached a client.")
+    elif found:
         longest = max(found, key=lambda one: (one.over or 0) - one.sent)
         took = format_duration((longest.over or 0) - longest.sent)
         which = f"number {longest.number}{for_item(longest.item)}{by_task(longest)}"
@@ -170,18 +209,22 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
     hung = kind_of_hang(log)
     repeated = repetition(log) if hung == "livelock" else ()
     if repeated:
-        text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}."
+        latest = next(event for event in reversed(log) if event.kind == "arrived")
+        by = "" if latest.task is None else f", last by {latest.task!r}{_at(place_of(latest))}"
+        text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}{by}."
         yield Sentence(text, *_place_of(log, text))
     elif hung is not None and blocked(log):
         culprit = culprit_of(blocked(log)) or blocked(log)[0]
         last = _last_of(log, culprit.names)
         since = "" if last is None else f" (last event there: {dated(last)})"
+        since = f"; {known}" if not culprit.holders and (known := it_is(log, culprit.names)) else since
         text = f"It went wrong here ({hung}): {told(culprit)}{reason_of(culprit, blocked(log))}{since}."
         yield Sentence(
             text, last_instant(log) if last is None else last.at, None if last is None else last.request
         )
     elif failed:
-        yield Sentence(f"It went wrong here: {failed[0].summary}.", *_place_of(log, failed[0].summary))
+        text = f"It went wrong here: {finding(log, failed[0])}."
+        yield Sentence(text, *_place_of(log, failed[0].summary))
     elif end is not None and end.error is not None:
         yield Sentence(f"It went wrong here: main raised {end.error} at {format_duration(end.at)}.", end.at)
     else:
@@ -190,7 +233,7 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
 
 
 def _last_of(log: EventLog, names: Sequence[str]) -> Event | None:
-    return next((event for event in reversed(log) if event.task in names), None)
+    return next((event for event in reversed(log) if event.task in names and event.kind != "submitted"), None)
 
 
 def _place_of(log: EventLog, text: str) -> tuple[int | None, int | None]:

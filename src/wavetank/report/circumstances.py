@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,10 +16,32 @@ from ..events import EventLog
 from ..text import counted, times
 from .blocked import blocked, culprit_of, told, waiter_of
 from .requests import requests
-from .sentence import Sentence
+from .sentence import Sentence, by_task, for_item, were
 from .spans import bands, last_instant
+from .waited_for import waited_for
 
 _OUTCOMES: Final = frozenset(("completed", "failed", "cancelled"))
+
+
+def made_and_set(log: EventLog) -> Iterator[Sentence]:
+    """Who set what had the name before of what is still waited for, and what has replaced it."""
+    known = [each for each in waited_for(log) if each.others]
+    for each in known[:1]:
+        yield Sentence(f"{'; '.join((each.who, *each.others))}.", last_instant(log))
+
+
+def still_open(log: EventLog) -> Iterator[Sentence]:
+    """The requests that were not over when the run ended."""
+    found = [one for one in requests(log) if one.over is None]
+    if found and log.end is not None:
+        one = found[0]
+        where = "" if one.place is None else f" at {one.place}"
+        how = ", held by a barrier" if one.held is not None and one.replied is None else ""
+        text = (
+            f"{were(len(found), 'request')} still open at the end: the first is request {one.number}"
+            f"{for_item(one.item)}{by_task(one)}{where}, sent at {format_duration(one.sent)}{how}."
+        )
+        yield Sentence(text, one.sent, one.number)
 
 
 def others(log: EventLog) -> Iterator[Sentence]:
@@ -36,11 +59,22 @@ def totals(log: EventLog) -> Iterator[Sentence]:
     found, header, took = requests(log), log.header, format_duration(last_instant(log))
     refused = sum(one.outcome == "refused" for one in found)
     items = f" Items: {outcomes(log)}." if log.of("submitted") else ""
+    items += _ends(log)
     text = (
         f"The scenario was {header.scenario!r} with seed {header.seed} on {header.backend}; "
         f"in {took} there were {counted(len(found), 'request')}, {refused} refused.{items}"
     )
     yield Sentence(text)
+
+
+def _ends(log: EventLog) -> str:
+    """How many tasks returned, raised what, were cancelled, or were blocked."""
+    if log.end is None or not log.end.tasks:
+        return ""
+    ends = Counter(f"{each.how} {each.error}" if each.error else each.how for each in log.end.tasks)
+    parts = [f"{count} {how}" for how, count in ends.items()]
+    stuck = sum(len(each.names) for each in blocked(log))
+    return f" Tasks: {', '.join([*parts, *([f'{stuck} blocked'] if stuck else [])])}."
 
 
 def waves(log: EventLog) -> Iterator[Sentence]:

@@ -15,9 +15,11 @@ from ..events import EVENT_KINDS, EventLog
 from ..text import counted
 from .blocked import blocked
 from .requests import Request, place_of, requests, rows_of, words
-from .sentences import explained
+from .sentence import rounded
+from .sentences import explained, where_it_went_wrong
 from .spans import bands, counts, last_instant
 from .verdicts import how_it_ended, verdicts
+from .waited_for import waited_for
 
 K = TypeVar("K", bound=Hashable)
 
@@ -51,13 +53,17 @@ class _Tables:
         self.items, self.tasks, self.places = _Names(), _Names(), _Names()
 
 
-def page_model(log: EventLog) -> dict[str, Any]:
-    """A run as plain values; instants are in nanoseconds since its start."""
+def page_model(log: EventLog, passing: EventLog | None = None) -> dict[str, Any]:
+    """A run as plain values; instants are in nanoseconds since its start.
+
+    `passing` is the log of the nearest run that passes.
+    """
     names = _Tables()
     values = {
-        **_heading(log),
+        **_heading(log, passing),
         "last": last_instant(log),
         "ended": log.end is not None,
+        "decisive": where_it_went_wrong(log),
         "kinds": EVENT_KINDS,
         "events": _events(log, names),
         "requests": _bars(log, names),
@@ -70,7 +76,9 @@ def page_model(log: EventLog) -> dict[str, Any]:
             }
             for band in bands(log)
         ],
-        "counts": [{"name": name, "points": points} for name, points in counts(log)],
+        "counts": [
+            {"name": each.name, "points": each.points, "refills": each.refills} for each in counts(log)
+        ],
         "pins": [
             [each.at, each.step, names.tasks.number(each.task), each.kind, each.text, each.fifo]
             for each in (log.notes.deviations if log.notes is not None else ())
@@ -118,6 +126,7 @@ def _bars(log: EventLog, names: _Tables) -> list[list[Any]]:
             one.early_for,
             by_task[one.number],
             by_item[one.number],
+            one.first,
         ]
         for one in found
     ]
@@ -142,10 +151,17 @@ def _tasks(log: EventLog, names: _Tables) -> dict[str, Any]:
         [number(each.task), each.at, f"ended with an error that nothing received: {each.error}"]
         for each in (end.unseen if end is not None else ())
     ]
-    return {"blocked": stuck, "waits": waits, "died": died}
+    ends: list[list[Any]] = []
+    if end is not None and end.how in ("returned", "raised"):
+        ends.append([number("main"), end.at, f"{end.how} {end.error or ''}".strip()])
+    ends += [
+        [number(each.task), each.at, f"{each.how} {each.error}" if each.error else each.how]
+        for each in (end.tasks if end is not None else ())
+    ]
+    return {"blocked": stuck, "waits": waits, "died": died, "ends": ends}
 
 
-def _heading(log: EventLog) -> dict[str, Any]:
+def _heading(log: EventLog, passing: EventLog | None) -> dict[str, Any]:
     """What stands above the picture."""
     header, notes, found = log.header, log.notes, requests(log)
     refused = sum(one.outcome == "refused" for one in found)
@@ -158,13 +174,13 @@ def _heading(log: EventLog) -> dict[str, Any]:
             f"seed {header.seed}",
             header.backend,
             f"{counted(len(found), 'request')}, {refused} refused",
-            f"{format_duration(last_instant(log))} of {time} time",
+            f"{rounded(format_duration(last_instant(log)))} of {time} time",
         ],
         "found": notes.found if notes is not None else (),
         "replay": notes.replay if notes is not None else "",
-        "sentences": [[each.text, each.at, each.request] for each in explained(log)],
+        "sentences": [[each.text, each.at, each.request] for each in explained(log, passing)],
         "verdicts": [[each.name, each.passed, each.summary, each.evidence] for each in verdicts(log)],
-        "traced": traced(log),
+        "traced": (*map(str, waited_for(log)), *traced(log)),
     }
 
 

@@ -26,7 +26,8 @@ _OPEN_ENDED: Final = float("inf")
 class Request:
     """One request; instants are in nanoseconds since the start of the run, `None` where it did not happen.
 
-    `sent` is when the client entered the call, `replied` when the provider had sent its reply, `over` when
+    `sent` is when the client entered the call, `first` when the provider sent the first part of a stream,
+    `replied` when the provider had sent its reply, `over` when
     the client had it or had hung up. `free_from` is when the wait that its refusal asked for is over,
     `again` the next request of the same item. It was sent `early_by` nanoseconds before the wait was over
     that the refusal of request `early_for` asked for.
@@ -40,6 +41,7 @@ class Request:
     sent: int
     arrived: int
     held: int | None
+    first: int | None
     replied: int | None
     over: int | None
     outcome: Outcome
@@ -90,6 +92,7 @@ def _request(
         sent=one.sent,
         arrived=arrived.at,
         held=one.held,
+        first=one.first,
         replied=one.replied,
         over=one.over,
         outcome=_outcome(one, arrived.request in spoiled),

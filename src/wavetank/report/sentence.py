@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from ..text import counted
 from .requests import Request
@@ -17,6 +18,27 @@ class Sentence:
     text: str
     at: int | None = None
     request: int | None = None
+
+
+_DIGITS: Final = 4
+"""Of a time in a sentence: more are read as one by one."""
+
+_LONG: Final = re.compile(r"(?<![\w.])((?:\d+h)?(?:\d+m)?)(\d+)\.(\d{2,})(ms|us|s)\b")
+
+
+def rounded(text: str) -> str:
+    """A text whose times have at most four digits, or none behind the point.
+
+    >>> rounded("At 89.163412ms, after 1m2.000000001s and 1.5s")
+    'At 89.16ms, after 1m2s and 1.5s'
+    """
+    return _LONG.sub(_shorter, text)
+
+
+def _shorter(found: re.Match[str]) -> str:
+    minutes, whole, part, unit = found.groups()
+    number = round(float(f"{whole}.{part}"), max(0, _DIGITS - len(whole)))
+    return f"{minutes}{number:g}{unit}"
 
 
 def for_item(item: str | None) -> str:

@@ -6,11 +6,13 @@ the rest. A report of a failure begins with these three.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ..events import EventLog
 from . import beginning, circumstances
-from .sentence import Sentence
+from .sentence import Sentence, rounded
+from .verdicts import how_it_ended
 
 FIRST: Final = 3
 """So many sentences stand at the beginning of a failure report."""
@@ -19,11 +21,10 @@ _MOST: Final = 10
 _LONGEST: Final = 400
 """Characters of a sentence: a verdict or an error in it may be long, and is written out elsewhere."""
 
-_PARTS: Final = (
-    beginning.trouble,
-    beginning.waiting,
-    beginning.wrong,
+_REST: Final = (
     circumstances.others,
+    circumstances.made_and_set,
+    circumstances.still_open,
     circumstances.totals,
     circumstances.waves,
     circumstances.refusals,
@@ -34,19 +35,32 @@ _PARTS: Final = (
 )
 
 
-def explained(log: EventLog) -> tuple[Sentence, ...]:
-    """At most ten sentences on what happened."""
-    return log.derived(_explained)
-
-
-def numbered(log: EventLog) -> list[str]:
-    """The sentences as lines with their numbers; a failure report begins with the `FIRST` of them."""
-    return [f"{number}. {each.text}" for number, each in enumerate(explained(log), start=1)]
-
-
-def _explained(log: EventLog) -> tuple[Sentence, ...]:
-    found = [each for part in _PARTS for each in part(log)]
+def explained(log: EventLog, passing: EventLog | None = None) -> tuple[Sentence, ...]:
+    """At most ten sentences on what happened; `passing` is the log of the nearest run that passes."""
+    first = (*beginning.trouble(log), *beginning.waiting(log, passing), *beginning.wrong(log))
+    found = (*first, *(each for part in _REST for each in part(log)))
     return tuple(_shortened(each) for each in found[:_MOST])
+
+
+def where_it_went_wrong(log: EventLog) -> int | None:
+    """The instant that the sentence on that names, of a run that failed."""
+    return None if how_it_ended(log) == "passed" else next((each.at for each in beginning.wrong(log)), None)
+
+
+def numbered(log: EventLog, passing: EventLog | None = None) -> list[str]:
+    """The sentences as lines with their numbers; a failure report begins with the `FIRST` of them.
+
+    Times are rounded for reading; the events and the page have them to the nanosecond.
+    """
+    sentences = explained(log, passing)
+    return [f"{number}. {rounded(each.text)}" for number, each in enumerate(sentences, start=1)]
+
+
+def passing_of(logs: Sequence[EventLog]) -> EventLog | None:
+    """Of a run that failed and one that passes: the latter."""
+    if len(logs) != 2 or how_it_ended(logs[0]) == "passed" or how_it_ended(logs[1]) != "passed":
+        return None
+    return logs[1]
 
 
 def _shortened(sentence: Sentence) -> Sentence:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import final
 
 from ..clock import format_duration
@@ -11,6 +13,16 @@ from ..events import EventLog
 from .requests import Request, requests
 
 Point = tuple[int, int | float]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A count over time; one that `refills` grows between two points, and falls at an instant."""
+
+    name: str
+    points: tuple[Point, ...]
+    refills: bool = False
 
 
 @final
@@ -139,16 +151,29 @@ def _stalls(log: EventLog) -> Iterator[Band]:
 # -- counts ------------------------------------------------------------------------------------------
 
 
-def counts(log: EventLog) -> Iterator[tuple[str, tuple[Point, ...]]]:
-    """Counts over time: requests in flight, items with an outcome, and what `tank.watch` was given."""
+def counts(log: EventLog) -> Iterator[Count]:
+    """Counts over time: requests in flight, budgets, items with an outcome, what `tank.watch` was given."""
     found = requests(log)
     steps = [step for one in found for step in _flight(one)]
-    yield "in flight", tuple(_running(steps))
+    yield Count("in flight", tuple(_running(steps)))
+    yield from _budgets(log)
     done = [(event.at, 1) for event in log.of("completed", "failed", "cancelled")]
     if done:
-        yield "items done", tuple(_running(done))
+        yield Count("items done", tuple(_running(done)))
     for name, watched in sorted(log.end.watched.items()) if log.end is not None else ():
-        yield name, ((0, watched.first), *watched.changes)
+        yield Count(name, ((0, watched.first), *watched.changes))
+
+
+def _budgets(log: EventLog) -> Iterator[Count]:
+    """What was left of each budget when the provider had decided on a request."""
+    found: dict[str, list[Point]] = {}
+    for event in log:
+        for name, left in (event.budgets or {}).items():
+            found.setdefault(name, []).append((event.decided or 0, left))
+    for name, points in sorted(found.items()):
+        # Of one instant the least is the last: nothing comes in within it.
+        least = {at: min(each[1] for each in group) for at, group in groupby(sorted(points), itemgetter(0))}
+        yield Count(f"{name} left", tuple(least.items()), refills=True)
 
 
 def _flight(one: Request) -> Iterator[tuple[int, int]]:

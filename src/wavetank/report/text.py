@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Final, final
 
+from ..checks.liveness import kind_of_hang
 from ..clock import format_duration
 from ..events import EventLog
 from .blocked import blocked
 from .requests import requests
+from .sentences import where_it_went_wrong
 from .spans import bands, last_instant
 
 LEAST: Final = 60
@@ -21,6 +24,8 @@ LANES: Final = 24
 
 _TROUBLE: Final = {"#": 4, "E": 4, "F": 3, "!": 2, "<": 2, "?": 2, "x": 1}
 """How much trouble each sign stands for."""
+_TINY: Final = 1e-9
+"""More than what sums of shares are wrong by."""
 _TICK: Final = 14
 """Columns from one tick of the axis to the next: the longest label of an instant, and a space."""
 
@@ -32,7 +37,8 @@ _SIGNS: Final = {
     "open": "?",
 }
 _MARKS: Final = {"completed": "o", "failed": "F", "cancelled": "C"}
-_WAIT, _BLOCKED = "~", "#"
+_WAIT, _BLOCKED, _FOLDED = "~", "#", "…"
+_ENDS: Final = {"returned": "|", "raised": "e", "cancelled": "c"}
 _LEGEND: Final = {
     "-": "answered",
     "x": "refused",
@@ -45,33 +51,75 @@ _LEGEND: Final = {
     "C": "item cancelled",
     "E": "task ended with an error that nothing received",
     "#": "blocked at the end",
+    "|": "task returned",
+    "e": "task raised an error",
+    "c": "task was cancelled",
+    "…": "the same again and again",
 }
 
 
 @final
 class _Axis:
-    """Columns for instants: each has room for equally many of those at which something happened."""
+    """Columns for instants at which something happened.
+
+    Each has room for equally many of them, but where there are more instants than columns: those around the
+    one where it went wrong have a column each then, and what a run repeats to its end is left out.
+    """
 
     def __init__(self, log: EventLog, columns: int) -> None:
         found = {event.at for event in log} | {one.sent for one in requests(log)} | {0, last_instant(log)}
-        self._instants = sorted(found)
         self.columns = columns
+        self._instants = sorted(found)
+        self.folded: int | None = None
+        """The column that stands for what is left out."""
+        if kind_of_hang(log) == "livelock" and len(found) > columns:
+            self._leave_out(_last_outcome(log))
+        self._ends = list(accumulate(self._widths(where_it_went_wrong(log))))
+        """The column at which the share of each instant ends."""
+        if self.folded is not None:
+            self.folded = self._column(self.folded)
+
+    def _leave_out(self, since: int) -> None:
+        """Drop the middle of what is repeated since an instant."""
+        first = bisect_right(self._instants, since) + self.columns // 2
+        last = len(self._instants) - self.columns // 4
+        if first + 1 < last:
+            del self._instants[first + 1 : last]
+            self.folded = first
+
+    def _widths(self, decisive: int | None) -> list[float]:
+        """How many columns each instant has."""
+        many = len(self._instants)
+        if decisive is None or many <= self.columns:
+            return [self.columns / many] * many
+        middle, reach = bisect_right(self._instants, decisive) - 1, self.columns // 6
+        near = range(max(0, middle - reach), min(many, middle + reach + 1))
+        other = (self.columns - len(near)) / max(1, many - len(near))
+        return [1.0 if number in near else other for number in range(many)]
+
+    def _column(self, place: int) -> int:
+        return min(int(self._ends[place - 1] + _TINY) if place else 0, self.columns - 1)
 
     def column(self, at: int) -> int:
         """The column of an instant."""
         place = max(0, bisect_right(self._instants, at) - 1)
-        return place * (self.columns - 1) // max(1, len(self._instants) - 1)
+        return self.columns - 1 if place == len(self._instants) - 1 else self._column(place)
 
     def lines(self) -> Iterator[str]:
         """Ticks with their instants."""
         labels, ticks = "", ""
         for column in range(0, self.columns, _TICK):
-            place = -(-column * max(1, len(self._instants) - 1) // max(1, self.columns - 1))
-            label = _short(self._instants[min(place, len(self._instants) - 1)])
+            places = range(len(self._instants))
+            place = next((each for each in places if self._column(each) >= column), places[-1])
+            label = _short(self._instants[place])
             if column + len(label) <= self.columns:
                 labels, ticks = f"{labels:<{column}}{label}", f"{ticks:<{column}}|"
         yield labels
         yield ticks
+
+
+def _last_outcome(log: EventLog) -> int:
+    return max((event.at for event in log if event.kind in _MARKS), default=0)
 
 
 def _short(at: int) -> str:
@@ -94,6 +142,9 @@ def drawn(log: EventLog, *, width: int = 80, most: int = LANES) -> list[str]:
     shown = [(name, row) for name, row in lanes.items() if name in worst]
     lines = [f"{'':<{_LABEL}} {line}" for line in axis.lines()]
     lines += [_line(name, row) for name, row in _above(log, axis)]
+    if axis.folded is not None:
+        for row in lanes.values():
+            row[axis.folded] = _FOLDED
     lines += [_line(name, row) for name, row in shown]
     if len(lanes) > len(shown):
         lines.append(f"and {len(lanes) - len(shown)} more tasks")
@@ -145,6 +196,10 @@ def _lanes(log: EventLog, axis: _Axis) -> dict[str, list[str]]:
             name, column = event.task or "(not known)", axis.column(event.at)
             rows[name][column] = _MARKS[event.kind]
             last[name] = max(last.get(name, 0), column)
+    for ended in log.end.tasks if log.end is not None else ():
+        if ended.task in rows:
+            column = max(axis.column(ended.at), last.get(ended.task, -1) + 1)
+            rows[ended.task][column : column + 1] = _ENDS[ended.how] if column < axis.columns else ""
     for each in log.end.unseen if log.end is not None else ():
         rows.setdefault(each.task, [" "] * axis.columns)[axis.column(each.at)] = "E"
     for name in stuck:

@@ -42,9 +42,9 @@ def _process(pid: int, log: EventLog) -> Iterator[_Trace]:
     yield from _flows(pid, requests(log), of_request)
     yield from _marks(pid, log, {name: tid for tid, name in reversed(names.items())})
     yield from _bands(pid, log, first=len(names) + 1)
-    for name, points in counts(log):
-        for at, value in points:
-            yield {"ph": "C", "name": name, "pid": pid, "ts": _micro(at), "args": {name: value}}
+    for count in counts(log):
+        for at, value in count.points:
+            yield {"ph": "C", "name": count.name, "pid": pid, "ts": _micro(at), "args": {count.name: value}}
 
 
 def _threads(log: EventLog) -> list[tuple[Request, int, str]]:
@@ -92,8 +92,10 @@ def _spans(pid: int, tid: int, one: Request, last: int) -> Iterator[_Trace]:
         pid, tid, f"{one.item or 'request'} · {one.outcome}", one.sent, end, cat=one.outcome, args=args
     )
     replied = end if one.replied is None else one.replied
-    inside = [("in the client", one.sent, one.arrived), ("at the provider", one.arrived, one.held or replied)]
-    inside += [("held", one.held, replied)] if one.held is not None else []
+    first = replied if one.first is None else one.first
+    inside = [("in the client", one.sent, one.arrived), ("at the provider", one.arrived, one.held or first)]
+    inside += [("held", one.held, first)] if one.held is not None else []
+    inside += [("streaming", first, replied)]
     inside += [("on its way back", replied, end)]
     yield from (_span(pid, tid, name, begin, until) for name, begin, until in inside if until > begin)
 

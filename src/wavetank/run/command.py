@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
+from ..processor import Progress
 from ..processor.errors.error_fields import unwrap_single_group
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
@@ -22,12 +23,14 @@ from ..progress import Display
 from ..shown import Secrets
 from .command_options import CommandOptions
 from .console import WarningCollector, print_line
+from .control import ControlRequest, serve_control
 from .input_table import read_table
 from .provider_strategy import ProviderStrategy, need_client, new_client
+from .row_processor import RowProcessor
 from .run_errors import RunError
 from .run_files import open_files
-from .run_plan import Route, RunPlan, connection
-from .run_report import RunStatistics
+from .run_plan import ModelRoute, RunPlan, connection
+from .run_statistics import RunStatistics
 from .target import Target
 
 if TYPE_CHECKING:
@@ -55,12 +58,16 @@ def run(options: CommandOptions, arguments: Sequence[str], display: Display) -> 
     Raises:
         RunError: something has to be fixed before the run starts.
     """
+    # Until the run listens for it, the signal would end the process.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     table = read_table(options.input, options.columns, options.target)
     plan = RunPlan(options, table)
     keys = {route.target: connection(options, route, os.environ) for route in plan.routes}
     need_client()
     with open_files(options, table) as (journal, output):
-        statistics = plan.statistics(now=lambda: to_seconds(real_now()), wall=_wall)
+        statistics = plan.statistics(
+            now=lambda: to_seconds(real_now()), wall=lambda: to_seconds(real_epoch_ns())
+        )
         log = WarningCollector(plan.secrets.hide)
         return _run_to_end(
             _RunState(options, plan, keys, journal, output, statistics, display, arguments, plan.secrets, log)
@@ -83,8 +90,32 @@ class _RunState:
     secrets: Secrets
     log: WarningCollector
     signal: int = 0
+    processor: RowProcessor | None = None
     not_started_because: str | None = None
     write_errors: list[Exception] = field(default_factory=list)
+
+    def status_text(self) -> str:
+        """Rows, rate, refusals, time left and cost, and the requests under way, in one line."""
+        progress = Progress() if self.processor is None else self.processor.progress
+        away = [f"outage of {scope}" for scope in progress.away]
+        under_way = f"{progress.under_way} of {progress.workers} requests under way"
+        return ", ".join([self.statistics.progress_text(), under_way, *away])
+
+    async def retune(self, change: ControlRequest) -> None:
+        """Change the pace of the run.
+
+        Raises:
+            ValueError: a number is too small, or a name is not used.
+            RuntimeError: no row is processed yet.
+        """
+        if self.processor is None:
+            raise RuntimeError("the run has sent no row yet; try again in a moment")
+        await self.processor.retune(
+            parallel=change.parallel,
+            rates=self.plan.rates(change.rates),
+            bounds=change.bounds,
+            max_outage_seconds=change.max_outage_seconds,
+        )
 
     def say(self, line: str) -> None:
         """Show a line without any secret."""
@@ -118,7 +149,9 @@ def _report(work: _RunState) -> int:
         _print_resume_command(work)
     if work.signal:
         return _BY_SIGNAL + work.signal
-    return STOPPED if work.write_errors else int(cut_off or work.statistics.all.failed > 0)
+    if work.write_errors or work.statistics.stopped_by_provider:
+        return STOPPED
+    return int(cut_off or work.statistics.all.failed > 0)
 
 
 def _has_missing_rows(work: _RunState) -> bool:
@@ -144,6 +177,9 @@ async def _main(work: _RunState) -> None:
         with anyio.CancelScope() as scope:
             await watchers.start(_stop_on_signal, work, scope)
             watchers.start_soon(_show, work)
+            watchers.start_soon(_print_status_on_signal, work)
+            if work.options.journal is not None:
+                watchers.start_soon(serve_control, work.options.journal, work)
             await _process(work)
         if work.signal and any(thread.name.startswith(_LOOKUP_THREADS) for thread in threading.enumerate()):
             _exit_during_lookup(work)
@@ -175,7 +211,7 @@ async def _process(work: _RunState) -> None:
         strategies = {route.target: _strategy(work, route, client) for route in plan.routes}
         if options.preflight and not await _passes_preflight(work, client):
             return
-        processor = plan.row_processor(
+        work.processor = processor = plan.row_processor(
             strategies,
             work.statistics,
             journal=work.journal,
@@ -214,7 +250,7 @@ async def _passes_preflight(work: _RunState, client: httpx2.AsyncClient) -> bool
 
 
 def _strategy(
-    work: _RunState, route: Route, client: httpx2.AsyncClient, *, max_tokens: int | None = None
+    work: _RunState, route: ModelRoute, client: httpx2.AsyncClient, *, max_tokens: int | None = None
 ) -> ProviderStrategy:
     return work.plan.strategy(route, client, work.keys[route.target], max_tokens=max_tokens)
 
@@ -235,11 +271,14 @@ async def _stop_on_signal(
             scope.cancel()
 
 
+async def _print_status_on_signal(work: _RunState) -> None:
+    """Print a line for each SIGUSR1, also if there is no progress bar."""
+    with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
+        async for _ in signals:
+            work.say(work.status_text())
+
+
 async def _show(work: _RunState) -> None:
     while True:
         work.display.show(work.statistics.share, work.statistics.progress_text())
         await anyio.sleep(SHOW_EVERY_SECONDS)
-
-
-def _wall() -> float:
-    return to_seconds(real_epoch_ns())

@@ -101,10 +101,10 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         base_urls=base_urls(arguments),
         pace=_pace(arguments),
         per_model={
-            "--rate": _each_once("--rate", arguments.rate),
-            "--token-rate": _each_once("--token-rate", arguments.token_rate),
-            "--price-input": _each_once("--price-input", arguments.price_input),
-            "--price-output": _each_once("--price-output", arguments.price_output),
+            "--rate": each_once("--rate", arguments.rate),
+            "--token-rate": each_once("--token-rate", arguments.token_rate),
+            "--price-input": each_once("--price-input", arguments.price_input),
+            "--price-output": each_once("--price-output", arguments.price_output),
         },
         verbose=arguments.verbose,
         preflight=arguments.preflight,
@@ -130,6 +130,7 @@ def _pace(arguments: argparse.Namespace) -> RunPace:
         bounds=None if bounds == Bounds() else bounds,
         on_quota=arguments.on_quota,
         fail_fast=arguments.fail_fast,
+        max_outage_seconds=arguments.max_outage,
         order=arguments.order,
     )
 
@@ -141,10 +142,15 @@ def base_urls(arguments: argparse.Namespace) -> Mapping[str, str]:
         RunError: a provider has two.
     """
     given = [(name or arguments.provider, url) for name, url in arguments.base_url]
-    return _each_once("--base-url", given)
+    return each_once("--base-url", given)
 
 
-def _each_once(option: str, given: Sequence[tuple[str, V]]) -> Mapping[str, V]:
+def each_once(option: str, given: Sequence[tuple[str, V]]) -> Mapping[str, V]:
+    """The values of an option by the names they are for; an empty name is for all.
+
+    Raises:
+        RunError: a name has two.
+    """
     names = [name for name, _ in given]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -13,13 +13,14 @@ from typing import Any, Final, final
 
 from ..nesting import DEEPEST, too_deep
 from ..processor import LLMWorkItem
-from ..processor.sinks.row_file import LONGEST_CELL
 from ..shown import shortened
 from .providers import PROVIDERS
 from .run_arguments import suggestion
 from .run_errors import RunError
 from .target import Target
 
+LONGEST_CELL: Final = 1 << 30
+"""In characters; many prompts are longer than the csv module's own bound of 128 KiB."""
 JSON_LINES: Final = (".jsonl", ".ndjson")
 ID_COLUMN: Final = "id"
 """The default column of the ids; it may be missing."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, final
 
 from ..processor import ItemResult, LLMWorkItem
-from ..processor.journal import Journal
+from ..processor.journal import Journal, Outcome, as_outcome
 from ..processor.sinks import CsvSink, JsonlSink
 from .command_options import CommandOptions
 from .input_table import JSON_LINES, Table
@@ -47,48 +46,44 @@ class Rows:
 
     def row(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> dict[str, Any]:
         """The row of an item; its id is in the column `id`, whatever its name in the input."""
+        # The journal counts the attempts over all runs.
+        stored = None if self._journal is None else self._journal.outcome(item.id)
+        return self._row(item, stored or as_outcome(item.id, result))
+
+    def earlier(self, items: Iterable[LLMWorkItem[Any]], *, order: str) -> Iterator[dict[str, Any]]:
+        """The rows of the outcomes in the journal; in the order of the input, those before the first gap."""
+        if self._journal is None:
+            return
+        for item in items:
+            if (outcome := self._journal.outcome(item.id)) is not None:
+                yield self._row(item, outcome)
+            elif order == "input":
+                return
+
+    def _row(self, item: LLMWorkItem[Any], outcome: Outcome) -> dict[str, Any]:
         record = item.data or {}
-        repeated = self._journal is not None and self._journal.possibly_repeated(item.id)
-        error = result.error
         return {
             "id": item.id,
             **{name: record.get(name, "") for name in self._inputs},
-            "answer": result.value,
-            "error": None if error is None else str(error),
-            "reason": result.reason,
-            "attempts": result.attempts,
-            "input_tokens": result.usage.input_tokens,
-            "output_tokens": result.usage.output_tokens,
-            "possibly_repeated": "yes" if repeated else "",
+            "answer": outcome.value,
+            "error": outcome.error,
+            "reason": outcome.reason,
+            "attempts": outcome.attempts,
+            "input_tokens": outcome.input_tokens,
+            "output_tokens": outcome.output_tokens,
+            "possibly_repeated": "yes" if outcome.possibly_repeated else "",
         }
 
 
 def open_output(options: CommandOptions, table: Table, journal: Journal | None) -> CsvSink | JsonlSink:
-    """Open the output file for more rows.
-
-    On resuming, rows whose outcome the journal does not have are removed, and with
-    `--order input` also the rows after the first of them. The run writes them again.
+    """Open the output file for more rows; on resuming it is written again from the journal.
 
     Raises:
         SinkError: it holds rows and the run does not resume, or it is a file of something else.
         RunError: a column of the input has the name of one that the run adds.
     """
     rows = Rows(table.columns, journal, id_column=options.columns.id_column)
-    stays = _rows_to_keep(options, table, journal)
+    earlier = rows.earlier(table.items, order=options.pace.order)
     if options.output.suffix.lower() in JSON_LINES:
-        return JsonlSink(options.output, row=rows.row, resume=options.resume, keep=stays)
-    return CsvSink(options.output, rows.columns, row=rows.row, resume=options.resume, keep=stays)
-
-
-def _rows_to_keep(
-    options: CommandOptions, table: Table, journal: Journal | None
-) -> Callable[[str], bool] | None:
-    if journal is None or not options.resume:
-        return None
-    ids = [item.id for item in table.items]
-    done = {outcome.id for outcome in journal.outcomes()}
-    if options.pace.order == "input":
-        done = set(takewhile(done.__contains__, ids))
-    again = frozenset(ids) - done
-    # A row whose id is not in the input was not written by this run, so it stays.
-    return lambda id: id not in again
+        return JsonlSink(options.output, row=rows.row, journal=journal, earlier=earlier)
+    return CsvSink(options.output, rows.columns, row=rows.row, journal=journal, earlier=earlier)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ..clock import real_epoch_ns, to_seconds
 from ..nesting import too_deep
 from ..processor import CallResult, LLMCallStrategy, LLMWorkItem, TokenUsage, rate_info
-from ..processor.sender import CHARACTERS_PER_TOKEN
+from ..processor.token_estimate import CHARACTERS_PER_TOKEN
 from ..shown import Secrets
 from .providers import Prices, ProviderApi, RequestSettings, is_local
 from .run_arguments import DEFAULT_TIMEOUT
@@ -171,7 +171,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         try:
             answer = self._provider.read(parsed)
             value = self._secrets.hide_keys(answer.value)
-            return replace(answer, value=value, info=rate_info(headers, now=_wall()))
+            return replace(answer, value=value, info=rate_info(headers, now=to_seconds(real_epoch_ns())))
         except (AttributeError, IndexError, KeyError, TypeError):
             parsed = self._secrets.hidden(parsed)
             raise _not_an_answer(status, parsed, self._secrets.hide(text)) from None
@@ -180,7 +180,11 @@ class ProviderStrategy(LLMCallStrategy[str]):
         if self._prices is None or answer.cost:
             return answer
         lengths = len(item.prompt), len(answer.value)
-        usage = answer.usage if answer.usage.total else TokenUsage(*map(_tokens_of, lengths))
+        usage = (
+            answer.usage
+            if answer.usage.total
+            else TokenUsage(*(-(-length // CHARACTERS_PER_TOKEN) for length in lengths))
+        )
         return replace(answer, cost=self._prices.cost(usage))
 
 
@@ -217,10 +221,6 @@ def _not_an_answer(status: int, parsed: object, text: str) -> Exception:
     return UnreadableAnswer(status, text)
 
 
-def _tokens_of(characters: int) -> int:
-    return -(-characters // CHARACTERS_PER_TOKEN)
-
-
 def _stated(status: int, parsed: object) -> int:
     """The status of an error: inside a 200, as OpenRouter sends it, the error's own code."""
     if status < 400 and isinstance(parsed, dict) and isinstance(parsed["error"], dict):
@@ -245,7 +245,3 @@ def _parsed(text: str) -> object:
         return json.loads(text) if not too_deep(text.encode("utf-8", "surrogatepass")) else None
     except ValueError:
         return None
-
-
-def _wall() -> float:
-    return to_seconds(real_epoch_ns())

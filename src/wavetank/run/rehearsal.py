@@ -15,7 +15,7 @@ from .input_table import read_table
 from .provider_strategy import need_client, new_client
 from .run_errors import RunError
 from .run_plan import RunPlan
-from .run_report import duration_text
+from .run_statistics import duration_text
 
 if TYPE_CHECKING:
     from pathlib import Path

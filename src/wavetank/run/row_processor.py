@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, final
 
 from ..processor import (
@@ -15,12 +15,13 @@ from ..processor import (
     LLMCallStrategy,
     LLMWorkItem,
     ParallelBatchProcessor,
+    Progress,
     RunStopped,
     Sink,
 )
 from ..processor.journal import Journal
 from .provider_strategy import with_prompt
-from .run_report import RunStatistics
+from .run_statistics import RunStatistics
 
 Item = LLMWorkItem[Any]
 
@@ -47,6 +48,7 @@ class RunPace:
     bounds: Bounds | None = None
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
+    max_outage_seconds: float = 600.0
     order: Literal["input", "completed"] = "completed"
 
 
@@ -86,6 +88,7 @@ class RowProcessor:
         self._say = say
         self._shown_kinds = _KINDS_SHOWN[min(verbose, len(_KINDS_SHOWN) - 1)]
         self._paused_until: dict[str, float] = {}
+        self._processor: ParallelBatchProcessor[str] | None = None
 
     async def process(self, items: Sequence[Item]) -> None:
         """Process every item that has no outcome yet, and write all outcomes to the output.
@@ -101,6 +104,7 @@ class RowProcessor:
             bounds=pace.bounds,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,
+            max_outage_seconds=pace.max_outage_seconds,
             prepare_item=with_prompt,
             order=pace.order,
             batch_size=max(ROWS_AHEAD, 2 * pace.parallel),
@@ -109,9 +113,48 @@ class RowProcessor:
             sinks=() if self._output is None else (self._output,),
             on_result=self._count,
         )
+        self._processor = processor
         async with processor:
             async for _ in processor.process(items):
                 pass
+
+    async def retune(
+        self,
+        *,
+        parallel: int | None = None,
+        rates: Mapping[str | None, Mapping[str, Any]] | None = None,
+        bounds: Mapping[Any, Any] | None = None,
+        max_outage_seconds: float | None = None,
+    ) -> None:
+        """Change the pace while the rows are processed; what is not given stays as it is.
+
+        Args:
+            parallel: requests under way at once.
+            rates: the limits to change, as arguments of `Limits`, for each scope; `None` is every scope.
+            bounds: the bounds to change, as arguments of `Bounds`.
+            max_outage_seconds: how long the provider may be away.
+
+        Raises:
+            ValueError: a number is too small.
+            RuntimeError: no row is processed yet.
+        """
+        if self._processor is None:
+            raise RuntimeError("the run has sent no row yet; try again in a moment")
+        changed = replace(self._pace.bounds or Bounds(), **(bounds or {}))
+        for limits in (rates or {}).values():
+            # Before anything is changed.
+            Limits(**limits)
+        await self._processor.retune(
+            workers=parallel, bounds=changed if bounds else None, max_outage_seconds=max_outage_seconds
+        )
+        self._pace = replace(self._pace, bounds=changed)
+        for scope, limits in (rates or {}).items():
+            await self._processor.retune(**limits, scope=scope)
+
+    @property
+    def progress(self) -> Progress:
+        """What the processor has done so far."""
+        return Progress() if self._processor is None else self._processor.progress
 
     def _count(self, result: ItemResult[str]) -> None:
         if not result.unfinished:
@@ -133,3 +176,4 @@ class RowProcessor:
             self._statistics.add_pause(decision.until - decision.at, decision.scope, lengthened=lasts)
         elif decision.kind == "stopped":
             self._statistics.stopped = decision.reason
+            self._statistics.stopped_by_provider = bool(decision.scope)

@@ -16,12 +16,15 @@ EXIT_CODES: Final = """exit status:
   0    every row has an answer
   1    some rows failed or were left out; the others have their answers
   2    invalid arguments, or an input, output, journal or key that has to be fixed first
-  3    the run was stopped: the output or the journal cannot be written
+  3    the run was stopped: the provider is away or refuses the key or the model,
+       or the output or the journal cannot be written
   130  interrupted by Ctrl-C; the journal is whole, and the line to resume was printed
 """
 
 DEFAULT_PARALLEL: Final = 10
 """The default of the processor's `workers`."""
+DEFAULT_MAX_OUTAGE: Final = 600.0
+"""The default of the processor's `max_outage_seconds`."""
 DEFAULT_TIMEOUT: Final = 120.0
 """Reasoning models may send no byte for a minute or more."""
 
@@ -97,36 +100,11 @@ def _add_provider(group: Any) -> None:
 
 
 def _add_pace(group: Any) -> None:
-    group.add_argument(
-        "--parallel",
-        "-j",
-        type=count,
-        default=DEFAULT_PARALLEL,
-        metavar="N",
-        help=f"requests under way at once (default {DEFAULT_PARALLEL})",
-    )
-    for name, what in (("--rate", "requests"), ("--token-rate", "tokens")):
-        group.add_argument(
-            name,
-            type=_per_model_value(_per_minute),
-            action="append",
-            default=[],
-            metavar="[MODEL=]N/s|N/m",
-            help=f"the known limit of {what}, of each model or of one",
-        )
+    add_rates(group, parallel=DEFAULT_PARALLEL)
     group.add_argument("--preflight", action="store_true", help="send one short request before the rows")
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
-    group.add_argument(
-        "--max-seconds", type=seconds, metavar="S", help="cancel the requests that are not done by then"
-    )
-    group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
-    group.add_argument(
-        "--max-total-tokens", type=count, metavar="N", help="send nothing more once they are spent"
-    )
-    group.add_argument(
-        "--max-cost", type=_positive, metavar="C", help="send nothing more once the answers cost this"
-    )
+    add_bounds(group, max_outage=DEFAULT_MAX_OUTAGE)
     for side in ("input", "output"):
         group.add_argument(
             f"--price-{side}",
@@ -141,6 +119,48 @@ def _add_pace(group: Any) -> None:
         choices=("fail", "wait"),
         default="fail",
         help="a spent quota: leave the rest for later (default), or wait if it says when it resets",
+    )
+
+
+def add_rates(group: Any, *, parallel: int | None) -> None:
+    """Add the options for how fast rows are sent; `parallel` is the default of `-j`."""
+    group.add_argument(
+        "--parallel",
+        "-j",
+        type=count,
+        default=parallel,
+        metavar="N",
+        help=f"requests under way at once (default {DEFAULT_PARALLEL})",
+    )
+    for name, what in (("--rate", "requests"), ("--token-rate", "tokens")):
+        group.add_argument(
+            name,
+            type=_per_model_value(_per_minute),
+            action="append",
+            default=[],
+            metavar="[MODEL=]N/s|N/m",
+            help=f"the known limit of {what}, of each model or of one",
+        )
+
+
+def add_bounds(group: Any, *, max_outage: float | None) -> None:
+    """Add the options that bound a run; `max_outage` is the default of `--max-outage`."""
+    group.add_argument(
+        "--max-seconds", type=seconds, metavar="S", help="cancel the requests that are not done by then"
+    )
+    group.add_argument(
+        "--max-outage",
+        type=_outage,
+        default=max_outage,
+        metavar="S",
+        help="stop if the provider is away for so long (default 600); the rows stay open",
+    )
+    group.add_argument("--max-requests", type=count, metavar="N", help="send at most so many requests")
+    group.add_argument(
+        "--max-total-tokens", type=count, metavar="N", help="send nothing more once they are spent"
+    )
+    group.add_argument(
+        "--max-cost", type=_positive, metavar="C", help="send nothing more once the answers cost this"
     )
 
 
@@ -212,6 +232,17 @@ def _per_minute(text: str) -> float:
             f"{text!r} is no rate: give a number and a unit, such as 10/s or 600/m"
         )
     return rate
+
+
+def _outage(text: str) -> float:
+    """Seconds from 0 on; `inf` waits for ever."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds from 0 on, or inf")
+    return value
 
 
 def _price(text: str) -> float:

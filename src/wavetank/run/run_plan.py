@@ -17,7 +17,7 @@ from .providers import PROVIDERS, Prices, ProviderApi
 from .row_processor import RowProcessor
 from .run_arguments import suggestion
 from .run_errors import RunError
-from .run_report import RunStatistics
+from .run_statistics import RunStatistics
 from .target import Target, chosen
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ COMPATIBLE_URL: Final = "http://vllm/v1"
 
 @final
 @dataclass(frozen=True, slots=True)
-class Route:
+class ModelRoute:
     """A target with all that a request to it needs; `row` is the number of the first row with this target."""
 
     target: Target
@@ -65,7 +65,7 @@ class RunPlan:
         )
 
     def strategy(
-        self, route: Route, client: httpx2.AsyncClient, key: str, *, max_tokens: int | None = None
+        self, route: ModelRoute, client: httpx2.AsyncClient, key: str, *, max_tokens: int | None = None
     ) -> ProviderStrategy:
         """The strategy of a route, over the client of the run."""
         settings = self.options.request
@@ -80,7 +80,7 @@ class RunPlan:
             scope=self._scope(route),
         )
 
-    def rehearsed(self, route: Route, client: httpx2.AsyncClient) -> ProviderStrategy:
+    def rehearsed(self, route: ModelRoute, client: httpx2.AsyncClient) -> ProviderStrategy:
         """The strategy of a route in a rehearsal, at the address where the fake answers for the provider."""
         return ProviderStrategy(
             client,
@@ -93,9 +93,29 @@ class RunPlan:
             scope=self._scope(route),
         )
 
-    def _scope(self, route: Route) -> str | None:
+    def _scope(self, route: ModelRoute) -> str | None:
         """With several models each has its own gate, so that a limit of one does not hold back another."""
         return route.target.name if len(self.routes) > 1 else None
+
+    def rates(self, given: Mapping[Any, Mapping[str, float]]) -> dict[str | None, dict[str, float]]:
+        """The limits that options such as `--rate` set, for each scope that the processor knows.
+
+        Args:
+            given: for each of the limits of `Limits` the values by the names that they are for.
+
+        Raises:
+            RunError: no row uses a name.
+        """
+        targets = {route.target: route.row for route in self.routes}
+        found: dict[str | None, dict[str, float]] = {}
+        for limit, values in given.items():
+            option = "--rate" if limit == "requests_per_minute" else "--token-rate"
+            _refuse_unused_names(option, values, targets)
+            for target in targets:
+                if (value := chosen(values, target)) is not None:
+                    scope = target.name if len(targets) > 1 else None
+                    found.setdefault(scope, {})[limit] = value
+        return found
 
     def items(self, strategies: Mapping[Target, LLMCallStrategy[str]]) -> tuple[LLMWorkItem[Record], ...]:
         """The rows, each with the strategy of its own model."""
@@ -129,7 +149,7 @@ class RunPlan:
         )
 
 
-def _routes(options: CommandOptions, table: Table) -> tuple[Route, ...]:
+def _routes(options: CommandOptions, table: Table) -> tuple[ModelRoute, ...]:
     """The routes of all rows, in the order of their first rows."""
     first: dict[Target, int] = {}
     for number, item in enumerate(table.items, start=1):
@@ -139,13 +159,13 @@ def _routes(options: CommandOptions, table: Table) -> tuple[Route, ...]:
     return tuple(_route(options, target, row) for target, row in first.items())
 
 
-def _route(options: CommandOptions, target: Target, row: int) -> Route:
+def _route(options: CommandOptions, target: Target, row: int) -> ModelRoute:
     provider = PROVIDERS[target.provider]
     given = {option: chosen(values, target) for option, values in options.per_model.items()}
     prices = _prices(options, provider, row, given["--price-input"], given["--price-output"])
     limits = Limits(requests_per_minute=given["--rate"], tokens_per_minute=given["--token-rate"])
     base_url = options.base_urls.get(provider.name)
-    return Route(target, provider, row, base_url, prices, None if limits == Limits() else limits)
+    return ModelRoute(target, provider, row, base_url, prices, None if limits == Limits() else limits)
 
 
 def _refuse_unused_names(option: str, values: Mapping[str, Any], targets: Mapping[Target, int]) -> None:
@@ -171,7 +191,7 @@ def _prices(
     return Prices(input, output)
 
 
-def connection(options: CommandOptions, route: Route, environment: Mapping[str, str]) -> str:
+def connection(options: CommandOptions, route: ModelRoute, environment: Mapping[str, str]) -> str:
     """The API key for a route.
 
     Raises:

@@ -6,7 +6,7 @@ are shell patterns matched with `fnmatch.fnmatchcase`.
 
 from __future__ import annotations
 
-from ..fault_kinds import DELAYS, OUTAGES, FaultKind
+from ..fault_kinds import CONNECTING, DELAYS, OUTAGES, FaultKind, Stage
 from .answer import Answer, Finish, ToolCall, Usage, answer_of, text_of
 from .answer_files import AnswerFile, UsageFile, UsageRow
 from .errors import ScenarioError
@@ -61,6 +61,7 @@ from .rules import PLACEHOLDERS
 from .writing import digest, written
 
 __all__ = [
+    "CONNECTING",
     "DELAYS",
     "OUTAGES",
     "PLACEHOLDERS",
@@ -87,6 +88,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "ScopeKind",
+    "Stage",
     "TokenRange",
     "ToolCall",
     "Usage",

@@ -102,7 +102,7 @@ def fault_delay(fault: Fault) -> int:
 
 
 def has_window(part: Wave | Fault) -> bool:
-    """Whether it runs by time: a barrier does not, nor does a fault that meets a number of answers."""
+    """Whether it runs by time: a barrier does not, nor does a fault of a number of answers."""
     return part.lasts is not None and not (isinstance(part, Fault) and part.kind in DELAYS)
 
 

@@ -83,7 +83,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which requests a wave, a fault or a limit meets; each field is a shell pattern.
+    """Which requests a wave, a fault or a limit applies to; each field is a shell pattern.
 
     A `host` with a port is for that port only.
     """

@@ -6,16 +6,16 @@ this process. The client's `ClientTimeout` stays in force.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final, Self
 
+from ..sim.virtual_files import virtual_file
 from .exchange import closed, has_read, set_out
 from .memory import connection_to, current_attempt
-from .memory_transport import MemoryTransport
+from .network import is_known
 from .reception import Patch, current
 from .unknown_hosts import refused
 
@@ -27,6 +27,7 @@ def patches(library: ModuleType) -> Sequence[Patch]:
     connector, response = library.connector, library.client_reqrep.ClientResponse
     return (
         (connector.TCPConnector, "_create_connection", _create_connection(library)),
+        (connector.TCPConnector, "_resolve_host", _resolve_host(library)),
         (connector.UnixConnector, "_create_connection", _no_unix_socket),
         (connector.BaseConnector, "connect", _entry(library)),
         (response, "start", _started(library)),
@@ -39,26 +40,33 @@ def patches(library: ModuleType) -> Sequence[Patch]:
 
 
 def _create_connection(library: ModuleType) -> Callable[..., Any]:
+    """Connect straight to the host of the request, also where it is to go through a proxy."""
     original = inspect.unwrap(library.connector.TCPConnector._create_connection)
 
     @functools.wraps(original)
     async def create_connection(self: Any, request: Any, traces: Any, timeout: Any) -> Any:
-        desk = current()
-        url = request.url
+        desk, url = current(), request.url
         if desk.lets_through(url.host, url.port):
             return await original(self, request, traces, timeout)
-        await asyncio.sleep(0)
-        loop = asyncio.get_running_loop()
-        protocol = library.client_proto.ResponseHandler(loop=loop)
-        try:
-            connected = connection_to(desk, url.host, url.port)
-        except ConnectionRefusedError as refusal:
-            raise library.ClientConnectorError(request.connection_key, refusal) from refusal
-        transport = MemoryTransport(connected, protocol, loop)
-        protocol.connection_made(transport)
+        if not is_known(desk, url.host, url.port):
+            connection_to(desk, url.host, url.port, "connect")  # raises, also in real time
+        _, protocol = await self._create_direct_connection(request, traces, timeout)
         return protocol
 
     return create_connection
+
+
+def _resolve_host(library: ModuleType) -> Callable[..., Any]:
+    """Look a host of the fake up by `socket`: not in a cache from before, nor by a compiled resolver."""
+    original = inspect.unwrap(library.connector.TCPConnector._resolve_host)
+
+    @functools.wraps(original)
+    async def resolve_host(self: Any, host: str, port: int, traces: Any = None) -> Any:
+        if current().lets_through(host, port):
+            return await original(self, host, port, traces)
+        return await library.ThreadedResolver(self._loop).resolve(host, port, self._family)
+
+    return resolve_host
 
 
 async def _no_unix_socket(self: Any, request: object, traces: object, timeout: object) -> Any:
@@ -77,11 +85,17 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
             connection = await original(self, request, *args, **options)
         finally:
             current_attempt.reset(token)
-        if isinstance(connection.transport, MemoryTransport):
-            connection.transport.attempt = attempt
+        end = _end(connection.transport)
+        if end is not None:
+            end.attempt = attempt
         return connection
 
     return connect
+
+
+def _end(transport: Any) -> Any:
+    one = None if transport is None else transport.get_extra_info("socket")
+    return None if one is None else virtual_file(one)
 
 
 # -- the response: when it has been read whole, or is given up -----------------------------------------
@@ -90,7 +104,7 @@ def _entry(library: ModuleType) -> Callable[..., Any]:
 class _Watch:
     """Stands in for the timer of a response's body and knows how far the client has read."""
 
-    def __init__(self, transport: MemoryTransport, timer: Any) -> None:
+    def __init__(self, transport: Any, timer: Any) -> None:
         self._desk = transport.desk
         self._attempt = transport.attempt
         self._timer = timer
@@ -122,16 +136,16 @@ def _started(library: ModuleType) -> Callable[..., Any]:
 
     @functools.wraps(original)
     async def start(self: Any, connection: Any) -> Any:
-        transport = connection.transport
+        end = _end(connection.transport)
         response = await original(self, connection)
-        if isinstance(transport, MemoryTransport):
-            _watch(response.content, transport, watched)
+        if end is not None:
+            _watch(response.content, end, watched)
         return response
 
     return start
 
 
-def _watch(body: Any, transport: MemoryTransport, watched: type) -> None:
+def _watch(body: Any, transport: Any, watched: type) -> None:
     if type(body) not in watched.__bases__:
         # No body: the head is all there is to read.
         closed(transport.desk, transport.attempt, transport.attempt.body)

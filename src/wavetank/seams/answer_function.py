@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
+from copy import deepcopy
 from typing import Any, Final, final
+
+import msgspec
 
 from ..clock import SECOND
 from ..events import without_addresses
@@ -50,7 +53,7 @@ class AnswerFunction:
     def __call__(self, request: Request) -> Answer | WantedRefusal | Fault | None:
         """The answer to a request, or how it is refused."""
         try:
-            returned = self.function(request)
+            returned = self.function(_own_copy(request))
         except Exception as error:
             returned = error
         if returned is None:
@@ -83,6 +86,11 @@ class AnswerFunction:
 
     def __repr__(self) -> str:
         return f"<AnswerFunction {getattr(self.function, '__qualname__', 'of an object')}>"
+
+
+def _own_copy(request: Request) -> Request:
+    """What a function does to a request is not to change the record of it."""
+    return msgspec.structs.replace(request, payload=deepcopy(request.payload))
 
 
 def _refusal(error: ProviderError) -> WantedRefusal | Fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 from urllib.parse import unquote
 
@@ -207,23 +207,30 @@ def _frame(answer: Any) -> Frame:
     Raises:
         TypeError: it stands for none.
     """
-    given: Mapping[str, str] = {}
+    given: Any = {}
     status: Any = 200
     body = answer
     if isinstance(answer, tuple) and len(answer) in (2, 3):
         status, body = answer[:2]
-        given = dict(answer[2]) if len(answer) == 3 else given
+        given = answer[2] if len(answer) == 3 else given
     elif isinstance(answer, int) and not isinstance(answer, bool):
         status, body = answer, b""
     content_type, data = _encoded(body)
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599 or data is None:
         said = "None: it has no return" if answer is None else shortened(repr(answer))
         raise TypeError(f"{_RETURNS}, and this one returned {said}")
-    headers = {str(name): str(value) for name, value in given.items()}
-    if content_type and not any(name.lower() == "content-type" for name in headers):
-        headers["content-type"] = content_type
-    head = _head(status, headers.items(), lambda value, _: value)
+    headers = [*_pairs(given)]
+    if content_type and not any(name.lower() == "content-type" for name, _ in headers):
+        headers.append(("content-type", content_type))
+    head = _head(status, headers, lambda value, _: value)
     return Frame(head=Head(head.status, head.headers), data=data, end=True)
+
+
+def _pairs(given: Any) -> Iterator[tuple[str, str]]:
+    """Headers by name, a list for several of one name, or pairs of name and value."""
+    for name, value in given.items() if isinstance(given, Mapping) else given:
+        for each in value if isinstance(value, list | tuple) else (value,):
+            yield str(name), str(each)
 
 
 def _encoded(body: Any) -> tuple[str, bytes | None]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import _thread
 import errno
+import os
+import socket
+import ssl
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,13 +15,15 @@ from typing import Any, Final, Protocol, final
 from ..clock import SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
+from ..provider.dialect_base.retry_after import retry_headers
 from ..provider.host_rules import HostTable
-from ..provider.model import Refusal, Reply, Success
+from ..provider.model import LimitState, Refusal, Reply, Success
 from ..provider.provider import Provider
 from ..provider.request import Request
-from ..scenario import DELAYS, Fault
+from ..scenario import DELAYS, Fault, FaultKind, Stage
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from ..sim.run_threads import UNDER_REAL_LOCKS
 from .answer_function import AnswerFunction, Function
 from .app_tasks import AppTasks
 from .lifespans import Lifespans
@@ -27,6 +32,8 @@ from .sent_requests import Record
 from .waiting import Waits
 
 _MANY: Final = 256
+
+UNDER_REAL_LOCKS.add(__file__)
 
 
 class ItemResolver(Protocol):
@@ -61,6 +68,7 @@ class Desk:
         admit: Callable[[], object] = lambda: None,
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str, int | None], bool] = lambda *_: False,
+        is_declared: Callable[[str], bool] = lambda _: False,
         progress: Callable[[], object] = lambda: None,
         keep_records: bool = True,
     ) -> None:
@@ -78,6 +86,8 @@ class Desk:
         self.lifespans = Lifespans(self.app_tasks)
         self.lets_through = lets_through
         """Whether a connection to this host and port is none of the fake's business."""
+        self.is_declared = is_declared
+        """Whether the test says that this host may be refused; it has its port where that is unusual."""
         self.ports = 0
         """How many sockets have connected to this desk."""
         self.lock = _thread.RLock()
@@ -138,26 +148,28 @@ class Desk:
         """Raise if the caller is in a place where this desk's clock does not run."""
         self._admit()
 
-    def connect(self, host: str) -> None:
-        """A client wants to connect to a host.
+    def connect(self, host: str, stage: Stage | None = None) -> None:
+        """A client takes a step towards a connection to a host, or all steps at once.
 
         Raises:
-            ConnectionRefusedError: the scenario has the connection refused.
+            OSError: the scenario has it fail; a `TimeoutError` is what the system says when it gives up.
         """
-        if self.refuses_connection(host):
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
+        kind = self.refuses_connection(host, stage)
+        if kind is not None:
+            raise connection_error(kind)
 
-    def refuses_connection(self, host: str = "") -> bool:
-        """Whether a client that wants to connect now is refused; asked once for each connection.
+    def refuses_connection(self, host: str = "", stage: Stage | None = None) -> FaultKind | None:
+        """The fault that a client meets which wants to connect now; asked once for each connection and step.
 
         `host` is empty where the client has not said yet which one it wants.
         """
         with self.lock:
-            number = self._provider.refuse_connection(self.clock.now(), host)
+            number = self._provider.refuse_connection(self.clock.now(), host, stage)
             if number is None:
-                return False
-            self.note("left", fault=number, reason=self._faults[number].kind, host=host or None)
-            return True
+                return None
+            kind = self._faults[number].kind
+            self.note("left", fault=number, reason=kind, host=host or None)
+            return kind
 
     def open(
         self, request: Request, *, sent: int, deliver: Callable[[Reply], object], origin: Origin = NOWHERE
@@ -233,7 +245,7 @@ class Desk:
             record.reached = now / SECOND
             record.delivered = record.status == 200 and record.fault is None
             self._append(_about("delivered", record, now, whole=whole))
-            self._open.pop(record.id, None)
+            self._open.pop(record.request.id, None)
         if record.delivered:
             self._progress()
 
@@ -331,11 +343,11 @@ class Desk:
             self._arm()
 
     def _hand_over(self, reply: Reply) -> None:
-        record = self._open[reply.request_id]
-        outcome = reply.outcome
+        number, outcome = reply.request_id, reply.outcome
+        record = self._open[number]
         if isinstance(outcome, Refusal):
             self._refused(record, outcome, reply.at)
-        elif outcome.unreachable:
+        elif outcome.fault is not None and outcome.unreachable:
             record.left = True
             self._note_answer("left", record, outcome)
         else:
@@ -343,17 +355,18 @@ class Desk:
             if reply.last:
                 self.answered += 1
                 self._note_answer("answered", record, outcome)
-        deliver = self._deliver[record.id]
-        if reply.last:
-            del self._deliver[record.id]
-        deliver(reply)
+            elif record.first is None and reply.index >= 0:
+                record.first = reply.at
+        (self._deliver.pop(number) if reply.last else self._deliver[number])(reply)
         if record.left:
-            self._open.pop(record.id, None)
+            self._open.pop(number, None)
 
     def _note_answer(self, kind: EventKind, record: Record, answer: Success, **fields: Any) -> None:
         """An answer was sent, or was under way when its client left; with the fault that met it."""
-        fields |= {"item": record.item, "request": record.id}
-        if not answer.unreachable:
+        request = record.request
+        fields |= {"item": request.item, "request": request.id, "first": record.first}
+        if answer.fault is None or not answer.unreachable:
+            fields |= _budgets(answer.limits)
             fields |= {"status": 200, "tokens": answer.prompt_tokens + answer.completion_tokens}
         if answer.fault is not None:
             number = self._number_of(answer.fault)
@@ -380,7 +393,16 @@ class Desk:
             retry_after=wait,
             reason=refusal.reason,
             wave=refusal.wave,
+            header=self._header(record, refusal, due),
+            **_budgets(refusal.limits),
         )
+
+    def _header(self, record: Record, refusal: Refusal, due: int) -> str | None:
+        """The line that states a Retry-After in another form than seconds; a direct call has no header."""
+        stated = refusal.retry_after
+        if stated is None or stated.form == "seconds" or record.dialect == "direct":
+            return None
+        return next((": ".join(each) for each in retry_headers(stated, self.epoch_ns + due)), None)
 
     def _arm(self) -> None:
         due = self._provider.next_due()
@@ -399,13 +421,33 @@ class Desk:
         return f"<Desk {self.count} requests, {self.in_flight} in flight>"
 
 
+def _budgets(limits: LimitState) -> dict[str, Any]:
+    """What was left when the provider had decided on a request; nothing where nothing is limited."""
+    return {"budgets": limits.left, "decided": limits.at} if limits.left else {}
+
+
+def connection_error(kind: FaultKind) -> OSError:
+    """What the system says of a connection that meets such a fault."""
+    match kind:
+        case "dns-failure":
+            return socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        case "connect-timeout":
+            return TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        case "bad-certificate":
+            text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+            return ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, text)
+        case _:
+            return ConnectionRefusedError(errno.ECONNREFUSED, "the provider refused the connection")
+
+
 def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
     """What happened to a request, with its status and the fault that spoiled its answer."""
+    request = record.request
     return Event(
         at=now,
         kind=kind,
-        item=record.item,
-        request=record.id,
+        item=request.item,
+        request=request.id,
         status=record.status,
         fault=record.fault,
         **fields,

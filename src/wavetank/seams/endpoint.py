@@ -7,13 +7,14 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, final
+from typing import Any, NoReturn, final
 
+from ..clock import SECOND
 from ..patches.virtual_sockets import Address
-from .desk import Desk
+from .desk import Desk, connection_error
 from .exchange import Attempt, set_out
 from .http1 import ServerConnection
-from .memory import Connected, current_attempt, require_http1
+from .memory import SYSTEM_PATIENCE, Connected, current_attempt, require_http1
 
 
 @final
@@ -31,9 +32,11 @@ class Endpoint:
         """Whether the client blocks its thread while it waits."""
         self.here = here
         self.there = there
+        self.writable, self.error = True, 0
         self.attempt: Attempt | None = None
         """Whose bytes it carries, where the running task or thread does not say so."""
         self.watchers: list[Callable[[], object]] = []
+        self._sockets = 1
         self._signal: Signal | None = None
         self._begun = self._no_more_sent = self._no_more_read = False
         self._server: ServerConnection = connected(self._wake)
@@ -153,16 +156,63 @@ class Endpoint:
             self._server.no_more_requests()
         self._wake()
 
+    def share(self) -> None:
+        """One socket more is to be closed before it hangs up."""
+        self._sockets += 1
+
     def close(self) -> None:
-        """Hang up."""
-        self._server.hang_up()
+        """Hang up, if no other socket has this end."""
+        self._sockets -= 1
         if self._signal is not None:
             self._signal.close()
             self._signal = None
-        self._wake()
+        if not self._sockets:
+            self._server.hang_up()
+            self._wake()
 
     def __repr__(self) -> str:
         return f"<Endpoint at {self._server!r}>"
+
+
+@final
+class Unanswered:
+    """The client's end of a connection that is never made: its attempt fails after a while.
+
+    A socket that blocks waits here. Any other is let go at once, and its loop waits until it can be
+    written to; what waits by the system's own `poll` sees the failure at once.
+    """
+
+    error = errno.ETIMEDOUT
+
+    def __init__(self, desk: Desk, host: str, timeout: float | None) -> None:
+        self.host = host
+        self.watchers: list[Callable[[], object]] = []
+        self.readable = self.writable = False
+        if timeout == 0:
+            self._timer = desk.clock.call_at(desk.clock.now() + round(SYSTEM_PATIENCE * SECOND), self._fail)
+            return
+        wait = SYSTEM_PATIENCE if timeout is None else timeout
+        desk.waits.blocking_event().wait(min(wait, SYSTEM_PATIENCE))
+        if wait < SYSTEM_PATIENCE:
+            raise TimeoutError("timed out")
+        raise connection_error("connect-timeout")
+
+    def signal_on(self, _descriptor: int) -> None:
+        """The connection is on its way."""
+        raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
+
+    def _fail(self) -> None:
+        self.readable = self.writable = True
+        for watcher in (*self.watchers,):
+            watcher()
+
+    def close(self) -> None:
+        """Give the attempt up."""
+        self._timer.cancel()
+
+    def __getattr__(self, _: str) -> NoReturn:
+        """What is asked of a socket that is connected."""
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
 
 @final

@@ -59,6 +59,13 @@ CUT: Final = "peer closed connection without sending complete message body (inco
 """What h11 says of a body that breaks off."""
 
 
+CLOSED: Final = "Server disconnected without sending a response."
+"""What httpcore says of a connection that ends without a response."""
+
+GARBLED: Final = "illegal status line"
+"""What h11 says of bytes that are no response."""
+
+
 def raw_headers(first: Frame) -> list[tuple[bytes, bytes]]:
     """The headers of a response in bytes, with the length of a body that is whole in its first frame."""
     assert first.head is not None
@@ -103,7 +110,9 @@ def begin(
         request = dialect.decode(http, now=desk.clock.now(), epoch_ns=desk.epoch_ns)
     except BadRequest as refused:
         reply = refused.reply
-        if refused.counts:
+        if refused.unserved:
+            _note_unserved(desk, http, attempt)
+        elif refused.counts:
             attempt.record = _turn_away(desk, dialect.card, http, attempt, reply.status)
         count(Frame(head=Head(reply.status, reply.headers), data=reply.body, end=True))
         return
@@ -121,6 +130,19 @@ def begin(
         sent=attempt.sent,
         deliver=deliver,
         origin=attempt.origin,
+    )
+
+
+def _note_unserved(desk: Desk, http: HttpRequest, attempt: Attempt) -> None:
+    """Log a request for a path that the fake does not have, at a host of its own; it is no refusal."""
+    target, origin = attempt.target or f"{http.method} {http.path}", attempt.origin
+    desk.note(
+        "unknown-host",
+        host=http.host,
+        target=desk.secrets.hide(target),
+        task=origin.task,
+        file=origin.file,
+        line=origin.line,
     )
 
 

@@ -187,7 +187,7 @@ class ServerConnection:
         self._earlier.clear()
         if self._busy:
             return
-        if self._attempt is not None:
+        if self._attempt is not None and not self._attempt.counts:
             reached(self.desk, self._attempt)
         if self._reader.buffered and not self._out and not self.ended:
             with self.desk.lock:
@@ -334,10 +334,12 @@ class ServerConnection:
             whole = len(frame.data) if frame.end and not frame.abort else None
             whole = whole if frame.head.length is None else frame.head.length
             self._write_head(frame.head, whole)
-        if frame.data:
+        if not self._begun:
+            self._out += frame.data
+        elif frame.data:
             self._write_data(frame.data)
         if frame.abort:
-            self.reset = not self._begun
+            self.reset = not (frame.data or frame.end)
             self._end()
             return
         if frame.end:

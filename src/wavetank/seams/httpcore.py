@@ -19,9 +19,17 @@ import anyio.lowlevel
 from .desk import Desk
 from .exchange import Attempt, closed, left, set_out
 from .httpcore_exchange import async_connection_type, blocking_connection_type
-from .memory import Connected, async_stream_type, blocking_stream_type, connection_to, current_attempt
+from .httpcore_pool import with_short_way
+from .memory import (
+    SYSTEM_PATIENCE,
+    async_stream_type,
+    blocking_stream_type,
+    connection_to,
+    current_attempt,
+)
 from .reception import Patch, current
 from .unknown_hosts import refused
+from .waiting import wait_for
 
 LIBRARIES: Final = ("httpcore2", "httpcore")
 
@@ -50,12 +58,18 @@ def _async_connect(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core._backends.auto.AutoBackend.connect_tcp)
 
     @functools.wraps(original)
-    async def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+    async def connect_tcp(self: object, host: str, port: int, *args: Any, **options: Any) -> Any:
         desk = current()
         if desk.lets_through(host, port):
             return await original(self, host, port, *args, **options)
         await anyio.lowlevel.checkpoint()
-        return stream(_connection(core, desk, host, port), desk.waits)
+        try:
+            connected = connection_to(desk, host, port, "look-up", "connect")
+        except OSError as error:
+            timeout, raised = _failed(core, error, *args, **options)
+            await wait_for(desk.waits.event(), desk.clock, timeout)
+            raise raised from error
+        return stream(connected, desk.waits)
 
     return connect_tcp
 
@@ -65,20 +79,30 @@ def _blocking_connect(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core._backends.sync.SyncBackend.connect_tcp)
 
     @functools.wraps(original)
-    def connect_tcp(self: object, host: str, port: int, *args: object, **options: object) -> Any:
+    def connect_tcp(self: object, host: str, port: int, *args: Any, **options: Any) -> Any:
         desk = current()
         if desk.lets_through(host, port):
             return original(self, host, port, *args, **options)
-        return stream(_connection(core, desk, host, port), desk.waits)
+        try:
+            connected = connection_to(desk, host, port, "look-up", "connect")
+        except OSError as error:
+            timeout, raised = _failed(core, error, *args, **options)
+            desk.waits.blocking_event().wait(timeout)
+            raise raised from error
+        return stream(connected, desk.waits)
 
     return connect_tcp
 
 
-def _connection(core: ModuleType, desk: Desk, host: str, port: int) -> Connected:
-    try:
-        return connection_to(desk, host, port)
-    except ConnectionRefusedError as refusal:
-        raise core.ConnectError(str(refusal)) from refusal
+def _failed(
+    core: ModuleType, error: OSError, timeout: float | None = None, *_: object, **__: object
+) -> tuple[float, Exception]:
+    """After how many seconds a connection has failed, and what the library raises then."""
+    if not isinstance(error, TimeoutError):
+        return 0, core.ConnectError(str(error))
+    if timeout is None or timeout > SYSTEM_PATIENCE:
+        return SYSTEM_PATIENCE, core.ConnectError(str(error))
+    return timeout, core.ConnectTimeout(f"no connection within {timeout} s")
 
 
 async def _no_unix_socket_async(self: object, path: str, *args: object, **options: object) -> Any:
@@ -150,12 +174,13 @@ def _only_if(kind: Any, may: Callable[[Any], bool]) -> Callable[..., Any]:
 
 def _async_entry(core: ModuleType) -> Callable[..., Any]:
     original = inspect.unwrap(core.AsyncConnectionPool.handle_async_request)
+    quick = with_short_way(core, original)
 
     @functools.wraps(original)
     async def handle_async_request(self: object, request: Any) -> Any:
         desk = current()
         with _setting_out(desk, request, blocking=False) as attempt:
-            response = await original(self, request)
+            response = await quick(self, request)
         response.stream = _AsyncBody(response.stream, desk, attempt)
         return response
 

@@ -21,7 +21,7 @@ import msgspec
 
 from ..provider.host_rules import HostApp, Route
 from ..provider.http import Frame, Head, HttpRequest
-from .exchange import CUT, Attempt, begin, raw_headers
+from .exchange import CLOSED, CUT, Attempt, begin, raw_headers
 from .http1 import ServerConnection, reason_of
 from .memory import current_attempt
 from .request_reader import MAX_BODY, BadHttp, headers_of
@@ -81,7 +81,7 @@ class _Exchange:
     def head(self) -> tuple[Head, list[tuple[bytes, bytes]]]:
         """The head of the response, and its headers as they would be on the wire."""
         if not self._frames:
-            raise self._core.RemoteProtocolError("Server disconnected without sending a response.")
+            raise self._core.RemoteProtocolError(CLOSED)
         frame = self._frames[0]
         assert frame.head is not None
         framing = [] if frame.end else [(b"transfer-encoding", b"chunked")]
@@ -129,7 +129,7 @@ def _routed(http: HttpRequest, body: bytes, stream: Any) -> Route | None:
 
 
 @final
-class _AsyncContent:
+class AsyncContent:
     """The body of a response; it can be read once."""
 
     def __init__(self, connection: Any, exchange: _Exchange, shielded: Callable[[], Any]) -> None:
@@ -153,10 +153,17 @@ class _AsyncContent:
             raise StopAsyncIteration
         return data
 
-    async def aclose(self) -> None:
-        if not self._closed:
+    def rests(self) -> bool:
+        """Let the connection be idle if the response has been read to its end; whether it has."""
+        if self._exchange.over and not self._closed:
             self._closed = True
-            await self._connection._over(self._exchange)
+            self._connection.rest()
+        return self._closed
+
+    async def aclose(self) -> None:
+        if not self.rests():
+            self._closed = True
+            await self._connection.aclose()
 
 
 @final
@@ -197,39 +204,42 @@ def async_connection_type(core: ModuleType) -> Any:
     class Connection(real):  # type: ignore[misc, valid-type]
         _state: Any
 
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.server: ServerConnection | None = getattr(self._network_stream, "server", None)
+
         async def handle_async_request(self, request: Any) -> Any:
             stream, attempt = self._network_stream, current_attempt.get()
             http = _asked(stream, request) if _may(self, stream, attempt, log) else None
             if http is None or attempt is None or self._state not in (states.NEW, states.IDLE):
                 return await super().handle_async_request(request)
-            parts = [part async for part in request.stream]
-            body = b"".join(parts)
-            route = _routed(http, body, stream)
-            if route is None:
-                request.stream = _AgainAsync(parts)
-                return await super().handle_async_request(request)
+            before, self._state = (
+                self._state,
+                states.ACTIVE,
+            )  # before the body is read, which may take a while
             self._request_count += 1
-            self._state, self._expire_at = states.ACTIVE, None
-            exchange = _Exchange(core, stream, request)
+            self._expire_at = None
             try:
-                await anyio.lowlevel.checkpoint()
-                exchange.begin(route, attempt)
-                await exchange.wait()
-                head, headers = exchange.head()
+                parts = [part async for part in request.stream]
+                route = _routed(http, b"".join(parts), stream)
+                if route is not None:
+                    await anyio.lowlevel.checkpoint()
+                    exchange = _Exchange(core, stream, request)
+                    exchange.begin(route, attempt)
+                    await exchange.wait()
+                    head, headers = exchange.head()
+                    content, more = AsyncContent(self, exchange, shielded), _extensions(head, stream)
+                    return core.Response(head.status, headers=headers, content=content, extensions=more)
             except BaseException:
                 with shielded():
                     await self.aclose()
                 raise
-            content = _AsyncContent(self, exchange, shielded)
-            return core.Response(
-                head.status, headers=headers, content=content, extensions=_extensions(head, stream)
-            )
+            self._request_count -= 1
+            self._state, request.stream = before, _AgainAsync(parts)
+            return await super().handle_async_request(request)
 
-        async def _over(self, exchange: _Exchange) -> None:
-            if exchange.over:
-                _rest(self, states, clock.monotonic)
-            else:
-                await self.aclose()
+        def rest(self) -> None:
+            _rest(self, states, clock.monotonic)
 
     return Connection
 

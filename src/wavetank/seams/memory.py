@@ -5,6 +5,9 @@ The network's only delays are the provider's; the client's read timeout stays in
 
 from __future__ import annotations
 
+import errno
+import os
+import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
@@ -12,6 +15,7 @@ from typing import Any, Final
 
 import anyio.lowlevel
 
+from ..scenario import Stage
 from .desk import Desk
 from .errors import WrongProtocol
 from .exchange import Attempt
@@ -25,16 +29,21 @@ current_attempt: Final[ContextVar[Attempt | None]] = ContextVar("wavetank_attemp
 """The request whose bytes the running task or thread sends."""
 
 
-def connection_to(desk: Desk, host: str, port: int | None) -> Connected:
-    """A connection to the provider behind `host`, still to be given its `wake`.
+SYSTEM_PATIENCE: Final = 127.0
+"""For so many seconds Linux tries to connect, by its default for `tcp_syn_retries`."""
+
+
+def connection_to(desk: Desk, host: str, port: int | None, *stages: Stage) -> Connected:
+    """A connection to the provider behind `host`, still to be given its `wake`; `stages` are those to take.
 
     Raises:
         UnknownHost: the fake does not answer for that host.
         OutsideTheTank: the caller is where the desk's clock does not run.
-        ConnectionRefusedError: the scenario has the connection refused.
+        OSError: as `unknown_hosts.connect`.
     """
     desk.admit()
-    connect(desk, host, port, current_attempt.get())
+    for stage in stages:
+        connect(desk, host, port, current_attempt.get(), stage=stage)
     return lambda wake: ServerConnection(desk, desk.hosts.route, place(host, port), wake=wake)
 
 
@@ -102,11 +111,20 @@ class _Shared:
     def _take(self, limit: int) -> bytes:
         data = self._server.take(limit)
         if not data and self._server.reset:
-            raise self._core.ReadError("the provider reset the connection")
+            error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            raise self._core.ReadError(str(error)) from error
         return data
+
+    def _shake_hands(self, context: ssl.SSLContext) -> None:
+        if context.verify_mode != ssl.CERT_NONE:
+            try:
+                self._server.desk.connect(self._server.host, "handshake")
+            except OSError as error:
+                raise self._core.ConnectError(str(error)) from error
 
     def _too_late(self, timeout: float | None) -> Exception:
         error: Exception = self._core.ReadTimeout(f"no answer within {timeout} s")
+        error.__cause__ = TimeoutError("timed out")
         return error
 
     def get_extra_info(self, info: str) -> object:
@@ -158,7 +176,8 @@ def async_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
             await anyio.lowlevel.checkpoint()
             self._server.hang_up()
 
-        async def start_tls(self, *args: object, **options: object) -> Any:
+        async def start_tls(self, ssl_context: Any, *args: object, **options: object) -> Any:
+            self._shake_hands(ssl_context)
             return self
 
     return AsyncStream
@@ -200,7 +219,8 @@ def blocking_stream_type(core: ModuleType) -> Callable[[Connected, Waits], Any]:
         def close(self) -> None:
             self._server.hang_up()
 
-        def start_tls(self, *args: object, **options: object) -> Any:
+        def start_tls(self, ssl_context: Any, *args: object, **options: object) -> Any:
+            self._shake_hands(ssl_context)
             return self
 
     return BlockingStream

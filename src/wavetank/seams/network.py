@@ -9,16 +9,18 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from ..patches.socket_lookups import is_numeric
 from ..patches.sockets import network_in_memory
+from ..patches.virtual_sockets import End
 from ..patches.virtual_tls import tls_passed_over
 from ..provider.host_patterns import is_loopback
 from .desk import Desk
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Unanswered
 from .memory import connection_to
 from .reception import installed_desk
+from .unknown_hosts import connect, place
 
 _FIRST: Final = int(IPv4Address("198.18.0.0"))
 _SIZE: Final = 1 << 17
@@ -50,6 +52,8 @@ class FakeNetwork:
         name, desk = _plain(host), installed_desk()
         if desk is None or not _answers(desk, name, port):
             return None
+        if desk.hosts.knows(name, port):
+            connect(desk, name, port, None, stage="look-up")
         number = self._number(name)
         if family == socket.AF_INET6:
             return str(IPv6Address(_FIRST_V6 + number))
@@ -75,9 +79,19 @@ class FakeNetwork:
     def passes_tls_over(self, host: str) -> bool:
         """Whether a client that wants TLS with `host` has its connection from here."""
         name, desk = _plain(host), installed_desk()
-        return name in self._numbers or (desk is not None and is_known(desk, name, None))
+        return name in self._numbers or (desk is not None and desk.hosts.knows(name))
 
-    def connect(self, one: socket.socket, address: Any) -> Endpoint | None:
+    def shake_hands(self, host: str, port: int | None) -> None:
+        """A client is about to trust the certificate of `host`.
+
+        Raises:
+            OSError: the scenario has it fail.
+        """
+        name, desk = _plain(host), installed_desk()
+        if desk is not None and desk.hosts.knows(name, port):
+            connect(desk, name, port, None, stage="handshake")
+
+    def connect(self, one: socket.socket, address: Any) -> End | None:
         if not isinstance(address, tuple) or len(address) < 2 or not isinstance(address[0], str):
             return None
         host, port = address[:2]
@@ -89,7 +103,12 @@ class FakeNetwork:
         desk, name = installed_desk(), known or _plain(host)
         if desk is None or not _answers(desk, name, port):
             return None
-        connected = connection_to(desk, name, port)
+        try:
+            connected = connection_to(desk, name, port, "connect")
+        except TimeoutError:
+            connected = None
+        if connected is None:
+            return cast("End", Unanswered(desk, name, one.gettimeout()))
         shown = host if is_numeric(host) else self.address_of(name, port, one.family)
         there = (shown, port, *address[2:])
         here, blocking = _own_address(one, desk), one.gettimeout() != 0
@@ -100,9 +119,9 @@ def _plain(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
-def is_known(desk: Desk, host: str, port: int | None) -> bool:
-    """Whether the fake answers for a host."""
-    return desk.hosts.knows(host, port)
+def is_known(desk: Desk, name: str, port: int | None) -> bool:
+    """Whether the fake answers for a host, or the test says that it may be refused."""
+    return desk.hosts.knows(name, port) or desk.is_declared(place(name, port))
 
 
 def _answers(desk: Desk, name: str, port: int | None) -> bool:
@@ -132,5 +151,5 @@ def sockets_meet_the_fake() -> Iterator[None]:
     """Let sockets, their look-ups and their TLS meet the desk that is installed."""
     with ExitStack() as stack:
         stack.enter_context(network_in_memory(_network))
-        stack.enter_context(tls_passed_over(_network.passes_tls_over))
+        stack.enter_context(tls_passed_over(_network.passes_tls_over, _network.shake_hands))
         yield

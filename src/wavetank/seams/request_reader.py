@@ -324,7 +324,7 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def _add(headers: dict[str, str], name: str, value: bytes) -> None:
     """Those of one name are one list (RFC 9110, 5.3); that of cookies has semicolons (RFC 9113, 8.2.3)."""
-    text = value.decode("latin-1").strip(" \t")
+    text = _text(value) if len(value) <= _SHORT else _text.__wrapped__(value)
     if name in headers:
         text = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{text}"
     headers[name] = text
@@ -332,6 +332,15 @@ def _add(headers: dict[str, str], name: str, value: bytes) -> None:
 
 def _doubled(name: str) -> BadHttp:
     return BadHttp(400, f"{_NO_HTTP}: it has two {name} headers")
+
+
+_SHORT: Final = 256
+"""A header of so many bytes is kept once for all requests that have it: a run keeps them all."""
+
+
+@lru_cache(maxsize=1024)
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \t")
 
 
 @lru_cache(maxsize=1024)

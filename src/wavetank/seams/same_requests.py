@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 from ..provider.request import Request
@@ -41,30 +40,6 @@ def _asked(request: Request) -> object:
     if not request.payload and len(request.prompt) <= _SHORT:
         return request.model, request.prompt, request.max_tokens
     asked = {name: value for name, value in request.payload.items() if name not in _NOT_ASKED}
-    digest = hashlib.blake2b(digest_size=8)
-    for text in _texts((request.model, asked or request.prompt, request.max_tokens)):
-        for start in range(0, len(text) + 1, _PIECE):
-            digest.update(text[start : start + _PIECE].encode(errors="backslashreplace"))
-        digest.update(b"\0")
-    return digest.digest()
-
-
-_PIECE: Final = 1 << 16
-"""So many characters are digested at a time: a prompt of megabytes must not be copied as a whole."""
-
-
-def _texts(asked: object) -> Iterator[str]:
-    """What a request asks, in order, with a mark for each thing that holds others."""
-    if isinstance(asked, str):
-        yield asked
-    elif isinstance(asked, Mapping):
-        yield f"{{{len(asked)}"
-        for name, value in asked.items():
-            yield str(name)
-            yield from _texts(value)
-    elif isinstance(asked, list | tuple):
-        yield f"[{len(asked)}"
-        for value in asked:
-            yield from _texts(value)
-    else:
-        yield repr(asked)
+    text = repr((request.model, asked or request.prompt, request.max_tokens))
+    # A prompt can be megabytes long: a digest of it is kept, and not the text.
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest()

@@ -18,7 +18,8 @@ class Record(msgspec.Struct):
 
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
     client as a whole; `delivered` says that it was a success and reached the client; `fault`
-    is the number, from 0, of the fault that spoiled the answer.
+    is the number, from 0, of the fault that spoiled the answer; `first` is when the first part of a
+    stream was sent, in nanoseconds.
     """
 
     request: Request
@@ -30,6 +31,7 @@ class Record(msgspec.Struct):
     delivered: bool = False
     left: bool = False
     fault: int | None = None
+    first: int | None = None
 
     @property
     def id(self) -> int:

@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from ..provider.http import Frame, Head, HttpRequest
 from .desk import Desk
-from .exchange import CUT, begin, closed, left, raw_headers, set_out
+from .exchange import CLOSED, CUT, GARBLED, begin, closed, left, raw_headers, set_out
 from .request_reader import BadHttp, headers_of
 from .unknown_hosts import connect, place, unknown_path
 from .waiting import AsyncEvent, BlockingEvent, wait_for
@@ -36,14 +36,19 @@ class _Exchange:
         self.frames: deque[Frame] = deque()
         path, _, query = url.raw_path.decode("ascii").partition("?")
         self.attempt = set_out(desk, request.method, path, counts=True, blocking=blocking)
-        self.timeout: float | None = (request.extensions.get("timeout") or {}).get("read")
+        timeouts = request.extensions.get("timeout") or {}
+        self.timeout: float | None = timeouts.get("read")
+        self._late: type[Exception] = library.ReadTimeout
         self._library = library
         self._request = request
         self._wake: AsyncEvent | BlockingEvent | None = None
         desk.admit()
         try:
             connect(desk, url.host, url.port, self.attempt)
-        except ConnectionRefusedError as refusal:
+        except TimeoutError:
+            self.timeout, self._late = timeouts.get("connect"), library.ConnectTimeout
+            return
+        except OSError as refusal:
             raise library.ConnectError(str(refusal), request=request) from refusal
         try:
             headers = headers_of(request.headers.raw)
@@ -96,15 +101,14 @@ class _Exchange:
         return self._checked(self.frames.popleft())
 
     def _too_late(self) -> Exception:
-        error: Exception = self._library.ReadTimeout(
-            f"no answer within {self.timeout} s", request=self._request
-        )
-        return error
+        return self._late(f"nothing within {self.timeout} s", request=self._request)  # type: ignore[call-arg]
 
     def _checked(self, frame: Frame) -> Frame:
         if frame.head is not None:
             self.head = frame.head
-        if self.head is None:
+        if self.head is None and frame.end:
+            raise self._library.RemoteProtocolError(GARBLED if frame.data else CLOSED, request=self._request)
+        if frame.abort and not (frame.data or frame.end):
             raise self._library.ReadError("the provider reset the connection", request=self._request)
         return frame
 

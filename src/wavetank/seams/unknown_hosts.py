@@ -1,7 +1,9 @@
-"""Which hosts the fake answers for, and what is said to the others."""
+"""The error that a client gets from a host for which the fake does not answer."""
 
 from __future__ import annotations
 
+import errno
+from fnmatch import fnmatchcase
 from typing import Final
 
 from ..provider.host_patterns import is_loopback
@@ -9,12 +11,20 @@ from ..provider.host_rules import dialect_by_path
 from ..provider.http import HttpRequest
 from ..provider.vendor_card import COMPATIBLE
 from ..provider.vendor_registry import cards
+from ..scenario import Stage
 from ..shown import shortened
 from ..sim.origin import NOWHERE
 from ..sim.refused_io import LEAVE_OUT
 from .desk import Desk
 from .errors import UnknownHost
 from .exchange import Attempt
+
+_OF_THEIR_OWN: Final = {
+    "bedrock*.amazonaws.com": "Amazon Bedrock",
+    "*.sagemaker.*.amazonaws.com": "Amazon SageMaker",
+    "api.replicate.com": "Replicate",
+}
+"""Hosts of LLMs that speak no dialect of the fake."""
 
 _USUAL_PORTS: Final = (None, 80, 443)
 
@@ -30,19 +40,27 @@ def place(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def connect(desk: Desk, host: str, port: int | None, attempt: Attempt | None) -> None:
+def connect(
+    desk: Desk, host: str, port: int | None, attempt: Attempt | None, *, stage: Stage | None = None
+) -> None:
     """A client wants to connect to a host; one that is refused is logged, with what `attempt` asks for.
+
+    `stage` as in `Desk.connect`.
 
     Raises:
         UnknownHost: the fake does not answer for it; the text names it and the fix.
-        ConnectionRefusedError: the scenario has the connection refused, and it is not to an app's host.
+        OSError: the scenario has the connection fail, and it is not to an app's host, or the fake does not
+            answer for the host and the test says so: then programs go on as they would without it.
     """
     where = place(host, port)
     if not desk.hosts.knows(host, port):
         dialect = _note_unknown(desk, where, attempt)
-        raise refused(where, dialect or "openai", loopback=is_loopback(host))
+        error = refused(where, dialect or "openai", loopback=is_loopback(host))
+        if desk.is_declared(where):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, str(error))
+        raise error
     if not desk.hosts.is_app(host, port):
-        desk.connect(where)
+        desk.connect(where, stage)
 
 
 def unknown_path(desk: Desk, http: HttpRequest, attempt: Attempt) -> str:
@@ -69,7 +87,13 @@ def _note_unknown(desk: Desk, host: str, attempt: Attempt | None) -> str | None:
 
 def refused(where: str, dialect: str = "openai", *, loopback: bool = False) -> UnknownHost:
     """The error for a host the fake does not answer for; `dialect` is the one it may speak."""
-    if loopback:
+    own = next((name for pattern, name in _OF_THEIR_OWN.items() if fnmatchcase(where, pattern)), None)
+    if own is not None:
+        fix = (
+            f"wavetank doesn't speak the wire format of {own}; answer for it with an app of your own, "
+            f'fake_llm.add_host("{shortened(where)}", app=...), or use a provider of the list'
+        )
+    elif loopback:
         fix = f"a real server and virtual time cannot meet: {LEAVE_OUT}"
     else:
         host = shortened(where)

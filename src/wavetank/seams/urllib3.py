@@ -49,7 +49,7 @@ def _connect(library: ModuleType, connection_type: Any) -> Callable[..., None]:
         host, port = self._wavetank_target = _target(self)
         if not desk.lets_through(host, port):
             if not is_known(desk, host, port):
-                connection_to(desk, host, port)  # raises, also in real time
+                connection_to(desk, host, port, "connect")  # raises, also in real time
             if (host, port) != (self.host, self.port):
                 _connect_straight(library, self, host, port)
                 return

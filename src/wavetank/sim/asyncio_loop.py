@@ -34,13 +34,14 @@ from .await_chain import Suspended
 from .budgets import StepBudget
 from .busy_loops import read_by_program
 from .errors import RunStopped
-from .host import Host
 from .leftover_coroutines import close_or_keep
+from .nested_runs import nesting_is_allowed, run_nested
 from .primitive_facts import tasks_to_cancel
 from .private_names import require
 from .ready_queue import ReadyQueue
 from .refused_io import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .run_threads import RunThread
+from .scheduler import Scheduler
 from .unseen_errors import ended
 
 for _owner, _names in (
@@ -64,7 +65,7 @@ _RUN_UNTIL: Final = getattr(asyncio.base_events, "_run_until_complete_cb", objec
 
 
 class SimulatedLoop(SocketMethods):
-    """Runs callbacks in plain FIFO order; when none is ready its host lets time pass.
+    """Runs callbacks in plain FIFO order; when none is ready its scheduler lets time pass.
 
     `progress` says that something came to an outcome: the step budget counts from the last time.
     """
@@ -72,10 +73,10 @@ class SimulatedLoop(SocketMethods):
     __getattribute__ = object.__getattribute__  # in a run that of other loops is replaced
     _nest_patched = True  # else nest_asyncio replaces the inside of the loop
 
-    def __init__(self, host: Host, *, step_budget: int | None = None) -> None:
+    def __init__(self, scheduler: Scheduler, *, step_budget: int | None = None) -> None:
         super().__init__()
-        self.host = host
-        self.timeline = host.timeline
+        self.scheduler = scheduler
+        self.timers = scheduler.timers
         self.lasting = False
         """Whether it outlives the test in which it runs."""
         self._steps = 0
@@ -83,9 +84,10 @@ class SimulatedLoop(SocketMethods):
         self._ready_to_choose = ReadyQueue(CountedTask)
         self._created = 0
         self._tasks_created = 0
-        self._budget = StepBudget(step_budget or host.step_budget, host.timeline, host.quiet_at)
+        self._budget = StepBudget(step_budget or scheduler.step_budget, scheduler.timers, scheduler.quiet_at)
         self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
+        self._nested: list[asyncio.Future[Any]] = []
         self._clock_resolution = 1 / SECOND
 
     _selector = NO_SELECTOR
@@ -118,14 +120,14 @@ class SimulatedLoop(SocketMethods):
     # -- what asyncio asks of a loop -------------------------------------------------
 
     def time(self) -> float:
-        read_by_program(self.host)
-        return self.timeline.seconds()
+        read_by_program(self.scheduler)
+        return self.timers.seconds()
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.Handle:
         if callback is ended:
-            return self.host.witness.task_ended(args[0])  # type: ignore[no-any-return]
+            return self.scheduler.witness.task_ended(args[0])  # type: ignore[no-any-return]
         if self._closed or self._debug:
             self._check_closed()
             handle = events.Handle(callback, args, self, context)
@@ -133,11 +135,11 @@ class SimulatedLoop(SocketMethods):
             handle = Posted(callback, args, self, context)
         self._callbacks.append(handle)
         if self._sleeper is not None:
-            self.host.wake(self._sleeper)
+            self.scheduler.wake(self._sleeper)
         return handle
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.host.witness.failures.never_retrieved(context, self.timeline.now())
+        self.scheduler.witness.failures.never_retrieved(context, self.timers.now())
         super().call_exception_handler(context)
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
@@ -147,14 +149,14 @@ class SimulatedLoop(SocketMethods):
     ) -> events.TimerHandle:
         if delay == math.inf:
             return self._never(callback, args, context)
-        return self._call_at_ns(self.timeline.now() + after_delay(delay), callback, args, context)
+        return self._call_at_ns(self.timers.now() + after_delay(delay), callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         if when == math.inf:
             return self._never(callback, args, context)
-        return self._call_at_ns(self.timeline.instant_to_call(when), callback, args, context)
+        return self._call_at_ns(self.timers.instant_to_call(when), callback, args, context)
 
     def _never(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
@@ -168,7 +170,7 @@ class SimulatedLoop(SocketMethods):
     ) -> events.TimerHandle:
         self._check_closed()
         handle = events.TimerHandle(when / SECOND, callback, args, self, context)
-        self.timeline.push(when, handle)
+        self.timers.push(when, handle)
         return handle
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
@@ -183,7 +185,7 @@ class SimulatedLoop(SocketMethods):
         return CountedFuture(loop=self)
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        """The timeline drops cancelled timers when they come up."""
+        """`Timers` drops cancelled timers when they come up."""
 
     def _process_events(self, event_list: object) -> None:
         """There is no selector."""
@@ -191,7 +193,7 @@ class SimulatedLoop(SocketMethods):
     def _write_to_self(self) -> None:
         """There is no selector to wake."""
 
-    # -- what the host asks of it ------------------------------------------------------
+    # -- what the scheduler asks of it ------------------------------------------------------
 
     def adopt(self, handle: events.TimerHandle) -> None:
         """Take a timer that is due; a closed loop lets it fall."""
@@ -210,7 +212,7 @@ class SimulatedLoop(SocketMethods):
         """The tasks that have not ended, in creation order."""
         if not prospects:
             return [Suspended(called_in_reports(one), one, one.get_coro()) for one in self._left()]
-        due = {id(task) for timer in self.timeline for task in tasks_to_cancel(timer)}
+        due = {id(task) for timer in self.timers for task in tasks_to_cancel(timer)}
         return [
             Suspended(
                 called_in_reports(one), one, one.get_coro(), can_run(one) or id(one) in due, _is_main(one)
@@ -228,74 +230,88 @@ class SimulatedLoop(SocketMethods):
         return next((called_in_reports(task) for task in alive if getattr(task, "number", 0) == number), None)
 
     def watch_steps(self) -> None:
-        """The host's watch is asked for at every step."""
+        """The scheduler's watch is asked for at every step."""
 
     name_of_running = staticmethod(name_of_running_task)
 
     def _add(self, handle: events.Handle) -> None:
         self._callbacks.append(handle)
         if self._sleeper is not None:
-            self.host.wake(self._sleeper)
+            self.scheduler.wake(self._sleeper)
 
     # -- running ----------------------------------------------------------------------
 
     def _run_once(self) -> None:
         """Run batch after batch; as in asyncio, the batch in which the loop is stopped runs to its end."""
-        host, timeline = self.host, self.timeline
+        scheduler, timers = self.scheduler, self.timers
         posted, can_run = self._callbacks, self._ready_to_choose.who
         while True:
-            chosen = host.chooser is not None
-            if chosen and host.level.stalls and (posted or can_run or timeline.is_due()):
-                host.stall()
+            chosen = scheduler.chooser is not None
+            if chosen and scheduler.level.stalls and (posted or can_run or timers.is_due()):
+                scheduler.stall()
             self._take_due()
             if not posted and not can_run and not self._stopping:
                 self._idle()
                 continue
-            if chosen and host.level.order != "fifo":
+            if chosen and scheduler.level.order != "fifo":
                 self._run_chosen()
             else:
                 self._run_batch()
             if self._stopping:
                 return
 
+    def run_until_complete(self, future: Any) -> Any:
+        if self.is_running() and nesting_is_allowed():
+            return run_nested(self, self._nested, future)
+        return super().run_until_complete(future)
+
+    def stop(self) -> None:
+        self.stop_asked = True
+        super().stop()
+
     def _run_batch(self) -> None:
-        callbacks, host = self._callbacks, self.host
+        callbacks, scheduler = self._callbacks, self.scheduler
         if self._ready_to_choose:
             callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
-            handle = callbacks.popleft()
+            try:
+                handle = callbacks.popleft()
+            except IndexError:  # a nested run has taken the rest
+                break
             if self._steps >= self._step_limit:
                 self._near_the_end(handle)
             if not handle._cancelled:
                 self._steps += 1
-                watched = host.watch and watched_step(handle, host.watch)
+                watched = scheduler.watch and watched_step(handle, scheduler.watch)
                 try:
                     handle._context.run(handle._callback, *handle._args)
                 except BaseException as error:
                     self._failed(handle, error)
-                if host.watch is not None:
-                    (watched or watched_step(handle, host.watch))()
+                if scheduler.watch is not None:
+                    (watched or watched_step(handle, scheduler.watch))()
         handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
 
     def _run_chosen(self) -> None:
         """As many steps as a batch has; which they are is chosen, from the batch or from all that can run."""
-        posted, ready, host = self._callbacks, self._ready_to_choose, self.host
+        posted, ready, scheduler = self._callbacks, self._ready_to_choose, self.scheduler
         ready.admit(posted)
-        batch = ready.newest if host.level.order == "batch" else None
+        batch = ready.newest if scheduler.level.order == "batch" else None
         for _ in range(len(ready)):
-            handle = ready.choose(host.chooser, batch)
+            if not ready.who:  # a nested run has taken the rest
+                break
+            handle = ready.choose(scheduler.chooser, batch)
             if self._steps >= self._step_limit:
                 self._near_the_end(handle)
             if handle._cancelled:
                 continue
             self._steps += 1
-            watched = host.watch and watched_step(handle, host.watch)
+            watched = scheduler.watch and watched_step(handle, scheduler.watch)
             try:
                 handle._context.run(handle._callback, *handle._args)
             except BaseException as error:
                 self._failed(handle, error)
-            if host.watch is not None:
-                (watched or watched_step(handle, host.watch))()
+            if scheduler.watch is not None:
+                (watched or watched_step(handle, scheduler.watch))()
             ready.spinner = None
             if posted:
                 ready.admit(posted, handle)
@@ -307,7 +323,7 @@ class SimulatedLoop(SocketMethods):
             raise error
         if self._exception_handler is None:
             name = name_of_callback(handle._callback)
-            self.host.witness.failures.callback_failed(name, error, self.timeline.now())
+            self.scheduler.witness.failures.callback_failed(name, error, self.timers.now())
         source = asyncio.format_helpers._format_callback_source(handle._callback, handle._args)
         context = {"message": f"Exception in callback {source}", "exception": error, "handle": handle}
         if handle._source_traceback:
@@ -316,27 +332,27 @@ class SimulatedLoop(SocketMethods):
 
     def _take_due(self) -> None:
         """Make everything that is due ready, in order: the fake's timers are steps like any other."""
-        while (entry := self.timeline.pop_due()) is not None:
+        while (entry := self.timers.pop_due()) is not None:
             if isinstance(entry, events.TimerHandle):
                 entry._loop.adopt(entry)
             else:
                 self.soon(entry.fire)
 
     def _idle(self) -> None:
-        if not self.host.on_main_thread():
-            self._sleeper = self.host.here()
+        if not self.scheduler.on_main_thread():
+            self._sleeper = self.scheduler.here()
             try:
-                self.host.wait("an idle event loop")
+                self.scheduler.wait("an idle event loop")
             finally:
                 self._sleeper = None
         else:
-            self.host.let_time_pass()
+            self.scheduler.let_time_pass()
 
     def _near_the_end(self, handle: events.Handle) -> None:
         """Note who takes the last steps of the budget, and stop the run when it is spent."""
         if self._budget.is_spent(self._steps):
             self._callbacks.appendleft(handle)
-            raise self.host.stopped(self._spent())
+            raise self.scheduler.stopped(self._spent())
         self._step_limit = self._budget.limit
         owner = getattr(handle._callback, "__self__", None)
         if isinstance(owner, asyncio.Task):
@@ -353,8 +369,8 @@ class SimulatedLoop(SocketMethods):
 
     def drain(self, *, step_budget: int = 10_000) -> None:
         """Cancel what is left, let it unwind in virtual time, close coroutines that will not end."""
-        self._budget.most, self.timeline.limit = step_budget, None
-        self.host.in_order()
+        self._budget.most, self.timers.limit = step_budget, None
+        self.scheduler.in_order()
         left = self._left()
         for task in left:
             task._log_destroy_pending = False
@@ -403,14 +419,14 @@ class SimulatedLoop(SocketMethods):
         super().close()
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, EngineStep):
-                self.timeline.call_at(self.timeline.now(), handle._run)
+                self.timers.call_at(self.timers.now(), handle._run)
         self._callbacks.clear()
 
     def dispose(self) -> None:
         """A loop is closed by the code that made it."""
 
     def __repr__(self) -> str:
-        return f"<SimulatedLoop at {format_duration(self.timeline.now())}, {self.steps} steps>"
+        return f"<SimulatedLoop at {format_duration(self.timers.now())}, {self.steps} steps>"
 
 
 def _is_main(task: asyncio.Task[Any]) -> bool:

@@ -8,15 +8,19 @@ from typing import Any
 from .asyncio_loop import SimulatedLoop
 from .ended import Ended, awaited, stopped
 from .errors import RunStopped
-from .host import Host
 from .main_thread_watch import watched
 from .run_threads import outside_of_loops
+from .scheduler import Scheduler
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
 
 def run_asyncio(
-    main: Main, host: Host, *, started: Callable[[SimulatedLoop], object], ended: Callable[[Ended], object]
+    main: Main,
+    scheduler: Scheduler,
+    *,
+    started: Callable[[SimulatedLoop], object],
+    ended: Callable[[Ended], object],
 ) -> Ended:
     """Run `main` and drain what it leaves behind.
 
@@ -25,10 +29,10 @@ def run_asyncio(
     `Exception`, such as `KeyboardInterrupt` or a skip, propagates.
     """
     outside_of_loops()
-    loop = host.engine = SimulatedLoop(host)
+    loop = scheduler.engine = SimulatedLoop(scheduler)
     try:
         started(loop)
-        with watched(host):
+        with watched(scheduler):
             return _run(loop, main, ended)
     finally:
         try:
@@ -39,9 +43,9 @@ def run_asyncio(
 
 def _run(loop: SimulatedLoop, main: Main, ended: Callable[[Ended], object]) -> Ended:
     async def body() -> Ended:
-        end = await awaited(main, loop, loop.host)
+        end = await awaited(main, loop, loop.scheduler)
         ended(end)
-        loop.host.in_order()
+        loop.scheduler.in_order()
         return end
 
     try:

@@ -60,12 +60,15 @@ class Watch:
         self.handle = handle
         self._writes = writes
         self._is_due = False
-        if not writes:
+        if not self._is_ready() or not writes:
             file.watchers.append(self._look)
         self._look()
 
+    def _is_ready(self) -> bool:
+        return self._file.writable if self._writes else self._file.readable
+
     def _look(self) -> None:
-        if not self._is_due and not self.handle._cancelled and (self._writes or self._file.readable):
+        if not self._is_due and not self.handle._cancelled and self._is_ready():
             self._is_due = True
             try:
                 self._loop.call_soon_threadsafe(self._run, context=self.handle._context)
@@ -74,7 +77,7 @@ class Watch:
 
     def _run(self) -> None:
         self._is_due = False
-        if not self.handle._cancelled and (self._writes or self._file.readable):
+        if not self.handle._cancelled and self._is_ready():
             try:
                 self.handle._callback(*self.handle._args)
             finally:
@@ -83,7 +86,7 @@ class Watch:
     def cancel(self) -> None:
         """Do not run it any more."""
         self.handle.cancel()
-        if not self._writes and self._look in self._file.watchers:
+        if self._look in self._file.watchers:
             self._file.watchers.remove(self._look)
 
 

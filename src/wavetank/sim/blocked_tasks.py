@@ -24,6 +24,9 @@ _POOLS: Final = tuple(
     os.path.join("", *path)
     for path in (("concurrent", "futures", "thread.py"), ("anyio", "_backends", "_asyncio.py"))
 )
+_SWITCHING: Final = f"{os.sep}patches{os.sep}threads.py"
+"""Its functions stand around methods of queues."""
+
 _QUEUE: Final = f"{os.sep}queue.py"
 _FRAMES: Final = 12
 _NAMED: Final = 5
@@ -142,10 +145,9 @@ def _outermost_first(frame: FrameType | None) -> list[FrameType]:
 
 def _is_idle(frames: Sequence[FrameType]) -> bool:
     """Whether a thread of a pool waits for work."""
-    return any(
-        frame.f_code.co_filename.endswith(_POOLS) and inner.f_code.co_filename.endswith(_QUEUE)
-        for frame, inner in pairwise(frames)
-    )
+    files = (frame.f_code.co_filename for frame in frames)
+    called = [file for file in files if not file.endswith(_SWITCHING)]
+    return any(file.endswith(_POOLS) and inner.endswith(_QUEUE) for file, inner in pairwise(called))
 
 
 def _waits(chain: Chain, tasks: Sequence[Suspended]) -> str:

@@ -10,7 +10,7 @@ from .await_chain import place_of
 from .errors import CpuBudgetSpent, StepBudgetSpent
 
 if TYPE_CHECKING:
-    from .timers import Timeline
+    from .timers import Timers
 
 STEPS_WITHOUT_PROGRESS: Final = 150_000
 """So many steps at one instant without an outcome end a run.
@@ -54,14 +54,14 @@ class StepBudget:
         "_seen",
         "_shown",
         "_since",
-        "_timeline",
+        "_timers",
         "limit",
         "most",
     )
 
-    def __init__(self, most: int, timeline: Timeline, quiet_at: int) -> None:
+    def __init__(self, most: int, timers: Timers, quiet_at: int) -> None:
         self.most = most
-        self._timeline = timeline
+        self._timers = timers
         self._quiet_at = quiet_at
         self._seen: Counter[tuple[str, str]] = Counter()
         self.renew(0)
@@ -79,7 +79,7 @@ class StepBudget:
         self.limit = -LAST_STEPS
 
     def _next_part(self, steps: int) -> None:
-        self._began = self._timeline.now()
+        self._began = self._timers.now()
         self.limit = steps + self.most - LAST_STEPS
         """From so many steps on, each one is noted."""
         self._seen.clear()
@@ -89,7 +89,7 @@ class StepBudget:
         """Whether the run is to end after so many steps; it may go on if time passes and is not over."""
         if steps < self.limit + LAST_STEPS:
             return False
-        if self._exhausted or self._timeline.now() == self._began:
+        if self._exhausted or self._timers.now() == self._began:
             return True
         self._parts = self._parts + 1 if self._began >= self._quiet_at else 0
         if self._parts == _PARTS_WHILE_TIME_PASSES:
@@ -120,7 +120,7 @@ class StepBudget:
         """What to raise when the budget is spent after so many steps."""
         return StepBudgetSpent(
             f"{steps - self._since} steps without an outcome, "
-            f"at {format_duration(self._timeline.now())} of virtual time",
+            f"at {format_duration(self._timers.now())} of virtual time",
             spinning=self.last_steps(),
         )
 

@@ -13,8 +13,8 @@ from .errors import Deadlock, RunOver
 from .origin import kind_of
 
 if TYPE_CHECKING:
-    from .host import Host
-    from .timers import Timeline
+    from .scheduler import Scheduler
+    from .timers import Timers
 
 READINGS_PER_STEP: Final = 3
 """A reading of the clock costs about a third of the CPU time of a step, so the budget has as many more."""
@@ -26,23 +26,23 @@ _PASS_IT_ON: Final = ("time_machine", "freezegun", "trio", "anyio")
 """Libraries that read the clock for the function that calls them."""
 
 
-def read_by_program(host: Host) -> Timeline:
-    """The timeline of a run whose program reads a clock; called by what stands in for that clock.
+def read_by_program(scheduler: Scheduler) -> Timers:
+    """The timers of a run whose program reads a clock; called by what stands in for that clock.
 
     Raises:
         Deadlock: the program waits in a loop that reads the clock, which stands still meanwhile.
     """
-    timeline = host.timeline
-    timeline.readings += 1
-    budget = READINGS_PER_STEP * host.step_budget
-    if timeline.readings % budget == 0:
+    timers = scheduler.timers
+    timers.readings += 1
+    budget = READINGS_PER_STEP * scheduler.step_budget
+    if timers.readings % budget == 0:
         frame = sys._getframe(2)
-        if timeline.readings >= _BUDGETS_OF_A_LIBRARY * budget or _is_own(frame):
-            timeline.readings = 0
+        if timers.readings >= _BUDGETS_OF_A_LIBRARY * budget or _is_own(frame):
+            timers.readings = 0
             raise spinning(
-                host, frame, "a loop that reads the clock, while no time can pass: wait with a sleep"
+                scheduler, frame, "a loop that reads the clock, while no time can pass: wait with a sleep"
             )
-    return timeline
+    return timers
 
 
 def _is_own(frame: FrameType | None) -> bool:
@@ -55,17 +55,17 @@ def _is_own(frame: FrameType | None) -> bool:
     return False
 
 
-def spinning(host: Host, frame: FrameType, what: str) -> BaseException:
+def spinning(scheduler: Scheduler, frame: FrameType, what: str) -> BaseException:
     """Stop a run whose calling thread waits, at `frame`, in such a loop, namely `what`; what to raise there.
 
     It is the reason in the main thread; any other thread only ends.
     """
-    headline = f"deadlock at {format_duration(host.elapsed)}: a loop never lets time pass"
+    headline = f"deadlock at {format_duration(scheduler.elapsed)}: a loop never lets time pass"
     thread = threading.current_thread()
     is_main = thread is threading.main_thread()
     here = describe_threads([("main" if is_main else thread.name, frame, what)])
-    others = *describe_tasks(host._suspended()), *host.witness.blocked_threads()
-    reason = host.stopped(Deadlock(headline, others, spinning=here))
-    if host.engine is not None:
-        host.engine.stop_soon()
+    others = *describe_tasks(scheduler._suspended()), *scheduler.witness.blocked_threads()
+    reason = scheduler.stopped(Deadlock(headline, others, spinning=here))
+    if scheduler.engine is not None:
+        scheduler.engine.stop_soon()
     return reason if is_main else RunOver()

@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol, final
 from ..shown import shortened
 from ..text import did_you_mean
 
-Kind = Literal["run", "stall", "provider"]
+Kind = Literal["run", "switch", "stall", "provider"]
 Order = Literal["fifo", "batch", "any"]
 
 CALLBACKS: Final = 0
@@ -31,7 +31,8 @@ class Chooser(Protocol):
 
         `run`: which of the entities `who`, in FIFO order, goes next: tasks are numbered from 1 in
         the order of their creation, `CALLBACKS` is the queue of plain callbacks, threads are below
-        0. `stall`: how many further deadlines pass inside the program. `provider`: what the fake
+        0. `switch`: whether the first of them goes on, or another instead, in the middle of its step.
+        `stall`: how many further deadlines pass inside the program. `provider`: what the fake
         does; 0 is what its seed says. `who` is not to be kept or changed.
         """
 
@@ -60,7 +61,7 @@ class Deviation:
 class Recorder:
     """Asks another chooser and keeps the answers: of each choice its kind, width and outcome.
 
-    `went` has the entity that each choice of the kind `run` lets continue.
+    `went` has the entity that each choice of the kinds `run` and `switch` lets continue.
     """
 
     __slots__ = ("_choose", "kinds", "taken", "went", "widths")
@@ -77,7 +78,7 @@ class Recorder:
         self.taken.append(choice)
         self.widths.append(n)
         self.kinds.append(kind)
-        if kind == "run":
+        if who:
             self.went.append(who[choice])
         return choice
 

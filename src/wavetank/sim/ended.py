@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from .errors import CpuBudgetSpent, Deadlock, RunStopped, TimeBudgetSpent
-from .host import Host
 from .run_threads import Engine
+from .scheduler import Scheduler
 
 How = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
 
@@ -34,7 +34,7 @@ class Ended:
     spinning: tuple[str, ...] = ()
 
 
-async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host) -> Ended:
+async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, scheduler: Scheduler) -> Ended:
     """Await `main` and report how it ended; it counts as stopped, whatever it made of that, if it was.
 
     What is no `Exception` propagates, such as `KeyboardInterrupt` or a skip.
@@ -44,12 +44,12 @@ async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, host: Host
     except (Exception, CancelledError) as error:
         end = Ended(how="raised", error=error, steps=engine.steps)
     except (RunStopped, BaseExceptionGroup):
-        if host.stopped_by is None:
+        if scheduler.stopped_by is None:
             raise
-        return stopped(host.stopped_by, engine.steps)
+        return stopped(scheduler.stopped_by, engine.steps)
     else:
         end = Ended(how="returned", value=value, steps=engine.steps)
-    return end if host.stopped_by is None else stopped(host.stopped_by, engine.steps)
+    return end if scheduler.stopped_by is None else stopped(scheduler.stopped_by, engine.steps)
 
 
 def stopped(reason: RunStopped, steps: int) -> Ended:

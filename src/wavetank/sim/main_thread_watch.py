@@ -22,10 +22,10 @@ from ..clock import SECOND, format_duration, real_now
 from ..patches.attributes import replaced
 from .blocked_tasks import describe_tasks, describe_threads
 from .errors import Deadlock
-from .host import Host
 from .lock_holders import real_locks_held
 from .origin import name_of_file
 from .refused_io import LEAVE_OUT
+from .scheduler import Scheduler
 
 _real_lock = _thread.allocate_lock
 
@@ -58,10 +58,10 @@ _EXCUSED: Final = (
 
 @final
 class _Watched:
-    """One host, and how its main thread was found at the last looks."""
+    """One scheduler, and how its main thread was found at the last looks."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
         self.ident = threading.get_ident()
         self.over = False
         self.struck = False
@@ -77,7 +77,7 @@ class _Watched:
         if frame is None or self.struck:
             return
         now, cpu = real_now(), _cpu_of(self.ident)
-        progress, place = _progress(self.host), (id(frame), frame.f_lasti)
+        progress, place = _progress(self.scheduler), (id(frame), frame.f_lasti)
         if progress != self._progress:
             self._progress, self._progress_at = progress, now
         if (progress, place) != self._place or cpu - self._cpu > _IDLE_CPU:
@@ -93,15 +93,19 @@ class _Watched:
             return
         self.struck = False
         self._place_at = self._progress_at = real_now()
-        reason = self.host.stopped(_stuck(self.host, frame))
-        if self.host.engine is not None:
-            self.host.engine.stop_soon()  # the next one to wait would stand still as well
+        reason = self.scheduler.stopped(_stuck(self.scheduler, frame))
+        if self.scheduler.engine is not None:
+            self.scheduler.engine.stop_soon()  # the next one to wait would stand still as well
         raise reason
 
 
-def _progress(host: Host) -> tuple[int, int, int]:
+def _progress(scheduler: Scheduler) -> tuple[int, int, int]:
     """What changes as long as the run gets on."""
-    return host.timeline.now(), host.engine.steps if host.engine is not None else 0, host._started
+    return (
+        scheduler.timers.now(),
+        scheduler.engine.steps if scheduler.engine is not None else 0,
+        scheduler._started,
+    )
 
 
 def _cpu_of(ident: int) -> float:
@@ -120,14 +124,14 @@ def _is_excused(frame: FrameType | None) -> bool:
     return False
 
 
-def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
-    tasks = host._suspended()
+def _stuck(scheduler: Scheduler, frame: FrameType | None) -> Deadlock:
+    tasks = scheduler._suspended()
     what = "something real, which is none of the run's, or works without end"
     for name, held_in in real_locks_held(tasks):
         file, line = name_of_file(held_in.f_code.co_filename), held_in.f_lineno
         what += f"; task {name!r} holds a lock of threading while it awaits at {file}:{line}"
     headline = (
-        f"deadlock at {format_duration(host.timeline.now())}: the main thread stood still for "
+        f"deadlock at {format_duration(scheduler.timers.now())}: the main thread stood still for "
         f"{PATIENCE:g} s of real time"
     )
     advice = (
@@ -135,7 +139,7 @@ def _stuck(host: Host, frame: FrameType | None) -> Deadlock:
         f"task can give it back. If it does real work, {LEAVE_OUT}"
     )
     blocked = *describe_threads([("main", frame, what)]), *describe_tasks(tasks)
-    return Deadlock(headline, (*blocked, *host.witness.blocked_threads(), advice))
+    return Deadlock(headline, (*blocked, *scheduler.witness.blocked_threads(), advice))
 
 
 _watched: Final[list[_Watched]] = []
@@ -145,12 +149,12 @@ _lookouts: Final[list[_Lookout]] = []
 
 
 @contextmanager
-def watched(host: Host) -> Iterator[None]:
-    """Watch the calling thread, which is the main thread of `host`, until the block ends."""
+def watched(scheduler: Scheduler) -> Iterator[None]:
+    """Watch the calling thread, which is the main thread of `scheduler`, until the block ends."""
     if _SIGNAL is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    mine = _Watched(host)
+    mine = _Watched(scheduler)
     before = signal.signal(_SIGNAL, lambda _, frame: mine.break_in(frame))
     _watch(mine)
     try:

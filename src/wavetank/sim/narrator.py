@@ -8,7 +8,7 @@ from typing import Final, final
 
 from ..clock import format_duration
 from .choices import Chooser, Kind
-from .host import Host
+from .scheduler import Scheduler
 
 _AT_HAND: Final = 4
 """So many of those who could run are named."""
@@ -38,37 +38,37 @@ class DescribedDeviation:
 class Narrator:
     """Asks another chooser, and describes each answer that is not 0."""
 
-    def __init__(self, chooser: Chooser, host: Host) -> None:
+    def __init__(self, chooser: Chooser, scheduler: Scheduler) -> None:
         self._choose = chooser.choose
-        self._host = host
+        self._scheduler = scheduler
         self.described: list[DescribedDeviation] = []
         self.about: Callable[[int], str] = lambda choice: f"the fake takes option {choice}"
         """Describes what the provider is asked now, given the choice."""
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
-        if choice and kind == "run":
-            names = self._host.who_is(who[choice]), self._host.who_is(who[0])
-            self._describe(kind, self._order(choice, who), *names)
+        if choice and kind in ("run", "switch"):
+            names = self._scheduler.who_is(who[choice]), self._scheduler.who_is(who[0])
+            self._describe("run", self._order(choice, who), *names)
         elif choice and kind == "provider":
             self._describe(kind, self.about(choice))
         return choice
 
     def stalled(self, began: int) -> None:
         """Virtual time has passed inside the program since the instant `began`."""
-        now = self._host.timeline.now()
+        now = self._scheduler.timers.now()
         self._describe(
             "stall", f"time passes inside the program: {format_duration(began)} to {format_duration(now)}"
         )
 
     def _order(self, choice: int, who: Sequence[int]) -> str:
-        passed_over = [self._host.who_is(number) for number in who[: min(choice, _AT_HAND)]]
+        passed_over = [self._scheduler.who_is(number) for number in who[: min(choice, _AT_HAND)]]
         more = choice - len(passed_over)
         others = ", ".join(passed_over) + (f" and {more} more" if more else "")
-        return f"{self._host.who_is(who[choice])} before {others}"
+        return f"{self._scheduler.who_is(who[choice])} before {others}"
 
     def _describe(self, kind: Kind, text: str, task: str | None = None, fifo: str | None = None) -> None:
-        host, engine = self._host, self._host.engine
+        scheduler, engine = self._scheduler, self._scheduler.engine
         steps = engine.steps if engine is not None else 0
-        at = host.timeline.now() - host.began
+        at = scheduler.timers.now() - scheduler.began
         self.described.append(DescribedDeviation(kind, steps, text, at, task, fifo))

@@ -26,6 +26,7 @@ Place = tuple[str, int]
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _SHOWN: Final = tuple(f"{_PACKAGE}{room}{os.sep}" for room in ("processor", "museum"))
+_SHARED: Final = (f"museum{os.sep}specimen.py", f"museum{os.sep}workload.py")
 _STANDARD: Final = tuple(
     {
         folder + os.sep
@@ -137,6 +138,7 @@ def _fallback(frame: FrameType | None) -> Place | None:
     package: str | None = None
     found: Place | None = None
     shown: Place | None = None
+    shared = False
     while frame is not None:
         file = frame.f_code.co_filename
         kind = kind_of(frame)
@@ -147,8 +149,9 @@ def _fallback(frame: FrameType | None) -> Place | None:
             top = name.partition("/")[0]
             if top not in _RUNNERS and top != package:
                 package, found = top, (name, frame.f_lineno)
-        elif kind == "shown" and shown is None:
-            shown = (name_of_file(file), frame.f_lineno)
+        elif kind == "shown" and (shown is None or (shared and not file.endswith(_SHARED))):
+            # The specimen's own line says more than that of what all specimens share.
+            shown, shared = (name_of_file(file), frame.f_lineno), file.endswith(_SHARED)
         frame = frame.f_back
     return shown or found
 

@@ -11,7 +11,7 @@ import selectors
 from typing import Final, final
 
 from ..clock import SECOND, after_delay, real_now
-from .host import Host
+from .scheduler import Scheduler
 
 _GLANCE: Final = 0.01
 """Real seconds between two looks at the threads, which cannot wake a selector."""
@@ -19,29 +19,29 @@ _GLANCE: Final = 0.01
 
 @final
 class _SharedSelector(selectors.DefaultSelector):
-    """Waits for real input, and lets the threads of the host run and its time pass meanwhile."""
+    """Waits for real input, and lets the threads of the scheduler run and its time pass meanwhile."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
-        self._host = host
+        self._scheduler = scheduler
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        host = self._host
-        if not (host.paced and host.on_main_thread()):
+        scheduler = self._scheduler
+        if not (scheduler.paced and scheduler.on_main_thread()):
             return super().select(timeout)
         end = None if timeout is None else real_now() + after_delay(max(timeout, 0))
         while True:
-            host.fire_due()
-            while host.run_a_thread():
+            scheduler.fire_due()
+            while scheduler.run_a_thread():
                 pass
             began = real_now()
             left = _GLANCE if end is None else min(_GLANCE, max(0, end - began) / SECOND)
             ready = super().select(left)
-            host.timeline.advance(host.timeline.now() + real_now() - began)
+            scheduler.timers.advance(scheduler.timers.now() + real_now() - began)
             if ready or (end is not None and real_now() >= end):
                 return ready
 
 
-def real_loop(host: Host) -> asyncio.AbstractEventLoop:
-    """A loop of asyncio's own kind that shares its thread with what `host` holds."""
-    return asyncio.SelectorEventLoop(_SharedSelector(host))
+def real_loop(scheduler: Scheduler) -> asyncio.AbstractEventLoop:
+    """A loop of asyncio's own kind that shares its thread with what `scheduler` holds."""
+    return asyncio.SelectorEventLoop(_SharedSelector(scheduler))

@@ -65,8 +65,8 @@ def refusal(name: str) -> Callable[..., NoReturn]:
                 f"{called}(): a loop in virtual time takes no signals; catch this error, as programs do "
                 "that run on Windows too, or leave the handler out of the test"
             )
-        host = getattr(args[0], "host", None) if args else None
-        in_real_time = host is not None and host.paced
+        scheduler = getattr(args[0], "scheduler", None) if args else None
+        in_real_time = scheduler is not None and scheduler.paced
         raise RealInputOutput(f"{called}{_SHARED}" if in_real_time else refusal_of(called))
 
     refused.__name__ = name.rpartition(".")[2]

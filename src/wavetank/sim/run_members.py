@@ -16,7 +16,7 @@ class RunMembers:
     """Knows which threads and event loops belong to a run, and which to fixtures that outlive a test."""
 
     def _begin(self) -> None:
-        """Forget all threads: the calling one is the host."""
+        """Forget all threads: the calling one is the scheduler."""
         self._main = RunThread("main")
         self._main.ident = threading.get_ident()
         self._threads: dict[int, RunThread] = {self._main.ident: self._main}

@@ -6,12 +6,15 @@ import sys
 import threading
 from asyncio import events
 from collections.abc import Callable, Container
+from types import FrameType
 from typing import Final, Protocol, final
 
 from .await_chain import Suspended
 
 _real_lock = threading.Lock
 
+UNDER_REAL_LOCKS: Final = {"<frozen importlib._bootstrap>"}
+"""Files whose functions call other code under a real lock, on which another thread would block for real."""
 
 _KNOWN_IDLE_THREADS: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread", "wavetank-loop")
 """Threads that live beside every run and never have to do with it."""
@@ -21,6 +24,15 @@ def in_a_loop() -> bool:
     """Whether an event loop runs on this thread, of asyncio or of trio."""
     trio = sys.modules.get("trio")
     return events._get_running_loop() is not None or (trio is not None and trio.lowlevel.in_trio_run())
+
+
+def holds_a_real_lock(frame: FrameType | None) -> bool:
+    """Whether this frame or one that called it belongs to `UNDER_REAL_LOCKS`."""
+    while frame is not None:
+        if frame.f_code.co_filename in UNDER_REAL_LOCKS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def outside_of_loops() -> None:
@@ -45,7 +57,7 @@ def outsiders(ours: Container[int | None]) -> list[str]:
 
 
 class Engine(Protocol):
-    """What runs tasks on the host thread: an asyncio loop or a run of trio."""
+    """What runs tasks on the scheduler thread: an asyncio loop or a run of trio."""
 
     @property
     def steps(self) -> int:
@@ -76,7 +88,7 @@ class Engine(Protocol):
         """The name of the task with this number, if it is alive."""
 
     def watch_steps(self) -> None:
-        """Let the host's watch see every step from here on."""
+        """Let the scheduler's watch see every step from here on."""
 
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
@@ -91,7 +103,7 @@ class RunThread:
     def __init__(self, name: str, number: int = 0) -> None:
         self.name = name
         self.number = number
-        """Below 0 for threads beside the host's, in the order they were started."""
+        """Below 0 for threads beside the scheduler's, in the order they were started."""
         self.ident = 0
         self.lasting = False
         """Whether it outlives the test in which it runs."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..clock import MILLISECOND
 from .choices import Chooser
-from .timers import Timeline
+from .timers import Timers
 
 LONGEST_STALL: Final = 50 * MILLISECOND
 """So much virtual time may pass inside the program at once."""
@@ -19,15 +19,15 @@ MOST_DEADLINES: Final = 7
 """So many deadlines a stall passes at most."""
 
 
-def chosen_stall(chooser: Chooser, timeline: Timeline, deadlines: Sequence[int] = ()) -> int | None:
+def chosen_stall(chooser: Chooser, timers: Timers, deadlines: Sequence[int] = ()) -> int | None:
     """The instant at which a stall ends that the chooser wants now; `None` if it wants none.
 
     A stall ends at one of the next deadlines: time that passes no deadline changes nothing.
-    `deadlines` are instants that the timeline does not know of.
+    `deadlines` are instants that the timers do not include.
     """
-    now = timeline.now()
+    now = timers.now()
     until = now + LONGEST_STALL
-    passed = timeline.upcoming(until, MOST_DEADLINES)
+    passed = timers.upcoming(until, MOST_DEADLINES)
     if deadlines:
         beside = (when for when in deadlines if now < when <= until)
         passed = sorted({*passed, *beside})[:MOST_DEADLINES]

@@ -20,7 +20,7 @@ _FEW: Final = 16
 
 
 class Entry(Protocol):
-    """Anything the timeline can hold; asyncio's `TimerHandle` fits."""
+    """Anything that `Timers` can hold; asyncio's `TimerHandle` fits."""
 
     def cancelled(self) -> bool: ...
 
@@ -76,7 +76,7 @@ def in_order(heap: Sequence[tuple[Any, int, Any]], until: float) -> Iterator[tup
 
 
 @final
-class Timeline:
+class Timers:
     """The virtual clock of one run; integer nanoseconds, and it only moves forward."""
 
     __slots__ = (
@@ -194,4 +194,4 @@ class Timeline:
             self._floor = self._floors.pop(when, 0.0) if self._floors else 0.0
 
     def __repr__(self) -> str:
-        return f"<Timeline at {self._instant} ns, {len(self._heap)} held>"
+        return f"<Timers at {self._instant} ns, {len(self._heap)} held>"

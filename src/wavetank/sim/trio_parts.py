@@ -16,8 +16,8 @@ from trio.abc import Clock
 
 from .busy_loops import read_by_program
 from .errors import RealInputOutput
-from .host import Host
 from .refused_io import refusal_of
+from .scheduler import Scheduler
 from .virtual_files import VirtualFile, virtual_file
 
 _CURRENT_TIME: Final = core.Runner.current_time.__code__
@@ -26,22 +26,22 @@ _CURRENT_TIME: Final = core.Runner.current_time.__code__
 
 @final
 class VirtualClock(Clock):
-    """trio's view of the timeline; it never says how long to sleep, the driver decides that."""
+    """trio's view of virtual time; it never says how long to sleep, the driver decides that."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._timeline = host.timeline
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._timers = scheduler.timers
 
     def start_clock(self) -> None:
-        """The timeline runs from the start of the run."""
+        """Virtual time counts from the start of the run."""
 
     def current_time(self) -> float:
         if sys._getframe(1).f_code is _CURRENT_TIME:  # else it is trio's run loop
-            read_by_program(self._host)
-        return self._timeline.seconds()
+            read_by_program(self._scheduler)
+        return self._timers.seconds()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        return deadline - self._timeline.seconds()
+        return deadline - self._timers.seconds()
 
 
 @final
@@ -96,10 +96,11 @@ class NoInputOutput:
             file.watchers.remove(look)
 
     async def wait_writable(self, fd: Any) -> None:
-        """A virtual file can always be written to."""
-        if virtual_file(fd) is None:
+        """A virtual file can be written to, unless it is not connected yet; it is readable then, too."""
+        file = virtual_file(fd)
+        if file is None:
             raise RealInputOutput(refusal_of("trio.lowlevel.wait_writable"))
-        await trio.lowlevel.checkpoint()
+        await (trio.lowlevel.checkpoint() if file.writable else self.wait_readable(fd))
 
     def _look(self, number: int, file: VirtualFile) -> None:
         if file.readable and (task := self._waiting.pop(number, None)) is not None:
@@ -132,11 +133,11 @@ class OneByOne:
     """Stands in for the queue of tasks that can run: it hands them out one at a time.
 
     In FIFO order come the tasks of a batch, in creation order, and then those that could run
-    later. The host's chooser is given their numbers and says which goes next.
+    later. The scheduler's chooser is given their numbers and says which goes next.
     """
 
-    def __init__(self, host: Host, number_of: Callable[[trio.lowlevel.Task], int]) -> None:
-        self._host = host
+    def __init__(self, scheduler: Scheduler, number_of: Callable[[trio.lowlevel.Task], int]) -> None:
+        self._scheduler = scheduler
         self._number_of = number_of
         self._size = 0
         self.batch: list[trio.lowlevel.Task] = []
@@ -162,7 +163,7 @@ class OneByOne:
         if not self.batch:
             self.batch, self._later = self._later, self.batch
             self._batch_who, self._later_who = self._later_who, self._batch_who
-        at, tasks, who, chooser = 0, self.batch, self._batch_who, self._host.chooser
+        at, tasks, who, chooser = 0, self.batch, self._batch_who, self._scheduler.chooser
         if chooser is not None and self._size > 1:
             at = chooser.choose("run", self._size, who + self._later_who if self._later_who else who)
             if at >= len(tasks):

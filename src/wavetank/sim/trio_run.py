@@ -1,7 +1,7 @@
 """Run a program on trio's own scheduler, in virtual time and in creation order.
 
 All private names of trio that wavetank touches are touched here and checked at import. The
-run loop is driven by hand: it reports when nothing can run, and then the host lets time pass.
+run loop is driven by hand: it reports when nothing can run, and then the scheduler lets time pass.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .await_chain import Suspended
 from .budgets import StepBudget
 from .ended import Ended, awaited, stopped
 from .errors import RunOver, RunStopped
-from .host import Host
 from .leftover_coroutines import close_or_keep
 from .main_thread_watch import watched
 from .primitive_facts import due_in_trio
 from .private_names import require
 from .run_threads import outside_of_loops
+from .scheduler import Scheduler
 from .stalls import LONGEST_STALL, MOST_DEADLINES
 from .task_names import called
 from .timers import Timer, in_order, up_to
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
-from .trio_watch import StepInstrument
+from .trio_watch import EndInstrument, StepInstrument
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
 
@@ -64,25 +64,25 @@ class TrioEngine:
 
     def __init__(
         self,
-        host: Host,
+        scheduler: Scheduler,
         *,
         instruments: Sequence[Instrument] = (),
         strict_exception_groups: bool = True,
         step_budget: int | None = None,
     ) -> None:
-        if not host.on_main_thread():
+        if not scheduler.on_main_thread():
             raise RuntimeError("in virtual time trio runs on the main thread of the test only")
-        self.host = host
+        self.scheduler = scheduler
         self._manager = NoInputOutput(self._wait_or_unwind, self._arrange)
-        self._budget = StepBudget(step_budget or host.step_budget, host.timeline, host.quiet_at)
+        self._budget = StepBudget(step_budget or scheduler.step_budget, scheduler.timers, scheduler.quiet_at)
         self._callbacks: deque[Callable[[], object]] = deque()
         self.run: Generator[float, Any, None] | None = None
         """trio's run loop, once it has started."""
-        self._measures = iter((self._cancel, host.close, self._throw))
+        self._measures = iter((self._cancel, scheduler.close, self._throw))
         self._deadline = math.inf
         self._deadline_timer: Timer | None = None
         self.runner = core.Runner(
-            clock=VirtualClock(host),
+            clock=VirtualClock(scheduler),
             instruments=core.Instruments(instruments),
             io_manager=self._manager,
             system_context=core.copy_context(),
@@ -99,11 +99,13 @@ class TrioEngine:
         self._called: dict[int, tuple[str, str]] = {}
         """By a task's counter the name it has in trio, and what reports call it."""
         self._one_by_one: OneByOne | None = None
-        if host.chooser is not None and host.level.order == "any":
-            self._one_by_one = self.runner.runq = OneByOne(host, self._number)
+        if scheduler.chooser is not None and scheduler.level.order == "any":
+            self._one_by_one = self.runner.runq = OneByOne(scheduler, self._number)
         core.GLOBAL_RUN_CONTEXT.runner = self.runner
+        if scheduler.witness.attentive:
+            self.runner.instruments.add_instrument(EndInstrument(scheduler.witness.ends, self._name))
 
-    # -- what the host asks of it --------------------------------------------------------
+    # -- what the scheduler asks of it --------------------------------------------------------
 
     @property
     def steps(self) -> int:
@@ -159,8 +161,8 @@ class TrioEngine:
         return next((self._name(task) for task in alive), None)
 
     def watch_steps(self) -> None:
-        """Let the host's watch see every step from here on."""
-        self.runner.instruments.add_instrument(StepInstrument(self.host, self._name))
+        """Let the scheduler's watch see every step from here on."""
+        self.runner.instruments.add_instrument(StepInstrument(self.scheduler, self._name))
 
     def name_of_running(self) -> str | None:
         """The name of the task that runs now, if one does."""
@@ -181,8 +183,8 @@ class TrioEngine:
         if self._manager.steps > self._budget.limit:
             for task in batch:
                 self._budget.note(self._name(task), task.coro)
-        chooser = self.host.chooser
-        if len(batch) < 2 or chooser is None or self.host.level.order == "fifo":
+        chooser = self.scheduler.chooser
+        if len(batch) < 2 or chooser is None or self.scheduler.level.order == "fifo":
             return
         who = [self._number(task) for task in batch]
         for place in range(len(batch) - 1):
@@ -202,20 +204,20 @@ class TrioEngine:
             RunStopped: the run cannot, or may not, go on.
         """
         if self._manager.steps > self._budget.limit and self._budget.is_spent(self._manager.steps):
-            raise self.host.stopped(self._spent())
+            raise self.scheduler.stopped(self._spent())
         if self._one_by_one is not None and self._one_by_one.batch:
             return ()
-        host, timeline = self.host, self.host.timeline
-        quiet = timeline.now() + after_delay(timeout) if self.runner.waiting_for_idle else 0
+        scheduler, timers = self.scheduler, self.scheduler.timers
+        quiet = timers.now() + after_delay(timeout) if self.runner.waiting_for_idle else 0
         if timeout > 0 and not self._callbacks:
             self._idle(quiet)
-        if host.chooser is not None and host.level.stalls:
+        if scheduler.chooser is not None and scheduler.level.stalls:
             self._stall()
-        host.fire_due()
+        scheduler.fire_due()
         self._meet_deadlines()
         while self._callbacks:
             self._callbacks.popleft()()
-        return ("woken",) if timeline.now() < quiet else ()
+        return ("woken",) if timers.now() < quiet else ()
 
     def _wait_or_unwind(self, timeout: float) -> tuple[str, ...]:
         """As `wait`; a run that cannot go on is cancelled, so that `trio.run` comes back."""
@@ -261,7 +263,7 @@ class TrioEngine:
         measure = next(self._measures, None)
         if measure is None or self.runner.system_nursery is None:
             return False
-        self._budget.most, self.host.timeline.limit = _STEPS_TO_UNWIND, None
+        self._budget.most, self.scheduler.timers.limit = _STEPS_TO_UNWIND, None
         self.progress()
         measure()
         return True
@@ -288,10 +290,10 @@ class TrioEngine:
 
     def _stall(self) -> None:
         """Let time pass before the next batch, if there is one; trio's own deadlines count too."""
-        now = self.host.timeline.now()
+        now = self.scheduler.timers.now()
         deadlines = self._deadlines(now)
-        if self.pending() or self.host.timeline.is_due() or (deadlines and deadlines[0] <= now):
-            self.host.stall(deadlines)
+        if self.pending() or self.scheduler.timers.is_due() or (deadlines and deadlines[0] <= now):
+            self.scheduler.stall(deadlines)
 
     def _deadlines(self, now: int) -> list[int]:
         """trio's own deadlines that are due, and those a stall may pass, in order."""
@@ -310,33 +312,33 @@ class TrioEngine:
 
     def _meet_deadlines(self) -> None:
         """Let the clock not be before any deadline that is due: those of one instant are met together."""
-        heap, now = self.runner.deadlines._heap, self.host.timeline.now() / SECOND
+        heap, now = self.runner.deadlines._heap, self.scheduler.timers.now() / SECOND
         if not heap or heap[0][0] > now + _NEARLY:
             return
         for deadline, _, _ in up_to(heap, now + _NEARLY):
             if deadline > now:
-                self.host.timeline.instant_of(deadline)
+                self.scheduler.timers.instant_of(deadline)
 
     def _idle(self, quiet: int) -> None:
         """Let time pass, up to trio's next deadline, or to the instant `quiet` unless that is 0."""
         self._set_deadline(self.runner.deadlines.next_deadline())
-        timer = self.host.timeline.call_at(quiet, lambda: None) if quiet else None
+        timer = self.scheduler.timers.call_at(quiet, lambda: None) if quiet else None
         try:
-            self.host.let_time_pass()
+            self.scheduler.let_time_pass()
         finally:
             if timer is not None:
                 timer.cancel()
 
     def _set_deadline(self, deadline: float) -> None:
-        """Keep trio's next deadline on the timeline, so that time does not pass it."""
+        """Keep trio's next deadline among the timers, so that time does not pass it."""
         if deadline == self._deadline:
             return
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
         self._deadline, self._deadline_timer = deadline, None
         if deadline != math.inf:
-            self._deadline_timer = self.host.timeline.call_at(
-                self.host.timeline.instant_of(deadline), self._deadline_passed
+            self._deadline_timer = self.scheduler.timers.call_at(
+                self.scheduler.timers.instant_of(deadline), self._deadline_passed
             )
 
     def _deadline_passed(self) -> None:
@@ -348,7 +350,7 @@ class TrioEngine:
         return spent
 
     def __repr__(self) -> str:
-        return f"<TrioEngine at {format_duration(self.host.timeline.now())}, {self.steps} steps>"
+        return f"<TrioEngine at {format_duration(self.scheduler.timers.now())}, {self.steps} steps>"
 
 
 @final
@@ -382,29 +384,33 @@ Main = Callable[[], Coroutine[Any, Any, Any]]
 
 
 def run_trio(
-    main: Main, host: Host, *, started: Callable[[TrioEngine], object], ended: Callable[[Ended], object]
+    main: Main,
+    scheduler: Scheduler,
+    *,
+    started: Callable[[TrioEngine], object],
+    ended: Callable[[Ended], object],
 ) -> Ended:
     """Run `main` on trio; the arguments are those of `run_asyncio`."""
 
     async def body() -> Ended:
-        end = await awaited(main, engine, host)
+        end = await awaited(main, engine, scheduler)
         ended(end)
-        host.in_order()
+        scheduler.in_order()
         return end
 
     outside_of_loops()
-    engine = host.engine = TrioEngine(host)
+    engine = scheduler.engine = TrioEngine(scheduler)
     passes = PassDriver(engine, body, ())
     with creation_order():
         try:
             started(engine)
-            with watched(host):
+            with watched(scheduler):
                 while passes.go():
                     pass
         except RunStopped as reason:
             end = stopped(reason, engine.steps)
             ended(end)
-            host.in_order()
+            scheduler.in_order()
             engine.dispose()
             return end
         except BaseException:

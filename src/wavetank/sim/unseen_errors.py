@@ -69,6 +69,11 @@ class Failures:
         """The run is stopped: what fails while it unwinds does not count, nor who hears of it then."""
         self._at_the_end = self.unseen()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the run was stopped."""
+        return self._at_the_end is not None
+
     def task_ended(self, task: asyncio.Task[Any], name: str, at: int) -> None:
         """A task came to its end; with an error, somebody should hear of it."""
         error: BaseException | None = getattr(task, "_exception", None)

@@ -8,10 +8,14 @@ from typing import Any, Final, Protocol
 
 
 class VirtualFile(Protocol):
-    """What can be waited for in a run's own time; it can always be written to."""
+    """What can be waited for in a run's own time."""
 
     watchers: list[Callable[[], object]]
     """Called, maybe from another thread, when it may have become readable."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written to: always, once it is connected, or could not be."""
 
     @property
     def readable(self) -> bool:

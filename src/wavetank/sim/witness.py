@@ -16,6 +16,7 @@ from .lock_records import Holding, acquired, forget
 from .origin import Origin, origin_of, place_of_frame
 from .quiet_stretches import Quiet, Waiting
 from .run_threads import Engine, RunThread
+from .task_ends import TaskEnds
 from .unseen_errors import Failures
 
 
@@ -34,7 +35,7 @@ What = str | Callable[[], str]
 class Witness:
     """Of one run; `threads` are its own by their idents, `asleep` those that wait.
 
-    In an `attentive` run it is noted who holds what, and who waits through quiet stretches.
+    In an `attentive` run it is noted who holds what, who waits through quiet stretches, and how tasks end.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Witness:
         self.failures = Failures()
         """The errors with which tasks and threads ended."""
         self.quiet = Quiet(self._waiting) if attentive else None
+        self.ends = TaskEnds(clock.now, lambda: self.failures.closed)
         self._clock = clock
         self._engine = engine
         self._threads = threads
@@ -80,12 +82,23 @@ class Witness:
 
     def task_ended(self, task: asyncio.Task[Any]) -> Any:
         """A task of asyncio has ended."""
-        if getattr(task, "_exception", None) is not None:
+        error = getattr(task, "_exception", None)
+        if error is not None:
             self.failures.task_ended(task, called_in_reports(task), self._clock.now())
+        if self.attentive:
+            self.ends.note(called_in_reports(task), error, cancelled=task.cancelled())
 
     def failed(self, error: BaseException, future: Future[Any] | None = None) -> None:
         """The calling thread ends with an error, or its pool keeps the error for the asker of `future`."""
-        self.failures.thread_failed(self.who_runs(), error, self._clock.now(), future)
+        name = self.who_runs()
+        self.failures.thread_failed(name, error, self._clock.now(), future)
+        if future is None and self.attentive:
+            self.ends.note(name, error)
+
+    def thread_ended(self) -> None:
+        """The calling thread returns."""
+        if self.attentive:
+            self.ends.note(self.who_runs())
 
     def blocked_threads(self) -> tuple[str, ...]:
         """A paragraph on each thread that waits."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from ..checks import hosts
 from ..clock import EPOCH_NS, Clock
-from ..events import EventKind, EventLog, Header, RunEnd, Unseen, Wait, without_addresses
+from ..events import EventKind, EventLog, Header, RunEnd, TaskEnd, Unseen, Wait, without_addresses
 from ..provider.host_rules import hosts_of
 from ..provider.picks import Choose
 from ..provider.provider import Provider
@@ -18,8 +19,8 @@ from ..seams.waiting import Waits
 from ..sim import unseen_errors as sim
 from ..sim.busy_loops import read_by_program
 from ..sim.ended import Ended
-from ..sim.host import Host
 from ..sim.origin import NOWHERE, Origin
+from ..sim.scheduler import Scheduler
 from ..text import LARGEST_SEED, SEED_RANGE
 from .fake_llm import FakeLLM
 from .invariants import Invariants
@@ -36,7 +37,7 @@ class Parts:
     log: EventLog
     desk: Desk
     tank: Tank
-    host: Host | None = None
+    scheduler: Scheduler | None = None
     """What the program runs under in virtual time."""
 
     def close(self) -> None:
@@ -63,8 +64,12 @@ class Parts:
                 spinning=end.spinning,
                 watched=self.tank.watching.at_the_end(at),
                 error=error,
-                unseen=() if self.host is None else tuple(map(_unseen, self.host.witness.failures.unseen())),
-                waits=() if self.host is None else tuple(_waits(self.host)),
+                unseen=()
+                if self.scheduler is None
+                else tuple(map(_unseen, self.scheduler.witness.failures.unseen())),
+                waits=() if self.scheduler is None else tuple(_waits(self.scheduler)),
+                tasks=() if self.scheduler is None else tuple(_ends(self.scheduler, self.log)),
+                history=self.tank.tracing.history(),
             )
         )
 
@@ -84,13 +89,13 @@ def assemble(
     delivered: Callable[[], object] = lambda: None,
     choose: Choose | None = None,
     over: Callable[[], bool] = lambda: False,
-    host: Host | None = None,
+    scheduler: Scheduler | None = None,
 ) -> Parts:
     """Build the parts around a clock.
 
     Raises:
         ValueError: the seed is negative or has more than 64 bits.
-        ScenarioError: a host of the scenario is none, or its dialect is unknown.
+        ScenarioError: a scheduler of the scenario is none, or its dialect is unknown.
     """
     log = EventLog(_header(scenario, checked_seed(seed), backend))
     provider = Provider(scenario, seed=seed, choose=choose, epoch_ns=epoch_ns)
@@ -104,6 +109,7 @@ def assemble(
         admit=admit,
         origin=origin,
         lets_through=lets_through,
+        is_declared=lambda host: hosts.is_declared(host, log.header.unknown_hosts),
         progress=delivered,
     )
 
@@ -117,20 +123,20 @@ def assemble(
         ledger=ledger,
         events=log,
         scenario=scenario,
-        now=clock.now if host is None else _counted(clock, host),
+        now=clock.now if scheduler is None else _counted(clock, scheduler),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
     )
-    if host is not None and host.witness.quiet is not None:
-        host.witness.quiet.last_event = _last_event_of(log)
-    return Parts(log, desk, tank, host)
+    if scheduler is not None and scheduler.witness.quiet is not None:
+        scheduler.witness.quiet.last_event = _last_event_of(log)
+    return Parts(log, desk, tank, scheduler)
 
 
-def _counted(clock: Clock, host: Host) -> Callable[[], int]:
+def _counted(clock: Clock, scheduler: Scheduler) -> Callable[[], int]:
     """The clock as the program reads it, which must not do so without end."""
 
     def now() -> int:
-        read_by_program(host)
+        read_by_program(scheduler)
         return clock.now()
 
     return now
@@ -163,9 +169,9 @@ def _last_event_of(log: EventLog) -> Callable[[], int]:
     return last_event
 
 
-def _waits(host: Host) -> Iterator[Wait]:
+def _waits(scheduler: Scheduler) -> Iterator[Wait]:
     """Who waited in the longest quiet stretches, as the event log has it."""
-    for stretch in host.witness.quiet.stretches() if host.witness.quiet is not None else ():
+    for stretch in scheduler.witness.quiet.stretches() if scheduler.witness.quiet is not None else ():
         for waiting in stretch.waiting:
             file, line = waiting.place or (None, None)
             yield Wait(
@@ -176,6 +182,14 @@ def _waits(host: Host) -> Iterator[Wait]:
                 file=file,
                 line=line,
             )
+
+
+def _ends(scheduler: Scheduler, log: EventLog) -> Iterator[TaskEnd]:
+    """How those tasks ended that did something, or did not return."""
+    named = {event.task for event in log if event.kind != "traced"}
+    for each in scheduler.witness.ends.all:
+        if each.how != "returned" or each.task in named:
+            yield TaskEnd(task=each.task, how=each.how, at=each.at, error=each.error)
 
 
 def _header(scenario: Scenario, seed: int, backend: str) -> Header:

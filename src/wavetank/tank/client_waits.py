@@ -8,16 +8,16 @@ from typing import final
 
 from ..clock import after_delay
 from ..seams.waiting import AsyncEvent, BlockingEvent
-from ..sim.host import Host
 from ..sim.run_threads import RunThread
+from ..sim.scheduler import Scheduler
 
 
 @final
 class VirtualWaits:
-    """Events in the time of one host: all of its threads take turns, so plain ones will do."""
+    """Events in the time of one scheduler: all of its threads take turns, so plain ones will do."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
 
     def event(self) -> AsyncEvent:
         trio = sys.modules.get("trio")
@@ -27,10 +27,10 @@ class VirtualWaits:
         return LoopEvent()
 
     def blocking_event(self) -> BlockingEvent:
-        return RunEvent(self._host)
+        return RunEvent(self._scheduler)
 
     def is_virtual_here(self) -> bool:
-        return self._host.is_virtual_here()
+        return self._scheduler.is_virtual_here()
 
 
 @final
@@ -54,23 +54,23 @@ class LoopEvent:
 class RunEvent:
     """As `threading.Event`, for one thread of the run, in virtual time."""
 
-    __slots__ = ("_host", "_set", "_waiting")
+    __slots__ = ("_scheduler", "_set", "_waiting")
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
         self._set = False
         self._waiting: RunThread | None = None
 
     def set(self) -> None:
         self._set = True
         if self._waiting is not None:
-            self._host.wake(self._waiting)
+            self._scheduler.wake(self._waiting)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until it is set; False when `timeout` seconds passed first."""
-        until = None if timeout is None else self._host.timeline.now() + after_delay(timeout)
-        self._waiting = self._host.here()
+        until = None if timeout is None else self._scheduler.timers.now() + after_delay(timeout)
+        self._waiting = self._scheduler.here()
         try:
-            return self._set or self._host.wait("an answer of the fake", until=until) or self._set
+            return self._set or self._scheduler.wait("an answer of the fake", until=until) or self._set
         finally:
             self._waiting = None

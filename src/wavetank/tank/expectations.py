@@ -42,7 +42,7 @@ def expected(given: Mapping[str, Value], before: Mapping[str, float]) -> dict[st
             raise TypeError(f"no check judges the expectation {name!r}; {meant}there are: {', '.join(NAMES)}")
         try:
             if name == UNKNOWN_HOSTS:
-                host_patterns(value)
+                declared_hosts(value)
             else:
                 found[name] = EXPECTATIONS[name](value)
         except ValueError as error:
@@ -52,10 +52,10 @@ def expected(given: Mapping[str, Value], before: Mapping[str, float]) -> dict[st
     return found
 
 
-def host_patterns(value: Value) -> list[str]:
+def declared_hosts(value: Value) -> list[str]:
     """The patterns of hosts that are declared: a list, or a text with commas or blanks between them.
 
-    >>> host_patterns("*.posthog.com, PyPI.org"), host_patterns(["localhost:4000"])
+    >>> declared_hosts("*.posthog.com, PyPI.org"), host_patterns(["localhost:4000"])
     (['*.posthog.com', 'pypi.org'], ['localhost:4000'])
 
     Raises:

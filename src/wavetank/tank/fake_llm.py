@@ -26,7 +26,7 @@ from .strict_attributes import StrictAttributes
 
 @final
 class FakeLLM(StrictAttributes):
-    """One scripted provider, met by a direct call or by HTTP clients at their real URLs."""
+    """One scripted provider, reached by a direct call or by HTTP clients at their real URLs."""
 
     __slots__ = ("_desk", "_log", "checked", "judged", "own_checks")
 

@@ -32,7 +32,7 @@ from .notes import beginning_of, noted
 from .real_world import RealWorld
 from .runs.plain_values import failed_checks, log_values, place_of_failure
 from .shared_process import SharedProcess
-from .world import World
+from .virtual_world import VirtualWorld
 
 ClockMode = Literal["virtual", "real"]
 
@@ -74,16 +74,16 @@ class Hosted:
         self.virtual = (
             None
             if clock == "real"
-            else World(
+            else VirtualWorld(
                 scenario,
                 seed=seed,
                 backend="hosted",
-                host=process.host,
+                scheduler=process.scheduler,
                 max_virtual_seconds=max_virtual_seconds,
                 max_cpu_seconds=max_cpu_seconds,
             )
         )
-        process.host.resting = True
+        process.scheduler.resting = True
         self._world = self.virtual or RealWorld(scenario, seed=seed, reaches_others=not asked)
         self.tank = self._world.parts.tank
         self.tank.expect(**(expects or {}))
@@ -112,7 +112,7 @@ class Hosted:
         """What is done inside happens in the world's time."""
         try:
             self._enter()
-            with nullcontext() if self.virtual is None else watched(self.virtual.host):
+            with nullcontext() if self.virtual is None else watched(self.virtual.scheduler):
                 yield
         finally:
             self.leave()
@@ -166,7 +166,7 @@ class Hosted:
         """The test is over, and fixtures that outlived it may come to their end in the same phase."""
         self.leave()
         self._give_dice_back()
-        if self._process.host.holds_something():
+        if self._process.scheduler.holds_something():
             self._lent = ExitStack()
             self._lent.enter_context(self._process.beside())
 
@@ -175,7 +175,7 @@ class Hosted:
     def over(self, error: BaseException | None) -> None:
         """The test function came to its end, or was stopped by its engine."""
         steps = 0 if self.virtual is None else self.virtual.steps
-        reason = None if self.virtual is None else self.virtual.host.stopped_by
+        reason = None if self.virtual is None else self.virtual.scheduler.stopped_by
         if reason is not None:
             end = stopped(reason, steps)
         elif error is None:
@@ -187,7 +187,7 @@ class Hosted:
     @property
     def hung(self) -> bool:
         """Whether the engine stopped the test because it could not go on."""
-        return self.virtual is not None and self.virtual.host.stopped_by is not None
+        return self.virtual is not None and self.virtual.scheduler.stopped_by is not None
 
     @property
     def concerned(self) -> bool:
@@ -281,6 +281,9 @@ class Hosted:
             "real_ns": self._real_ns,
             "not_met": exercised.summary if exercised is not None and exercised.passed is False else "",
             "asked": self.asked,
+            "unserved": [
+                f"{event.target} of {event.host}" for log in self._logs for event in hosts.unserved(log)
+            ],
             "unknown_hosts": [*dict.fromkeys(host for log in self._logs for host in hosts.unexpected(log))],
         }
 

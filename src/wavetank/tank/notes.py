@@ -32,10 +32,12 @@ def noted(
     )
 
 
-def beginning_of(log: EventLog, verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+def beginning_of(
+    log: EventLog, verdicts: Iterable[Verdict], passing: EventLog | None = None
+) -> tuple[str, ...]:
     """The sentences that the report of a failure begins with; none where no request was sent."""
     if not log.of("arrived"):
         return ()
     from ..report.sentences import FIRST, numbered
 
-    return tuple(f"  {line}" for line in numbered(noted(log, verdicts))[:FIRST])
+    return tuple(f"  {line}" for line in numbered(noted(log, verdicts), passing)[:FIRST])

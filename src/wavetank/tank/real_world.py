@@ -1,4 +1,4 @@
-"""A world in real time: the same fake, met by clients on the machine's own clock."""
+"""A world in real time: the same fake, for clients on the machine's own clock."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from ..scenario import load_scenario
 from ..seams.installed import installed
 from ..seams.real_time import RealClock, RealWaits
 from ..sim.asyncio_loop import SimulatedLoop
-from ..sim.host import Host
 from ..sim.real_loop import real_loop
 from ..sim.run_threads import Engine
-from ..sim.timers import Timeline
+from ..sim.scheduler import Scheduler
+from ..sim.timers import Timers
 from .assembly import assemble
-from .world import Owner, World, lasting_or_not, lent_to
+from .virtual_world import ProcessOwner, VirtualWorld, lasting_or_not, lent_to
 
 
 @final
@@ -27,14 +27,14 @@ class SharedProcess:
 
     It stays lent between tests, since to borrow it takes longer than most tests; meanwhile it
     behaves as if it were not. A fixture of wider scope is made *beside* a test: in real time and
-    with real sockets, but its threads and event loops belong to the session's host, so that they
+    with real sockets, but its threads and event loops belong to the session's scheduler, so that they
     have virtual time in each test that uses them.
     """
 
     def __init__(self) -> None:
-        self.host = Host(Timeline())
-        self.host.resting = True
-        self._owner: Owner | None = None
+        self.scheduler = Scheduler(Timers())
+        self.scheduler.resting = True
+        self._owner: ProcessOwner | None = None
         self._lent: ExitStack | None = None
         self._early = ExitStack()
 
@@ -43,7 +43,7 @@ class SharedProcess:
         self._early.enter_context(locks_for_later())
 
     @contextmanager
-    def in_test(self, world: World) -> Iterator[None]:
+    def in_test(self, world: VirtualWorld) -> Iterator[None]:
         """What is done inside happens in the time of the test's world."""
         with (
             self._awake(world),
@@ -59,19 +59,19 @@ class SharedProcess:
 
         `real_loops` says that event loops made inside have real sockets: tests have stand-ins for them.
         """
-        host, timeline = self.host, self.host.timeline
-        kept = (timeline.limit, timeline.idle, host.stalled, host.step_blocked)
-        timeline.limit = timeline.idle = None
-        host.paced = True
+        scheduler, timers = self.scheduler, self.scheduler.timers
+        kept = (timers.limit, timers.idle, scheduler.stalled, scheduler.step_blocked)
+        timers.limit = timers.idle = None
+        scheduler.paced = True
         try:
-            with self._awake(_Beside(host, real_loops=real_loops)):
+            with self._awake(_Beside(scheduler, real_loops=real_loops)):
                 yield
                 # A thread that then blocks in real input, as a server does, leaves the run here.
-                while host.run_a_thread():
+                while scheduler.run_a_thread():
                     pass
         finally:
-            host.paced = False
-            timeline.limit, timeline.idle, host.stalled, host.step_blocked = kept
+            scheduler.paced = False
+            timers.limit, timers.idle, scheduler.stalled, scheduler.step_blocked = kept
 
     @contextmanager
     def left_alone(self) -> Iterator[None]:
@@ -87,22 +87,22 @@ class SharedProcess:
             yield
 
     @contextmanager
-    def _awake(self, owner: Owner) -> Iterator[None]:
+    def _awake(self, owner: ProcessOwner) -> Iterator[None]:
         if self._lent is None:
             with ExitStack() as lent:
-                lent.enter_context(lent_to(self.host, lambda: self._owner, collect=True))
+                lent.enter_context(lent_to(self.scheduler, lambda: self._owner, collect=True))
                 lent.enter_context(installed(_untouched().desk))
                 self._lent = lent.pop_all()
-        before, rested = self._owner, self.host.resting
-        self._owner, self.host.resting = owner, False
+        before, rested = self._owner, self.scheduler.resting
+        self._owner, self.scheduler.resting = owner, False
         try:
             yield
         finally:
-            self._owner, self.host.resting = before, rested
+            self._owner, self.scheduler.resting = before, rested
 
     def give_back(self) -> None:
         """Give the process back, unless a thread or loop of a wider fixture still needs it."""
-        if self._lent is not None and not self.host.holds_something():
+        if self._lent is not None and not self.scheduler.holds_something():
             lent, self._lent = self._lent, None
             lent.close()
 
@@ -110,8 +110,8 @@ class SharedProcess:
         """End what is left and give the process back; the session is over."""
         if self._lent is not None:
             with self.beside():
-                self.host.close()
-                for loop in self.host.lasting_loops:
+                self.scheduler.close()
+                for loop in self.scheduler.lasting_loops:
                     loop.close()
         self.give_back()
         self._early.close()
@@ -121,12 +121,14 @@ class SharedProcess:
 class _Beside:
     """Owns the process while a fixture of wider scope is made or ended, or a test does not meet the fake."""
 
-    def __init__(self, host: Host, *, real_loops: bool) -> None:
-        self._host = host
+    def __init__(self, scheduler: Scheduler, *, real_loops: bool) -> None:
+        self._scheduler = scheduler
         self._real_loops = real_loops
 
     def new_loop(self) -> AbstractEventLoop:
-        return real_loop(self._host) if self._real_loops else lasting_or_not(SimulatedLoop(self._host))
+        return (
+            real_loop(self._scheduler) if self._real_loops else lasting_or_not(SimulatedLoop(self._scheduler))
+        )
 
     def started(self, engine: Engine, /) -> None:
         """A run of trio in a fixture ends with it."""

@@ -11,7 +11,7 @@ from ..checks.verdict import Verdict
 from ..clock import SECOND
 from ..events import EventLog
 from ..scenario import Scenario
-from .expectations import Value, expected, host_patterns
+from .expectations import Value, declared_hosts, expected
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
 from .ledger import Ledger
@@ -170,7 +170,7 @@ class Tank(StrictAttributes):
         header = self.events.header
         header.expects.update(expected(expectations, header.expects))
         if hosts.EXPECTATION in expectations:
-            header.unknown_hosts.extend(host_patterns(expectations[hosts.EXPECTATION]))
+            header.unknown_hosts.extend(declared_hosts(expectations[hosts.EXPECTATION]))
 
     def __repr__(self) -> str:
         return f"<Tank {self.scenario.name} at {self.now():g} s>"

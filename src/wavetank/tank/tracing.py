@@ -7,15 +7,22 @@ import linecache
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, final
 
+from ..events import Event
 from ..patches.primitive_tracing import heard, types
 from ..seams.desk import Desk
 from ..sim.origin import Origin
+
+_KEPT: Final = 20_000
+"""So many events are kept for a history: a program that does more to its primitives shows its beginning."""
+_PRIMITIVES: Final = 4
+_LATEST: Final = 4
+"""So many variables, and events of each of their primitives, say what happened to what is waited for."""
 
 _TARGET: Final = re.compile(r"\s*([\w.]+(?:\s*,\s*[\w.]+)*)\s*(?::[^=]+)?=[^=]")
 """What the line of the program that makes a primitive assigns it to."""
@@ -55,10 +62,13 @@ class Tracing:
     Args:
         desk: where events are noted.
         over: whether the run was stopped; what its tasks do while they unwind is not logged.
+        kept: where events go instead of the log, and with them which primitives were made.
     """
 
-    def __init__(self, desk: Desk, over: Callable[[], bool]) -> None:
+    def __init__(self, desk: Desk, over: Callable[[], bool], kept: list[Event] | None = None) -> None:
         self._desk = desk
+        self._kept = kept
+        self._aside: Tracing | None = None
         self._over = over
         self._by_id: dict[int, _Traced] = {}
         self._names: dict[str, int] = {}
@@ -87,6 +97,18 @@ class Tracing:
         self._all = True
         self._begin()
 
+    def keep_history(self) -> None:
+        """Follow all primitives of the program beside the log, for `history`."""
+        self._aside = Tracing(self._desk, self._over, [])
+        self._aside.add_all()
+
+    def history(self) -> tuple[Event, ...]:
+        """The latest of what happened to the primitives that are still waited for, if that was kept."""
+        if self._aside is None or self._aside._kept is None:
+            return ()
+        self._aside.at_the_end()
+        return tuple(_of_the_waited_for(self._aside._kept))
+
     def at_the_end(self) -> None:
         """Log who still waits."""
         for call in list(self._calls.values()):
@@ -100,6 +122,8 @@ class Tracing:
         if self._patched is not None:
             patched, self._patched = self._patched, None
             patched.close()
+        if self._aside is not None:
+            self._aside.close()  # which began before: methods are given back in reverse
         self._by_id.clear()
         self._calls.clear()
 
@@ -114,7 +138,9 @@ class Tracing:
             return  # the other end of a stream, or a clone
         self._by_id.pop(_identity(primitive), None)
         if self._all and maker is not None:
-            self._register(primitive, _assigned(maker) or _unnamed(primitive))
+            traced = self._register(primitive, _assigned(maker) or _unnamed(primitive))
+            if self._kept is not None and not self._over():
+                self._log(traced, "made", self._desk.origin())
 
     def began(self, primitive: object, action: str | None, *, waits: bool) -> _Call:
         traced, caller = self._by_id[_identity(primitive)], _caller()
@@ -157,8 +183,15 @@ class Tracing:
 
     def _note(self, call: _Call, action: str, *, since: int | None = None, size: int | None = None) -> None:
         call.traced.happened += 1
-        place = {"task": call.origin.task, "file": call.origin.file, "line": call.origin.line}
-        self._desk.note("traced", primitive=call.traced.name, action=action, since=since, size=size, **place)
+        self._log(call.traced, action, call.origin, since=since, size=size)
+
+    def _log(self, traced: _Traced, action: str, origin: Origin, **fields: int | None) -> None:
+        place = {"task": origin.task, "file": origin.file, "line": origin.line}
+        known: dict[str, Any] = {"primitive": traced.name, "action": action, **place, **fields}
+        if self._kept is None:
+            self._desk.note("traced", **known)
+        elif len(self._kept) < _KEPT:
+            self._kept.append(Event(at=self._desk.clock.now(), kind="traced", **known))
 
     # -- names --------------------------------------------------------------------------------
 
@@ -167,12 +200,13 @@ class Tracing:
             self._patched = ExitStack()
             self._patched.enter_context(heard(self))
 
-    def _register(self, primitive: Any, name: str) -> None:
+    def _register(self, primitive: Any, name: str) -> _Traced:
         self._names[name] = number = self._names.get(name, 0) + 1
         traced = _Traced(name if number == 1 else f"{name}#{number}")
         self._by_id[_identity(primitive)] = traced
         if isinstance(primitive, asyncio.Condition | threading.Condition):
             self._take_over_lock(primitive, traced)
+        return traced
 
     def _take_over_lock(self, condition: Any, traced: _Traced) -> None:
         """A condition of the standard library has its lock's methods as attributes of its own."""
@@ -183,6 +217,27 @@ class Tracing:
 
     def __repr__(self) -> str:
         return f"<Tracing {', '.join(self._names) or 'nothing'}>"
+
+
+def _of_the_waited_for(events: Sequence[Event]) -> Iterator[Event]:
+    """What is still waited for, and what else was made in its place: who made and last changed it."""
+    waited = dict.fromkeys(_place_of(each) for each in events if each.action == "waits")
+    shown = {*list(waited)[:_PRIMITIVES]}
+    by_name: dict[str | None, list[Event]] = {}
+    for each in events:
+        if _place_of(each) in shown:
+            by_name.setdefault(each.primitive, []).append(each)
+    for own in list(by_name.values())[-2 * _PRIMITIVES :]:
+        yield from (each for each in own if each.action == "made")
+        yield from [each for each in own if each.action not in ("made", "waits", "waited", "gave up")][
+            -_LATEST:
+        ]
+        yield from [each for each in own if each.action == "waits"][:_LATEST]
+
+
+def _place_of(event: Event) -> str:
+    """The variable: `opened` of the third primitive that it has held, `opened#3`."""
+    return (event.primitive or "").partition("#")[0]
 
 
 def _identity(primitive: object) -> int:

@@ -13,7 +13,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from wavetank.processor import Decision, ExponentialDelay, FixedDelay, Gate, GateClosed, RateInfo, Ticket
+from wavetank.processor import (
+    Decision,
+    ExponentialDelay,
+    FixedDelay,
+    Gate,
+    GateClosed,
+    Limits,
+    RateInfo,
+    Ticket,
+)
 from wavetank.processor.errors.reset_times import UntilInstant
 from wavetank.processor.gate.permits import HeldPermit, Permits
 
@@ -24,7 +33,7 @@ Main = Callable[[], Awaitable[None]]
 
 def usual_gate(**options: Any) -> Gate:
     """A gate of a known rate."""
-    return Gate(limits=USUAL, **options)
+    return Gate(**({"limits": USUAL} | options))
 
 
 def in_virtual_time(main: Main) -> None:
@@ -604,3 +613,87 @@ def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
         assert one.holds_permit
 
     in_virtual_time(main)
+
+
+def test_an_outage_pauses_and_cuts_nothing() -> None:
+    """The pause has its reason and its probe; rate and room stay, also if many requests were under way."""
+
+    async def main() -> None:
+        seen: list[Decision] = []
+        gate, start = usual_gate(observer=seen.append), anyio.current_time()
+        tickets = [await gate.enter() for _ in range(4)]
+        rate, room = gate.pace.per_second, gate.pace.room
+        assert gate.under_way_since(start) == 4
+        assert gate.under_way_since(start + 0.001) == 0
+        assert not gate.holds_back
+        for ticket in tickets:
+            gate.refused(ticket, outage="outage: no status, ConnectError")
+        assert (gate.pace.per_second, gate.pace.room, gate.generation) == (rate, room, 1)
+        assert [(one.kind, one.until, one.reason) for one in seen] == [
+            ("paused", start + 1, "outage: no status, ConnectError")
+        ]
+        assert gate.holds_back
+        probe = await gate.enter()
+        assert (probe.sent, gate.holds_back) == (start + 1, True)
+        gate.succeeded(probe)
+        assert not gate.holds_back
+        assert gate.under_way_since(start) == 0
+
+    in_virtual_time(main)
+
+
+def test_the_last_probe_of_an_outage_is_sent_in_time() -> None:
+    """The gate's own delay ends at the latest instant, if that is not past; a stated wait is kept."""
+
+    async def main() -> None:
+        for latest, stated, waited in ((3, None, 3), (100, None, 10), (-5, None, 0), (3, 50, 55)):
+            gate, start = usual_gate(delays=FixedDelay(10)), anyio.current_time()
+            gate.refused(await gate.enter(), stated, outage="away", latest=start + latest)
+            assert (await gate.enter()).sent - start == pytest.approx(waited)
+
+    in_virtual_time(main)
+
+
+def test_a_gate_with_other_limits_lets_a_waiter_through() -> None:
+    """The first in line waits for a slow rate; a faster one lets it go at once, one by one."""
+
+    async def main() -> None:
+        gate, log = usual_gate(limits=Limits(requests_per_minute=1)), list[tuple[str, float]]()
+        start = anyio.current_time()
+        await gate.enter()
+        async with anyio.create_task_group() as group:
+            for name in "abc":
+                group.start_soon(partial(send, gate, log, name))
+            await anyio.sleep(5)
+            gate.retune(Limits(requests_per_minute=60 / 0.995))
+        assert [round(at - start, 6) for _, at in log] == [5, 6, 7]
+        gate.retune(None)
+        assert gate.pace.per_second == 40
+
+    in_virtual_time(main)
+
+
+@pytest.mark.anyio
+async def test_permits_grow_and_shrink() -> None:
+    """Fewer take nothing from a holder; what is given back is taken away first, and more go to who waits."""
+    permits = Permits(3, lambda: None)
+    holders = [Worker() for _ in range(6)]
+    for holder in holders[:3]:
+        await permits.acquire(holder)
+    permits.resize(1)
+    assert [holder.holds_permit for holder in holders] == [True] * 3 + [False] * 3
+    permits.release(holders[0])
+    permits.release(holders[1])
+    assert "0 of 1 free" in repr(permits)
+    permits.release(holders[2])
+    assert "1 of 1 free" in repr(permits)
+    await permits.acquire(holders[3])
+    async with anyio.create_task_group() as group:
+        for holder in holders[4:]:
+            group.start_soon(permits.acquire, holder)
+        await anyio.wait_all_tasks_blocked()
+        permits.resize(3)
+    assert [holder.holds_permit for holder in holders] == [False] * 3 + [True] * 3
+    permits.resize(2)
+    permits.resize(3)
+    assert "0 of 3 free" in repr(permits)

@@ -10,7 +10,7 @@ from wavetank.processor import Limits, Quota, RateInfo
 from wavetank.processor.gate.choice import best_rate
 from wavetank.processor.gate.crowd import Crowd
 from wavetank.processor.gate.latency import LatencyEstimate
-from wavetank.processor.gate.limit_set import Bounds, LimitSet
+from wavetank.processor.gate.limit_set import LimitSet
 from wavetank.processor.gate.pace import Pace
 from wavetank.processor.gate.pacer import Pacer
 from wavetank.processor.gate.sent_requests import Sent, SentRequests
@@ -135,25 +135,25 @@ def test_evidence_that_no_bucket_fits_leaves_no_bounds() -> None:
     known = evidence(*((number / 10, True) for number in range(1000)), (101.0, False))
     assert known.bounds() is None
     known.take_back_refusal()
-    assert known.bounds() == (pytest.approx(5.3, abs=0.5), math.inf)
+    assert tuple(known.bounds() or ()) == (pytest.approx(5.3, abs=0.5), math.inf)
 
 
 def test_what_was_forgotten_no_longer_counts() -> None:
     """The refusals of higher rates, all that was before a refusal, everything."""
     sends = [(0.0, True), (0.025, False), (1.0, True), (1.1, False)]
     known = evidence(*sends)
-    assert known.bounds() == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.lift(5.0, 3.0)
     known.span(0.1, 100)
-    assert known.bounds() == (pytest.approx(0.1), pytest.approx(100))
+    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(100))
     known.restore_refusals()
-    assert known.bounds() == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.forget_all_before_refusal(2)
     known.span(0.1, 100)
-    assert known.bounds() == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.forget_all()
     known.span(0.1, 100)
-    assert known.bounds() == (pytest.approx(0.1), math.inf)
+    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), math.inf)
 
 
 def test_many_starts_are_kept_in_little_room_and_say_the_same() -> None:

@@ -43,7 +43,7 @@ def test_a_pool_that_lost_a_worker_is_an_error_that_another_try_may_resolve(erro
 
 
 @pytest.mark.parametrize("backend", ["asyncio"])
-def test_a_batch_goes_on_with_an_executor_that_its_call_renews(tmp_path: Path, backend: str) -> None:
+def test_a_batch_continues_with_an_executor_that_its_call_renews(tmp_path: Path, backend: str) -> None:
     """As docs/keeping.md shows: the first call that finds the executor broken makes a new one."""
     made: list[ProcessPoolExecutor] = []
 

@@ -8,6 +8,7 @@ as whole sentences, since there is nothing else.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -72,7 +73,21 @@ TRANSIENT_CODES: Final = (
     "InternalServerException",
 )
 
+# Of these, the ones that name the provider's own state and not the client's rate.
+OVERLOADED_CODES: Final = (
+    "overloaded_error",
+    "server_is_overloaded",
+    "MODEL_CAPACITY_EXHAUSTED",
+    "ModelNotReadyException",
+    "ServiceUnavailableException",
+)
+# A refused key or an unknown model with another status than 401, 403 and 404: Gemini sends
+# API_KEY_INVALID with 400; OpenRouter and proxies send such errors inside a 200.
+DENIED_CODES: Final = ("API_KEY_INVALID", "invalid_api_key", "authentication_error", "model_not_found")
+
 OVERLOAD_STATUSES: Final = (429, 498, 503, 529)
+OVERLOADED_STATUSES: Final = (498, 503, 529)
+DENIED_STATUSES: Final = (401, 403, 404)
 TRANSIENT_STATUSES: Final = (408, 409, 424, 425, 499)
 
 _SPENT_CLASSES: Final = ("QuotaExhausted",)
@@ -91,6 +106,29 @@ _CONNECTION_CLASSES: Final = (
     "HTTPClientError",
     "TooSlowError",
 )
+
+# Raised while a connection is made, by builtins, httpcore, httpx, aiohttp, urllib3, requests and botocore.
+_CONNECTING_CLASSES: Final = (
+    "ConnectionRefusedError",
+    "gaierror",
+    "ConnectError",
+    "ConnectTimeout",
+    "ClientConnectorError",
+    "ConnectionTimeoutError",
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "EndpointConnectionError",
+)
+_NO_ROUTE: Final = (
+    errno.ECONNREFUSED,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+)
+_CAUSES_FOLLOWED: Final = 5
+"""SDKs wrap the error of their HTTP client, and that the error of the socket: three or four levels."""
 
 # Raised when a pool lost a worker: concurrent.futures (joblib and loky use its classes) and anyio.
 _DEAD_WORKER_CLASSES: Final = ("BrokenExecutor", "BrokenWorkerProcess", "BrokenWorkerInterpreter")
@@ -159,7 +197,19 @@ def classify(error: BaseException, *, now: float | None = None, tz: tzinfo = UTC
     died = _first(fields.classes, _DEAD_WORKER_CLASSES) is not None
     if "BrokenExecutor" in fields.classes:
         reason = f"{type(cause).__name__}: this executor takes no more calls; your call has to make another"
-    return Failure(kind, error, reason, wait, info, source=source, worker_died=died)
+    return Failure(
+        kind,
+        error,
+        reason,
+        wait,
+        info,
+        source=source,
+        worker_died=died,
+        unreachable=kind == "transient" and fields.status is None and _is_unreachable(cause),
+        overloaded=kind == "rate-limited" and _is_overloaded(fields),
+        denied=kind == "terminal" and _is_denied(fields),
+        forbidden=fields.status == 403,
+    )
 
 
 def error_in_answer(answer: Mapping[str, Any], *, now: float | None = None) -> Failure | None:
@@ -208,6 +258,8 @@ def _kind_and_reason(error: BaseException, fields: ErrorFields) -> tuple[Failure
     may_hide_overload = status is None or status >= 500 or 200 <= status < 300 or status == 402
     if may_hide_overload and (code := _first(codes, OVERLOAD_CODES)):
         return "rate-limited", f"{where}, {code}"
+    if (status is None or status < 300) and (code := _first(codes, DENIED_CODES)):
+        return "terminal", f"{where}, {code}"
     return _kind_of_other_error(error, fields), where
 
 
@@ -242,6 +294,37 @@ def _kind_of_other_error(error: BaseException, fields: ErrorFields) -> FailureKi
         lost |= _first(fields.classes, _DEAD_WORKER_CLASSES) is not None
         retryable = lost or _first(fields.codes, TRANSIENT_CODES) is not None
     return "transient" if retryable else "terminal"
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether no connection was made, by the error or by one that it was raised from."""
+    cause: BaseException | None = error
+    for _ in range(_CAUSES_FOLLOWED):
+        if cause is None:
+            return False
+        if any(one.__name__ in _CONNECTING_CLASSES for one in type(cause).__mro__):
+            return True
+        if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _is_overloaded(fields: ErrorFields) -> bool:
+    return fields.status in OVERLOADED_STATUSES or _first(fields.codes, OVERLOADED_CODES) is not None
+
+
+def _is_denied(fields: ErrorFields) -> bool:
+    """Whether the key, the permission or the model is refused, and not only this request.
+
+    OpenRouter's 403 for a prompt that its moderation flagged has the flagged text in `metadata`.
+    """
+    if _first(fields.codes, TOO_LARGE_CODES):
+        return False
+    metadata = fields.body.get("metadata")
+    if isinstance(metadata, Mapping) and ("flagged_input" in metadata or "reasons" in metadata):
+        return False
+    return fields.status in DENIED_STATUSES or _first(fields.codes, DENIED_CODES) is not None
 
 
 def _classify_process(

@@ -12,6 +12,9 @@ from .reset_times import RESETS, moment, short_clock_text
 SHOWN_FROM_SECONDS = 60.0
 """Reports show times to the minute, so the end of a shorter wait would add nothing."""
 
+LONGEST_WORDS = 300
+"""Four lines of a terminal: enough for the message of any provider."""
+
 FailureKind = Literal["rate-limited", "transient", "terminal"]
 
 
@@ -27,7 +30,11 @@ class Failure:
     not count has to bound it itself. `source` says where it was read, such as
     `stderr, exit code 1`. `resets` is the instant at which the limit resets, in the time zone
     in which it was written, if it was written as an instant. `worker_died` says that the
-    process or pool that had the request is gone.
+    process or pool that had the request is gone. `unreachable` says that no connection was
+    made, so the request cannot be the reason. `overloaded` says that the provider refuses all
+    requests for a while, whatever their number. `denied` says that the key, the permission or
+    the model is refused, which is likely to hold for every request of its scope. `forbidden`
+    says that it is a status 403, which may also be about one prompt.
     """
 
     kind: FailureKind
@@ -39,6 +46,10 @@ class Failure:
     counts: bool = True
     source: str | None = None
     worker_died: bool = False
+    unreachable: bool = False
+    overloaded: bool = False
+    denied: bool = False
+    forbidden: bool = False
     resets: datetime | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -47,6 +58,20 @@ class Failure:
         return self.kind == "rate-limited" or (
             self.kind == "transient" and self.retry_after_seconds is not None
         )
+
+    @property
+    def may_be_outage(self) -> bool:
+        """Whether it is an outage of the provider if the requests of other items fail like this, too."""
+        return (self.kind == "transient" and self.counts and not self.worker_died) or (
+            self.kind == "rate-limited" and self.overloaded
+        )
+
+    @property
+    def words(self) -> str:
+        """The reason and the words of the error, in one line of at most 300 characters."""
+        text = " ".join(str(self.error).split())
+        text = text if self.reason in text else f"{self.reason}: {text}" if text else self.reason
+        return text if len(text) <= LONGEST_WORDS else f"{text[: LONGEST_WORDS - 1]}…"
 
 
 @final

@@ -14,6 +14,7 @@ from .delays import ExponentialDelay, RateLimitStrategy, with_buffer
 from .learner import unknown
 from .pace import Pace
 from .permits import HeldPermit
+from .sent_requests import LATE
 from .tickets import GateClosed, Ticket
 
 
@@ -71,7 +72,8 @@ class Gate:
     ) -> None:
         self.name: Final = name
         self.observer = observer
-        self.pace: Final = Pace(limits or Limits(), on_change=self._rate_changed, left=left)
+        self._left = left
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=left)
         self._delays = delays or ExponentialDelay()
         self._started = 0
         self._started_since = 0
@@ -84,6 +86,7 @@ class Gate:
         self._paused_before = 0.0
         self._pause_began = 0.0
         self._probe: Ticket | None = None
+        self._failed_after = 0.0
         self._crowded_until = float("-inf")
         self._under_way: dict[Ticket, None] = {}
         self._queue_lock = anyio.Lock()
@@ -123,6 +126,11 @@ class Gate:
         return self._deadline
 
     @property
+    def holds_back(self) -> bool:
+        """Whether nothing starts now, because of a pause or because its probe is under way."""
+        return anyio.current_time() < self._deadline or self._probe is not None
+
+    @property
     def under_way(self) -> int:
         """How many requests have started and not ended."""
         return len(self._under_way)
@@ -142,6 +150,10 @@ class Gate:
         """How many seconds were spent in pauses, with the part of the present pause that has passed."""
         passed = min(anyio.current_time(), self._deadline) - self._pause_began
         return self._paused_before + max(0.0, passed)
+
+    def under_way_since(self, instant: float) -> int:
+        """How many of the requests under way were sent at this instant of anyio's clock or later."""
+        return sum(ticket.sent >= instant for ticket in self._under_way)
 
     async def enter(self, tokens: float = 0.0, *, permit: HeldPermit | None = None) -> Ticket:
         """Wait until a request may start, then return its ticket.
@@ -186,29 +198,44 @@ class Gate:
         with anyio.CancelScope(deadline=until):
             await self._closing.wait()
 
-    def refused(self, ticket: Ticket, retry_after_seconds: float | None = None) -> None:
+    def refused(
+        self,
+        ticket: Ticket,
+        retry_after_seconds: float | None = None,
+        *,
+        outage: str | None = None,
+        latest: float = float("inf"),
+    ) -> None:
         """Report that the ticket's request was refused now, for a reason that passes with time.
 
         Args:
             ticket: what `enter` returned for the request.
             retry_after_seconds: the wait that the provider asked for. Nothing starts before that
                 time and the margin of `with_buffer` have passed. `None` or 0: the gate's own delay.
+            outage: what happened, if it was no refusal: the provider is away. Then the rate and
+                the number of requests under way are not the reason, and are not cut.
+            latest: the instant at which the next probe is sent, if the gate's own delay is longer.
         """
         if self._closed_because is not None:
             # Nothing is sent, so there is nothing to hold back.
             self.leave(ticket)
             return
         now = anyio.current_time()
+        # In an outage the probe is given time to fail as the last request did, often by a timeout.
+        self._failed_after = 0.0 if outage is None else max(1.0, now - ticket.sent)
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
-            seconds = self._delays.seconds(self._pauses_in_a_row, stated)
-            self.pace.refused(ticket, seconds, now, alone=self._started_since <= 1)
+            delay = self._delays.seconds(self._pauses_in_a_row, stated)
+            until = now + delay if stated else min(now + delay, max(now, latest))
+            if outage is None:
+                self.pace.refused(ticket, until - now, now, alone=self._started_since <= 1)
             self._generation += 1
             self._started_since = 0
-            self._pause(now + seconds, now)
+            self._pause(until, now, outage)
             self._pauses_in_a_row += 1
         else:
-            self.pace.refused_too(ticket, now)
+            if outage is None:
+                self.pace.refused_too(ticket, now)
             if stated is not None:
                 self._pause(now + with_buffer(stated), now)
         self.leave(ticket)
@@ -262,6 +289,12 @@ class Gate:
             self._pause(now + wait, now)
         self._look_again()
 
+    def retune(self, limits: Limits | None) -> None:
+        """Keep other limits from now on; those that are not given are learnt again."""
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=self._left)
+        self.pace.restart(anyio.current_time())
+        self._look_again()
+
     def hold(self, until: float) -> None:
         """Begin a pause until this instant, which an earlier run knew, unless it is past."""
         if until > (now := anyio.current_time()):
@@ -300,7 +333,7 @@ class Gate:
         if now < self._deadline:
             return self._deadline
         if self._probe is not None:
-            longest_wait = self.pace.refusal_seconds
+            longest_wait = max(self.pace.refusal_seconds, LATE * self._failed_after)
             if now < self._probe.sent + longest_wait:
                 return self._probe.sent + longest_wait
             self._probe, self._proven = None, True
@@ -334,7 +367,7 @@ class Gate:
             self._changed.set()
             self._changed = None
 
-    def _pause(self, deadline: float, now: float) -> None:
+    def _pause(self, deadline: float, now: float, outage: str | None = None) -> None:
         if deadline > self._deadline and self._closed_because is None:
             if now >= self._deadline:
                 self._paused_before, self._pause_began = self.paused_seconds, now
@@ -343,7 +376,7 @@ class Gate:
             self._proven = False
             self._resumes = True
             self.pace.restart(deadline)
-            self._decide("paused", now, until=deadline)
+            self._decide("paused", now, until=deadline, reason=outage)
 
     def _rate_changed(self, old: float, new: float) -> None:
         self._decide("grown" if new > old else "cut", anyio.current_time(), rate=new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
 import anyio
@@ -61,6 +61,7 @@ class Gates:
         self._held_until: Mapping[str, float] = {}
         self._current_refusal: tuple[str, str] | None = None
         self._closed = False
+        self._fallbacks: dict[int, str] = {}
         self.has_several_scopes = scope is not None
         """Whether there may be more than one scope."""
 
@@ -72,9 +73,17 @@ class Gates:
         if not self.has_several_scopes:
             self.has_several_scopes = any(_scope_of(strategy) is not None for strategy in strategies)
 
+    def note_fallbacks(self, strategies: Sequence[LLMCallStrategy[Any]]) -> None:
+        """Give each fallback a scope of its own, `fallback 1` and so on, unless it names one."""
+        for number, strategy in enumerate(strategies, start=1):
+            self._fallbacks[id(strategy)] = f"fallback {number}"
+            self.has_several_scopes = True
+
     def of(self, item: LLMWorkItem[Any], strategy: LLMCallStrategy[Any]) -> Gate:
         """The gate for an item: that of its strategy's scope, or else that of its own scope."""
         key = _scope_of(strategy)
+        if key is None:
+            key = self._fallbacks.get(id(strategy))
         if key is None:
             key = ONE_SCOPE if self._scope is None else self._scope(item)
         gate = self._gates.get(key)
@@ -85,6 +94,13 @@ class Gates:
     def hold(self, until: Mapping[str, float]) -> None:
         """Let nothing of a scope start before an instant, in seconds since 1970, known from earlier runs."""
         self._held_until = until
+
+    def retune(self, limits_of: Callable[[Hashable], Limits | None]) -> None:
+        """Use other limits from now on; a gate whose limits are the same goes on as it is."""
+        earlier, self._limits_of = self._limits_of, limits_of
+        for key, gate in self._gates.items():
+            if limits_of(key) != earlier(key):
+                gate.retune(limits_of(key))
 
     def close(self) -> None:
         """Close all gates, also those still to be made; tasks that wait at a gate get `GateClosed`."""
@@ -128,6 +144,10 @@ class Gates:
         return gate
 
     def _on_decision(self, decision: Decision, pauses: int) -> None:
+        if decision.kind == "paused" and decision.reason is not None:
+            # An outage: the provider has stated no wait, so a run that resumes asks at once.
+            self._decisions.record(decision)
+            return
         if decision.kind in ("paused", "closed"):
             self._new_limits.append((decision.scope, *(self._current_refusal or LIMIT_IN_ANSWER)))
         if decision.kind == "paused" and decision.until is not None and self._store is not None:

@@ -32,6 +32,7 @@ class Permits:
         self.count = count
         self._start_substitute = start_substitute
         self._free = anyio.Semaphore(count, fast_acquire=True)
+        self._too_many = 0
         self.waiting_holders = 0
         """How many workers wait and have released their permit for that time."""
 
@@ -50,6 +51,24 @@ class Permits:
         """Give the permit back; without one this does nothing."""
         if holder.holds_permit:
             holder.holds_permit = False
+            self._put_back()
+
+    def resize(self, count: int) -> None:
+        """Have another number of permits; those that are held are taken away when they are given back."""
+        more = count - self.count
+        self.count = count
+        for _ in range(more):
+            self._put_back()
+        for _ in range(-more):
+            try:
+                self._free.acquire_nowait()
+            except anyio.WouldBlock:
+                self._too_many += 1
+
+    def _put_back(self) -> None:
+        if self._too_many:
+            self._too_many -= 1
+        else:
             self._free.release()
 
     async def wait_without(self, holder: Holder, wait: Callable[[], Awaitable[None]]) -> None:

@@ -64,6 +64,8 @@ class SentRequests:
 
     def add(self, ticket: Ticket, rate: float) -> None:
         """A request was sent."""
+        if not self._sent:
+            self._first = ticket.number
         self._sent.append(Sent(ticket.sent, rate, ticket.under_way))
 
     def answered(self, ticket: Ticket, now: float) -> None:

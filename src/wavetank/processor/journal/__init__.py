@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .journal_file import InputChanged, JournalError, JournalInUse, NotAJournal
-from .journal_view import JournalView, OpenRow, look_at_journal
+from .journal_view import JournalView, OpenRow, look_at_journal, user_of
 from .run_journal import Journal
-from .stored_outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, fingerprint
+from .stored_outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, as_outcome, fingerprint
 
 __all__ = [
     "EarlierError",
@@ -20,6 +20,8 @@ __all__ = [
     "Outcome",
     "Pause",
     "RunStatus",
+    "as_outcome",
     "fingerprint",
     "look_at_journal",
+    "user_of",
 ]

@@ -14,7 +14,7 @@ from .stored_outcomes import Limit, Pause, RunStatus, checksum
 
 APPLICATION_ID: Final = 0x57544A31
 """Marks a SQLite file as a journal, at byte 68: `WTJ1`."""
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the tables below."""
 SYNCHRONOUS = "NORMAL"
 """Safe against a kill at any instant; only a power cut can lose the last transactions."""
@@ -45,7 +45,7 @@ _TABLES: Final = (
         requests INTEGER NOT NULL DEFAULT 0,
         earlier INTEGER NOT NULL DEFAULT 0,
         repeated INTEGER NOT NULL DEFAULT 0,
-        told INTEGER NOT NULL DEFAULT 0,
+        delivered INTEGER NOT NULL DEFAULT 0,
         outcome TEXT,
         checksum INTEGER
     )""",

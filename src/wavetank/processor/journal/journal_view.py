@@ -125,14 +125,14 @@ def _copied(path: Path, copy: Path) -> int | None:
     copy_of_log = copy.with_name(copy.name + "-wal")
     for _ in range(_TRIES):
         # A run that starts or ends meanwhile had the file open when it wrote what is copied.
-        user, before = _user_of(path), _beginning(log)
+        user, before = user_of(path), _beginning(log)
         shutil.copyfile(path, copy)
         try:
             shutil.copyfile(log, copy_of_log)
         except FileNotFoundError:
             copy_of_log.unlink(missing_ok=True)
         if _beginning(log) == before:
-            return _user_of(path) or user
+            return user_of(path) or user
     raise JournalError(f"the journal {path} changed while it was read, {_TRIES} times; try again")
 
 
@@ -144,8 +144,8 @@ def _beginning(log: Path) -> bytes | None:
         return None
 
 
-def _user_of(path: Path) -> int | None:
-    """The process that holds a lock on the file, found without taking a lock: POSIX's F_GETLK."""
+def user_of(path: Path) -> int | None:
+    """The id of the process that has a journal open, or `None`; found without a lock, by F_GETLK."""
     import fcntl
 
     # struct flock: Linux has type, whence, start, length, process; macOS and the BSDs have the type last.

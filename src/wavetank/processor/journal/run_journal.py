@@ -158,11 +158,7 @@ class Journal:
 
     def was_delivered(self, id: str) -> bool:
         """Whether every sink has had the item's result: `write` was called for it."""
-        return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND told = 1", id) is not None
-
-    def possibly_repeated(self, id: str) -> bool:
-        """Whether a request of the item was under way when a run was cut off."""
-        return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND repeated > 0", id) is not None
+        return self._file.query_one("SELECT 1 FROM items WHERE id = ? AND delivered = 1", id) is not None
 
     def counts(self) -> tuple[int, int, int]:
         """How many items succeeded, failed, and have no outcome yet."""
@@ -271,7 +267,7 @@ class Journal:
 
     async def write(self, item: LLMWorkItem[Any], result: ItemResult[Any]) -> None:  # noqa: ARG002
         """Record that every sink before this one has the result: see `was_delivered`."""
-        self._file.execute(f"UPDATE items SET told = 1 WHERE id = ? AND state >= {SUCCEEDED}", item.id)
+        self._file.execute(f"UPDATE items SET delivered = 1 WHERE id = ? AND state >= {SUCCEEDED}", item.id)
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
         """Store the settings of a new journal, or compare this run's settings with those stored."""
@@ -296,7 +292,7 @@ class Journal:
         self._file.execute("UPDATE items SET earlier = requests WHERE earlier < requests")
         if retry_failed:
             self._file.execute(
-                f"UPDATE items SET state = {WAITING}, told = 0, outcome = NULL WHERE state = {FAILED}"
+                f"UPDATE items SET state = {WAITING}, delivered = 0, outcome = NULL WHERE state = {FAILED}"
             )
 
     def _set_status(self, status: Status, reason: str | None) -> None:

@@ -191,7 +191,7 @@ class _Worker:
         scope.deadline = anyio.current_time() + LAST_MOMENT_SECONDS
 
     async def _answer_to(self, message: bytes) -> bytes:
-        await self._send(message)
+        await self._calls.send(LENGTH.pack(len(message)) + message)
         (length,) = LENGTH.unpack(await self._answers.receive_exactly(LENGTH.size))
         return await self._answers.receive_exactly(length)
 
@@ -201,9 +201,6 @@ class _Worker:
             await self._calls.aclose()
         await end_group(self._process, already_ending=already_ending)
         return _how_it_ended(self._process.returncode)
-
-    async def _send(self, data: bytes) -> None:
-        await self._calls.send(LENGTH.pack(len(data)) + data)
 
 
 def _failed_here(error: Exception, what: str) -> Failed:

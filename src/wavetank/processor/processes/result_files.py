@@ -50,12 +50,10 @@ class ResultFiles:
 
     def _states(self) -> Mapping[Path, _State]:
         # Also the path itself, since its brackets may be part of a name.
-        found = {self._path, *self._found()}
+        matches = glob.glob(self._pattern, root_dir=self._folder, recursive=True, include_hidden=True)
+        found = {self._path, *matches}
         states = ((path, _state(path)) for path in (self._folder / name for name in found))
         return {path: state for path, state in states if state is not None}
-
-    def _found(self) -> list[str]:
-        return glob.glob(self._pattern, root_dir=self._folder, recursive=True, include_hidden=True)
 
 
 def _state(path: Path) -> _State | None:

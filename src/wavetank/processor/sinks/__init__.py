@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..store import Sink
 from .callback_sink import CallbackSink
-from .row_file import SinkError
-from .row_sinks import RESULT_COLUMNS, CsvSink, JsonlSink, result_row
+from .csv_and_jsonl import RESULT_COLUMNS, CsvSink, JsonlSink, result_row
+from .file_sink import SinkError
 
 __all__ = ["RESULT_COLUMNS", "CallbackSink", "CsvSink", "JsonlSink", "Sink", "SinkError", "result_row"]

@@ -1,4 +1,4 @@
-"""What the dialects have in common: reading a body, telling a Retry-After, framing an event."""
+"""What the dialects have in common: reading a body, limit headers, framing an event."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from ...clock import DAY, HOUR, MILLISECOND, MINUTE, SECOND, format_duration
+from ...clock import DAY, HOUR, MINUTE, SECOND, format_duration
 from ...nesting import too_deep
 from ...shown import shortened
 from ..answer_texts import count_tokens
 from ..http import Headers, HttpRequest
 from ..identity import identity, last_user_text, text_of
-from ..model import BucketState, Refusal, WireRetryAfter
+from ..model import BucketState, Refusal
 from ..request import Request
 from ..schema_answers import Form
-from ..wire_formats import decimal, go_duration, imf_fixdate, json_bytes
+from ..wire_formats import json_bytes
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 LONGEST: Final = 1000
 """Characters of an error, which may repeat a model's name or a path of any length."""
 DONE: Final = b"data: [DONE]\n\n"
-"""What ends a stream of those who speak OpenAI's format."""
+"""What ends a stream in OpenAI's format."""
 
 _UNITS: Final = {SECOND: "second", HOUR: "hour", DAY: "day"}
 
@@ -54,6 +54,13 @@ class InvalidRequest(Exception):
         self.status = status
         self.allow = ""
         """The methods that would have been right, for the header of that name."""
+        self.unserved = False
+        """Whether it is the path that is not known."""
+
+    def is_unserved(self, http: HttpRequest) -> None:
+        """The path is not known: the vendor may have it all the same, so the text says who does not."""
+        said = f"{self.text.message} (wavetank doesn't serve {http.method} {http.path})"
+        self.text, self.unserved = self.text._replace(message=shortened(said, LONGEST)), True
 
     @classmethod
     def saying(cls, text: ErrorText, status: int) -> InvalidRequest:
@@ -61,7 +68,7 @@ class InvalidRequest(Exception):
         return cls(status, text.message, kind=text.kind, param=text.param, code=text.code)
 
 
-def asked(
+def text_request(
     request: HttpRequest,
     payload: Mapping[str, Any],
     messages: list[Message],
@@ -98,14 +105,14 @@ def asked(
     )
 
 
-def no_text_asked(
+def no_text_request(
     request: HttpRequest, payload: Mapping[str, Any], messages: list[Message], *, model: str, system: str = ""
 ) -> Request:
     """The request of a good body that asks for no generated text, but for vectors or a count of tokens."""
-    return asked(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
+    return text_request(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
 
 
-def nothing_asked(model: str = "", query: Mapping[str, str] | None = None) -> Request:
+def empty_request(model: str = "", query: Mapping[str, str] | None = None) -> Request:
     """A request without a body, such as for a list of models: it costs no tokens; `query` is its payload."""
     return Request(
         model=model,
@@ -160,39 +167,6 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 def as_list(value: object) -> list[Any]:
     """A JSON array as it is, and an empty one for anything else."""
     return value if isinstance(value, list) else []
-
-
-def retry_headers(retry_after: WireRetryAfter | None, sent: int) -> Headers:
-    """The header that states a Retry-After; the forms `body` and `none` have no header.
-
-    Args:
-        retry_after: what to state.
-        sent: the Unix time of the sending in nanoseconds.
-    """
-    if retry_after is None:
-        return ()
-    value = retry_after.value
-    if retry_after.form == "seconds":
-        return (("retry-after", decimal(value, SECOND)),)
-    if retry_after.form == "ms":
-        return (("retry-after-ms", decimal(value, MILLISECOND)),)
-    return (("retry-after", imf_fixdate(sent + value)),) if retry_after.form == "http-date" else ()
-
-
-def retry_hint(retry_after: WireRetryAfter | None) -> str:
-    """The sentence that states a Retry-After, with a space before it; empty if there is none."""
-    return "" if retry_after is None else f" Please try again in {go_duration(retry_after.value)}."
-
-
-def stated_in_body(retry_after: WireRetryAfter | None) -> str:
-    """The same sentence only for the form `body`: for vendors whose bodies do not state it themselves."""
-    return retry_hint(retry_after) if retry_after is not None and retry_after.form == "body" else ""
-
-
-def with_hint(message: str, retry_after: WireRetryAfter | None) -> str:
-    """A message with that sentence after it, where there is one."""
-    hint = stated_in_body(retry_after)
-    return f"{message.rstrip('. ')}.{hint}" if hint else message
 
 
 def limit_hit(refusal: Refusal) -> BucketState | None:

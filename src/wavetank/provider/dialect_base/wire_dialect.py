@@ -18,7 +18,8 @@ from ..model import ACCOUNT, NO_LIMITS, LimitState, Refusal, Reply, Success
 from ..request import Request
 from ..vendor_card import VendorCard
 from ..wire_formats import base62, date_header, hexadecimal, json_bytes, unix_seconds
-from .shared import JSON, ErrorText, InvalidRequest, bearer, retry_headers, stated_in_body
+from .retry_after import retry_headers, stated_in_body
+from .shared import JSON, ErrorText, InvalidRequest, bearer
 from .wrapped import wrapped
 
 _TERMINATOR: Final = re.compile(rb"(data: \[DONE\]|event: message_stop\ndata: .*)\s*\Z")
@@ -296,7 +297,8 @@ class WireDialect:
         try:
             return self._read(http, now)
         except InvalidRequest as invalid:
-            raise BadRequest(self._answer_invalid(http, invalid, epoch_ns + (now or 0))) from None
+            reply = self._answer_invalid(http, invalid, epoch_ns + (now or 0))
+            raise BadRequest(reply, unserved=invalid.unserved) from None
 
     def encode(self, request: Request, reply: Reply, *, epoch_ns: int = EPOCH_NS) -> Frame:
         """Write one part of an outcome; see `Dialect.encode`."""
@@ -352,6 +354,8 @@ class WireDialect:
             allowed.append(endpoint.method)
         invalid = self._vendor.unknown_route(http, tuple(allowed))
         invalid.allow = ", ".join(dict.fromkeys(allowed))
+        if not allowed:
+            invalid.is_unserved(http)
         raise invalid
 
     def _found(self, http: HttpRequest) -> Iterator[tuple[Endpoint, re.Match[str]]]:

@@ -8,7 +8,7 @@ from typing import Final
 from ..http import Frame, Head
 from ..model import Refusal, WireRetryAfter
 from ..wire_formats import agent_clock, date_header
-from .shared import retry_headers
+from .retry_after import retry_headers
 
 # What Claude Code prints, from its list of errors (code.claude.com/docs/en/errors).
 _AGENT: Final = {

@@ -1,4 +1,4 @@
-"""Faults of the body: cut short, empty, a wrong length, or a page of HTML."""
+"""Faults of the body: cut short, empty, a wrong length, a page of HTML, or bytes that are no HTTP."""
 
 from __future__ import annotations
 
@@ -71,11 +71,28 @@ def _gateway_head(head: Head | None) -> Head | None:
     return Head(502, (("content-type", "text/html"), *date))
 
 
+def _bad_gzip(frame: Frame, _position: Position) -> Frame:
+    """The client gets an answer that is said to be compressed, and is not."""
+    head = frame.head
+    if head is None:
+        return frame
+    return replace(frame, head=replace(head, headers=(*head.headers, ("content-encoding", "gzip"))))
+
+
+def _raw(data: bytes) -> FaultEffect:
+    """The client gets these bytes in place of a response, and the connection ends."""
+    return FaultEffect(damage="unreadable", change=lambda *_: Frame(data=data, end=True, abort=True))
+
+
 BODY_FAULTS: Final[dict[FaultKind, FaultEffect]] = {
     "truncated-json": FaultEffect(damage="unreadable", change=_truncated_json),
     "length-too-long": FaultEffect(damage="lost", change=_length_too_long, keeps_text=True),
     "length-too-short": FaultEffect(damage="unreadable", change=_length_too_short),
     "empty-body": FaultEffect(damage="unreadable", change=_empty_body),
     "html-body": FaultEffect(damage="unreadable", change=_html_body),
+    "bad-gzip": FaultEffect(damage="unreadable", change=_bad_gzip),
+    "malformed-status-line": _raw(b"HTTP/1.1 OK\r\n\r\n"),
+    "malformed-headers": _raw(b"HTTP/1.1 200 OK\r\ncontent type application/json\r\n\r\n"),
+    "malformed-chunk-size": _raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nsize\r\n{}\r\n"),
 }
 """The effects by kind."""

@@ -6,169 +6,107 @@ the vendors' own quick starts. A vendor with headers or errors of its own has a 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ..vendor_card import VendorCard
 
-_CHAT: Final = ("chat", "completions", "models")
+
+def _card(
+    name: str, hosts: str, keys: str, serves: str = "chat completions embeddings models", **more: Any
+) -> VendorCard:
+    """A card whose hosts, variables and endpoints are separated by spaces."""
+    return VendorCard(
+        name=name,
+        hosts=tuple(hosts.split()),
+        key_variables=tuple(keys.split()),
+        serves=tuple(serves.split()),
+        **more,
+    )
+
 
 CARDS: Final = (
-    VendorCard(
-        name="ai21",
-        hosts=("api.ai21.com",),
-        key_variables=("AI21_API_KEY",),
-        base_paths=("/studio/v1",),
-        serves=("chat",),
-    ),
-    VendorCard(
-        name="anyscale",
-        hosts=("api.endpoints.anyscale.com",),
-        key_variables=("ANYSCALE_API_KEY",),
-    ),
-    VendorCard(
-        name="baseten",
-        hosts=("inference.baseten.co", "model-*.api.baseten.co"),
-        key_variables=("BASETEN_API_KEY",),
+    _card("ai21", "api.ai21.com", "AI21_API_KEY", "chat", base_paths=("/studio/v1",)),
+    _card("anyscale", "api.endpoints.anyscale.com", "ANYSCALE_API_KEY"),
+    _card(
+        "baseten",
+        "inference.baseten.co model-*.api.baseten.co",
+        "BASETEN_API_KEY",
+        "chat completions models",
         base_paths=("/v1", "/environments/*/sync/v1", "/deployment/*/sync/v1"),
-        serves=_CHAT,
     ),
-    VendorCard(
-        name="chutes",
-        hosts=("llm.chutes.ai",),
-        key_variables=("CHUTES_API_KEY",),
-        serves=_CHAT,
+    _card("chutes", "llm.chutes.ai", "CHUTES_API_KEY", "chat completions models"),
+    _card(
+        "featherless",
+        "api.featherless.ai",
+        "FEATHERLESS_API_KEY FEATHERLESS_AI_API_KEY",
+        "chat completions models",
     ),
-    VendorCard(
-        name="featherless",
-        hosts=("api.featherless.ai",),
-        key_variables=("FEATHERLESS_API_KEY", "FEATHERLESS_AI_API_KEY"),
-        serves=_CHAT,
-    ),
-    VendorCard(
-        name="friendli",
-        hosts=("api.friendli.ai",),
-        key_variables=("FRIENDLI_TOKEN",),
+    _card(
+        "friendli",
+        "api.friendli.ai",
+        "FRIENDLI_TOKEN",
+        "chat completions models",
         base_paths=("/serverless/v1", "/dedicated/v1"),
-        serves=_CHAT,
     ),
-    VendorCard(
-        name="helicone",
-        hosts=("ai-gateway.helicone.ai", "oai.helicone.ai"),
-        key_variables=("HELICONE_API_KEY",),
+    _card(
+        "helicone",
+        "ai-gateway.helicone.ai oai.helicone.ai",
+        "HELICONE_API_KEY",
+        "chat completions responses embeddings models",
         base_paths=("", "/v1"),
-        serves=("chat", "completions", "responses", "embeddings", "models"),
     ),
-    VendorCard(
-        name="hunyuan",
-        hosts=("api.hunyuan.cloud.tencent.com",),
-        key_variables=("HUNYUAN_API_KEY",),
-        serves=("chat", "embeddings", "models"),
-    ),
-    VendorCard(
-        name="hyperbolic",
-        hosts=("api.hyperbolic.xyz",),
-        key_variables=("HYPERBOLIC_API_KEY",),
-        serves=_CHAT,
-    ),
-    VendorCard(
-        name="inception",
-        hosts=("api.inceptionlabs.ai",),
-        key_variables=("INCEPTION_API_KEY",),
-        serves=_CHAT,
-    ),
-    VendorCard(
-        name="lambda",
-        hosts=("api.lambda.ai", "api.lambdalabs.com"),
-        key_variables=("LAMBDA_API_KEY",),
-        serves=_CHAT,
-    ),
-    VendorCard(
-        name="lepton",
-        hosts=("*.lepton.run", "*.lepton.ai"),
-        key_variables=("LEPTON_API_KEY",),
+    _card("hunyuan", "api.hunyuan.cloud.tencent.com", "HUNYUAN_API_KEY", "chat embeddings models"),
+    _card("hyperbolic", "api.hyperbolic.xyz", "HYPERBOLIC_API_KEY", "chat completions models"),
+    _card("inception", "api.inceptionlabs.ai", "INCEPTION_API_KEY", "chat completions models"),
+    _card("lambda", "api.lambda.ai api.lambdalabs.com", "LAMBDA_API_KEY", "chat completions models"),
+    _card(
+        "lepton",
+        "*.lepton.run *.lepton.ai",
+        "LEPTON_API_KEY",
+        "chat completions models",
         base_paths=("/api/v1", "/v1"),
-        serves=_CHAT,
     ),
-    VendorCard(
-        name="minimax",
-        hosts=("api.minimax.io", "api.minimaxi.com"),
-        key_variables=("MINIMAX_API_KEY",),
-        serves=("chat", "models"),
-    ),
-    VendorCard(
-        name="modelscope",
-        hosts=("api-inference.modelscope.cn",),
-        key_variables=("MODELSCOPE_API_KEY",),
-        serves=("chat", "embeddings", "models"),
-    ),
-    VendorCard(
-        name="novita",
-        hosts=("api.novita.ai",),
-        key_variables=("NOVITA_API_KEY",),
+    _card("minimax", "api.minimax.io api.minimaxi.com", "MINIMAX_API_KEY", "chat models"),
+    _card("modelscope", "api-inference.modelscope.cn", "MODELSCOPE_API_KEY", "chat embeddings models"),
+    _card(
+        "novita",
+        "api.novita.ai",
+        "NOVITA_API_KEY",
+        "chat completions embeddings rerank models",
         base_paths=("/openai", "/openai/v1", "/v3/openai"),
-        serves=("chat", "completions", "embeddings", "rerank", "models"),
     ),
-    VendorCard(
-        name="nscale",
-        hosts=("inference.api.nscale.com",),
-        key_variables=("NSCALE_API_KEY",),
-        serves=("chat", "embeddings", "models"),
-    ),
-    VendorCard(
-        name="ovhcloud",
-        hosts=("*.endpoints.kepler.ai.cloud.ovh.net",),
-        key_variables=("OVHCLOUD_API_KEY",),
+    _card("nscale", "inference.api.nscale.com", "NSCALE_API_KEY", "chat embeddings models"),
+    _card(
+        "ovhcloud",
+        "*.endpoints.kepler.ai.cloud.ovh.net",
+        "OVHCLOUD_API_KEY",
         key_aliases=("OVH_AI_ENDPOINTS_ACCESS_TOKEN",),
         base_paths=("/v1", "/api/openai_compat/v1"),
     ),
-    VendorCard(
-        name="portkey",
-        hosts=("api.portkey.ai",),
+    _card(
+        "portkey",
+        "api.portkey.ai",
+        "PORTKEY_API_KEY",
+        "chat completions responses embeddings models",
         key_header="x-portkey-api-key",
-        key_variables=("PORTKEY_API_KEY",),
-        serves=("chat", "completions", "responses", "embeddings", "models"),
     ),
-    VendorCard(
-        name="replicate",
-        hosts=("openai-proxy.replicate.com",),
-        key_variables=("REPLICATE_API_TOKEN",),
-        serves=("chat", "models"),
-    ),
-    VendorCard(
-        name="scaleway",
-        hosts=("api.scaleway.ai",),
-        base_paths=("/v1", "/*/v1"),
-        serves=("chat", "embeddings", "models"),
-    ),
-    VendorCard(
-        name="snowflake",
-        hosts=("*.snowflakecomputing.com",),
-        base_paths=("/api/v2/cortex/v1",),
-        serves=("chat",),
-    ),
-    VendorCard(
-        name="stepfun",
-        hosts=("api.stepfun.com", "api.stepfun.ai"),
-        key_variables=("STEPFUN_API_KEY", "STEP_API_KEY"),
-        serves=("chat", "models"),
-    ),
-    VendorCard(
-        name="upstage",
-        hosts=("api.upstage.ai",),
-        key_variables=("UPSTAGE_API_KEY",),
+    _card("replicate", "openai-proxy.replicate.com", "REPLICATE_API_TOKEN", "chat models"),
+    _card("scaleway", "api.scaleway.ai", "", "chat embeddings models", base_paths=("/v1", "/*/v1")),
+    _card("snowflake", "*.snowflakecomputing.com", "", "chat", base_paths=("/api/v2/cortex/v1",)),
+    _card("stepfun", "api.stepfun.com api.stepfun.ai", "STEPFUN_API_KEY STEP_API_KEY", "chat models"),
+    _card(
+        "upstage",
+        "api.upstage.ai",
+        "UPSTAGE_API_KEY",
+        "chat embeddings models",
         base_paths=("/v1", "/v1/solar"),
-        serves=("chat", "embeddings", "models"),
     ),
-    VendorCard(
-        name="venice",
-        hosts=("api.venice.ai",),
-        key_variables=("VENICE_API_KEY", "VENICE_AI_API_KEY"),
+    _card(
+        "venice",
+        "api.venice.ai",
+        "VENICE_API_KEY VENICE_AI_API_KEY",
+        "chat embeddings models",
         base_paths=("/api/v1",),
-        serves=("chat", "embeddings", "models"),
     ),
-    VendorCard(
-        name="wandb",
-        hosts=("api.inference.wandb.ai",),
-        serves=("chat", "models"),
-    ),
+    _card("wandb", "api.inference.wandb.ai", "", "chat models"),
 )

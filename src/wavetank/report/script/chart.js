@@ -26,6 +26,7 @@ class Chart {
       if (index !== null && (mode === "task" || event.kind !== "traced")) lane(index).last = event.at;
       if (index !== null && MARKED.has(event.kind)) lane(index).marks.push(event);
     }
+    if (mode === "task") for (const [task, at, how] of run.ends) lane(task).ended = { at, how };
     if (mode === "task") for (const [task, at, text] of run.died) {
       lane(task).marks.push({ at, kind: "died", item: null, request: null, task, place: null, text });
     }
@@ -173,7 +174,7 @@ class Chart {
     }
     return y + 17;
   }
-  drawCount({ name, points }, y) {
+  drawCount({ name, points, refills }, y) {
     const { top } = this, height = 34, most = points.reduce((found, [, value]) => Math.max(found, value), -Infinity);
     const least = points.reduce((found, [, value]) => Math.min(found, value), 0);
     const label = this.label(top, y, height, name);
@@ -184,7 +185,9 @@ class Chart {
     const start = Math.min(Math.max(this.x(points[0]?.[0] ?? 0), GUTTER), this.width);
     for (const [at, value] of points) {
       const x = Math.min(Math.max(this.x(at), GUTTER), this.width);
-      path += before === null ? `M${x},${high(value)}` : `L${x},${high(before)}L${x},${high(value)}`;
+      // A budget fills up between two requests; anything else changes at an instant.
+      const step = refills && value > before ? "" : `L${x},${high(before)}`;
+      path += before === null ? `M${x},${high(value)}` : `${step}L${x},${high(value)}`;
       before = value;
     }
     if (before === null) return y + height;
@@ -200,9 +203,13 @@ class Chart {
     return y + height + 2;
   }
   drawEnd(parent, height) {
-    for (const [time, kind] of [[state.cursor, "cursor"], [this.run.last, "end-line"]]) {
+    for (const [time, kind] of [[this.run.decisive, "decisive"], [state.cursor, "cursor"], [this.run.last, "end-line"]]) {
       if (time === null || (kind === "cursor" && state.selected?.run !== this.run)) continue;
       const x = this.x(time);
+      if (kind === "decisive" && parent === this.top && x >= GUTTER) {
+        const last = x > this.width - 50;
+        svg("text", { x: last ? x - 3 : x + 3, y: 23, class: "decisive", "text-anchor": last ? "end" : "start", text: last ? "here ▾" : "▾ here", parent });
+      }
       const good = kind === "end-line" && this.run.how === "passed" ? " passed" : "";
       if (x >= GUTTER - 1 && x <= this.width) svg("line", { x1: x, x2: x, y1: 0, y2: height, class: kind + good, parent });
     }
@@ -252,8 +259,9 @@ class Chart {
     svg("line", { x1: 0, x2: this.width, y1: y + lane.height - 0.5, y2: y + lane.height - 0.5, class: "rule", parent: body });
   }
   drawLane(lane, y, places) {
-    for (const wait of lane.waits) this.drawWait(wait, y);
+    for (const wait of lane.waits) this.drawWait(wait, y, lane.blocked && wait.until > lane.blocked.since);
     if (lane.blocked) this.drawBlocked(lane, y);
+    if (lane.ended) this.drawTaskEnd(lane, y);
     const drawn = new Set();
     for (const bar of lane.bars) {
       const barY = y + PAD + bar.row[state.mode] * ROW;
@@ -272,9 +280,9 @@ class Chart {
     this.spots.push([x, y - 2, width, height + 4, () => text, () => select(this.run, { at: begin, begin, end, text })]);
     return { x, width };
   }
-  drawWait(wait, y) {
+  drawWait(wait, y, covered) {
     const drawn = this.drawStretch(wait.since, wait.until, y + PAD, 11, "waits", wait.text);
-    const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
+    const fits = drawn && !covered ? Math.floor((drawn.width - 14) / 6) : 0;
     if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 9, cut(wait.text, fits), "over"]);
   }
   drawBlocked(lane, y) {
@@ -282,6 +290,14 @@ class Chart {
     const drawn = this.drawStretch(since, this.run.last, y + PAD - 1, lane.rows * ROW - 2, "blocked", text);
     const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
     if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
+  }
+  drawTaskEnd(lane, y) {
+    const { at, how } = lane.ended, x = this.x(at);
+    if (x < GUTTER - 1 || x > this.width) return;
+    this.add("ended", box(x, y + 2, 2, lane.height - 4));
+    this.spots.push([x - 3, y, 8, lane.height, () => `the task ended at ${duration(at)}: ${how}`, () => select(this.run, { at, begin: at, end: at })]);
+    const free = !lane.bars.some((bar) => bar.end > at), fits = Math.floor((this.width - x - 14) / 6);
+    if (free && fits >= how.length) this.labels.push([x + 10, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
   }
   drawBar(bar, y, drawn) {
     const { run } = this, x = this.x(bar.sent), end = this.x(bar.end);
@@ -304,14 +320,17 @@ class Chart {
     const fits = Math.floor((width - 8) / 6);
     if (fits >= Math.min(text.length, 5)) this.labels.push([left + 4, y + 9, cut(text, fits), "on"]);
   }
-  // Lighter: waits in the client's own pool, is held by a barrier, is on its way back.
+  // Lighter: waits in the client's own pool, is held by a barrier, is on its way back. With a line: streams.
   drawInside(bar, y, left, width) {
-    const parts = [[bar.sent, bar.arrived], [bar.held, bar.replied ?? bar.end], [bar.replied, bar.end]];
+    const parts = [[bar.sent, bar.arrived], [bar.held, bar.first ?? bar.replied ?? bar.end], [bar.replied, bar.end]];
     for (const [begin, until] of parts) {
       if (begin === null || until === null || until <= begin) continue;
       const x = Math.max(this.x(begin), left), end = Math.min(this.x(until), left + width);
       if (end - x > 1) this.add("inside", box(x, y, end - x, 11));
     }
+    if (bar.first === null) return;
+    const x = Math.max(this.x(bar.first), left), end = Math.min(this.x(bar.replied ?? bar.end), left + width);
+    if (end - x > 1) this.add("streaming", box(x, y + 8, end - x, 3));
   }
   drawRetry(bar, places, height) {
     const next = this.run.byNumber.get(bar.again);

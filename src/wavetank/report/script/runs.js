@@ -55,8 +55,8 @@ function instant(text) {
 
 function indexed(run) {
   run.bars = run.requests.map(([number, item, task, sent, arrived, held, replied, over, outcome, status,
-    free, again, earlyBy, earlyFor, taskRow, itemRow]) => ({
-    number, item, task, sent, arrived, held, replied, over, outcome: OUTCOMES[outcome], status, free, again,
+    free, again, earlyBy, earlyFor, taskRow, itemRow, first]) => ({
+    number, item, task, sent, arrived, held, first, replied, over, outcome: OUTCOMES[outcome], status, free, again,
     earlyBy, earlyFor, row: { task: taskRow, item: itemRow }, end: over ?? run.last,
   }));
   run.byNumber = new Map(run.bars.map((bar) => [bar.number, bar]));

@@ -8,8 +8,8 @@ const SHAPES = {
   cancelled: { shape: "m0,-6.5l6.5,6.5l-6.5,6.5l-6.5,-6.5z", sign: "m-3,0l6,0" },
 };
 // Kinds of shapes in a lane, from the lowest to the uppermost.
-const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "early", "head",
-  "head too-early", "small", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
+const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "streaming", "early", "head",
+  "head too-early", "small", "ended", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
 const px = (number) => Math.round(number * 10) / 10;
 const box = (x, y, width, height) => `M${px(x)},${px(y)}h${px(width)}v${px(height)}h${px(-width)}z`;
 
@@ -32,6 +32,7 @@ function byWhom(run, event) {
 }
 function requestTimes(run, bar) {
   const lines = [`sent ${duration(bar.sent)}, arrived ${duration(bar.arrived)}` +
+    (bar.first === null ? "" : `, first part sent ${duration(bar.first)}`) +
     (bar.replied === null ? ", no reply" : `, replied ${duration(bar.replied)}`) +
     (bar.over === null ? ", never over" : `, over ${duration(bar.over)} (took ${duration(bar.over - bar.sent)})`)];
   const next = run.byNumber.get(bar.again);

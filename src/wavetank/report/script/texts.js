@@ -1,14 +1,19 @@
 // -- a text with links into the picture ----------------------------------------------------------------
 
-const LINKED = /\brequest (\d+)\b|number (\d+)\b|'([^'\n]*)'|"([^"\n]*)"|\b(?:at|to|from|since|until) ((?:\d+(?:\.\d+)?(?:h|ms|m|us|ns|s))+)\b/g;
+const LINKED = /\brequest (\d+)\b|number (\d+)\b|'([^'\n]*)'|"([^"\n]*)"|\b(?:at|to|from|since|until) ((?:\d+(?:\.\d+)?(?:h|ms|m|us|ns|s))+)\b|(?<![\w.])((?:\d+(?:\.\d+)?(?:h|ms|m|us|ns|s))+)\b/g;
 
 function linked(parent, run, text) {
   let done = 0;
   for (const match of text.matchAll(LINKED)) {
-    const action = actionOf(run, match);
-    if (!action) continue;
+    const action = actionOf(run, match), time = match[5] ?? match[6];
+    // A time of many digits is read more easily when it is rounded; the pointer has all of them.
+    const short = time === undefined ? null : duration(instant(time));
+    if (!action && (short === null || short.length >= time.length)) continue;
     parent.append(text.slice(done, match.index));
-    element("button", { class: "link", type: "button", text: match[0], parent }).onclick = action;
+    const shown = short !== null && short.length < time.length ? match[0].replace(time, short) : match[0];
+    const made = element(action ? "button" : "span", { ...(action ? { class: "link", type: "button" } : {}), text: shown, parent });
+    if (shown !== match[0]) made.title = time;
+    if (action) made.onclick = action;
     done = match.index + match[0].length;
   }
   parent.append(text.slice(done));
@@ -95,14 +100,15 @@ function verdictList(run, parent) {
 
 const legendPatches = [
   ["answered", "answered"], ["refused", "refused"], ["spoiled", "went wrong by a fault"], ["left", "left by its client"],
-  ["open", "not over"], ["asked", "wait asked for after a refusal"], ["waits", "waited"], ["blocked", "blocked at the end"],
+  ["open", "not over"], ["streams", "streaming"], ["asked", "wait asked for after a refusal"], ["waits", "waited"], ["blocked", "blocked at the end"],
 ];
 function legend(parent) {
   const box = element("div", { class: "legend", parent });
   for (const [kind, text] of legendPatches) {
     const entry = element("span", { parent: box });
     const picture = svg("svg", { width: 24, height: 12, parent: entry, "aria-hidden": "true" });
-    svg("rect", { x: 1, y: kind === "asked" ? 5 : 1, width: 22, height: kind === "asked" ? 4 : 10, class: `bar ${kind}`, parent: picture });
+    svg("rect", { x: 1, y: kind === "asked" ? 5 : 1, width: 22, height: kind === "asked" ? 4 : 10, class: `bar ${kind === "streams" ? "answered" : kind}`, parent: picture });
+    if (kind === "streams") svg("rect", { x: 1, y: 8, width: 22, height: 3, class: "streaming", parent: picture });
     if (PATTERNS[kind]) svg("rect", { x: 1, y: 1, width: 22, height: 10, fill: `url(#${PATTERNS[kind]})`, parent: picture });
     entry.append(text);
   }
@@ -114,6 +120,7 @@ function legend(parent) {
     svg("path", { d: `M7,7${SHAPES[kind].sign}`, class: "sign", parent: picture });
     entry.append(text);
   }
+  element("span", { parent: box, text: "┤ task ended" });
   element("span", { parent: box, text: "red edge or arrow: sent before the asked wait was over" });
 }
 

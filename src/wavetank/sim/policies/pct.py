@@ -56,6 +56,15 @@ class Prioritised(RandomChooser):
         self._last = leader
         return who.index(leader)
 
+    def switch(self, n: int, who: Sequence[int]) -> int:
+        """As `pick`, but a thread that goes on has not yielded and does not fall for it."""
+        leader = max(who, key=self._priorities.__getitem__)
+        if self._chosen in self._points:
+            self._fall(leader)
+            leader = max(who, key=self._priorities.__getitem__)
+        self._chosen += 1
+        return who.index(leader)
+
     def _fall(self, number: int) -> None:
         self._lowest -= 1
         self._priorities[number] = self._lowest

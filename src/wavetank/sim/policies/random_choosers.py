@@ -52,7 +52,17 @@ class RandomChooser(ABC):
             return 0
         if kind == "run":
             return self.pick(n, who)
+        if kind == "switch":
+            return self.switch(n, who)
         return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+
+    def switch(self, n: int, who: Sequence[int]) -> int:
+        """Which thread goes on where threads meet; 0 is the one that runs.
+
+        Most of the time it is that one: a race needs few switches, and with one at every second
+        point no thread gets far before the others.
+        """
+        return self._deviate(n, SOMETIMES)
 
     def _deviate(self, n: int, chance: float) -> int:
         if chance >= ALWAYS:
@@ -68,7 +78,7 @@ class RandomChooser(ABC):
 
 @final
 class FifoChooser(RandomChooser):
-    """FIFO order; only stalls and the provider are left to the dice."""
+    """FIFO order; only stalls, switches of threads and the provider are left to the dice."""
 
     def pick(self, n: int, who: Sequence[int]) -> int:
         return 0

@@ -1,4 +1,4 @@
-"""A schedule that somebody else chooses, choice by choice, while the run goes on."""
+"""A schedule that another program chooses, choice by choice, during the run."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Run(Generic[T]):
             raise self.error
         if failed:
             found = (lambda full: self.report(full=full)) if self.found else None
-            happened = beginning_of(self.events, self.verdicts.values())
+            happened = beginning_of(self.events, self.verdicts.values(), self.passing)
             raise CheckFailed(failed, replay=self.replay, happened=happened, report=found)
 
     def __repr__(self) -> str:

@@ -27,7 +27,7 @@ def report(run: Run[Any], *, full: bool = False) -> str:
 def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     yield from run.found
     failed = failed_of(run.verdicts.values())
-    happened = beginning_of(run.events, run.verdicts.values())
+    happened = beginning_of(run.events, run.verdicts.values(), run.passing)
     if run.found or not failed:
         yield from happened
         happened = ()

@@ -19,16 +19,16 @@ from ...sim.asyncio_run import run_asyncio
 from ...sim.budgets import STEPS_WITHOUT_PROGRESS
 from ...sim.choices import Chooser, Level, Recorder
 from ...sim.ended import Ended
-from ...sim.host import Host
 from ...sim.narrator import DescribedDeviation, Narrator
 from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
+from ...sim.scheduler import Scheduler
 from ...sim.shrink import Deviations
-from ...sim.timers import Timeline
+from ...sim.timers import Timers
 from ...sim.token import FIFO
 from ..tank import Tank
+from ..virtual_world import VirtualWorld, lent_to
 from ..workload import program_number
-from ..world import World, lent_to
 from .finished_run import Run
 from .run_budgets import budgets_for
 from .run_options import RunOptions
@@ -111,14 +111,14 @@ class Trials:
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
         self._engine = _engine(options.backend)
-        self._host = Host(Timeline())
-        self._world: World | None = None
+        self._scheduler = Scheduler(Timers())
+        self._world: VirtualWorld | None = None
         self._chance = Chance(options.seed)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Take what the runs need of the process until the block ends."""
-        with lent_to(self._host, lambda: self._world), self._chance.lent():
+        with lent_to(self._scheduler, lambda: self._world), self._chance.lent():
             yield
 
     def run_confirmed(self, plan: Plan) -> Trial:
@@ -132,7 +132,9 @@ class Trials:
             whole = replace(whole, stopped_early=trial)
         else:
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(self.run(), record=trial.record, policy=trial.policy, stopped_early=trial)
+            whole = replace(
+                self.run(narrated=True), record=trial.record, policy=trial.policy, stopped_early=trial
+            )
         if not whole.suspect:
             self.budgets = self.budgets.longer()
         return whole
@@ -150,13 +152,15 @@ class Trials:
         With `short_budget` it is stopped when it is suspected to hang.
         """
         record = None if plan is None else Recorder(plan.chooser)
-        narrator = Narrator(record, self._host) if record is not None and narrated else None
+        narrator = Narrator(record, self._scheduler) if record is not None and narrated else None
         level = FIFO if plan is None else plan.level
         world = self._new_world(
             narrator or record, level, short_budget=short_budget, attentive=attentive or narrated
         )
         if narrator is not None:
             _listen(narrator, world)
+        if narrated:
+            world.parts.tank.tracing.keep_history()
         end = self._run(world)
         return Trial(
             end=end,
@@ -171,18 +175,18 @@ class Trials:
 
     def _new_world(
         self, chooser: Chooser | None, level: Level, *, short_budget: bool, attentive: bool
-    ) -> World:
+    ) -> VirtualWorld:
         self.made += 1
         collect_between_runs()
         self._chance.restart()
-        self._world = World(
+        self._world = VirtualWorld(
             self.scenario,
             seed=self.options.seed,
             backend=self.options.backend,
             max_virtual_seconds=self.options.max_virtual_seconds,
             max_cpu_seconds=self.options.max_cpu_seconds,
             short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
-            host=self._host,
+            scheduler=self._scheduler,
             chooser=chooser,
             level=level,
             step_budget=self.budgets.steps if short_budget else STEPS_WITHOUT_PROGRESS,
@@ -191,13 +195,13 @@ class Trials:
         self._world.parts.tank.workload = self.workload
         return self._world
 
-    def _run(self, world: World) -> Ended:
+    def _run(self, world: VirtualWorld) -> Ended:
         tank = world.parts.tank
         with tank.fake_llm.installed():
             try:
                 return self._engine(
                     lambda: _coroutine(self.main, tank),
-                    world.host,
+                    world.scheduler,
                     started=world.started,
                     ended=world.parts.ended,
                 )
@@ -214,15 +218,15 @@ def _type_of(error: BaseException | None) -> str:
     return type(error).__name__
 
 
-def _listen(narrator: Narrator, world: World) -> None:
+def _listen(narrator: Narrator, world: VirtualWorld) -> None:
     """Let the narrator know of stalls, and of what the provider is asked."""
-    note = world.host.stalled
+    note = world.scheduler.stalled
 
     def stalled(began: int) -> None:
         note(began)
         narrator.stalled(began)
 
-    world.host.stalled = stalled
+    world.scheduler.stalled = stalled
     world.asks = lambda question: setattr(narrator, "about", question.describe)
 
 

@@ -100,8 +100,9 @@ class _Investigation:
                 record = self._shrunk(record, level)
                 deviations = record.deviations
             cut = Cut(left_out, fewer.items, fewer.workers)
-            if self._failed.level == FIFO and cut == Cut() and not self._failed.deviations:
-                trial = self._failed  # it has nothing to narrate, and a hang takes seconds
+            in_order = self._failed.level == FIFO and cut == Cut() and not self._failed.deviations
+            if in_order and self._failed.stopped_early is not None:
+                trial = self._failed  # it was made a second time for the report, and a hang takes seconds
             else:
                 trial = self._trials.run(planned(deviations, level), narrated=True)
             passing = self._neighbour(trial, deviations, level)

@@ -51,7 +51,7 @@ SoFar = Callable[[], Callable[[], EventLog]]
 logger = logging.getLogger(__name__)
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of a foreign client's ledger."""
 
     event: Literal["submitted", "completed", "failed", "cancelled"]
@@ -96,7 +96,7 @@ class ControlApi:
             "verdict": ("GET", self._verdict),
             "timeline": ("GET", self._timeline),
             "events": ("GET", self._events),
-            "scenario": ("GET", self._told_scenario),
+            "scenario": ("GET", self._show_scenario),
             "items": ("POST", self._items),
             "expect": ("POST", self._expect),
             "reset": ("POST", self._reset),
@@ -136,7 +136,7 @@ class ControlApi:
     def _events(self, _: HttpRequest, answer: Answer) -> None:
         answer(ControlResponse(200, NDJSON, self._serving.run.journal.parts()))
 
-    def _told_scenario(self, _: HttpRequest, answer: Answer) -> None:
+    def _show_scenario(self, _: HttpRequest, answer: Answer) -> None:
         run = self._serving.run
         header = run.journal.header
         known = {"name": header.scenario, "digest": header.digest, "seed": header.seed}
@@ -144,8 +144,8 @@ class ControlApi:
 
     def _items(self, request: HttpRequest, answer: Answer) -> None:
         example = 'an entry is {"event": "submitted", "item": "row-1"}, and several are a list of them'
-        decoded = _decoded(request.body, Entry | list[Entry], example)
-        entries: list[Entry] = decoded if isinstance(decoded, list) else [decoded]
+        decoded = _decoded(request.body, LedgerEntry | list[LedgerEntry], example)
+        entries: list[LedgerEntry] = decoded if isinstance(decoded, list) else [decoded]
         for entry in entries:
             self._enter(entry)
         answer(_json(200, {"entered": len(entries)}))
@@ -173,7 +173,7 @@ class ControlApi:
         run = self._serving.run.journal.header
         answer(_json(200, {"scenario": run.scenario, "seed": run.seed, "ended": ended.as_json()}))
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: LedgerEntry) -> None:
         match entry.event:
             case "submitted":
                 self._serving.run.ledger.submit(entry.item)
@@ -190,7 +190,7 @@ class ControlApi:
 
 @final
 class _Readers:
-    """Reads the log in a thread, once at a time, so that the server goes on answering meanwhile."""
+    """Reads the log in a thread, one read at a time, so that the server answers meanwhile."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

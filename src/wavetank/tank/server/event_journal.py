@@ -15,7 +15,7 @@ _ROOM: Final = 1024
 """Spaces behind the header in a file, for what is expected later: all expectations there are take half."""
 
 
-class Journal(Protocol):
+class EventJournal(Protocol):
     """Takes events, and gives them back on demand."""
 
     header: Header

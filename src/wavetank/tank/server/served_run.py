@@ -19,7 +19,7 @@ from ...seams.desk import Desk
 from ...seams.loop_time import LoopClock, LoopWaits
 from ..expectations import Value, expected
 from ..ledger import Ledger
-from .event_journal import FileJournal, Journal, MemoryJournal
+from .event_journal import EventJournal, FileJournal, MemoryJournal
 
 
 @final
@@ -95,7 +95,9 @@ class ServedRun:
             passable=lets_through(scenario),
             expects=dict(settings.expects),
         )
-        self.journal: Journal = MemoryJournal(header) if journal is None else FileJournal(header, journal)
+        self.journal: EventJournal = (
+            MemoryJournal(header) if journal is None else FileJournal(header, journal)
+        )
         self._clock = LoopClock(running=False)
         provider = Provider(scenario, seed=settings.seed)
         self.desk = Desk(

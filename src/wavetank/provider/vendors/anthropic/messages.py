@@ -14,11 +14,11 @@ from ...dialect_base.shared import (
     Values,
     as_list,
     as_mapping,
-    asked,
     call_arguments,
     json_object,
     named_event,
-    no_text_asked,
+    no_text_request,
+    text_request,
     whole_number,
 )
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
@@ -62,7 +62,7 @@ class Messages:
             raise _wrong("max_tokens", "Input should be a valid integer of at least 1")
         if not isinstance(payload.get("stream"), bool | None):
             raise _wrong("stream", "Input should be a valid boolean")
-        return asked(
+        return text_request(
             request,
             payload,
             _messages(payload),
@@ -107,7 +107,7 @@ class CountTokens(UnstreamedEndpoint):
         payload = _payload(request)
         _check_fields(payload, ("model", "messages"))
         system = text_of(payload.get("system"))
-        return no_text_asked(request, payload, _messages(payload), model=payload["model"], system=system)
+        return no_text_request(request, payload, _messages(payload), model=payload["model"], system=system)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the messages have."""

@@ -15,10 +15,10 @@ from ...dialect_base.shared import (
     Message,
     Values,
     as_mapping,
-    asked,
     json_object,
     named_event,
     not_served,
+    text_request,
     whole_number,
 )
 from ...dialect_base.wire_dialect import AnswerPart
@@ -59,7 +59,7 @@ class ChatV2:
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = payload_of(request)
-        return asked(
+        return text_request(
             request,
             payload,
             _messages(payload),

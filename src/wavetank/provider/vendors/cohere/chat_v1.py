@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ...content import Block
-from ...dialect_base.shared import InvalidRequest, Message, Values, as_list, asked, call_arguments
+from ...dialect_base.shared import InvalidRequest, Message, Values, as_list, call_arguments, text_request
 from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
@@ -34,7 +34,7 @@ class ChatV1:
         message = payload.get("message")
         if not isinstance(message, str) or not message:
             raise InvalidRequest(400, "invalid request: message must be at least 1 token long")
-        return asked(
+        return text_request(
             request,
             payload,
             [*_history(payload), {"role": "user", "content": message}],

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialect_base.shared import JSON, ErrorText, limit_hit, unit_of, with_hint
+from ...dialect_base.retry_after import with_hint
+from ...dialect_base.shared import JSON, ErrorText, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import LimitState

@@ -16,11 +16,11 @@ from ...dialect_base.shared import (
     Values,
     as_list,
     as_mapping,
-    asked,
     call_arguments,
     json_object,
-    no_text_asked,
+    no_text_request,
     not_served,
+    text_request,
     whole_number,
 )
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
@@ -65,7 +65,7 @@ class Generate:
         most = _field(config, "maxOutputTokens")
         if most is not None and not whole_number(most):
             raise _invalid("generation_config.max_output_tokens", "must be a positive integer")
-        return asked(
+        return text_request(
             request,
             payload,
             _messages(payload),
@@ -115,7 +115,7 @@ class CountTokens(UnstreamedEndpoint):
         payload = _payload(request)
         inner = as_mapping(_field(payload, "generateContentRequest")) or payload
         system = _text(_field(inner, "systemInstruction"))
-        return no_text_asked(request, payload, _messages(inner), model=found["model"], system=system)
+        return no_text_request(request, payload, _messages(inner), model=found["model"], system=system)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the contents have."""

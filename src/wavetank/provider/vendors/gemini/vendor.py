@@ -10,7 +10,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from ....clock import SECOND
-from ...dialect_base.shared import ErrorText, limit_hit, stated_in_body, unit_of
+from ...dialect_base.retry_after import stated_in_body
+from ...dialect_base.shared import ErrorText, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
 from ...model import Refusal

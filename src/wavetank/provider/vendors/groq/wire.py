@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ....clock import SECOND
-from ...dialect_base.shared import ErrorText, InvalidRequest, Values, is_limit, limit_headers, retry_hint
+from ...dialect_base.retry_after import retry_hint
+from ...dialect_base.shared import ErrorText, InvalidRequest, Values, is_limit, limit_headers
 from ...dialect_base.wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 from ...http import Headers
 from ...model import LimitState

@@ -16,11 +16,11 @@ from ...dialect_base.shared import (
     Message,
     Values,
     as_mapping,
-    asked,
     call_arguments,
+    empty_request,
     json_object,
     not_served,
-    nothing_asked,
+    text_request,
 )
 from ...dialect_base.wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
 from ...http import HttpRequest
@@ -61,7 +61,7 @@ class Generation:
         if payload.get("logprobs") or payload.get("top_logprobs"):
             raise not_served("log probabilities from this provider", "logprobs")
         most = as_mapping(payload.get("options")).get("num_predict")
-        return asked(
+        return text_request(
             request,
             payload,
             self._messages(payload),
@@ -155,7 +155,7 @@ class Show(UnstreamedEndpoint):
         model = payload.get("model") or payload.get("name")
         if not isinstance(model, str):
             raise InvalidRequest(400, "model is required")
-        return nothing_asked(model)
+        return empty_request(model)
 
     def plain(self, page: AnswerPart) -> bytes:
         """What is known of the model."""
@@ -182,7 +182,7 @@ class Version(UnstreamedEndpoint):
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
-        return nothing_asked()
+        return empty_request()
 
     def plain(self, page: AnswerPart) -> bytes:
         """The version."""

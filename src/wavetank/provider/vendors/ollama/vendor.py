@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...dialect_base.shared import ErrorText, InvalidRequest, stated_in_body
+from ...dialect_base.retry_after import stated_in_body
+from ...dialect_base.shared import ErrorText, InvalidRequest
 from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import HttpRequest
 

@@ -1,4 +1,4 @@
-"""Chat completions in OpenAI's format, and the ways in which others who speak it differ."""
+"""Chat completions in OpenAI's format, and how other vendors with this format differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, final
 
 from ...content import Block
-from ...dialect_base.shared import DONE, EVENT_STREAM, Values, asked, data_event
+from ...dialect_base.shared import DONE, EVENT_STREAM, Values, data_event, text_request
 from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
@@ -142,7 +142,7 @@ class Chat:
         check_served(payload)
         asked_in_chat(payload, served=self.flavour.logprobs)
         in_path = found.groupdict().get("model")
-        return asked(
+        return text_request(
             request,
             payload,
             model=in_path or model_of(payload),
@@ -151,11 +151,9 @@ class Chat:
             max_tokens=max_tokens_of(payload),
             form=form_of(payload),
             copies=self.flavour.copies(payload),
-            reasoning=reasons(payload) or self._always_thinks(payload),
+            reasoning=reasons(payload)
+            or any(fnmatchcase(payload["model"], each) for each in self.flavour.reasoners),
         )
-
-    def _always_thinks(self, payload: Mapping[str, Any]) -> bool:
-        return any(fnmatchcase(payload["model"], pattern) for pattern in self.flavour.reasoners)
 
     # -- answers ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""OpenAI's formats as others speak them: a vendor's card says what of it is the vendor's own."""
+"""OpenAI's formats at other vendors: the vendor's card says what differs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ....clock import SECOND
-from ...dialect_base.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of, with_hint
+from ...dialect_base.retry_after import with_hint
+from ...dialect_base.shared import ErrorText, InvalidRequest, is_limit, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Endpoint, Refused, Vendor, WireDialect
 from ...host_patterns import path_pattern
 from ...http import Headers, HttpRequest
@@ -178,7 +179,7 @@ class CompatibleVendor(Vendor):
 
 
 def wire(card: VendorCard) -> WireDialect:
-    """The dialect of a vendor that speaks OpenAI's format."""
+    """The dialect of a vendor that uses OpenAI's format."""
     return WireDialect(
         CompatibleVendor(card), [_ENDPOINTS[name](card, _path(card, name)) for name in card.serves]
     )

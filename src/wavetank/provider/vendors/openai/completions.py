@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from ...dialect_base.shared import DONE, EVENT_STREAM, Message, asked, data_event
+from ...dialect_base.shared import DONE, EVENT_STREAM, Message, data_event, text_request
 from ...dialect_base.wire_dialect import AnswerPart
 from ...http import HttpRequest
 from ...model import Reply
@@ -54,7 +54,7 @@ class Completions:
         check_count(payload.get("logprobs"), "logprobs")
         prompts = texts_of(payload.get("prompt"), "prompt")
         messages: list[Message] = [{"role": "user", "content": prompt} for prompt in prompts]
-        return asked(
+        return text_request(
             request,
             payload,
             messages,

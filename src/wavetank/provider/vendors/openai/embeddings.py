@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, final
 
-from ...dialect_base.shared import no_text_asked, whole_number
+from ...dialect_base.shared import no_text_request, whole_number
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
@@ -60,7 +60,7 @@ def texts_of(value: object, name: str = "input") -> list[str]:
 def embedding_of(request: HttpRequest, payload: Mapping[str, Any], model: str, texts: list[str]) -> Request:
     """A request that asks for vectors and no words."""
     messages: list[Mapping[str, Any]] = [{"role": "user", "content": "\n".join(texts)}]
-    return no_text_asked(request, payload, messages, model=model)
+    return no_text_request(request, payload, messages, model=model)
 
 
 @final

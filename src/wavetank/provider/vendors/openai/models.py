@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, final
 from urllib.parse import parse_qsl, unquote
 
-from ...dialect_base.shared import InvalidRequest, nothing_asked
+from ...dialect_base.shared import InvalidRequest, empty_request
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
@@ -69,7 +69,7 @@ class Models(UnstreamedEndpoint):
         # Gemini takes a key in the query, and no key is kept.
         query = {name: value for name, value in parse_qsl(request.query) if name != "key"}
         self.pages(query, self.names)
-        return nothing_asked(unquote(found.groupdict().get("model") or ""), query)
+        return empty_request(unquote(found.groupdict().get("model") or ""), query)
 
     def plain(self, page: AnswerPart) -> bytes:
         """The one model that is asked for, or the list."""

@@ -121,7 +121,7 @@ _THINKING: Final = frozenset(
 
 
 def reasons(payload: Mapping[str, Any]) -> bool:
-    """Whether the model is asked to think first, in any of the ways of those who speak this format."""
+    """Whether the model is asked to think first, in any way that vendors with this format have."""
     if _THINKING.isdisjoint(payload):
         return False
     inner = as_mapping(payload.get("reasoning"))

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 import msgspec
 
-from ...dialect_base.shared import Message, Values, as_mapping, no_text_asked, whole_number
+from ...dialect_base.shared import Message, Values, as_mapping, no_text_request, whole_number
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...request import Request
@@ -129,7 +129,7 @@ class Rerank(UnstreamedEndpoint):
         texts = documents_of(payload)
         _most(payload)
         asking: list[Message] = [{"role": "user", "content": query}]
-        return no_text_asked(request, payload, asking, model=model, system="\n".join(texts))
+        return no_text_request(request, payload, asking, model=model, system="\n".join(texts))
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of an answer."""

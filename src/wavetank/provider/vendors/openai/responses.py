@@ -14,9 +14,9 @@ from ...dialect_base.shared import (
     Values,
     as_list,
     as_mapping,
-    asked,
     named_event,
-    no_text_asked,
+    no_text_request,
+    text_request,
 )
 from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
 from ...http import HttpRequest
@@ -68,7 +68,7 @@ class Responses:
         payload = payload_of(request)
         check_served(payload)
         check_count(payload.get("top_logprobs"), "top_logprobs", MOST_ALTERNATIVES)
-        return asked(
+        return text_request(
             request,
             payload,
             _messages(payload),
@@ -121,7 +121,7 @@ class InputTokens(UnstreamedEndpoint):
         messages = [] if payload.get("input") is None else _messages(payload)
         model = "" if payload.get("model") is None else model_of(payload)
         system = text_of(payload.get("instructions"))
-        return no_text_asked(request, payload, messages, model=model, system=system)
+        return no_text_request(request, payload, messages, model=model, system=system)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the input has."""
@@ -248,7 +248,7 @@ def _item(page: AnswerPart, number: int, status: str) -> Values:
 
 
 def _part(page: AnswerPart, pieces: Sequence[str]) -> Values:
-    logprobs = entries(pieces, _alternatives(page)) if _wants_logprobs(page) else []
+    logprobs = entries(pieces, page.request.payload.get("top_logprobs") or 0) if _wants_logprobs(page) else []
     return {"type": "output_text", "text": "".join(pieces), "annotations": [], "logprobs": logprobs}
 
 
@@ -267,10 +267,6 @@ def _wants_logprobs(page: AnswerPart) -> bool:
     return bool(payload.get("top_logprobs")) or "message.output_text.logprobs" in as_list(
         payload.get("include")
     )
-
-
-def _alternatives(page: AnswerPart) -> int:
-    return page.request.payload.get("top_logprobs") or 0
 
 
 # -- events ----------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from ...dialect_base.shared import ErrorText, is_limit, limit_headers, limit_hit, retry_hint, unit_of
+from ...dialect_base.retry_after import retry_hint
+from ...dialect_base.shared import ErrorText, is_limit, limit_headers, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import Headers
 from ...model import BucketState, LimitState, Refusal

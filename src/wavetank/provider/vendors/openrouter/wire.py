@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ....clock import MILLISECOND
-from ...dialect_base.shared import ErrorText, InvalidRequest, Values, limit_hit, unit_of, with_hint
+from ...dialect_base.retry_after import with_hint
+from ...dialect_base.shared import ErrorText, InvalidRequest, Values, limit_hit, unit_of
 from ...dialect_base.wire_dialect import AnswerPart, Refused, Vendor, WireDialect
 from ...http import Headers
 from ...model import BucketState, LimitState, Reply

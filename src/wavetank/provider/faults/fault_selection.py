@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, final
 
-from ...scenario import OUTAGES, Fault, FaultKind, Scenario, has_window, window_at
+from ...scenario import CONNECTING, OUTAGES, Fault, FaultKind, Scenario, Stage, has_window, window_at
 from ..matching import fits, fits_host
 from ..picks import Picks
 from ..request import Request
@@ -22,10 +22,11 @@ class FaultSelection:
         self._left = [fault.times or 1 for fault in faults]
         self._lasting = tuple(map(has_window, faults))
         self._picks = picks
-        self._connections: Counter[str] = Counter()
+        self._connections: Counter[tuple[str, Stage | None]] = Counter()
         numbers = range(len(faults))
-        self._of_connections = tuple(number for number in numbers if faults[number].kind == _REFUSED)
-        self.of_answers = tuple(number for number in numbers if faults[number].kind not in OUTAGES)
+        self._of_connections = tuple(number for number in numbers if faults[number].kind in CONNECTING)
+        elsewhere = {*OUTAGES, *CONNECTING}
+        self.of_answers = tuple(number for number in numbers if faults[number].kind not in elsewhere)
         """The numbers of the faults that spoil answers."""
         self.of_requests = tuple(filter(self._cuts_off, numbers))
         """The numbers of the faults by which the provider cannot be reached over an open connection."""
@@ -37,14 +38,19 @@ class FaultSelection:
             fault.kind != _REFUSED or (self._lasting[number] and fault.share >= 1)
         )
 
-    def for_connection(self, now: int, host: str) -> int | None:
-        """The number of the first fault that refuses a connection, which counts as one of its times."""
+    def for_connection(self, now: int, host: str, stage: Stage | None) -> int | None:
+        """The number of the first fault that fails a connection at a step, which counts as one of its times.
+
+        `None` is for all steps at once.
+        """
         if not self._of_connections:
             return None
-        nth = self._connections[host]
-        self._connections[host] += 1
+        nth = self._connections[host, stage]
+        self._connections[host, stage] += 1
         for number in self._of_connections:
             fault = self._faults[number]
+            if stage not in (None, CONNECTING[fault.kind]):
+                continue
             due = self._is_due(number, now) and fits_host(fault.match.host, host)
             if due and self._picks.hits(fault.share, "fault", number, host, nth):
                 self._left[number] -= 1
@@ -52,7 +58,7 @@ class FaultSelection:
         return None
 
     def first(self, numbers: tuple[int, ...], request: Request, nth: int, now: int) -> Fault | None:
-        """The first of these faults that a request or its answer meets; it counts as one of its times."""
+        """The first of these faults that applies to a request or its answer; this is one of its times."""
         for number in numbers:
             if self._is_due(number, now) and self._meets(number, request, nth):
                 self._left[number] -= 1

@@ -25,11 +25,11 @@ from ..seams.errors import OutsideTheTank
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
-from ..sim.host import Host
 from ..sim.refused_io import LEAVE_OUT
 from ..sim.run_threads import Engine
+from ..sim.scheduler import Scheduler
 from ..sim.step_watch import StepWatch
-from ..sim.timers import Timeline
+from ..sim.timers import Timers
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
 from .client_waits import VirtualWaits
@@ -42,7 +42,7 @@ IDLE_TIMES_PER_COLLECTION: Final = 2_000
 
 
 @final
-class World:
+class VirtualWorld:
     """One run's parts in virtual time, and what the process lends it."""
 
     def __init__(
@@ -54,7 +54,7 @@ class World:
         max_virtual_seconds: float | None = None,
         max_cpu_seconds: float | None = None,
         short_limit: int | None = None,
-        host: Host | None = None,
+        scheduler: Scheduler | None = None,
         chooser: Chooser | None = None,
         level: Level = FIFO,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
@@ -63,13 +63,13 @@ class World:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
         self._short_limit = short_limit
-        self.host = host or Host(Timeline())
-        if self.host.holds_something():
-            self.timeline, begin = self.host.timeline, self.host.resume
+        self.scheduler = scheduler or Scheduler(Timers())
+        if self.scheduler.holds_something():
+            self.timers, begin = self.scheduler.timers, self.scheduler.resume
         else:
-            self.timeline, begin = Timeline(), self.host.renew
+            self.timers, begin = Timers(), self.scheduler.renew
         begin(
-            self.timeline,
+            self.timers,
             chooser=chooser,
             level=level,
             step_budget=step_budget,
@@ -78,12 +78,12 @@ class World:
             attentive=attentive,
         )
         self._limit_time()
-        self.timeline.idle = self._idle
-        clock = ClockFrom(self.timeline) if self.host.began else self.timeline
-        self.host.stalled, self.host.step_blocked = self._stalled, self._blocked
+        self.timers.idle = self._idle
+        clock = ClockFrom(self.timers) if self.scheduler.began else self.timers
+        self.scheduler.stalled, self.scheduler.step_blocked = self._stalled, self._blocked
         self.asks: Callable[[ProviderChoice], object] | None = None
-        """Told of each question a chooser is asked in the provider's place."""
-        self.engines: list[Engine] = [*self.host.lasting_loops]  # type: ignore[list-item]
+        """Called with each question that a chooser answers in the provider's place."""
+        self.engines: list[Engine] = [*self.scheduler.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()
         self._delivered_at, self._idle_times = -1, 0
@@ -91,11 +91,11 @@ class World:
         self.parts = assemble(
             scenario,
             clock,
-            VirtualWaits(self.host),
+            VirtualWaits(self.scheduler),
             seed=seed,
             backend=backend,
-            origin=self.host.witness.origin,
-            host=self.host,
+            origin=self.scheduler.witness.origin,
+            scheduler=self.scheduler,
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
@@ -114,29 +114,29 @@ class World:
     @max_virtual_seconds.setter
     def max_virtual_seconds(self, seconds: float) -> None:
         self._budget = _budget(self.parts.tank.scenario, seconds)
-        if self.timeline.limit is not None:
+        if self.timers.limit is not None:
             self._limit_time()
 
     def _limit_time(self) -> None:
-        self.timeline.limit = self.host.began + min(self._budget, self._short_limit or self._budget)
+        self.timers.limit = self.scheduler.began + min(self._budget, self._short_limit or self._budget)
 
     def another(self, scenario: Scenario, *, seed: int) -> Parts:
         """The parts of a second provider in this world; its time starts now."""
         parts = assemble(
             scenario,
-            ClockFrom(self.timeline),
-            VirtualWaits(self.host),
+            ClockFrom(self.timers),
+            VirtualWaits(self.scheduler),
             seed=seed,
             backend=self.schedule.backend,
-            origin=self.host.witness.origin,
+            origin=self.scheduler.witness.origin,
             admit=self._admit,
             progress=self._progress,
         )
         for before in self._all_parts:
             before.desk.close()
         self._all_parts = [self.parts, parts]
-        if self.timeline.limit is not None:
-            self.timeline.limit = self.timeline.now() + self._budget
+        if self.timers.limit is not None:
+            self.timers.limit = self.timers.now() + self._budget
         return parts
 
     # -- the process ---------------------------------------------------------------------
@@ -144,7 +144,11 @@ class World:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Take what the run needs of the process until the block ends."""
-        with lent_to(self.host, lambda: self), self.current_loop.lent(), self.parts.tank.fake_llm.installed():
+        with (
+            lent_to(self.scheduler, lambda: self),
+            self.current_loop.lent(),
+            self.parts.tank.fake_llm.installed(),
+        ):
             yield
 
     # -- the run -------------------------------------------------------------------------
@@ -152,12 +156,12 @@ class World:
     def started(self, engine: Engine) -> None:
         """A loop or a run of trio has started in this world."""
         self.engines.append(engine)
-        if self.host.watch is not None:
+        if self.scheduler.watch is not None:
             engine.watch_steps()
 
     def new_loop(self) -> SimulatedLoop:
         """A loop in this world's time, for a runner that wants one."""
-        loop = lasting_or_not(SimulatedLoop(self.host))
+        loop = lasting_or_not(SimulatedLoop(self.scheduler))
         self.started(loop)
         return loop
 
@@ -170,11 +174,11 @@ class World:
             parts.close()
         try:
             with loops_left(self._loops_of_the_program()):
-                self.host.close(all_threads=False)
+                self.scheduler.close(all_threads=False)
         finally:
             workers_ended()
             self.stand_ins.close_all()
-        self.timeline.idle = None
+        self.timers.idle = None
         for engine in self.engines:
             engine.dispose()
 
@@ -188,21 +192,21 @@ class World:
         return sum(engine.steps for engine in self.engines)
 
     def _watch_steps(self) -> None:
-        if self.host.watch is None:
-            self.host.watch = StepWatch(self.parts.tank.invariants.look)
+        if self.scheduler.watch is None:
+            self.scheduler.watch = StepWatch(self.parts.tank.invariants.look)
             for engine in self.engines:
                 engine.watch_steps()
 
     def _stalled(self, began: int) -> None:
-        at = self.timeline.now() - self.host.began
-        self.parts.log.append(Event(at=at, kind="stalled", since=began - self.host.began))
+        at = self.timers.now() - self.scheduler.began
+        self.parts.log.append(Event(at=at, kind="stalled", since=began - self.scheduler.began))
 
     def _blocked(self, began: int) -> None:
-        self.parts.desk.note("stalled", since=began - self.host.began, reason="blocking")
+        self.parts.desk.note("stalled", since=began - self.scheduler.began, reason="blocking")
 
     def _choose(self, purpose: str, item: str | None, options: Sequence[int]) -> int:
         """Let the run's chooser decide in the provider's place; 0 once the run is being ended."""
-        chooser = self.host.chooser
+        chooser = self.scheduler.chooser
         if chooser is None:
             return 0
         if self.asks is not None:
@@ -211,8 +215,8 @@ class World:
 
     def _over(self) -> bool:
         """Whether what happens now is no part of the run: it is being ended, or this is another's thread."""
-        host = self.host
-        return host.stopped_by is not None or host.over or not host.is_mine()
+        scheduler = self.scheduler
+        return scheduler.stopped_by is not None or scheduler.over or not scheduler.is_mine()
 
     def _idle(self) -> bool:
         """Nothing can run; True if that may have changed."""
@@ -224,18 +228,18 @@ class World:
 
     def _next_due(self, desk: Desk) -> int | None:
         """The next instant at which something is due, on the clock of a desk."""
-        due = self.timeline.next_due()
-        return None if due is None else due - self.timeline.now() + desk.clock.now()
+        due = self.timers.next_due()
+        return None if due is None else due - self.timers.now() + desk.clock.now()
 
     def _progress(self) -> None:
-        self.host.cpu_budget.renew()
+        self.scheduler.cpu_budget.renew()
         for engine in self.engines:
             engine.progress()
 
     def _delivered(self) -> None:
         """A success reached its client; without time passing that may go on for ever."""
-        if self.timeline.now() > self._delivered_at:
-            self._delivered_at = self.timeline.now()
+        if self.timers.now() > self._delivered_at:
+            self._delivered_at = self.timers.now()
             self._progress()
 
     def _admit(self) -> None:
@@ -245,19 +249,19 @@ class World:
             OutsideTheTank: the caller's thread or event loop lives in another time.
         """
         loop = asyncio_events._get_running_loop()
-        if not self.host.is_mine():
+        if not self.scheduler.is_mine():
             raise OutsideTheTank(_outside("from a thread that the run did not start"))
-        if loop is not None and not (isinstance(loop, SimulatedLoop) and loop.host is self.host):
+        if loop is not None and not (isinstance(loop, SimulatedLoop) and loop.scheduler is self.scheduler):
             raise OutsideTheTank(_outside(f"on a {type(loop).__name__} with another clock"))
         trio = sys.modules.get("trio")
         if loop is None and trio is not None and trio.lowlevel.in_trio_run() and not self.engines:
             raise OutsideTheTank(_outside("in a run of trio with another clock"))
 
     def __repr__(self) -> str:
-        return f"<World {self.parts.log.header.scenario} {self.host!r}>"
+        return f"<VirtualWorld {self.parts.log.header.scenario} {self.scheduler!r}>"
 
 
-class Owner(Protocol):
+class ProcessOwner(Protocol):
     """Who has the process for now: a world, or a fixture that outlives its test."""
 
     def new_loop(self) -> AbstractEventLoop:
@@ -269,14 +273,16 @@ class Owner(Protocol):
 
 def lasting_or_not(loop: SimulatedLoop) -> SimulatedLoop:
     """Note of a new loop whether it outlives the test."""
-    loop.lasting = loop.host.outlives()
+    loop.lasting = loop.scheduler.outlives()
     if loop.lasting:
-        loop.host.lasting_loops.append(loop)
+        loop.scheduler.lasting_loops.append(loop)
     return loop
 
 
 @contextmanager
-def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = False) -> Iterator[None]:
+def lent_to(
+    scheduler: Scheduler, current: Callable[[], ProcessOwner | None], *, collect: bool = False
+) -> Iterator[None]:
     """Let one world after another have the process, but for the fake; `current` returns the owner now."""
 
     def new_loop() -> AbstractEventLoop:
@@ -286,15 +292,15 @@ def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = 
 
     def stand_ins() -> StandIns:
         world = current()
-        assert isinstance(world, World), "no run is under way"
+        assert isinstance(world, VirtualWorld), "no run is under way"
         return world.stand_ins
 
     def in_a_run() -> bool:
         # Between two runs finalizers of the last one may run loops of their own.
-        return current() is not None and host.is_mine()
+        return current() is not None and scheduler.is_mine()
 
     def in_a_world() -> bool:
-        return isinstance(current(), World) and host.is_mine()
+        return isinstance(current(), VirtualWorld) and scheduler.is_mine()
 
     def started(engine: Engine) -> None:
         world = current()
@@ -303,16 +309,16 @@ def lent_to(host: Host, current: Callable[[], Owner | None], *, collect: bool = 
 
     def desk() -> Desk | None:
         world = current()
-        return world.parts.desk if isinstance(world, World) and host.is_mine() else None
+        return world.parts.desk if isinstance(world, VirtualWorld) and scheduler.is_mine() else None
 
     def borrow_trio(stack: ExitStack, _: ModuleType) -> None:
         from ..patches.trio_hooks import trio_under
 
-        stack.enter_context(trio_under(host, started))
+        stack.enter_context(trio_under(scheduler, started))
 
     with ExitStack() as stack:
-        stack.enter_context(virtual_process(host, collect=collect))
-        stack.enter_context(runners_on(new_loop, where=in_a_run, real_loops_too=lambda: host.paced))
+        stack.enter_context(virtual_process(scheduler, collect=collect))
+        stack.enter_context(runners_on(new_loop, where=in_a_run, real_loops_too=lambda: scheduler.paced))
         stack.enter_context(stand_ins_under(stand_ins, where=in_a_world))
         stack.enter_context(on_import(("trio",), partial(borrow_trio, stack)))
         stack.enter_context(pauses_logged(desk))

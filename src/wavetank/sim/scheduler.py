@@ -1,7 +1,7 @@
 """One run's control of time and threads: who runs now and, when no thread can run, what time comes next.
 
-The thread that starts the run is the *host*. Threads the program starts go one at a time:
-each waits for the baton, and gives it back to the host when it blocks or ends. So at any
+The thread that starts the run is the *scheduler*. Threads the program starts go one at a time:
+each waits for the baton, and gives it back to the scheduler when it blocks or ends. So at any
 moment exactly one thread of the run runs, and time moves only when none can.
 """
 
@@ -25,10 +25,10 @@ from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .real_time_waits import came_back, real_time_passed
 from .run_members import RunMembers
-from .run_threads import Engine, RunThread, in_a_loop, outsiders
+from .run_threads import Engine, RunThread, holds_a_real_lock, in_a_loop, outsiders
 from .stalls import chosen_stall
 from .step_watch import StepWatch
-from .timers import Timeline, Timer
+from .timers import Timer, Timers
 from .witness import What, Witness
 
 _GLANCES: Final = 20
@@ -47,8 +47,8 @@ _GLANCE: Final = 0.01
 DEFAULT_LEVEL: Final = Level()
 
 
-class RunOptions(TypedDict, total=False):
-    """How a run is made; what they mean is said at `Host.resume`."""
+class SchedulerOptions(TypedDict, total=False):
+    """How a run is made; what they mean is said at `Scheduler.resume`."""
 
     chooser: Chooser | None
     level: Level
@@ -63,20 +63,20 @@ def _unheard(_: int) -> None:
 
 
 @final
-class Host(RunMembers):
-    """Hands the baton round and moves the timeline."""
+class Scheduler(RunMembers):
+    """Hands the baton round and moves virtual time."""
 
-    def __init__(self, timeline: Timeline) -> None:
-        self.renew(timeline)
+    def __init__(self, timers: Timers) -> None:
+        self.renew(timers)
 
-    def renew(self, timeline: Timeline, **options: Unpack[RunOptions]) -> None:
+    def renew(self, timers: Timers, **options: Unpack[SchedulerOptions]) -> None:
         """Begin another run on this thread: FIFO, or in orders that a chooser picks within a level."""
         self._begin()
-        self.resume(timeline, **options)
+        self.resume(timers, **options)
 
     def resume(
         self,
-        timeline: Timeline,
+        timers: Timers,
         *,
         chooser: Chooser | None = None,
         level: Level = DEFAULT_LEVEL,
@@ -89,8 +89,8 @@ class Host(RunMembers):
 
         `quiet_at` is the instant from which on the step budget counts while time passes.
         """
-        self.timeline = timeline
-        self.began = timeline.now()
+        self.timers = timers
+        self.began = timers.now()
         """The instant at which this run began."""
         self.step_budget = step_budget
         self.cpu_budget = CpuBudget(cpu_seconds)
@@ -104,13 +104,16 @@ class Host(RunMembers):
         self.watch: StepWatch | None = None
         """Sees every step, if the run has something to look at."""
         self.engine: Engine | None = None
+        self._next: RunThread | None = None
+        """The thread to which the one that gives the baton back hands it on."""
+        self._main_interrupted = False
         self._steps_at_half: int | None = None
         self._lookout = StuckTaskMonitor()
         self._garbage = Garbage()
         self.stopped_by: RunStopped | None = None
         """Why the run was stopped first, if it was."""
         seen = (lambda: self.engine), self._threads, self._asleep
-        self.witness = Witness(ClockFrom(timeline), *seen, attentive=attentive)
+        self.witness = Witness(ClockFrom(timers), *seen, attentive=attentive)
         """What is noted for a report."""
         self._asked_at = 0
         self._asked = 0
@@ -122,7 +125,7 @@ class Host(RunMembers):
     @property
     def elapsed(self) -> int:
         """How much virtual time has passed since the run began."""
-        return self.timeline.now() - self.began
+        return self.timers.now() - self.began
 
     # -- who is who ------------------------------------------------------------------------
 
@@ -139,7 +142,7 @@ class Host(RunMembers):
         `what` says in a report what it waits for, or makes the description when it is needed.
 
         Raises:
-            Deadlock: no thread can run and nothing is due (raised on the host thread).
+            Deadlock: no thread can run and nothing is due (raised on the scheduler thread).
             RunOver: the run has ended (raised on the other threads).
         """
         me = self.here()
@@ -149,7 +152,7 @@ class Host(RunMembers):
             self.watch.blocks(self.witness.who_runs())
         me.woken = False
         timed_out: list[bool] = []
-        timer = None if until is None else self.timeline.call_at(until, lambda: self._time_out(me, timed_out))
+        timer = None if until is None else self.timers.call_at(until, lambda: self._time_out(me, timed_out))
         self._asleep[me] = what
         try:
             self._give_way(me)
@@ -166,7 +169,7 @@ class Host(RunMembers):
 
     def sleep(self, ns: int) -> None:
         """Block the calling thread for so long in virtual time."""
-        self.wait("time.sleep", until=self.timeline.now() + (ns or self._spun()))
+        self.wait("time.sleep", until=self.timers.now() + (ns or self._spun()))
 
     def asked_in_vain(self) -> None:
         """The calling thread asked for something and did not wait for it: no time passes, unless it spins."""
@@ -181,8 +184,8 @@ class Host(RunMembers):
         """When something else of the run goes on if the calling thread waits; `None` if nothing does."""
         on_main = self.here() is self._main
         if self._ready or (not on_main and self._main_can_go_on()):
-            return self.timeline.now()
-        return None if on_main and not self._alive else self.timeline.next_due()
+            return self.timers.now()
+        return None if on_main and not self._alive else self.timers.next_due()
 
     def _spun(self) -> int:
         """1 after so many unsuccessful questions at one instant, else 0: how many nanoseconds are to pass.
@@ -190,7 +193,7 @@ class Host(RunMembers):
         A loop that only ever asks would stop time; that of `concurrent.futures.as_completed`
         does so at the very instant of its time-out. One that goes on asking is stopped.
         """
-        now = self.timeline.now()
+        now = self.timers.now()
         if self._asked_at != now:
             self._asked_in_row = self._asked_in_row + self._asked if now == self._asked_at + 1 else 0
             self._asked_at, self._asked = now, 0
@@ -217,19 +220,63 @@ class Host(RunMembers):
             if self.over:
                 raise RunOver
             return
-        began = self.timeline.now()
+        began = self.timers.now()
         while not me.woken:
             self.let_time_pass()
             self.fire_due()
-        if self.timeline.now() > began and in_a_loop():
+        if self.timers.now() > began and in_a_loop():
             self.step_blocked(began)
+
+    def may_switch(self) -> None:
+        """Let another thread of the run go on here instead of the calling one, if the chooser says so.
+
+        Real threads may be switched anywhere. The points that are explored are those at which threads
+        meet: locks, and with them events, conditions, queues and the start of a thread.
+        """
+        me = self.here()
+        others = self._ready or (me is not self._main and self._main_can_go_on())
+        if self.chooser is None or self.over or not others or holds_a_real_lock(sys._getframe(1)):
+            return
+        if me is self._main:
+            self._let_threads_go_first()
+        else:
+            self._let_another_go_first(me, self.chooser)
+
+    def _let_threads_go_first(self) -> None:
+        while self._ready and self.chooser is not None:
+            ready = [thread.number for thread in self._ready]
+            at = self.chooser.choose("switch", 1 + len(ready), [CALLBACKS, *ready])
+            if not at:
+                return
+            before, self._main_interrupted = self._main_interrupted, True
+            try:
+                self._run(self._take_ready(at - 1))
+            finally:
+                self._main_interrupted = before
+
+    def _let_another_go_first(self, me: RunThread, chooser: Chooser) -> None:
+        who = [me.number, *(thread.number for thread in self._ready)]
+        if self._main_can_go_on():
+            who.append(CALLBACKS)
+        at = chooser.choose("switch", len(who), who)
+        if not at:
+            return
+        if who[at] != CALLBACKS:
+            self._next = self._take_ready(at - 1)
+        self._make_ready(me)
+        self._give_way(me)
+
+    def _take_ready(self, at: int) -> RunThread:
+        thread = self._ready[at]
+        del self._ready[at]
+        return thread
 
     def _make_ready(self, thread: RunThread) -> None:
         self._ready.append(thread)
         if self.engine is not None:
             self.engine.soon(self.run_a_thread)
 
-    # -- the host thread's side --------------------------------------------------------------
+    # -- the scheduler thread's side --------------------------------------------------------------
 
     def run_a_thread(self) -> bool:
         """Let the next ready thread run until it blocks or ends; False when none is ready."""
@@ -238,22 +285,20 @@ class Host(RunMembers):
         at = 0
         if self.chooser is not None and len(self._ready) > 1:
             at = self.chooser.choose("run", len(self._ready), [thread.number for thread in self._ready])
-        thread = self._ready[at]
-        del self._ready[at]
-        self._run(thread)
+        self._run(self._take_ready(at))
         return True
 
     def stall(self, deadlines: Sequence[int] = ()) -> None:
         """Let virtual time pass inside the program, past some of the next deadlines, if the chooser says so.
 
-        `deadlines` are instants that the timeline does not know of.
+        `deadlines` are instants that the timers do not include.
         """
         if self.chooser is None:
             return
-        until = chosen_stall(self.chooser, self.timeline, deadlines)
+        until = chosen_stall(self.chooser, self.timers, deadlines)
         if until is not None:
-            began = self.timeline.now()
-            self.timeline.advance(until)
+            began = self.timers.now()
+            self.timers.advance(until)
             self.stalled(began)
 
     def in_order(self) -> None:
@@ -263,12 +308,19 @@ class Host(RunMembers):
     def who_is(self, number: int) -> str:
         """What a report calls the entity that a chooser knows by its number."""
         if number == CALLBACKS:
-            return "plain callbacks"
+            return "the main thread" if self.engine is None else "plain callbacks"
         if number < 0:
             return next((thread.name for thread in self._alive if thread.number == number), "a thread")
         return (self.engine.name_of(number) if self.engine is not None else None) or f"task {number}"
 
     def _run(self, thread: RunThread) -> None:
+        """Let a thread run, and those to which the baton is handed on, until one gives it back."""
+        following: RunThread | None = thread
+        while following is not None:
+            self._run_one(following)
+            following, self._next = self._next, None
+
+    def _run_one(self, thread: RunThread) -> None:
         thread.turn += 1
         watched = self.watch and self.watch.turn_of(thread)
         try:
@@ -301,16 +353,16 @@ class Host(RunMembers):
         me.given_back = turn
 
     def let_time_pass(self) -> None:
-        """Nothing on the host thread can run: run another, or move time to what is due next.
+        """Nothing on the scheduler thread can run: run another, or move time to what is due next.
 
         Raises:
             Deadlock: there is nothing to wait for.
             TimeBudgetSpent: the next instant lies past the budget.
         """
-        timeline = self.timeline
-        if self.run_a_thread() or (timeline.idle is not None and timeline.idle()):
+        timers = self.timers
+        if self.run_a_thread() or (timers.idle is not None and timers.idle()):
             return
-        due = timeline.next_due()
+        due = timers.next_due()
         if due is None:
             strangers = outsiders(self._threads)
             if strangers and (self._heard_from_outside() or self.paced):
@@ -319,15 +371,15 @@ class Host(RunMembers):
             raise self.stopped(deadlock(tasks, threads, strangers, now=self.elapsed))
         if self.cpu_budget.is_spent() and self.stopped_by is None:
             raise self.stopped(self.cpu_budget.error(self.elapsed))
-        if timeline.limit is not None:
+        if timers.limit is not None:
             if self.elapsed >= self._lookout.next_look:
                 self._look_out()
-            self._keep_to_budget(due, timeline.limit)
+            self._keep_to_budget(due, timers.limit)
         if self.witness.quiet is not None:
             self.witness.quiet.moves_to(due - self.began)
         if self.paced:
-            due = timeline.now() + real_time_passed(self._main, due - timeline.now(), self._can_go_on)
-        timeline.advance(due)
+            due = timers.now() + real_time_passed(self._main, due - timers.now(), self._can_go_on)
+        timers.advance(due)
 
     def _heard_from_outside(self) -> bool:
         """Wait for a moment of real time: a thread outside the run may still post to the engine."""
@@ -344,6 +396,8 @@ class Host(RunMembers):
         # While the main thread blocks within a step, what is posted to its engine cannot run.
         if self._main in self._asleep:
             return self._main.woken
+        if self._main_interrupted:
+            return True
         return self.engine is not None and self.engine.pending()
 
     def _keep_to_budget(self, due: int, limit: int) -> None:
@@ -351,8 +405,8 @@ class Host(RunMembers):
         if (due - self.began) * 2 > limit - self.began and self._steps_at_half is None:
             self._steps_at_half = steps
         if due > limit:
-            self.timeline.limit = None
-            self.timeline.advance(limit)
+            self.timers.limit = None
+            self.timers.advance(limit)
             reason = self.stopped(
                 TimeBudgetSpent(
                     f"the run went past {format_duration(limit - self.began)} of virtual time",
@@ -384,7 +438,7 @@ class Host(RunMembers):
 
     def fire_due(self) -> None:
         """Fire what is due by now; timers of an event loop go to that loop."""
-        while (entry := self.timeline.pop_due()) is not None:
+        while (entry := self.timers.pop_due()) is not None:
             if isinstance(entry, Timer):
                 entry.fire()
             else:
@@ -407,7 +461,7 @@ class Host(RunMembers):
                     body(*args)
             finally:
                 self._threads.pop(thread.ident, None)
-                if thread in self._alive:  # else the host has given it up, and does not wait for it
+                if thread in self._alive:  # else the scheduler has given it up, and does not wait for it
                     del self._alive[thread]
                     self._give_back(thread)
 
@@ -448,4 +502,4 @@ class Host(RunMembers):
         return tasks
 
     def __repr__(self) -> str:
-        return f"<Host at {format_duration(self.timeline.now())}, {len(self._alive)} threads beside main>"
+        return f"<Scheduler at {format_duration(self.timers.now())}, {len(self._alive)} threads beside main>"

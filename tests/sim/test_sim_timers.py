@@ -7,59 +7,59 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavetank.sim.timers import Timeline, Timer
+from wavetank.sim.timers import Timer, Timers
 
 INSTANTS = st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=30)
 
 
-def fire_everything(timeline: Timeline) -> None:
+def fire_everything(timers: Timers) -> None:
     """Move from one due instant to the next until nothing is left."""
-    while (due := timeline.next_due()) is not None:
-        timeline.advance(due)
-        while (entry := timeline.pop_due()) is not None:
+    while (due := timers.next_due()) is not None:
+        timers.advance(due)
+        while (entry := timers.pop_due()) is not None:
             entry.fire()
 
 
-def note(fired: list[tuple[int, int]], number: int, timeline: Timeline) -> Callable[[], None]:
-    return lambda: fired.append((timeline.now(), number))
+def note(fired: list[tuple[int, int]], number: int, timers: Timers) -> Callable[[], None]:
+    return lambda: fired.append((timers.now(), number))
 
 
 @given(INSTANTS)
 def test_fires_by_instant_then_by_insertion(wanted: list[tuple[int, bool]]) -> None:
     """Timers fire at their instants, ties in the order they were set, cancelled ones never."""
-    timeline, fired = Timeline(), list[tuple[int, int]]()
+    timers, fired = Timers(), list[tuple[int, int]]()
     for number, (when, cancelled) in enumerate(wanted):
-        timer = timeline.call_at(when, note(fired, number, timeline))
+        timer = timers.call_at(when, note(fired, number, timers))
         if cancelled:
             timer.cancel()
-    fire_everything(timeline)
+    fire_everything(timers)
     assert fired == sorted((when, number) for number, (when, off) in enumerate(wanted) if not off)
 
 
 def test_time_only_moves_forward() -> None:
     """An instant that has passed leaves the clock alone."""
-    timeline = Timeline()
-    timeline.advance(5)
-    timeline.advance(3)
-    assert timeline.now() == 5
+    timers = Timers()
+    timers.advance(5)
+    timers.advance(3)
+    assert timers.now() == 5
 
 
 def test_a_timer_in_the_past_is_due_at_once() -> None:
     """A timer set for an instant that has passed comes out without time moving."""
-    timeline, fired = Timeline(), list[tuple[int, int]]()
-    timeline.advance(10)
-    timeline.call_at(3, note(fired, 1, timeline))
-    fire_everything(timeline)
+    timers, fired = Timers(), list[tuple[int, int]]()
+    timers.advance(10)
+    timers.call_at(3, note(fired, 1, timers))
+    fire_everything(timers)
     assert fired == [(10, 1)]
 
 
 def test_nothing_is_due_when_all_is_cancelled() -> None:
     """Cancelled timers do not make time move."""
-    timeline = Timeline()
-    timeline.call_at(3, lambda: None).cancel()
-    assert timeline.next_due() is None
-    assert timeline.pop_due() is None
-    assert repr(timeline) == "<Timeline at 0 ns, 0 held>"
+    timers = Timers()
+    timers.call_at(3, lambda: None).cancel()
+    assert timers.next_due() is None
+    assert timers.pop_due() is None
+    assert repr(timers) == "<Timers at 0 ns, 0 held>"
 
 
 def test_a_timer_fires_once() -> None:

@@ -85,6 +85,8 @@ class RunStatistics:
         self.recalled = 0
         self.retries = 0
         self.stopped: str | None = None
+        self.stopped_by_provider = False
+        """Whether the run was stopped because the provider is away or refuses the key."""
         self._models = {name: RowCounts(rows) for name, rows in (models or {}).items()}
         self._now = now
         self._wall = wall
@@ -141,6 +143,8 @@ class RunStatistics:
             parts.append(f"{self.all.refusals} refused")
         if self.all.pauses:
             parts.append(counted(self.all.pauses, "pause"))
+        if self.all.cost:
+            parts.append(f"{self.all.cost:.4g} spent")
         if (paused := self._paused_until - now) > 0:
             parts.append(f"paused for {duration_text(paused)}")
         if fresh and self.all.done < self.all.rows:
