@@ -138,7 +138,7 @@ def chosen_logs(backend: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with trials.borrowed():
         for number in range(SCHEDULES):
-            plan = planner.plan()
+            plan = planner.plan(number + 1)
             trial = trials.run(plan)
             assert trial.record is not None
             planner.learn(trial.record)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import anyio
+import pytest
 
 import wavetank
 from wavetank.campaign.coverage import KEPT, ChoicePoints, Coverage, DistinctCount, schedule_digest
 from wavetank.sim.choices import Fifo, Level, Recorder
-from wavetank.tank.runs.trial_runs import Trial
-from wavetank.tank.search.search import search
+from wavetank.tank.runs.run_options import SearchOptions
+from wavetank.tank.search.made_schedule import Made
+from wavetank.tank.search.search import ScheduleSearch, search
 
 
 class Last:
@@ -82,29 +84,39 @@ async def busy(tank: wavetank.Tank) -> None:  # noqa: ARG001
             group.start_soon(anyio.sleep, 0.01 * number)
 
 
-def courses(shard: int) -> list[int]:
-    """The courses of a short search."""
+def courses(
+    schedules: int, *, policy: str = "portfolio", first: int = 0, longest: tuple[int, int] = (0, 0)
+) -> tuple[list[int], tuple[int, int]]:
+    """The courses of a part of a search, and what the next part has to know."""
     seen: list[int] = []
+    known = longest
 
-    def watch(trial: Trial) -> None:
-        assert trial.record is not None
-        seen.append(schedule_digest(trial.record, trial.level))
+    def watch(made: Made) -> None:
+        nonlocal known
+        known = searching.longest
+        assert made.record is not None
+        seen.append(schedule_digest(made.record, made.level))
 
-    search(busy, schedules=40, shard=shard, watch=watch)
-    return seen
+    options = SearchOptions(schedules=schedules, policy=policy)
+    searching = ScheduleSearch(busy, "calm", options, watch=watch, first=first, longest=longest)
+    assert searching.until_failure() is None
+    return seen, known
 
 
-def test_shards_take_schedules_of_their_own() -> None:
-    """A shard repeats itself exactly; two shards share FIFO and little else; shard 0 is the plain search."""
-    first, second = courses(0), courses(1)
-    assert first == courses(0)
-    assert first[0] == second[0]
-    assert len({*first} & {*second}) < len({*second}) / 2
-    plain = search(busy, schedules=40)
-    assert plain.distinct == len({*first})
+@pytest.mark.parametrize("policy", ["portfolio", "pct", "urw"])
+@pytest.mark.parametrize("cuts", [(40,), (64, 128), (1, 100)])
+def test_a_search_in_parts_makes_the_same_schedules(policy: str, cuts: tuple[int, ...]) -> None:
+    """Wherever a campaign is interrupted, it goes on with the schedules that were next."""
+    whole, _ = courses(200, policy=policy)
+    parts: list[int] = []
+    longest = (0, 0)
+    for end in (*cuts, 200):
+        made, longest = courses(end - len(parts), policy=policy, first=len(parts), longest=longest)
+        parts += made
+    assert parts == whole
 
 
 def test_a_watch_ends_a_search() -> None:
     """A search ends after the run that was enough."""
-    result = search(busy, schedules=40, watch=lambda trial: trial.record)
+    result = search(busy, schedules=40, watch=lambda made: made.record)
     assert result.schedules == 1

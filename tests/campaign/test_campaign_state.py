@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wavetank.campaign.campaign_options import SearchOverrides
-from wavetank.campaign.protocol import Progress, SearchEnd, WorkerFinished, WorkerStarted
+from wavetank.campaign.protocol import Progress, SearchEnd, SearchPaused, SearchStarted
 from wavetank.campaign.state import SavedTest, SearchedTest, StateError, read, write
 
 TEST = "test_x.py::test_x[asyncio]"
@@ -16,9 +16,9 @@ TEST = "test_x.py::test_x[asyncio]"
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'{"format":"wavetank-campaign","version":1,"tests":{"a":{"wor', "cannot be read"),
-        (b'{"format":"wavetank-campaign","version":1,"tests":{"a":{}}}', "is damaged"),
-        (b'{"format":"wavetank-campaign","version":9,"tests":{}}', "has version 9; this wavetank reads 1"),
+        (b'{"format":"wavetank-campaign","version":2,"tests":{"a":{"wor', "cannot be read"),
+        (b'{"format":"wavetank-campaign","version":2,"tests":{"a":{}}}', "is damaged"),
+        (b'{"format":"wavetank-campaign","version":9,"tests":{}}', "has version 9; this wavetank reads 2"),
         (b'{"format":"else","version":1}', "is no state of a campaign"),
         (b"\xff\x00", "cannot be read"),
         (b"", "cannot be read"),
@@ -38,12 +38,12 @@ def test_a_saved_test_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "campaign.json"
     assert read(path) == {}
     searched = SearchedTest(TEST, SavedTest(SearchOverrides(policy="pct")))
-    searched.take(Progress(TEST, 3, 20, [5, 7], {"run": {0: (3, "5")}}))
+    searched.take(Progress(TEST, 20, (9, 4), [5, 7], {"run": {0: (3, "5")}}))
     searched.take(SearchEnd(TEST, failure="the report", kind="check", token="wt1-x"))
     write(path, {TEST: searched.saved})
     again = SearchedTest(TEST, read(path)[TEST])
     assert again.saved == searched.saved
-    assert (again.schedules, again.next_shard, again.resumed, again.failed) == (20, 4, 20, True)
+    assert (again.schedules, again.longest, again.resumed, again.failed) == (20, (9, 4), 20, True)
     assert again.distinct.digests == [5, 7]
     assert (path.parent / ".gitignore").read_text() == "*\n"
     assert [file.name for file in path.parent.iterdir() if file.suffix == ".new"] == []
@@ -68,8 +68,8 @@ def test_a_broken_or_skipped_test_is_tried_again() -> None:
 def test_a_search_that_cannot_be_split_restarts() -> None:
     """Its earlier schedules are not counted twice."""
     searched = SearchedTest(TEST, SavedTest(SearchOverrides(policy="exhaustive"), schedules=50))
-    searched.take(Progress(TEST, 0, 20, restarted=True))
-    searched.take(Progress(TEST, 0, 20))
+    searched.take(Progress(TEST, 20, restarted=True))
+    searched.take(Progress(TEST, 20))
     assert (searched.schedules, searched.resumed) == (40, 0)
 
 
@@ -87,16 +87,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         write(tmp_path / "file" / "campaign.json", {})
 
 
-def test_a_test_is_broken_if_its_process_ends_before_a_worker() -> None:
-    """Workers that have finished lose nothing when their process ends."""
+def test_a_test_is_broken_if_its_process_ends_in_its_search() -> None:
+    """A search that has ended before loses nothing."""
     searched = SearchedTest(TEST, SavedTest(SearchOverrides()))
-    for _ in range(2):
-        searched.take(WorkerStarted(TEST, "calm"))
-    searched.take(WorkerFinished(TEST))
+    searched.take(SearchStarted(TEST, "calm"))
     searched.lost("killed")
     assert (searched.scenario, searched.end) == ("calm", SearchEnd(TEST, broken="killed"))
     finished = SearchedTest(TEST, SavedTest(SearchOverrides()))
-    finished.take(WorkerStarted(TEST, "calm"))
-    finished.take(WorkerFinished(TEST))
+    finished.take(SearchStarted(TEST, "calm"))
+    finished.take(SearchPaused(TEST, "no fork"))
     finished.lost("killed")
-    assert finished.end is None
+    assert (finished.end, finished.one_process) == (None, "no fork")

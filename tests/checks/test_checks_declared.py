@@ -16,6 +16,7 @@ from wavetank import CheckFailed, EventLog, Scenario, Tank, Verdict
 from wavetank.checks import DEFAULT, UnknownCheck, named
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import Wave
+from wavetank.tank.search.made_schedule import Made
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -318,12 +319,17 @@ def test_looking_does_not_change_the_run(backend: str) -> None:
             await expecting()(tank)
 
         seen: list[int] = []
+
+        def note(made: Made) -> None:
+            assert made.trial is not None
+            seen.append(hash((made.trial.end.steps, len(made.trial.log))))
+
         wavetank.search(
             main,
             REFUSED_FOR_A_SECOND,
             backend=backend,
             schedules=20,
-            watch=lambda trial: seen.append(hash((trial.end.steps, len(trial.log)))),
+            watch=note,
         )
         return seen
 

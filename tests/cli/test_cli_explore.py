@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(
     assert process.returncode == 0
     assert "stopping" in said
     assert "to go on: wavetank explore test_fine.py --resume -n 2 --schedules 1000000000" in said
-    done = sum(each["schedules"] for each in saved_tests(project).values())
+    done = sum(each.get("schedules", 0) for each in saved_tests(project).values())
     assert done >= 100
     monkeypatch.delenv("READY")
     said = explore("test_fine.py", "--schedules", "1", "-n", "0", "--resume")
@@ -289,7 +289,7 @@ def test_a_torn_state_is_not_changed(project: Path, capsys: pytest.CaptureFixtur
     """A state that cannot be read ends the campaign before it begins, and is not overwritten."""
     path = project / ".wavetank" / "campaign.json"
     path.parent.mkdir()
-    path.write_bytes(b'{"format":"wavetank-campaign","version":1,"tests":{"a":{"wor')
+    path.write_bytes(b'{"format":"wavetank-campaign","version":2,"tests":{"a":{"wor')
     assert main(["explore", "-n", "0", "test_fine.py", "--schedules", "5"]) == 2
     assert "It is left as it is: move it away" in capsys.readouterr().err
     assert path.read_bytes().endswith(b'"wor')

@@ -15,7 +15,7 @@ from wavetank.checks import SILENT
 from wavetank.checks import STRICT as STRICT_CHECKS
 from wavetank.scenario import catalogue
 from wavetank.sim.choices import LEVELS
-from wavetank.tank.runs.trial_runs import Trial
+from wavetank.tank.search.made_schedule import Made
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 FOLDER = Path(__file__).parent
@@ -84,9 +84,10 @@ def test_a_correct_processor_is_not_blamed(style: str, scenario: str, backend: s
     """It passes the default checks in every schedule; in the classics its pass says that it was refused."""
     refused = 0
 
-    def count(trial: Trial) -> None:
+    def count(made: Made) -> None:
         nonlocal refused
-        refused += len(trial.log.of("refused"))
+        assert made.trial is not None
+        refused += len(made.trial.log.of("refused"))
 
     many = schedules(style, scenario)
     result = wavetank.search(program(style), scenario, schedules=many, backend=backend, watch=count)

@@ -95,7 +95,7 @@ def enumerated(
 
     with chosen.borrowed():
         keep(chosen(program, Fifo(), level), chosen.record)
-        while (plan := planner.plan()) is not None:
+        while (plan := planner.plan(len(made))) is not None:
             keep(chosen(program, plan.chooser, plan.level), chosen.record)
     assert len({course for course, _ in made}) == len(made), "a schedule was made twice"
     return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Final
 
 import anyio
@@ -13,7 +12,8 @@ from anyio.lowlevel import checkpoint
 
 from wavetank.sim.budgets import STEPS_WITHOUT_PROGRESS
 from wavetank.sim.choices import CALLBACKS, LEVELS, Fifo, Kind, Level, Recorder
-from wavetank.sim.policies import POLICIES, policy_named
+from wavetank.sim.policies import POLICIES, Policy, policy_named
+from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random_choosers import tail_after
 from wavetank.sim.policies.replay import Replay
 
@@ -40,6 +40,15 @@ async def crowd(noted: Noted) -> None:
             group.start_soon(one, number)
 
 
+def plans_of(policy: Policy, most: int) -> Iterator[Plan]:
+    """The first schedules of a policy behind that in FIFO order, as far as there are any."""
+    for number in range(1, most + 1):
+        plan = policy.plan(number)
+        if plan is None:
+            return
+        yield plan
+
+
 def schedules(
     chosen: Chosen, policy: str, *, seed: int, runs: int, level: Level = ANY
 ) -> Iterator[list[int]]:
@@ -48,7 +57,7 @@ def schedules(
     chosen(crowd, Fifo(), level)
     assert chosen.record is not None
     planner.learn(chosen.record)
-    for plan in islice(iter(planner.plan, None), runs):
+    for plan in plans_of(planner, runs):
         chosen(crowd, plan.chooser, plan.level)
         planner.learn(chosen.record)
         yield chosen.record.taken
@@ -78,7 +87,7 @@ def test_fifo_plans_nothing() -> None:
     """The first run of a search is FIFO; the policy of that name adds none and proves nothing."""
     policy = policy_named("fifo", seed=0, level=ANY)
     policy.learn(Recorder(Fifo()))
-    assert policy.plan() is None
+    assert policy.plan(1) is None
     assert policy.proved is None
 
 
@@ -86,7 +95,7 @@ def test_replay_repeats_each_schedule(chosen: Chosen) -> None:
     """The deviations of a run alone give the run again, whoever chose them."""
     for policy in SAMPLING:
         planner = policy_named(policy, seed=3, level=ANY)
-        for plan in islice(iter(planner.plan, None), 12):
+        for plan in plans_of(planner, 12):
             noted = chosen(crowd, plan.chooser, plan.level)
             record = chosen.record
             assert record is not None
@@ -103,7 +112,7 @@ def test_the_portfolio_takes_turns() -> None:
     """All policies have their turn, at every order, and never beyond the level of the search."""
     for level in LEVELS:
         planner = policy_named("portfolio", seed=0, level=level)
-        plans = list(islice(iter(planner.plan, None), 32))
+        plans = list(plans_of(planner, 32))
         assert all(plan.level.stalls == level.stalls for plan in plans)
         orders = {plan.level.order for plan in plans}
         assert orders == {"fifo": {"fifo"}, "batch": {"fifo", "batch"}}.get(
@@ -165,7 +174,7 @@ def test_a_wrong_level_is_reported(text: str, told: str) -> None:
 def kinds_asked(chosen: Chosen, program: Program, level: Level) -> set[Kind]:
     planner = policy_named("random", seed=5, level=level)
     kinds: set[Kind] = set()
-    for plan in islice(iter(planner.plan, None), 20):
+    for plan in plans_of(planner, 20):
         chosen(program, plan.chooser, plan.level)
         assert chosen.record is not None
         kinds.update(chosen.record.kinds)
@@ -194,7 +203,7 @@ async def rounds(noted: Noted) -> None:
 
 def orders(chosen: Chosen, level: str, policy: str = "random") -> list[Noted]:
     planner = policy_named(policy, seed=2, level=Level.parse(level))
-    return [chosen(rounds, plan.chooser, plan.level) for plan in islice(iter(planner.plan, None), 40)]
+    return [chosen(rounds, plan.chooser, plan.level) for plan in plans_of(planner, 40)]
 
 
 def test_fifo_keeps_the_order(chosen: Chosen) -> None:
@@ -291,7 +300,7 @@ def test_callbacks_keep_their_order(chosen_on_asyncio: Chosen) -> None:
     for policy in SAMPLING:
         for seed in range(100):
             planner = policy_named(policy, seed=seed, level=ANY)
-            plan = [planner.plan() for _ in range(1 + seed % 16)][-1]
+            plan = planner.plan(1 + seed % 16)
             assert plan is not None
             noted = chosen_on_asyncio(posts, plan.chooser, plan.level)
             assert len(noted) > 20
@@ -306,7 +315,7 @@ def test_behind_its_tail_a_chooser_is_fair(policy: str) -> None:
     """After so many choices there are only zeros, of every kind."""
     planner = policy_named(policy, seed=1, level=ANY)
     who = (4, CALLBACKS, 9)
-    for plan in islice(iter(planner.plan, None), 16):
+    for plan in plans_of(planner, 16):
         for number in range(tail_after(0)):
             plan.chooser.choose("stall" if number % 7 == 0 else "run", 3, who)
         kinds: tuple[Kind, ...] = ("run", "stall", "provider")
@@ -367,7 +376,7 @@ async def cancelled(noted: Noted) -> None:
 def test_correct_programs_do_not_live_lock(chosen: Chosen, policy: str, program: Program) -> None:
     """A spinning task or a cancellation that is delivered over and over starves nobody for long."""
     planner = policy_named(policy, seed=11, level=ANY)
-    for plan in islice(iter(planner.plan, None), 60):
+    for plan in plans_of(planner, 60):
         noted: Any = chosen(program, plan.chooser, plan.level)
         assert chosen.end.how == "returned"
         assert chosen.end.error is None

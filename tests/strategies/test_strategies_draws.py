@@ -72,6 +72,21 @@ def test_a_world_of_the_catalogue_prints_its_name() -> None:
     assert World(load_scenario("cascade"), Workload.of(2), seed=3, backend="trio") == world
 
 
+def test_few_scenarios_have_no_wave() -> None:
+    """Where nothing is refused, few programs fail; without waves at all, none is drawn."""
+    drawn: list[int] = []
+
+    @settings(max_examples=200, database=None)
+    @given(strategies.scenarios(), strategies.scenarios(max_waves=0))
+    def draw(scenario: Scenario, calm: Scenario) -> None:
+        drawn.append(len(scenario.wave))
+        assert calm.wave == ()
+
+    draw()
+    assert 0 < drawn.count(0) <= len(drawn) / 5
+    assert {*drawn} == {0, 1, 2, 3}
+
+
 def test_the_smallest_world_is_calm() -> None:
     """Worlds shrink to one worker, one item at the start and no wave."""
     world = first_of(strategies.worlds())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import Phase, Verbosity, example, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.errors import DeadlineExceeded
 
 from wavetank import ProviderError, Tank, Workload, strategies
 from wavetank.strategies import DrawnSchedule, World
@@ -122,7 +124,7 @@ def test_a_race_in_inputs_and_schedule_shrinks_to_the_smallest_world(number: int
     @seed(number)
     @given(small_worlds())
     def test(world: World) -> None:
-        world.run(waits_too_late, schedules=8)
+        world.run(waits_too_late)
 
     report = text_with_notes(failure_of(test))
     assert f"to repeat it: {SMALLEST}.run(waits_too_late, schedule='wt1-" in report
@@ -286,6 +288,20 @@ def test_a_schedule_stops_drawing_before_hypothesis_gives_up() -> None:
         World("calm", Workload.of(1)).run(long, schedule=schedule)
 
     test()
+
+
+def test_a_deadline_that_was_too_short_is_explained() -> None:
+    """The report of Hypothesis has how long the schedules took, and what to write."""
+
+    @settings(FIND, deadline=timedelta(milliseconds=0.01))
+    @given(strategies.worlds())
+    def test(world: World) -> None:
+        world.run(retries_until_answered, schedules=3)
+
+    error = failure_of(test)
+    assert isinstance(error, DeadlineExceeded)
+    said = r"3 schedules of this world took \d+\.\d\d s of real time, .*: write @settings\(deadline=None\)"
+    assert re.search(said, text_with_notes(error))
 
 
 def test_events_and_targets_are_reported(capsys: pytest.CaptureFixture[str]) -> None:

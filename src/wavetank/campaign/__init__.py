@@ -1,6 +1,7 @@
 """Campaigns: explored tests are searched for hours by several processes, and resumed later.
 
-`driver` runs one pytest session after another. In the processes of a session each test is searched by
-several workers (`worker`), which write what they do to files (`protocol`); the driver adds it up, shows
-it (`campaign_report`) and saves it (`state`).
+`driver` runs one pytest session after another. In a session (`worker`) each test is searched as
+`wavetank.search` does it, in several processes, from the schedule on that the campaign has come to. What
+was made is written to a file (`protocol`); the driver adds it up, shows it (`campaign_report`) and saves
+it (`state`).
 """

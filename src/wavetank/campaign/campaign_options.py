@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, final
 
@@ -14,6 +12,7 @@ import msgspec
 from ..scenario import ScenarioError, load_scenario
 from ..sim.choices import Level
 from ..sim.policies import policy_named
+from ..tank.runs.run_options import cores
 from .protocol import Collected
 
 DEFAULT_SCHEDULES: Final = 10_000
@@ -66,7 +65,7 @@ class CampaignOptions:
     """A campaign: its tests as pytest names them, its limits and processes.
 
     `schedules` is how many each test is to have in the end and `seconds` how much real time all of
-    them may take; `None` is no limit. `processes` 0 runs all in one, without pytest-xdist. `page` is
+    them may take; `None` is no limit. `processes` make the schedules of each test; 0 is 1. `page` is
     where a page of the campaign is written; the timelines of its failures are written beside it.
     """
 
@@ -89,22 +88,13 @@ def process_count(text: str | None) -> int:
     """The number of processes for the argument of `-n`; without one, as many as there are processors.
 
     Raises:
-        CampaignError: it is no number, or more than one process needs pytest-xdist.
+        CampaignError: it is no number.
     """
-    has_xdist = find_spec("xdist") is not None
-    if text is None and not has_xdist:
-        return 0
     if text is None or text == "auto":
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    elif text.isdecimal():
-        count = int(text)
-    else:
+        return cores()
+    if not text.isdecimal():
         raise CampaignError(f"-n {text}: give a whole number of processes, or auto")
-    if count and not has_xdist:
-        raise CampaignError(
-            f"-n {text} needs pytest-xdist: install wavetank[cli], or give -n 0 for one process"
-        )
-    return count
+    return int(text)
 
 
 def explored(collected: Collected, tests: Sequence[str]) -> list[str]:

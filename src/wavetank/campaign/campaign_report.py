@@ -70,6 +70,8 @@ def summary(
             f"{test.test}: {_result(test)}; {counted(test.schedules, 'schedule')}{earlier}, "
             f"{_distinct([test])} distinct"
         )
+        if processes > 1 and test.one_process:
+            yield f"  searched by one process: {test.one_process}"
         if _keeps_its_scenario(test, scenarios):
             yield f"  it names {test.scenario} as its scenario itself: --scenario does not change that"
         for kind, at in test.points.coverage().items():

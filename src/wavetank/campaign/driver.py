@@ -17,19 +17,20 @@ from typing import Any, Final, final
 from ..clock import SECOND, real_now
 from ..progress import Display, display_on
 from ..pytest_plugin.annotations import on_github
+from ..tank.kept_folder import FOLDER
 from . import campaign_report as report
 from . import state
 from .campaign_options import CampaignError, CampaignOptions, explored
 from .protocol import UNLIMITED, Collected, Progress, SearchEnd, SearchPlan, SessionPlan
 from .pytest_session import Session, command
-from .state import FILE, FOLDER, SearchedTest, StateError
+from .state import FILE, SearchedTest, StateError
 
 _POLL: Final = 0.1
-"""Real seconds between two looks at the files of the workers: often enough for a display that moves."""
+"""Real seconds between two looks at the messages: often enough for a display that moves."""
 _SAVE_EVERY: Final = 2 * SECOND
 """Real time between two writes of the state: what a campaign loses at most when it is killed."""
 _GRACE: Final = 60.0
-"""Real seconds in which workers that were asked to end may shrink a failure: some need half a minute."""
+"""Real seconds in which a session that was asked to end may shrink a failure: some need half a minute."""
 _SHORT_GRACE: Final = 15.0
 """The same after Ctrl-C: a user is waiting."""
 _FIRST_SLICE: Final = 5.0
@@ -102,7 +103,7 @@ class Campaign:
         self._path = Path()
         self._runs = 0
         self._began: int | None = None
-        """When the first worker reported: the start of pytest does not count as time of the search."""
+        """When the first message came: the start of pytest does not count as time of the search."""
         self._saved = real_now()
 
     def run(self) -> int:
@@ -122,7 +123,7 @@ class Campaign:
         return self._report()
 
     def _collect(self) -> Collected:
-        with self._session(SessionPlan(workers=1, driver=os.getpid()), processes=0, collect=True) as session:
+        with self._session(SessionPlan(jobs=1, driver=os.getpid()), collect=True) as session:
             while (status := session.wait(_POLL)) is None and not self._interrupts.count:
                 pass
             found = [message for message in session.messages() if isinstance(message, Collected)]
@@ -133,12 +134,11 @@ class Campaign:
             reason = _reason_in(session.output)
             raise CampaignError(f"pytest cannot collect {' '.join(self._options.tests)}:\n{reason}")
 
-    def _session(self, plan: SessionPlan, *, processes: int, collect: bool = False) -> Session:
+    def _session(self, plan: SessionPlan, *, collect: bool = False) -> Session:
         number = next(self._sessions)
         call = command(
             self._options.tests,
             self._options.overrides,
-            processes=processes,
             cache=self._folder / "cache",
             collect=collect,
             timelines=self._options.timelines,
@@ -198,7 +198,7 @@ class Campaign:
         """Everything that is left; with a limit of time in growing slices, so that each test has its turn."""
         target = UNLIMITED if self._options.schedules is None else self._options.schedules
         tests = {
-            name: SearchPlan(test.next_shard, target - test.schedules, target)
+            name: SearchPlan(test.schedules, target, test.longest)
             for name, test in self._tests.items()
             if test.end is None and test.schedules < target
         }
@@ -206,7 +206,7 @@ class Campaign:
         if slice_ is not None and len(tests) > 1:
             slice_ = min(slice_, _FIRST_SLICE * _SLICE_GROWTH**number)
         return SessionPlan(
-            workers=max(self._options.processes, 1),
+            jobs=max(self._options.processes, 1),
             driver=os.getpid(),
             deadline=None if left is None or not number else real_now() + int(left * SECOND),
             slice=slice_,
@@ -214,7 +214,7 @@ class Campaign:
         )
 
     def _run_session(self, plan: SessionPlan, display: Display) -> None:
-        with self._session(plan, processes=self._options.processes) as session:
+        with self._session(plan) as session:
             asked_to_end: int | None = None
             while True:
                 status = session.wait(_POLL)
@@ -254,7 +254,7 @@ class Campaign:
             test.lost(why)
 
     def _take_messages(self, session: Session, display: Display) -> None:
-        """Add up what the workers report, show it, and save it every two seconds."""
+        """Add up what the session reports, show it, and save it every two seconds."""
         for message in session.messages():
             if isinstance(message, Collected):
                 continue

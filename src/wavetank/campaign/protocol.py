@@ -1,9 +1,7 @@
-"""What the driver and the workers of a campaign write for each other, as files in one folder."""
+"""What the driver of a campaign and the pytest that searches write for each other, as files in one folder."""
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -15,28 +13,32 @@ VARIABLE: Final = "WAVETANK_CAMPAIGN"
 
 PLAN: Final = "plan.json"
 LOG: Final = "pytest.log"
+MESSAGES: Final = "messages.ndjson"
 STOP: Final = "stop"
 UNLIMITED: Final = 1 << 62
 """A number of schedules that no campaign reaches; it fits into the 64-bit integers of JSON readers."""
 
 
 class SearchPlan(msgspec.Struct, frozen=True):
-    """What the workers of one test have to do: `left` schedules of `target`, from this shard on."""
+    """Which schedules of a test are to be made: from number `first` up to `target`.
 
-    shard: int
-    left: int
+    `longest` is what those before have shown of how long runs get, as `ScheduleSearch` takes it.
+    """
+
+    first: int
     target: int
+    longest: tuple[int, int] = (0, 0)
 
 
 class SessionPlan(msgspec.Struct, frozen=True):
-    """What the workers of one pytest session have to do.
+    """What one pytest session has to do.
 
-    `workers` is how many search a test at the same time, `slice` how many real seconds each may take,
-    and `deadline` when all must end, on the machine's monotonic clock. `driver` is a process id: the
-    workers end when that process is gone. Without `tests` the explored tests are only listed.
+    `jobs` is how many processes search a test, `slice` how many real seconds each test may take, and
+    `deadline` when all must end, on the machine's monotonic clock. `driver` is a process id: the session
+    ends when that process is gone. Without `tests` the explored tests are only listed.
     """
 
-    workers: int
+    jobs: int
     driver: int
     deadline: int | None = None
     slice: float | None = None
@@ -51,29 +53,31 @@ class Collected(msgspec.Struct, frozen=True, tag="collected"):
     others: list[str]
 
 
-class WorkerStarted(msgspec.Struct, frozen=True, tag="started"):
-    """A worker begins to search a test, in this scenario."""
+class SearchStarted(msgspec.Struct, frozen=True, tag="started"):
+    """The search of a test begins, in this scenario."""
 
     test: str
     scenario: str
 
 
-class WorkerFinished(msgspec.Struct, frozen=True, tag="finished"):
-    """A worker has finished its part of a test."""
+class SearchPaused(msgspec.Struct, frozen=True, tag="paused", omit_defaults=True):
+    """The search of a test ends, at least in this session; `one_process` says why one process made it."""
 
     test: str
+    one_process: str = ""
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", omit_defaults=True):
-    """What a worker has done since its last message.
+    """What was made since the last message.
 
-    `schedules` are digests of those it has not seen before. `restarted`: the search has begun from the
-    start, so the schedules of the test that were counted earlier no longer count.
+    `schedules` are digests of those that were not seen before, `longest` is as in the plan. `restarted`:
+    the search has begun from the start, so the schedules of the test that were counted earlier no longer
+    count.
     """
 
     test: str
-    shard: int
     runs: int
+    longest: tuple[int, int] = (0, 0)
     schedules: list[int] = []
     points: Points = {}
     restarted: bool = False
@@ -99,9 +103,4 @@ class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     timeline: str = ""
 
 
-Message = Collected | WorkerStarted | WorkerFinished | Progress | SearchEnd
-
-
-def stop_file(folder: Path, test: str) -> Path:
-    """The file that stops the workers of a test when it exists."""
-    return folder / f"stop-{blake2b(test.encode(), digest_size=8).hexdigest()}"
+Message = Collected | SearchStarted | SearchPaused | Progress | SearchEnd

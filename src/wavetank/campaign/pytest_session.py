@@ -1,4 +1,4 @@
-"""One session of pytest in a process of its own, and the messages of its workers."""
+"""One session of pytest in a process of its own, and its messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final, final
 import msgspec
 
 from .campaign_options import SearchOverrides
-from .protocol import LOG, PLAN, STOP, VARIABLE, Message, SessionPlan
+from .protocol import LOG, MESSAGES, PLAN, STOP, VARIABLE, Message, SessionPlan
 
 _POSIX: Final = os.name == "posix"
 _PLUGIN: Final = "wavetank.campaign.worker"
@@ -24,7 +24,6 @@ def command(
     tests: Sequence[str],
     overrides: SearchOverrides,
     *,
-    processes: int,
     cache: Path,
     collect: bool,
     timelines: Path | None = None,
@@ -43,9 +42,7 @@ def command(
         "--tb=short",
     ]
     if find_spec("xdist") is not None:
-        words += (
-            ["-n", str(processes), "--dist", "load", "--maxschedchunk", "1"] if processes else ["-n", "0"]
-        )
+        words += ["-n", "0"]
     words += [f"--llm-{name}={value}" for name, value in overrides.pairs()]
     if timelines is not None:
         words += ["--llm-report=retain-on-failure", f"--llm-report-dir={timelines}"]
@@ -55,17 +52,17 @@ def command(
 
 @final
 class Session:
-    """A running pytest and its workers."""
+    """A running pytest."""
 
     def __init__(self, folder: Path, plan: SessionPlan, call: Sequence[str]) -> None:
         folder.mkdir()
         self._folder = folder
-        self._read: dict[Path, int] = {}
+        self._read = 0
         (folder / PLAN).write_bytes(msgspec.json.encode(plan))
-        # pytest-timeout would end a worker; a campaign has its own limits.
+        # pytest-timeout would end a search; a campaign has its own limits.
         environment = {**os.environ, VARIABLE: str(folder / PLAN), "PYTEST_TIMEOUT": "0"}
         with (folder / LOG).open("wb") as log:
-            # A session of its own: Ctrl-C in the terminal reaches only the driver, which stops the workers.
+            # A session of its own: Ctrl-C in the terminal reaches only the driver, which stops the session.
             self._process = subprocess.Popen(
                 call,
                 stdin=subprocess.DEVNULL,
@@ -92,17 +89,19 @@ class Session:
             return None
 
     def messages(self) -> Iterator[Message]:
-        """The messages of the workers since the last call."""
-        for file in sorted(self._folder.glob("messages-*.ndjson")):
-            with file.open("rb") as lines:
-                lines.seek(self._read.get(file, 0))
-                whole, newline, _ = lines.read().rpartition(b"\n")
-            self._read[file] = self._read.get(file, 0) + len(whole) + len(newline)
-            for line in whole.splitlines():
-                yield msgspec.json.decode(line, type=Message)
+        """Its messages since the last call."""
+        file = self._folder / MESSAGES
+        if not file.exists():
+            return
+        with file.open("rb") as lines:
+            lines.seek(self._read)
+            whole, newline, _ = lines.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        for line in whole.splitlines():
+            yield msgspec.json.decode(line, type=Message)
 
     def stop(self) -> None:
-        """Ask every worker to end after its current run."""
+        """Ask it to end after the current run."""
         (self._folder / STOP).touch()
 
     def kill(self) -> None:

@@ -8,14 +8,14 @@ from typing import Final, final
 
 import msgspec
 
+from ..tank.kept_folder import make_folder
 from .campaign_options import SearchOverrides
 from .coverage import ChoicePoints, DistinctCount, Points
-from .protocol import Message, Progress, SearchEnd, WorkerFinished, WorkerStarted
+from .protocol import Message, Progress, SearchEnd, SearchPaused, SearchStarted
 
 FORMAT: Final = "wavetank-campaign"
-VERSION: Final = 1
+VERSION: Final = 2
 FILE: Final = "campaign.json"
-FOLDER: Final = ".wavetank"
 
 
 class StateError(ValueError):
@@ -23,11 +23,11 @@ class StateError(ValueError):
 
 
 class SavedTest(msgspec.Struct, omit_defaults=True):
-    """What is saved of one test: `next_shard` is the first one that no worker has begun."""
+    """What is saved of one test: `schedules` were made, the first ones; `longest` is as in its plan."""
 
     overrides: SearchOverrides = msgspec.field(name="words")
     schedules: int = 0
-    next_shard: int = msgspec.field(name="next", default=0)
+    longest: tuple[int, int] = (0, 0)
     distinct: list[int] = []
     points: Points = {}
     end: SearchEnd | None = msgspec.field(name="ended", default=None)
@@ -50,38 +50,41 @@ class SearchedTest:
         self.test = test
         self.overrides = saved.overrides
         self.schedules = saved.schedules
-        self.next_shard = saved.next_shard
+        self.longest = saved.longest
         self.distinct = DistinctCount(saved.distinct)
         self.points = ChoicePoints(saved.points)
         self.end = saved.end
         self.resumed = saved.schedules
         self.scenario = ""
-        """The scenario that is played, once a worker has started."""
-        self.active_workers = 0
+        """The scenario that is played, once the search has started."""
+        self.one_process = ""
+        """Why one process searches it, where there should be more."""
+        self.active = False
 
     def take(self, message: Message) -> None:
-        """Add what a worker reports; the first end counts, but a failing schedule replaces a broken test."""
+        """Add what a session reports; the first end counts, but a failing schedule replaces a broken test."""
         match message:
             case Progress():
                 if message.restarted:
                     self.schedules = self.resumed = 0
                 self.schedules += message.runs
-                self.next_shard = max(self.next_shard, message.shard + 1)
+                self.longest = message.longest
                 for digest in message.schedules:
                     self.distinct.add(digest)
                 self.points.merge(message.points)
-            case WorkerStarted():
-                self.active_workers += 1
+            case SearchStarted():
+                self.active = True
                 self.scenario = message.scenario
-            case WorkerFinished():
-                self.active_workers -= 1
+            case SearchPaused():
+                self.active = False
+                self.one_process = message.one_process
             case SearchEnd() if self.end is None or (message.failure and not self.end.failure):
                 self.end = message
 
     def lost(self, why: str) -> None:
-        """The process of its workers has ended; if they had not finished, the test is broken."""
-        if self.active_workers > 0:
-            self.active_workers = 0
+        """The process that searched has ended; if it was at this test, the test is broken."""
+        if self.active:
+            self.active = False
             self.take(SearchEnd(self.test, broken=why))
 
     @property
@@ -97,7 +100,7 @@ class SearchedTest:
         return SavedTest(
             self.overrides,
             self.schedules,
-            self.next_shard,
+            self.longest,
             self.distinct.digests,
             self.points.points,
             lasting,
@@ -136,11 +139,8 @@ def write(path: Path, tests: dict[str, SavedTest]) -> None:
         StateError: the folder or the file cannot be written.
     """
     new = path.with_name(path.name + ".new")
-    ignore = path.parent / ".gitignore"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+        make_folder(path.parent)
         new.write_bytes(msgspec.json.encode(_File(FORMAT, VERSION, tests)) + b"\n")
         os.replace(new, path)
     except OSError as error:

@@ -17,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=seconds, metavar="S", help="real time for all tests together")
     parser.add_argument(
-        "-n", dest="processes", metavar="N", help="processes, by pytest-xdist: auto (default), or 0 for none"
+        "-n",
+        dest="processes",
+        metavar="N",
+        help="processes: auto (default) for one on each core, or a number",
     )
     parser.add_argument("--policy", metavar="NAME", help="overrides that of the test, as do the next options")
     parser.add_argument("--level", metavar="NAME", help="which plan a search may use")

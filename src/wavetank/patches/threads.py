@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures.thread
 import functools
 import logging
+import os
 import queue
 import sys
 import threading
@@ -34,8 +35,11 @@ _early: Final[list[bool]] = []
 _real_lock = threading.Lock
 _BUILT_ON_LOCKS: Final = frozenset(
     module.__file__ for module in (threading, queue, concurrent.futures.thread, concurrent.futures._base)
-) | {__file__}
+)
 """Their steps between two operations on locks are no points at which threads are switched."""
+
+_PATCHES: Final = os.path.dirname(__file__)
+"""What stands around a method, such as tracing, changes no schedule."""
 
 _LOOKS: Final[dict[type, tuple[str, ...]]] = {
     threading.Event: ("is_set", "wait"),
@@ -80,7 +84,7 @@ def _may_switch() -> None:
 def _called_by_program() -> bool:
     """Whether what calls the caller of this function is no part of a primitive that is built on locks."""
     frame: FrameType | None = sys._getframe(2)
-    if frame is not None and frame.f_code.co_filename == __file__:  # `__exit__` calls `release`
+    while frame is not None and frame.f_code.co_filename.startswith(_PATCHES):  # `__exit__` calls `release`
         frame = frame.f_back
     return frame is None or frame.f_code.co_filename not in _BUILT_ON_LOCKS
 

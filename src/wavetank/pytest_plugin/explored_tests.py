@@ -15,13 +15,17 @@ from ..scenario import Scenario
 from ..sim.origin import set_project
 from ..sim.token import Schedule, TokenError
 from ..tank.expectations import Value
-from ..tank.runs.run_options import ONLY_FOR_SEARCHES
+from ..tank.runs.finished_run import Run
+from ..tank.runs.run_options import ONLY_FOR_SEARCHES, SearchOptions
 from ..tank.runs.simulate import simulate
 from ..tank.search.explore import BACKEND, MARK, Explored
+from ..tank.search.kept_schedule import failing_again, within
 from ..tank.search.search import Result, search
 from ..tank.tank import Tank
 from . import fresh_process as fresh
 from . import options, per_test
+from .kept_failures import KeptFailures
+from .search_jobs import AUTO, jobs_for
 from .search_results import RESULTS, Made
 from .search_settings import NAMES, setting_for
 
@@ -54,6 +58,8 @@ class Search:
         set_project(item.config.rootpath)
         self._item = item
         self._made = item.stash.setdefault(RESULTS, [])
+        self._number = 0
+        """How many searches this test has begun."""
 
     def __call__(self, main: Callable[[Tank], Awaitable[Any]], **given: Any) -> Result[Any]:
         """Search schedules of `main(tank)`, or repeat the one that `--llm-replay` names.
@@ -81,6 +87,7 @@ class Search:
         backend = wanted.get("backend", "asyncio")
         token = options.given(self._item.config, "replay")
         seed = _seed_of(token) if token else wanted.get("seed", 0)
+        self._number += 1
         result = self._result(main, scenario, wanted, per_test.replay_command(self._item, name))
         if explored is not None and fresh.wanted() and not token:
             result = self._made_sure(result, name)
@@ -108,14 +115,64 @@ class Search:
     ) -> Result[Any]:
         token = options.given(self._item.config, "replay")
         if not token:
-            searcher = self._item.stash.get(SEARCHER, search)
-            return searcher(main, scenario, replay=lambda made: f"{command} --llm-replay={made}", **wanted)
+            return self._searched(main, scenario, wanted, lambda made: f"{command} --llm-replay={made}")
         if _of_another_backend(token, wanted.get("backend", "asyncio")):
             return _NOT_RUN
         for needless in ("seed", *ONLY_FOR_SEARCHES):
             wanted.pop(needless, None)
         run = simulate(main, scenario, schedule=token, **wanted)
         return Result.of_one(run, f"{command} --llm-replay={token}")
+
+    def _searched(
+        self,
+        main: Callable[[Tank], Awaitable[Any]],
+        scenario: Scenario,
+        wanted: dict[str, Any],
+        replay: Callable[[str], str],
+    ) -> Result[Any]:
+        """The failure that was kept and fails still, or the result of a search, whose failure is kept."""
+        explored = getattr(self._item.function, MARK, None) is not None
+        jobs, why_one = jobs_for(self._item, wanted.pop("jobs", AUTO if explored else 1))
+        searcher = self._item.stash.get(SEARCHER, search)
+        kept = self._kept_failures(scenario, wanted.get("backend", "asyncio"))
+        run: Run[Any] | None = None
+        if kept is not None and searcher is search:
+            run = self._failing_still(kept, main, scenario, wanted, replay)
+        if run is not None:
+            result = Result.of_kept(run)
+        else:
+            result = searcher(main, scenario, replay=replay, jobs=jobs, **wanted)
+            result = replace(result, one_process=result.one_process or why_one)
+        if kept is not None and result.failure is not None and result.failure.schedule:
+            kept.keep(result.failure.schedule)
+        return result
+
+    def _kept_failures(self, scenario: Scenario, backend: str) -> KeptFailures | None:
+        database = options.database(self._item.config)
+        if database is None:
+            return None
+        return KeptFailures(database, self._item.nodeid, scenario.name, backend, str(self._number))
+
+    def _failing_still(
+        self,
+        kept: KeptFailures,
+        main: Callable[[Tank], Awaitable[Any]],
+        scenario: Scenario,
+        wanted: dict[str, Any],
+        replay: Callable[[str], str],
+    ) -> Run[Any] | None:
+        """The first of the kept failures that still fails; those that do not are dropped."""
+        wanted = {name: value for name, value in wanted.items() if name != "watch"}
+        searched = SearchOptions(**wanted)
+        for token, schedule in kept.schedules():
+            if not within(schedule, searched.level):
+                continue
+            run = failing_again(main, scenario, searched, schedule, replay)
+            if run is None or run.schedule != token:
+                kept.drop(token)
+            if run is not None:
+                return run
+        return None
 
     def _made_sure(self, result: Result[Any], scenario: str | None) -> Result[Any]:
         """The result with a line on whether a fresh process repeats its failure."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
+DEFAULT_DATABASE: Final = ".wavetank"
 EXPECT: Final = "llm_expect"
 IGNORED_HOSTS: Final = "llm_ignored_hosts"
 PARAMETER: Final = "_wavetank_scenario"
@@ -59,6 +60,19 @@ _OPTIONS: Final = (
         "how schedules are chosen: portfolio (default), fifo, random, urw, pct, exhaustive",
     ),
     ("level", "NAME", "", "which orders a search may use: any (default), batch, fifo; also with -instant"),
+    (
+        "jobs",
+        "N|auto",
+        "",
+        "how many processes search an explored test (default auto: one on each core where that is safe)",
+    ),
+    (
+        "database",
+        "DIR|none",
+        DEFAULT_DATABASE,
+        f"where the failures of explored tests are kept, to be tried first (default {DEFAULT_DATABASE} "
+        "in the rootdir)",
+    ),
     ("replay", "TOKEN", "", "repeat the run a failure message named; select its test"),
     (
         "report",
@@ -260,6 +274,15 @@ def max_cpu_seconds(config: pytest.Config) -> float | None:
         pytest.UsageError: it is no number of seconds above 0.
     """
     return _seconds(config, "max-cpu-seconds", "CPU")
+
+
+def database(config: pytest.Config) -> Path | None:
+    """The folder in which failures are kept, if they are; one in the ini file is relative to the rootdir."""
+    on_line = config.getoption("--llm-database")
+    name = given(config, "database")
+    if name == "none":
+        return None
+    return (config.rootpath if on_line is None else config.invocation_params.dir.absolute()) / name
 
 
 def report_json(config: pytest.Config) -> Path | None:

@@ -62,6 +62,8 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         "proved": "; ".join(result.proved for result in results if result.proved),
         "unmet": "; ".join(result.unmet for result in results if result.unmet and result.failure is None),
         "kept": ", ".join(dict.fromkeys(made.kept for made in searches if made.kept)),
+        "processes": max(result.processes for result in results),
+        "one_process": next((result.one_process for result in results if result.one_process), ""),
         "report": kept,
         "searches": [_values_of(made) for made in searches if made.result.schedules],
         **(_of_the_failure(failure) if failure is not None and report.failed else {}),

@@ -40,6 +40,14 @@ def _schedules(text: str) -> int:
     return int(text)
 
 
+def _jobs(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or not int(text):
+        raise ValueError("give a whole number of processes, at least 1, or auto")
+    return int(text)
+
+
 def _level(text: str) -> str:
     from ..sim.choices import Level
 
@@ -62,6 +70,7 @@ def _checks(text: str) -> tuple[Check, ...]:
 
 _READ: Final[dict[str, Callable[[str], Any]]] = {
     "schedules": _schedules,
+    "jobs": _jobs,
     "level": _level,
     "policy": _policy,
     "checks": _checks,

@@ -166,7 +166,10 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
     if full or test.outcome == "failed":
         checks = f" by {facts['failed']['title']}" if facts.get("failed") else ""
         names = ", ".join(dict.fromkeys(each["scenario"] for each in facts["searches"]))
-        yield f"{nodeid}: {test.outcome}{checks} in {names}: {counted(facts['schedules'], 'schedule')}"
+        yield (
+            f"{nodeid}: {test.outcome}{checks} in {names}: {counted(facts['schedules'], 'schedule')}"
+            f"{_processes(facts) if full else ''}"
+        )
     if full and facts["kept"]:
         yield f"{nodeid}: kept to {facts['kept']}, which the test itself names"
     if facts["proved"]:
@@ -175,6 +178,13 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
         yield f"{nodeid}: {facts['unmet']} in any schedule: {_SAYS_NOTHING}"
     if facts["report"]:
         yield f"{nodeid}: event log of the failure in {facts['report']}, timeline in {_page(facts['report'])}"
+
+
+def _processes(facts: dict[str, Any]) -> str:
+    """In how many processes a test was searched; nothing if it was one and need not have been more."""
+    if facts["one_process"]:
+        return f", in one process: {facts['one_process']}"
+    return f", in {facts['processes']} processes" if facts["processes"] > 1 else ""
 
 
 def _page(log: str) -> str:

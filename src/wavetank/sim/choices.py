@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, final
+from typing import Any, Final, Literal, Protocol, final
 
 from ..shown import shortened
 from ..text import did_you_mean
@@ -88,6 +88,14 @@ class Recorder:
         return tuple(
             Deviation(place, choice, self.widths[place]) for place, choice in enumerate(self.taken) if choice
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process learns from: all but who was asked."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "_choose"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def __len__(self) -> int:
         return len(self.taken)

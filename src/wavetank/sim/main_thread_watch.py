@@ -178,7 +178,7 @@ def _look_on() -> None:
     with _guard:
         if _watched and not (_lookouts and _lookouts[0].looks):
             if not _lookouts:
-                os.register_at_fork(before=_look_away)
+                os.register_at_fork(before=look_away)
             _lookouts[:] = [_Lookout()]
 
 
@@ -196,7 +196,7 @@ def _then_look_on(fork: Callable[[], Any]) -> Callable[[], Any]:
     return forked
 
 
-def _look_away() -> None:
+def look_away() -> None:
     """End the thread before a fork: Python 3.12 and later warn of a process that forks with threads."""
     if _lookouts:
         _lookouts[0].end()

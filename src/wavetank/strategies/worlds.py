@@ -7,23 +7,25 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final, TypeVar, final
 
 import msgspec
-from hypothesis import currently_in_test_context, event, note, target
+from hypothesis import currently_in_test_context, event, note, settings, target
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from ..clock import SECOND
+from ..clock import SECOND, real_now
 from ..scenario import Scenario, catalogue, load_scenario, scenario_from_dict, wave_status, written
 from ..tank.runs.external_schedule import ExternalSchedule
 from ..tank.runs.finished_run import Run
 from ..tank.runs.run_options import SearchOptions, checked_backend
 from ..tank.runs.simulate import simulate
-from ..tank.runs.trial_runs import Trial
+from ..tank.search.made_schedule import Made
 from ..tank.search.search import Result, ScheduleSearch
 from ..tank.tank import Tank
 from ..tank.workload import Workload
+from ..text import counted
 from .scenarios import NAME, scenarios
 from .workloads import workloads
 
@@ -96,9 +98,11 @@ class World:
         given = {"seed": self.seed, "backend": self.backend, **options}
         wanted = SearchOptions(workload=self.workload, schedules=schedules, **given)
         searching = ScheduleSearch(main, self.scenario, wanted, watch=observed, replay=line)
+        began = real_now()
         with _untraced():
             failed = searching.until_failure()
         observed.report()
+        _explain_deadline(searching.made, real_now() - began)
         report = _Report(searching)
         if failed is not None and currently_in_test_context():
             # Hypothesis prints notes only for the example that it reports.
@@ -183,8 +187,10 @@ class _Observations:
         self._world = world
         self._most = {"refusals": 0.0, "wasted answers": 0.0, "longest stall in seconds": 0.0}
 
-    def __call__(self, trial: Trial) -> None:
-        log = trial.log
+    def __call__(self, made: Made) -> None:
+        if made.trial is None:  # another process has made it
+            return
+        log = made.trial.log
         delivered = {each.request for each in log.of("delivered")}
         stalls = [each.at - each.since for each in log.of("stalled") if each.since is not None]
         values = (
@@ -241,6 +247,17 @@ class _Report:
     def __repr__(self) -> str:
         failure: Run[Any] | None = self._compute().failure
         return "" if failure is None else f"to repeat it: {failure.replay}"
+
+
+def _explain_deadline(made: int, lasted: int) -> None:
+    """Say beside an example that Hypothesis calls too slow what took the time, and what to write."""
+    deadline: timedelta | None = settings.default.deadline if settings.default is not None else None
+    if not currently_in_test_context() or deadline is None or lasted < deadline.total_seconds() * SECOND:
+        return
+    note(
+        f"{counted(made, 'schedule')} of this world took {lasted / SECOND:.2f} s of real time, and the "
+        f"deadline of an example is {deadline.total_seconds():g} s: write @settings(deadline=None)"
+    )
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def expected(given: Mapping[str, Value], before: Mapping[str, float]) -> dict[st
 def declared_hosts(value: Value) -> list[str]:
     """The patterns of hosts that are declared: a list, or a text with commas or blanks between them.
 
-    >>> declared_hosts("*.posthog.com, PyPI.org"), host_patterns(["localhost:4000"])
+    >>> declared_hosts("*.posthog.com, PyPI.org"), declared_hosts(["localhost:4000"])
     (['*.posthog.com', 'pypi.org'], ['localhost:4000'])
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import ClassVar, final
 
 from ...text import counted
@@ -16,44 +15,46 @@ class Exhaustive:
     """Enumerates schedules by the number of their deviations, each exactly once."""
 
     NAME: ClassVar = "exhaustive"
+    SAMPLES: ClassVar = False
 
     def __init__(self, *, seed: int, level: Level, bound: int | None = None) -> None:
         self._level = level
         self._bound = bound
-        self._made = 0
-        self._depth = 0
+        self._learnt = 0
         self._more = False
         """Whether some schedule deviates more often than the bound allows."""
-        self._last: tuple[Deviation, ...] = ()
-        self._here: deque[tuple[Deviation, ...]] = deque()
-        self._deeper: deque[tuple[Deviation, ...]] = deque()
+        self._known: dict[int, tuple[Deviation, ...]] = {0: ()}
+        """The schedules that nothing was learnt from yet, by their numbers, which are without gaps."""
+        self._deepest = 0
+        """The deviations of the last schedule that was learnt from."""
 
-    def plan(self) -> Plan | None:
-        if not self._here:
-            if not self._deeper or self._depth == self._bound:
-                return None
-            self._depth += 1
-            self._here, self._deeper = self._deeper, self._here
-        self._last = self._here.popleft()
-        return Plan(Replay(self._last), self._level, self.NAME)
+    def plan(self, number: int) -> Plan | None:
+        deviations = self._known.get(number)
+        return None if deviations is None else Plan(Replay(deviations), self._level, self.NAME)
 
     def learn(self, record: Recorder) -> None:
-        """Note the schedules that deviate once more, behind the last deviation of this one."""
-        self._made += 1
-        first = self._last[-1].place + 1 if self._last else 0
-        if self._depth == self._bound:
+        """Number the schedules that deviate once more, behind the last deviation of this one."""
+        made = self._known.pop(self._learnt)
+        self._learnt += 1
+        self._deepest = len(made)
+        first = made[-1].place + 1 if made else 0
+        if len(made) == self._bound:
             self._more = self._more or first < len(record)
             return
+        number = self._learnt + len(self._known)
         for place in range(first, len(record)):
             width = record.widths[place]
-            self._deeper.extend((*self._last, Deviation(place, choice, width)) for choice in range(1, width))
+            for choice in range(1, width):
+                self._known[number] = (*made, Deviation(place, choice, width))
+                number += 1
 
     @property
     def proved(self) -> str | None:
         """What is proved once nothing is left, or how far the enumeration has come whole."""
-        if not self._here and not self._deeper and not self._more:
-            return f"all {self._made} schedules at level {self._level} were run"
-        whole = self._depth if not self._here else self._depth - 1
+        if not self._known and not self._more:
+            return f"all {self._learnt} schedules at level {self._level} were run"
+        next_ = self._known.get(self._learnt)
+        whole = self._deepest if next_ is None or len(next_) > self._deepest else self._deepest - 1
         if whole < 1:
             return None
         deviations = counted(whole, "deviation")

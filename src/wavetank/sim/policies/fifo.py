@@ -13,11 +13,12 @@ class FifoPolicy:
     """Plans nothing: the first run of a search is FIFO, and another one would be the same."""
 
     NAME: ClassVar = "fifo"
+    SAMPLES: ClassVar = False
 
     def __init__(self, *, seed: int, level: Level) -> None:
         """There is nothing to choose."""
 
-    def plan(self) -> Plan | None:
+    def plan(self, number: int) -> Plan | None:
         return None
 
     def learn(self, record: Recorder) -> None:

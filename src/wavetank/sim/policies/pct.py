@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, final
 
-from ..choices import Level, Recorder
 from ..dice import Dice, dice
-from .plan import Plan
+from .plan import Plan, Sampling
 from .random import MIXES
-from .random_choosers import DeviationRates, RandomChooser, tail_after
+from .random_choosers import DeviationRates, RandomChooser
 
 _IN_A_ROW: Final = 3
 """Who goes so often while others could has only yielded."""
@@ -71,33 +70,18 @@ class Prioritised(RandomChooser):
 
 
 @final
-class PctPolicy:
+class PctPolicy(Sampling):
     """Priorities, from another seed in every run; depths take turns."""
 
     NAME: ClassVar = "pct"
 
-    def __init__(self, *, seed: int, level: Level) -> None:
-        self._seed = seed
-        self._level = level
-        self._runs = 0
-        self._tail = tail_after(0)
-        self._horizon = 1
+    def plan(self, number: int) -> Plan | None:
+        depth = DEPTHS[number % len(DEPTHS)]
+        mix = MIXES[number // len(DEPTHS) % len(MIXES)]
+        return Plan(self.chooser(number, mix, depth), self._level, self.NAME)
 
-    def plan(self) -> Plan | None:
-        self._runs += 1
-        depth = DEPTHS[self._runs % len(DEPTHS)]
-        mix = MIXES[self._runs // len(DEPTHS) % len(MIXES)]
-        return Plan(self.chooser(self._runs, mix, depth), self._level, self.NAME)
-
-    def chooser(self, run: int, mix: DeviationRates, depth: int) -> Prioritised:
-        """The chooser of one run."""
-        key = dice(self._seed, self.NAME, run)
-        return Prioritised(key, mix, tail=self._tail, depth=depth, horizon=self._horizon)
-
-    def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
-        self._horizon = max(self._horizon, len(record.went))
-
-    @property
-    def proved(self) -> str | None:
-        return None
+    def chooser(self, number: int, mix: DeviationRates, depth: int) -> Prioritised:
+        """The chooser of the schedule with this number."""
+        key = dice(self._seed, self.NAME, number)
+        longest = self.longest
+        return Prioritised(key, mix, tail=longest.tail, depth=depth, horizon=longest.picks)

@@ -1,11 +1,13 @@
-"""What a policy is: it plans the next run, and learns from the one that was made."""
+"""What a policy is: it plans the schedules of a search by number, and learns from those that were made."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, final
 
 from ..choices import Chooser, Level, Recorder
+from .random_choosers import Longest
 
 
 @final
@@ -20,18 +22,47 @@ class Plan:
 
 
 class Policy(Protocol):
-    """Plans the runs of a search. The first run of every search is FIFO, and the policy learns of it."""
+    """Plans the schedules of a search, which are numbered.
+
+    Schedule 0 is FIFO. Any other one is a function of the seed, its number and what the policy has learnt,
+    so that several processes, which learn the same, can make different parts of a search.
+    """
 
     NAME: ClassVar[str]
 
+    SAMPLES: ClassVar[bool]
+    """Whether schedules are drawn at random without end; else it knows each only from those before it."""
+
     def __init__(self, *, seed: int, level: Level) -> None: ...
 
-    def plan(self) -> Plan | None:
-        """The next run; `None` when there is nothing left to try."""
+    def plan(self, number: int) -> Plan | None:
+        """The schedule of a number from 1; `None` if, for all that was learnt, there is none."""
 
     def learn(self, record: Recorder) -> None:
-        """Take in what the last planned run, or the first one in FIFO order, came to."""
+        """Take in what a schedule came to: that of FIFO first, then the others in their order."""
 
     @property
     def proved(self) -> str | None:
         """What all the runs together prove, if they prove something."""
+
+
+class Sampling(ABC):
+    """A policy that draws its schedules: it learns how long they get."""
+
+    SAMPLES: ClassVar = True
+
+    def __init__(self, *, seed: int, level: Level) -> None:
+        self._seed = seed
+        self._level = level
+        self.longest = Longest()
+
+    @abstractmethod
+    def plan(self, number: int) -> Plan | None:
+        """The schedule of a number."""
+
+    def learn(self, record: Recorder) -> None:
+        self.longest.learn(record)
+
+    @property
+    def proved(self) -> str | None:
+        return None

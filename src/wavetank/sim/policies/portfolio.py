@@ -12,9 +12,9 @@ from typing import ClassVar, Final, Literal, NamedTuple, final
 from ..choices import ORDERS, Level, Order, Recorder
 from ..dice import dice
 from .pct import PctPolicy
-from .plan import Plan
+from .plan import Plan, Sampling
 from .random import Uniform
-from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, FifoChooser, tail_after
+from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, FifoChooser
 from .urw import UrwPolicy
 
 
@@ -46,38 +46,29 @@ _TURNS: Final = (
 
 
 @final
-class Portfolio:
+class Portfolio(Sampling):
     """Interleaves the policies; a turn that is wider than the level is taken within the level."""
 
     NAME: ClassVar = "portfolio"
 
     def __init__(self, *, seed: int, level: Level) -> None:
-        self._seed = seed
-        self._level = level
-        self._runs = 0
-        self._tail = tail_after(0)
+        super().__init__(seed=seed, level=level)
         self._urw = UrwPolicy(seed=seed, level=level)
         self._pct = PctPolicy(seed=seed, level=level)
+        self._urw.longest = self._pct.longest = self.longest
 
-    def plan(self) -> Plan | None:
-        turn = _TURNS[self._runs % len(_TURNS)]
-        self._runs += 1
+    def plan(self, number: int) -> Plan | None:
+        turn = _TURNS[(number - 1) % len(_TURNS)]
         order = min(turn.order, self._level.order, key=ORDERS.index)
         level = replace(self._level, order=order)
         policy = turn.policy if order != "fifo" else "fifo"
         if policy == "urw":
-            return Plan(self._urw.chooser(self._runs, turn.mix), level, policy)
+            return Plan(self._urw.chooser(number, turn.mix), level, policy)
         if policy == "pct":
-            return Plan(self._pct.chooser(self._runs, turn.mix, turn.depth), level, policy)
+            return Plan(self._pct.chooser(number, turn.mix, turn.depth), level, policy)
         kind = Uniform if policy == "random" else FifoChooser
-        chooser = kind(dice(self._seed, policy, self._runs), turn.mix, tail=self._tail)
+        chooser = kind(dice(self._seed, policy, number), turn.mix, tail=self.longest.tail)
         return Plan(chooser, level, policy)
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
-        self._urw.learn(record)
-        self._pct.learn(record)
-
-    @property
-    def proved(self) -> str | None:
-        return None
+        self._urw.learn(record)  # by which the others learn how long runs get, too

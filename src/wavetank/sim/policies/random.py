@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final, final
 
-from ..choices import Level, Recorder
 from ..dice import dice
-from .plan import Plan
-from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, RandomChooser, tail_after
+from .plan import Plan, Sampling
+from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, RandomChooser
 
 MIXES: Final = (
     DeviationRates(stalls=NEVER),
@@ -28,26 +27,12 @@ class Uniform(RandomChooser):
 
 
 @final
-class RandomPolicy:
+class RandomPolicy(Sampling):
     """Uniform choices, from another seed in every run."""
 
     NAME: ClassVar = "random"
 
-    def __init__(self, *, seed: int, level: Level) -> None:
-        self._seed = seed
-        self._level = level
-        self._runs = 0
-        self._tail = tail_after(0)
-
-    def plan(self) -> Plan | None:
-        self._runs += 1
-        mix = MIXES[self._runs % len(MIXES)]
-        chooser = Uniform(dice(self._seed, self.NAME, self._runs), mix, tail=self._tail)
+    def plan(self, number: int) -> Plan | None:
+        mix = MIXES[number % len(MIXES)]
+        chooser = Uniform(dice(self._seed, self.NAME, number), mix, tail=self.longest.tail)
         return Plan(chooser, self._level, self.NAME)
-
-    def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
-
-    @property
-    def proved(self) -> str | None:
-        return None

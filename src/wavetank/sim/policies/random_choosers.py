@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from ..budgets import STEPS_WITHOUT_PROGRESS
-from ..choices import Kind
+from ..choices import Kind, Recorder
 from ..dice import Dice
 
 ALWAYS: Final = 1.0
@@ -24,6 +24,29 @@ _AT_MOST: Final = STEPS_WITHOUT_PROGRESS // 2
 def tail_after(measured: int) -> int:
     """So many choices a chooser may make before the fair tail, given how many the FIFO run had."""
     return min(_AHEAD * measured + _AT_LEAST, _AT_MOST)
+
+
+@final
+@dataclass(slots=True)
+class Longest:
+    """The most choices, and among them the most of who goes next, that a run of the search has made."""
+
+    choices: int = 0
+    picks: int = 0
+
+    def learn(self, record: Recorder) -> None:
+        """Take in one more run."""
+        self.include(len(record), len(record.went))
+
+    def include(self, choices: int, picks: int) -> None:
+        """Take in a run that made so many."""
+        self.choices = max(self.choices, choices)
+        self.picks = max(self.picks, picks)
+
+    @property
+    def tail(self) -> int:
+        """The choice of a run at which its fair tail begins."""
+        return tail_after(self.choices)
 
 
 @final

@@ -13,9 +13,9 @@ from typing import ClassVar, final
 
 from ..choices import Level, Recorder
 from ..dice import Dice, dice
-from .plan import Plan
+from .plan import Plan, Sampling
 from .random import MIXES
-from .random_choosers import DeviationRates, RandomChooser, tail_after
+from .random_choosers import DeviationRates, RandomChooser
 
 
 class _AtLeastOne(dict[int, int]):
@@ -44,32 +44,24 @@ class Weighted(RandomChooser):
 
 
 @final
-class UrwPolicy:
+class UrwPolicy(Sampling):
     """Weighted choices, from another seed in every run."""
 
     NAME: ClassVar = "urw"
 
     def __init__(self, *, seed: int, level: Level) -> None:
-        self._seed = seed
-        self._level = level
-        self._runs = 0
-        self._tail = tail_after(0)
+        super().__init__(seed=seed, level=level)
         self._weights: Counter[int] | None = None
 
-    def plan(self) -> Plan | None:
-        self._runs += 1
-        return Plan(self.chooser(self._runs, MIXES[self._runs % len(MIXES)]), self._level, self.NAME)
+    def plan(self, number: int) -> Plan | None:
+        return Plan(self.chooser(number, MIXES[number % len(MIXES)]), self._level, self.NAME)
 
-    def chooser(self, run: int, mix: DeviationRates) -> Weighted:
-        """The chooser of one run."""
+    def chooser(self, number: int, mix: DeviationRates) -> Weighted:
+        """The chooser of the schedule with this number."""
         weights = self._weights or Counter()
-        return Weighted(dice(self._seed, self.NAME, run), mix, tail=self._tail, weights=weights)
+        return Weighted(dice(self._seed, self.NAME, number), mix, tail=self.longest.tail, weights=weights)
 
     def learn(self, record: Recorder) -> None:
-        self._tail = max(self._tail, tail_after(len(record)))
+        super().learn(record)
         if self._weights is None:
             self._weights = Counter(record.went)
-
-    @property
-    def proved(self) -> str | None:
-        return None

@@ -50,7 +50,7 @@ def repeated(trials: Trials, failed: Trial) -> None:
         where = _first_difference(first, again)
         if where is not None:
             raise Diverged(
-                f"a failing schedule does not repeat. It failed with:\n{_described(failed)}\n"
+                f"a failing schedule does not repeat. It failed with:\n{described(failed)}\n"
                 f"Repeated, {where}.\n{_CAUSES}."
             )
 
@@ -59,13 +59,22 @@ def failed_only_later(failed: Trial) -> Diverged:
     """What to raise when plain FIFO order fails after all, in which the first run of the search passed."""
     return Diverged(
         f"plain FIFO order passed in the first run of the search, and fails in it by now. It failed with:\n"
-        f"{_described(failed)}\n"
+        f"{described(failed)}\n"
         "Each run must find what the first one found: make inside main what the program changes, "
         "such as a module's variables, a cache, or a fixture of the test."
     )
 
 
-def _described(failed: Trial) -> str:
+def passes_here(number: int, failed: str) -> Diverged:
+    """What to raise when a schedule fails in one process of a search and passes in another."""
+    return Diverged(
+        f"schedule {number + 1} of the search fails in one process and not in another. It failed with:\n"
+        f"{failed}\n{_CAUSES}."
+    )
+
+
+def described(failed: Trial) -> str:
+    """What failed in a run, in a line."""
     run = failed.run
     bad = [str(verdict) for verdict in run.verdicts.values() if verdict.passed is False]
     return bad[0] if bad else run.hide(repr(run.error))

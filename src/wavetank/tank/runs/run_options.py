@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, fields
 from typing import Final, final
 
@@ -57,6 +58,8 @@ class RunOptions:
 class SearchOptions(RunOptions):
     """What a search depends on: `schedules` or `seconds` of real time limit it, whichever ends first.
 
+    `jobs` is the number of processes, which decides nothing but the time.
+
     Raises:
         UnknownCheck: a check has no such name.
         ValueError: another option is out of range.
@@ -66,6 +69,7 @@ class SearchOptions(RunOptions):
     policy: str = "portfolio"
     level: str = "any"
     seconds: float | None = None
+    jobs: int = 1
 
     def __post_init__(self) -> None:
         # Not by super(): the class is made a second time, with slots.
@@ -75,6 +79,7 @@ class SearchOptions(RunOptions):
         if self.seconds is not None and not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds={self.seconds!r}: a search takes a number of real seconds, 0 or more")
         Level.parse(self.level)
+        checked_jobs(self.jobs)
 
 
 ONLY_FOR_SEARCHES: Final = tuple(
@@ -83,6 +88,24 @@ ONLY_FOR_SEARCHES: Final = tuple(
     if field.name not in {each.name for each in fields(RunOptions)}
 )
 """The options of a search that a single run does not take."""
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def checked_jobs(jobs: int) -> int:
+    """The number of processes, if it is one.
+
+    Raises:
+        ValueError: it is no whole number of at least 1.
+    """
+    if not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"jobs={jobs!r}: give a whole number of processes, at least 1")
+    return jobs
 
 
 def checked_backend(name: str) -> str:

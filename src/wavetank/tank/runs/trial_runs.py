@@ -17,11 +17,10 @@ from ...patches.randomness import Chance
 from ...scenario import Scenario
 from ...sim.asyncio_run import run_asyncio
 from ...sim.budgets import STEPS_WITHOUT_PROGRESS
-from ...sim.choices import Chooser, Level, Recorder
+from ...sim.choices import Chooser, Fifo, Level, Recorder
 from ...sim.ended import Ended
 from ...sim.narrator import DescribedDeviation, Narrator
 from ...sim.policies.plan import Plan
-from ...sim.policies.replay import Replay
 from ...sim.scheduler import Scheduler
 from ...sim.shrink import Deviations
 from ...sim.timers import Timers
@@ -121,22 +120,24 @@ class Trials:
         with lent_to(self._scheduler, lambda: self._world), self._chance.lent():
             yield
 
-    def run_confirmed(self, plan: Plan) -> Trial:
-        """Make a run as planned within a short budget; with the whole one if that stops it."""
+    def run_confirmed(self, planned: Callable[[], Plan]) -> Trial:
+        """Make a run as planned within a short budget; with the whole one if that stops it.
+
+        So what comes of it does not depend on the short budget, which is learnt from earlier runs.
+        """
+        plan = planned()
         trial = self.run(plan, short_budget=True)
         if not trial.suspect:
             self.budgets = self.budgets.learned(trial.end, trial.run.virtual_seconds)
             return trial
-        if trial.deviations:
-            whole = self.run(Plan(Replay(trial.deviations), trial.level, trial.policy))
-            whole = replace(whole, stopped_early=trial)
-        else:
+        if isinstance(plan.chooser, Fifo):
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
-            whole = replace(
-                self.run(narrated=True), record=trial.record, policy=trial.policy, stopped_early=trial
-            )
-        if not whole.suspect:
-            self.budgets = self.budgets.longer()
+            whole = replace(self.run(narrated=True), record=trial.record, policy=trial.policy)
+        else:
+            whole = self.run(planned())
+        if whole.suspect:
+            return replace(whole, stopped_early=trial)
+        self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)
         return whole
 
     def run(

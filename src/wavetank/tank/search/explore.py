@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 from ...checks import Checks
 from ...scenario import Scenario
-from ..runs.run_options import checked_backend
+from ..runs.run_options import checked_backend, checked_jobs
 from ..tank import Tank
 
 FIXTURE: Final = "wavetank_search"
@@ -41,22 +41,27 @@ def explore(
     checks: Checks | None = None,
     max_virtual_seconds: float | None = None,
     max_cpu_seconds: float | None = None,
+    jobs: int | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., None]]:
     """Search schedules of `async def test(tank)` for one that fails; pytest sees a plain test per backend.
 
     The other arguments of the test are fixtures, made once and in real time. What is not given
-    comes from the `--llm-*` options, their ini twins, or the defaults of `wavetank.search`.
+    comes from the `--llm-*` options, their ini twins, or the defaults of `wavetank.search`. Without
+    `jobs` a process on each core makes schedules where that is safe: `pytest -v` says why it is not.
 
     Raises:
         TypeError: the test is no coroutine function, or does not take `tank`; or the parentheses are missing.
-        ValueError: there is no such backend, or none is named.
+        ValueError: there is no such backend, or none is named; `jobs` is no whole number of at least 1.
     """
     if callable(scenario):
         raise TypeError("the decorator is called: write `@wavetank.explore()`, with its parentheses")
     names = [checked_backend(name) for name in ((backends,) if isinstance(backends, str) else backends)]
     if not names:
         raise ValueError('backends is empty: name at least one, as in backends=["asyncio"]')
+    if jobs is not None:
+        checked_jobs(jobs)
     given = {
+        "jobs": jobs,
         "schedules": schedules,
         "policy": policy,
         "level": level,

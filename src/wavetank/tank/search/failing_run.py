@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from ...checks.verdict import Verdict
+from ...scenario import Scenario
 from ...sim.choices import Level
 from ...text import counted
 from ..runs.finished_run import Run
+from ..runs.run_options import RunOptions
 from ..runs.trial_runs import Trial, Trials
+from ..workload import Workload
 from .failing_schedule import Finding, find
 
 _ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio"}
@@ -31,7 +34,14 @@ def failing_run(
         finding.trial.run,
         schedule=token,
         replay=replay(token),
-        found=tuple(_found(trials, failed, finding, made)),
+        found=tuple(
+            found_lines(
+                trials.scenario,
+                trials.options,
+                finding,
+                f"schedule {made} of the search ({failed.policy})",
+            )
+        ),
         passing=finding.passing,
     )
 
@@ -48,27 +58,27 @@ def unexercised(trial: Trial, unmet: str, made: int) -> Run[Any]:
     )
 
 
-def _found(trials: Trials, failed: Trial, finding: Finding, made: int) -> Iterator[str]:
+def found_lines(scenario: Scenario, options: RunOptions, finding: Finding, where: str) -> Iterator[str]:
+    """What was found `where`, and what it needs of the scenario and of the workload of the search."""
     run = finding.trial.run
-    kind, what = failed.failure or ("", "")
+    kind, what = finding.trial.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
-    reach = _reach(trials.options.backend, run, finding.looking)
-    yield f"{named} in schedule {made} of the search ({failed.policy}), {reach}"
+    yield f"{named} in {where}, {_reach(options.backend, run, finding.looking)}"
     cut = finding.schedule.cut.left_out
     if cut:
-        waves = len(trials.scenario.wave)
-        total = waves + len(trials.scenario.fault)
+        waves = len(scenario.wave)
+        total = waves + len(scenario.fault)
         needed = [
             f"wave {number + 1}" if number < waves else f"fault {number - waves + 1}"
             for number in range(total)
             if not cut >> number & 1
         ]
         yield f"of the scenario it needs {' and '.join(needed) or 'no wave and no fault'}"
-    yield from _of_the_workload(trials, finding)
+    yield from _of_the_workload(options.workload, finding)
 
 
-def _of_the_workload(trials: Trials, finding: Finding) -> Iterator[str]:
-    workload, cut = trials.workload, finding.schedule.cut
+def _of_the_workload(workload: Workload | None, finding: Finding) -> Iterator[str]:
+    cut = finding.schedule.cut
     if workload is not None and (cut.items or cut.workers):
         kept = workload.first(cut.items, cut.workers)
         yield (

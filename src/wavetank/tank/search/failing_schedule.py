@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final, final
 
 from ...events import EventLog
@@ -69,7 +68,7 @@ class _Investigation:
 
     def finding(self) -> Finding:
         """The finding; what was shrunk in a hurry is made again with the whole budget to be sure."""
-        level, record = self._failed.level, self._failed.record
+        level, record = self._failed.level, (self._failed.stopped_early or self._failed).record
         found = self._shrunk_finding(level, record)
         if found.trial.failure != self._failed.failure:
             found = self._as_found(level)
@@ -190,9 +189,9 @@ class _Investigation:
 
     def _searched(self, level: Level) -> Recorder | None:
         policy = Portfolio(seed=self._trials.options.seed, level=level)
-        for plan in islice(iter(policy.plan, None), GENTLER_RUNS):
+        for number in range(1, GENTLER_RUNS + 1):
             self._looking += 1
-            trial = self._trials.run(plan, short_budget=True)
+            trial = self._trials.run(policy.plan(number), short_budget=True)
             if trial.failure == self._early_failure:
                 return trial.record
             if trial.record is not None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from ...checks import Checks
 from ...checks.exercised import missed
 from ...clock import SECOND, real_now
 from ...scenario import Scenario, load_scenario
-from ...sim.choices import Fifo, Level
-from ...sim.dice import dice
+from ...sim.choices import Fifo, Level, Recorder
 from ...sim.policies import policy_named
-from ...sim.policies.plan import Plan
+from ...sim.policies.plan import Plan, Sampling
+from ..runs.divergence import described, passes_here
 from ..runs.finished_run import Run
 from ..runs.replay_line import call
 from ..runs.run_options import DEFAULT_SCHEDULES, SearchOptions
@@ -23,11 +23,24 @@ from ..runs.trial_runs import Trial, Trials
 from ..tank import Tank
 from ..workload import Workload
 from .failing_run import failing_run, unexercised
+from .made_schedule import Made
+
+if TYPE_CHECKING:
+    from .forked_makers import ForkedMakers
 
 T = TypeVar("T")
 
-Watch = Callable[[Trial], object]
-"""Sees the choices of each run that was made; True ends the search."""
+BLOCK: Final = 64
+"""What is learnt from schedules counts from the next multiple of this number on, so that those in between
+can be made at the same time. Few enough to learn soon; of a block, several processes rarely wait for the
+last of its runs."""
+
+ALONE: Final = 16
+"""So many schedules are made before the process is forked: most failures show by then, one turn of the
+portfolio has been taken, and what the program imports and caches is there for all processes."""
+
+Watch = Callable[[Made], object]
+"""Sees each schedule that was made; True ends the search."""
 
 
 @final
@@ -40,7 +53,8 @@ class Result(Generic[T]):
     repeat and shrink the failure and to look for it at gentler levels, `shrinking` of them to
     shrink it. `choices` counts what was
     chosen, by kind. `proved` says what the runs prove, if they do, and `unmet` which waves and
-    faults no run met.
+    faults no run met. `processes` made the schedules; `one_process` says why it was one, where there
+    should have been more.
     """
 
     failure: Run[T] | None
@@ -52,6 +66,8 @@ class Result(Generic[T]):
     seconds: float
     proved: str | None
     unmet: str
+    processes: int = 1
+    one_process: str = ""
 
     def check(self) -> None:
         """Raise the failure, if there is one, with its report.
@@ -68,8 +84,17 @@ class Result(Generic[T]):
     def of_one(cls, run: Run[T], replay: str) -> Result[T]:
         """The result of a single run that a token stands for; `replay` is the line that repeats it."""
         repeated = replace(run, replay=replay, found=(f"{run.kind}, repeated from its token",))
+        return cls._of(repeated if run.kind is not None else None)
+
+    @classmethod
+    def of_kept(cls, run: Run[T]) -> Result[T]:
+        """The result of a search that was not made, as a failure which was kept still fails."""
+        return cls._of(run)
+
+    @classmethod
+    def _of(cls, failure: Run[T] | None) -> Result[T]:
         return cls(
-            failure=repeated if run.kind is not None else None,
+            failure=failure,
             schedules=1,
             distinct=1,
             after=0,
@@ -99,8 +124,8 @@ def search(
     max_cpu_seconds: float | None = None,
     seconds: float | None = None,
     workload: Workload | None = None,
+    jobs: int = 1,
     replay: Callable[[str], str] | None = None,
-    shard: int = 0,
     watch: Watch = lambda _: None,
 ) -> Result[T]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
@@ -108,12 +133,17 @@ def search(
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
     shrunk towards FIFO, and looked for at gentler levels. A `workload`, which `main` finds as
     `tank.workload`, is then shrunk too: fewer items, then fewer workers. `replay` returns for
-    a token the line that repeats the failure, by default a call of `wavetank.simulate`. Searches with
-    different `shard` numbers take different schedules of the policy, where it makes random choices;
-    `watch` is called with each run, and ends the search by returning something true.
+    a token the line that repeats the failure, by default a call of `wavetank.simulate`. `watch` is called
+    with each schedule that was made, and ends the search by returning something true.
+
+    `jobs` is the number of processes that make the schedules, by forks of this one. It decides nothing
+    but the time: each schedule has a number and depends on that, the seed and blocks of 64 schedules
+    before it, and the failing one with the lowest number counts. Where this process cannot be forked,
+    as another thread is alive, it makes them all itself.
 
     Raises:
         Diverged: a failing schedule does not repeat.
+        MakerDied: two of the processes died at the same schedules.
         ScenarioError: the scenario cannot be found or read.
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
@@ -129,8 +159,9 @@ def search(
         max_cpu_seconds=max_cpu_seconds,
         seconds=seconds,
         workload=workload,
+        jobs=jobs,
     )
-    searching = ScheduleSearch(main, scenario, options, replay=replay, shard=shard, watch=watch)
+    searching = ScheduleSearch(main, scenario, options, replay=replay, watch=watch)
     searching.until_failure()
     return searching.result()
 
@@ -139,7 +170,9 @@ def search(
 class ScheduleSearch:
     """A search in two parts: runs `until_failure`, and then the `result`, for which a failure is shrunk.
 
-    The arguments are those of `search`.
+    `first` is the number of the first schedule that counts. Those before it belong to an earlier part of
+    the search, which had learnt that runs make as many choices as `longest` says.
+    The other arguments are those of `search`.
     """
 
     def __init__(
@@ -149,59 +182,198 @@ class ScheduleSearch:
         options: SearchOptions,
         *,
         replay: Callable[[str], str] | None = None,
-        shard: int = 0,
         watch: Watch = lambda _: None,
+        first: int = 0,
+        longest: tuple[int, int] = (0, 0),
     ) -> None:
         self._options = options
         self._level = Level.parse(options.level)
-        self._policy = policy_named(options.policy, seed=_seed_of(shard, options.seed), level=self._level)
+        self._policy = policy_named(options.policy, seed=options.seed, level=self._level)
         # Whether the waves and faults met a request is judged of all runs together.
         judged = tuple(check for check in options.named_checks if check != "exercised")
         self._trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
         self._line = replay or call(main, scenario, options)
         self._watch = watch
         self._began = real_now()
+        self._next = first
+        self._until = first + options.schedules
+        self._earlier = longest
+        self._block: list[Recorder] = []
+        """What is to be learnt when the block is made."""
+        self._over = False
+        self._makers: ForkedMakers | None = None
         self._distinct: dict[int, None] = {}
         self._choices: Counter[str] = Counter()
-        self._unmet: dict[str, None] | None = None
+        self._not_met: tuple[str, ...] | None = None
+        """The waves and faults that no run of this process has met; `None` before the first."""
+        self._unmet: tuple[str, ...] = ()
+        """Those that no schedule which counts has met."""
+        self._failing: Made | None = None
+        self._processes = 1
+        self._one_process = ""
+        self._made_before = 0
+        """Runs that were made up to the failure."""
         self.made = 0
         """Complete runs so far."""
         self.failed: Trial | None = None
         """The first run that failed."""
 
     def until_failure(self) -> Trial | None:
-        """Make the runs up to the first that fails; `None` if none of them does."""
+        """Make the runs up to the first that fails; `None` if none of them does.
+
+        Raises:
+            Diverged: a schedule fails in a process of its own, and passes in this one.
+            MakerDied: two processes died at the same schedules.
+        """
+        jobs, alone = self._options.jobs, self._until
+        if jobs > 1:
+            alone = min(self._next + ALONE, alone)
         with self._trials.borrowed():
-            plan: Plan | None = Plan(Fifo(), self._level, "fifo")
-            while plan is not None:
-                trial = self._trials.run_confirmed(plan)
-                self.made += 1
-                enough = self._learn(trial)
-                if trial.failure is not None:
-                    self.failed = trial
-                    break
-                plan = None if enough or self._at_limit else self._policy.plan()
+            self._begin()
+            self._make_all(self._made_here, alone)
+        if not self._over:
+            self._make_rest(jobs)
+        if not self._policy.SAMPLES:
+            self._learn()  # for what it proves
+        self._made_before = self._trials.made
         return self.failed
 
     @property
-    def _at_limit(self) -> bool:
-        seconds = self._options.seconds
-        late = seconds is not None and real_now() - self._began >= int(seconds * SECOND)
-        return late or self.made >= self._options.schedules
+    def longest(self) -> tuple[int, int]:
+        """The most choices, and picks of who goes next, of a run before the current block."""
+        if not isinstance(self._policy, Sampling):
+            return 0, 0
+        return self._policy.longest.choices, self._policy.longest.picks
 
-    def _learn(self, trial: Trial) -> bool:
-        """Learn from a run; whether the search may end."""
-        record = trial.record
-        assert record is not None
-        self._policy.learn(record)
-        self._distinct[hash((trial.level, tuple(record.taken), tuple(record.widths)))] = None
-        self._choices.update(record.kinds)
-        if self._unmet is None:
-            self._unmet = dict.fromkeys(missed(trial.log))
-        elif self._unmet:
-            still = missed(trial.log)
-            self._unmet = {each: None for each in self._unmet if each in still}
-        return bool(self._watch(trial))
+    # -- schedules by number --------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Make the schedule in FIFO order, and learn what was learnt in an earlier part of the search."""
+        resumed = self._next
+        fifo = self._made(0)
+        assert fifo is not None
+        assert fifo.record is not None
+        self._policy.learn(fifo.record)
+        if not resumed or fifo.failed:
+            self._take(fifo)
+            self._block.clear()
+        elif isinstance(self._policy, Sampling):
+            self._policy.longest.include(*self._earlier)
+            self._make_last_block(resumed)
+
+    def _make_last_block(self, end: int) -> None:
+        """Make the last schedules of an earlier part of the search once more, to learn from them."""
+        for made in self._made_here(range(max((end - 1) // BLOCK * BLOCK, 1), end)):
+            if made.failed:
+                return self._take(made)
+            self._block += [made.record] if made.record is not None else []
+        if end % BLOCK == 0:
+            self._learn()
+        return None
+
+    def _make_all(self, makers: Callable[[range], Iterator[Made]], until: int) -> None:
+        """Make the schedules up to a number, block by block."""
+        while not self._over and self._next < until:
+            begun = self._next
+            numbers = range(begun, min(until, begun // BLOCK * BLOCK + BLOCK))
+            for made in makers(numbers):
+                self._take(made)
+                if self._over:
+                    return
+            if self._next == begun:
+                self._over = True
+            elif self._next < numbers.stop or self._next % BLOCK == 0:
+                self._learn()
+
+    def _make_rest(self, jobs: int) -> None:
+        """Make the schedules that are left in several processes, if that is possible."""
+        from .forked_makers import ForkedMakers, why_not
+
+        self._one_process = why_not()
+        if self._one_process:
+            with self._trials.borrowed():
+                self._make_all(self._made_here, self._until)
+            return
+        self._processes = jobs
+        makers = ForkedMakers(jobs, self._made_here, self._learn_from, self._trials.borrowed)
+        with makers as self._makers:
+            self._make_all(makers.made, self._until)
+        self._makers = None
+        if self._failing is not None:
+            self.failed = self._made_again(self._failing)
+
+    def _made_again(self, failing: Made) -> Trial:
+        """A failing run of another process, in this one."""
+        with self._trials.borrowed():
+            again = self._made(failing.number)
+        if again is None or again.trial is None or not again.failed:
+            raise passes_here(failing.number, failing.failed)
+        return again.trial
+
+    def _made_here(self, numbers: range) -> Iterator[Made]:
+        """Make schedules in this process, up to one that failed or does not exist."""
+        for number in numbers:
+            made = self._made(number)
+            if made is None:
+                return
+            yield made
+            if made.failed:
+                return
+
+    def _made(self, number: int) -> Made | None:
+        """Make one schedule; `None` if there is none with this number yet."""
+        if self._planned(number) is None:
+            return None
+        trial = self._trials.run_confirmed(lambda: cast(Plan, self._planned(number)))
+        if self._not_met != ():
+            missing = missed(trial.log)
+            self._not_met = tuple(
+                each for each in (missing if self._not_met is None else self._not_met) if each in missing
+            )
+        return Made(
+            number=number,
+            level=trial.level,
+            record=trial.record,
+            missed=self._not_met,
+            failed=described(trial) if trial.failure is not None else "",
+            trial=trial,
+        )
+
+    def _planned(self, number: int) -> Plan | None:
+        return self._policy.plan(number) if number else Plan(Fifo(), self._level, "fifo")
+
+    # -- what came of them ------------------------------------------------------------------------
+
+    def _take(self, made: Made) -> None:
+        """Count a schedule, in the order of the numbers."""
+        self._next = made.number + 1
+        self.made += 1
+        if made.failed:
+            self._failing, self.failed = made, made.trial
+        record = made.record
+        if record is not None:
+            self._block.append(record)
+            self._distinct[hash((made.level, tuple(record.taken), tuple(record.widths)))] = None
+            self._choices.update(record.kinds)
+            self._unmet = made.missed
+        enough = bool(self._watch(made))
+        self._over = enough or bool(made.failed) or self._next >= self._until or self._late
+
+    @property
+    def _late(self) -> bool:
+        seconds = self._options.seconds
+        return seconds is not None and real_now() - self._began >= int(seconds * SECOND)
+
+    def _learn(self) -> None:
+        """Learn from a block, in every process."""
+        self._learn_from(self._block)
+        if self._makers is not None:
+            self._makers.learn(self._block)
+        self._block.clear()
+
+    def _learn_from(self, records: Iterable[Recorder]) -> None:
+        for record in records:
+            self._policy.learn(record)
 
     def result(self) -> Result[Any]:
         """The result of the search, with the failure repeated and shrunk.
@@ -209,7 +381,7 @@ class ScheduleSearch:
         Raises:
             Diverged: it does not repeat.
         """
-        run, unmet = None, ", ".join(self._unmet or ())
+        run, unmet = None, ", ".join(self._unmet)
         if self.failed is not None:
             with self._trials.borrowed():
                 run = failing_run(self._trials, self.failed, self._level, self.made, self._line)
@@ -220,15 +392,12 @@ class ScheduleSearch:
             failure=run,
             schedules=self.made,
             distinct=len(self._distinct),
-            after=self._trials.made - self.made,
+            after=self._trials.made - self._made_before,
             shrinking=self._trials.shrinking,
             choices=dict(sorted(self._choices.items())),
             seconds=(real_now() - self._began) / SECOND,
             proved=None if run is not None else self._policy.proved,
             unmet=unmet,
+            processes=self._processes,
+            one_process=self._one_process,
         )
-
-
-def _seed_of(shard: int, seed: int) -> int:
-    """The policy's seed; the provider's stays the same in every shard."""
-    return seed if not shard else int(dice(seed, "shard", shard).random() * (1 << 53))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Final, final
 
 from ...sim.choices import Level, Recorder
@@ -89,7 +89,7 @@ class WorkloadShrinker:
         if _deviations(record):
             assert record is not None
             yield Plan(Replay(record.deviations), self._level, "replay")
-            yield from iter(Portfolio(seed=self._trials.options.seed, level=self._level).plan, None)
+            yield from map(Portfolio(seed=self._trials.options.seed, level=self._level).plan, count(1))
 
     def _cut(self) -> Workload:
         assert self._whole is not None

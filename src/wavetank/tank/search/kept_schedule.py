@@ -1,0 +1,67 @@
+"""Make the schedule of a failure again that was kept from an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from ...scenario import Scenario, digest, without
+from ...sim.choices import ORDERS, Fifo, Level
+from ...sim.policies.plan import Plan
+from ...sim.token import FIFO, Schedule
+from ..failure import Diverged
+from ..runs.divergence import outcome_of, repeated
+from ..runs.finished_run import Run
+from ..runs.run_options import SearchOptions
+from ..runs.trial_runs import Trials
+from ..tank import Tank
+from .failing_run import found_lines
+from .failing_schedule import Finding, planned
+
+
+def within(schedule: Schedule, level: str) -> bool:
+    """Whether a search at this level could make the schedule."""
+    wanted = Level.parse(level)
+    gentler = ORDERS.index(schedule.level.order) <= ORDERS.index(wanted.order)
+    return gentler and (wanted.stalls or not schedule.level.stalls)
+
+
+def failing_again(
+    main: Callable[[Tank], Awaitable[Any]],
+    scenario: Scenario,
+    options: SearchOptions,
+    schedule: Schedule,
+    replay: Callable[[str], str],
+) -> Run[Any] | None:
+    """The run that fails under a kept schedule, in the same way or another; `None` if it passes.
+
+    Unlike a token that is repeated, it may belong to another version of the program: what counts is that
+    it fails. It does not count if the scenario is another one, or the failure does not repeat.
+    """
+    if schedule.digest != digest(scenario) or schedule.backend != options.backend:
+        return None
+    cut, workload = schedule.cut, options.workload
+    checks = tuple(check for check in options.named_checks if check != "exercised")
+    left = workload and workload.first(cut.items, cut.workers)
+    trials = Trials(
+        main,
+        without(scenario, cut.left_out),
+        replace(options, seed=schedule.seed, checks=checks, workload=left),
+    )
+    with trials.borrowed():
+        failed = trials.run_confirmed(
+            lambda: planned(schedule.deviations, schedule.level) or Plan(Fifo(), FIFO, "fifo")
+        )
+        if failed.failure is None:
+            return None
+        try:
+            repeated(trials, failed)
+        except Diverged:
+            return None
+        trial = trials.run(planned(failed.deviations, schedule.level), narrated=True)
+    made = replace(
+        schedule, deviations=failed.deviations, program=trials.program, outcome=outcome_of(trial.log)
+    )
+    found = found_lines(scenario, options, Finding(trial, made, 0), "a schedule kept from an earlier run")
+    return replace(trial.run, schedule=made.token(), replay=replay(made.token()), found=tuple(found))
