@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import anyio
 import pytest
 
 from wavetank.processor import Limits, Quota, RateInfo
@@ -16,6 +18,7 @@ from wavetank.processor.gate.pacer import Pacer
 from wavetank.processor.gate.sent_requests import Sent, SentRequests
 from wavetank.processor.gate.tickets import Ticket
 
+from ..stepping import one_batch
 from .limited_world import World, run
 
 
@@ -290,6 +293,42 @@ def test_answers_that_come_at_once_are_not_waited_for() -> None:
     seconds, refused = run(World(1e9, 1e9, service=0.001, items=10_000))
     assert refused == 0
     assert seconds < 15
+
+
+class Overloaded(Exception):
+    """A refusal that states no wait."""
+
+    status_code = 429
+
+
+def seconds_with(refuses: Callable[[int, float], bool], items: int) -> float:
+    """How long items take at a provider that has no limit and refuses by number and instant."""
+    sent: list[float] = []
+
+    async def call(prompt: str) -> str:
+        sent.append(anyio.current_time())
+        refused = refuses(len(sent), sent[-1] - sent[0])
+        await anyio.sleep(0.05 if refused else 0.3)
+        if refused:
+            raise Overloaded
+        return prompt
+
+    names = [str(number) for number in range(items)]
+    batch = one_batch("asyncio", names, call, limits=None, workers=20, max_rate_limit_retries=100)
+    assert batch.succeeded == items
+    return batch.seconds
+
+
+@pytest.mark.parametrize("period", [3.0, 5.0])
+def test_waves_that_no_rate_avoids_do_not_wear_the_rate_down(period: float) -> None:
+    """All is refused for half a second, again and again: a lower rate is refused as soon as a higher one."""
+    usual = seconds_with(lambda *_: False, 600)
+    assert seconds_with(lambda _, at: at > period and at % period < 0.5, 600) < 5 * usual
+
+
+def test_refusals_at_any_rate_do_not_wear_the_rate_down() -> None:
+    """Every second request is refused: the pauses cost time, and the rate does not."""
+    assert seconds_with(lambda number, _: number % 2 == 0, 60) < 1000
 
 
 def test_a_known_limit_is_doubted_after_three_refusals_in_a_minute() -> None:

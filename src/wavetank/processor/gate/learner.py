@@ -289,7 +289,12 @@ class Learner:
         run = one.at - self._resumes_at
         lower = one.rate < MUCH_LOWER * self._refused_rate
         useless = lower and run < SAME_RUN * self._refused_run
-        if not useless and self._limited:
+        # Many small cuts are compared with the rate before the first one, while none of them has helped.
+        same = (
+            one.rate <= self._refused_rate
+            and self._refused_run / SAME_RUN < run < self._refused_run * SAME_RUN
+        )
+        if not useless and self._limited and not same:
             self._refused_rate, self._refused_run = one.rate, run
         return useless
 
