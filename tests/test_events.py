@@ -147,7 +147,8 @@ def test_the_kinds_of_events_are_the_contract() -> None:
     """The vocabulary has these kinds and no others."""
     assert " ".join(EVENT_KINDS) == (
         "submitted arrived unknown-host app-failed answer-failed held refused answered delivered left "
-        "completed failed cancelled paused resumed stalled traced violated wave-opened wave-closed"
+        "completed failed cancelled paused resumed stalled interrupted restarted unreported traced violated "
+        "wave-opened wave-closed"
     )
 
 

@@ -38,6 +38,9 @@ EventKind = Literal[
     "paused",
     "resumed",
     "stalled",
+    "interrupted",
+    "restarted",
+    "unreported",
     "traced",
     "violated",
     "wave-opened",
@@ -48,7 +51,10 @@ EVENT_KINDS: Final[tuple[str, ...]] = get_args(EventKind)
 BY_ANSWER: Final = -1
 """The number of a fault that is none of the scenario's: `fake_llm.answer` raised it."""
 
-Ending = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
+Ending = Literal["returned", "raised", "interrupted", "deadlock", "steps", "time", "cpu"]
+
+ENDED: Final[tuple[Ending, ...]] = ("returned", "raised", "interrupted")
+"""How a program ends that nothing stopped."""
 
 
 class EventLogError(ValueError):

@@ -56,7 +56,7 @@ class Digits:
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:  # noqa: ARG002
         place = len(self.widths)
-        self.widths.append(n)
+        self.widths.append(n if kind != "pause" else 1)
         return self._choices[place] if place < len(self._choices) else 0
 
 

@@ -184,7 +184,7 @@ def kinds_asked(chosen: Chosen, program: Program, level: Level) -> set[Kind]:
 @pytest.mark.parametrize("level", LEVELS, ids=str)
 def test_a_level_asks_for_nothing_else(chosen: Chosen, level: Level) -> None:
     """`fifo` never reorders; without stalls no time passes inside the program."""
-    expected = ({"run"} if level.order != "fifo" else set()) | ({"stall"} if level.stalls else set())
+    expected = ({"run"} if level.order != "fifo" else set()) | ({"stall", "pause"} if level.stalls else set())
     assert kinds_asked(chosen, crowd, level) == expected
 
 

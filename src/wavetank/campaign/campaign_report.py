@@ -13,7 +13,11 @@ _KINDS = {
     "run": "which task goes next",
     "switch": "which thread goes on",
     "stall": "time that passes inside",
+    "pause": "time that passes where no deadline is near",
+    "deadline": "a deadline that passes",
+    "interruption": "an interruption",
     "provider": "what the fake does",
+    "test": "what the test chooses",
 }
 """What is chosen at a choice point, by its kind."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..events import EventLog
-from . import answer_function
+from . import answer_function, permits_returned
 from .causes import causes
 from .check_selection import (
     BY_EXPECTATION,
@@ -38,7 +38,8 @@ __all__ = [
 def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     """Judge the log by these checks, in the order of `named`; the first that fails also has the causes.
 
-    The default checks, and sets that contain them, also judge whatever else was declared. A function
+    The default checks, and sets that contain them, also judge whatever else was declared and, in a program
+    that was interrupted, the counts that were watched. A function
     `fake_llm.answer` that failed is always a failure.
 
     Raises:
@@ -55,6 +56,8 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
         for judged in (each for name, each in BY_EXPECTATION.items() if name in log.header.expects):
             verdict = judged(log)
             verdicts.setdefault(verdict.name, verdict)
+        if log.of("interrupted") and log.end is not None and log.end.watched:
+            verdicts.setdefault(permits_returned.NAME, permits_returned.judge(log))
     if (failed := answer_function.judge(log)).passed is False:
         verdicts = {failed.name: failed, **verdicts}
     for name, verdict in verdicts.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..clock import format_duration
-from ..events import EventLog, Unseen, Wait
+from ..events import ENDED, EventLog, Unseen, Wait
 from ..text import times
 from .history import unmatched
 
@@ -40,7 +40,7 @@ def _quiet(log: EventLog) -> Iterator[str]:
     end = log.end
     if end is None:
         return
-    stopped = end.how not in ("returned", "raised")
+    stopped = end.how not in ENDED
     stretches: dict[tuple[int, int], list[Wait]] = {}
     for wait in end.waits:
         if not (stopped and wait.until >= end.at):

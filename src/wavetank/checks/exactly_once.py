@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..clock import format_duration
-from ..events import Event, EventKind, EventLog
+from ..events import ENDED, Event, EventKind, EventLog
 from ..fault_kinds import DELAYS
 from .history import history, unmatched
 from .verdict import Verdict
@@ -24,10 +24,13 @@ def judge(log: EventLog) -> Verdict:
     """Fails when an item is lost, reported twice, made up, or paid more often than declared.
 
     Paid is judged for declared items of the ledger only. An answer that came after its
-    client had hung up is wasted: listed, and counted only when `paid_per_item` is declared.
+    client had hung up is wasted, and one whose task was cancelled before it could report the item is
+    unreported: both are listed, and counted only when `paid_per_item` is declared.
+    In a program that was interrupted no item is lost, unless it ran again. Then an equal completion counts
+    once, failures and cancellations of before are over, and an item that was open may be paid once more.
     """
     submitted = _items(log, "submitted")
-    outcomes = Counter(_items(log, *_OUTCOMES))
+    outcomes = _outcomes(log)
     if not submitted and not outcomes:
         return Verdict(NAME, None, "nothing was entered in the ledger")
     faults = [
@@ -36,7 +39,7 @@ def judge(log: EventLog) -> Verdict:
         *_made_up(log, submitted),
         *_overpaid(log, dict.fromkeys([*submitted, *outcomes])),
     ]
-    if log.end is not None and log.end.how not in ("returned", "raised"):
+    if log.end is not None and log.end.how not in ENDED:
         return Verdict(
             NAME, None, f"the run was stopped: {len(faults)} finding(s) so far", _evidence(log, faults)
         )
@@ -46,7 +49,8 @@ def judge(log: EventLog) -> Verdict:
         return Verdict(NAME, False, f"item {item!r} {what}{more}", _evidence(log, faults))
     still_open = len(dict.fromkeys(submitted)) - len(outcomes)
     if still_open > 0:
-        return Verdict(NAME, None, f"main raised before {still_open} item(s) came to an outcome")
+        how = "was interrupted" if _is_cut_short(log) else "raised"
+        return Verdict(NAME, None, f"main {how} before {still_open} item(s) came to an outcome")
     note, wasted = _with_wasted(log)
     return Verdict(NAME, True, f"{len(outcomes)} item(s), each with one outcome{note}", wasted)
 
@@ -69,12 +73,44 @@ def paid_for(event: Event) -> bool:
     return event.status == 200 and event.fault is None
 
 
+def _outcomes(log: EventLog) -> Counter[str]:
+    """How many outcomes each item has; of a program that ran again, as `judge` says."""
+    before, after = Counter[str](), Counter[str]()
+    kept: dict[str, str | None] = {}
+    for event in log.of(*_OUTCOMES, "restarted"):
+        if event.kind == "restarted":
+            before, after = after, before
+            kept = {
+                each.item: each.value for each in log.of("completed") if each.item and each.at <= event.at
+            }
+        elif event.item is not None:
+            equal = event.kind == "completed" and event.item in kept and kept[event.item] == event.value
+            after[event.item] += 0 if equal and before[event.item] else 1
+    over = [item for item in before if item not in kept and after[item]]
+    return after + Counter({item: count for item, count in before.items() if item not in over})
+
+
+def _is_cut_short(log: EventLog) -> bool:
+    """Whether the program was interrupted and did not run again."""
+    return bool(log.of("interrupted")) and not log.of("restarted")
+
+
+def _open_when_cut(log: EventLog) -> set[str | None]:
+    """The items without an outcome when the program was interrupted, if it ran again."""
+    events = log.of("submitted", *_OUTCOMES, "interrupted", "restarted")
+    if not any(event.kind == "restarted" for event in events):
+        return set()
+    cut = next(place for place, event in enumerate(events) if event.kind == "interrupted")
+    done = {event.item for event in events[:cut] if event.kind in _OUTCOMES}
+    return {event.item for event in events if event.kind == "submitted"} - done
+
+
 def _items(log: EventLog, *kinds: EventKind) -> list[str]:
     return [event.item for event in log.of(*kinds) if event.item is not None]
 
 
 def _lost(log: EventLog, submitted: list[str], outcomes: Counter[str]) -> Iterable[tuple[str, str]]:
-    if log.end is not None and log.end.how == "raised":
+    if (log.end is not None and log.end.how == "raised") or _is_cut_short(log):
         return
     for item in dict.fromkeys(submitted):
         if not outcomes[item]:
@@ -94,10 +130,12 @@ def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str
     answers = [event for event in log.of("delivered") if paid_for(event)]
     if declared is not None:
         answers += _wasted(log)
+    unreported = Counter(event.item for event in log.of("unreported")) if declared is None else Counter()
+    once_more = _open_when_cut(log)
     named = {event.request for event in log.of("arrived") if event.declared}
     paid = Counter(event.item for event in answers if event.request in named and event.item in ledger)
     for item, count in paid.items():
-        if item is not None and count > allowed:
+        if item is not None and count > allowed + max(unreported[item], item in once_more):
             yield item, f"was paid {count} times (declared: {allowed})"
 
 

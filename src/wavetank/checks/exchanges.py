@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import final
 
 from ..events import Event, EventLog
+from .disturbances import explored_stalls
 from .history import ledger_of
 
 
@@ -110,7 +111,7 @@ class Stalls:
     """The stretches in which the explorer let time pass inside the program, between two of its steps."""
 
     def __init__(self, log: EventLog) -> None:
-        stalls = [event for event in log.of("stalled") if event.reason is None and event.since is not None]
+        stalls = [event for event in explored_stalls(log) if event.since is not None]
         spans = sorted((event.since, event.at) for event in stalls if event.since is not None)
         self._since = [since for since, _ in spans]
         self._until = [until for _, until in spans]

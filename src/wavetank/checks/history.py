@@ -130,7 +130,7 @@ def _beside_requests(event: Event) -> str:
         case "app-failed":
             return f"the app for {event.host} raised {event.error_type}: {event.error}"
         case "stalled" if event.since is not None:
-            where = "within one step" if event.reason else "between two steps"
+            where = "within one step" if event.reason == "blocking" else "between two steps"
             return f"time had passed {where} of the program since {format_duration(event.since)}"
         case "traced":
             since = "" if event.since is None else f" since {format_duration(event.since)}"
@@ -140,6 +140,15 @@ def _beside_requests(event: Event) -> str:
             return f"the gate {event.scope} is paused{until}"
         case "resumed":
             return f"the gate {event.scope} lets the first request go on"
+        case "interrupted":
+            return "the program was interrupted, as by Ctrl-C, where main waited"
+        case "restarted":
+            return "the program began again on what it had kept"
+        case "unreported":
+            return (
+                f"the answer to request {event.request} had reached a task that was cancelled before it "
+                "could report the item"
+            )
         case "violated":
             return f"{event.reason!r} did not hold any more: {event.error}"
         case "wave-opened":

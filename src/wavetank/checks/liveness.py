@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..clock import format_duration
-from ..events import EventKind, EventLog, RunEnd
+from ..events import ENDED, EventKind, EventLog, RunEnd
 from .history import fault_source
 from .repetition import repetition
 from .traced import traced
@@ -25,7 +25,7 @@ def judge(log: EventLog) -> Verdict:
     end = log.end
     if end is None:
         return Verdict(NAME, None, "the run has not ended")
-    if end.how in ("returned", "raised"):
+    if end.how in ENDED:
         return Verdict(NAME, True, f"main came to its end at {format_duration(end.at)}")
     if end.how == "deadlock":
         evidence = end.spinning + _open_items(log) + _held(log) + end.blocked + traced(log)
@@ -38,7 +38,7 @@ def judge(log: EventLog) -> Verdict:
 def kind_of_hang(log: EventLog) -> str | None:
     """`deadlock`, `livelock`, `overrun`; `None` if the run came to its end or no run could have."""
     end = log.end
-    if end is None or end.how in ("returned", "raised"):
+    if end is None or end.how in ENDED:
         return None
     if end.how == "deadlock":
         return "deadlock"

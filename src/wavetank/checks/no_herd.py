@@ -7,6 +7,7 @@ from typing import Final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
+from .disturbances import disturbed
 from .exchanges import Exchange, Stalls, exchanges
 from .history import dated
 from .verdict import Verdict
@@ -28,6 +29,8 @@ def judge(log: EventLog) -> Verdict:
     share = log.header.expects.get(EXPECTATION)
     if share is None:
         return Verdict(NAME, None, "no share was declared: tank.expect(herd=…)")
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     requests, stalls, judged = exchanges(log), Stalls(log), 0
     held = [one for one in requests if one.held is not None]
     sent = sorted(requests, key=_sent)

@@ -8,6 +8,7 @@ from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
+from .disturbances import disturbed
 from .exchanges import Exchange, Stalls, exchanges, scopes_of
 from .history import dated, history
 from .verdict import Verdict
@@ -27,6 +28,8 @@ def judge(log: EventLog) -> Verdict:
     grace of 10 ms after that, stalls not counted, and was not over when the window began. It also
     fails when an item takes more requests than `requests_per_item` declares.
     """
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     requests, stalls = exchanges(log), Stalls(log)
     if (much := _too_many_for_one(log, requests)) is not None:
         return much
@@ -43,6 +46,8 @@ def judge(log: EventLog) -> Verdict:
 
 def judge_each_item(log: EventLog) -> Verdict:
     """Fails when an item takes more requests than `requests_per_item` declares; judges nothing else."""
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     much = _too_many_for_one(log, exchanges(log))
     return much or Verdict(NAME, True, "no item took more requests than were declared")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from ..events import EventLog
+from .disturbances import disturbed
 from .history import dated
 from .verdict import Verdict
 
@@ -71,6 +72,8 @@ def judge(log: EventLog) -> Verdict:
     expected = log.header.expects
     if not any(name in expected for name in EXPECTATIONS):
         return Verdict(NAME, None, "nothing was declared: tank.expect(failed=…, completed=…)")
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     found = _found(log)
     wrong = list(_wrong(found, expected))
     if wrong:

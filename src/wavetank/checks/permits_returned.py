@@ -18,11 +18,13 @@ _SHOWN: Final = 6
 def judge(log: EventLog) -> Verdict:
     """Fails when a watched count is not back at its start when `main` returns.
 
+    When the explorer interrupted `main`, it is to be back when what was left has been cancelled and awaited.
+
     Without a watch it looks at the exchanges: it fails when a reply was sent and the client
     neither read it to its end nor closed it, although it had the time to.
     """
     end = log.end
-    if end is None or end.how != "returned":
+    if end is None or end.how not in ("returned", "interrupted"):
         return Verdict(NAME, None, "main did not return, so that nothing is quiet yet")
     if not end.watched:
         return _unread(log, end.at)

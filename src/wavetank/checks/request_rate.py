@@ -7,6 +7,7 @@ from typing import Final
 
 from ..clock import MILLISECOND, MINUTE, format_duration
 from ..events import Event, EventLog
+from .disturbances import disturbed, explored_stalls
 from .history import dated
 from .verdict import Verdict
 
@@ -28,6 +29,8 @@ def judge(log: EventLog) -> Verdict:
     rate = log.header.expects.get(RATE)
     if rate is None:
         return Verdict(NAME, None, "no rate was declared: tank.expect(requests_per_minute=…)")
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     burst = log.header.expects.get(BURST, rate)
     stretches = list(_between_stalls(log))
     for stretch in stretches:
@@ -46,7 +49,7 @@ def _sent(event: Event) -> int:
 def _between_stalls(log: EventLog) -> Iterator[list[Event]]:
     """The requests by when they were sent, in stretches without a stall; an instant of a stall is in none."""
     requests = sorted(log.of("arrived"), key=_sent)
-    stalls = sorted((event.since or 0, event.at) for event in log.of("stalled") if event.reason is None)
+    stalls = sorted((event.since or 0, event.at) for event in explored_stalls(log))
     place = 0
     for since, until in stalls:
         begin = place

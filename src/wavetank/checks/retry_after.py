@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from ..clock import MILLISECOND, format_duration
 from ..events import Event, EventLog
+from .disturbances import disturbed
 from .exchanges import scope_covers
 from .history import history, ledger_of
 from .verdict import Verdict
@@ -29,6 +30,8 @@ def judge(log: EventLog) -> Verdict:
     that never reached the client binds no request, and a request that was sent before the
     refusal reached the client is no repeat.
     """
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     judged: dict[int | None, None] = {}
     for request, refusal in _repeats(log):
         judged[request.request] = None

@@ -7,6 +7,7 @@ from typing import Final, final
 
 from ..clock import MILLISECOND, format_duration
 from ..events import EventLog
+from .disturbances import disturbed
 from .exchanges import Exchange, Stalls, exchanges, scopes_of
 from .history import dated
 from .verdict import Verdict
@@ -25,6 +26,8 @@ def judge(log: EventLog) -> Verdict:
     refusal reached the client is no breach, and time in which the explorer stalled the program
     does not count.
     """
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     requests, stalls = exchanges(log), Stalls(log)
     heard = [one for one in requests if one.heard_at is not None and one.free_from is not None]
     if not heard:

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from ..clock import format_duration
 from ..events import Event, EventKind, EventLog
+from .disturbances import disturbed
 from .exactly_once import paid_for
 from .history import history, ledger_of
 from .verdict import Verdict
@@ -43,6 +44,8 @@ def judge(log: EventLog) -> Verdict:
     first request, outcomes of items submitted before it, which are only ahead in the queue.
     """
     allowed = log.header.expects.get(NAME, DEFAULT)
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
     items = ledger_of(log)
     outcomes = len(log.of(*_OUTCOMES))
     if not any(event.item in items for event in log.of("arrived")):

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..clock import format_duration
 from ..events import EventLog
+from .disturbances import disturbed, explored_stalls
 from .history import dated
 from .verdict import Verdict
 
@@ -15,12 +16,14 @@ NAME: Final = "within"
 def judge(log: EventLog) -> Verdict:
     """Fails when the last outcome comes later after the first submission than `within`, or not at all.
 
-    Runs in which the explorer stalled the program are not judged.
+    Runs in which the explorer stalled or interrupted the program are not judged.
     """
     allowed = log.header.expects.get(NAME)
     if allowed is None:
         return Verdict(NAME, None, 'no time was declared: tank.expect(within="10m")')
-    if any(event.reason is None for event in log.of("stalled")):
+    if (why := disturbed(log)) is not None:
+        return Verdict(NAME, None, why)
+    if explored_stalls(log):
         return Verdict(NAME, None, "the explorer let time pass inside the program")
     submitted = log.of("submitted")
     if not submitted:

@@ -17,6 +17,7 @@ from ..sim.errors import RunStopped
 from ..sim.private_names import require
 from ..sim.refused_io import refusal
 from ..sim.scheduler import Scheduler
+from ..sim.trio_deadlines import tasks_cut
 from ..sim.trio_parts import creation_order
 from ..sim.trio_run import SUPPORTED, PassDriver, TrioEngine
 from .attributes import replaced
@@ -53,6 +54,9 @@ def trio_under(scheduler: Scheduler, started: Callable[[TrioEngine], object]) ->
         stack.enter_context(replaced(core, "unrolled_run", _kept(core.unrolled_run, scheduler)))
         guest = _guest_run(trio.lowlevel.start_guest_run, scheduler, begin)
         stack.enter_context(replaced(trio.lowlevel, "start_guest_run", guest))
+        stack.enter_context(
+            replaced(core.CancelStatus, "recalculate", _noted(core.CancelStatus.recalculate, scheduler))
+        )
         stack.enter_context(sleeps_take_time(scheduler))
         stack.enter_context(creation_order())
         stack.enter_context(trio_threads(scheduler))
@@ -130,6 +134,18 @@ def _kept(original: Callable[..., Any], scheduler: Scheduler) -> Callable[..., A
         return loop
 
     return unrolled_run
+
+
+def _noted(original: Callable[..., None], scheduler: Scheduler) -> Callable[..., None]:
+    """Let the scheduler know of each task that is cancelled by more than the end of its own sleep."""
+
+    def recalculate(status: Any) -> None:
+        original(status)
+        if status.effectively_cancelled and scheduler.is_mine():
+            for task in tasks_cut(status):
+                scheduler.cancelled(task)
+
+    return recalculate
 
 
 def _close_stream_of(done_callback: Callable[..., object]) -> None:

@@ -134,7 +134,7 @@ def _pauses(log: EventLog) -> Iterator[Band]:
 
 
 def _stalls(log: EventLog) -> Iterator[Band]:
-    for name, reason in (("stall", None), ("blocking call", "blocking")):
+    for name, reason in (("stall", None), ("deadline passes", "deadline"), ("blocking call", "blocking")):
         spans = tuple(
             Span(
                 event.since,

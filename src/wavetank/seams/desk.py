@@ -51,8 +51,8 @@ class Desk:
     """Brings clients and one `Provider` together on one clock; safe to use from several threads.
 
     `admit` is called before a request is let in and may raise. `origin` says who calls it and where
-    in the program. `progress` is called when a
-    success has reached its client. Without
+    in the program. `progress` is called with the record of a
+    success that has reached its client. Without
     `keep_records` the record of a request is dropped when its exchange is over.
     """
 
@@ -69,7 +69,7 @@ class Desk:
         origin: Callable[[], Origin] = lambda: NOWHERE,
         lets_through: Callable[[str, int | None], bool] = lambda *_: False,
         is_declared: Callable[[str], bool] = lambda _: False,
-        progress: Callable[[], object] = lambda: None,
+        progress: Callable[[Record], object] = lambda _: None,
         keep_records: bool = True,
     ) -> None:
         self.clock = clock
@@ -247,7 +247,7 @@ class Desk:
             self._append(_about("delivered", record, now, whole=whole))
             self._open.pop(record.request.id, None)
         if record.delivered:
-            self._progress()
+            self._progress(record)
 
     def leave(self, record: Record, *, whole: bool = False, early: bool = False) -> None:
         """The client hung up before the whole reply was with it.

@@ -248,7 +248,8 @@ class Conversation(asyncio.Protocol):
         elif self._paused:
             transport.abort()  # the client does not take what was sent, and would keep the connection open
         elif self._connection.refused and transport.can_write_eof():
-            transport.write_eof()
+            with suppress(OSError):  # the client has gone meanwhile
+                transport.write_eof()
             self._lingering = self._loop.call_later(LINGER, transport.abort)
         else:
             transport.close()

@@ -6,6 +6,7 @@ A handle is made for every step of every task, so it is made as cheaply as can b
 from __future__ import annotations
 
 import asyncio
+import weakref
 from asyncio import current_task, events
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -28,6 +29,8 @@ class CountedTask(asyncio.Task[Any]):
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
         self._called: str | None = None
+        parent = current_task(loop) if loop.is_running() else None
+        self._parent = None if parent is None else weakref.ref(parent)
         name = f"task-{self._number}" if name is None else name
         super().__init__(coro, loop=loop, name=name, **options)
         self.add_done_callback(ended, context=NO_CONTEXT)
@@ -39,6 +42,15 @@ class CountedTask(asyncio.Task[Any]):
             own = "" if given == f"task-{self._number}" else given
             self._called = called(own, self.get_coro(), self.number)
         return self._called
+
+    def parent(self) -> asyncio.Task[Any] | None:
+        """The task that has started it, if that is there still."""
+        return None if self._parent is None else self._parent()
+
+    def cancel(self, msg: Any = None) -> bool:
+        if not self.done():
+            self.get_loop().scheduler.cancelled(self)  # type: ignore[attr-defined]
+        return super().cancel(msg)
 
     def set_name(self, value: object, /) -> None:
         super().set_name(value)

@@ -33,6 +33,7 @@ from .asyncio_sockets import SocketMethods
 from .await_chain import Suspended
 from .budgets import StepBudget
 from .busy_loops import read_by_program
+from .deadlines import AsyncioDeadlines
 from .errors import RunStopped
 from .leftover_coroutines import close_or_keep
 from .nested_runs import nesting_is_allowed, run_nested
@@ -87,6 +88,7 @@ class SimulatedLoop(SocketMethods):
         self._budget = StepBudget(step_budget or scheduler.step_budget, scheduler.timers, scheduler.quiet_at)
         self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
+        self._deadlines: AsyncioDeadlines | None = None
         self._nested: list[asyncio.Future[Any]] = []
         self._clock_resolution = 1 / SECOND
 
@@ -171,6 +173,8 @@ class SimulatedLoop(SocketMethods):
         self._check_closed()
         handle = events.TimerHandle(when / SECOND, callback, args, self, context)
         self.timers.push(when, handle)
+        if self._deadlines is not None:
+            self._deadlines.note(when, handle)
         return handle
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
@@ -229,6 +233,16 @@ class SimulatedLoop(SocketMethods):
         alive = asyncio.all_tasks(self)
         return next((called_in_reports(task) for task in alive if getattr(task, "number", 0) == number), None)
 
+    def awaits_of_running(self) -> Callable[[], tuple[object, ...]] | None:
+        """What the running task awaits; a future counts twice, before and after it is done."""
+        task: Any = asyncio.current_task(self)
+
+        def awaits() -> tuple[object, ...]:
+            waiter = task._fut_waiter
+            return () if waiter is None else (waiter, waiter.done())
+
+        return None if task is None else awaits
+
     def watch_steps(self) -> None:
         """The scheduler's watch is asked for at every step."""
 
@@ -247,6 +261,8 @@ class SimulatedLoop(SocketMethods):
         posted, can_run = self._callbacks, self._ready_to_choose.who
         while True:
             chosen = scheduler.chooser is not None
+            if scheduler.offers:
+                scheduler.make_offers()
             if chosen and scheduler.level.stalls and (posted or can_run or timers.is_due()):
                 scheduler.stall()
             self._take_due()
@@ -364,6 +380,24 @@ class SimulatedLoop(SocketMethods):
         spent = self._budget.error(self._steps)
         self.progress()
         return spent
+
+    # -- what a search may do to the program ------------------------------------------------
+
+    def explored(self, main: asyncio.Task[Any]) -> None:
+        """Let deadlines pass and the program be interrupted, if this run is to have that."""
+        scheduler = self.scheduler
+        if scheduler.chooser is not None and scheduler.level.stalls:
+            scheduler.deadlines = self._deadlines = AsyncioDeadlines(self.timers, main)
+        coro: Any = main.get_coro()
+        scheduler.may_interrupt(lambda: coro.cr_suspended, main.cancel)
+
+    async def cancel_left(self) -> None:
+        """Cancel what `main` has left, and await it, as asyncio's runners do."""
+        left = [task for task in self._left() if task is not asyncio.current_task(self)]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self.shutdown_asyncgens()
 
     # -- the end -----------------------------------------------------------------------
 

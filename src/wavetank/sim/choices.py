@@ -14,8 +14,11 @@ from typing import Any, Final, Literal, Protocol, final
 from ..shown import shortened
 from ..text import did_you_mean
 
-Kind = Literal["run", "switch", "stall", "provider"]
+Kind = Literal["run", "switch", "stall", "provider", "pause", "deadline", "interruption", "test"]
 Order = Literal["fifo", "batch", "any"]
+
+TIME: Final[tuple[Kind, ...]] = ("stall", "pause", "deadline")
+"""The kinds that let time pass inside the program; only levels with stalls have them."""
 
 CALLBACKS: Final = 0
 """The number, among those who may run, of the one queue of plain callbacks."""
@@ -33,7 +36,11 @@ class Chooser(Protocol):
         the order of their creation, `CALLBACKS` is the queue of plain callbacks, threads are below
         0. `switch`: whether the first of them goes on, or another instead, in the middle of its step.
         `stall`: how many further deadlines pass inside the program. `provider`: what the fake
-        does; 0 is what its seed says. `who` is not to be kept or changed.
+        does; 0 is what its seed says. `pause`: whether time passes where no deadline is near.
+        `deadline`: whether a deadline that the program has set passes, however far it is; then which
+        one, the nearest first. `interruption`: whether the program is interrupted. `test`: what the
+        test asked for; `who` has the weights of the options, or nothing if all weigh alike. `who` is
+        not to be kept or changed.
         """
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 from .errors import CpuBudgetSpent, Deadlock, RunStopped, TimeBudgetSpent
 from .run_threads import Engine
 from .scheduler import Scheduler
 
-How = Literal["returned", "raised", "deadlock", "steps", "time", "cpu"]
+How = Literal["returned", "raised", "interrupted", "deadlock", "steps", "time", "cpu"]
+
+_INTERRUPTIONS: Final = (CancelledError, KeyboardInterrupt)
+_STOPS: Final = (Exception, CancelledError, RunStopped, BaseExceptionGroup)
 
 
 @final
@@ -37,19 +40,28 @@ class Ended:
 async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, scheduler: Scheduler) -> Ended:
     """Await `main` and report how it ended; it counts as stopped, whatever it made of that, if it was.
 
-    What is no `Exception` propagates, such as `KeyboardInterrupt` or a skip.
+    What is no `Exception` propagates, such as `KeyboardInterrupt` or a skip, unless the run was interrupted.
     """
     try:
         value = await main()
-    except (Exception, CancelledError) as error:
-        end = Ended(how="raised", error=error, steps=engine.steps)
-    except (RunStopped, BaseExceptionGroup):
-        if scheduler.stopped_by is None:
+    except BaseException as error:
+        if scheduler.stopped_by is not None and isinstance(error, _STOPS):
+            return stopped(scheduler.stopped_by, engine.steps)
+        rest = without_interruption(error) if scheduler.interrupted else error
+        if rest is not None and not isinstance(rest, (Exception, CancelledError)):
             raise
-        return stopped(scheduler.stopped_by, engine.steps)
+        how: How = "interrupted" if rest is None else "raised"
+        end = Ended(how=how, error=rest, steps=engine.steps)
     else:
         end = Ended(how="returned", value=value, steps=engine.steps)
     return end if scheduler.stopped_by is None else stopped(scheduler.stopped_by, engine.steps)
+
+
+def without_interruption(error: BaseException) -> BaseException | None:
+    """What is left of an error without that by which the program was interrupted; `None` if nothing is."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(_INTERRUPTIONS)[1]
+    return None if isinstance(error, _INTERRUPTIONS) else error
 
 
 def stopped(reason: RunStopped, steps: int) -> Ended:

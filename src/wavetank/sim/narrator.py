@@ -50,16 +50,21 @@ class Narrator:
         if choice and kind in ("run", "switch"):
             names = self._scheduler.who_is(who[choice]), self._scheduler.who_is(who[0])
             self._describe("run", self._order(choice, who), *names)
-        elif choice and kind == "provider":
+        elif choice and kind in ("provider", "test"):
             self._describe(kind, self.about(choice))
         return choice
 
-    def stalled(self, began: int) -> None:
-        """Virtual time has passed inside the program since the instant `began`."""
+    def stalled(self, began: int, far: bool = False) -> None:
+        """Virtual time has passed inside the program since `began`, perhaps past a far deadline."""
         now = self._scheduler.timers.now()
-        self._describe(
-            "stall", f"time passes inside the program: {format_duration(began)} to {format_duration(now)}"
-        )
+        text = f"time passes inside the program: {format_duration(began)} to {format_duration(now)}"
+        if far:
+            text += ", just past a deadline that it has set itself"
+        self._describe("deadline" if far else "stall", text)
+
+    def cut(self, await_: str) -> None:
+        """The program is interrupted at an await of `main`."""
+        self._describe("interruption", f"the program is interrupted; main waits {await_}")
 
     def _order(self, choice: int, who: Sequence[int]) -> str:
         passed_over = [self._scheduler.who_is(number) for number in who[: min(choice, _AT_HAND)]]

@@ -139,12 +139,13 @@ def due_in_trio(deadlines: Iterable[tuple[float, int, Any]]) -> set[int]:
         id(task)
         for deadline, _, scope in deadlines
         if deadline == scope._registered_deadline
-        for task in _tasks_under(scope._cancel_status)
+        for task in tasks_under(scope._cancel_status)
     }
 
 
-def _tasks_under(status: Any) -> Iterator[Any]:
+def tasks_under(status: Any) -> Iterator[Any]:
+    """The tasks in a cancel scope of trio, and in the scopes inside it, by the status of that."""
     if status is not None:
         yield from status._tasks
         for child in status._children:
-            yield from _tasks_under(child)
+            yield from tasks_under(child)

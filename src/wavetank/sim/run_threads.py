@@ -87,6 +87,9 @@ class Engine(Protocol):
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""
 
+    def awaits_of_running(self) -> Callable[[], tuple[object, ...]] | None:
+        """A function that says what the running task awaits, later on; `None` if none of its tasks runs."""
+
     def watch_steps(self) -> None:
         """Let the scheduler's watch see every step from here on."""
 

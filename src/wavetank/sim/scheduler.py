@@ -20,13 +20,14 @@ from .blocked_tasks import stuck_thread
 from .budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS, CpuBudget
 from .busy_loops import spinning
 from .choices import CALLBACKS, Chooser, Level
+from .deadlines import Deadlines
 from .deadlock_reports import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .real_time_waits import came_back, real_time_passed
 from .run_members import RunMembers
 from .run_threads import Engine, RunThread, holds_a_real_lock, in_a_loop, outsiders
-from .stalls import chosen_stall
+from .stalls import chosen_deadline, chosen_stall
 from .step_watch import StepWatch
 from .timers import Timer, Timers
 from .witness import What, Witness
@@ -56,9 +57,10 @@ class SchedulerOptions(TypedDict, total=False):
     cpu_seconds: float
     quiet_at: int
     attentive: bool
+    interrupting: bool
 
 
-def _unheard(_: int) -> None:
+def _unheard(*_: object) -> None:
     """Do nothing: the default listener."""
 
 
@@ -84,6 +86,7 @@ class Scheduler(RunMembers):
         cpu_seconds: float = CPU_SECONDS_WITHOUT_PROGRESS,
         quiet_at: int = 0,
         attentive: bool = False,
+        interrupting: bool = False,
     ) -> None:
         """Begin another run beside threads and event loops that outlive the last one.
 
@@ -97,8 +100,21 @@ class Scheduler(RunMembers):
         self.quiet_at = self.began + quiet_at
         self.chooser = chooser
         self.level = level
-        self.stalled: Callable[[int], object] = _unheard
-        """Called for each stall with the instant at which it began."""
+        self.stalled: Callable[[int, bool], object] = _unheard
+        """Called for each stall with the instant at which it began, and whether it passed a far deadline."""
+        self.deadlines: Deadlines | None = None
+        """Those that the program set, if one of them may pass in this run."""
+        self._deadline_passed = False
+        self.interrupting = interrupting
+        """Whether the chooser is asked for an interruption."""
+        self.offers: dict[object, Callable[[], object]] = {}
+        """Called by an engine between two steps, and when nothing can run: each may cancel something."""
+        self.interrupted = False
+        """Whether the program has been interrupted."""
+        self.cutting: Callable[[], object] = _unheard
+        """Called just before the program is interrupted."""
+        self.cancelled: Callable[[object], object] = _unheard
+        """Called with each task that is cancelled."""
         self.step_blocked: Callable[[int], object] = _unheard
         """Called when time has passed within one step of an event loop, with the instant of its beginning."""
         self.watch: StepWatch | None = None
@@ -295,15 +311,54 @@ class Scheduler(RunMembers):
         """
         if self.chooser is None:
             return
-        until = chosen_stall(self.chooser, self.timers, deadlines)
-        if until is not None:
-            began = self.timers.now()
-            self.timers.advance(until)
-            self.stalled(began)
+        if self.deadlines is not None and self._pass_a_deadline(self.chooser, self.deadlines):
+            return
+        chosen = chosen_stall(self.chooser, self.timers, deadlines)
+        if chosen is not None:
+            until, is_pause = chosen
+            self._pass_time(until, far=False, lost=is_pause)
+
+    def _pass_a_deadline(self, chooser: Chooser, deadlines: Deadlines) -> bool:
+        """Let a far deadline pass, if the chooser says so, once in a run."""
+        until = None if self._deadline_passed else chosen_deadline(chooser, deadlines, self.timers.now())
+        if until is None:
+            return False
+        self._deadline_passed = True
+        self._pass_time(until, far=True, lost=True)
+        return True
+
+    def _pass_time(self, until: int, *, far: bool, lost: bool) -> None:
+        """Let time pass inside the program; the run and its own deadline get back what is `lost`."""
+        began = self.timers.now()
+        if lost and self.deadlines is not None:
+            self.deadlines.postpone(until - began)
+        if lost and self.timers.limit is not None:
+            self.timers.limit += until - began
+        self.timers.advance(until)
+        self.stalled(began, far)
+
+    def make_offers(self) -> None:
+        """Let each of the offers be taken now, if the chooser says so."""
+        for offer in list(self.offers.values()):
+            offer()
+
+    def may_interrupt(self, waits: Callable[[], object], interrupt: Callable[[], object]) -> None:
+        """Interrupt the program at an instant at which `main` waits, if the chooser says so, once."""
+
+        def offer() -> None:
+            if waits() and self.chooser is not None and self.chooser.choose("interruption", 2, ()):
+                del self.offers[offer]
+                self.interrupted = True
+                self.cutting()
+                interrupt()
+
+        if self.chooser is not None and self.interrupting:
+            self.offers[offer] = offer
 
     def in_order(self) -> None:
         """From here on the order is FIFO and no chooser is asked: the run is being ended."""
         self.chooser = self.watch = None
+        self.offers.clear()
 
     def who_is(self, number: int) -> str:
         """What a report calls the entity that a chooser knows by its number."""
@@ -479,7 +534,8 @@ class Scheduler(RunMembers):
         """
         self.over = True
         self.watch = None
-        self.stalled = self.step_blocked = _unheard
+        self.stalled = self.step_blocked = self.cutting = _unheard
+        self.cancelled = _unheard
         stuck: ThreadStuck | None = None
         while ending := [thread for thread in self._alive if all_threads or not thread.lasting]:
             try:

@@ -16,7 +16,16 @@ MOST_RUNS: Final = 100
 _FEW: Final = 3
 _SEVERAL: Final = 6
 _SHIFTS: Final = (-1, 1, -2, 2)
-_KINDS: Final[tuple[Kind, ...]] = ("stall", "run", "provider")
+_KINDS: Final[tuple[Kind, ...]] = (
+    "stall",
+    "deadline",
+    "interruption",
+    "run",
+    "switch",
+    "test",
+    "pause",
+    "provider",
+)
 
 
 @final

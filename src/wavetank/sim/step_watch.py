@@ -26,11 +26,11 @@ class StepWatch:
 
     def before_task(self, coro: Any) -> None:
         """A task is about to take a step."""
-        self._began = _place_of(coro)
+        self._began = place_of_task(coro)
 
     def after_task(self, name: str, coro: Any) -> None:
         """A task has taken a step."""
-        self._ended(name, _place_of(coro))
+        self._ended(name, place_of_task(coro))
 
     def after_callback(self, name: str, callback: Any) -> None:
         """A plain callback has run."""
@@ -60,7 +60,8 @@ class StepWatch:
         return f"<StepWatch {self._look!r}>"
 
 
-def _place_of(coro: Any) -> Place | None:
+def place_of_task(coro: Any) -> Place | None:
+    """Where in the program a suspended task is: its innermost frame there."""
     frames = [frame for frame, _ in await_chain(coro) if frame is not None]
     for fallback in (False, True):
         for frame in reversed(frames):

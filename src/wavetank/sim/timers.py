@@ -151,6 +151,14 @@ class Timers:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
+    def postpone(self, entry: Entry, by: int) -> None:
+        """Let an entry be due later by so many nanoseconds, if it is held."""
+        for place, (when, sequence, held) in enumerate(self._heap):
+            if held is entry:
+                self._heap[place] = when + by, sequence, held
+                heapq.heapify(self._heap)
+                return
+
     def is_due(self) -> bool:
         """Whether something is due by now."""
         due = self.next_due()

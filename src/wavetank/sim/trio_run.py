@@ -34,6 +34,7 @@ from .scheduler import Scheduler
 from .stalls import LONGEST_STALL, MOST_DEADLINES
 from .task_names import called
 from .timers import Timer, in_order, up_to
+from .trio_deadlines import TrioDeadlines
 from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
 from .trio_watch import EndInstrument, StepInstrument
 
@@ -49,6 +50,7 @@ require(
     "EntryQueue",
     "KIManager",
     "GLOBAL_RUN_CONTEXT",
+    "CancelStatus",
     of=f"trio {trio.__version__}",
     supported=SUPPORTED,
 )
@@ -160,6 +162,15 @@ class TrioEngine:
         alive = (task for task in self.runner.tasks if self._number(task) == number)
         return next((self._name(task) for task in alive), None)
 
+    def awaits_of_running(self) -> Callable[[], tuple[object, ...]] | None:
+        """What the running task awaits, by the function that would call that off."""
+        task = getattr(core.GLOBAL_RUN_CONTEXT, "task", None)
+
+        def awaits() -> tuple[object, ...]:
+            return () if task is None or task._abort_func is None else (task._abort_func,)
+
+        return None if task is None else awaits
+
     def watch_steps(self) -> None:
         """Let the scheduler's watch see every step from here on."""
         self.runner.instruments.add_instrument(StepInstrument(self.scheduler, self._name))
@@ -209,8 +220,13 @@ class TrioEngine:
             return ()
         scheduler, timers = self.scheduler, self.scheduler.timers
         quiet = timers.now() + after_delay(timeout) if self.runner.waiting_for_idle else 0
+        if scheduler.offers:
+            scheduler.make_offers()
+            timeout = 0 if self.pending() else timeout
         if timeout > 0 and not self._callbacks:
             self._idle(quiet)
+            if scheduler.offers:
+                scheduler.make_offers()
         if scheduler.chooser is not None and scheduler.level.stalls:
             self._stall()
         scheduler.fire_due()
@@ -294,6 +310,26 @@ class TrioEngine:
         deadlines = self._deadlines(now)
         if self.pending() or self.scheduler.timers.is_due() or (deadlines and deadlines[0] <= now):
             self.scheduler.stall(deadlines)
+
+    # -- what a search may do to the program ------------------------------------------------
+
+    def explored(self) -> None:
+        """Let deadlines pass and the program be interrupted, if this run is to have that."""
+        scheduler = self.scheduler
+        if scheduler.chooser is not None and scheduler.level.stalls:
+            scheduler.deadlines = TrioDeadlines(self.runner, scheduler.timers)
+        scheduler.may_interrupt(self._main_waits, self._interrupt)
+
+    def _main_waits(self) -> bool:
+        """Whether `main` waits for something, so that it can be called off."""
+        main = self.runner.main_task
+        return main is not None and main._abort_func is not None
+
+    def _interrupt(self) -> None:
+        """Raise `KeyboardInterrupt` in `main` where it waits, as trio does after Ctrl-C."""
+        self.scheduler.cancelled(self.runner.main_task)
+        self.runner.ki_pending = True
+        self.runner.main_task._attempt_delivery_of_pending_ki()
 
     def _deadlines(self, now: int) -> list[int]:
         """trio's own deadlines that are due, and those a stall may pass, in order."""
@@ -389,11 +425,16 @@ def run_trio(
     *,
     started: Callable[[TrioEngine], object],
     ended: Callable[[Ended], object],
+    again: Main | None = None,
 ) -> Ended:
     """Run `main` on trio; the arguments are those of `run_asyncio`."""
 
     async def body() -> Ended:
         end = await awaited(main, engine, scheduler)
+        scheduler.offers.clear()
+        engine.runner.ki_pending = False  # main may have come to its end without another checkpoint
+        if scheduler.interrupted and scheduler.stopped_by is None and again is not None and end.error is None:
+            end = await awaited(again, engine, scheduler)
         ended(end)
         scheduler.in_order()
         return end
@@ -404,6 +445,7 @@ def run_trio(
     with creation_order():
         try:
             started(engine)
+            engine.explored()
             with watched(scheduler):
                 while passes.go():
                     pass

@@ -14,6 +14,10 @@ from ..tank.runs.external_schedule import ExternalSchedule
 MOST_CHOICES: Final = 2_000
 """Hypothesis stops an example with more than some 4000 draws; the other half is left to the test."""
 
+_SELDOM: Final = ("pause", "deadline", "interruption")
+_ONE_IN: Final = 32
+"""These are asked for before nearly every step, and one of them in a run is enough."""
+
 
 class _Draws(Protocol):
     def randrange(self, stop: int, /) -> int: ...
@@ -33,12 +37,14 @@ class DrawnSchedule(ExternalSchedule):
         self._stopped: BaseException | None = None
         self._token: str | None = None
 
-    def choose(self, _kind: Kind, n: int, _who: Sequence[int], /) -> int:
+    def choose(self, kind: Kind, n: int, _who: Sequence[int], /) -> int:
         """Draw one of `n` options; 0, which is FIFO, is the simplest."""
         if self._stopped is not None or self._left <= 0:
             return 0
         self._left -= 1
         try:
+            if kind in _SELDOM and n == 2:
+                return int(self._draws.randrange(_ONE_IN) == 1)
             return self._draws.randrange(n)
         except BaseException as stopped:
             # Hypothesis ends an example by an exception, which must not pass through an event loop.

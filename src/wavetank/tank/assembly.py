@@ -15,6 +15,7 @@ from ..provider.picks import Choose
 from ..provider.provider import Provider
 from ..scenario import Scenario, digest, lets_through
 from ..seams.desk import Desk
+from ..seams.sent_requests import Record
 from ..seams.waiting import Waits
 from ..sim import unseen_errors as sim
 from ..sim.busy_loops import read_by_program
@@ -86,7 +87,7 @@ def assemble(
     admit: Callable[[], object] = lambda: None,
     lets_through: Callable[[str, int | None], bool] = lambda *_: False,
     progress: Callable[[], object] = lambda: None,
-    delivered: Callable[[], object] = lambda: None,
+    delivered: Callable[[Record], object] = lambda _: None,
     choose: Choose | None = None,
     over: Callable[[], bool] = lambda: False,
     scheduler: Scheduler | None = None,

@@ -25,6 +25,8 @@ class Invariants:
         self._expects = expects
         self._held: dict[str, Invariant] = {}
         self._names: set[str] = set()
+        self._before: set[str] = set()
+        """Those of a session that was interrupted: the next one may replace them."""
         self._looking = False
         self.watch: Callable[[], object] = lambda: None
         """Called when there is something to look at, so that `look` is called after each step."""
@@ -40,13 +42,18 @@ class Invariants:
             called = getattr(invariant, "__qualname__", repr(invariant))
             raise TypeError(f"always({called}): give a plain function without arguments")
         called = str(name or getattr(invariant, "__name__", "invariant"))
-        if called in self._names:
+        if called in self._names and called not in self._before:
             raise ValueError(f"always(name={called!r}): another invariant has that name; give each its own")
+        self._before.discard(called)
         self._names.add(called)
         self._held[called] = invariant
         self._expects[always.NAME] = len(self._names)
         self.watch()
         self.look(NOWHERE)
+
+    def restarted(self) -> None:
+        """The program begins again: it may declare invariants of the same names."""
+        self._before = set(self._names)
 
     def look(self, origin: Origin) -> None:
         """Log those that do not hold any more; `origin` is whose step was the last, and where it ended."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Protocol, final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar, final
 
 from ..checks import hosts
 from ..checks.verdict import Verdict
@@ -15,10 +15,13 @@ from .expectations import Value, declared_hosts, expected
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
 from .ledger import Ledger
+from .own_choices import OwnChoices, place_in_words
 from .strict_attributes import StrictAttributes
 from .tracing import Tracing
 from .watching import Watching
 from .workload import Workload
+
+T = TypeVar("T")
 
 
 class Budget(Protocol):
@@ -38,6 +41,7 @@ class Tank(StrictAttributes):
         "fake_llm",
         "invariants",
         "ledger",
+        "own_choices",
         "scenario",
         "tracing",
         "watching",
@@ -67,6 +71,8 @@ class Tank(StrictAttributes):
         """What the program is to do; `None` unless the run was given a workload."""
         self.invariants = invariants
         """What `always` was given."""
+        self.own_choices = OwnChoices()
+        """What `choose` and its kind ask."""
         self.budget: Budget | None = None
         """What ends a run in virtual time; `None` in real time."""
         self._now = now
@@ -133,6 +139,48 @@ class Tank(StrictAttributes):
             ValueError: another invariant has that name.
         """
         self.invariants.add(invariant, name)
+
+    def choose(self, options: Sequence[T]) -> T:
+        """One of the options, as a search chooses: the first in FIFO order and outside a search.
+
+        What failed because of it is shrunk towards the first option, and repeated from its token.
+
+        Raises:
+            TypeError: the options are no sequence.
+            ValueError: there is none.
+        """
+        return self.own_choices.choose(options)
+
+    def randomly(self, probability: float) -> bool:
+        """Whether something is to happen, as a search chooses: False in FIFO order and outside a search.
+
+        At random it is True with the `probability`, from 0 to 1; 0 is never True.
+
+        Raises:
+            TypeError: the probability is no number.
+            ValueError: it is below 0 or above 1.
+        """
+        return self.own_choices.randomly(probability)
+
+    async def maybe_timeout(self, awaitable: Awaitable[T]) -> T:
+        """Await something, or let a search run out of time at one of its awaits; never outside a search.
+
+        What is awaited is cancelled there, as by `anyio.fail_after`.
+
+        Raises:
+            TimeoutError: its time ran out.
+        """
+        return await self.own_choices.maybe_timeout(awaitable, place_in_words(sys._getframe(0)))
+
+    def maybe_cancel(self, scope: object) -> None:
+        """Let a search call `scope.cancel()` here; never outside a search.
+
+        It takes a cancel scope of anyio or trio, a task, and whatever else has a method `cancel`.
+
+        Raises:
+            TypeError: it has none.
+        """
+        self.own_choices.maybe_cancel(scope)
 
     def add_check(self, check: Callable[[EventLog], Verdict]) -> None:
         """Judge the run by a check of your own, too, whatever the other checks are.

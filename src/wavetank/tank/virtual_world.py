@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from asyncio import AbstractEventLoop
 from asyncio import events as asyncio_events
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
 from typing import Final, Protocol, final
 
+from ..checks.disturbances import DEADLINE
 from ..clock import HOUR, ClockFrom, after_delay, to_seconds
 from ..events import Event
 from ..patches.garbage import collect_young
@@ -22,19 +23,22 @@ from ..patches.virtual import virtual_process
 from ..scenario import Scenario, digest, quiet_instant
 from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
+from ..seams.sent_requests import Record
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
+from ..sim.origin import Place
 from ..sim.refused_io import LEAVE_OUT
 from ..sim.run_threads import Engine
 from ..sim.scheduler import Scheduler
-from ..sim.step_watch import StepWatch
+from ..sim.step_watch import StepWatch, place_of_task
 from ..sim.timers import Timers
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
 from .client_waits import VirtualWaits
 from .processor_pauses import pauses_logged
 from .provider_choices import ProviderChoice
+from .unreported import UnreportedAnswers
 
 DEFAULT_BUDGET: Final = 24 * HOUR
 
@@ -59,6 +63,7 @@ class VirtualWorld:
         level: Level = FIFO,
         step_budget: int = STEPS_WITHOUT_PROGRESS,
         attentive: bool = True,
+        interrupting: bool = False,
     ) -> None:
         self.schedule = Schedule(backend, seed, digest(scenario))
         self._budget = _budget(scenario, max_virtual_seconds)
@@ -76,13 +81,15 @@ class VirtualWorld:
             cpu_seconds=checked_budget(max_cpu_seconds, "max_cpu_seconds") or CPU_SECONDS_WITHOUT_PROGRESS,
             quiet_at=quiet_instant(scenario),
             attentive=attentive,
+            interrupting=interrupting,
         )
         self._limit_time()
         self.timers.idle = self._idle
         clock = ClockFrom(self.timers) if self.scheduler.began else self.timers
         self.scheduler.stalled, self.scheduler.step_blocked = self._stalled, self._blocked
-        self.asks: Callable[[ProviderChoice], object] | None = None
-        """Called with each question that a chooser answers in the provider's place."""
+        self.scheduler.cutting = self._interrupted
+        self.asks: Callable[[Callable[[int], str]], object] | None = None
+        """Given a description of the options before a chooser is asked for the provider or the test."""
         self.engines: list[Engine] = [*self.scheduler.lasting_loops]  # type: ignore[list-item]
         self.stand_ins = StandIns(self.new_loop)
         self.current_loop = OwnCurrentLoop()
@@ -103,7 +110,12 @@ class VirtualWorld:
             over=self._over,
         )
         self._all_parts.append(self.parts)
+        self._unreported = UnreportedAnswers(self.parts.desk.note)
+        self.scheduler.cancelled = self._unreported.cancelled
+        self.parts.log.listen(self._unreported.entered)
         self.parts.tank.budget = self
+        if chooser is not None:
+            self.parts.tank.own_choices.explorer = self
         self.parts.tank.invariants.watch = self._watch_steps
 
     @property
@@ -197,9 +209,27 @@ class VirtualWorld:
             for engine in self.engines:
                 engine.watch_steps()
 
-    def _stalled(self, began: int) -> None:
+    def _stalled(self, began: int, far: bool) -> None:
         at = self.timers.now() - self.scheduler.began
-        self.parts.log.append(Event(at=at, kind="stalled", since=began - self.scheduler.began))
+        reason = DEADLINE if far else None
+        self.parts.log.append(Event(at=at, kind="stalled", since=began - self.scheduler.began, reason=reason))
+
+    def _interrupted(self) -> None:
+        """The program is about to be interrupted: log at which await of `main`."""
+        place = self._place_of_main()
+        file, line = place or (None, None)
+        self.parts.desk.note("interrupted", task="main", file=file, line=line)
+
+    def _place_of_main(self) -> Place | None:
+        engine = self.scheduler.engine
+        suspended = () if engine is None else engine.suspended(prospects=True)
+        return next((place_of_task(one.coro) for one in suspended if one.is_main), None)
+
+    def restarted(self) -> None:
+        """The program runs again on what it kept."""
+        self.parts.desk.note("restarted")
+        self.parts.tank.watching.restarted()
+        self.parts.tank.invariants.restarted()
 
     def _blocked(self, began: int) -> None:
         self.parts.desk.note("stalled", since=began - self.scheduler.began, reason="blocking")
@@ -210,8 +240,34 @@ class VirtualWorld:
         if chooser is None:
             return 0
         if self.asks is not None:
-            self.asks(ProviderChoice(purpose, item, options))
+            self.asks(ProviderChoice(purpose, item, options).describe)
         return chooser.choose("provider", len(options), ())
+
+    # -- what the test itself chooses -------------------------------------------------------
+
+    def decide(self, n: int, weights: Sequence[int], describe: Callable[[int], str]) -> int:
+        """What the run's chooser takes of the test's own options; 0 once the run is being ended."""
+        chooser = self.scheduler.chooser
+        if chooser is None or self._over() or n < 2:
+            return 0
+        if self.asks is not None:
+            self.asks(describe)
+        return chooser.choose("test", n, weights)
+
+    def offer(self, whose: Hashable, offer: Callable[[], object]) -> None:
+        """Call `offer` between two steps until it is withdrawn."""
+        self.scheduler.offers[whose] = offer
+
+    def withdraw(self, whose: Hashable) -> None:
+        """Call an offer no longer."""
+        self.scheduler.offers.pop(whose, None)
+
+    def awaits(self) -> Callable[[], tuple[object, ...]] | None:
+        """What the running task awaits, if the search controls it."""
+        scheduler = self.scheduler
+        if scheduler.chooser is None or scheduler.engine is None or not scheduler.on_main_thread():
+            return None
+        return scheduler.engine.awaits_of_running()
 
     def _over(self) -> bool:
         """Whether what happens now is no part of the run: it is being ended, or this is another's thread."""
@@ -236,8 +292,9 @@ class VirtualWorld:
         for engine in self.engines:
             engine.progress()
 
-    def _delivered(self) -> None:
+    def _delivered(self, record: Record) -> None:
         """A success reached its client; without time passing that may go on for ever."""
+        self._unreported.delivered(record)
         if self.timers.now() > self._delivered_at:
             self._delivered_at = self.timers.now()
             self._progress()

@@ -19,6 +19,8 @@ class Watching:
         self._counts: dict[str, Count] = {}
         self._seen: dict[str, list[float]] = {}
         self._changes: dict[str, list[tuple[int, float]]] = {}
+        self._before: dict[str, None] = {}
+        """Counts of a session that was interrupted: the next one may replace them."""
 
     def add(self, name: str, count: Count) -> None:
         """Watch a count from here on; its value now is the one it has to come back to.
@@ -31,14 +33,19 @@ class Watching:
             raise TypeError(f"watch({name!r}, ...): give the name of the count first, as text")
         if not callable(count):
             raise TypeError(f"watch({name!r}, {count!r}): give a function that returns the count")
-        if name in self._counts:
+        if name in self._counts and name not in self._before:
             raise ValueError(f"watch({name!r}): a count of that name is watched already; choose another name")
         value = count()
+        self._before.pop(name, None)
         if not self._counts:
             self._log.listen(lambda event: self._look(event.at))
         self._counts[name] = count
         self._seen[name] = [value, value, value, value]
         self._changes[name] = []
+
+    def restarted(self) -> None:
+        """The program begins again: it may watch counts of the same names."""
+        self._before = dict.fromkeys(self._counts)
 
     def at_the_end(self, at: int) -> dict[str, Watched]:
         """Look a last time, at the instant `at`; what was seen of each count."""

@@ -1,4 +1,7 @@
-"""Exhaustive: every schedule with one deviation from FIFO, then with two, and so on up to a bound."""
+"""Exhaustive: every schedule with one deviation from FIFO, then with two, and so on up to a bound.
+
+It makes no pauses: there may be one of any length between any two steps, so no number of them is all.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +41,12 @@ class Exhaustive:
         self._learnt += 1
         self._deepest = len(made)
         first = made[-1].place + 1 if made else 0
+        places = (place for place in range(first, len(record)) if record.kinds[place] != "pause")
         if len(made) == self._bound:
-            self._more = self._more or first < len(record)
+            self._more = self._more or next(places, None) is not None
             return
         number = self._learnt + len(self._known)
-        for place in range(first, len(record)):
+        for place in places:
             width = record.widths[place]
             for choice in range(1, width):
                 self._known[number] = (*made, Deviation(place, choice, width))

@@ -13,6 +13,7 @@ from ..dice import Dice, dice
 from .plan import Plan, Sampling
 from .random import MIXES
 from .random_choosers import DeviationRates, RandomChooser
+from .rare_choices import Asked
 
 _IN_A_ROW: Final = 3
 """Who goes so often while others could has only yielded."""
@@ -35,8 +36,17 @@ class _Drawn(dict[int, float]):
 class Prioritised(RandomChooser):
     """Lets the entity of the highest priority go, and lowers it at `depth - 1` points of the horizon."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, depth: int, horizon: int) -> None:
-        super().__init__(dice, mix, tail=tail)
+    def __init__(
+        self,
+        dice: Dice,
+        mix: DeviationRates,
+        *,
+        tail: int,
+        depth: int,
+        horizon: int,
+        asked: Asked | None = None,
+    ) -> None:
+        super().__init__(dice, mix, tail=tail, asked=asked)
         self._priorities = _Drawn(self._random)
         self._points = {int(self._random() * max(horizon, 1)) for _ in range(depth - 1)}
         self._chosen = 0
@@ -83,5 +93,4 @@ class PctPolicy(Sampling):
     def chooser(self, number: int, mix: DeviationRates, depth: int) -> Prioritised:
         """The chooser of the schedule with this number."""
         key = dice(self._seed, self.NAME, number)
-        longest = self.longest
-        return Prioritised(key, mix, tail=longest.tail, depth=depth, horizon=longest.picks)
+        return Prioritised(key, mix, depth=depth, horizon=self.measured.picks, **self.measured.options())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, final
 
 from ..choices import Chooser, Level, Recorder
-from .random_choosers import Longest
+from .random_choosers import Measured
 
 
 @final
@@ -54,14 +54,14 @@ class Sampling(ABC):
     def __init__(self, *, seed: int, level: Level) -> None:
         self._seed = seed
         self._level = level
-        self.longest = Longest()
+        self.measured = Measured()
 
     @abstractmethod
     def plan(self, number: int) -> Plan | None:
         """The schedule of a number."""
 
     def learn(self, record: Recorder) -> None:
-        self.longest.learn(record)
+        self.measured.learn(record)
 
     @property
     def proved(self) -> str | None:

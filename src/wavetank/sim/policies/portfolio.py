@@ -32,14 +32,14 @@ _TURNS: Final = (
     _Turn("any", "urw", DeviationRates(stalls=NEVER)),
     _Turn("batch", "urw", DeviationRates(stalls=ALWAYS)),
     _Turn("batch", "pct", DeviationRates(stalls=ALWAYS)),
-    _Turn("fifo", "fifo", DeviationRates(stalls=NEVER, provider=ALWAYS)),
+    _Turn("fifo", "fifo", DeviationRates(stalls=NEVER, provider=ALWAYS, pauses=True)),
     _Turn("batch", "pct", DeviationRates(stalls=ALWAYS), 3),
-    _Turn("any", "random", DeviationRates(stalls=SOMETIMES, provider=ALWAYS)),
+    _Turn("any", "random", DeviationRates(stalls=SOMETIMES, provider=ALWAYS, pauses=True)),
     _Turn("batch", "pct", DeviationRates(stalls=ALWAYS), 3),
     _Turn("fifo", "fifo", DeviationRates(stalls=ALWAYS, provider=SOMETIMES)),
-    _Turn("any", "pct", DeviationRates(stalls=NEVER), 5),
+    _Turn("any", "pct", DeviationRates(stalls=NEVER, pauses=True), 5),
     _Turn("batch", "pct", DeviationRates(stalls=ALWAYS, provider=SOMETIMES)),
-    _Turn("batch", "urw", DeviationRates(stalls=ALWAYS)),
+    _Turn("batch", "urw", DeviationRates(stalls=ALWAYS, pauses=True)),
     _Turn("any", "urw", DeviationRates(stalls=ALWAYS)),
     _Turn("batch", "random", DeviationRates(stalls=ALWAYS, provider=ALWAYS)),
 )
@@ -55,7 +55,7 @@ class Portfolio(Sampling):
         super().__init__(seed=seed, level=level)
         self._urw = UrwPolicy(seed=seed, level=level)
         self._pct = PctPolicy(seed=seed, level=level)
-        self._urw.longest = self._pct.longest = self.longest
+        self._urw.measured = self._pct.measured = self.measured
 
     def plan(self, number: int) -> Plan | None:
         turn = _TURNS[(number - 1) % len(_TURNS)]
@@ -67,8 +67,8 @@ class Portfolio(Sampling):
         if policy == "pct":
             return Plan(self._pct.chooser(number, turn.mix, turn.depth), level, policy)
         kind = Uniform if policy == "random" else FifoChooser
-        chooser = kind(dice(self._seed, policy, number), turn.mix, tail=self.longest.tail)
+        chooser = kind(dice(self._seed, policy, number), turn.mix, **self.measured.options())
         return Plan(chooser, level, policy)
 
     def learn(self, record: Recorder) -> None:
-        self._urw.learn(record)  # by which the others learn how long runs get, too
+        self._urw.learn(record)  # by which the others learn what was measured, too

@@ -10,7 +10,7 @@ from .plan import Plan, Sampling
 from .random_choosers import ALWAYS, NEVER, SOMETIMES, DeviationRates, RandomChooser
 
 MIXES: Final = (
-    DeviationRates(stalls=NEVER),
+    DeviationRates(stalls=NEVER, pauses=True),
     DeviationRates(stalls=ALWAYS, provider=ALWAYS),
     DeviationRates(stalls=SOMETIMES),
     DeviationRates(stalls=ALWAYS),
@@ -34,5 +34,5 @@ class RandomPolicy(Sampling):
 
     def plan(self, number: int) -> Plan | None:
         mix = MIXES[number % len(MIXES)]
-        chooser = Uniform(dice(self._seed, self.NAME, number), mix, tail=self.longest.tail)
+        chooser = Uniform(dice(self._seed, self.NAME, number), mix, **self.measured.options())
         return Plan(chooser, self._level, self.NAME)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, final
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final, TypedDict, final
 
 from ..budgets import STEPS_WITHOUT_PROGRESS
 from ..choices import Kind, Recorder
 from ..dice import Dice
+from .rare_choices import Asked, RareChoices
 
 ALWAYS: Final = 1.0
 SOMETIMES: Final = 0.3
@@ -27,47 +30,65 @@ def tail_after(measured: int) -> int:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class DeviationRates:
+    """How often a run stalls and lets the provider do what its seed does not say.
+
+    `ALWAYS` picks among all options alike; below that it is the chance to deviate at all. Few runs have
+    `pauses`: they show little, and move everything else.
+    """
+
+    stalls: float
+    provider: float = NEVER
+    pauses: bool = False
+
+
+class MeasuredOptions(TypedDict):
+    """What a `RandomChooser` is given of a `Measured`."""
+
+    tail: int
+    asked: Asked
+
+
+@final
 @dataclass(slots=True)
-class Longest:
-    """The most choices, and among them the most of who goes next, that a run of the search has made."""
+class Measured:
+    """What is known of the program from its runs: how many choices they had, and what they asked for.
+
+    `choices` is the most that a run made, and `picks` the most of who goes next.
+    """
 
     choices: int = 0
     picks: int = 0
+    asked: Asked = field(default_factory=Asked)
+
+    def options(self) -> MeasuredOptions:
+        """What a chooser of the next run is to know."""
+        return {"tail": tail_after(self.choices), "asked": self.asked}
 
     def learn(self, record: Recorder) -> None:
-        """Take in one more run."""
+        """Take in a run."""
         self.include(len(record), len(record.went))
+        self.asked.learn(record)
 
     def include(self, choices: int, picks: int) -> None:
         """Take in a run that made so many."""
         self.choices = max(self.choices, choices)
         self.picks = max(self.picks, picks)
 
-    @property
-    def tail(self) -> int:
-        """The choice of a run at which its fair tail begins."""
-        return tail_after(self.choices)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class DeviationRates:
-    """How often a run stalls and lets the provider do what its seed does not say.
-
-    `ALWAYS` picks among all options alike; below that it is the chance to deviate at all.
-    """
-
-    stalls: float
-    provider: float = NEVER
-
 
 class RandomChooser(ABC):
-    """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock."""
+    """Chooses by dice; after `tail` choices it takes 0 for ever, so that it causes no livelock.
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int) -> None:
+    Without `asked` it takes no rare choices.
+    """
+
+    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, asked: Asked | None = None) -> None:
         self._random = dice.random
         self._mix = mix
         self._left = tail
+        self._rare = RareChoices(dice, asked or Asked(), pauses=mix.pauses)
+        self._which: Kind | None = None
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         self._left -= 1
@@ -77,7 +98,30 @@ class RandomChooser(ABC):
             return self.pick(n, who)
         if kind == "switch":
             return self.switch(n, who)
-        return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+        if kind == "pause":
+            return int(self._rare.pauses())
+        if kind == "stall" or kind == "provider":
+            return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+        if kind == "test":
+            return self._for_test(n, who)
+        return self._once(kind, n)
+
+    def _once(self, kind: Kind, n: int) -> int:
+        """Whether it happens now; when it does, the next question of its kind is which of several."""
+        if self._which == kind:
+            self._which = None
+            return int(self._random() * n)
+        happens = self._rare.once(kind)
+        if happens and kind == "deadline":
+            self._which = kind
+        return int(happens)
+
+    def _for_test(self, n: int, weights: Sequence[int]) -> int:
+        """Each option as likely as its weight says, or as the others."""
+        if not weights:
+            return int(self._random() * n)
+        shares = list(accumulate(weights))
+        return bisect_right(shares, self._random() * shares[-1], hi=n - 1)
 
     def switch(self, n: int, who: Sequence[int]) -> int:
         """Which thread goes on where threads meet; 0 is the one that runs.

@@ -16,6 +16,7 @@ from ..dice import Dice, dice
 from .plan import Plan, Sampling
 from .random import MIXES
 from .random_choosers import DeviationRates, RandomChooser
+from .rare_choices import Asked
 
 
 class _AtLeastOne(dict[int, int]):
@@ -29,8 +30,10 @@ class _AtLeastOne(dict[int, int]):
 class Weighted(RandomChooser):
     """Picks in proportion to the steps that each entity had in the FIFO run and has not had yet."""
 
-    def __init__(self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int]) -> None:
-        super().__init__(dice, mix, tail=tail)
+    def __init__(
+        self, dice: Dice, mix: DeviationRates, *, tail: int, weights: Counter[int], asked: Asked | None = None
+    ) -> None:
+        super().__init__(dice, mix, tail=tail, asked=asked)
         self._weights = _AtLeastOne(weights)
 
     def pick(self, n: int, who: Sequence[int]) -> int:
@@ -59,7 +62,8 @@ class UrwPolicy(Sampling):
     def chooser(self, number: int, mix: DeviationRates) -> Weighted:
         """The chooser of the schedule with this number."""
         weights = self._weights or Counter()
-        return Weighted(dice(self._seed, self.NAME, number), mix, tail=self.longest.tail, weights=weights)
+        key = dice(self._seed, self.NAME, number)
+        return Weighted(key, mix, weights=weights, **self.measured.options())
 
     def learn(self, record: Recorder) -> None:
         super().learn(record)

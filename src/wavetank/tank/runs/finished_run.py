@@ -135,6 +135,6 @@ class Run(Generic[T]):
             raise CheckFailed(failed, replay=self.replay, happened=happened, report=found)
 
     def __repr__(self) -> str:
-        came_to_its_end = self.events.end is not None and self.events.end.how == "returned"
+        came_to_its_end = self.events.end is not None and self.events.end.how in ("returned", "interrupted")
         how = self.kind or ("passed" if came_to_its_end else "stopped")
         return f"<Run of {self.events.header.scenario}: {how} after {self.virtual_seconds:g} s>"

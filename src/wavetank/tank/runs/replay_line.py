@@ -28,11 +28,14 @@ def call(
         if (value := getattr(options, name)) is not None
     )
     checks = "" if options.checks == "default" else f", checks={_named(options.checks)}"
+    interrupted = ", interrupt=True" if options.interrupt else ""
+    if options.after_interrupt is not None:
+        interrupted += f", after_interrupt={_name_of(options.after_interrupt)}"
     workload = "" if options.workload is None else f", workload={options.workload!r}"
 
     def line(token: str) -> str:
         fixed = f"scenario={named}, backend={options.backend!r}, schedule={token!r}"
-        given = f"{fixed}{budgets}{checks}{workload}"
+        given = f"{fixed}{budgets}{checks}{workload}{interrupted}"
         return f"wavetank.simulate({program}, {given})"
 
     return line

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
-from typing import Final, final
+from typing import Any, Final, final
 
 from ...checks import Check, Checks, named
 from ...sim.choices import Level
@@ -24,9 +26,11 @@ class RunOptions:
 
     `seed` is that of the provider's keyed picks and of the process's random numbers. `checks` judge the
     run. `max_virtual_seconds` and `max_cpu_seconds` are its budgets, `None` for the default. The program
-    finds the `workload` as `tank.workload`.
+    finds the `workload` as `tank.workload`. `interrupt` lets a chooser interrupt the program, after which
+    `after_interrupt` runs.
 
     Raises:
+        TypeError: `after_interrupt` is no coroutine function.
         UnknownCheck: a check has no such name.
         ValueError: another option is out of range.
     """
@@ -37,8 +41,11 @@ class RunOptions:
     max_virtual_seconds: float | None = None
     max_cpu_seconds: float | None = None
     workload: Workload | None = None
+    interrupt: bool = False
+    after_interrupt: Callable[[Any], Awaitable[Any]] | None = None
 
     def __post_init__(self) -> None:
+        _checked_interruption(self.interrupt, self.after_interrupt)
         checked_backend(self.backend)
         checked_seed(self.seed)
         checked_budget(self.max_virtual_seconds)
@@ -106,6 +113,17 @@ def checked_jobs(jobs: int) -> int:
     if not isinstance(jobs, int) or jobs < 1:
         raise ValueError(f"jobs={jobs!r}: give a whole number of processes, at least 1")
     return jobs
+
+
+def _checked_interruption(interrupt: bool, after: object) -> None:
+    if not isinstance(interrupt, bool):
+        raise TypeError(f"interrupt={interrupt!r}: give True or False")
+    if after is None:
+        return
+    if not interrupt:
+        raise ValueError("after_interrupt is given and interrupt is not: write interrupt=True beside it")
+    if not inspect.iscoroutinefunction(after):
+        raise TypeError(f"after_interrupt={after!r}: give a coroutine function, `async def again(tank): ...`")
 
 
 def checked_backend(name: str) -> str:

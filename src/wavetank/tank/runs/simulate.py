@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ...checks import Checks
 from ...checks.history import unmatched
@@ -38,12 +38,15 @@ def simulate(
     max_cpu_seconds: float | None = None,
     checks: Checks = "default",
     workload: Workload | None = None,
+    interrupt: bool = False,
+    after_interrupt: Callable[[Tank], Awaitable[Any]] | None = None,
 ) -> Run[T]:
     """Run `main(tank)` in virtual time and judge what happened.
 
     `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is a token, which
     brings its own seed and order (else it is FIFO), or what `strategies.schedules()` draws. `main` has the
-    `workload` as `tank.workload`. `max_cpu_seconds` bounds the CPU time without an outcome.
+    `workload` as `tank.workload`. `max_cpu_seconds` bounds the CPU time without an outcome. `interrupt` and
+    `after_interrupt` are those of the search that has found the token; without a token nothing interrupts.
 
     Raises:
         Diverged: the run took another course than the one the token was made from.
@@ -59,6 +62,8 @@ def simulate(
         max_virtual_seconds=max_virtual_seconds,
         max_cpu_seconds=max_cpu_seconds,
         workload=workload,
+        interrupt=interrupt,
+        after_interrupt=after_interrupt,
     )
     loaded = load_scenario(scenario)
     here = Schedule(backend, seed, digest(loaded))

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, final
 
 from ...checks import Check, judge
+from ...checks.disturbances import disturbed
 from ...clock import after_delay
 from ...events import EventLog
 from ...patches.garbage import collect_between_runs
@@ -127,6 +128,8 @@ class Trials:
         """
         plan = planned()
         trial = self.run(plan, short_budget=True)
+        if not trial.suspect and disturbed(trial.log) is not None:
+            return trial
         if not trial.suspect:
             self.budgets = self.budgets.learned(trial.end, trial.run.virtual_seconds)
             return trial
@@ -192,12 +195,13 @@ class Trials:
             level=level,
             step_budget=self.budgets.steps if short_budget else STEPS_WITHOUT_PROGRESS,
             attentive=attentive,
+            interrupting=self.options.interrupt,
         )
         self._world.parts.tank.workload = self.workload
         return self._world
 
     def _run(self, world: VirtualWorld) -> Ended:
-        tank = world.parts.tank
+        tank, after = world.parts.tank, self.options.after_interrupt
         with tank.fake_llm.installed():
             try:
                 return self._engine(
@@ -205,6 +209,7 @@ class Trials:
                     world.scheduler,
                     started=world.started,
                     ended=world.parts.ended,
+                    again=None if after is None else lambda: _again(after, world),
                 )
             finally:
                 world.close()
@@ -223,12 +228,24 @@ def _listen(narrator: Narrator, world: VirtualWorld) -> None:
     """Let the narrator know of stalls, and of what the provider is asked."""
     note = world.scheduler.stalled
 
-    def stalled(began: int) -> None:
-        note(began)
-        narrator.stalled(began)
+    def stalled(began: int, far: bool) -> None:
+        note(began, far)
+        narrator.stalled(began, far)
 
-    world.scheduler.stalled = stalled
-    world.asks = lambda question: setattr(narrator, "about", question.describe)
+    def cutting() -> None:
+        log_cut()
+        event = world.parts.log[-1]
+        narrator.cut("at its start" if event.file is None else f"at {event.file}:{event.line}")
+
+    log_cut = world.scheduler.cutting
+    world.scheduler.stalled, world.scheduler.cutting = stalled, cutting
+    world.asks = lambda describe: setattr(narrator, "about", describe)
+
+
+async def _again(after: Main, world: VirtualWorld) -> Any:
+    """Run the program again after it was interrupted."""
+    world.restarted()
+    return await _coroutine(after, world.parts.tank)
 
 
 def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:

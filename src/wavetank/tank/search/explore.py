@@ -42,12 +42,16 @@ def explore(
     max_virtual_seconds: float | None = None,
     max_cpu_seconds: float | None = None,
     jobs: int | None = None,
+    interrupt: bool = False,
+    after_interrupt: Callable[..., Awaitable[Any]] | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., None]]:
     """Search schedules of `async def test(tank)` for one that fails; pytest sees a plain test per backend.
 
     The other arguments of the test are fixtures, made once and in real time. What is not given
-    comes from the `--llm-*` options, their ini twins, or the defaults of `wavetank.search`. Without
-    `jobs` a process on each core makes schedules where that is safe: `pytest -v` says why it is not.
+    comes from the `--llm-*` options, their ini twins, or the defaults of `wavetank.search`.
+    With `interrupt` some runs interrupt the test, as Ctrl-C does, and `async def after_interrupt(tank)`
+    then runs on what it has kept. Without `jobs` a process on each core makes schedules where that is
+    safe: `pytest -v` says why it is not.
 
     Raises:
         TypeError: the test is no coroutine function, or does not take `tank`; or the parentheses are missing.
@@ -70,7 +74,9 @@ def explore(
         "max_virtual_seconds": max_virtual_seconds,
         "max_cpu_seconds": max_cpu_seconds,
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if interrupt or after_interrupt is not None:
+        options |= {"interrupt": interrupt, "after_interrupt": after_interrupt}
 
     def decorate(test: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
         import pytest

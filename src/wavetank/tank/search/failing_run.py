@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ...checks.verdict import Verdict
 from ...scenario import Scenario
-from ...sim.choices import Level
+from ...sim.choices import Kind, Level
 from ...text import counted
 from ..runs.finished_run import Run
 from ..runs.run_options import RunOptions
 from ..runs.trial_runs import Trial, Trials
 from ..workload import Workload
 from .failing_schedule import Finding, find
+
+_TAKES: Final[dict[Kind, tuple[str, ...]]] = {
+    "run": ("reordering",),
+    "stall": ("stall",),
+    "deadline": ("deadline that passes", "deadlines that pass"),
+    "interruption": ("interruption",),
+    "provider": ("choice of the provider", "choices of the provider"),
+    "test": ("choice of the test", "choices of the test"),
+}
+"""What a schedule takes, by the kind of its deviations."""
 
 _ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio"}
 
@@ -90,20 +100,12 @@ def _of_the_workload(workload: Workload | None, finding: Finding) -> Iterator[st
 def _reach(backend: str, run: Run[Any], looking: int) -> str:
     """Which event loop can produce the failing order, what it takes, and how many runs looked for one."""
     counts = Counter(each.kind for each in run.deviations)
-    stalls, picks, orders = counts["stall"], counts["provider"], counts["run"]
-    takes = [
-        counted(number, what, several)
-        for number, what, several in (
-            (orders, "reordering", None),
-            (stalls, "stall", None),
-            (picks, "choice of the provider", "choices of the provider"),
-        )
-        if number
-    ]
+    takes = [counted(counts[kind], *words) for kind, words in _TAKES.items() if counts[kind]]
     with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"
     if run.level == "fifo":
         return f"reachable {_ON[backend]}{with_what}"
     if run.level == "batch":
         return f"reachable on trio{with_what}"
-    tried = f"; {looking} schedules that they can produce did not fail" if looking else ""
-    return f"in an order that neither asyncio nor trio produces{with_what}{tried}"
+    if not looking:
+        return f"at the level any{with_what}"
+    return f"not found in {looking} schedules at the levels fifo and batch, but at any{with_what}"

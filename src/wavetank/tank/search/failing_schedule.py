@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
 from ...events import EventLog
 from ...scenario import without
-from ...sim.choices import ORDERS, Deviation, Level, Recorder
+from ...sim.choices import ORDERS, TIME, Deviation, Kind, Level, Recorder
 from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
@@ -172,7 +172,7 @@ class _Investigation:
             if found is not None:
                 level, record = gentler, self._shrunk(found, gentler)
                 break
-        if level.stalls and not any(record.kinds[each.place] == "stall" for each in record.deviations):
+        if level.stalls and not any(record.kinds[each.place] in TIME for each in record.deviations):
             level, record = self._without_stalls(level, record)
         return level, record
 
@@ -180,11 +180,11 @@ class _Investigation:
         """A schedule that deviates by no order is one of FIFO order."""
         if any(record.kinds[each.place] == "run" for each in record.deviations):
             return None
-        return self._fails(_without(record, "run"), gentler)
+        return self._fails(_without(record, ("run",)), gentler)
 
     def _without_stalls(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
         instant = replace(level, stalls=False)
-        found = self._fails(_without(record, "stall"), instant)
+        found = self._fails(_without(record, TIME), instant)
         return (instant, found) if found is not None else (level, record)
 
     def _searched(self, level: Level) -> Recorder | None:
@@ -199,15 +199,15 @@ class _Investigation:
         return None
 
 
-def _without(record: Recorder, kind: str) -> Deviations:
-    """The deviations of a schedule at the places they have where choices of one kind are not asked for."""
-    return tuple(_moved(record, kind))
+def _without(record: Recorder, kinds: Sequence[Kind]) -> Deviations:
+    """The deviations of a schedule at the places they have where choices of these kinds are not asked for."""
+    return tuple(_moved(record, kinds))
 
 
-def _moved(record: Recorder, kind: str) -> Iterator[Deviation]:
+def _moved(record: Recorder, kinds: Sequence[Kind]) -> Iterator[Deviation]:
     place = 0
     for choice, width, asked in zip(record.taken, record.widths, record.kinds, strict=True):
-        if asked == kind:
+        if asked in kinds:
             continue
         if choice:
             yield Deviation(place, choice, width)

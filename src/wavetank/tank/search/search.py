@@ -125,13 +125,17 @@ def search(
     seconds: float | None = None,
     workload: Workload | None = None,
     jobs: int = 1,
+    interrupt: bool = False,
+    after_interrupt: Callable[[Tank], Awaitable[Any]] | None = None,
     replay: Callable[[str], str] | None = None,
     watch: Watch = lambda _: None,
 ) -> Result[T]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
-    shrunk towards FIFO, and looked for at gentler levels. A `workload`, which `main` finds as
+    shrunk towards FIFO, and looked for at gentler levels. With `interrupt` some runs interrupt the program,
+    as Ctrl-C does, while `main` waits; `after_interrupt` then runs on what it has kept, and both
+    are judged together. A `workload`, which `main` finds as
     `tank.workload`, is then shrunk too: fewer items, then fewer workers. `replay` returns for
     a token the line that repeats the failure, by default a call of `wavetank.simulate`. `watch` is called
     with each schedule that was made, and ends the search by returning something true.
@@ -145,6 +149,7 @@ def search(
         Diverged: a failing schedule does not repeat.
         MakerDied: two of the processes died at the same schedules.
         ScenarioError: the scenario cannot be found or read.
+        TypeError: `after_interrupt` is no coroutine function.
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
@@ -160,6 +165,8 @@ def search(
         seconds=seconds,
         workload=workload,
         jobs=jobs,
+        interrupt=interrupt,
+        after_interrupt=after_interrupt,
     )
     searching = ScheduleSearch(main, scenario, options, replay=replay, watch=watch)
     searching.until_failure()
@@ -243,7 +250,7 @@ class ScheduleSearch:
         """The most choices, and picks of who goes next, of a run before the current block."""
         if not isinstance(self._policy, Sampling):
             return 0, 0
-        return self._policy.longest.choices, self._policy.longest.picks
+        return self._policy.measured.choices, self._policy.measured.picks
 
     # -- schedules by number --------------------------------------------------------------------
 
@@ -258,7 +265,7 @@ class ScheduleSearch:
             self._take(fifo)
             self._block.clear()
         elif isinstance(self._policy, Sampling):
-            self._policy.longest.include(*self._earlier)
+            self._policy.measured.include(*self._earlier)
             self._make_last_block(resumed)
 
     def _make_last_block(self, end: int) -> None:

@@ -89,7 +89,9 @@ class WorkloadShrinker:
         if _deviations(record):
             assert record is not None
             yield Plan(Replay(record.deviations), self._level, "replay")
-            yield from map(Portfolio(seed=self._trials.options.seed, level=self._level).plan, count(1))
+            policy = Portfolio(seed=self._trials.options.seed, level=self._level)
+            policy.learn(record)
+            yield from map(policy.plan, count(1))
 
     def _cut(self) -> Workload:
         assert self._whole is not None

@@ -1,0 +1,28 @@
+"""What a search did to the program in a run, beyond an order of its steps: some checks do not judge that.
+
+A program that lost half a minute, or was interrupted, may have failed items, kept
+no rate and taken long without being wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..events import Event, EventLog
+
+DEADLINE: Final = "deadline"
+"""The reason of a `stalled` in which a deadline of the program's own passed."""
+
+
+def explored_stalls(log: EventLog) -> list[Event]:
+    """The stretches in which the explorer let time pass inside the program."""
+    return [event for event in log.of("stalled") if event.reason in (None, DEADLINE)]
+
+
+def disturbed(log: EventLog) -> str | None:
+    """What to say of a run that counts, rates and waits are not judged in; `None` of any other."""
+    if any(event.reason == DEADLINE for event in log.of("stalled")):
+        return "the explorer let a deadline of the program's own pass"
+    if log.of("interrupted"):
+        return "the explorer interrupted the program"
+    return None
