@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -133,30 +134,35 @@ def test_two_refusals_with_a_known_refill_between_them_show_rate_and_depth() -> 
     assert 9.5 < bucket.shallowest <= 10 < bucket.deepest <= 11
 
 
+def bounds_of(known: LimitSet) -> tuple[Any, ...]:
+    """The lowest and the highest possible rate; empty if there is none."""
+    return tuple(known.bounds() or ())
+
+
 def test_evidence_that_no_bucket_fits_leaves_no_bounds() -> None:
     """Ten a second let in for ten seconds, then one refused that came a second later."""
     known = evidence(*((number / 10, True) for number in range(1000)), (101.0, False))
     assert known.bounds() is None
     known.take_back_refusal()
-    assert tuple(known.bounds() or ()) == (pytest.approx(5.3, abs=0.5), math.inf)
+    assert bounds_of(known) == (pytest.approx(5.3, abs=0.5), math.inf)
 
 
 def test_what_was_forgotten_no_longer_counts() -> None:
     """The refusals of higher rates, all that was before a refusal, everything."""
     sends = [(0.0, True), (0.025, False), (1.0, True), (1.1, False)]
     known = evidence(*sends)
-    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert bounds_of(known) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.lift(5.0, 3.0)
     known.span(0.1, 100)
-    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(100))
+    assert bounds_of(known) == (pytest.approx(0.1), pytest.approx(100))
     known.restore_refusals()
-    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert bounds_of(known) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.forget_all_before_refusal(2)
     known.span(0.1, 100)
-    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
+    assert bounds_of(known) == (pytest.approx(0.1), pytest.approx(10, rel=0.01))
     known.forget_all()
     known.span(0.1, 100)
-    assert tuple(known.bounds() or ()) == (pytest.approx(0.1), math.inf)
+    assert bounds_of(known) == (pytest.approx(0.1), math.inf)
 
 
 def test_many_starts_are_kept_in_little_room_and_say_the_same() -> None:
