@@ -203,8 +203,9 @@ class RunEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `stuck` names the tasks that could never go on although others still ran; `spinning` says
     who took the last steps of a spent budget; `watched` has what `tank.watch` was given. `unseen`
     has the errors that nothing received, and `waits` who waited in the longest quiet stretches.
-    `tasks` says how tasks ended that did something or raised, and `history` has the latest `traced`
-    events of what was still waited for. The last three are only there of a run that a report is made of.
+    `tasks` says how tasks ended that did something, waited long or raised, and `history` has the latest
+    `traced` events of what was still waited for. The last three are only there of a run that a report is
+    made of.
     """
 
     how: Ending

@@ -203,8 +203,8 @@ def test_most_items_at_one_instant_are_a_herd() -> None:
     verdict = no_herd.judge(log_of(*FIRST, *back(1.1, 1.1005, 1.101, 1.5), herd=0.5))
     assert verdict.passed is False
     assert verdict.summary == (
-        "3 of 4 items that were refused until 1.1s were sent again within 1ms, from 1.1s on "
-        "(declared: at most 0.5 of them)"
+        "3 of 4 items that had to wait until 1.1s were sent again within 1ms, from 1.1s on "
+        "(declared: at most half of them)"
     )
     assert len(verdict.evidence) == 3
 

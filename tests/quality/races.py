@@ -127,6 +127,7 @@ async def permit_lost(_: Tank, *, fixed: bool = False) -> None:
 
 async def time_out_after_answer(tank: Tank, *, fixed: bool = False) -> None:
     """An answer is there when its time-out strikes, and it is asked for, and paid, again."""
+    tank.expect(paid_per_item=1)
     answers: list[str] = []
     tank.ledger.submit("a")
     while not answers:

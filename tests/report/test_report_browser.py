@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wavetank.events import Event, EventLog, Header, Notes
+from wavetank.events import Event, EventLog, Header, Judged, Notes, RunEnd
 from wavetank.report.page import timeline_page
 from wavetank.tank.runs.finished_run import Run
 
@@ -162,15 +162,15 @@ def test_evidence_leads_into_the_picture(opened: Open, lost_wakeup: Run[Any]) ->
     """An item, a task and an instant of a verdict are links; the item is shown with its events."""
     page = opened(*lost_wakeup.logs("bug"))
     evidence = page.locator(".findings details pre").first
-    evidence.get_by_text("'item-10'", exact=True).click()
+    evidence.get_by_text("'item-9'", exact=True).click()
     drawn(page)
-    assert page.locator(".detail h3").inner_text() == "Item item-10"
-    evidence.get_by_text("'work_at_gate#5'", exact=True).click()
+    assert page.locator(".detail h3").inner_text() == "Item item-9"
+    evidence.get_by_text("'work_at_gate#4'", exact=True).click()
     drawn(page)
-    assert page.locator(".detail h3").inner_text() == "Task work_at_gate#5"
+    assert page.locator(".detail h3").inner_text() == "Task work_at_gate#4"
     page.locator("header ol li").nth(2).get_by_text("show", exact=True).click()
     drawn(page)
-    assert page.evaluate("state.cursor") == 89163412
+    assert page.evaluate("state.cursor") == 70000000
     page.locator("header").get_by_text("number 1", exact=True).click()
     drawn(page)
     assert page.locator(".detail h3").inner_text().startswith("Request 1 for item-1")
@@ -341,13 +341,67 @@ def test_a_large_run_is_painted_nearly_as_soon_as_a_blank_page(
     assert first_paint(browser, large) < 25 * max(first_paint(browser, blank), 16)
 
 
+def test_the_link_of_the_failure_leads_to_its_instant(opened: Open) -> None:
+    """Also where it names a request that was sent long before, as one that nobody read."""
+    log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))
+    log.append(Event(at=0, kind="arrived", request=1, item="a", task="w"))
+    log.append(Event(at=5_000_000, kind="answered", request=1, item="a", status=200))
+    log.append(Event(at=5_000_000, kind="completed", item="a", task="w", value="x"))
+    log.finish(RunEnd(how="returned", at=9_000_000))
+    judged = Judged(name="answered", passed=False, summary="item 'a' was completed, but no whole answer …")
+    page = opened(log.with_notes(Notes(verdicts=(judged,))))
+    assert page.locator("svg.body path.condemned").count() == 1
+    page.locator("header ol li").nth(0).get_by_text("show", exact=True).click()
+    drawn(page)
+    assert page.evaluate("[state.cursor, state.selected.request]") == [5_000_000, 1]
+    assert "answered, but neither read to its end nor closed" in page.locator(".detail h3").inner_text()
+    assert page.locator("svg.body path.open").count() == 1
+    assert page.locator("svg.body path.answered").count() == 1
+    legend = page.locator(".legend").inner_text()
+    assert "no reply, or none that was read to its end or closed" in legend
+    assert "refused" not in legend
+    assert "item completed, but a failed check names it" in legend
+
+
+def test_a_run_without_time_has_one_tick(opened: Open) -> None:
+    """And its requests are wider than the marks at the same instant."""
+    log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))
+    for kind in ("arrived", "answered", "delivered"):
+        log.append(Event(at=0, kind=kind, request=1, item="a", task="w", status=200))
+    page = opened(log)
+    assert page.locator("svg.top .tick text").all_text_contents() == ["0s"]
+    assert "h10v11" in (page.locator("svg.body path.answered").get_attribute("d") or "")
+
+
+def test_requests_again_and_again_are_counted_and_their_arrows_thinned(opened: Open) -> None:
+    """Three hundred requests of one item: the last says which it is, and far fewer arrows are drawn."""
+    log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))
+    for number in range(1, 301):
+        at = number * 1_000_000_000
+        log.append(Event(at=at, kind="arrived", request=number, item="a", task="w"))
+        log.append(Event(at=at + 1, kind="refused", request=number, item="a", status=429, scope="account"))
+        log.append(Event(at=at + 2, kind="delivered", request=number, item="a", status=429))
+    page = opened(log)
+    assert "request 300" in page.locator("svg.body text").all_text_contents()
+    heads = (page.locator("svg.body path.head").get_attribute("d") or "").count("M")
+    assert 20 < heads < 100
+    page.mouse.move(*middle_of(page, 300))
+    assert "it is request 300 of this item" in page.locator(".tip").inner_text()
+
+
+def test_the_last_instant_has_room_beside_it(opened: Open, lost_wakeup: Run[Any]) -> None:
+    """What happens at the end is not at the edge of the picture."""
+    page = opened(*lost_wakeup.logs("bug"))
+    assert page.evaluate("charts[0].width - charts[0].x(RUNS[0].last)") > 40
+
+
 def test_counts_bands_and_ends_have_their_texts(opened: Open, lost_wakeup: Run[Any]) -> None:
     """What the pointer says of an end of a task, and the exact time behind a rounded one."""
     page = opened(*lost_wakeup.logs("bug"))
     texts = page.locator(".chart").first.locator("svg.body text").all_text_contents()
-    assert texts.count("returned") >= 4  # the last has no room
+    assert texts.count("returned") >= 4
     assert page.locator(".chart").first.locator("path.ended").count() == 1
     assert page.locator(".chart").first.locator("line.decisive").count() >= 1
     assert page.locator(".chart").nth(1).locator("line.decisive").count() == 0
-    exact = page.locator("header ol li").nth(2).locator("[title='89.163412ms']")
-    assert exact.first.inner_text() == "at 89.163ms"
+    exact = page.locator(".findings [title='207.36453ms']")
+    assert exact.first.inner_text() == "207.365ms"

@@ -115,7 +115,7 @@ def test_a_page_has_deviations_blocked_tasks_and_the_neighbour(lost_wakeup: Run[
             assert text == f"{failed['tasks'][task]} before {fifo}"
         assert step > 0
     stuck = {failed["tasks"][task] for each in failed["blocked"] for task in each["tasks"]}
-    assert stuck == {"main", "work_at_gate#5"}
+    assert stuck == {"main", "work_at_gate#4"}
     assert failed["how"] == "deadlock"
     assert passing["how"] == "passed"
     assert passing["blocked"] == []

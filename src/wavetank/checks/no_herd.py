@@ -84,8 +84,9 @@ def _largest(back: list[Exchange]) -> list[Exchange]:
 
 
 def _stampede(window: Window, items: int, herd: list[Exchange], share: float) -> Verdict:
+    allowed = "half" if share == 0.5 else f"{share * 100:g}%"
     summary = (
-        f"{len(herd)} of {items} items that were refused until {format_duration(window.end)} were sent again "
-        f"within 1ms, from {format_duration(herd[0].sent)} on (declared: at most {share:g} of them)"
+        f"{len(herd)} of {items} items that had to wait until {format_duration(window.end)} were sent again "
+        f"within 1ms, from {format_duration(herd[0].sent)} on (declared: at most {allowed} of them)"
     )
     return Verdict(NAME, False, summary, tuple(dated(one.arrived, named=True) for one in herd))

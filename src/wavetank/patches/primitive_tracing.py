@@ -13,12 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, Final, Protocol
 
 from ..sim.await_chain import is_engine
 from ..sim.origin import kind_of
 from .attributes import replaced
+from .imports import on_import
 
 _CLASSES: Final = {
     "asyncio": ("Event", "Lock", "Condition", "Semaphore", "Barrier", "Queue"),
@@ -113,32 +114,50 @@ class Listener(Protocol):
 
 def types() -> Iterator[type]:
     """The classes that can be traced, of the libraries that are imported."""
-    for module, names in _CLASSES.items():
-        if module in sys.modules:
-            for name in names:
-                if (kind := getattr(sys.modules[module], name, None)) is not None:
-                    yield kind
+    for name in _CLASSES:
+        if name in sys.modules:
+            yield from _types_of(sys.modules[name])
+
+
+def _types_of(module: ModuleType) -> Iterator[type]:
+    for name in _CLASSES[module.__name__]:
+        if (kind := getattr(module, name, None)) is not None:
+            yield kind
 
 
 @contextmanager
 def heard(listener: Listener) -> Iterator[None]:
     """Report every primitive that is made to a listener, and the calls of those that it wants reports of."""
+    patched: set[type] = set()
     with ExitStack() as stack:
-        for kind in dict.fromkeys(base for each in types() for base in _own_bases(each)):
-            for name, method in list(vars(kind).items()):
-                if _is_heard(kind, name) and inspect.isfunction(method):
-                    stack.enter_context(replaced(kind, name, _reporting(listener, kind, name, method)))
-                    if vars(kind).get("__enter__") is method:
-                        stack.enter_context(replaced(kind, "__enter__", vars(kind)[name]))
-            if "__init__" in vars(kind):
-                stack.enter_context(replaced(kind, "__init__", _made(listener, kind)))
+
+        def patch(module: ModuleType) -> None:
+            for kind in dict.fromkeys(base for each in _types_of(module) for base in _own_bases(each)):
+                if kind not in patched:
+                    patched.add(kind)
+                    _patch(stack, kind, listener)
+
+        # Also what a run is the first to import: else it would show less in a fresh process.
+        stack.enter_context(on_import(tuple(_CLASSES), patch))
         yield
+
+
+def _patch(stack: ExitStack, kind: Any, listener: Listener) -> None:
+    for name, method in list(vars(kind).items()):
+        if _is_heard(kind, name) and inspect.isfunction(method):
+            stack.enter_context(replaced(kind, name, _reporting(listener, kind, name, method)))
+            if vars(kind).get("__enter__") is method:
+                stack.enter_context(replaced(kind, "__enter__", vars(kind)[name]))
+    if "__init__" in vars(kind):
+        stack.enter_context(replaced(kind, "__init__", _made(listener, kind)))
 
 
 def _own_bases(kind: type) -> Iterator[type]:
     """The class and those of its library that it has its methods from; not the abstract ones of anyio."""
     for base in kind.__mro__:
-        if base is kind or base.__module__ == kind.__module__:
+        # anyio renames the module of the abstract ones, but only when somebody first asks for them.
+        abstract = base.__module__.startswith("anyio._core.")
+        if base is kind or (base.__module__ == kind.__module__ and not abstract):
             yield base
 
 

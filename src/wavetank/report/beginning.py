@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,13 +12,15 @@ from ..checks.causes import causes, listed, place
 from ..checks.history import dated, describe
 from ..checks.liveness import kind_of_hang
 from ..checks.repetition import repetition
+from ..checks.verdict import Verdict
 from ..clock import format_duration
 from ..events import Event, EventLog, Wait
 from ..text import counted
-from .blocked import blocked, culprit_of, reason_of, told, waiter_of
-from .finding import finding
-from .requests import Request, place_of, requests
-from .sentence import Sentence, by_task, for_item, were
+from .blocked import Blocked, alike, blocked, culprit_of, reason_of, told, waiter_of
+from .circumstances import left_unread, without_outcome
+from .finding import finding, instant_of
+from .requests import Request, place_of, requests, unread
+from .sentence import Sentence, by_task, for_item, never_read, were
 from .spans import last_instant
 from .verdicts import failures, how_it_ended, verdicts
 from .waited_for import it_is
@@ -52,8 +53,13 @@ def trouble(log: EventLog) -> Iterator[Sentence]:
         yield Sentence(text, fault.at, fault.request)
     else:
         arrived = len(log.of("arrived"))
-        some = f"The provider refused none of {counted(arrived, 'request')}."
-        yield Sentence(some if arrived else "No request reached the provider.")
+        if not arrived:
+            yield Sentence("No request reached the provider.")
+        elif found := unread(log):
+            text = f"The provider refused none of {counted(arrived, 'request')}, but {never_read(found)}."
+            yield Sentence(text, found[0].replied, found[0].number)
+        else:
+            yield Sentence(f"The provider refused none of {counted(arrived, 'request')}.")
 
 
 def _first_refusal(log: EventLog, refusal: Event) -> Sentence:
@@ -141,7 +147,9 @@ def _repeats(log: EventLog, passing: EventLog | None) -> Iterator[Sentence]:
     repeats = [one for one in found if one.again is not None and one.outcome == "refused"]
     if early:
         also = () if passing is None else [one for one in requests(passing) if one.early_by]
-        yield _too_early(early, len(also))
+        yield _too_early(found, early, len(also))
+    elif unheeded := tuple(left_unread(log)):
+        yield from unheeded
     elif repeats:
         yield _in_time(found, repeats)
     elif any(one.outcome == "left" for one in found):
@@ -163,7 +171,7 @@ def _left(found: Sequence[Request]) -> Sentence:
     return Sentence(text, first.over, first.number)
 
 
-def _too_early(early: Sequence[Request], also: int) -> Sentence:
+def _too_early(found: Sequence[Request], early: Sequence[Request], also: int) -> Sentence:
     first = early[0]
     begin = f"{were(len(early), 'request')} sent while the provider still asked to wait"
     if also:
@@ -171,9 +179,17 @@ def _too_early(early: Sequence[Request], also: int) -> Sentence:
     text = (
         f"{begin}: the first was request "
         f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "
-        f"{format_duration(first.early_by)} too early after the refusal of request {first.early_for}."
+        f"{format_duration(first.early_by)} too early after the refusal of {_refused(found, first)}."
     )
     return Sentence(text, first.sent, first.number)
+
+
+def _refused(found: Sequence[Request], early: Request) -> str:
+    """`request 3`, and of which item and for whom it was, where that is another one's."""
+    refused = next((one for one in found if one.number == early.early_for), None)
+    if refused is None or refused.item in (None, early.item):
+        return f"request {early.early_for}"
+    return f"request {early.early_for} (of {refused.item!r}, for {_scope(refused.scope)})"
 
 
 def _in_time(found: Sequence[Request], repeats: Sequence[Request]) -> Sentence:
@@ -197,6 +213,9 @@ def _longest_wait(log: EventLog) -> Iterator[Sentence]:
     elif found:
         longest = max(found, key=lambda one: (one.over or 0) - one.sent)
         took = format_duration((longest.over or 0) - longest.sent)
+        if took == "0s":
+            yield Sentence("No request took any time.")
+            return
         which = f"number {longest.number}{for_item(longest.item)}{by_task(longest)}"
         text = f"The longest request took {took}: {which}."
         yield Sentence(text, longest.sent, longest.number)
@@ -212,19 +231,20 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
         latest = next(event for event in reversed(log) if event.kind == "arrived")
         by = "" if latest.task is None else f", last by {latest.task!r}{_at(place_of(latest))}"
         text = f"It went wrong here (livelock): {'; '.join(repeated[:2])}{by}."
-        yield Sentence(text, *_place_of(log, text))
+        yield Sentence(text, latest.at, latest.request)
     elif hung is not None and blocked(log):
         culprit = culprit_of(blocked(log)) or blocked(log)[0]
         last = _last_of(log, culprit.names)
-        since = "" if last is None else f" (last event there: {dated(last)})"
-        since = f"; {known}" if not culprit.holders and (known := it_is(log, culprit.names)) else since
-        text = f"It went wrong here ({hung}): {told(culprit)}{reason_of(culprit, blocked(log))}{since}."
+        reason = reason_of(culprit, blocked(log))
+        who = f"{told(culprit)}{_as_well(log, culprit)}"
+        text = f"It went wrong here ({hung}): {who}{reason}{_story_of(log, culprit, last)}."
         yield Sentence(
             text, last_instant(log) if last is None else last.at, None if last is None else last.request
         )
     elif failed:
-        text = f"It went wrong here: {finding(log, failed[0])}."
-        yield Sentence(text, *_place_of(log, failed[0].summary))
+        worst = _most_telling(failed)
+        text = f"It went wrong here: {finding(log, worst)}."
+        yield Sentence(text, *instant_of(log, worst))
     elif end is not None and end.error is not None:
         yield Sentence(f"It went wrong here: main raised {end.error} at {format_duration(end.at)}.", end.at)
     else:
@@ -232,16 +252,39 @@ def wrong(log: EventLog) -> Iterator[Sentence]:
         yield Sentence(f"Nothing went wrong: {counted(passed, 'check')} passed, and none failed.")
 
 
+def _story_of(log: EventLog, culprit: Blocked, last: Event | None) -> str:
+    """What else is known: who has ended, where it waits in an object; what it waits for; its last event."""
+    if culprit.inner is not None:
+        return "".join(f"; {part}" for part in _what_is_left(log))
+    if not culprit.holders and (known := it_is(log, culprit.names)):
+        return f"; {known}"
+    return "" if last is None else f" (last event there: {dated(last)})"
+
+
+def _as_well(log: EventLog, culprit: Blocked) -> str:
+    """`, and so does 'b'`: who waits for the same at the same place in an object."""
+    names = [repr(name) for each in alike(culprit, blocked(log)) for name in each.names]
+    if culprit.inner is None or not names:
+        return ""
+    return f", and so {'does' if len(names) == 1 else 'do'} {listed(names)}"
+
+
+def _what_is_left(log: EventLog) -> Iterator[str]:
+    """Who has ended, and how much is not done: the state of a queue that a program has built."""
+    senders = {one.task for one in requests(log)}
+    ended = [repr(each.task) for each in log.end.tasks if each.task in senders] if log.end is not None else []
+    if ended:
+        yield f"{listed(ended)} had ended by then"
+    if missing := without_outcome(log):
+        yield f"{counted(len(missing), 'item')} {'has' if len(missing) == 1 else 'have'} no outcome"
+
+
+def _most_telling(failed: Sequence[Verdict]) -> Verdict:
+    """Of a check that misses an answer and one that says what came in its place: the latter."""
+    if "got no answer" in failed[0].summary:
+        return next((each for each in failed if each.name == "answered"), failed[0])
+    return failed[0]
+
+
 def _last_of(log: EventLog, names: Sequence[str]) -> Event | None:
     return next((event for event in reversed(log) if event.task in names and event.kind != "submitted"), None)
-
-
-def _place_of(log: EventLog, text: str) -> tuple[int | None, int | None]:
-    """The instant and the number of the request that a text names first."""
-    found = {f"request {one.number}": one for one in requests(log)}
-    words = text.replace(",", " ").replace(":", " ").split()
-    for before, number in pairwise(words):
-        if before == "request" and (one := found.get(f"request {number}")) is not None:
-            return one.sent, one.number
-    named = next((event for event in log if event.item is not None and repr(event.item) in text), None)
-    return (None, None) if named is None else (named.at, named.request)

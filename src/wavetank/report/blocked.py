@@ -12,6 +12,8 @@ from ..checks.causes import listed
 from ..events import EventLog
 
 _HOLDERS: Final = re.compile(r"(?:held|borrowed) by (.*)")
+_INNER: Final = re.compile(r"waits in (\S+) on (\w+)\.(\w+): ")
+"""A wait on a part of an object, such as `waits in Event.wait on Queue._changed: Event`."""
 _NAME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -35,6 +37,15 @@ class Blocked:
         """Who holds what they wait for, as far as that is known."""
         holders = _HOLDERS.search(self.waits)
         return frozenset(map(_unquoted, _NAME.findall(holders[1]))) if holders else frozenset()
+
+    @property
+    def inner(self) -> tuple[str, str] | None:
+        """In what they wait on which part of an object, where the last frame is a method of that object."""
+        found = _INNER.match(self.waits)
+        of_it = bool(self.frames and found and self.frames[-1].startswith(f"{found[2]}."))
+        if found is None or not of_it or self.holders:
+            return None
+        return found[1], found[3]
 
 
 def blocked(log: EventLog) -> tuple[Blocked, ...]:
@@ -92,7 +103,22 @@ def reason_of(culprit: Blocked, paragraphs: Sequence[Blocked]) -> str:
         return "; it holds that itself"
     if any(names & each.holders and culprit.holders & {*each.names} for each in paragraphs):
         return "; they wait for each other"
+    waiting = [each for each in paragraphs if names & each.holders]
+    if waiting:
+        who = listed([repr(name) for each in waiting for name in each.names])
+        what = "the lock that" if waiting[0].waits.startswith("waits in a lock") else "what"
+        return f"; {'they hold' if len(names) > 1 else 'it holds'} {what} {who} {_wait(waiting)} for"
     return f"; {culprit.notes[-1]}" if culprit.notes else ""
+
+
+def _wait(waiting: Sequence[Blocked]) -> str:
+    return "waits" if sum(len(each.names) for each in waiting) == 1 and not waiting[0].more else "wait"
+
+
+def alike(culprit: Blocked, paragraphs: Sequence[Blocked]) -> list[Blocked]:
+    """The others that wait for the same at the same place."""
+    same = culprit.frames[-1:], culprit.waits
+    return [each for each in paragraphs if each != culprit and (each.frames[-1:], each.waits) == same]
 
 
 def told(each: Blocked) -> str:
@@ -100,5 +126,8 @@ def told(each: Blocked) -> str:
     names = listed([repr(name) for name in each.names])
     many = len(each.names) > 1 or each.more
     waits = each.waits.replace("waits ", "wait ", 1) if many else each.waits
+    if each.inner is not None:
+        method, part = each.inner
+        return f"{names} {'wait' if many else 'waits'} in {each.frames[-1]}, there in {method} on {part}"
     frame = f" at {each.frames[-1]}" if each.frames else ""
     return f"{names}{frame} {waits or 'did not go on'}"

@@ -14,9 +14,9 @@ from ..checks.outcomes import outcomes
 from ..clock import format_duration
 from ..events import EventLog
 from ..text import counted, times
-from .blocked import blocked, culprit_of, told, waiter_of
-from .requests import requests
-from .sentence import Sentence, by_task, for_item, were
+from .blocked import alike, blocked, culprit_of, told, waiter_of
+from .requests import requests, unread
+from .sentence import Sentence, by_task, for_item, never_read, were
 from .spans import bands, last_instant
 from .waited_for import waited_for
 
@@ -30,9 +30,18 @@ def made_and_set(log: EventLog) -> Iterator[Sentence]:
         yield Sentence(f"{'; '.join((each.who, *each.others))}.", last_instant(log))
 
 
+def left_unread(log: EventLog) -> Iterator[Sentence]:
+    """Replies that no client read; where nothing was refused or spoiled, the first sentence has them."""
+    found = unread(log)
+    if found and any(event.kind == "refused" or event.fault is not None for event in log):
+        text = never_read(found)
+        yield Sentence(f"{text[:1].upper()}{text[1:]}.", found[0].replied, found[0].number)
+
+
 def still_open(log: EventLog) -> Iterator[Sentence]:
     """The requests that were not over when the run ended."""
-    found = [one for one in requests(log) if one.over is None]
+    said = {one.number for one in unread(log)}
+    found = [one for one in requests(log) if one.over is None and one.number not in said]
     if found and log.end is not None:
         one = found[0]
         where = "" if one.place is None else f" at {one.place}"
@@ -47,9 +56,12 @@ def still_open(log: EventLog) -> Iterator[Sentence]:
 def others(log: EventLog) -> Iterator[Sentence]:
     """Who else was blocked, but for those who wait for their tasks."""
     found = blocked(log)
-    named = culprit_of(found), waiter_of(found)
+    culprit, hang = culprit_of(found), kind_of_hang(log)
+    named = [culprit, waiter_of(found), *(alike(culprit, found) if culprit and culprit.inner else ())]
     others = [each for each in found if each.names and each not in named and "TaskGroup" not in each.waits]
-    if others and kind_of_hang(log) is not None:
+    if hang == "livelock":  # a task that sleeps goes on, and is what repeats itself
+        others = [each for each in others if "waits in sleep" not in each.waits]
+    if others and hang is not None:
         more = f"; and {counted(len(others) - 2, 'group')} more" if len(others) > 2 else ""
         text = "; ".join(map(told, others[:2]))
         yield Sentence(f"Also blocked at the end: {text}{more}.", last_instant(log))
@@ -72,7 +84,12 @@ def _ends(log: EventLog) -> str:
     if log.end is None or not log.end.tasks:
         return ""
     ends = Counter(f"{each.how} {each.error}" if each.error else each.how for each in log.end.tasks)
-    parts = [f"{count} {how}" for how, count in ends.items()]
+    names: dict[str, list[str]] = {}
+    for each in log.end.tasks:
+        if each.error:
+            names.setdefault(f"{each.how} {each.error}", []).append(repr(each.task))
+    whose = {how: f" ({listed(found)})" for how, found in names.items()}
+    parts = [f"{count} {how}{whose.get(how, '')}" for how, count in ends.items()]
     stuck = sum(len(each.names) for each in blocked(log))
     return f" Tasks: {', '.join([*parts, *([f'{stuck} blocked'] if stuck else [])])}."
 
@@ -123,13 +140,19 @@ def stalls(log: EventLog) -> Iterator[Sentence]:
         yield Sentence(text, longest.begin)
 
 
+def without_outcome(log: EventLog) -> list[str]:
+    """The items that were submitted and have no outcome."""
+    done = {event.item for event in log if event.kind in _OUTCOMES}
+    found = (event.item for event in log.of("submitted") if event.item not in done and event.item)
+    return list(dict.fromkeys(found))
+
+
 def unfinished(log: EventLog) -> Iterator[Sentence]:
     """Items without an outcome, with the last event of the first."""
-    done = {event.item for event in log if event.kind in _OUTCOMES}
-    still_open = [event.item for event in log.of("submitted") if event.item not in done and event.item]
+    still_open = without_outcome(log)
     if still_open:
         last = next(event for event in reversed(log) if event.item == still_open[0])
-        names = listed([repr(item) for item in dict.fromkeys(still_open)])
+        names = listed(list(map(repr, still_open)))
         verb = "has" if len(still_open) == 1 else "have"
         text = f"{names} {verb} no outcome; the last event of {still_open[0]!r}: {dated(last)}."
         yield Sentence(text, last.at, last.request)

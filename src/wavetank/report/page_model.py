@@ -14,6 +14,7 @@ from ..clock import format_duration
 from ..events import EVENT_KINDS, EventLog
 from ..text import counted
 from .blocked import blocked
+from .finding import accused
 from .requests import Request, place_of, requests, rows_of, words
 from .sentence import rounded
 from .sentences import explained, where_it_went_wrong
@@ -63,6 +64,7 @@ def page_model(log: EventLog, passing: EventLog | None = None) -> dict[str, Any]
         **_heading(log, passing),
         "last": last_instant(log),
         "ended": log.end is not None,
+        "accused": [names.items.number(item) for item in accused(log, verdicts(log))],
         "decisive": where_it_went_wrong(log),
         "kinds": EVENT_KINDS,
         "events": _events(log, names),
@@ -72,7 +74,7 @@ def page_model(log: EventLog, passing: EventLog | None = None) -> dict[str, Any]
             {
                 "name": band.name,
                 "kind": band.kind,
-                "spans": [[span.begin, span.end, span.text] for span in band.spans],
+                "spans": [[span.begin, span.end, span.text, span.parts] for span in band.spans],
             }
             for band in bands(log)
         ],
@@ -135,9 +137,14 @@ def _bars(log: EventLog, names: _Tables) -> list[list[Any]]:
 def _tasks(log: EventLog, names: _Tables) -> dict[str, Any]:
     """Who was blocked at the end, who waited through quiet stretches, and who ended unseen."""
     end, number = log.end, names.tasks.number
+    history = end.history if end is not None else ()
+    made = {event.primitive: event.at for event in history if event.action == "made"}
+    # Nobody can have waited for it before it was made.
+    since = {event.task: made.get(event.primitive, 0) for event in history if event.action == "waits"}
     stuck = [
         {
             "tasks": [number(name) for name in each.names],
+            "since": [since.get(name, 0) for name in each.names],
             "text": "\n".join((*(f"at {frame}" for frame in each.frames), each.waits, *each.notes)),
         }
         for each in blocked(log)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, Literal, final
 
-from ..checks.exchanges import Exchange, every_exchange, scopes_of
+from ..checks.exchanges import Exchange, Stalls, every_exchange, scopes_of
 from ..checks.history import happened
 from ..clock import MILLISECOND
 from ..events import Event, EventLog
@@ -65,6 +65,15 @@ def place_of(event: Event) -> str | None:
 def requests(log: EventLog) -> tuple[Request, ...]:
     """All requests of a log, in the order of their arrival."""
     return log.derived(_read)
+
+
+def unread(log: EventLog) -> tuple[Request, ...]:
+    """Those whose reply the client neither read to its end nor closed, although it had the time to."""
+    if log.end is None:
+        return ()
+    end, stalls = log.end.at, Stalls(log)
+    replied = [one for one in requests(log) if one.over is None and one.replied is not None]
+    return tuple(one for one in replied if end - (at := one.replied or 0) > stalls.within(at, end))
 
 
 def _read(log: EventLog) -> tuple[Request, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from ..clock import format_duration
 from ..text import counted
 from .requests import Request
 
@@ -51,3 +53,16 @@ def by_task(request: Request) -> str:
 
 def were(count: int, thing: str) -> str:
     return f"{counted(count, thing)} {'was' if count == 1 else 'were'}"
+
+
+def never_read(found: Sequence[Request]) -> str:
+    """`the replies to 2 requests were neither read to their end nor closed: the first is …`."""
+    one = found[0]
+    where = "" if one.place is None else f" at {one.place}"
+    which = (
+        f"request {one.number}{for_item(one.item)}{by_task(one)}{where}, "
+        f"sent at {format_duration(one.replied or 0)}"
+    )
+    if len(found) == 1:
+        return f"the reply to {which}, was neither read to its end nor closed"
+    return f"{len(found)} replies were neither read to their end nor closed: the first is that to {which}"

@@ -24,6 +24,7 @@ _LONGEST: Final = 400
 _REST: Final = (
     circumstances.others,
     circumstances.made_and_set,
+    circumstances.left_unread,
     circumstances.still_open,
     circumstances.totals,
     circumstances.waves,
@@ -38,7 +39,7 @@ _REST: Final = (
 def explained(log: EventLog, passing: EventLog | None = None) -> tuple[Sentence, ...]:
     """At most ten sentences on what happened; `passing` is the log of the nearest run that passes."""
     first = (*beginning.trouble(log), *beginning.waiting(log, passing), *beginning.wrong(log))
-    found = (*first, *(each for part in _REST for each in part(log)))
+    found = tuple(dict.fromkeys((*first, *(each for part in _REST for each in part(log)))))
     return tuple(_shortened(each) for each in found[:_MOST])
 
 

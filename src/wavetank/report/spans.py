@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import final
 
+from ..checks.causes import listed
 from ..clock import format_duration
 from ..events import EventLog
-from .requests import Request, requests
+from .requests import requests, unread
 
 Point = tuple[int, int | float]
 
@@ -33,6 +34,8 @@ class Span:
     begin: int
     end: int
     text: str
+    parts: tuple[int, ...] = ()
+    """Instants between its parts, such as the ends of the waits that it is made of."""
 
 
 @final
@@ -98,18 +101,21 @@ def _waits_asked_for(log: EventLog) -> Iterator[Band]:
 
 
 def _merged(scope: str, waits: list[tuple[int, int, int]]) -> Iterator[Span]:
-    merged: list[list[int]] = []
-    for begin, end, number in waits:
-        if merged and begin <= merged[-1][1]:
-            merged[-1][1] = max(merged[-1][1], end)
+    merged: list[list[tuple[int, int, int]]] = []
+    for wait in waits:
+        if merged and wait[0] <= max(end for _, end, _ in merged[-1]):
+            merged[-1].append(wait)
         else:
-            merged.append([begin, end, number])
-    for begin, end, first in merged:
+            merged.append([wait])
+    for group in merged:
+        begin, end = group[0][0], max(end for _, end, _ in group)
+        parts = tuple(sorted({each for _, each, _ in group} - {end}))
+        also = f"; shorter waits in it end at {listed(list(map(format_duration, parts)))}" if parts else ""
         text = (
             f"the provider asked {scope} to wait from {format_duration(begin)} to {format_duration(end)} "
-            f"(first by the refusal of request {first})"
+            f"(first by the refusal of request {group[0][2]}{also})"
         )
-        yield Span(begin, end, text)
+        yield Span(begin, end, text, parts)
 
 
 def _pauses(log: EventLog) -> Iterator[Band]:
@@ -153,9 +159,7 @@ def _stalls(log: EventLog) -> Iterator[Band]:
 
 def counts(log: EventLog) -> Iterator[Count]:
     """Counts over time: requests in flight, budgets, items with an outcome, what `tank.watch` was given."""
-    found = requests(log)
-    steps = [step for one in found for step in _flight(one)]
-    yield Count("in flight", tuple(_running(steps)))
+    yield Count("in flight", tuple(_running(sorted(_flight(log), key=itemgetter(0)))))
     yield from _budgets(log)
     done = [(event.at, 1) for event in log.of("completed", "failed", "cancelled")]
     if done:
@@ -176,19 +180,24 @@ def _budgets(log: EventLog) -> Iterator[Count]:
         yield Count(f"{name} left", tuple(least.items()), refills=True)
 
 
-def _flight(one: Request) -> Iterator[tuple[int, int]]:
-    yield one.arrived, 1
-    end = one.over if one.replied is None else one.replied
-    if end is not None:
-        yield end, -1
+def _flight(log: EventLog) -> Iterator[tuple[int, int]]:
+    """From the arrival of a request to its reply, in the order of the log; one that is never read stays."""
+    gone = {one.number for one in requests(log)} - {one.number for one in unread(log)}
+    for event in log:
+        if event.kind == "arrived":
+            yield event.at, 1
+        elif event.kind in ("refused", "answered", "left", "delivered") and event.request in gone:
+            gone.remove(event.request)
+            yield event.at, -1
 
 
-def _running(steps: list[tuple[int, int]]) -> Iterator[Point]:
-    """The sum after each instant, from 0 on."""
-    total, at = 0, 0
-    for instant, step in sorted(steps):
+def _running(steps: Iterable[tuple[int, int]]) -> Iterator[Point]:
+    """The sum after each instant, from 0 on, and the most within an instant where it then falls again."""
+    total = most = at = 0
+    for instant, step in steps:
         if instant != at:
-            yield at, total
-            at = instant
+            yield from ((at, each) for each in ((most, total) if most > total else (total,)))
+            at, most = instant, total
         total += step
-    yield at, total
+        most = max(most, total)
+    yield from ((at, each) for each in ((most, total) if most > total else (total,)))

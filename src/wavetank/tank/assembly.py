@@ -186,8 +186,9 @@ def _waits(scheduler: Scheduler) -> Iterator[Wait]:
 
 
 def _ends(scheduler: Scheduler, log: EventLog) -> Iterator[TaskEnd]:
-    """How those tasks ended that did something, or did not return."""
+    """How those tasks ended that did something, or did not return, or of which a wait is noted."""
     named = {event.task for event in log if event.kind != "traced"}
+    named |= {task for wait in _waits(scheduler) for task in wait.tasks}
     for each in scheduler.witness.ends.all:
         if each.how != "returned" or each.task in named:
             yield TaskEnd(task=each.task, how=each.how, at=each.at, error=each.error)

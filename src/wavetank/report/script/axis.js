@@ -48,8 +48,8 @@ if (axis.times.at(-1) < GAIN * axis.length) layAxis(false);
 const state = { low: 0, high: axis.length, mode: "task", query: "", selected: null, cursor: null, printing: false };
 
 function show(low, high) {
-  const least = axis.length * 1e-7, length = Math.min(Math.max(high - low, least), axis.length * 1.03);
-  const room = length * 0.015, start = Math.min(Math.max(low, -room), Math.max(axis.length + room - length, -room));
+  const least = axis.length * 1e-7, length = Math.min(Math.max(high - low, least), axis.length * 1.09);
+  const room = length * 0.06, start = Math.min(Math.max(low, -room), Math.max(axis.length + room - length, -room));
   state.low = start;
   state.high = start + length;
   redraw();
@@ -58,7 +58,7 @@ function zoom(factor, middle = (state.low + state.high) / 2) {
   show(middle - (middle - state.low) * factor, middle + (state.high - middle) * factor);
 }
 function showAll() {
-  show(-axis.length * 0.005, axis.length * 1.02);
+  show(-axis.length * 0.01, axis.length * 1.06); // room for what happens at the last instant
 }
 function pan(share) {
   const by = (state.high - state.low) * share;
@@ -93,7 +93,7 @@ function select(run, what) {
   showDetail();
   redraw();
 }
-function selectRequest(run, number) {
-  const bar = run.byNumber.get(number);
-  if (bar) select(run, { request: number, item: bar.item, task: bar.task, at: bar.sent, begin: bar.sent, end: bar.end });
+function selectRequest(run, number, at) {
+  const bar = run.byNumber.get(number), instant = at ?? bar?.sent;
+  if (bar) select(run, { request: number, item: bar.item, task: bar.task, at: instant, begin: Math.min(bar.sent, instant), end: Math.max(bar.end, instant) });
 }

@@ -52,9 +52,9 @@ class Chart {
   }
   addBlocked(lane) {
     for (const [task, since, until, text] of this.run.waits) lane(task).waits.push({ since, until, text });
-    for (const { tasks, text } of this.run.blocked) for (const task of tasks) {
+    for (const { tasks, since, text } of this.run.blocked) for (const [number, task] of tasks.entries()) {
       const own = lane(task);
-      own.blocked = { since: own.last ?? 0, text: `blocked when the run was stopped:\n${text}`, label: text.split("\n").find((line) => line.startsWith("waits")) ?? "" };
+      own.blocked = { since: Math.max(own.last ?? 0, since[number]), text: `blocked when the run was stopped:\n${text}`, label: text.split("\n").find((line) => line.startsWith("waits")) ?? "" };
     }
   }
   addUnfinished(lanes) {
@@ -119,11 +119,11 @@ class Chart {
   }
   drawAxis() {
     const { top } = this;
-    this.label(top, 0, 24, axis.folded ? "time (quiet time folded)" : "time");
+    this.label(top, 0, 24, axis.times.length === 1 ? "time (none passed)" : axis.folded ? "time (quiet time folded)" : "time");
     const row = svg("g", { class: "tick", parent: top });
     for (const time of this.ticks()) {
       const at = this.x(time);
-      if (at < GUTTER - 1 || at > this.width - 30) continue;
+      if (at < GUTTER - 1 || at > this.width - 6 * duration(time).length - 6) continue;
       svg("line", { x1: at, x2: at, y1: 15, y2: 24, parent: row });
       svg("text", { x: at + 2, y: 12, text: duration(time), parent: row });
     }
@@ -132,6 +132,7 @@ class Chart {
   // Round instants: evenly apart on the plain axis, and as round as their place allows on a folded one.
   ticks() {
     const every = 105, many = Math.floor(this.wide / every), found = new Set();
+    if (axis.times.length === 1) return found.add(axis.times[0]); // no time passed
     if (!axis.folded) {
       const size = niceStep((timeAt(state.high) - timeAt(state.low)) / Math.max(many, 1));
       for (let time = Math.max(0, Math.ceil(timeAt(state.low) / size) * size); time <= timeAt(state.high); time += size) found.add(time);
@@ -164,11 +165,13 @@ class Chart {
   }
   drawBand(band, y) {
     this.label(this.top, y, 16, band.name);
-    for (const [begin, end, text] of band.spans) {
+    for (const [begin, end, text, parts] of band.spans) {
       const x = Math.max(this.x(begin), GUTTER), until = Math.min(this.x(end), this.width);
       if (until < GUTTER || x > this.width) continue;
       const width = Math.max(until - x, 2);
       svg("rect", { x, y: y + 2, width, height: 12, class: `band-${band.kind}`, parent: this.top });
+      const inner = new Set(parts.map((at) => Math.round(this.x(at))).filter((at) => at > x && at < until));
+      if (inner.size) svg("path", { d: [...inner].map((at) => `M${at},${y + 2}v12`).join(""), class: `part band-${band.kind}`, parent: this.top });
       this.topSpots.push([x, y, width, 16, () => text, () => select(this.run, { at: begin, begin, end, text })]);
       if (band.kind !== "asked") this.under.push([x, Math.max(until - x, 1), band.kind]);
     }
@@ -228,17 +231,21 @@ class Chart {
     const offset = this.offset = seen[0].y, height = seen.at(-1).y + seen.at(-1).height - offset;
     body.style.top = `${offset}px`;
     this.size(body, height);
+    this.drawEnd(body, height);
     for (const [x, width, kind] of this.under) svg("rect", { x, y: 0, width, height, class: `under band-${kind}`, parent: body });
     this.paths = new Map(LAYERS.map((kind) => [kind, ""]));
     this.labels = [];
     const places = new Map();
+    this.arrows = new Set();
     for (const lane of seen) this.drawLane(lane, lane.y - offset, places);
     for (const lane of seen) for (const bar of lane.bars) if (bar.outcome === "refused" && bar.again !== null) this.drawRetry(bar, places, height);
     this.layPaths();
-    for (const [x, y, text, kind] of this.labels) svg("text", { x, y, text, class: kind, parent: body });
+    for (const [x, y, text, kind] of this.labels) {
+      const shown = svg("text", { x, y, text, class: kind, parent: body });
+      if (kind === "over") shown.before(svg("rect", { x: x - 3, y: y - 9, width: shown.getComputedTextLength() + 6, height: 11, class: "plate" }));
+    }
     this.drawPinLines(body, height);
     for (const lane of seen) this.drawLabel(lane, lane.y - offset);
-    this.drawEnd(body, height);
   }
   add(kind, path) {
     this.paths.set(kind, this.paths.get(kind) + path);
@@ -268,8 +275,16 @@ class Chart {
       places.set(bar.number, barY + 5.5);
       this.drawBar(bar, barY, drawn);
     }
+    this.drawTries(lane, y);
     const latest = new Map();
     for (const mark of lane.marks) this.drawMark(mark, y + PAD + 5.5, latest);
+  }
+  // How often the item of the last request was asked for, where that is more than a reader counts.
+  drawTries(lane, y) {
+    const bar = lane.bars.at(-1), text = bar && `request ${bar.attempt}`;
+    if (!bar || bar.attempt < MANY_TRIES) return;
+    const end = this.x(bar.end), x = Math.min(end + 12, this.width - text.length * 6 - 4);
+    if (end >= GUTTER && end <= this.width) this.labels.push([x, y + PAD + bar.row[state.mode] * ROW + 9, text, "over"]);
   }
   // A stretch of time in a lane; where it was drawn, or null.
   drawStretch(begin, end, y, height, kind, text) {
@@ -289,15 +304,15 @@ class Chart {
     const { since, text, label } = lane.blocked;
     const drawn = this.drawStretch(since, this.run.last, y + PAD - 1, lane.rows * ROW - 2, "blocked", text);
     const fits = drawn ? Math.floor((drawn.width - 14) / 6) : 0;
-    if (fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
+    if (label && fits > 8) this.labels.push([drawn.x + 9, y + PAD + 10, cut(label, fits), "over"]);
   }
   drawTaskEnd(lane, y) {
     const { at, how } = lane.ended, x = this.x(at);
     if (x < GUTTER - 1 || x > this.width) return;
-    this.add("ended", box(x, y + 2, 2, lane.height - 4));
+    this.add(how.startsWith("raised") ? "ended raised" : "ended", box(x, y + 2, how.startsWith("raised") ? 4 : 2, lane.height - 4));
     this.spots.push([x - 3, y, 8, lane.height, () => `the task ended at ${duration(at)}: ${how}`, () => select(this.run, { at, begin: at, end: at })]);
-    const free = !lane.bars.some((bar) => bar.end > at), fits = Math.floor((this.width - x - 14) / 6);
-    if (free && fits >= how.length) this.labels.push([x + 10, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
+    const free = !lane.bars.some((bar) => bar.end > at), fits = Math.floor((this.width - x - POINT - 8) / 6);
+    if (free && fits >= how.length) this.labels.push([x + POINT + 4, y + PAD + 9, how, how === "returned" ? "faint" : "over"]);
   }
   drawBar(bar, y, drawn) {
     const { run } = this, x = this.x(bar.sent), end = this.x(bar.end);
@@ -305,18 +320,21 @@ class Chart {
       this.drawStretch(bar.over, bar.free, y + 4, 3, "asked", `request ${bar.number} was refused, and the wait it asked for ends at ${duration(bar.free)}`);
     }
     if (end < GUTTER || x > this.width) return;
-    const left = Math.max(x, GUTTER), width = Math.max(Math.min(end, this.width) - left, 2.5);
+    const left = Math.max(x, GUTTER), least = bar.end === bar.sent ? POINT : 2.5;
+    const width = Math.max(Math.min(end, this.width) - left, least);
     this.spots.push([left - 1, y - 1, width + 2, 13, () => this.barText(bar), () => selectRequest(run, bar.number)]);
     if (state.selected?.run === run && state.selected.request === bar.number) this.add("selected", box(left - 3, y - 3, width + 6, 17));
     const hit = this.hits(bar), kind = hit ? bar.outcome : "dimmed";
     // What falls on the same pixel of the same row is drawn once.
     const key = `${y} ${kind} ${bar.earlyBy > 0} ${Math.round(left)}`;
-    if (width <= 2.5 && drawn.has(key)) return;
+    if (width <= least && drawn.has(key)) return;
     drawn.add(key);
+    const answered = run.unread(bar) && hit ? Math.min(this.x(bar.replied), this.width) - left : 0;
     this.add(kind, box(left, y, width, 11));
+    if (answered > 0) this.add("answered", box(left, y, Math.max(answered, 2.5), 11));
     if (bar.earlyBy && x >= GUTTER) this.add("early", box(left - 2, y - 2, 3, 15));
     if (width > 3 && hit) this.drawInside(bar, y, left, width);
-    const text = state.mode === "task" ? run.items[bar.item] : `#${bar.number}${bar.status ? ` ${bar.status}` : ""}`;
+    const text = state.mode === "task" ? `${run.items[bar.item]}${bar.attempt > 1 ? ` (${bar.attempt})` : ""}` : `#${bar.number}${bar.status ? ` ${bar.status}` : ""}`;
     const fits = Math.floor((width - 8) / 6);
     if (fits >= Math.min(text.length, 5)) this.labels.push([left + 4, y + 9, cut(text, fits), "on"]);
   }
@@ -339,6 +357,10 @@ class Chart {
     if (Math.max(x, end) < GUTTER || Math.min(x, end) > this.width) return;
     // The other one may be in a lane that is not drawn: the arrow then leaves the picture.
     const to = places.get(next.number) ?? (this.laneY.get(next[state.mode]) > this.offset ? height + 20 : -20);
+    // Where very many arrows lie on each other, one in some pixels says the same.
+    const key = `${Boolean(next.earlyBy)} ${y} ${to} ${Math.round(end / ARROWS)}`;
+    if (this.arrows.has(key)) return;
+    this.arrows.add(key);
     const early = next.earlyBy ? " too-early" : "", left = Math.max(x, GUTTER), right = Math.max(end, GUTTER);
     const bend = Math.max(12, Math.abs(right - left) / 3);
     this.add(`retry${early}`, `M${px(left)},${px(y)}` + (y === to ? `L${px(right)},${px(to)}`
@@ -350,12 +372,14 @@ class Chart {
     if (x < GUTTER - 6 || x > this.width) return;
     this.spots.push([x - 6, y - 6, 12, 12, () => this.eventText(event), () => select(this.run, { ...event, begin: event.at, end: event.at })]);
     // Marks of a kind that would cover each other are drawn once.
-    if (x - (latest.get(event.kind) ?? -Infinity) < 7) return;
-    latest.set(event.kind, x);
+    const kind = this.run.accusedItems.has(event.item) ? `${event.kind} condemned` : event.kind;
+    if (x - (latest.get(kind) ?? -Infinity) < 7) return;
+    latest.set(kind, x);
     if (!(event.kind in SHAPES)) { this.add("small", box(x - 1, y + 5, 2, 5)); return; }
     const { shape, sign } = SHAPES[event.kind], at = `M${px(x)},${px(y)}`;
     this.add(`mark ${event.kind}`, at + shape);
     this.add("sign", at + sign);
+    if (event.kind === "completed" && this.run.accusedItems.has(event.item)) this.add("condemned", at + RING);
   }
   drawPinLines(parent, height) {
     for (const pin of this.run.pinned) {
@@ -366,11 +390,13 @@ class Chart {
 
   eventText(event) {
     const { run } = this, item = event.item === null ? "" : `${run.items[event.item]}: `;
-    return `${duration(event.at)}: ${item}${event.text}${byWhom(run, event)}`;
+    const named = event.kind === "completed" && run.accusedItems.has(event.item) ? " (a failed check names this item)" : "";
+    return `${duration(event.at)}: ${item}${event.text}${byWhom(run, event)}${named}`;
   }
   barText(bar) {
     const { run } = this, own = run.happened.filter((event) => event.request === bar.number);
-    const lines = [`request ${bar.number} for ${run.items[bar.item]} by ${run.tasks[bar.task]}: ${OUTCOME_WORDS[bar.outcome]}`,
+    const lines = [`request ${bar.number} for ${run.items[bar.item]} by ${run.tasks[bar.task]}: ${outcomeWords(run, bar)}`,
+      ...(bar.attempt > 1 ? [`it is request ${bar.attempt} of this item`] : []),
       ...requestTimes(run, bar), ...own.map((event) => this.eventText(event))];
     return lines.join("\n");
   }

@@ -27,7 +27,7 @@ function showDetail() {
   eventList(run, own, detail, (event) => bar && event.request === bar.number);
 }
 function detailTitle({ run, item, task, lane, at }, bar) {
-  if (bar) return `Request ${bar.number} for ${run.items[bar.item]} by ${run.tasks[bar.task]}: ${OUTCOME_WORDS[bar.outcome]}`;
+  if (bar) return `Request ${bar.number} for ${run.items[bar.item]} by ${run.tasks[bar.task]}: ${outcomeWords(run, bar)}`;
   if (lane === "task") return `Task ${run.tasks[task]}`;
   return item === undefined || item === null ? `At ${duration(at)}` : `Item ${run.items[item]}`;
 }

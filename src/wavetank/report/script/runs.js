@@ -60,6 +60,10 @@ function indexed(run) {
     earlyBy, earlyFor, row: { task: taskRow, item: itemRow }, end: over ?? run.last,
   }));
   run.byNumber = new Map(run.bars.map((bar) => [bar.number, bar]));
+  const tries = new Map();
+  for (const bar of run.bars) tries.set(bar.item, bar.attempt = (tries.get(bar.item) ?? 0) + 1);
+  run.unread = (bar) => run.ended && bar.replied !== null && bar.over === null;
+  run.accusedItems = new Set(run.accused);
   run.happened = run.events.map(([at, kind, item, request, task, place, text], number) => ({
     at, kind: run.kinds[kind], item, request, task, place, text, number,
   }));

@@ -9,7 +9,14 @@ const SHAPES = {
 };
 // Kinds of shapes in a lane, from the lowest to the uppermost.
 const LAYERS = ["waits", "blocked", "asked", "retry", "retry too-early", "dimmed", ...OUTCOMES, "inside", "streaming", "early", "head",
-  "head too-early", "small", "ended", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "selected"];
+  "head too-early", "small", "ended", "ended raised", "mark completed", "mark failed", "mark cancelled", "mark died", "sign", "condemned", "selected"];
+const RING = "m-8,0a8,8 0 1,0 16,0a8,8 0 1,0 -16,0z";
+// The pixels between two arrows that go from one row to the same other one: about twice the width of a head.
+const ARROWS = 14;
+// The width of a request that took no time: a mark at the same instant covers six pixels of it.
+const POINT = 10;
+// From so many requests of one item on their number stands beside the last one: fewer are counted at a glance.
+const MANY_TRIES = 6;
 const px = (number) => Math.round(number * 10) / 10;
 const box = (x, y, width, height) => `M${px(x)},${px(y)}h${px(width)}v${px(height)}h${px(-width)}z`;
 
@@ -30,11 +37,14 @@ function byWhom(run, event) {
   const who = event.task === null ? "" : ` by ${run.tasks[event.task]}`;
   return `${who}${event.place === null ? "" : ` at ${run.places[event.place]}`}`;
 }
+function outcomeWords(run, bar) {
+  return bar.outcome === "open" && run.unread(bar) ? "answered, but neither read to its end nor closed" : OUTCOME_WORDS[bar.outcome];
+}
 function requestTimes(run, bar) {
   const lines = [`sent ${duration(bar.sent)}, arrived ${duration(bar.arrived)}` +
     (bar.first === null ? "" : `, first part sent ${duration(bar.first)}`) +
     (bar.replied === null ? ", no reply" : `, replied ${duration(bar.replied)}`) +
-    (bar.over === null ? ", never over" : `, over ${duration(bar.over)} (took ${duration(bar.over - bar.sent)})`)];
+    (bar.over === null ? (run.unread(bar) ? ", neither read to its end nor closed" : ", never over") : `, over ${duration(bar.over)} (took ${duration(bar.over - bar.sent)})`)];
   const next = run.byNumber.get(bar.again);
   if (bar.free !== null) {
     lines.push(`asked to wait until ${duration(bar.free)}` +

@@ -56,7 +56,7 @@ function sentences(run, parent, from, to) {
     if (at === null && request === null) continue;
     line.append(" ");
     element("button", { class: "link", type: "button", text: "show", parent: line }).onclick =
-      () => (request !== null && run.byNumber.has(request) ? selectRequest(run, request) : showInstant(run, at));
+      () => (request !== null && run.byNumber.has(request) ? selectRequest(run, request, at) : showInstant(run, at));
   }
 }
 // What is below the pictures: the other sentences, and the verdicts with their evidence.
@@ -98,30 +98,63 @@ function verdictList(run, parent) {
   if (run.traced.length) linked(element("pre", { parent: box }), run, run.traced.join("\n"));
 }
 
+// Each entry with whether a run of the page has such a thing: what is not in the picture needs no explanation.
+const someRun = (test) => RUNS.some(test), someBar = (test) => someRun((run) => run.bars.some((bar) => test(bar, run)));
+const ended = (kind) => () => someRun((run) => run.happened.some((event) => event.kind === kind));
 const legendPatches = [
-  ["answered", "answered"], ["refused", "refused"], ["spoiled", "went wrong by a fault"], ["left", "left by its client"],
-  ["open", "not over"], ["streams", "streaming"], ["asked", "wait asked for after a refusal"], ["waits", "waited"], ["blocked", "blocked at the end"],
+  ["answered", "answered", () => someBar((bar, run) => bar.outcome === "answered" || run.unread(bar))],
+  ["refused", "refused", () => someBar((bar) => bar.outcome === "refused")],
+  ["spoiled", "went wrong by a fault", () => someBar((bar) => bar.outcome === "spoiled")],
+  ["left", "left by its client", () => someBar((bar) => bar.outcome === "left")],
+  ["open", "no reply, or none that was read to its end or closed", () => someBar((bar) => bar.outcome === "open")],
+  ["streams", "streaming", () => someBar((bar) => bar.first !== null)],
+  ["asked", "wait asked for after a refusal", () => someBar((bar) => bar.free !== null)],
+  ["waits", "waited", () => someRun((run) => run.waits.length)],
+  ["blocked", "blocked at the end", () => someRun((run) => run.blocked.length)],
+];
+const legendMarks = [
+  ["completed", "item completed", ended("completed")], ["failed", "item failed", ended("failed")],
+  ["cancelled", "item cancelled", ended("cancelled")],
+  ["condemned", "item completed, but a failed check names it", () => someRun((run) => run.happened.some((event) => event.kind === "completed" && run.accusedItems.has(event.item)))],
+  ["died", "task ended with an error that nothing received", () => someRun((run) => run.died.length)],
+];
+const raised = (how) => how.startsWith("raised");
+const legendLines = [
+  ["ended", "task ended", () => someRun((run) => run.ends.some(([, , how]) => !raised(how)))],
+  ["ended raised", "task raised an error", () => someRun((run) => run.ends.some(([, , how]) => raised(how)))],
+  ["early", "sent before the asked wait was over", () => someBar((bar) => bar.earlyBy)],
+  ["decisive", "where it went wrong", () => someRun((run) => run.decisive !== null)],
+  ["pin-line", "order differs from FIFO", () => someRun((run) => run.pins.length)],
+  ["end-line", "the end of a run that failed", () => someRun((run) => run.how !== "passed")],
+  ["end-line passed", "the end of a run that passed", () => someRun((run) => run.how === "passed")],
 ];
 function legend(parent) {
   const box = element("div", { class: "legend", parent });
-  for (const [kind, text] of legendPatches) {
-    const entry = element("span", { parent: box });
-    const picture = svg("svg", { width: 24, height: 12, parent: entry, "aria-hidden": "true" });
-    svg("rect", { x: 1, y: kind === "asked" ? 5 : 1, width: 22, height: kind === "asked" ? 4 : 10, class: `bar ${kind === "streams" ? "answered" : kind}`, parent: picture });
-    if (kind === "streams") svg("rect", { x: 1, y: 8, width: 22, height: 3, class: "streaming", parent: picture });
-    if (PATTERNS[kind]) svg("rect", { x: 1, y: 1, width: 22, height: 10, fill: `url(#${PATTERNS[kind]})`, parent: picture });
-    entry.append(text);
+  const entry = (text, width) => {
+    const made = element("span", { parent: box }), picture = svg("svg", { width, height: 14, parent: made, "aria-hidden": "true" });
+    made.append(text);
+    return picture;
+  };
+  for (const [kind, text, used] of legendPatches) {
+    if (!used()) continue;
+    const picture = entry(text, 24), thin = kind === "asked";
+    svg("rect", { x: 1, y: thin ? 6 : 2, width: 22, height: thin ? 4 : 10, class: `bar ${kind === "streams" ? "answered" : kind}`, parent: picture });
+    if (kind === "streams") svg("rect", { x: 1, y: 9, width: 22, height: 3, class: "streaming", parent: picture });
+    if (PATTERNS[kind]) svg("rect", { x: 1, y: 2, width: 22, height: 10, fill: `url(#${PATTERNS[kind]})`, parent: picture });
   }
-  for (const [kind, text] of [["completed", "item completed"], ["failed", "item failed"], ["cancelled", "item cancelled"],
-    ["died", "task ended with an error that nothing received"]]) {
-    const entry = element("span", { parent: box });
-    const picture = svg("svg", { width: 14, height: 14, parent: entry, "aria-hidden": "true" });
-    svg("path", { d: `M7,7${SHAPES[kind].shape}`, class: `mark ${kind}`, parent: picture });
-    svg("path", { d: `M7,7${SHAPES[kind].sign}`, class: "sign", parent: picture });
-    entry.append(text);
+  for (const [kind, text, used] of legendMarks) {
+    if (!used()) continue;
+    const ring = kind === "condemned", { shape, sign } = SHAPES[ring ? "completed" : kind], picture = entry(text, 20);
+    svg("path", { d: `M10,7${shape}`, class: `mark ${ring ? "completed" : kind}`, parent: picture });
+    svg("path", { d: `M10,7${sign}`, class: "sign", parent: picture });
+    if (ring) svg("path", { d: `M10,7${RING}`, class: "condemned", parent: picture });
   }
-  element("span", { parent: box, text: "┤ task ended" });
-  element("span", { parent: box, text: "red edge or arrow: sent before the asked wait was over" });
+  for (const [kind, text, used] of legendLines) {
+    if (!used()) continue;
+    const picture = entry(text, 8), block = kind === "early" || kind.startsWith("ended"), wide = { ended: 2, early: 3 }[kind] ?? 4;
+    if (block) svg("rect", { x: 2, y: 1, width: wide, height: 12, class: kind, parent: picture });
+    else svg("line", { x1: 4, x2: 4, y1: 0, y2: 14, class: kind, parent: picture });
+  }
 }
 
 // The hatchings, once for the page.
