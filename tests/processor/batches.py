@@ -10,6 +10,8 @@ from trio.testing import MockClock
 
 from wavetank.processor import BatchResult, LLMWorkItem, ParallelBatchProcessor
 
+from .stepping import USUAL
+
 Call = Callable[[str], Awaitable[Any]]
 
 
@@ -17,7 +19,7 @@ async def process(
     call: Callable[[str], Awaitable[Any]], ids: Sequence[str], **options: Any
 ) -> BatchResult[Any]:
     """One batch, each id its own prompt."""
-    async with ParallelBatchProcessor(call, **options) as processor:
+    async with ParallelBatchProcessor(call, **({"limits": USUAL} | options)) as processor:
         for name in ids:
             await processor.add_work(LLMWorkItem(id=name, prompt=name))
         return await processor.process_all()

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, final
+from typing import Any, Final, final
 
 import anyio
 import trio
 from trio.testing import MockClock
 
-from wavetank.processor import BatchResult, LLMWorkItem, ParallelBatchProcessor
+from wavetank.processor import BatchResult, Limits, LLMWorkItem, ParallelBatchProcessor
 
 Main = Callable[[], Awaitable[None]]
 
@@ -114,12 +114,16 @@ def stepped(main: Main, backend: str, *, at: int = 0, act: Callable[[], object] 
     return counter.steps
 
 
+USUAL: Final = Limits(requests_per_minute=2400 / 0.995, burst=5)
+"""Forty requests a second and five at once: for tests in which no limit has to be learnt."""
+
+
 def one_batch(backend: str, ids: Sequence[str], call: Any, **options: Any) -> BatchResult[Any]:
     """What comes of one batch in virtual time; each id is its own prompt."""
     batches: list[BatchResult[Any]] = []
 
     async def main() -> None:
-        async with ParallelBatchProcessor(call, **options) as processor:
+        async with ParallelBatchProcessor(call, **({"limits": USUAL} | options)) as processor:
             for name in ids:
                 await processor.add_work(LLMWorkItem(id=name, prompt=name))
             batches.append(await processor.process_all())

@@ -21,6 +21,8 @@ from wavetank.processor import (
     WorkerLost,
 )
 
+from .stepping import USUAL
+
 pytestmark = pytest.mark.anyio
 
 
@@ -323,7 +325,7 @@ async def test_no_more_requests_at_once_than_workers() -> None:
         under_way -= 1
         return prompt
 
-    processor = ParallelBatchProcessor(call, workers=3)
+    processor = ParallelBatchProcessor(call, workers=3, limits=USUAL)
     await fill(processor, "abcdefghij")
     await processor.process_all()
     assert peak == 3

@@ -19,7 +19,7 @@ from wavetank.processor import (
     RunStopped,
 )
 
-from .stepping import one_batch, stepped
+from .stepping import USUAL, one_batch, stepped
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 in_both_orders = pytest.mark.parametrize("order", ["input", "completed"])
@@ -105,7 +105,7 @@ def test_a_stream_that_waits_for_its_source_is_ended_by_the_time(backend: str) -
             await anyio.sleep_forever()
 
         bounds = Bounds(seconds=1)
-        async with ParallelBatchProcessor(slow_if_asked, workers=2, bounds=bounds) as processor:
+        async with ParallelBatchProcessor(slow_if_asked, workers=2, bounds=bounds, limits=USUAL) as processor:
             async for result in processor.process(source()):
                 await anyio.sleep(3)
                 got.append((result.value, anyio.current_time()))

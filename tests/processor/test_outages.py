@@ -179,8 +179,26 @@ def test_the_last_items_may_fail_alone(backend: str) -> None:
     """Items that failed before, while others succeeded, are no evidence of an outage at the end."""
     provider = Provider()
     provider.poisoned = {"row-7": status(500), "row-8": status(500), "row-9": status(500)}
-    batch = one_batch(backend, rows(10), provider, workers=10)
-    assert (batch.succeeded, batch.failed, batch.unfinished, batch.pauses) == (7, 3, 0, 0)
+    # Only what is sent after the first failure is evidence, so there are more items than workers.
+    batch = one_batch(backend, rows(13), provider, workers=10)
+    assert {prompt for _, prompt in provider.sent[-3:]} == set(provider.poisoned)
+    assert (batch.succeeded, batch.failed, batch.unfinished, batch.pauses) == (10, 3, 0, 0)
+
+
+@on_both
+def test_the_last_items_stay_open_if_nothing_sent_later_succeeded(backend: str) -> None:
+    """Answers to earlier requests do not show whose error it is, so the items are left for later."""
+    provider, first = Provider(), set[str]()
+
+    async def call(prompt: str) -> str:
+        if len(first) < 7:
+            first.add(prompt)
+        elif prompt not in first:
+            provider.poisoned[prompt] = status(500)
+        return await provider(prompt)
+
+    batch = one_batch(backend, rows(10), call, workers=10, max_outage_seconds=60)
+    assert (batch.succeeded, batch.failed, batch.unfinished) == (7, 3, 3)
 
 
 @on_both

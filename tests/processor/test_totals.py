@@ -60,7 +60,8 @@ both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
         ({"workers": 3}, 5, 3),
         ({"workers": 50, "batch_size": 7}, None, 7),
         ({"workers": 50, "batch_size": 7}, 9, 9),
-        ({"workers": 150}, None, 100),
+        ({"workers": 50}, None, 50),
+        ({"workers": 150}, None, 150),
         ({"workers": 150}, 120, 120),
         ({"workers": 150, "scope": lambda item: item.id[-1]}, 20, 20),
     ],
@@ -138,7 +139,7 @@ def test_the_first_result_is_the_first_that_came_from_the_provider(
     backend: str, seconds: dict[str, float], options: dict[str, Any], first: float
 ) -> None:
     """The order in which results are handed on, and an item that was never sent, change nothing."""
-    result = batch(Provider(seconds), ["0", "1", "2"], backend, workers=3, **options)
+    result = batch(Provider(seconds), ["0", "1", "2"], backend, workers=3, limits=OPEN, **options)
     assert result.first_result_seconds == pytest.approx(first)
 
 

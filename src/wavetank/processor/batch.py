@@ -221,7 +221,7 @@ class ParallelBatchProcessor(Generic[T]):
             raise RuntimeError("process() needs `async with ParallelBatchProcessor(...)` around it")
         options = self._options = self._options.with_batch_size(batch_size)
         self._start("process()")
-        queue = ResultQueue[T](options.batch_size)
+        queue = ResultQueue[T](options.most_at_once)
         return Results(queue, partial(self._begin, items, queue, self._group))
 
     async def retune(

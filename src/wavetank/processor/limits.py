@@ -7,6 +7,8 @@ from typing import Final, final
 
 MARGIN: Final = 0.995
 """Rates stay half a percent below the limit, since the two clocks and the network are not exact."""
+LONG_BUDGET_SECONDS: Final = 3600.0
+"""From an hour on a budget is a quota and not a rate: a batch may be over long before it is whole again."""
 BURST_SECONDS: Final = 0.1
 """The default burst is what the rate allows in this time: it makes no visible spike."""
 
@@ -70,6 +72,13 @@ class Quota:
     remaining: float | None = None
     resets_in: float | None = None
     per_second: float | None = None
+
+    @property
+    def paces(self) -> bool:
+        """Whether it is a rate to send at: the budget of an hour or a day may be spent at once."""
+        if self.per_second is None or not self.per_second > 0:
+            return False
+        return self.limit is None or self.limit / self.per_second < LONG_BUDGET_SECONDS
 
     @property
     def spent_for(self) -> float | None:

@@ -124,10 +124,18 @@ class OutageWatch:
         Errors often come faster than answers. So at least half of the answers that one would
         expect have to be missing, also if all that is under way succeeds.
         """
-        fresh, share = sum(one.fresh for one in self._suspects.values()), self._usual_share
-        answers_expected = (fresh + self.undecided) * (1 - share)
-        if fresh >= MANY and share**fresh <= COINCIDENCE and self.undecided < answers_expected / 2:
+        answers_expected = (self._fresh + self.undecided) * (1 - self._usual_share)
+        if self.many_failed and self.undecided < answers_expected / 2:
             self.begin()
+
+    @property
+    def many_failed(self) -> bool:
+        """Whether more items failed since the last success than do by chance."""
+        return self._fresh >= MANY and self._usual_share**self._fresh <= COINCIDENCE
+
+    @property
+    def _fresh(self) -> int:
+        return sum(one.fresh for one in self._suspects.values())
 
     @property
     def _usual_share(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, final
+from typing import Any, Final, Literal, TypedDict, final
 
 from .decisions import Observer
 from .errors.classify import ErrorClassifier, classify
@@ -51,10 +51,14 @@ class OptionFields(TypedDict, total=False):
     prepare_item: Prepare | None
     post_process: PostProcess | None
     order: Literal["input", "completed"]
-    batch_size: int
+    batch_size: int | None
     observer: Observer | None
     store: Store | None
     sinks: tuple[Sink, ...]
+
+
+DEFAULT_BATCH_SIZE: Final = 100
+"""Enough to keep the usual number of workers busy, and few to hold in memory."""
 
 
 @final
@@ -84,7 +88,7 @@ class ProcessorOptions:
     prepare_item: Prepare | None = None
     post_process: PostProcess | None = None
     order: Literal["input", "completed"] = "completed"
-    batch_size: int = 100
+    batch_size: int | None = None
     observer: Observer | None = None
     store: Store | None = None
     sinks: tuple[Sink, ...] = ()
@@ -93,7 +97,7 @@ class ProcessorOptions:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers!r}")
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size!r}")
         if self.request_seconds is not None and not self.request_seconds > 0:
             raise ValueError(f"request_seconds must be above 0, not {self.request_seconds!r}")
@@ -114,6 +118,11 @@ class ProcessorOptions:
             ValueError: it is below 1.
         """
         return self if batch_size is None else replace(self, batch_size=batch_size)
+
+    @property
+    def most_at_once(self) -> int:
+        """How many items may be under way or held at once."""
+        return max(DEFAULT_BATCH_SIZE, self.workers) if self.batch_size is None else self.batch_size
 
     def changed(self, changes: Mapping[str, Any]) -> ProcessorOptions:
         """The same options, with those changed that are not `None`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -74,9 +75,10 @@ class ProcessorRun(Generic[T]):
             limits_of=options.limits_of,
             store=options.store,
             decisions=self._decisions,
+            left=self._count_left,
         )
         self.gates.note_strategies([strategies.own])
-        self._max_in_flight = min(options.workers, options.batch_size)
+        self._max_in_flight = min(options.workers, options.most_at_once)
         self._permits = Permits(self._max_in_flight, self._start_substitute)
         self._sender = Sender(
             strategies,
@@ -115,6 +117,12 @@ class ProcessorRun(Generic[T]):
                 logger.info("%s", self.totals.summary(anyio.current_time() - self.began))
         if self._error is not None:
             raise self._error
+
+    def _count_left(self) -> float:
+        """How many items are still to be sent, if that is known."""
+        if not isinstance(self._source, BatchSource):
+            return math.inf
+        return len(self._source) + len(self._prepared)
 
     async def _process_all_items(self) -> None:
         await self._recall_outcomes()
@@ -159,7 +167,7 @@ class ProcessorRun(Generic[T]):
         self._options = options
         self._sender.retune(options)
         self.gates.retune(options.limits_of)
-        more = min(options.workers, options.batch_size) - self._max_in_flight
+        more = min(options.workers, options.most_at_once) - self._max_in_flight
         self._max_in_flight += more
         self._permits.resize(self._max_in_flight)
         for _ in range(more):

@@ -306,8 +306,14 @@ class Sender(Generic[T]):
         self._decisions.record(
             Decision(kind, now, item=in_flight.item.id, reason=failure.reason, until=now + seconds)
         )
-        if seconds > 0:
-            await self._permits.wait_without(in_flight, partial(gate.rest, now + seconds))
+        if seconds <= 0:
+            return
+        rest = partial(gate.rest, now + seconds)
+        if self._judge.watch_of(gate).many_failed and not self._gates.has_several_scopes:
+            # The provider may be away: another item in place of this one would only fail as well.
+            await rest()
+        else:
+            await self._permits.wait_without(in_flight, rest)
 
     def _successful_result(self, in_flight: InFlightItem, answer: CallResult[T]) -> ItemResult[T]:
         self._add_paid(answer)

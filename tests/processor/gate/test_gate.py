@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +26,14 @@ from wavetank.processor import (
 from wavetank.processor.errors.reset_times import UntilInstant
 from wavetank.processor.gate.permits import HeldPermit, Permits
 
+from ..stepping import USUAL
+
 Main = Callable[[], Awaitable[None]]
+
+
+def usual_gate(**options: Any) -> Gate:
+    """A gate of a known rate."""
+    return Gate(**({"limits": USUAL} | options))
 
 
 def in_virtual_time(main: Main) -> None:
@@ -44,9 +52,10 @@ async def send(gate: Gate, log: list[tuple[str, float]], name: str, *, seconds: 
         gate.leave(ticket)
 
 
-async def refuse_one(gate: Gate, retry_after_seconds: float | None = None) -> Ticket:
-    """One request that is refused at once."""
+async def refuse_one(gate: Gate, retry_after_seconds: float | None = None, *, seconds: float = 0.0) -> Ticket:
+    """One request that is refused after `seconds`."""
     ticket = await gate.enter()
+    await anyio.sleep(seconds)
     gate.refused(ticket, retry_after_seconds)
     gate.leave(ticket)
     return ticket
@@ -55,7 +64,7 @@ async def refuse_one(gate: Gate, retry_after_seconds: float | None = None) -> Ti
 @pytest.mark.anyio
 async def test_an_open_gate_lets_all_requests_through() -> None:
     """Before any refusal tickets come at once, many at the same time."""
-    gate = Gate()
+    gate = usual_gate()
     tickets = [await gate.enter() for _ in range(5)]
     assert [ticket.generation for ticket in tickets] == [0] * 5
     assert "open" in repr(gate)
@@ -64,7 +73,7 @@ async def test_an_open_gate_lets_all_requests_through() -> None:
 @pytest.mark.anyio
 async def test_nothing_starts_during_a_pause() -> None:
     """A request that comes during a pause starts when it has passed, on both backends."""
-    gate, log = Gate(), list[tuple[str, float]]()
+    gate, log = usual_gate(), list[tuple[str, float]]()
     await refuse_one(gate, 0.01)
     assert "paused" in repr(gate)
     await send(gate, log, "a")
@@ -88,10 +97,10 @@ def test_the_margin_on_a_stated_wait_does_not_grow_with_hours(stated: float, wai
     """A tenth, a minute from an hour on, a second where an instant was written; also for a late refusal."""
 
     async def main() -> None:
-        gate, start = Gate(), anyio.current_time()
+        gate, start = usual_gate(), anyio.current_time()
         gate.refused(await gate.enter(), stated)
         assert gate.deadline - start == pytest.approx(waited)
-        late = Gate()
+        late = usual_gate()
         first, second = await late.enter(), await late.enter()
         late.refused(first, 1)
         late.refused(second, stated)
@@ -105,14 +114,14 @@ def test_a_stated_wait_is_a_floor_with_a_tenth_on_top() -> None:
     """With a Retry-After of 10 s the next request starts after 11 s, no matter how long such waits grow."""
 
     async def main() -> None:
-        gate, log = Gate(delays=ExponentialDelay(cap_seconds=60)), list[tuple[str, float]]()
+        gate, log = usual_gate(delays=ExponentialDelay(cap_seconds=60)), list[tuple[str, float]]()
         start = anyio.current_time()
         await refuse_one(gate, 10)
         await send(gate, log, "a")
         assert log[-1][1] - start == pytest.approx(11)
         await refuse_one(gate, 1000)
         await send(gate, log, "b")
-        assert log[-1][1] - start == pytest.approx(1111)
+        assert log[-1][1] - start == pytest.approx(1111, abs=0.1)
 
     in_virtual_time(main)
 
@@ -122,7 +131,7 @@ def test_without_a_stated_wait_the_pause_doubles_until_a_success(stated: float |
     """1, 2, 4, then the cap of 5 s; after a success 1 s again; a wait of nothing counts as none."""
 
     async def main() -> None:
-        gate = Gate(delays=ExponentialDelay(1, 5))
+        gate = usual_gate(delays=ExponentialDelay(1, 5))
         pauses = []
         for _ in range(4):
             await refuse_one(gate, stated)
@@ -139,7 +148,7 @@ def test_a_thousand_pauses_in_a_row_do_not_overflow() -> None:
     """The delay stays at the cap however often the doubling goes on."""
 
     async def main() -> None:
-        gate = Gate(delays=ExponentialDelay(cap_seconds=60))
+        gate = usual_gate(delays=ExponentialDelay(cap_seconds=60))
         for _ in range(1100):
             await refuse_one(gate)
         assert gate.deadline - anyio.current_time() == pytest.approx(60)
@@ -150,7 +159,7 @@ def test_a_thousand_pauses_in_a_row_do_not_overflow() -> None:
 @pytest.mark.anyio
 async def test_requests_refused_together_open_one_pause() -> None:
     """Ten requests in flight, all refused: one generation, and the delay does not double ten times."""
-    gate = Gate()
+    gate = usual_gate()
     tickets = [await gate.enter() for _ in range(10)]
     start = anyio.current_time()
     for ticket in tickets:
@@ -163,7 +172,7 @@ def test_a_late_refusal_of_the_wave_before_opens_no_second_pause() -> None:
     """A refusal of a request sent before the pause changes nothing once the pause is over."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late = await gate.enter()
         await refuse_one(gate, 1)
         await send(gate, log, "probe")
@@ -171,7 +180,7 @@ def test_a_late_refusal_of_the_wave_before_opens_no_second_pause() -> None:
         gate.refused(late)
         assert (gate.generation, gate.deadline) == (1, deadline)
         await send(gate, log, "next")
-        assert log[1][1] == pytest.approx(log[0][1] + 0.05)
+        assert log[1][1] == pytest.approx(log[0][1] + 0.025)
 
     in_virtual_time(main)
 
@@ -181,7 +190,7 @@ def test_a_deadline_only_grows(second: float, expected: float) -> None:
     """A late refusal moves the end of the pause if its own wait ends later, and never to an earlier end."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late, start = await gate.enter(), anyio.current_time()
         await refuse_one(gate, 10)
         await anyio.sleep(1)
@@ -197,7 +206,7 @@ def test_a_waiter_notices_that_the_pause_became_longer() -> None:
     """A waiter that fell asleep before the pause grew does not start at the old end."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late, start = await gate.enter(), anyio.current_time()
         await refuse_one(gate, 10)
         async with anyio.create_task_group() as tasks:
@@ -213,16 +222,16 @@ def test_a_late_refusal_that_shuts_an_open_gate_is_followed_by_a_probe() -> None
     """A long Retry-After that comes late holds all requests back, and after it one probe starts."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late = await gate.enter()
-        await refuse_one(gate, 1)
+        await refuse_one(gate, 1, seconds=0.5)
         await send(gate, [], "probe", seconds=0.05)
         gate.refused(late, 10)
         ends = gate.deadline
         async with anyio.create_task_group() as tasks:
             for name in "abc":
                 tasks.start_soon(partial(send, gate, log, name, seconds=0.3))
-        assert [at - ends for _, at in log] == pytest.approx([0, 0.3, 0.35])
+        assert [at - ends for _, at in log] == pytest.approx([0, 0.3, 0.325])
         assert gate.generation == 1
 
     in_virtual_time(main)
@@ -232,8 +241,8 @@ def test_after_a_pause_one_request_starts_and_the_others_follow_one_by_one() -> 
     """Of five waiters one starts when the pause ends, one when its answer is there, the rest at the pace."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
-        await refuse_one(gate, 1)
+        gate, log = usual_gate(), list[tuple[str, float]]()
+        await refuse_one(gate, 1, seconds=0.5)
         async with anyio.create_task_group() as tasks:
             for name in "abcde":
                 tasks.start_soon(partial(send, gate, log, name, seconds=0.5))
@@ -249,8 +258,8 @@ def test_a_refused_probe_opens_the_next_pause() -> None:
     """The others wait through it and send nothing."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
-        await refuse_one(gate, 1)
+        gate, log = usual_gate(), list[tuple[str, float]]()
+        await refuse_one(gate, 1, seconds=0.5)
         probe, start = await gate.enter(), anyio.current_time()
         async with anyio.create_task_group() as tasks:
             for name in "ab":
@@ -258,7 +267,7 @@ def test_a_refused_probe_opens_the_next_pause() -> None:
             await anyio.sleep(0.5)
             gate.refused(probe, 10)
         assert gate.generation == 2
-        assert [at - start for _, at in log] == pytest.approx([11.5, 11.5])
+        assert [at - start for _, at in log] == pytest.approx([11.5, 11.525])
 
     in_virtual_time(main)
 
@@ -267,9 +276,9 @@ def test_a_success_from_before_the_pause_does_not_open_the_gate() -> None:
     """Only the probe's answer counts, and an early success does not shorten the next delay."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         early = await gate.enter()
-        await refuse_one(gate)
+        await refuse_one(gate, seconds=0.6)
         probe = await gate.enter()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(send, gate, log, "a")
@@ -288,7 +297,7 @@ def test_a_probe_served_while_the_pause_grew_leaves_the_gate_shut() -> None:
     """If a late refusal lengthens the pause under the probe, another probe follows after the longer pause."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late = await gate.enter()
         await refuse_one(gate, 1)
         probe = await gate.enter()
@@ -306,7 +315,7 @@ def test_a_success_beside_the_probe_does_not_open_the_gate() -> None:
     """A request that was under way when a late refusal shut the gate may end while the probe is out."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late = await gate.enter()
         await refuse_one(gate, 1)
         await send(gate, [], "probe")
@@ -328,8 +337,8 @@ def test_a_probe_that_ends_without_an_answer_makes_the_next_one_the_probe() -> N
     """If the probe fails for another reason, the next waiter becomes the probe, one at a time."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
-        await refuse_one(gate)
+        gate, log = usual_gate(), list[tuple[str, float]]()
+        await refuse_one(gate, seconds=0.6)
         probe = await gate.enter()
         async with anyio.create_task_group() as tasks:
             for name in "ab":
@@ -345,7 +354,7 @@ def test_a_probe_that_ends_without_an_answer_makes_the_next_one_the_probe() -> N
 @pytest.mark.anyio
 async def test_cancelling_the_probe_blocks_no_other_task() -> None:
     """The probe's task is cancelled in the middle of its request: the others all get through."""
-    gate, log = Gate(delays=ExponentialDelay(0.001)), list[tuple[str, float]]()
+    gate, log = usual_gate(delays=ExponentialDelay(0.001)), list[tuple[str, float]]()
     await refuse_one(gate)
     async with anyio.create_task_group() as outer, anyio.create_task_group() as doomed:
         doomed.start_soon(partial(send, gate, log, "probe", seconds=1000))
@@ -362,7 +371,7 @@ def test_cancelling_waiters_never_ends_the_pause_of_others(seed: int) -> None:
     """Some waiters are cancelled in the pause, at its end or behind the probe; the rest get through."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         await refuse_one(gate, 1)
         start = anyio.current_time()
 
@@ -386,7 +395,7 @@ def test_cancelling_waiters_never_ends_the_pause_of_others(seed: int) -> None:
 @pytest.mark.parametrize("steps", range(16))
 async def test_cancelling_at_every_step_leaves_the_gate_usable(steps: int) -> None:
     """After however many steps the waiters are cancelled, the next one gets its ticket."""
-    gate, log = Gate(delays=ExponentialDelay(0.001)), list[tuple[str, float]]()
+    gate, log = usual_gate(delays=ExponentialDelay(0.001)), list[tuple[str, float]]()
     await refuse_one(gate)
     await anyio.sleep_until(gate.deadline)
     async with anyio.create_task_group() as tasks:
@@ -404,7 +413,7 @@ async def test_cancelling_at_every_step_leaves_the_gate_usable(steps: int) -> No
 @pytest.mark.anyio
 async def test_giving_a_ticket_back_twice_does_nothing() -> None:
     """A ticket that was given back before does not end the probe of another task."""
-    gate = Gate(delays=ExponentialDelay(0.001))
+    gate = usual_gate(delays=ExponentialDelay(0.001))
     first = await refuse_one(gate)
     probe = await gate.enter()
     gate.leave(first)
@@ -418,7 +427,7 @@ def test_a_refusal_of_the_probe_after_a_newer_pause_only_waits() -> None:
     """A probe that is refused after another request has opened a pause opens none of its own."""
 
     async def main() -> None:
-        gate, log = Gate(), list[tuple[str, float]]()
+        gate, log = usual_gate(), list[tuple[str, float]]()
         late = await gate.enter()
         await refuse_one(gate, 1)
         await send(gate, log, "probe")
@@ -439,7 +448,7 @@ def test_a_refusal_of_the_probe_after_a_newer_pause_only_waits() -> None:
 async def test_exhausted_closes_the_gate_for_good() -> None:
     """Waiters and new requests are refused, no ticket is valid, and requests under way are finished."""
     decisions: list[Decision] = []
-    gate = Gate(name="key", observer=decisions.append)
+    gate = usual_gate(name="key", observer=decisions.append)
     first, second, third = [await gate.enter() for _ in range(3)]
     assert gate.admits(second)
     assert not gate.closed
@@ -461,7 +470,7 @@ def test_exhausted_releases_all_waiters(wait: str) -> None:
     """At once, be it in the line or in a rest, and not at the end of the pause."""
 
     async def main() -> None:
-        gate, ended = Gate(), list[float]()
+        gate, ended = usual_gate(), list[float]()
         late = await gate.enter()
         await refuse_one(gate, 100)
 
@@ -490,7 +499,7 @@ def test_a_rest_ends_in_time() -> None:
     """Nothing but its end or the gate's closing wakes it."""
 
     async def main() -> None:
-        gate, start = Gate(), anyio.current_time()
+        gate, start = usual_gate(), anyio.current_time()
         async with anyio.create_task_group() as group:
             group.start_soon(gate.rest, start + 5)
             await refuse_one(gate, 1)
@@ -503,7 +512,7 @@ def test_a_hanging_probe_after_a_stated_pause_holds_others_back_for_a_second() -
     """Nothing was refused, so it is not known how long a refusal takes."""
 
     async def main() -> None:
-        gate, log, start = Gate(), list[tuple[str, float]](), anyio.current_time()
+        gate, log, start = usual_gate(), list[tuple[str, float]](), anyio.current_time()
         gate.hold(start + 5)
         async with anyio.create_task_group() as group:
             for name in "ab":
@@ -516,7 +525,7 @@ def test_a_hanging_probe_after_a_stated_pause_holds_others_back_for_a_second() -
 @pytest.mark.anyio
 async def test_a_pause_that_is_over_holds_nothing_back() -> None:
     """An instant that is past, as an earlier run may have left it, opens no pause and costs no time."""
-    gate = Gate()
+    gate = usual_gate()
     gate.hold(anyio.current_time() - 2)
     assert (gate.pauses, gate.paused_seconds) == (0, 0.0)
     assert "open" in repr(gate)
@@ -526,7 +535,7 @@ def test_a_pause_is_counted_when_it_begins() -> None:
     """For each cause: a good answer, a refusal that makes it longer, an earlier run."""
 
     async def main() -> None:
-        gate = Gate()
+        gate = usual_gate()
         gate.hold(anyio.current_time())
         assert gate.pauses == 0
         first, second = await gate.enter(), await gate.enter()
@@ -552,7 +561,7 @@ def test_a_waiter_releases_its_permit_until_the_gate_opens() -> None:
     """In the pause another has the permit; the waiter starts when the gate is open and the permit free."""
 
     async def main() -> None:
-        gate, hired = Gate(), list[float]()
+        gate, hired = usual_gate(), list[float]()
         permits = Permits(1, lambda: hired.append(anyio.current_time()))
         one, other, tickets = Worker(), Worker(), list[Ticket]()
         start = anyio.current_time()
@@ -581,7 +590,7 @@ def test_a_pause_that_begins_before_the_permit_is_there_is_seen() -> None:
     """After the wait for the permit the gate is checked again, and meanwhile others can use the permit."""
 
     async def main() -> None:
-        gate, permits = Gate(), Permits(1, lambda: None)
+        gate, permits = usual_gate(), Permits(1, lambda: None)
         one, other, tickets = Worker(), Worker(), list[Ticket]()
         start = anyio.current_time()
 
@@ -611,7 +620,7 @@ def test_an_outage_pauses_and_cuts_nothing() -> None:
 
     async def main() -> None:
         seen: list[Decision] = []
-        gate, start = Gate(observer=seen.append), anyio.current_time()
+        gate, start = usual_gate(observer=seen.append), anyio.current_time()
         tickets = [await gate.enter() for _ in range(4)]
         rate, room = gate.pace.per_second, gate.pace.room
         assert gate.under_way_since(start) == 4
@@ -638,7 +647,7 @@ def test_the_last_probe_of_an_outage_is_sent_in_time() -> None:
 
     async def main() -> None:
         for latest, stated, waited in ((3, None, 3), (100, None, 10), (-5, None, 0), (3, 50, 55)):
-            gate, start = Gate(delays=FixedDelay(10)), anyio.current_time()
+            gate, start = usual_gate(delays=FixedDelay(10)), anyio.current_time()
             gate.refused(await gate.enter(), stated, outage="away", latest=start + latest)
             assert (await gate.enter()).sent - start == pytest.approx(waited)
 
@@ -649,7 +658,7 @@ def test_a_gate_with_other_limits_lets_a_waiter_through() -> None:
     """The first in line waits for a slow rate; a faster one lets it go at once, one by one."""
 
     async def main() -> None:
-        gate, log = Gate(limits=Limits(requests_per_minute=1)), list[tuple[str, float]]()
+        gate, log = usual_gate(limits=Limits(requests_per_minute=1)), list[tuple[str, float]]()
         start = anyio.current_time()
         await gate.enter()
         async with anyio.create_task_group() as group:

@@ -11,14 +11,11 @@ import anyio.lowlevel
 from ..decisions import Decision, DecisionKind
 from ..limits import Limits, RateInfo
 from .delays import ExponentialDelay, RateLimitStrategy, with_buffer
-from .pace import SAME_INSTANT_SECONDS, Pace
+from .learner import unknown
+from .pace import Pace
 from .permits import HeldPermit
+from .sent_requests import LATE
 from .tickets import GateClosed, Ticket
-
-PROBE_WAIT_SECONDS: Final = 1.0
-"""How long a probe holds the others back: providers refuse within a second."""
-_REFUSALS_WAITED: Final = 1.5
-"""Where the last refusal took longer, the probe is given one and a half times that."""
 
 
 @final
@@ -61,6 +58,7 @@ class Gate:
         limits: the known limits; the others are learnt.
         observer: called with each decision of the gate, its instants on anyio's clock; may be set later.
         name: what the gate is for.
+        left: how many requests are still to be sent; by default unknown.
     """
 
     def __init__(
@@ -70,10 +68,12 @@ class Gate:
         limits: Limits | None = None,
         observer: Callable[[Decision], object] | None = None,
         name: str = "",
+        left: Callable[[], float] = unknown,
     ) -> None:
         self.name: Final = name
         self.observer = observer
-        self.pace = Pace(limits or Limits(), on_change=self._rate_changed)
+        self._left = left
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=left)
         self._delays = delays or ExponentialDelay()
         self._started = 0
         self._started_since = 0
@@ -86,7 +86,7 @@ class Gate:
         self._paused_before = 0.0
         self._pause_began = 0.0
         self._probe: Ticket | None = None
-        self._refusal_seconds = 0.0
+        self._failed_after = 0.0
         self._crowded_until = float("-inf")
         self._under_way: dict[Ticket, None] = {}
         self._queue_lock = anyio.Lock()
@@ -221,19 +221,23 @@ class Gate:
             self.leave(ticket)
             return
         now = anyio.current_time()
-        self._refusal_seconds = now - ticket.sent
+        # In an outage the probe is given time to fail as the last request did, often by a timeout.
+        self._failed_after = 0.0 if outage is None else max(1.0, now - ticket.sent)
         stated = retry_after_seconds if retry_after_seconds and retry_after_seconds > 0 else None
         if ticket.generation == self._generation:
-            if self._started_since > 1 and outage is None:
-                # If it was sent alone, as a probe is, the pace cannot be the reason.
-                self.pace.refused(ticket.sent, ticket.under_way, self._deadline, now)
+            delay = self._delays.seconds(self._pauses_in_a_row, stated)
+            until = now + delay if stated else min(now + delay, max(now, latest))
+            if outage is None:
+                self.pace.refused(ticket, until - now, now, alone=self._started_since <= 1)
             self._generation += 1
             self._started_since = 0
-            delay = self._delays.seconds(self._pauses_in_a_row, stated)
-            self._pause(now + delay if stated else min(now + delay, max(now, latest)), now, outage)
+            self._pause(until, now, outage)
             self._pauses_in_a_row += 1
-        elif stated is not None:
-            self._pause(now + with_buffer(stated), now)
+        else:
+            if outage is None:
+                self.pace.refused_too(ticket, now)
+            if stated is not None:
+                self._pause(now + with_buffer(stated), now)
         self.leave(ticket)
 
     def exhausted(self, ticket: Ticket, reason: str) -> None:
@@ -258,10 +262,9 @@ class Gate:
         only the success of the probe opens the gate.
         """
         now = anyio.current_time()
-        self.pace.answered(now - ticket.sent)
+        self.pace.answered(ticket, now)
         if ticket.generation == self._generation:
             self._pauses_in_a_row = 0
-            self.pace.served(now, crowded=ticket.under_way + 1 > self.pace.room)
             if ticket is self._probe and now >= self._deadline:
                 self._proven = True
                 self.pace.restart(now)
@@ -288,7 +291,7 @@ class Gate:
 
     def retune(self, limits: Limits | None) -> None:
         """Keep other limits from now on; those that are not given are learnt again."""
-        self.pace = Pace(limits or Limits(), on_change=self._rate_changed)
+        self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=self._left)
         self.pace.restart(anyio.current_time())
         self._look_again()
 
@@ -301,6 +304,7 @@ class Gate:
         """Give the ticket back, however its request ended; a second call does nothing."""
         if ticket in self._under_way:
             del self._under_way[ticket]
+            self.pace.ended(ticket)
             if ticket is self._probe:
                 self._probe = None
             self._look_again()
@@ -329,24 +333,14 @@ class Gate:
         if now < self._deadline:
             return self._deadline
         if self._probe is not None:
-            longest_wait = max(PROBE_WAIT_SECONDS, _REFUSALS_WAITED * self._refusal_seconds)
+            longest_wait = max(self.pace.refusal_seconds, LATE * self._failed_after)
             if now < self._probe.sent + longest_wait:
                 return self._probe.sent + longest_wait
             self._probe, self._proven = None, True
             self.pace.restart(now)
         if len(self._under_way) + 1 > self.pace.room and now < self._crowded_until:
             return self._crowded_until
-        at = self.pace.opens_at(tokens, now)
-        return max(at, self._round_ends_at(now)) if self.pace.in_rounds else at
-
-    def _round_ends_at(self, now: float) -> float:
-        """The instant from which an earlier round no longer holds the next one back, also if unanswered."""
-        longest_wait = self.pace.round_wait_seconds
-        for ticket in self._under_way:
-            if ticket.sent + longest_wait > now:
-                same = now - ticket.sent < SAME_INSTANT_SECONDS
-                return now if same else ticket.sent + longest_wait
-        return now
+        return self.pace.opens_at(tokens, now)
 
     def _start(self, tokens: float, now: float) -> Ticket:
         self._started += 1
@@ -354,7 +348,7 @@ class Gate:
         ticket = Ticket(self._started, self._generation, now, len(self._under_way) + 1, tokens)
         self._under_way[ticket] = None
         self._crowded_until = now + self.pace.crowded_wait_seconds
-        self.pace.spend(tokens, now)
+        self.pace.start(ticket)
         if not self._proven:
             self._probe = ticket
         if self._resumes:

@@ -15,6 +15,7 @@ from ..store import RunRecord, Store
 from ..wall_clock import wall_seconds
 from .delays import RateLimitStrategy
 from .gate import Gate
+from .learner import unknown
 
 ONE_SCOPE: Final = "account"
 """The scope of all items where none is named: limits are those of the account."""
@@ -34,6 +35,7 @@ class Gates:
         limits_of: the known limits of a scope.
         store: keeps pauses and, if it is a `RunRecord`, limits.
         decisions: receives what the gates decide.
+        left: how many requests are still to be sent, of all scopes together; by default unknown.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Gates:
         limits_of: Callable[[Hashable], Limits | None],
         store: Store | None,
         decisions: DecisionLog,
+        left: Callable[[], float] = unknown,
     ) -> None:
+        self._left = left
         self._scope = scope
         self._delays = delays
         self._limits_of = limits_of
@@ -126,7 +130,7 @@ class Gates:
 
     def _make_gate(self, key: Hashable) -> Gate:
         scope = str(key)
-        gate = Gate(delays=self._delays, limits=self._limits_of(key), name=scope)
+        gate = Gate(delays=self._delays, limits=self._limits_of(key), name=scope, left=self._left)
         if scope in self._held_until:
             now = anyio.current_time()
             gate.hold(now + self._held_until[scope] - wall_seconds())

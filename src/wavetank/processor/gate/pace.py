@@ -6,30 +6,17 @@ from collections.abc import Callable
 from typing import Final, final
 
 from ..limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
-from .climber import DEEPEST_CUT, SLIGHTEST_CUT, Climber, LatencyEstimate, StartCounter
+from .latency import LatencyEstimate
+from .learner import Learner, unknown
 from .pacer import Pacer
+from .tickets import Ticket
 
-# A first guess, so that a short batch is not slowed down; growth and cuts correct it within seconds.
 FIRST_PER_SECOND: Final = 40.0
-FIRST_BURST: Final = 5.0
-LEAST_ROOM_AT_FIRST: Final = 3
-"""The first refusal may have another cause, so it never leaves room for fewer requests than this."""
-SIMILAR_RUN: Final = 1.5
-"""A cut was useless if after it things went well for no longer than this many times as long as before."""
-LOWEST_PER_SECOND: Final = 1 / 60
-"""The slowest limit in use is one request a minute."""
-LONGEST_ROUND_SECONDS: Final = 0.1
-"""Rounds are used only while answers come faster than this: then waiting for one costs little."""
-ROUND_WAIT_SECONDS: Final = 1.0
-"""How long an unanswered round holds the next one back: ten times the longest round."""
+"""A first guess, so that a short batch is not slowed down; most accounts have less than ten times that."""
 FIRST_CROWDED_WAIT_SECONDS: Final = 10.0
 """How long a lack of room holds requests back while no answer was seen: as long as a slow answer."""
 SHORTEST_CROWDED_WAIT_SECONDS: Final = 1.0
 """Below a second the measured times are too noisy to decide on."""
-SAME_INSTANT_SECONDS: Final = 0.001
-"""Requests sent within this time are one round: it is the time that sending a burst takes."""
-SHORTEST_LATENCY_SECONDS: Final = 1e-6
-"""Keeps the rate of one worker finite when virtual time gives an answer at once."""
 SHORTEST_WAIT_SECONDS: Final = 1e-6
 """A wait below a microsecond is an error of rounding, and no timer is that exact."""
 REPORTED_CHANGE: Final = 1.1
@@ -40,43 +27,43 @@ REPORTED_CHANGE: Final = 1.1
 class Pace:
     """The rate of requests and of tokens, and how many may be under way.
 
-    A limit that is configured, or that an answer states, is kept. An unknown limit is learnt:
-    the rate starts with five requests and 40 a second, or what one worker alone would send if
-    that is more, and grows while it holds requests back. While answers are quick and the rate
-    holds requests back, they are sent in rounds: a round starts when the last one is
-    answered. So one request notices that the limit is passed, and not all that follow it.
+    A limit that is configured, or that an answer states, is kept. An unknown limit is learnt, by
+    the `Learner`. Requests start evenly until a burst is known or proved.
 
     Args:
         limits: the limits that are known.
         on_change: called with the old and the new requests in a second when the rate changed by a tenth.
+        left: how many requests are still to be sent: what a refusal may cost depends on that.
     """
 
-    def __init__(self, limits: Limits, *, on_change: Callable[[float, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        on_change: Callable[[float, float], None] | None = None,
+        left: Callable[[], float] = unknown,
+    ) -> None:
         known = limits.requests_per_second
-        rate = FIRST_PER_SECOND if known is None else known * MARGIN
         self._limits = limits
         self._on_change = on_change
         self._limit_is_known = known is not None
-        self._rate = Climber(
-            rate, highest=rate if self._limit_is_known else float("inf"), lowest=LOWEST_PER_SECOND
-        )
-        self._room = Climber(float("inf"), lowest=1.0)
+        self._learner = Learner(FIRST_PER_SECOND, left=left)
+        if known is not None:
+            self._learner.set_known(known * MARGIN)
+        rate = self._learner.per_second
         self._requests = Pacer(rate, burst=self._burst(rate))
         tokens = limits.tokens_per_second
         self._tokens = None if tokens is None else _token_pacer(tokens * MARGIN, limits)
-        self._started = StartCounter()
         self._latency = LatencyEstimate()
-        self._binding = False
-        self._previous_good_run = 0.0
         self._reported_rate = rate
 
     def __repr__(self) -> str:
-        return f"<Pace {self._rate.value:g}/s, room for {self._room.value:g}>"
+        return f"<Pace {self.per_second:g}/s, room for {self.room:g}>"
 
     @property
     def per_second(self) -> float:
         """The requests in a second that may start at present."""
-        return self._rate.value
+        return self._learner.per_second
 
     @property
     def max_tokens_per_item(self) -> float | None:
@@ -91,7 +78,12 @@ class Pace:
     @property
     def room(self) -> float:
         """How many requests may be under way at present."""
-        return self._room.value
+        return self._learner.room
+
+    @property
+    def refusal_seconds(self) -> float:
+        """The time within which a refusal comes, if there is one."""
+        return self._learner.sent.refusal_seconds
 
     @property
     def crowded_wait_seconds(self) -> float:
@@ -104,87 +96,49 @@ class Pace:
         """The instant from which a request of so many tokens keeps the rates."""
         at = self._requests.ready_at(1)
         if at > now + SHORTEST_WAIT_SECONDS:
-            self._binding = True
+            held_until = self._learner.wait(now)
+            self._follow(now)
+            at = self._requests.ready_at(1)
+            if held_until is not None:
+                at = max(at, held_until)
         elif self._requests.full(now):
-            self._binding = False
+            self._learner.rest()
         if self._tokens is not None:
             at = max(at, self._tokens.ready_at(tokens))
         return at if at > now + SHORTEST_WAIT_SECONDS else now
 
-    @property
-    def in_rounds(self) -> bool:
-        """Whether a round has to be answered before the next starts."""
-        return not self._limit_is_known and self._binding and self._latency.bound <= LONGEST_ROUND_SECONDS
-
-    @property
-    def round_wait_seconds(self) -> float:
-        """How long an unanswered round holds the next one back."""
-        return ROUND_WAIT_SECONDS if self._latency.seen else LONGEST_ROUND_SECONDS
-
-    def spend(self, tokens: float, now: float) -> None:
-        """Note that a request of so many tokens starts."""
-        self._requests.spend(1, now)
-        self._started.add(now)
+    def start(self, ticket: Ticket) -> None:
+        """Note that a request starts."""
+        self._learner.start(ticket)
+        self._requests.spend(1, ticket.sent)
         if self._tokens is not None:
-            self._tokens.spend(tokens, now)
+            self._tokens.spend(ticket.tokens, ticket.sent)
 
     def restart(self, at: float) -> None:
         """Begin after a pause at this instant: requests start one by one."""
         self._requests.at_most(1, at)
-        self._rate.rest()
-        self._room.rest()
 
-    def answered(self, seconds: float) -> None:
-        """Take note of how long a served request took, also if a pause began meanwhile."""
-        self._latency.add(seconds)
-
-    def served(self, now: float, *, crowded: bool) -> None:
-        """Grow after a request that was served without a pause since; `crowded`: it used the last room."""
-        if self._binding:
-            self._rate.grow(now)
-        if crowded:
-            self._room.grow(now)
-        if self._rate.never_refused and not self._limit_is_known:
-            self._rate.value = max(self._rate.value, 1 / max(self._latency.mean, SHORTEST_LATENCY_SECONDS))
-        if self._rate.value > self._requests.per_second:
-            self._follow(now)
-
-    def refused(self, sent: float, under_way: int, since: float, now: float) -> None:
-        """Cut rate and room after a refusal that opened a pause.
-
-        A cut that did not help is undone: if a much lower rate is refused as soon as the higher
-        one was, the refusals have another cause.
-
-        Args:
-            sent: when the refused request was sent.
-            under_way: how many were under way then, it included.
-            since: when the last pause ended.
-            now: the instant of the refusal.
-        """
-        started = self._started.per_second(since if sent - since >= 1 else sent - 3, sent)
-        old = self._rate.value
-        if not self._binding:
-            # The rate held nothing back, so it was not reached: what was sent is what failed.
-            old = min(old, max(started, FIRST_PER_SECOND))
-        good_run = sent - max(since, self._started.first)
-        if (
-            cut_was_useless := self._rate.is_far_below_last_refusal(old)
-            and good_run <= SIMILAR_RUN * self._previous_good_run
-        ):
-            self._rate.restore()
-        rate_is_near = self._binding and self._rate.is_near_last_refusal(old) and not cut_was_useless
-        if not cut_was_useless:
-            self._previous_good_run = good_run
-            cut = min(max(started * SLIGHTEST_CUT, old * DEEPEST_CUT), old * SLIGHTEST_CUT)
-            self._rate.fall(old, cut, now, ceiling=rate_is_near)
-        self._cut_room(under_way, now, rate_is_near=rate_is_near)
+    def answered(self, ticket: Ticket, now: float) -> None:
+        """Take note of a request that was served, also if a pause began meanwhile."""
+        self._latency.add(now - ticket.sent)
+        self._learner.answered(ticket, now)
         self._follow(now)
 
-    def _cut_room(self, under_way: int, now: float, *, rate_is_near: bool) -> None:
-        """Let one request fewer be under way; a second refusal with as many shows that they are too many."""
-        crowded = self._room.is_near_last_refusal(under_way) and not rate_is_near
-        room = under_way - 1 if crowded else max(under_way - 1, LEAST_ROOM_AT_FIRST)
-        self._room.fall(under_way, room, now, ceiling=crowded)
+    def ended(self, ticket: Ticket) -> None:
+        """Take note that a request ended, in whatever way."""
+        self._learner.sent.ended(ticket)
+
+    def refused(self, ticket: Ticket, pause: float, now: float, *, alone: bool) -> None:
+        """Learn from a refusal that opened a pause of so many seconds.
+
+        `alone` says that the request was the only one since the pause before.
+        """
+        self._learner.refused(ticket, pause, now, alone=alone)
+        self._follow(now)
+
+    def refused_too(self, ticket: Ticket, now: float) -> None:
+        """Take note of another refusal of the same wave."""
+        self._learner.refused_too(ticket, now)
 
     def corrected(self, more_tokens: float) -> None:
         """Correct the tokens of a request: it took more than estimated, or fewer if negative."""
@@ -203,18 +157,18 @@ class Pace:
             self._learn_tokens(info.tokens, now)
 
     def _learn_requests(self, quota: Quota, sent: float, later: int, now: float) -> None:
-        if quota.per_second is not None and quota.per_second > 0 and self._limits.requests_per_minute is None:
+        if quota.paces and self._limits.requests_per_minute is None:
+            assert quota.per_second is not None
             self._limit_is_known = True
-            self._rate.highest = quota.per_second * MARGIN
-            if self._rate.never_refused or self._rate.value > self._rate.highest:
-                self._rate.value = self._rate.highest
+            self._learner.set_known(quota.per_second * MARGIN)
             self._follow(now)
         if quota.remaining is not None and self._limit_is_known:
             back = self._requests.per_second * (now - sent)
             self._requests.at_most(quota.remaining - later + back, now)
 
     def _learn_tokens(self, quota: Quota, now: float) -> None:
-        if quota.per_second is not None and quota.per_second > 0 and self._limits.tokens_per_minute is None:
+        if quota.paces and self._limits.tokens_per_minute is None:
+            assert quota.per_second is not None
             rate = quota.per_second * MARGIN
             if self._tokens is None:
                 self._tokens = Pacer(rate, burst=quota.limit or rate)
@@ -224,8 +178,10 @@ class Pace:
 
     def _follow(self, now: float) -> None:
         """Give the pacer the present rate, and report the rate when it has changed by a tenth."""
-        rate = self._rate.value
-        self._requests.change(rate, self._burst(rate), now)
+        rate = self._learner.per_second
+        burst = self._burst(rate)
+        if rate != self._requests.per_second or burst != self._requests.burst:
+            self._requests.change(rate, burst, now)
         old = self._reported_rate
         if not old / REPORTED_CHANGE < rate < old * REPORTED_CHANGE:
             self._reported_rate = rate
@@ -235,8 +191,8 @@ class Pace:
     def _burst(self, rate: float) -> float:
         if self._limits.burst is not None:
             return self._limits.burst
-        least = FIRST_BURST if self._rate.never_refused and not self._limit_is_known else 1.0
-        return max(least, rate * BURST_SECONDS)
+        most = max(1.0, rate * BURST_SECONDS)
+        return most if self._limit_is_known else min(most, self._learner.burst)
 
 
 def _token_pacer(rate: float, limits: Limits) -> Pacer:
