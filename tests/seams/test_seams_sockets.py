@@ -562,7 +562,7 @@ def test_epoll_waits_in_virtual_time() -> None:
     assert value_of(work, **SLOW) == ([], 1.5, True, 3.5)
 
 
-UNANSWERED = {"fault": [{"kind": "connect-timeout", "times": 99}]}
+UNANSWERED: dict[str, object] = {"fault": [{"kind": "connect-timeout", "times": 99}]}
 
 
 @pytest.mark.parametrize(
