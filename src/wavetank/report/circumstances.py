@@ -72,8 +72,9 @@ def totals(log: EventLog) -> Iterator[Sentence]:
     refused = sum(one.outcome == "refused" for one in found)
     items = f" Items: {outcomes(log)}." if log.of("submitted") else ""
     items += _ends(log)
+    backend = "" if header.backend == "hosted" else f" on {header.backend}"  # a test runs what it likes
     text = (
-        f"The scenario was {header.scenario!r} with seed {header.seed} on {header.backend}; "
+        f"The scenario was {header.scenario!r} with seed {header.seed}{backend}; "
         f"in {took} there were {counted(len(found), 'request')}, {refused} refused.{items}"
     )
     yield Sentence(text)
