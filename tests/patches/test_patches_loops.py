@@ -214,7 +214,7 @@ def test_a_search_has_a_fresh_one_in_each_run() -> None:
         assert tank.now() == 5
         return out
 
-    assert wavetank.search(main, schedules=20, level="batch").failure is None
+    assert wavetank.search(main, schedules=20, level="batch-instant").failure is None
     for _ in range(2):
         run = wavetank.simulate(main)
         run.check()
