@@ -106,7 +106,7 @@ async def test_fail_fast_leaves_the_rest_for_another_pass(tmp_path: Path) -> Non
     """After a row that failed nothing more is sent; the rest has no rows and is not lost."""
     statistics = await passed(tmp_path, Shout(fails="q1"), fail_fast=True)
     assert statistics.all.failed == 1
-    assert 1 < statistics.all.done < 12
+    assert 1 <= statistics.all.done < 12  # trio may send that row first
     assert any(line.startswith("1 row failed: status 400: no") for line in statistics.report())
     assert any(line.startswith("stopped early: item 'q1' failed") for line in statistics.report())
     assert len(ids(tmp_path)) == statistics.all.done

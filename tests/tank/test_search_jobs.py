@@ -95,9 +95,28 @@ def searched(main: Main, **options: Any) -> tuple[Any, ...]:
 
 
 def no_process_is_left() -> None:
-    """Neither one that runs nor one that nobody has waited for."""
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    """Neither one that runs nor one that was not waited for, of those that the search forked."""
+    for child in FORKED:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
+
+
+FORKED: list[int] = []
+"""The processes of a test; others may live beside it, such as a server for other tests."""
+
+
+@pytest.fixture(autouse=True)
+def _forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = os.fork
+    FORKED.clear()
+
+    def noted() -> int:
+        child = fork()
+        if child:
+            FORKED.append(child)
+        return child
+
+    monkeypatch.setattr(os, "fork", noted)
 
 
 # -- the same result ---------------------------------------------------------------------------------
