@@ -88,13 +88,15 @@ def test_bodies_of_a_hundred_megabytes_are_refused_at_the_limit(tmp_path: Path) 
 def test_large_prompts_are_answered_and_dropped(tmp_path: Path) -> None:
     """Different prompts of eight megabytes are not held in memory together."""
     with quietly_serving(tmp_path) as (port, process), httpx2.Client(timeout=60) as client:
+        at_rest = peak_megabytes(process)
         for number in range(6):
             text = f"{number}" + "x" * (8 * MEGABYTE)
             body = b'{"model":"m","messages":[{"role":"user","content":"' + text.encode() + b'"}]}'
             url = f"http://127.0.0.1:{port}/v1/chat/completions"
             answer = client.post(url, content=body, headers={"authorization": "Bearer k"})
             assert answer.json()["usage"]["prompt_tokens"] == (len(text) + 3) // 4
-        assert peak_megabytes(process) < 80
+        # One takes up to five times its size, with what is imported for it; six that are held take ten times.
+        assert peak_megabytes(process) < at_rest + 7 * 8
 
 
 # It sends gigabytes.
