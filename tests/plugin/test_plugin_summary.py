@@ -79,10 +79,9 @@ def test_only_tests_that_need_a_look_have_lines(pytester: pytest.Pytester, run_p
     good, log = lines_of(full, "test_good")
     assert good.startswith("passed in busy: ")
     assert log.startswith("event log in llm-report")
-    assert lines_of(full, "test_explored[asyncio]") == [
-        "passed in calm: 2 schedules",
-        "kept to calm, which the test itself names",
-    ]
+    searched, kept = lines_of(full, "test_explored[asyncio]")
+    assert searched.startswith("passed in calm: 2 schedules")  # and why in one process, under coverage
+    assert kept == "kept to calm, which the test itself names"
 
 
 def test_a_test_case_plays_every_scenario(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
