@@ -178,5 +178,6 @@ def test_what_is_printed_elsewhere_is_captured(pytester: pytest.Pytester, run_py
     )
     result = run_pytest("-rP", "-v", apart=True, plugins=[])
     assert "in 2 processes" in str(result.stdout)
-    assert sum(line == "a run" for line in result.outlines) == 200
+    # Lines of two processes may meet in one: what they say is what counts.
+    assert sum(line.count("a run") for line in result.outlines) == 200
     assert sum(line == "another" for line in result.outlines) == 1
