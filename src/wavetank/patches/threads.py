@@ -81,12 +81,15 @@ def _may_switch() -> None:
         scheduler.may_switch()
 
 
-def _called_by_program() -> bool:
-    """Whether what calls the caller of this function is no part of a primitive that is built on locks."""
-    frame: FrameType | None = sys._getframe(2)
+def _may_switch_for_program() -> None:
+    """The same, unless what calls is a part of a primitive that is built on locks."""
+    if not _schedulers or _schedulers[-1].chooser is None:
+        return  # most locks are acquired outside of searches: no frame is looked at there
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PATCHES):  # `__exit__` calls `release`
         frame = frame.f_back
-    return frame is None or frame.f_code.co_filename not in _BUILT_ON_LOCKS
+    if frame is None or frame.f_code.co_filename not in _BUILT_ON_LOCKS:
+        _may_switch()
 
 
 @final
@@ -101,8 +104,7 @@ class BatonLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         refused = timeout != -1 and (not blocking or timeout < 0)
-        if _called_by_program():
-            _may_switch()
+        _may_switch_for_program()
         if not refused and self._lock.acquire(False):
             self._note()
             return True
@@ -147,8 +149,7 @@ class BatonLock:
         if self._waiting:
             scheduler, thread = self._waiting.popleft()
             scheduler.wake(thread)
-        if _called_by_program():
-            _may_switch()
+        _may_switch_for_program()
 
     def locked(self) -> bool:
         return self._lock.locked()
@@ -181,8 +182,6 @@ class BatonRLock:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         me = threading.get_ident()
         if self._owner != me:
-            if _called_by_program():
-                _may_switch()
             if not self._lock.acquire(blocking, timeout):
                 return False
             self._owner = me
@@ -198,8 +197,6 @@ class BatonRLock:
         if not self._count:
             self._owner = None
             self._lock.release()
-            if _called_by_program():
-                _may_switch()
 
     def __exit__(self, *args: object) -> None:
         self.release()
@@ -327,8 +324,7 @@ def _patch(stack: ExitStack) -> None:
 def _switching_before(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def look(*args: Any, **options: Any) -> Any:
-        if _called_by_program():
-            _may_switch()
+        _may_switch_for_program()
         return method(*args, **options)
 
     return look
