@@ -43,6 +43,18 @@ WORLDS = {
 }
 
 
+async def process(tank: Tank, processor: ParallelBatchProcessor[str]) -> None:
+    """Process all items, and enter in the ledger what came of them."""
+    for name in IDS:
+        tank.ledger.submit(name)
+        await processor.add_work(LLMWorkItem(name, name))
+    for result in (await processor.process_all()).results:
+        if result.error is None:
+            tank.ledger.complete(result.id, result.value)
+        else:
+            tank.ledger.fail(result.id, result.error)
+
+
 async def program(tank: Tank) -> None:
     """Forty items by ten workers; each may fail only once for itself."""
     tank.expect(in_flight=WORKERS, failed=0, completed=len(IDS))
@@ -51,14 +63,7 @@ async def program(tank: Tank) -> None:
         return (await tank.fake_llm.call(f"Do {prompt}.", item=prompt)).text
 
     async with ParallelBatchProcessor(ask, workers=WORKERS, max_attempts=2, request_seconds=5) as processor:
-        for name in IDS:
-            tank.ledger.submit(name)
-            await processor.add_work(LLMWorkItem(name, name))
-        for result in (await processor.process_all()).results:
-            if result.error is None:
-                tank.ledger.complete(result.id, result.value)
-            else:
-                tank.ledger.fail(result.id, result.error)
+        await process(tank, processor)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -89,14 +94,7 @@ async def with_fallback(tank: Tank) -> None:
     tank.expect(in_flight=WORKERS, failed=0, completed=len(IDS), within="25s")
     first, second = FakeModel(tank, "first"), FakeModel(tank, "second")
     async with ParallelBatchProcessor(first, workers=WORKERS, fallbacks=[second]) as processor:
-        for name in IDS:
-            tank.ledger.submit(name)
-            await processor.add_work(LLMWorkItem(name, name))
-        for result in (await processor.process_all()).results:
-            if result.error is None:
-                tank.ledger.complete(result.id, result.value)
-            else:
-                tank.ledger.fail(result.id, result.error)
+        await process(tank, processor)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
