@@ -139,7 +139,7 @@ def _tasks(log: EventLog, names: _Tables) -> dict[str, Any]:
     end, number = log.end, names.tasks.number
     history = end.history if end is not None else ()
     made = {event.primitive: event.at for event in history if event.action == "made"}
-    # Nobody can have waited for it before it was made.
+    # No task can have waited for it before it was made.
     since = {event.task: made.get(event.primitive, 0) for event in history if event.action == "waits"}
     stuck = [
         {

@@ -178,7 +178,7 @@ class Endpoint:
 class Unanswered:
     """The client's end of a connection that is never made: its attempt fails after a while.
 
-    A socket that blocks waits here. Any other is let go at once, and its loop waits until it can be
+    A socket that blocks waits here. Any other goes on at once, and its loop waits until it can be
     written to; what waits by the system's own `poll` sees the failure at once.
     """
 

@@ -21,7 +21,7 @@ Handle = Callable[[Any, Any], Awaitable[Any]]
 
 
 def with_short_way(core: ModuleType, long_way: Handle) -> Handle:
-    """The pool's `handle_async_request`, which goes the short way where nobody can see a difference."""
+    """The pool's `handle_async_request`, which goes the short way where no client can see a difference."""
     idle_of = _idle_connections(core)
     body_type = _body_type(core, idle_of)
     place_type = core._async.connection_pool.AsyncPoolRequest
