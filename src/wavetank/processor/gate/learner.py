@@ -116,7 +116,7 @@ class Learner:
     @property
     def per_second(self) -> float:
         """The requests in a second that may start now."""
-        return min(self._rate, self.highest)
+        return self._rate if self._set.mean_tokens is not None else min(self._rate, self.highest)
 
     @property
     def burst(self) -> float:
@@ -129,6 +129,11 @@ class Learner:
         return self._crowd.room
 
     @property
+    def mean_tokens(self) -> float | None:
+        """The tokens of a mean request, if the limit counts tokens: then rates are in such requests."""
+        return self._set.mean_tokens
+
+    @property
     def was_refused(self) -> bool:
         """Whether a refusal has shown a limit on the rate."""
         return self._limited
@@ -136,7 +141,7 @@ class Learner:
     def set_known(self, rate: float) -> None:
         """Take a rate that is configured or stated: it is sent at, and never more."""
         self.highest = rate
-        if not self._limited:
+        if not self._limited and self._set.mean_tokens is None:
             self._rate = self._safe = rate
 
     def start(self, ticket: Ticket) -> None:
@@ -167,9 +172,9 @@ class Learner:
         """The rate holds nothing back: it says nothing about higher ones."""
         self._held_back = False
 
-    def answered(self, ticket: Ticket, now: float) -> None:
-        """A request was answered, and not refused."""
-        self.sent.answered(ticket, now)
+    def answered(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
+        """A request was answered, and not refused; it took so many tokens, if that is known."""
+        self.sent.answered(ticket, now, tokens)
         self._settle(now)
         self._crowd.try_more(now, max(self._pause / SHARE_OF_TIME, LEAST_HOLD_SECONDS))
         if self._limited:
@@ -251,7 +256,7 @@ class Learner:
             self._let_in(one)
 
     def _let_in(self, one: Sent) -> None:
-        self._set.admit(one.at)
+        self._set.admit(one.at, one.tokens)
         self._crowd.served(one)
 
     def _limit(self, one: Sent, now: float, *, alone: bool) -> None:
@@ -262,7 +267,7 @@ class Learner:
         first = not self._limited
         self._limited = True
         self._set.restore_refusals()
-        self._set.refuse(one.at)
+        self._set.refuse(one.at, one.tokens)
         if first or not self._set.rates:
             self._set.span(LOWEST_PER_SECOND, LATE * max(one.rate, self._rate))
         if self._set.bounds() is not None:
@@ -300,7 +305,7 @@ class Learner:
 
     def _search_again(self, rate: float, now: float) -> None:
         """Forget what refusals of another cause seemed to say, and go on from this rate."""
-        self._set = LimitSet()
+        self._set = LimitSet(self._set.mean_tokens)
         self._limited = False
         self._rate = self._safe = rate
         self._refused_rate = self._refused_run = 0.0
@@ -312,7 +317,11 @@ class Learner:
         self._search_again(self._rate, now)
 
     def _begin_again(self, now: float) -> None:
-        """The evidence contradicts itself, so the limit has changed: keep only what is new."""
+        """The evidence contradicts itself: the limit counts otherwise, or else it has changed."""
+        other = self._set.counting_otherwise()
+        if other is not None and other.bounds() is not None:
+            self._set = other
+            return
         self._spread = self._spread**2 if now - self._restarted_at < RELAPSE_SECONDS else FIRST_SPREAD
         self._restarted_at = now
         low, high = self._bounds.low / self._spread, self._bounds.high * self._spread
@@ -351,8 +360,9 @@ class Learner:
         """How many requests more than it earns the bucket has been proved to let in now."""
         backlog = self._set.bucket(bounds.low, now).backlog
         depth = self._set.bucket(min(bounds.high, self._set.rates[-1]), now).shallowest
-        self._depth = max(1.0, depth)
-        surplus = depth - backlog - 1
+        # Every bucket holds one request, but perhaps not the tokens of one.
+        self._depth = max(1.0, depth) if self._set.mean_tokens is None else depth
+        surplus = depth - backlog - self._set.largest
         return surplus if surplus >= LEAST_SURPLUS_SECONDS * bounds.low else 0.0
 
     def _with_probe(self, bounds: Bounds, now: float) -> Bounds:
