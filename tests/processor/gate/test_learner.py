@@ -391,9 +391,27 @@ def test_waves_that_no_rate_avoids_do_not_wear_the_rate_down(period: float, item
     assert seconds_with(lambda _, at: at > period and at % period < 0.5, items) < 5 * usual
 
 
+def test_long_waves_are_found_to_have_another_cause() -> None:
+    """Ten of twenty seconds are lost, and a part of the others by longer and longer pauses."""
+    assert seconds_with(lambda _, at: at % 20 >= 10, 4500) < 350
+
+
+def test_a_wave_that_no_bucket_fits_does_not_limit_the_rate() -> None:
+    """A thousand at sixty a second are let in, and one that comes after a gap is refused."""
+    pace = Pace(Limits())
+    for number in range(1, 1001):
+        one = ticket(number, number / 60)
+        pace.start(one)
+        pace.answered(one, one.sent + 0.01)
+    late = ticket(1001, 1000 / 60 + 0.12)
+    pace.start(late)
+    pace.refused(late, 1.0, late.sent + 0.01, alone=False)
+    assert pace.per_second >= 60
+
+
 def test_refusals_at_any_rate_do_not_wear_the_rate_down() -> None:
     """Every second request is refused: the pauses cost time, and the rate does not."""
-    assert seconds_with(lambda number, _: number % 2 == 0, 60) < 1000
+    assert seconds_with(lambda number, _: number % 2 == 0, 60) < 1500
 
 
 def test_a_known_limit_is_doubted_after_three_refusals_in_a_minute() -> None:
