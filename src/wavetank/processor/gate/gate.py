@@ -72,7 +72,6 @@ class Gate:
     ) -> None:
         self.name: Final = name
         self.observer = observer
-        self._left = left
         self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=left)
         self._delays = delays or ExponentialDelay()
         self._started = 0
@@ -287,9 +286,9 @@ class Gate:
         self._look_again()
 
     def retune(self, limits: Limits | None) -> None:
-        """Keep other limits from now on; those that are not given are learnt again."""
-        self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=self._left)
-        self.pace.restart(anyio.current_time())
+        """Keep other limits from now on; those that are not given are learnt."""
+        self.pace.retune(limits or Limits(), now := anyio.current_time())
+        self.pace.restart(now)
         self._look_again()
 
     def hold(self, until: float) -> None:

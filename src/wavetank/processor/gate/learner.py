@@ -151,6 +151,15 @@ class Learner:
         if not self._limited and self._set.mean_tokens is None:
             self._rate = self._safe = rate
 
+    def retune(self, rate: float | None, now: float) -> None:
+        """Send at another rate that the caller has configured, or learn it from now on."""
+        self.highest = math.inf if rate is None else rate
+        if rate is None:
+            if not self._limited:
+                self._rate = self._safe = max(self._rate, self._start)
+        elif self._set.mean_tokens is None:
+            self._search_again(rate, now)
+
     def start(self, ticket: Ticket) -> None:
         """A request starts."""
         self.sent.add(ticket, self.per_second)

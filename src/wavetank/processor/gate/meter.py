@@ -77,6 +77,11 @@ class Meter:
             if self._pacer is not None:
                 self._pacer.correct(more)
 
+    def fill(self, now: float) -> None:
+        """Owe nothing from this instant on."""
+        if self._pacer is not None:
+            self._pacer.set_left(self._pacer.burst, now)
+
     def restart(self, left: float, at: float) -> None:
         """Begin after a pause at this instant, when no more than this may be spent at once."""
         if self._pacer is not None:

@@ -54,6 +54,16 @@ class Pace:
         self._reported_rate = self.per_second
         self._follow(0.0)
 
+    def retune(self, limits: Limits, now: float) -> None:
+        """Keep other limits from now on. What was learnt stays, but for a rate that is now configured."""
+        earlier, self._limits = self._limits, limits
+        if limits.requests_per_minute != earlier.requests_per_minute:
+            known = limits.requests_per_second
+            self._learner.retune(self._requests.stated_rate if known is None else known * MARGIN, now)
+        self._follow(now)
+        if limits.requests_per_minute != earlier.requests_per_minute:
+            self._requests.fill(now)
+
     def __repr__(self) -> str:
         return f"<Pace {self.per_second:g}/s, room for {self.room:g}>"
 
