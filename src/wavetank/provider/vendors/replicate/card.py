@@ -15,6 +15,5 @@ CARD: Final = VendorCard(
     wire="wavetank.provider.vendors.replicate.wire",
     paths=("/v1/predictions",),
     key_variables=("REPLICATE_API_TOKEN",),
-    url_variables={"REPLICATE_API_BASE_URL": ""},
     statuses={"billing": 402},
 )
