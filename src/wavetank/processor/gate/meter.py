@@ -14,8 +14,8 @@ WINDOWS: Final = (1.0, 10.0, 60.0, 3600.0, 86400.0)
 """A second, ten seconds, a minute, an hour, a day: the windows that providers count in."""
 WINDOW_FACTOR: Final = 2.0
 """What is left is a whole number, so a rate may be computed wrong by so much; windows are six times apart."""
-LEAST_FEWER: Final = 3.0
-"""So much less must be left than before for a rate: each of the two numbers may be short by nearly one."""
+LEAST_FEWER: Final = 2.0
+"""So much less must be left than before for a rate: each number may be short by nearly one."""
 BUCKET_TOLERANCE: Final = 1.02
 """A bucket is never fuller than its limit, but resets and what is left are rounded."""
 RESET_SECONDS: Final = 1.0
