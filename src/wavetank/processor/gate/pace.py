@@ -169,16 +169,16 @@ class Pace:
         ):
             if quota is None:
                 continue
-            rate = meter.learn_rate(quota) if configured is None else None
-            if rate is not None:
+            rate = meter.learn_rate(quota)
+            if rate is None:
+                spent_for = max(spent_for, quota.spent_for or 0.0)
+            elif configured is None:
                 meter.learn_depth(quota, number)
                 if meter is self._requests:
                     self._learner.set_known(rate)
                 self._follow(now)
             if rate is not None or configured is not None:
                 meter.learn_left(quota, number, sent, now)
-            else:
-                spent_for = max(spent_for, quota.spent_for or 0.0)
         return spent_for
 
     def _follow(self, now: float) -> None:
