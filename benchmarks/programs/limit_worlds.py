@@ -170,7 +170,7 @@ def call_of(tank: Tank, world: World, *, tells: bool) -> Call:
     keys = {"authorization": "Bearer k", "x-api-key": "k", "anthropic-version": "2023-06-01"}
 
     async def over_http(prompt: str) -> CallResult[str]:
-        body = {"model": "m", "messages": [{"role": "user", "content": prompt}]}
+        body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": prompt}]}
         if world.dialect == "anthropic":
             body["max_tokens"] = MEAN_TOKENS * 3 // 4
         headers = {**keys, "x-wavetank-item": prompt[:6]}
