@@ -451,6 +451,7 @@ class SimulatedLoop(SocketMethods):
         if not self.is_closed():
             self._let_go(self._left())
         super().close()
+        self._deadlines = None
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, EngineStep):
                 self.timers.call_at(self.timers.now(), handle._run)

@@ -540,6 +540,7 @@ class Scheduler(RunMembers):
         self.watch = None
         self.stalled = self.step_blocked = self.cutting = _unheard
         self.cancelled = _unheard
+        self.engine = self.deadlines = None  # with them the whole run would grow old as garbage
         stuck: ThreadStuck | None = None
         while ending := [thread for thread in self._alive if all_threads or not thread.lasting]:
             try:
