@@ -51,6 +51,8 @@ PIPELINE: Final = (
     Contestant("trio fifo", 200),
     Contestant("trio engine", 100),
     Contestant("trio engine, stalls", 100),
+    Contestant("detangle", 100, peer=True),
+    Contestant("detangle, late", 100, peer=True),
     Contestant("simloop", 20, peer=True),
     Contestant("simloom", 20, peer=True),
     Contestant("frontrun", 5, peer=True),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from importlib import import_module
 from itertools import count
 from typing import Any, Final
@@ -28,6 +29,12 @@ def simloop_runs(number: int) -> int:
     """Uniform orders, from a new seed in each run."""
     seeds = [next(_seeds) for _ in range(number)]
     _whole(import_module("simloop").explore(main, seeds))
+    return number
+
+
+def detangle_runs(number: int, **options: float) -> int:
+    """Its portfolio of strategies, from a new seed; no failure is kept."""
+    import_module("detangle").explore(main, runs=number, seed=next(_seeds), database=False, **options)
     return number
 
 
@@ -86,7 +93,12 @@ def trio_runs(number: int) -> int:
 
 _FEW: Final = 10
 
+DETANGLE_LATE: Final = {"timer_jitter": 0.01, "step_cost": 0.001}
+"""Seconds: what a timer may be late, as in detangle's own README, and what each step takes."""
+
 PEERS: Final[dict[str, Runs]] = {
+    "detangle": detangle_runs,
+    "detangle, late": partial(detangle_runs, **DETANGLE_LATE),
     "simloop": simloop_runs,
     "simloom": simloom_runs,
     "frontrun": frontrun_runs,
