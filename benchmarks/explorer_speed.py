@@ -25,7 +25,7 @@ ROUNDS: Final = 5
 SECONDS: Final = 1.0
 PEERS: Final = Path("build/peers/bin/python")
 PATIENCE: Final = 300
-REFERENCE: Final = "simloop"
+REFERENCE: Final = "detangle"
 """The fastest of the other tools that explore orders."""
 
 
@@ -41,7 +41,7 @@ class Contestant(NamedTuple):
 
 
 PIPELINE: Final = (
-    Contestant("asyncio portfolio", 200, 1350, 10),
+    Contestant("asyncio portfolio", 200, 1350, 1.1),
     Contestant("asyncio random", 200),
     Contestant("asyncio fifo", 200),
     Contestant("asyncio engine", 100),
@@ -110,7 +110,7 @@ def row(contestant: Contestant, rates: Rates, reference: float | None) -> str:
     if rates.trouble is not None:
         return f"{contestant.name:<24}{rates.trouble}"
     low, middle, high = min(rates.cpu), statistics.median(rates.cpu), max(rates.cpu)
-    ratio = f"{middle / reference:>7.1f}" if reference else f"{'':>7}"
+    ratio = f"{middle / reference:>7.2f}" if reference else f"{'':>7}"
     return (
         f"{contestant.name:<24}{low:>8.1f}{middle:>8.1f}{high:>8.1f}{ratio}"
         f"{statistics.median(rates.wall):>9.1f}  {verdict(contestant, middle, reference)}"

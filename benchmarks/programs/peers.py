@@ -19,6 +19,12 @@ Runs = Callable[[int], int]
 
 _seeds: Final = count(1)
 
+DETANGLE: Final[dict[str, dict[str, float]]] = {
+    "detangle": {},
+    "detangle, late": {"timer_jitter": 0.01, "step_cost": 0.001},
+}
+"""Its options, in seconds: what a timer may be late, as in its README, and what each step takes."""
+
 
 def _whole(report: object) -> None:
     if report is not None:
@@ -93,12 +99,8 @@ def trio_runs(number: int) -> int:
 
 _FEW: Final = 10
 
-DETANGLE_LATE: Final = {"timer_jitter": 0.01, "step_cost": 0.001}
-"""Seconds: what a timer may be late, as in detangle's own README, and what each step takes."""
-
 PEERS: Final[dict[str, Runs]] = {
-    "detangle": detangle_runs,
-    "detangle, late": partial(detangle_runs, **DETANGLE_LATE),
+    **{name: partial(detangle_runs, **options) for name, options in DETANGLE.items()},
     "simloop": simloop_runs,
     "simloom": simloom_runs,
     "frontrun": frontrun_runs,
