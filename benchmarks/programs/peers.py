@@ -38,7 +38,7 @@ def simloop_runs(number: int) -> int:
     return number
 
 
-def detangle_runs(number: int, **options: float) -> int:
+def detangle_runs(options: dict[str, float], number: int) -> int:
     """Its portfolio of strategies, from a new seed; no failure is kept."""
     import_module("detangle").explore(main, runs=number, seed=next(_seeds), database=False, **options)
     return number
@@ -100,7 +100,7 @@ def trio_runs(number: int) -> int:
 _FEW: Final = 10
 
 PEERS: Final[dict[str, Runs]] = {
-    **{name: partial(detangle_runs, **options) for name, options in DETANGLE.items()},
+    **{name: partial(detangle_runs, options) for name, options in DETANGLE.items()},
     "simloop": simloop_runs,
     "simloom": simloom_runs,
     "frontrun": frontrun_runs,
