@@ -315,21 +315,16 @@ class Scheduler(RunMembers):
         """
         if self.chooser is None:
             return
-        if self.deadlines is not None and self._pass_a_deadline(self.chooser, self.deadlines):
-            return
+        if self.deadlines is not None and not self._deadline_passed:
+            until = chosen_deadline(self.chooser, self.deadlines, self.timers.now())
+            if until is not None:
+                self._deadline_passed = True
+                self._pass_time(until, far=True, lost=True)
+                return
         chosen = chosen_stall(self.chooser, self.timers, deadlines)
         if chosen is not None:
             until, is_pause = chosen
             self._pass_time(until, far=False, lost=is_pause)
-
-    def _pass_a_deadline(self, chooser: Chooser, deadlines: Deadlines) -> bool:
-        """Let a far deadline pass, if the chooser says so, once in a run."""
-        until = None if self._deadline_passed else chosen_deadline(chooser, deadlines, self.timers.now())
-        if until is None:
-            return False
-        self._deadline_passed = True
-        self._pass_time(until, far=True, lost=True)
-        return True
 
     def _pass_time(self, until: int, *, far: bool, lost: bool) -> None:
         """Let time pass inside the program; the run and its own deadline get back what is `lost`."""
@@ -540,6 +535,7 @@ class Scheduler(RunMembers):
         self.watch = None
         self.stalled = self.step_blocked = self.cutting = _unheard
         self.cancelled = _unheard
+        self.engine = self.deadlines = None  # with them the whole run would grow old as garbage
         stuck: ThreadStuck | None = None
         while ending := [thread for thread in self._alive if all_threads or not thread.lasting]:
             try:

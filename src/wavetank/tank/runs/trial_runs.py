@@ -26,6 +26,7 @@ from ...sim.scheduler import Scheduler
 from ...sim.shrink import Deviations
 from ...sim.timers import Timers
 from ...sim.token import FIFO
+from ..assembly import meeting_no_fake
 from ..tank import Tank
 from ..virtual_world import VirtualWorld, lent_to
 from ..workload import program_number
@@ -118,7 +119,7 @@ class Trials:
     @contextmanager
     def borrowed(self) -> Iterator[None]:
         """Take what the runs need of the process until the block ends."""
-        with lent_to(self._scheduler, lambda: self._world), self._chance.lent():
+        with lent_to(self._scheduler, lambda: self._world), self._chance.lent(), meeting_no_fake():
             yield
 
     def run_confirmed(self, planned: Callable[[], Plan]) -> Trial:
