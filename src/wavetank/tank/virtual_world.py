@@ -238,14 +238,20 @@ class VirtualWorld:
     def _blocked(self, began: int) -> None:
         self.parts.desk.note("stalled", since=began - self.scheduler.began, reason="blocking")
 
-    def _choose(self, purpose: str, item: str | None, options: Sequence[int]) -> int:
+    def _choose(
+        self, purpose: str, item: str | None, options: Sequence[int], number: int | None = None
+    ) -> int:
         """Let the run's chooser decide in the provider's place; 0 once the run is being ended."""
         chooser = self.scheduler.chooser
         if chooser is None:
             return 0
         if self.asks is not None:
             self.asks(ProviderChoice(purpose, item, options).describe)
-        return chooser.choose("provider", len(options), ())
+        if number is None:
+            return chooser.choose("provider", len(options), ())
+        if purpose == "fault":
+            number += len(self.parts.tank.scenario.wave)
+        return chooser.choose("provider", len(options), (number, options[0]))
 
     # -- what the test itself chooses -------------------------------------------------------
 

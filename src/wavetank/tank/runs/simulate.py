@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from ...checks import Checks
 from ...checks.history import unmatched
-from ...scenario import Scenario, digest, load_scenario, without
+from ...scenario import Scenario, cut_down, digest, load_scenario
 from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
 from ...sim.token import Schedule
@@ -72,7 +72,9 @@ def simulate(
         token = Schedule.parse(cast(str, schedule))
         here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
     left = workload and workload.first(here.cut.items, here.cut.workers)
-    trials = Trials(main, without(loaded, here.cut.left_out), replace(options, seed=here.seed, workload=left))
+    trials = Trials(
+        main, cut_down(loaded, here.cut.scenario), replace(options, seed=here.seed, workload=left)
+    )
     with trials.borrowed():
         if own is not None:
             trial, here = _as_chosen(trials, here, own)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from ...scenario import Scenario, digest, without
+from ...scenario import Scenario, cut_down, digest
 from ...sim.choices import ORDERS, Fifo, Level
 from ...sim.policies.plan import Plan
 from ...sim.token import FIFO, Schedule
@@ -46,7 +46,7 @@ def failing_again(
     left = workload and workload.first(cut.items, cut.workers)
     trials = Trials(
         main,
-        without(scenario, cut.left_out),
+        cut_down(scenario, cut.scenario),
         replace(options, seed=schedule.seed, checks=checks, workload=left),
     )
     with trials.borrowed():
