@@ -27,6 +27,8 @@ _OUTPUT: Final = (
 )
 _STATUSES: Final = ("http.response.status_code", "http.status_code", "error.type", "exception.type")
 _HOSTS: Final = ("server.address", "net.peer.name", "http.host")
+_REPEATED: Final = "raw_gen_ai_request"
+"""The name of a span in which litellm says again what the span around it says."""
 _NO_REQUESTS: Final = ("execute_tool", "invoke_agent", "create_agent", "invoke_workflow")
 """Operations that are no requests to a model; those that they make have spans of their own."""
 _HEADER: Final = "http.response.header."
@@ -35,11 +37,10 @@ _ERROR: Final = (2, "2", "ERROR", "STATUS_CODE_ERROR", "Error")
 
 @final
 class Span(msgspec.Struct, frozen=True):
-    """One span, whatever wrote it; `names` are its attributes and those of its events."""
+    """One span, whatever wrote it."""
 
     id: str
     parent: str
-    names: Mapping[str, Any]
     exchange: Exchange
 
 
@@ -53,28 +54,26 @@ def is_span(value: Mapping[str, Any]) -> bool:
 def exchanges(lines: Iterable[tuple[Line, Mapping[str, Any]]]) -> Iterator[Exchange | None]:
     """The requests in spans; `None` stands for a span that is none.
 
-    Where a client of HTTP has spans of its own inside that of a call of an SDK, each of them is a request,
-    as the SDK may have tried more than once.
+    Of spans inside each other the innermost are the requests: an SDK that tries more than once has a span
+    for all tries, and those of its HTTP client are inside.
 
     Raises:
         IncidentError: a span of a request has no time; names the line.
     """
-    calls: dict[str, Exchange] = {}
-    tries: list[tuple[str, Exchange]] = []
+    found: dict[str, Span] = {}
     for line, value in lines:
         for raw in _raw_spans(value):
             span = _span(line, raw)
             if span is None:
                 yield None
-            elif _is_call(span.names):
-                calls[span.id or f"{line.number}-{len(calls)}"] = span.exchange
             else:
-                tries.append((span.parent, span.exchange))
-    parents = {parent for parent, _ in tries}
-    yield from (exchange for number, exchange in calls.items() if number not in parents)
-    for parent, exchange in tries:
-        call = calls.get(parent)
-        yield exchange if call is None else msgspec.structs.replace(exchange, model=call.model)
+                found[span.id or f"{line.number}-{len(found)}"] = span
+    outer = {span.parent for span in found.values()}
+    for number, span in found.items():
+        if number not in outer:
+            around = found.get(span.parent)
+            model = span.exchange.model or (around.exchange.model if around is not None else "")
+            yield msgspec.structs.replace(span.exchange, model=model)
 
 
 def _raw_spans(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -91,6 +90,8 @@ def _list(value: object) -> list[dict[str, Any]]:
 
 
 def _span(line: Line, raw: Mapping[str, Any]) -> Span | None:
+    if raw.get("name") == _REPEATED:
+        return None
     names = dict(_attributes(raw.get("attributes")))
     for event in _list(raw.get("events")):
         names = {**dict(_attributes(event.get("attributes"))), **names}
@@ -111,7 +112,7 @@ def _span(line: Line, raw: Mapping[str, Any]) -> Span | None:
             (raw, "parentSpanId", "parent_id"),
         )
     )
-    return Span(number, parent, names, _exchange(raw, names, started.ns, ended))
+    return Span(number, parent, _exchange(raw, names, started.ns, ended))
 
 
 def _exchange(raw: Mapping[str, Any], names: Mapping[str, Any], at: int, ended: int | None) -> Exchange:

@@ -35,11 +35,20 @@ def as_toml(learned: Learned) -> str:
     if "latency" in plain:
         lines += ["", "# From the 10th to the 90th percentile; first_token is the time of whole answers."]
         lines += ["[latency]", *_values(plain["latency"])]
-    for limit, values in zip(learned.limits, _tables(plain.get("limit")), strict=True):
-        lines += ["", *(f"# {line}" for line in _about_limit(limit)), "[[limit]]", *_values(values)]
+    if learned.limits:
+        lines += ["", *limits_as_toml(learned)]
     for wave, values in zip(learned.waves, _tables(plain.get("wave")), strict=True):
         lines += ["", f"[[wave]]  # {_clean(wave.comment)}", *_values(values)]
     return "\n".join(lines) + "\n"
+
+
+def limits_as_toml(learned: Learned) -> list[str]:
+    """The lines of the limits alone, with what explains each."""
+    lines: list[str] = []
+    for limit, values in zip(learned.limits, _tables(written(learned.scenario).get("limit")), strict=True):
+        apart = [""] if lines else []
+        lines += [*apart, *(f"# {line}" for line in _about_limit(limit)), "[[limit]]", *_values(values)]
+    return lines
 
 
 def summary(learned: Learned) -> str:
