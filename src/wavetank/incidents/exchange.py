@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, final
 
@@ -63,6 +64,16 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.prompt_tokens is None and self.completion_tokens is None:
             return None
         return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+
+
+def usual_tokens(exchanges: Iterable[Exchange]) -> tuple[int, int]:
+    """What a request that says nothing is taken to cost: prompt and answer of the one in the middle."""
+    known = sorted(
+        (total, each.prompt_tokens or 0, each.completion_tokens or 0)
+        for each in exchanges
+        if each.served and (total := each.tokens)
+    )
+    return known[(len(known) - 1) // 2][1:] if known else (0, 0)
 
 
 def refuses(status: int | None) -> bool:

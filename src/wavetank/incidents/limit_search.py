@@ -11,15 +11,14 @@ import itertools
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from statistics import median_low
 from typing import Final, Literal, NamedTuple, final
 
 from ..clock import EPOCH_NS, HOUR, MINUTE, SECOND, Duration
 from ..provider.meters import Bucket, Calendar, Meter, Sliding
 from ..scenario import Limits, ScopeKind, WindowKind
-from .exchange import Exchange
+from .exchange import Exchange, usual_tokens
 from .rounding import round_count, round_time
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
@@ -43,6 +42,9 @@ _KNOWN_COSTS: Final = 0.9
 
 _FITTING_WAITS: Final = 0.5
 """The part of the Retry-Afters stated that a limit has to explain, to within a second."""
+
+
+_GUESSED: Final = "a refused request is taken to have wanted as many tokens as the median request"
 
 
 class Observed(NamedTuple):
@@ -149,7 +151,8 @@ def _search(
                 if found is not None and (best is None or _score(found) > _score(best)):
                     best = found
         if best is not None and (first.reason or _score(best) >= _FITTING_WAITS):
-            return best
+            guessed = any(_cost(exchanges[place], unit) is None for place in refusals)
+            return replace(best, assumed=_GUESSED) if guessed else best
     return None
 
 
@@ -175,18 +178,20 @@ def _units(exchanges: Sequence[Exchange], first: Exchange) -> tuple[Unit, ...]:
 def _observed(
     exchanges: Sequence[Exchange], refusals: frozenset[int], unit: Unit, scope: ScopeKind
 ) -> list[list[Observed]]:
-    usual = median_low([cost for each in exchanges if each.served and (cost := _cost(each, unit))] or [1])
+    prompt, answer = usual_tokens(exchanges)
+    guess = {"requests": 1, "input_tokens": prompt, "output_tokens": answer}.get(unit, prompt + answer)
     groups: defaultdict[str, list[Observed]] = defaultdict(list)
     for place, each in enumerate(exchanges):
         if each.served or place in refusals:
             group = each.key if scope == "key" else each.model if scope == "model" else ""
             cost = _cost(each, unit)
             wait = None if each.retry_after is None else each.retry_after + (each.lasted or 0)
-            groups[group].append(Observed(each.at, usual if cost is None else cost, each.served, wait))
+            groups[group].append(Observed(each.at, guess if cost is None else cost, each.served, wait))
     return list(groups.values())
 
 
 def _cost(exchange: Exchange, unit: Unit) -> int | None:
+    """What a request cost; `None` if the log does not say."""
     match unit:
         case "tokens":
             return exchange.tokens or None
@@ -265,8 +270,6 @@ def _fit(
         fitting, waits = fitting + judged[0], waits + judged[1]
     limits = window.limits(unit, size, scope)
     assumed = "as a header stated" if stated else ""
-    if unit != "requests":
-        assumed = "a refused request is taken to have wanted as many tokens as the median of the others"
     return LearnedLimit(limits, unit, size, low, high, refusals, window.ahead, fitting, waits, assumed)
 
 

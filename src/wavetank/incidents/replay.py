@@ -10,8 +10,8 @@ from typing import Final, final
 from ..provider.model import Refusal
 from ..provider.provider import Provider
 from ..provider.request import Request
-from ..scenario import Scenario
-from .exchange import Exchange
+from ..scenario import Answer, Scenario, Usage
+from .exchange import Exchange, usual_tokens
 
 MOST: Final = 20_000
 """Requests that are replayed: some seconds. Longer logs are replayed in part."""
@@ -33,17 +33,19 @@ class Replayed:
 def replay(scenario: Scenario, exchanges: Sequence[Exchange]) -> Replayed:
     """Send the first `MOST` requests that were served or refused; each is over at once."""
     provider = Provider(scenario)
+    usual = usual_tokens(exchanges)
     decided = (each for each in exchanges if each.served or each.refused)
     requests = same = 0
     for number, each in enumerate(islice(decided, MOST), start=1):
+        prompt, answer = (each.prompt_tokens or 0, each.completion_tokens or 0) if each.tokens else usual
+        provider.answers.ask = _Answering(Usage(prompt, answer))
         request = Request(
             id=number,
             model=each.model,
             item=f"request-{number}",
             declared=True,
             prompt="",
-            prompt_tokens=each.prompt_tokens or 0,
-            max_tokens=each.completion_tokens,
+            prompt_tokens=prompt,
             key=each.key,
             secret=each.key,
         )
@@ -51,3 +53,14 @@ def replay(scenario: Scenario, exchanges: Sequence[Exchange]) -> Replayed:
         refused = isinstance(provider.leave(number, each.at), Refusal)
         requests, same = number, same + (refused == each.refused)
     return Replayed(requests, same)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """Answers so that a request costs what it did."""
+
+    usage: Usage
+
+    def __call__(self, _: Request) -> Answer:
+        return Answer("…", usage=self.usage)

@@ -95,10 +95,12 @@ def _of_objects(objects: Iterator[tuple[Line, Mapping[str, Any]]]) -> Iterator[F
     first = next(objects, None)
     if first is None:
         return
-    if spans.is_span(first[1]):
-        yield from map(Found, spans.exchanges(chain((first,), objects)))
+    are_spans, everything = spans.is_span(first[1]), chain((first,), objects)
+    del first  # it may be large
+    if are_spans:
+        yield from map(Found, spans.exchanges(everything))
         return
-    for line, value in chain((first,), objects):
+    for line, value in everything:
         exchange, is_date = rows.json_exchange(line, value)
         yield Found(exchange, is_date)
 

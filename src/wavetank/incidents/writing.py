@@ -142,6 +142,8 @@ def _about_limit(found: LearnedLimit) -> Iterator[str]:
         yield f"{found.fitting_waits} of {found.waits} Retry-Afters agree with it, to within a second."
     if found.assumed:
         yield f"Assumed: {found.assumed}."
+    if found.unit != "requests":
+        yield "The fake counts the tokens of the prompts and answers that it sees: let them be as long."
 
 
 def _tables(value: object) -> list[dict[str, Any]]:

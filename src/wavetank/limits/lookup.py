@@ -88,8 +88,8 @@ def _file_of(name: str) -> tuple[ProviderLimits, str]:
     known = _files()
     if provider not in known:
         raise LimitsError(
-            f"there are no limits of a provider {_shown(provider)}{_near(provider, sorted(known))} (a file of "
-            "your own is named by a path that ends in .toml)"
+            f"there are no limits of a provider {_shown(provider)}{_near(provider, sorted(known))} (a file "
+            "of your own is named by a path that ends in .toml)"
         )
     file = known[provider]
     return _parse(file.read_text(encoding="utf-8"), str(file)), rest
