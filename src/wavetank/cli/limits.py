@@ -134,7 +134,9 @@ def _show_learned(path: Path, *, as_json: bool) -> None:
     except IncidentError as error:
         raise CommandError(str(error), status=2) from None
     if not learned.limits:
-        raise CommandError(f"{path}: no limit explains its refusals; `wavetank learn {path}` writes waves")
+        raise CommandError(
+            f"{path}: no limit explains its refusals; `wavetank learn {path}` writes waves", status=2
+        )
     if as_json:
         print_json({"limits": [], "scenario_limits": written(learned.scenario)["limit"]})
     else:

@@ -34,8 +34,9 @@ _FEWEST_TURNS: Final = 2
 _LOOSEST: Final = 2
 """The largest size that fits is at most so many times the smallest; else too little is known of it."""
 
-_MOST_TRIED: Final = 20_000
-"""Requests that sizes of buckets are bounded by; what is found has to fit all of them."""
+_TRIED: Final = (300, 3_000, 20_000)
+"""How many requests sizes of buckets are bounded by: few are enough to see that most kinds do not fit.
+What is found has to fit all requests."""
 
 _KNOWN_COSTS: Final = 0.9
 """The part of the requests let in whose tokens have to be known to look for a limit of tokens."""
@@ -303,7 +304,12 @@ def _judge(group: Sequence[Observed], meter: Meter, *, count_refused: bool) -> t
 def _bounds(group: Sequence[Observed], window: _Window) -> tuple[int, int]:
     """The smallest and the largest size that fit a group; none does where the first is above the second."""
     if window.kind == "bucket":
-        return _bucket_bounds(group[:_MOST_TRIED], window)
+        bounds = (1, 0)
+        for count in _TRIED:
+            bounds = _bucket_bounds(group[:count], window)
+            if bounds[0] > bounds[1] or count >= len(group):
+                break
+        return bounds
     used = _sliding_use if window.kind == "sliding" else _calendar_use
     low, high = 1, _LARGEST
     for each, with_it in zip(group, used(group, window), strict=True):
