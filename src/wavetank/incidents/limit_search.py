@@ -35,8 +35,7 @@ _LOOSEST: Final = 2
 """The largest size that fits is at most so many times the smallest; else too little is known of it."""
 
 _TRIED: Final = (300, 3_000, 20_000)
-"""How many requests sizes of buckets are bounded by: few are enough to see that most kinds do not fit.
-What is found has to fit all requests."""
+"""How many requests sizes are bounded by, in turn; what is found then has to fit all requests."""
 
 _KNOWN_COSTS: Final = 0.9
 """The part of the requests let in whose tokens have to be known to look for a limit of tokens."""
@@ -302,14 +301,20 @@ def _judge(group: Sequence[Observed], meter: Meter, *, count_refused: bool) -> t
 
 
 def _bounds(group: Sequence[Observed], window: _Window) -> tuple[int, int]:
-    """The smallest and the largest size that fit a group; none does where the first is above the second."""
-    if window.kind == "bucket":
-        bounds = (1, 0)
-        for count in _TRIED:
-            bounds = _bucket_bounds(group[:count], window)
-            if bounds[0] > bounds[1] or count >= len(group):
-                break
-        return bounds
+    """The smallest and the largest size that fit a group; none does where the first is above the second.
+
+    Few requests are enough to see that most windows do not fit.
+    """
+    bounds = _bucket_bounds if window.kind == "bucket" else _window_bounds
+    found = (1, _LARGEST)
+    for count in _TRIED:
+        found = bounds(group[:count], window)
+        if found[0] > found[1] or count >= len(group):
+            break
+    return found
+
+
+def _window_bounds(group: Sequence[Observed], window: _Window) -> tuple[int, int]:
     used = _sliding_use if window.kind == "sliding" else _calendar_use
     low, high = 1, _LARGEST
     for each, with_it in zip(group, used(group, window), strict=True):

@@ -90,7 +90,7 @@ def _rank(name: str) -> tuple[int, str]:
 def _replayed(learned: Learned) -> str:
     done = learned.replayed
     everything = sum(each.served or each.refused for each in learned.collected.exchanges)
-    part = "" if done.requests == everything else f"the first {done.requests} of "
+    part = "" if done.requests == everything else "the first "
     return f"sent once more at their times, {done.same} of {part}{done.requests} requests meet the same"
 
 
