@@ -345,7 +345,7 @@ class EventLog:
             EventLogError: not an event log, another version, or a torn line; names the line.
         """
         first, *lines = data.split(b"\n")
-        log = cls(_read_header(first))
+        log = cls(read_header(first))
         if lines and lines[-1]:
             raise EventLogError(f"line {len(lines) + 1} is torn: the file ends in the middle of a line")
         for number, line in enumerate(lines[:-1], start=2):
@@ -420,7 +420,12 @@ def without_surrogates(value: Any) -> Any:
     return type(value)(map(without_surrogates, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _read_header(line: bytes) -> Header:
+def read_header(line: bytes) -> Header:
+    """Read the first line of a log.
+
+    Raises:
+        EventLogError: it is no header, or of another version.
+    """
     try:
         fields: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
     except _UNREADABLE:
