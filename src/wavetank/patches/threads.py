@@ -376,7 +376,9 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
         waiting = _Ending(scheduler)
         setattr(thread, _ENDING, waiting)
         thread.run = _until_over(scheduler, thread.run)  # type: ignore[method-assign]
-        gated = scheduler.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
+        gated = scheduler.gated(
+            thread.name, lambda *given: _to_its_end(function, given, waiting), daemon=thread.daemon
+        )
         result = start(gated, *args, **options)
         thread._started.set()  # type: ignore[attr-defined]
         return result

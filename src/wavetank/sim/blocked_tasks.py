@@ -27,6 +27,9 @@ _POOLS: Final = tuple(
 _SWITCHING: Final = f"{os.sep}patches{os.sep}threads.py"
 """Its functions stand around methods of queues."""
 
+_CALLS_MAIN: Final = f"{os.sep}sim{os.sep}ended.py"
+"""What stands around a plain `main`: its callers do not belong to the run."""
+
 _QUEUE: Final = f"{os.sep}queue.py"
 _FRAMES: Final = 12
 _NAMED: Final = 5
@@ -134,9 +137,9 @@ def waiting_threads(waiting: Iterable[tuple[str, FrameType | None, str]]) -> tup
 
 
 def _outermost_first(frame: FrameType | None) -> list[FrameType]:
-    """The frames of a thread, but for the test runner's."""
+    """The frames of a thread in the run, but for the test runner's."""
     found: list[FrameType] = []
-    while frame is not None:
+    while frame is not None and not frame.f_code.co_filename.endswith(_CALLS_MAIN):
         if not any(part in frame.f_code.co_filename for part in _TEST_RUNNER):
             found.append(frame)
         frame = frame.f_back

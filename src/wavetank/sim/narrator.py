@@ -73,7 +73,5 @@ class Narrator:
         return f"{self._scheduler.who_is(who[choice])} before {others}"
 
     def _describe(self, kind: Kind, text: str, task: str | None = None, fifo: str | None = None) -> None:
-        scheduler, engine = self._scheduler, self._scheduler.engine
-        steps = engine.steps if engine is not None else 0
-        at = scheduler.timers.now() - scheduler.began
+        steps, at = self._scheduler.steps, self._scheduler.elapsed
         self.described.append(DescribedDeviation(kind, steps, text, at, task, fifo))

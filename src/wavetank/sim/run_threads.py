@@ -101,12 +101,14 @@ class Engine(Protocol):
 class RunThread:
     """A thread of the run: it runs only while it has the baton."""
 
-    __slots__ = ("_gate", "given_back", "ident", "lasting", "name", "number", "turn", "woken")
+    __slots__ = ("_gate", "daemon", "given_back", "ident", "lasting", "name", "number", "turn", "woken")
 
-    def __init__(self, name: str, number: int = 0) -> None:
+    def __init__(self, name: str, number: int = 0, *, daemon: bool = False) -> None:
         self.name = name
         self.number = number
         """Below 0 for threads beside the scheduler's, in the order they were started."""
+        self.daemon = daemon
+        """Whether Python does not wait for its end when the program ends."""
         self.ident = 0
         self.lasting = False
         """Whether it outlives the test in which it runs."""

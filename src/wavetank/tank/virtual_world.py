@@ -27,7 +27,7 @@ from ..seams.sent_requests import Record
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
-from ..sim.origin import Place
+from ..sim.origin import Place, place_of_frame
 from ..sim.refused_io import LEAVE_OUT
 from ..sim.run_threads import Engine
 from ..sim.scheduler import Scheduler
@@ -225,6 +225,8 @@ class VirtualWorld:
         self.parts.desk.note("interrupted", task="main", file=file, line=line)
 
     def _place_of_main(self) -> Place | None:
+        if self.scheduler.plain:
+            return place_of_frame(sys._getframe(1))
         engine = self.scheduler.engine
         suspended = () if engine is None else engine.suspended(prospects=True)
         return next((place_of_task(one.coro) for one in suspended if one.is_main), None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, final
+
+from msgspec import structs
 
 from ...checks import Check, judge
 from ...checks.disturbances import disturbed
@@ -20,12 +21,14 @@ from ...sim.asyncio_run import run_asyncio
 from ...sim.budgets import STEPS_WITHOUT_PROGRESS
 from ...sim.choices import Chooser, Fifo, Level, Recorder
 from ...sim.ended import Ended
+from ...sim.fingerprint import is_coroutine_function
 from ...sim.narrator import DescribedDeviation, Narrator
+from ...sim.plain_run import run_plain
 from ...sim.policies.plan import Plan
 from ...sim.scheduler import Scheduler
 from ...sim.shrink import Deviations
 from ...sim.timers import Timers
-from ...sim.token import FIFO
+from ...sim.token import FIFO, THREADS
 from ..tank import Tank
 from ..virtual_world import VirtualWorld, lent_to
 from ..workload import program_number
@@ -33,7 +36,8 @@ from .finished_run import Run
 from .run_budgets import budgets_for
 from .run_options import RunOptions
 
-Main = Callable[[Tank], Awaitable[Any]]
+Main = Callable[[Tank], Any]
+"""`async def main(tank)`, or a plain function: that one runs in no event loop, and may start threads."""
 
 
 @final
@@ -93,7 +97,7 @@ class Trials:
     """A program and the world it is tried in.
 
     Args:
-        main: `async def main(tank)`.
+        main: `async def main(tank)`, or a plain function.
         scenario: how the provider behaves.
         options: what else a run depends on.
     """
@@ -110,7 +114,7 @@ class Trials:
         """Runs so far."""
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
-        self._engine = _engine(options.backend)
+        self._engine = _engine_for(main, options)
         self._scheduler = Scheduler(Timers())
         self._world: VirtualWorld | None = None
         self._chance = Chance(options.seed)
@@ -205,13 +209,15 @@ class Trials:
         with tank.fake_llm.installed():
             try:
                 return self._engine(
-                    lambda: _coroutine(self.main, tank),
+                    lambda: self.main(tank),
                     world.scheduler,
                     started=world.started,
                     ended=world.parts.ended,
                     again=None if after is None else lambda: _again(after, world),
                 )
             finally:
+                if world.scheduler.plain:
+                    world.parts.log.header = structs.replace(world.parts.log.header, backend=THREADS)
                 world.close()
                 self._world = None
 
@@ -242,17 +248,24 @@ def _listen(narrator: Narrator, world: VirtualWorld) -> None:
     world.asks = lambda describe: setattr(narrator, "about", describe)
 
 
-async def _again(after: Main, world: VirtualWorld) -> Any:
+def _again(after: Main, world: VirtualWorld) -> Any:
     """Run the program again after it was interrupted."""
     world.restarted()
-    return await _coroutine(after, world.parts.tank)
+    return after(world.parts.tank)
 
 
-def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:
-    made = main(tank)
-    if not inspect.iscoroutine(made):
-        raise TypeError("main must be a coroutine function: write `async def main(tank): ...`")
-    return made
+def _engine_for(main: Main, options: RunOptions) -> Callable[..., Ended]:
+    """What runs a program; what a plain function returns may be a coroutine, for the engine of the backend.
+
+    Raises:
+        TypeError: `after_interrupt` is a plain function, and `main` is not.
+    """
+    engine, after = _engine(options.backend), options.after_interrupt
+    if not is_coroutine_function(main):
+        return partial(run_plain, otherwise=engine)
+    if after is not None and not is_coroutine_function(after):
+        raise TypeError(f"after_interrupt={after!r}: give a coroutine function, as `main` is one")
+    return engine
 
 
 def _engine(backend: str) -> Callable[..., Ended]:

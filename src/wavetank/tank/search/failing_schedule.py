@@ -13,7 +13,7 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
-from ...sim.token import FIFO, Cut, Schedule
+from ...sim.token import FIFO, THREADS, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
 from ..runs.trial_runs import Trial, Trials
 from .shrink_workload import WorkloadShrinker
@@ -165,7 +165,8 @@ class _Investigation:
 
     def _gentlest(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
         """The gentlest level at which the same failure is found, and its schedule there."""
-        for order in ORDERS[: ORDERS.index(level.order)]:
+        threads = self._failed.log.header.backend == THREADS  # which may be switched at every level
+        for order in ORDERS[: 0 if threads else ORDERS.index(level.order)]:
             gentler = Level(order, level.stalls)
             found = self._in_order(record, gentler) if order == "fifo" else None
             found = found or self._searched(gentler)
