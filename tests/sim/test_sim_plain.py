@@ -205,6 +205,73 @@ def test_a_loop_inside_is_explored() -> None:
     assert orders == {(1, 2), (2, 1)}
 
 
+# -- the report ----------------------------------------------------------------------------------------
+
+
+def lost_update(_: Tank) -> None:
+    lock, total = threading.Lock(), [0]
+
+    def add() -> None:
+        with lock:
+            seen = total[0]
+        with lock:
+            total[0] = seen + 1
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert total == [2]
+
+
+def test_the_report_has_the_interleaving_beside_that_of_a_run_that_passes() -> None:
+    """Who ran up to which line of the program, where FIFO would have run another, and what went otherwise."""
+    failure = wavetank.search(lost_update, schedules=100).failure
+    assert failure is not None
+    orders = [each for each in failure.deviations if each.kind == "run"]
+    assert all("; FIFO would have run " in each.text for each in orders)
+    failing, _, beside = failure.report().partition("beside it a run that passes, the same without")
+    assert "test_sim_plain.py" in failing.partition("the interleaving")[2]
+    starred = [line for line in failing.splitlines() if line.lstrip().startswith("*  ")]
+    assert len(starred) == len(orders)
+    for line in starred:
+        assert any(each.task and each.task.replace("the main thread", "main") in line for each in orders)
+    assert "with lock:" in failing
+    assert "Thread-" in beside
+    steps = failure.interleaving
+    assert [step.deviates for step in steps].count(True) == len(orders)
+    assert {step.task for step in steps} >= {"main", "Thread-1 (add)", "Thread-2 (add)"}
+
+
+def test_tasks_have_an_interleaving_too() -> None:
+    """It is in the log's notes and on the page; plain FIFO order has none, and a token repeats it."""
+
+    async def main(_: Tank) -> None:
+        went: list[str] = []
+
+        async def work(name: str) -> None:
+            await anyio.sleep(1)
+            went.append(name)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(work, "early", name="early")
+            group.start_soon(work, "late", name="late")
+        assert went == ["early", "late"]
+
+    for backend in ("asyncio", "trio"):
+        failure = wavetank.search(main, schedules=100, backend=backend).failure
+        assert failure is not None
+        assert any(step.deviates and "late" in step.task for step in failure.interleaving)
+        assert any(step.text == "await anyio.sleep(1)" for step in failure.interleaving)
+        notes = failure.logs()[0].notes
+        assert notes is not None
+        assert [step.text for step in notes.interleaving] == [step.text for step in failure.interleaving]
+        again = wavetank.simulate(main, backend=backend, schedule=failure.schedule)
+        assert again.interleaving == failure.interleaving
+        assert "interleaving" not in wavetank.simulate(main, backend=backend).report()
+
+
 # -- interruptions ------------------------------------------------------------------------------------
 
 

@@ -377,7 +377,10 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
         setattr(thread, _ENDING, waiting)
         thread.run = _until_over(scheduler, thread.run)  # type: ignore[method-assign]
         gated = scheduler.gated(
-            thread.name, lambda *given: _to_its_end(function, given, waiting), daemon=thread.daemon
+            thread.name,
+            lambda *given: _to_its_end(function, given, waiting),
+            daemon=thread.daemon,
+            target=vars(thread)["_target"],
         )
         result = start(gated, *args, **options)
         thread._started.set()  # type: ignore[attr-defined]

@@ -24,11 +24,12 @@ from .deadlines import Deadlines
 from .deadlock_reports import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .origin import Place, place_of_frame, place_of_function
 from .real_time_waits import came_back, real_time_passed
 from .run_members import RunMembers
 from .run_threads import Engine, RunThread, holds_a_real_lock, in_a_loop, outsiders
 from .stalls import chosen_deadline, chosen_stall
-from .step_watch import StepWatch
+from .step_watch import StepWatch, place_of_task
 from .timers import Timer, Timers
 from .witness import What, Witness
 
@@ -300,6 +301,8 @@ class Scheduler(RunMembers):
             at = self.chooser.choose("switch", 1 + len(ready), [CALLBACKS, *ready])
             if not at:
                 return
+            if self.watch is not None:
+                self.watch.blocks(self.witness.who_runs())
             before, self._main_interrupted = self._main_interrupted, True
             try:
                 self._run(self._take_ready(at - 1))
@@ -403,6 +406,15 @@ class Scheduler(RunMembers):
         if number < 0:
             return next((thread.name for thread in self._alive if thread.number == number), "a thread")
         return (self.engine.name_of(number) if self.engine is not None else None) or f"task {number}"
+
+    def place_of(self, number: int) -> Place | None:
+        """Where the entity that a chooser knows by its number goes on; `None` if it has not begun."""
+        if number < 0 or (number == CALLBACKS and self.plain):
+            thread = next((each for each in self._alive if each.number == number), self._main)
+            return place_of_frame(sys._current_frames().get(thread.ident), fallback=False) or thread.begins
+        tasks = () if self.engine is None else self.engine.suspended(prospects=False)
+        name = self.who_is(number)
+        return next((place_of_task(each.coro) for each in tasks if each.name == name), None)
 
     def _run(self, thread: RunThread) -> None:
         """Let a thread run, and those to which the baton is handed on, until one gives it back."""
@@ -548,10 +560,20 @@ class Scheduler(RunMembers):
             self.let_time_pass()
             self.fire_due()
 
-    def gated(self, name: str, body: Callable[..., object], *, daemon: bool = False) -> Callable[..., None]:
-        """What a new thread of the run is to do instead of `body`: the same, when its turn comes."""
+    def gated(
+        self,
+        name: str,
+        body: Callable[..., object],
+        *,
+        daemon: bool = False,
+        target: Callable[..., object] | None = None,
+    ) -> Callable[..., None]:
+        """What a new thread of the run is to do instead of `body`: the same, when its turn comes.
+
+        `target` is the function of the program that the thread is made for.
+        """
         self._started += 1
-        thread = RunThread(name, -self._started, daemon=daemon)
+        thread = RunThread(name, -self._started, daemon=daemon, begins=place_of_function(target))
         thread.lasting = self.outlives()
 
         def run(*args: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from ...sim.budgets import STEPS_WITHOUT_PROGRESS
 from ...sim.choices import Chooser, Fifo, Level, Recorder
 from ...sim.ended import Ended
 from ...sim.fingerprint import is_coroutine_function
+from ...sim.interleaving import Interleaving, TakenStep
 from ...sim.narrator import DescribedDeviation, Narrator
 from ...sim.plain_run import run_plain
 from ...sim.policies.plan import Plan
@@ -51,6 +53,7 @@ class Trial:
     level: Level = FIFO
     record: Recorder | None = None
     described: Sequence[DescribedDeviation] = ()
+    interleaving: Sequence[TakenStep] = ()
     policy: str = "fifo"
     hide: Callable[[str], str] = str
     stopped_early: Trial | None = None
@@ -66,6 +69,7 @@ class Trial:
             events=self.log,
             steps=self.end.steps,
             deviations=tuple(self.described),
+            interleaving=tuple(replace(each, text=self.hide(each.text)) for each in self.interleaving),
             level=self.level.order,
             hide=self.hide,
         )
@@ -114,6 +118,7 @@ class Trials:
         """Runs so far."""
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
+        self._awaited = is_coroutine_function(main)
         self._engine = _engine_for(main, options)
         self._scheduler = Scheduler(Timers())
         self._world: VirtualWorld | None = None
@@ -154,13 +159,16 @@ class Trials:
         narrated: bool = False,
         short_budget: bool = False,
         attentive: bool = False,
+        around: Sequence[int] = (),
     ) -> Trial:
         """Make a run, as planned or in FIFO order; only while the process is borrowed.
 
-        With `short_budget` it is stopped when it is suspected to hang.
+        With `short_budget` it is stopped when it is suspected to hang. A `narrated` run keeps the steps
+        next to its deviations, and to the numbers of steps that `around` has.
         """
         record = None if plan is None else Recorder(plan.chooser)
-        narrator = Narrator(record, self._scheduler) if record is not None and narrated else None
+        steps = Interleaving(lambda: self._scheduler.elapsed, lambda: self._scheduler.steps, around)
+        narrator = Narrator(record, self._scheduler, steps) if record is not None and narrated else None
         level = FIFO if plan is None else plan.level
         world = self._new_world(
             narrator or record, level, short_budget=short_budget, attentive=attentive or narrated
@@ -169,6 +177,8 @@ class Trials:
             _listen(narrator, world)
         if narrated:
             world.parts.tank.tracing.keep_history()
+            if narrator is not None or around:
+                world.watch_steps(steps.look)
         end = self._run(world)
         return Trial(
             end=end,
@@ -177,6 +187,7 @@ class Trials:
             level=level,
             record=record,
             described=narrator.described if narrator is not None else (),
+            interleaving=steps.steps(),
             policy="fifo" if plan is None else plan.policy,
             hide=world.parts.desk.secrets.hide,
         )
@@ -209,7 +220,7 @@ class Trials:
         with tank.fake_llm.installed():
             try:
                 return self._engine(
-                    lambda: self.main(tank),
+                    lambda: _made(self.main, tank, awaited=self._awaited),
                     world.scheduler,
                     started=world.started,
                     ended=world.parts.ended,
@@ -252,6 +263,14 @@ def _again(after: Main, world: VirtualWorld) -> Any:
     """Run the program again after it was interrupted."""
     world.restarted()
     return after(world.parts.tank)
+
+
+def _made(main: Main, tank: Tank, *, awaited: bool) -> Any:
+    """The coroutine of a program, or what a plain function returns."""
+    made = main(tank)
+    if awaited and not inspect.iscoroutine(made):
+        raise TypeError(f"main wraps a coroutine function and returned {made!r}: let it return the coroutine")
+    return made
 
 
 def _engine_for(main: Main, options: RunOptions) -> Callable[..., Ended]:

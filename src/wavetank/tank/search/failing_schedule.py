@@ -113,9 +113,10 @@ class _Investigation:
         """The log of a run that passes without one of the deviations, the latest for which that holds."""
         for place in reversed(range(max(0, len(deviations) - NEIGHBOURS), len(deviations))):
             fewer = (*deviations[:place], *deviations[place + 1 :])
-            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True)
+            described = failed.described[place] if place < len(failed.described) else None
+            around = () if described is None else (described.step,)
+            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True, around=around)
             if trial.failure is None:
-                described = failed.described[place] if place < len(failed.described) else None
                 return trial.run.logs(f"the same without deviation {place + 1} ({described})")[0]
         return None
 
