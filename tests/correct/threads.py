@@ -61,14 +61,17 @@ def maps_over_a_pool(tank: Tank) -> None:
 
 
 def feeds_a_queue(tank: Tank) -> None:
-    """Workers take rows from a bounded queue until a sentinel comes, one for each of them."""
+    """Workers take rows from a bounded queue until a sentinel comes, one for each of them.
+
+    They are daemons: when Ctrl-C strikes while the sentinels are put, Python does not wait for them.
+    """
     sdk, rows = client(), queue.Queue[str | None](maxsize=2)
 
     def work() -> None:
         while (row := rows.get()) is not None:
             patiently(tank, sdk, row)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:

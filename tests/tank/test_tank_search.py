@@ -112,9 +112,9 @@ def test_the_report_of_a_race(backend: str) -> None:
         "reachable on trio (1 reordering)",
         "LookupError: late before early",
     )
-    here = "at tests/tank/test_tank_search.py:"
-    assert re.sub(r"(?<=py:)\d+", "", str(run.deviations[0])) == (
-        f"at step {step} the late one {here} goes on; FIFO would have run {task} {here}"
+    # On asyncio neither has begun.
+    assert re.sub(r" at tests/\S+:\d+", "", str(run.deviations[0])) == (
+        f"at step {step} the late one goes on; FIFO would have run {task}"
     )
     assert order == f"schedule: FIFO order, except: {run.deviations[0]}"
     assert heading.startswith("the interleaving")
