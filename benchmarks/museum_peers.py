@@ -88,7 +88,7 @@ class Seen(NamedTuple):
     def shortly(self) -> str:
         """Whether the bug was seen, in a word or two."""
         if not self.first:
-            return "no"
+            return self.how if self.how == "not run" else "no"
         return "with our checks" if self.by_our_checks else "yes"
 
     def __str__(self) -> str:

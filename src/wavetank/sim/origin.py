@@ -47,7 +47,10 @@ _RUNNERS: Final = (
 """Installed packages that run programs and are never one themselves."""
 
 _LOOPS: Final = frozenset(
-    ("_run_once", "_run_batch", "_run_chosen", "run_forever", "unrolled_run", "_bootstrap_inner")
+    (
+        *("_run_once", "_run_batch", "_run_chosen", "run_forever", "unrolled_run", "_bootstrap_inner"),
+        "called",  # of `sim.ended`: a plain `main`
+    )
 )
 """Functions that run the steps of others: what called them says nothing about the step."""
 
@@ -210,7 +213,7 @@ def _kind_of_file(file: str) -> Kind:
     if file.startswith(_SHOWN):
         return "shown"
     if file.startswith(_PACKAGE):
-        return "loop" if file.endswith("asyncio_loop.py") else "hidden"
+        return "loop" if file.endswith(("asyncio_loop.py", f"sim{os.sep}ended.py")) else "hidden"
     if any(part in file for part in _INSTALLED):
         return "loop" if file.endswith(f"{os.sep}trio{os.sep}_core{os.sep}_run.py") else "installed"
     if file.startswith(_STANDARD):

@@ -411,7 +411,7 @@ class Scheduler(RunMembers):
         """Where the entity that a chooser knows by its number goes on; `None` if it has not begun."""
         if number < 0 or (number == CALLBACKS and self.plain):
             thread = next((each for each in self._alive if each.number == number), self._main)
-            return place_of_frame(sys._current_frames().get(thread.ident), fallback=False) or thread.begins
+            return place_of_frame(sys._current_frames().get(thread.ident)) or thread.begins
         tasks = () if self.engine is None else self.engine.suspended(prospects=False)
         name = self.who_is(number)
         return next((place_of_task(each.coro) for each in tasks if each.name == name), None)
