@@ -71,10 +71,7 @@ def simulate(
     here = Schedule(backend, seed, digest(loaded))
     own = schedule if isinstance(schedule, ExternalSchedule) else None
     if schedule is not None and own is None:
-        token = Schedule.parse(cast(str, schedule))
-        if token.backend == THREADS and not is_coroutine_function(main):
-            backend = THREADS
-        here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
+        here = _checked(cast(str, schedule), here, main, workload)
     left = workload and workload.first(here.cut.items, here.cut.workers)
     trials = Trials(main, without(loaded, here.cut.left_out), replace(options, seed=here.seed, workload=left))
     with trials.borrowed():
@@ -90,6 +87,21 @@ def simulate(
     replay = call(main, scenario, options)
     found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
     return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
+
+
+def _checked(token: str, here: Schedule, main: Callable[[Tank], Any], workload: Workload | None) -> Schedule:
+    """The schedule of a token, if it belongs to this program, scenario and backend.
+
+    Raises:
+        TokenError: it does not.
+    """
+    schedule = Schedule.parse(token)
+    plain = schedule.backend == THREADS and not is_coroutine_function(main)
+    return schedule.matching(
+        backend=THREADS if plain else here.backend,
+        digest=here.digest,
+        program=program_number(main, workload),
+    )
 
 
 def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tuple[Trial, Schedule]:
