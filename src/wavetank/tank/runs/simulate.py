@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def simulate(
-    main: Callable[[Tank], Awaitable[T]] | Callable[[Tank], T],
+    main: Callable[[Tank], Awaitable[T]],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     backend: str = "asyncio",

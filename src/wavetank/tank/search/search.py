@@ -113,7 +113,7 @@ class Result(Generic[T]):
 
 
 def search(
-    main: Callable[[Tank], Awaitable[T]] | Callable[[Tank], T],
+    main: Callable[[Tank], Awaitable[T]],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     schedules: int = DEFAULT_SCHEDULES,
