@@ -249,6 +249,23 @@ class Deviated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @final
+class Stepped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who ran, from the instant `at` on, up to which line of the program, whose `text` is given.
+
+    `skipped` steps came before it that are not shown. `deviates` says that FIFO order would have had
+    another one run.
+    """
+
+    at: int
+    task: str
+    file: str
+    line: int
+    text: str = ""
+    skipped: int = 0
+    deviates: bool = False
+
+
+@final
 class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a run besides its events: how it was judged, and what repeats it.
 
@@ -260,6 +277,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replay: str = ""
     verdicts: tuple[Judged, ...] = ()
     deviations: tuple[Deviated, ...] = ()
+    interleaving: tuple[Stepped, ...] = ()
 
 
 @final

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ...checks.verdict import Verdict
 from ...scenario import LEFT_OUT, MEETS, SPARES, Scenario, treatment
 from ...sim.choices import Kind, Level
+from ...sim.token import THREADS
 from ...text import counted
 from ..runs.finished_run import Run
 from ..runs.run_options import RunOptions
@@ -29,7 +30,7 @@ _TAKES: Final[dict[Kind, tuple[str, ...]]] = {
 
 _BUT_THOSE: Final = {SPARES: "spares", MEETS: "meets"}
 
-_ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio"}
+_ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio", THREADS: "with threads"}
 
 
 def failing_run(
@@ -75,7 +76,7 @@ def found_lines(scenario: Scenario, options: RunOptions, finding: Finding, where
     run = finding.trial.run
     kind, what = finding.trial.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
-    yield f"{named} in {where}, {_reach(options.backend, run, finding.looking)}"
+    yield f"{named} in {where}, {_reach(run, finding.looking)}"
     yield from _of_the_scenario(scenario, finding.schedule.cut.scenario)
     yield from _of_the_workload(options.workload, finding)
 
@@ -104,12 +105,13 @@ def _of_the_workload(workload: Workload | None, finding: Finding) -> Iterator[st
         )
 
 
-def _reach(backend: str, run: Run[Any], looking: int) -> str:
+def _reach(run: Run[Any], looking: int) -> str:
     """Which event loop can produce the failing order, what it takes, and how many runs looked for one."""
     counts = Counter(each.kind for each in run.deviations)
     takes = [counted(counts[kind], *words) for kind, words in _TAKES.items() if counts[kind]]
     with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"
-    if run.level == "fifo":
+    backend = run.events.header.backend
+    if run.level == "fifo" or backend == THREADS:
         return f"reachable {_ON[backend]}{with_what}"
     if run.level == "batch":
         return f"reachable on trio{with_what}"

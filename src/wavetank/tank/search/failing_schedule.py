@@ -13,7 +13,7 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
-from ...sim.token import FIFO, Cut, Schedule
+from ...sim.token import FIFO, THREADS, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
 from ..runs.trial_runs import Trial, Trials
 from .shrink_shares import shrink_shares
@@ -123,9 +123,10 @@ class _Investigation:
         """The log of a run that passes without one of the deviations, the latest for which that holds."""
         for place in reversed(range(max(0, len(deviations) - NEIGHBOURS), len(deviations))):
             fewer = (*deviations[:place], *deviations[place + 1 :])
-            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True)
+            described = failed.described[place] if place < len(failed.described) else None
+            around = () if described is None else (described.step,)
+            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True, around=around)
             if trial.failure is None:
-                described = failed.described[place] if place < len(failed.described) else None
                 return trial.run.logs(f"the same without deviation {place + 1} ({described})")[0]
         return None
 
@@ -173,7 +174,8 @@ class _Investigation:
 
     def _gentlest(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
         """The gentlest level at which the same failure is found, and its schedule there."""
-        for order in ORDERS[: ORDERS.index(level.order)]:
+        threads = self._failed.log.header.backend == THREADS  # which may be switched at every level
+        for order in ORDERS[: 0 if threads else ORDERS.index(level.order)]:
             gentler = Level(order, level.stalls)
             found = self._in_order(record, gentler) if order == "fifo" else None
             found = found or self._searched(gentler)
