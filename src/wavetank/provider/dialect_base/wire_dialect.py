@@ -310,7 +310,7 @@ class WireDialect:
         head = self._head(page, endpoint) if reply.first else None
         if reply.index < 0:
             return Frame(head=head, data=self.card.keep_alive)
-        data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
+        data = self._data(page, endpoint)
         whole_at = _whole_at(data) if reply.last and request.generates else None
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
@@ -319,11 +319,18 @@ class WireDialect:
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
-    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
+    def invalid(self, request: HttpRequest, refusal: Refusal, *, sent: int) -> WireReply:
         """Say that a request cannot be taken; see `Dialect.invalid`."""
-        return self._answer_invalid(
-            request, InvalidRequest(400, message, kind=self._vendor.invalid_kind), sent
+        kind = refusal.kind or self._vendor.invalid_kind
+        invalid = InvalidRequest(
+            refusal.status, refusal.message, kind=kind, param=refusal.param, code=refusal.code
         )
+        return self._answer_invalid(request, invalid, sent)
+
+    def _data(self, page: AnswerPart, endpoint: Endpoint) -> bytes:
+        if page.answer.made is not None:
+            return page.answer.made.body
+        return endpoint.plain(page) if page.reply.count == 1 else endpoint.part(page)
 
     def _mid_stream_error(self, request: Request, reply: Reply, answer: Success, epoch_ns: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
@@ -343,7 +350,8 @@ class WireDialect:
         request = endpoint.read(http, found)
         request.card, request.endpoint, request.host = self.card, endpoint.name, http.host
         request.headers, request.secret, request.arrived = http.headers, secret, now
-        request.generates = not isinstance(endpoint, UnstreamedEndpoint)
+        request.path = http.path
+        request.generates = request.action is None and not isinstance(endpoint, UnstreamedEndpoint)
         return request
 
     def _route(self, http: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
@@ -393,16 +401,17 @@ class WireDialect:
     # -- replies -----------------------------------------------------------------------------
 
     def _head(self, page: AnswerPart, endpoint: Endpoint) -> Head:
-        vendor, sent = self._vendor, page.epoch_ns + page.reply.at
+        vendor, sent, made = self._vendor, page.epoch_ns + page.reply.at, page.answer.made
         content_type = JSON if page.reply.count == 1 else endpoint.streams_as
         number = vendor.number(page.reply.request_id)
         return Head(
             200,
             (
-                ("content-type", content_type),
+                ("content-type", content_type if made is None else made.content_type),
                 ("date", date_header(sent)),
                 *vendor.headers(number, page.took // MILLISECOND),
                 *self._limits(page.answer.limits, page.request, page.epoch_ns, refused=False),
+                *(() if made is None else made.headers),
             ),
         )
 

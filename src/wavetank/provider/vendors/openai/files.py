@@ -1,0 +1,198 @@
+"""OpenAI's files: uploaded, listed, read and deleted.
+
+Source: `OpenAIFile`, `ListFilesResponse` and `DeleteFileResponse` of OpenAI's OpenAPI description, and the
+types of its SDK (`openai.types.FileObject`); errors as its users have quoted them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs
+
+from ...batches.endpoint import KeptEndpoint, made
+from ...batches.service import BatchService, StoredFile
+from ...batches.upload import form_of
+from ...dialect_base.shared import InvalidRequest, Values
+from ...dialect_base.wire_dialect import Endpoint
+from ...http import HttpRequest
+from ...model import Made
+from ...request import Action, Request
+from .requests import INVALID, missing
+
+_Kept = TypeVar("_Kept")
+
+MOST_LISTED: Final = 10_000
+"""The largest page of a list of files, and the usual one."""
+_PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_NOT_JSON_LINES: Final = "Invalid file format for Batch API. Must be .jsonl"
+
+Writes = Callable[[StoredFile, BatchService], Values]
+
+
+def file_object(file: StoredFile, kept: BatchService) -> Values:
+    """A file as OpenAI describes it."""
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": len(file.data),
+        "created_at": kept.seconds(file.created),
+        "filename": file.name,
+        "purpose": file.purpose,
+        "status": "processed",
+        "expires_at": file.facts.get("expires_at"),
+        "status_details": None,
+    }
+
+
+def found_file(kept: BatchService, dialect: str, ident: str, now: int, *, param: str = "id") -> StoredFile:
+    """The file of an id.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    file = kept.file(dialect, ident, now)
+    if file is None:
+        raise InvalidRequest(404, f"No such File object: {ident}", kind=INVALID, param=param)
+    return file
+
+
+def query_of(http: HttpRequest) -> Mapping[str, str]:
+    """The parameters of the query; of one that is repeated the first counts."""
+    return {name: values[0] for name, values in parse_qs(http.query).items()}
+
+
+def page_limit(query: Mapping[str, str], default: int, most: int) -> int:
+    """How many entries of a list are wanted.
+
+    Raises:
+        InvalidRequest: it is no number from 1 to `most`.
+    """
+    text = query.get("limit") or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        message = f"Invalid 'limit': expected a value from 1 to {most}, but got {text} instead."
+        raise InvalidRequest(400, message, kind=INVALID, param="limit", code="invalid_value")
+    return int(text)
+
+
+def page_of(
+    entries: Sequence[_Kept], ident: Callable[[_Kept], str], after: str, limit: int
+) -> tuple[list[_Kept], bool]:
+    """The entries that come after the one of an id, so many at most; and whether more follow.
+
+    Raises:
+        InvalidRequest: there is no entry of that id.
+    """
+    idents = [ident(entry) for entry in entries]
+    if after and after not in idents:
+        raise InvalidRequest(400, f"Invalid 'after': there is no {after!r}.", kind=INVALID, param="after")
+    start = idents.index(after) + 1 if after else 0
+    return list(entries[start : start + limit]), len(entries) > start + limit
+
+
+def listed(entries: list[Values], more: bool) -> Made:
+    """A page of a list."""
+    return made(
+        {
+            "object": "list",
+            "data": entries,
+            "first_id": entries[0]["id"] if entries else None,
+            "last_id": entries[-1]["id"] if entries else None,
+            "has_more": more,
+        }
+    )
+
+
+def file_endpoints(
+    start: str,
+    *,
+    writes: Writes = file_object,
+    new_id: Callable[[BatchService], str] = lambda kept: f"file-{kept.letters(22, 'file')}",
+    deleted: Callable[[str], Values] = lambda ident: {"id": ident, "object": "file", "deleted": True},
+) -> tuple[Endpoint, ...]:
+    """The endpoints for files whose paths begin like this: a pattern.
+
+    `writes` describes a file, `new_id` names a new one, and `deleted` is what a deletion is answered.
+    """
+    one = re.compile(rf"{start}/files/(?P<id>[^/]+)")
+
+    def create(http: HttpRequest, found: re.Match[str]) -> Action:
+        name, data, purpose, facts = _uploaded(http)
+
+        def keep(kept: BatchService, request: Request, now: int) -> Made:
+            expires = {"expires_at": kept.seconds(now) + facts} if facts else {}
+            file = StoredFile(
+                id=new_id(kept),
+                dialect=request.dialect,
+                name=name,
+                purpose=purpose,
+                data=data,
+                created=now,
+                facts=expires,
+            )
+            return made(writes(kept.keep(file), kept))
+
+        return keep
+
+    def all_of_them(http: HttpRequest, found: re.Match[str]) -> Action:
+        query = query_of(http)
+        limit = page_limit(query, MOST_LISTED, MOST_LISTED)
+
+        def listing(kept: BatchService, request: Request, now: int) -> Made:
+            files = kept.files_of(request.dialect, now)
+            if query.get("purpose"):
+                files = [file for file in files if file.purpose == query["purpose"]]
+            if query.get("order") != "asc":
+                files.reverse()
+            page, more = page_of(files, lambda file: file.id, query.get("after", ""), limit)
+            return listed([writes(file, kept) for file in page], more)
+
+        return listing
+
+    def retrieve(http: HttpRequest, found: re.Match[str]) -> Action:
+        return lambda kept, request, now: made(
+            writes(found_file(kept, request.dialect, found["id"], now), kept)
+        )
+
+    def content(http: HttpRequest, found: re.Match[str]) -> Action:
+        def read(kept: BatchService, request: Request, now: int) -> Made:
+            file = found_file(kept, request.dialect, found["id"], now)
+            headers = (("content-disposition", f'attachment; filename="{file.name}"'),)
+            return Made(file.data, "application/octet-stream", headers, file.carries)
+
+        return read
+
+    def delete(http: HttpRequest, found: re.Match[str]) -> Action:
+        def drop(kept: BatchService, request: Request, now: int) -> Made:
+            kept.drop_file(found_file(kept, request.dialect, found["id"], now))
+            return made(deleted(found["id"]))
+
+        return drop
+
+    return (
+        KeptEndpoint("files", re.compile(rf"{start}/files"), create),
+        KeptEndpoint("files-list", re.compile(rf"{start}/files"), all_of_them, "GET"),
+        KeptEndpoint("file", one, retrieve, "GET"),
+        KeptEndpoint("file-delete", one, delete, "DELETE"),
+        KeptEndpoint("file-content", re.compile(rf"{one.pattern}/content"), content, "GET"),
+    )
+
+
+def _uploaded(http: HttpRequest) -> tuple[str, bytes, str, int]:
+    """The name, the content and the purpose of an uploaded file, and in how many seconds it expires."""
+    form = form_of(http)
+    if form is None or form.file is None:
+        raise missing("file")
+    purpose = form.fields.get("purpose", "")
+    if not purpose:
+        raise missing("purpose")
+    if purpose not in _PURPOSES:
+        names = ", ".join(repr(name) for name in _PURPOSES)
+        message = f"Invalid value: {purpose!r}. Supported values are: {names}."
+        raise InvalidRequest(400, message, kind=INVALID, param="purpose", code="invalid_value")
+    name, data = form.file
+    if purpose == "batch" and not name.endswith(".jsonl"):
+        raise InvalidRequest(400, _NOT_JSON_LINES, kind=INVALID)
+    seconds: Any = form.fields.get("expires_after[seconds]", "")
+    return name, data, purpose, int(seconds) if seconds.isdecimal() else 0
