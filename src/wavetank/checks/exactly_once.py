@@ -144,7 +144,7 @@ def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str
 
 
 def _payments(log: EventLog) -> list[Event]:
-    """The answers that are paid: of a line of a batch once it has one, of another request once it is delivered.
+    """The answers that are paid: that of a line of a batch at once, of another request when it is delivered.
 
     So nothing is saved by fetching no results; and what reads or changes a file or a batch costs nothing.
     """

@@ -55,7 +55,7 @@ def exchanges(log: EventLog) -> list[Exchange]:
 
 
 def every_exchange(log: EventLog) -> list[Exchange]:
-    """All requests, in the order of their arrival; lines of batches travel with another one and are left out."""
+    """All requests in the order of their arrival, without lines of batches: these travel with another one."""
     return log.derived(_sent_alone)
 
 

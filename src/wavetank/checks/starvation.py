@@ -75,7 +75,7 @@ class _Watch:
         """The numbers of the items that came to an outcome, sorted."""
         ledger = ledger_of(log)
         self._in_batches = {event.item for event in log.of("arrived") if event.batch is not None}
-        """Items that were sent in a batch: whole batches are asked and reported at a time, and none starves."""
+        """Items in a batch: whole batches are asked for and reported at a time, and none starves."""
         self._all_known = all(event.declared or event.item in ledger for event in log.of("arrived"))
         """Whether each request is known to be of its item: else one may be of an item that seems to wait."""
 

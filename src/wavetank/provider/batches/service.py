@@ -59,6 +59,8 @@ class BatchService:
         """Called with each line that is taken on and the request that brought it: gives it its `id`."""
         self.files: dict[tuple[str, str], StoredFile] = {}
         self.batches: dict[tuple[str, str], Batch] = {}
+        self.uploads: dict[str, tuple[dict[str, Any], bytes]] = {}
+        """Uploads under way by their ids: what was said of the file, and what of it has come."""
         self._picks = picks
         self._steady = picks.steady()
         self._answers = answers
@@ -148,11 +150,12 @@ class BatchService:
         window: int,
         errors: tuple[Any, ...] = (),
         writes: Callable[[BatchService, Batch], object] | None = None,
+        all_expire: bool = False,
     ) -> Batch:
         """Begin a batch, or one that will fail for its `errors`.
 
         `window` is how long the vendor gives it, in nanoseconds. `writes` puts its results into files when
-        it has ended.
+        it has ended. `all_expire`: a batch that is not done in time has no answers at all.
         """
         rules, dialect = self.rules, request.dialect
         begins = now + self._span(rules.validating, "batch-validating", ident)
@@ -171,7 +174,8 @@ class BatchService:
         )
         self.batches[dialect, ident] = batch
         if not errors:
-            self._schedule(batch, request, self._span(rules.processing, "batch-processing", ident))
+            processing = self._span(rules.processing, "batch-processing", ident)
+            self._schedule(batch, request, processing, all_expire=all_expire)
             batch.ends += self._span(rules.finalizing, "batch-finalizing", ident)
             if writes is not None:
                 self._writers[ident] = writes
@@ -209,8 +213,9 @@ class BatchService:
     def _span(self, span: DurationRange, purpose: str, ident: str) -> int:
         return self._picks.between(span.low, span.high, purpose, None, ident, 0)
 
-    def _schedule(self, batch: Batch, request: Request, processing: int) -> None:
+    def _schedule(self, batch: Batch, request: Request, processing: int, *, all_expire: bool = False) -> None:
         """Give each line its end; the lines end at even distances, the last one when all are processed."""
+        all_expire = all_expire and batch.begins + processing > batch.expires
         for line in batch.lines:
             line.request.batch = batch.id
             self.enter(line.request, request)
@@ -221,7 +226,7 @@ class BatchService:
             line = batch.lines[number]
             line.at = batch.begins + processing * place // len(order)
             self._decide(line)
-            if line.fate == "expired" or line.at > batch.expires:
+            if all_expire or line.fate == "expired" or line.at > batch.expires:
                 line.fate, line.at = "expired", batch.expires
             self._push(line)
         batch.done = batch.ends = max([batch.begins, *(line.at for line in batch.lines)])

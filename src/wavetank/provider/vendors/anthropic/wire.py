@@ -1,4 +1,4 @@
-"""The Anthropic dialect: messages, the counting of their tokens, and models."""
+"""The Anthropic dialect: messages, the counting of their tokens, batches of them, and models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ...dialect_base.wire_dialect import AnswerPart, WireDialect
 from ...vendor_card import VendorCard
 from ...wire_formats import rfc3339
 from ..openai.models import Models, Names, Query, page_size
+from .batches import MessageBatches
 from .messages import CountTokens, Messages
 from .vendor import INVALID, AnthropicVendor
 
@@ -49,10 +50,12 @@ def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.anthropic.com`."""
+    vendor, messages = AnthropicVendor(card), Messages(re.compile(r"/v1/messages"))
     return WireDialect(
-        AnthropicVendor(card),
+        vendor,
         (
-            Messages(re.compile(r"/v1/messages")),
+            messages,
+            *MessageBatches(vendor, messages).endpoints(),
             CountTokens(re.compile(r"/v1/messages/count_tokens")),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs
 
 from ...batches.endpoint import KeptEndpoint, made
 from ...batches.service import BatchService, StoredFile
@@ -19,7 +18,7 @@ from ...dialect_base.wire_dialect import Endpoint
 from ...http import HttpRequest
 from ...model import Made
 from ...request import Action, Request
-from .requests import INVALID, missing
+from .requests import INVALID, missing, query_of
 
 _Kept = TypeVar("_Kept")
 
@@ -56,11 +55,6 @@ def found_file(kept: BatchService, dialect: str, ident: str, now: int, *, param:
     if file is None:
         raise InvalidRequest(404, f"No such File object: {ident}", kind=INVALID, param=param)
     return file
-
-
-def query_of(http: HttpRequest) -> Mapping[str, str]:
-    """The parameters of the query; of one that is repeated the first counts."""
-    return {name: values[0] for name, values in parse_qs(http.query).items()}
 
 
 def page_limit(query: Mapping[str, str], default: int, most: int) -> int:

@@ -333,8 +333,8 @@ def _has_deltas(page: AnswerPart, block: Block) -> bool:
 
 
 def _begins(page: AnswerPart) -> list[_Event]:
-    begun = {"response": begun(page)}
-    return [("created", begun), ("in_progress", begun)]
+    response = {"response": begun(page)}
+    return [("created", response), ("in_progress", response)]
 
 
 def _opening(page: AnswerPart, number: int) -> list[_Event]:
@@ -384,8 +384,8 @@ def _ends(page: AnswerPart, number: int) -> list[_Event]:
 
 
 def _closing(page: AnswerPart) -> list[_Event]:
-    ended = ended(page)
-    return [*_ends(page, len(page.content.blocks) - 1), (ended["status"], {"response": ended})]
+    response = ended(page)
+    return [*_ends(page, len(page.content.blocks) - 1), (response["status"], {"response": response})]
 
 
 def _place(page: AnswerPart, number: int) -> Values:
