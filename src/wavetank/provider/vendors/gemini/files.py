@@ -57,7 +57,8 @@ def found_file(kept: BatchService, dialect: str, ident: str, now: int) -> Stored
     """
     file = kept.file(dialect, ident, now)
     if file is None or now >= file.created + _KEPT_FOR:
-        message = f"You do not have permission to access the File {ident.removeprefix('files/')} or it may not exist."
+        name = ident.removeprefix("files/")
+        message = f"You do not have permission to access the File {name} or it may not exist."
         raise InvalidRequest(403, message)
     return file
 

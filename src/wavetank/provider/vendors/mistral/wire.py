@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...dialect_base.shared import ErrorText, InvalidRequest, Values, limit_headers, unit_of
-from ...dialect_base.wire_dialect import AnswerPart, Vendor, WireDialect
+from ...dialect_base.wire_dialect import AnswerPart, Endpoint, Vendor, WireDialect
 from ...http import Headers, HttpRequest
 from ...model import LimitState
 from ...request import Request
@@ -20,6 +20,7 @@ from ...wire_formats import hexadecimal
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
+from .batches import MistralBatches
 
 _RATE_LIMITED: Final = ErrorText("Requests rate limit exceeded", "rate_limited", "1300")
 _UNAUTHORIZED: Final = ErrorText("Unauthorized", "unauthorized", "1100")
@@ -143,11 +144,16 @@ _FLAVOUR: Final = Flavour(
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.mistral.ai`."""
+    vendor = MistralVendor(card)
+    asked: dict[str, Endpoint] = {
+        "/v1/chat/completions": Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
+        "/v1/embeddings": Embeddings(re.compile(r"/v1/embeddings"), extra=_with_id),
+    }
     return WireDialect(
-        MistralVendor(card),
+        vendor,
         (
-            Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
-            Embeddings(re.compile(r"/v1/embeddings"), extra=_with_id),
+            *asked.values(),
+            *MistralBatches(vendor, asked).endpoints(),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("mistral-large-latest", "mistral-small-latest"),

@@ -103,11 +103,11 @@ def file_endpoints(
     *,
     writes: Writes = file_object,
     new_id: Callable[[BatchService], str] = lambda kept: f"file-{kept.letters(22, 'file')}",
-    deleted: Callable[[str], Values] = lambda ident: {"id": ident, "object": "file", "deleted": True},
+    lists: Callable[[list[Values], bool], Made] = listed,
 ) -> tuple[Endpoint, ...]:
     """The endpoints for files whose paths begin like this: a pattern.
 
-    `writes` describes a file, `new_id` names a new one, and `deleted` is what a deletion is answered.
+    `writes` describes a file, `new_id` names a new one, and `lists` writes a page of them.
     """
     one = re.compile(rf"{start}/files/(?P<id>[^/]+)")
 
@@ -140,7 +140,7 @@ def file_endpoints(
             if query.get("order") != "asc":
                 files.reverse()
             page, more = page_of(files, lambda file: file.id, query.get("after", ""), limit)
-            return listed([writes(file, kept) for file in page], more)
+            return lists([writes(file, kept) for file in page], more)
 
         return listing
 
@@ -160,7 +160,7 @@ def file_endpoints(
     def delete(http: HttpRequest, found: re.Match[str]) -> Action:
         def drop(kept: BatchService, request: Request, now: int) -> Made:
             kept.drop_file(found_file(kept, request.dialect, found["id"], now))
-            return made(deleted(found["id"]))
+            return made({"id": found["id"], "object": "file", "deleted": True})
 
         return drop
 
