@@ -21,7 +21,7 @@ from ..openai.background import response_endpoints
 from ..openai.batches import OpenAIBatches
 from ..openai.chat import Chat, Flavour
 from ..openai.embeddings import Embeddings
-from ..openai.files import file_endpoints
+from ..openai.files import Files
 from ..openai.models import Models
 from ..openai.responses import InputTokens, Responses
 from ..openai.vendor import counted, error
@@ -149,7 +149,7 @@ def wire(card: VendorCard) -> WireDialect:
             embeddings,
             responses,
             InputTokens(re.compile(f"{_NEW}/responses/input_tokens")),
-            *file_endpoints(_NEW),
+            *Files().endpoints(_NEW),
             *OpenAIBatches(vendor, asked).endpoints(_NEW),
             *response_endpoints(_NEW, vendor),
             Models(re.compile(rf"{_NEW}/models(?:/(?P<model>[^/]+))?"), ("gpt-5", "text-embedding-3-small")),

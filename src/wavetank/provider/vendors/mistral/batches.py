@@ -23,7 +23,7 @@ from ...http import HttpRequest
 from ...model import Made
 from ...request import Action, Request
 from ..openai.batches import put_out, result_of
-from ..openai.files import file_endpoints, file_object, found_file
+from ..openai.files import Files, file_object, found_file
 from ..openai.models import page_size
 from ..openai.requests import missing, payload_of, query_of, wrong_type
 
@@ -64,6 +64,10 @@ def _file(file: StoredFile, kept: BatchService) -> Values:
     }
 
 
+def _listed(entries: list[Values], more: bool) -> Made:
+    return made({"object": "list", "data": entries, "total": len(entries)})
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class MistralBatches:
@@ -76,12 +80,7 @@ class MistralBatches:
         """The endpoints."""
         many, one = re.compile(_JOBS), re.compile(rf"{_JOBS}/(?P<id>[^/]+)")
         return (
-            *file_endpoints(
-                "/v1",
-                writes=_file,
-                new_id=_uuid,
-                lists=lambda entries, more: made({"object": "list", "data": entries, "total": len(entries)}),
-            ),
+            *Files(_file, _uuid, _listed).endpoints("/v1"),
             KeptEndpoint("batches", many, self._create),
             KeptEndpoint("batches-list", many, self._list, "GET"),
             KeptEndpoint("batch", one, self._retrieve, "GET"),
@@ -101,7 +100,8 @@ class MistralBatches:
             raise wrong_type("timeout_hours", f"an integer from 1 to {_MOST_HOURS}")
 
         def begin(kept: BatchService, request: Request, now: int) -> Made:
-            raw = [(None, each) for each in requests] or list(_lines(kept, request, files, now))
+            raw: list[tuple[int | None, Any]] = [(None, each) for each in requests]
+            raw += _lines(kept, request, files, now)
             lines = [self._line(http, payload, each) for _, each in raw if _body_of(each) is not None]
             errors = tuple(wrong for number, each in raw if (wrong := _wrong(number, each)) is not None)
             full = None if errors else kept.over_limit(request.dialect, lines, now)

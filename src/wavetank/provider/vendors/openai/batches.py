@@ -24,7 +24,7 @@ from ...http import HttpRequest
 from ...model import Made
 from ...request import Action, Request
 from ...wire_formats import hexadecimal
-from .files import found_file, listed, page_limit, page_of
+from .files import found_file, listed, new_file_id, page_limit, page_of
 from .requests import INVALID, missing, payload_of, query_of
 
 _MOST_LINES: Final = 50_000
@@ -267,7 +267,7 @@ def put_out(
     kept: BatchService,
     batch: Batch,
     vendor: Vendor,
-    new_id: Callable[[BatchService], str] = lambda kept: f"file-{kept.letters(22, 'file')}",
+    new_id: Callable[[BatchService], str] = new_file_id,
 ) -> None:
     """Write the results of a batch that has ended into its files; one that would be empty is not there.
 

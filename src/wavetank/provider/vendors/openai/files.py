@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, final
 
 from ...batches.endpoint import KeptEndpoint, made
 from ...batches.service import BatchService, StoredFile
@@ -28,6 +29,11 @@ _PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "
 _NOT_JSON_LINES: Final = "Invalid file format for Batch API. Must be .jsonl"
 
 Writes = Callable[[StoredFile, BatchService], Values]
+
+
+def new_file_id(kept: BatchService) -> str:
+    """The id of a new file."""
+    return f"file-{kept.letters(22, 'file')}"
 
 
 def file_object(file: StoredFile, kept: BatchService) -> Values:
@@ -98,38 +104,47 @@ def listed(entries: list[Values], more: bool) -> Made:
     )
 
 
-def file_endpoints(
-    start: str,
-    *,
-    writes: Writes = file_object,
-    new_id: Callable[[BatchService], str] = lambda kept: f"file-{kept.letters(22, 'file')}",
-    lists: Callable[[list[Values], bool], Made] = listed,
-) -> tuple[Endpoint, ...]:
-    """The endpoints for files whose paths begin like this: a pattern.
+@final
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The endpoints for files.
 
     `writes` describes a file, `new_id` names a new one, and `lists` writes a page of them.
     """
-    one = re.compile(rf"{start}/files/(?P<id>[^/]+)")
 
-    def create(http: HttpRequest, found: re.Match[str]) -> Action:
-        name, data, purpose, facts = _uploaded(http)
+    writes: Writes = file_object
+    new_id: Callable[[BatchService], str] = new_file_id
+    lists: Callable[[list[Values], bool], Made] = listed
+
+    def endpoints(self, start: str) -> tuple[Endpoint, ...]:
+        """The endpoints whose paths begin like this: a pattern."""
+        many, one = re.compile(rf"{start}/files"), re.compile(rf"{start}/files/(?P<id>[^/]+)")
+        return (
+            KeptEndpoint("files", many, self._create),
+            KeptEndpoint("files-list", many, self._list, "GET"),
+            KeptEndpoint("file", one, self._retrieve, "GET"),
+            KeptEndpoint("file-delete", one, self._delete, "DELETE"),
+            KeptEndpoint("file-content", re.compile(rf"{one.pattern}/content"), self._content, "GET"),
+        )
+
+    def _create(self, http: HttpRequest, found: re.Match[str]) -> Action:
+        name, data, purpose, seconds = _uploaded(http)
 
         def keep(kept: BatchService, request: Request, now: int) -> Made:
-            expires = {"expires_at": kept.seconds(now) + facts} if facts else {}
             file = StoredFile(
-                id=new_id(kept),
+                id=self.new_id(kept),
                 dialect=request.dialect,
                 name=name,
                 purpose=purpose,
                 data=data,
                 created=now,
-                facts=expires,
+                facts={"expires_at": kept.seconds(now) + seconds} if seconds else {},
             )
-            return made(writes(kept.keep(file), kept))
+            return made(self.writes(kept.keep(file), kept))
 
         return keep
 
-    def all_of_them(http: HttpRequest, found: re.Match[str]) -> Action:
+    def _list(self, http: HttpRequest, found: re.Match[str]) -> Action:
         query = query_of(http)
         limit = page_limit(query, MOST_LISTED, MOST_LISTED)
 
@@ -140,16 +155,16 @@ def file_endpoints(
             if query.get("order") != "asc":
                 files.reverse()
             page, more = page_of(files, lambda file: file.id, query.get("after", ""), limit)
-            return lists([writes(file, kept) for file in page], more)
+            return self.lists([self.writes(file, kept) for file in page], more)
 
         return listing
 
-    def retrieve(http: HttpRequest, found: re.Match[str]) -> Action:
+    def _retrieve(self, http: HttpRequest, found: re.Match[str]) -> Action:
         return lambda kept, request, now: made(
-            writes(found_file(kept, request.dialect, found["id"], now), kept)
+            self.writes(found_file(kept, request.dialect, found["id"], now), kept)
         )
 
-    def content(http: HttpRequest, found: re.Match[str]) -> Action:
+    def _content(self, http: HttpRequest, found: re.Match[str]) -> Action:
         def read(kept: BatchService, request: Request, now: int) -> Made:
             file = found_file(kept, request.dialect, found["id"], now)
             headers = (("content-disposition", f'attachment; filename="{file.name}"'),)
@@ -157,20 +172,12 @@ def file_endpoints(
 
         return read
 
-    def delete(http: HttpRequest, found: re.Match[str]) -> Action:
+    def _delete(self, http: HttpRequest, found: re.Match[str]) -> Action:
         def drop(kept: BatchService, request: Request, now: int) -> Made:
             kept.drop_file(found_file(kept, request.dialect, found["id"], now))
             return made({"id": found["id"], "object": "file", "deleted": True})
 
         return drop
-
-    return (
-        KeptEndpoint("files", re.compile(rf"{start}/files"), create),
-        KeptEndpoint("files-list", re.compile(rf"{start}/files"), all_of_them, "GET"),
-        KeptEndpoint("file", one, retrieve, "GET"),
-        KeptEndpoint("file-delete", one, delete, "DELETE"),
-        KeptEndpoint("file-content", re.compile(rf"{one.pattern}/content"), content, "GET"),
-    )
 
 
 def _uploaded(http: HttpRequest) -> tuple[str, bytes, str, int]:

@@ -11,7 +11,7 @@ from .batches import OpenAIBatches
 from .chat import Chat
 from .completions import Completions
 from .embeddings import Embeddings
-from .files import file_endpoints
+from .files import Files
 from .models import Models
 from .responses import InputTokens, Responses
 from .vendor import OpenAIVendor
@@ -31,7 +31,7 @@ def wire(card: VendorCard) -> WireDialect:
         (
             *generating.values(),
             InputTokens(re.compile(r"/v1/responses/input_tokens")),
-            *file_endpoints("/v1"),
+            *Files().endpoints("/v1"),
             *OpenAIBatches(vendor, generating).endpoints("/v1"),
             *response_endpoints("/v1", vendor),
             Models(
