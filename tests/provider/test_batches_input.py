@@ -66,7 +66,7 @@ def without(name: str) -> bytes:
 def test_openai_fails_the_batch(data: bytes, code: str, line: int | None, param: str | None) -> None:
     """The batch is made, fails when it has been validated, and says which line is wrong."""
 
-    async def main(tank: Tank, client: Any) -> Any:
+    async def main(_: Tank, client: Any) -> Any:
         batch = await begun(client, data)
         assert (batch.status, batch.errors) == ("validating", None)
         return await ended(client, batch)
@@ -84,7 +84,7 @@ def test_openai_fails_the_batch(data: bytes, code: str, line: int | None, param:
 def test_every_wrong_line_is_named() -> None:
     """What is wrong with several lines is said of each."""
 
-    async def main(tank: Tank, client: Any) -> list[int]:
+    async def main(_: Tank, client: Any) -> list[int]:
         data = json_lines([chat_line(None), chat_line("row-2"), chat_line(None)])
         batch = await ended(client, await begun(client, data))
         return [error.line for error in batch.errors.data]
@@ -95,7 +95,7 @@ def test_every_wrong_line_is_named() -> None:
 def test_a_wrong_body_fails_its_line_alone() -> None:
     """What a single request would be refused for is in the file of errors, with its status."""
 
-    async def main(tank: Tank, client: Any) -> list[dict[str, Any]]:
+    async def main(_: Tank, client: Any) -> list[dict[str, Any]]:
         bad = chat_line("row-2", body={"model": "gpt-5", "messages": "hello"})
         batch = await ended(client, await begun(client, json_lines([chat_line("row-1"), bad])))
         assert (batch.status, batch.request_counts.completed, batch.request_counts.failed) == (
@@ -123,7 +123,7 @@ def test_openai_takes_no_such_batch(options: dict[str, str], status: int, messag
     """What is wrong with the request itself is refused at once."""
     import openai
 
-    async def main(tank: Tank, client: Any) -> openai.APIStatusError:
+    async def main(_: Tank, client: Any) -> openai.APIStatusError:
         wanted = {
             "input_file_id": await uploaded(client, chat_lines(["row-1"])),
             "endpoint": PATH,
@@ -142,7 +142,7 @@ def test_openai_knows_its_files_and_batches() -> None:
     """An unknown id is a 404; a file must be JSON lines, and a batch that has ended is not cancelled."""
     import openai
 
-    async def main(tank: Tank, client: Any) -> list[str]:
+    async def main(_: Tank, client: Any) -> list[str]:
         said = []
         batch = await ended(client, await begun(client, chat_lines(["row-1"])))
         for call in (
@@ -190,7 +190,7 @@ def test_anthropic_takes_no_such_batch(requests: list[Any], message: str) -> Non
     """A wrong request is a 400 that says which one it is; nothing is paid."""
     import anthropic
 
-    async def main(tank: Tank) -> str:
+    async def main(_: Tank) -> str:
         client = anthropic.AsyncAnthropic(api_key="fake")
         with pytest.raises(anthropic.BadRequestError) as caught:
             await client.messages.batches.create(requests=requests)
@@ -203,7 +203,7 @@ def test_anthropic_errs_a_wrong_line_alone() -> None:
     """Parameters are validated when the batch is processed: such a line is errored."""
     import anthropic
 
-    async def main(tank: Tank) -> dict[str, Any]:
+    async def main(_: Tank) -> dict[str, Any]:
         client = anthropic.AsyncAnthropic(api_key="fake")
         wrong: Any = {"custom_id": "a", "params": PARAMS | {"max_tokens": 0}}
         batch = await client.messages.batches.create(requests=[wrong])
@@ -260,7 +260,7 @@ def test_mistral_fails_the_job() -> None:
     """A job of a torn file fails, and says which line is wrong; a line needs no id."""
     from mistralai.client import Mistral
 
-    async def main(tank: Tank) -> tuple[str, list[str]]:
+    async def main(_: Tank) -> tuple[str, list[str]]:
         client: Any = Mistral(api_key="fake")
         data = b'{"body": {"messages": [{"role": "user", "content": "Hi"}]}}\n{"custom_id": "b", "bo\n{}\n'
         content = {"file_name": "input.jsonl", "content": data}
@@ -281,7 +281,7 @@ def test_mistral_fails_the_job() -> None:
 def test_a_form_is_read_with_every_byte() -> None:
     """An uploaded file comes back as it was, whatever bytes it has."""
 
-    async def main(tank: Tank, client: Any) -> bool:
+    async def main(_: Tank, client: Any) -> bool:
         data = bytes(range(256)) * 3 + b"\r\n--x\r\n\r\n"
         file = await client.files.create(file=("a.bin", data), purpose="user_data")
         return (await client.files.content(file.id)).content == data and file.bytes == len(data)

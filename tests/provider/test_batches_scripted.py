@@ -1,4 +1,4 @@
-"""What a scenario says of batches: how long they take, which lines fail, what a queue holds, whom waves meet."""
+"""What a scenario says of batches: how long they take, which lines fail, and whom waves meet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def outcome(
 ) -> tuple[Any, list[Any], list[Any]]:
     """A batch of the rows that has ended, its results and its errors."""
 
-    async def main(tank: Tank, client: Any) -> tuple[Any, list[Any], list[Any]]:
+    async def main(_: Tank, client: Any) -> tuple[Any, list[Any], list[Any]]:
         batch = await ended(client, await begun(client, chat_lines(rows or ROWS)), every=600)
         good = await results(client, batch.output_file_id)
         return batch, good, await results(client, batch.error_file_id)
@@ -117,7 +117,7 @@ def test_a_batch_whose_lines_all_fail_has_no_output() -> None:
 def test_a_cancelled_batch_has_what_was_done(at: int) -> None:
     """Lines that were done have their answers, the others an error; the cancellation takes its time."""
 
-    async def main(tank: Tank, client: Any) -> tuple[list[str], int, list[Any]]:
+    async def main(_: Tank, client: Any) -> tuple[list[str], int, list[Any]]:
         batch = await begun(client, chat_lines(ROWS))
         await anyio.sleep(at)
         batch = await client.batches.cancel(batch.id)
@@ -139,7 +139,7 @@ def test_a_cancelled_batch_has_what_was_done(at: int) -> None:
 def test_a_full_queue_fails_the_batch() -> None:
     """At OpenAI the batch fails with the limit in its error; there is room again when the first is done."""
 
-    async def main(tank: Tank, client: Any) -> list[Any]:
+    async def main(_: Tank, client: Any) -> list[Any]:
         first = await begun(client, chat_lines(ROWS))
         second = await ended(client, await begun(client, chat_lines(ROWS)))
         await ended(client, first)
@@ -165,7 +165,7 @@ def test_a_full_queue_is_a_429_elsewhere() -> None:
 
     message = {"role": "user", "content": "a long prompt"}
 
-    async def main(tank: Tank) -> list[int | None]:
+    async def main(_: Tank) -> list[int | None]:
         client = anthropic.AsyncAnthropic(api_key="fake", max_retries=0)
         params: Any = {"model": "claude-sonnet-5-5", "max_tokens": 10, "messages": [message]}
         with pytest.raises(anthropic.RateLimitError) as first:
@@ -239,7 +239,7 @@ def test_waves_are_aimed_by_path(path: str, polls: bool, chats: bool) -> None:
     """`match.path` aims a wave at the polling alone, or spares it."""
     import openai
 
-    async def main(tank: Tank, client: Any) -> tuple[bool, bool]:
+    async def main(_: Tank, client: Any) -> tuple[bool, bool]:
         batch = await begun(client, chat_lines(ROWS))
         await anyio.sleep(60)
         refused = []
@@ -262,7 +262,7 @@ def test_a_wave_of_polls_speaks_for_no_other_request() -> None:
     """Its refusals are about its path: whoever goes on with chat heeds them still."""
     import openai
 
-    async def main(tank: Tank, client: Any) -> None:
+    async def main(_: Tank, client: Any) -> None:
         batch = await begun(client, chat_lines(ROWS))
         await anyio.sleep(60)
         with pytest.raises(openai.RateLimitError):
@@ -281,7 +281,7 @@ def test_a_batch_whose_creation_is_not_answered_is_there_all_the_same() -> None:
     """The answer is late; the client gives up, and finds its batch in the list."""
     import openai
 
-    async def main(tank: Tank, client: Any) -> int:
+    async def main(_: Tank, client: Any) -> int:
         ident = await uploaded(client, chat_lines(ROWS))
         with pytest.raises(openai.APITimeoutError):
             await client.batches.create(
@@ -297,7 +297,7 @@ def test_what_a_wave_refuses_makes_no_batch() -> None:
     """A refused creation leaves nothing behind."""
     import openai
 
-    async def main(tank: Tank, client: Any) -> int:
+    async def main(_: Tank, client: Any) -> int:
         ident = await uploaded(client, chat_lines(ROWS))
         with pytest.raises(openai.RateLimitError):
             await client.batches.create(
@@ -373,7 +373,7 @@ def test_a_declared_item_goes_before_the_id() -> None:
 
 
 def test_a_day_costs_no_time_and_is_the_same_each_time() -> None:
-    """A batch of a thousand lines takes 23 hours, polled each hour, in a second or two; twice byte for byte."""
+    """A batch of a thousand lines takes 23 hours, polled each hour, in a second; twice byte for byte."""
 
     async def main(tank: Tank, client: Any) -> int:
         items = submitted(tank, 1000)

@@ -336,7 +336,7 @@ def test_gemini_cancelled() -> None:
     """A cancelled job has the results of what was done; a job that has ended cannot be cancelled."""
     from google import genai
 
-    async def main(tank: Tank) -> tuple[str, int]:
+    async def main(_: Tank) -> tuple[str, int]:
         batches = genai.Client(api_key="fake").aio.batches
         job = await batches.create(model=GEMINI, src=inlined(["a", "b", "c", "d"]))
         await anyio.sleep(60 + 300)
