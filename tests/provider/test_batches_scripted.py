@@ -208,7 +208,7 @@ def test_a_gemini_job_that_is_late_has_no_results() -> None:
             operation = (await http.get(f"/{made['name']}")).json()
         return operation["metadata"]["state"], "response" in operation
 
-    run = wavetank.simulate(main, scenario(processing="49h", validating="0s"), max_virtual_seconds=300_000)
+    run = wavetank.simulate(main, scenario(processing="49h", validating="0s"))
     run.check()
     assert run.value == ("BATCH_STATE_EXPIRED", False)
     assert [event.reason for event in run.events.of("left")] == ["expired"]
@@ -383,7 +383,7 @@ def test_a_day_costs_no_time_and_is_the_same_each_time() -> None:
         return int(tank.now())
 
     def run() -> Any:
-        return wavetank.simulate(with_client(main), scenario(processing="23h"), max_virtual_seconds=100_000)
+        return wavetank.simulate(with_client(main), scenario(processing="23h"))
 
     run()
     began = time.process_time()
