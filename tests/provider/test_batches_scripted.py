@@ -369,6 +369,25 @@ def test_a_declared_item_goes_before_the_id() -> None:
     assert wavetank.simulate(with_client(main), scenario()).value == ["mine"]
 
 
+def test_the_prompt_is_the_item_where_the_id_is_made_up() -> None:
+    """An id that is no item of the ledger gives way to a prompt that is one."""
+
+    async def main(tank: Tank, client: Any) -> None:
+        for item in ("Do a.", "id-b"):
+            tank.ledger.submit(item)
+        lines = [chat_line("a", custom_id="id-a"), chat_line("b", custom_id="id-b")]
+        batch = await ended(client, await begun(client, json_lines(lines)))
+        found = {one["custom_id"]: text_of(one) for one in await results(client, batch.output_file_id)}
+        tank.ledger.complete("Do a.", found["id-a"])
+        tank.ledger.complete("id-b", found["id-b"])
+        records = [record for record in tank.fake_llm.requests if record.batch]
+        assert [(record.item, record.inferred) for record in records] == [("Do a.", True), ("id-b", False)]
+
+    run = wavetank.simulate(with_client(main), scenario())
+    run.check()
+    assert run.verdicts["right_answer"].passed is True
+
+
 # -- time --------------------------------------------------------------------------------------------
 
 

@@ -389,3 +389,25 @@ def test_mistral(inline: bool) -> None:
         assert (await client.batch.jobs.list_async(status=["SUCCESS"])).total == 1
 
     judged(wavetank.simulate(main, scenario()))
+
+
+def test_a_response_in_the_background_fails() -> None:
+    """It fails with the error of the line's fault, and does not expire."""
+
+    async def main(tank: Tank, client: Any) -> list[tuple[str, str]]:
+        tank.ledger.submit("row-1")
+        seen = []
+        for _ in range(2):
+            response = await client.responses.create(
+                model="gpt-5", input="Do it.", background=True, extra_headers={"x-wavetank-item": "row-1"}
+            )
+            while response.status in ("queued", "in_progress"):
+                await anyio.sleep(60)
+                response = await client.responses.retrieve(response.id)
+            seen.append((response.status, response.error.code if response.error else ""))
+        tank.ledger.complete("row-1", response.output_text)
+        return seen
+
+    faults = [{"kind": "expires"}, {"kind": "fails", "error": "rate-limit", "times": 1}]
+    run = judged(wavetank.simulate(with_client(main), scenario(fault=faults)))
+    assert run.value == [("failed", "rate_limit_exceeded"), ("completed", "")]

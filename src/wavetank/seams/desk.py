@@ -104,6 +104,8 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         provider.batches.enter = self._enter_line
+        self._submitted: set[str] = set()
+        """The items of the ledger so far."""
         self._lines: dict[int, Record] = {}
         """The lines of batches whose answers have reached no client yet, by their numbers."""
         self._faults = faults
@@ -201,6 +203,11 @@ class Desk:
         """A batch has begun: each of its lines is a request of its own, that came with another one."""
         line.card, line.key, line.secret = brought_by.card, brought_by.key, brought_by.secret
         brought, now = self._open[brought_by.id], self.clock.now()
+        ident = line.custom_id
+        # Some runners make up ids: where the prompt is an item of the ledger and the id is none, it counts.
+        by_prompt = line.item in self._submitted and ident not in self._submitted
+        if ident is not None and not line.declared and not by_prompt:
+            line.item, line.declared = ident, True
         self._identify(line)
         record = self._note_arrival(line, round(brought.sent * SECOND), NOWHERE, now)
         self._lines[line.id] = record
@@ -316,6 +323,8 @@ class Desk:
     def note(self, kind: EventKind, **fields: Any) -> None:
         """Log an event as of now, after whatever the provider did by itself before."""
         with self.lock:
+            if kind == "submitted":
+                self._submitted.add(fields["item"])
             self._append(Event(at=self.clock.now(), kind=kind, **fields))
 
     def _append(self, event: Event) -> None:

@@ -56,10 +56,7 @@ def line_of(
     *,
     facts: Any = None,
 ) -> Line:
-    """One line of a batch, which asks an endpoint by its `path`; a line that it cannot read will fail.
-
-    Its item is the one that its body declares, or else its `custom_id`.
-    """
+    """One line of a batch, which asks an endpoint by its `path`; a line that it cannot read will fail."""
     found = endpoint.path.fullmatch(path) or _ANYTHING.fullmatch(path)
     assert found is not None
     inner = HttpRequest(method="POST", host=http.host, path=path, headers={}, body=json_bytes(body))
@@ -72,6 +69,4 @@ def line_of(
     request.generates = not isinstance(endpoint, UnstreamedEndpoint)
     request.endpoint, request.path, request.host = endpoint.name, path, http.host
     request.custom_id = custom_id
-    if custom_id and not request.declared:
-        request.item, request.declared = custom_id, True
     return Line(request=request, endpoint=endpoint, custom_id=custom_id, invalid=invalid, facts=facts)

@@ -21,6 +21,8 @@ from ..request import Request
 from ..wire_formats import base62, hexadecimal
 from .batch import Batch, Fate, Line, LineEnd, prompt_tokens
 
+_NEVER: Final = 1 << 62
+"""When a background response expires: after any run."""
 _FATES: Final[Mapping[str, Fate]] = {"fails": "failed", "missing": "missing", "expires": "expired"}
 
 
@@ -192,7 +194,7 @@ class BatchService:
             begins=begins,
             done=begins,
             ends=begins,
-            expires=now + 10**18,
+            expires=_NEVER,
             lines=[line],
             facts={},
         )
@@ -225,7 +227,7 @@ class BatchService:
         for place, number in enumerate(order, start=1):
             line = batch.lines[number]
             line.at = batch.begins + processing * place // len(order)
-            self._decide(line)
+            self._decide(line, may_expire=batch.expires < _NEVER)
             if all_expire or line.fate == "expired" or line.at > batch.expires:
                 line.fate, line.at = "expired", batch.expires
             self._push(line)
@@ -234,7 +236,7 @@ class BatchService:
     def _push(self, line: Line) -> None:
         heapq.heappush(self._ends, (line.at, next(self._order), line))
 
-    def _decide(self, line: Line) -> None:
+    def _decide(self, line: Line, *, may_expire: bool) -> None:
         """What becomes of a line that is reached in time."""
         request, invalid = line.request, line.invalid
         nth = self._nth(request.item or "")
@@ -242,7 +244,7 @@ class BatchService:
             line.fate, line.refusal = "failed", _refusal(invalid.status, "server", invalid.text.message)
             return
         for number, fault in enumerate(self.rules.fault):
-            if self._meets(number, fault, request, nth):
+            if (may_expire or fault.kind != "expires") and self._meets(number, fault, request, nth):
                 line.fate = _FATES[fault.kind]
                 if fault.kind == "fails":
                     line.refusal = _refusal(request.card.status_of_error(fault.error), fault.error, "")
