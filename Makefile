@@ -5,16 +5,9 @@ BIN := .venv/bin
 # Worker processes for the test run.
 JOBS ?= 2
 
-# They make many runs or start many processes and reach little that is new: the coverage tracer would
-# only slow them down.
-SEARCHES := tests/museum tests/processors tests/quality \
-  tests/cli/test_cli_explore.py tests/plugin/test_plugin_surface.py tests/provider/test_dialects_matrix.py \
-  tests/run/test_kills.py tests/strategies/test_strategies_stateful.py tests/strategies/test_strategies_worlds.py \
-  tests/sim/test_sim_ends.py tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
-
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test lint docs deep conformance patients field bench museum demo clean .venv
+.PHONY: help test tests cover lint docs deep conformance patients field bench museum demo clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,15 +24,26 @@ help:  ## list the targets
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-test: lint  ## lint, types, import arrows, tests with coverage, docs: the one check
+test: .venv  ## lint, types, import arrows, tests, docs side by side: the one check
+	@$(MAKE) --no-print-directory -j2 tests lint docs
+
+tests: .venv  ## the tests alone
 	$(call title,tests)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+# They make many runs or start many processes and reach little that is new: the coverage tracer would
+# only slow them down.
+SEARCHES := tests/museum tests/processors tests/quality \
+  tests/cli/test_cli_explore.py tests/plugin/test_plugin_surface.py tests/provider/test_dialects_matrix.py \
+  tests/run/test_kills.py tests/strategies/test_strategies_stateful.py tests/strategies/test_strategies_worlds.py \
+  tests/sim/test_sim_ends.py tests/sim/test_sim_exhaustive.py tests/sim/test_sim_order.py tests/sim/test_sim_policies.py
+
+cover: .venv  ## the tests with coverage, which takes twice as long, and its report
+	$(call title,tests with coverage)
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadgroup $(SEARCHES:%=--ignore=%)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
-	$(call title,tests that search)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(SEARCHES)
-	@$(MAKE) --no-print-directory docs
 
 lint: .venv  ## ruff, mypy, import-linter
 	$(call title,ruff)
