@@ -265,7 +265,7 @@ def test_a_wave_of_polls_speaks_for_no_other_request() -> None:
     async def main(_: Tank, client: Any) -> None:
         batch = await begun(client, chat_lines(ROWS))
         await anyio.sleep(60)
-        with pytest.raises(openai.RateLimitError):
+        with pytest.raises(openai.RateLimitError, match="Rate limit reached in organization"):
             await client.batches.retrieve(batch.id)
         await client.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "Hi"}])
 
