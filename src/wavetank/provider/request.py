@@ -46,7 +46,8 @@ class Request(msgspec.Struct, kw_only=True):
     answer is charged for, once that is known. `generates`: the answer is a generated text, and not a list
     of models, an embedding or a count of tokens. `action` is what the request does with what the provider
     keeps (files and batches), and `target` names it then, as in `GET /v1/batches`; `None` asks a model.
-    A line of a batch has the id of its `batch` and its `custom_id`.
+    A line of a batch has the id of its `batch` and its `custom_id`. `kept` is what its vendor keeps from one
+    request of the run to the next.
     """
 
     model: str
@@ -75,6 +76,7 @@ class Request(msgspec.Struct, kw_only=True):
     batch: str | None = None
     custom_id: str | None = None
     path: str = ""
+    kept: dict[str, Any] = {}
 
     @property
     def cost(self) -> int:

@@ -115,6 +115,7 @@ class Desk:
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
         self._same_requests = SameRequests()
+        self._kept: dict[str, Any] = {}
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -202,6 +203,7 @@ class Desk:
     def _enter_line(self, line: Request, brought_by: Request) -> None:
         """A batch has begun: each of its lines is a request of its own, that came with another one."""
         line.card, line.key, line.secret = brought_by.card, brought_by.key, brought_by.secret
+        line.kept = brought_by.kept
         brought, now = self._open[brought_by.id], self.clock.now()
         ident = line.custom_id
         # Some runners make up ids: where the prompt is an item of the ledger and the id is none, it counts.
@@ -213,7 +215,7 @@ class Desk:
         self._lines[line.id] = record
 
     def _enter(self, request: Request, sent: int, origin: Origin, now: int) -> Record:
-        request.key = self.secrets.label(request.secret)
+        request.key, request.kept = self.secrets.label(request.secret), self._kept
         if request.headers:
             request.headers = self.secrets.headers(request.headers, request.secret)
         self._identify(request)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from ..dialect_base.shared import InvalidRequest, as_mapping, empty_request
-from ..dialect_base.wire_dialect import Endpoint, UnstreamedEndpoint
-from ..http import HttpRequest
+from ..dialect_base.shared import JSON, InvalidRequest, as_mapping, empty_request
+from ..dialect_base.wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
+from ..http import Headers, HttpRequest
 from ..model import Made
 from ..request import Action, Request
 from ..wire_formats import json_bytes
@@ -40,6 +40,14 @@ class KeptEndpoint(UnstreamedEndpoint):
         read = empty_request()
         read.action, read.target = action, f"{request.method} {request.path}"
         return read
+
+    def content_type(self, page: AnswerPart) -> str:
+        """The type of what the action made."""
+        return page.answer.made.content_type if page.answer.made is not None else JSON
+
+    def headers(self, page: AnswerPart) -> Headers:
+        """The headers of what the action made."""
+        return page.answer.made.headers if page.answer.made is not None else ()
 
 
 def made(value: Any, **more: Any) -> Made:

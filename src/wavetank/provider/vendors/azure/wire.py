@@ -21,9 +21,10 @@ from ..openai.background import response_endpoints
 from ..openai.batches import OpenAIBatches
 from ..openai.chat import Chat, Flavour
 from ..openai.embeddings import Embeddings
-from ..openai.files import Files
+from ..openai.media import media
 from ..openai.models import Models
 from ..openai.responses import InputTokens, Responses
+from ..openai.uploads import Files
 from ..openai.vendor import counted, error
 
 API_VERSION: Final = "2024-10-21"
@@ -50,6 +51,10 @@ _OPERATIONS: Final = {
     "responses": "Responses_Create",
     "embeddings": "Embeddings_Create",
     "deployed-embeddings": "Embeddings_Create",
+    "deployed-images": "ImageGenerations_Create",
+    "deployed-transcriptions": "Transcriptions_Create",
+    "deployed-translations": "Translations_Create",
+    "deployed-speech": "Speech_Create",
 }
 _SAFE: Final = {
     kind: {"filtered": False, "severity": "safe"} for kind in ("hate", "self_harm", "sexual", "violence")
@@ -121,6 +126,7 @@ _FLAVOUR: Final = Flavour(
     before=_filter_results,
 )
 _DEPLOYMENT: Final = r"/openai/deployments/(?P<model>[^/]+)"
+_DEPLOYED: Final = ("images", "image-edits", "transcriptions", "translations", "speech")
 _NEW: Final = r"/openai(?:/v1)?"
 
 
@@ -152,6 +158,8 @@ def wire(card: VendorCard) -> WireDialect:
             *Files().endpoints(_NEW),
             *OpenAIBatches(vendor, asked).endpoints(_NEW),
             *response_endpoints(_NEW, vendor),
+            *media(_DEPLOYMENT, _DEPLOYED, prefix="deployed-"),
+            *media("/openai/v1", _DEPLOYED),
             Models(re.compile(rf"{_NEW}/models(?:/(?P<model>[^/]+))?"), ("gpt-5", "text-embedding-3-small")),
         ),
     )

@@ -23,9 +23,9 @@ from ...http import HttpRequest
 from ...model import Made
 from ...request import Action, Request
 from ..openai.batches import put_out, result_of
-from ..openai.files import Files, file_object, found_file
 from ..openai.models import page_size
 from ..openai.requests import missing, payload_of, query_of, wrong_type
+from ..openai.uploads import Files, file_object, found_file
 
 _DEFAULT_HOURS: Final = 24
 _MOST_HOURS: Final = 7 * 24

@@ -20,6 +20,7 @@ from ...wire_formats import hexadecimal
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
+from ..openai.moderations import Moderations
 from .batches import MistralBatches
 
 _RATE_LIMITED: Final = ErrorText("Requests rate limit exceeded", "rate_limited", "1300")
@@ -142,6 +143,13 @@ _FLAVOUR: Final = Flavour(
 )
 
 
+# `category_scores` of its page on moderation.
+_CATEGORIES: Final = (
+    *("sexual", "hate_and_discrimination", "violence_and_threats", "dangerous_and_criminal_content"),
+    *("selfharm", "health", "financial", "law", "pii"),
+)
+
+
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.mistral.ai`."""
     vendor = MistralVendor(card)
@@ -154,6 +162,7 @@ def wire(card: VendorCard) -> WireDialect:
         (
             *asked.values(),
             *MistralBatches(vendor, asked).endpoints(),
+            Moderations(re.compile(r"/v1/moderations"), _CATEGORIES),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("mistral-large-latest", "mistral-small-latest"),

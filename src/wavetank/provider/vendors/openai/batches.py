@@ -24,8 +24,8 @@ from ...http import HttpRequest
 from ...model import Made
 from ...request import Action, Request
 from ...wire_formats import hexadecimal
-from .files import found_file, listed, new_file_id, page_limit, page_of
 from .requests import INVALID, missing, payload_of, query_of
+from .uploads import found_file, listed, new_file_id, page_limit, page_of
 
 _MOST_LINES: Final = 50_000
 """Requests in a batch (the guide on the Batch API)."""

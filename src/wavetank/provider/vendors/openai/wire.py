@@ -1,4 +1,4 @@
-"""The OpenAI dialect: chat completions, responses, completions, embeddings, models, files and batches."""
+"""The OpenAI dialect: text, embeddings, models, files, batches, images and sound."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from .batches import OpenAIBatches
 from .chat import Chat
 from .completions import Completions
 from .embeddings import Embeddings
-from .files import Files
+from .images import ImageStore
+from .media import media
 from .models import Models
 from .responses import InputTokens, Responses
+from .uploads import Files
 from .vendor import OpenAIVendor
 
 
@@ -38,5 +40,7 @@ def wire(card: VendorCard) -> WireDialect:
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("gpt-5", "gpt-5-mini", "text-embedding-3-small"),
             ),
+            *media("/v1"),
+            ImageStore(),
         ),
     )
