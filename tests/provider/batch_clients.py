@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import anyio
 
-from wavetank import Scenario, Tank
+from wavetank import Run, Scenario, Tank
 from wavetank.scenario import scenario_from_dict
 
 MODEL: Final = "gpt-5"
@@ -68,6 +68,13 @@ async def results(client: Any, file: str | None) -> list[dict[str, Any]]:
 def text_of(result: Mapping[str, Any]) -> str:
     """The text of the answer in one line of OpenAI's results."""
     return str(result["response"]["body"]["choices"][0]["message"]["content"])
+
+
+def value_of(run: Run[Any]) -> Any:
+    """What the program returned; its error is raised."""
+    if run.error is not None:
+        raise run.error
+    return run.value
 
 
 def submitted(tank: Tank, count: int = 4) -> list[str]:

@@ -24,6 +24,7 @@ from .batch_clients import (
     submitted,
     text_of,
     uploaded,
+    value_of,
     with_client,
 )
 
@@ -40,10 +41,10 @@ def outcome(
         good = await results(client, batch.output_file_id)
         return batch, good, await results(client, batch.error_file_id)
 
-    run = wavetank.simulate(with_client(main), tables, checks=(), **options)
-    run.check()
-    assert run.value is not None
-    return run.value
+    found: tuple[Any, list[Any], list[Any]] = value_of(
+        wavetank.simulate(with_client(main), tables, checks=(), **options)
+    )
+    return found
 
 
 def ids(lines: list[Any]) -> list[str]:
@@ -146,7 +147,7 @@ def test_a_full_queue_fails_the_batch() -> None:
         third = await ended(client, await begun(client, chat_lines(ROWS)))
         return [second, third]
 
-    second, third = wavetank.simulate(with_client(main), scenario(enqueued_tokens=40)).value
+    second, third = value_of(wavetank.simulate(with_client(main), scenario(enqueued_tokens=40)))
     assert (second.status, third.status) == ("failed", "completed")
     error = second.errors.data[0]
     assert (error.code, error.line) == ("token_limit_exceeded", None)
@@ -290,7 +291,7 @@ def test_a_batch_whose_creation_is_not_answered_is_there_all_the_same() -> None:
         return len([batch async for batch in client.batches.list()])
 
     fault = {"kind": "stall-before-headers", "match": {"path": "/v1/batches"}}
-    assert wavetank.simulate(with_client(main), with_tables(fault=[fault])).value == 1
+    assert value_of(wavetank.simulate(with_client(main), with_tables(fault=[fault]))) == 1
 
 
 def test_what_a_wave_refuses_makes_no_batch() -> None:
@@ -307,7 +308,7 @@ def test_what_a_wave_refuses_makes_no_batch() -> None:
         return len([batch async for batch in client.batches.list()])
 
     wave = {"lasts": "5s", "match": {"path": "/v1/batches"}, "retry_after": "none"}
-    assert wavetank.simulate(with_client(main), with_tables(wave=[wave])).value == 0
+    assert value_of(wavetank.simulate(with_client(main), with_tables(wave=[wave]))) == 0
 
 
 # -- answers -----------------------------------------------------------------------------------------
@@ -366,7 +367,7 @@ def test_a_declared_item_goes_before_the_id() -> None:
         await begun(client, json_lines([line]))
         return [record.item for record in tank.fake_llm.requests if record.batch]
 
-    assert wavetank.simulate(with_client(main), scenario()).value == ["mine"]
+    assert value_of(wavetank.simulate(with_client(main), scenario())) == ["mine"]
 
 
 def test_the_prompt_is_the_item_where_the_id_is_made_up() -> None:

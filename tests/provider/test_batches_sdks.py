@@ -23,6 +23,7 @@ from .batch_clients import (
     scenario,
     submitted,
     text_of,
+    value_of,
     with_client,
 )
 
@@ -243,7 +244,7 @@ def test_anthropic_sync() -> None:
     def work(tank: Tank, items: list[str]) -> None:
         import anthropic
 
-        client = anthropic.Anthropic(api_key="fake")
+        client: Any = anthropic.Anthropic(api_key="fake")
         batch = client.messages.batches.create(requests=message_requests(items))
         time.sleep(60 + 300)
         batch = client.messages.batches.cancel(batch.id)
@@ -284,7 +285,7 @@ def test_gemini_inlined() -> None:
 
     async def main(tank: Tank) -> None:
         items = submitted(tank)
-        batches = genai.Client(api_key="fake").aio.batches
+        batches: Any = genai.Client(api_key="fake").aio.batches
         job = await batches.create(model=GEMINI, src=inlined(items), config={"display_name": "night"})
         assert (job.state.name, job.display_name) == ("JOB_STATE_PENDING", "night")
         while job.state.name in RUNNING:
@@ -337,7 +338,7 @@ def test_gemini_cancelled() -> None:
     from google import genai
 
     async def main(_: Tank) -> tuple[str, int]:
-        batches = genai.Client(api_key="fake").aio.batches
+        batches: Any = genai.Client(api_key="fake").aio.batches
         job = await batches.create(model=GEMINI, src=inlined(["a", "b", "c", "d"]))
         await anyio.sleep(60 + 300)
         await batches.cancel(name=job.name)
@@ -347,7 +348,7 @@ def test_gemini_cancelled() -> None:
             await batches.cancel(name=job.name)
         return job.state.name, len(job.dest.inlined_responses)
 
-    assert wavetank.simulate(main, scenario()).value == ("JOB_STATE_CANCELLED", 2)
+    assert value_of(wavetank.simulate(main, scenario())) == ("JOB_STATE_CANCELLED", 2)
 
 
 # -- Mistral -----------------------------------------------------------------------------------------

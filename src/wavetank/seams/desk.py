@@ -104,10 +104,8 @@ class Desk:
         self.item_of: ItemResolver | None = None
         self._provider = provider
         provider.batches.enter = self._enter_line
-        self._submitted: set[str] = set()
-        """The items of the ledger so far."""
-        self._lines: dict[int, Record] = {}
-        """The lines of batches whose answers have reached no client yet, by their numbers."""
+        self._submitted: set[str] = set()  # items of the ledger
+        self._lines: dict[int, Record] = {}  # of batches, whose answers have reached no client yet
         self._faults = faults
         self._has_faults_of_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
         self._log = log
