@@ -27,7 +27,7 @@ from wavetank.processor import BatchResult, ParallelBatchProcessor
 
 REFUSALS: Final = (0, 10, 500)
 WORKERS: Final = (5, 10, 50, 200)
-UNKNOWN_GOAL: Final = 1.5
+UNKNOWN_GOAL: Final = 1.2
 KNOWN_GOAL: Final = 1.02
 MICROSECONDS_GOAL: Final = 60.0
 MEGABYTES_GOAL: Final = 16.0

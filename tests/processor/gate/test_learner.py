@@ -134,6 +134,49 @@ def test_two_refusals_with_a_known_refill_between_them_show_rate_and_depth() -> 
     assert 9.5 < bucket.shallowest <= 10 < bucket.deepest <= 11
 
 
+def test_a_rate_between_two_that_are_followed_is_found() -> None:
+    """Two refusals leave less than two in a hundred; the rates are a third apart, and none of them fits."""
+    known, level, at, refused = LimitSet(), 10.0, 0.0, list[float]()
+    while len(refused) < 2:
+        level = min(10.0, level + 60 / 90)
+        at += 1 / 90
+        if level >= 1:
+            level -= 1
+            known.admit(at)
+        else:
+            known.refuse(at)
+            refused.append(at)
+            # Nothing is sent for a tenth of a second, so the bucket is not full again.
+            at, level = at + 0.1, min(10.0, level + 6)
+    known.span(0.1, 100)
+    assert known.bounds() is None
+    bounds = known.narrow()
+    assert bounds is not None
+    assert 57 < bounds.low < 60.01 < bounds.high < 63
+
+
+def test_looking_closer_changes_nothing_if_no_rate_fits() -> None:
+    """The rates that are followed stay: others are chosen by the learner."""
+    known = evidence(*((number / 10, True) for number in range(1000)), (101.0, False))
+    rates = known.rates
+    assert known.narrow() is None
+    assert known.rates == rates
+
+
+def test_a_deep_bucket_is_refuted_before_its_rate_counts_as_safe() -> None:
+    """Small steps above the lowest rate take long to be proved: larger ones lose less."""
+    sends = [(number / 320, True) for number in range(28)]
+    known = evidence(*sends, (28 / 320, False))
+    known.span(0.1, 400)
+    for number in range(300):
+        known.admit(1.2 + number / 30)
+        known.narrow()
+    bounds = known.narrow()
+    assert bounds is not None
+    chosen = best_rate(known.buckets(bounds, 11.2), bounds, pause=1.1, price=0.1)
+    assert chosen > 2 * bounds.low
+
+
 SIZES = tuple(0.08 + 2.76 * (number * 0.6180339887 % 1) ** 2 for number in range(997))
 """Sizes of requests, of 1 on the average: most are small, and a few almost three times as large."""
 
@@ -246,9 +289,7 @@ def test_the_dearer_a_refusal_is_the_more_careful_is_the_choice(
     known.span(19, 42)
     bounds = known.bounds()
     assert bounds is not None
-    chosen = best_rate(
-        known.buckets(bounds, 10.0), bounds, known.bucket(bounds.low, 10.0), pause=pause, price=0.1
-    )
+    chosen = best_rate(known.buckets(bounds, 10.0), bounds, pause=pause, price=0.1)
     assert least <= chosen <= most
 
 

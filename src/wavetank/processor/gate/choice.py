@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -35,9 +36,7 @@ class _Possible:
     cost: float
 
 
-def best_rate(
-    buckets: Sequence[Bucket], bounds: Bounds, lowest: Bucket, *, pause: float, price: float
-) -> float:
+def best_rate(buckets: Sequence[Bucket], bounds: Bounds, *, pause: float, price: float) -> float:
     """The rate between the bounds at which the least time is lost, on the average over the buckets.
 
     Too low a rate loses its distance to the limit for as long as it takes to find out. Too high
@@ -46,7 +45,6 @@ def best_rate(
     Args:
         buckets: those that are possible.
         bounds: the lowest and the highest rate that is possible; both are finite.
-        lowest: the bucket of the lowest rate.
         pause: how long nothing is sent after a refusal, in seconds.
         price: what a refusal costs beside the pause, in seconds.
     """
@@ -54,11 +52,12 @@ def best_rate(
     best = bounds.low
     least = sum(one.weight * HORIZON_SECONDS * (1 - best / one.rate) for one in possible if one.rate > best)
     width = math.log(bounds.high / bounds.low)
-    until_refuted = min(lowest.deepest, 2 * max(1.0, lowest.shallowest)) - lowest.backlog
     for number in range(1, TRIED_RATES):
         step = width * number / TRIED_RATES
         rate = bounds.low * math.exp(step)
-        until_known = max(SENDS_TO_SEE, until_refuted / -math.expm1(-step / 2)) / rate
+        # That the rate is let through is half known when the bucket in the middle would have refused.
+        middle = bounds.low * math.exp(step / 2)
+        until_known = max(SENDS_TO_SEE / rate, _left_at(middle, possible) / (rate - middle))
         lost = _lost(possible, rate, step, bounds.low, until_known)
         if lost < least:
             best, least = rate, lost
@@ -75,6 +74,15 @@ def _possible(bucket: Bucket, pause: float, price: float) -> _Possible:
         (math.log(deepest / least) if deepest > least else 0.0) + (BUCKET_OF_ONE if least <= 1 else 0.0),
         max(0.0, min(pause, LONGEST_PAUSE_SECONDS) - least / bucket.rate) + price,
     )
+
+
+def _left_at(rate: float, possible: Sequence[_Possible]) -> float:
+    """What a bucket of this rate may let in at once, between two of those that are possible."""
+    at = bisect_left(possible, rate, key=lambda one: one.rate)
+    if not 0 < at < len(possible):
+        return possible[min(at, len(possible) - 1)].left if possible else 0.0
+    below, above = possible[at - 1], possible[at]
+    return below.left + (above.left - below.left) * (rate - below.rate) / (above.rate - below.rate)
 
 
 def _lost(possible: list[_Possible], rate: float, step: float, low: float, until_known: float) -> float:

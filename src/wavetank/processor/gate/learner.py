@@ -291,9 +291,8 @@ class Learner:
         self._set.refuse(one.at, one.tokens)
         if first or not self._set.rates:
             self._set.span(LOWEST_PER_SECOND, LATE * max(one.rate, self._rate))
-        if self._set.bounds() is not None:
+        if self._set.narrow() is not None:
             self._surprises = 0
-            self._set.narrow()
             self._aim(now)
             return
         if self._crowd.is_proved(rate_is_possible=False):
@@ -304,8 +303,6 @@ class Learner:
         elif first or (not self._probed and self._is_surprised_again(now)):
             self._ignore(one, now)
             return
-        if self._set.bounds() is None:
-            self._begin_again(now)
         self._aim(now)
 
     def _no_rate_helps(self) -> bool:
@@ -367,7 +364,7 @@ class Learner:
     def _begin_again(self, now: float) -> None:
         """The evidence contradicts itself: the limit counts otherwise, or else it has changed."""
         other = self._set.counting_otherwise()
-        if other is not None and other.bounds() is not None:
+        if other is not None and other.narrow() is not None:
             self._set = other
             return
         self._spread = self._spread**2 if now - self._restarted_at < RELAPSE_SECONDS else FIRST_SPREAD
@@ -375,7 +372,7 @@ class Learner:
         low, high = self._bounds.low / self._spread, self._bounds.high * self._spread
         self._set.forget_all_before_refusal(2)
         self._set.span(low, high)
-        if self._set.bounds() is None:
+        if self._set.narrow() is None:
             self._set.forget_all()
             self._set.span(low, high)
 
@@ -395,9 +392,8 @@ class Learner:
         bounds = self._with_probe(bounds, now)
         over = max(0, self._waves - FREE_REFUSALS) / (FAIR_SHARE * self._next)
         price = PRICE_SECONDS * (1 + over * over)
-        lowest = self._set.bucket(bounds.low, now)
         chosen = self._probe_to or best_rate(
-            self._set.buckets(bounds, now), bounds, lowest, pause=self._pause, price=price
+            self._set.buckets(bounds, now), bounds, pause=self._pause, price=price
         )
         if chosen == bounds.low:
             chosen *= HELD

@@ -9,6 +9,8 @@ RATES: Final = 25
 """So many rates are followed at once: 8 % apart where they span a factor of seven, and each costs 0.2 us."""
 FEW_RATES: Final = RATES // 3
 """When fewer of them than this are left, the span is narrowed around those that are."""
+FINER: Final = 3
+"""So often the rates are put closer, up to 24 times each, before the evidence counts as contradictory."""
 LONGEST_BURST_SECONDS: Final = 90.0
 """No bucket is deeper than this: providers count by the minute, and half as much again is for safety."""
 KEPT_STARTS: Final = 2048
@@ -188,8 +190,11 @@ class LimitSet:
                 self._below[place] = min(self._below[place], self._lifted_depth)
 
     def narrow(self) -> Bounds | None:
-        """Follow only the rates around those that are possible, where few are; the bounds then."""
-        bounds = self.bounds()
+        """Follow only the rates around those that are possible, where few are; the bounds then.
+
+        `None` if no rate is possible, also none between two that are followed.
+        """
+        bounds = self.bounds() or self._find_between()
         for _ in range(4):
             if bounds is None or self._count_possible() >= FEW_RATES:
                 break
@@ -202,7 +207,7 @@ class LimitSet:
         return bounds
 
     def bounds(self) -> Bounds | None:
-        """The lowest and the highest rate that is possible; `None` if none is."""
+        """The lowest and the highest rate that is possible; `None` if none of those followed is."""
         slack = self._slack()
         possible = [place for place, value in enumerate(slack) if value > _ROUNDING]
         if not possible:
@@ -212,6 +217,28 @@ class LimitSet:
         if last < RATES - 1:
             return Bounds(low, self._zero(last, slack))
         return Bounds(low, math.inf if math.isinf(self._below[last]) else self.rates[last])
+
+    def _find_between(self) -> Bounds | None:
+        """Look for a possible rate between those that are followed, and follow the rates around it.
+
+        The least and the greatest depth both fall when the rate rises. So there is none between two
+        rates if the greatest depth at the lower one is not above the least depth at the higher one.
+        """
+        ends = self.rates[0], self.rates[-1]
+        for _ in range(FINER):
+            deepest = [min(self._below[place], _deepest(rate)) for place, rate in enumerate(self.rates)]
+            gaps = [
+                place
+                for place in range(RATES - 1)
+                if max(deepest[place : place + 2]) > min(self._least[place : place + 2]) + _ROUNDING
+            ]
+            if not gaps:
+                break
+            self.span(self.rates[gaps[0]], self.rates[gaps[-1] + 1])
+            if (bounds := self.bounds()) is not None:
+                return bounds
+        self.span(*ends)
+        return None
 
     def buckets(self, bounds: Bounds, now: float) -> list[Bucket]:
         """The possible buckets of the rates within the bounds, as they are at the instant `now`."""
