@@ -13,7 +13,7 @@ from wavetank.processor import Limits, Quota, RateInfo
 from wavetank.processor.gate.choice import best_rate
 from wavetank.processor.gate.crowd import Crowd
 from wavetank.processor.gate.latency import LatencyEstimate
-from wavetank.processor.gate.limit_set import LimitSet
+from wavetank.processor.gate.limit_set import LimitSet, Seen
 from wavetank.processor.gate.pace import Pace
 from wavetank.processor.gate.pacer import Pacer
 from wavetank.processor.gate.sent_requests import Sent, SentRequests
@@ -278,6 +278,48 @@ def test_many_starts_are_kept_in_little_room_and_say_the_same() -> None:
     assert bounds is not None
     assert 17 < bounds.low <= 20.1
     assert bounds.high == pytest.approx(40, rel=0.02)
+
+
+def test_joined_starts_say_the_same_of_a_bucket_that_was_full_in_between() -> None:
+    """A pause is no gap between starts that are joined: what was earned in it stays known."""
+    joined, single = LimitSet(), list[tuple[float, bool]]()
+    for start in range(0, 300, 10):
+        for number in range(100):
+            single.append((start + number / 40, True))
+    single.append((300.0, True))
+    for at, _ in single:
+        joined.admit(at)
+    assert len(joined._seen) < len(single)
+    joined.span(1, 100)
+    known = LimitSet()
+    known._seen = [Seen(at, 1, 0.0, at) for at, _ in single]
+    known.span(1, 100)
+    for rate in (5.0, 20.0, 35.0):
+        assert joined.bucket(rate, 300).shallowest == pytest.approx(known.bucket(rate, 300).shallowest, abs=1)
+
+
+def test_starts_at_one_instant_are_joined_with_all_that_they_take() -> None:
+    """Two hundred at once, again and again: no bucket is less deep."""
+    known = LimitSet()
+    for number in range(4000):
+        known.admit(float(number // 200 * 100))
+    known.span(1, 10)
+    assert known.bucket(5.0, 2000).shallowest == pytest.approx(200, abs=0.5)
+
+
+def test_a_rate_known_to_within_what_is_held_back_is_not_exceeded() -> None:
+    """Between 999.95 and 1,000.02 a second there is nothing to find: 998 are sent."""
+    seconds, refused = run(World(1000, 1, items=20_000))
+    assert seconds < 1.25 * 20
+    assert refused < 30
+
+
+def test_late_refusals_of_many_requests_do_not_contradict_the_evidence() -> None:
+    """What is refused in a wave that takes two seconds is some hundreds, but not twice the work."""
+    world = World(300, 300, refusal=2.0)
+    seconds, refused = run(world)
+    assert seconds < 1.06 * world.ideal_seconds
+    assert refused < 1000
 
 
 @pytest.mark.parametrize(("pause", "least", "most"), [(0.0, 28, 40), (1.0, 20, 36), (20.0, 18, 28)])

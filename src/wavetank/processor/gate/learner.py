@@ -395,8 +395,8 @@ class Learner:
         chosen = self._probe_to or best_rate(
             self._set.buckets(bounds, now), bounds, pause=self._pause, price=price
         )
-        if chosen == bounds.low:
-            chosen *= HELD
+        if chosen * HELD <= bounds.low:
+            chosen = bounds.low * HELD
         self._bounds = bounds
         self._rate = min(chosen + self._surplus(bounds, now) / CATCH_UP_SECONDS, self.highest)
 

@@ -15,6 +15,8 @@ LONGEST_BURST_SECONDS: Final = 90.0
 """No bucket is deeper than this: providers count by the minute, and half as much again is for safety."""
 KEPT_STARTS: Final = 2048
 """So many starts are remembered one by one; older ones in pairs, pairs of pairs, and so on."""
+PAUSE_GAPS: Final = 4
+"""Starts further apart than so many mean gaps are not joined: a bucket may be full in between."""
 KEPT_BEFORE_REFUSAL: Final = 32
 """So many starts before a refusal are kept one by one: they show how deep the bucket is."""
 MARGIN_OF_SPAN: Final = 1.2
@@ -33,11 +35,15 @@ _CLOSE: Final = 1.5
 
 
 class Seen(NamedTuple):
-    """So many requests that were let in then, with all their tokens; none is a refused one."""
+    """So many requests that were let in then, with all their tokens; none is a refused one.
+
+    Several were sent between `since` and `at`, and counted as sent evenly.
+    """
 
     at: float
     requests: int
     tokens: float
+    since: float
 
 
 class Bounds(NamedTuple):
@@ -110,7 +116,7 @@ class LimitSet:
 
     def admit(self, at: float, tokens: float = 0.0) -> None:
         """Take in that a request which was sent then was let in; in the order of sending."""
-        self._seen.append(Seen(at, 1, tokens))
+        self._seen.append(Seen(at, 1, tokens, at))
         self._most_tokens = max(self._most_tokens, tokens)
         if len(self._seen) > KEPT_STARTS:
             self._thin_out()
@@ -119,7 +125,7 @@ class LimitSet:
 
     def refuse(self, at: float, tokens: float = 0.0) -> None:
         """Take in that a request which was sent then was refused."""
-        self._seen.append(Seen(at, 0, tokens))
+        self._seen.append(Seen(at, 0, tokens, at))
         if self.rates:
             self._refuse(self._seen[-1])
 
@@ -269,13 +275,15 @@ class LimitSet:
 
     def _admit(self, one: Seen) -> None:
         # Before the first one the bucket was full for long.
-        passed = math.inf if self._at is None else max(0.0, one.at - self._at)
+        passed = math.inf if self._at is None else max(0.0, one.since - self._at)
         self._at, cost = one.at, self._cost(one)
-        # Of several that are joined only the last one came then.
         alone = cost / one.requests
+        more, during = cost - alone, one.at - one.since
         backlogs, least = self._backlog, self._least
         for place, rate in enumerate(self.rates):
-            backlog = backlogs[place] + cost - rate * passed
+            backlog = backlogs[place] + alone - rate * passed
+            if more:
+                backlog = max(backlog, alone) + more - rate * during
             if backlog > alone:
                 backlogs[place] = backlog
                 if backlog > least[place]:
@@ -331,15 +339,17 @@ class LimitSet:
         half = KEPT_STARTS // 2
         refused = [place for place, one in enumerate(self._seen) if one.requests <= 0]
         joined, alone = list[Seen](), False
+        longest = PAUSE_GAPS * (self._seen[half - 1].at - self._seen[0].since) / half
         for place, one in enumerate(self._seen[:half]):
             while refused and refused[0] < place:
                 del refused[0]
             if one.requests <= 0 or (refused and refused[0] - place <= KEPT_BEFORE_REFUSAL):
                 joined.append(one)
                 alone = False
-            elif alone:
+            elif alone and one.since - joined[-1].at <= longest:
                 last = joined[-1]
-                joined[-1] = Seen(one.at, last.requests + one.requests, last.tokens + one.tokens)
+                requests, tokens = last.requests + one.requests, last.tokens + one.tokens
+                joined[-1] = Seen(one.at, requests, tokens, last.since)
                 alone = False
             else:
                 joined.append(one)
