@@ -1,12 +1,13 @@
-"""Changes the gate in one place at a time, and sees whether its tests notice.
+"""Changes a module of the gate in one place at a time, and sees whether its tests notice.
 
-`python -m tests.processor.gate.mutants` prints the changes that no test noticed; docs/gate.md says of
-each why it is none. Each change is tried in a process of its own, against the tests of the gate
-and the pace; it counts as noticed if they fail or do not end.
+`python -m tests.processor.gate.mutants [MODULE] [--every N] [--only TEXT]` prints the changes that no
+test noticed. Each change is tried in a process of its own; it counts as noticed if the tests fail or
+do not end. `--every` tries one change in N, spread evenly over the module.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import copy
 import importlib
@@ -14,8 +15,9 @@ import importlib.abc
 import importlib.machinery
 import multiprocessing
 import os
+import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -23,10 +25,15 @@ from types import ModuleType
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[3]
-MODULE: Final = "wavetank.processor.gate.gate"
-SOURCE: Final = ROOT / "src/wavetank/processor/gate/gate.py"
-TESTS: Final = ("tests/processor/gate/test_gate.py", "tests/processor/gate/test_gate_rules.py")
-PATIENCE_SECONDS: Final = 20
+PACKAGE: Final = "wavetank.processor.gate"
+RULES: Final = ("test_gate.py", "test_gate_rules.py")
+LEARNING: Final = ("test_meter.py", "test_learner.py")
+TESTS: Final = {"gate": RULES, "permits": RULES, "gates": RULES}
+"""Of a module that is not here, the tests are those of what is learnt."""
+CPU_SECONDS: Final = 60
+"""The tests take half of it at most; a change after which they take longer has made them go on for ever."""
+PATIENCE_SECONDS: Final = 600
+"""For a change after which they wait for ever, and take no time of the processor."""
 
 Change = Callable[[Any], object]
 
@@ -111,46 +118,44 @@ def _set(field: str, value: object, node: Any) -> None:
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads the gate from a changed tree."""
+    """Loads a module of the gate from a changed tree."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, module: str, tree: ast.Module) -> None:
+        self.name, self.source = f"{PACKAGE}.{module}", str(_source(module))
         self.tree = tree
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
-        return importlib.machinery.ModuleSpec(name, self, origin=str(SOURCE)) if name == MODULE else None
+        return importlib.machinery.ModuleSpec(name, self, origin=self.source) if name == self.name else None
 
     def exec_module(self, module: ModuleType) -> None:
-        exec(compile(self.tree, str(SOURCE), "exec"), module.__dict__)
+        exec(compile(self.tree, self.source, "exec"), module.__dict__)
 
 
-def _try(tree: ast.Module) -> None:
-    """Run the tests on a changed gate; the exit code is theirs."""
-    sys.meta_path.insert(0, Changed(tree))
+def _source(module: str) -> Path:
+    return ROOT / f"src/wavetank/processor/gate/{module}.py"
+
+
+def _try(module: str, tree: ast.Module) -> None:
+    """Run the tests on a changed module; the exit code is theirs."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    changed = Changed(module, tree)
+    sys.meta_path.insert(0, changed)
     for name in [name for name in sys.modules if name.startswith("wavetank.processor")]:
         del sys.modules[name]
     # Before pytest puts its own finder, which rewrites the package of a plugin, before ours.
-    importlib.import_module(MODULE)
+    importlib.import_module(changed.name)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
         # Without its rewriting of assertions pytest does not mind that the package is there already.
         options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]
-        os._exit(importlib.import_module("pytest").main([*options, *TESTS]))
+        tests = [f"tests/processor/gate/{name}" for name in TESTS.get(module, LEARNING)]
+        os._exit(importlib.import_module("pytest").main([*options, *tests]))
 
 
-def survivors(only: Sequence[str] = ()) -> Iterator[str]:
-    """The changes that no test noticed, each by its place and what it was."""
-    tree = ast.parse(SOURCE.read_text("utf-8"))
-    if _noticed(tree):
-        raise SystemExit("the tests fail on the unchanged gate; fix that first")
-    for what, other in mutants(tree):
-        if (not only or any(word in what for word in only)) and not _noticed(other):
-            yield what
-
-
-def _noticed(tree: ast.Module) -> bool:
+def _noticed(module: str, tree: ast.Module) -> bool:
     """Whether the tests fail on this tree, or do not end."""
-    process = multiprocessing.get_context("fork").Process(target=_try, args=(tree,))
+    process = multiprocessing.get_context("fork").Process(target=_try, args=(module, tree))
     process.start()
     process.join(PATIENCE_SECONDS)
     if process.exitcode is None:
@@ -162,14 +167,25 @@ def _noticed(tree: ast.Module) -> bool:
 
 def main() -> None:
     """Print the survivors as they are found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("module", nargs="?", default="gate")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
     os.chdir(ROOT)
     importlib.import_module("pytest")
     importlib.import_module("trio.testing")
-    count = 0
-    for what in survivors(sys.argv[1:]):
-        count += 1
-        print(what, flush=True)
-    print(f"{count} changes went unnoticed")
+    tree = ast.parse(_source(options.module).read_text("utf-8"))
+    if _noticed(options.module, tree):
+        raise SystemExit("the tests fail on the unchanged module; fix that first")
+    chosen = [one for one in mutants(tree) if options.only in one[0]]
+    tried = survived = 0
+    for what, other in chosen[:: options.every]:
+        tried += 1
+        if not _noticed(options.module, other):
+            survived += 1
+            print(what, flush=True)
+    print(f"{survived} of {tried} changes went unnoticed; there are {len(chosen)}")
 
 
 if __name__ == "__main__":
