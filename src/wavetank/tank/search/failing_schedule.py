@@ -15,7 +15,7 @@ from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
 from ...sim.token import FIFO, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker
 from .shrink_workload import WorkloadShrinker
 
 NEIGHBOURS: Final = 4
@@ -39,7 +39,7 @@ class Finding:
     """The log of a run that passes with one deviation fewer."""
 
 
-def find(trials: Trials, failed: Trial, wanted: Level) -> Finding:
+def find(trials: TrialMaker, failed: Trial, wanted: Level) -> Finding:
     """Make the most of a failing run, while the process is borrowed.
 
     Raises:
@@ -58,7 +58,7 @@ def planned(deviations: Deviations, level: Level) -> Plan | None:
 class _Investigation:
     """One failing run on its way to a finding."""
 
-    def __init__(self, trials: Trials, failed: Trial, wanted: Level) -> None:
+    def __init__(self, trials: TrialMaker, failed: Trial, wanted: Level) -> None:
         self._trials = trials
         self._failed = failed
         self._early_failure = (failed.stopped_early or failed).failure

@@ -19,7 +19,7 @@ from ..runs.divergence import described, passes_here
 from ..runs.finished_run import Run
 from ..runs.replay_line import call
 from ..runs.run_options import DEFAULT_SCHEDULES, SearchOptions
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker, Trials
 from ..tank import Tank
 from ..workload import Workload
 from .failing_run import failing_run, unexercised
@@ -163,7 +163,7 @@ def search(
         interrupt=interrupt,
         after_interrupt=after_interrupt,
     )
-    searching = ScheduleSearch(main, scenario, options, replay=replay, watch=watch)
+    searching = ScheduleSearch.of_program(main, scenario, options, replay=replay, watch=watch)
     searching.until_failure()
     return searching.result()
 
@@ -174,16 +174,15 @@ class ScheduleSearch:
 
     `first` is the number of the first schedule that counts. Those before it belong to an earlier part of
     the search, which had learnt that runs make as many choices as `longest` says.
-    The other arguments are those of `search`.
+    `trials` makes the runs. The other arguments are those of `search`.
     """
 
     def __init__(
         self,
-        main: Callable[[Tank], Awaitable[Any]],
-        scenario: str | os.PathLike[str] | Scenario,
+        trials: TrialMaker,
         options: SearchOptions,
         *,
-        replay: Callable[[str], str] | None = None,
+        replay: Callable[[str], str],
         watch: Watch = lambda _: None,
         first: int = 0,
         longest: tuple[int, int] = (0, 0),
@@ -191,10 +190,8 @@ class ScheduleSearch:
         self._options = options
         self._level = Level.parse(options.level)
         self._policy = policy_named(options.policy, seed=options.seed, level=self._level)
-        # Whether the waves and faults met a request is judged of all runs together.
-        judged = tuple(check for check in options.named_checks if check != "exercised")
-        self._trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
-        self._line = replay or call(main, scenario, options)
+        self._trials = trials
+        self._line = replay
         self._watch = watch
         self._began = real_now()
         self._next = first
@@ -219,6 +216,22 @@ class ScheduleSearch:
         """Complete runs so far."""
         self.failed: Trial | None = None
         """The first run that failed."""
+
+    @classmethod
+    def of_program(
+        cls,
+        main: Callable[[Tank], Awaitable[Any]],
+        scenario: str | os.PathLike[str] | Scenario,
+        options: SearchOptions,
+        *,
+        replay: Callable[[str], str] | None = None,
+        **given: Any,
+    ) -> ScheduleSearch:
+        """The search of a program that runs in this process; `given` are other arguments of the class."""
+        # Whether the waves and faults met a request is judged of all runs together.
+        judged = tuple(check for check in options.named_checks if check != "exercised")
+        trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
+        return cls(trials, options, replay=replay or call(main, scenario, options), **given)
 
     def until_failure(self) -> Trial | None:
         """Make the runs up to the first that fails; `None` if none of them does.
