@@ -1,0 +1,161 @@
+"""Rehearse a program once, repeat one of its schedules, or search many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, final
+
+from ..scenario import digest, without
+from ..sim.policies.plan import Plan
+from ..sim.policies.replay import Replay
+from ..sim.token import Schedule
+from ..tank.failure import Diverged
+from ..tank.runs.divergence import off_course, outcome_of
+from ..tank.runs.finished_run import Run
+from ..tank.runs.plain_values import run_values
+from ..tank.runs.run_options import RunOptions, SearchOptions, cores
+from ..tank.runs.trial_runs import Trial
+from ..tank.search.made_schedule import Made
+from ..tank.search.search import ScheduleSearch
+from .child import HOSTED
+from .fresh_process import FreshProcess, scratch_folder, standard_input
+from .items import items_of
+from .job import ProgramEnd, Rehearsal
+from .process_trials import Answered, ProcessTrials
+from .sandbox import copy_working_directory
+
+PASSED: Final = 0
+VERDICT_FAILED: Final = 1
+PROGRAM_FAILED: Final = 2
+"""The exit statuses."""
+
+_RESULTS: Final = ("passed", "verdict failed", "program failed")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What came of a rehearsal: the run that is reported, and how many schedules were made."""
+
+    run: Run[ProgramEnd]
+    schedules: int = 1
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        end = self.run.value
+        if end is None or end.failed:
+            return PROGRAM_FAILED
+        if self.run.kind is not None:
+            return VERDICT_FAILED
+        return PASSED if self.run.events.of("arrived") else PROGRAM_FAILED
+
+    def values(self, rehearsal: Rehearsal) -> dict[str, Any]:
+        """The rehearsal as plain values."""
+        run, end = self.run, self.run.value
+        assert end is not None
+        items = items_of(run.events, end.asked_before)
+        shown = {name: value for name, value in run_values(run).items() if name != "outcomes"}
+        return {
+            "program": rehearsal.program.name,
+            "arguments": [*rehearsal.program.arguments],
+            "result": _RESULTS[self.status],
+            "status": self.status,
+            **shown,
+            "exit": end.exit,
+            "traceback": end.traceback or None,
+            "schedules": self.schedules,
+            "items": [
+                {name: getattr(item, name) for name in item.__slots__} | {"lost": item.lost} for item in items
+            ],
+            "written": [*end.written],
+            "cpu_seconds": end.seconds,
+        }
+
+
+def rehearse(
+    rehearsal: Rehearsal, command: Callable[[str | None], str], *, replay: str | None, sandbox: Path | None
+) -> Rehearsed:
+    """Run the program once, in plain FIFO order or as the token `replay` says.
+
+    `command` returns the line that repeats it, with a token or without. The program writes in the working
+    directory, or in a copy of it at `sandbox`; what a search has found is repeated in a copy of its own, as
+    the search made it.
+
+    Raises:
+        Diverged: the run took another course than the one that the token was made from.
+        ProcessDied: the program ended its process.
+        SandboxError: the copy cannot be made.
+        TokenError: the token is damaged, or belongs to another program or scenario.
+    """
+    schedule = Schedule(HOSTED, rehearsal.seed, digest(rehearsal.scenario))
+    with scratch_folder() as scratch:
+        if sandbox is not None:
+            copy_working_directory(sandbox)
+        token = None if replay is None else Schedule.parse(replay)
+        apart = token is not None and token.chosen and sandbox is None
+        answered = FreshProcess(
+            scratch=scratch, sandbox=sandbox, apart=apart, stdin=standard_input(scratch) if apart else None
+        )
+        trials = _trials(rehearsal, answered)
+        if token is not None:
+            schedule = token.matching(backend=HOSTED, digest=schedule.digest, program=trials.program)
+            kept = without(rehearsal.scenario, schedule.cut.left_out)
+            trials = _trials(replace(rehearsal, scenario=kept, seed=schedule.seed), answered)
+        trial = _repeated(trials, schedule) if schedule.chosen else trials.run(attentive=True)
+    line = command(None if replay is None else schedule.token())
+    return Rehearsed(run=replace(trial.run, schedule=schedule.token(), replay=line))
+
+
+def search_schedules(rehearsal: Rehearsal, command: Callable[[str | None], str], schedules: int) -> Rehearsed:
+    """Run the program under so many schedules, each in a fresh process and a copy of the working directory.
+
+    The run that is reported is that of the first schedule that fails, repeated and shrunk; if none does,
+    the first of all.
+
+    Raises:
+        Diverged: a failing schedule does not repeat.
+        ProcessDied: the program ended its process.
+        SandboxError: the copy cannot be made.
+    """
+    first: list[Trial] = []
+
+    def watch(made: Made) -> None:
+        if not made.number and made.trial is not None:
+            first.append(made.trial)
+
+    with scratch_folder() as scratch:
+        answered = FreshProcess(scratch=scratch, apart=True, stdin=standard_input(scratch))
+        trials = _trials(rehearsal, answered)
+        options = SearchOptions(seed=rehearsal.seed, schedules=schedules, jobs=cores())
+        searching = ScheduleSearch(
+            trials,
+            options,
+            replay=command,
+            watch=watch,
+        )
+        searching.until_failure()
+        result = searching.result()
+    if result.failure is not None:
+        return Rehearsed(run=result.failure, schedules=result.schedules)
+    found = (f"none of {result.schedules} schedules fails; what follows is the first of them",)
+    return Rehearsed(run=replace(first[0].run, replay=command(None), found=found), schedules=result.schedules)
+
+
+def _trials(rehearsal: Rehearsal, answered: Answered) -> ProcessTrials:
+    options = RunOptions(seed=rehearsal.seed, max_virtual_seconds=rehearsal.max_virtual_seconds)
+    return ProcessTrials(rehearsal, options, answered)
+
+
+def _repeated(trials: ProcessTrials, schedule: Schedule) -> Trial:
+    replay = Replay(schedule.deviations)
+    trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
+    assert trial.record is not None
+    for kind, width in zip(trial.record.kinds, trial.record.widths, strict=True):
+        replay.choose(kind, width, ())  # as it was asked in the other process
+    problem = off_course(replay, same_outcome=outcome_of(trial.log) == schedule.outcome)
+    if problem is not None:
+        raise Diverged(problem)
+    return trial
