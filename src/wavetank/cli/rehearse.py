@@ -232,7 +232,9 @@ def _print(result: Rehearsed, rehearsal: Rehearsal) -> None:
     end = result.run.value
     if end is not None and end.traceback:
         print(printable(end.traceback, sys.stderr), file=sys.stderr, flush=True)
-    what = f"{rehearsal.program.name} in {rehearsal.scenario.name!r} with seed {rehearsal.seed}"
+    what = (
+        f"{rehearsal.program.name} in {rehearsal.scenario.name!r} with seed {result.run.events.header.seed}"
+    )
     for line in ending(result.run, what):
         print(printable(f"wavetank: {line}"), flush=True)
 

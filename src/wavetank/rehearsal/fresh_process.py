@@ -25,6 +25,10 @@ _PROCESS: Final = "process"
 """The file with the id of the process, in the folder of a run."""
 
 
+_TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit status of what `SIGTERM` has ended, as shells have it."""
+
+
 class ProcessDied(Exception):
     """The process of the program ended without an answer; the text says how."""
 
@@ -33,9 +37,11 @@ class ProcessDied(Exception):
 def scratch_folder() -> Iterator[Path]:
     """A folder for the files of runs; what a search left behind in it is ended and removed."""
     with tempfile.TemporaryDirectory(prefix="wavetank-", ignore_cleanup_errors=True) as folder:
+        terminated = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
         try:
             yield Path(folder)
         finally:
+            signal.signal(signal.SIGTERM, terminated)
             for left in Path(folder).glob(f"*/{_PROCESS}"):
                 with suppress(ProcessLookupError):
                     os.kill(int(left.read_text("ascii")), signal.SIGKILL)
@@ -84,6 +90,8 @@ class FreshProcess:
             if not answer.exists():
                 raise ProcessDied(_how(status))
             found: Answer = pickle.loads(answer.read_bytes())
+            if self.apart:
+                found.end.value.written = ()  # in the copy, which is removed
             return found
 
     def _run(self, folder: str, sandbox: Path | None) -> int:

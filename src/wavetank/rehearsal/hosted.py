@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, final
+from typing import Any, Final, final
 
 from ..patches.attributes import replaced
 from ..patches.imports import on_import
@@ -21,10 +21,13 @@ from ..sim.main_thread_watch import watched
 from ..sim.run_threads import outside_of_loops
 from ..sim.scheduler import Scheduler
 
-_NO_PROCESSES = (
+_NO_PROCESSES: Final = (
     "multiprocessing.Process.start(): a rehearsal has one process, where the fake and virtual time are. "
     "Rehearse what one process does (module:function), or let threads do the work"
 )
+
+_WAITS_AFTER_THE_END: Final = 1_000
+"""So often may a stopped program wait once more: to clean up takes some waits for each of its tasks."""
 
 
 @final
@@ -38,28 +41,53 @@ def run_hosted(
     *,
     ended: Callable[[Ended], object],
     leave: Callable[[], object],
+    abandon: Callable[[Ended], object],
     **_: object,
 ) -> Ended:
     """Run `main`, which never waits by `await`, and then `leave`, as a backend of `Trials`.
 
-    Whatever they raise is part of the result. The program starts its event loops itself.
+    Whatever they raise is part of the result. The program starts its event loops itself. If it goes on for
+    long after it was stopped, `abandon` is called, which may end the process.
     """
     outside_of_loops()
+    _limit_the_rest(scheduler, ended, abandon)
     with OwnCurrentLoop().lent(), _one_process(), watched(scheduler):
         error = _raised_by(partial(main().send, None))
         if scheduler.stopped_by is None and not isinstance(error, ProcessExit):
             left = _raised_by(leave)
             error = error or left
-    steps = 0 if scheduler.engine is None else scheduler.engine.steps
-    if scheduler.stopped_by is not None:
-        end = stopped(scheduler.stopped_by, steps)
-    elif error is None or (isinstance(error, SystemExit) and not error.code):
-        end = Ended(how="returned", steps=steps)
-    else:
-        end = Ended(how="raised", error=error, steps=steps)
+    end = _end(scheduler, error)
     ended(end)
     scheduler.in_order()
     return end
+
+
+def _end(scheduler: Scheduler, error: BaseException | None) -> Ended:
+    steps = 0 if scheduler.engine is None else scheduler.engine.steps
+    if scheduler.stopped_by is not None:
+        return stopped(scheduler.stopped_by, steps)
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return Ended(how="returned", steps=steps)
+    return Ended(how="raised", error=error, steps=steps)
+
+
+def _limit_the_rest(
+    scheduler: Scheduler, ended: Callable[[Ended], object], abandon: Callable[[Ended], object]
+) -> None:
+    """A program that was stopped may catch even that, by a bare `except`, and go on for ever."""
+    waited, before = 0, scheduler.timers.idle
+
+    def idle() -> bool:
+        nonlocal waited
+        if scheduler.stopped_by is not None:
+            waited += 1
+            if waited > _WAITS_AFTER_THE_END:
+                end = _end(scheduler, None)
+                ended(end)
+                abandon(end)
+        return before is not None and before()
+
+    scheduler.timers.idle = idle
 
 
 def _raised_by(call: Callable[[], object]) -> BaseException | None:

@@ -52,8 +52,7 @@ def run_as_main(program: Program) -> None:
         return
     if program.kind == "module":
         _enter_path(os.getcwd())
-        spec, code = _main_of_module(program.name)
-        argv0 = spec.origin or program.name
+        spec, code, argv0 = _main_of_module(program.name)
     else:
         spec, code, argv0 = _main_of_script(program.name)
     sys.argv[:] = [argv0, *program.arguments]
@@ -91,12 +90,12 @@ def _main_of_script(path: str) -> tuple[ModuleSpec | None, CodeType, str]:
     return spec, _code_of(spec), path
 
 
-def _main_of_module(name: str) -> tuple[ModuleSpec, CodeType]:
-    """The module, or `__main__` of a package."""
+def _main_of_module(name: str) -> tuple[ModuleSpec | None, CodeType, str]:
+    """The code of the module, or of `__main__` in a package."""
     spec = _found(name)
     if spec.submodule_search_locations is not None:
         spec = _found(f"{name}.__main__")
-    return spec, _code_of(spec)
+    return spec, _code_of(spec), spec.origin or name
 
 
 def _found(name: str) -> ModuleSpec:

@@ -31,6 +31,10 @@ VERDICT_FAILED: Final = 1
 PROGRAM_FAILED: Final = 2
 """The exit statuses."""
 
+FORMAT: Final = "wavetank-rehearsal"
+VERSION: Final = 1
+"""Of the result as JSON."""
+
 _RESULTS: Final = ("passed", "verdict failed", "program failed")
 
 
@@ -59,6 +63,8 @@ class Rehearsed:
         items = items_of(run.events, end.asked_before)
         shown = {name: value for name, value in run_values(run).items() if name != "outcomes"}
         return {
+            "format": FORMAT,
+            "version": VERSION,
             "program": rehearsal.program.name,
             "arguments": [*rehearsal.program.arguments],
             "result": _RESULTS[self.status],

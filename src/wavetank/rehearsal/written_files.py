@@ -16,15 +16,15 @@ class WrittenFiles:
 
     def __init__(self) -> None:
         self._paths: dict[str, None] = {}
+        self._here = os.getcwd() + os.sep
         self._over = False
         sys.addaudithook(self._noted)
 
     def stop(self) -> tuple[str, ...]:
-        """Note no more; the files, those below the working directory relative to it."""
+        """Note no more; the files, those below the first working directory relative to it."""
         self._over = True
-        here = os.getcwd() + os.sep
         there = (path for path in self._paths if os.path.isfile(path) and _CACHES not in path)
-        return tuple(path.removeprefix(here) for path in there)
+        return tuple(path.removeprefix(self._here) for path in there)
 
     def _noted(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._over:
