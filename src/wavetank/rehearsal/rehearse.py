@@ -105,26 +105,56 @@ def rehearse(
         answered = FreshProcess(
             scratch=scratch, sandbox=sandbox, apart=apart, stdin=standard_input(scratch) if apart else None
         )
-        trials = _trials(rehearsal, answered)
         if token is not None:
-            schedule = token.matching(backend=HOSTED, digest=schedule.digest, program=trials.program)
-            kept = without(rehearsal.scenario, schedule.cut.left_out)
-            trials = _trials(replace(rehearsal, scenario=kept, seed=schedule.seed), answered)
-        trial = _repeated(trials, schedule) if schedule.chosen else trials.run(attentive=True)
-    line = command(None if replay is None else schedule.token())
+            return repeated(rehearsal, command, token, answered)
+        trial = _trials(rehearsal, answered).run(attentive=True)
+    return Rehearsed(run=replace(trial.run, schedule=schedule.token(), replay=command(None)))
+
+
+def repeated(
+    rehearsal: Rehearsal, command: Callable[[str | None], str], token: Schedule, answered: Answered
+) -> Rehearsed:
+    """The run that a token stands for, made by `answered`.
+
+    Raises:
+        Diverged: it took another course.
+        TokenError: the token belongs to another program or scenario.
+    """
+    whole = digest(rehearsal.scenario)
+    program = _trials(rehearsal, answered).program
+    schedule = token.matching(backend=HOSTED, digest=whole, program=program)
+    kept = without(rehearsal.scenario, schedule.cut.left_out)
+    trials = _trials(replace(rehearsal, scenario=kept, seed=schedule.seed), answered)
+    trial = _on_course(trials, schedule) if schedule.chosen else trials.run(attentive=True)
+    line = command(schedule.token())
     return Rehearsed(run=replace(trial.run, schedule=schedule.token(), replay=line))
 
 
 def search_schedules(rehearsal: Rehearsal, command: Callable[[str | None], str], schedules: int) -> Rehearsed:
     """Run the program under so many schedules, each in a fresh process and a copy of the working directory.
 
-    The run that is reported is that of the first schedule that fails, repeated and shrunk; if none does,
-    the first of all.
-
     Raises:
         Diverged: a failing schedule does not repeat.
         ProcessDied: the program ended its process.
         SandboxError: the copy cannot be made.
+    """
+    with scratch_folder() as scratch:
+        answered = FreshProcess(scratch=scratch, apart=True, stdin=standard_input(scratch))
+        return searched(rehearsal, command, schedules, answered, jobs=cores())
+
+
+def searched(
+    rehearsal: Rehearsal,
+    command: Callable[[str | None], str],
+    schedules: int,
+    answered: Answered,
+    *,
+    jobs: int = 1,
+) -> Rehearsed:
+    """What a search comes to whose runs `answered` makes.
+
+    The run that is reported is that of the first schedule that fails, repeated and shrunk; if none does,
+    the first of all.
     """
     first: list[Trial] = []
 
@@ -132,22 +162,15 @@ def search_schedules(rehearsal: Rehearsal, command: Callable[[str | None], str],
         if not made.number and made.trial is not None:
             first.append(made.trial)
 
-    with scratch_folder() as scratch:
-        answered = FreshProcess(scratch=scratch, apart=True, stdin=standard_input(scratch))
-        trials = _trials(rehearsal, answered)
-        options = SearchOptions(seed=rehearsal.seed, schedules=schedules, jobs=cores())
-        searching = ScheduleSearch(
-            trials,
-            options,
-            replay=command,
-            watch=watch,
-        )
-        searching.until_failure()
-        result = searching.result()
+    options = SearchOptions(seed=rehearsal.seed, schedules=schedules, jobs=jobs)
+    searching = ScheduleSearch(_trials(rehearsal, answered), options, replay=command, watch=watch)
+    searching.until_failure()
+    result = searching.result()
     if result.failure is not None:
         return Rehearsed(run=result.failure, schedules=result.schedules)
     found = (f"none of {result.schedules} schedules fails; what follows is the first of them",)
-    return Rehearsed(run=replace(first[0].run, replay=command(None), found=found), schedules=result.schedules)
+    run = replace(first[0].run, replay=command(None), found=found)
+    return Rehearsed(run=run, schedules=result.schedules)
 
 
 def _trials(rehearsal: Rehearsal, answered: Answered) -> ProcessTrials:
@@ -155,7 +178,7 @@ def _trials(rehearsal: Rehearsal, answered: Answered) -> ProcessTrials:
     return ProcessTrials(rehearsal, options, answered)
 
 
-def _repeated(trials: ProcessTrials, schedule: Schedule) -> Trial:
+def _on_course(trials: ProcessTrials, schedule: Schedule) -> Trial:
     replay = Replay(schedule.deviations)
     trial = trials.run(Plan(replay, schedule.level, "replay"), narrated=True)
     assert trial.record is not None
