@@ -89,7 +89,8 @@ def test_a_process_that_ends_itself(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_program_that_catches_its_end(capfd: pytest.CaptureFixture[str]) -> None:
     """It is ended all the same, and judged."""
     Path("forever.py").write_text(
-        "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n"
+        "import time\nwhile True:\n    try:\n        time.sleep(60)\n"
+        "    except BaseException:\n        pass\n"
     )
     assert main(["rehearse", "forever.py", "--max-virtual-seconds", "600"]) == 1
     assert "wavetank: liveness failed: overrun" in capfd.readouterr().out

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 from ..checks import Check
 from ..events import EventLog
@@ -27,6 +27,9 @@ Answered = Callable[[Job], Answer]
 @final
 class ProcessTrials(TrialMaker):
     """Makes runs of a program; `answered` makes one, by default in a fresh process."""
+
+    GENTLER_RUNS: ClassVar = 0
+    """A run takes a process, and with its imports a second or more."""
 
     def __init__(self, rehearsal: Rehearsal, options: RunOptions, answered: Answered) -> None:
         super().__init__(rehearsal.scenario, options, program=_fingerprint(rehearsal))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from ...checks import Check, judge
 from ...checks.disturbances import disturbed
@@ -103,6 +103,9 @@ class TrialMaker(ABC):
 
     `program` is the fingerprint of the program. The scenario and the workload may be cut between two runs.
     """
+
+    GENTLER_RUNS: ClassVar = 120
+    """So many schedules are tried at a gentler level before a failure counts as out of its reach."""
 
     def __init__(self, scenario: Scenario, options: RunOptions, *, program: int) -> None:
         self.scenario = scenario

@@ -22,9 +22,6 @@ NEIGHBOURS: Final = 4
 """So many deviations are left out, one at a time, in search of a run that passes. Of a shrunk schedule
 nearly each one is needed, so the first try mostly does."""
 
-GENTLER_RUNS: Final = 120
-"""So many schedules are tried at a gentler level before a failure counts as out of its reach."""
-
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -189,7 +186,7 @@ class _Investigation:
 
     def _searched(self, level: Level) -> Recorder | None:
         policy = Portfolio(seed=self._trials.options.seed, level=level)
-        for number in range(1, GENTLER_RUNS + 1):
+        for number in range(1, self._trials.GENTLER_RUNS + 1):
             self._looking += 1
             trial = self._trials.run(policy.plan(number), short_budget=True)
             if trial.failure == self._early_failure:
