@@ -16,7 +16,7 @@ from ..text import counted, times
 ANSWERED: Final = "every_item_answered"
 PAID_ONCE: Final = "paid_once"
 
-_FINAL: Final = (400, 401, 402, 403, 404, 405, 413, 422)
+_FINAL: Final = (400, 401, 402, 403, 404, 413, 422)
 """Statuses of refusals that say no to this very request for good: to give the item up is right."""
 
 _LISTED: Final = 10
