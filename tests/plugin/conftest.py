@@ -41,12 +41,14 @@ asyncio_default_fixture_loop_scope = function
 def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
     """Runs pytest on the files a test has made, in a process of its own if `apart` is true.
 
-    With `plugins` pytest loads only wavetank and those plugins. That is for tests that no other plugin
-    concerns: to load all that are installed takes two seconds in each process.
+    pytest loads only wavetank and `plugins`, which may be `None` for all that are installed: to load those
+    takes two seconds in each process.
     """
     pytester.makeini(INI)
 
-    def run(*options: str, apart: bool = False, plugins: Sequence[str] | None = None) -> pytest.RunResult:
+    def run(
+        *options: str, apart: bool = False, plugins: Sequence[str] | None = ("anyio",)
+    ) -> pytest.RunResult:
         given = ["-p", "no:cacheprovider", *LEFT_OUT]
         with monkeypatch.context() as patch:
             if plugins is not None:

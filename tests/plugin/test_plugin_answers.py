@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+
+RunPytest = Callable[..., pytest.RunResult]
 
 ANSWERED = """
     import json
@@ -46,11 +50,11 @@ ANSWERED = """
 """
 
 
-def test_json_that_a_test_chooses(pytester: pytest.Pytester) -> None:
+def test_json_that_a_test_chooses(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """By a function, with either fixture and clock, or by a scenario; whatever asks for the JSON."""
     pytester.makefile(".toml", json='[answers]\ntext = \'{"label": "bug", "score": 1}\'\n')
     pytester.makepyfile(ANSWERED)
-    pytester.runpytest_subprocess().assert_outcomes(passed=4)
+    run_pytest(apart=True).assert_outcomes(passed=4)
 
 
 FAILS = """
@@ -101,10 +105,10 @@ FAILS = """
 """
 
 
-def test_a_function_that_fails_fails_its_test(pytester: pytest.Pytester) -> None:
+def test_a_function_that_fails_fails_its_test(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Although the program swallows the error, whatever is checked; the place is named each time."""
     pytester.makepyfile(test_it=FAILS)
-    result = pytester.runpytest_subprocess()
+    result = run_pytest(apart=True)
     result.assert_outcomes(passed=1, failed=7)
     said = "answer_function failed: fake_llm.answer: KeyError: 'label' (test_it.py:6)"
     assert result.stdout.str().count(f"\n{said}\n") == 7

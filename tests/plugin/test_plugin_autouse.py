@@ -183,14 +183,14 @@ PROJECT = {"sync": SYNC, "unit": UNITTEST, "service": SERVICE, "aio": ASYNC, "mo
 
 @pytest.mark.parametrize(
     ("workers", "plugins"),
-    [((), None), (("-n", "2"), ("asyncio", "respx", "xdist"))],
+    [((), ("asyncio", "respx")), (("-n", "2"), ("asyncio", "respx", "xdist"))],
     ids=["alone", "xdist"],
 )
 def test_projects_that_know_nothing_of_it(
     pytester: pytest.Pytester,
     run_pytest: RunPytest,
     workers: tuple[str, ...],
-    plugins: tuple[str, ...] | None,
+    plugins: tuple[str, ...],
 ) -> None:
     """SDKs, threads, unittest, a web service, wider loops and mocks: everything passes in virtual time."""
     pytester.makepyfile(**{f"test_{name}": text for name, text in PROJECT.items()})

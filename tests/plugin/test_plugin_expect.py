@@ -208,7 +208,7 @@ def test_a_test_has_checks_of_its_own(pytester: pytest.Pytester, run_pytest: Run
             pass
         """
     )
-    result = run_pytest("--llm-checks=+no_storm,-right_answer", "--asyncio-mode=strict")
+    result = run_pytest("--llm-checks=+no_storm,-right_answer", "--asyncio-mode=strict", plugins=["asyncio"])
     result.assert_outcomes(failed=6)
     result.stdout.fnmatch_lines(
         [

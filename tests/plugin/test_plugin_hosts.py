@@ -26,15 +26,15 @@ OTHER = """
 """
 
 
-def test_ini_and_command_line_name_hosts(pytester: pytest.Pytester) -> None:
+def test_ini_and_command_line_name_hosts(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Both at once; a line may be a comment."""
     pytester.makeini("[pytest]\nllm_hosts =\n    # ours\n    llm-gateway.corp.example=openai\n")
     pytester.makepyfile(GATEWAY + OTHER)
-    result = pytester.runpytest_subprocess("--llm-host", "localhost:4000=openai")
+    result = run_pytest("--llm-host", "localhost:4000=openai", apart=True)
     result.assert_outcomes(passed=2)
 
 
-def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester) -> None:
+def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Its name is a dialect from then on."""
     pytester.makeconftest(
         """
@@ -44,7 +44,7 @@ def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.makepyfile(GATEWAY + OTHER)
-    pytester.runpytest_subprocess("--llm-host=localhost:4000=acme").assert_outcomes(passed=2)
+    run_pytest("--llm-host=localhost:4000=acme", apart=True).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
@@ -54,29 +54,31 @@ def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester) -> None:
         ("x.example", "*llm_hosts *: *write HOST*=DIALECT, such as*"),
     ],
 )
-def test_a_wrong_line_stops_pytest(pytester: pytest.Pytester, line: str, said: str) -> None:
+def test_a_wrong_line_stops_pytest(
+    pytester: pytest.Pytester, run_pytest: RunPytest, line: str, said: str
+) -> None:
     """Before any test runs; the text names the key and the fix."""
     pytester.makeini(f"[pytest]\nllm_hosts = {line}\n")
     pytester.makepyfile(GATEWAY)
-    result = pytester.runpytest_subprocess()
+    result = run_pytest(apart=True)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([said])
 
 
-def test_two_dialects_for_one_host_stop_pytest(pytester: pytest.Pytester) -> None:
+def test_two_dialects_for_one_host_stop_pytest(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Where both are in the ini file."""
     pytester.makeini("[pytest]\nllm_hosts =\n    x.example=openai\n    x.example=groq\n")
     pytester.makepyfile(GATEWAY)
-    result = pytester.runpytest_subprocess()
+    result = run_pytest(apart=True)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*two dialects*for x.example: openai and groq*"])
 
 
-def test_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester) -> None:
+def test_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """As with all other options."""
     pytester.makeini("[pytest]\nllm_hosts = llm-gateway.corp.example=anthropic\n")
     pytester.makepyfile(GATEWAY)
-    pytester.runpytest_subprocess("--llm-host=llm-gateway.corp.example=openai").assert_outcomes(passed=1)
+    run_pytest("--llm-host=llm-gateway.corp.example=openai", apart=True).assert_outcomes(passed=1)
 
 
 REFUSED = """
@@ -189,7 +191,7 @@ def test_an_ignored_host_that_is_none_stops_pytest(pytester: pytest.Pytester, ru
     result.stderr.fnmatch_lines(["*llm_ignored_hosts: 'https://eu.posthog.com/' is no host: leave out*"])
 
 
-def test_the_summary_counts_what_is_not_served(pytester: pytest.Pytester) -> None:
+def test_the_summary_counts_what_is_not_served(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """By test, with the path, and not among the refusals."""
     pytester.makepyfile(
         """
@@ -204,7 +206,7 @@ def test_the_summary_counts_what_is_not_served(pytester: pytest.Pytester) -> Non
                     client.get("/nothing", cast_to=str)
         """
     )
-    result = pytester.runpytest_subprocess()
+    result = run_pytest(apart=True)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [

@@ -262,8 +262,8 @@ def test_the_long_names_stay_beside_an_own_fixture(pytester: pytest.Pytester, ru
 def test_the_plugin_can_be_left_out(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """With `-p no:wavetank` neither the options nor the fixtures are there."""
     pytester.makepyfile(SEES)
-    run_pytest("-p", "no:wavetank").stdout.fnmatch_lines(["*fixture 'tank' not found*"])
-    refused(run_pytest("-p", "no:wavetank", "--llm-scenario=calm"))
+    run_pytest("-p", "no:wavetank", plugins=None).stdout.fnmatch_lines(["*fixture 'tank' not found*"])
+    refused(run_pytest("-p", "no:wavetank", "--llm-scenario=calm", plugins=None))
 
 
 def documented(pattern: str) -> set[str]:

@@ -55,7 +55,7 @@ def test_the_tests_on_the_pages_pass(pytester: pytest.Pytester, run_pytest: RunP
     }
     assert len(modules) >= 5
     pytester.makepyfile(**modules)
-    result = run_pytest("-W", "error")
+    result = run_pytest("-W", "error", plugins=None)
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes()["passed"] >= len(modules)
 

@@ -95,14 +95,14 @@ def test_nothing_is_left_behind():
 
 @pytest.mark.parametrize(
     ("workers", "plugins"),
-    [((), None), (("-n", "2"), ("anyio", "asyncio", "trio", "xdist"))],
+    [((), ("anyio", "asyncio", "trio")), (("-n", "2"), ("anyio", "asyncio", "trio", "xdist"))],
     ids=["alone", "xdist"],
 )
 def test_every_runner_in_both_times(
     pytester: pytest.Pytester,
     run_pytest: RunPytest,
     workers: tuple[str, ...],
-    plugins: tuple[str, ...] | None,
+    plugins: tuple[str, ...],
 ) -> None:
     """Sync tests, asyncio.run, trio.run, anyio, pytest-asyncio and pytest-trio live together."""
     pytester.makepyfile(EVERY_RUNNER)

@@ -46,7 +46,7 @@ def test_anyio_on_both_backends(pytester: pytest.Pytester, run_pytest: RunPytest
 def test_pytest_asyncio_in_strict_mode(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """A marked test under pytest-asyncio has virtual time."""
     pytester.makepyfile(async_test("test_it", "@pytest.mark.asyncio"))
-    result = run_pytest("-o", "asyncio_mode=strict")
+    result = run_pytest("-o", "asyncio_mode=strict", plugins=["asyncio"])
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["1h*of virtual time*"])
 
@@ -68,7 +68,7 @@ def test_pytest_asyncio_in_auto_mode(pytester: pytest.Pytester, run_pytest: RunP
             assert (waited, time.monotonic()) == (60, 3660)
         """
     )
-    result = run_pytest("-o", "asyncio_mode=auto")
+    result = run_pytest("-o", "asyncio_mode=auto", plugins=["asyncio"])
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["1h1m of virtual time*"])
 
@@ -76,7 +76,7 @@ def test_pytest_asyncio_in_auto_mode(pytester: pytest.Pytester, run_pytest: RunP
 def test_pytest_trio(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """A test under pytest-trio has virtual time."""
     pytester.makepyfile(async_test("test_it", "@pytest.mark.trio"))
-    result = run_pytest("-p", "no:asyncio")
+    result = run_pytest(plugins=["trio"])
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["1h*of virtual time*"])
 
@@ -228,4 +228,4 @@ async def test_second(tank):
     assert tank.now() == 10
 """,
     )
-    run_pytest().assert_outcomes(passed=3)
+    run_pytest(plugins=["asyncio"]).assert_outcomes(passed=3)

@@ -36,7 +36,7 @@ def test_plain():
 def test_by_a_signal_the_next_tests_go_on(run_pytest: RunPytest, pytester: pytest.Pytester) -> None:
     """The clock of the timeout is real; the next test has its own virtual time, and a plain one none."""
     pytester.makepyfile(SPINS)
-    result = run_pytest("--timeout-method=signal")
+    result = run_pytest("--timeout-method=signal", plugins=["timeout"])
     result.assert_outcomes(failed=2, passed=2)
     assert str(result.stdout).count("\nE       Failed: Timeout (>1.0s) from pytest-timeout.") == 2
 

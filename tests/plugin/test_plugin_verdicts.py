@@ -302,6 +302,6 @@ def test_nothing_is_left_behind(pytester: pytest.Pytester, run_pytest: RunPytest
             assert 0 < time.monotonic() - started < 60
         """
     )
-    result = run_pytest("-v", apart=True)
+    result = run_pytest("-v", apart=True, plugins=None)
     result.assert_outcomes(passed=4, failed=4, errors=1)
     result.stdout.fnmatch_lines_random(["*::test_plain PASSED*", "*::test_plain_async?trio? PASSED*"])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 import pytest
+from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
+from wavetank.provider.event_stream import is_event_stream
 from wavetank.provider.host_rules import HostApp, HostTable
 from wavetank.provider.http import BadRequest, Frame, HttpRequest, WireReply
 from wavetank.provider.provider import Provider
@@ -46,6 +49,9 @@ class Way:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+CONVERSED: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": "item-1"}]}]}
+CLAUDE: dict[str, Any] = {"messages": MESSAGES, "max_tokens": 20, "anthropic_version": "v"}
+AWS = "bedrock-runtime.eu-west-1.amazonaws.com"
 GEMINI = "/v1beta/models/m-1:"
 VERTEX = "/v1beta1/projects/p/locations/us-central1/publishers/google/models/m-1:"
 WAYS = {
@@ -55,6 +61,19 @@ WAYS = {
         "api.openai.com", "/v1/completions", {"model": "m-1", "prompt": "item-1"}, "openai"
     ),
     "anthropic": Way("api.anthropic.com", "/v1/messages", {**CHAT, "max_tokens": 20}),
+    "anthropic-openai": Way("api.anthropic.com", "/v1/chat/completions", CHAT, "anthropic"),
+    "bedrock": Way(
+        AWS, "/model/m-1/converse", CONVERSED, stream_path="/model/m-1/converse-stream", stream={}, no_key=403
+    ),
+    "bedrock-invoke": Way(
+        AWS,
+        "/model/m-1/invoke",
+        CLAUDE,
+        "bedrock",
+        stream_path="/model/m-1/invoke-with-response-stream",
+        stream={},
+        no_key=403,
+    ),
     "azure": Way("mine.openai.azure.com", "/openai/deployments/m-1/chat/completions", {"messages": MESSAGES}),
     "azure-v1": Way("mine.openai.azure.com", "/openai/v1/chat/completions", CHAT, "azure"),
     "gemini": Way(
@@ -90,6 +109,12 @@ WAYS = {
         query="alt=sse",
         stream={},
     ),
+    "vertex-claude": Way(
+        "us-east5-aiplatform.googleapis.com",
+        "/v1/projects/p/locations/us-east5/publishers/anthropic/models/m-1:rawPredict",
+        CLAUDE,
+        "vertex",
+    ),
     "openrouter": Way("openrouter.ai", "/api/v1/chat/completions", CHAT),
     "ollama": Way("localhost:11434", "/api/chat", {**CHAT, "stream": False}, no_key=0),
     "ollama-generate": Way(
@@ -105,6 +130,7 @@ WAYS = {
     "cohere": Way("api.cohere.com", "/v2/chat", CHAT),
     "cohere-lines": Way("api.cohere.com", "/v2/chat", CHAT, "cohere", headers={"accept": "application/json"}),
     "cohere-v1": Way("api.cohere.com", "/v1/chat", {"model": "m-1", "message": "item-1"}, "cohere"),
+    "replicate": Way("openai-proxy.replicate.com", "/v1/chat/completions", CHAT),
     "vllm": Way("vllm", "/v1/chat/completions", CHAT, no_key=0),
 }
 EACH = pytest.mark.parametrize("way", WAYS)
@@ -178,7 +204,17 @@ def text_in(value: Any) -> str:
     return "".join(text_in(one) for one in value) if isinstance(value, list) else ""
 
 
-PIECES = ("content", "text", "delta", "response", "parts", "message", "choices", "candidates")
+PIECES = (
+    "contentBlockDelta",
+    "content",
+    "text",
+    "delta",
+    "response",
+    "parts",
+    "message",
+    "choices",
+    "candidates",
+)
 
 
 def pieces(value: Any) -> str:
@@ -193,7 +229,12 @@ def pieces(value: Any) -> str:
 
 
 def events(data: bytes) -> list[Any]:
-    """The JSON of each event, line or element of a stream."""
+    """The JSON of each event, line or element of a stream; of AWS's what is in its messages."""
+    if is_event_stream(data):
+        buffer = EventStreamBuffer()
+        buffer.add_data(data)
+        said = [json.loads(message.payload) for message in buffer]
+        return [json.loads(b64decode(one["bytes"])) if "bytes" in one else one for one in said]
     if data.startswith(b"["):
         found: list[Any] = json.loads(data)
         return found
@@ -340,7 +381,17 @@ def test_usage_adds_up(way: str) -> None:
 
 
 STREAM_USAGE = dict.fromkeys(
-    ("openai", "openai-completions", "gemini-openai", "azure", "azure-v1", "ollama-v1", "vllm"),
+    (
+        "openai",
+        "openai-completions",
+        "replicate",
+        "anthropic-openai",
+        "gemini-openai",
+        "azure",
+        "azure-v1",
+        "ollama-v1",
+        "vllm",
+    ),
     ("stream_options",),
 )
 
@@ -354,6 +405,7 @@ def counts(value: Any) -> tuple[int, int, int | None] | None:
     for names in (
         ("prompt_tokens", "completion_tokens", "total_tokens"),
         ("input_tokens", "output_tokens", "total_tokens"),
+        ("inputTokens", "outputTokens", "totalTokens"),
         ("promptTokenCount", "candidatesTokenCount", "totalTokenCount"),
         ("prompt_eval_count", "eval_count", "-"),
     ):
@@ -370,10 +422,14 @@ def test_the_longest_answer_can_be_set(way: str) -> None:
         short = {"max_output_tokens": 3}
     elif way in ("ollama", "ollama-generate"):
         short = {"options": {"num_predict": 3}}
+    elif way == "bedrock":
+        short = {"inferenceConfig": {"maxTokens": 3}}
     elif WAYS[way].body is CONTENTS:
         short = {"generationConfig": {"maxOutputTokens": 3}}
     for stream in (False, True):
         data = sent(exchange(http(way, stream=stream, body=short)))
+        if is_event_stream(data):
+            data = json.dumps(events(data)).encode()
         assert re.search(rb'"(length|max_tokens|MAX_TOKENS|max_output_tokens)"', data)
         assert b"belongs" not in data
 
@@ -432,7 +488,7 @@ def test_a_throttle_states_no_limits(way: str, error: RefusalError) -> None:
     scenario = Scenario(limits=limits, wave=wave(error=error).wave)
     names = {name.lower() for name in head(exchange(http(way), scenario))[1]}
     stated = {name for name in names if "ratelimit" in name or "call-limit" in name}
-    silent = ("gemini", "vertex", "ollama", "vllm")
+    silent = ("gemini", "vertex", "bedrock", "ollama", "vllm")
     assert bool(stated) == (error == "rate-limit" and not way.startswith(silent))
 
 
@@ -459,7 +515,7 @@ def test_a_refusal_may_come_in_a_200(way: str, stream: bool) -> None:
     status, headers = head(frames)
     assert (status, headers["retry-after"] if not way.startswith("gemini") else "10") == (200, "10")
     stated = text_in(events(sent(frames)) if stream else json.loads(sent(frames))).lower()
-    assert "error" in sent(frames).decode() or "message" in sent(frames).decode()
+    assert re.search(b"error|message|detail", sent(frames))
     assert re.search("rate|limit|quota|exhausted|many|wait", stated)
 
 

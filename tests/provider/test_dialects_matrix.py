@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -178,13 +179,96 @@ async def ask_responses(mode: Mode) -> str:
 async def ask_anthropic(mode: Mode) -> str:
     import anthropic
 
+    return await ask_messages(anthropic.AsyncAnthropic(_strict_response_validation=True), mode)
+
+
+AWS_KEYS: dict[str, Any] = {
+    "aws_access_key_id": "AKIAWAVETANK",
+    "aws_secret_access_key": "secret-of-the-test",
+}
+
+
+async def ask_anthropic_on_bedrock(mode: Mode) -> str:
+    import anthropic
+
+    client = anthropic.AsyncAnthropicBedrock(
+        aws_region="us-east-1",
+        aws_access_key=AWS_KEYS["aws_access_key_id"],
+        aws_secret_key=AWS_KEYS["aws_secret_access_key"],
+        _strict_response_validation=True,
+    )
+    return await ask_messages(client, mode)
+
+
+async def ask_anthropic_on_vertex(mode: Mode) -> str:
+    import anthropic
+
+    client = anthropic.AsyncAnthropicVertex(
+        region="us-east5", project_id="p", access_token="token", _strict_response_validation=True
+    )
+    return await ask_messages(client, mode)
+
+
+async def ask_anthropic_as_openai(mode: Mode) -> str:
+    import openai
+
+    client = openai.AsyncOpenAI(base_url="https://api.anthropic.com/v1", _strict_response_validation=True)
+    return await ask_chat(client, mode)
+
+
+async def ask_boto3(mode: Mode, *, retries: Any = None) -> str:
+    import boto3
+    from botocore.config import Config
+
+    more: dict[str, Any] = {"modelId": "m-1", "messages": [{"role": "user", "content": [{"text": "item-1"}]}]}
+    if mode.startswith("tool"):
+        spec = {"name": "look", "inputSchema": {"json": PARAMETERS}}
+        more["toolConfig"] = {"tools": [{"toolSpec": spec}], "toolChoice": {"any": {}}}
+    if mode == "json":
+        wanted = {"type": "json_schema", "structure": {"jsonSchema": {"schema": json.dumps(PARAMETERS)}}}
+        more["outputConfig"] = {"textFormat": wanted}
+
+    def call() -> str:
+        config = Config(retries=retries)
+        client = boto3.client("bedrock-runtime", region_name="us-east-1", config=config, **AWS_KEYS)
+        if not mode.endswith("stream"):
+            (block,) = client.converse(**more)["output"]["message"]["content"]
+            return json.dumps(block["toolUse"]["input"]) if "toolUse" in block else str(block["text"])
+        with closing(client.converse_stream(**more)["stream"]) as events:
+            found = [event["contentBlockDelta"] for event in events if "contentBlockDelta" in event]
+        deltas = [each["delta"] for each in found]
+        return "".join(each["toolUse"]["input"] if "toolUse" in each else each["text"] for each in deltas)
+
+    return await anyio.to_thread.run_sync(call)
+
+
+async def ask_boto3_as_of_old(mode: Mode) -> str:
+    return await ask_boto3(mode, retries={"mode": "legacy"})
+
+
+async def ask_boto3_adapting(mode: Mode) -> str:
+    return await ask_boto3(mode, retries={"mode": "adaptive"})
+
+
+async def ask_replicate(mode: Mode) -> str:
+    from replicate.client import Client
+
+    client: Any = Client(api_token="key")
+    model, asked = "meta/meta-llama-3-8b-instruct", {"prompt": "item-1"}
+    if mode == "stream":
+        return await joined(await client.async_stream(model, input=asked), lambda event: str(event))
+    return "".join(await client.async_run(model, input=asked))
+
+
+async def ask_messages(client: Any, mode: Mode) -> str:
+    """A message of one of Anthropic's clients."""
     more: dict[str, Any] = {"model": "m-1", "messages": MESSAGES, "max_tokens": 100}
     if mode.startswith("tool"):
         tool = {"name": "look", "input_schema": PARAMETERS}
         more |= {"tools": [tool], "tool_choice": {"type": "any"}}
     if mode == "json":
         more |= {"output_config": {"format": {"type": "json_schema", "schema": PARAMETERS}}}
-    async with anthropic.AsyncAnthropic(_strict_response_validation=True) as client:
+    async with client:
         if mode.endswith("stream"):
             async with client.messages.stream(**more) as events:
                 async for _ in events:
@@ -192,7 +276,7 @@ async def ask_anthropic(mode: Mode) -> str:
                 (block,) = (await events.get_final_message()).content
         else:
             (block,) = (await client.messages.create(**more)).content
-    return json.dumps(block.input) if block.type == "tool_use" else block.text  # type: ignore[union-attr]
+    return json.dumps(block.input) if block.type == "tool_use" else str(block.text)
 
 
 async def ask_gemini(mode: Mode, *, httpx2_too: bool = False, retrying: bool = False, **options: Any) -> str:
@@ -376,6 +460,13 @@ SDKS = {
     "openai, vLLM": Sdk(ask_vllm, "vllm"),
     "openai, Ollama": Sdk(ask_ollama_v1, "ollama"),
     "anthropic": Sdk(ask_anthropic, "anthropic", trio=True),
+    "anthropic, Bedrock": Sdk(ask_anthropic_on_bedrock, "bedrock", trio=True),
+    "anthropic, Vertex": Sdk(ask_anthropic_on_vertex, "vertex", trio=True),
+    "openai, Anthropic": Sdk(ask_anthropic_as_openai, "anthropic", trio=True),
+    "boto3": Sdk(ask_boto3, "bedrock", trio=True),
+    "boto3, legacy": Sdk(ask_boto3_as_of_old, "bedrock", modes=PLAIN),
+    "boto3, adaptive": Sdk(ask_boto3_adapting, "bedrock", modes=PLAIN),
+    "replicate": Sdk(ask_replicate, "replicate", trio=True, modes=PLAIN),
     "google-genai": Sdk(ask_gemini, "gemini"),
     "google-genai, httpx2": Sdk(ask_gemini_on_httpx2, "gemini", trio=True, modes=PLAIN),
     "google-genai, retrying": Sdk(ask_gemini_retrying, "gemini", modes=PLAIN),
@@ -411,6 +502,14 @@ SDKS = {
     "litellm, vLLM": Sdk(through_litellm("hosted_vllm/m-1", api_base="http://vllm:8000/v1"), "vllm"),
 }
 EACH = pytest.mark.parametrize("name", SDKS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded() -> None:
+    """On a busy machine boto3 reads its models for longer than a thread may block on something real."""
+    import boto3
+
+    boto3.client("bedrock-runtime", region_name="us-east-1", **AWS_KEYS)
 
 
 # -- runs ------------------------------------------------------------------------------------------
@@ -523,6 +622,24 @@ def sync_anthropic() -> str:
         return str(getattr(block, "text", ""))
 
 
+def sync_anthropic_on_bedrock() -> str:
+    import anthropic
+
+    with anthropic.AnthropicBedrock(
+        aws_region="us-east-1", aws_access_key="AKIAWAVETANK", aws_secret_key="secret-of-the-test"
+    ) as client:
+        (block,) = client.messages.create(model="m-1", max_tokens=99, messages=MESSAGES).content
+        return str(getattr(block, "text", ""))
+
+
+def sync_anthropic_on_vertex() -> str:
+    import anthropic
+
+    with anthropic.AnthropicVertex(region="global", project_id="p", access_token="token") as client:
+        (block,) = client.messages.create(model="m-1", max_tokens=99, messages=MESSAGES).content
+        return str(getattr(block, "text", ""))
+
+
 def sync_gemini() -> str:
     from google import genai
     from google.genai import types
@@ -589,6 +706,8 @@ def sync_requests() -> str:
     [
         ("openai", sync_openai, 7),
         ("anthropic", sync_anthropic, 7),
+        ("anthropic.lib.bedrock", sync_anthropic_on_bedrock, 7),
+        ("anthropic.lib.vertex", sync_anthropic_on_vertex, 7),
         ("google.genai", sync_gemini, None),
         ("groq", sync_groq, 7),
         ("together", sync_together, 7),
@@ -704,6 +823,11 @@ def test_an_sdk_backs_off_as_its_makers_wrote(name: str, backoff: str) -> None:
         ("anthropic", "billing", "PaymentRequiredError", 1),
         ("openrouter", "billing", "PaymentRequiredResponseError", 1),
         ("groq", "billing", "BadRequestError", 1),
+        ("boto3", "billing", "AccessDeniedException", 1),
+        ("boto3", "too-large", "ValidationException", 1),
+        ("boto3", "timeout", "ModelTimeoutException", 1),
+        ("boto3", "throttle", "ModelNotReadyException", 3),
+        ("replicate", "billing", "ReplicateError", 1),
         ("anthropic", "too-large", "ContentTooLargeError", 1),
         ("groq", "too-large", "APIStatusError", 1),
         ("google-genai", "timeout", "ServerError", 1),

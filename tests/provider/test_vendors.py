@@ -300,7 +300,6 @@ ROWS: dict[str, Row] = {
             "id": "{number}",
         },
     ),
-    "replicate": Row(("https://openai-proxy.replicate.com/v1",), GENERIC),
     "sambanova": Row(
         ("https://api.sambanova.ai/v1",),
         {
@@ -558,7 +557,12 @@ def test_a_sync_client_reads_its_answer_after_a_refusal(name: str) -> None:
 # -- the page ----------------------------------------------------------------------------------------
 
 PAGE = Path(__file__).parents[2] / "docs" / "vendors.md"
-SERVED = {"chat": "chat completions", "rerank": "reranking"}
+SERVED = {
+    "chat": "chat completions",
+    "rerank": "reranking",
+    "image-edits": "edits of images",
+    "moderations": "moderation",
+}
 
 
 def codes(names: Iterable[str]) -> str:

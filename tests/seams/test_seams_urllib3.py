@@ -295,15 +295,15 @@ def test_what_goes_wrong_is_botocores_own_error(tables: dict[str, Any], error: s
 
 
 def test_a_service_of_amazons_is_no_provider_of_the_tank() -> None:
-    """A client for Bedrock is told so, with the host's name, and nothing is sent."""
+    """A client for another one than Bedrock's runtime is told so, with the host's name; nothing is sent."""
     import botocore.session
 
     def work(_: Tank) -> None:
         session = botocore.session.Session()
         session.set_credentials("id", "secret")
-        client = session.create_client("bedrock-runtime", region_name="us-east-1")
-        with pytest.raises(Exception, match=r"answers for bedrock-runtime\.us-east-1\.amazonaws\.com;"):
-            client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+        client = session.create_client("bedrock", region_name="us-east-1")
+        with pytest.raises(Exception, match=r"answers for bedrock\.us-east-1\.amazonaws\.com;.*management"):
+            client.list_foundation_models()
 
-    with pytest.raises(wavetank.CheckFailed, match=r"bedrock-runtime\.us-east-1\.amazonaws\.com"):
+    with pytest.raises(wavetank.CheckFailed, match=r"bedrock\.us-east-1\.amazonaws\.com"):
         hosted(work)

@@ -47,7 +47,10 @@ _CHOICES: Final = {
     "limits_on": ("all", "answers", "refusals"),
     "rerank_list": ("results", "data"),
 }
-_ENDPOINTS: Final = ("chat", "completions", "embeddings", "responses", "rerank", "models")
+_ENDPOINTS: Final = (
+    *("chat", "completions", "embeddings", "responses", "rerank", "models", "moderations"),
+    *("images", "image-edits", "image-variations", "transcriptions", "translations", "speech"),
+)
 _NAMES: Final = {
     "serves": _ENDPOINTS,
     "endpoint_paths": _ENDPOINTS,

@@ -99,7 +99,7 @@ class BadRequest(Exception):
     """
 
     def __init__(self, reply: WireReply, *, counts: bool = True, unserved: bool = False) -> None:
-        super().__init__(f"{reply.status}: {reply.body.decode()}")
+        super().__init__(f"{reply.status}: {reply.body.decode(errors='replace')}")
         self.reply = reply
         self.counts = counts
         self.unserved = unserved

@@ -39,7 +39,8 @@ class Request(msgspec.Struct, kw_only=True):
     key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `card` is the vendor's.
     `arrived` is the instant of the arrival, `None` when it is not known. `answer_tokens` is what the
     answer is charged for, once that is known. `generates`: the answer is a generated text, and not a list
-    of models, an embedding or a count of tokens.
+    of models, an embedding or a count of tokens. `kept` is what its vendor keeps from one request of the run
+    to the next.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Request(msgspec.Struct, kw_only=True):
     id: int = 0
     key: str = ""
     secret: str = ""
+    kept: dict[str, Any] = {}
 
     @property
     def cost(self) -> int:

@@ -78,7 +78,9 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
         models: names for the list of models.
         reasoning: the field in which the vendor shows what a model thinks, beside the content.
         reasoners: shell patterns of models that always think.
-        serves: the endpoints: `chat`, `completions`, `embeddings`, `responses`, `rerank`, `models`.
+        serves: the endpoints: `chat`, `completions`, `embeddings`, `responses`, `rerank`, `models`,
+            `moderations`, `images`, `image-edits`, `image-variations`, `transcriptions`, `translations`,
+            `speech`.
         rerank_list: the name of the list in the answer of a reranker.
         answer_fields: more fields of chat completions, by their place: `body` (an answer or a chunk of a
             stream), `plain` (an answer that is not streamed) and `delta`.

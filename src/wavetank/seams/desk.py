@@ -109,6 +109,7 @@ class Desk:
         self._progress = progress
         self._deliver: dict[int, Callable[[Reply], object]] = {}
         self._same_requests = SameRequests()
+        self._kept: dict[str, Any] = {}
         self._timer: Timer | None = None
         self._timer_due: int | None = None
 
@@ -194,7 +195,7 @@ class Desk:
             return record
 
     def _enter(self, request: Request, sent: int, origin: Origin, now: int) -> Record:
-        request.key = self.secrets.label(request.secret)
+        request.key, request.kept = self.secrets.label(request.secret), self._kept
         if request.headers:
             request.headers = self.secrets.headers(request.headers, request.secret)
         self._identify(request)

@@ -20,11 +20,13 @@ from .errors import UnknownHost
 from .exchange import Attempt
 
 _OF_THEIR_OWN: Final = {
-    "bedrock*.amazonaws.com": "Amazon Bedrock",
+    "bedrock*.amazonaws.com": "Amazon Bedrock's agents and management",
     "*.sagemaker.*.amazonaws.com": "Amazon SageMaker",
-    "api.replicate.com": "Replicate",
 }
 """Hosts of LLMs that speak no dialect of the fake."""
+
+_METADATA: Final = ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "metadata.google.internal")
+"""Where the SDKs of clouds look for credentials last, if they have found none elsewhere."""
 
 _USUAL_PORTS: Final = (None, 80, 443)
 
@@ -92,6 +94,12 @@ def refused(where: str, dialect: str = "openai", *, loopback: bool = False) -> U
         fix = (
             f"wavetank doesn't speak the wire format of {own}; answer for it with an app of your own, "
             f'fake_llm.add_host("{shortened(where)}", app=...), or use a provider of the list'
+        )
+    elif where in _METADATA:
+        fix = (
+            "it is a cloud's metadata service, where an SDK looks for credentials that it has not found "
+            "elsewhere; give the test some of any value, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "in the environment, or access_token=... for Google's"
         )
     elif loopback:
         fix = f"a real server and virtual time cannot meet: {LEAVE_OUT}"

@@ -11,6 +11,7 @@ import msgspec
 from ...clock import EPOCH_NS, MILLISECOND
 from ...scenario import RefusalError
 from ..content import Block, BlockKind, Content
+from ..event_stream import first_message, is_event_stream, last_message
 from ..faults import apply_fault
 from ..host_patterns import path_ends
 from ..http import BadRequest, Frame, Head, Headers, HttpRequest, WireReply
@@ -160,7 +161,25 @@ class Endpoint(Protocol):
         """An error body as the last thing in a stream; `epoch_ns` is the Unix time of the instant 0."""
 
 
-class UnstreamedEndpoint:
+class OwnHead:
+    """What endpoints have in common whose plain answers may have a status, a type or headers of their own."""
+
+    __slots__ = ()
+
+    def status(self, page: AnswerPart) -> int:
+        """The status of a plain answer."""
+        return 200
+
+    def content_type(self, page: AnswerPart) -> str:
+        """The type of a plain answer."""
+        return JSON
+
+    def headers(self, page: AnswerPart) -> Headers:
+        """Headers of an answer, plain or streamed, beside those of the vendor."""
+        return ()
+
+
+class UnstreamedEndpoint(OwnHead):
     """What endpoints have in common that generate no text: their answers are never streamed."""
 
     __slots__ = ()
@@ -179,6 +198,9 @@ class UnstreamedEndpoint:
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """The error as it is."""
         return json_bytes(body)
+
+
+_USUAL_HEAD: Final = OwnHead()
 
 
 class Vendor:
@@ -253,6 +275,10 @@ class Vendor:
     def invalid_request(self, invalid: InvalidRequest, number: str, request: HttpRequest) -> tuple[int, Any]:
         """Status and body for a request that cannot be taken."""
         return invalid.status, self.error(invalid.text, invalid.status, number)
+
+    def invalid_headers(self, invalid: InvalidRequest) -> Headers:
+        """The headers of the answer to a request that cannot be taken, beside those of all responses."""
+        return ()
 
     def refusal_text(self, refused: Refused) -> ErrorText:
         """What a refusal says."""
@@ -343,7 +369,8 @@ class WireDialect:
         request = endpoint.read(http, found)
         request.card, request.endpoint, request.host = self.card, endpoint.name, http.host
         request.headers, request.secret, request.arrived = http.headers, secret, now
-        request.generates = not isinstance(endpoint, UnstreamedEndpoint)
+        if isinstance(endpoint, UnstreamedEndpoint):
+            request.generates = False
         return request
 
     def _route(self, http: HttpRequest) -> tuple[Endpoint, re.Match[str]]:
@@ -386,6 +413,7 @@ class WireDialect:
             ("content-type", JSON),
             ("date", date_header(sent)),
             *self._vendor.headers(number, 0),
+            *self._vendor.invalid_headers(invalid),
             *((("allow", invalid.allow),) if invalid.allow else ()),
         )
         return WireReply(status, headers, json_bytes(body))
@@ -394,14 +422,15 @@ class WireDialect:
 
     def _head(self, page: AnswerPart, endpoint: Endpoint) -> Head:
         vendor, sent = self._vendor, page.epoch_ns + page.reply.at
-        content_type = JSON if page.reply.count == 1 else endpoint.streams_as
+        own, plain = endpoint if isinstance(endpoint, OwnHead) else _USUAL_HEAD, page.reply.count == 1
         number = vendor.number(page.reply.request_id)
         return Head(
-            200,
+            own.status(page) if plain else 200,
             (
-                ("content-type", content_type),
+                ("content-type", own.content_type(page) if plain else endpoint.streams_as),
                 ("date", date_header(sent)),
                 *vendor.headers(number, page.took // MILLISECOND),
+                *own.headers(page),
                 *self._limits(page.answer.limits, page.request, page.epoch_ns, refused=False),
             ),
         )
@@ -451,7 +480,11 @@ class WireDialect:
 def _whole_at(data: bytes) -> int:
     """How much of the last part of an answer holds the rest of its text and why it finished.
 
-    A terminator says neither, nor do the brackets that close the JSON.
+    A terminator says neither, nor do the brackets that close the JSON, nor the last of several messages of
+    AWS's encoding, which has the usage.
     """
+    if is_event_stream(data):
+        alone = len(first_message(data)) == len(data)
+        return len(data) - (0 if alone else len(last_message(data)))
     found = _TERMINATOR.search(data)
     return len((data if found is None else data[: found.start()]).rstrip(b"}] \r\n\t"))

@@ -9,6 +9,7 @@ from typing import Final, Literal, final
 from msgspec.structs import replace
 
 from ...scenario import Fault
+from ..event_stream import first_message, is_event_stream, with_half_payload
 from ..http import Frame
 
 Damage = Literal["none", "lost", "unreadable", "error"]
@@ -72,7 +73,12 @@ def first_half(frame: Frame) -> Frame:
 
 
 def first_event(data: bytes) -> tuple[bytes, bytes]:
-    """The first event in `data` and the empty line after it; in newline-delimited JSON, the first line."""
+    """The first event in `data` and the empty line after it; in newline-delimited JSON, the first line.
+
+    The messages of AWS's encoding have nothing between them.
+    """
+    if is_event_stream(data):
+        return first_message(data), b""
     for gap in (b"\r\n\r\n", b"\n\n", b"\n"):
         event, found, _ = data.partition(gap)
         if found:
@@ -83,5 +89,7 @@ def first_event(data: bytes) -> tuple[bytes, bytes]:
 def half_event(data: bytes) -> tuple[bytes, bytes]:
     """The first event in `data`, cut in the middle of its JSON, and what ends the event."""
     event, gap = first_event(data)
+    if is_event_stream(event):
+        return with_half_payload(event), gap
     start = max(0, event.find(b"{"))
     return event[: start + (len(event) - start) // 2], gap

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from ...scenario import FaultKind
+from ..event_stream import is_event_stream, last_message
 from ..http import Frame
 from .effect import BROKEN, FaultEffect, Position, first_event, first_half, half_event
 
@@ -46,6 +47,8 @@ def _missing_end(frame: Frame, position: Position) -> Frame:
 
 
 def _without_last_event(data: bytes) -> bytes:
+    if is_event_stream(data):
+        return data.removesuffix(last_message(data))
     _, gap = first_event(data)
     if not gap:
         return b""

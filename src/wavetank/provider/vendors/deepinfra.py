@@ -24,5 +24,14 @@ CARD: Final = VendorCard(
         "throttle": _BUSY,
     },
     models=("meta-llama/Llama-3.3-70B-Instruct", "BAAI/bge-m3"),
-    serves=("chat", "completions", "embeddings", "models"),
+    serves=(
+        "chat",
+        "completions",
+        "embeddings",
+        "models",
+        "images",
+        "transcriptions",
+        "translations",
+        "speech",
+    ),
 )

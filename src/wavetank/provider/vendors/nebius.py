@@ -20,4 +20,5 @@ CARD: Final = VendorCard(
     ),
     key_variables=("NEBIUS_API_KEY",),
     models=("meta-llama/Llama-3.3-70B-Instruct", "BAAI/bge-en-icl"),
+    serves=("chat", "completions", "embeddings", "models", "images"),
 )

@@ -90,7 +90,6 @@ CARDS: Final = (
         "chat completions responses embeddings models",
         key_header="x-portkey-api-key",
     ),
-    _card("replicate", "openai-proxy.replicate.com", "REPLICATE_API_TOKEN", "chat models"),
     _card("scaleway", "api.scaleway.ai", "", "chat embeddings models", base_paths=("/v1", "/*/v1")),
     _card("snowflake", "*.snowflakecomputing.com", "", "chat", base_paths=("/api/v2/cortex/v1",)),
     _card("stepfun", "api.stepfun.com api.stepfun.ai", "STEPFUN_API_KEY STEP_API_KEY", "chat models"),

@@ -33,5 +33,5 @@ CARD: Final = VendorCard(
         404: ("Model not found", "invalid_request_error", "model_not_found", "model"),
     },
     models=("Meta-Llama-3.3-70B-Instruct", "gpt-oss-120b"),
-    serves=("chat", "completions", "embeddings", "models"),
+    serves=("chat", "completions", "embeddings", "models", "transcriptions", "translations"),
 )

@@ -26,5 +26,5 @@ CARD: Final = VendorCard(
     },
     status_texts={401: ("Token is invalid.", "", "30014"), 404: ("404 page not found", "", "20012")},
     models=("deepseek-ai/DeepSeek-V3.2", "BAAI/bge-m3"),
-    serves=("chat", "completions", "embeddings", "rerank", "models"),
+    serves=("chat", "completions", "embeddings", "rerank", "models", "transcriptions", "speech"),
 )

@@ -30,5 +30,15 @@ CARD: Final = VendorCard(
     whole_calls=True,
     reasoning="reasoning",
     models=("meta-llama/Llama-3.3-70B-Instruct-Turbo", "openai/gpt-oss-120b"),
-    serves=("chat", "completions", "embeddings", "rerank", "models"),
+    serves=(
+        "chat",
+        "completions",
+        "embeddings",
+        "rerank",
+        "models",
+        "images",
+        "transcriptions",
+        "translations",
+        "speech",
+    ),
 )

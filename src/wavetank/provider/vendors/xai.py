@@ -50,5 +50,5 @@ CARD: Final = VendorCard(
         ),
     },
     models=("grok-4.3", "grok-code-fast-1"),
-    serves=("chat", "completions", "responses", "embeddings", "models"),
+    serves=("chat", "completions", "responses", "embeddings", "models", "images"),
 )

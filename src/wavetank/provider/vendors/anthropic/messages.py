@@ -43,21 +43,27 @@ _STOP_REASONS: Final = {
 @final
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """`POST /v1/messages`.
+    """`POST /v1/messages`, and the same behind other clouds.
 
     Source: the API reference of docs.claude.com and the types of its SDK (`anthropic.types`);
-    the order of events is the one its SDKs rely on.
+    the order of events is the one its SDKs rely on. Where the path has a group `model`, that is the model;
+    `streamed` is whether the path says that a stream is wanted, `None` where the body says it. `idents` is
+    how the ids of messages begin, and `needs` are more fields that a body must have.
     """
 
     path: re.Pattern[str]
     name: str = "messages"
+    streamed: bool | None = None
+    idents: str = "msg_01"
+    needs: tuple[str, ...] = ()
     method: str = "POST"
     streams_as: str = EVENT_STREAM
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
-        _check_fields(payload, ("model", "messages", "max_tokens"))
+        model = found.groupdict().get("model")
+        _check_fields(payload, (*self.needs, "messages", "max_tokens"), model)
         if not whole_number(payload["max_tokens"]):
             raise _wrong("max_tokens", "Input should be a valid integer of at least 1")
         if not isinstance(payload.get("stream"), bool | None):
@@ -66,9 +72,10 @@ class Messages:
             request,
             payload,
             _messages(payload),
-            model=payload["model"],
+            model=model or payload["model"],
             max_tokens=payload["max_tokens"],
             system=text_of(payload.get("system")),
+            stream=self.streamed,
             form=_form(payload),
             reasoning=as_mapping(payload.get("thinking")).get("type") in ("enabled", "adaptive"),
         )
@@ -76,12 +83,13 @@ class Messages:
     def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
         blocks = [_whole(page, number) for number in range(len(page.content.blocks))]
-        return json_bytes(_message(page, blocks, _stop_reason(page), page.answer.completion_tokens))
+        tokens = page.answer.completion_tokens
+        return json_bytes(_message(page, self.idents, blocks, _stop_reason(page), tokens))
 
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream."""
         if page.first:
-            message = {"type": "message_start", "message": _message(page, [], None, 1)}
+            message = {"type": "message_start", "message": _message(page, self.idents, [], None, 1)}
             return named_event(message) + _start(page, 0) + named_event({"type": "ping"})
         if page.last:
             return _closing(page)
@@ -105,7 +113,7 @@ class CountTokens(UnstreamedEndpoint):
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
         payload = _payload(request)
-        _check_fields(payload, ("model", "messages"))
+        _check_fields(payload, ("messages",))
         system = text_of(payload.get("system"))
         return no_text_request(request, payload, _messages(payload), model=payload["model"], system=system)
 
@@ -124,11 +132,12 @@ def _payload(request: HttpRequest) -> Values:
     return payload
 
 
-def _check_fields(payload: Values, required: tuple[str, ...]) -> None:
-    for name in required:
+def _check_fields(payload: Values, required: tuple[str, ...], model: str | None = None) -> None:
+    """`model` is that of the path; without one the body must have it."""
+    for name in required if model else ("model", *required):
         if payload.get(name) is None:
             raise _wrong(name, "Field required")
-    if not isinstance(payload["model"], str) or not payload["model"]:
+    if not model and (not isinstance(payload["model"], str) or not payload["model"]):
         raise _wrong("model", "Input should be a valid string")
 
 
@@ -224,9 +233,11 @@ def _signature(page: AnswerPart) -> str:
     return page.letters(64, "signature")
 
 
-def _message(page: AnswerPart, content: list[Values], stop_reason: str | None, output_tokens: int) -> Values:
+def _message(
+    page: AnswerPart, idents: str, content: list[Values], stop_reason: str | None, output_tokens: int
+) -> Values:
     return {
-        "id": f"msg_01{page.letters(22, 'message')}",
+        "id": f"{idents}{page.letters(22, 'message')}",
         "type": "message",
         "role": "assistant",
         "model": page.request.model,

@@ -15,9 +15,14 @@ from ...http import Headers, HttpRequest
 from ...model import LimitState, Refusal
 from ...request import Request
 from ...wire_formats import base62, rfc3339
+from ..openai.vendor import error as openai_error
+from ..openai.vendor import openai_limits
 
 ORGANIZATION: Final = "00000000-0000-4000-8000-000000000001"
 INVALID: Final = "invalid_request_error"
+COMPATIBLE: Final = "compatible-chat"
+"""OpenAI's chat completions."""
+COMPATIBLE_PATH: Final = "/v1/chat/completions"
 
 _RATE_LIMITED: Final = "This request would exceed your account's rate limit. Please try again later."
 _CREDIT: Final = (
@@ -64,9 +69,12 @@ class AnthropicVendor(Vendor):
     breaks_with = "overloaded"
 
     def key(self, request: HttpRequest) -> str:
-        """The key, in its own header or as a bearer token; the version must be there, too."""
+        """The key, in its own header or as a bearer token; the version must be there, too.
+
+        OpenAI's SDK, which asks for chat completions, has none.
+        """
         key = super().key(request)
-        if not request.headers.get("anthropic-version"):
+        if request.path != COMPATIBLE_PATH and not request.headers.get("anthropic-version"):
             raise InvalidRequest(400, "anthropic-version: header is required", kind=INVALID)
         return key
 
@@ -79,7 +87,9 @@ class AnthropicVendor(Vendor):
         return (("request-id", number), ("anthropic-organization-id", ORGANIZATION))
 
     def limits(self, limits: LimitState, request: Request, measured: int, *, refused: bool) -> Headers:
-        """Each kind of limit, with the date in whole seconds at which it is whole again."""
+        """Each kind of limit, with the date in whole seconds at which it is whole again; or as OpenAI's."""
+        if request.endpoint == COMPATIBLE:
+            return openai_limits(limits)
         buckets = (
             ("requests", limits.requests),
             ("input-tokens", limits.input_tokens),
@@ -98,6 +108,20 @@ class AnthropicVendor(Vendor):
             "error": {"type": text.kind, "message": text.message, **details},
             "request_id": number,
         }
+
+    def invalid_request(self, invalid: InvalidRequest, number: str, request: HttpRequest) -> tuple[int, Any]:
+        """Status and body for a request that cannot be taken."""
+        if request.path == COMPATIBLE_PATH:
+            return invalid.status, openai_error(invalid.text)
+        return super().invalid_request(invalid, number, request)
+
+    def refusal(self, refused: Refused) -> Any:
+        """The body of a refusal; the compatible endpoint has OpenAI's form, with words of its own."""
+        return (
+            openai_error(self.said(refused)._replace(code=None))
+            if refused.request.endpoint == COMPATIBLE
+            else super().refusal(refused)
+        )
 
     def refusal_text(self, refused: Refused) -> ErrorText:
         """What a refusal says; a rate limit names its number."""

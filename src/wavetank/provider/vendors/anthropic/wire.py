@@ -1,17 +1,22 @@
-"""The Anthropic dialect: messages, the counting of their tokens, and models."""
+"""The Anthropic dialect: messages, the counting of their tokens, and models; chat completions as OpenAI's.
+
+Source of the last: the page "OpenAI SDK compatibility" of docs.claude.com, which says what is always empty.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from ...dialect_base.shared import InvalidRequest
 from ...dialect_base.wire_dialect import AnswerPart, WireDialect
 from ...vendor_card import VendorCard
 from ...wire_formats import rfc3339
+from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models, Names, Query, page_size
+from ..openai.requests import one_copy
 from .messages import CountTokens, Messages
-from .vendor import INVALID, AnthropicVendor
+from .vendor import COMPATIBLE, COMPATIBLE_PATH, INVALID, AnthropicVendor
 
 
 def _model(name: str, page: AnswerPart) -> dict[str, Any]:
@@ -47,6 +52,18 @@ def _pages(query: Query, names: Names) -> tuple[Names, dict[str, Any]]:
     return rest[:limit], {"has_more": len(rest) > limit}
 
 
+_COMPATIBLE: Final = Flavour(
+    ident=lambda page: f"msg_01{page.letters(22)}",
+    top=lambda page: {},
+    choice={},
+    message={"refusal": None},
+    delta={},
+    usage=usage,
+    copies=one_copy,
+    logprobs=False,
+)
+
+
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.anthropic.com`."""
     return WireDialect(
@@ -54,6 +71,7 @@ def wire(card: VendorCard) -> WireDialect:
         (
             Messages(re.compile(r"/v1/messages")),
             CountTokens(re.compile(r"/v1/messages/count_tokens")),
+            Chat(re.compile(re.escape(COMPATIBLE_PATH)), _COMPATIBLE, name=COMPATIBLE),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"),

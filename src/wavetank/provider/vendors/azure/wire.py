@@ -19,6 +19,7 @@ from ...vendor_card import VendorCard
 from ...wire_formats import hexadecimal
 from ..openai.chat import Chat, Flavour
 from ..openai.embeddings import Embeddings
+from ..openai.media import media
 from ..openai.models import Models
 from ..openai.responses import InputTokens, Responses
 from ..openai.vendor import counted, error
@@ -47,6 +48,10 @@ _OPERATIONS: Final = {
     "responses": "Responses_Create",
     "embeddings": "Embeddings_Create",
     "deployed-embeddings": "Embeddings_Create",
+    "deployed-images": "ImageGenerations_Create",
+    "deployed-transcriptions": "Transcriptions_Create",
+    "deployed-translations": "Translations_Create",
+    "deployed-speech": "Speech_Create",
 }
 _SAFE: Final = {
     kind: {"filtered": False, "severity": "safe"} for kind in ("hate", "self_harm", "sexual", "violence")
@@ -118,6 +123,7 @@ _FLAVOUR: Final = Flavour(
     before=_filter_results,
 )
 _DEPLOYMENT: Final = r"/openai/deployments/(?P<model>[^/]+)"
+_DEPLOYED: Final = ("images", "image-edits", "transcriptions", "translations", "speech")
 _NEW: Final = r"/openai(?:/v1)?"
 
 
@@ -132,6 +138,8 @@ def wire(card: VendorCard) -> WireDialect:
             Embeddings(re.compile(r"/openai/v1/embeddings")),
             Responses(re.compile(f"{_NEW}/responses")),
             InputTokens(re.compile(f"{_NEW}/responses/input_tokens")),
+            *media(_DEPLOYMENT, _DEPLOYED, prefix="deployed-"),
+            *media("/openai/v1", _DEPLOYED),
             Models(re.compile(rf"{_NEW}/models(?:/(?P<model>[^/]+))?"), ("gpt-5", "text-embedding-3-small")),
         ),
     )

@@ -1,4 +1,4 @@
-"""Gemini's errors, at the Developer API and at Vertex AI.
+"""Gemini's errors, at the Developer API.
 
 Sources: the pages on rate limits and troubleshooting of ai.google.dev, `google/rpc/code.proto`
 and `google/rpc/error_details.proto`, and refusals that their users have quoted.
@@ -10,7 +10,6 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from ....clock import SECOND
-from ...dialect_base.retry_after import stated_in_body
 from ...dialect_base.shared import ErrorText, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Refused, Vendor
 from ...http import Headers, HttpRequest
@@ -59,22 +58,15 @@ _MESSAGES: Final = {
     "timeout": "Deadline expired before operation could complete.",
     "conflict": "The operation was aborted.",
 }
-_STATUSES: Final = {
+STATUSES: Final = {
     401: "API keys are not supported by this API. Expected OAuth2 access token.",
     403: "The caller does not have permission.",
     404: "The requested entity was not found.",
 }
-_VERTEX: Final = (
-    "Resource exhausted. Please try again later. Please refer to "
-    "https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details."
-)
+"""Statuses that speak for themselves, whatever a scenario says is wrong."""
 _UNREGISTERED: Final = (
     "Method doesn't allow unregistered callers (callers without established identity). Please use API Key "
     "or other form of API consumer identity to call this API."
-)
-_NO_TOKEN: Final = (
-    "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or "
-    "other valid authentication credential."
 )
 _TOO_LARGE: Final = "The input token count exceeds the maximum number of tokens allowed."
 
@@ -97,10 +89,10 @@ def error(message: str, status: int, code: str | None = None, **more: Any) -> di
     return {"error": {"code": status, "message": message, "status": name, **more}}
 
 
-def _in_array(body: dict[str, Any], refused: Refused) -> Any:
+def in_array(body: dict[str, Any], refused: Refused) -> Any:
     """Where answers are arrays an error is an array of one."""
-    in_array = refused.request.endpoint in (IN_ARRAY, COMPATIBLE) and refused.refusal.wrapping == "json"
-    return [body] if in_array else body
+    is_array = refused.request.endpoint in (IN_ARRAY, COMPATIBLE) and refused.refusal.wrapping == "json"
+    return [body] if is_array else body
 
 
 class GeminiVendor(Vendor):
@@ -134,36 +126,18 @@ class GeminiVendor(Vendor):
 
     def refusal(self, refused: Refused) -> Any:
         """The error of a refusal; a quota is named, with when to come back."""
-        return _in_array(_refused(refused.refusal, refused.request), refused)
+        return in_array(refused_with(refused.refusal, refused.request), refused)
 
     def mid_stream_error(self, refused: Refused) -> Any:
         """The error after a 200, in no array of its own."""
-        return _refused(refused.refusal, refused.request)
+        return refused_with(refused.refusal, refused.request)
 
 
-class VertexVendor(GeminiVendor):
-    """Vertex AI: a bare error, and when to come back, if at all, in a header."""
-
-    retry_in_body = False
-    no_key = ErrorText(_NO_TOKEN)
-    no_key_status = 401
-
-    def refusal(self, refused: Refused) -> Any:
-        """The error of a refusal."""
-        refusal = refused.refusal
-        if refusal.error not in ("rate-limit", "quota", "throttle", "ramp"):
-            body = _refused(refusal, refused.request, details=False)
-        else:
-            message = _STATUSES.get(refusal.status, _VERTEX) + stated_in_body(refusal.retry_after)
-            detail = {"message": message, "domain": "global", "reason": "rateLimitExceeded"}
-            body = error(message, refusal.status, errors=[detail])
-        return _in_array(body, refused)
-
-
-def _refused(refusal: Refusal, request: Request, *, details: bool = True) -> dict[str, Any]:
+def refused_with(refusal: Refusal, request: Request, *, details: bool = True) -> dict[str, Any]:
+    """The error of a refusal; without `details` it does not say when to come back."""
     if refusal.error in ("rate-limit", "quota") or (refusal.error == "too-large" and refusal.status == 429):
-        if refusal.status in _STATUSES:
-            return error(_STATUSES[refusal.status], refusal.status)
+        if refusal.status in STATUSES:
+            return error(STATUSES[refusal.status], refusal.status)
         return _quota(refusal, request)
     code = "RESOURCE_EXHAUSTED" if refusal.error in _EXHAUSTED else None
     message = _TOO_LARGE if refusal.error == "too-large" else _MESSAGES[refusal.error]

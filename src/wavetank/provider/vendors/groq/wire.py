@@ -19,6 +19,7 @@ from ...model import LimitState
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import go_duration
+from ..openai.audio import Speech, Transcriptions
 from ..openai.chat import Chat, Flavour, shown_as, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
@@ -135,6 +136,11 @@ _FLAVOUR: Final = Flavour(
 )
 
 
+def _asked(page: AnswerPart) -> Values:
+    """The request id, beside a transcription."""
+    return {"x_groq": {"id": f"req_{page.letters(26, 'request')}"}}
+
+
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.groq.com/openai/v1`."""
     return WireDialect(
@@ -143,6 +149,9 @@ def wire(card: VendorCard) -> WireDialect:
             Chat(re.compile(r"/openai/v1/chat/completions"), _FLAVOUR),
             Responses(re.compile(r"/openai/v1/responses")),
             Embeddings(re.compile(r"/openai/v1/embeddings")),
+            Transcriptions(re.compile(r"/openai/v1/audio/transcriptions"), _asked),
+            Transcriptions(re.compile(r"/openai/v1/audio/translations"), _asked, name="translations"),
+            Speech(re.compile(r"/openai/v1/audio/speech"), "wav"),
             Models(
                 re.compile(r"/openai/v1/models(?:/(?P<model>.+))?"),
                 ("llama-3.3-70b-versatile", "openai/gpt-oss-120b"),

@@ -20,6 +20,7 @@ from ...wire_formats import hexadecimal
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
+from ..openai.moderations import Moderations
 
 _RATE_LIMITED: Final = ErrorText("Requests rate limit exceeded", "rate_limited", "1300")
 _UNAUTHORIZED: Final = ErrorText("Unauthorized", "unauthorized", "1100")
@@ -141,6 +142,13 @@ _FLAVOUR: Final = Flavour(
 )
 
 
+# `category_scores` of its page on moderation.
+_CATEGORIES: Final = (
+    *("sexual", "hate_and_discrimination", "violence_and_threats", "dangerous_and_criminal_content"),
+    *("selfharm", "health", "financial", "law", "pii"),
+)
+
+
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.mistral.ai`."""
     return WireDialect(
@@ -148,6 +156,7 @@ def wire(card: VendorCard) -> WireDialect:
         (
             Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
             Embeddings(re.compile(r"/v1/embeddings"), extra=_with_id),
+            Moderations(re.compile(r"/v1/moderations"), _CATEGORIES),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("mistral-large-latest", "mistral-small-latest"),

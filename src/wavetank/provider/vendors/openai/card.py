@@ -8,7 +8,8 @@ from ...vendor_card import VendorCard
 
 CARD: Final = VendorCard(
     name="openai",
-    hosts=("api.openai.com", "*.api.openai.com"),
+    # The last one has the images of which answers give the URLs.
+    hosts=("api.openai.com", "*.api.openai.com", "oaidalleapiprodscus.blob.core.windows.net"),
     wire="wavetank.provider.vendors.openai.wire",
     paths=("/v1/chat/completions",),
     key_variables=("OPENAI_API_KEY",),

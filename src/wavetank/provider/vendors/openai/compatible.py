@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from ...wire_formats import decimal, go_duration, rfc3339
 from .chat import Chat, Flavour, shown_as
 from .completions import Completions
 from .embeddings import Embeddings
+from .media import MEDIA, MEDIA_PATHS
 from .models import Models
 from .requests import INVALID
 from .rerank import Rerank, data, results
@@ -201,6 +203,7 @@ _OWN_PATHS: Final = {
     "responses": "/responses",
     "rerank": "/rerank",
     "models": "/models",
+    **MEDIA_PATHS,
 }
 
 
@@ -234,6 +237,11 @@ def _status(card: VendorCard, reply: Reply) -> int:
     return card.status_of_error(error or CompatibleVendor.breaks_with)
 
 
+def _media(name: str, card: VendorCard, path: re.Pattern[str]) -> Endpoint:
+    endpoint: Endpoint = MEDIA[name](path, name=name)
+    return endpoint
+
+
 _ENDPOINTS: Final[dict[str, Callable[[VendorCard, re.Pattern[str]], Endpoint]]] = {
     "chat": _chat,
     "completions": lambda card, path: Completions(path),
@@ -241,4 +249,5 @@ _ENDPOINTS: Final[dict[str, Callable[[VendorCard, re.Pattern[str]], Endpoint]]] 
     "responses": lambda card, path: Responses(path),
     "rerank": lambda card, path: Rerank(path, data if card.rerank_list == "data" else results),
     "models": lambda card, path: Models(path, card.models),
+    **{name: partial(_media, name) for name in MEDIA},
 }

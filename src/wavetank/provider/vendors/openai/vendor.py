@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from ...dialect_base.retry_after import retry_hint
 from ...dialect_base.shared import ErrorText, is_limit, limit_headers, limit_hit, unit_of
 from ...dialect_base.wire_dialect import Refused, Vendor
-from ...http import Headers
+from ...http import Headers, HttpRequest
 from ...model import BucketState, LimitState, Refusal
 from ...request import Request
 from ...wire_formats import go_duration
@@ -19,6 +19,8 @@ from .requests import INVALID
 
 ORGANIZATION: Final = "org-wavetank"
 VERSION: Final = "2020-10-01"
+STORE: Final = "oaidalleapiprodscus.blob.core.windows.net"
+"""The host that has the images of which an answer gives the URL."""
 
 _SORRY: Final = "The server had an error while processing your request. Sorry about that!"
 _VISIT: Final = "Visit https://platform.openai.com/account/rate-limits to learn more."
@@ -127,6 +129,10 @@ class OpenAIVendor(Vendor):
     )
     errors = _ERRORS
     statuses = _STATUSES
+
+    def key(self, request: HttpRequest) -> str:
+        """The key; images behind URLs need none."""
+        return "" if request.host == STORE else super().key(request)
 
     def headers(self, number: str, took: int) -> Headers:
         """Request id, organization, time and version."""

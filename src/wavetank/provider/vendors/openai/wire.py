@@ -1,4 +1,4 @@
-"""The OpenAI dialect: chat completions, responses, completions, embeddings and models."""
+"""The OpenAI dialect: chat completions, responses, completions, embeddings, models, images and sound."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ...vendor_card import VendorCard
 from .chat import Chat
 from .completions import Completions
 from .embeddings import Embeddings
+from .images import ImageStore
+from .media import media
 from .models import Models
 from .responses import InputTokens, Responses
 from .vendor import OpenAIVendor
@@ -28,5 +30,7 @@ def wire(card: VendorCard) -> WireDialect:
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("gpt-5", "gpt-5-mini", "text-embedding-3-small"),
             ),
+            *media("/v1"),
+            ImageStore(),
         ),
     )

@@ -1,4 +1,4 @@
-"""Gemini, at Vertex AI.
+"""Gemini and Claude, at Vertex AI.
 
 Source of the status: `google.rpc.Code`.
 """
@@ -19,5 +19,6 @@ CARD: Final = VendorCard(
     wire="wavetank.provider.vendors.vertex.wire",
     paths=("/v1/projects/", "/v1/publishers/", "/v1beta1/"),
     key_header="x-goog-api-key",
+    url_variables={"ANTHROPIC_VERTEX_BASE_URL": "/v1"},
     statuses={"timeout": 504},
 )
