@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
+from ..progress import OneLine, PlainLines
 from ..scenario import digest, without
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
@@ -138,9 +141,15 @@ def search_schedules(rehearsal: Rehearsal, command: Callable[[str | None], str],
         ProcessDied: the program ended its process.
         SandboxError: the copy cannot be made.
     """
-    with scratch_folder() as scratch:
+    # Not the bar of rich, which has a thread: a process with threads is not forked.
+    display = OneLine(sys.stdout) if sys.stdout.isatty() else PlainLines(sys.stdout)
+    with scratch_folder() as scratch, closing(display):
         answered = FreshProcess(scratch=scratch, apart=True, stdin=standard_input(scratch))
-        return searched(rehearsal, command, schedules, answered, jobs=cores())
+
+        def seen(made: int) -> None:
+            display.show(made / schedules, f"{made} of {schedules} schedules")
+
+        return searched(rehearsal, command, schedules, answered, jobs=cores(), seen=seen)
 
 
 def searched(
@@ -150,8 +159,9 @@ def searched(
     answered: Answered,
     *,
     jobs: int = 1,
+    seen: Callable[[int], object] = lambda _: None,
 ) -> Rehearsed:
-    """What a search comes to whose runs `answered` makes.
+    """What a search comes to whose runs `answered` makes; `seen` is called with how many there are so far.
 
     The run that is reported is that of the first schedule that fails, repeated and shrunk; if none does,
     the first of all.
@@ -161,6 +171,7 @@ def searched(
     def watch(made: Made) -> None:
         if not made.number and made.trial is not None:
             first.append(made.trial)
+        seen(made.number + 1)
 
     options = SearchOptions(seed=rehearsal.seed, schedules=schedules, jobs=jobs)
     searching = ScheduleSearch(_trials(rehearsal, answered), options, replay=command, watch=watch)
