@@ -98,7 +98,7 @@ bench: .venv build/peers/installed build/museum/installed  ## run every benchmar
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
-PEERS := simloop simloom frontrun async-solipsism looptime trio llmock async-batch-llm
+PEERS := detangle simloop simloom frontrun async-solipsism looptime trio llmock async-batch-llm
 
 # One of them is a program for Node.
 NODE_PEER := @copilotkit/aimock
@@ -116,7 +116,7 @@ build/peers/installed: .venv/installed
 # simloop and simloom need Python 3.12: without one they are left out.
 MUSEUM_PYTHON ?= $(or $(firstword $(foreach version,12 13 14,\
   $(shell python3.$(version) -c 'print("python3.$(version)")' 2>/dev/null))),$(BIN)/python)
-MUSEUM_PEERS := simloop simloom frontrun
+MUSEUM_PEERS := detangle simloop simloom frontrun
 
 build/museum/installed: .venv/installed
 	$(call title,install wavetank and the other tools into build/museum)

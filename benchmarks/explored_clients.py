@@ -66,8 +66,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--before", metavar="COMMIT", help="take turns with the sources of this commit")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=5, help="runs in a round (default 5)")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=2, help="runs in a round (default 2)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         before = None if options.before is None else sources_of(options.before, Path(folder))

@@ -25,7 +25,7 @@ ROUNDS: Final = 5
 SECONDS: Final = 1.0
 PEERS: Final = Path("build/peers/bin/python")
 PATIENCE: Final = 300
-REFERENCE: Final = "simloop"
+REFERENCE: Final = "detangle"
 """The fastest of the other tools that explore orders."""
 
 
@@ -41,7 +41,7 @@ class Contestant(NamedTuple):
 
 
 PIPELINE: Final = (
-    Contestant("asyncio portfolio", 200, 1350, 10),
+    Contestant("asyncio portfolio", 200, 1350, 1.1),
     Contestant("asyncio random", 200),
     Contestant("asyncio fifo", 200),
     Contestant("asyncio engine", 100),
@@ -51,6 +51,8 @@ PIPELINE: Final = (
     Contestant("trio fifo", 200),
     Contestant("trio engine", 100),
     Contestant("trio engine, stalls", 100),
+    Contestant("detangle", 100, peer=True),
+    Contestant("detangle, late", 100, peer=True),
     Contestant("simloop", 20, peer=True),
     Contestant("simloom", 20, peer=True),
     Contestant("frontrun", 5, peer=True),
@@ -108,7 +110,7 @@ def row(contestant: Contestant, rates: Rates, reference: float | None) -> str:
     if rates.trouble is not None:
         return f"{contestant.name:<24}{rates.trouble}"
     low, middle, high = min(rates.cpu), statistics.median(rates.cpu), max(rates.cpu)
-    ratio = f"{middle / reference:>7.1f}" if reference else f"{'':>7}"
+    ratio = f"{middle / reference:>7.2f}" if reference else f"{'':>7}"
     return (
         f"{contestant.name:<24}{low:>8.1f}{middle:>8.1f}{high:>8.1f}{ratio}"
         f"{statistics.median(rates.wall):>9.1f}  {verdict(contestant, middle, reference)}"

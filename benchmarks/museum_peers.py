@@ -19,7 +19,9 @@ from typing import Final, NamedTuple
 from wavetank.checks import CHECKS
 from wavetank.museum import SPECIMENS
 
-TOOLS: Final = ("wavetank", "simloop", "simloom", "frontrun", "asyncio")
+from .programs.peers import DETANGLE
+
+TOOLS: Final = ("wavetank", *DETANGLE, "simloop", "simloom", "frontrun", "asyncio")
 PYTHON: Final = Path("build/museum/bin/python")
 SECONDS: Final = 5.0
 TWIN_SECONDS: Final = 2.0
@@ -60,6 +62,11 @@ A cell says how the bug was seen and in which run, or how many runs did not show
   in real time, the run took more than thrice the time of its twin and a second, or 11 s with frontrun;
 - inconclusive: frontrun's own word for a search in which runs did not end in time.
 
+detangle runs its portfolio of strategies.
+By default it lets no time pass inside the program.
+As `detangle, late` it has its options `timer_jitter=0.01` and `step_cost=0.001`, too:
+timers may be 10 ms late, and each step takes 1 ms.
+Its `maybe_timeout` and `invariant`, for which the program has to be changed, are not used.
 simloop and simloom choose uniformly among the tasks that can run, in virtual time.
 They let no time pass inside the program, which the late workers of some specimens need.
 frontrun orders the tasks that it is handed and no others.
@@ -88,7 +95,7 @@ class Seen(NamedTuple):
     def shortly(self) -> str:
         """Whether the bug was seen, in a word or two."""
         if not self.first:
-            return "no"
+            return self.how if self.how == "not run" else "no"
         return "with our checks" if self.by_our_checks else "yes"
 
     def __str__(self) -> str:
@@ -104,14 +111,23 @@ Seens = Mapping[tuple[str, str, str], Seen]
 
 def installed() -> list[str]:
     """Python and the tools of the environment, each with its version."""
-    packages = [tool for tool in (*TOOLS, "anyio") if tool != "asyncio"]
+    packages = dict.fromkeys(map(_package, (*TOOLS, "anyio")))
+    packages.pop("asyncio")
     command = [str(PYTHON), "-c", _VERSIONS, *packages]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE)
     return done.stdout.splitlines()
 
 
+def _package(tool: str) -> str:
+    """The package that a tool is in, which may be run in more than one way."""
+    return tool.partition(",")[0]
+
+
 def see(tool: str, name: str, which: str) -> Seen:
     """Let a tool run a program; one that does not come back in time is ended."""
+    specimen = SPECIMENS[name]
+    if tool != "wavetank" and (specimen.interrupt or specimen.backends == ("threads",)):
+        return Seen(0, 0, "not run")  # they run coroutines to their end
     seconds = SECONDS if which == "buggy" else TWIN_SECONDS
     if tool in REAL:
         seconds *= REAL_TIMES
@@ -157,7 +173,7 @@ def contest(names: Sequence[str]) -> Contest:
         raise SystemExit(f"{PYTHON} is missing: make build/museum/installed")
     versions = installed()
     there = {line.split()[0] for line in versions} | {"asyncio"}
-    tools = tuple(tool for tool in TOOLS if tool in there)
+    tools = tuple(tool for tool in TOOLS if _package(tool) in there)
     return Contest(tools, tuple(names), tuple(versions), see_all(tools, names))
 
 

@@ -74,9 +74,9 @@ def test_the_wheel_is_pure_and_has_the_version_of_the_project(wheel: Path) -> No
 
 
 def test_the_wheel_holds_every_source_file(names: set[str]) -> None:
-    """No module stays behind."""
+    """No module stays behind, and no file of limits."""
     source = ROOT / "src"
-    files = [file for ending in ("py", "js", "css") for file in source.rglob(f"*.{ending}")]
+    files = [file for ending in ("py", "js", "css", "toml") for file in source.rglob(f"*.{ending}")]
     missing = {file.relative_to(source).as_posix() for file in files} - names
     assert missing == set()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from importlib import import_module
 from itertools import count
 from typing import Any, Final
@@ -18,6 +19,12 @@ Runs = Callable[[int], int]
 
 _seeds: Final = count(1)
 
+DETANGLE: Final[dict[str, dict[str, float]]] = {
+    "detangle": {},
+    "detangle, late": {"timer_jitter": 0.01, "step_cost": 0.001},
+}
+"""Its options, in seconds: what a timer may be late, as in its README, and what each step takes."""
+
 
 def _whole(report: object) -> None:
     if report is not None:
@@ -28,6 +35,12 @@ def simloop_runs(number: int) -> int:
     """Uniform orders, from a new seed in each run."""
     seeds = [next(_seeds) for _ in range(number)]
     _whole(import_module("simloop").explore(main, seeds))
+    return number
+
+
+def detangle_runs(options: dict[str, float], number: int) -> int:
+    """Its portfolio of strategies, from a new seed; no failure is kept."""
+    import_module("detangle").explore(main, runs=number, seed=next(_seeds), database=False, **options)
     return number
 
 
@@ -87,6 +100,7 @@ def trio_runs(number: int) -> int:
 _FEW: Final = 10
 
 PEERS: Final[dict[str, Runs]] = {
+    **{name: partial(detangle_runs, options) for name, options in DETANGLE.items()},
     "simloop": simloop_runs,
     "simloom": simloom_runs,
     "frontrun": frontrun_runs,

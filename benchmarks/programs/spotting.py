@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib import import_module
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import wavetank
@@ -22,8 +23,12 @@ from wavetank.tank.runs.run_options import SearchOptions
 from wavetank.tank.search.search import ScheduleSearch
 
 from . import bridge, handing
+from .peers import DETANGLE
 
 DAY: Final = 24 * 3600.0
+ENDLESS: Final = 1_000_000
+"""More runs than anything makes in its time."""
+
 SLOW: Final = 10.0
 """Real seconds more for a run that frontrun traces line by line."""
 
@@ -103,6 +108,8 @@ def spot(tool: str, specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     """Run until the first failure, for at most so many seconds of CPU time."""
     if tool == "wavetank":
         return ours(specimen, twin, seconds)
+    if tool in DETANGLE:
+        return detangle(specimen, twin, seconds, **DETANGLE[tool])
     if tool == "frontrun":
         return frontrun(specimen, twin, seconds)
     if tool == "asyncio":
@@ -146,11 +153,35 @@ def frontrun(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     return Spotted(runs, 0, "" if all(one.conclusive for one in explored) else "inconclusive")
 
 
+class TimeUp(Exception):
+    """The CPU time of a tool is used up that counts its runs itself."""
+
+
+def detangle(specimen: Specimen, twin: bool, seconds: float, **options: float) -> Spotted:
+    """One search of its portfolio of strategies, without shrinking and without failures kept."""
+    tool, began, numbers = import_module("detangle"), time.process_time(), count(1)
+
+    async def run() -> None:
+        number = next(numbers)
+        if time.process_time() - began > seconds:
+            raise TimeUp
+        await program(specimen, twin, number)()
+
+    try:
+        made = tool.explore(run, runs=ENDLESS, seed=1, shrink=False, database=False, **options).runs
+    except tool.BugFound as found:
+        made, error = found.report.runs, found.report.failure.exception or found
+        if not isinstance(error, TimeUp):
+            return Spotted(made, made, told(error))
+        made -= 1
+    return Spotted(made, 0, "")
+
+
 def ours(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
     """The search as a user starts it."""
     began = time.process_time()
     options = SearchOptions(
-        schedules=1_000_000, checks=specimen.checks, max_virtual_seconds=specimen.max_virtual_seconds
+        schedules=ENDLESS, checks=specimen.checks, max_virtual_seconds=specimen.max_virtual_seconds
     )
     program = specimen.twin if twin else specimen.buggy
     searching = ScheduleSearch(

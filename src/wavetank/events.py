@@ -249,6 +249,23 @@ class Deviated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @final
+class Stepped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who ran, from the instant `at` on, up to which line of the program, whose `text` is given.
+
+    `skipped` steps came before it that are not shown. `deviates` says that FIFO order would have had
+    another one run.
+    """
+
+    at: int
+    task: str
+    file: str
+    line: int
+    text: str = ""
+    skipped: int = 0
+    deviates: bool = False
+
+
+@final
 class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a run besides its events: how it was judged, and what repeats it.
 
@@ -260,6 +277,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replay: str = ""
     verdicts: tuple[Judged, ...] = ()
     deviations: tuple[Deviated, ...] = ()
+    interleaving: tuple[Stepped, ...] = ()
 
 
 @final
@@ -345,7 +363,7 @@ class EventLog:
             EventLogError: not an event log, another version, or a torn line; names the line.
         """
         first, *lines = data.split(b"\n")
-        log = cls(_read_header(first))
+        log = cls(read_header(first))
         if lines and lines[-1]:
             raise EventLogError(f"line {len(lines) + 1} is torn: the file ends in the middle of a line")
         for number, line in enumerate(lines[:-1], start=2):
@@ -420,7 +438,12 @@ def without_surrogates(value: Any) -> Any:
     return type(value)(map(without_surrogates, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _read_header(line: bytes) -> Header:
+def read_header(line: bytes) -> Header:
+    """Read the first line of a log.
+
+    Raises:
+        EventLogError: it is no header, or of another version.
+    """
     try:
         fields: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
     except _UNREADABLE:

@@ -146,7 +146,7 @@ def test_fixtures_are_made_once(pytester: pytest.Pytester, run_pytest: RunPytest
 @pytest.mark.parametrize(
     "test",
     [
-        "def test_it(tank): ...",
+        "def test_it(tank): yield",
         "async def test_it(): ...",
         "def test_it(): ...",
         "async def test_it(llm): ...",
@@ -155,12 +155,12 @@ def test_fixtures_are_made_once(pytester: pytest.Pytester, run_pytest: RunPytest
 def test_what_cannot_be_explored_is_refused(
     pytester: pytest.Pytester, run_pytest: RunPytest, test: str
 ) -> None:
-    """For a sync test, or one without a tank, the error says how to write it."""
+    """For a generator, or a test without a tank, the error says how to write it."""
     pytester.makepyfile(f"import wavetank\n\n@wavetank.explore()\n{test}\n")
     result = run_pytest()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["*TypeError: @wavetank.explore needs a coroutine function*write `async def test_it(tank): ...`"]
+        ["*TypeError: @wavetank.explore needs a function that takes the tank*def test_it(tank): ...`"]
     )
 
 

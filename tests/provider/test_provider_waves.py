@@ -92,7 +92,7 @@ def test_a_staggered_wave_depends_on_the_seed_and_the_item_alone() -> None:
 def test_a_chooser_does_not_move_a_stretch() -> None:
     """What must hold for many requests is the seed's alone."""
 
-    def choose(purpose: str, item: str | None, options: Any) -> int:
+    def choose(purpose: str, item: str | None, options: Any, _: int | None = None, /) -> int:
         raise AssertionError(f"asked for {purpose} of {item} from {options}")
 
     provider = Provider(Scenario(wave=(wave(share=0.5),)), choose=choose)

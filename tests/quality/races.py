@@ -159,6 +159,26 @@ async def hedged(tank: Tank, *, fixed: bool = False) -> None:
     tank.ledger.complete("a", answers[0])
 
 
+async def saved_twice(_: Tank, *, fixed: bool = False) -> None:
+    """A timer is cancelled, and another one started, when it has gone off already."""
+    saves: list[int] = []
+
+    async def save_after_a_while(scope: anyio.CancelScope) -> None:
+        with scope:
+            await anyio.sleep(0.5)
+            await checkpoint()
+            saves.append(1)
+
+    async with anyio.create_task_group() as group:
+        first = anyio.CancelScope()
+        group.start_soon(save_after_a_while, first)
+        await anyio.sleep(0.48)
+        first.cancel()
+        if not (fixed and saves):
+            group.start_soon(save_after_a_while, anyio.CancelScope())
+    assert saves == [1], "it is saved twice"
+
+
 # -- what needs the order of a tie ---------------------------------------------------------------------
 
 
@@ -302,6 +322,23 @@ async def swapped_answers(tank: Tank, *, fixed: bool = False) -> None:
             group.start_soon(worker, item)
 
 
+async def merged_backwards(tank: Tank, *, fixed: bool = False) -> None:
+    """Answers are merged as they come, and of three in the reverse order the last one is lost."""
+    came: list[str] = []
+
+    async def worker(item: str) -> None:
+        tank.ledger.complete(item, await ask(tank, item))
+        came.append(item)
+
+    async with anyio.create_task_group() as group:
+        for item in "abc":
+            tank.ledger.submit(item)
+            group.start_soon(worker, item)
+    if fixed:
+        came.sort()
+    assert came != ["c", "b", "a"]
+
+
 async def budget_of_the_slow(tank: Tank, *, fixed: bool = False) -> None:
     """Two calls in a row fit into a time budget unless the provider is slow twice."""
     tank.ledger.submit("a")
@@ -389,6 +426,7 @@ RACES = (
         scenario=answers_after(980),
     ),
     Race(program=hedged, kind="check", level="fifo", takes=STALL, scenario=answers_after(480)),
+    Race(program=saved_twice, kind="error", level="any", takes=("run", "stall"), within=200, most=4),
     Race(program=lost_wake_up, kind="deadlock", level="batch", takes=ORDER),
     Race(
         program=reported_twice,
@@ -401,6 +439,14 @@ RACES = (
     Race(program=lost_update, kind="error", level="any", takes=ORDER),
     Race(program=sentinel_overtakes, kind="error", level="any", takes=ORDER),
     Race(program=swapped_answers, kind="check", level="fifo", takes=PICK, scenario=answers_after(100, 400)),
+    Race(
+        program=merged_backwards,
+        kind="error",
+        level="fifo",
+        takes=PICK,
+        within=200,
+        scenario=answers_after(100, 400),
+    ),
     Race(
         program=budget_of_the_slow,
         kind="check",

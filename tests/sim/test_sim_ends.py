@@ -180,7 +180,7 @@ def test_threads_are_part_of_a_deadlock(backend: str) -> None:
     assert "1 task(s) and 1 thread(s) blocked" in scheduler.stopped_by.headline
     assert "thread " in end.blocked[-1]
     assert "<locals>.work" in end.blocked[-1]
-    assert end.blocked[-1].endswith("waits in a lock")
+    assert end.blocked[-1].endswith("waits in Event.wait")
 
 
 def test_a_clean_up_that_blocks_for_ever_is_a_deadlock(backend: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from anyio.lowlevel import checkpoint
 
 from wavetank.sim.budgets import STEPS_WITHOUT_PROGRESS
 from wavetank.sim.choices import CALLBACKS, LEVELS, Fifo, Kind, Level, Recorder
+from wavetank.sim.dice import dice
 from wavetank.sim.policies import POLICIES, Policy, policy_named
 from wavetank.sim.policies.plan import Plan
-from wavetank.sim.policies.random_choosers import tail_after
+from wavetank.sim.policies.random_choosers import ALWAYS, NEVER, DeviationRates, FifoChooser, tail_after
 from wavetank.sim.policies.replay import Replay
 
 from .conftest import Chosen, Noted, Program
@@ -382,3 +384,16 @@ def test_correct_programs_do_not_live_lock(chosen: Chosen, policy: str, program:
         assert chosen.end.error is None
         assert chosen.end.steps < 3 * tail_after(0)
         assert len(noted) in (1, 5)
+
+
+def test_a_wave_meets_none_one_and_all_as_often_as_any_other_number() -> None:
+    """How likely it meets a request is drawn for each run and part, whatever the seed says of requests."""
+    met = Counter[int]()
+    for number in range(400):
+        mix = DeviationRates(stalls=NEVER, provider=ALWAYS)
+        chooser = FifoChooser(dice(number), mix, tail=1000)
+        seeded = [request % 2 for request in range(4)]
+        met[sum(each != bool(chooser.choose("provider", 2, (0, each))) for each in seeded)] += 1
+        assert chooser.choose("provider", 1, ()) == 0
+    assert set(met) == set(range(5))
+    assert min(met.values()) > 50

@@ -72,7 +72,7 @@ def test_what_a_token_leaves_out_makes_it_chosen() -> None:
     """A run without deviations of which a part is left out is more than plain FIFO order."""
     plain = Schedule("trio", 0, "01020304")
     assert not plain.chosen
-    assert replace(plain, cut=Cut(left_out=2)).chosen
+    assert replace(plain, cut=Cut(scenario=2)).chosen
     assert Schedule.parse(replace(plain, cut=Cut(2, 5, 1)).token()).cut == Cut(2, 5, 1)
 
 

@@ -23,6 +23,8 @@ _COMMANDS: Final = {
     "journal": "say what the journal of a run holds, also while it runs",
     "rehearse": "run a program as it is against the fake, in virtual time",
     "serve": "answer on this machine, in real time",
+    "learn": "write a scenario from the log of an incident",
+    "limits": "list what providers allow, by model and tier, or show one",
     "show": "draw the run of an event log, as a page, a trace, in text, or in sentences",
     "scenarios": "list the catalogue, or draw a scenario",
     "explore": "search explored tests for a failing schedule, for a long time",

@@ -40,10 +40,12 @@ class Choose(Protocol):
     """Decides in place of the seed: the index of one of the `options`, of which the first is the seed's.
 
     `purpose` says what is picked: `first-token` and `refusal` are latencies in nanoseconds, `share`
-    and `fault` whether a wave or fault hits, `reply` the request that is answered next.
+    and `fault` whether the wave or fault of this `number` hits, `reply` the request that is answered next.
     """
 
-    def __call__(self, purpose: str, item: str | None, options: Sequence[int], /) -> int: ...
+    def __call__(
+        self, purpose: str, item: str | None, options: Sequence[int], number: int | None = None, /
+    ) -> int: ...
 
 
 @final
@@ -77,7 +79,8 @@ class Picks:
         seeded = unit(self._seed, purpose, number, item, nth) < share
         if self.choose is None or share <= 0:
             return seeded
-        return bool((seeded, not seeded)[self.choose(purpose, item, (seeded, not seeded))])
+        options = (seeded, not seeded)
+        return options[self.choose(purpose, item, options, number)]
 
 
 @lru_cache(maxsize=_KEPT)

@@ -63,7 +63,7 @@ def rehearsed(
     rehearsal, began = job.rehearsal, cpu_seconds()
     tanks: list[Tank] = []
 
-    async def main(tank: Tank) -> None:
+    def main(tank: Tank) -> None:
         tanks.append(tank)
         _prepare(tank, rehearsal)
         run_as_main(rehearsal.program)
@@ -78,6 +78,7 @@ def rehearsed(
             error=None if end.error is None else (type(end.error).__name__, hide(str(end.error))),
             record=None if trial is None else trial.record,
             described=() if trial is None else trial.described,
+            interleaving=() if trial is None else trial.run.interleaving,
         )
 
     options = RunOptions(seed=rehearsal.seed, max_virtual_seconds=rehearsal.max_virtual_seconds)
@@ -86,7 +87,11 @@ def rehearsed(
     trials.budgets = job.budgets
     with trials.borrowed():
         trial = trials.run(
-            job.plan, narrated=job.narrated, short_budget=job.short_budget, attentive=job.attentive
+            job.plan,
+            narrated=job.narrated,
+            short_budget=job.short_budget,
+            attentive=job.attentive,
+            around=job.around,
         )
     return answer(trial.end, trial)
 

@@ -6,11 +6,11 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, final
+from typing import Final, final
 
 from ..patches.attributes import replaced
 from ..patches.imports import on_import
@@ -36,7 +36,7 @@ class ProcessExit(SystemExit):
 
 
 def run_hosted(
-    main: Callable[[], Coroutine[Any, Any, Any]],
+    main: Callable[[], object],
     scheduler: Scheduler,
     *,
     ended: Callable[[Ended], object],
@@ -44,7 +44,7 @@ def run_hosted(
     abandon: Callable[[Ended], object],
     **_: object,
 ) -> Ended:
-    """Run `main`, which never waits by `await`, and then `leave`, as a backend of `Trials`.
+    """Run `main`, a plain function, and then `leave`, as a backend of `Trials`.
 
     Whatever they raise is part of the result. The program starts its event loops itself. If it goes on for
     long after it was stopped, `abandon` is called, which may end the process.
@@ -52,7 +52,7 @@ def run_hosted(
     outside_of_loops()
     _limit_the_rest(scheduler, ended, abandon)
     with OwnCurrentLoop().lent(), _one_process(), watched(scheduler):
-        error = _raised_by(partial(main().send, None))
+        error = _raised_by(main)
         if scheduler.stopped_by is None and not isinstance(error, ProcessExit):
             left = _raised_by(leave)
             error = error or left
@@ -63,12 +63,11 @@ def run_hosted(
 
 
 def _end(scheduler: Scheduler, error: BaseException | None) -> Ended:
-    steps = 0 if scheduler.engine is None else scheduler.engine.steps
     if scheduler.stopped_by is not None:
-        return stopped(scheduler.stopped_by, steps)
+        return stopped(scheduler.stopped_by, scheduler.steps)
     if error is None or (isinstance(error, SystemExit) and not error.code):
-        return Ended(how="returned", steps=steps)
-    return Ended(how="raised", error=error, steps=steps)
+        return Ended(how="returned", steps=scheduler.steps)
+    return Ended(how="raised", error=error, steps=scheduler.steps)
 
 
 def _limit_the_rest(
@@ -91,11 +90,8 @@ def _limit_the_rest(
 
 
 def _raised_by(call: Callable[[], object]) -> BaseException | None:
-    """What it raises; a coroutine that came to its end raises nothing."""
     try:
         call()
-    except StopIteration:
-        return None
     except BaseException as error:
         return error
     return None

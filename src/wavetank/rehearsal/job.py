@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..scenario import Scenario
     from ..sim.choices import Recorder
     from ..sim.ended import Ended
+    from ..sim.interleaving import TakenStep
     from ..sim.narrator import DescribedDeviation
     from ..sim.policies.plan import Plan
     from ..tank.runs.run_budgets import RunBudgets
@@ -49,6 +50,7 @@ class Job:
     narrated: bool
     short_budget: bool
     attentive: bool
+    around: Sequence[int] = ()
 
 
 @final
@@ -85,3 +87,4 @@ class Answer:
     error: tuple[str, str] | None
     record: Recorder | None
     described: Sequence[DescribedDeviation]
+    interleaving: Sequence[TakenStep]

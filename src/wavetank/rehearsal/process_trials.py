@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -46,6 +46,7 @@ class ProcessTrials(TrialMaker):
         narrated: bool = False,
         short_budget: bool = False,
         attentive: bool = False,
+        around: Sequence[int] = (),
     ) -> Trial:
         self.made += 1
         job = Job(
@@ -55,6 +56,7 @@ class ProcessTrials(TrialMaker):
             narrated=narrated,
             short_budget=short_budget,
             attentive=attentive,
+            around=around,
         )
         answer = self._answered(job)
         error = None if answer.error is None else _error(*answer.error)
@@ -66,6 +68,7 @@ class ProcessTrials(TrialMaker):
             level=FIFO if plan is None else plan.level,
             record=answer.record,
             described=answer.described,
+            interleaving=answer.interleaving,
             policy="fifo" if plan is None else plan.policy,
         )
 

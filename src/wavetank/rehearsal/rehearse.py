@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from ..progress import OneLine, PlainLines
-from ..scenario import digest, without
+from ..scenario import cut_down, digest
 from ..sim.policies.plan import Plan
 from ..sim.policies.replay import Replay
 from ..sim.token import Schedule
@@ -126,7 +126,7 @@ def repeated(
     whole = digest(rehearsal.scenario)
     program = _trials(rehearsal, answered).program
     schedule = token.matching(backend=HOSTED, digest=whole, program=program)
-    kept = without(rehearsal.scenario, schedule.cut.left_out)
+    kept = cut_down(rehearsal.scenario, schedule.cut.scenario)
     trials = _trials(replace(rehearsal, scenario=kept, seed=schedule.seed), answered)
     trial = _on_course(trials, schedule) if schedule.chosen else trials.run(attentive=True)
     line = command(schedule.token())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..fault_kinds import CONNECTING, DELAYS, OUTAGES, FaultKind, Stage
 from .answer import Answer, Finish, ToolCall, Usage, answer_of, text_of
 from .answer_files import AnswerFile, UsageFile, UsageRow
+from .cuts import AS_WRITTEN, LEFT_OUT, MEETS, SPARES, cut_down, treated, treatment
 from .errors import ScenarioError
 from .loading import (
     catalogue,
@@ -33,7 +34,6 @@ from .meaning import (
     wave_scope,
     wave_status,
     window_at,
-    without,
 )
 from .model import (
     Answers,
@@ -61,11 +61,15 @@ from .rules import PLACEHOLDERS
 from .writing import digest, written
 
 __all__ = [
+    "AS_WRITTEN",
     "CONNECTING",
     "DELAYS",
+    "LEFT_OUT",
+    "MEETS",
     "OUTAGES",
     "PLACEHOLDERS",
     "REFUSAL_STATUSES",
+    "SPARES",
     "VARIED",
     "Answer",
     "AnswerFile",
@@ -99,6 +103,7 @@ __all__ = [
     "Wrapping",
     "answer_of",
     "catalogue",
+    "cut_down",
     "digest",
     "fault_delay",
     "has_window",
@@ -113,11 +118,12 @@ __all__ = [
     "refusal_error",
     "scenario_from_dict",
     "text_of",
+    "treated",
+    "treatment",
     "usual_status",
     "wave_retry_after",
     "wave_scope",
     "wave_status",
     "window_at",
-    "without",
     "written",
 ]

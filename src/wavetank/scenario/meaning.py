@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, TypeVar
 
-import msgspec
-
 from ..clock import DAY, MINUTE, SECOND
 from ..fault_kinds import DELAYS
 from .model import Fault, Limits, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
@@ -170,27 +168,6 @@ def lets_through(scenario: Scenario) -> bool:
         if instant >= start + hyperperiod:
             break
     return False
-
-
-def without(scenario: Scenario, left_out: int) -> Scenario:
-    """The scenario with some of its waves and faults left out: a bit each, waves first.
-
-    They keep their places, so that the picks of the others stay as they are.
-    """
-    if not left_out:
-        return scenario
-    waves = len(scenario.wave)
-    return msgspec.structs.replace(
-        scenario,
-        wave=tuple(_left_out(each, left_out >> number & 1) for number, each in enumerate(scenario.wave)),
-        fault=tuple(
-            _left_out(each, left_out >> number & 1) for number, each in enumerate(scenario.fault, start=waves)
-        ),
-    )
-
-
-def _left_out(one: _Part, out: int) -> _Part:
-    return msgspec.structs.replace(one, share=0.0) if out else one
 
 
 def _meets_all_for_ever(part: Wave | Fault) -> bool:

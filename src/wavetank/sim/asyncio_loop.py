@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
+from itertools import count
 from typing import Any, Final
 
 from ..clock import SECOND, after_delay, format_duration
@@ -83,8 +84,10 @@ class SimulatedLoop(SocketMethods):
         self._steps = 0
         self._callbacks: deque[events.Handle] = deque()
         self._ready_to_choose = ReadyQueue(CountedTask)
-        self._created = 0
-        self._tasks_created = 0
+        self.next_number = count(1).__next__
+        """Numbers the loop's tasks, futures and scopes in the order they are made."""
+        self.next_task = count(1).__next__
+        """Numbers the loop's tasks in the order they are made."""
         self._budget = StepBudget(step_budget or scheduler.step_budget, scheduler.timers, scheduler.quiet_at)
         self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
@@ -93,16 +96,6 @@ class SimulatedLoop(SocketMethods):
         self._clock_resolution = 1 / SECOND
 
     _selector = NO_SELECTOR
-
-    def next_number(self) -> int:
-        """Number the loop's tasks, futures and scopes in the order they are made."""
-        self._created += 1
-        return self._created
-
-    def next_task(self) -> int:
-        """Number the loop's tasks in the order they are made."""
-        self._tasks_created += 1
-        return self._tasks_created
 
     @property
     def steps(self) -> int:
@@ -265,7 +258,8 @@ class SimulatedLoop(SocketMethods):
                 scheduler.make_offers()
             if chosen and scheduler.level.stalls and (posted or can_run or timers.is_due()):
                 scheduler.stall()
-            self._take_due()
+            if timers.may_be_due():
+                self._take_due()
             if not posted and not can_run and not self._stopping:
                 self._idle()
                 continue
@@ -451,6 +445,7 @@ class SimulatedLoop(SocketMethods):
         if not self.is_closed():
             self._let_go(self._left())
         super().close()
+        self._deadlines = None
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, EngineStep):
                 self.timers.call_at(self.timers.now(), handle._run)

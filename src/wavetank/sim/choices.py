@@ -36,11 +36,12 @@ class Chooser(Protocol):
         the order of their creation, `CALLBACKS` is the queue of plain callbacks, threads are below
         0. `switch`: whether the first of them goes on, or another instead, in the middle of its step.
         `stall`: how many further deadlines pass inside the program. `provider`: what the fake
-        does; 0 is what its seed says. `pause`: whether time passes where no deadline is near.
-        `deadline`: whether a deadline that the program has set passes, however far it is; then which
-        one, the nearest first. `interruption`: whether the program is interrupted. `test`: what the
-        test asked for; `who` has the weights of the options, or nothing if all weigh alike. `who` is
-        not to be kept or changed.
+        does; 0 is what its seed says. If it is whether a wave or fault meets a request, `who` has the
+        number of that part of the scenario, and what the seed says. `pause`: whether time passes
+        where no deadline is near. `deadline`: whether a deadline that the program has set passes,
+        however far it is; then which one, the nearest first. `interruption`: whether the program is
+        interrupted. `test`: what the test asked for; `who` has the weights of the options, or nothing
+        if all weigh alike. `who` is not to be kept or changed.
         """
 
 
@@ -68,10 +69,11 @@ class Deviation:
 class Recorder:
     """Asks another chooser and keeps the answers: of each choice its kind, width and outcome.
 
-    `went` has the entity that each choice of the kinds `run` and `switch` lets continue.
+    `went` has the entity that each choice of the kinds `run` and `switch` lets continue. `meets` has, by
+    the places of choices whether a wave or fault meets a request, its number and what the seed says.
     """
 
-    __slots__ = ("_choose", "kinds", "taken", "went", "widths")
+    __slots__ = ("_choose", "kinds", "meets", "taken", "went", "widths")
 
     def __init__(self, chooser: Chooser) -> None:
         self._choose = chooser.choose
@@ -79,14 +81,19 @@ class Recorder:
         self.widths: list[int] = []
         self.kinds: list[Kind] = []
         self.went: list[int] = []
+        self.meets: dict[int, tuple[int, bool]] = {}
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
         self.taken.append(choice)
         self.widths.append(n)
         self.kinds.append(kind)
-        if who:
+        if not who:
+            return choice
+        if kind == "run" or kind == "switch":
             self.went.append(who[choice])
+        elif kind == "provider":
+            self.meets[len(self.taken) - 1] = (who[0], bool(who[1]))
         return choice
 
     @property

@@ -106,10 +106,8 @@ class ReadyQueue:
     def choose(self, chooser: Chooser | None, posted_by: int | None) -> events.Handle:
         """Take out the handle that goes next; only what was posted by `posted_by` unless that is `None`."""
         who: Sequence[int] = self.who
-        if self._deliveries and (posted_by is None or self._deliveries[0] < posted_by):
-            posted_by = self._deliveries[0]
-        if posted_by is not None and self._seqs[-1] > posted_by:
-            who = who[: bisect_left(self._seqs, posted_by + 1)]
+        if posted_by is not None or self._deliveries:
+            who = self._admissible(posted_by)
         n = len(who)
         at = 0
         if n > 1 and chooser is not None:
@@ -118,6 +116,14 @@ class ReadyQueue:
         del self._seqs[at], self.who[at]
         handle = self._handles.pop(at)
         return self._next_callback() if handle is None else handle
+
+    def _admissible(self, posted_by: int | None) -> Sequence[int]:
+        """Who may go next: those that were posted by then, and before the next delivery."""
+        if self._deliveries and (posted_by is None or self._deliveries[0] < posted_by):
+            posted_by = self._deliveries[0]
+        if posted_by is None or self._seqs[-1] <= posted_by:
+            return self.who
+        return self.who[: bisect_left(self._seqs, posted_by + 1)]
 
     def _choose_but(self, chooser: Chooser, who: Sequence[int]) -> int:
         """Choose, but not a plain callback that has just posted itself unless it is first in FIFO order."""

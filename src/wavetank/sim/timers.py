@@ -164,6 +164,10 @@ class Timers:
         due = self.next_due()
         return due is not None and due <= self._instant
 
+    def may_be_due(self) -> bool:
+        """Whether something is due by now that may have been cancelled."""
+        return bool(self._heap) and self._heap[0][0] <= self._instant
+
     def pop_due(self) -> Any | None:
         """Take out the next entry that is due by now, or `None`."""
         heap, now = self._heap, self._instant
@@ -184,7 +188,7 @@ class Timers:
             return []
         if len(heap) <= _FEW:
             found = {when for when, _, entry in heap if now < when <= until and not entry.cancelled()}
-            return sorted(found)[:most]
+            return sorted(found)[:most] if len(found) > 1 else list(found)
         ahead: list[int] = []
         for when, _, entry in in_order(heap, until):
             if when > now and (not ahead or when != ahead[-1]) and not entry.cancelled():

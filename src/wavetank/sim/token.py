@@ -18,10 +18,13 @@ FIFO: Final = Level("fifo", stalls=False)
 
 _SEED_BITS: Final = 64
 _LONGEST: Final = 512
-"""Bytes of a number: what is left out has a bit for each wave and fault, and no scenario has 3584 of them.
+"""Bytes of a number: the cut has two bits for each wave and fault, and no scenario has 1792 of them.
 Reading a number takes the square of its length."""
 
-_BACKENDS: Final = ("asyncio", "trio", "hosted")
+THREADS: Final = "threads"
+"""The backend of a plain function, which runs in no event loop."""
+
+_BACKENDS: Final = ("asyncio", "trio", "hosted", THREADS)
 _CHOSEN: Final = 0x80
 """Set in the first byte when a search has found the schedule."""
 
@@ -33,12 +36,12 @@ class TokenError(ValueError):
 @final
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a search found it could leave out: waves and faults, a bit each, and all but the first items.
+    """What a search found it could leave out: of the scenario, and all but the first items.
 
-    `items` and `workers` 0 mean all of them.
+    `scenario` is a number for `wavetank.scenario.cut_down`; `items` and `workers` 0 mean all of them.
     """
 
-    left_out: int = 0
+    scenario: int = 0
     items: int = 0
     workers: int = 0
 
@@ -84,7 +87,7 @@ class Schedule:
 
     def _numbers(self) -> Iterator[int]:
         """What is left out, and each deviation with the number of zeros before it."""
-        yield from (self.cut.left_out, self.cut.items, self.cut.workers)
+        yield from (self.cut.scenario, self.cut.items, self.cut.workers)
         behind = 0
         for deviation in self.deviations:
             yield from (deviation.place - behind, deviation.choice, deviation.width)
@@ -148,14 +151,14 @@ class Schedule:
         rest = body[start : start + 6]
         if not body[0] & _CHOSEN:
             return cls(backend, seed, digest)
-        left_out, items, workers, *numbers = _read_varints(body, start + 6)
+        of_scenario, items, workers, *numbers = _read_varints(body, start + 6)
         return cls(
             backend,
             seed,
             digest,
             level=LEVELS[rest[0]],
             deviations=tuple(_deviations(numbers)),
-            cut=Cut(left_out, items, workers),
+            cut=Cut(of_scenario, items, workers),
             program=int.from_bytes(rest[2:4], "big"),
             outcome=int.from_bytes(rest[4:6], "big"),
             python=rest[1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -13,8 +14,9 @@ from ..events import EventKind, EventLog, Header, RunEnd, TaskEnd, Unseen, Wait,
 from ..provider.host_rules import hosts_of
 from ..provider.picks import Choose
 from ..provider.provider import Provider
-from ..scenario import Scenario, digest, lets_through
+from ..scenario import Scenario, digest, lets_through, load_scenario
 from ..seams.desk import Desk
+from ..seams.real_time import RealClock, RealWaits
 from ..seams.sent_requests import Record
 from ..seams.waiting import Waits
 from ..sim import unseen_errors as sim
@@ -131,6 +133,19 @@ def assemble(
     if scheduler is not None and scheduler.witness.quiet is not None:
         scheduler.witness.quiet.last_event = _last_event_of(log)
     return Parts(log, desk, tank, scheduler)
+
+
+@contextmanager
+def meeting_no_fake() -> Iterator[None]:
+    """Keep every HTTP library patched until the block ends, so that worlds inside come and go quickly.
+
+    Between two worlds all connections are let through: HTTP is real then.
+    """
+    between = assemble(
+        load_scenario("calm"), RealClock(), RealWaits(), seed=0, backend="real", lets_through=lambda *_: True
+    )
+    with between.tank.fake_llm.installed():
+        yield
 
 
 def _counted(clock: Clock, scheduler: Scheduler) -> Callable[[], int]:

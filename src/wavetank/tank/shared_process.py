@@ -6,18 +6,15 @@ import gc
 from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, final
+from typing import final
 
 from ..patches.threads import locks_for_later
-from ..scenario import load_scenario
-from ..seams.installed import installed
-from ..seams.real_time import RealClock, RealWaits
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.real_loop import real_loop
 from ..sim.run_threads import Engine
 from ..sim.scheduler import Scheduler
 from ..sim.timers import Timers
-from .assembly import assemble
+from .assembly import meeting_no_fake
 from .virtual_world import ProcessOwner, VirtualWorld, lasting_or_not, lent_to
 
 
@@ -91,7 +88,7 @@ class SharedProcess:
         if self._lent is None:
             with ExitStack() as lent:
                 lent.enter_context(lent_to(self.scheduler, lambda: self._owner, collect=True))
-                lent.enter_context(installed(_untouched().desk))
+                lent.enter_context(meeting_no_fake())
                 self._lent = lent.pop_all()
         before, rested = self._owner, self.scheduler.resting
         self._owner, self.scheduler.resting = owner, False
@@ -132,13 +129,6 @@ class _Beside:
 
     def started(self, engine: Engine, /) -> None:
         """A run of trio in a fixture ends with it."""
-
-
-def _untouched() -> Any:
-    """The parts of a fake that lets every connection through: HTTP between two tests is real."""
-    return assemble(
-        load_scenario("calm"), RealClock(), RealWaits(), seed=0, backend="real", lets_through=lambda *_: True
-    )
 
 
 @contextmanager

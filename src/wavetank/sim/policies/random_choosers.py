@@ -89,6 +89,7 @@ class RandomChooser(ABC):
         self._left = tail
         self._rare = RareChoices(dice, asked or Asked(), pauses=mix.pauses)
         self._which: Kind | None = None
+        self._met: dict[int, float] = {}
 
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         self._left -= 1
@@ -100,11 +101,25 @@ class RandomChooser(ABC):
             return self.switch(n, who)
         if kind == "pause":
             return int(self._rare.pauses())
-        if kind == "stall" or kind == "provider":
-            return self._deviate(n, self._mix.stalls if kind == "stall" else self._mix.provider)
+        if kind == "stall":
+            return self._deviate(n, self._mix.stalls)
+        if kind == "provider":
+            if who and self._mix.provider >= ALWAYS:
+                return self._meets(*who)
+            return self._deviate(n, self._mix.provider)
         if kind == "test":
             return self._for_test(n, who)
         return self._once(kind, n)
+
+    def _meets(self, part: int, seeded: int) -> int:
+        """Whether a wave or fault meets a request otherwise than by the seed.
+
+        How likely it meets one is drawn for each run, so that of n requests it meets none, one or all as
+        often as any other number.
+        """
+        if part not in self._met:
+            self._met[part] = self._random()
+        return int((self._random() < self._met[part]) != bool(seeded))
 
     def _once(self, kind: Kind, n: int) -> int:
         """Whether it happens now; when it does, the next question of its kind is which of several."""

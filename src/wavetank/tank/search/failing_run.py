@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ...checks.verdict import Verdict
-from ...scenario import Scenario
+from ...scenario import LEFT_OUT, MEETS, SPARES, Scenario, treatment
 from ...sim.choices import Kind, Level
+from ...sim.token import THREADS
 from ...text import counted
 from ..runs.finished_run import Run
 from ..runs.run_options import RunOptions
@@ -27,9 +28,12 @@ _TAKES: Final[dict[Kind, tuple[str, ...]]] = {
 }
 """What a schedule takes, by the kind of its deviations."""
 
+_BUT_THOSE: Final = {SPARES: "spares", MEETS: "meets"}
+
 _ON: dict[str, str] = {
     "asyncio": "on stock asyncio",
     "trio": "on trio",
+    THREADS: "with threads",
     "hosted": "on the event loop that the program starts",
 }
 
@@ -78,17 +82,22 @@ def found_lines(scenario: Scenario, options: RunOptions, finding: Finding, where
     kind, what = finding.trial.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
     yield f"{named} in {where}, {_reach(run, finding.looking)}"
-    cut = finding.schedule.cut.left_out
-    if cut:
-        waves = len(scenario.wave)
-        total = waves + len(scenario.fault)
-        needed = [
-            f"wave {number + 1}" if number < waves else f"fault {number - waves + 1}"
-            for number in range(total)
-            if not cut >> number & 1
-        ]
-        yield f"of the scenario it needs {' and '.join(needed) or 'no wave and no fault'}"
+    yield from _of_the_scenario(scenario, finding.schedule.cut.scenario)
     yield from _of_the_workload(options.workload, finding)
+
+
+def _of_the_scenario(scenario: Scenario, cut: int) -> Iterator[str]:
+    waves = len(scenario.wave)
+    parts = {
+        f"wave {number + 1}" if number < waves else f"fault {number - waves + 1}": treatment(cut, number)
+        for number in range(waves + len(scenario.fault))
+    }
+    if LEFT_OUT in parts.values():
+        needed = [part for part, how in parts.items() if how != LEFT_OUT]
+        yield f"of the scenario it needs {' and '.join(needed) or 'no wave and no fault'}"
+    for part, how in parts.items():
+        if how in _BUT_THOSE:
+            yield f"{part} {_BUT_THOSE[how]} all requests but those that the schedule names"
 
 
 def _of_the_workload(workload: Workload | None, finding: Finding) -> Iterator[str]:
@@ -106,8 +115,9 @@ def _reach(run: Run[Any], looking: int) -> str:
     counts = Counter(each.kind for each in run.deviations)
     takes = [counted(counts[kind], *words) for kind, words in _TAKES.items() if counts[kind]]
     with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"
-    if run.level == "fifo":
-        return f"reachable {_ON[run.events.header.backend]}{with_what}"
+    backend = run.events.header.backend
+    if run.level == "fifo" or backend == THREADS:
+        return f"reachable {_ON[backend]}{with_what}"
     if run.level == "batch":
         return f"reachable on trio{with_what}"
     if not looking:

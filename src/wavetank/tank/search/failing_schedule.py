@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from ...events import EventLog
-from ...scenario import without
+from ...scenario import LEFT_OUT, cut_down, treated
 from ...sim.choices import ORDERS, TIME, Deviation, Kind, Level, Recorder
 from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
-from ...sim.token import FIFO, Cut, Schedule
+from ...sim.token import FIFO, THREADS, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
 from ..runs.trial_runs import Trial, TrialMaker
+from .shrink_shares import shrink_shares
 from .shrink_workload import WorkloadShrinker
 
 NEIGHBOURS: Final = 4
@@ -83,19 +84,9 @@ class _Investigation:
                 raise failed_only_later(self._failed)
             level, record = self._gentlest(level, record)
         scenario, workload = self._trials.scenario, self._trials.workload
-        fewer = WorkloadShrinker(
-            self._trials, self._early_failure, level, lambda found: self._shrunk(found, level)
-        )
         try:
-            record = fewer.shrink(record)
-            self._trials.shrinking += fewer.runs
+            record, cut = self._cut_down(level, record)
             deviations = record.deviations if record is not None else ()
-            left_out = self._needless(deviations, level)
-            self._trials.scenario = without(scenario, left_out)
-            if left_out and record is not None and deviations:
-                record = self._shrunk(record, level)
-                deviations = record.deviations
-            cut = Cut(left_out, fewer.items, fewer.workers)
             in_order = self._failed.level == FIFO and cut == Cut() and not self._failed.deviations
             if in_order and self._failed.stopped_early is not None:
                 trial = self._failed  # it was made a second time for the report, and a hang takes seconds
@@ -106,13 +97,33 @@ class _Investigation:
             self._trials.scenario, self._trials.workload = scenario, workload
         return Finding(trial, self._schedule(trial, deviations, level, cut), self._looking, passing)
 
+    def _cut_down(self, level: Level, record: Recorder | None) -> tuple[Recorder | None, Cut]:
+        """Leave in the trials what the failure needs of the scenario and the workload."""
+        trials, of_scenario = self._trials, 0
+
+        def shrunk(found: Recorder) -> Recorder:
+            return self._shrunk(found, level)
+
+        if record is not None:
+            record, of_scenario = shrink_shares(
+                trials, record, lambda tried: self._fails(tried, level), shrunk
+            )
+        fewer = WorkloadShrinker(trials, self._early_failure, level, shrunk)
+        record = fewer.shrink(record)
+        trials.shrinking += fewer.runs
+        needed = self._needless(of_scenario, record.deviations if record is not None else (), level)
+        if needed != of_scenario and record is not None and record.deviations:
+            record = shrunk(record)
+        return record, Cut(needed, fewer.items, fewer.workers)
+
     def _neighbour(self, failed: Trial, deviations: Deviations, level: Level) -> EventLog | None:
         """The log of a run that passes without one of the deviations, the latest for which that holds."""
         for place in reversed(range(max(0, len(deviations) - NEIGHBOURS), len(deviations))):
             fewer = (*deviations[:place], *deviations[place + 1 :])
-            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True)
+            described = failed.described[place] if place < len(failed.described) else None
+            around = () if described is None else (described.step,)
+            trial = self._trials.run(planned(fewer, level), narrated=True, short_budget=True, around=around)
             if trial.failure is None:
-                described = failed.described[place] if place < len(failed.described) else None
                 return trial.run.logs(f"the same without deviation {place + 1} ({described})")[0]
         return None
 
@@ -142,27 +153,26 @@ class _Investigation:
         finally:
             self._trials.shrinking += shrinker.runs
 
-    def _needless(self, deviations: Deviations, level: Level) -> int:
-        """A bit for each wave, then each fault, of the scenario that the failure does not need."""
-        scenario, needless = self._trials.scenario, 0
-        many = len(scenario.wave) + len(scenario.fault)
-        if many < 2:
-            return 0
-        for number in range(many):
-            self._trials.scenario = without(scenario, needless | 1 << number)
-            try:
-                self._trials.shrinking += 1
-                if self._fails(deviations, level) is not None:
-                    needless |= 1 << number
-            finally:
-                self._trials.scenario = scenario
-        return needless
+    def _needless(self, cut: int, deviations: Deviations, level: Level) -> int:
+        """Leave out the waves and faults that the failure does not need; `cut` with what became of them."""
+        trials = self._trials
+        many = len(trials.scenario.wave) + len(trials.scenario.fault)
+        for number in range(many if many > 1 else 0):
+            kept = trials.scenario
+            trials.scenario = cut_down(kept, treated(0, number, LEFT_OUT))
+            trials.shrinking += 1
+            if self._fails(deviations, level) is not None:
+                cut = treated(cut, number, LEFT_OUT)
+            else:
+                trials.scenario = kept
+        return cut
 
     # -- gentler levels -----------------------------------------------------------------------
 
     def _gentlest(self, level: Level, record: Recorder) -> tuple[Level, Recorder]:
         """The gentlest level at which the same failure is found, and its schedule there."""
-        for order in ORDERS[: ORDERS.index(level.order)]:
+        threads = self._failed.log.header.backend == THREADS  # which may be switched at every level
+        for order in ORDERS[: 0 if threads else ORDERS.index(level.order)]:
             gentler = Level(order, level.stalls)
             found = self._in_order(record, gentler) if order == "fifo" else None
             found = found or self._searched(gentler)

@@ -54,7 +54,7 @@ class Result(Generic[T]):
     shrink it. `choices` counts what was
     chosen, by kind. `proved` says what the runs prove, if they do, and `unmet` which waves and
     faults no run met. `processes` made the schedules; `one_process` says why it was one, where there
-    should have been more.
+    should have been more. `backend` is what the program runs on: `threads` if it is a plain function.
     """
 
     failure: Run[T] | None
@@ -68,6 +68,7 @@ class Result(Generic[T]):
     unmet: str
     processes: int = 1
     one_process: str = ""
+    backend: str = ""
 
     def check(self) -> None:
         """Raise the failure, if there is one, with its report.
@@ -84,15 +85,15 @@ class Result(Generic[T]):
     def of_one(cls, run: Run[T], replay: str) -> Result[T]:
         """The result of a single run that a token stands for; `replay` is the line that repeats it."""
         repeated = replace(run, replay=replay, found=(f"{run.kind}, repeated from its token",))
-        return cls._of(repeated if run.kind is not None else None)
+        return cls._of(repeated if run.kind is not None else None, run.events.header.backend)
 
     @classmethod
     def of_kept(cls, run: Run[T]) -> Result[T]:
         """The result of a search that was not made, as a failure which was kept still fails."""
-        return cls._of(run)
+        return cls._of(run, run.events.header.backend)
 
     @classmethod
-    def _of(cls, failure: Run[T] | None) -> Result[T]:
+    def _of(cls, failure: Run[T] | None, backend: str) -> Result[T]:
         return cls(
             failure=failure,
             schedules=1,
@@ -103,6 +104,7 @@ class Result(Generic[T]):
             seconds=0.0,
             proved=None,
             unmet="",
+            backend=backend,
         )
 
     def __repr__(self) -> str:
@@ -126,7 +128,7 @@ def search(
     workload: Workload | None = None,
     jobs: int = 1,
     interrupt: bool = False,
-    after_interrupt: Callable[[Tank], Awaitable[Any]] | None = None,
+    after_interrupt: Callable[[Tank], Any] | None = None,
     replay: Callable[[str], str] | None = None,
     watch: Watch = lambda _: None,
 ) -> Result[T]:
@@ -137,6 +139,7 @@ def search(
     `tank.workload`, is shrunk too. With `interrupt` some runs interrupt the program, as Ctrl-C does,
     while `main` waits; `after_interrupt` then runs on what it has kept, and both are judged together.
     `jobs` processes, forks of this one, make the schedules; how many, decides nothing but the time.
+    A `main` that is a plain function runs in no event loop, on no `backend`; it may start threads.
     `replay` returns for a token the line that repeats the failure, by default a call of
     `wavetank.simulate`. `watch` is called with each schedule, and ends the search by a true value.
 
@@ -144,7 +147,7 @@ def search(
         Diverged: a failing schedule does not repeat.
         MakerDied: two of the processes died at the same schedules.
         ScenarioError: the scenario cannot be found or read.
-        TypeError: `after_interrupt` is no coroutine function.
+        TypeError: `after_interrupt` is no function, or a plain one and `main` is not.
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
@@ -210,6 +213,7 @@ class ScheduleSearch:
         self._failing: Made | None = None
         self._processes = 1
         self._one_process = ""
+        self._backend = options.backend
         self._made_before = 0
         """Runs that were made up to the failure."""
         self.made = 0
@@ -220,7 +224,7 @@ class ScheduleSearch:
     @classmethod
     def of_program(
         cls,
-        main: Callable[[Tank], Awaitable[Any]],
+        main: Callable[[Tank], Any],
         scenario: str | os.PathLike[str] | Scenario,
         options: SearchOptions,
         *,
@@ -365,6 +369,8 @@ class ScheduleSearch:
         self.made += 1
         if made.failed:
             self._failing, self.failed = made, made.trial
+        if made.trial is not None:
+            self._backend = made.trial.log.header.backend
         record = made.record
         if record is not None:
             self._block.append(record)
@@ -415,4 +421,5 @@ class ScheduleSearch:
             unmet=unmet,
             processes=self._processes,
             one_process=self._one_process,
+            backend=self._backend,
         )
