@@ -34,7 +34,7 @@ _ON: dict[str, str] = {
     "asyncio": "on stock asyncio",
     "trio": "on trio",
     THREADS: "with threads",
-    "hosted": "on the event loop that the program starts",
+    "hosted": "with the event loops and threads that the program starts",
 }
 
 
