@@ -262,6 +262,23 @@ def test_the_same_search_finds_the_same(backend: str) -> None:
 
 
 @on_both
+def test_a_failure_that_takes_long_repeats(backend: str) -> None:
+    """A program that works for a quarter of an hour, and then fails, is reported as any other."""
+
+    async def main(tank: Tank) -> None:
+        tank.ledger.submit("row-1")
+        for _ in range(15):
+            await anyio.sleep(60)
+        await tank.fake_llm.call("Do it.", item="row-1")
+        tank.ledger.complete("row-1", "[wt:row-1]")
+        tank.ledger.complete("row-1", "[wt:row-1]")
+
+    result = wavetank.search(main, schedules=20, backend=backend)
+    assert result.failure is not None
+    assert result.failure.verdicts["exactly_once"].passed is False
+
+
+@on_both
 def test_a_level_limits_the_search(backend: str) -> None:
     """What needs an order of a batch is not found in FIFO order."""
     assert wavetank.search(tie, schedules=60, level="fifo", backend=backend).failure is None

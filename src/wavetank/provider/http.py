@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, final
 
 import msgspec
 
-from .model import Reply
+from .model import Refusal, Reply
 from .request import Request
 from .vendor_card import VendorCard
 
@@ -122,8 +122,8 @@ class Dialect(Protocol):
             BadRequest: the provider would not take it; carries the answer to send.
         """
 
-    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
-        """Say with these words that a request cannot be taken; `sent` is the Unix time in nanoseconds."""
+    def invalid(self, request: HttpRequest, refusal: Refusal, *, sent: int) -> WireReply:
+        """Say why a request cannot be taken; `sent` is the Unix time in nanoseconds."""
 
     def encode(self, request: Request, reply: Reply, *, epoch_ns: int = ...) -> Frame:
         """Write one part of the outcome; `epoch_ns` is the Unix time of the instant 0 in nanoseconds."""

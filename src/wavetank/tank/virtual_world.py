@@ -20,7 +20,7 @@ from ..patches.loops import StandIns, loops_left, stand_ins_under
 from ..patches.pools import workers_ended
 from ..patches.runners import OwnCurrentLoop, runners_on
 from ..patches.virtual import virtual_process
-from ..scenario import Scenario, digest, quiet_instant
+from ..scenario import Scenario, digest, longest_batch, quiet_instant
 from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..seams.sent_requests import Record
@@ -413,5 +413,5 @@ def _outside(where: str) -> str:
 def _budget(scenario: Scenario, max_virtual_seconds: float | None) -> int:
     seconds = checked_budget(max_virtual_seconds)
     if seconds is None:
-        return DEFAULT_BUDGET + quiet_instant(scenario)
+        return DEFAULT_BUDGET + quiet_instant(scenario) + longest_batch(scenario)
     return after_delay(seconds)

@@ -163,8 +163,10 @@ class TrialMaker(ABC):
         if isinstance(plan.chooser, Fifo):
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
             whole = replace(self.run(narrated=True), record=trial.record, policy=trial.policy)
-        else:
-            whole = self.run(planned())
+            if whole.suspect:
+                return replace(whole, stopped_early=trial)
+        # The choices of the first run end where it was stopped: one that only takes long needs all its own.
+        whole = self.run(planned())
         if whole.suspect:
             return replace(whole, stopped_early=trial)
         self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)
