@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, cast, final, overload
 
 from ...checks import Checks
 from ...checks.exercised import missed
@@ -112,8 +112,44 @@ class Result(Generic[T]):
         return f"<Result: {outcome} in {self.schedules} schedules>"
 
 
+class SearchKeywords(TypedDict, total=False):
+    """What `search` takes by keyword, for its two signatures."""
+
+    schedules: int
+    policy: str
+    level: str
+    seed: int
+    backend: str
+    checks: Checks
+    max_virtual_seconds: float | None
+    max_cpu_seconds: float | None
+    seconds: float | None
+    workload: Workload | None
+    jobs: int
+    interrupt: bool
+    after_interrupt: Callable[[Tank], Any] | None
+    replay: Callable[[str], str] | None
+    watch: Watch
+
+
+@overload
 def search(
     main: Callable[[Tank], Awaitable[T]],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SearchKeywords],
+) -> Result[T]: ...
+
+
+@overload
+def search(
+    main: Callable[[Tank], T],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SearchKeywords],
+) -> Result[T]: ...
+
+
+def search(
+    main: Callable[[Tank], Any],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     schedules: int = DEFAULT_SCHEDULES,
@@ -131,7 +167,7 @@ def search(
     after_interrupt: Callable[[Tank], Any] | None = None,
     replay: Callable[[str], str] | None = None,
     watch: Watch = lambda _: None,
-) -> Result[T]:
+) -> Result[Any]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
