@@ -543,3 +543,27 @@ def test_limits_out_of_range(name: str) -> None:
     """The error names the limit."""
     with pytest.raises(ValueError, match=f"^{name} must be above 0, not 0"):
         Limits(**{name: 0})
+
+
+def test_a_started_request_takes_its_tokens_from_the_pace() -> None:
+    """A hundred in a second, and all of the burst is spent: the next hundred wait for a second."""
+    pace = Pace(Limits(tokens_per_minute=6000, token_burst=100))
+    pace.start(Ticket(1, 0, 1.0, 1, 100.0))
+    assert pace.opens_at(100, 1.0) == pytest.approx(2.0, rel=0.02)
+
+
+def test_the_rate_doubles_where_the_number_left_is_not_known() -> None:
+    """No number of requests makes the work short then."""
+    pace = Pace(Limits())
+    for number in (1, 2):
+        pace.start(Ticket(number, 0, 1.0, number, 1.0))
+    pace.opens_at(1, 1.0)
+    pace.answered(Ticket(1, 0, 1.0, 1, 1.0), 1.1)
+    assert pace.per_second == 80
+
+
+def test_another_configured_limit_is_the_pace_from_then_on() -> None:
+    """From ten a second to twenty."""
+    pace = Pace(Limits(requests_per_minute=600))
+    pace.retune(Limits(requests_per_minute=1200), 1.0)
+    assert pace.per_second == pytest.approx(20, rel=0.01)
