@@ -11,6 +11,7 @@ from msgspec import structs
 
 from ..clock import MILLISECOND, Duration
 from ..limits import Allowance, LimitsError, Source, load_limits
+from ..provider.vendor_registry import card_named
 from ..scenario import (
     Answers,
     DurationRange,
@@ -28,6 +29,7 @@ from .workload import Workload
 
 NO_MODEL: Final = "model"
 """The model of requests where no limits name one."""
+OPENAI: Final = "openai"
 ASSUMED_LATENCY: Final = Latency(
     first_token=DurationRange(Duration(300 * MILLISECOND), Duration(900 * MILLISECOND)),
     tokens_per_second=60.0,
@@ -124,7 +126,7 @@ def _case(
         on_quota=question.on_quota,
         price_input=prices[0] if prices[0] is not None else price and price.input,
         price_output=prices[1] if prices[1] is not None else price and price.output,
-        states_limits=allowance is None or allowance.file.provider not in _SILENT,
+        vendor=_vendor(allowance),
     )
     case = Case(
         setup=setup,
@@ -177,8 +179,12 @@ def _numbers(scenario: Scenario) -> dict[str, int]:
     return found
 
 
-_SILENT: Final = frozenset(("gemini",))
-"""Providers whose answers state no limits in headers (https://ai.google.dev/gemini-api/docs/rate-limits)."""
+def _vendor(allowance: Allowance | None) -> str:
+    """Whose headers state the limits: a gateway of the user's own is taken to write those of OpenAI."""
+    try:
+        return card_named(allowance.file.provider).name if allowance is not None else OPENAI
+    except ValueError:
+        return OPENAI
 
 
 def _refuse_if_nothing_passes(case: Case, workload: Workload) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,7 +16,6 @@ from ..run.run_errors import RunError
 from ..run.target import Target
 from ..scenario import ScenarioError, TokenRange, UsageFile
 from ..scenario.errors import Place
-from ..shown import shortened
 from .errors import ForecastError
 from .workload import Workload
 
@@ -25,6 +25,8 @@ TOKENS_PER_MESSAGE: Final = 7
 """What a chat request has around its one message (OpenAI's cookbook, "How to count tokens with tiktoken")."""
 ASSUMED_OUTPUT: Final = TokenRange(100, 500)
 """The length of answers where nothing states it: one to a few paragraphs."""
+_COUNTED: Final = 2000
+"""So many prompts are counted, spread over the table: a tokenizer reads a few megabytes in a second."""
 _ENCODING: Final = "o200k_base"
 """That of OpenAI's models since gpt-4o; others' differ by about a tenth in English."""
 
@@ -104,30 +106,28 @@ def _counted(options: RowOptions, said: list[str]) -> Sequence[int]:
         table = read_table(options.table, names, Target("openai", "model"))
     except RunError as error:
         raise ForecastError(str(error)) from None
-    count, how = _counter()
-    said.append(f"prompts: {len(table.items):,} rows of {options.table}; {how}")
-    return array("q", (count(item.prompt) + TOKENS_PER_MESSAGE for item in table.items))
+    prompts = [item.prompt for item in table.items]
+    per_character, how = _tokens_per_character(prompts[:: -(-len(prompts) // _COUNTED)])
+    said.append(f"prompts: {len(prompts):,} rows of {options.table}; {how}")
+    return array("q", (math.ceil(len(each) * per_character) + TOKENS_PER_MESSAGE for each in prompts))
 
 
-def _counter() -> tuple[Callable[[str], int], str]:
-    """How the tokens of a prompt are counted, and the same in words."""
+def _tokens_per_character(sample: Sequence[str]) -> tuple[float, str]:
+    """How many tokens a character of these prompts has, and how that is known."""
     more = f"and {TOKENS_PER_MESSAGE} more for each request"
     rule = f"one token for {CHARACTERS_PER_TOKEN} characters {more}"
     try:
         encoding = importlib.import_module("tiktoken").get_encoding(_ENCODING)
     except ModuleNotFoundError:
-        return _by_length, f"{rule} (a rule for English; with tiktoken installed they are counted)"
+        return 1 / CHARACTERS_PER_TOKEN, f"{rule} (a rule for English; install tiktoken to count them)"
     except Exception as error:
         # It downloads its vocabulary, and raises whatever its HTTP client raises.
-        why = f"{type(error).__name__}: {error}"
-        return _by_length, f"{rule} (tiktoken cannot load {_ENCODING}: {shortened(why, 100)})"
-    return lambda text: len(
-        encoding.encode_ordinary(text)
-    ), f"tokens counted with {_ENCODING} of tiktoken, {more}"
-
-
-def _by_length(text: str) -> int:
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
+        why = f"tiktoken cannot load {_ENCODING}: {type(error).__name__}"
+        return 1 / CHARACTERS_PER_TOKEN, f"{rule} (a rule for English; {why})"
+    tokens = sum(len(encoding.encode_ordinary(text)) for text in sample)
+    found = tokens / max(1, sum(map(len, sample)))
+    how = f"{found:.3f} tokens for a character, as {_ENCODING} of tiktoken counts {len(sample):,} of them"
+    return found, f"{how}, {more}"
 
 
 def _usage(path: Path) -> tuple[Any, ...]:

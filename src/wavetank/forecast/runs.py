@@ -24,7 +24,7 @@ _MORE_SEEDS: Final = 3
 _MOST_ROWS: Final = 80_000
 """All cases together send about so many rows, each at least once: about 40 s of CPU time. A large batch
 averages over its own rows, and needs few seeds."""
-_WORTH_A_PROCESS: Final = 4_000
+WORTH_A_PROCESS: Final = 4_000
 """Rows that take longer than the start of a process."""
 
 Show = Callable[[float, str], object]
@@ -106,7 +106,7 @@ def _one_round(
 def _pool(cases: Sequence[Case], workload: Workload, jobs: int | None) -> Iterator[_Submit]:
     """Where runs are made: in processes if they take longer than to start those."""
     jobs = jobs or os.cpu_count() or 1
-    if jobs == 1 or len(cases) * workload.rows < _WORTH_A_PROCESS:
+    if jobs == 1 or len(cases) * workload.rows < WORTH_A_PROCESS:
         yield _here
         return
     # A fresh process: a fork would have the threads of this one, such as those of a progress bar.

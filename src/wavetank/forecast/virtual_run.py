@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, final
 import anyio
 import msgspec
 
-from ..clock import SECOND
+from ..clock import EPOCH_SECONDS, SECOND
 from ..events import Event
 from ..patches.hash_order import creation_order
 from ..processor import (
@@ -23,15 +23,16 @@ from ..processor import (
     LLMWorkItem,
     NotSent,
     ParallelBatchProcessor,
-    Quota,
     RateInfo,
     TokenUsage,
+    rate_info,
 )
 from ..provider.content import Block, Content
 from ..provider.host_rules import hosts_of
-from ..provider.model import BucketState, LimitState
+from ..provider.model import LimitState
 from ..provider.provider import Provider
 from ..provider.request import Request
+from ..provider.vendor_registry import card_named, dialect_of
 from ..scenario import Scenario
 from ..seams.desk import Desk
 from ..seams.direct import DEFAULT_KEY, answered
@@ -57,7 +58,7 @@ _TEXT: Final = (Block("text", ("…",)),)
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is made with: how many requests at once, the provider, and what its tokens cost.
 
-    `price_input` and `price_output` are for a million tokens.
+    `price_input` and `price_output` are for a million tokens. The headers of `vendor` state the limits.
     """
 
     parallel: int
@@ -66,7 +67,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     on_quota: OnQuota = "fail"
     price_input: float | None = None
     price_output: float | None = None
-    states_limits: bool = True
+    vendor: str = "openai"
 
 
 @final
@@ -126,6 +127,7 @@ class BatchRun:
         self.setup = setup
         self.lengths = lengths
         self._scheduler = scheduler
+        self._dialect = dialect_of(card_named(setup.vendor))
         self._loop: SimulatedLoop | None = None
         provider = Provider(setup.scenario, seed=seed)
         provider.answers.ask = self._answer
@@ -183,6 +185,7 @@ class BatchRun:
             prompt="",
             prompt_tokens=self.lengths.input[number],
             secret=DEFAULT_KEY,
+            card=self._dialect.card,
         )
         sent = now()
         answer = await answered(self._desk, request)
@@ -191,7 +194,13 @@ class BatchRun:
         self._input.append(answer.prompt_tokens)
         self._output.append(answer.completion_tokens)
         usage = TokenUsage(answer.prompt_tokens, answer.completion_tokens)
-        return CallResult(None, usage, info=_stated(answer.limits) if self.setup.states_limits else None)
+        return CallResult(None, usage, info=self._stated(request, answer.limits))
+
+    def _stated(self, request: Request, limits: LimitState) -> RateInfo | None:
+        """What the client reads in the headers of an answer."""
+        headers = dict(self._dialect.limits(request, limits))
+        wall = EPOCH_SECONDS + self._scheduler.timers.now() / SECOND
+        return rate_info(headers, now=wall) if headers else None
 
     def _answer(self, request: Request) -> Content:
         number = int(request.item or 0)
@@ -332,18 +341,3 @@ def _items(run: BatchRun) -> Iterable[LLMWorkItem[None]] | AsyncIterator[LLMWork
 async def _arriving(run: BatchRun) -> AsyncIterator[LLMWorkItem[None]]:
     async for number in run.arrivals():
         yield LLMWorkItem(str(number), str(number))
-
-
-def _stated(limits: LimitState) -> RateInfo | None:
-    """What the headers of an answer state of the limits by the minute."""
-    if limits.requests is None and limits.tokens is None:
-        return None
-    return RateInfo(_quota(limits.requests), _quota(limits.tokens))
-
-
-def _quota(state: BucketState | None) -> Quota | None:
-    if state is None:
-        return None
-    # As of `rate_info`: a budget that is whole does not say how fast it refills.
-    per_second = state.limit * SECOND / state.per if state.remaining < state.limit else None
-    return Quota(state.limit, state.remaining, state.reset / SECOND, per_second)
