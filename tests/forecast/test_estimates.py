@@ -7,6 +7,7 @@ from statistics import NormalDist
 import pytest
 
 from wavetank.forecast.cases import Question, cases_of
+from wavetank.forecast.clients import processor
 from wavetank.forecast.estimates import Forecast, estimate, smallest_as_good
 from wavetank.forecast.runs import FIRST_SEEDS, forecasts, most_seeds
 from wavetank.forecast.virtual_run import RunFigures, Setup, run_once
@@ -54,7 +55,7 @@ def test_one_long_run_knows_its_spread_from_its_parts() -> None:
     workload = Workload(rows=330, input=TokenRange(10, 10), output=TokenRange(20, 400))
     latency = Latency(tokens_per_second=100.0)
     setup = Setup(parallel=2, scenario=Scenario(latency=latency, answers=Answers(mark="none")), model="m")
-    runs = [run_once(setup, workload, seed) for seed in range(8)]
+    runs = [run_once(processor, setup, workload, seed) for seed in range(8)]
     over_seeds = estimate(runs).p95 - estimate(runs).median
     of_parts = [estimate([run]).p95 - run.seconds for run in runs]
     assert over_seeds / 2 <= sum(of_parts) / len(of_parts) <= over_seeds * 2
@@ -72,6 +73,7 @@ def forecast(parallel: int, seconds: float, completed: float = 10) -> Forecast:
     return Forecast(
         limits="",
         scenario="",
+        client="processor",
         parallel=parallel,
         seeds=1,
         time=estimate([figures(seconds)]),
@@ -128,7 +130,7 @@ def test_a_run_without_limits_takes_what_its_answers_take(parallel: int) -> None
     setup = Setup(
         parallel=parallel, scenario=Scenario(latency=latency, answers=Answers(mark="none")), model="m"
     )
-    found = run_once(setup, Workload(rows=30, input=TokenRange(5, 5), output=TokenRange(7, 7)), 0)
+    found = run_once(processor, setup, Workload(rows=30, input=TokenRange(5, 5), output=TokenRange(7, 7)), 0)
     assert found.seconds == pytest.approx(30 / parallel, rel=0.01)
     assert (found.completed, found.requests, found.retries, found.refused) == (30, 30, 0, {})
     assert (found.input_tokens, found.output_tokens) == (150, 210)

@@ -79,6 +79,13 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         "-j", "--parallel", type=_counts, default=_PARALLEL, metavar="N", help="requests at once (10,50,200)"
     )
     runs.add_argument(
+        "--client",
+        type=_names,
+        default=("processor",),
+        metavar="NAME",
+        help="processor, openai or openai:RETRIES (its SDK), aiolimiter",
+    )
+    runs.add_argument(
         "--on-quota", choices=("fail", "wait"), default="fail", help="when a day's quota is spent"
     )
     runs.add_argument("--seed", type=seed, default=0, help="the first seed (default 0)")
@@ -168,6 +175,7 @@ def _question(options: argparse.Namespace) -> Question:
         models=options.model,
         scenarios=options.scenario,
         parallel=options.parallel,
+        clients=options.client,
         overrides=dict(options.set),
         latency=_latency(options),
         price_input=options.price_input,

@@ -23,6 +23,7 @@ from ..scenario import (
     load_scenario,
     scenario_from_dict,
 )
+from .clients import PROCESSOR, client_named
 from .errors import ForecastError
 from .virtual_run import OnQuota, Setup
 from .workload import Workload
@@ -54,7 +55,8 @@ class Case:
     @property
     def name(self) -> str:
         """Its name in the progress."""
-        return ", ".join(each for each in (self.limits, self.scenario, f"-j {self.setup.parallel}") if each)
+        parts = (self.limits, self.scenario, self.setup.client, f"-j {self.setup.parallel}")
+        return ", ".join(part for part in parts if part not in ("", PROCESSOR))
 
 
 @final
@@ -67,6 +69,7 @@ class Question:
         models: put in the place of the model in `limits`.
         scenarios: names or paths; empty: a calm provider.
         parallel: how many requests are under way at once.
+        clients: names as of `client_named`.
         overrides: limits to take instead of those that are named.
         latency: instead of the scenario's; `None`: that of the scenario, or `ASSUMED_LATENCY`.
         price_input, price_output: for a million tokens, instead of those that are named.
@@ -77,6 +80,7 @@ class Question:
     models: Sequence[str] = ()
     scenarios: Sequence[str] = ()
     parallel: Sequence[int] = (10,)
+    clients: Sequence[str] = (PROCESSOR,)
     overrides: Mapping[str, int]
     latency: Latency | None = None
     price_input: float | None = None
@@ -90,11 +94,15 @@ def cases_of(question: Question, workload: Workload) -> list[Case]:
     Raises:
         ForecastError: limits or a scenario cannot be found or read, or let no row through.
     """
+    for client in question.clients:
+        client_named(client)
     allowances: list[Allowance | None] = [*_allowances(question)] or [None]
     scenarios: list[str | None] = list(question.scenarios) or [None]
     return [
-        _case(question, allowance, scenario, parallel, workload)
-        for allowance, scenario, parallel in product(allowances, scenarios, question.parallel)
+        _case(question, allowance, scenario, client, parallel, workload)
+        for allowance, scenario, client, parallel in product(
+            allowances, scenarios, question.clients, question.parallel
+        )
     ]
 
 
@@ -114,7 +122,12 @@ def _allowances(question: Question) -> Iterator[Allowance]:
 
 
 def _case(
-    question: Question, allowance: Allowance | None, named: str | None, parallel: int, workload: Workload
+    question: Question,
+    allowance: Allowance | None,
+    named: str | None,
+    client: str,
+    parallel: int,
+    workload: Workload,
 ) -> Case:
     scenario = _scenario(named, allowance, question.latency)
     price = None if allowance is None else allowance.price
@@ -127,6 +140,7 @@ def _case(
         price_input=prices[0] if prices[0] is not None else price and price.input,
         price_output=prices[1] if prices[1] is not None else price and price.output,
         vendor=_vendor(allowance),
+        client=client,
     )
     case = Case(
         setup=setup,

@@ -58,6 +58,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     limits: str
     scenario: str
+    client: str
     parallel: int
     seeds: int
     time: Estimate
@@ -105,6 +106,7 @@ def forecast_of(case: Case, workload: Workload, runs: Sequence[RunFigures]) -> F
     return Forecast(
         limits=case.limits,
         scenario=case.scenario,
+        client=case.setup.client,
         parallel=case.setup.parallel,
         seeds=len(runs),
         time=estimate(runs),

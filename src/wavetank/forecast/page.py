@@ -8,12 +8,14 @@ from typing import Final
 
 from ..report.page import document
 from ..run.run_statistics import duration_text
+from .clients import PROCESSOR
 from .estimates import Forecast
 from .report import cost_text, recommendations, within_text
 
 _HEAD: Final = (
     "limits",
     "scenario",
+    "client",
     "-j",
     "time (median)",
     "95 % end by",
@@ -54,7 +56,8 @@ def _paragraphs(texts: Iterable[str]) -> list[str]:
 
 
 def _name(each: Forecast) -> str:
-    return ", ".join(part for part in (each.limits, each.scenario, f"-j {each.parallel}") if part)
+    parts = (each.limits, each.scenario, each.client, f"-j {each.parallel}")
+    return ", ".join(part for part in parts if part not in ("", PROCESSOR))
 
 
 def _chart(forecasts: Sequence[Forecast]) -> str:
@@ -94,6 +97,7 @@ def _cells(each: Forecast) -> str:
     cells = (
         each.limits or "none",
         each.scenario or "none",
+        each.client,
         str(each.parallel),
         f"{duration_text(each.time.median)} {within_text(each.time)}",
         duration_text(each.time.p95),

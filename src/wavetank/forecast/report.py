@@ -13,11 +13,13 @@ import msgspec
 from ..run.run_statistics import duration_text
 from ..scenario import Latency
 from .cases import Case
+from .clients import PROCESSOR
 from .estimates import Estimate, Forecast, smallest_as_good
 
 _CSV_COLUMNS: Final = (
     "limits",
     "scenario",
+    "client",
     "parallel",
     "seeds",
     "median_seconds",
@@ -53,16 +55,16 @@ def text_lines(forecasts: Sequence[Forecast], assumptions: Sequence[str]) -> Ite
 
 def recommendations(forecasts: Sequence[Forecast]) -> Iterator[str]:
     """The smallest `-j` that is as good as the best, for each set of limits and scenario."""
-    for (limits, scenario), group in _groups(forecasts):
+    for names, group in _groups(forecasts):
         if len(group) > 1:
             found = smallest_as_good(group)
-            where = ", ".join(part for part in (limits, scenario) if part)
+            where = ", ".join(part for part in names if part)
             several = f"{where}: " if len(group) < len(forecasts) and where else ""
             yield f"{several}the smallest -j within 2 % of the best is {found.parallel}"
 
 
-def _groups(forecasts: Sequence[Forecast]) -> Iterator[tuple[tuple[str, str], list[Forecast]]]:
-    for key, group in groupby(forecasts, key=lambda each: (each.limits, each.scenario)):
+def _groups(forecasts: Sequence[Forecast]) -> Iterator[tuple[tuple[str, str, str], list[Forecast]]]:
+    for key, group in groupby(forecasts, key=lambda each: (each.limits, each.scenario, each.client)):
         yield key, list(group)
 
 
@@ -71,7 +73,9 @@ def _name(each: Forecast, forecasts: Sequence[Forecast]) -> str:
     if len({other.limits for other in forecasts}) > 1:
         parts.append(each.limits)
     if len({other.scenario for other in forecasts}) > 1:
-        parts.append(each.scenario)
+        parts.append(each.scenario or "no scenario")
+    if len({other.client for other in forecasts}) > 1:
+        parts.append(each.client)
     return ", ".join(parts)
 
 
@@ -150,8 +154,13 @@ def as_json(forecasts: Sequence[Forecast], assumptions: Sequence[str]) -> dict[s
     return {
         "forecasts": [msgspec.to_builtins(each) for each in forecasts],
         "recommendations": [
-            {"limits": limits, "scenario": scenario, "parallel": smallest_as_good(group).parallel}
-            for (limits, scenario), group in _groups(forecasts)
+            {
+                "limits": limits,
+                "scenario": scenario,
+                "client": client,
+                "parallel": smallest_as_good(group).parallel,
+            }
+            for (limits, scenario, client), group in _groups(forecasts)
         ],
         "assumptions": list(assumptions),
     }
@@ -180,12 +189,21 @@ def assumptions_of(cases: Sequence[Case], rows: Sequence[str]) -> list[str]:
         for setup in (case.setup for case in cases)
     )
     quota = {"fail": "ends the run (--on-quota wait)", "wait": "is waited for"}[cases[0].setup.on_quota]
-    said.append(f"client: the reference processor, as in `wavetank run`; a spent daily quota {quota}")
+    said += dict.fromkeys(f"client: {_client(case.setup.client)}" for case in cases)
+    said.append(f"quota: a spent quota of a day {quota}")
     if any(case.scenario for case in cases):
         said.append("scenario: it begins with the run; limits that are named replace its own")
     else:
         said.append("scenario: no outage and no error of the provider (--scenario brownout)")
     return said
+
+
+def _client(name: str) -> str:
+    if name == PROCESSOR:
+        return "the reference processor, as in `wavetank run`"
+    kind, _, number = name.partition(":")
+    behind = "behind an AsyncLimiter of the requests in a minute, " if kind == "aiolimiter" else ""
+    return f"{name}: the OpenAI SDK, {behind}with {number or 'its own'} retries; what it gives up is undone"
 
 
 def _latency(latency: Latency) -> str:

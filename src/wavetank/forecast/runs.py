@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from .cases import Case
+from .clients import client_named
 from .errors import ForecastError
 from .estimates import Forecast, estimate, forecast_of
 from .virtual_run import RunFigures, Setup, run_once
@@ -130,6 +131,6 @@ def _run(setup: Setup, workload: Workload, seed: int) -> RunFigures:
     quiet = logging.NullHandler()
     logger.addHandler(quiet)
     try:
-        return run_once(setup, workload, seed)
+        return run_once(client_named(setup.client), setup, workload, seed)
     finally:
         logger.removeHandler(quiet)

@@ -16,13 +16,9 @@ import msgspec
 from ..clock import EPOCH_SECONDS, SECOND
 from ..events import Event
 from ..patches.hash_order import creation_order
+from ..patches.randomness import Chance
 from ..processor import (
     CallResult,
-    ItemResult,
-    ItemTooLarge,
-    LLMWorkItem,
-    NotSent,
-    ParallelBatchProcessor,
     RateInfo,
     TokenUsage,
     rate_info,
@@ -36,7 +32,6 @@ from ..provider.vendor_registry import card_named, dialect_of
 from ..scenario import Scenario
 from ..seams.desk import Desk
 from ..seams.direct import DEFAULT_KEY, answered
-from ..seams.errors import QuotaExhausted, RequestTooLarge
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.asyncio_run import run_asyncio
 from ..sim.scheduler import Scheduler
@@ -46,8 +41,6 @@ from .workload import Lengths, Workload
 
 OnQuota = Literal["fail", "wait"]
 
-ROWS_AHEAD: Final = 1000
-"""As many rows as `wavetank run` starts while the result of an earlier one is missing."""
 _PARTS: Final = 11
 """A first part and ten more: a usual number for batch means (Law, Simulation Modeling and Analysis)."""
 _TEXT: Final = (Block("text", ("…",)),)
@@ -59,6 +52,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is made with: how many requests at once, the provider, and what its tokens cost.
 
     `price_input` and `price_output` are for a million tokens. The headers of `vendor` state the limits.
+    `client` is a name as of `client_named`.
     """
 
     parallel: int
@@ -68,6 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     price_input: float | None = None
     price_output: float | None = None
     vendor: str = "openai"
+    client: str = "processor"
 
 
 @final
@@ -96,24 +91,26 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     spread: float
 
 
-def run_once(setup: Setup, workload: Workload, seed: int, *, client: Client | None = None) -> RunFigures:
+Client = Callable[["BatchRun"], Coroutine[Any, Any, None]]
+"""Sends all rows of a run."""
+
+
+def run_once(client: Client, setup: Setup, workload: Workload, seed: int) -> RunFigures:
     """Send all rows to the provider in virtual time; the same arguments give the same figures.
 
     Args:
+        client: sends the rows.
         setup: what the run is made with.
         workload: its rows.
-        seed: draws what the workload and the scenario leave open.
-        client: sends the rows; by default the reference processor.
+        seed: draws what the workload and the scenario leave open, and the jitter of the client.
 
     Raises:
         Exception: any error of the client.
     """
     scheduler = Scheduler(Timers())
     run = BatchRun(setup, workload.drawn(seed), seed, scheduler)
-    with creation_order(scheduler):
-        ended = run_asyncio(
-            lambda: (client or processor)(run), scheduler, started=run.began, ended=lambda _: None
-        )
+    with creation_order(scheduler), Chance(seed).lent():
+        ended = run_asyncio(lambda: client(run), scheduler, started=run.began, ended=lambda _: None)
     if ended.error is not None:
         raise ended.error
     return run.figures()
@@ -131,8 +128,8 @@ class BatchRun:
         self._loop: SimulatedLoop | None = None
         provider = Provider(setup.scenario, seed=seed)
         provider.answers.ask = self._answer
-        self._log = _Log()
-        self._desk = Desk(
+        self._log = _Log(lengths)
+        self.desk = Desk(
             provider,
             scheduler.timers,
             self._log,
@@ -142,8 +139,6 @@ class BatchRun:
             progress=lambda _: self._progress(),
             keep_records=False,
         )
-        self._sent, self._done = array("q"), array("q")
-        self._input, self._output = array("q"), array("q")
         self.undone: Counter[str] = Counter()
         self.completed = 0
         self.first_row: int | None = None
@@ -177,7 +172,6 @@ class BatchRun:
         Raises:
             ProviderError: the subclass that fits the refusal or fault.
         """
-        now = self._scheduler.timers.now
         request = Request(
             model=self.setup.model,
             item=str(number),
@@ -187,12 +181,7 @@ class BatchRun:
             secret=DEFAULT_KEY,
             card=self._dialect.card,
         )
-        sent = now()
-        answer = await answered(self._desk, request)
-        self._sent.append(sent)
-        self._done.append(now())
-        self._input.append(answer.prompt_tokens)
-        self._output.append(answer.completion_tokens)
+        answer = await answered(self.desk, request)
         usage = TokenUsage(answer.prompt_tokens, answer.completion_tokens)
         return CallResult(None, usage, info=self._stated(request, answer.limits))
 
@@ -204,6 +193,7 @@ class BatchRun:
 
     def _answer(self, request: Request) -> Content:
         number = int(request.item or 0)
+        request.prompt_tokens = self.lengths.input[number]
         lasts = -1 if self.lengths.lasts is None else self.lengths.lasts[number]
         return Content(_TEXT, "stop", self.lengths.output[number], None if lasts < 0 else lasts)
 
@@ -215,7 +205,7 @@ class BatchRun:
 
     def figures(self) -> RunFigures:
         """What the run came to."""
-        tokens_in, tokens_out = sum(self._input), sum(self._output)
+        tokens_in, tokens_out = self._log.tokens(self._log.served)
         rates, in_flight = self._middle()
         arrived = self._log.arrived
         return RunFigures(
@@ -237,7 +227,7 @@ class BatchRun:
 
     def _spread(self) -> float:
         """By the method of batch means: each part of the run is as random as the others."""
-        done = sorted(self._done)
+        done = sorted(self._log.done)
         if len(done) < 2 * _PARTS:
             return 0.0
         ends = [0, *(done[len(done) * part // _PARTS - 1] for part in range(1, _PARTS + 1))]
@@ -253,91 +243,58 @@ class BatchRun:
 
     def _middle(self) -> tuple[dict[str, float], float]:
         """What was served in a minute, and how much was under way, while the middle half was sent."""
-        order = sorted(range(len(self._sent)), key=self._sent.__getitem__)
+        sent, done = self._log.sent, self._log.done
+        order = sorted(range(len(sent)), key=sent.__getitem__)
         middle = order[len(order) // 4 : len(order) * 3 // 4]
         if not middle:
             return {}, 0.0
-        lasted = self._sent[order[len(order) * 3 // 4]] - self._sent[middle[0]]
+        lasted = sent[order[len(order) * 3 // 4]] - sent[middle[0]]
         minutes = max(lasted, 1) / (60 * SECOND)
-        tokens_in, tokens_out = (sum(map(each.__getitem__, middle)) for each in (self._input, self._output))
+        tokens_in, tokens_out = self._log.tokens(map(self._log.served.__getitem__, middle))
         rates = {
             "requests": len(middle) / minutes,
             "input_tokens": tokens_in / minutes,
             "output_tokens": tokens_out / minutes,
             "tokens": (tokens_in + tokens_out) / minutes,
         }
-        return rates, sum(self._done[each] - self._sent[each] for each in middle) / max(lasted, 1)
+        return rates, sum(done[each] - sent[each] for each in middle) / max(lasted, 1)
 
 
 @final
 class _Log:
-    """Counts the events of a run, and keeps none."""
+    """Counts the events of a run, and keeps of each answer when it was sent and done, and for which row."""
 
-    def __init__(self) -> None:
-        self.arrived = self.items = 0
+    def __init__(self, lengths: Lengths) -> None:
+        self._lengths = lengths
+        self.sent, self.done, self.served = array("q"), array("q"), array("q")
+        self.arrived = 0
         self.refused: Counter[str] = Counter()
-        self._seen: set[str | None] = set()
+        self._open: dict[int | None, int] = {}
+        self._seen = bytearray(len(lengths.input))
 
     def append(self, event: Event, /) -> None:
         """Count an event."""
         if event.kind == "arrived":
             self.arrived += 1
-            self._seen.add(event.item)
-            self.items = len(self._seen)
+            self._seen[int(event.item or 0)] = 1
+            self._open[event.request] = event.at
+        elif event.kind in ("delivered", "left"):
+            sent = self._open.pop(event.request)
+            if event.kind == "delivered" and event.status == 200 and event.fault is None:
+                self.sent.append(sent)
+                self.done.append(event.at)
+                self.served.append(int(event.item or 0))
         elif event.kind == "refused":
             self.refused[event.reason or "refused"] += 1
 
+    @property
+    def items(self) -> int:
+        """How many rows were sent at least once."""
+        return sum(self._seen)
 
-Client = Callable[[BatchRun], Coroutine[Any, Any, None]]
-
-
-async def processor(run: BatchRun) -> None:
-    """Send the rows as `wavetank run` does, with the reference processor."""
-    per_answer: list[float] = [0.0, 0.0]
-
-    async def call(id: str) -> CallResult[None]:
-        answer = await run.call(int(id))
-        per_answer[0] += answer.usage.output_tokens
-        per_answer[1] += 1
-        return answer
-
-    def estimate(item: LLMWorkItem[None]) -> float:
-        mean = per_answer[0] / per_answer[1] if per_answer[1] else 256
-        return run.lengths.input[int(item.id)] + mean
-
-    parallel = run.setup.parallel
-    async with ParallelBatchProcessor(
-        call,
-        workers=parallel,
-        estimate_tokens=estimate,
-        on_quota=run.setup.on_quota,
-        batch_size=max(ROWS_AHEAD, 2 * parallel),
-    ) as batch:
-        async for result in batch.process(_items(run)):
-            if result.error is None:
-                run.completed_row()
-            else:
-                run.undone[_cause(result)] += 1
-
-
-def _cause(result: ItemResult[None]) -> str:
-    """Why a row has no answer, in words without a time, so that it is equal for all rows."""
-    error = result.error
-    if isinstance(error, QuotaExhausted | NotSent):
-        return "the quota is spent"
-    if isinstance(error, RequestTooLarge | ItemTooLarge):
-        return "larger than a limit ever lets through"
-    if result.limit is not None:
-        return result.limit.cause
-    return result.cause or result.reason or type(error).__name__
-
-
-def _items(run: BatchRun) -> Iterable[LLMWorkItem[None]] | AsyncIterator[LLMWorkItem[None]]:
-    if run.lengths.arrives is None:
-        return (LLMWorkItem(str(number), str(number)) for number in range(run.rows))
-    return _arriving(run)
-
-
-async def _arriving(run: BatchRun) -> AsyncIterator[LLMWorkItem[None]]:
-    async for number in run.arrivals():
-        yield LLMWorkItem(str(number), str(number))
+    def tokens(self, served: Iterable[int]) -> tuple[int, int]:
+        """The tokens of these rows, in and out."""
+        rows = tuple(served)
+        return sum(map(self._lengths.input.__getitem__, rows)), sum(
+            map(self._lengths.output.__getitem__, rows)
+        )
