@@ -32,7 +32,7 @@ def test_the_answer_is_a_table_with_what_binds_and_what_is_assumed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Time, refusals, cost, what binds and the smallest -j are there, and the assumptions with sources."""
-    assert main(["forecast", "--rows", "120", *RANGES, *OPENAI, "-j", "2,20", "--seeds", "2"]) == 0
+    assert main(["forecast", "--rows", "80", *RANGES, *OPENAI, "-j", "2,20", "--seeds", "1"]) == 0
     out = capsys.readouterr().out
     head, slow, fast, *rest = out.splitlines()
     assert head.split() == (
@@ -65,7 +65,7 @@ def test_more_requests_at_once_are_no_slower_until_the_limit_binds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Below the limit the time is that of the answers; at the limit it is the budget's."""
-    found = asked(capsys, "--rows", "300", *RANGES, *OPENAI, "-j", "1,4,40", "--seeds", "1")
+    found = asked(capsys, "--rows", "200", *RANGES, *OPENAI, "-j", "1,4,40", "--seeds", "1")
     one, four, forty = found["forecasts"]  # type: ignore[misc]
     assert one["time"]["median"] / four["time"]["median"] == pytest.approx(4, rel=0.05)
     minutes = (forty["input_tokens"] + forty["output_tokens"]) / 200_000
@@ -76,7 +76,7 @@ def test_more_requests_at_once_are_no_slower_until_the_limit_binds(
 
 def test_a_daily_quota_leaves_rows_undone_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A spent quota ends the run: the rows that are left are counted, with the reason."""
-    words = ("--rows", "80", *RANGES, *OPENAI, "--set", "requests_per_day=30", "-j", "5")
+    words = ("--rows", "80", *RANGES, *OPENAI, "--set", "requests_per_day=30", "-j", "5", "--seeds", "1")
     [found] = asked(capsys, *words)["forecasts"]  # type: ignore[misc]
     assert found["binds"] == "daily quota (requests per day)"
     assert found["completed"] == pytest.approx(30, abs=1)
@@ -197,3 +197,39 @@ def test_a_table_without_the_column_or_rows_is_refused(
     rows.write_text("id,prompt\n")
     assert "has no rows" in refused(capsys, str(rows))
     assert "cannot read" in refused(capsys, str(tmp_path / "none.csv"))
+
+
+def test_other_clients_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """With too few retries for the limits the SDK gives rows up; the processor and more retries do not."""
+    words = ("--rows", "12", *RANGES, *OPENAI, "-j", "6", "--seeds", "1")
+    found = asked(capsys, *words, "--client", "processor,openai:0,openai:20,aiolimiter")
+    [again] = asked(capsys, *words, "--client", "openai:20")["forecasts"]  # type: ignore[misc]
+    processor, none, many, limiter = found["forecasts"]  # type: ignore[misc]
+    assert processor["completed"] == many["completed"] == 12
+    assert many == again
+    assert none["retries"] == 0
+    assert none["undone"] == {"RateLimitError (status 429) after its retries": 12 - none["completed"]}
+    assert 0 < none["completed"] < 12
+    assert many["refused"] > processor["refused"]
+    assert limiter["client"] == "aiolimiter"
+
+
+@pytest.mark.parametrize(
+    ("client", "says"),
+    [
+        ("opnai", "did you mean 'openai'?"),
+        ("openai:many", "no client 'openai:many'"),
+        ("processor:2", "no client"),
+    ],
+)
+def test_a_client_that_there_is_not_is_named(
+    client: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names those that there are."""
+    assert says in refused(capsys, "--rows", "5", *RANGES, "--client", client)
+
+
+def test_the_rate_of_a_limiter_needs_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a limit by the minute there is nothing to give to the limiter."""
+    said = refused(capsys, "--rows", "5", *RANGES, "--client", "aiolimiter", "--seeds", "1")
+    assert "needs a limit on requests by the minute" in said

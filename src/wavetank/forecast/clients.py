@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -57,6 +58,8 @@ def client_named(name: str) -> Client:
     client, packages = clients[kind]
     if missing := [package for package in packages if find_spec(package) is None]:
         raise ForecastError(f"--client {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    for package in packages:
+        import_module(package)  # not in a run: an import may draw random numbers
     return client
 
 

@@ -16,7 +16,9 @@ import msgspec
 from ..clock import EPOCH_SECONDS, SECOND
 from ..events import Event
 from ..patches.hash_order import creation_order
+from ..patches.pools import pools_under
 from ..patches.randomness import Chance
+from ..patches.threads import threads_under
 from ..processor import (
     CallResult,
     RateInfo,
@@ -109,7 +111,7 @@ def run_once(client: Client, setup: Setup, workload: Workload, seed: int) -> Run
     """
     scheduler = Scheduler(Timers())
     run = BatchRun(setup, workload.drawn(seed), seed, scheduler)
-    with creation_order(scheduler), Chance(seed).lent():
+    with threads_under(scheduler), pools_under(scheduler), creation_order(scheduler), Chance(seed).lent():
         ended = run_asyncio(lambda: client(run), scheduler, started=run.began, ended=lambda _: None)
     if ended.error is not None:
         raise ended.error
