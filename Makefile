@@ -98,7 +98,8 @@ bench: .venv build/peers/installed build/museum/installed  ## run every benchmar
 	  $(BIN)/python -m benchmarks.$${name%.py} || exit 1; done
 
 # The tools that the benchmarks compare with; one that cannot be installed is left out.
-PEERS := detangle simloop simloom frontrun async-solipsism looptime trio llmock async-batch-llm
+PEERS := detangle simloop simloom frontrun async-solipsism looptime trio llmock async-batch-llm \
+  aimd-limiter adaptio tenacity aiolimiter
 
 # One of them is a program for Node.
 NODE_PEER := @copilotkit/aimock

@@ -95,7 +95,7 @@ class Seen(NamedTuple):
     def shortly(self) -> str:
         """Whether the bug was seen, in a word or two."""
         if not self.first:
-            return "no"
+            return self.how if self.how == "not run" else "no"
         return "with our checks" if self.by_our_checks else "yes"
 
     def __str__(self) -> str:
@@ -125,6 +125,9 @@ def _package(tool: str) -> str:
 
 def see(tool: str, name: str, which: str) -> Seen:
     """Let a tool run a program; one that does not come back in time is ended."""
+    specimen = SPECIMENS[name]
+    if tool != "wavetank" and (specimen.interrupt or specimen.backends == ("threads",)):
+        return Seen(0, 0, "not run")  # they run coroutines to their end
     seconds = SECONDS if which == "buggy" else TWIN_SECONDS
     if tool in REAL:
         seconds *= REAL_TIMES

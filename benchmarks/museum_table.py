@@ -51,11 +51,10 @@ def first(specimen: Specimen, backend: str, policy: str, seed: int) -> int:
         schedules=MOST,
         policy=policy,
         seed=seed,
-        backend=backend,
-        checks=specimen.checks,
-        max_virtual_seconds=specimen.max_virtual_seconds,
+        backend="asyncio" if backend == "threads" else backend,
+        **specimen.options(),
     )
-    searching = ScheduleSearch(specimen.buggy, specimen.scenario, options)
+    searching = ScheduleSearch.of_program(specimen.buggy, specimen.scenario, options)
     return searching.made if searching.until_failure() is not None else 0
 
 
@@ -152,7 +151,7 @@ def short(rows: Sequence[Row], others: museum_peers.Contest) -> Iterator[str]:
     yield f"| bug | schedules | shrunk to | {' | '.join(tools)} |"
     yield f"|{'---|' * (len(tools) + 3)}"
     for one in rows:
-        if one.backend == "asyncio":
+        if one.backend in ("asyncio", "threads"):
             name, left = one.specimen.name, statistics.median(one.deviations)
             shrunk = f"FIFO but for {left:.0f} choice{'s' if left > 1 else ''}" if left else "FIFO"
             told = (others.seens[tool, name, "buggy"].shortly for tool in tools)

@@ -83,7 +83,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     provider had decided on the request, at the instant `decided`; `first` is when it sent the first part
     of a stream. `header` is the line that stated the `retry_after`, where that is no number of seconds.
     On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
-    `POST /v1/messages`, and `dialect` is the one that has such a path.
+    `POST /v1/messages`, and `dialect` is the one that has such a path. On `arrived`, `target` is there
+    where no model is asked: a file or a batch is wanted, and nothing is paid.
+    Lines of batches are requests of their own, and all their events have the id of the `batch`; so has the
+    request that a background response stands for. They are paid when they are `answered`, and `delivered`
+    with the file that has their results. A line that `left` has no answer, for a `reason`: it `failed`, is
+    `missing`, `expired` or was `cancelled`.
     """
 
     at: int
@@ -125,6 +130,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     decided: int | None = None
     first: int | None = None
     header: str | None = None
+    batch: str | None = None
 
 
 @final
@@ -249,6 +255,23 @@ class Deviated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @final
+class Stepped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who ran, from the instant `at` on, up to which line of the program, whose `text` is given.
+
+    `skipped` steps came before it that are not shown. `deviates` says that FIFO order would have had
+    another one run.
+    """
+
+    at: int
+    task: str
+    file: str
+    line: int
+    text: str = ""
+    skipped: int = 0
+    deviates: bool = False
+
+
+@final
 class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a run besides its events: how it was judged, and what repeats it.
 
@@ -260,6 +283,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replay: str = ""
     verdicts: tuple[Judged, ...] = ()
     deviations: tuple[Deviated, ...] = ()
+    interleaving: tuple[Stepped, ...] = ()
 
 
 @final

@@ -146,7 +146,7 @@ def test_fixtures_are_made_once(pytester: pytest.Pytester, run_pytest: RunPytest
 @pytest.mark.parametrize(
     "test",
     [
-        "def test_it(tank): ...",
+        "def test_it(tank): yield",
         "async def test_it(): ...",
         "def test_it(): ...",
         "async def test_it(llm): ...",
@@ -155,12 +155,12 @@ def test_fixtures_are_made_once(pytester: pytest.Pytester, run_pytest: RunPytest
 def test_what_cannot_be_explored_is_refused(
     pytester: pytest.Pytester, run_pytest: RunPytest, test: str
 ) -> None:
-    """For a sync test, or one without a tank, the error says how to write it."""
+    """For a generator, or a test without a tank, the error says how to write it."""
     pytester.makepyfile(f"import wavetank\n\n@wavetank.explore()\n{test}\n")
     result = run_pytest()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["*TypeError: @wavetank.explore needs a coroutine function*write `async def test_it(tank): ...`"]
+        ["*TypeError: @wavetank.explore needs a function that takes the tank*def test_it(tank): ...`"]
     )
 
 
@@ -423,11 +423,15 @@ def test_the_replay_line_repeats_a_race(
 
 
 def report_of(result: pytest.RunResult) -> list[str]:
-    """The lines of the one failure, from its heading to the line that repeats it."""
+    """The lines of the one failure, from its heading to the line that repeats it.
+
+    The run that passes beside it is left out: only a search makes one.
+    """
     lines = result.outlines
     first = next(number for number, line in enumerate(lines) if line.startswith("check"))
     last = next(number for number, line in enumerate(lines) if line.startswith("to repeat it:"))
-    return lines[first : last + 1]
+    report = "\n".join(lines[first : last + 1])
+    return re.sub(r"beside it a run that passes.*\n(?: .*\n)+", "", report).split("\n")
 
 
 def test_a_replay_of_more_than_one_test_is_refused(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

@@ -13,6 +13,7 @@ import pytest
 from wavetank.processor import (
     BatchResult,
     Decision,
+    Gate,
     ItemResult,
     LLMWorkItem,
     NotSent,
@@ -20,6 +21,8 @@ from wavetank.processor import (
     RunStopped,
 )
 from wavetank.processor.journal import Journal, fingerprint
+from wavetank.processor.outages import OutageWatch
+from wavetank.processor.retry_limits import RetryBudget, RetryLimits
 
 from .stepping import one_batch, stepped
 
@@ -172,6 +175,17 @@ def test_many_poisoned_items_are_no_outage(seconds: float, backend: str) -> None
     assert [result.id for result in batch.results if result.error is not None] == bad
     assert {result.attempts for result in batch.results if result.error is not None} == {3}
     assert batch.pauses == 0
+
+
+@pytest.mark.anyio
+async def test_five_failures_of_new_items_are_many() -> None:
+    """One in ten fails until there is experience, so that five in a row are exactly the coincidence."""
+    gate = Gate()
+    watch = OutageWatch(gate)
+    for number in range(5):
+        assert not watch.many_failed
+        watch.failed(number, RetryBudget(RetryLimits(3, 5, 600.0)), await gate.enter(), 0.0)
+    assert watch.many_failed
 
 
 @on_both

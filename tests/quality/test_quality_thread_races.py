@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
+from typing import Any
 
 import anyio
 import openai
@@ -18,6 +19,8 @@ import wavetank
 from wavetank import Tank
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+on_each = pytest.mark.parametrize("backend", ["asyncio", "trio", "threads"])
+"""The backends, and neither: a plain function."""
 
 Program = Callable[[bool], None]
 
@@ -150,24 +153,29 @@ def in_a_thread(program: Program, correct: bool) -> Callable[[Tank], Awaitable[N
     return main
 
 
-@on_both
+def searched(program: Program, backend: str, *, correct: bool, **options: Any) -> wavetank.Result[None]:
+    """A search of a program in a thread of a backend, or as a plain function."""
+    if backend == "threads":
+        return wavetank.search(lambda _: program(correct), **options)
+    return wavetank.search(in_a_thread(program, correct), backend=backend, **options)
+
+
+@on_each
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_race_is_found_within_twenty_schedules(program: Program, backend: str) -> None:
     found = []
     for seed in range(3):
-        result = wavetank.search(
-            in_a_thread(program, correct=False), schedules=150, seed=seed, backend=backend
-        )
+        result = searched(program, backend, correct=False, schedules=150, seed=seed)
         assert result.failure is not None
         found.append(result.schedules)
     assert median(found) <= 20, found
 
 
-@on_both
+@on_each
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_correct_program_is_not_blamed(program: Program, backend: str) -> None:
-    main = in_a_thread(program, correct=True)
-    assert wavetank.search(main, schedules=60, backend=backend).failure is None
+    schedules = 200 if backend == "threads" else 60
+    assert searched(program, backend, correct=True, schedules=schedules).failure is None
 
 
 @on_both

@@ -112,12 +112,15 @@ def test_a_page_has_deviations_blocked_tasks_and_the_neighbour(lost_wakeup: Run[
     assert kinds == [each.kind for each in lost_wakeup.deviations]
     for _, step, task, kind, text, fifo in failed["pins"]:
         if kind == "run":
-            assert text == f"{failed['tasks'][task]} before {fifo}"
+            assert text.startswith(f"{failed['tasks'][task]} at ")
+            assert f" goes on; FIFO would have run {fifo} at " in text
         assert step > 0
     stuck = {failed["tasks"][task] for each in failed["blocked"] for task in each["tasks"]}
     assert stuck == {"main", "work_at_gate#4"}
     assert failed["how"] == "deadlock"
     assert passing["how"] == "passed"
+    assert failed["interleaving"][0].startswith("the interleaving")
+    assert any("beside it a run that passes" in line for line in failed["interleaving"])
     assert passing["blocked"] == []
     assert len(passing["pins"]) == len(failed["pins"]) - 1
 

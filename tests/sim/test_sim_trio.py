@@ -312,7 +312,7 @@ def test_a_run_blocked_in_a_thread_unwinds() -> None:
 
     end = run(main)
     assert end.how == "deadlock"
-    assert "waits in a lock" in end.blocked[-1]
+    assert "waits in Event.wait" in end.blocked[-1]
     assert out == ["thread", "main"]
     assert [thread for thread in threading.enumerate() if thread not in before] == []
     assert_trio_is_real()

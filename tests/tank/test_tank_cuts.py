@@ -241,8 +241,8 @@ def test_a_wrong_choice_is_refused() -> None:
     wavetank.simulate(main).check()
     with pytest.raises(ValueError, match="write interrupt=True"):
         wavetank.search(main, after_interrupt=main)
-    with pytest.raises(TypeError, match="give a coroutine function"):
-        wavetank.search(main, interrupt=True, after_interrupt=print)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="give a coroutine function, as `main` is one"):
+        wavetank.search(main, interrupt=True, after_interrupt=print)
 
 
 @on_both

@@ -7,7 +7,6 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -200,19 +199,6 @@ def test_the_process_has_its_clock_back_after_any_end(backend: str) -> None:
         wavetank.simulate(main, backend=backend)
     assert 0 <= time.time() - before < 500
     assert wavetank.simulate(ask_both, backend=backend).value == "done"
-
-
-@on_both
-@pytest.mark.parametrize("main", [lambda _: 5, lambda _: None, lambda _: iter([])])
-def test_a_main_that_is_no_coroutine_function_gets_an_error(
-    backend: str, main: Callable[[Tank], Any]
-) -> None:
-    """The error of the run says how to write `main`."""
-    run = wavetank.simulate(main, backend=backend)
-    assert isinstance(run.error, TypeError)
-    assert "async def main(tank)" in str(run.error)
-    with pytest.raises(TypeError, match="coroutine function"):
-        run.check()
 
 
 def test_a_run_cannot_start_inside_a_loop() -> None:

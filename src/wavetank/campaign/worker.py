@@ -6,7 +6,7 @@ What is made is written to a file as messages.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -154,7 +154,7 @@ class Searcher:
 
     def __call__(
         self,
-        main: Callable[[Tank], Awaitable[Any]],
+        main: Callable[[Tank], Any],
         scenario: Scenario,
         *,
         replay: Callable[[str], str],
@@ -172,7 +172,7 @@ class Searcher:
 
     def _search(
         self,
-        main: Callable[[Tank], Awaitable[Any]],
+        main: Callable[[Tank], Any],
         scenario: Scenario,
         replay: Callable[[str], str],
         wanted: dict[str, Any],
@@ -186,7 +186,7 @@ class Searcher:
         while True:
             schedules = min(plan.target - first, CHUNK) if resumes else plan.target
             options = SearchOptions(**{**wanted, "schedules": schedules, "seconds": None, "jobs": jobs})
-            searching = ScheduleSearch(
+            searching: ScheduleSearch = ScheduleSearch.of_program(
                 main,
                 scenario,
                 options,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..events import Event, EventLog
-from .exchanges import Exchange, every_exchange
+from .exchanges import Exchange, with_lines
 from .history import history, ledger_of
 from .verdict import Verdict
 
@@ -20,7 +20,8 @@ def judge(log: EventLog) -> Verdict:
     """Fails when a declared item was completed and no whole answer to its own requests reached the client.
 
     An answer is whole when the client was handed its text and the signal that it is finished, both
-    unaltered. Judged are items with a declared request for a text, unless the client left one of
+    unaltered. The answer to a line of a batch is handed over with the file that has its results. Judged are
+    items with a declared request for a text, unless the client left one of
     their answers by itself or still reads it, or the value has the mark of an item that did get a
     whole answer. Nothing is judged where fallback values are expected, or where whole answers went
     to requests that belong to no item of the ledger.
@@ -44,7 +45,7 @@ def judge(log: EventLog) -> Verdict:
 def _by_item(log: EventLog) -> dict[str | None, list[Exchange]]:
     """All requests for a text, those outside the ledger too."""
     found: dict[str | None, list[Exchange]] = {}
-    for one in every_exchange(log):
+    for one in with_lines(log):
         if one.arrived.generates:
             found.setdefault(one.arrived.item, []).append(one)
     return found
@@ -79,8 +80,8 @@ def _is_judged(event: Event, asked: dict[str | None, list[Exchange]]) -> bool:
 
 
 def _is_read(one: Exchange) -> bool:
-    """Whether the client may be reading the answer still."""
-    return one.over is None and one.refused is None
+    """Whether the client may be reading the answer still; that of a line is not sent until it is fetched."""
+    return one.over is None and one.refused is None and one.arrived.batch is None
 
 
 def _was_answered(event: Event, asked: dict[str | None, list[Exchange]]) -> bool:

@@ -23,7 +23,8 @@ _NAMED = 12
 def judge(log: EventLog) -> Verdict:
     """Fails when an item is lost, reported twice, made up, or paid more often than declared.
 
-    Paid is judged for declared items of the ledger only. An answer that came after its
+    Paid is judged for declared items of the ledger only. A line of a batch is paid when it has its answer,
+    whether or not that is fetched. An answer that came after its
     client had hung up is wasted, and one whose task was cancelled before it could report the item is
     unreported: both are listed, and counted only when `paid_per_item` is declared.
     In a program that was interrupted no item is lost, unless it ran again. Then an equal completion counts
@@ -58,8 +59,11 @@ def judge(log: EventLog) -> Verdict:
 def judge_items(log: EventLog, items: Iterable[str]) -> Verdict:
     """Fails unless exactly these items got a delivered answer, once each; needs no ledger."""
     wanted = dict.fromkeys(items)
-    paid = Counter(event.item for event in log.of("delivered") if paid_for(event))
-    faults = [(item, "got no answer") for item in wanted if not paid[item]]
+    kept = _asking_no_model(log)
+    delivered = [event for event in log.of("delivered") if paid_for(event) and event.request not in kept]
+    paid = Counter(event.item for event in _payments(log))
+    reached = {event.item for event in delivered}
+    faults = [(item, "got no answer") for item in wanted if item not in reached]
     faults += [(item, f"was answered {paid[item]} times") for item in wanted if paid[item] > 1]
     faults += [(item, "was answered, but not asked for") for item in paid if item and item not in wanted]
     if faults:
@@ -127,7 +131,7 @@ def _made_up(log: EventLog, submitted: list[str]) -> Iterable[tuple[str, str]]:
 def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str]]:
     declared = log.header.expects.get("paid_per_item")
     allowed = 1 if declared is None else declared
-    answers = [event for event in log.of("delivered") if paid_for(event)]
+    answers = _payments(log)
     if declared is not None:
         answers += _wasted(log)
     unreported = Counter(event.item for event in log.of("unreported")) if declared is None else Counter()
@@ -139,13 +143,31 @@ def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str
             yield item, f"was paid {count} times (declared: {allowed})"
 
 
+def _payments(log: EventLog) -> list[Event]:
+    """The answers that are paid: that of a line of a batch at once, of another request when it is delivered.
+
+    So nothing is saved by fetching no results; and what reads or changes a file or a batch costs nothing.
+    """
+    kept = _asking_no_model(log)
+    alone = [event for event in log.of("delivered") if event.batch is None and event.request not in kept]
+    lines = [event for event in log.of("answered") if event.batch is not None]
+    return [event for event in (*alone, *lines) if paid_for(event)]
+
+
+def _asking_no_model(log: EventLog) -> set[int | None]:
+    return {event.request for event in log.of("arrived") if event.target is not None}
+
+
 def _wasted(log: EventLog) -> list[Event]:
-    """The answers, sent or under way, whose clients hung up; a spoiled answer is none."""
-    reached = {event.request for event in log.of("delivered")}
+    """The answers, sent or under way, whose clients hung up; a spoiled answer is none, nor one of a batch."""
+    reached = {event.request for event in log.of("delivered")} | _asking_no_model(log)
     spent = {
         event.request: event
         for event in log.of("answered", "left")
-        if event.status == 200 and not _spoiled(event) and event.request not in reached
+        if event.status == 200
+        and not _spoiled(event)
+        and event.request not in reached
+        and event.batch is None
     }
     spoiled = {event.request for event in log.of("answered", "left") if _spoiled(event)}
     return [event for number, event in spent.items() if number not in spoiled]

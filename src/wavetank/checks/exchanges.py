@@ -55,8 +55,17 @@ def exchanges(log: EventLog) -> list[Exchange]:
 
 
 def every_exchange(log: EventLog) -> list[Exchange]:
-    """All requests, in the order of their arrival."""
+    """All requests in the order of their arrival, without lines of batches: these travel with another one."""
+    return log.derived(_sent_alone)
+
+
+def with_lines(log: EventLog) -> list[Exchange]:
+    """All requests, and the lines of batches: these are `over` when their results have been fetched."""
     return log.derived(_read)
+
+
+def _sent_alone(log: EventLog) -> list[Exchange]:
+    return [one for one in with_lines(log) if one.arrived.batch is None]
 
 
 def _of_the_ledger(log: EventLog) -> list[Exchange]:

@@ -11,6 +11,15 @@ from ..fault_kinds import OUTAGES
 _TOLD: Final = 10
 """So many events from each end of a long story."""
 
+_UNANSWERED: Final = {
+    "failed": "failed",
+    "missing": "got no result",
+    "expired": "expired",
+    "cancelled": "was cancelled",
+    "": "was left unread",
+}
+"""How a line of a batch ended without an answer; without a reason the client left the file of its results."""
+
 _ENTERED: Final[tuple[EventKind, ...]] = ("submitted", "completed", "failed", "cancelled")
 """What the program reported of an item: never left out of a story."""
 
@@ -82,6 +91,10 @@ def happened(event: Event) -> str:
     """One event in words, without who did it where."""
     number = f"request {event.request}"
     match event.kind:
+        case "arrived" if event.batch is not None:
+            return f"{number} began in {event.batch} at {event.host or 'the provider'} ({event.model})"
+        case "arrived" if event.target is not None:
+            return f"{number} arrived at {event.host or 'the provider'} ({event.target})"
         case "arrived":
             return f"{number} arrived at {event.host or 'the provider'} ({event.model})"
         case "answer-failed":
@@ -96,6 +109,8 @@ def happened(event: Event) -> str:
                 f", retry after {format_duration(event.retry_after)}{header}" if event.retry_after else header
             )
             return f"{number} was refused with {event.status}{wait}"
+        case "answered" if event.batch is not None:
+            return f"{number} was answered in {event.batch} (paid)"
         case "answered" if event.fault is not None:
             whose = "the scenario" if event.fault != BY_ANSWER else "fake_llm.answer"
             return f"{number} was answered, with {whose}'s fault ({event.reason})"
@@ -103,10 +118,14 @@ def happened(event: Event) -> str:
             return f"{number} was answered"
         case "delivered" if event.fault is not None:
             return f"the spoiled answer to {number} reached the client"
+        case "delivered" if event.batch is not None:
+            return f"the answer to {number} was fetched"
         case "delivered" if event.status == 200:
             return f"the answer to {number} was delivered (paid)"
         case "delivered":
             return f"the refusal of {number} reached the client"
+        case "left" if event.batch is not None:
+            return f"{number} {_UNANSWERED.get(event.reason or '', _UNANSWERED[''])} in {event.batch}"
         case "left" if event.request is None:
             where = "" if event.host is None else f" to {event.host}"
             return f"a connection{where} failed, by the scenario's fault ({event.reason})"

@@ -17,13 +17,15 @@ def judge(log: EventLog) -> Verdict:
     """Fails when at any instant more requests are in flight than `in_flight` declares.
 
     A request is in flight from when it arrives until the provider has sent its last reply or
-    the client hung up. Requests for items that are not in the ledger do not count.
+    the client hung up. Requests for items that are not in the ledger do not count, nor lines of batches.
     """
     allowed = log.header.expects.get(EXPECTATION)
     if allowed is None:
         return Verdict(NAME, None, "no limit was declared: tank.expect(in_flight=…)")
     ledger, flying, most = ledger_of(log), dict[int | None, Event](), 0
     for event in log:
+        if event.batch is not None:
+            continue
         if event.kind == "arrived" and (not ledger or event.item in ledger):
             flying[event.request] = event
             most = max(most, len(flying))

@@ -48,7 +48,7 @@ def _sent(event: Event) -> int:
 
 def _between_stalls(log: EventLog) -> Iterator[list[Event]]:
     """The requests by when they were sent, in stretches without a stall; an instant of a stall is in none."""
-    requests = sorted(log.of("arrived"), key=_sent)
+    requests = sorted((event for event in log.of("arrived") if event.batch is None), key=_sent)
     stalls = sorted((event.since or 0, event.at) for event in explored_stalls(log))
     place = 0
     for since, until in stalls:

@@ -56,7 +56,7 @@ def _repeats(log: EventLog) -> Iterator[tuple[Event, Event]]:
         elif event.kind == "delivered" and event.request in refusals:
             refusal = refusals[event.request]
             heard.setdefault(event.item, {})[refusal.scope or ""] = _Heard(refusal, event.at)
-        elif event.kind == "arrived" and event.declared:
+        elif event.kind == "arrived" and event.declared and event.batch is None:
             for refusal, reached in heard.get(event.item, {}).values():
                 binds = refusal.retry_after is not None and scope_covers(refusal.scope, event)
                 if binds and _sent(event) >= reached:

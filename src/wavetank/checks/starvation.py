@@ -74,6 +74,8 @@ class _Watch:
         self._outcomes_of: list[int] = []
         """The numbers of the items that came to an outcome, sorted."""
         ledger = ledger_of(log)
+        self._in_batches = {event.item for event in log.of("arrived") if event.batch is not None}
+        """Items in a batch: whole batches are asked for and reported at a time, and none starves."""
         self._all_known = all(event.declared or event.item in ledger for event in log.of("arrived"))
         """Whether each request is known to be of its item: else one may be of an item that seems to wait."""
 
@@ -82,7 +84,7 @@ class _Watch:
         last = 0
         for event in self._log:
             last = event.at
-            if event.item is None:
+            if event.item is None or event.item in self._in_batches:
                 continue
             if event.kind == "submitted":
                 number = self._submitted.setdefault(event.item, len(self._submitted))

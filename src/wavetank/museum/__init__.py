@@ -43,6 +43,12 @@ _MODULES: Final = (
     "half_a_body",
     "error_as_empty_text",
     "barrier_never_fills",
+    "limiter_without_lock",
+    "locks_in_two_orders",
+    "slot_lost_at_deadline",
+    "saved_twice_at_deadline",
+    "interrupted_batch_runs_again",
+    "permit_lost_on_interrupt",
 )
 
 SPECIMENS: Final[dict[str, Specimen]] = {

@@ -38,3 +38,14 @@ async def ask_until_read(
             while text is None:
                 text = read(await body_of(client, item, stream=stream))
             tank.ledger.complete(item, text)
+
+
+def ask_plainly(tank: Tank, item: str) -> str:
+    """The text of the answer to one request for the item, by a client that blocks its thread."""
+    import httpx
+
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": f"Do {item}."}]}
+    headers = {"authorization": "Bearer fake-key", "x-wavetank-item": item}
+    with httpx.Client(transport=tank.fake_llm.httpx_transport(), trust_env=False) as client:
+        reply = client.post(_URL, json=body, headers=headers)
+    return str(reply.json()["choices"][0]["message"]["content"])

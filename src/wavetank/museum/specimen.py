@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, Literal, TypeVar, final
 
 from ..scenario import Scenario
-from ..sim.token import Schedule
+from ..sim.token import THREADS, Schedule
 from ..tank.runs.simulate import simulate
 from ..tank.search.search import Result, search
 from ..tank.tank import Tank
@@ -23,7 +23,7 @@ KINDS: Final[dict[Kind, str]] = {
     "C": "counter leak",
 }
 
-Program = Callable[[Tank], Coroutine[Any, Any, None]]
+Program = Callable[[Tank], Any]
 
 Variant = TypeVar("Variant")
 
@@ -36,7 +36,9 @@ class Specimen:
     `row` is the bug's number in the museum. `story` says what goes wrong and `seen` where it
     shipped. `items` is how many items both programs process. The buggy one fails the check
     `check` with a failure of the kind `failure` (`Run.kind`); the twin passes. `max_virtual_seconds`
-    is the budget of a run whose hang could otherwise go on for a day.
+    is the budget of a run whose hang could otherwise go on for a day. With `interrupt` a search
+    interrupts both, after which `resumed` or `twin_resumed` runs if there is one. `backends` are
+    `threads` alone for programs that are plain functions.
     """
 
     name: str
@@ -52,6 +54,18 @@ class Specimen:
     items: int
     backends: tuple[str, ...] = ("asyncio", "trio")
     max_virtual_seconds: float | None = None
+    interrupt: bool = False
+    resumed: Program | None = None
+    twin_resumed: Program | None = None
+
+    def options(self, *, twin: bool = False) -> dict[str, Any]:
+        """What a run of the buggy program, or of its `twin`, depends on: options of `simulate`."""
+        return {
+            "checks": self.checks,
+            "max_virtual_seconds": self.max_virtual_seconds,
+            "interrupt": self.interrupt,
+            "after_interrupt": self.twin_resumed if twin else self.resumed,
+        }
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -80,10 +94,8 @@ class Specimen:
         return search(
             self.twin if twin else self.buggy,
             self.scenario,
-            checks=self.checks,
-            max_virtual_seconds=self.max_virtual_seconds,
             replay=lambda token: self._again(token, twin),
-            **options,
+            **{**self.options(twin=twin), **_on_a_backend(options)},
         )
 
     def repeat(self, token: str, *, twin: bool = False) -> Result[None]:
@@ -96,10 +108,8 @@ class Specimen:
         run = simulate(
             self.twin if twin else self.buggy,
             self.scenario,
-            backend=Schedule.parse(token).backend,
             schedule=token,
-            max_virtual_seconds=self.max_virtual_seconds,
-            checks=self.checks,
+            **_on_a_backend({"backend": Schedule.parse(token).backend, **self.options(twin=twin)}),
         )
         return Result.of_one(run, self._again(token, twin))
 
@@ -110,12 +120,18 @@ class Specimen:
         return f"<Specimen {self.name}: {KINDS[self.kind]}>"
 
 
+def _on_a_backend(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without the backend of a plain function, which has none."""
+    return {name: value for name, value in options.items() if (name, value) != ("backend", THREADS)}
+
+
 def specimen(
     *,
-    run: Callable[[Tank, list[str], Variant], Coroutine[Any, Any, None]],
+    run: Callable[[Tank, list[str], Any], Any],
     variants: tuple[Variant, Variant],
     items: int | Sequence[str],
     expect: Mapping[str, Any] | None = None,
+    resumes: bool = False,
     **label: Any,
 ) -> Specimen:
     """A specimen whose two programs differ in one thing alone.
@@ -125,20 +141,31 @@ def specimen(
         variants: what the buggy program and its twin are given.
         items: the names of the items, or how many: `item-1`, `item-2`, …
         expect: what both expect of a run, as `tank.expect` takes it.
+        resumes: `run` is given what the variant makes, and is interrupted; it runs on with the same then.
         label: the other fields of a `Specimen`.
     """
     names = [f"item-{number}" for number in range(1, items + 1)] if isinstance(items, int) else [*items]
 
-    def program_of(variant: Variant) -> Program:
+    def programs_of(variant: Any) -> tuple[Program, Program]:
+        kept: list[Any] = [variant]
+
         # A token names the code of its program: that is `run`, not this function.
         @wraps(run)
-        def program(tank: Tank) -> Coroutine[Any, Any, None]:
+        def resumed(tank: Tank) -> Any:
             tank.expect(**(expect or {}))
             for name in names:
                 tank.ledger.submit(name)
-            return run(tank, names, variant)
+            return run(tank, names, kept[0])
 
-        return program
+        @wraps(run)
+        def program(tank: Tank) -> Any:
+            if resumes:
+                kept[0] = variant()
+            return resumed(tank)
 
-    buggy, twin = map(program_of, variants)
+        return program, resumed
+
+    (buggy, resumed), (twin, twin_resumed) = map(programs_of, variants)
+    if resumes:
+        label |= {"interrupt": True, "resumed": resumed, "twin_resumed": twin_resumed}
     return Specimen(buggy=buggy, twin=twin, items=len(names), **label)

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from ..sim.errors import RealInputOutput
 from ..sim.refused_io import refusal_of
@@ -28,8 +28,8 @@ from .imports import on_import
 
 _RealQueue: Final = queue.SimpleQueue
 
-_of_the_run: Final[WeakSet[ThreadPoolExecutor]] = WeakSet()
-"""Pools that the run has made."""
+_of_the_run: Final[WeakKeyDictionary[ThreadPoolExecutor, None]] = WeakKeyDictionary()
+"""Pools that the run has made, in this order."""
 
 _LASTING: Final = "_wavetank_lasting"
 """The attribute of a pool that says whether its workers outlive a test."""
@@ -55,7 +55,7 @@ def pools_under(scheduler: Scheduler) -> Iterator[None]:
             and not vars(self)["_shutdown"]
         ):
             pool = own.get(self) or own.setdefault(self, _like(self))
-            _of_the_run.add(pool)  # also in a later test, at whose end its workers end once more
+            _of_the_run[pool] = None  # also in a later test, at whose end its workers end once more
         if not scheduler.is_mine():
             return submit_to_it(pool, fn, *args, **options)
         with scheduler.lasting(getattr(pool, _LASTING, False)):
@@ -68,7 +68,7 @@ def pools_under(scheduler: Scheduler) -> Iterator[None]:
             setattr(self, _LASTING, scheduler.outlives())
         make(self, max_workers, *args, **options)
         if scheduler.is_mine():
-            _of_the_run.add(self)
+            _of_the_run[self] = None
 
     with ExitStack() as stack:
         stack.enter_context(replaced(ThreadPoolExecutor, "submit", submit))
@@ -80,6 +80,13 @@ def pools_under(scheduler: Scheduler) -> Iterator[None]:
         yield
 
 
+def shut_pools_down() -> None:
+    """Let the workers of the run's pools end when their work is done, as they do at the end of a program."""
+    for pool in [*_of_the_run]:
+        if not vars(pool).get(_LASTING):
+            pool.shutdown(wait=False)
+
+
 def workers_ended() -> None:
     """The threads of the run have ended: let pools that outlive it start new workers when they are used."""
     for pool in [*_of_the_run]:
@@ -89,7 +96,7 @@ def workers_ended() -> None:
         if not made["_shutdown"]:
             made["_threads"].clear()
             made["_idle_semaphore"] = threading.Semaphore(0)
-        _of_the_run.discard(pool)
+        _of_the_run.pop(pool, None)
 
 
 def _no_processes(scheduler: Scheduler, stack: ExitStack, module: ModuleType) -> None:

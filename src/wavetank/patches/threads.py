@@ -38,6 +38,9 @@ _BUILT_ON_LOCKS: Final = frozenset(
 )
 """Their steps between two operations on locks are no points at which threads are switched."""
 
+_WAITS: Final = threading.Condition.wait.__code__
+"""It acquires a lock of its own and waits for it once more: nobody holds that one."""
+
 _PATCHES: Final = os.path.dirname(__file__)
 """What stands around a method, such as tracing, changes no schedule."""
 
@@ -135,7 +138,9 @@ class BatonLock:
     def _note(self) -> None:
         """Take note of who has acquired it, in a run that is to be reported on."""
         scheduler = _schedulers[-1] if _schedulers else None
-        if scheduler is not None and scheduler.witness.attentive and scheduler.is_mine():
+        if scheduler is None or not scheduler.witness.attentive or not scheduler.is_mine():
+            return
+        if _WAITS not in (sys._getframe(2).f_code, sys._getframe(3).f_code):
             scheduler.witness.acquired(self)
 
     def _described(self) -> str:
@@ -376,7 +381,12 @@ def _gated_start(start: Callable[..., Any]) -> Callable[..., Any]:
         waiting = _Ending(scheduler)
         setattr(thread, _ENDING, waiting)
         thread.run = _until_over(scheduler, thread.run)  # type: ignore[method-assign]
-        gated = scheduler.gated(thread.name, lambda *given: _to_its_end(function, given, waiting))
+        gated = scheduler.gated(
+            thread.name,
+            lambda *given: _to_its_end(function, given, waiting),
+            daemon=thread.daemon,
+            target=vars(thread)["_target"],
+        )
         result = start(gated, *args, **options)
         thread._started.set()  # type: ignore[attr-defined]
         return result

@@ -14,9 +14,9 @@ from .gate.gate import Gate
 from .gate.tickets import Ticket
 from .retry_limits import RetryBudget
 
-COINCIDENCE: Final = 1e-5
-"""So many failures in a row that they come about by chance less often than this are an outage: a run of
-100,000 requests has one false alarm, and that costs a pause of a second."""
+COINCIDENCE: Final = 100_000
+"""So many failures in a row that they come about by chance once in so many requests are an outage: a run
+of as many has one false alarm, and that costs a pause of a second."""
 MANY: Final = 5
 """So many are always needed: if one request in ten fails for a reason of its own, five in a row are the
 coincidence above. Envoy's outlier detection has the same number."""
@@ -73,8 +73,8 @@ class OutageWatch:
         self._served = False
         self._denied = 0
         self._in_a_row = 0
-        self._failures = 0.0
-        self._requests = 0.0
+        self._failures = 0
+        self._requests = 0
 
     def __repr__(self) -> str:
         state = "outage" if self.is_outage else "no outage"
@@ -105,7 +105,7 @@ class OutageWatch:
         self.is_outage = False
         self._in_a_row = 0
         if self._requests > REMEMBERED:
-            self._failures, self._requests = self._failures / 2, self._requests / 2
+            self._failures, self._requests = self._failures // 2, self._requests // 2
 
     def failed(self, number: int, budget: RetryBudget, ticket: Ticket, now: float) -> Suspect:
         """Take note of a failure of the item with this number, before its budget is charged."""
@@ -124,23 +124,26 @@ class OutageWatch:
         Errors often come faster than answers. So at least half of the answers that one would
         expect have to be missing, also if all that is under way succeeds.
         """
-        answers_expected = (self._fresh + self.undecided) * (1 - self._usual_share)
+        failures, requests = self._usual_failures
+        answers_expected = (self._fresh + self.undecided) * (1 - failures / requests)
         if self.many_failed and self.undecided < answers_expected / 2:
             self.begin()
 
     @property
     def many_failed(self) -> bool:
         """Whether more items failed since the last success than do by chance."""
-        return self._fresh >= MANY and self._usual_share**self._fresh <= COINCIDENCE
+        (failures, requests), fresh = self._usual_failures, self._fresh
+        # In whole numbers: a tenth to the fifth is not below 1e-5 in floating point.
+        return fresh >= MANY and failures**fresh * COINCIDENCE <= requests**fresh
 
     @property
     def _fresh(self) -> int:
         return sum(one.fresh for one in self._suspects.values())
 
     @property
-    def _usual_share(self) -> float:
-        """The share of requests that fail while the provider is not away, from 0 to 1."""
-        return (self._failures + FAILURES_AT_FIRST) / (self._requests + REQUESTS_AT_FIRST)
+    def _usual_failures(self) -> tuple[int, int]:
+        """How many requests fail while the provider is not away, and of how many."""
+        return self._failures + FAILURES_AT_FIRST, self._requests + REQUESTS_AT_FIRST
 
     def begin(self) -> None:
         """Begin an outage: what the items were charged since the last success is undone."""

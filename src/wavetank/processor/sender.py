@@ -229,7 +229,7 @@ class Sender(Generic[T]):
         Raises:
             GateClosed: the gate was closed.
         """
-        tokens = self._estimate.if_counted(gate, in_flight.sent)
+        tokens = self._estimate.tokens(in_flight.sent)
         if not has_next:
             return await gate.enter(tokens, permit=permit)
         watch = self._judge.watch_of(gate)

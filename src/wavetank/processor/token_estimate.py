@@ -39,11 +39,8 @@ class TokenEstimate:
         self._estimate = estimate
         self._totals = totals
 
-    def if_counted(self, gate: Gate, item: LLMWorkItem[Any]) -> float:
-        """The tokens of an item, or 0 if no limit on tokens is known."""
-        return self._tokens(item) if gate.pace.counts_tokens else 0.0
-
-    def _tokens(self, item: LLMWorkItem[Any]) -> float:
+    def tokens(self, item: LLMWorkItem[Any]) -> float:
+        """The tokens of an item, also if no limit on them is known: there may be one."""
         if self._estimate is not None:
             return _callers_estimate(self._estimate, item)
         out = self._totals.usage.output_tokens
@@ -53,7 +50,7 @@ class TokenEstimate:
     def too_large(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
         """The failure of an item that needs more tokens than the limit ever allows at once."""
         most = gate.pace.max_tokens_per_item
-        if most is None or (tokens := self._tokens(item)) <= most:
+        if most is None or (tokens := self.tokens(item)) <= most:
             return None
         reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {most:.0f} at once"
         return Failure("terminal", ItemTooLarge(f"{reason}; it was not sent"), reason)

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, final
 
 import msgspec
 
-from .model import LimitState, Reply
+from .model import LimitState, Refusal, Reply
 from .request import Request
 from .vendor_card import VendorCard
 
@@ -122,8 +122,8 @@ class Dialect(Protocol):
             BadRequest: the provider would not take it; carries the answer to send.
         """
 
-    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
-        """Say with these words that a request cannot be taken; `sent` is the Unix time in nanoseconds."""
+    def invalid(self, request: HttpRequest, refusal: Refusal, *, sent: int) -> WireReply:
+        """Say why a request cannot be taken; `sent` is the Unix time in nanoseconds."""
 
     def limits(self, request: Request, limits: LimitState, *, epoch_ns: int = ...) -> Headers:
         """The headers of a good answer that state the limits; none where the provider states none."""

@@ -14,7 +14,7 @@ _HTTPS: Final = 443
 
 
 def fits(match: Match, request: Request) -> bool:
-    """Whether the model, the key, the item and the host of a request all fit their patterns.
+    """Whether the model, the key, the item, the host and the path of a request all fit their patterns.
 
     A request without an item fits only the pattern for everything.
     """
@@ -24,6 +24,7 @@ def fits(match: Match, request: Request) -> bool:
         and (match.key == "*" or fnmatchcase(request.secret, match.key))
         and (match.item == "*" or (item is not None and fnmatchcase(item, match.item)))
         and fits_host(match.host, request.host)
+        and (match.path == "*" or fnmatchcase(request.path, match.path))
     )
 
 

@@ -79,14 +79,31 @@ class WireRetryAfter(msgspec.Struct, frozen=True):
 
 
 @final
+class Made(msgspec.Struct, frozen=True):
+    """The body of an answer that no model makes, but what the provider keeps: a file, a batch, a list.
+
+    `carries` has the numbers of the requests whose answers are in it: lines of batches.
+    """
+
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    carries: tuple[int, ...] = ()
+
+
+@final
 class Success(msgspec.Struct, frozen=True):
-    """An answer: `content` is that of each of its `copies`; one piece of it is one part of a stream."""
+    """An answer: `content` is that of each of its `copies`; one piece of it is one part of a stream.
+
+    `made` is there instead where no model is asked.
+    """
 
     content: Content
     prompt_tokens: int
     limits: LimitState
     fault: Fault | None = None
     copies: int = 1
+    made: Made | None = None
 
     @property
     def unreachable(self) -> bool:
@@ -113,7 +130,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
     `error` is what it says is wrong, `wrapping` what it comes in, and `should_retry` the value of the
     header `x-should-retry`, if there is one. `message` replaces the provider's own words. `invalid`:
-    it is said as of a request that cannot be taken.
+    it is said as of a request that cannot be taken; then `kind`, `code` and `param` are the error's.
     """
 
     status: int
@@ -127,6 +144,9 @@ class Refusal(msgspec.Struct, frozen=True):
     should_retry: bool | None = None
     message: str = ""
     invalid: bool = False
+    kind: str = ""
+    code: str | None = None
+    param: str | None = None
 
 
 Outcome = Success | Refusal

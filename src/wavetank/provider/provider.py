@@ -14,8 +14,11 @@ from ..clock import EPOCH_NS, SECOND
 from ..scenario import DurationRange, Fault, Match, Scenario, Stage, refusal_error
 from .answers import AnswerSource
 from .barriers import Barrier, earliest
+from .batches.batch import LineEnd
+from .batches.service import BatchService
 from .content import Content, WantedRefusal
 from .dialect_base.retry_after import wire_retry_after
+from .dialect_base.shared import InvalidRequest
 from .faults.fault_selection import FaultSelection
 from .limiter import Limiter, Over
 from .matching import scope_of
@@ -74,6 +77,10 @@ class Provider:
         self._open: dict[int, OpenRequest] = {}
         self._due: list[tuple[int, int, int]] = []
         self._counts = RequestCounts()
+        self.batches = BatchService(
+            scenario.batch, self._picks, self.answers, self._counts.count, lambda: self.epoch_ns
+        )
+        """The files and the batches that it keeps."""
 
     def begin(self, epoch_ns: int) -> None:
         """Let the instant 0 have this true Unix time; no request has come yet."""
@@ -164,11 +171,15 @@ class Provider:
 
     def next_notice(self) -> int | None:
         """The next instant at which `notices` has something; waves yet to open count."""
-        return self._board.next()
+        waves, lines = self._board.next(), self.batches.next_end()
+        return waves if lines is None or (waves is not None and waves <= lines) else lines
 
-    def notices(self, now: int) -> list[Notice]:
-        """Waves that opened and closed and requests that were held since the last call, in time order."""
-        return self._board.until(now)
+    def notices(self, now: int) -> list[Notice | LineEnd]:
+        """What happened by itself since the last call, in time order.
+
+        Waves opened and closed, requests were held, and lines of batches came to their end.
+        """
+        return sorted([*self._board.until(now), *self.batches.ends_until(now)], key=lambda each: each.at)
 
     @property
     def holding(self) -> int:
@@ -268,6 +279,11 @@ class Provider:
 
     def _answer(self, exchange: OpenRequest, now: int) -> None:
         request, content, latency = exchange.request, exchange.content, self._scenario.latency
+        try:
+            made = None if request.action is None else request.action(self.batches, request, now)
+        except InvalidRequest as invalid:
+            self._refuse_action(exchange, invalid, now)
+            return
         fault = content.fault or self._faults.first(self._faults.of_answers, request, exchange.nth, now)
         limits = self._limiter.state(exchange.request, now)
         start = now + self._pick(latency.first_token, "first-token", None, exchange)
@@ -287,9 +303,29 @@ class Provider:
             every=request.card.keep_alive_every,
         )
         self.answers.remember(request, content)
-        self._send(
-            exchange, Success(content, request.prompt_tokens, limits, fault, request.copies), timetable
+        # What asks no model costs no tokens.
+        prompt_tokens = request.prompt_tokens if made is None else 0
+        answer = Success(content, prompt_tokens, limits, fault, request.copies, made)
+        self._send(exchange, answer, timetable)
+
+    def _refuse_action(self, exchange: OpenRequest, invalid: InvalidRequest, now: int) -> None:
+        """What the request wants cannot be done with what the provider keeps."""
+        self._uncount(exchange)
+        sent = now + self._pick(self._scenario.latency.refusal, "refusal", None, exchange)
+        text, limits = invalid.text, self._limiter.state(exchange.request, now)
+        refusal = Refusal(
+            invalid.status,
+            "bad-request",
+            scope_of("item", Match(), exchange.request),
+            None,
+            limits,
+            message=text.message,
+            invalid=True,
+            kind=text.kind,
+            code=text.code,
+            param=text.param,
         )
+        self._send(exchange, refusal, Timetable(start=sent))
 
     def _pick(self, span: DurationRange, purpose: str, wave: int | None, exchange: OpenRequest) -> int:
         item = exchange.request.item or ""

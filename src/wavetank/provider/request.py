@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 import msgspec
 
 from .answer_texts import own_answer
+from .model import Made
 from .schema_answers import Form
 from .vendor_card import DIRECT, VendorCard
 
@@ -21,6 +22,10 @@ class _Nothing(dict[str, Any]):
 
 NOTHING: Final[Mapping[str, Any]] = _Nothing()
 """One empty mapping for all requests: a new one for each would cost more than the rest of its making."""
+
+
+Action = Callable[[Any, "Request", int], Made]
+"""Does with the provider's `BatchService`, at an instant, what a request wants; raises `InvalidRequest`."""
 
 
 @final
@@ -39,8 +44,10 @@ class Request(msgspec.Struct, kw_only=True):
     key, such as `key-1`, and `secret` the API key itself, which is shown nowhere. `card` is the vendor's.
     `arrived` is the instant of the arrival, `None` when it is not known. `answer_tokens` is what the
     answer is charged for, once that is known. `generates`: the answer is a generated text, and not a list
-    of models, an embedding or a count of tokens. `kept` is what its vendor keeps from one request of the run
-    to the next.
+    of models, an embedding or a count of tokens. `action` is what the request does with what the provider
+    keeps (files and batches), and `target` names it then, as in `GET /v1/batches`; `None` asks a model.
+    A line of a batch has the id of its `batch` and its `custom_id`. `kept` is what its vendor keeps from one
+    request of the run to the next.
     """
 
     model: str
@@ -64,6 +71,11 @@ class Request(msgspec.Struct, kw_only=True):
     id: int = 0
     key: str = ""
     secret: str = ""
+    action: Action | None = None
+    target: str = ""
+    batch: str | None = None
+    custom_id: str | None = None
+    path: str = ""
     kept: dict[str, Any] = {}
 
     @property

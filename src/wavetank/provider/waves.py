@@ -41,6 +41,10 @@ class Script:
 
     def scope_of(self, request: Request) -> str:
         """The scope that a refusal of a request covers."""
+        path = self.wave.match.path
+        if path != "*" and self.scope == "account":
+            # Other paths are open, and the log does not say which paths a pattern means.
+            return f"path:{path}" if request.item is None else scope_of("item", self.wave.match, request)
         return scope_of(self.scope, self.wave.match, request)
 
     def staggered(self, request: Request, occurrence: int, picks: Picks) -> tuple[int, int] | None:

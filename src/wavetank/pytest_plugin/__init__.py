@@ -32,6 +32,7 @@ _MARKERS: Final = (
     'llm_clock(mode): "virtual" or "real" time for this test',
     "llm_checks(*checks): judge the test by these checks at its end: names, or callables of your own",
     "llm_expect(**expectations): what tank.expect takes, for a test without the tank",
+    "llm_interrupt(after_interrupt=None): interrupt an explored test, and run after_interrupt(tank) then",
     "llm_max_virtual_seconds(seconds): the most virtual time the test may take",
     "llm_off: leave the test out: it has real time and the real network, whatever the command line says",
 )
@@ -443,10 +444,12 @@ def tank(wavetank_tank: Tank) -> Tank:
 @pytest.fixture
 def wavetank_search(request: pytest.FixtureRequest) -> Generator[Search]:
     """Searches schedules of a program: `wavetank_search(main, **options)`, as the command line wants it."""
+    from ..tank.search.explore import searching_by
     from .explored_tests import Search
 
     search = Search(request.node)
-    yield search
+    with searching_by(search):
+        yield search
     search.finish()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, final
@@ -12,8 +12,9 @@ from typing import Any, Final, final
 import pytest
 
 from ..scenario import Scenario
+from ..sim.fingerprint import is_coroutine_function
 from ..sim.origin import set_project
-from ..sim.token import Schedule, TokenError
+from ..sim.token import THREADS, Schedule, TokenError
 from ..tank.expectations import Value
 from ..tank.runs.finished_run import Run
 from ..tank.runs.run_options import ONLY_FOR_SEARCHES, SearchOptions
@@ -61,13 +62,14 @@ class Search:
         self._number = 0
         """How many searches this test has begun."""
 
-    def __call__(self, main: Callable[[Tank], Awaitable[Any]], **given: Any) -> Result[Any]:
+    def __call__(self, main: Callable[[Tank], Any], **given: Any) -> Result[Any]:
         """Search schedules of `main(tank)`, or repeat the one that `--llm-replay` names.
 
         `given` are arguments of `wavetank.search`; a word on the command line overrides them.
         """
         explored: Explored | None = getattr(self._item.function, MARK, None)
-        wanted = {**(explored.options if explored is not None else {}), **given}
+        by_decorator = explored.options if explored is not None else {}
+        wanted = {**per_test.interruption_of(self._item), **by_decorator, **given}
         name, scenario = self._scenario(wanted.pop("scenario", explored and explored.scenario))
         for option in NAMES:
             value = setting_for(self._item.config, option, given=option in wanted)
@@ -96,7 +98,7 @@ class Search:
                 result=result,
                 scenario=scenario.name,
                 seed=seed,
-                backend=backend,
+                backend=result.backend or backend,
                 kept=self._kept(name, scenario),
             )
         )
@@ -111,7 +113,7 @@ class Search:
         return "" if scenario.name in names else scenario.name
 
     def _result(
-        self, main: Callable[[Tank], Awaitable[Any]], scenario: Scenario, wanted: dict[str, Any], command: str
+        self, main: Callable[[Tank], Any], scenario: Scenario, wanted: dict[str, Any], command: str
     ) -> Result[Any]:
         token = options.given(self._item.config, "replay")
         if not token:
@@ -125,7 +127,7 @@ class Search:
 
     def _searched(
         self,
-        main: Callable[[Tank], Awaitable[Any]],
+        main: Callable[[Tank], Any],
         scenario: Scenario,
         wanted: dict[str, Any],
         replay: Callable[[str], str],
@@ -156,7 +158,7 @@ class Search:
     def _failing_still(
         self,
         kept: KeptFailures,
-        main: Callable[[Tank], Awaitable[Any]],
+        main: Callable[[Tank], Any],
         scenario: Scenario,
         wanted: dict[str, Any],
         replay: Callable[[str], str],
@@ -198,9 +200,7 @@ class Search:
         return None, load_scenario(given)
 
 
-def _expecting(
-    main: Callable[[Tank], Awaitable[Any]], expects: Mapping[str, Value]
-) -> Callable[[Tank], Awaitable[Any]]:
+def _expecting(main: Callable[[Tank], Any], expects: Mapping[str, Value]) -> Callable[[Tank], Any]:
     """The program, with what the marker or the ini file expects declared at its start."""
 
     @functools.wraps(main)
@@ -208,7 +208,12 @@ def _expecting(
         tank.expect(**expects)
         return await main(tank)
 
-    return expecting
+    @functools.wraps(main)
+    def expecting_plainly(tank: Tank) -> Any:
+        tank.expect(**expects)
+        return main(tank)
+
+    return expecting if is_coroutine_function(main) else expecting_plainly
 
 
 def of_another_backend(item: pytest.Item, token: str) -> bool:
@@ -228,8 +233,9 @@ def _seed_of(token: str) -> int:
 
 
 def _of_another_backend(token: str, backend: str) -> bool:
+    """Whether a token was made on another backend; that of a plain function, on none, fits wherever it is."""
     try:
-        return Schedule.parse(token).backend != backend
+        return Schedule.parse(token).backend not in (backend, THREADS)
     except TokenError:
         return False
 

@@ -108,6 +108,11 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
             help="let the fake answer for this host, too, such as llm-gateway.corp.example=openai; "
             "repeat it for several",
         )
+        group.addoption(
+            "--llm-interrupt",
+            action="store_true",
+            help="interrupt explored tests, as Ctrl-C does, in half of their schedules",
+        )
         for name, metavar, _, text in _OPTIONS:
             group.addoption(f"--llm-{name}", metavar=metavar, help=text)
     except ValueError as error:
@@ -127,6 +132,7 @@ def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> N
         "without it all of them do when the command line names a scenario",
         default="",
     )
+    parser.addini("llm_interrupt", "default for --llm-interrupt", type="bool", default=False)
     for name, _, default, _ in _OPTIONS:
         parser.addini(ini_name(name), f"default for --llm-{name}", default=default)
     parser.addini(

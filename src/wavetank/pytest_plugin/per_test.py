@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -115,6 +115,25 @@ def max_virtual_seconds_of(item: pytest.Item) -> float | None:
     return options.seconds_of(_sole(marker, "seconds"), f"{item.nodeid}: {_as_written(marker)}")
 
 
+def interruption_of(item: pytest.Item) -> dict[str, Any]:
+    """The arguments of a search by which the marker, or an option, has a test interrupted.
+
+    Raises:
+        pytest.UsageError: the marker is given something else than `after_interrupt`.
+    """
+    marker = item.get_closest_marker("llm_interrupt")
+    if marker is None:
+        wanted = item.config.getoption("--llm-interrupt") or item.config.getini("llm_interrupt")
+        return {"interrupt": True} if wanted else {}
+    after = _sole(marker, "after_interrupt")
+    if (marker.args or marker.kwargs) and not callable(after):
+        raise pytest.UsageError(
+            f"{item.nodeid}: {_as_written(marker)}: it takes one function, or nothing: "
+            "@pytest.mark.llm_interrupt(after_interrupt=resume)"
+        )
+    return {"interrupt": True, "after_interrupt": after}
+
+
 def _sole(marker: pytest.Mark, name: str) -> object:
     """The one argument of a marker, which may be given by its name; `None` if it has none or another one."""
     given = (*marker.args, *marker.kwargs.values())
@@ -179,6 +198,8 @@ def replay_command(item: pytest.Function, scenario: str | None) -> str:
         value = item.config.getoption(f"--llm-{name}")
         if value is not None and (name != "seed" or clock_of(item) == "real"):
             words.append(f"--llm-{name}={shlex.quote(str(value))}")
+    if item.config.getoption("--llm-interrupt"):
+        words.append("--llm-interrupt")
     ours = (each for each in item.config.getoption("override_ini") or () if each.startswith("llm_"))
     words += [f"-o {shlex.quote(each)}" for each in ours]
     return " ".join((f"pytest '{place}'", *words))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import sys
 import types
-from collections.abc import Iterator
+import unittest
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -60,8 +61,13 @@ def _shared(item: pytest.Function) -> Iterator[str]:
         if (name not in parameters and value is None) or not _is_plain(value):  # it is there for what it does
             yield _named(name)
     for name, value in vars(item.instance).items() if item.instance is not None else ():
-        if not _is_plain(value):
+        if not _is_plain(value) and name not in _of_unittest(item.instance):
             yield f"self.{name}"
+
+
+def _of_unittest(instance: object) -> Iterable[str]:
+    """The attributes that a test case of unittest has of its own."""
+    return vars(unittest.IsolatedAsyncioTestCase()) if isinstance(instance, unittest.TestCase) else ()
 
 
 def _plugin_of(item: pytest.Function, name: str) -> str:

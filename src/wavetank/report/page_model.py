@@ -15,6 +15,7 @@ from ..events import EVENT_KINDS, EventLog
 from ..text import counted
 from .blocked import blocked
 from .finding import accused
+from .interleaving import interleaving
 from .requests import Request, place_of, requests, rows_of, words
 from .sentence import rounded
 from .sentences import explained, where_it_went_wrong
@@ -64,6 +65,7 @@ def page_model(log: EventLog, passing: EventLog | None = None) -> dict[str, Any]
         **_heading(log, passing),
         "last": last_instant(log),
         "ended": log.end is not None,
+        "interleaving": [*interleaving(log, passing)],
         "accused": [names.items.number(item) for item in accused(log, verdicts(log))],
         "decisive": where_it_went_wrong(log),
         "kinds": EVENT_KINDS,

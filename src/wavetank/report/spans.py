@@ -184,6 +184,8 @@ def _flight(log: EventLog) -> Iterator[tuple[int, int]]:
     """From the arrival of a request to its reply, in the order of the log; one that is never read stays."""
     gone = {one.number for one in requests(log)} - {one.number for one in unread(log)}
     for event in log:
+        if event.batch is not None:
+            continue
         if event.kind == "arrived":
             yield event.at, 1
         elif event.kind in ("refused", "answered", "left", "delivered") and event.request in gone:

@@ -7,9 +7,20 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, TypeVar
 
-from ..clock import DAY, MINUTE, SECOND
+from ..clock import DAY, HOUR, MINUTE, SECOND
 from ..fault_kinds import DELAYS
-from .model import Fault, Limits, Match, RefusalError, RetryAfter, RetryAfterForm, Scenario, ScopeKind, Wave
+from .model import (
+    Batch,
+    Fault,
+    Limits,
+    Match,
+    RefusalError,
+    RetryAfter,
+    RetryAfterForm,
+    Scenario,
+    ScopeKind,
+    Wave,
+)
 
 _Part = TypeVar("_Part", Wave, Fault)
 
@@ -18,6 +29,9 @@ BARRIER_RETRY_AFTER: Final = SECOND
 
 DELAY: Final = MINUTE
 """How long a fault delays an answer if the scenario does not say: many clients wait less, some more."""
+
+LONGEST_BATCH: Final = 48 * HOUR
+"""The longest time after which a batch expires by itself: Gemini's; others give it 24 hours."""
 
 _ERRORS: Final[dict[int, RefusalError]] = {
     402: "billing",
@@ -152,6 +166,20 @@ def quiet_instant(scenario: Scenario) -> int:
     A client that takes a date by its own clock waits longer by what the provider's clock is ahead.
     """
     return last_instant(scenario) + longest_retry_after(scenario) + max(0, scenario.clock.skew)
+
+
+def longest_batch(scenario: Scenario) -> int:
+    """How long a batch may take, in nanoseconds, where the scenario says anything of batches; else 0.
+
+    The vendors' own batches last for a few minutes by default, which fit into the budget of any run.
+    """
+    rules = scenario.batch
+    if rules == Batch():
+        return 0
+    expires = LONGEST_BATCH if rules.expires is None else int(rules.expires)
+    late = any(fault.kind == "expires" for fault in rules.fault)
+    work = expires if late else min(rules.validating.high + rules.processing.high, expires)
+    return work + rules.finalizing.high + rules.cancelling.high
 
 
 @lru_cache(maxsize=_KEPT)

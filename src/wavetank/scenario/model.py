@@ -85,13 +85,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which requests a wave, a fault or a limit applies to; each field is a shell pattern.
 
-    A `host` with a port is for that port only.
+    A `host` with a port is for that port only. `path` is that of the URL, without its query.
     """
 
     model: str = "*"
     key: str = "*"
     item: str = "*"
     host: str = "*"
+    path: str = "*"
 
 
 class RetryAfter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -239,6 +240,46 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mark: Mark | None = None
 
 
+LineFaultKind = Literal["fails", "missing", "expires"]
+"""What happens to a line of a batch: it has an error, no result at all, or was not reached in time."""
+
+
+class LineFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lines of batches that get no answer: the first `times` of those that match; `None` means all.
+
+    `error` is what the result of a line that `fails` says is wrong. The `path` that is matched is the
+    one that the line asks for.
+    """
+
+    kind: LineFaultKind
+    times: int | None = None
+    share: float = 1.0
+    error: RefusalError = "server"
+    match: Match = Match()
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How batches and background responses are worked off.
+
+    A batch is validated, then its lines are processed one after another in an order of the provider's
+    (`shuffled`) or of the file's (`input`), then its results are put together. What is not processed
+    `expires` after its making has expired; `None` is the vendor's own time. `cancelling` is how long a
+    cancellation takes. `enqueued_tokens` is how many tokens of prompts the unfinished batches of a model may
+    have together. A background response is `queued` and then in progress as long as `background` says.
+    """
+
+    validating: DurationRange = DurationRange(Duration(5 * SECOND), Duration(15 * SECOND))
+    processing: DurationRange = DurationRange(Duration(5 * MINUTE), Duration(20 * MINUTE))
+    finalizing: DurationRange = DurationRange(Duration(5 * SECOND), Duration(15 * SECOND))
+    cancelling: DurationRange = DurationRange(Duration(10 * SECOND), Duration(MINUTE))
+    expires: Duration | None = None
+    order: Literal["shuffled", "input"] = "shuffled"
+    enqueued_tokens: int | None = None
+    queued: DurationRange = DurationRange(Duration(SECOND), Duration(5 * SECOND))
+    background: DurationRange = DurationRange(Duration(30 * SECOND), Duration(2 * MINUTE))
+    fault: tuple[LineFault, ...] = ()
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A host that the provider answers for beside the vendors' own, in the dialect of a vendor.
 
@@ -265,4 +306,5 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limit: tuple[Limits, ...] = ()
     wave: tuple[Wave, ...] = ()
     fault: tuple[Fault, ...] = ()
+    batch: Batch = Batch()
     host: tuple[Host, ...] = ()

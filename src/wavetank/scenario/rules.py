@@ -13,7 +13,19 @@ from ..fault_kinds import CONNECTING, DELAYS
 from ..text import did_you_mean
 from .errors import Place
 from .meaning import REFUSAL_STATUSES, has_window, wave_scope
-from .model import Answers, Fault, Latency, Limits, Match, ProviderClock, Ramp, RetryAfter, Wave
+from .model import (
+    Answers,
+    Batch,
+    Fault,
+    Latency,
+    Limits,
+    LineFault,
+    Match,
+    ProviderClock,
+    Ramp,
+    RetryAfter,
+    Wave,
+)
 
 SHORTEST_CYCLE: Final = MILLISECOND
 """Each occurrence of a wave is two events of the log, also while nothing else happens: 120,000 a minute."""
@@ -74,6 +86,10 @@ def check(struct: msgspec.Struct, given: frozenset[str], place: Place) -> None:
             _check_latency(struct, place)
         case RetryAfter():
             _check_retry_after(struct, place)
+        case LineFault():
+            _check_line_fault(struct, given, place)
+        case Batch():
+            _check_positive(struct, ("expires", "enqueued_tokens"), place, "leave it out for the default")
 
 
 def _check_wave(wave: Wave, given: frozenset[str], place: Place) -> None:
@@ -192,6 +208,14 @@ def _check_fault(fault: Fault, place: Place) -> None:
     _check_share(fault.share, place)
 
 
+def _check_line_fault(fault: LineFault, given: frozenset[str], place: Place) -> None:
+    if fault.times is not None and fault.times < 1:
+        raise place.key("times").error(f"must be 1 or more, not {fault.times}; left out, it is every line")
+    if fault.kind != "fails" and "error" in given:
+        raise place.key("error").error(f'a line that is "{fault.kind}" says nothing; remove error')
+    _check_share(fault.share, place)
+
+
 def _no_window(fault: Fault) -> str:
     if fault.kind in DELAYS:
         return f"lasts is how long a {fault.kind} takes, so it has no window; remove every, or write times"
@@ -273,6 +297,8 @@ def _check_answers(answers: Answers, place: Place) -> None:
 
 
 def _check_match(match: Match, place: Place) -> None:
+    if match.path != "*" and not match.path.startswith(("/", "*")):
+        raise place.key("path").error('a path begins with "/": write one such as "/v1/batches*"')
     if "/" in match.host:
         raise place.key("host").error(
             'it is a host alone, without "https://" and without a path: write one such as "api.openai.com"'

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, final
 from ..clock import SECOND, Clock, Timer
 from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
+from ..provider.batches.batch import LineEnd
 from ..provider.dialect_base.retry_after import retry_headers
 from ..provider.host_rules import HostTable
 from ..provider.model import LimitState, Refusal, Reply, Success
@@ -102,6 +103,9 @@ class Desk:
         self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
         self.item_of: ItemResolver | None = None
         self._provider = provider
+        provider.batches.enter = self._enter_line
+        self._submitted: set[str] = set()  # items of the ledger
+        self._lines: dict[int, Record] = {}  # of batches, whose answers have reached no client yet
         self._faults = faults
         self._has_faults_of_bytes = any(fault.kind not in WITHOUT_BYTES for fault in faults)
         self._log = log
@@ -194,14 +198,32 @@ class Desk:
             self.note("refused", item=request.item, request=request.id, status=status, reason="bad-request")
             return record
 
+    def _enter_line(self, line: Request, brought_by: Request) -> None:
+        """A batch has begun: each of its lines is a request of its own, that came with another one."""
+        line.card, line.key, line.secret = brought_by.card, brought_by.key, brought_by.secret
+        line.kept = brought_by.kept
+        brought, now = self._open[brought_by.id], self.clock.now()
+        ident = line.custom_id
+        # Some runners make up ids: where the prompt is an item of the ledger and the id is none, it counts.
+        by_prompt = line.item in self._submitted and ident not in self._submitted
+        if ident is not None and not line.declared and not by_prompt:
+            line.item, line.declared = ident, True
+        self._identify(line)
+        record = self._note_arrival(line, round(brought.sent * SECOND), NOWHERE, now)
+        self._lines[line.id] = record
+
     def _enter(self, request: Request, sent: int, origin: Origin, now: int) -> Record:
         request.key, request.kept = self.secrets.label(request.secret), self._kept
         if request.headers:
             request.headers = self.secrets.headers(request.headers, request.secret)
         self._identify(request)
+        record = self._note_arrival(request, sent, origin, now)
+        self._open[request.id] = record
+        return record
+
+    def _note_arrival(self, request: Request, sent: int, origin: Origin, now: int) -> Record:
         self.count = request.id = self.count + 1
         record = Record(request, sent / SECOND)
-        self._open[request.id] = record
         if self._keep_records:
             self.records.append(record)
         arrived = Event(
@@ -216,6 +238,8 @@ class Desk:
             host=request.host or None,
             generates=request.generates,
             same_as=self._same_requests.same_as(request),
+            target=self.secrets.hide(request.target) if request.target else None,
+            batch=request.batch,
             task=origin.task,
             file=origin.file,
             line=origin.line,
@@ -247,8 +271,14 @@ class Desk:
             record.delivered = record.status == 200 and record.fault is None
             self._append(_about("delivered", record, now, whole=whole))
             self._open.pop(record.request.id, None)
+            carried = [self._lines.pop(number, None) for number in record.carries] if record.delivered else []
+            lines = [line for line in carried if line is not None]
+            for line in lines:
+                line.reached, line.delivered = record.reached, True
+                self._append(_about("delivered", line, now, whole=True))
         if record.delivered:
-            self._progress(record)
+            for each in (record, *lines):
+                self._progress(each)
 
     def leave(self, record: Record, *, whole: bool = False, early: bool = False) -> None:
         """The client hung up before the whole reply was with it.
@@ -266,6 +296,8 @@ class Desk:
                 self._note_answer("left", record, outcome, whole=whole, early=early)
             else:
                 self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
+            for line in filter(None, map(self._lines.get, record.carries)) if early else ():
+                self._append(_about("left", line, self.clock.now(), early=True))
             self._open.pop(record.id, None)
             self._arm()
 
@@ -291,6 +323,8 @@ class Desk:
     def note(self, kind: EventKind, **fields: Any) -> None:
         """Log an event as of now, after whatever the provider did by itself before."""
         with self.lock:
+            if kind == "submitted":
+                self._submitted.add(fields["item"])
             self._append(Event(at=self.clock.now(), kind=kind, **fields))
 
     def _append(self, event: Event) -> None:
@@ -318,11 +352,36 @@ class Desk:
         if due is None or due > now:
             return
         for notice in self._provider.notices(now):
+            if isinstance(notice, LineEnd):
+                self._line_ended(notice)
+                continue
             number = notice.request_id
             item = self._open[number].item if number is not None else None
             self._log.append(
                 Event(at=notice.at, kind=notice.kind, wave=notice.wave, request=number, item=item)
             )
+
+    def _line_ended(self, end: LineEnd) -> None:
+        """A line of a batch has its answer, which nobody has fetched yet, or ends without one."""
+        request, answered = end.request, end.fate == "answered"
+        record = self._lines[request.id]
+        record.status = end.status
+        if answered:
+            self.answered += 1
+        else:
+            del self._lines[request.id]
+        self._log.append(
+            Event(
+                at=end.at,
+                kind="answered" if answered else "left",
+                item=request.item,
+                request=request.id,
+                status=end.status,
+                tokens=end.tokens,
+                reason=None if answered else end.fate,
+                batch=request.batch,
+            )
+        )
 
     def settle(self, next_event: Callable[[], int | None]) -> bool:
         """Nothing can run: let a barrier go that nothing else could fill; True if one went.
@@ -353,6 +412,8 @@ class Desk:
             self._note_answer("left", record, outcome)
         else:
             record.status = 200
+            if outcome.made is not None:
+                record.carries = outcome.made.carries
             if reply.last:
                 self.answered += 1
                 self._note_answer("answered", record, outcome)
@@ -451,5 +512,6 @@ def _about(kind: EventKind, record: Record, now: int, **fields: Any) -> Event:
         request=request.id,
         status=record.status,
         fault=record.fault,
+        batch=request.batch,
         **fields,
     )

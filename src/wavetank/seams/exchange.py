@@ -120,7 +120,7 @@ def begin(
     def deliver(reply: Reply) -> None:
         outcome = reply.outcome
         if isinstance(outcome, Refusal) and outcome.invalid:
-            whole = dialect.invalid(http, outcome.message, sent=desk.epoch_ns + reply.at)
+            whole = dialect.invalid(http, outcome, sent=desk.epoch_ns + reply.at)
             count(Frame(head=Head(whole.status, whole.headers), data=whole.body, end=True))
         else:
             count(dialect.encode(request, reply, epoch_ns=desk.epoch_ns))

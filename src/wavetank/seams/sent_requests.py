@@ -19,7 +19,8 @@ class Record(msgspec.Struct):
     `status` is `None` until a reply is sent; `reached` is when the reply had reached the
     client as a whole; `delivered` says that it was a success and reached the client; `fault`
     is the number, from 0, of the fault that spoiled the answer; `first` is when the first part of a
-    stream was sent, in nanoseconds.
+    stream was sent, in nanoseconds. `carries` has the numbers of the lines of batches whose answers
+    are in the reply.
     """
 
     request: Request
@@ -32,6 +33,7 @@ class Record(msgspec.Struct):
     left: bool = False
     fault: int | None = None
     first: int | None = None
+    carries: tuple[int, ...] = ()
 
     @property
     def id(self) -> int:
@@ -77,6 +79,16 @@ class Record(msgspec.Struct):
     def headers(self) -> Mapping[str, str]:
         """The headers by their lower-case names, without any secret; empty in a direct call."""
         return self.request.headers
+
+    @property
+    def batch(self) -> str | None:
+        """The id of the batch, or of the background response, that the request is a line of."""
+        return self.request.batch
+
+    @property
+    def custom_id(self) -> str | None:
+        """The `custom_id` of a line of a batch."""
+        return self.request.custom_id
 
     @property
     def host(self) -> str:

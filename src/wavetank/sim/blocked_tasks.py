@@ -27,6 +27,18 @@ _POOLS: Final = tuple(
 _SWITCHING: Final = f"{os.sep}patches{os.sep}threads.py"
 """Its functions stand around methods of queues."""
 
+_CALLS_MAIN: Final = f"{os.sep}sim{os.sep}ended.py"
+"""What stands around a plain `main`: its callers do not belong to the run."""
+
+LOCK: Final = "a lock"
+"""What a thread waits for that nobody is known to hold."""
+
+_PRIMITIVES: Final = (
+    *(f"{os.sep}{name}.py" for name in ("threading", "queue")),
+    os.path.join("concurrent", "futures", "_base.py"),
+)
+"""Files of what is built on locks."""
+
 _QUEUE: Final = f"{os.sep}queue.py"
 _FRAMES: Final = 12
 _NAMED: Final = 5
@@ -97,7 +109,7 @@ def describe_threads(waiting: Iterable[tuple[str, FrameType | None, str]]) -> tu
     for name, frame, what in waiting:
         frames = _outermost_first(frame)
         if not _is_idle(frames):
-            described.append((name, (*places(frames)[-_FRAMES:], f"waits in {what}")))
+            described.append((name, (*places(frames)[-_FRAMES:], f"waits in {_blocking(frame, what)}")))
     return _grouped("thread", described)
 
 
@@ -127,16 +139,29 @@ def waiting_tasks(tasks: Sequence[Suspended]) -> tuple[Waiting, ...]:
 def waiting_threads(waiting: Iterable[tuple[str, FrameType | None, str]]) -> tuple[Waiting, ...]:
     """Who of the threads waits where and for what, given as to `describe_threads`."""
     return tuple(
-        Waiting((name,), f"waits in {what}", place_of_frame(frame))
+        Waiting((name,), f"waits in {_blocking(frame, what)}", place_of_frame(frame))
         for name, frame, what in waiting
         if not _is_idle(_outermost_first(frame))
     )
 
 
+def _blocking(frame: FrameType | None, what: str) -> str:
+    """The method of the primitive that a thread has called, as `Queue.get`, where a lock says less."""
+    found = what
+    while frame is not None and what == LOCK:
+        name = frame.f_code.co_qualname
+        if kind_of(frame) in ("own", "installed", "shown") or name.startswith("Thread."):
+            break
+        if frame.f_code.co_filename.endswith(_PRIMITIVES):
+            found = name.partition(".<locals>")[0]
+        frame = frame.f_back
+    return found
+
+
 def _outermost_first(frame: FrameType | None) -> list[FrameType]:
-    """The frames of a thread, but for the test runner's."""
+    """The frames of a thread in the run, but for the test runner's."""
     found: list[FrameType] = []
-    while frame is not None:
+    while frame is not None and not frame.f_code.co_filename.endswith(_CALLS_MAIN):
         if not any(part in frame.f_code.co_filename for part in _TEST_RUNNER):
             found.append(frame)
         frame = frame.f_back

@@ -45,16 +45,40 @@ async def awaited(main: Callable[[], Awaitable[Any]], engine: Engine, scheduler:
     try:
         value = await main()
     except BaseException as error:
-        if scheduler.stopped_by is not None and isinstance(error, _STOPS):
-            return stopped(scheduler.stopped_by, engine.steps)
-        rest = without_interruption(error) if scheduler.interrupted else error
-        if rest is not None and not isinstance(rest, (Exception, CancelledError)):
+        end = _ended_by(error, engine.steps, scheduler)
+        if end is None:
             raise
-        how: How = "interrupted" if rest is None else "raised"
-        end = Ended(how=how, error=rest, steps=engine.steps)
-    else:
-        end = Ended(how="returned", value=value, steps=engine.steps)
-    return end if scheduler.stopped_by is None else stopped(scheduler.stopped_by, engine.steps)
+        return end
+    return _returned(value, engine.steps, scheduler)
+
+
+def called(main: Callable[[], Any], scheduler: Scheduler) -> Ended:
+    """As `awaited`, of a plain function."""
+    try:
+        value = main()
+    except BaseException as error:
+        end = _ended_by(error, scheduler.steps, scheduler)
+        if end is None:
+            raise
+        return end
+    return _returned(value, scheduler.steps, scheduler)
+
+
+def _returned(value: Any, steps: int, scheduler: Scheduler) -> Ended:
+    if scheduler.stopped_by is not None:
+        return stopped(scheduler.stopped_by, steps)
+    return Ended(how="returned", value=value, steps=steps)
+
+
+def _ended_by(error: BaseException, steps: int, scheduler: Scheduler) -> Ended | None:
+    """The end of a program that raised this; `None` if it is to propagate."""
+    reason = scheduler.stopped_by
+    rest = without_interruption(error) if scheduler.interrupted else error
+    if reason is not None and (rest is None or isinstance(error, _STOPS)):
+        return stopped(reason, steps)
+    if rest is not None and not isinstance(rest, (Exception, CancelledError)):
+        return None
+    return Ended(how="interrupted" if rest is None else "raised", error=rest, steps=steps)
 
 
 def without_interruption(error: BaseException) -> BaseException | None:

@@ -17,13 +17,23 @@ def fingerprint(program: Any) -> int:
     It is the same in every process of one minor version of Python, and does not change with the
     function's name, its place in the file or its comments.
     """
+    code = getattr(_function_of(program), "__code__", None)
+    return checksum(b"\0".join(_parts(code))) if isinstance(code, CodeType) else 0
+
+
+def is_coroutine_function(program: Any) -> bool:
+    """Whether a program is `async def`, or wraps one; a function that only returns a coroutine is not."""
+    return inspect.iscoroutinefunction(_function_of(program))
+
+
+def _function_of(program: Any) -> Any:
+    """What runs when a program is called, which may be a partial, wrap another or be an object to call."""
     while isinstance(program, functools.partial):
         program = program.func
     program = inspect.unwrap(program)
     if not hasattr(program, "__code__") and callable(program):
-        program = type(program).__call__
-    code = getattr(program, "__code__", None)
-    return checksum(b"\0".join(_parts(code))) if isinstance(code, CodeType) else 0
+        return type(program).__call__
+    return program
 
 
 def _parts(code: CodeType) -> Iterator[bytes]:

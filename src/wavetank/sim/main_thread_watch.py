@@ -103,7 +103,7 @@ def _progress(scheduler: Scheduler) -> tuple[int, int, int]:
     """What changes as long as the run gets on."""
     return (
         scheduler.timers.now(),
-        scheduler.engine.steps if scheduler.engine is not None else 0,
+        scheduler.steps,
         scheduler._started,
     )
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 from ..clock import format_duration
-from .choices import Chooser, Kind
+from .choices import TIME, Chooser, Kind
+from .interleaving import Interleaving
 from .scheduler import Scheduler
-
-_AT_HAND: Final = 4
-"""So many of those who could run are named."""
 
 
 @final
@@ -38,9 +36,10 @@ class DescribedDeviation:
 class Narrator:
     """Asks another chooser, and describes each answer that is not 0."""
 
-    def __init__(self, chooser: Chooser, scheduler: Scheduler) -> None:
+    def __init__(self, chooser: Chooser, scheduler: Scheduler, interleaving: Interleaving) -> None:
         self._choose = chooser.choose
         self._scheduler = scheduler
+        self._interleaving = interleaving
         self.described: list[DescribedDeviation] = []
         self.about: Callable[[int], str] = lambda choice: f"the fake takes option {choice}"
         """Describes what the provider is asked now, given the choice."""
@@ -48,8 +47,9 @@ class Narrator:
     def choose(self, kind: Kind, n: int, who: Sequence[int], /) -> int:
         choice = self._choose(kind, n, who)
         if choice and kind in ("run", "switch"):
+            self._interleaving.deviated(in_a_step=kind == "switch")
             names = self._scheduler.who_is(who[choice]), self._scheduler.who_is(who[0])
-            self._describe("run", self._order(choice, who), *names)
+            self._describe("run", self._order(who[choice], who[0]), *names)
         elif choice and kind in ("provider", "test"):
             self._describe(kind, self.about(choice))
         return choice
@@ -66,14 +66,16 @@ class Narrator:
         """The program is interrupted at an await of `main`."""
         self._describe("interruption", f"the program is interrupted; main waits {await_}")
 
-    def _order(self, choice: int, who: Sequence[int]) -> str:
-        passed_over = [self._scheduler.who_is(number) for number in who[: min(choice, _AT_HAND)]]
-        more = choice - len(passed_over)
-        others = ", ".join(passed_over) + (f" and {more} more" if more else "")
-        return f"{self._scheduler.who_is(who[choice])} before {others}"
+    def _order(self, chosen: int, first: int) -> str:
+        return f"{self._named(chosen)} goes on; FIFO would have run {self._named(first)}"
+
+    def _named(self, number: int) -> str:
+        """Who it is, and where it goes on."""
+        place = self._scheduler.place_of(number)
+        return f"{self._scheduler.who_is(number)}{'' if place is None else f' at {place[0]}:{place[1]}'}"
 
     def _describe(self, kind: Kind, text: str, task: str | None = None, fifo: str | None = None) -> None:
-        scheduler, engine = self._scheduler, self._scheduler.engine
-        steps = engine.steps if engine is not None else 0
-        at = scheduler.timers.now() - scheduler.began
+        if kind in (*TIME, "interruption"):
+            self._interleaving.deviated(order=False)
+        steps, at = self._scheduler.steps, self._scheduler.elapsed
         self.described.append(DescribedDeviation(kind, steps, text, at, task, fifo))

@@ -6,6 +6,8 @@ named relative to the project, with forward slashes, so that a log is the same o
 
 from __future__ import annotations
 
+import inspect
+import linecache
 import os
 import sys
 import sysconfig
@@ -45,7 +47,10 @@ _RUNNERS: Final = (
 """Installed packages that run programs and are never one themselves."""
 
 _LOOPS: Final = frozenset(
-    ("_run_once", "_run_batch", "_run_chosen", "run_forever", "unrolled_run", "_bootstrap_inner")
+    (
+        *("_run_once", "_run_batch", "_run_chosen", "run_forever", "unrolled_run", "_bootstrap_inner"),
+        "called",  # of `sim.ended`: a plain `main`
+    )
 )
 """Functions that run the steps of others: what called them says nothing about the step."""
 
@@ -124,6 +129,14 @@ def place_of_frame(frame: FrameType | None, *, fallback: bool = True) -> Place |
     return _fallback(start) if fallback else None
 
 
+def place_of_function(function: object) -> Place | None:
+    """The first line of a function, if it is the user's own."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    if code is None or code.co_filename.startswith("<") or _kind_of_file(code.co_filename) != "own":
+        return None
+    return name_of_file(code.co_filename), code.co_firstlineno
+
+
 def _note_place(key: tuple[int, int], frame: FrameType) -> Place:
     if len(_places) >= _MOST_PLACES:
         _places.clear()
@@ -200,7 +213,7 @@ def _kind_of_file(file: str) -> Kind:
     if file.startswith(_SHOWN):
         return "shown"
     if file.startswith(_PACKAGE):
-        return "loop" if file.endswith("asyncio_loop.py") else "hidden"
+        return "loop" if file.endswith(("asyncio_loop.py", f"sim{os.sep}ended.py")) else "hidden"
     if any(part in file for part in _INSTALLED):
         return "loop" if file.endswith(f"{os.sep}trio{os.sep}_core{os.sep}_run.py") else "installed"
     if file.startswith(_STANDARD):
@@ -214,6 +227,22 @@ def name_of_file(file: str) -> str:
     if name is None:
         name = _names[file] = _named(file)
     return name
+
+
+def source_of(place: Place) -> str:
+    """The line of the program at a place, as far as its file was named before and can be read; else empty."""
+    file = _file_named(place[0])
+    return "" if file is None else linecache.getline(file, place[1]).strip()
+
+
+def is_own(place: Place) -> bool:
+    """Whether a place whose file was named before is the user's own."""
+    file = _file_named(place[0])
+    return file is not None and _kinds.get(file, _kind_of_file(file)) == "own"
+
+
+def _file_named(name: str) -> str | None:
+    return next((file for file, known in _names.items() if known == name), None)
 
 
 def _named(file: str) -> str:

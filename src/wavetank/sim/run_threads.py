@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from asyncio import events
@@ -10,11 +11,15 @@ from types import FrameType
 from typing import Final, Protocol, final
 
 from .await_chain import Suspended
+from .origin import Place
 
 _real_lock = threading.Lock
 
 UNDER_REAL_LOCKS: Final = {"<frozen importlib._bootstrap>"}
 """Files whose functions call other code under a real lock, on which another thread would block for real."""
+
+if sys.version_info < (3, 12):
+    UNDER_REAL_LOCKS.add(functools.__file__)  # a cached_property is computed under a lock of its own
 
 _KNOWN_IDLE_THREADS: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread", "wavetank-loop")
 """Threads that live beside every run and never have to do with it."""
@@ -101,12 +106,29 @@ class Engine(Protocol):
 class RunThread:
     """A thread of the run: it runs only while it has the baton."""
 
-    __slots__ = ("_gate", "given_back", "ident", "lasting", "name", "number", "turn", "woken")
+    __slots__ = (
+        "_gate",
+        "begins",
+        "daemon",
+        "given_back",
+        "ident",
+        "lasting",
+        "name",
+        "number",
+        "turn",
+        "woken",
+    )
 
-    def __init__(self, name: str, number: int = 0) -> None:
+    def __init__(
+        self, name: str, number: int = 0, *, daemon: bool = False, begins: Place | None = None
+    ) -> None:
         self.name = name
         self.number = number
         """Below 0 for threads beside the scheduler's, in the order they were started."""
+        self.daemon = daemon
+        """Whether Python does not wait for its end when the program ends."""
+        self.begins = begins
+        """Where the function is that it is made for."""
         self.ident = 0
         self.lasting = False
         """Whether it outlives the test in which it runs."""

@@ -24,11 +24,12 @@ from .deadlines import Deadlines
 from .deadlock_reports import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
+from .origin import Place, place_of_frame, place_of_function
 from .real_time_waits import came_back, real_time_passed
 from .run_members import RunMembers
 from .run_threads import Engine, RunThread, holds_a_real_lock, in_a_loop, outsiders
 from .stalls import chosen_deadline, chosen_stall
-from .step_watch import StepWatch
+from .step_watch import StepWatch, place_of_task
 from .timers import Timer, Timers
 from .witness import What, Witness
 
@@ -135,6 +136,10 @@ class Scheduler(RunMembers):
         """Called by an engine between two steps, and when nothing can run: each may cancel something."""
         self.interrupted = False
         """Whether the program has been interrupted."""
+        self.plain = False
+        """Whether `main` is a plain function, which runs in no event loop."""
+        self.turns = 0
+        """How often a thread has had the baton."""
         self.cutting: Callable[[], object] = _unheard
         """Called just before the program is interrupted."""
         self.cancelled: Callable[[object], object] = _unheard
@@ -146,6 +151,11 @@ class Scheduler(RunMembers):
     def elapsed(self) -> int:
         """How much virtual time has passed since the run began."""
         return self.timers.now() - self.began
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has taken: those of its engine or, without one, the turns of threads."""
+        return self.turns if self.engine is None else self.engine.steps
 
     # -- who is who ------------------------------------------------------------------------
 
@@ -242,10 +252,33 @@ class Scheduler(RunMembers):
             return
         began = self.timers.now()
         while not me.woken:
-            self.let_time_pass()
-            self.fire_due()
+            if self.plain:
+                self._between_turns()
+            if not me.woken:
+                self.let_time_pass()
+                self.fire_due()
+        if self.plain:
+            self._main_may_go_on()
         if self.timers.now() > began and in_a_loop():
             self.step_blocked(began)
+
+    def _between_turns(self) -> None:
+        """A plain `main` waits: do what an engine does between two steps."""
+        if in_a_loop():
+            return
+        self.make_offers()
+        if self._ready and self.level.stalls:
+            self.stall()
+            self.fire_due()
+
+    def _main_may_go_on(self) -> None:
+        """A plain `main` can go on: time may pass before that, and other threads may go first."""
+        if self.chooser is None or in_a_loop():
+            return
+        if self.level.stalls:
+            self.stall()
+            self.fire_due()
+        self._let_threads_go_first()
 
     def may_switch(self) -> None:
         """Let another thread of the run go on here instead of the calling one, if the chooser says so.
@@ -268,6 +301,8 @@ class Scheduler(RunMembers):
             at = self.chooser.choose("switch", 1 + len(ready), [CALLBACKS, *ready])
             if not at:
                 return
+            if self.watch is not None:
+                self.watch.blocks(self.witness.who_runs())
             before, self._main_interrupted = self._main_interrupted, True
             try:
                 self._run(self._take_ready(at - 1))
@@ -367,6 +402,15 @@ class Scheduler(RunMembers):
             return next((thread.name for thread in self._alive if thread.number == number), "a thread")
         return (self.engine.name_of(number) if self.engine is not None else None) or f"task {number}"
 
+    def place_of(self, number: int) -> Place | None:
+        """Where the entity that a chooser knows by its number goes on; `None` if it has not begun."""
+        if number < 0 or (number == CALLBACKS and self.plain):
+            thread = next((each for each in self._alive if each.number == number), self._main)
+            return place_of_frame(sys._current_frames().get(thread.ident)) or thread.begins
+        tasks = () if self.engine is None else self.engine.suspended(prospects=False)
+        name = self.who_is(number)
+        return next((place_of_task(each.coro) for each in tasks if each.name == name), None)
+
     def _run(self, thread: RunThread) -> None:
         """Let a thread run, and those to which the baton is handed on, until one gives it back."""
         following: RunThread | None = thread
@@ -376,6 +420,7 @@ class Scheduler(RunMembers):
 
     def _run_one(self, thread: RunThread) -> None:
         thread.turn += 1
+        self.turns += 1
         watched = self.watch and self.watch.turn_of(thread)
         try:
             thread.go()
@@ -455,7 +500,7 @@ class Scheduler(RunMembers):
         return self.engine is not None and self.engine.pending()
 
     def _keep_to_budget(self, due: int, limit: int) -> None:
-        steps = self.engine.steps if self.engine is not None else 0
+        steps = self.steps
         if (due - self.began) * 2 > limit - self.began and self._steps_at_half is None:
             self._steps_at_half = steps
         if due > limit:
@@ -500,10 +545,30 @@ class Scheduler(RunMembers):
 
     # -- the run's other threads ---------------------------------------------------------------
 
-    def gated(self, name: str, body: Callable[..., object]) -> Callable[..., None]:
-        """What a new thread of the run is to do instead of `body`: the same, when its turn comes."""
+    def wait_for_threads(self) -> None:
+        """Let all threads but daemons come to their end, as Python does when `main` has come to its own.
+
+        Raises:
+            RunStopped: one of them cannot, or may not, go on.
+        """
+        while not all(thread.daemon or thread.lasting for thread in self._alive):
+            self.let_time_pass()
+            self.fire_due()
+
+    def gated(
+        self,
+        name: str,
+        body: Callable[..., object],
+        *,
+        daemon: bool = False,
+        target: Callable[..., object] | None = None,
+    ) -> Callable[..., None]:
+        """What a new thread of the run is to do instead of `body`: the same, when its turn comes.
+
+        `target` is the function of the program that the thread is made for.
+        """
         self._started += 1
-        thread = RunThread(name, -self._started)
+        thread = RunThread(name, -self._started, daemon=daemon, begins=place_of_function(target))
         thread.lasting = self.outlives()
 
         def run(*args: object) -> None:

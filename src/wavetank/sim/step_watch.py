@@ -40,7 +40,7 @@ class StepWatch:
 
     def turn_of(self, thread: RunThread) -> Callable[[], None]:
         """A thread is about to go on; what is to be called when it has given way to others, or is over."""
-        began = _place_of_thread(thread.ident)
+        began = _place_of_thread(thread.ident) or thread.begins
 
         def over() -> None:
             self._began = began

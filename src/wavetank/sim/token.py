@@ -21,7 +21,10 @@ _LONGEST: Final = 512
 """Bytes of a number: the cut has two bits for each wave and fault, and no scenario has 1792 of them.
 Reading a number takes the square of its length."""
 
-_BACKENDS: Final = ("asyncio", "trio", "hosted")
+THREADS: Final = "threads"
+"""The backend of a plain function, which runs in no event loop."""
+
+_BACKENDS: Final = ("asyncio", "trio", "hosted", THREADS)
 _CHOSEN: Final = 0x80
 """Set in the first byte when a search has found the schedule."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from ..checks.verdict import Verdict
-from ..events import Deviated, EventLog, Judged, Notes
+from ..events import Deviated, EventLog, Judged, Notes, Stepped
+from ..sim.interleaving import TakenStep
 from ..sim.narrator import DescribedDeviation
 
 
@@ -17,6 +19,7 @@ def noted(
     found: tuple[str, ...] = (),
     replay: str = "",
     deviations: Sequence[DescribedDeviation] = (),
+    interleaving: Sequence[TakenStep] = (),
 ) -> EventLog:
     """The log with notes; `title` names the run, `found` says how a search came upon it."""
     judged = tuple(
@@ -28,7 +31,14 @@ def noted(
         for each in deviations
     )
     return log.with_notes(
-        Notes(title=title, found=found, replay=replay, verdicts=judged, deviations=deviated)
+        Notes(
+            title=title,
+            found=found,
+            replay=replay,
+            verdicts=judged,
+            deviations=deviated,
+            interleaving=tuple(Stepped(**asdict(each)) for each in interleaving),
+        )
     )
 
 
@@ -41,3 +51,10 @@ def beginning_of(
     from ..report.sentences import FIRST, numbered
 
     return tuple(f"  {line}" for line in numbered(noted(log, verdicts), passing)[:FIRST])
+
+
+def interleaving_of(log: EventLog, passing: EventLog | None = None) -> tuple[str, ...]:
+    """The steps around the deviations of a run, as lines, and those of the nearest run that passes."""
+    from ..report.interleaving import interleaving
+
+    return tuple(interleaving(log, passing))

@@ -20,18 +20,18 @@ from ..patches.loops import StandIns, loops_left, stand_ins_under
 from ..patches.pools import workers_ended
 from ..patches.runners import OwnCurrentLoop, runners_on
 from ..patches.virtual import virtual_process
-from ..scenario import Scenario, digest, quiet_instant
+from ..scenario import Scenario, digest, longest_batch, quiet_instant
 from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..seams.sent_requests import Record
 from ..sim.asyncio_loop import SimulatedLoop
 from ..sim.budgets import CPU_SECONDS_WITHOUT_PROGRESS, STEPS_WITHOUT_PROGRESS
 from ..sim.choices import Chooser, Level
-from ..sim.origin import Place
+from ..sim.origin import Origin, Place, place_of_frame
 from ..sim.refused_io import LEAVE_OUT
 from ..sim.run_threads import Engine
 from ..sim.scheduler import Scheduler
-from ..sim.step_watch import StepWatch, place_of_task
+from ..sim.step_watch import Look, StepWatch, place_of_task
 from ..sim.timers import Timers
 from ..sim.token import FIFO, Schedule
 from .assembly import Parts, assemble, checked_budget
@@ -93,6 +93,7 @@ class VirtualWorld:
         self.current_loop = OwnCurrentLoop()
         self._delivered_at, self._idle_times = -1, 0
         self._all_parts: list[Parts] = []
+        self._looks: list[Look] = []
         self.parts = assemble(
             scenario,
             clock,
@@ -120,7 +121,8 @@ class VirtualWorld:
         self.parts.tank.budget = self
         if self.scheduler.chooser is not None:
             self.parts.tank.own_choices.explorer = self
-        self.parts.tank.invariants.watch = self._watch_steps
+        invariants = self.parts.tank.invariants
+        invariants.watch = lambda: self.watch_steps(invariants.look)
 
     @property
     def max_virtual_seconds(self) -> float:
@@ -207,11 +209,18 @@ class VirtualWorld:
         """Steps of all engines so far."""
         return sum(engine.steps for engine in self.engines)
 
-    def _watch_steps(self) -> None:
+    def watch_steps(self, look: Look) -> None:
+        """Have every step looked at from here on."""
+        if look not in self._looks:
+            self._looks.append(look)
         if self.scheduler.watch is None:
-            self.scheduler.watch = StepWatch(self.parts.tank.invariants.look)
+            self.scheduler.watch = StepWatch(self._look)
             for engine in self.engines:
                 engine.watch_steps()
+
+    def _look(self, origin: Origin) -> None:
+        for look in self._looks:
+            look(origin)
 
     def _stalled(self, began: int, far: bool) -> None:
         at = self.timers.now() - self.scheduler.began
@@ -225,6 +234,8 @@ class VirtualWorld:
         self.parts.desk.note("interrupted", task="main", file=file, line=line)
 
     def _place_of_main(self) -> Place | None:
+        if self.scheduler.plain:
+            return place_of_frame(sys._getframe(1))
         engine = self.scheduler.engine
         suspended = () if engine is None else engine.suspended(prospects=True)
         return next((place_of_task(one.coro) for one in suspended if one.is_main), None)
@@ -402,5 +413,5 @@ def _outside(where: str) -> str:
 def _budget(scenario: Scenario, max_virtual_seconds: float | None) -> int:
     seconds = checked_budget(max_virtual_seconds)
     if seconds is None:
-        return DEFAULT_BUDGET + quiet_instant(scenario)
+        return DEFAULT_BUDGET + quiet_instant(scenario) + longest_batch(scenario)
     return after_delay(seconds)

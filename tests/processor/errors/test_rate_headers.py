@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import anyio
 import pytest
@@ -195,6 +197,73 @@ def test_a_limit_in_headers_is_kept_from_the_first_answer_on(per_second: float) 
     seconds = seconds_for(call, 300)
     assert call.refused == 0
     assert seconds <= 294 / per_second * 1.05 + 0.5
+
+
+class Stated:
+    """A bucket whose headers are those of a dialect; it counts requests, or tokens, 150 on the average."""
+
+    def __init__(self, dialect: str, per_second: float, burst_seconds: float, *, tokens: bool) -> None:
+        unit = 150 if tokens else 1
+        self.dialect, self.what = dialect, "tokens" if tokens else "requests"
+        self.rate, self.depth = per_second * unit, per_second * burst_seconds * unit
+        self.level, self.at, self.refused, self.tokens = self.depth, 0.0, 0, tokens
+
+    def headers(self, now: float) -> dict[str, str]:
+        """What an answer states of the bucket as it is now."""
+        reset = (self.depth - self.level) / self.rate
+        if self.dialect == "openai":
+            stated = {"limit": f"{self.rate * 60:.0f}", "remaining": f"{int(self.level)}"}
+            stated["reset"] = f"{reset * 1000:.0f}ms"
+            return {f"x-ratelimit-{name}-{self.what}": value for name, value in stated.items()}
+        whole = datetime.fromtimestamp(math.ceil(NOW + now + reset), tz=UTC)
+        stated = {
+            "limit": f"{self.rate * 60:.0f}",
+            "remaining": f"{int(self.level)}",
+            "reset": whole.isoformat(),
+        }
+        return {f"anthropic-ratelimit-{self.what}-{name}": value for name, value in stated.items()}
+
+    async def __call__(self, prompt: str) -> CallResult[str]:
+        now, size = anyio.current_time(), len(prompt)
+        cost = size if self.tokens else 1
+        self.level = min(self.depth, self.level + (now - self.at) * self.rate)
+        self.at = now
+        over = self.level < cost - 1e-9
+        self.level -= 0 if over else cost
+        info = rate_info(self.headers(now), now=NOW + now)
+        await anyio.sleep(0.1)
+        if over:
+            self.refused += 1
+            error = RuntimeError("429")
+            error.status = 429  # type: ignore[attr-defined]
+            error.retry_after = 1.0  # type: ignore[attr-defined]
+            raise error
+        return CallResult("", usage=TokenUsage(size // 2, size - size // 2), info=info)
+
+
+@pytest.mark.parametrize("tokens", [False, True], ids=["requests", "tokens"])
+@pytest.mark.parametrize("burst_seconds", [1, 60])
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_a_stated_bucket_of_any_depth_is_used_whole(dialect: str, burst_seconds: int, tokens: bool) -> None:
+    """In 1.05 times the shortest time; a few requests are refused before answers have shown the rate."""
+    call = Stated(dialect, 3.0, burst_seconds, tokens=tokens)
+    sizes = [20 + number * 97 % 261 for number in range(3 * (60 + burst_seconds))]
+
+    async def main() -> float:
+        call.at = anyio.current_time()
+        async with ParallelBatchProcessor(
+            call, workers=50, estimate_tokens=lambda item: len(item.prompt)
+        ) as processor:
+            for number, size in enumerate(sizes):
+                await processor.add_work(LLMWorkItem(id=str(number), prompt="x" * size))
+            batch = await processor.process_all()
+        assert batch.failed == 0
+        return float(batch.seconds)
+
+    seconds = trio.run(main, clock=MockClock(autojump_threshold=0))
+    work = sum(sizes) if tokens else len(sizes)
+    assert seconds <= 1.05 * ((work - call.depth) / call.rate + 0.1)
+    assert call.refused <= 5
 
 
 def test_headers_do_not_raise_a_configured_limit() -> None:

@@ -13,10 +13,15 @@ from wavetank.processor.gate.delays import ExponentialDelay
 from wavetank.processor.gate.pace import Pace
 from wavetank.processor.gate.tickets import Ticket
 
+TOKENS = 200
+"""What a request of the size 1 takes."""
+
 
 @dataclass
 class World:
     """A bucket of so many requests that refills at a rate; a refusal states whole seconds, rounded up.
+
+    With `sizes` the limit counts tokens: a request has the next of them, which are 1 on the average.
 
     `service` and `refusal` are how long an answer and a refusal take. Going over the limit
     refuses all requests for `penalty`. No more than `cap` may be under way. From the instant
@@ -31,6 +36,7 @@ class World:
     cap: float = math.inf
     change: tuple[float, float] = (math.inf, 1.0)
     items: int = 0
+    sizes: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         self.items = self.items or round(self.rate * 60 + self.depth)
@@ -47,8 +53,9 @@ class World:
         left = self.items - before - self.depth * self.change[1]
         return self.change[0] + left / (self.rate * self.change[1]) + self.service
 
-    def wait(self, now: float, under_way: int) -> float:
+    def wait(self, now: float, under_way: int, size: float = 1.0) -> float:
         """How long a request that comes now would have to wait; 0 if it is let in."""
+        least = min(size, self.depth)
         if now >= self.change[0]:
             factor, self.change = self.change[1], (math.inf, 1.0)
             self.rate, self.depth = self.rate * factor, max(1.0, self.depth * factor)
@@ -59,10 +66,10 @@ class World:
             return self._closed_until - now
         if under_way >= self.cap:
             return 1.0
-        if self._level < 1 - 1e-9:
+        if self._level < least - 1e-9:
             self._closed_until = now + self.penalty
-            return max(self.penalty, (1 - self._level) / self.rate)
-        self._level -= 1
+            return max(self.penalty, (least - self._level) / self.rate)
+        self._level -= size
         return 0.0
 
 
@@ -104,7 +111,8 @@ class _Client:
             self.pace.restart(self.now)
         if len(self.under_way) + 1 > self.pace.room:
             return math.inf
-        return self.pace.opens_at(0, self.now)
+        size = self.world.sizes[(self.started + 1) % len(self.world.sizes)]
+        return self.pace.opens_at(size * TOKENS, self.now)
 
     def send(self) -> None:
         """Send what may be sent now, and come back when more may."""
@@ -120,12 +128,14 @@ class _Client:
     def start(self) -> None:
         """Send one."""
         self.started, self.since, self.left = self.started + 1, self.since + 1, self.left - 1
-        ticket = Ticket(self.started, self.generation, self.now, len(self.under_way) + 1, 0.0)
+        size = self.world.sizes[self.started % len(self.world.sizes)]
+        tokens = size * TOKENS
+        ticket = Ticket(self.started, self.generation, self.now, len(self.under_way) + 1, tokens)
         self.under_way.add(ticket.number)
         self.pace.start(ticket)
         if not self.proven:
             self.probe = ticket
-        wait = self.world.wait(self.now, self.inside)
+        wait = self.world.wait(self.now, self.inside, size)
         if wait:
             self.at(self.now + self.world.refusal, lambda: self.end(ticket, math.ceil(wait - 1e-9)))
         else:

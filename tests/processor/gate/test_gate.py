@@ -673,6 +673,26 @@ def test_a_gate_with_other_limits_lets_a_waiter_through() -> None:
     in_virtual_time(main)
 
 
+def test_other_limits_leave_what_was_learnt() -> None:
+    """A limit on tokens changes no rate of requests; a rate that is configured is taken."""
+
+    async def main() -> None:
+        gate = Gate()
+        for _ in range(3):
+            gate.succeeded(await gate.enter())
+        await refuse_one(gate, 1.0)
+        learnt = gate.pace.per_second
+        assert learnt != Gate().pace.per_second
+        gate.retune(Limits(tokens_per_minute=1_000_000))
+        assert gate.pace.per_second == learnt
+        gate.retune(Limits(requests_per_minute=6000))
+        assert gate.pace.per_second == pytest.approx(99.5)
+        gate.retune(None)
+        assert gate.pace.per_second == pytest.approx(99.5)
+
+    in_virtual_time(main)
+
+
 @pytest.mark.anyio
 async def test_permits_grow_and_shrink() -> None:
     """Fewer take nothing from a holder; what is given back is taken away first, and more go to who waits."""

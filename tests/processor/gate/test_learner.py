@@ -134,6 +134,62 @@ def test_two_refusals_with_a_known_refill_between_them_show_rate_and_depth() -> 
     assert 9.5 < bucket.shallowest <= 10 < bucket.deepest <= 11
 
 
+SIZES = tuple(0.08 + 2.76 * (number * 0.6180339887 % 1) ** 2 for number in range(997))
+"""Sizes of requests, of 1 on the average: most are small, and a few almost three times as large."""
+
+
+def bucket_of_tokens(rate: float, depth: float, count: int) -> LimitSet:
+    """What such a bucket lets in of ten requests in a second; 100 tokens are the size 1."""
+    known, level = LimitSet(), depth
+    for number in range(count):
+        level, size = min(depth, level + rate / 10), SIZES[number % len(SIZES)]
+        if size <= level:
+            level -= size
+            known.admit(number / 10, size * 100)
+        else:
+            known.refuse(number / 10, size * 100)
+    known.span(0.1, 100)
+    return known
+
+
+def test_refusals_of_large_requests_show_a_limit_on_tokens() -> None:
+    """Small ones are let in when large ones are refused: only a limit on tokens fits that."""
+    known = bucket_of_tokens(5, 6, 60)
+    assert known.bounds() is None
+    other = known.counting_otherwise()
+    assert other is not None
+    assert other.mean_tokens is not None
+    bounds = other.narrow()
+    assert bounds is not None
+    assert bounds.low <= 500 / other.mean_tokens <= bounds.high
+    assert bounds.high / bounds.low < 1.2
+    again = other.counting_otherwise()
+    assert again is not None
+    assert (again.mean_tokens, again.bounds()) == (None, None)
+
+
+def test_requests_of_one_size_are_not_counted_otherwise() -> None:
+    """It would say the same."""
+    for tokens in (0.0, 100.0):
+        known = LimitSet()
+        for number in range(20):
+            known.admit(number / 10, tokens)
+        known.refuse(1.95, tokens)
+        known.span(0.1, 100)
+        assert known.counting_otherwise() is None
+
+
+def test_a_request_larger_than_the_bucket_does_not_show_a_deep_one() -> None:
+    """It was let in when nothing was owed; what comes soon after it is refused."""
+    known = LimitSet(mean_tokens=100.0)
+    known.admit(0.0, 300.0)
+    known.admit(4.0, 300.0)
+    known.refuse(4.1, 100.0)
+    known.span(0.1, 100)
+    assert known.bucket(1.0, 4.1).shallowest == 0
+    assert known.bounds() is not None
+
+
 def bounds_of(known: LimitSet) -> tuple[Any, ...]:
     """The lowest and the highest possible rate; empty if there is none."""
     return tuple(known.bounds() or ())
@@ -280,6 +336,9 @@ WORLDS = {
     "penalty": (World(60, 60, penalty=20.0), 2.5, 73),
     "cap": (World(1e6, 1e6, service=1.0, cap=20, items=1200), 1.2, 24),
     "cap and rate": (World(9, 1, service=1.0, cap=10), 1.25, 11),
+    "tokens": (World(5, 5, sizes=SIZES), 1.1, 8),
+    "tokens, a bucket of one": (World(20, 1, sizes=SIZES), 1.25, 24),
+    "tokens, ten seconds' worth": (World(20, 200, sizes=SIZES), 1.06, 28),
     "half the limit": (World(60, 60, change=(30.0, 0.5)), 1.15, 73),
     "twice the limit": (World(5, 5, change=(30.0, 2.0)), 1.4, 8),
 }
@@ -332,9 +391,27 @@ def test_waves_that_no_rate_avoids_do_not_wear_the_rate_down(period: float, item
     assert seconds_with(lambda _, at: at > period and at % period < 0.5, items) < 5 * usual
 
 
+def test_long_waves_are_found_to_have_another_cause() -> None:
+    """Ten of twenty seconds are lost, and a part of the others by longer and longer pauses."""
+    assert seconds_with(lambda _, at: at % 20 >= 10, 4500) < 350
+
+
+def test_a_wave_that_no_bucket_fits_does_not_limit_the_rate() -> None:
+    """A thousand at sixty a second are let in, and one that comes after a gap is refused."""
+    pace = Pace(Limits())
+    for number in range(1, 1001):
+        one = ticket(number, number / 60)
+        pace.start(one)
+        pace.answered(one, one.sent + 0.01)
+    late = ticket(1001, 1000 / 60 + 0.12)
+    pace.start(late)
+    pace.refused(late, 1.0, late.sent + 0.01, alone=False)
+    assert pace.per_second >= 60
+
+
 def test_refusals_at_any_rate_do_not_wear_the_rate_down() -> None:
     """Every second request is refused: the pauses cost time, and the rate does not."""
-    assert seconds_with(lambda number, _: number % 2 == 0, 60) < 1000
+    assert seconds_with(lambda number, _: number % 2 == 0, 60) < 1500
 
 
 def test_a_known_limit_is_doubted_after_three_refusals_in_a_minute() -> None:
@@ -362,19 +439,19 @@ def test_stated_limits_become_the_pace() -> None:
     """A rate that an answer states is kept, also for tokens; a configured one is not raised."""
     pace = Pace(Limits())
     quota = Quota(600, 3, None, 10.0)
-    pace.learn(RateInfo(requests=quota, tokens=Quota(6000, 100, None, 100.0)), sent=0.0, later=1, now=0.0)
+    pace.learn(RateInfo(requests=quota, tokens=Quota(6000, 100, None, 100.0)), number=0, sent=0.0, now=0.0)
     assert pace.per_second == pytest.approx(9.95)
     assert pace.opens_at(50, 0.0) <= 0.0
     assert pace.opens_at(200, 0.0) == pytest.approx(100 / 99.5)
     pace = Pace(Limits(requests_per_minute=60, tokens_per_minute=60))
-    pace.learn(RateInfo(requests=quota, tokens=Quota(6000, 100, None, 100.0)), sent=0.0, later=0, now=0.0)
+    pace.learn(RateInfo(requests=quota, tokens=Quota(6000, 100, None, 100.0)), number=0, sent=0.0, now=0.0)
     assert pace.per_second == pytest.approx(0.995)
 
 
 def test_the_budget_of_a_day_is_no_rate() -> None:
     """A thousand requests in a day may go at once."""
     pace = Pace(Limits())
-    pace.learn(RateInfo(requests=Quota(1000, 999, None, 1000 / 86400)), sent=0.0, later=0, now=0.0)
+    pace.learn(RateInfo(requests=Quota(1000, 999, None, 1000 / 86400)), number=0, sent=0.0, now=0.0)
     assert pace.per_second == 40
 
 

@@ -57,14 +57,15 @@ def _refill(limit: float | None, remaining: float | None, resets_in: float | Non
     """The rate of a bucket that is full again after `resets_in`, if it fits a usual window.
 
     The window is not stated: Groq counts requests by the day, others by the minute, and some
-    reset headers fit no window.
+    reset headers fit no window. A bucket that holds less than the limit looks like one of a
+    short window as soon as much of it is spent; then only a second answer shows the rate.
     """
     if not limit or remaining is None or not resets_in or remaining >= limit:
         return None
     window = limit * resets_in / (limit - remaining)
     for usual in _WINDOWS:
         if usual / _WINDOW_TOLERANCE <= window <= usual * _WINDOW_TOLERANCE:
-            return limit / usual
+            return limit / usual if usual >= MINUTE or remaining >= limit / 2 else None
     return None
 
 

@@ -72,7 +72,6 @@ class Gate:
     ) -> None:
         self.name: Final = name
         self.observer = observer
-        self._left = left
         self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=left)
         self._delays = delays or ExponentialDelay()
         self._started = 0
@@ -262,14 +261,12 @@ class Gate:
         only the success of the probe opens the gate.
         """
         now = anyio.current_time()
-        self.pace.answered(ticket, now)
+        self.pace.answered(ticket, now, tokens)
         if ticket.generation == self._generation:
             self._pauses_in_a_row = 0
             if ticket is self._probe and now >= self._deadline:
                 self._proven = True
                 self.pace.restart(now)
-        if tokens is not None:
-            self.pace.corrected(tokens - ticket.tokens)
         self.leave(ticket)
 
     def learn(self, info: RateInfo, ticket: Ticket | None = None) -> None:
@@ -282,17 +279,16 @@ class Gate:
             ticket: that of the request that was answered.
         """
         now = anyio.current_time()
-        sent, later = (now, 0) if ticket is None else (ticket.sent, self._started - ticket.number)
-        self.pace.learn(info, sent=sent, later=later, now=now)
-        waits = [info.wait, *(quota.spent_for for quota in (info.requests, info.tokens) if quota is not None)]
-        if (wait := max((wait for wait in waits if wait is not None), default=0.0)) > 0:
+        number, sent = (self._started, now) if ticket is None else (ticket.number, ticket.sent)
+        spent_for = self.pace.learn(info, number=number, sent=sent, now=now)
+        if (wait := max(info.wait or 0.0, spent_for)) > 0:
             self._pause(now + wait, now)
         self._look_again()
 
     def retune(self, limits: Limits | None) -> None:
-        """Keep other limits from now on; those that are not given are learnt again."""
-        self.pace = Pace(limits or Limits(), on_change=self._rate_changed, left=self._left)
-        self.pace.restart(anyio.current_time())
+        """Keep other limits from now on; those that are not given are learnt."""
+        self.pace.retune(limits or Limits(), now := anyio.current_time())
+        self.pace.restart(now)
         self._look_again()
 
     def hold(self, until: float) -> None:

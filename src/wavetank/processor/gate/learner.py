@@ -58,6 +58,10 @@ MUCH_LOWER: Final = 0.6
 """A rate below this share of another would be let through clearly longer, if the rate were the cause."""
 SAME_RUN: Final = 1.2
 """Up to so many times as long is not longer: a bucket would last one and two thirds times as long."""
+FIRST_SURPRISES: Final = 2
+"""A limit that has changed contradicts the evidence once; what was learnt since then fits it."""
+MUCH_SOONER: Final = 0.5
+"""If the rate is not the cause, a higher one is let through as long, but for the time of a pause."""
 DOUBTED_AFTER: Final = 3
 """A known limit is doubted after so many refusals: one or two have another cause, such as an outage."""
 DOUBTED_SECONDS: Final = 60.0
@@ -100,23 +104,26 @@ class Learner:
         self._step_began: float | None = None
         self._step_first = self._next = 1
         self._next_aim = 0
-        self._bounds = Bounds(start / 100, start * 2)
+        self._bounds = Bounds(LOWEST_PER_SECOND, math.inf)
         self._depth = 1.0
         self._pause = self._pauses_alone = 0.0
         self._refused_at = self._restarted_at = -math.inf
         self._waves = self._in_wave = 0
         self._of_late: list[float] = []
         self._refused_numbers: list[int] = []
-        self._ignored_until = -math.inf
+        self._ignored_until = self._surprised_at = -math.inf
+        self._surprises, self._surprises_needed = 0, FIRST_SURPRISES
+        self._ignored_run = 0.0
         self._resumes_at = self._refused_rate = self._refused_run = 0.0
         self._spread = FIRST_SPREAD
         self._probe_from = 0.0
         self._probe_to: float | None = None
+        self._probed = False
 
     @property
     def per_second(self) -> float:
         """The requests in a second that may start now."""
-        return min(self._rate, self.highest)
+        return self._rate if self._set.mean_tokens is not None else min(self._rate, self.highest)
 
     @property
     def burst(self) -> float:
@@ -129,6 +136,11 @@ class Learner:
         return self._crowd.room
 
     @property
+    def mean_tokens(self) -> float | None:
+        """The tokens of a mean request, if the limit counts tokens: then rates are in such requests."""
+        return self._set.mean_tokens
+
+    @property
     def was_refused(self) -> bool:
         """Whether a refusal has shown a limit on the rate."""
         return self._limited
@@ -136,8 +148,17 @@ class Learner:
     def set_known(self, rate: float) -> None:
         """Take a rate that is configured or stated: it is sent at, and never more."""
         self.highest = rate
-        if not self._limited:
+        if not self._limited and self._set.mean_tokens is None:
             self._rate = self._safe = rate
+
+    def retune(self, rate: float | None, now: float) -> None:
+        """Send at another rate that the caller has configured, or learn it from now on."""
+        self.highest = math.inf if rate is None else rate
+        if rate is None:
+            if not self._limited:
+                self._rate = self._safe = max(self._rate, self._start)
+        elif self._set.mean_tokens is None:
+            self._search_again(rate, now)
 
     def start(self, ticket: Ticket) -> None:
         """A request starts."""
@@ -167,9 +188,9 @@ class Learner:
         """The rate holds nothing back: it says nothing about higher ones."""
         self._held_back = False
 
-    def answered(self, ticket: Ticket, now: float) -> None:
-        """A request was answered, and not refused."""
-        self.sent.answered(ticket, now)
+    def answered(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
+        """A request was answered, and not refused; it took so many tokens, if that is known."""
+        self.sent.answered(ticket, now, tokens)
         self._settle(now)
         self._crowd.try_more(now, max(self._pause / SHARE_OF_TIME, LEAST_HOLD_SECONDS))
         if self._limited:
@@ -196,7 +217,8 @@ class Learner:
         if one is None:
             return
         self._waves, self._in_wave = self._waves + 1, 1
-        self._pause, self._refused_at, self._probe_to = pause + now - ticket.sent, now, None
+        self._pause, self._refused_at = pause + now - ticket.sent, now
+        self._probed, self._probe_to = self._probe_to is not None, None
         if self._crowd.refused(one):
             return
         self._refused_numbers = [*self._refused_numbers[1 - REFUSED_IN_A_ROW :], ticket.number]
@@ -205,8 +227,12 @@ class Learner:
             self._search_again(self._start, now)
             self._ignored_until = now + DOUBTED_SECONDS
         if now < self._ignored_until:
+            sooner = one.at - self._resumes_at < self._ignored_run * MUCH_SOONER
+            if sooner and not alone and self._ignored_until == math.inf:
+                self._rate_was_the_cause(one, now)
+            self._resumes_at = now + pause
             return
-        own_cause = alone and pause >= OWN_CAUSE_SECONDS
+        own_cause = ticket.number == 1 or (alone and pause >= OWN_CAUSE_SECONDS)
         if not self._limited and self.highest < math.inf and not self._contradicts_known(now):
             return
         self._pauses_alone = self._pause = self._pause + (self._pauses_alone if own_cause else 0.0)
@@ -251,21 +277,22 @@ class Learner:
             self._let_in(one)
 
     def _let_in(self, one: Sent) -> None:
-        self._set.admit(one.at)
+        self._set.admit(one.at, one.tokens)
         self._crowd.served(one)
 
     def _limit(self, one: Sent, now: float, *, alone: bool) -> None:
         """Take a refusal for one of the rate, unless that contradicts all that was seen."""
         if self._cut_was_useless(one):
-            self._search_again(max(self._refused_rate, self._rate), now)
+            self._ignore(one, now)
             return
         first = not self._limited
         self._limited = True
         self._set.restore_refusals()
-        self._set.refuse(one.at)
+        self._set.refuse(one.at, one.tokens)
         if first or not self._set.rates:
             self._set.span(LOWEST_PER_SECOND, LATE * max(one.rate, self._rate))
         if self._set.bounds() is not None:
+            self._surprises = 0
             self._set.narrow()
             self._aim(now)
             return
@@ -274,6 +301,9 @@ class Learner:
             return
         if alone:
             self._set.take_back_refusal()
+        elif first or (not self._probed and self._is_surprised_again(now)):
+            self._ignore(one, now)
+            return
         if self._set.bounds() is None:
             self._begin_again(now)
         self._aim(now)
@@ -298,9 +328,32 @@ class Learner:
             self._refused_rate, self._refused_run = one.rate, run
         return useless
 
+    def _is_surprised_again(self, now: float) -> bool:
+        """Whether refusals contradicted all that was seen since the last one, several times in a row."""
+        if now - self._surprised_at > RELAPSE_SECONDS:
+            self._surprises, self._surprised_at = self._surprises + 1, now
+        return self._surprises >= self._surprises_needed
+
+    def _ignore(self, one: Sent, now: float) -> None:
+        """The refusals have another cause: go on from the higher rate, and learn nothing from them."""
+        self._ignored_run, self._surprises = one.at - self._resumes_at, 0
+        self._search_again(max(self._refused_rate, self._rate), now)
+        self._ignored_until = math.inf
+
+    def _rate_was_the_cause(self, one: Sent, now: float) -> None:
+        """A higher rate was refused sooner: limit it as before, and believe less easily in another cause."""
+        self._ignored_until = -math.inf
+        self._surprises_needed *= 2
+        self._limited = True
+        self._set = LimitSet(self._set.mean_tokens)
+        highest = min(FIRST_SPREAD * self._bounds.high, LATE * max(one.rate, self._rate))
+        self._set.span(self._bounds.low / FIRST_SPREAD, highest)
+        self._set.refuse(one.at, one.tokens)
+        self._aim(now)
+
     def _search_again(self, rate: float, now: float) -> None:
         """Forget what refusals of another cause seemed to say, and go on from this rate."""
-        self._set = LimitSet()
+        self._set = LimitSet(self._set.mean_tokens)
         self._limited = False
         self._rate = self._safe = rate
         self._refused_rate = self._refused_run = 0.0
@@ -312,7 +365,11 @@ class Learner:
         self._search_again(self._rate, now)
 
     def _begin_again(self, now: float) -> None:
-        """The evidence contradicts itself, so the limit has changed: keep only what is new."""
+        """The evidence contradicts itself: the limit counts otherwise, or else it has changed."""
+        other = self._set.counting_otherwise()
+        if other is not None and other.bounds() is not None:
+            self._set = other
+            return
         self._spread = self._spread**2 if now - self._restarted_at < RELAPSE_SECONDS else FIRST_SPREAD
         self._restarted_at = now
         low, high = self._bounds.low / self._spread, self._bounds.high * self._spread
@@ -351,8 +408,9 @@ class Learner:
         """How many requests more than it earns the bucket has been proved to let in now."""
         backlog = self._set.bucket(bounds.low, now).backlog
         depth = self._set.bucket(min(bounds.high, self._set.rates[-1]), now).shallowest
-        self._depth = max(1.0, depth)
-        surplus = depth - backlog - 1
+        # Every bucket holds one request, but perhaps not the tokens of one.
+        self._depth = max(1.0, depth) if self._set.mean_tokens is None else depth
+        surplus = depth - backlog - self._set.largest
         return surplus if surplus >= LEAST_SURPLUS_SECONDS * bounds.low else 0.0
 
     def _with_probe(self, bounds: Bounds, now: float) -> Bounds:

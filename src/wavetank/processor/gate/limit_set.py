@@ -18,12 +18,24 @@ KEPT_BEFORE_REFUSAL: Final = 32
 MARGIN_OF_SPAN: Final = 1.2
 """The span of rates goes so far beyond those that are possible, so that its ends are not ends of the set."""
 CLOSE_MARGIN_OF_SPAN: Final = 1.03
+LEAST_SPREAD: Final = 0.1
+"""Where no request takes a tenth more tokens than another, counting them is counting requests."""
+SPREAD_OF_OTHER: Final = 4.0
+"""The rate in requests of the mean size is not far from the rate in requests."""
 _LIFTED: Final = -1
 """Stands for a refusal that holds only up to a certain rate; 0 is any other refusal."""
 _ROUNDING: Final = 1e-6
 """Depths that differ by less than this many requests are equal."""
 _CLOSE: Final = 1.5
 """From there on the ends are known well enough for the smaller margin."""
+
+
+class Seen(NamedTuple):
+    """So many requests that were let in then, with all their tokens; none is a refused one."""
+
+    at: float
+    requests: int
+    tokens: float
 
 
 class Bounds(NamedTuple):
@@ -54,12 +66,28 @@ class LimitSet:
     that is let in, and shrinks by R in a second, to no less than 0. A request that is let in
     shows that the bucket is at least as deep as the backlog with it. A refused one shows that it
     is less deep. A rate at which no depth fits both is not the rate of the limit.
+
+    Where the limit counts tokens, a request counts for as many of the mean size as it takes. Then
+    one that is larger than the bucket may be let in when nothing is owed.
     """
 
-    __slots__ = ("_at", "_backlog", "_below", "_least", "_lifted_above", "_lifted_depth", "_seen", "rates")
+    __slots__ = (
+        "_at",
+        "_backlog",
+        "_below",
+        "_least",
+        "_lifted_above",
+        "_lifted_depth",
+        "_mean_tokens",
+        "_most_tokens",
+        "_seen",
+        "rates",
+    )
 
-    def __init__(self) -> None:
-        self._seen: list[tuple[float, int]] = []
+    def __init__(self, mean_tokens: float | None = None) -> None:
+        self._seen: list[Seen] = []
+        self._mean_tokens = mean_tokens
+        self._most_tokens = 0.0
         self.rates: tuple[float, ...] = ()
         """The rates that are followed, ascending; none before the first refusal."""
         self._at: float | None = None
@@ -68,24 +96,51 @@ class LimitSet:
         self._below: list[float] = []
         self._lifted_above = self._lifted_depth = math.inf
 
-    def admit(self, at: float) -> None:
+    @property
+    def largest(self) -> float:
+        """The largest request that was seen, in requests of the mean size."""
+        return 1.0 if self._mean_tokens is None else self._most_tokens / self._mean_tokens
+
+    @property
+    def mean_tokens(self) -> float | None:
+        """The tokens of a request of the mean size, where tokens are counted; `None` where requests are."""
+        return self._mean_tokens
+
+    def admit(self, at: float, tokens: float = 0.0) -> None:
         """Take in that a request which was sent then was let in; in the order of sending."""
-        self._seen.append((at, 1))
+        self._seen.append(Seen(at, 1, tokens))
+        self._most_tokens = max(self._most_tokens, tokens)
         if len(self._seen) > KEPT_STARTS:
             self._thin_out()
         if self.rates:
-            self._admit(at, 1)
+            self._admit(self._seen[-1])
 
-    def refuse(self, at: float) -> None:
+    def refuse(self, at: float, tokens: float = 0.0) -> None:
         """Take in that a request which was sent then was refused."""
-        self._seen.append((at, 0))
+        self._seen.append(Seen(at, 0, tokens))
         if self.rates:
-            self._refuse(at)
+            self._refuse(self._seen[-1])
+
+    def counting_otherwise(self) -> LimitSet | None:
+        """The same evidence, counted in tokens if this counts requests, or the other way round.
+
+        `None` if that makes no difference, since all requests take about as many.
+        """
+        served = [one for one in self._seen if one.requests > 0]
+        mean = sum(one.tokens for one in served) / max(1, sum(one.requests for one in served))
+        sizes = [one.tokens / one.requests for one in served]
+        if not sizes or max(sizes) - min(sizes) <= LEAST_SPREAD * mean:
+            return None
+        other = LimitSet(mean if self._mean_tokens is None else None)
+        other._most_tokens = self._most_tokens
+        other._seen = [_whole(one) for one in self._seen]
+        other.span(self.rates[0] / SPREAD_OF_OTHER, self.rates[-1] * SPREAD_OF_OTHER)
+        return other
 
     def take_back_refusal(self) -> None:
         """Forget the last refusal: it had another cause than the rate."""
         for place in range(len(self._seen) - 1, -1, -1):
-            if self._seen[place][1] <= 0:
+            if self._seen[place].requests <= 0:
                 del self._seen[place]
                 break
         self.span(self.rates[0], self.rates[-1])
@@ -96,18 +151,18 @@ class LimitSet:
         All that is left of them is that such a bucket is less deep than `depth`.
         """
         self._lifted_above, self._lifted_depth = above, depth
-        self._seen = [(at, count or _LIFTED) for at, count in self._seen]
+        self._seen = [one if one.requests else one._replace(requests=_LIFTED) for one in self._seen]
 
     def restore_refusals(self) -> None:
         """Take back `lift`: the limit has not grown."""
         if not math.isinf(self._lifted_above):
             self._lifted_above = math.inf
-            self._seen = [(at, max(count, 0)) for at, count in self._seen]
+            self._seen = [_whole(one) for one in self._seen]
             self.span(self.rates[0], self.rates[-1])
 
     def forget_all_before_refusal(self, back: int) -> None:
         """Forget what was before a refusal, counted from the last one as 1: the limit may be another one."""
-        refusals = [place for place, (_, count) in enumerate(self._seen) if count <= 0]
+        refusals = [place for place, one in enumerate(self._seen) if one.requests <= 0]
         if len(refusals) >= back:
             del self._seen[: refusals[-back] + 1]
 
@@ -120,13 +175,14 @@ class LimitSet:
         """Follow the rates between these, and work out from what was seen how deep each may be."""
         growth = (high / low) ** (1 / (RATES - 1))
         self.rates = tuple(low * growth**number for number in range(RATES))
-        self._backlog, self._least = [0.0] * RATES, [0.0] * RATES
+        least = 1.0 if self._mean_tokens is None else 0.0
+        self._backlog, self._least = [0.0] * RATES, [least] * RATES
         self._below, self._at = [math.inf] * RATES, None
-        for at, count in self._seen:
-            if count > 0:
-                self._admit(at, count)
+        for one in self._seen:
+            if one.requests > 0:
+                self._admit(one)
             else:
-                self._refuse(at, self._lifted_above if count == _LIFTED else math.inf)
+                self._refuse(one, self._lifted_above if one.requests == _LIFTED else math.inf)
         for place, rate in enumerate(self.rates):
             if rate > self._lifted_above:
                 self._below[place] = min(self._below[place], self._lifted_depth)
@@ -181,25 +237,35 @@ class LimitSet:
         deepest = _between(self._below, place, part) if part else self._below[place]
         return Bucket(rate, max(0.0, backlog), _between(self._least, place, part), deepest)
 
-    def _admit(self, at: float, count: int) -> None:
+    def _cost(self, one: Seen) -> float:
+        return max(1, one.requests) if self._mean_tokens is None else one.tokens / self._mean_tokens
+
+    def _admit(self, one: Seen) -> None:
         # Before the first one the bucket was full for long.
-        passed = math.inf if self._at is None else max(0.0, at - self._at)
-        self._at = at
+        passed = math.inf if self._at is None else max(0.0, one.at - self._at)
+        self._at, cost = one.at, self._cost(one)
+        # Of several that are joined only the last one came then.
+        alone = cost / one.requests
         backlogs, least = self._backlog, self._least
         for place, rate in enumerate(self.rates):
-            backlog = backlogs[place] + count - rate * passed
-            backlogs[place] = backlog = backlog if backlog > 1.0 else 1.0
-            if backlog > least[place]:
-                least[place] = backlog
+            backlog = backlogs[place] + cost - rate * passed
+            if backlog > alone:
+                backlogs[place] = backlog
+                if backlog > least[place]:
+                    least[place] = backlog
+            else:
+                backlogs[place] = alone
 
-    def _refuse(self, at: float, highest: float = math.inf) -> None:
-        passed = 0.0 if self._at is None else max(0.0, at - self._at)
+    def _refuse(self, one: Seen, highest: float = math.inf) -> None:
+        passed = 0.0 if self._at is None else max(0.0, one.at - self._at)
+        cost = self._cost(one)
         for place, rate in enumerate(self.rates):
             if rate > highest:
                 break
-            # Below 1 where it would have been earned back: no bucket is so shallow, and the line
-            # between two rates then crosses 0 at the right place.
-            below = self._backlog[place] + 1 - rate * passed
+            # Less than the least where nothing was owed: no bucket refuses then, and the line
+            # between two rates crosses 0 at the right place.
+            owed = self._backlog[place] - rate * passed
+            below = owed + (cost if owed > 0 else min(cost, self._least[place]))
             self._below[place] = min(self._below[place], below)
 
     def _slack(self) -> list[float]:
@@ -236,22 +302,28 @@ class LimitSet:
     def _thin_out(self) -> None:
         """Join older starts in pairs, but not those just before a refusal, where each counts."""
         half = KEPT_STARTS // 2
-        refused = [place for place, (_, count) in enumerate(self._seen) if count <= 0]
-        joined, alone = list[tuple[float, int]](), False
-        for place, (at, count) in enumerate(self._seen[:half]):
+        refused = [place for place, one in enumerate(self._seen) if one.requests <= 0]
+        joined, alone = list[Seen](), False
+        for place, one in enumerate(self._seen[:half]):
             while refused and refused[0] < place:
                 del refused[0]
-            if count <= 0 or (refused and refused[0] - place <= KEPT_BEFORE_REFUSAL):
-                joined.append((at, count))
+            if one.requests <= 0 or (refused and refused[0] - place <= KEPT_BEFORE_REFUSAL):
+                joined.append(one)
                 alone = False
             elif alone:
-                joined[-1] = (at, joined[-1][1] + count)
+                last = joined[-1]
+                joined[-1] = Seen(one.at, last.requests + one.requests, last.tokens + one.tokens)
                 alone = False
             else:
-                joined.append((at, count))
+                joined.append(one)
                 alone = True
         # With so many refusals that little could be joined, the oldest are forgotten.
         self._seen[:half] = joined[-half * 3 // 4 :]
+
+
+def _whole(one: Seen) -> Seen:
+    """A refusal that holds for every rate, whatever it was."""
+    return one if one.requests >= 0 else one._replace(requests=0)
 
 
 def _deepest(rate: float) -> float:

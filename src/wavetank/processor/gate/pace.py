@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, final
 
-from ..limits import BURST_SECONDS, MARGIN, Limits, Quota, RateInfo
+from ..limits import BURST_SECONDS, MARGIN, Limits, RateInfo
 from .latency import LatencyEstimate
 from .learner import Learner, unknown
-from .pacer import Pacer
+from .meter import Meter
 from .tickets import Ticket
 
 FIRST_PER_SECOND: Final = 40.0
@@ -43,19 +44,25 @@ class Pace:
         on_change: Callable[[float, float], None] | None = None,
         left: Callable[[], float] = unknown,
     ) -> None:
-        known = limits.requests_per_second
         self._limits = limits
         self._on_change = on_change
-        self._limit_is_known = known is not None
         self._learner = Learner(FIRST_PER_SECOND, left=left)
-        if known is not None:
-            self._learner.set_known(known * MARGIN)
-        rate = self._learner.per_second
-        self._requests = Pacer(rate, burst=self._burst(rate))
-        tokens = limits.tokens_per_second
-        self._tokens = None if tokens is None else _token_pacer(tokens * MARGIN, limits)
+        self._requests, self._tokens = Meter(), Meter()
+        if limits.requests_per_second is not None:
+            self._learner.set_known(limits.requests_per_second * MARGIN)
         self._latency = LatencyEstimate()
-        self._reported_rate = rate
+        self._reported_rate = self.per_second
+        self._follow(0.0)
+
+    def retune(self, limits: Limits, now: float) -> None:
+        """Keep other limits from now on. What was learnt stays, but for a rate that is now configured."""
+        earlier, self._limits = self._limits, limits
+        if limits.requests_per_minute != earlier.requests_per_minute:
+            known = limits.requests_per_second
+            self._learner.retune(self._requests.stated_rate if known is None else known * MARGIN, now)
+        self._follow(now)
+        if limits.requests_per_minute != earlier.requests_per_minute:
+            self._requests.fill(now)
 
     def __repr__(self) -> str:
         return f"<Pace {self.per_second:g}/s, room for {self.room:g}>"
@@ -69,11 +76,6 @@ class Pace:
     def max_tokens_per_item(self) -> float | None:
         """How many tokens an item may need at most, where the limit is configured."""
         return self._limits.max_tokens_per_item
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether a limit on tokens is known, so that the tokens of a request have to be estimated."""
-        return self._tokens is not None
 
     @property
     def room(self) -> float:
@@ -94,34 +96,42 @@ class Pace:
 
     def opens_at(self, tokens: float, now: float) -> float:
         """The instant from which a request of so many tokens keeps the rates."""
-        at = self._requests.ready_at(1)
+        at = self._ready_at(tokens)
         if at > now + SHORTEST_WAIT_SECONDS:
             held_until = self._learner.wait(now)
             self._follow(now)
-            at = self._requests.ready_at(1)
+            at = self._ready_at(tokens)
             if held_until is not None:
                 at = max(at, held_until)
-        elif self._requests.full(now):
+        elif self._learnt.full(now):
             self._learner.rest()
-        if self._tokens is not None:
-            at = max(at, self._tokens.ready_at(tokens))
         return at if at > now + SHORTEST_WAIT_SECONDS else now
+
+    def _ready_at(self, tokens: float) -> float:
+        return max(self._requests.ready_at(1), self._tokens.ready_at(tokens))
+
+    @property
+    def _learnt(self) -> Meter:
+        return self._requests if self._learner.mean_tokens is None else self._tokens
 
     def start(self, ticket: Ticket) -> None:
         """Note that a request starts."""
         self._learner.start(ticket)
-        self._requests.spend(1, ticket.sent)
-        if self._tokens is not None:
-            self._tokens.spend(ticket.tokens, ticket.sent)
+        self._requests.spend(ticket.number, 1, ticket.sent)
+        self._tokens.spend(ticket.number, ticket.tokens, ticket.sent)
 
     def restart(self, at: float) -> None:
         """Begin after a pause at this instant: requests start one by one."""
-        self._requests.at_most(1, at)
+        self._requests.restart(1, at)
+        if self._learner.mean_tokens is not None:
+            self._tokens.restart(self._learner.mean_tokens, at)
 
-    def answered(self, ticket: Ticket, now: float) -> None:
-        """Take note of a request that was served, also if a pause began meanwhile."""
+    def answered(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
+        """Take note of a request that was served, and of what it took, also if a pause began meanwhile."""
         self._latency.add(now - ticket.sent)
-        self._learner.answered(ticket, now)
+        if tokens is not None:
+            self._tokens.correct(ticket.number, tokens)
+        self._learner.answered(ticket, now, tokens)
         self._follow(now)
 
     def ended(self, ticket: Ticket) -> None:
@@ -140,60 +150,63 @@ class Pace:
         """Take note of another refusal of the same wave."""
         self._learner.refused_too(ticket, now)
 
-    def corrected(self, more_tokens: float) -> None:
-        """Correct the tokens of a request: it took more than estimated, or fewer if negative."""
-        if self._tokens is not None:
-            self._tokens.correct(more_tokens)
-
-    def learn(self, info: RateInfo, *, sent: float, later: int, now: float) -> None:
+    def learn(self, info: RateInfo, *, number: int, sent: float, now: float) -> float:
         """Learn the limits that an answer states; a configured limit is not changed.
 
-        What is left is stated for the instant when the request was sent. Since then, `later`
-        other requests have started, and part of the budget has refilled.
+        Returns for how many seconds a budget is spent, if no rate of it is known.
+
+        Args:
+            info: what the answer states.
+            number: that of the request which was answered.
+            sent: when it was sent.
+            now: the present.
         """
-        if info.requests is not None:
-            self._learn_requests(info.requests, sent, later, now)
-        if info.tokens is not None:
-            self._learn_tokens(info.tokens, now)
-
-    def _learn_requests(self, quota: Quota, sent: float, later: int, now: float) -> None:
-        if quota.paces and self._limits.requests_per_minute is None:
-            assert quota.per_second is not None
-            self._limit_is_known = True
-            self._learner.set_known(quota.per_second * MARGIN)
-            self._follow(now)
-        if quota.remaining is not None and self._limit_is_known:
-            back = self._requests.per_second * (now - sent)
-            self._requests.at_most(quota.remaining - later + back, now)
-
-    def _learn_tokens(self, quota: Quota, now: float) -> None:
-        if quota.paces and self._limits.tokens_per_minute is None:
-            assert quota.per_second is not None
-            rate = quota.per_second * MARGIN
-            if self._tokens is None:
-                self._tokens = Pacer(rate, burst=quota.limit or rate)
-            self._tokens.change(rate, quota.limit or rate, now)
-        if quota.remaining is not None and self._tokens is not None:
-            self._tokens.at_most(quota.remaining, now)
+        spent_for = 0.0
+        limits = self._limits
+        for meter, quota, configured in (
+            (self._requests, info.requests, limits.requests_per_minute),
+            (self._tokens, info.tokens, limits.tokens_per_minute),
+        ):
+            if quota is None:
+                continue
+            rate = meter.learn_rate(quota)
+            if rate is None:
+                spent_for = max(spent_for, quota.spent_for or 0.0)
+            elif configured is None:
+                meter.learn_depth(quota, number)
+                if meter is self._requests:
+                    self._learner.set_known(rate)
+                self._follow(now)
+            if rate is not None or configured is not None:
+                meter.learn_left(quota, number, sent, now)
+        return spent_for
 
     def _follow(self, now: float) -> None:
-        """Give the pacer the present rate, and report the rate when it has changed by a tenth."""
-        rate = self._learner.per_second
-        burst = self._burst(rate)
-        if rate != self._requests.per_second or burst != self._requests.burst:
-            self._requests.change(rate, burst, now)
+        """Give the meters the present rates, and report the rate when it has changed by a tenth."""
+        mean, per_second = self._learner.mean_tokens, self._learner.per_second
+        known = self._limits.tokens_per_second
+        tokens = self._tokens.stated_rate if known is None else known * MARGIN
+        if mean is None:
+            requests = per_second
+        else:
+            requests = self._learner.highest
+            tokens = min(per_second * mean, math.inf if tokens is None else tokens)
+        self._set_rate(self._requests, requests, 1.0, self._limits.burst, now)
+        tokens = math.inf if tokens is None else tokens
+        self._set_rate(self._tokens, tokens, mean or 0.0, self._limits.token_burst, now)
         old = self._reported_rate
-        if not old / REPORTED_CHANGE < rate < old * REPORTED_CHANGE:
-            self._reported_rate = rate
+        if not old / REPORTED_CHANGE < per_second < old * REPORTED_CHANGE:
+            self._reported_rate = per_second
             if self._on_change is not None:
-                self._on_change(old, rate)
+                self._on_change(old, per_second)
 
-    def _burst(self, rate: float) -> float:
-        if self._limits.burst is not None:
-            return self._limits.burst
-        most = max(1.0, rate * BURST_SECONDS)
-        return most if self._limit_is_known else min(most, self._learner.burst)
-
-
-def _token_pacer(rate: float, limits: Limits) -> Pacer:
-    return Pacer(rate, burst=limits.token_burst or max(1.0, rate * BURST_SECONDS))
+    def _set_rate(self, meter: Meter, rate: float, unit: float, burst: float | None, now: float) -> None:
+        """Give a meter its rate and burst; `unit` is what a mean request takes."""
+        if rate == math.inf:
+            meter.set_rate(None, 1.0, now)
+            return
+        learner = self._learner
+        even = max(1.0, rate * BURST_SECONDS)
+        if burst is None and meter is self._learnt and (learner.was_refused or learner.highest == math.inf):
+            burst = min(even, learner.burst * unit)
+        meter.set_rate(rate, max(even, meter.stated_depth) if burst is None else burst, now)

@@ -66,6 +66,11 @@ class Pacer:
         if short > 0:
             self._paid_at = max(self._paid_at, now + short / self._rate)
 
+    def set_left(self, left: float, now: float) -> None:
+        """Set what may be spent at the instant `now`."""
+        self._burst = max(self._burst, left)
+        self._paid_at = now + (self._burst - max(0.0, left)) / self._rate
+
     def change(self, per_second: float, burst: float, now: float) -> None:
         """Change the rate and the burst; what may be spent at this instant stays the same.
 

@@ -26,11 +26,12 @@ FIRST_REFUSAL_SECONDS: Final = 1.0
 @final
 @dataclass(slots=True)
 class Sent:
-    """A request: when it was sent, at which rate, and how many were under way with it."""
+    """A request: when it was sent, at which rate, how many were under way with it, and what it takes."""
 
     at: float
     rate: float
     under_way: int
+    tokens: float = 0.0
     ended: bool = False
     refused: bool = False
 
@@ -66,10 +67,12 @@ class SentRequests:
         """A request was sent."""
         if not self._sent:
             self._first = ticket.number
-        self._sent.append(Sent(ticket.sent, rate, ticket.under_way))
+        self._sent.append(Sent(ticket.sent, rate, ticket.under_way, ticket.tokens))
 
-    def answered(self, ticket: Ticket, now: float) -> None:
-        """A request was answered, and not refused."""
+    def answered(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
+        """A request was answered, and not refused; it took so many tokens, if that is known."""
+        if tokens is not None and (one := self._of(ticket)) is not None:
+            one.tokens = tokens
         took = now - ticket.sent
         self.longest_answer = took if self.longest_answer is None else max(took, self.longest_answer)
         self.ended(ticket)

@@ -336,7 +336,7 @@ class WireDialect:
         head = self._head(page, endpoint) if reply.first else None
         if reply.index < 0:
             return Frame(head=head, data=self.card.keep_alive)
-        data = endpoint.plain(page) if reply.count == 1 else endpoint.part(page)
+        data = self._data(page, endpoint)
         whole_at = _whole_at(data) if reply.last and request.generates else None
         frame = Frame(head=head, data=data, end=reply.last, whole_at=whole_at)
         if outcome.fault is None:
@@ -349,11 +349,18 @@ class WireDialect:
         """The headers of an answer that state the limits; see `Dialect.limits`."""
         return self._vendor.limits(limits, request, epoch_ns + limits.at, refused=False)
 
-    def invalid(self, request: HttpRequest, message: str, *, sent: int) -> WireReply:
+    def invalid(self, request: HttpRequest, refusal: Refusal, *, sent: int) -> WireReply:
         """Say that a request cannot be taken; see `Dialect.invalid`."""
-        return self._answer_invalid(
-            request, InvalidRequest(400, message, kind=self._vendor.invalid_kind), sent
+        kind = refusal.kind or self._vendor.invalid_kind
+        invalid = InvalidRequest(
+            refusal.status, refusal.message, kind=kind, param=refusal.param, code=refusal.code
         )
+        return self._answer_invalid(request, invalid, sent)
+
+    def _data(self, page: AnswerPart, endpoint: Endpoint) -> bytes:
+        if page.answer.made is not None:
+            return page.answer.made.body
+        return endpoint.plain(page) if page.reply.count == 1 else endpoint.part(page)
 
     def _mid_stream_error(self, request: Request, reply: Reply, answer: Success, epoch_ns: int) -> Any:
         """The error after a 200: what the fault says is wrong, or else what the vendor usually sends."""
@@ -373,7 +380,8 @@ class WireDialect:
         request = endpoint.read(http, found)
         request.card, request.endpoint, request.host = self.card, endpoint.name, http.host
         request.headers, request.secret, request.arrived = http.headers, secret, now
-        if isinstance(endpoint, UnstreamedEndpoint):
+        request.path = http.path
+        if request.action is not None or isinstance(endpoint, UnstreamedEndpoint):
             request.generates = False
         return request
 

@@ -63,6 +63,7 @@ function sentences(run, parent, from, to) {
 function findings(run, parent) {
   if (RUNS.length > 1) element("h2", { text: `${run.title}: ${run.how}`, parent });
   sentences(run, parent, run === RUNS[0] ? FIRST : 0, run.sentences.length);
+  if (run.interleaving.length) linked(element("pre", { parent }), run, run.interleaving.join("\n"));
   verdictList(run, parent);
 }
 function repeatLine(run, parent) {

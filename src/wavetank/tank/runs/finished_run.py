@@ -16,6 +16,7 @@ from ...checks.verdict import Verdict, failed_of
 from ...clock import to_seconds
 from ...events import EventLog
 from ...sim.choices import Order
+from ...sim.interleaving import TakenStep
 from ...sim.narrator import DescribedDeviation
 from ..failure import CheckFailed
 from ..notes import beginning_of, noted
@@ -33,6 +34,7 @@ class Run(Generic[T]):
     `deviations` are the choices in which it differs from FIFO order and `level` the order it
     needs: `fifo`, `batch` or `any`. `found` says how a search came upon it. `hide` takes the secrets
     out of a text. `passing` is the log of the nearest run that passes, which has one deviation fewer.
+    `interleaving` has the steps around the deviations, and the last ones.
     """
 
     value: T | None
@@ -47,6 +49,7 @@ class Run(Generic[T]):
     found: tuple[str, ...] = ()
     hide: Callable[[str], str] = str
     passing: EventLog | None = None
+    interleaving: tuple[TakenStep, ...] = ()
 
     @property
     def virtual_seconds(self) -> float:
@@ -92,6 +95,7 @@ class Run(Generic[T]):
             found=self.found,
             replay=self.replay,
             deviations=self.deviations,
+            interleaving=self.interleaving,
         )
         return (log,) if self.passing is None else (log, self.passing)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ...checks import Checks
 from ...scenario import Scenario
+from ...sim.token import THREADS, Schedule
 from .run_options import RunOptions
 
 
@@ -34,7 +35,8 @@ def call(
     workload = "" if options.workload is None else f", workload={options.workload!r}"
 
     def line(token: str) -> str:
-        fixed = f"scenario={named}, backend={options.backend!r}, schedule={token!r}"
+        on = "" if Schedule.parse(token).backend == THREADS else f", backend={options.backend!r}"
+        fixed = f"scenario={named}{on}, schedule={token!r}"
         given = f"{fixed}{budgets}{checks}{workload}{interrupted}"
         return f"wavetank.simulate({program}, {given})"
 

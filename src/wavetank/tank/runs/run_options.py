@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final, final
 
@@ -30,7 +29,7 @@ class RunOptions:
     `after_interrupt` runs.
 
     Raises:
-        TypeError: `after_interrupt` is no coroutine function.
+        TypeError: `after_interrupt` is no function.
         UnknownCheck: a check has no such name.
         ValueError: another option is out of range.
     """
@@ -42,7 +41,7 @@ class RunOptions:
     max_cpu_seconds: float | None = None
     workload: Workload | None = None
     interrupt: bool = False
-    after_interrupt: Callable[[Any], Awaitable[Any]] | None = None
+    after_interrupt: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         _checked_interruption(self.interrupt, self.after_interrupt)
@@ -122,8 +121,8 @@ def _checked_interruption(interrupt: bool, after: object) -> None:
         return
     if not interrupt:
         raise ValueError("after_interrupt is given and interrupt is not: write interrupt=True beside it")
-    if not inspect.iscoroutinefunction(after):
-        raise TypeError(f"after_interrupt={after!r}: give a coroutine function, `async def again(tank): ...`")
+    if not callable(after):
+        raise TypeError(f"after_interrupt={after!r}: give a function, `async def again(tank): ...`")
 
 
 def checked_backend(name: str) -> str:

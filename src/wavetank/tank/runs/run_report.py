@@ -10,7 +10,7 @@ from ...checks.liveness import kind_of_hang
 from ...checks.traced import traced
 from ...checks.verdict import failed_of, in_words
 from ...text import error_text
-from ..notes import beginning_of
+from ..notes import beginning_of, interleaving_of
 
 if TYPE_CHECKING:
     from .finished_run import Run
@@ -38,6 +38,7 @@ def _lines(run: Run[Any], full: bool) -> Iterator[str]:
     if run.outcomes.submitted:
         yield f"items: {run.outcomes}"
     yield from schedule_in_words(run)
+    yield from interleaving_of(run.logs()[0], run.passing)
     if kind_of_hang(run.events) is None:  # else the verdict has them
         yield from traced(run.events)
     events = [event for event in run.events if event.kind != "traced"][-_LAST:]

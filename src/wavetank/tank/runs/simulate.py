@@ -6,14 +6,15 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from ...checks import Checks
 from ...checks.history import unmatched
 from ...scenario import Scenario, cut_down, digest, load_scenario
+from ...sim.fingerprint import is_coroutine_function
 from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
-from ...sim.token import Schedule
+from ...sim.token import THREADS, Schedule
 from ..failure import Diverged, UnmatchedLedger
 from ..tank import Tank
 from ..workload import Workload, program_number
@@ -27,8 +28,38 @@ from .trial_runs import Trial, Trials
 T = TypeVar("T")
 
 
+class SimulateOptions(TypedDict, total=False):
+    """What `simulate` takes by keyword, for its two signatures."""
+
+    backend: str
+    seed: int
+    schedule: str | ExternalSchedule | None
+    max_virtual_seconds: float | None
+    max_cpu_seconds: float | None
+    checks: Checks
+    workload: Workload | None
+    interrupt: bool
+    after_interrupt: Callable[[Tank], Any] | None
+
+
+@overload
 def simulate(
     main: Callable[[Tank], Awaitable[T]],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SimulateOptions],
+) -> Run[T]: ...
+
+
+@overload
+def simulate(
+    main: Callable[[Tank], T],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SimulateOptions],
+) -> Run[T]: ...
+
+
+def simulate(
+    main: Callable[[Tank], Any],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     backend: str = "asyncio",
@@ -39,10 +70,11 @@ def simulate(
     checks: Checks = "default",
     workload: Workload | None = None,
     interrupt: bool = False,
-    after_interrupt: Callable[[Tank], Awaitable[Any]] | None = None,
-) -> Run[T]:
+    after_interrupt: Callable[[Tank], Any] | None = None,
+) -> Run[Any]:
     """Run `main(tank)` in virtual time and judge what happened.
 
+    A `main` that is a plain function runs in no event loop, on no `backend`; it may start threads.
     `scenario` is a catalogue name, a path to a TOML file or a `Scenario`. `schedule` is a token, which
     brings its own seed and order (else it is FIFO), or what `strategies.schedules()` draws. `main` has the
     `workload` as `tank.workload`. `max_cpu_seconds` bounds the CPU time without an outcome. `interrupt` and
@@ -69,8 +101,7 @@ def simulate(
     here = Schedule(backend, seed, digest(loaded))
     own = schedule if isinstance(schedule, ExternalSchedule) else None
     if schedule is not None and own is None:
-        token = Schedule.parse(cast(str, schedule))
-        here = token.matching(backend=backend, digest=here.digest, program=program_number(main, workload))
+        here = _checked(cast(str, schedule), here, main, workload)
     left = workload and workload.first(here.cut.items, here.cut.workers)
     trials = Trials(
         main, cut_down(loaded, here.cut.scenario), replace(options, seed=here.seed, workload=left)
@@ -80,6 +111,7 @@ def simulate(
             trial, here = _as_chosen(trials, here, own)
         else:
             trial = _repeated(trials, here) if here.chosen else trials.run(attentive=True)
+    here = replace(here, backend=trial.log.header.backend)
     if own is not None:
         own.ended(here.token())
     if warning := unmatched(trial.log):
@@ -87,6 +119,21 @@ def simulate(
     replay = call(main, scenario, options)
     found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
     return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
+
+
+def _checked(token: str, here: Schedule, main: Callable[[Tank], Any], workload: Workload | None) -> Schedule:
+    """The schedule of a token, if it belongs to this program, scenario and backend.
+
+    Raises:
+        TokenError: it does not.
+    """
+    schedule = Schedule.parse(token)
+    plain = schedule.backend == THREADS and not is_coroutine_function(main)
+    return schedule.matching(
+        backend=THREADS if plain else here.backend,
+        digest=here.digest,
+        program=program_number(main, workload),
+    )
 
 
 def _as_chosen(trials: Trials, schedule: Schedule, own: ExternalSchedule) -> tuple[Trial, Schedule]:

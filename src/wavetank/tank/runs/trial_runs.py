@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, final
+from functools import cached_property, partial
+from typing import Any, ClassVar, final
+
+from msgspec import structs
 
 from ...checks import Check, judge
 from ...checks.disturbances import disturbed
@@ -20,12 +23,15 @@ from ...sim.asyncio_run import run_asyncio
 from ...sim.budgets import STEPS_WITHOUT_PROGRESS
 from ...sim.choices import Chooser, Fifo, Level, Recorder
 from ...sim.ended import Ended
+from ...sim.fingerprint import is_coroutine_function
+from ...sim.interleaving import Interleaving, TakenStep
 from ...sim.narrator import DescribedDeviation, Narrator
+from ...sim.plain_run import run_plain
 from ...sim.policies.plan import Plan
 from ...sim.scheduler import Scheduler
 from ...sim.shrink import Deviations
 from ...sim.timers import Timers
-from ...sim.token import FIFO
+from ...sim.token import FIFO, THREADS
 from ..assembly import meeting_no_fake
 from ..tank import Tank
 from ..virtual_world import VirtualWorld, lent_to
@@ -34,7 +40,8 @@ from .finished_run import Run
 from .run_budgets import budgets_for
 from .run_options import RunOptions
 
-Main = Callable[[Tank], Awaitable[Any]]
+Main = Callable[[Tank], Any]
+"""`async def main(tank)`, or a plain function: that one runs in no event loop, and may start threads."""
 
 
 @final
@@ -48,6 +55,7 @@ class Trial:
     level: Level = FIFO
     record: Recorder | None = None
     described: Sequence[DescribedDeviation] = ()
+    interleaving: Sequence[TakenStep] = ()
     policy: str = "fifo"
     hide: Callable[[str], str] = str
     stopped_early: Trial | None = None
@@ -63,6 +71,7 @@ class Trial:
             events=self.log,
             steps=self.end.steps,
             deviations=tuple(self.described),
+            interleaving=tuple(replace(each, text=self.hide(each.text)) for each in self.interleaving),
             level=self.level.order,
             hide=self.hide,
         )
@@ -90,37 +99,54 @@ class Trial:
 
 
 @final
-class Trials:
-    """A program and the world it is tried in.
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What runs a program: its name in logs and tokens, and a function like `run_asyncio`."""
 
-    Args:
-        main: `async def main(tank)`.
-        scenario: how the provider behaves.
-        options: what else a run depends on.
+    name: str
+    run: Callable[..., Ended]
+
+
+class TrialMaker(ABC):
+    """Makes run after run of one program, wherever they are made, and learns how long to wait for them.
+
+    `program` is the fingerprint of the program. The scenario and the workload may be cut between two runs.
     """
 
-    def __init__(self, main: Main, scenario: Scenario, options: RunOptions) -> None:
-        self.main = main
+    GENTLER_RUNS: ClassVar = 120
+    """So many schedules are tried at a gentler level before a failure counts as out of its reach."""
+
+    def __init__(self, scenario: Scenario, options: RunOptions, *, program: int) -> None:
         self.scenario = scenario
         self.options = options
         self.checks = options.named_checks
         self.workload = options.workload
         self.budgets = budgets_for(scenario, options.max_virtual_seconds)
-        self.program = program_number(main, options.workload)
+        self.program = program
         self.made = 0
         """Runs so far."""
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
-        self._engine = _engine(options.backend)
-        self._scheduler = Scheduler(Timers())
-        self._world: VirtualWorld | None = None
-        self._chance = Chance(options.seed)
 
-    @contextmanager
-    def borrowed(self) -> Iterator[None]:
+    @abstractmethod
+    def borrowed(self) -> AbstractContextManager[None]:
         """Take what the runs need of the process until the block ends."""
-        with lent_to(self._scheduler, lambda: self._world), self._chance.lent(), meeting_no_fake():
-            yield
+
+    @abstractmethod
+    def run(
+        self,
+        plan: Plan | None = None,
+        *,
+        narrated: bool = False,
+        short_budget: bool = False,
+        attentive: bool = False,
+        around: Sequence[int] = (),
+    ) -> Trial:
+        """Make a run, as planned or in FIFO order; only while the process is borrowed.
+
+        With `short_budget` it is stopped when it is suspected to hang. A `narrated` run keeps the steps
+        next to its deviations, and to the numbers of steps that `around` has.
+        """
 
     def run_confirmed(self, planned: Callable[[], Plan]) -> Trial:
         """Make a run as planned within a short budget; with the whole one if that stops it.
@@ -137,12 +163,42 @@ class Trials:
         if isinstance(plan.chooser, Fifo):
             # Plain FIFO order, as a token of this run would repeat it: it need not be made once more.
             whole = replace(self.run(narrated=True), record=trial.record, policy=trial.policy)
-        else:
-            whole = self.run(planned())
+            if whole.suspect:
+                return replace(whole, stopped_early=trial)
+        # The choices of the first run end where it was stopped: one that only takes long needs all its own.
+        whole = self.run(planned())
         if whole.suspect:
             return replace(whole, stopped_early=trial)
         self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)
         return whole
+
+
+@final
+class Trials(TrialMaker):
+    """A program and the world it is tried in, in this process.
+
+    Args:
+        main: `async def main(tank)`, or a plain function.
+        scenario: how the provider behaves.
+        options: what else a run depends on.
+        backend: what runs the program; by default the engine that the options name.
+    """
+
+    def __init__(
+        self, main: Main, scenario: Scenario, options: RunOptions, *, backend: Backend | None = None
+    ) -> None:
+        super().__init__(scenario, options, program=program_number(main, options.workload))
+        self.main = main
+        self._awaited = is_coroutine_function(main)
+        self._backend = backend or Backend(options.backend, _engine_for(main, options))
+        self._scheduler = Scheduler(Timers())
+        self._world: VirtualWorld | None = None
+        self._chance = Chance(options.seed)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        with lent_to(self._scheduler, lambda: self._world), self._chance.lent(), meeting_no_fake():
+            yield
 
     def run(
         self,
@@ -151,13 +207,11 @@ class Trials:
         narrated: bool = False,
         short_budget: bool = False,
         attentive: bool = False,
+        around: Sequence[int] = (),
     ) -> Trial:
-        """Make a run, as planned or in FIFO order; only while the process is borrowed.
-
-        With `short_budget` it is stopped when it is suspected to hang.
-        """
         record = None if plan is None else Recorder(plan.chooser)
-        narrator = Narrator(record, self._scheduler) if record is not None and narrated else None
+        steps = Interleaving(lambda: self._scheduler.elapsed, lambda: self._scheduler.steps, around)
+        narrator = Narrator(record, self._scheduler, steps) if record is not None and narrated else None
         level = FIFO if plan is None else plan.level
         world = self._new_world(
             narrator or record, level, short_budget=short_budget, attentive=attentive or narrated
@@ -166,6 +220,8 @@ class Trials:
             _listen(narrator, world)
         if narrated:
             world.parts.tank.tracing.keep_history()
+            if narrator is not None or around:
+                world.watch_steps(steps.look)
         end = self._run(world)
         return Trial(
             end=end,
@@ -174,6 +230,7 @@ class Trials:
             level=level,
             record=record,
             described=narrator.described if narrator is not None else (),
+            interleaving=steps.steps(),
             policy="fifo" if plan is None else plan.policy,
             hide=world.parts.desk.secrets.hide,
         )
@@ -187,7 +244,7 @@ class Trials:
         self._world = VirtualWorld(
             self.scenario,
             seed=self.options.seed,
-            backend=self.options.backend,
+            backend=self._backend.name,
             max_virtual_seconds=self.options.max_virtual_seconds,
             max_cpu_seconds=self.options.max_cpu_seconds,
             short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
@@ -205,14 +262,16 @@ class Trials:
         tank, after = world.parts.tank, self.options.after_interrupt
         with tank.fake_llm.installed():
             try:
-                return self._engine(
-                    lambda: _coroutine(self.main, tank),
+                return self._backend.run(
+                    lambda: _made(self.main, tank, awaited=self._awaited),
                     world.scheduler,
                     started=world.started,
                     ended=world.parts.ended,
                     again=None if after is None else lambda: _again(after, world),
                 )
             finally:
+                if world.scheduler.plain:
+                    world.parts.log.header = structs.replace(world.parts.log.header, backend=THREADS)
                 world.close()
                 self._world = None
 
@@ -243,17 +302,32 @@ def _listen(narrator: Narrator, world: VirtualWorld) -> None:
     world.asks = lambda describe: setattr(narrator, "about", describe)
 
 
-async def _again(after: Main, world: VirtualWorld) -> Any:
+def _again(after: Main, world: VirtualWorld) -> Any:
     """Run the program again after it was interrupted."""
     world.restarted()
-    return await _coroutine(after, world.parts.tank)
+    return after(world.parts.tank)
 
 
-def _coroutine(main: Main, tank: Tank) -> Coroutine[Any, Any, Any]:
+def _made(main: Main, tank: Tank, *, awaited: bool) -> Any:
+    """The coroutine of a program, or what a plain function returns."""
     made = main(tank)
-    if not inspect.iscoroutine(made):
-        raise TypeError("main must be a coroutine function: write `async def main(tank): ...`")
+    if awaited and not inspect.iscoroutine(made):
+        raise TypeError(f"main wraps a coroutine function and returned {made!r}: let it return the coroutine")
     return made
+
+
+def _engine_for(main: Main, options: RunOptions) -> Callable[..., Ended]:
+    """What runs a program; what a plain function returns may be a coroutine, for the engine of the backend.
+
+    Raises:
+        TypeError: `after_interrupt` is a plain function, and `main` is not.
+    """
+    engine, after = _engine(options.backend), options.after_interrupt
+    if not is_coroutine_function(main):
+        return partial(run_plain, otherwise=engine)
+    if after is not None and not is_coroutine_function(after):
+        raise TypeError(f"after_interrupt={after!r}: give a coroutine function, as `main` is one")
+    return engine
 
 
 def _engine(backend: str) -> Callable[..., Ended]:

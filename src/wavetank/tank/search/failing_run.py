@@ -10,10 +10,11 @@ from typing import Any, Final
 from ...checks.verdict import Verdict
 from ...scenario import LEFT_OUT, MEETS, SPARES, Scenario, treatment
 from ...sim.choices import Kind, Level
+from ...sim.token import THREADS
 from ...text import counted
 from ..runs.finished_run import Run
 from ..runs.run_options import RunOptions
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker
 from ..workload import Workload
 from .failing_schedule import Finding, find
 
@@ -29,11 +30,16 @@ _TAKES: Final[dict[Kind, tuple[str, ...]]] = {
 
 _BUT_THOSE: Final = {SPARES: "spares", MEETS: "meets"}
 
-_ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio"}
+_ON: dict[str, str] = {
+    "asyncio": "on stock asyncio",
+    "trio": "on trio",
+    THREADS: "with threads",
+    "hosted": "with the event loops and threads that the program starts",
+}
 
 
 def failing_run(
-    trials: Trials, failed: Trial, wanted: Level, made: int, replay: Callable[[str], str]
+    trials: TrialMaker, failed: Trial, wanted: Level, made: int, replay: Callable[[str], str]
 ) -> Run[Any]:
     """Investigate a failing run, while the process is borrowed; the shrunk run with its report.
 
@@ -75,7 +81,7 @@ def found_lines(scenario: Scenario, options: RunOptions, finding: Finding, where
     run = finding.trial.run
     kind, what = finding.trial.failure or ("", "")
     named = kind if what in (kind, "liveness") else f"{kind} ({what})"
-    yield f"{named} in {where}, {_reach(options.backend, run, finding.looking)}"
+    yield f"{named} in {where}, {_reach(run, finding.looking)}"
     yield from _of_the_scenario(scenario, finding.schedule.cut.scenario)
     yield from _of_the_workload(options.workload, finding)
 
@@ -104,12 +110,13 @@ def _of_the_workload(workload: Workload | None, finding: Finding) -> Iterator[st
         )
 
 
-def _reach(backend: str, run: Run[Any], looking: int) -> str:
+def _reach(run: Run[Any], looking: int) -> str:
     """Which event loop can produce the failing order, what it takes, and how many runs looked for one."""
     counts = Counter(each.kind for each in run.deviations)
     takes = [counted(counts[kind], *words) for kind, words in _TAKES.items() if counts[kind]]
     with_what = f" ({', '.join(takes)})" if takes else " in plain FIFO order"
-    if run.level == "fifo":
+    backend = run.events.header.backend
+    if run.level == "fifo" or backend == THREADS:
         return f"reachable {_ON[backend]}{with_what}"
     if run.level == "batch":
         return f"reachable on trio{with_what}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from ...scenario import Scenario, cut_down, digest
 from ...sim.choices import ORDERS, Fifo, Level
 from ...sim.policies.plan import Plan
-from ...sim.token import FIFO, Schedule
+from ...sim.token import FIFO, THREADS, Schedule
 from ..failure import Diverged
 from ..runs.divergence import outcome_of, repeated
 from ..runs.finished_run import Run
@@ -28,7 +28,7 @@ def within(schedule: Schedule, level: str) -> bool:
 
 
 def failing_again(
-    main: Callable[[Tank], Awaitable[Any]],
+    main: Callable[[Tank], Any],
     scenario: Scenario,
     options: SearchOptions,
     schedule: Schedule,
@@ -39,7 +39,7 @@ def failing_again(
     Unlike a token that is repeated, it may belong to another version of the program: what counts is that
     it fails. It does not count if the scenario is another one, or the failure does not repeat.
     """
-    if schedule.digest != digest(scenario) or schedule.backend != options.backend:
+    if schedule.digest != digest(scenario) or schedule.backend not in (options.backend, THREADS):
         return None
     cut, workload = schedule.cut, options.workload
     checks = tuple(check for check in options.named_checks if check != "exercised")

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, cast, final, overload
 
 from ...checks import Checks
 from ...checks.exercised import missed
@@ -19,7 +19,7 @@ from ..runs.divergence import described, passes_here
 from ..runs.finished_run import Run
 from ..runs.replay_line import call
 from ..runs.run_options import DEFAULT_SCHEDULES, SearchOptions
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker, Trials
 from ..tank import Tank
 from ..workload import Workload
 from .failing_run import failing_run, unexercised
@@ -54,7 +54,7 @@ class Result(Generic[T]):
     shrink it. `choices` counts what was
     chosen, by kind. `proved` says what the runs prove, if they do, and `unmet` which waves and
     faults no run met. `processes` made the schedules; `one_process` says why it was one, where there
-    should have been more.
+    should have been more. `backend` is what the program runs on: `threads` if it is a plain function.
     """
 
     failure: Run[T] | None
@@ -68,6 +68,7 @@ class Result(Generic[T]):
     unmet: str
     processes: int = 1
     one_process: str = ""
+    backend: str = ""
 
     def check(self) -> None:
         """Raise the failure, if there is one, with its report.
@@ -84,15 +85,15 @@ class Result(Generic[T]):
     def of_one(cls, run: Run[T], replay: str) -> Result[T]:
         """The result of a single run that a token stands for; `replay` is the line that repeats it."""
         repeated = replace(run, replay=replay, found=(f"{run.kind}, repeated from its token",))
-        return cls._of(repeated if run.kind is not None else None)
+        return cls._of(repeated if run.kind is not None else None, run.events.header.backend)
 
     @classmethod
     def of_kept(cls, run: Run[T]) -> Result[T]:
         """The result of a search that was not made, as a failure which was kept still fails."""
-        return cls._of(run)
+        return cls._of(run, run.events.header.backend)
 
     @classmethod
-    def _of(cls, failure: Run[T] | None) -> Result[T]:
+    def _of(cls, failure: Run[T] | None, backend: str) -> Result[T]:
         return cls(
             failure=failure,
             schedules=1,
@@ -103,6 +104,7 @@ class Result(Generic[T]):
             seconds=0.0,
             proved=None,
             unmet="",
+            backend=backend,
         )
 
     def __repr__(self) -> str:
@@ -110,8 +112,44 @@ class Result(Generic[T]):
         return f"<Result: {outcome} in {self.schedules} schedules>"
 
 
+class SearchKeywords(TypedDict, total=False):
+    """What `search` takes by keyword, for its two signatures."""
+
+    schedules: int
+    policy: str
+    level: str
+    seed: int
+    backend: str
+    checks: Checks
+    max_virtual_seconds: float | None
+    max_cpu_seconds: float | None
+    seconds: float | None
+    workload: Workload | None
+    jobs: int
+    interrupt: bool
+    after_interrupt: Callable[[Tank], Any] | None
+    replay: Callable[[str], str] | None
+    watch: Watch
+
+
+@overload
 def search(
     main: Callable[[Tank], Awaitable[T]],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SearchKeywords],
+) -> Result[T]: ...
+
+
+@overload
+def search(
+    main: Callable[[Tank], T],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SearchKeywords],
+) -> Result[T]: ...
+
+
+def search(
+    main: Callable[[Tank], Any],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     schedules: int = DEFAULT_SCHEDULES,
@@ -126,10 +164,10 @@ def search(
     workload: Workload | None = None,
     jobs: int = 1,
     interrupt: bool = False,
-    after_interrupt: Callable[[Tank], Awaitable[Any]] | None = None,
+    after_interrupt: Callable[[Tank], Any] | None = None,
     replay: Callable[[str], str] | None = None,
     watch: Watch = lambda _: None,
-) -> Result[T]:
+) -> Result[Any]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
@@ -137,6 +175,7 @@ def search(
     `tank.workload`, is shrunk too. With `interrupt` some runs interrupt the program, as Ctrl-C does,
     while `main` waits; `after_interrupt` then runs on what it has kept, and both are judged together.
     `jobs` processes, forks of this one, make the schedules; how many, decides nothing but the time.
+    A `main` that is a plain function runs in no event loop, on no `backend`; it may start threads.
     `replay` returns for a token the line that repeats the failure, by default a call of
     `wavetank.simulate`. `watch` is called with each schedule, and ends the search by a true value.
 
@@ -144,7 +183,7 @@ def search(
         Diverged: a failing schedule does not repeat.
         MakerDied: two of the processes died at the same schedules.
         ScenarioError: the scenario cannot be found or read.
-        TypeError: `after_interrupt` is no coroutine function.
+        TypeError: `after_interrupt` is no function, or a plain one and `main` is not.
         UnknownCheck: a check has no such name.
         ValueError: another argument is out of range.
     """
@@ -163,7 +202,7 @@ def search(
         interrupt=interrupt,
         after_interrupt=after_interrupt,
     )
-    searching = ScheduleSearch(main, scenario, options, replay=replay, watch=watch)
+    searching = ScheduleSearch.of_program(main, scenario, options, replay=replay, watch=watch)
     searching.until_failure()
     return searching.result()
 
@@ -174,16 +213,15 @@ class ScheduleSearch:
 
     `first` is the number of the first schedule that counts. Those before it belong to an earlier part of
     the search, which had learnt that runs make as many choices as `longest` says.
-    The other arguments are those of `search`.
+    `trials` makes the runs. The other arguments are those of `search`.
     """
 
     def __init__(
         self,
-        main: Callable[[Tank], Awaitable[Any]],
-        scenario: str | os.PathLike[str] | Scenario,
+        trials: TrialMaker,
         options: SearchOptions,
         *,
-        replay: Callable[[str], str] | None = None,
+        replay: Callable[[str], str],
         watch: Watch = lambda _: None,
         first: int = 0,
         longest: tuple[int, int] = (0, 0),
@@ -191,10 +229,8 @@ class ScheduleSearch:
         self._options = options
         self._level = Level.parse(options.level)
         self._policy = policy_named(options.policy, seed=options.seed, level=self._level)
-        # Whether the waves and faults met a request is judged of all runs together.
-        judged = tuple(check for check in options.named_checks if check != "exercised")
-        self._trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
-        self._line = replay or call(main, scenario, options)
+        self._trials = trials
+        self._line = replay
         self._watch = watch
         self._began = real_now()
         self._next = first
@@ -213,12 +249,29 @@ class ScheduleSearch:
         self._failing: Made | None = None
         self._processes = 1
         self._one_process = ""
+        self._backend = options.backend
         self._made_before = 0
         """Runs that were made up to the failure."""
         self.made = 0
         """Complete runs so far."""
         self.failed: Trial | None = None
         """The first run that failed."""
+
+    @classmethod
+    def of_program(
+        cls,
+        main: Callable[[Tank], Any],
+        scenario: str | os.PathLike[str] | Scenario,
+        options: SearchOptions,
+        *,
+        replay: Callable[[str], str] | None = None,
+        **given: Any,
+    ) -> ScheduleSearch:
+        """The search of a program that runs in this process; `given` are other arguments of the class."""
+        # Whether the waves and faults met a request is judged of all runs together.
+        judged = tuple(check for check in options.named_checks if check != "exercised")
+        trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
+        return cls(trials, options, replay=replay or call(main, scenario, options), **given)
 
     def until_failure(self) -> Trial | None:
         """Make the runs up to the first that fails; `None` if none of them does.
@@ -352,6 +405,8 @@ class ScheduleSearch:
         self.made += 1
         if made.failed:
             self._failing, self.failed = made, made.trial
+        if made.trial is not None:
+            self._backend = made.trial.log.header.backend
         record = made.record
         if record is not None:
             self._block.append(record)
@@ -402,4 +457,5 @@ class ScheduleSearch:
             unmet=unmet,
             processes=self._processes,
             one_process=self._one_process,
+            backend=self._backend,
         )

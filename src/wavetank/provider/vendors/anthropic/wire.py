@@ -1,4 +1,4 @@
-"""The Anthropic dialect: messages, the counting of their tokens, and models; chat completions as OpenAI's.
+"""The Anthropic dialect: messages, their tokens, batches and models; chat completions as OpenAI writes them.
 
 Source of the last: the page "OpenAI SDK compatibility" of docs.claude.com, which says what is always empty.
 """
@@ -15,6 +15,7 @@ from ...wire_formats import rfc3339
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models, Names, Query, page_size
 from ..openai.requests import one_copy
+from .batches import MessageBatches
 from .messages import CountTokens, Messages
 from .vendor import COMPATIBLE, COMPATIBLE_PATH, INVALID, AnthropicVendor
 
@@ -66,10 +67,12 @@ _COMPATIBLE: Final = Flavour(
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.anthropic.com`."""
+    vendor, messages = AnthropicVendor(card), Messages(re.compile(r"/v1/messages"))
     return WireDialect(
-        AnthropicVendor(card),
+        vendor,
         (
-            Messages(re.compile(r"/v1/messages")),
+            messages,
+            *MessageBatches(vendor, messages).endpoints(),
             CountTokens(re.compile(r"/v1/messages/count_tokens")),
             Chat(re.compile(re.escape(COMPATIBLE_PATH)), _COMPATIBLE, name=COMPATIBLE),
             Models(

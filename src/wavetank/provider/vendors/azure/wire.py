@@ -17,11 +17,14 @@ from ...model import LimitState, WireRetryAfter
 from ...request import Request
 from ...vendor_card import VendorCard
 from ...wire_formats import hexadecimal
+from ..openai.background import response_endpoints
+from ..openai.batches import OpenAIBatches
 from ..openai.chat import Chat, Flavour
 from ..openai.embeddings import Embeddings
 from ..openai.media import media
 from ..openai.models import Models
 from ..openai.responses import InputTokens, Responses
+from ..openai.uploads import Files
 from ..openai.vendor import counted, error
 
 API_VERSION: Final = "2024-10-21"
@@ -129,15 +132,32 @@ _NEW: Final = r"/openai(?:/v1)?"
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `*.openai.azure.com`: deployments with an `api-version`, and `/openai/v1`."""
+    vendor = AzureVendor(card)
+    chat = Chat(re.compile(r"/openai/v1/chat/completions"), _FLAVOUR)
+    embeddings = Embeddings(re.compile(r"/openai/v1/embeddings"))
+    responses = Responses(re.compile(f"{_NEW}/responses"), background=True)
+    # Both forms of a line's `url` are in Azure's guide on batches: with and without `/v1`.
+    asked = {
+        f"{start}{path}": endpoint
+        for path, endpoint in (
+            ("/chat/completions", chat),
+            ("/responses", responses),
+            ("/embeddings", embeddings),
+        )
+        for start in ("", "/v1")
+    }
     return WireDialect(
-        AzureVendor(card),
+        vendor,
         (
             Chat(re.compile(f"{_DEPLOYMENT}/chat/completions"), _FLAVOUR, name="deployed-chat"),
             Embeddings(re.compile(f"{_DEPLOYMENT}/embeddings"), name="deployed-embeddings"),
-            Chat(re.compile(r"/openai/v1/chat/completions"), _FLAVOUR),
-            Embeddings(re.compile(r"/openai/v1/embeddings")),
-            Responses(re.compile(f"{_NEW}/responses")),
+            chat,
+            embeddings,
+            responses,
             InputTokens(re.compile(f"{_NEW}/responses/input_tokens")),
+            *Files().endpoints(_NEW),
+            *OpenAIBatches(vendor, asked).endpoints(_NEW),
+            *response_endpoints(_NEW, vendor),
             *media(_DEPLOYMENT, _DEPLOYED, prefix="deployed-"),
             *media("/openai/v1", _DEPLOYED),
             Models(re.compile(rf"{_NEW}/models(?:/(?P<model>[^/]+))?"), ("gpt-5", "text-embedding-3-small")),

@@ -110,8 +110,11 @@ class GeminiVendor(Vendor):
         return f"{request.path}?alt=sse" if "alt=sse" in request.query.split("&") else request.path
 
     def key(self, request: HttpRequest) -> str:
-        """The key in its header or in the query, or a token."""
-        in_query = parse_qs(request.query).get("key", [""])[0]
+        """The key in its header or in the query, or a token; the address of an upload needs none."""
+        query = parse_qs(request.query)
+        if "upload_id" in query:
+            return ""
+        in_query = query.get("key", [""])[0]
         if in_query and not request.headers.get(self.card.key_header, "").strip():
             return in_query
         return super().key(request)

@@ -10,7 +10,9 @@ from ...dialect_base.wire_dialect import AnswerPart, Endpoint, WireDialect
 from ...vendor_card import VendorCard
 from ..openai.chat import Chat, Flavour, usage
 from ..openai.models import Models, Names, Query, page_size
+from .batches import GeminiBatches
 from .content import SSE, CountTokens, Embed, Generate
+from .files import file_endpoints
 from .vendor import COMPATIBLE, IN_ARRAY, GeminiVendor
 
 _MODEL: Final = r"(?:models|tunedModels)/(?P<model>[^/:]+)"
@@ -67,10 +69,14 @@ _OPENAI: Final = Flavour(
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `generativelanguage.googleapis.com`."""
+    vendor, asked = GeminiVendor(card), endpoints(_DEVELOPER)
+    named = {endpoint.name: endpoint for endpoint in asked}
     return WireDialect(
-        GeminiVendor(card),
+        vendor,
         (
-            *endpoints(_DEVELOPER),
+            *asked,
+            *GeminiBatches(vendor, named["generate"], named["embeddings"]).endpoints(),
+            *file_endpoints(),
             Chat(re.compile(r"/v1beta/openai/chat/completions"), _OPENAI, name=COMPATIBLE),
             Models(
                 re.compile(r"/v1(?:alpha|beta)?/models(?:/(?P<model>[^/:]+))?"),

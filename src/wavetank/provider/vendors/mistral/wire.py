@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...dialect_base.shared import ErrorText, InvalidRequest, Values, limit_headers, unit_of
-from ...dialect_base.wire_dialect import AnswerPart, Vendor, WireDialect
+from ...dialect_base.wire_dialect import AnswerPart, Endpoint, Vendor, WireDialect
 from ...http import Headers, HttpRequest
 from ...model import LimitState
 from ...request import Request
@@ -21,6 +21,7 @@ from ..openai.chat import Chat, Flavour, usage
 from ..openai.embeddings import Embeddings
 from ..openai.models import Models
 from ..openai.moderations import Moderations
+from .batches import MistralBatches
 
 _RATE_LIMITED: Final = ErrorText("Requests rate limit exceeded", "rate_limited", "1300")
 _UNAUTHORIZED: Final = ErrorText("Unauthorized", "unauthorized", "1100")
@@ -151,11 +152,16 @@ _CATEGORIES: Final = (
 
 def wire(card: VendorCard) -> WireDialect:
     """The dialect: `api.mistral.ai`."""
+    vendor = MistralVendor(card)
+    asked: dict[str, Endpoint] = {
+        "/v1/chat/completions": Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
+        "/v1/embeddings": Embeddings(re.compile(r"/v1/embeddings"), extra=_with_id),
+    }
     return WireDialect(
-        MistralVendor(card),
+        vendor,
         (
-            Chat(re.compile(r"/v1/chat/completions"), _FLAVOUR),
-            Embeddings(re.compile(r"/v1/embeddings"), extra=_with_id),
+            *asked.values(),
+            *MistralBatches(vendor, asked).endpoints(),
             Moderations(re.compile(r"/v1/moderations"), _CATEGORIES),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from ...dialect_base.shared import (
     InvalidRequest,
@@ -161,6 +162,11 @@ def check_served(payload: Mapping[str, Any]) -> None:
 
 
 _NO_EFFORT: Final = (None, "none")
+
+
+def query_of(request: HttpRequest) -> Mapping[str, str]:
+    """The parameters of the query; of one that is repeated the first counts."""
+    return {name: values[0] for name, values in parse_qs(request.query).items()}
 
 
 # -- what the answer is made of --------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""OpenAI's responses, plain and streamed."""
+"""OpenAI's responses: plain, streamed, and in the background."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from msgspec.structs import replace
+
+from ...batches.batch import Line
+from ...batches.endpoint import made
+from ...batches.results import answer_part
+from ...batches.service import BatchService
 from ...content import Block
 from ...dialect_base.shared import (
     EVENT_STREAM,
@@ -18,11 +24,11 @@ from ...dialect_base.shared import (
     no_text_request,
     text_request,
 )
-from ...dialect_base.wire_dialect import AnswerPart, UnstreamedEndpoint
+from ...dialect_base.wire_dialect import AnswerPart, Endpoint, UnstreamedEndpoint
 from ...http import HttpRequest
 from ...identity import text_of
-from ...model import Reply
-from ...request import Request
+from ...model import Made, Reply
+from ...request import Action, Request
 from ...schema_answers import Form
 from ...wire_formats import hexadecimal, json_bytes, unix_seconds
 from .logprobs import MOST_ALTERNATIVES, check_count, entries
@@ -41,6 +47,8 @@ from .requests import (
 
 _CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why a response is incomplete."""
+IN_BACKGROUND: Final = "resp_bg"
+"""The ids of responses in the background begin with it: only these are kept."""
 _BEGINS: Final = 2
 """The events with which each stream begins."""
 _PREFIXES: Final = {"reasoning": "rs", "text": "msg", "call": "fc"}
@@ -55,10 +63,11 @@ class Responses:
     """`POST …/responses`.
 
     Source: `Response` and the events of its stream in OpenAI's OpenAPI description, and the
-    types of its SDK (`openai.types.responses`).
+    types of its SDK (`openai.types.responses`). `background`: it serves responses in the background, too.
     """
 
     path: re.Pattern[str]
+    background: bool = False
     name: str = "responses"
     method: str = "POST"
     streams_as: str = EVENT_STREAM
@@ -68,7 +77,7 @@ class Responses:
         payload = payload_of(request)
         check_served(payload)
         check_count(payload.get("top_logprobs"), "top_logprobs", MOST_ALTERNATIVES)
-        return text_request(
+        read = text_request(
             request,
             payload,
             _messages(payload),
@@ -79,10 +88,13 @@ class Responses:
             form=_form(payload),
             reasoning=reasons(payload),
         )
+        if self.background and payload.get("background") is True and not read.stream:
+            read.action, read.target = _queued(self), f"{request.method} {request.path}"
+        return read
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of a plain answer."""
-        return json_bytes(_ended(page))
+        return json_bytes(ended(page))
 
     def part(self, page: AnswerPart) -> bytes:
         """One part of a stream; its events are numbered."""
@@ -97,13 +109,8 @@ class Responses:
 
     def failure(self, body: Any, request: Request, reply: Reply, epoch_ns: int) -> bytes:
         """A response that failed; an error that is none of its codes is a `server_error`."""
-        error = as_mapping(body.get("error"))
-        code = error.get("code") if error.get("code") in _KNOWN_CODES else "server_error"
         began = request.arrived if request.arrived is not None else reply.at
-        response = _response(request, reply, unix_seconds(began, epoch_ns)) | {
-            "status": "failed",
-            "error": {"code": code, "message": error.get("message", "")},
-        }
+        response = failed(_response(request, reply, unix_seconds(began, epoch_ns)), body)
         return _numbered(reply.index + 3, [("failed", {"response": response})])
 
 
@@ -148,6 +155,18 @@ def _messages(payload: Mapping[str, Any]) -> list[Message]:
     return given
 
 
+def _queued(endpoint: Endpoint) -> Action:
+    """Begin a response in the background: a request of its own, whose answer is fetched later."""
+
+    def begin(kept: BatchService, request: Request, now: int) -> Made:
+        asked = replace(request, id=0, action=None, target="", generates=True)
+        line = Line(request=asked, endpoint=endpoint, custom_id=None)
+        kept.take_on_one(request, line, now, ident=f"{IN_BACKGROUND}{kept.digits(46, 'response')}")
+        return made(begun(answer_part(line, kept.epoch_ns)) | {"status": "queued"})
+
+    return begin
+
+
 def _form(payload: Mapping[str, Any]) -> Form | None:
     text = as_mapping(payload.get("text"))
     return called(payload.get("tools"), payload.get("tool_choice")) or structured(text.get("format"))
@@ -158,13 +177,13 @@ def _form(payload: Mapping[str, Any]) -> Form | None:
 
 def _response(request: Request, reply: Reply, created: int) -> Values:
     """A response that has only begun."""
-    payload = request.payload
+    payload, kept = request.payload, (request.batch or "").startswith(IN_BACKGROUND)
     return {
-        "id": f"resp_{hexadecimal(48, 'openai', 'response', reply.request_id)}",
+        "id": request.batch if kept else f"resp_{hexadecimal(48, 'openai', 'response', reply.request_id)}",
         "object": "response",
         "created_at": created,
         "status": "in_progress",
-        "background": False,
+        "background": kept,
         "error": None,
         "incomplete_details": None,
         "instructions": payload.get("instructions"),
@@ -188,14 +207,23 @@ def _response(request: Request, reply: Reply, created: int) -> Values:
     }
 
 
-def _begun(page: AnswerPart) -> Values:
+def failed(response: Values, body: Mapping[str, Any]) -> Values:
+    """A response that has failed with an error body; what is none of its codes is a `server_error`."""
+    error = as_mapping(body.get("error"))
+    code = error.get("code") if error.get("code") in _KNOWN_CODES else "server_error"
+    return response | {"status": "failed", "error": {"code": code, "message": error.get("message", "")}}
+
+
+def begun(page: AnswerPart) -> Values:
+    """A response that has only begun."""
     return _response(page.request, page.reply, page.created)
 
 
-def _ended(page: AnswerPart) -> Values:
+def ended(page: AnswerPart) -> Values:
+    """A response that has ended."""
     why = _CUT.get(page.content.finish)
     status = "completed" if why is None else "incomplete"
-    return _begun(page) | {
+    return begun(page) | {
         "status": status,
         "incomplete_details": None if why is None else {"reason": why},
         "output": [_item(page, number, _status(page, number)) for number in range(len(page.content.blocks))],
@@ -305,8 +333,8 @@ def _has_deltas(page: AnswerPart, block: Block) -> bool:
 
 
 def _begins(page: AnswerPart) -> list[_Event]:
-    begun = {"response": _begun(page)}
-    return [("created", begun), ("in_progress", begun)]
+    response = {"response": begun(page)}
+    return [("created", response), ("in_progress", response)]
 
 
 def _opening(page: AnswerPart, number: int) -> list[_Event]:
@@ -356,8 +384,8 @@ def _ends(page: AnswerPart, number: int) -> list[_Event]:
 
 
 def _closing(page: AnswerPart) -> list[_Event]:
-    ended = _ended(page)
-    return [*_ends(page, len(page.content.blocks) - 1), (ended["status"], {"response": ended})]
+    response = ended(page)
+    return [*_ends(page, len(page.content.blocks) - 1), (response["status"], {"response": response})]
 
 
 def _place(page: AnswerPart, number: int) -> Values:

@@ -158,6 +158,7 @@ class OpenAIVendor(Vendor):
         text = self.statuses.get(refusal.status) if limit else self.errors.get(refusal.error)
         if text is not None:
             return text._replace(message=text.message + retry_hint(refusal.retry_after))
-        where = f"for {request.model} in organization {ORGANIZATION}"
+        what = f"for {request.model} " if request.model else ""
+        where = f"{what}in organization {ORGANIZATION}"
         message = f"{rate_limited(refusal, request, where=where)} {_VISIT}"
         return ErrorText(message, counted(refusal), "rate_limit_exceeded")

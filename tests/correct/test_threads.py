@@ -1,0 +1,31 @@
+"""Correct programs with threads are never blamed, wherever a search switches or interrupts them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+import wavetank
+from wavetank import Tank
+
+from .threads import PROGRAMS
+
+DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+SCHEDULES = 3000 if DEEP else 8
+SCENARIOS = ("cascade", "overloaded", "calm") if DEEP else ("cascade",)
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("main", PROGRAMS)
+def test_a_correct_program_is_not_blamed(
+    main: Callable[[Tank], None], scenario: str, interrupt: bool
+) -> None:
+    """Its counts are judged, too, and each run ends."""
+    result = wavetank.search(
+        main, scenario, schedules=SCHEDULES, interrupt=interrupt, checks="+permits_returned"
+    )
+    result.check()
+    assert result.choices["switch"]
