@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,10 @@ OPENAI = ("--limits", "openai/gpt-4o-mini/tier-1")
 RANGES = ("--input-tokens", "900", "--output-tokens", "150..600")
 
 
-def asked(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+def asked(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     """The JSON of a forecast."""
     assert main(["forecast", *words, "--json"]) == 0
-    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
@@ -66,7 +67,7 @@ def test_more_requests_at_once_are_no_slower_until_the_limit_binds(
 ) -> None:
     """Below the limit the time is that of the answers; at the limit it is the budget's."""
     found = asked(capsys, "--rows", "200", *RANGES, *OPENAI, "-j", "1,4,40", "--seeds", "1")
-    one, four, forty = found["forecasts"]  # type: ignore[misc]
+    one, four, forty = found["forecasts"]
     assert one["time"]["median"] / four["time"]["median"] == pytest.approx(4, rel=0.05)
     minutes = (forty["input_tokens"] + forty["output_tokens"]) / 200_000
     assert minutes * 60 <= forty["time"]["median"] <= minutes * 60 * 1.15
@@ -77,7 +78,7 @@ def test_more_requests_at_once_are_no_slower_until_the_limit_binds(
 def test_a_daily_quota_leaves_rows_undone_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A spent quota ends the run: the rows that are left are counted, with the reason."""
     words = ("--rows", "80", *RANGES, *OPENAI, "--set", "requests_per_day=30", "-j", "5", "--seeds", "1")
-    [found] = asked(capsys, *words)["forecasts"]  # type: ignore[misc]
+    [found] = asked(capsys, *words)["forecasts"]
     assert found["binds"] == "daily quota (requests per day)"
     assert found["completed"] == pytest.approx(30, abs=1)
     assert found["undone"] == {"the quota is spent": pytest.approx(50, abs=1)}
@@ -111,7 +112,7 @@ def test_scenarios_and_limits_are_compared(tmp_path: Path, capsys: pytest.Captur
         "1",
     )
     found = asked(capsys, *words, "--csv", str(table), "--html", str(page))
-    names = [(each["limits"], each["scenario"]) for each in found["forecasts"]]  # type: ignore[attr-defined]
+    names = [(each["limits"], each["scenario"]) for each in found["forecasts"]]
     models = ("openai/gpt-4o-mini/tier-1", "openai/gpt-4o/tier-1")
     assert names == [(model, scenario) for model in models for scenario in ("calm", "brownout")]
     with table.open() as file:
@@ -129,10 +130,10 @@ def test_a_table_gives_rows_and_lengths(tmp_path: Path, capsys: pytest.CaptureFi
     rows = tmp_path / "rows.csv"
     rows.write_text("id,text\n" + "".join(f"{n},{'wave ' * 40}\n" for n in range(20)))
     found = asked(capsys, str(rows), "--prompt-column", "text", "-j", "4", "--seeds", "1")
-    [each] = found["forecasts"]  # type: ignore[misc]
+    [each] = found["forecasts"]
     assert each["rows"] == each["completed"] == 20
     assert 20 * 40 <= each["input_tokens"] <= 20 * 60
-    said = "\n".join(found["assumptions"])  # type: ignore[arg-type]
+    said = "\n".join(found["assumptions"])
     assert f"20 rows of {rows}" in said
     assert "assumed: --output-tokens" in said
     assert "limits: none" in said
@@ -147,7 +148,7 @@ def test_a_usage_log_gives_lengths_and_latencies_together(
     lines += [{"input_tokens": 1000, "output_tokens": 500, "seconds": 9}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = asked(capsys, "--usage", str(log), "--rows", "400", "-j", "1", "--seeds", "1")
-    [each] = found["forecasts"]  # type: ignore[misc]
+    [each] = found["forecasts"]
     long = (each["output_tokens"] - 400 * 5) / 495
     assert 70 <= long <= 130
     assert each["time"]["median"] == pytest.approx(400 + 8 * long, rel=0.001)
@@ -158,7 +159,7 @@ def test_rows_that_arrive_over_time_bind_if_nothing_else_does(capsys: pytest.Cap
     """The last row arrives near the end of the time, and is answered soon after."""
     [each] = asked(capsys, "--rows", "100", *RANGES, "--arrival", "2h", "-j", "10", "--seeds", "1")[
         "forecasts"
-    ]  # type: ignore[misc]
+    ]
     assert 6500 <= each["time"]["median"] <= 7230
     assert each["binds"].startswith("arrival of the rows")
 
@@ -203,8 +204,8 @@ def test_other_clients_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """With too few retries for the limits the SDK gives rows up; the processor and more retries do not."""
     words = ("--rows", "12", *RANGES, *OPENAI, "-j", "6", "--seeds", "1")
     found = asked(capsys, *words, "--client", "processor,openai:0,openai:20,aiolimiter")
-    [again] = asked(capsys, *words, "--client", "openai:20")["forecasts"]  # type: ignore[misc]
-    processor, none, many, limiter = found["forecasts"]  # type: ignore[misc]
+    [again] = asked(capsys, *words, "--client", "openai:20")["forecasts"]
+    processor, none, many, limiter = found["forecasts"]
     assert processor["completed"] == many["completed"] == 12
     assert many == again
     assert none["retries"] == 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..report.page import document
-from ..run.run_statistics import duration_text
+from ..text import duration_text
 from .clients import PROCESSOR
 from .estimates import Forecast
 from .report import cost_text, recommendations, within_text

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..run.run_statistics import duration_text
 from ..scenario import Latency
+from ..text import duration_text
 from .cases import Case
 from .clients import PROCESSOR
 from .estimates import Estimate, Forecast, smallest_as_good
