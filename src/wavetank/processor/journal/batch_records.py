@@ -62,9 +62,7 @@ class BatchRecords:
             if instead_of is not None:
                 self._remove(instead_of)
             for batch in batches:
-                self._file.execute(
-                    "INSERT INTO batches (key, target) VALUES (?, ?)", batch.key, batch.target
-                )
+                self._file.execute("INSERT INTO batches (key, target) VALUES (?, ?)", batch.key, batch.target)
                 for id in batch.ids:
                     self._file.execute("UPDATE items SET batch = ? WHERE id = ?", batch.key, id)
 
