@@ -44,6 +44,14 @@ class Steps:
             monkeypatch.setattr(owner, name, self._around(getattr(owner, name)))
         monkeypatch.setattr(BatchHttp, "_send", self._around_async(BatchHttp._send))
         self._on = False
+        self._journals: list[JournalFile] = []
+        opened = JournalFile.__init__
+
+        def opening(file: JournalFile, *words: Any, **more: Any) -> None:
+            opened(file, *words, **more)
+            self._journals.append(file)
+
+        monkeypatch.setattr(JournalFile, "__init__", opening)
 
     def step(self) -> None:
         if not self._on:
@@ -58,6 +66,10 @@ class Steps:
         self.taken, self.left, self._on = 0, left, True
         try:
             yield
+        except Killed:
+            # The system frees the journal.
+            for file in self._journals:
+                file.close()
         finally:
             self._on = False
 

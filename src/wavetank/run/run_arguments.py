@@ -33,8 +33,8 @@ DEFAULT_PARALLEL: Final = 10
 """The default of the processor's `workers`."""
 DEFAULT_MAX_OUTAGE: Final = 600.0
 """The default of the processor's `max_outage_seconds`."""
-DEFAULT_POLL: Final = 300.0
-"""Batches take minutes to a day."""
+DEFAULT_POLL: Final = 600.0
+"""Batches take minutes to a day: a tenth of an hour more is little, and 150 looks a day are few."""
 DEFAULT_TIMEOUT: Final = 120.0
 """Reasoning models may send no byte for a minute or more."""
 

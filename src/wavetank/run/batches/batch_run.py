@@ -483,7 +483,7 @@ def _ended_text(batch: StoredBatch, final: Sequence[ItemResult[Any]], again: int
     parts = [counted(answers, "answer")]
     parts += [f"{len(final) - answers} failed"] if len(final) > answers else []
     parts += [f"{again} sent again"] if again else []
-    parts += [f"{left} cancelled"] if left else []
+    parts += [f"{left} left for later"] if left else []
     return f"{batch.batch_id or 'a batch that was refused'} has ended: {', '.join(parts)}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from ...processor import CallResult, ItemResult, LLMWorkItem
+from ...processor.errors.classify import classify
 from ...processor.journal import StoredBatch
 from ...processor.token_estimate import CHARACTERS_PER_TOKEN
 from ...shown import Secrets
@@ -24,7 +25,6 @@ BATCH_PRICE: Final = 0.5
 """OpenAI, Azure, Anthropic, Gemini and Mistral all charge half in batches (their pages on prices)."""
 _ROOM_BYTES: Final = 1000
 """What a request has around its lines, at most."""
-_TRANSIENT: Final = (408, 409, 429)
 
 
 @final
@@ -38,7 +38,7 @@ class RowOutcome:
     """What became of a row in a batch.
 
     `may_succeed` says that the row may have an answer in a next batch. `left` says that the row was not
-    processed because the batch was cancelled. `unknown` says that the row may have been paid for.
+    processed, and is left to a later run. `unknown` says that the row may have been paid for.
     """
 
     result: ItemResult[str]
@@ -111,13 +111,16 @@ class Lane:
         if line.body is not None:
             return self._answered(item, line.body)
         if line.cancelled:
-            return _left(item)
+            return _cancelled(item)
         if line.expired or line.error is None:
             return _expired(item)
         error = line.error
         self.secrets.hide_in(error)
-        status = error.status_code
-        return _failed(item, error, f"status {status}", may_succeed=status >= 500 or status in _TRANSIENT)
+        failure = classify(error)
+        if failure.closes:
+            # A quota or the credit is spent: as in a run without batches, the row is left to a later run.
+            return _left(item, error, failure.reason)
+        return _failed(item, error, failure.reason, may_succeed=failure.kind != "terminal")
 
     def _answered(self, item: Item, body: Any) -> RowOutcome:
         try:
@@ -133,8 +136,8 @@ class Lane:
         if state.state == "failed":
             return self.refused(item, NotProcessed(f"the batch failed: {self.secrets.hide(state.error)}"))
         if state.state == "cancelled":
-            return _left(item)
-        if state.state == "expired":
+            return _cancelled(item)
+        if state.state == "expired" and not state.files:
             return _expired(item)
         error = NotProcessed(f"the batch {state.id} has no result for the row")
         failed = _failed(item, error, "no result", may_succeed=True)
@@ -155,9 +158,11 @@ def _expired(item: Item) -> RowOutcome:
     return _failed(item, error, "expired", may_succeed=True)
 
 
-def _left(item: Item) -> RowOutcome:
+def _cancelled(item: Item) -> RowOutcome:
     error = NotProcessed("the batch was cancelled before the row was processed")
-    result: ItemResult[str] = ItemResult(
-        item.id, error=error, attempts=1, cause="the batch was cancelled", unfinished=True
-    )
+    return _left(item, error, "the batch was cancelled")
+
+
+def _left(item: Item, error: Exception, cause: str) -> RowOutcome:
+    result: ItemResult[str] = ItemResult(item.id, error=error, cause=cause, unfinished=True)
     return RowOutcome(result, left=True)
