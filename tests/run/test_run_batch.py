@@ -19,7 +19,7 @@ import pytest
 
 import wavetank
 from wavetank.cli import main
-from wavetank.processor.journal import Journal, StoredBatch
+from wavetank.processor.journal import Journal, StoredBatch, look_at_journal
 from wavetank.run.run_statistics import RunStatistics
 
 from .batch_runs import VENDORS, Steps, enter, options, run, sent, settle, write_rows
@@ -167,6 +167,7 @@ def test_a_lost_answer_to_the_creation_is_looked_up(folder: Path, provider: str,
     fault = f'[[fault]]\nkind = "{kind}"\ntimes = 1\nmatch = {{ path = "{path}" }}\n'
     _, _, often, result = simulated(folder, text=QUICK + fault, provider=provider)
     result.check()
+    assert any(event.fault is not None for event in result.events.of("answered"))
     assert set(often.values()) == {1}
     assert not any(row["error"] for row in rows(folder).values())
 
@@ -311,6 +312,15 @@ def test_the_provider_away_stops_the_run_and_leaves_the_batch(folder: Path) -> N
     assert result.value is not None
     assert result.value.stopped_by_provider
     assert "the provider is away" in (result.value.stopped or "")
+
+
+def test_a_provider_that_never_says_what_it_created_stops_the_run(folder: Path) -> None:
+    """It is looked for, tried again, and given up after the longest outage; the rows stay open."""
+    wave = '[[wave]]\nlasts = "2h"\nerror = "server"\nmatch = { path = "*:batchGenerateContent" }\n'
+    statistics, _, often, _ = simulated(folder, text=QUICK + wave, provider="gemini")
+    assert "no batch can be created" in (statistics.stopped or "")
+    assert statistics.stopped_by_provider
+    assert (rows(folder), often) == ({}, {})
 
 
 def test_limits_and_faults_of_every_request_are_survived(folder: Path) -> None:
@@ -498,6 +508,7 @@ def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=300)
         assert process.returncode == 130
+        assert look_at_journal(folder / "out.csv.journal").under_way == 6
         assert re.search(
             r"1 batch with 6 rows goes on at the provider, and will be paid for: batch_\w+", printed
         )

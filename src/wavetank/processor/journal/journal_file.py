@@ -322,8 +322,9 @@ class JournalFile:
             return row
 
     def counts(self) -> tuple[int, int, int, int]:
-        """How many items succeeded, failed, wait for a request, and have a request under way."""
-        found = dict(self.query("SELECT state, count(*) FROM items GROUP BY state"))
+        """How many items succeeded, failed, wait for a request, and have a request or a batch under way."""
+        state = f"CASE WHEN batch IS NOT NULL THEN {SENT} ELSE state END"
+        found = dict(self.query(f"SELECT {state}, count(*) FROM items GROUP BY 1"))
         succeeded, failed, waiting, sent = (found.get(n, 0) for n in (SUCCEEDED, FAILED, WAITING, SENT))
         return succeeded, failed, waiting, sent
 

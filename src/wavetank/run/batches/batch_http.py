@@ -67,7 +67,7 @@ class BatchHttp:
         self._provider = provider
         self._base_url = base_url
         self._secrets = secrets
-        self._max_outage_seconds = max_outage_seconds
+        self.max_outage_seconds: Final = max_outage_seconds
         self._on_refused = on_refused
         self._headers = provider.headers(key)
         secrets.label(key)
@@ -108,13 +108,15 @@ class BatchHttp:
             ApiError: it was refused, and nothing was created.
             CreationUnclear: whether something was created is not known.
         """
+        import httpx2
+
         try:
             return await self._post_json(path, body)
         except ApiError as error:
             if error.status_code >= _NOT_KNOWN or error.status_code == 408:
                 raise CreationUnclear(str(error)) from error
             raise
-        except Exception as error:
+        except (httpx2.HTTPError, OSError, UnreadableAnswer) as error:
             raise CreationUnclear(f"{type(error).__name__}: {error}") from error
 
     async def again(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -124,6 +126,8 @@ class BatchHttp:
             ApiError: it was refused for good.
             Halted: the provider was away for too long.
         """
+        import httpx2
+
         wait, lost = FIRST_WAIT_SECONDS, 0.0
         while True:
             began = anyio.current_time()
@@ -133,13 +137,13 @@ class BatchHttp:
                 if error.status_code < _NOT_KNOWN and error.status_code not in _TRY_AGAIN:
                     raise
                 failure: Exception = error
-            except Exception as error:
+            except (httpx2.HTTPError, OSError, UnreadableAnswer) as error:
                 failure = error
             stated = wait_of(failure)
             pause = wait if stated is None else stated
             limited = isinstance(failure, ApiError) and failure.status_code == 429
             lost = 0.0 if limited else lost + anyio.current_time() - began
-            if lost + (0 if limited else pause) > self._max_outage_seconds:
+            if lost + (0 if limited else pause) > self.max_outage_seconds:
                 raise Halted(f"the provider is away: {failure}") from failure
             if limited:
                 self._on_refused(pause)

@@ -57,6 +57,7 @@ class _Open:
     waits_for: str = ""
     is_cancelled: bool = False
     may_have_file: bool = False
+    unclear_since: float | None = None
 
 
 @final
@@ -260,11 +261,18 @@ class BatchRun:
             state = await _read(batch.lane.api.create(batch.lane.http, new, batch.stored.file_id))
         except CreationUnclear as error:
             # It may be there: it is looked for before another try.
-            self._wait(batch, f"it is not known whether a batch was created: {error}")
+            self._unclear(batch, error)
         except ApiError as error:
             await self._refused(batch, error)
         else:
             self._created(batch, state)
+
+    def _unclear(self, batch: _Open, error: CreationUnclear) -> None:
+        now = anyio.current_time()
+        batch.unclear_since = now if batch.unclear_since is None else batch.unclear_since
+        if now - batch.unclear_since > batch.lane.http.max_outage_seconds:
+            raise Halted(f"no batch can be created: {error}") from error
+        self._wait(batch, f"it is not known whether a batch was created: {error}")
 
     async def _search(self, batch: _Open) -> bool:
         """Look for a batch that may have been created; `True` if that is all that can be done now."""
