@@ -418,8 +418,8 @@ def test_a_rehearsal_takes_milliseconds_for_a_day(
     out = capsys.readouterr().out
     assert "in batches: 23h" in out
     assert "6 of 6 rows have answers" in out
-    assert "exactly_once holds: 6 item(s)" in out
-    assert "right_answer holds: 6 value(s)" in out
+    assert "exactly_once passed: 6 item(s)" in out
+    assert "right_answer passed: 6 value(s)" in out
     assert sorted(path.name for path in folder.iterdir()) == ["in.csv", "scenario.toml"]
 
 
@@ -479,9 +479,9 @@ def lines_served(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_a_killed_process_is_resumed_by_another_one(folder: Path, provider: str) -> None:
-    """Killed as soon as the server has met a next request of it, thrice, each row is in one batch."""
+    """Killed as soon as the server has met a next request of it, twice, each row is in one batch."""
     with serving(folder) as address:
-        for _ in range(3):
+        for _ in range(2):
             before = len(arrivals(folder))
             process = started(folder, provider, address)
             while len(arrivals(folder)) == before and process.poll() is None:
