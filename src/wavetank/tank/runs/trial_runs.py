@@ -131,12 +131,12 @@ class Trials:
         with lent_to(self._scheduler, lambda: self._world), self._chance.lent(), meeting_no_fake():
             yield
 
-    def run_confirmed(self, planned: Callable[[], Plan]) -> Trial:
+    def run_confirmed(self, plan: Plan, again: Callable[[], Plan]) -> Trial:
         """Make a run as planned within a short budget; with the whole one if that stops it.
 
         So what comes of it does not depend on the short budget, which is learnt from earlier runs.
+        `again` makes the same plan once more, as a chooser serves for one run.
         """
-        plan = planned()
         trial = self.run(plan, short_budget=True)
         if not trial.suspect and disturbed(trial.log) is not None:
             return trial
@@ -149,7 +149,7 @@ class Trials:
             if whole.suspect:
                 return replace(whole, stopped_early=trial)
         # The choices of the first run end where it was stopped: one that only takes long needs all its own.
-        whole = self.run(planned())
+        whole = self.run(again())
         if whole.suspect:
             return replace(whole, stopped_early=trial)
         self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)
