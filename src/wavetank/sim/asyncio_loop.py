@@ -413,7 +413,8 @@ class SimulatedLoop(SocketMethods):
             if left:
                 self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.progress()
-            self.run_until_complete(self.shutdown_asyncgens())
+            if self._asyncgens or self.pending() or self.timers.may_be_due():  # type: ignore[attr-defined]
+                self.run_until_complete(self.shutdown_asyncgens())
             if self._default_executor is not None:
                 self.run_until_complete(self.shutdown_default_executor())
         except RunStopped:
