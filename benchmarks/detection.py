@@ -118,7 +118,7 @@ def find_unseen(seeds: int) -> None:
         made = []
         for seed in range(seeds):
             options = SearchOptions(schedules=SOON, seed=seed, backend=BACKENDS[number % 2])
-            searching = ScheduleSearch(main, SLOW_OR_FAST, options)
+            searching = ScheduleSearch.of_program(main, SLOW_OR_FAST, options)
             made.append(searching.made if searching.until_failure() is not None else NOT_FOUND)
         print(f"{getattr(main, '__name__', ''):<30}{spread(made):>11}", flush=True)
         everything += made

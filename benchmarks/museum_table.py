@@ -54,7 +54,7 @@ def first(specimen: Specimen, backend: str, policy: str, seed: int) -> int:
         backend="asyncio" if backend == "threads" else backend,
         **specimen.options(),
     )
-    searching = ScheduleSearch(specimen.buggy, specimen.scenario, options)
+    searching = ScheduleSearch.of_program(specimen.buggy, specimen.scenario, options)
     return searching.made if searching.until_failure() is not None else 0
 
 

@@ -184,7 +184,7 @@ def ours(specimen: Specimen, twin: bool, seconds: float) -> Spotted:
         schedules=ENDLESS, checks=specimen.checks, max_virtual_seconds=specimen.max_virtual_seconds
     )
     program = specimen.twin if twin else specimen.buggy
-    searching = ScheduleSearch(
+    searching = ScheduleSearch.of_program(
         program, specimen.scenario, options, watch=lambda _: time.process_time() - began > seconds
     )
     trial = searching.until_failure()

@@ -77,3 +77,16 @@ def parse_positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise ValueError(f"{text!r} is no number above 0")
     return number
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time in words.
+
+    >>> duration_text(3.21), duration_text(75), duration_text(7384)
+    ('3.2s', '1m15s', '2h03m')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

@@ -98,7 +98,7 @@ def courses(
         seen.append(schedule_digest(made.record, made.level))
 
     options = SearchOptions(schedules=schedules, policy=policy)
-    searching = ScheduleSearch(busy, "calm", options, watch=watch, first=first, longest=longest)
+    searching = ScheduleSearch.of_program(busy, "calm", options, watch=watch, first=first, longest=longest)
     assert searching.until_failure() is None
     return seen, known
 

@@ -21,7 +21,7 @@ from wavetank.sim.token import Schedule
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 SEEDS = range(20 if DEEP else 1)
 MOST = 1000
-TWIN_SCHEDULES = 2000 if DEEP else 200
+TWIN_SCHEDULES = 2000 if DEEP else 80
 FOLDER = Path(wavetank.museum.__file__).parent
 ROOT = Path(__file__).parents[2]
 

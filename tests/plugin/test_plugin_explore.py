@@ -423,11 +423,15 @@ def test_the_replay_line_repeats_a_race(
 
 
 def report_of(result: pytest.RunResult) -> list[str]:
-    """The lines of the one failure, from its heading to the line that repeats it."""
+    """The lines of the one failure, from its heading to the line that repeats it.
+
+    The run that passes beside it is left out: only a search makes one.
+    """
     lines = result.outlines
     first = next(number for number, line in enumerate(lines) if line.startswith("check"))
     last = next(number for number, line in enumerate(lines) if line.startswith("to repeat it:"))
-    return lines[first : last + 1]
+    report = "\n".join(lines[first : last + 1])
+    return re.sub(r"beside it a run that passes.*\n(?: .*\n)+", "", report).split("\n")
 
 
 def test_a_replay_of_more_than_one_test_is_refused(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

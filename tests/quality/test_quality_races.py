@@ -16,7 +16,7 @@ from .races import RACES, Race
 
 DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 SEEDS = range(20) if DEEP else range(3)
-TWIN_SCHEDULES = 10_000 if DEEP else 60
+TWIN_SCHEDULES = 10_000 if DEEP else 30
 
 RUNS = [
     pytest.param(race, backend, id=f"{race.name}-{backend}") for race in RACES for backend in race.backends

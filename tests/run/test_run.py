@@ -257,13 +257,13 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
         r"in 'cascade' with seed 0, 10 in parallel: .* of virtual time, \d+ requests, \d+ refused", said
     )
     assert "60 of 60 rows have answers" in said
-    assert "exactly_once holds" in said
+    assert "exactly_once passed" in said
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
     assert main([*words, "-j", "1", "--max-requests", "3"]) == 1
     bounded = capsys.readouterr().out
     assert re.search("[123] of 60 rows have answers", bounded)
     assert "stopped early: its 3 requests were sent" in bounded
-    assert "exactly_once holds" in bounded
+    assert "exactly_once passed" in bounded
 
 
 def test_a_rehearsal_reports_a_spent_quota_and_a_spent_budget(

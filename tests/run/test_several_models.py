@@ -283,7 +283,7 @@ def test_a_rehearsal_shows_that_a_limit_of_one_model_holds_no_other(
     assert re.search(r"^[\d.]+ s paused ollama/claude until 6\d\.\d+ s$", said, re.M)
     assert re.search(r"ollama/claude: 30 of 30 rows have answers, \d refusals?, 1 pause, .* spent\n", said)
     assert re.search(r"ollama/llama: 30 of 30 rows have answers, 0 refusals, 0 pauses, [^$]* out\n", said)
-    assert "exactly_once holds: 60 item(s)" in said
+    assert "exactly_once passed: 60 item(s)" in said
 
 
 def test_a_rehearsal_speaks_each_provider_s_dialect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

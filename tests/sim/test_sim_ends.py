@@ -408,7 +408,7 @@ async def in_a_thread(work: Callable[[], object]) -> None:
 
 
 def test_deadlocked_runs_leave_nothing_behind(backend: str) -> None:
-    """A hundred deadlocks with tasks, threads and left-over timers do not add up to anything."""
+    """Forty deadlocks with tasks, threads and left-over timers do not add up to anything."""
 
     async def main() -> None:
         gate = Gate()
@@ -422,7 +422,7 @@ def test_deadlocked_runs_leave_nothing_behind(backend: str) -> None:
 
     run(main, backend)
     before, threads = alive(), of_the_runs()
-    for _ in range(100):
+    for _ in range(40):
         assert run(main, backend)[0].how == "deadlock"
     assert not more_than(before)
     assert set(of_the_runs()) <= set(threads)

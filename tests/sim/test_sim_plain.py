@@ -17,6 +17,7 @@ import pytest
 import wavetank
 from wavetank import Tank
 from wavetank.sim.token import TokenError
+from wavetank.tank.search.made_schedule import Made
 
 ROWS = [f"row-{number}" for number in range(6)]
 
@@ -121,7 +122,12 @@ def test_two_deadlines_at_one_instant_meet_in_both_orders() -> None:
 
     def main(_: Tank) -> None:
         went: list[str] = []
-        thread = threading.Thread(target=lambda: (time.sleep(1), went.append("thread")))
+
+        def later() -> None:
+            time.sleep(1)
+            went.append("thread")
+
+        thread = threading.Thread(target=later)
         thread.start()
         time.sleep(1)
         went.append("main")
@@ -280,7 +286,11 @@ def test_a_plain_program_is_interrupted_where_its_main_thread_waits() -> None:
     cut: list[float] = []
 
     def main(tank: Tank) -> None:
-        thread = threading.Thread(target=lambda: (time.sleep(5), cut.append(tank.now())))
+        def later() -> None:
+            time.sleep(5)
+            cut.append(tank.now())
+
+        thread = threading.Thread(target=later)
         thread.start()
         opened = [0]
         tank.watch("open", lambda: opened[0])
@@ -309,18 +319,23 @@ def test_pools_end_after_an_interruption() -> None:
 
     def main(_: Tank) -> None:
         done.clear()
+
+        def work(number: int) -> None:
+            time.sleep(1)
+            done.append(number)
+
         pool = ThreadPoolExecutor(2)
         for number in range(4):
-            pool.submit(lambda number=number: (time.sleep(1), done.append(number)))
+            pool.submit(work, number)
         time.sleep(10)
 
-    ended = []
-    result = wavetank.search(
-        main,
-        schedules=60,
-        interrupt=True,
-        watch=lambda made: ended.append((made.trial.end.how, len(done))) and None,  # type: ignore[union-attr]
-    )
+    ended: list[tuple[str, int]] = []
+
+    def watch(made: Made) -> None:
+        assert made.trial is not None
+        ended.append((made.trial.end.how, len(done)))
+
+    result = wavetank.search(main, schedules=60, interrupt=True, watch=watch)
     result.check()
     assert {*ended} == {("returned", 4), ("interrupted", 4)}
 

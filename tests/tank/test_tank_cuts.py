@@ -242,7 +242,7 @@ def test_a_wrong_choice_is_refused() -> None:
     with pytest.raises(ValueError, match="write interrupt=True"):
         wavetank.search(main, after_interrupt=main)
     with pytest.raises(TypeError, match="give a coroutine function, as `main` is one"):
-        wavetank.search(main, interrupt=True, after_interrupt=print)  # type: ignore[arg-type]
+        wavetank.search(main, interrupt=True, after_interrupt=print)
 
 
 @on_both

@@ -346,7 +346,7 @@ def test_seconds_is_a_number(seconds: float) -> None:
 def test_schedules_is_a_number(schedules: object) -> None:
     """At least one run is made."""
     with pytest.raises(ValueError, match="make at least 1 run"):
-        wavetank.search(well, schedules=schedules)  # type: ignore[arg-type]
+        wavetank.search(well, schedules=schedules)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("budget", [0, -1, math.nan, math.inf])

@@ -186,7 +186,7 @@ class Searcher:
         while True:
             schedules = min(plan.target - first, CHUNK) if resumes else plan.target
             options = SearchOptions(**{**wanted, "schedules": schedules, "seconds": None, "jobs": jobs})
-            searching = ScheduleSearch(
+            searching: ScheduleSearch = ScheduleSearch.of_program(
                 main,
                 scenario,
                 options,

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "run": "put a table of prompts to a provider, and resume it",
     "ctl": "change the pace or the bounds of a run while it works, or ask how far it is",
     "journal": "say what the journal of a run holds, also while it runs",
+    "rehearse": "run a program as it is against the fake, in virtual time",
     "serve": "answer on this machine, in real time",
     "learn": "write a scenario from the log of an incident",
     "limits": "list what providers allow, by model and tier, or show one",
@@ -35,8 +36,12 @@ _COMMANDS: Final = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 when it failed, 2 for invalid arguments."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    ours = words[: words.index("--")] if words[:1] == ["serve"] and "--" in words else words
-    options = _parser(words[0] if words else "").parse_args(ours)
+    ours = words[: words.index("--")] if words[:1] in (["serve"], ["rehearse"]) and "--" in words else words
+    parser = _parser(words[0] if words else "")
+    options, unknown = parser.parse_known_args(ours)
+    if unknown:
+        hint = f"; {options.on_unknown}" if "on_unknown" in options else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     options.words, options.after_dashes = words, words[len(ours) + 1 :]
     try:
         return options.command(options) or 0

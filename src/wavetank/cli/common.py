@@ -25,12 +25,16 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document, and nothing else")
 
 
-def print_json(document: object) -> None:
-    """Write a document to the standard output; a lone surrogate becomes the escape that JSON has for it."""
+def json_bytes(document: object) -> bytes:
+    """A document in UTF-8; a lone surrogate becomes the escape that JSON has for it."""
     import json
 
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    print(text.encode("utf-8", "backslashreplace").decode(), end="", flush=True)
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def print_json(document: object) -> None:
+    """Write a document to the standard output."""
+    print(json_bytes(document).decode(), end="", flush=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -9,13 +9,13 @@ import anyio
 from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
 from ..progress import Display
+from ..rehearsal.ending import error_lines, headline, verdict_lines
 from .command_options import CommandOptions
 from .console import WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
 from .run_errors import RunError
 from .run_plan import RunPlan
-from .run_statistics import duration_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,18 +109,8 @@ class _Ledger:
 def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: Display) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
-    arrived = len(run.events.of("arrived"))
-    refused = len(run.events.of("refused"))
-    print_line(
-        f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel: "
-        f"{duration_text(run.virtual_seconds)} of virtual time, {arrived} requests, {refused} refused"
-    )
-    for line in report:
+    what = f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel"
+    verdicts = (run.verdicts[name] for name in _LEDGER_CHECKS)
+    for line in (headline(run, what), *report, *verdict_lines(verdicts), *error_lines(run)):
         print_line(line)
-    for name in _LEDGER_CHECKS:
-        verdict = run.verdicts[name]
-        word = {True: "holds", False: "FAILED", None: "not judged"}[verdict.passed]
-        print_line(f"{name} {word}: {verdict.summary}")
-    if run.error is not None:
-        print_line(f"it ended with {type(run.error).__name__}: {run.error}")
     return int(run.kind is not None or failed > 0)

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 from ..processor import ItemResult
 from ..processor.batch_result import FailureCounts
 from ..processor.journal import EarlierError
-from ..text import counted
+from ..text import counted, duration_text
 
 _REASONS_SHOWN: Final = 10
 """More would push the line that resumes off a small terminal."""
@@ -184,19 +184,6 @@ class RunStatistics:
         short = why if len(why) <= _REASON_LENGTH else why[: _REASON_LENGTH - 1] + "…"
         count, _ = self._reasons.get(short, (0, 0.0))
         self._reasons[short] = (count + 1, self._wall())
-
-
-def duration_text(seconds: float) -> str:
-    """A length of time in words.
-
-    >>> duration_text(3.21), duration_text(75), duration_text(7384)
-    ('3.2s', '1m15s', '2h03m')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
 def clock_time(at: float) -> str:

@@ -23,7 +23,7 @@ class SameRequests:
 
     def same_as(self, request: Request) -> int | None:
         """The first request that asked the very same as this one, if that was for another item."""
-        first, whose = self._first.setdefault(_asked(request), (request.id, request.item))
+        first, whose = self._first.setdefault(asked(request), (request.id, request.item))
         if len(self._first) > _KEPT:
             del self._first[next(iter(self._first))]
         return first if whose != request.item else None
@@ -36,10 +36,11 @@ _SHORT: Final = 200
 """A prompt of so many characters is kept as it is: a digest takes longer to make."""
 
 
-def _asked(request: Request) -> object:
+def asked(request: Request) -> object:
+    """What a request asks, as a value that is equal for the very same question."""
     if not request.payload and len(request.prompt) <= _SHORT:
         return request.model, request.prompt, request.max_tokens
-    asked = {name: value for name, value in request.payload.items() if name not in _NOT_ASKED}
-    text = repr((request.model, asked or request.prompt, request.max_tokens))
+    body = {name: value for name, value in request.payload.items() if name not in _NOT_ASKED}
+    text = repr((request.model, body or request.prompt, request.max_tokens))
     # A prompt can be megabytes long: a digest of it is kept, and not the text.
     return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, final
 
 from .errors import RealInputOutput
 
@@ -26,7 +26,18 @@ REAL_INPUT_OUTPUT: Final = (
 """The methods of an asyncio loop that always want real input or output."""
 
 
-LEAVE_OUT: Final = (
+@final
+class WayOut:
+    """What to do about a program that cannot have virtual time; who runs it may set another text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+LEAVE_OUT: Final = WayOut(
     "leave the test out with @pytest.mark.llm_off or the ini option llm_autouse, or give it real time with "
     '@pytest.mark.llm_clock("real")'
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from asyncio import events
@@ -16,6 +17,9 @@ _real_lock = threading.Lock
 
 UNDER_REAL_LOCKS: Final = {"<frozen importlib._bootstrap>"}
 """Files whose functions call other code under a real lock, on which another thread would block for real."""
+
+if sys.version_info < (3, 12):
+    UNDER_REAL_LOCKS.add(functools.__file__)  # a cached_property is computed under a lock of its own
 
 _KNOWN_IDLE_THREADS: Final = ("Trio thread", "execnet", "pytest_timeout", "MainThread", "wavetank-loop")
 """Threads that live beside every run and never have to do with it."""

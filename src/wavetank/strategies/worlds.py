@@ -97,7 +97,7 @@ class World:
         line = options.pop("replay", None) or (lambda token: self._line(main, token))
         given = {"seed": self.seed, "backend": self.backend, **options}
         wanted = SearchOptions(workload=self.workload, schedules=schedules, **given)
-        searching = ScheduleSearch(main, self.scenario, wanted, watch=observed, replay=line)
+        searching = ScheduleSearch.of_program(main, self.scenario, wanted, watch=observed, replay=line)
         began = real_now()
         with _untraced():
             failed = searching.until_failure()

@@ -14,7 +14,7 @@ from ...sim.policies.plan import Plan
 from ...sim.policies.replay import Replay
 from ...sim.token import checksum
 from ..failure import Diverged
-from .trial_runs import Trial, Trials
+from .trial_runs import Trial, TrialMaker
 
 REPEATS: Final = 2
 
@@ -38,7 +38,7 @@ def outcome_of(log: EventLog) -> int:
     return checksum(_PLACE.sub(b"", b"".join(line for line in lines if _TRACED not in line)))
 
 
-def repeated(trials: Trials, failed: Trial) -> None:
+def repeated(trials: TrialMaker, failed: Trial) -> None:
     """Repeat a failing run, twice.
 
     Raises:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from ...checks import Checks
 from ...checks.history import unmatched
@@ -28,8 +28,38 @@ from .trial_runs import Trial, Trials
 T = TypeVar("T")
 
 
+class SimulateOptions(TypedDict, total=False):
+    """What `simulate` takes by keyword, for its two signatures."""
+
+    backend: str
+    seed: int
+    schedule: str | ExternalSchedule | None
+    max_virtual_seconds: float | None
+    max_cpu_seconds: float | None
+    checks: Checks
+    workload: Workload | None
+    interrupt: bool
+    after_interrupt: Callable[[Tank], Any] | None
+
+
+@overload
 def simulate(
     main: Callable[[Tank], Awaitable[T]],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SimulateOptions],
+) -> Run[T]: ...
+
+
+@overload
+def simulate(
+    main: Callable[[Tank], T],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SimulateOptions],
+) -> Run[T]: ...
+
+
+def simulate(
+    main: Callable[[Tank], Any],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     backend: str = "asyncio",
@@ -41,7 +71,7 @@ def simulate(
     workload: Workload | None = None,
     interrupt: bool = False,
     after_interrupt: Callable[[Tank], Any] | None = None,
-) -> Run[T]:
+) -> Run[Any]:
     """Run `main(tank)` in virtual time and judge what happened.
 
     A `main` that is a plain function runs in no event loop, on no `backend`; it may start threads.

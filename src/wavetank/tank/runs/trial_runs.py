@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from msgspec import structs
 
@@ -98,38 +99,54 @@ class Trial:
 
 
 @final
-class Trials:
-    """A program and the world it is tried in.
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What runs a program: its name in logs and tokens, and a function like `run_asyncio`."""
 
-    Args:
-        main: `async def main(tank)`, or a plain function.
-        scenario: how the provider behaves.
-        options: what else a run depends on.
+    name: str
+    run: Callable[..., Ended]
+
+
+class TrialMaker(ABC):
+    """Makes run after run of one program, wherever they are made, and learns how long to wait for them.
+
+    `program` is the fingerprint of the program. The scenario and the workload may be cut between two runs.
     """
 
-    def __init__(self, main: Main, scenario: Scenario, options: RunOptions) -> None:
-        self.main = main
+    GENTLER_RUNS: ClassVar = 120
+    """So many schedules are tried at a gentler level before a failure counts as out of its reach."""
+
+    def __init__(self, scenario: Scenario, options: RunOptions, *, program: int) -> None:
         self.scenario = scenario
         self.options = options
         self.checks = options.named_checks
         self.workload = options.workload
         self.budgets = budgets_for(scenario, options.max_virtual_seconds)
-        self.program = program_number(main, options.workload)
+        self.program = program
         self.made = 0
         """Runs so far."""
         self.shrinking = 0
         """Those of them that were made to shrink a failure."""
-        self._awaited = is_coroutine_function(main)
-        self._engine = _engine_for(main, options)
-        self._scheduler = Scheduler(Timers())
-        self._world: VirtualWorld | None = None
-        self._chance = Chance(options.seed)
 
-    @contextmanager
-    def borrowed(self) -> Iterator[None]:
+    @abstractmethod
+    def borrowed(self) -> AbstractContextManager[None]:
         """Take what the runs need of the process until the block ends."""
-        with lent_to(self._scheduler, lambda: self._world), self._chance.lent(), meeting_no_fake():
-            yield
+
+    @abstractmethod
+    def run(
+        self,
+        plan: Plan | None = None,
+        *,
+        narrated: bool = False,
+        short_budget: bool = False,
+        attentive: bool = False,
+        around: Sequence[int] = (),
+    ) -> Trial:
+        """Make a run, as planned or in FIFO order; only while the process is borrowed.
+
+        With `short_budget` it is stopped when it is suspected to hang. A `narrated` run keeps the steps
+        next to its deviations, and to the numbers of steps that `around` has.
+        """
 
     def run_confirmed(self, plan: Plan, again: Callable[[], Plan]) -> Trial:
         """Make a run as planned within a short budget; with the whole one if that stops it.
@@ -155,6 +172,34 @@ class Trials:
         self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)
         return whole
 
+
+@final
+class Trials(TrialMaker):
+    """A program and the world it is tried in, in this process.
+
+    Args:
+        main: `async def main(tank)`, or a plain function.
+        scenario: how the provider behaves.
+        options: what else a run depends on.
+        backend: what runs the program; by default the engine that the options name.
+    """
+
+    def __init__(
+        self, main: Main, scenario: Scenario, options: RunOptions, *, backend: Backend | None = None
+    ) -> None:
+        super().__init__(scenario, options, program=program_number(main, options.workload))
+        self.main = main
+        self._awaited = is_coroutine_function(main)
+        self._backend = backend or Backend(options.backend, _engine_for(main, options))
+        self._scheduler = Scheduler(Timers())
+        self._world: VirtualWorld | None = None
+        self._chance = Chance(options.seed)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        with lent_to(self._scheduler, lambda: self._world), self._chance.lent(), meeting_no_fake():
+            yield
+
     def run(
         self,
         plan: Plan | None = None,
@@ -164,11 +209,6 @@ class Trials:
         attentive: bool = False,
         around: Sequence[int] = (),
     ) -> Trial:
-        """Make a run, as planned or in FIFO order; only while the process is borrowed.
-
-        With `short_budget` it is stopped when it is suspected to hang. A `narrated` run keeps the steps
-        next to its deviations, and to the numbers of steps that `around` has.
-        """
         record = None if plan is None else Recorder(plan.chooser)
         steps = Interleaving(lambda: self._scheduler.elapsed, lambda: self._scheduler.steps, around)
         narrator = Narrator(record, self._scheduler, steps) if record is not None and narrated else None
@@ -204,7 +244,7 @@ class Trials:
         self._world = VirtualWorld(
             self.scenario,
             seed=self.options.seed,
-            backend=self.options.backend,
+            backend=self._backend.name,
             max_virtual_seconds=self.options.max_virtual_seconds,
             max_cpu_seconds=self.options.max_cpu_seconds,
             short_limit=after_delay(self.budgets.virtual_seconds) if short_budget else None,
@@ -222,7 +262,7 @@ class Trials:
         tank, after = world.parts.tank, self.options.after_interrupt
         with tank.fake_llm.installed():
             try:
-                return self._engine(
+                return self._backend.run(
                     lambda: _made(self.main, tank, awaited=self._awaited),
                     world.scheduler,
                     started=world.started,

@@ -14,7 +14,7 @@ from ...sim.token import THREADS
 from ...text import counted
 from ..runs.finished_run import Run
 from ..runs.run_options import RunOptions
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker
 from ..workload import Workload
 from .failing_schedule import Finding, find
 
@@ -30,11 +30,16 @@ _TAKES: Final[dict[Kind, tuple[str, ...]]] = {
 
 _BUT_THOSE: Final = {SPARES: "spares", MEETS: "meets"}
 
-_ON: dict[str, str] = {"asyncio": "on stock asyncio", "trio": "on trio", THREADS: "with threads"}
+_ON: dict[str, str] = {
+    "asyncio": "on stock asyncio",
+    "trio": "on trio",
+    THREADS: "with threads",
+    "hosted": "with the event loops and threads that the program starts",
+}
 
 
 def failing_run(
-    trials: Trials, failed: Trial, wanted: Level, made: int, replay: Callable[[str], str]
+    trials: TrialMaker, failed: Trial, wanted: Level, made: int, replay: Callable[[str], str]
 ) -> Run[Any]:
     """Investigate a failing run, while the process is borrowed; the shrunk run with its report.
 

@@ -15,16 +15,13 @@ from ...sim.policies.replay import Replay
 from ...sim.shrink import Deviations, Shrinker
 from ...sim.token import FIFO, THREADS, Cut, Schedule
 from ..runs.divergence import failed_only_later, outcome_of, repeated
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker
 from .shrink_shares import shrink_shares
 from .shrink_workload import WorkloadShrinker
 
 NEIGHBOURS: Final = 4
 """So many deviations are left out, one at a time, in search of a run that passes. Of a shrunk schedule
 nearly each one is needed, so the first try mostly does."""
-
-GENTLER_RUNS: Final = 120
-"""So many schedules are tried at a gentler level before a failure counts as out of its reach."""
 
 
 @final
@@ -40,7 +37,7 @@ class Finding:
     """The log of a run that passes with one deviation fewer."""
 
 
-def find(trials: Trials, failed: Trial, wanted: Level) -> Finding:
+def find(trials: TrialMaker, failed: Trial, wanted: Level) -> Finding:
     """Make the most of a failing run, while the process is borrowed.
 
     Raises:
@@ -59,7 +56,7 @@ def planned(deviations: Deviations, level: Level) -> Plan | None:
 class _Investigation:
     """One failing run on its way to a finding."""
 
-    def __init__(self, trials: Trials, failed: Trial, wanted: Level) -> None:
+    def __init__(self, trials: TrialMaker, failed: Trial, wanted: Level) -> None:
         self._trials = trials
         self._failed = failed
         self._early_failure = (failed.stopped_early or failed).failure
@@ -199,7 +196,7 @@ class _Investigation:
 
     def _searched(self, level: Level) -> Recorder | None:
         policy = Portfolio(seed=self._trials.options.seed, level=level)
-        for number in range(1, GENTLER_RUNS + 1):
+        for number in range(1, self._trials.GENTLER_RUNS + 1):
             self._looking += 1
             trial = self._trials.run(policy.plan(number), short_budget=True)
             if trial.failure == self._early_failure:

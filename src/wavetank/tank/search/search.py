@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, cast, final, overload
 
 from ...checks import Checks
 from ...checks.exercised import missed
@@ -19,7 +19,7 @@ from ..runs.divergence import described, passes_here
 from ..runs.finished_run import Run
 from ..runs.replay_line import call
 from ..runs.run_options import DEFAULT_SCHEDULES, SearchOptions
-from ..runs.trial_runs import Trial, Trials
+from ..runs.trial_runs import Trial, TrialMaker, Trials
 from ..tank import Tank
 from ..workload import Workload
 from .failing_run import failing_run, unexercised
@@ -112,8 +112,44 @@ class Result(Generic[T]):
         return f"<Result: {outcome} in {self.schedules} schedules>"
 
 
+class SearchKeywords(TypedDict, total=False):
+    """What `search` takes by keyword, for its two signatures."""
+
+    schedules: int
+    policy: str
+    level: str
+    seed: int
+    backend: str
+    checks: Checks
+    max_virtual_seconds: float | None
+    max_cpu_seconds: float | None
+    seconds: float | None
+    workload: Workload | None
+    jobs: int
+    interrupt: bool
+    after_interrupt: Callable[[Tank], Any] | None
+    replay: Callable[[str], str] | None
+    watch: Watch
+
+
+@overload
 def search(
     main: Callable[[Tank], Awaitable[T]],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SearchKeywords],
+) -> Result[T]: ...
+
+
+@overload
+def search(
+    main: Callable[[Tank], T],
+    scenario: str | os.PathLike[str] | Scenario = ...,
+    **options: Unpack[SearchKeywords],
+) -> Result[T]: ...
+
+
+def search(
+    main: Callable[[Tank], Any],
     scenario: str | os.PathLike[str] | Scenario = "calm",
     *,
     schedules: int = DEFAULT_SCHEDULES,
@@ -131,7 +167,7 @@ def search(
     after_interrupt: Callable[[Tank], Any] | None = None,
     replay: Callable[[str], str] | None = None,
     watch: Watch = lambda _: None,
-) -> Result[T]:
+) -> Result[Any]:
     """Run `main(tank)` under up to `schedules` schedules, or for so many real `seconds`, until one fails.
 
     The first run is FIFO; the others follow the `policy` within the `level`. A failure is repeated,
@@ -166,7 +202,7 @@ def search(
         interrupt=interrupt,
         after_interrupt=after_interrupt,
     )
-    searching = ScheduleSearch(main, scenario, options, replay=replay, watch=watch)
+    searching = ScheduleSearch.of_program(main, scenario, options, replay=replay, watch=watch)
     searching.until_failure()
     return searching.result()
 
@@ -177,16 +213,15 @@ class ScheduleSearch:
 
     `first` is the number of the first schedule that counts. Those before it belong to an earlier part of
     the search, which had learnt that runs make as many choices as `longest` says.
-    The other arguments are those of `search`.
+    `trials` makes the runs. The other arguments are those of `search`.
     """
 
     def __init__(
         self,
-        main: Callable[[Tank], Any],
-        scenario: str | os.PathLike[str] | Scenario,
+        trials: TrialMaker,
         options: SearchOptions,
         *,
-        replay: Callable[[str], str] | None = None,
+        replay: Callable[[str], str],
         watch: Watch = lambda _: None,
         first: int = 0,
         longest: tuple[int, int] = (0, 0),
@@ -194,10 +229,8 @@ class ScheduleSearch:
         self._options = options
         self._level = Level.parse(options.level)
         self._policy = policy_named(options.policy, seed=options.seed, level=self._level)
-        # Whether the waves and faults met a request is judged of all runs together.
-        judged = tuple(check for check in options.named_checks if check != "exercised")
-        self._trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
-        self._line = replay or call(main, scenario, options)
+        self._trials = trials
+        self._line = replay
         self._watch = watch
         self._began = real_now()
         self._next = first
@@ -223,6 +256,22 @@ class ScheduleSearch:
         """Complete runs so far."""
         self.failed: Trial | None = None
         """The first run that failed."""
+
+    @classmethod
+    def of_program(
+        cls,
+        main: Callable[[Tank], Any],
+        scenario: str | os.PathLike[str] | Scenario,
+        options: SearchOptions,
+        *,
+        replay: Callable[[str], str] | None = None,
+        **given: Any,
+    ) -> ScheduleSearch:
+        """The search of a program that runs in this process; `given` are other arguments of the class."""
+        # Whether the waves and faults met a request is judged of all runs together.
+        judged = tuple(check for check in options.named_checks if check != "exercised")
+        trials = Trials(main, load_scenario(scenario), replace(options, checks=judged))
+        return cls(trials, options, replay=replay or call(main, scenario, options), **given)
 
     def until_failure(self) -> Trial | None:
         """Make the runs up to the first that fails; `None` if none of them does.

@@ -13,14 +13,14 @@ from typing import Final
 from ...scenario import MEETS, SPARES, cut_down, treated
 from ...sim.choices import Deviation, Recorder
 from ...sim.shrink import Deviations
-from ..runs.trial_runs import Trials
+from ..runs.trial_runs import TrialMaker
 
 WORTH: Final = 2
 """So many deviations of one wave or fault are worth the runs: a single one needs no simpler words."""
 
 
 def shrink_shares(
-    trials: Trials,
+    trials: TrialMaker,
     record: Recorder,
     attempt: Callable[[Deviations], Recorder | None],
     shrink: Callable[[Recorder], Recorder],

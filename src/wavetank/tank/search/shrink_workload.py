@@ -10,7 +10,7 @@ from ...sim.choices import Level, Recorder
 from ...sim.policies.plan import Plan
 from ...sim.policies.portfolio import Portfolio
 from ...sim.policies.replay import Replay
-from ..runs.trial_runs import Trials
+from ..runs.trial_runs import TrialMaker
 from ..workload import Workload
 
 SCHEDULES: Final = 8
@@ -24,7 +24,7 @@ Shrink = Callable[[Recorder], Recorder]
 class WorkloadShrinker:
     """Looks for the fewest items and workers that fail alike, in no more deviations; `runs` counts."""
 
-    def __init__(self, trials: Trials, failure: Failure, level: Level, shrink: Shrink) -> None:
+    def __init__(self, trials: TrialMaker, failure: Failure, level: Level, shrink: Shrink) -> None:
         self._trials = trials
         self._failure = failure
         self._level = level

@@ -1,0 +1,57 @@
+"""The copy of the working directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wavetank.rehearsal import sandbox
+from wavetank.rehearsal.sandbox import SandboxError, copy_working_directory, place_in
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with files, hidden folders and an environment."""
+    for name in ("rows.csv", "data/more.csv", ".env", ".git/config", "env/pyvenv.cfg", "env/lib.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_copied() -> None:
+    """Files and hidden files; no hidden folders, no environments, and not the copy itself."""
+    copy_working_directory(Path("box"))
+    found = {path.relative_to("box").as_posix() for path in Path("box").rglob("*") if path.is_file()}
+    assert found == {"rows.csv", "data/more.csv", ".env", "link.csv"}
+
+
+def test_what_is_written_in_the_copy_stays_there() -> None:
+    """Also through a link."""
+    copy_working_directory(Path("box"))
+    Path("box", "link.csv").write_text("changed")
+    assert Path("rows.csv").read_text() == "rows.csv"
+
+
+def test_a_folder_with_files_is_left_alone() -> None:
+    """The text says what to do."""
+    with pytest.raises(SandboxError, match=r"data is not empty: name a folder that does not exist yet"):
+        copy_working_directory(Path("data"))
+    assert [path.name for path in Path("data").iterdir()] == ["more.csv"]
+
+
+def test_too_much_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is copied then."""
+    monkeypatch.setattr(sandbox, "MOST_FILES", 3)
+    with pytest.raises(SandboxError, match=r"has 4 files with 0 MiB, too much to copy \(at most 3 files"):
+        copy_working_directory(Path("box"))
+    assert not Path("box").exists()
+
+
+def test_a_path_in_the_copy(folder: Path) -> None:
+    """A file of the working directory is found in the copy, and any other where it is."""
+    assert place_in(Path("box"), "data/more.csv") == str(folder.resolve() / "box" / "data" / "more.csv")
+    assert place_in(Path("box"), "/elsewhere/script.py") == "/elsewhere/script.py"
