@@ -413,7 +413,7 @@ class SimulatedLoop(SocketMethods):
             if left:
                 self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.progress()
-            if self._asyncgens or self.pending() or self.timers.may_be_due():  # type: ignore[attr-defined]
+            if self._asyncgens or self.pending() or self.timers.may_be_due():
                 self.run_until_complete(self.shutdown_asyncgens())
             if self._default_executor is not None:
                 self.run_until_complete(self.shutdown_default_executor())
