@@ -159,7 +159,7 @@ def at_instant(seconds: float) -> int:
         raise OverflowError("an instant must be finite")
     exact = seconds * SECOND
     nearest = round(exact)
-    return nearest if exact - nearest <= _NOISE + _ULPS * math.ulp(exact) else nearest + 1
+    return nearest if nearest >= exact or exact - nearest <= _NOISE + _ULPS * math.ulp(exact) else nearest + 1
 
 
 class Timer(Protocol):

@@ -60,6 +60,18 @@ BAD: dict[str, tuple[bytes | str, str]] = {
         "time,status\n1,200\n2,teapot\n",
         r"line 3: no status: 'teapot' is no HTTP status",
     ),
+    "row-with-too-much": (
+        "time,status\n1,200\n2,429,7\n",
+        r"line 3: 3 values for 2 columns; put a value that contains the delimiter in quotes",
+    ),
+    "row-with-a-wrong-retry-after": (
+        "time,status,retry_after\n1,200,\n2,429,soon\n",
+        r"line 3: no Retry-After: 'soon' is no number of seconds and no HTTP date",
+    ),
+    "both-forms-of-time": (
+        f"time,status\n{iso(0)},200\n5,429\n",
+        r"some of its times are dates, and others are counted from the start",
+    ),
     "prose": ("Dear all,\nwe were refused.\n", r"there is no time and no status here"),
     "not-utf-8": (b"time,status\n1,200\n2,\xff\n", r"line 3: not UTF-8 text"),
     "header-only": ("time,status\n", r"no request in there"),

@@ -113,6 +113,7 @@ def test_times_that_are_no_dates_stay_as_they_are(tmp_path: Path) -> None:
         "@timestamp,http.response.status_code",
         "startTime,statusCode",
         '"time" , "status"',
+        "Request Time (UTC),HTTP Status",
     ],
 )
 def test_columns_are_known_by_many_names(header: str, tmp_path: Path) -> None:
@@ -121,6 +122,25 @@ def test_columns_are_known_by_many_names(header: str, tmp_path: Path) -> None:
     file = tmp_path / "file.csv"
     file.write_text(f"{header}\n{iso(0)}{delimiter}200\n{iso(1)}{delimiter}429\n")
     assert [each.status for each in learn([file]).collected.exchanges] == [200, 429]
+
+
+def test_columns_may_have_their_unit_behind_them(tmp_path: Path) -> None:
+    """In brackets or after `_`; a name without a unit comes first, and tokens a second are no tokens."""
+    file = tmp_path / "file.csv"
+    file.write_text(
+        "time_s,Timestamp,Status,Retry-After (sec),Response Time (msec),tokens/s\n"
+        f"0.5,{iso(0)},429,3,250,80\n0.5,{iso(9)},200,,500,80\n"
+    )
+    refused, served = learn([file]).collected.exchanges
+    assert (refused.retry_after, refused.lasted, refused.prompt_tokens) == (3 * SECOND, SECOND // 4, None)
+    assert served.at == 9 * SECOND
+
+
+def test_a_date_to_come_back_needs_times_that_are_dates(tmp_path: Path) -> None:
+    """Where the run began, so that it would say something, is not in the log."""
+    file = tmp_path / "file.csv"
+    file.write_text('time,status,retry_after\n0,200,\n1,429,"Mon, 30 Nov 2026 08:00:00 GMT"\n3,200,\n')
+    assert [each.retry_after for each in learn([file]).collected.exchanges] == [None, None, None]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -115,6 +115,7 @@ def test_a_wrong_body_fails_its_line_alone() -> None:
     ("options", "status", "message"),
     [
         ({"endpoint": "/v1/nothing"}, 400, "Supported values are: '/v1/chat/completions'"),
+        ({"endpoint": "/v1/moderations"}, 400, "wavetank doesn't serve batches of /v1/moderations"),
         ({"completion_window": "1h"}, 400, "Supported values are: '24h'"),
         ({"input_file_id": "file-nothing"}, 404, "No such File object: file-nothing"),
         ({"input_file_id": ""}, 400, "Missing required parameter: 'input_file_id'"),

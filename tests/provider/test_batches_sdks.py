@@ -315,7 +315,8 @@ def test_gemini_by_file() -> None:
             file=io.BytesIO(json_lines(lines)),
             config={"mime_type": "jsonl", "display_name": "input"},
         )
-        assert client.files.get(name=file.name).size_bytes == len(json_lines(lines))
+        kept = client.files.get(name=file.name)
+        assert (kept.size_bytes, kept.display_name) == (len(json_lines(lines)), "input")
         job = client.batches.create(model=GEMINI, src=file.name)
         while job.state.name in RUNNING:
             time.sleep(60)

@@ -391,6 +391,17 @@ def test_a_client_without_credentials_is_told_what_to_set(monkeypatch: pytest.Mo
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in in_a_thread(work)
 
 
+@pytest.mark.parametrize("messages", [[], [{"role": "assistant", "content": [{"text": "a"}]}]])
+def test_a_conversation_starts_with_its_user(messages: list[Any]) -> None:
+    """So Converse says, also of one that is empty."""
+
+    def work(_: Tank) -> None:
+        with pytest.raises(ClientError, match="must start with a user message"):
+            client().converse(modelId="amazon.nova-lite-v1:0", messages=messages)
+
+    in_a_thread(work)
+
+
 def test_what_is_not_served_says_so() -> None:
     """A model without a format here, and an endpoint; the latter is no refusal, and is not counted."""
 

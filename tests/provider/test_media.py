@@ -289,6 +289,7 @@ def json_request(path: str, **body: Any) -> HttpRequest:
         (json_request("/v1/audio/transcriptions", model="m-1"), "multipart form"),
         (json_request("/v1/images/generations"), "'prompt'"),
         (json_request("/v1/images/generations", prompt="a", n=11), "from 1 to 10"),
+        (json_request("/v1/images/generations", prompt="a", n=0), "from 1 to 10"),
         (json_request("/v1/moderations"), "'input'"),
         (json_request("/v1/moderations", input=[]), "'input'"),
         (json_request("/v1/audio/speech", model="m-1", input="a"), "'voice'"),

@@ -95,6 +95,9 @@ def test_a_function(rehearse: Rehearse) -> None:
     fails = rehearse(Program("function", "rehearsed_jobs:fails"))
     assert fails.run.value is not None
     assert (fails.status, fails.run.value.exit) == (2, 4)
+    unknown = rehearse(Program("function", "rehearsed_jobs:asynci"))
+    assert unknown.run.value is not None
+    assert unknown.run.value.not_found == "rehearsed_jobs has no function 'asynci'"
 
 
 @pytest.mark.parametrize(

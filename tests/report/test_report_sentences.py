@@ -535,3 +535,25 @@ def test_a_blocked_stretch_does_not_begin_before_what_it_waits_for_was_made() ->
     (stuck,) = model["blocked"]
     assert [model["tasks"][task] for task in stuck["tasks"]] == ["main"]
     assert stuck["since"] == [1_010_000_000]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_count_that_an_interruption_leaves_changed(backend: str) -> None:
+    """The finding names the interruption at which the count last changed, and the await that was cut."""
+
+    async def main(tank: Tank) -> None:
+        free = [2]
+        tank.watch("free", lambda: free[0])
+        tank.ledger.submit("row-1")
+        try:
+            tank.ledger.complete("row-1", (await tank.fake_llm.call("Do it.", item="row-1")).text)
+        except BaseException:
+            free[0] += 1
+            raise
+
+    failure = wavetank.search(main, schedules=50, backend=backend, interrupt=True).failure
+    assert failure is not None
+    with pytest.raises(
+        wavetank.CheckFailed, match=r"when the program was interrupted; main waited at \S+:\d+"
+    ):
+        failure.check()

@@ -34,6 +34,12 @@ WIRE: dict[str, tuple[str, tuple[str, str], dict[str, Any], dict[str, Any]]] = {
         {"model": "some-model", "messages": MESSAGES, "max_tokens": 9, "temperature": 0.5},
         CHAT,
     ),
+    "mistral": (
+        "https://api.mistral.ai/v1/chat/completions",
+        ("authorization", f"Bearer {KEY}"),
+        {"model": "some-model", "messages": MESSAGES, "max_tokens": 9, "temperature": 0.5},
+        CHAT,
+    ),
     "openrouter": (
         "https://openrouter.ai/api/v1/chat/completions",
         ("authorization", f"Bearer {KEY}"),

@@ -302,6 +302,7 @@ MODELS = {
     "openai-compatible": ("served-model",),
     "anthropic": ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"),
     "gemini": ("gemini-2.5-pro", "gemini-2.5-flash"),
+    "mistral": ("mistral-large-latest", "mistral-small-latest"),
     "openrouter": ("openai/gpt-5", "anthropic/claude-sonnet-5.5"),
     "ollama": ("llama3.2:latest",),
 }

@@ -19,6 +19,7 @@ import pytest
 import requests
 import urllib3
 
+import wavetank
 from wavetank.scenario import Scenario
 from wavetank.tank.real_world import RealWorld
 
@@ -208,3 +209,18 @@ def test_this_machine_is_not_touched_in_real_time(worlds: list[RealWorld]) -> No
     with worlds[0].borrowed(), pytest.raises(requests.ConnectionError, match="refused"):
         requests.get("http://127.0.0.1:9/", timeout=5)
     assert counts(worlds) == [0, 0]
+
+
+def test_a_variable_that_a_run_deletes_is_set_in_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs of a search find the same keys, and what was set before the search is as it was."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    found: list[str | None] = []
+
+    async def main(_: wavetank.Tank) -> None:
+        found.append(os.environ.pop("OPENAI_API_KEY", None))
+
+    wavetank.search(main, schedules=3, policy="random").check()
+    assert len(found) == 3
+    assert found[0]
+    assert len(set(found)) == 1
+    assert "OPENAI_API_KEY" not in os.environ

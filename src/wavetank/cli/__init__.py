@@ -19,6 +19,7 @@ _LONGEST_ERROR: Final = 4000
 
 _COMMANDS: Final = {
     "run": "put a table of prompts to a provider, and resume it",
+    "forecast": "say how long a batch will take, what it will cost, and what holds it back",
     "ctl": "change the pace or the bounds of a run while it works, or ask how far it is",
     "journal": "say what the journal of a run holds, also while it runs",
     "rehearse": "run a program as it is against the fake, in virtual time",

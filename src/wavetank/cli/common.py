@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, final
 
+from ..arguments import count
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,9 +22,21 @@ class CommandError(Exception):
         self.status = status
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add `--json` to a command."""
     parser.add_argument("--json", action="store_true", help="print one JSON document, and nothing else")
+
+
+def limit_number(text: str) -> tuple[str, int]:
+    """The name and the number of `--set LIMIT=N`.
+
+    Raises:
+        ArgumentTypeError: it has another form, or N is no count.
+    """
+    name, equals, number = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: write LIMIT=N, such as requests_per_minute=1000")
+    return name.strip().replace("-", "_"), count(number.strip().replace("_", ""))
 
 
 def json_bytes(document: object) -> bytes:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..arguments import count
-from .common import CommandError, add_json, print_json
+from .common import CommandError, add_json, limit_number, print_json
 
 if TYPE_CHECKING:
     from ..limits import Allowance
@@ -42,19 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         action="append",
         default=[],
-        type=_number,
+        type=limit_number,
         metavar="LIMIT=N",
         help="another number, such as requests_per_minute=1000; repeat it for several",
     )
     add_json(parser)
     parser.set_defaults(command=_run)
-
-
-def _number(text: str) -> tuple[str, int]:
-    name, equals, number = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: write LIMIT=N, such as requests_per_minute=1000")
-    return name.strip().replace("-", "_"), count(number.strip().replace("_", ""))
 
 
 def _run(options: argparse.Namespace) -> None:

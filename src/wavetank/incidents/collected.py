@@ -88,6 +88,11 @@ def _is_in(at: int, since: Instant | None, until: Instant | None) -> bool:
 
 
 def _mixed(dated: dict[bool, Path]) -> IncidentError:
+    if dated[True] == dated[False]:
+        return IncidentError(
+            f"{dated[True]}: some of its times are dates, and others are counted from the start of a run; "
+            "write all of them in one form"
+        )
     return IncidentError(
         f"{dated[True]} has dates and {dated[False]} counts time from the start of a run, so they cannot be "
         "merged; learn from each by itself"

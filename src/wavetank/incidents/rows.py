@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..clock import MILLISECOND, SECOND
+from ..scenario import RetryAfterForm
 from ..shown import Secrets, shortened
 from .exchange import Exchange, IncidentError, is_mistake, model_name, refuses
 from .lines import Line, lines_of
@@ -68,6 +69,11 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 """What each column may be called, in lower case and with `_` between words."""
 
 _NAMED: Final = {name: column for column, names in _COLUMNS.items() for name in names}
+_UNIT: Final = re.compile(r"_(?:utc|s|secs?|seconds?)$")
+_MILLISECONDS: Final = re.compile(r"_(?:msecs?|millis|milliseconds?)$")
+_TIMES: Final = ("time", "end", "retry_after", "seconds")
+"""Columns whose names may have their unit behind them; `tokens_s` are no tokens, but tokens a second."""
+
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _LONGEST_FIELD: Final = 16 * 1024 * 1024
 _MOST_SHOWN: Final = 20
@@ -81,12 +87,15 @@ def named(columns: Iterable[str]) -> dict[str, str]:
     {'time': 'Started-At', 'status': 'Status Code'}
     """
     found: dict[str, str] = {}
+    with_unit: dict[str, str] = {}
     for name in columns:
         plain = re.sub(r"[^a-z0-9]+", "_", str(name).strip().lower()).strip("_")
-        column = _NAMED.get(plain)
+        column = _NAMED.get(_MILLISECONDS.sub("_ms", plain))
         if column is not None:
             found.setdefault(column, name)
-    return found
+        elif (column := _NAMED.get(_UNIT.sub("", plain))) in _TIMES:
+            with_unit.setdefault(column, name)
+    return with_unit | found
 
 
 def csv_exchanges(path: Path) -> Iterator[tuple[Exchange, bool]]:
@@ -104,6 +113,11 @@ def csv_exchanges(path: Path) -> Iterator[tuple[Exchange, bool]]:
         columns = _columns(f"{path}, line {number[0] or 1}", header)
         for fields in reader:
             place = f"{path}, line {number[0]}"
+            if any(each.strip() for each in fields[len(header) :]):
+                raise IncidentError(
+                    f"{place}: {len(fields)} values for {len(header)} columns; put a value that contains "
+                    "the delimiter in quotes, or remove the line"
+                )
             row = dict(zip(header, fields, strict=False))
             yield _exchange(place, {column: row.get(name, "") for column, name in columns.items()})
     except csv.Error as error:
@@ -161,7 +175,7 @@ def _exchange(place: str, row: Mapping[str, Any]) -> tuple[Exchange, bool]:
             "leave it empty where no answer came, or remove the line"
         )
     lasted = _lasted(row, at)
-    wait, form = retry_after(row.get("retry_after"), at.ns + (lasted or 0))
+    wait, form = _retry_after(place, row.get("retry_after"), at, lasted)
     in_ms = length(row.get("retry_after_ms"), MILLISECOND)
     refused = refuses(code)
     return (
@@ -180,6 +194,19 @@ def _exchange(place: str, row: Mapping[str, Any]) -> tuple[Exchange, bool]:
         ),
         at.is_date,
     )
+
+
+def _retry_after(
+    place: str, value: object, at: Instant, lasted: int | None
+) -> tuple[int | None, RetryAfterForm]:
+    wait, form = retry_after(value, at.ns + (lasted or 0))
+    if wait is None and isinstance(value, str) and not _is_blank(value):
+        raise IncidentError(
+            f"{place}: no Retry-After: {_shown(value)} is no number of seconds and no HTTP date; write one, "
+            "leave it empty, or remove the line"
+        )
+    # A date says nothing about times that are counted from the start of a run.
+    return (None, "seconds") if form == "http-date" and not at.is_date else (wait, form)
 
 
 def _status(row: Mapping[str, Any]) -> int | None:
@@ -205,7 +232,7 @@ def _lasted(row: Mapping[str, Any], at: Instant) -> int | None:
 
 
 def _is_blank(value: object) -> bool:
-    return value is None or str(value).strip() in ("", "0", "-", "null", "None")
+    return value is None or str(value).strip().lower() in ("", "0", "-", "null", "none", "nan", "n/a")
 
 
 def _shown(value: object) -> str:

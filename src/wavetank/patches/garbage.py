@@ -11,8 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-RUNS_PER_COLLECTION: Final = 500
-"""After so many runs the garbage of all of them is collected, not only that of the last."""
+RUNS_PER_LARGER_COLLECTION: Final = 50
+"""After so many runs the garbage that has outlived the run after its own is collected as well.
+
+A program keeps it when a variable of a module leads to what its last run has made.
+"""
+
+RUNS_PER_FULL_COLLECTION: Final = 5_000
+"""After so many runs everything is looked at.
+
+That takes as long as a hundred short runs where large libraries are imported.
+"""
 
 _runs: Final = [0]
 
@@ -42,7 +51,9 @@ def collect_between_runs() -> None:
     The runs of many short searches add up, since the garbage that has grown old belongs to no run.
     """
     _runs[0] += 1
-    if _runs[0] % RUNS_PER_COLLECTION:
+    if _runs[0] % RUNS_PER_LARGER_COLLECTION:
         collect_young()
+    elif _runs[0] % RUNS_PER_FULL_COLLECTION:
+        gc.collect(1)
     else:
         gc.collect()

@@ -52,10 +52,9 @@ def _acquire(original: Callable[..., Any], scheduler: Scheduler) -> Callable[...
 
     @functools.wraps(original)
     def noted(self: Any, *borrower: object, **named: object) -> Any:
-        borrower += (*named.values(),)
         if scheduler.witness.attentive and scheduler.is_mine() and not _by_itself(self):
-            return acquire(self, *borrower)
-        return original(self, *borrower)
+            return acquire(self, *borrower, *named.values())
+        return original(self, *borrower, **named)
 
     return noted
 
@@ -69,11 +68,10 @@ def _by_itself(thing: object) -> bool:
 def _acquire_nowait(original: Callable[..., Any], scheduler: Scheduler) -> Callable[..., Any]:
     @functools.wraps(original)
     def noted(self: Any, *borrower: object, **named: object) -> Any:
-        borrower += (*named.values(),)
-        result = original(self, *borrower)
+        result = original(self, *borrower, **named)
         # The library's own `acquire` calls it as well, and is noted itself.
         if scheduler.witness.attentive and scheduler.is_mine() and not is_engine_file(caller_file()):
-            scheduler.witness.acquired(self, *map(id, borrower))
+            scheduler.witness.acquired(self, *map(id, (*borrower, *named.values())))
         return result
 
     return noted
@@ -82,10 +80,9 @@ def _acquire_nowait(original: Callable[..., Any], scheduler: Scheduler) -> Calla
 def _release(original: Callable[..., Any], scheduler: Scheduler) -> Callable[..., Any]:
     @functools.wraps(original)
     def noted(self: Any, *borrower: object, **named: object) -> Any:
-        borrower += (*named.values(),)
-        result = original(self, *borrower)
+        result = original(self, *borrower, **named)
         if scheduler.witness.attentive and scheduler.is_mine() and not _by_itself(self):
-            released(self, scheduler.witness.who_runs(), *map(id, borrower))
+            released(self, scheduler.witness.who_runs(), *map(id, (*borrower, *named.values())))
         return result
 
     return noted

@@ -45,9 +45,9 @@ _KEPT: Final = 1 << 10
 _JSON_BEGINS: Final = tuple('{["-0123456789tfn')
 
 
-Asked = Callable[[Request], Answer | WantedRefusal | Fault | None]
+Asked = Callable[[Request], Answer | Content | WantedRefusal | Fault | None]
 """Asked for an answer; `None` leaves it to the scenario, and a fault is one that the scenario's answer
-meets."""
+meets. A `Content` is sent as it is."""
 
 
 @final
@@ -81,7 +81,7 @@ class AnswerSource:
         if not request.generates or request.max_tokens == 0:
             return NOTHING
         asked = self.ask(request) if self.ask is not None else None
-        if isinstance(asked, WantedRefusal):
+        if isinstance(asked, WantedRefusal | Content):
             return asked
         if isinstance(asked, Fault):
             return replace(self._of_scenario(request), fault=asked)

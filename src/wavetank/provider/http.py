@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, final
 
 import msgspec
 
-from .model import Refusal, Reply
+from .model import LimitState, Refusal, Reply
 from .request import Request
 from .vendor_card import VendorCard
 
@@ -124,6 +124,9 @@ class Dialect(Protocol):
 
     def invalid(self, request: HttpRequest, refusal: Refusal, *, sent: int) -> WireReply:
         """Say why a request cannot be taken; `sent` is the Unix time in nanoseconds."""
+
+    def limits(self, request: Request, limits: LimitState, *, epoch_ns: int = ...) -> Headers:
+        """The headers of a good answer that state the limits; none where the provider states none."""
 
     def encode(self, request: Request, reply: Reply, *, epoch_ns: int = ...) -> Frame:
         """Write one part of the outcome; `epoch_ns` is the Unix time of the instant 0 in nanoseconds."""

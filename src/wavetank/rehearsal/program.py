@@ -142,7 +142,8 @@ def _call(program: Program) -> None:
     for name in place.split("."):
         owner, function = function, getattr(function, name, None)
         if function is None:
-            meant = did_you_mean(name, [each for each in vars(owner) if not each.startswith("_")], start="; ")
+            own = (each for each, value in vars(owner).items() if not inspect.ismodule(value))
+            meant = did_you_mean(name, [each for each in own if not each.startswith("_")], start="; ")
             raise ProgramError(f"{module_name} has no function {place!r}{meant}")
     if not callable(function):
         raise ProgramError(f"{program.name} is no function: {type(function).__name__} cannot be called")

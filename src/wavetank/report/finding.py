@@ -136,7 +136,9 @@ def _of_item(log: EventLog, name: str, *, value: bool) -> Iterator[str]:
 
 def _who(event: Event) -> str:
     """`request 5 was sent by 'work#2' at app.py:12`."""
-    what = {"arrived": f"request {event.request} was sent"}.get(
+    if event.kind == "interrupted":
+        return f"the program was interrupted; main waited at {place_of(event)}"
+    what = {"arrived": f"request {event.request} was sent", "submitted": f"{event.item!r} was submitted"}.get(
         event.kind, f"{event.item!r} was reported as {event.kind}"
     )
     return f"{what}{_where(event)}"

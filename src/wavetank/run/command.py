@@ -15,12 +15,15 @@ import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
 from ..processor import Progress
+from ..processor.counting import counted
 from ..processor.errors.error_fields import unwrap_single_group
 from ..processor.journal import Journal, JournalError
 from ..processor.preflight import preflight
 from ..processor.sinks import CsvSink, JsonlSink, SinkError
 from ..progress import Display
 from ..shown import Secrets
+from .batches.batch_run import BatchRun
+from .batches.start import check_providers, new_batch_run
 from .command_options import CommandOptions
 from .console import WarningCollector, print_line
 from .control import ControlRequest, serve_control
@@ -62,6 +65,8 @@ def run(options: CommandOptions, arguments: Sequence[str], display: Display) -> 
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     table = read_table(options.input, options.columns, options.target)
     plan = RunPlan(options, table)
+    if options.batch is not None:
+        check_providers(plan)
     keys = {route.target: connection(options, route, os.environ) for route in plan.routes}
     need_client()
     with open_files(options, table) as (journal, output):
@@ -91,11 +96,14 @@ class _RunState:
     log: WarningCollector
     signal: int = 0
     processor: RowProcessor | None = None
+    batches: BatchRun | None = None
     not_started_because: str | None = None
     write_errors: list[Exception] = field(default_factory=list)
 
     def status_text(self) -> str:
         """Rows, rate, refusals, time left and cost, and the requests under way, in one line."""
+        if self.batches is not None:
+            return self.batches.status_text
         progress = Progress() if self.processor is None else self.processor.progress
         away = [f"outage of {scope}" for scope in progress.away]
         under_way = f"{progress.under_way} of {progress.workers} requests under way"
@@ -108,6 +116,8 @@ class _RunState:
             ValueError: a number is too small, or a name is not used.
             RuntimeError: no row is processed yet.
         """
+        if self.options.batch is not None:
+            raise ValueError("the rows go through a batch API, and the provider sets the pace")
         if self.processor is None:
             raise RuntimeError("the run has sent no row yet; try again in a moment")
         await self.processor.retune(
@@ -145,6 +155,7 @@ def _report(work: _RunState) -> int:
     if work.write_errors:
         print_line(f"stopped: {work.write_errors[0]}")
     cut_off = _has_missing_rows(work)
+    _print_batches_under_way(work)
     if cut_off or work.statistics.all.failed:
         _print_resume_command(work)
     if work.signal:
@@ -163,13 +174,32 @@ def _print_resume_command(work: _RunState) -> None:
     if work.journal is None:
         print_line("without a --journal nothing can be resumed")
         return
-    cut_off = _has_missing_rows(work)
-    flags = ["--resume"] if cut_off else ["--resume", "--retry-failed"]
-    arguments = [argument for argument in work.arguments if argument not in flags]
+    if _has_missing_rows(work):
+        _print_command(work, "to go on", "--resume")
+    else:
+        _print_command(work, "to try the failed rows again", "--resume", "--retry-failed")
+    if work.batches is not None and work.batches.under_way:
+        _print_command(work, "to cancel the batches and keep what they did", "--resume", "--cancel")
+
+
+def _print_command(work: _RunState, purpose: str, *flags: str) -> None:
+    arguments = [argument for argument in work.arguments if argument not in (*flags, "--cancel")]
     shown = [work.secrets.hide(argument) for argument in arguments]
     line = shlex.join(["wavetank", "run", *shown, *flags])
     again = "" if shown == arguments else " with the secrets that are hidden in it"
-    print_line(f"{'to go on' if cut_off else 'to try the failed rows again'}{again}: {line}")
+    print_line(f"{purpose}{again}: {line}")
+
+
+def _print_batches_under_way(work: _RunState) -> None:
+    """Say what goes on at the provider after the end of this process."""
+    under_way = () if work.batches is None else work.batches.under_way
+    if under_way:
+        rows = sum(len(batch.ids) for batch in under_way)
+        print_line(
+            f"{counted(len(under_way), 'batch', 'batches')} with {counted(rows, 'row')} "
+            f"{'goes' if len(under_way) == 1 else 'go'} on at the provider, and will be paid for: "
+            f"{', '.join(batch.batch_id or '' for batch in under_way)}"
+        )
 
 
 async def _main(work: _RunState) -> None:
@@ -208,6 +238,9 @@ async def _process(work: _RunState) -> None:
     async with new_client(
         connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
     ) as client:
+        if options.batch is not None:
+            await _process_in_batches(work, client)
+            return
         strategies = {route.target: _strategy(work, route, client) for route in plan.routes}
         if options.preflight and not await _passes_preflight(work, client):
             return
@@ -223,6 +256,25 @@ async def _process(work: _RunState) -> None:
             _check_files(work)
         except (JournalError, SinkError) as error:
             work.write_errors.append(error)
+
+
+async def _process_in_batches(work: _RunState, client: httpx2.AsyncClient) -> None:
+    work.batches = new_batch_run(
+        work.plan,
+        client,
+        work.statistics,
+        keys=work.keys,
+        output=work.output,
+        journal=work.journal,
+        say=work.say,
+        # Two runs may begin at one instant, but in two processes.
+        salt=f"{os.getpid()} {work.options.journal}",
+    )
+    try:
+        await work.batches.process(work.plan.table.items)
+        _check_files(work)
+    except (JournalError, SinkError) as error:
+        work.write_errors.append(error)
 
 
 def _check_files(work: _RunState) -> None:
@@ -280,5 +332,8 @@ async def _print_status_on_signal(work: _RunState) -> None:
 
 async def _show(work: _RunState) -> None:
     while True:
-        work.display.show(work.statistics.share, work.statistics.progress_text())
+        if work.batches is not None:
+            work.display.show(work.batches.share, work.batches.status_text)
+        else:
+            work.display.show(work.statistics.share, work.statistics.progress_text())
         await anyio.sleep(SHOW_EVERY_SECONDS)

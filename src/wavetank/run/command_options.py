@@ -7,16 +7,49 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from ..processor import Bounds
 from .input_table import JSON_LINES, ColumnNames
 from .providers import PROVIDERS, ProviderApi, RequestSettings
 from .row_processor import RunPace
+from .run_arguments import DEFAULT_PARALLEL, DEFAULT_POLL
 from .run_errors import RunError
 from .target import Target
 
 V = TypeVar("V")
+
+_DIRECT_ONLY: Final = (
+    "parallel",
+    "rate",
+    "token_rate",
+    "preflight",
+    "fail_fast",
+    "max_seconds",
+    "max_requests",
+    "max_total_tokens",
+    "max_cost",
+    "on_quota",
+)
+"""The options that are about requests which the run sends one by one."""
+_BATCHES_ONLY: Final = ("batch_rows", "enqueued_tokens", "poll", "retries", "cancel")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """How rows are sent through a batch API.
+
+    `most_rows` bounds a batch, and `enqueued_tokens` all unfinished batches of a model. `poll_seconds`
+    is the longest pause between two looks at a batch. `retries` is how often a row is sent again. With
+    `cancel` nothing is sent: the batches under way are cancelled.
+    """
+
+    most_rows: int | None = None
+    enqueued_tokens: int | None = None
+    poll_seconds: float = DEFAULT_POLL
+    retries: int = 0
+    cancel: bool = False
 
 
 @final
@@ -41,6 +74,7 @@ class CommandOptions:
     scenario: str | None
     seed: int
     timeline: Path | None = None
+    batch: BatchOptions | None = None
 
     @property
     def target(self) -> Target:
@@ -59,6 +93,7 @@ class CommandOptions:
             "--system (its digest)": system,
             "--max-tokens": request.max_tokens,
             "--temperature": request.temperature,
+            "--batch": None if self.batch is None else "yes",
         }
         return {name: str(value) for name, value in settings.items() if value is not None}
 
@@ -70,9 +105,14 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         RunError: an argument is missing, or two contradict each other.
     """
     provider = PROVIDERS[arguments.provider]
+    batch = _batch(arguments)
     if arguments.input is None or arguments.output is None:
         raise RunError("name the INPUT with the rows, and the file for the answers with --output")
-    if arguments.resume and arguments.journal is None:
+    journal = arguments.journal
+    if batch is not None and journal is None:
+        # A batch takes up to a day: without a journal, an interruption would lose what is paid for.
+        journal = arguments.output.with_name(f"{arguments.output.name}.journal")
+    if arguments.resume and journal is None:
         raise RunError("--resume needs the --journal of the run to resume")
     if arguments.timeline is not None and arguments.scenario is None:
         raise RunError("--timeline draws a rehearsal: add --scenario NAME, such as --scenario cascade")
@@ -82,7 +122,7 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         raise RunError(f"--output {arguments.output}: name a file that ends with .csv or .jsonl")
     if arguments.output.resolve() == arguments.input.resolve():
         raise RunError("--output is the input itself; name another file")
-    if arguments.journal is not None and arguments.journal.resolve() == arguments.output.resolve():
+    if journal is not None and journal.resolve() == arguments.output.resolve():
         raise RunError("--journal and --output are the same file; give each its own")
     return CommandOptions(
         input=arguments.input,
@@ -109,13 +149,52 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         verbose=arguments.verbose,
         preflight=arguments.preflight,
         timeout_seconds=arguments.timeout,
-        journal=arguments.journal,
+        journal=journal,
         resume=arguments.resume,
         retry_failed=arguments.retry_failed,
         scenario=arguments.scenario,
         seed=arguments.seed,
         timeline=arguments.timeline,
+        batch=batch,
     )
+
+
+def _batch(arguments: argparse.Namespace) -> BatchOptions | None:
+    """How rows are sent through a batch API, or `None` if they are sent one by one.
+
+    Raises:
+        RunError: an option is for the other way.
+    """
+    if not arguments.batch:
+        if given := _given(arguments, _BATCHES_ONLY):
+            raise RunError(f"{given} is about batches: add --batch, or leave it out")
+        return None
+    if given := _given(arguments, _DIRECT_ONLY):
+        raise RunError(
+            f"{given} is about rows that are sent one by one, and with --batch the provider sets the pace: "
+            "leave it out, or run without --batch"
+        )
+    if arguments.cancel and not arguments.resume:
+        raise RunError("--cancel needs --resume: it cancels the batches in the journal of a run")
+    if arguments.cancel and arguments.scenario is not None:
+        raise RunError("--cancel cancels the batches of a journal, and a rehearsal has none: leave one out")
+    return BatchOptions(
+        most_rows=arguments.batch_rows,
+        enqueued_tokens=arguments.enqueued_tokens,
+        poll_seconds=arguments.poll or DEFAULT_POLL,
+        retries=arguments.retries or 0,
+        cancel=arguments.cancel,
+    )
+
+
+def _given(arguments: argparse.Namespace, names: Sequence[str]) -> str:
+    """The first of these options that has another value than its default, as it is written."""
+    defaults: dict[str, Any] = {"parallel": DEFAULT_PARALLEL, "on_quota": "fail"}
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value is not False and value != [] and value != defaults.get(name):
+            return f"--{name.replace('_', '-')}"
+    return ""
 
 
 def _pace(arguments: argparse.Namespace) -> RunPace:
@@ -131,7 +210,7 @@ def _pace(arguments: argparse.Namespace) -> RunPace:
         on_quota=arguments.on_quota,
         fail_fast=arguments.fail_fast,
         max_outage_seconds=arguments.max_outage,
-        order=arguments.order,
+        order="input" if arguments.batch else arguments.order,
     )
 
 

@@ -150,7 +150,7 @@ class ProviderStrategy(LLMCallStrategy[str]):
         except Exception as error:
             self._secrets.hide_in(error)
             raise
-        return self._priced(item, self._read(answer.status_code, answer.headers, answer.text))
+        return priced(item.prompt, self._read(answer.status_code, answer.headers, answer.text), self._prices)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[httpx2.AsyncClient]:
@@ -168,24 +168,37 @@ class ProviderStrategy(LLMCallStrategy[str]):
 
     def _read(self, status: int, headers: Mapping[str, str], text: str) -> CallResult[str]:
         parsed = parsed_answer(status, headers, text, self._secrets)
-        try:
-            answer = self._provider.read(parsed)
-            value = self._secrets.hide_keys(answer.value)
-            return replace(answer, value=value, info=rate_info(headers, now=to_seconds(real_epoch_ns())))
-        except (AttributeError, IndexError, KeyError, TypeError):
-            parsed = self._secrets.hidden(parsed)
-            raise _not_an_answer(status, parsed, self._secrets.hide(text)) from None
+        answer = read_answer(self._provider, parsed, status, text, self._secrets)
+        return replace(answer, info=rate_info(headers, now=to_seconds(real_epoch_ns())))
 
-    def _priced(self, item: LLMWorkItem[Any], answer: CallResult[str]) -> CallResult[str]:
-        if self._prices is None or answer.cost:
-            return answer
-        lengths = len(item.prompt), len(answer.value)
-        usage = (
-            answer.usage
-            if answer.usage.total
-            else TokenUsage(*(-(-length // CHARACTERS_PER_TOKEN) for length in lengths))
-        )
-        return replace(answer, cost=self._prices.cost(usage))
+
+def read_answer(
+    provider: ProviderApi, parsed: Any, status: int, text: str, secrets: Secrets
+) -> CallResult[str]:
+    """The text, the tokens and the cost of an answer, without any key.
+
+    Raises:
+        ApiError: it states why there is no answer.
+        UnreadableAnswer: it is not in the format of its API.
+    """
+    try:
+        answer = provider.read(parsed)
+        return replace(answer, value=secrets.hide_keys(answer.value))
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise _not_an_answer(status, secrets.hidden(parsed), secrets.hide(text)) from None
+
+
+def priced(prompt: str, answer: CallResult[str], prices: Prices | None) -> CallResult[str]:
+    """The same answer with its cost, unless it states it; uncounted tokens are estimated from the texts."""
+    if prices is None or answer.cost:
+        return answer
+    lengths = len(prompt), len(answer.value)
+    usage = (
+        answer.usage
+        if answer.usage.total
+        else TokenUsage(*(-(-length // CHARACTERS_PER_TOKEN) for length in lengths))
+    )
+    return replace(answer, cost=prices.cost(usage))
 
 
 def parsed_answer(status: int, headers: Mapping[str, str], text: str, secrets: Secrets) -> object:

@@ -319,6 +319,7 @@ PROVIDERS: Final[Mapping[str, ProviderApi]] = {
             _gemini_read,
             Listing("/v1beta/models", _gemini_models, {"pageSize": "1000"}),
         ),
+        _openai_like("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
         _openai_like("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", reports_cost=True),
         ProviderApi(
             "ollama",

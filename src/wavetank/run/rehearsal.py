@@ -10,15 +10,19 @@ from ..clock import EPOCH_SECONDS
 from ..processor import LLMWorkItem
 from ..progress import Display
 from ..rehearsal.ending import error_lines, headline, verdict_lines
+from .batches.start import check_providers, new_batch_run
 from .command_options import CommandOptions
 from .console import WarningCollector, print_line
 from .input_table import read_table
 from .provider_strategy import need_client, new_client
 from .run_errors import RunError
 from .run_plan import RunPlan
+from .run_statistics import RunStatistics
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx2
 
     from ..processor import ItemResult
     from ..tank.runs.finished_run import Run
@@ -46,6 +50,8 @@ def rehearse(options: CommandOptions, display: Display) -> int:
     need_client()
     table = read_table(options.input, options.columns, options.target)
     plan = RunPlan(options, table)
+    if options.batch is not None:
+        check_providers(plan)
 
     async def main(tank: Tank) -> tuple[list[str], int]:
         start = anyio.current_time()
@@ -57,10 +63,13 @@ def rehearse(options: CommandOptions, display: Display) -> int:
         async with new_client(
             connections=options.pace.parallel, timeout_seconds=options.timeout_seconds
         ) as client:
-            strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
             ledger = _Ledger(tank)
-            processor = plan.row_processor(strategies, statistics, output=ledger, say=display.say)
-            await processor.process(plan.items(strategies))
+            if options.batch is not None:
+                await _process_in_batches(plan, client, statistics, tank, ledger, display)
+            else:
+                strategies = {route.target: plan.rehearsed(route, client) for route in plan.routes}
+                processor = plan.row_processor(strategies, statistics, output=ledger, say=display.say)
+                await processor.process(plan.items(strategies))
         for item in table.items:
             # It was not sent because of a bound, so its ledger entry is cancelled.
             if item.id not in ledger.known:
@@ -74,6 +83,21 @@ def rehearse(options: CommandOptions, display: Display) -> int:
     if options.timeline is not None:
         _draw(run, options.timeline)
     return status
+
+
+async def _process_in_batches(
+    plan: RunPlan,
+    client: httpx2.AsyncClient,
+    statistics: RunStatistics,
+    tank: Tank,
+    ledger: _Ledger,
+    display: Display,
+) -> None:
+    batches = new_batch_run(
+        plan, client, statistics, keys=None, output=ledger, say=display.say, salt="rehearsal"
+    )
+    tank.fake_llm.item_of = lambda request: batches.rows.get(request.custom_id or "")
+    await batches.process(plan.table.items)
 
 
 def _draw(run: Run[Any], path: Path) -> None:
@@ -109,7 +133,8 @@ class _Ledger:
 def _forecast(run: Run[tuple[list[str], int]], options: CommandOptions, display: Display) -> int:
     display.close()
     report, failed = run.value or ([], len(run.events.of("submitted")))
-    what = f"in {options.scenario!r} with seed {options.seed}, {options.pace.parallel} in parallel"
+    how = f"{options.pace.parallel} in parallel" if options.batch is None else "in batches"
+    what = f"in {options.scenario!r} with seed {options.seed}, {how}"
     verdicts = (run.verdicts[name] for name in _LEDGER_CHECKS)
     for line in (headline(run, what), *report, *verdict_lines(verdicts), *error_lines(run)):
         print_line(line)

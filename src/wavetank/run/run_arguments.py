@@ -10,7 +10,15 @@ from typing import Any, Final
 from ..arguments import count, seconds, seed
 from ..text import did_you_mean, parse_positive
 
-PROVIDER_NAMES: Final = ("anthropic", "gemini", "ollama", "openai", "openai-compatible", "openrouter")
+PROVIDER_NAMES: Final = (
+    "anthropic",
+    "gemini",
+    "mistral",
+    "ollama",
+    "openai",
+    "openai-compatible",
+    "openrouter",
+)
 
 EXIT_CODES: Final = """exit status:
   0    every row has an answer
@@ -25,6 +33,8 @@ DEFAULT_PARALLEL: Final = 10
 """The default of the processor's `workers`."""
 DEFAULT_MAX_OUTAGE: Final = 600.0
 """The default of the processor's `max_outage_seconds`."""
+DEFAULT_POLL: Final = 600.0
+"""Batches take minutes to a day: a tenth of an hour more is little, and 150 looks a day are few."""
 DEFAULT_TIMEOUT: Final = 120.0
 """Reasoning models may send no byte for a minute or more."""
 
@@ -51,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_rows(parser.add_argument_group("rows"))
     _add_provider(parser.add_argument_group("provider"))
     _add_pace(parser.add_argument_group("pace"))
+    _add_batches(parser.add_argument_group("batches"))
     _add_resuming(parser.add_argument_group("resuming"))
     _add_rehearsal(parser.add_argument_group("rehearsal"))
 
@@ -164,6 +175,34 @@ def add_bounds(group: Any, *, max_outage: float | None) -> None:
     )
 
 
+def _add_batches(group: Any) -> None:
+    group.add_argument(
+        "--batch", action="store_true", help="send the rows through the provider's batch API: half the price"
+    )
+    group.add_argument("--batch-rows", type=count, metavar="N", help="the most rows of one batch")
+    group.add_argument(
+        "--enqueued-tokens",
+        type=count,
+        metavar="N",
+        help="the provider's limit of tokens in unfinished batches of a model; an unknown one is learnt",
+    )
+    group.add_argument(
+        "--poll",
+        type=seconds,
+        metavar="S",
+        help=f"the longest pause between two looks at a batch (default {DEFAULT_POLL:.0f})",
+    )
+    group.add_argument(
+        "--retries",
+        type=_whole,
+        metavar="N",
+        help="send rows that expired or met a limit again in a next batch, so often (default 0)",
+    )
+    group.add_argument(
+        "--cancel", action="store_true", help="with --resume: cancel the batches, and keep what they did"
+    )
+
+
 def _add_resuming(group: Any) -> None:
     group.add_argument(
         "--journal", metavar="FILE", type=Path, help="store each request and each outcome here"
@@ -243,6 +282,12 @@ def _outage(text: str) -> float:
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds from 0 on, or inf")
     return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: give a whole number from 0 on")
+    return int(text)
 
 
 def _price(text: str) -> float:

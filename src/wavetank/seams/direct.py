@@ -65,17 +65,6 @@ async def call(
     Raises:
         ProviderError: the subclass that fits the refusal or fault.
     """
-    desk.admit()
-    if desk.refuses_connection():
-        raise ConnectionLost("the provider refused the connection", status=0)
-    sent, origin = desk.clock.now(), desk.origin()
-    answered = desk.waits.event()
-    replies: list[Reply] = []
-
-    def deliver(reply: Reply) -> None:
-        replies.append(reply)
-        answered.set()
-
     request = Request(
         model=model,
         item=item if item is not None else prompt or None,
@@ -85,17 +74,40 @@ async def call(
         max_tokens=max_tokens,
         secret=key,
     )
+    return _completion(await answered(desk, request))
+
+
+async def answered(desk: Desk, request: Request) -> Success:
+    """Send a request on asyncio or trio, and wait for its answer.
+
+    Raises:
+        ProviderError: the subclass that fits the refusal or fault.
+    """
+    desk.admit()
+    if desk.refuses_connection():
+        raise ConnectionLost("the provider refused the connection", status=0)
+    sent, origin = desk.clock.now(), desk.origin()
+    ended = desk.waits.event()
+    replies: list[Reply] = []
+
+    def deliver(reply: Reply) -> None:
+        replies.append(reply)
+        ended.set()
+
     record = desk.open(request, sent=sent, deliver=deliver, origin=origin)
     try:
-        await answered.wait()
+        await ended.wait()
     except BaseException:
         desk.leave(record)
         raise
-    if lost := _lost(replies[-1].outcome):
+    outcome = replies[-1].outcome
+    if lost := _lost(outcome):
         desk.leave(record)
         raise lost
-    desk.reached(record, whole=isinstance(replies[-1].outcome, Success))
-    return _completion(replies[-1].outcome)
+    desk.reached(record, whole=isinstance(outcome, Success))
+    if isinstance(outcome, Refusal):
+        raise _error(outcome)
+    return outcome
 
 
 def _lost(outcome: Outcome) -> ProviderError | None:
@@ -112,9 +124,7 @@ def _lost(outcome: Outcome) -> ProviderError | None:
     return error(f"the answer broke off with an error: {fault.error or 'server'}", status=200)
 
 
-def _completion(outcome: Outcome) -> Completion:
-    if isinstance(outcome, Refusal):
-        raise _error(outcome)
+def _completion(outcome: Success) -> Completion:
     content, usage = outcome.content, Usage(outcome.prompt_tokens, outcome.completion_tokens)
     if len(content.blocks) == 1 and content.blocks[0].kind == "text":
         return Completion(content.text, usage, finish=content.finish)  # nearly all of them

@@ -30,6 +30,11 @@ _made: Final[dict[str, tuple[ModuleType, Sequence[Patch]]]] = {}
 
 _borrowed: Final = ExitStack()
 
+_set: Final[dict[str, str]] = {}
+"""The variables that are set until the last block ends."""
+_names: Final[set[bytes]] = set()
+"""Their names, as the process has them."""
+
 
 @contextmanager
 def installed(desk: Desk) -> Iterator[None]:
@@ -41,6 +46,7 @@ def installed(desk: Desk) -> Iterator[None]:
     they were once the last block has ended.
     """
     with receiving(desk, opened=_borrow, closed=_borrowed.close):
+        _set_again()
         yield
 
 
@@ -48,6 +54,13 @@ def _borrow() -> None:
     _borrowed.enter_context(_environment())
     _borrowed.enter_context(sockets_meet_the_fake())
     _borrowed.enter_context(on_import(tuple(_PATCHES_OF), _patch))
+
+
+def _set_again() -> None:
+    """Set what a program has deleted: each of the runs of a search is to find the same."""
+    # Looked up where `os.environ` keeps it: by name it would cost as much as ten steps of a run.
+    if not _names <= os.environ._data.keys():  # type: ignore[attr-defined]
+        os.environ.update({name: value for name, value in _set.items() if name not in os.environ})
 
 
 def _patch(library: ModuleType) -> None:
@@ -75,9 +88,13 @@ def _environment() -> Iterator[None]:
     }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
+    _set.update(ours)
+    _names.update(map(os.fsencode, ours))
     try:
         yield
     finally:
+        _set.clear()
+        _names.clear()
         for name, value in before.items():
             if os.environ.get(name) != ours[name]:
                 continue  # the program has set it meanwhile

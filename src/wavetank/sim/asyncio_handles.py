@@ -100,16 +100,21 @@ def watched_step(handle: events.Handle, watch: StepWatch) -> Callable[[], None]:
 class CountedFuture(asyncio.Future[Any]):
     """A future that hashes by its creation number."""
 
-    def __init__(self, *, loop: SimulatedLoop) -> None:
-        self._number = loop.next_number()
-        super().__init__(loop=loop)
+    _number: int
+    """Set by the loop that makes it."""
 
     def __hash__(self) -> int:
         return self._number
 
 
-class _Handle(events.Handle):
-    """A callback that is ready; made as in asyncio, but for the traceback of the debug mode."""
+class Posted(events.Handle):
+    """What the program posted; the queue of what can run sets whose it is, and its place in line."""
+
+    __slots__ = ("number", "seq")
+
+
+class _Quick(Posted):
+    """Made as in asyncio, but for the traceback of the debug mode."""
 
     __slots__ = ()
 
@@ -130,14 +135,21 @@ class _Handle(events.Handle):
 
 
 @final
-class Posted(_Handle):
-    """What the program asked for."""
+class QuicklyPosted(_Quick):
+    """What the program posted outside of the debug mode."""
 
     __slots__ = ()
 
 
 @final
-class EngineStep(_Handle):
+class EngineStep(_Quick):
     """A step of the engine itself: what goes wrong in it stops the loop instead of being logged."""
 
     __slots__ = ()
+
+
+@final
+class TimerPosted(events.TimerHandle):
+    """A timer; when it is due it can run like what was posted."""
+
+    __slots__ = ("number", "seq")

@@ -24,6 +24,8 @@ from .asyncio_handles import (
     CountedTask,
     EngineStep,
     Posted,
+    QuicklyPosted,
+    TimerPosted,
     called_in_reports,
     can_run,
     name_of_callback,
@@ -83,7 +85,9 @@ class SimulatedLoop(SocketMethods):
         """Whether it outlives the test in which it runs."""
         self._steps = 0
         self._callbacks: deque[events.Handle] = deque()
-        self._ready_to_choose = ReadyQueue(CountedTask)
+        self._ready_to_choose = ReadyQueue()
+        chosen = scheduler.chooser is not None and scheduler.level.order != "fifo"
+        self._post: Callable[[Any], object] = self._ready_to_choose.post if chosen else self._callbacks.append
         self.next_number = count(1).__next__
         """Numbers the loop's tasks, futures and scopes in the order they are made."""
         self.next_task = count(1).__next__
@@ -125,10 +129,10 @@ class SimulatedLoop(SocketMethods):
             return self.scheduler.witness.task_ended(args[0])  # type: ignore[no-any-return]
         if self._closed or self._debug:
             self._check_closed()
-            handle = events.Handle(callback, args, self, context)
-        else:
             handle = Posted(callback, args, self, context)
-        self._callbacks.append(handle)
+        else:
+            handle = QuicklyPosted(callback, args, self, context)
+        self._post(handle)
         if self._sleeper is not None:
             self.scheduler.wake(self._sleeper)
         return handle
@@ -164,7 +168,7 @@ class SimulatedLoop(SocketMethods):
         self, when: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> events.TimerHandle:
         self._check_closed()
-        handle = events.TimerHandle(when / SECOND, callback, args, self, context)
+        handle = TimerPosted(when / SECOND, callback, args, self, context)
         self.timers.push(when, handle)
         if self._deadlines is not None:
             self._deadlines.note(when, handle)
@@ -179,7 +183,9 @@ class SimulatedLoop(SocketMethods):
         return super().create_task(coro, **options)
 
     def create_future(self) -> asyncio.Future[Any]:
-        return CountedFuture(loop=self)
+        future = CountedFuture(loop=self)
+        future._number = self.next_number()
+        return future
 
     def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
         """`Timers` drops cancelled timers when they come up."""
@@ -242,7 +248,7 @@ class SimulatedLoop(SocketMethods):
     name_of_running = staticmethod(name_of_running_task)
 
     def _add(self, handle: events.Handle) -> None:
-        self._callbacks.append(handle)
+        self._post(handle)
         if self._sleeper is not None:
             self.scheduler.wake(self._sleeper)
 
@@ -253,17 +259,17 @@ class SimulatedLoop(SocketMethods):
         scheduler, timers = self.scheduler, self.timers
         posted, can_run = self._callbacks, self._ready_to_choose.who
         while True:
-            chosen = scheduler.chooser is not None
             if scheduler.offers:
                 scheduler.make_offers()
-            if chosen and scheduler.level.stalls and (posted or can_run or timers.is_due()):
+            chosen, level = scheduler.chooser is not None, scheduler.level
+            if chosen and level.stalls and (can_run or posted or timers.is_due()):
                 scheduler.stall()
             if timers.may_be_due():
                 self._take_due()
-            if not posted and not can_run and not self._stopping:
+            if not can_run and not posted and not self._stopping:
                 self._idle()
                 continue
-            if chosen and scheduler.level.order != "fifo":
+            if chosen and level.order != "fifo":
                 self._run_chosen()
             else:
                 self._run_batch()
@@ -281,7 +287,7 @@ class SimulatedLoop(SocketMethods):
 
     def _run_batch(self) -> None:
         callbacks, scheduler = self._callbacks, self.scheduler
-        if self._ready_to_choose:
+        if self._ready_to_choose.who:
             callbacks.extendleft(reversed(self._ready_to_choose.release()))
         for _ in range(len(callbacks)):
             try:
@@ -303,8 +309,9 @@ class SimulatedLoop(SocketMethods):
 
     def _run_chosen(self) -> None:
         """As many steps as a batch has; which they are is chosen, from the batch or from all that can run."""
-        posted, ready, scheduler = self._callbacks, self._ready_to_choose, self.scheduler
-        ready.admit(posted)
+        callbacks, ready, scheduler = self._callbacks, self._ready_to_choose, self.scheduler
+        while callbacks:
+            ready.post(callbacks.popleft())
         batch = ready.newest if scheduler.level.order == "batch" else None
         for _ in range(len(ready)):
             if not ready.who:  # a nested run has taken the rest
@@ -322,10 +329,7 @@ class SimulatedLoop(SocketMethods):
                 self._failed(handle, error)
             if scheduler.watch is not None:
                 (watched or watched_step(handle, scheduler.watch))()
-            ready.spinner = None
-            if posted:
-                ready.admit(posted, handle)
-        handle = None  # type: ignore[assignment] # a traceback of its task leads to this frame
+        ready.ran = handle = None  # a traceback of its task leads to this frame
 
     def _failed(self, handle: events.Handle, error: BaseException) -> None:
         """Log what a callback raised, as asyncio does; a step of the engine, and an exit, stop the loop."""
@@ -409,7 +413,8 @@ class SimulatedLoop(SocketMethods):
             if left:
                 self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.progress()
-            self.run_until_complete(self.shutdown_asyncgens())
+            if self._asyncgens or self.pending() or self.timers.may_be_due():
+                self.run_until_complete(self.shutdown_asyncgens())
             if self._default_executor is not None:
                 self.run_until_complete(self.shutdown_default_executor())
         except RunStopped:

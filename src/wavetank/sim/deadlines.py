@@ -8,7 +8,7 @@ as of an attempt in a loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from types import MethodType
 from typing import Any, Final, Protocol, final
 
@@ -23,6 +23,10 @@ Place = tuple[tuple[str, int], ...]
 
 class Deadlines(Protocol):
     """Knows the deadlines of one engine."""
+
+    @property
+    def known(self) -> Sized:
+        """Those to look through; while there are none, none may pass."""
 
     def may_pass(self, beyond: int) -> bool:
         """Whether there is one behind the instant `beyond` that may pass."""
@@ -64,7 +68,7 @@ class AsyncioDeadlines:
     def __init__(self, timers: Timers, main: asyncio.Task[Any]) -> None:
         self._timers = timers
         self._main = main
-        self._set: list[tuple[int, asyncio.TimerHandle]] = []
+        self.known: list[tuple[int, asyncio.TimerHandle]] = []
         self._of_main: dict[object, tuple[int, asyncio.TimerHandle]] = {}
         """By the scope that has it; the outermost is the first."""
         self._own = OwnDeadline()
@@ -74,13 +78,13 @@ class AsyncioDeadlines:
         callback: Any = handle._callback  # type: ignore[attr-defined]
         if getattr(callback, "__name__", "") not in _ENDS:
             return
-        self._set.append((when, handle))
+        self.known.append((when, handle))
         scope = callback.__self__ if isinstance(callback, MethodType) else handle
         if scope in self._of_main or asyncio.current_task(self._main.get_loop()) is self._main:
             self._of_main[scope] = when, handle
 
     def may_pass(self, beyond: int) -> bool:
-        return bool(self._set) and next(self._beyond(beyond), None) is not None
+        return next(self._beyond(beyond), None) is not None
 
     def ahead(self, beyond: int) -> list[int]:
         return sorted({*self._beyond(beyond)})
@@ -94,10 +98,10 @@ class AsyncioDeadlines:
 
     def _beyond(self, beyond: int) -> Iterator[int]:
         now = self._timers.now()
-        self._set = [each for each in self._set if each[0] > now and not each[1].cancelled()]
+        self.known = [each for each in self.known if each[0] > now and not each[1].cancelled()]
         spared = self._spared()
         before = None if spared is None else spared[0]
-        for when, _ in self._set:
+        for when, _ in self.known:
             if when > beyond and (before is None or when < before):
                 yield when
 

@@ -182,17 +182,18 @@ def _look_on() -> None:
             _lookouts[:] = [_Lookout()]
 
 
+@functools.cache
 def _then_look_on(fork: Callable[[], Any]) -> Callable[[], Any]:
     # Not by `after_in_parent`: Python 3.13 counts the threads after that.
     @functools.wraps(fork)
     def forked() -> Any:
+        us = os.getpid()
         try:
             return fork()
         finally:
             if os.getpid() == us:
                 _look_on()
 
-    us = os.getpid()
     return forked
 
 

@@ -350,8 +350,9 @@ class Scheduler(RunMembers):
         """
         if self.chooser is None:
             return
-        if self.deadlines is not None and not self._deadline_passed:
-            until = chosen_deadline(self.chooser, self.deadlines, self.timers.now())
+        deadlines_ahead = self.deadlines
+        if deadlines_ahead is not None and deadlines_ahead.known and not self._deadline_passed:
+            until = chosen_deadline(self.chooser, deadlines_ahead, self.timers.now())
             if until is not None:
                 self._deadline_passed = True
                 self._pass_time(until, far=True, lost=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
+from .unseen_errors import Failures
+
 MOST: Final = 2_000
 """So many ends are kept: a picture of more tasks is not looked at."""
 
@@ -27,14 +29,14 @@ class TaskEnd:
 class TaskEnds:
     """The ends so far; those after the run was stopped are unwinding and do not count."""
 
-    def __init__(self, now: Callable[[], int], over: Callable[[], bool]) -> None:
+    def __init__(self, now: Callable[[], int], failures: Failures) -> None:
         self._now = now
-        self._over = over
+        self._failures = failures
         self.all: list[TaskEnd] = []
 
     def note(self, task: str, error: BaseException | None = None, *, cancelled: bool = False) -> None:
         """A task or thread ends now, by returning unless it raised or was cancelled."""
-        if len(self.all) >= MOST or self._over():
+        if len(self.all) >= MOST or self._failures.closed:
             return
         how: Ending = "cancelled" if cancelled else "returned" if error is None else "raised"
         kind = None if error is None or cancelled else type(error).__name__

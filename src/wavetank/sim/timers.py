@@ -186,6 +186,9 @@ class Timers:
         heap, now = self._heap, self._instant
         if not heap or heap[0][0] > until:
             return []
+        if len(heap) == 1:
+            when, _, entry = heap[0]
+            return [when] if now < when and not entry.cancelled() else []
         if len(heap) <= _FEW:
             found = {when for when, _, entry in heap if now < when <= until and not entry.cancelled()}
             return sorted(found)[:most] if len(found) > 1 else list(found)

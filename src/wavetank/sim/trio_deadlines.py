@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from types import CoroutineType
 from typing import Any, Final, final
 
@@ -55,8 +55,12 @@ class TrioDeadlines:
         self._sleeps: dict[Any, bool] = {}
         """By the scope whether it is that of a sleep."""
 
+    @property
+    def known(self) -> Sized:
+        return self._runner.deadlines._heap  # type: ignore[no-any-return]
+
     def may_pass(self, beyond: int) -> bool:
-        return bool(self._runner.deadlines._heap) and next(self._beyond(beyond), None) is not None
+        return next(self._beyond(beyond), None) is not None
 
     def ahead(self, beyond: int) -> list[int]:
         return sorted({*self._beyond(beyond)})

@@ -51,7 +51,7 @@ class Witness:
         self.failures = Failures()
         """The errors with which tasks and threads ended."""
         self.quiet = Quiet(self._waiting) if attentive else None
-        self.ends = TaskEnds(clock.now, lambda: self.failures.closed)
+        self.ends = TaskEnds(clock.now, self.failures)
         self._clock = clock
         self._engine = engine
         self._threads = threads

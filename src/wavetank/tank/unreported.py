@@ -30,35 +30,34 @@ class UnreportedAnswers:
 
     def __init__(self, note: Callable[..., object]) -> None:
         self._note = note
-        self._open: dict[int, tuple[str, object]] = {}
-        """By request the item, and the task that has the answer."""
-        self._cut: dict[int, str] = {}
-        """By request the item of an answer whose task has been cancelled."""
+        self._open: dict[str, dict[int, object]] = {}
+        """By item the requests whose answers it has, and the task that has each."""
+        self._cut: dict[str, list[int]] = {}
+        """By item the requests whose answers a cancelled task had."""
 
     def delivered(self, record: Answered) -> None:
         """A success has reached its client, which runs now."""
         task = running_task()
         if task is not None and record.item is not None:
-            self._open[record.id] = record.item, task
+            self._open.setdefault(record.item, {})[record.id] = task
             if is_cancelled(task):
                 self.cancelled(task)
 
     def cancelled(self, task: object) -> None:
         """A task is cancelled, and those that it has started will be."""
-        for number, (item, has_it) in list(self._open.items()):
-            if _is_of(has_it, task):
-                del self._open[number]
-                self._cut[number] = item
+        for item, answers in self._open.items():
+            for number in [number for number, has_it in answers.items() if _is_of(has_it, task)]:
+                del answers[number]
+                self._cut.setdefault(item, []).append(number)
 
     def entered(self, event: Event) -> None:
         """Something was logged: an item with an outcome is reported, one that is asked for again was not."""
         if event.kind == "arrived" and self._cut:
-            for number in [number for number, item in self._cut.items() if item == event.item]:
-                del self._cut[number]
+            for number in self._cut.pop(event.item or "", ()):
                 self._note("unreported", item=event.item, request=number)
         elif event.kind in _OUTCOMES:
-            self._open = {number: kept for number, kept in self._open.items() if kept[0] != event.item}
-            self._cut = {number: item for number, item in self._cut.items() if item != event.item}
+            self._open.pop(event.item or "", None)
+            self._cut.pop(event.item or "", None)
 
     def __repr__(self) -> str:
         return f"<UnreportedAnswers [{len(self._open)} open, {len(self._cut)} cut]>"

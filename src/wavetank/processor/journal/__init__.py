@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .batch_records import BatchRecords, StoredBatch
 from .journal_file import InputChanged, JournalError, JournalInUse, NotAJournal
 from .journal_view import JournalView, OpenRow, look_at_journal, user_of
 from .run_journal import Journal
 from .stored_outcomes import EarlierError, Limit, Outcome, Pause, RunStatus, as_outcome, fingerprint
 
 __all__ = [
+    "BatchRecords",
     "EarlierError",
     "InputChanged",
     "Journal",
@@ -20,6 +22,7 @@ __all__ = [
     "Outcome",
     "Pause",
     "RunStatus",
+    "StoredBatch",
     "as_outcome",
     "fingerprint",
     "look_at_journal",

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
+from .journal_tables import COLUMNS_TO_READ, TABLES
 from .stored_outcomes import Limit, Pause, RunStatus, checksum
 
 APPLICATION_ID: Final = 0x57544A31
 """Marks a SQLite file as a journal, at byte 68: `WTJ1`."""
-VERSION: Final = 3
+VERSION: Final = 4
 """The version of the tables below."""
 SYNCHRONOUS = "NORMAL"
 """Safe against a kill at any instant; only a power cut can lose the last transactions."""
@@ -34,47 +35,6 @@ UNDER_WAY: Final = ("running", "paused")
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
 _FIX: Final = "restore it from a copy, or name another file and start again"
-
-_TABLES: Final = (
-    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE items (
-        position INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        fingerprint BLOB NOT NULL,
-        state INTEGER NOT NULL DEFAULT 0,
-        requests INTEGER NOT NULL DEFAULT 0,
-        earlier INTEGER NOT NULL DEFAULT 0,
-        repeated INTEGER NOT NULL DEFAULT 0,
-        delivered INTEGER NOT NULL DEFAULT 0,
-        outcome TEXT,
-        checksum INTEGER
-    )""",
-    """CREATE TABLE pauses (
-        scope TEXT PRIMARY KEY,
-        rate_limit_until REAL NOT NULL,
-        pause_count INTEGER NOT NULL
-    ) WITHOUT ROWID""",
-    """CREATE TABLE limits (
-        scope TEXT PRIMARY KEY,
-        reason TEXT NOT NULL,
-        source TEXT NOT NULL,
-        met REAL NOT NULL
-    ) WITHOUT ROWID""",
-    """CREATE TABLE status (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        status TEXT NOT NULL,
-        reason TEXT,
-        since REAL NOT NULL
-    )""",
-)
-
-_COLUMNS_TO_READ: Final = {
-    "settings": "name, value",
-    "pauses": "scope, rate_limit_until, pause_count",
-    "limits": "scope, reason, source, met",
-    "status": "status, reason, since",
-    "items": "position, state, outcome, checksum",
-}
 
 _open_in_this_process: Final[set[str]] = set()
 _open_lock: Final = threading.Lock()
@@ -250,7 +210,7 @@ def _refuse_torn(path: Path) -> None:
 def _refuse_torn_rows(path: Path, connection: sqlite3.Connection) -> None:
     """Find damage that SQLite does not notice: it has no checksums of its own."""
     try:
-        for name, columns in _COLUMNS_TO_READ.items():
+        for name, columns in COLUMNS_TO_READ.items():
             for row in connection.execute(f"SELECT {columns} FROM {name}"):
                 if name == "items" and not _is_whole(*row):
                     raise _torn(path, f"row {row[0] + 1}")
@@ -287,7 +247,7 @@ def _connect_exclusively(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.execute("BEGIN EXCLUSIVE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not version:
-            for table in _TABLES:
+            for table in TABLES:
                 connection.execute(table)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -333,11 +293,17 @@ class JournalFile:
 
     def execute_many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Execute one statement for many rows in one transaction: all of them or none."""
+        with self.transaction(), sqlite_errors_translated(self.path):
+            self._connection().executemany(statement, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all changes in the block, or none of them if it raises."""
         connection = self._connection()
         with sqlite_errors_translated(self.path):
             connection.execute("BEGIN")
             try:
-                connection.executemany(statement, rows)
+                yield
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
@@ -356,8 +322,9 @@ class JournalFile:
             return row
 
     def counts(self) -> tuple[int, int, int, int]:
-        """How many items succeeded, failed, wait for a request, and have a request under way."""
-        found = dict(self.query("SELECT state, count(*) FROM items GROUP BY state"))
+        """How many items succeeded, failed, wait for a request, and have a request or a batch under way."""
+        state = f"CASE WHEN batch IS NOT NULL THEN {SENT} ELSE state END"
+        found = dict(self.query(f"SELECT {state}, count(*) FROM items GROUP BY 1"))
         succeeded, failed, waiting, sent = (found.get(n, 0) for n in (SUCCEEDED, FAILED, WAITING, SENT))
         return succeeded, failed, waiting, sent
 

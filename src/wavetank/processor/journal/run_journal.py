@@ -10,6 +10,7 @@ from typing import Any, Final, final
 
 from ..items import ItemResult, LLMWorkItem
 from ..wall_clock import wall_seconds
+from .batch_records import BatchRecords
 from .journal_file import FAILED, SENT, SUCCEEDED, UNDER_WAY, WAITING, InputChanged, JournalError, JournalFile
 from .stored_outcomes import (
     Limit,
@@ -88,6 +89,8 @@ class Journal:
         self._file = JournalFile(self._path, resume=resume)
         self._next_row = 0
         self._status: Status | None = None
+        self.batches: Final = BatchRecords(self._file, self._settled_row)
+        """The batches of a provider's batch API that are under way."""
         try:
             self._check_settings(settings or {})
             self._recover_from_last_run(retry_failed=retry_failed)
@@ -232,13 +235,11 @@ class Journal:
         Raises:
             JournalError: the value cannot be encoded, or the file cannot be written.
         """
-        outcome = as_outcome(item.id, result)
-        state = SUCCEEDED if outcome.error is None else FAILED
-        text = self._encode_outcome(outcome)
+        state, text, check = self._settled_row(item.id, result)
         if self._status not in UNDER_WAY:
             self._set_status("running", None)
         statement = "UPDATE items SET state = ?, outcome = ?, checksum = ? WHERE id = ?"
-        self._update_item(item.id, statement, state, text, checksum(text))
+        self._update_item(item.id, statement, state, text, check)
 
     async def paused(self, scope: str, until: float, count: int) -> None:
         """Store a rate limit: its end in seconds since 1970, and the number of pauses in this run."""
@@ -260,6 +261,10 @@ class Journal:
         self._file.execute(
             "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?)", scope, reason, source, wall_seconds()
         )
+
+    def run_began(self) -> None:
+        """Store that the run is at work, before its first request."""
+        self._set_status("running", None)
 
     async def run_ended(self, stopped: str | None) -> None:
         """Store how the run ended."""
@@ -318,6 +323,12 @@ class Journal:
         """Change one item in one transaction."""
         if not self._file.execute(statement, *values, id):
             raise JournalError(f"the journal {self._path} holds no item {id!r}; register or recall it first")
+
+    def _settled_row(self, id: str, result: ItemResult[Any]) -> tuple[int, str, int]:
+        """The state, the text and the checksum of an outcome."""
+        outcome = as_outcome(id, result)
+        text = self._encode_outcome(outcome)
+        return SUCCEEDED if outcome.error is None else FAILED, text, checksum(text)
 
     def _encode_outcome(self, outcome: Outcome) -> str:
         try:

@@ -345,6 +345,10 @@ class WireDialect:
         body = json_bytes(error) if reply.count == 1 else endpoint.failure(error, request, reply, epoch_ns)
         return apply_fault(outcome.fault, frame, reply, body)
 
+    def limits(self, request: Request, limits: LimitState, *, epoch_ns: int = EPOCH_NS) -> Headers:
+        """The headers of an answer that state the limits; see `Dialect.limits`."""
+        return self._vendor.limits(limits, request, epoch_ns + limits.at, refused=False)
+
     def invalid(self, request: HttpRequest, refusal: Refusal, *, sent: int) -> WireReply:
         """Say that a request cannot be taken; see `Dialect.invalid`."""
         kind = refusal.kind or self._vendor.invalid_kind

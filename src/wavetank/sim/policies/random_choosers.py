@@ -97,12 +97,12 @@ class RandomChooser(ABC):
             return 0
         if kind == "run":
             return self.pick(n, who)
-        if kind == "switch":
-            return self.switch(n, who)
         if kind == "pause":
-            return int(self._rare.pauses())
+            return int(self._rare.pauses()) if self._mix.pauses else 0
         if kind == "stall":
             return self._deviate(n, self._mix.stalls)
+        if kind == "switch":
+            return self.switch(n, who)
         if kind == "provider":
             if who and self._mix.provider >= ALWAYS:
                 return self._meets(*who)

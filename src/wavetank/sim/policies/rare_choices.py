@@ -50,16 +50,17 @@ class RareChoices:
     __slots__ = ("_at", "_chance", "_pauses", "_random")
 
     def __init__(self, chooser_dice: Dice, asked: Asked, *, pauses: bool) -> None:
+        self._at: dict[Kind, int] = {}
+        self._pauses = MOST_PAUSES if pauses else 0
+        if not pauses and not any(map(asked.times, ONCE)):
+            return  # most runs ask for none of it, and dice are as dear as many steps of a program
         # Dice of its own: what a run does otherwise is to stay what it is without rare choices.
         self._random = dice("rare", *chooser_dice.getstate()[1][:2]).random
-        self._at: dict[Kind, int] = {}
         for kind in ONCE:
             times = asked.times(kind)
             if times and self._random() < _CHANCE:
                 self._at[kind] = int(self._random() * times)
-        times = asked.times("pause")
-        self._pauses = MOST_PAUSES if pauses else 0
-        self._chance = min(_OFTEN, MOST_PAUSES / max(times, 1))
+        self._chance = min(_OFTEN, MOST_PAUSES / max(asked.times("pause"), 1))
 
     def pauses(self) -> bool:
         """Whether time passes here, where no deadline is near."""

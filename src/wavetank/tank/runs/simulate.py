@@ -111,14 +111,18 @@ def simulate(
             trial, here = _as_chosen(trials, here, own)
         else:
             trial = _repeated(trials, here) if here.chosen else trials.run(attentive=True)
-    here = replace(here, backend=trial.log.header.backend)
-    if own is not None:
-        own.ended(here.token())
     if warning := unmatched(trial.log):
         warnings.warn(warning, UnmatchedLedger, stacklevel=2)
-    replay = call(main, scenario, options)
-    found = () if own is None else (f"{trial.run.kind}, in an order that was drawn",)
-    return replace(trial.run, schedule=here.token(), replay=replay(here.token()), found=found)
+    token = replace(here, backend=trial.log.header.backend).token()
+    return _with_token(trial.run, token, call(main, scenario, options)(token), own)
+
+
+def _with_token(run: Run[Any], token: str, replay: str, own: ExternalSchedule | None) -> Run[Any]:
+    """The run with what repeats it, of which the author of a schedule of their own hears."""
+    if own is None:
+        return replace(run, schedule=token, replay=replay)
+    own.ended(token)
+    return replace(run, schedule=token, replay=replay, found=(f"{run.kind}, in an order that was drawn",))
 
 
 def _checked(token: str, here: Schedule, main: Callable[[Tank], Any], workload: Workload | None) -> Schedule:

@@ -148,12 +148,12 @@ class TrialMaker(ABC):
         next to its deviations, and to the numbers of steps that `around` has.
         """
 
-    def run_confirmed(self, planned: Callable[[], Plan]) -> Trial:
+    def run_confirmed(self, plan: Plan, again: Callable[[], Plan]) -> Trial:
         """Make a run as planned within a short budget; with the whole one if that stops it.
 
         So what comes of it does not depend on the short budget, which is learnt from earlier runs.
+        `again` makes the same plan once more, as a chooser serves for one run.
         """
-        plan = planned()
         trial = self.run(plan, short_budget=True)
         if not trial.suspect and disturbed(trial.log) is not None:
             return trial
@@ -166,7 +166,7 @@ class TrialMaker(ABC):
             if whole.suspect:
                 return replace(whole, stopped_early=trial)
         # The choices of the first run end where it was stopped: one that only takes long needs all its own.
-        whole = self.run(planned())
+        whole = self.run(again())
         if whole.suspect:
             return replace(whole, stopped_early=trial)
         self.budgets = self.budgets.longer().learned(whole.end, whole.run.virtual_seconds)

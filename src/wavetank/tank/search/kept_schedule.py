@@ -44,15 +44,17 @@ def failing_again(
     cut, workload = schedule.cut, options.workload
     checks = tuple(check for check in options.named_checks if check != "exercised")
     left = workload and workload.first(cut.items, cut.workers)
+
+    def plan() -> Plan:
+        return planned(schedule.deviations, schedule.level) or Plan(Fifo(), FIFO, "fifo")
+
     trials = Trials(
         main,
         cut_down(scenario, cut.scenario),
         replace(options, seed=schedule.seed, checks=checks, workload=left),
     )
     with trials.borrowed():
-        failed = trials.run_confirmed(
-            lambda: planned(schedule.deviations, schedule.level) or Plan(Fifo(), FIFO, "fifo")
-        )
+        failed = trials.run_confirmed(plan(), plan)
         if failed.failure is None:
             return None
         try:

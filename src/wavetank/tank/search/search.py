@@ -377,9 +377,10 @@ class ScheduleSearch:
 
     def _made(self, number: int) -> Made | None:
         """Make one schedule; `None` if there is none with this number yet."""
-        if self._planned(number) is None:
+        plan = self._planned(number)
+        if plan is None:
             return None
-        trial = self._trials.run_confirmed(lambda: cast(Plan, self._planned(number)))
+        trial = self._trials.run_confirmed(plan, lambda: cast(Plan, self._planned(number)))
         if self._not_met != ():
             missing = missed(trial.log)
             self._not_met = tuple(

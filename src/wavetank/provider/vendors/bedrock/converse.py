@@ -134,7 +134,7 @@ def conversation(
 
 def _messages(value: object) -> list[Message]:
     """The messages with their texts alone, which the rest of the fake reads."""
-    if not as_list(value):
+    if as_mapping(next(iter(as_list(value)), None)).get("role") in (None, "assistant"):
         raise invalid(
             "A conversation must start with a user message. Try again with a conversation that starts "
             "with a user message."

@@ -97,7 +97,7 @@ def _upload(http: HttpRequest, found: re.Match[str]) -> Action:
         file = StoredFile(
             id=name,
             dialect=request.dialect,
-            name=str(facts.get("displayName") or ""),
+            name=str(facts.get("displayName") or facts.get("display_name") or ""),
             purpose="uploaded",
             data=data,
             created=now,

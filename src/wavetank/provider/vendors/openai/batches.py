@@ -28,6 +28,9 @@ from .requests import INVALID, missing, payload_of, query_of
 from .uploads import found_file, listed, new_file_id, page_limit, page_of
 
 _MOST_LINES: Final = 50_000
+_NOT_SERVED: Final = ("/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos")
+"""What OpenAI's batches may ask as well (`openai.types.BatchCreateParams`), and the fake's may not."""
+
 """Requests in a batch (the guide on the Batch API)."""
 _FIELDS: Final = ("custom_id", "method", "url", "body")
 _ENDED: Final = ("completed", "expired", "cancelled", "failed")
@@ -71,6 +74,9 @@ class OpenAIBatches:
         for name in ("input_file_id", "endpoint", "completion_window"):
             if not payload.get(name):
                 raise missing(name)
+        if payload["endpoint"] in _NOT_SERVED:
+            message = f"wavetank doesn't serve batches of {payload['endpoint']}."
+            raise InvalidRequest(400, message, kind=INVALID, param="endpoint", code="invalid_value")
         _one_of("endpoint", payload["endpoint"], tuple(self.asked))
         _one_of("completion_window", payload["completion_window"], ("24h",))
 

@@ -49,8 +49,7 @@ class Images(UnstreamedEndpoint):
             raise missing("prompt") if prompt is None else wrong_type("prompt", "a string")
         if is_form and not payload.get("image"):
             raise missing("image")
-        if copies_of(payload) > _MOST:
-            raise wrong_type("n", f"an integer from 1 to {_MOST}")
+        copies_of(payload, _MOST)
         stream_of(payload)
         said = prompt if isinstance(prompt, str) else as_mapping(payload["image"]).get("filename", "")
         messages: list[Mapping[str, Any]] = [{"role": "user", "content": said}]

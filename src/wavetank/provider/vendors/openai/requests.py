@@ -100,13 +100,13 @@ def max_tokens_of(
     return None
 
 
-def copies_of(payload: Mapping[str, Any]) -> int:
+def copies_of(payload: Mapping[str, Any], most: int = _MOST_COPIES) -> int:
     """How many answers are wanted at once (`n`)."""
     wanted = payload.get("n")
     if wanted is None:
         return 1
-    if not whole_number(wanted) or wanted > _MOST_COPIES:
-        raise wrong_type("n", f"an integer from 1 to {_MOST_COPIES}")
+    if not whole_number(wanted) or wanted > most:
+        raise wrong_type("n", f"an integer from 1 to {most}")
     return int(wanted)
 
 

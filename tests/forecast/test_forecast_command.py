@@ -1,0 +1,236 @@
+"""`wavetank forecast` as a user types it: the answer, what it assumes, and what is wrong with bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wavetank.cli import main
+from wavetank.forecast import runs
+
+OPENAI = ("--limits", "openai/gpt-4o-mini/tier-1")
+RANGES = ("--input-tokens", "900", "--output-tokens", "150..600")
+
+
+def asked(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The JSON of a forecast."""
+    assert main(["forecast", *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The error of a forecast that cannot be made."""
+    assert main(["forecast", *words]) == 2
+    return capsys.readouterr().err
+
+
+def test_the_answer_is_a_table_with_what_binds_and_what_is_assumed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Time, refusals, cost, what binds and the smallest -j are there, and the assumptions with sources."""
+    assert main(["forecast", "--rows", "80", *RANGES, *OPENAI, "-j", "2,20", "--seeds", "1"]) == 0
+    out = capsys.readouterr().out
+    head, slow, fast, *rest = out.splitlines()
+    assert head.split() == (
+        [
+            "time",
+            "95%",
+            "end",
+            "by",
+            "first",
+            "row",
+            "last",
+            "row",
+            "refused",
+            "retries",
+            "cost",
+            "undone",
+            "binds",
+        ]
+    )
+    assert slow.startswith("-j 2 ")
+    assert slow.endswith("latency (-j 2 all in use)")
+    assert fast.startswith("-j 20")
+    assert "tokens per minute" in fast
+    assert "the smallest -j within 2 % of the best is 20" in rest
+    assert any("developers.openai.com" in line for line in rest)
+    assert any("prices: $0.15 in, $0.6 out" in line for line in rest)
+
+
+def test_more_requests_at_once_are_no_slower_until_the_limit_binds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Below the limit the time is that of the answers; at the limit it is the budget's."""
+    found = asked(capsys, "--rows", "200", *RANGES, *OPENAI, "-j", "1,4,40", "--seeds", "1")
+    one, four, forty = found["forecasts"]
+    assert one["time"]["median"] / four["time"]["median"] == pytest.approx(4, rel=0.05)
+    minutes = (forty["input_tokens"] + forty["output_tokens"]) / 200_000
+    assert minutes * 60 <= forty["time"]["median"] <= minutes * 60 * 1.15
+    cost = (forty["input_tokens"] * 0.15 + forty["output_tokens"] * 0.6) / 1e6
+    assert forty["cost"] == pytest.approx(cost)
+
+
+def test_a_daily_quota_leaves_rows_undone_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A spent quota ends the run: the rows that are left are counted, with the reason."""
+    words = ("--rows", "80", *RANGES, *OPENAI, "--set", "requests_per_day=30", "-j", "5", "--seeds", "1")
+    [found] = asked(capsys, *words)["forecasts"]
+    assert found["binds"] == "daily quota (requests per day)"
+    assert found["completed"] == pytest.approx(30, abs=1)
+    assert found["undone"] == {"the quota is spent": pytest.approx(50, abs=1)}
+
+
+def test_the_same_question_has_the_same_answer_on_any_number_of_processes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes change how long it takes to answer, and nothing else."""
+    monkeypatch.setattr(runs, "WORTH_A_PROCESS", 1)
+    words = ("--rows", "60", *RANGES, *OPENAI, "-j", "5,6", "--seeds", "2", "--seed", "7")
+    assert asked(capsys, *words, "--jobs", "2") == asked(capsys, *words, "--jobs", "1")
+
+
+def test_scenarios_and_limits_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each value of a list is tried with each of the others; CSV and page have them all."""
+    table, page = tmp_path / "f.csv", tmp_path / "f.html"
+    words = (
+        "--rows",
+        "40",
+        *RANGES,
+        "--limits",
+        "openai/gpt-4o-mini/tier-1",
+        "--model",
+        "gpt-4o-mini,gpt-4o",
+        "--scenario",
+        "calm,brownout",
+        "-j",
+        "5",
+        "--seeds",
+        "1",
+    )
+    found = asked(capsys, *words, "--csv", str(table), "--html", str(page))
+    names = [(each["limits"], each["scenario"]) for each in found["forecasts"]]
+    models = ("openai/gpt-4o-mini/tier-1", "openai/gpt-4o/tier-1")
+    assert names == [(model, scenario) for model in models for scenario in ("calm", "brownout")]
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["limits"], row["scenario"]) for row in rows] == names
+    text = page.read_text()
+    assert all(f"{limits}, {scenario}, -j 5" in text for limits, scenario in names)
+    assert "default-src 'none'" in text
+    assert "http-equiv" in text
+    assert "src=" not in text
+
+
+def test_a_table_gives_rows_and_lengths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Longer prompts have more tokens, and the rule is stated."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,text\n" + "".join(f"{n},{'wave ' * 40}\n" for n in range(20)))
+    found = asked(capsys, str(rows), "--prompt-column", "text", "-j", "4", "--seeds", "1")
+    [each] = found["forecasts"]
+    assert each["rows"] == each["completed"] == 20
+    assert 20 * 40 <= each["input_tokens"] <= 20 * 60
+    said = "\n".join(found["assumptions"])
+    assert f"20 rows of {rows}" in said
+    assert "assumed: --output-tokens" in said
+    assert "limits: none" in said
+
+
+def test_a_usage_log_gives_lengths_and_latencies_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Short answers of the log are fast in the forecast, and long ones slow."""
+    log = tmp_path / "week.jsonl"
+    lines = [{"input_tokens": 10, "output_tokens": 5, "seconds": 1}] * 3
+    lines += [{"input_tokens": 1000, "output_tokens": 500, "seconds": 9}]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = asked(capsys, "--usage", str(log), "--rows", "400", "-j", "1", "--seeds", "1")
+    [each] = found["forecasts"]
+    long = (each["output_tokens"] - 400 * 5) / 495
+    assert 70 <= long <= 130
+    assert each["time"]["median"] == pytest.approx(400 + 8 * long, rel=0.001)
+    assert each["input_tokens"] == pytest.approx(400 * 10 + 990 * long)
+
+
+def test_rows_that_arrive_over_time_bind_if_nothing_else_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last row arrives near the end of the time, and is answered soon after."""
+    [each] = asked(capsys, "--rows", "100", *RANGES, "--arrival", "2h", "-j", "10", "--seeds", "1")[
+        "forecasts"
+    ]
+    assert 6500 <= each["time"]["median"] <= 7230
+    assert each["binds"].startswith("arrival of the rows")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--rows", "5", *RANGES, "--limits", "openai/gpt-4o-mimi/tier-1"), "did you mean 'gpt-4o-mini'?"),
+        (("--rows", "5", *RANGES, "--limits", "openai/gpt-4o-mini/tier-9"), "did you mean 'tier-"),
+        (("--rows", "5", *RANGES, "--scenario", "brownot"), "did you mean 'brownout'?"),
+        (("--rows", "5"), "give --input-tokens"),
+        (RANGES, "there are no rows"),
+        (("--rows", "5", *RANGES, "--set", "concurrent=1"), "add --limits"),
+        (
+            ("--rows", "5", "--input-tokens", "300000", *OPENAI),
+            "admits nothing: the smallest row needs 300,100",
+        ),
+        (("--rows", "5", "--input-tokens", "9..2"), "--input-tokens 9..2: give a number of tokens"),
+        (("--rows", "5", *RANGES, "--arrival", "soon"), "--arrival soon"),
+    ],
+)
+def test_bad_input_is_named_with_the_way_out(
+    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is run; the error says what to change."""
+    assert says in refused(capsys, *words)
+
+
+def test_a_table_without_the_column_or_rows_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the columns that there are."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,text\n1,a\n")
+    assert "there is no column 'prompt', only 'id', 'text'" in refused(capsys, str(rows))
+    rows.write_text("id,prompt\n")
+    assert "has no rows" in refused(capsys, str(rows))
+    assert "cannot read" in refused(capsys, str(tmp_path / "none.csv"))
+
+
+def test_other_clients_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """With too few retries for the limits the SDK gives rows up; the processor and more retries do not."""
+    words = ("--rows", "12", *RANGES, *OPENAI, "-j", "6", "--seeds", "1")
+    found = asked(capsys, *words, "--client", "processor,openai:0,openai:20,aiolimiter")
+    [again] = asked(capsys, *words, "--client", "openai:20")["forecasts"]
+    processor, none, many, limiter = found["forecasts"]
+    assert processor["completed"] == many["completed"] == 12
+    assert many == again
+    assert none["retries"] == 0
+    assert none["undone"] == {"RateLimitError (status 429) after its retries": 12 - none["completed"]}
+    assert 0 < none["completed"] < 12
+    assert many["refused"] > processor["refused"]
+    assert limiter["client"] == "aiolimiter"
+
+
+@pytest.mark.parametrize(
+    ("client", "says"),
+    [
+        ("opnai", "did you mean 'openai'?"),
+        ("openai:many", "no client 'openai:many'"),
+        ("processor:2", "no client"),
+    ],
+)
+def test_a_client_that_there_is_not_is_named(
+    client: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names those that there are."""
+    assert says in refused(capsys, "--rows", "5", *RANGES, "--client", client)
+
+
+def test_the_rate_of_a_limiter_needs_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a limit by the minute there is nothing to give to the limiter."""
+    said = refused(capsys, "--rows", "5", *RANGES, "--client", "aiolimiter", "--seeds", "1")
+    assert "needs a limit on requests by the minute" in said

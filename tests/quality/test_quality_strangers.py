@@ -1,0 +1,48 @@
+"""A search finds bugs that were written without knowing how it works, and never blames their twins."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import wavetank
+
+from .strangers import STRANGERS
+
+DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+TWINS = 3000 if DEEP else 20
+SEEDS = range(5 if DEEP else 1)
+CASES = [(name, backend) for name, stranger in STRANGERS.items() for backend in stranger.backends]
+
+
+def searched(name: str, backend: str, fixed: bool, schedules: int, seed: int = 0) -> wavetank.Result[object]:
+    """The search of one program; a plain function runs on neither backend."""
+    stranger = STRANGERS[name]
+    main, again = stranger.make(fixed)
+    return wavetank.search(
+        main,
+        schedules=schedules,
+        seed=seed,
+        backend="asyncio" if backend == "threads" else backend,
+        interrupt=stranger.interrupt,
+        after_interrupt=again,
+    )
+
+
+@pytest.mark.parametrize(("name", "backend"), CASES)
+def test_the_bug_is_found(name: str, backend: str) -> None:
+    """Within four times the median of what a search needs, and the report says what went wrong."""
+    stranger = STRANGERS[name]
+    found = [searched(name, backend, False, 3000 if DEEP else stranger.within, seed) for seed in SEEDS]
+    for result in found:
+        with pytest.raises(Exception, match=stranger.says):
+            result.check()
+    needed = sorted(result.schedules for result in found)
+    assert needed[len(needed) // 2] <= stranger.within
+
+
+@pytest.mark.parametrize(("name", "backend"), CASES)
+def test_the_twin_is_not_blamed(name: str, backend: str) -> None:
+    """The same program without the bug passes all schedules."""
+    searched(name, backend, True, TWINS).check()
