@@ -34,6 +34,7 @@ from wavetank.scenario import (
     lets_through,
     load_scenario,
     longest_retry_after,
+    may_meet_all,
     override_scenario,
     parse_scenario,
     scenario_from_dict,
@@ -1034,3 +1035,21 @@ def test_overloaded_never_says_when_to_return() -> None:
     assert {wave_retry_after(each).form for each in waves} == {"none"}
     instants = [tenth * 100 * MILLISECOND for tenth in range(400)]
     assert max(sum(window_at(each, instant) is not None for each in waves) for instant in instants) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "whether"),
+    [
+        (Wave(lasts=seconds(20), share=0.5), True),
+        (Wave(lasts=seconds(20), every=seconds(60), share=0.5), True),
+        (Wave(lasts=seconds(60), every=seconds(60), share=0.1, status=500), False),
+        (Wave(lasts=seconds(600), share=0.1), False),
+        (Wave(when_in_flight=3, share=0.5), True),
+        (Fault(kind="reset", share=0.1), False),
+        (Fault(kind="reset", share=0.1, times=3), True),
+    ],
+    ids=["short", "with pauses", "for ever", "long", "barrier", "every answer", "some answers"],
+)
+def test_a_background_of_errors_is_no_outage(part: Wave | Fault, whether: bool) -> None:
+    """A search lets only short parts with a share meet all requests."""
+    assert may_meet_all(part) is whether

@@ -395,7 +395,7 @@ def test_a_wave_meets_none_one_and_all_as_often_as_any_other_number() -> None:
         mix = DeviationRates(stalls=NEVER, provider=ALWAYS)
         chooser = FifoChooser(dice(number), mix, tail=1000)
         seeded = [request % 2 for request in range(4)]
-        met[sum(each != bool(chooser.choose("provider", 2, (0, each))) for each in seeded)] += 1
+        met[sum(each != bool(chooser.choose("provider", 2, (0, each, True))) for each in seeded)] += 1
         assert chooser.choose("provider", 1, ()) == 0
     assert set(met) == set(range(5))
     assert min(met.values()) > 50

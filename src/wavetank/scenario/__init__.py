@@ -28,12 +28,14 @@ from .meaning import (
     limits_scope,
     longest_batch,
     longest_retry_after,
+    may_meet_all,
     quiet_instant,
     refusal_error,
     usual_status,
     wave_retry_after,
     wave_scope,
     wave_status,
+    waves_and_faults,
     window_at,
 )
 from .model import (
@@ -120,6 +122,7 @@ __all__ = [
     "load_scenario",
     "longest_batch",
     "longest_retry_after",
+    "may_meet_all",
     "override_scenario",
     "parse_scenario",
     "quiet_instant",
@@ -132,6 +135,7 @@ __all__ = [
     "wave_retry_after",
     "wave_scope",
     "wave_status",
+    "waves_and_faults",
     "window_at",
     "written",
 ]

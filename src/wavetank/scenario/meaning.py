@@ -198,6 +198,19 @@ def lets_through(scenario: Scenario) -> bool:
     return False
 
 
+@lru_cache(maxsize=_KEPT)
+def may_meet_all(part: Wave | Fault) -> bool:
+    """Whether a part with a `share` stays the same kind of trouble if it meets every request in its time.
+
+    It does if it is short, with as long a pause behind it, or meets a number of requests. A background of
+    errors in one request of ten that lasts would become an outage, which many correct programs give up in.
+    """
+    if not has_window(part):
+        return isinstance(part, Wave) or part.times is not None
+    lasts = part.lasts or 0
+    return lasts <= MINUTE and (part.every is None or part.times == 1 or part.every >= 2 * lasts)
+
+
 def _meets_all_for_ever(part: Wave | Fault) -> bool:
     endless = part.every is not None and part.times is None
     staggered = isinstance(part, Wave) and part.stagger is not None

@@ -37,11 +37,12 @@ class Chooser(Protocol):
         0. `switch`: whether the first of them goes on, or another instead, in the middle of its step.
         `stall`: how many further deadlines pass inside the program. `provider`: what the fake
         does; 0 is what its seed says. If it is whether a wave or fault meets a request, `who` has the
-        number of that part of the scenario, and what the seed says. `pause`: whether time passes
-        where no deadline is near. `deadline`: whether a deadline that the program has set passes,
-        however far it is; then which one, the nearest first. `interruption`: whether the program is
-        interrupted. `test`: what the test asked for; `who` has the weights of the options, or nothing
-        if all weigh alike. `who` is not to be kept or changed.
+        number of that part of the scenario, what the seed says, and whether it may meet all
+        requests and be the same kind of trouble. `pause`: whether time passes where no deadline is
+        near. `deadline`: whether a deadline that the program has set passes, however far it is; then
+        which one, the nearest first. `interruption`: whether the program is interrupted. `test`: what
+        the test asked for; `who` has the weights of the options, or nothing if all weigh alike. `who`
+        is not to be kept or changed.
         """
 
 

@@ -104,8 +104,8 @@ class RandomChooser(ABC):
         if kind == "switch":
             return self.switch(n, who)
         if kind == "provider":
-            if who and self._mix.provider >= ALWAYS:
-                return self._meets(*who)
+            if len(who) > 2 and who[2] and self._mix.provider >= ALWAYS:
+                return self._meets(who[0], who[1])
             return self._deviate(n, self._mix.provider)
         if kind == "test":
             return self._for_test(n, who)
