@@ -152,7 +152,7 @@ def test_every_runner_beside_an_automatic_mode(
     """All other runners go on; pytest-asyncio and pytest-trio take each other's tests, also without us."""
     pytester.makepyfile(EVERY_RUNNER)
     deselect = f"not {left_out}" if left_out else ""
-    result = run_pytest("-o", ini, "-k", deselect, apart=True)
+    result = run_pytest("-o", ini, "-k", deselect, apart=True, plugins=["anyio", "asyncio", "trio"])
     result.assert_outcomes(passed=passed, deselected=15 - passed if left_out else 0)
 
 
@@ -371,7 +371,7 @@ def test_a_clash_of_options_names_the_other_plugin(pytester: pytest.Pytester, ru
         """
     )
     pytester.makepyfile("def test_it(): pass")
-    result = run_pytest("-p", "rival", apart=True)
+    result = run_pytest("-p", "rival", apart=True, plugins=None)
     assert any("the plugin 'rival'" in line and "-p no:" in line for line in result.errlines)
 
 

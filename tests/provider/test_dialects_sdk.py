@@ -217,7 +217,7 @@ async def test_openai_hears_of_a_bad_request() -> None:
             await client.chat.completions.create(**OPENAI_ASKED, max_tokens=0)
         assert caught.value.param == "max_tokens"
         with pytest.raises(openai.NotFoundError, match="Invalid URL"):
-            await client.files.list()
+            await client.fine_tuning.jobs.list()
         with pytest.raises(openai.AuthenticationError):
             await client.chat.completions.create(**OPENAI_ASKED, extra_headers={"Authorization": ""})
 
@@ -369,7 +369,7 @@ async def test_anthropic_hears_of_a_bad_request() -> None:
         with pytest.raises(anthropic.BadRequestError, match="max_tokens"):
             await client.messages.create(**ANTHROPIC_ASKED | {"max_tokens": 0})
         with pytest.raises(anthropic.NotFoundError):
-            await client.messages.batches.list()
+            await client.beta.files.list()
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,14 @@ _STATUSES: Final[dict[RefusalError, int]] = {
 REFUSAL_STATUSES: Final = range(400, 600)
 """What a refusal may have as its status."""
 
-VARIED: Final[tuple[RefusalError, ...]] = ("billing", "quota", "overloaded", "timeout", "too-large")
+VARIED: Final[tuple[RefusalError, ...]] = (
+    "billing",
+    "quota",
+    "overloaded",
+    "timeout",
+    "conflict",
+    "too-large",
+)
 """Errors that have another status with some providers."""
 
 _NARROWEST_FIRST: Final[tuple[ScopeKind, ...]] = ("item", "key", "model", "host")
