@@ -206,6 +206,7 @@ LISTED = {
     "anthropic": "",
     "gemini": "",
     "openrouter": "/openrouter/api/v1",
+    "mistral": "/mistral/v1",
     "ollama": "/ollama",
 }
 
