@@ -219,9 +219,7 @@ def test_other_methods_are_answered(method: bytes) -> None:
 
 def test_the_host_of_an_absolute_target_counts() -> None:
     """As a proxy is asked: the dialect is that of the host in the target."""
-    target = (
-        b"POST http://api.anthropic.com/v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
-    )
+    target = b"POST http://api.anthropic.com/v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
     assert b"not_found_error" in Peer().send(target).got
 
 
