@@ -17,6 +17,7 @@ from hypothesis.errors import DeadlineExceeded
 
 from wavetank import ProviderError, Tank, Workload, strategies
 from wavetank.strategies import DrawnSchedule, World
+from wavetank.strategies.worlds import SCHEDULES
 
 COOLDOWN = 0.073
 
@@ -148,10 +149,10 @@ def test_a_value_in_place_of_a_strategy_is_an_error() -> None:
 def test_a_correct_program_passes_in_every_world() -> None:
     """A correct program passes on both backends, and no health check of Hypothesis fails."""
 
-    @settings(database=None, max_examples=40, deadline=None, suppress_health_check=())
+    @settings(database=None, max_examples=25, deadline=None, suppress_health_check=())
     @given(strategies.worlds(backends=st.sampled_from(["asyncio", "trio"])))
     def test(world: World) -> None:
-        assert world.run(retries_until_answered).schedules == 12
+        assert world.run(retries_until_answered).schedules == SCHEDULES
 
     test()
 

@@ -90,7 +90,7 @@ def _bar(place: int, each: Forecast, longest: float) -> str:
 def _table(forecasts: Sequence[Forecast]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEAD)
     body = "".join(f"<tr>{_cells(each)}</tr>" for each in forecasts)
-    return f'<table class="tests"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="tests figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _cells(each: Forecast) -> str:

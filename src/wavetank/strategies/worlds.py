@@ -31,7 +31,7 @@ from .workloads import workloads
 
 T = TypeVar("T")
 
-SCHEDULES: Final = 12
+SCHEDULES: Final = 20
 """Schedules of one world: with fewer, Hypothesis does not shrink to the smallest world; with more it takes
 longer."""
 
