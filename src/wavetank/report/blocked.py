@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,9 +69,10 @@ def _paragraph(text: str) -> Blocked:
 
 
 def _unquoted(name: str) -> str:
+    """The text that has this `repr`. Not by `ast`: in CPython 3.11 it now and then ends in a SystemError."""
     try:
-        return str(ast.literal_eval(name))
-    except (ValueError, SyntaxError):
+        return name[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape")
+    except ValueError:
         return name[1:-1]
 
 
