@@ -203,7 +203,9 @@ class BatchService:
         return batch
 
     def cancel(self, batch: Batch, now: int, *, at_once: bool = False) -> None:
-        """Cancel a batch: lines that have not ended by now have no answer."""
+        """Cancel a batch: lines that have not ended by now have no answer. One that is over stays so."""
+        if batch.is_over(now) or batch.cancelled is not None:
+            return
         batch.cancelled = now
         took = 0 if at_once else self._span(self.rules.cancelling, "batch-cancelling", batch.id)
         batch.done, batch.ends = now, now + took

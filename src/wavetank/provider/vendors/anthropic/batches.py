@@ -107,8 +107,7 @@ class MessageBatches:
     def _cancel(self, http: HttpRequest, found: re.Match[str]) -> Action:
         def cancel(kept: BatchService, request: Request, now: int) -> Made:
             batch = _found(kept, request, found["id"], now)
-            if not batch.is_over(now) and batch.cancelled is None:
-                kept.cancel(batch, now)
+            kept.cancel(batch, now)
             return made(batch_object(batch, kept, now))
 
         return cancel

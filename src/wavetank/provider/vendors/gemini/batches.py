@@ -140,8 +140,7 @@ class GeminiBatches:
             if batch.is_over(now):
                 state = _STATES[batch.status(now)]
                 raise InvalidRequest(400, f"The batch has ended: its state is BATCH_STATE_{state}.")
-            if batch.cancelled is None:
-                kept.cancel(batch, now)
+            kept.cancel(batch, now)
             return made({})
 
         return cancel

@@ -39,8 +39,7 @@ def response_endpoints(start: str, vendor: Vendor) -> tuple[Endpoint, ...]:
             response = _found(kept, request, found["id"], now)
             if response.is_over(now) and response.cancelled is None:
                 raise InvalidRequest(400, "Cannot cancel a completed response.", kind=INVALID)
-            if response.cancelled is None:
-                kept.cancel(response, now, at_once=True)
+            kept.cancel(response, now, at_once=True)
             return _now(response, kept, now, vendor)
 
         return end

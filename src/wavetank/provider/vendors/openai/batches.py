@@ -124,8 +124,7 @@ class OpenAIBatches:
             if status in _ENDED:
                 message = f"Cannot cancel a batch with status '{status}'."
                 raise InvalidRequest(409, message, kind=INVALID)
-            if batch.cancelled is None:
-                kept.cancel(batch, now)
+            kept.cancel(batch, now)
             return made(batch_object(batch, kept, now))
 
         return cancel
