@@ -35,7 +35,7 @@ from .meaning import (
     wave_retry_after,
     wave_scope,
     wave_status,
-    waves_and_faults,
+    who_may_meet_all,
     window_at,
 )
 from .model import (
@@ -135,7 +135,7 @@ __all__ = [
     "wave_retry_after",
     "wave_scope",
     "wave_status",
-    "waves_and_faults",
+    "who_may_meet_all",
     "window_at",
     "written",
 ]

@@ -206,6 +206,11 @@ def lets_through(scenario: Scenario) -> bool:
 
 
 @lru_cache(maxsize=_KEPT)
+def who_may_meet_all(scenario: Scenario) -> tuple[bool, ...]:
+    """Of each wave, then of each fault, whether `may_meet_all`."""
+    return tuple(may_meet_all(part) for part in waves_and_faults(scenario))
+
+
 def may_meet_all(part: Wave | Fault) -> bool:
     """Whether a part with a `share` stays the same kind of trouble if it meets every request in its time.
 

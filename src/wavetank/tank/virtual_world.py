@@ -20,7 +20,7 @@ from ..patches.loops import StandIns, loops_left, stand_ins_under
 from ..patches.pools import workers_ended
 from ..patches.runners import OwnCurrentLoop, runners_on
 from ..patches.virtual import virtual_process
-from ..scenario import Scenario, digest, longest_batch, may_meet_all, quiet_instant, waves_and_faults
+from ..scenario import Scenario, digest, longest_batch, quiet_instant, who_may_meet_all
 from ..seams.desk import Desk
 from ..seams.errors import OutsideTheTank
 from ..seams.sent_requests import Record
@@ -94,6 +94,7 @@ class VirtualWorld:
         self._delivered_at, self._idle_times = -1, 0
         self._all_parts: list[Parts] = []
         self._looks: list[Look] = []
+        self._may_meet_all = () if chooser is None else who_may_meet_all(scenario)
         self.parts = assemble(
             scenario,
             clock,
@@ -260,11 +261,9 @@ class VirtualWorld:
             self.asks(ProviderChoice(purpose, item, options).describe)
         if number is None:
             return chooser.choose("provider", len(options), ())
-        scenario = self.parts.tank.scenario
         if purpose == "fault":
-            number += len(scenario.wave)
-        all_of_them = may_meet_all(waves_and_faults(scenario)[number])
-        return chooser.choose("provider", len(options), (number, options[0], all_of_them))
+            number += len(self.parts.tank.scenario.wave)
+        return chooser.choose("provider", len(options), (number, options[0], self._may_meet_all[number]))
 
     # -- what the test itself chooses -------------------------------------------------------
 
