@@ -9,7 +9,7 @@ import pytest
 
 from wavetank.clock import MILLISECOND, MINUTE, SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
-from wavetank.provider.model import Notice, Outcome, Refusal, Reply, Success, WireRetryAfter
+from wavetank.provider.model import Outcome, Refusal, Reply, Success, WireRetryAfter
 from wavetank.provider.provider import Provider
 from wavetank.provider.request import Request
 from wavetank.scenario import (
@@ -24,12 +24,9 @@ from wavetank.scenario import (
     Wave,
 )
 
+from .notices import waves_and_held
+
 REFUSAL = 10 * MILLISECOND
-
-
-def waves_and_held(provider: Provider, now: int) -> list[Notice]:
-    """What waves did by themselves up to now."""
-    return [each for each in provider.notices(now) if isinstance(each, Notice)]
 
 
 def ask(number: int, item: str | None = "a", **fields: Any) -> Request:

@@ -24,10 +24,7 @@ from wavetank.scenario import (
     Wave,
 )
 
-
-def waves_and_held(provider: Provider, now: int) -> list[Notice]:
-    """What waves did by themselves up to now."""
-    return [each for each in provider.notices(now) if isinstance(each, Notice)]
+from .notices import waves_and_held
 
 
 @dataclass(frozen=True)
