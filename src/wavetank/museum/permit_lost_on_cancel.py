@@ -17,7 +17,7 @@ _WORKERS: Final = 3
 _TIMEOUT: Final = 0.1
 
 
-class _Permit:
+class Permit:
     """One permit, handed over to the first waiter."""
 
     def __init__(self) -> None:
@@ -25,6 +25,7 @@ class _Permit:
         self.waiters: deque[anyio.Event] = deque()
 
     async def acquire(self) -> None:
+        """Take the permit, or wait until it is handed over."""
         if self.free:
             self.free -= 1
             return
@@ -38,24 +39,28 @@ class _Permit:
             raise
 
     def give_up(self, waiter: anyio.Event) -> None:
+        """Wait no longer."""
         if waiter in self.waiters:
             self.waiters.remove(waiter)
 
     def release(self) -> None:
+        """Hand the permit to the first waiter."""
         if self.waiters:
             self.waiters.popleft().set()
         else:
             self.free += 1
 
 
-class _FixedPermit(_Permit):
+class FixedPermit(Permit):
+    """A waiter that gives up passes on the permit that it was given."""
+
     def give_up(self, waiter: anyio.Event) -> None:
         super().give_up(waiter)
         if waiter.is_set():
             self.release()
 
 
-async def _work(tank: Tank, permit: _Permit, items: Iterator[str]) -> None:
+async def _work(tank: Tank, permit: Permit, items: Iterator[str]) -> None:
     for item in items:
         with anyio.move_on_after(_TIMEOUT) as timeout:
             await permit.acquire()
@@ -68,7 +73,7 @@ async def _work(tank: Tank, permit: _Permit, items: Iterator[str]) -> None:
             permit.release()
 
 
-async def _run(tank: Tank, items: list[str], new_permit: type[_Permit]) -> None:
+async def _run(tank: Tank, items: list[str], new_permit: type[Permit]) -> None:
     permit = new_permit()
     tank.watch("free permits", lambda: permit.free)
     await with_workers(_WORKERS, _work, tank, permit, iter(items))
@@ -82,7 +87,7 @@ SPECIMEN: Final = specimen(
     "runs again, it leaves with an exception and the permit is lost: all later waiters wait for ever.",
     seen="the family of issue 1170 of anyio: a permit and a cancellation in one instant",
     run=_run,
-    variants=(_Permit, _FixedPermit),
+    variants=(Permit, FixedPermit),
     scenario=scenario_of("slow-answers", latency={"first_token": "70ms..100ms"}),
     check="permits_returned",
     failure="check",
