@@ -85,7 +85,6 @@ class VirtualWorld:
         )
         self._limit_time()
         self.timers.idle = self._idle
-        clock = ClockFrom(self.timers) if self.scheduler.began else self.timers
         self.asks: Callable[[Callable[[int], str]], object] | None = None
         """Given a description of the options before a chooser is asked for the provider or the test."""
         self.engines: list[Engine] = [*self.scheduler.lasting_loops]  # type: ignore[list-item]
@@ -95,21 +94,25 @@ class VirtualWorld:
         self._all_parts: list[Parts] = []
         self._looks: list[Look] = []
         self._may_meet_all = () if chooser is None else who_may_meet_all(scenario)
-        self.parts = assemble(
+        self.parts = self._assembled(scenario, seed)
+        self._listen()
+
+    def _assembled(self, scenario: Scenario, seed: int) -> Parts:
+        """The parts of the run's provider, which ask this world."""
+        return assemble(
             scenario,
-            clock,
+            ClockFrom(self.timers) if self.scheduler.began else self.timers,
             VirtualWaits(self.scheduler),
             seed=seed,
-            backend=backend,
+            backend=self.schedule.backend,
             origin=self.scheduler.witness.origin,
             scheduler=self.scheduler,
             admit=self._admit,
             progress=self._progress,
             delivered=self._delivered,
-            choose=None if chooser is None else self._choose,
+            choose=None if self.scheduler.chooser is None else self._choose,
             over=self._over,
         )
-        self._listen()
 
     def _listen(self) -> None:
         """Let the parts and the scheduler know of each other."""
