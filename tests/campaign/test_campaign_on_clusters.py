@@ -1,4 +1,4 @@
-"""Campaigns and forecasts on a real Dask cluster: a scheduler and two workers on loopback."""
+"""Campaigns and forecasts on real clusters: Dask's scheduler and two workers on loopback, and Ray."""
 
 from __future__ import annotations
 
@@ -110,19 +110,22 @@ def explore(folder: Path, *words: str) -> tuple[int, dict[str, Any], dict[str, A
     return status, json.loads((folder / "found.json").read_text()), state
 
 
-def test_a_cluster_finds_what_one_process_finds(
-    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also when a worker is killed: the same failure, shrunk to the same, and the same distinct schedules."""
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with explored tests, as the current one."""
     (tmp_path / "pytest.ini").write_text(INI)
     (tmp_path / "test_it.py").write_text(PROGRAM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.delenv("ON_A_WORKER", raising=False)
-    here = explore(tmp_path)
-    (tmp_path / "kill").touch()
-    there = explore(tmp_path, "--on", cluster)
-    assert not (tmp_path / "kill").exists()
+    return tmp_path
+
+
+def test_a_cluster_finds_what_one_process_finds(cluster: str, project: Path) -> None:
+    """Also when a worker is killed: the same failure, shrunk to the same, and the same distinct schedules."""
+    here = explore(project)
+    (project / "kill").touch()
+    there = explore(project, "--on", cluster)
+    assert not (project / "kill").exists()
     assert there[0] == here[0] == 1
     assert there[1]["engine"] == cluster
     for one, other in zip(here[1]["tests"], there[1]["tests"], strict=True):
@@ -140,3 +143,14 @@ def test_a_forecast_is_the_same_on_a_cluster(cluster: str, capsys: pytest.Captur
     here = capsys.readouterr().out
     assert main([*words, "--on", cluster]) == 0
     assert capsys.readouterr().out == here
+
+
+@pytest.mark.skipif(os.environ.get("WAVETANK_DEEP") != "1", reason="Ray needs half a minute: WAVETANK_DEEP=1")
+def test_ray_finds_what_one_process_finds(project: Path) -> None:
+    """The same failure, shrunk to the same."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'wavetank[ray]'")
+    here = explore(project)
+    there = explore(project, "--on", "ray")
+    for one, other in zip(here[1]["tests"], there[1]["tests"], strict=True):
+        for name in ("test", "result", "schedules", "distinct", "schedule"):
+            assert one[name] == other[name]
