@@ -3,7 +3,7 @@
 Without a log it makes twenty: no public log has both the latencies and the number of requests at once of
 one account. Their latencies follow laws that the forecast has no formula for: a lognormal factor, a wait
 that grows with the prompt, a pace of its own for each log, and in some logs three minutes in which all is
-slower. The truth is how long the other half takes with its own latencies, worked out here and not by wavetank.
+slower. The truth is how long the other half takes with its own latencies, worked out here, not by wavetank.
 
     python -m benchmarks.forecast_held_out
     python -m benchmarks.forecast_held_out my-log.csv -j 10

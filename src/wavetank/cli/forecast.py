@@ -83,7 +83,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         type=_names,
         default=("processor",),
         metavar="NAME",
-        help="processor, openai or openai:RETRIES (its SDK), aiolimiter",
+        help="processor, openai or openai:RETRIES (its SDK), aiolimiter, litellm",
     )
     runs.add_argument(
         "--on-quota", choices=("fail", "wait"), default="fail", help="when a day's quota is spent"
