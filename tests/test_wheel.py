@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from .depth import DEEP
+
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo"
 PYTHONS = ("3.11", "3.13")
@@ -132,7 +134,7 @@ def test_an_unpacked_wheel_imports_no_more_than_the_tree(unpacked: Path) -> None
 def interpreters() -> dict[str, Path]:
     """The Python that runs the tests; in deep tests also the oldest and the newest that are at hand."""
     running = {"{}.{}".format(*sys.version_info): Path(sys.executable)}
-    if os.environ.get("WAVETANK_DEEP") != "1":
+    if not DEEP:
         return running
     return running | {version: path for version in PYTHONS if (path := interpreter(version)) is not None}
 
