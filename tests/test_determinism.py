@@ -93,7 +93,7 @@ pytestmark = pytest.mark.xdist_group("two processes")
 
 PROGRAMS = {"direct": direct, "sdk": through_the_sdk}
 # A run through the SDK takes about ten times as long; not every scenario is new to it.
-BY_SDK = ("calm", "cascade", "mixed", "overloaded", "simultaneous", "token-limits", "swizzle")
+BY_SDK = ("cascade", "mixed", "token-limits")
 OUTAGES = scenario_from_dict(
     {
         "clock": {"behind": "5m"},

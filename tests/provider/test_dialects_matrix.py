@@ -777,7 +777,7 @@ def page_rows() -> dict[str, list[str]]:
 
 @EACH
 def test_the_page_says_what_an_sdk_does(name: str) -> None:
-    """The row of the SDK is what it does here; the columns are the cases, of which every second has its turn."""
+    """The row of the SDK is what it does here; of the columns, the cases, every second has its turn."""
     rows = page_rows()
     assert rows["SDK"] == list(CASES)
     row = dict(zip(CASES, rows[name], strict=True))
