@@ -185,7 +185,7 @@ async def test_lost(tank):
 def test_a_campaign_shows_no_key(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in its JSON, which has the report of the failure, nor in what it keeps."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take two seconds in each process
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p anyio -p wavetank\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p xdist -p wavetank\n")
     secret = tmp_path / "key.txt"
     secret.write_text(key)
     (tmp_path / "test_lost.py").write_text(LOST)
