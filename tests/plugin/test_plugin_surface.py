@@ -148,11 +148,14 @@ def test_the_automatic_modes(pytester: pytest.Pytester, run_pytest: RunPytest, i
 
 @pytest.mark.parametrize(
     ("ini", "left_out", "passed"),
-    [
-        ("asyncio_mode=auto", "test_pytest_trio", 13),
-        ("anyio_mode=auto", "", 19),
-        ("trio_mode=true", "test_pytest_asyncio", 13),
-    ],
+    in_turn(
+        0,
+        [
+            ("anyio_mode=auto", "", 19),
+            ("asyncio_mode=auto", "test_pytest_trio", 13),
+            ("trio_mode=true", "test_pytest_asyncio", 13),
+        ],
+    ),
 )
 def test_every_runner_beside_an_automatic_mode(
     pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, left_out: str, passed: int
