@@ -164,7 +164,7 @@ def test_two(tank):
     pass
 """
 SCENARIOS = {
-    "login.toml": '[[fault]]\nkind = "login-page"\n\n[[fault]]\nkind = "login-page"\nmatch = { item = "b" }\n',
+    "login.toml": "\n".join(["[[fault]]", 'kind = "login-page"'] * 2 + ['match = { item = "b" }', ""]),
     "late.toml": '[[fault]]\nkind = "late-end"\ntimes = 9\n',
     "stalled.toml": '[[fault]]\nkind = "stall"\nlasts = "2m"\n',
 }
@@ -410,7 +410,7 @@ def test_help_names_what_is_wrong() -> None:
 
 
 def test_a_broken_package_fails_the_tests_that_use_it(both: Path, project: Path) -> None:
-    """A fault without an effect fails a test at its set-up, a writer one that had passed; the rest is kept."""
+    """A fault without an effect fails a test at its set-up, a writer one that passed; the rest is kept."""
     installed = Path(shutil.copytree(both, project / "installed"))
     (points,) = installed.glob("acme_broken-*/entry_points.txt")
     # A card that cannot be used would fail both at once.

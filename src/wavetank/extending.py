@@ -10,7 +10,6 @@ from .extensions import ExtensionError
 from .provider.faults.effect import BROKEN, Damage, FaultEffect, Position
 from .provider.http import Frame, Head
 from .report.files import ReportWriter
-from .scenario import Fault
 from .sim.choices import Chooser, Level, Recorder
 from .sim.dice import Dice, dice
 from .sim.policies.plan import Plan, Policy, Sampling
@@ -23,7 +22,6 @@ __all__ = [
     "DeviationRates",
     "Dice",
     "ExtensionError",
-    "Fault",
     "FaultEffect",
     "Frame",
     "Head",
