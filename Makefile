@@ -59,8 +59,8 @@ lint: .venv  ## ruff, mypy, import-linter
 
 docs: .venv  ## build build/docs and run the examples in the pages
 	$(call title,docs)
-	@$(BIN)/sphinx-build -W --keep-going -n -q -b html -d build/doctrees docs build/docs
-	@$(BIN)/sphinx-build -W --keep-going -q -b doctest -d build/doctrees docs build/doctest
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees -b html docs build/docs
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees -b doctest docs build/doctest
 
 # Seconds that each fuzzer of tests/fuzz goes on in the deep tests.
 FUZZ_SECONDS ?= 60
