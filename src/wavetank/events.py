@@ -76,6 +76,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     is asked for, and `same_as` is the first request with the very same question, if that was for
     another item. On `delivered` and `left`, `whole` says that the client had the text of an answer
     and the signal that it is finished, and `early` that it left by itself when it had read some of it.
+    On `answered` and `left`, `late` says that a fault which a package has added only delays the answer.
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
     On `traced` it did the `action` to the `primitive`, which then had that `size`.
@@ -118,6 +119,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     tokens: int | None = None
     whole: bool = False
     early: bool = False
+    late: bool = False
     task: str | None = None
     file: str | None = None
     line: int | None = None

@@ -175,7 +175,7 @@ def _wasted(log: EventLog) -> list[Event]:
 
 
 def _spoiled(event: Event) -> bool:
-    return event.fault is not None and event.reason not in DELAYS
+    return event.fault is not None and event.reason not in DELAYS and not event.late
 
 
 def _with_wasted(log: EventLog) -> tuple[str, tuple[str, ...]]:
