@@ -7,6 +7,9 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
+# Without bytecode each of the many processes that the tests start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help test tests cover lint docs deep conformance patients field bench museum demo release clean .venv
 
 help:  ## list the targets

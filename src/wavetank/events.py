@@ -85,7 +85,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     of a stream. `header` is the line that stated the `retry_after`, where that is no number of seconds.
     On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
     `POST /v1/messages`, and `dialect` is the one that has such a path. On `arrived`, `target` is there
-    where no model is asked: a file or a batch is wanted, and nothing is paid.
+    where nothing is paid: a file, a batch or a count of tokens is wanted.
     Lines of batches are requests of their own, and all their events have the id of the `batch`; so has the
     request that a background response stands for. They are paid when they are `answered`, and `delivered`
     with the file that has their results. A line that `left` has no answer, for a `reason`: it `failed`, is

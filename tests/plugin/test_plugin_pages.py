@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import textwrap
@@ -14,6 +13,8 @@ from hypothesis import settings
 
 from wavetank.museum import SPECIMENS
 from wavetank.scenario import parse_scenario
+
+from ..depth import DEEP
 
 RunPytest = Callable[..., pytest.RunResult]
 
@@ -37,7 +38,7 @@ def is_test(block: str) -> bool:
 def few_examples() -> Iterator[None]:
     """That a page is right shows in a few examples; many would test Hypothesis' strategies once more."""
     before = settings.get_current_profile_name()
-    if os.environ.get("WAVETANK_DEEP") != "1":
+    if not DEEP:
         settings.register_profile("pages", settings.get_profile(before), max_examples=10)
         settings.load_profile("pages")
     yield
