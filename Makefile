@@ -7,7 +7,7 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test tests cover lint docs deep conformance patients field bench museum demo clean .venv
+.PHONY: help test tests cover lint docs pictures deep conformance patients field bench museum demo clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ docs: .venv  ## build build/docs and run the examples in the pages
 
 # Seconds that each fuzzer of tests/fuzz goes on in the deep tests.
 FUZZ_SECONDS ?= 60
+
+pictures: .venv  ## draw the pictures of the pages in docs/pictures; needs chromium
+	$(call title,pictures)
+	@$(BIN)/python docs/make_pictures.py
 
 deep: .venv  ## the tests with many more generated examples, and the fuzzers; takes long
 	$(call title,deep tests)
