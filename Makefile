@@ -134,7 +134,7 @@ build/museum/installed: .venv/installed
 
 museum: .venv build/museum/installed  ## search every specimen, here and with other tools, and write the tables
 	$(call title,museum)
-	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --readme README.md
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --table docs/museum.md
 
 demo: .venv  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)

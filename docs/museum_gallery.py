@@ -28,7 +28,7 @@ from wavetank.report.text import drawn
 ROOT: Final = Path(__file__).parents[1]
 PLACE: Final = "<!-- specimens -->"
 FOLDER: Final = "museum-timelines"
-COLUMNS: Final = 96
+COLUMNS: Final = 84
 """Of a drawing in text: as wide as the text of a page."""
 
 

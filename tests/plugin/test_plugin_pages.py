@@ -20,11 +20,20 @@ from .page_blocks import PAGES, ROOT, assert_printed, texts
 RunPytest = Callable[..., pytest.RunResult]
 
 DEMO = ROOT / "examples" / "demo"
+SLOW = ("import litellm",)
+"""What takes ten seconds to import, and is called in the tests of the dialects: run in `make deep`."""
+HOW_TOS = [page for page in PAGES if page.parent.name == "howto"]
+REFERENCE = [page for page in PAGES if page not in HOW_TOS]
 
 
 def is_test(block: str) -> bool:
     """Whether a block is a test module; any other is an excerpt."""
     return "def test_" in block
+
+
+def is_slow(block: str) -> bool:
+    """Whether a block is left to the deep tests."""
+    return os.environ.get("WAVETANK_DEEP") != "1" and any(line in block for line in SLOW)
 
 
 def module_name(page: Path, number: int) -> str:
@@ -44,13 +53,16 @@ def few_examples() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("few_examples")
-def test_the_tests_on_the_pages_pass(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+@pytest.mark.parametrize("pages", [REFERENCE, HOW_TOS], ids=["reference", "how-tos"])
+def test_the_tests_on_the_pages_pass(
+    pages: list[Path], pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
     """Every Python block of a page that is a test passes as it stands."""
     modules = {
         module_name(page, number): block
-        for page in PAGES
+        for page in pages
         for number, block in enumerate(texts(page, "python"))
-        if is_test(block)
+        if is_test(block) and not is_slow(block)
     }
     assert len(modules) >= 5
     pytester.makepyfile(**modules)
@@ -103,15 +115,15 @@ def test_the_example_does_what_make_demo_promises(pytester: pytest.Pytester) -> 
         ]
     )
     assert "Warning" not in screen.stdout.str() + screen.stderr.str()
-    shown, _ = texts(ROOT / "README.md", "text")
+    (shown,) = texts(ROOT / "README.md", "text")
     assert_printed(shown.splitlines(), screen.outlines)
 
 
-def test_the_museum_prints_what_the_readme_shows() -> None:
-    """The report of the lost wake-up is the one on the first page, but for its token."""
+def test_the_museum_prints_what_its_page_shows() -> None:
+    """The report of the lost wake-up is the one on the page, but for its token."""
     failure = SPECIMENS["lost_wakeup"].search(backend="asyncio").failure
     assert failure is not None
-    _, shown = texts(ROOT / "README.md", "text")
+    (shown,) = texts(ROOT / "docs" / "museum.md", "text")
     *lines, repeat = shown.splitlines()
     assert_printed(lines, failure.report().splitlines())
     assert repeat.startswith("to repeat it: wavetank museum lost_wakeup --replay wt1-")
