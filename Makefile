@@ -7,6 +7,9 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
+# Without bytecode each of the many processes that the tests start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help test tests cover lint docs pictures deep conformance patients field bench museum demo clean .venv
 
 help:  ## list the targets
@@ -56,8 +59,8 @@ lint: .venv  ## ruff, mypy, import-linter
 
 docs: .venv  ## build build/docs and run the examples in the pages
 	$(call title,docs)
-	@$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/docs
-	@$(BIN)/sphinx-build -W --keep-going -q -b doctest docs build/doctest
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees -b html docs build/docs
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees -b doctest docs build/doctest
 
 # Seconds that each fuzzer of tests/fuzz goes on in the deep tests.
 FUZZ_SECONDS ?= 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import textwrap
@@ -15,6 +14,7 @@ from hypothesis import settings
 from wavetank.museum import SPECIMENS
 from wavetank.scenario import parse_scenario
 
+from ..depth import DEEP
 from .page_blocks import PAGES, ROOT, assert_printed, texts
 
 RunPytest = Callable[..., pytest.RunResult]
@@ -33,7 +33,7 @@ def is_test(block: str) -> bool:
 
 def is_slow(block: str) -> bool:
     """Whether a block is left to the deep tests."""
-    return os.environ.get("WAVETANK_DEEP") != "1" and any(line in block for line in SLOW)
+    return not DEEP and any(line in block for line in SLOW)
 
 
 def module_name(page: Path, number: int) -> str:
@@ -45,7 +45,7 @@ def module_name(page: Path, number: int) -> str:
 def few_examples() -> Iterator[None]:
     """That a page is right shows in a few examples; many would test Hypothesis' strategies once more."""
     before = settings.get_current_profile_name()
-    if os.environ.get("WAVETANK_DEEP") != "1":
+    if not DEEP:
         settings.register_profile("pages", settings.get_profile(before), max_examples=10)
         settings.load_profile("pages")
     yield
@@ -53,7 +53,14 @@ def few_examples() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("few_examples")
-@pytest.mark.parametrize("pages", [REFERENCE, HOW_TOS], ids=["reference", "how-tos"])
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param(REFERENCE, id="reference"),
+        # Beside the other tests that import the SDKs, which takes seconds.
+        pytest.param(HOW_TOS, id="how-tos", marks=pytest.mark.xdist_group("SDKs")),
+    ],
+)
 def test_the_tests_on_the_pages_pass(
     pages: list[Path], pytester: pytest.Pytester, run_pytest: RunPytest
 ) -> None:

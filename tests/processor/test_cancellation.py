@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ import pytest
 from wavetank.processor import FixedDelay, ItemResult, LLMWorkItem, ParallelBatchProcessor
 from wavetank.processor.journal import Journal
 
+from ..depth import n_of
 from .stepping import stepped
 
 ITEMS = [LLMWorkItem(id=name, prompt=name) for name in "abcdefg"]
 
-STRIDE = 1 if os.environ.get("WAVETANK_DEEP") == "1" else 7
+STRIDE = n_of(7, 1)
 """In outages every seventh step; the steps between them differ in little."""
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])

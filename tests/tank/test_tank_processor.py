@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +15,8 @@ from wavetank.checks.history import dated
 from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, decisions
 from wavetank.scenario import catalogue
 
+from ..depth import DEEP
+
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 STOPPED = ("billing-stop", "daily-quota", "disguised-limits", "too-large")
@@ -24,9 +25,7 @@ CLASSICS = ("calm", "cascade", "mixed", "overloaded", "simultaneous")
 SURVIVED = [name for name in catalogue() if name not in STOPPED]
 
 under_all = pytest.mark.parametrize("scenario", SURVIVED)
-under_some = pytest.mark.parametrize(
-    "scenario", SURVIVED if os.environ.get("WAVETANK_DEEP") == "1" else CLASSICS
-)
+under_some = pytest.mark.parametrize("scenario", SURVIVED if DEEP else CLASSICS)
 
 ITEMS = [f"item-{number}" for number in range(40)]
 

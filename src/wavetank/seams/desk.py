@@ -17,6 +17,7 @@ from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
 from ..provider.batches.batch import LineEnd
 from ..provider.dialect_base.retry_after import retry_headers
+from ..provider.faults import effect_of
 from ..provider.host_rules import HostTable
 from ..provider.model import LimitState, Refusal, Reply, Success
 from ..provider.provider import Provider
@@ -433,8 +434,10 @@ class Desk:
         if answer.fault is not None:
             number = self._number_of(answer.fault)
             fields |= {"fault": BY_ANSWER if number is None else number, "reason": answer.fault.kind}
-            if answer.fault.kind not in DELAYS:
+            if effect_of(answer.fault.kind).damage != "none":
                 record.fault = fields["fault"]
+            elif answer.fault.kind not in DELAYS:
+                fields["late"] = True
         self.note(kind, **fields)
 
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:
