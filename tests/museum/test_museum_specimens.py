@@ -26,6 +26,7 @@ TWIN_SCHEDULES = n_of(12, 2000)
 
 FOLDER = Path(wavetank.museum.__file__).parent
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "museum.md"
 
 each_on_its_backends = pytest.mark.parametrize(
     ("name", "backend"),
@@ -33,9 +34,9 @@ each_on_its_backends = pytest.mark.parametrize(
 )
 
 
-def test_the_readme_repeats_a_schedule_of_today() -> None:
-    """The token that a reader of the README may paste belongs to the scenario of today's specimen."""
-    lines = re.findall(r"wavetank museum (\w+) --replay (wt1-\S+)", (ROOT / "README.md").read_text("utf-8"))
+def test_the_page_repeats_a_schedule_of_today() -> None:
+    """The token that a reader of the page may paste belongs to the scenario of today's specimen."""
+    lines = re.findall(r"wavetank museum (\w+) --replay (wt1-\S+)", PAGE.read_text("utf-8"))
     assert lines
     for name, token in lines:
         schedule = Schedule.parse(token)
@@ -120,11 +121,11 @@ def test_a_livelock_is_distinguished_from_a_deadlock() -> None:
 
 
 def test_the_tables_have_every_specimen() -> None:
-    """The README and the page that `make museum` writes have a row for each."""
+    """The tables of the two pages that `make museum` writes have a row for each."""
     page = (ROOT / "docs" / "detection.md").read_text("utf-8")
     rows = [f"| `{name}` |" for name in SPECIMENS]
-    readme = (ROOT / "README.md").read_text("utf-8").split("<!-- museum -->")[1].split("<!-- /museum -->")[0]
-    assert [row for row in rows if readme.count(row) != 1] == []
+    short = PAGE.read_text("utf-8").split("<!-- museum -->")[1].split("<!-- /museum -->")[0]
+    assert [row for row in rows if short.count(row) != 1] == []
     each_table = page.split("## Beside other tools")
     assert [row for row in rows if any(row not in part for part in each_table)] == []
     assert len(each_table) == 2
