@@ -26,6 +26,7 @@ class FreshModules:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
+        self._below = tuple(f"{name}." for name in self._names)
         self._modules: dict[str, ModuleType] = {}
         self._is_in_place = False
 
@@ -45,7 +46,7 @@ class FreshModules:
 
     def covers(self, name: str) -> bool:
         """Whether a module is one that the process imports for itself."""
-        return any(name == own or name.startswith(f"{own}.") for own in self._names)
+        return name in self._names or name.startswith(self._below)
 
     def leads_to(self, name: str) -> bool:
         """Whether a package that is shared has modules in it that the process imports for itself."""
@@ -62,7 +63,7 @@ class FreshModules:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Imports inside find the modules of the process, and add to them."""
-        if self._is_in_place:
+        if self._is_in_place or not self._names:
             yield
             return
         shared = self._taken_out()

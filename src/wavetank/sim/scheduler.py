@@ -588,8 +588,11 @@ class Scheduler(RunMembers):
             self._threads[thread.ident] = thread
             current_process.set(process)
             try:
-                with suppress(RunOver if process is None or process.state != "crashed" else BaseException):
+                with suppress(RunOver):
                     body(*args)
+            except BaseException:
+                if process is None or process.state != "crashed":
+                    raise  # what has crashed may have been anywhere, also in the start of its thread
             finally:
                 self._threads.pop(thread.ident, None)
                 if thread in self._alive:  # else the scheduler has given it up, and does not wait for it
