@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
+import importlib
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -17,7 +20,8 @@ import anyio
 import httpx2
 import pytest
 
-from wavetank import ReplicaCrashed, Run, Tank, search, simulate
+from wavetank import ReplicaCrashed, Run, Tank, load_scenario, search, simulate
+from wavetank.tank.real_world import RealWorld
 
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -549,3 +553,84 @@ def test_the_same_schedule_gives_the_same_log(backend: str) -> None:
         for _ in range(3)
     }
     assert logs == {failure.events.to_ndjson(waits=False)}
+
+
+# -- other ways to run ------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_replicas_live_in_a_pytest_test_on_asyncio(tank: Tank) -> None:
+    """The fixture has them as well: a crash leaves the test itself alone."""
+    await _a_crash_in_a_test(tank)
+
+
+@pytest.mark.trio
+async def test_replicas_live_in_a_pytest_test_on_trio(tank: Tank) -> None:
+    """The same under pytest-trio."""
+    await _a_crash_in_a_test(tank)
+
+
+async def _a_crash_in_a_test(tank: Tank) -> None:
+    one = tank.replica("one", clock_offset=5)
+    started = one.start(anyio.sleep, 10)
+    await anyio.sleep(1)
+    one.crash()
+    with pytest.raises(ReplicaCrashed):
+        await started.wait()
+    one.restart()
+    await one.wait()
+    assert tank.now() == 11
+
+
+@pytest.mark.usefixtures("fleet_app")
+def test_in_real_time_replicas_run_and_do_not_crash() -> None:
+    """Modules of their own make sense there; what needs virtual time says so."""
+    world = RealWorld(load_scenario("calm"), seed=0)
+    tank = world.parts.tank
+
+    async def main() -> Any:
+        one, two = (
+            tank.replica(name, modules=["fleet_app.worker", "fleet_app.limiter"]) for name in ("1", "2")
+        )
+        found = [await each.run("fleet_app.worker:take", "a") for each in (one, one, two)]
+        for wish in (one.crash, one.restart, lambda: one.pause(1), lambda: tank.add_redis("cache")):
+            with pytest.raises(RuntimeError, match=r"needs virtual time"):
+                wish()
+        with pytest.raises(RuntimeError, match=r"needs virtual time"):
+            tank.replica("3", clock_offset=1)
+        return found
+
+    try:
+        assert asyncio.run(main()) == [(1, "shared"), (2, "shared"), (1, "shared")]
+    finally:
+        world.close()
+
+
+def test_a_run_with_replicas_leaves_no_trace(tmp_path: Path) -> None:
+    """Imports are as before, and what crashed is freed: a long search grows no memory by it."""
+    imports = builtins.__import__, importlib.import_module
+    gone: list[weakref.ref[Any]] = []
+
+    class Big:
+        pass
+
+    async def program(big: Big) -> None:
+        with (tmp_path / "log.txt").open("a") as file:
+            file.write("begun")
+            file.flush()
+            file.write("lost with the process")
+            await anyio.sleep(100)
+            del big
+
+    async def main(tank: Tank) -> None:
+        one, big = tank.replica("one"), Big()
+        gone.append(weakref.ref(big))
+        one.start(program, big)
+        await anyio.sleep(1)
+        one.crash()
+
+    checked(main)
+    gc.collect()
+    assert (builtins.__import__, importlib.import_module) == imports
+    assert [each() for each in gone] == [None]
+    assert (tmp_path / "log.txt").read_text() == "begun"

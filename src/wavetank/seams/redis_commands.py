@@ -17,6 +17,7 @@ from fakeredis.model import is_write_command
 
 from ..clock import Clock, Timer, after_delay
 from ..sim.private_names import require
+from ..sim.processes import Process, current_process
 
 require(
     FakeSocket,
@@ -150,9 +151,12 @@ class RedisSession(FakeSocket):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    def feed(self, data: bytes) -> None:
-        """Take bytes from the client, and run each command that is whole."""
-        Context().run(self._feed, data)  # the server's clock is no replica's
+    def feed(self, data: bytes, *, late: int = 0) -> None:
+        """Take bytes from the client, and run each command that is whole; they came `late` nanoseconds ago."""
+        context = Context()  # the server's clock is no replica's
+        if late:
+            context.run(current_process.set, Process("a simulated Redis", clock_offset=-late))
+        context.run(self._feed, data)
 
     def _feed(self, data: bytes) -> None:
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, final
 
 from ..clock import format_duration
@@ -54,6 +54,7 @@ class RedisServer:
         self._latency = latency
         self._choose = choose
         self._back_at = 0
+        self._working_at: int | None = None
         self._slow_until, self._slowness = 0, 0
 
     # -- its state ----------------------------------------------------------------------------
@@ -87,6 +88,20 @@ class RedisServer:
         chosen = low if low == high else self._choose((low, (low + high) // 2, high))
         slowness = self._slowness if self.desk.clock.now() < self._slow_until else 0
         return (chosen + slowness) // 2
+
+    @contextmanager
+    def working_at(self, instant: int) -> Iterator[int]:
+        """What happens inside is done as of an instant; gives how long ago that was."""
+        self._working_at = instant
+        try:
+            yield self.desk.clock.now() - instant
+        finally:
+            self._working_at = None
+
+    @property
+    def instant(self) -> int:
+        """As of which instant the server works."""
+        return self.desk.clock.now() if self._working_at is None else self._working_at
 
     def __repr__(self) -> str:
         low, high = map(format_duration, self._latency)
@@ -122,14 +137,16 @@ class RedisConnection:
             return
         clock, origin = self._server.desk.clock, self._server.desk.origin()
         sent, delay = clock.now(), self._server.delay()
-        self._there_at = max(self._there_at, sent + delay)
-        clock.call_at(self._there_at, lambda: self._arrived(data, origin, sent, delay))
+        self._there_at = at = max(self._there_at, sent + delay)
+        clock.call_at(at, lambda: self._arrived(data, origin, sent, at, delay))
 
-    def _arrived(self, data: bytes, origin: Origin, sent: int, delay: int) -> None:
+    def _arrived(self, data: bytes, origin: Origin, sent: int, at: int, delay: int) -> None:
+        """The server has the bytes since `at`: it was not held up if time has passed in the program."""
         if self._session is None:
             return
         self._origin, self._sent, self._delay = origin, sent, delay
-        self._session.feed(data)
+        with self._server.working_at(at) as late:
+            self._session.feed(data, late=late)
         if self._session.failed:
             self._let_go()
             self._server.desk.clock.call_at(self._back_at, self.close)
@@ -137,7 +154,7 @@ class RedisConnection:
     def _send(self, reply: bytes) -> None:
         """A reply is on its way to the client; those that are sent at one instant arrive together."""
         clock = self._server.desk.clock
-        at = max(self._back_at, clock.now() + self._delay)
+        at = max(self._back_at, self._server.instant + self._delay)
         if at > self._back_at or not self._under_way:
             self._back_at, self._under_way = at, (data := bytearray())
             clock.call_at(at, lambda: self._reached(data))

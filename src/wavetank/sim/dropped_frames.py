@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from gc import get_referents
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType
+from io import IOBase
+from types import AsyncGeneratorType, BuiltinMethodType, CoroutineType, GeneratorType, MethodType
 from typing import Any, Final
 
 from .private_names import require
@@ -45,7 +48,8 @@ _CLEARED: Final = 4
 def drop_frames(coro: object) -> None:
     """Let go of a coroutine and of all that it awaits, without resuming any of it.
 
-    Generators that only it holds are dropped too, and those of its open `with` blocks.
+    Generators that only it holds are dropped too, and those of its open `with` blocks. Files that only it
+    holds are closed, and what was not flushed is lost.
 
     Raises:
         NotImplementedError: this Python keeps the state of a coroutine in another way.
@@ -109,6 +113,19 @@ def _held_by_frame(thing: Any) -> Iterator[Any]:
         elif type(each).__module__.startswith("anyio."):
             # The handle of a task that has not begun: its coroutine would be said never to be awaited.
             yield from (one for one in get_referents(each) if isinstance(one, CoroutineType))
+        elif isinstance(each, IOBase) and sys.getrefcount(each) <= 2 * _times(each, held) + 2 + sum(
+            isinstance(one, BuiltinMethodType) and one.__self__ is each for one in held
+        ):
+            _close_unwritten(each)
+
+
+def _close_unwritten(file: IOBase) -> None:
+    """Close a file as the system does for a process that is killed: what is in its buffer is lost."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, file.fileno(), inheritable=False)
+        os.close(nowhere)
+        file.close()
 
 
 def _times(one: Any, held: list[Any]) -> int:
