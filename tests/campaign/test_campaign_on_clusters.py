@@ -16,6 +16,8 @@ import pytest
 
 from wavetank.cli import main
 
+from ..depth import DEEP
+
 PROGRAM = """
 import os
 import signal
@@ -145,7 +147,7 @@ def test_a_forecast_is_the_same_on_a_cluster(cluster: str, capsys: pytest.Captur
     assert capsys.readouterr().out == here
 
 
-@pytest.mark.skipif(os.environ.get("WAVETANK_DEEP") != "1", reason="Ray needs half a minute: WAVETANK_DEEP=1")
+@pytest.mark.skipif(not DEEP, reason="Ray needs half a minute: WAVETANK_DEEP=1")
 def test_ray_finds_what_one_process_finds(project: Path) -> None:
     """The same failure, shrunk to the same."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'wavetank[ray]'")

@@ -59,6 +59,7 @@ def command(program: Program, cache: Path) -> list[str]:
     words += [f"--llm-{name}={value}" for name, value in program.overrides.pairs()]
     if program.timelines is not None:
         words += ["--llm-report=retain-on-failure", f"--llm-report-dir={program.timelines}"]
+        words += ["--llm-report-files=html"]
     return [*words, *program.tests]
 
 

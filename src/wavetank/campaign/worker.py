@@ -23,7 +23,7 @@ from ..pytest_plugin.search_results import RESULTS
 from ..report.files import page_of
 from ..scenario import Scenario, digest
 from ..sim.fingerprint import fingerprint
-from ..sim.policies import POLICIES
+from ..sim.policies import policy_class
 from ..tank.runs.run_options import SearchOptions
 from ..tank.search.made_schedule import Made
 from ..tank.search.search import Earlier, Result, ScheduleSearch, search
@@ -233,8 +233,7 @@ class _RangeSearch:
         scenario: Scenario,
         wanted: dict[str, Any],
     ) -> None:
-        name = str(wanted.get("policy", "portfolio")).partition(":")[0]
-        self._samples = POLICIES[name].SAMPLES
+        self._samples = policy_class(wanted.get("policy", "portfolio")).SAMPLES
         self._channel = channel
         self._order = order
         self._main = main

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..arguments import count, seconds, seed
-from .common import CommandError, print_json
+from .common import CommandError, check_folders, print_json
 
 _PRINTED: Final = Path("-")
 """For --json without a file."""
@@ -78,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     from ..campaign.driver import explore
     from ..campaign.protocol import SearchOverrides
 
+    check_folders(options, "html", "json", "junit")
     schedules = options.schedules
     if schedules is None and options.seconds is None:
         schedules = DEFAULT_SCHEDULES
