@@ -10,7 +10,7 @@ title = @printf '\n== %s ==\n' "$(1)"
 # Without bytecode each of the many processes that the tests start would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help test tests cover lint docs deep conformance patients field bench museum demo release clean .venv
+.PHONY: help test tests cover lint docs pictures deep conformance patients field bench museum demo release clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ docs: .venv  ## build build/docs and run the examples in the pages
 
 # Seconds that each fuzzer of tests/fuzz goes on in the deep tests.
 FUZZ_SECONDS ?= 60
+
+pictures: .venv  ## draw the pictures of the pages in docs/pictures; needs chromium
+	$(call title,pictures)
+	@$(BIN)/python docs/make_pictures.py
 
 deep: .venv  ## the tests with many more generated examples, and the fuzzers; takes long
 	$(call title,deep tests)
@@ -144,7 +148,7 @@ build/museum/installed: .venv/installed
 
 museum: .venv build/museum/installed  ## search every specimen, here and with other tools, and write the tables
 	$(call title,museum)
-	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --readme README.md
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --table docs/museum.md
 
 demo: .venv/demo  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)
