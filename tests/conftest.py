@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -26,11 +27,28 @@ os.environ.pop("GITHUB_ACTIONS", None)
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Each client that a test makes reads all certificates of the machine, which takes 40 ms; this file has one.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("one_certificate.pem"))
+
 # A plugin that comes with an SDK takes more than a second to load, in each pytest that a test starts.
 os.environ["PYTEST_ADDOPTS"] = "-p no:langsmith_plugin"
 
 
+_spared = [0]
+"""How many modules there were when the collector was last spared all there was."""
+
+
 def pytest_collection_finish() -> None:
-    """Spare the collector the modules and tests of the session: to look at them takes half a second."""
+    spare_the_collector()
+
+
+def pytest_runtest_logfinish() -> None:
+    if len(sys.modules) > _spared[0] + 200:
+        spare_the_collector()
+
+
+def spare_the_collector() -> None:
+    """Let it leave alone the modules and tests of the session: to look at them takes half a second."""
+    _spared[0] = len(sys.modules)
     gc.collect()
     gc.freeze()

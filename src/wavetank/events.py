@@ -43,6 +43,8 @@ EventKind = Literal[
     "unreported",
     "traced",
     "violated",
+    "replica",
+    "command",
     "wave-opened",
     "wave-closed",
 ]
@@ -79,7 +81,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     On `answered` and `left`, `late` says that a fault which a package has added only delays the answer.
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
-    On `traced` it did the `action` to the `primitive`, which then had that `size`.
+    On `traced` it did the `action` to the `primitive`, which then had that `size`. On `replica`, `task` is
+    the replica that `started`, `crashed`, `paused` (`until` then), `resumed` or `restarted`: the `action`.
+    On `command` a server of the simulated network, `host`, ran the `target` that was `sent` before.
     On `refused`, `answered` and `left`, `budgets` has what was left of each budget of a limit when the
     provider had decided on the request, at the instant `decided`; `first` is when it sent the first part
     of a stream. `header` is the line that stated the `retry_after`, where that is no number of seconds.

@@ -305,7 +305,7 @@ def test_json_is_all_that_is_printed() -> None:
         call(*words, "--json", "--scenario", "cascade"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 1, done.stderr

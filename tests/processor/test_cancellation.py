@@ -13,7 +13,7 @@ import pytest
 from wavetank.processor import FixedDelay, ItemResult, LLMWorkItem, ParallelBatchProcessor
 from wavetank.processor.journal import Journal
 
-from ..depth import n_of
+from ..depth import by_turns, n_of
 from .stepping import stepped
 
 ITEMS = [LLMWorkItem(id=name, prompt=name) for name in "abcdefg"]
@@ -21,8 +21,9 @@ ITEMS = [LLMWorkItem(id=name, prompt=name) for name in "abcdefg"]
 STRIDE = n_of(7, 1)
 """In outages every seventh step; the steps between them differ in little."""
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-in_both_ways = pytest.mark.parametrize("way", ["batch", "stream", "stream in order"])
+BACKENDS = ("asyncio", "trio")
+on_both = pytest.mark.parametrize("backend", BACKENDS)
+WAYS = ("batch", "stream", "stream in order")
 
 
 class Refused(Exception):
@@ -111,9 +112,7 @@ async def run(provider: Provider, journal: InMemory, way: str, **options: Any) -
         return list((await processor.process_all()).results)
 
 
-@on_both
-@in_both_ways
-@pytest.mark.parametrize("world", ["limit", "outage", "fallback"])
+@by_turns(world=["limit", "outage", "fallback"], way=WAYS, backend=BACKENDS)
 def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str, world: str) -> None:
     """Nothing runs on; every answer was kept but those under way; the next run sends only what is missing."""
 

@@ -61,7 +61,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"wavetank {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, help in _COMMANDS.items():
-        added = commands.add_parser(name, help=help)
+        added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         if name == command:
             import_module(f".{name}", __name__).add_arguments(added)
     return parser
