@@ -23,6 +23,8 @@ _DIRECT_ONLY: Final = (
     "parallel",
     "rate",
     "token_rate",
+    "share",
+    "share_of",
     "preflight",
     "fail_fast",
     "max_seconds",
@@ -73,6 +75,8 @@ class CommandOptions:
     retry_failed: bool
     scenario: str | None
     seed: int
+    share: str | None = None
+    share_of: int | None = None
     timeline: Path | None = None
     batch: BatchOptions | None = None
 
@@ -116,6 +120,8 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         raise RunError("--resume needs the --journal of the run to resume")
     if arguments.timeline is not None and arguments.scenario is None:
         raise RunError("--timeline draws a rehearsal: add --scenario NAME, such as --scenario cascade")
+    if arguments.share_of is not None and arguments.share is None:
+        raise RunError("--share-of divides the limits that --share shares: add --share, such as --share auto")
     if arguments.retry_failed and not arguments.resume:
         raise RunError("--retry-failed needs --resume")
     if arguments.output.suffix.lower() not in (".csv", *JSON_LINES):
@@ -154,6 +160,8 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         retry_failed=arguments.retry_failed,
         scenario=arguments.scenario,
         seed=arguments.seed,
+        share=arguments.share,
+        share_of=arguments.share_of,
         timeline=arguments.timeline,
         batch=batch,
     )

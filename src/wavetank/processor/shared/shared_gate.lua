@@ -19,6 +19,9 @@ local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local spread = unpack or table.unpack
 
 local function text(number)
+  if number == math.floor(number) and math.abs(number) < 1e15 * 9 then
+    return string.format('%.0f', number)
+  end
   return string.format('%.17g', number)
 end
 
@@ -40,7 +43,7 @@ local FIELDS = {
   'rate_r', 'burst_r', 'paid_r', 'known_r', 'booked_r',
   'rate_t', 'burst_t', 'paid_t', 'known_t', 'booked_t',
 }
-local stored, s = {}, {}
+local stored, s, before = {}, {}, {}
 local flat = redis.call('HGETALL', STATE)
 for place = 1, #flat, 2 do
   stored[flat[place]] = flat[place + 1]
@@ -62,7 +65,8 @@ if born ~= '' and born ~= stored.born then
   return { 'new' }
 end
 for _, field in ipairs(FIELDS) do
-  s[field] = tonumber(stored[field] or 0)
+  local value = tonumber(stored[field] or 0)
+  s[field], before[field] = value, value
 end
 
 local wake = false
@@ -474,10 +478,9 @@ local entries = redis.call('LRANGE', LOG, text(from - s.base), '-1')
 
 local changes = {}
 for _, field in ipairs(FIELDS) do
-  local value = text(s[field])
-  if value ~= stored[field] then
+  if s[field] ~= before[field] then
     changes[#changes + 1] = field
-    changes[#changes + 1] = value
+    changes[#changes + 1] = text(s[field])
   end
 end
 if #changes > 0 then
