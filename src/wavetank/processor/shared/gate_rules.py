@@ -228,6 +228,7 @@ class _Call:
             self._correct("r", -s["booked_r"])
             self._correct("t", -s["booked_t"])
             s["booked_r"] = s["booked_t"] = 0.0
+            s["known_r"], s["known_t"] = min(s["known_r"], deadline), min(s["known_t"], deadline)
             self._restart(deadline)
 
     # -- members, their bookings and their tickets ----------------------------------------------------
@@ -319,6 +320,8 @@ class _Call:
             if not booked:
                 self._spend("r", 1.0, at)
                 self._spend("t", units, at)
+                # A slot stays where it is when the rate changes.
+                s["known_r"], s["known_t"] = max(s["known_r"], at), max(s["known_t"], at)
                 s["booked_r"] += 1
                 s["booked_t"] += units
                 mine.era, mine.at, mine.tokens = s["era"], at, tokens

@@ -148,6 +148,7 @@ local function pause(deadline)
     correct('r', -s.booked_r)
     correct('t', -s.booked_t)
     s.booked_r, s.booked_t = 0, 0
+    s.known_r, s.known_t = math.min(s.known_r, deadline), math.min(s.known_t, deadline)
     restart(deadline)
   end
 end
@@ -300,6 +301,8 @@ local function enter(tokens, left)
     if not booked then
       spend('r', 1, at)
       spend('t', units, at)
+      -- A slot stays where it is when the rate changes.
+      s.known_r, s.known_t = math.max(s.known_r, at), math.max(s.known_t, at)
       s.booked_r, s.booked_t = s.booked_r + 1, s.booked_t + units
       mine.era, mine.at, mine.tokens = s.era, at, tokens
       append('H ' .. text(now))
