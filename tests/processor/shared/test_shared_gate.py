@@ -112,7 +112,7 @@ def test_a_member_that_dies_blocks_nobody_longer_than_its_lease(step: int) -> No
 
 
 def test_a_dead_probe_is_replaced_when_its_lease_ends() -> None:
-    """The probe of an outage may take minutes to fail; that of a dead process holds others for a lease only."""
+    """In an outage a probe may take minutes to fail; a dead one holds the others for a lease only."""
 
     async def main() -> None:
         place = Place()

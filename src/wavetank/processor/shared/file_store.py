@@ -75,11 +75,12 @@ class FileStore:
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
+                # Safe against a kill. What a power cut loses, the next process learns again. A log (WAL) has
+                # nothing to offer where every call writes, and several processes cannot begin it at once.
+                file.execute("PRAGMA journal_mode = TRUNCATE")
+                file.execute("PRAGMA synchronous = OFF")
                 with _transaction(file):
                     self._check(file)
-                # Nothing is lost by a power cut that the next process would not learn again.
-                file.execute("PRAGMA journal_mode = WAL")
-                file.execute("PRAGMA synchronous = OFF")
             except BaseException:
                 file.close()
                 raise

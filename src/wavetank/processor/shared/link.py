@@ -103,16 +103,13 @@ class Link:
         store: the place of the state.
         pace: what is learnt.
         limits: those that this process is told.
-        lease_seconds: how long the process may be silent before others take back what it holds.
     """
 
-    def __init__(
-        self, store: Store, pace: SharedPace, *, limits: Limits, lease_seconds: float = LEASE_SECONDS
-    ) -> None:
+    def __init__(self, store: Store, pace: SharedPace, *, limits: Limits) -> None:
         self._store = store
         self.pace: Final = pace
         self._limits = limits
-        self._lease = lease_seconds
+        self._lease = LEASE_SECONDS
         self._gate: Member | None = None
         self._born = self._me = ""
         self._outbox: list[str] = []

@@ -162,6 +162,8 @@ class SharedPace:
 
     def _ended(self, kind: str, ticket: Ticket, words: Sequence[str]) -> None:
         if kind == "L":
+            # It may be that of a dead process, whose answer was waited for.
+            self._hold = None
             self.pace.ended(ticket)
             return
         if kind == "W":
