@@ -256,7 +256,10 @@ async def _process(work: _RunState) -> None:
             await processor.process(plan.items(strategies))
             _check_files(work)
         except SharedGateError as error:
-            work.not_started_because = f"--share: {error}"
+            if work.statistics.all.done:
+                work.write_errors.append(error)
+            else:
+                work.not_started_because = f"--share: {error}"
         except (JournalError, SinkError) as error:
             work.write_errors.append(error)
 

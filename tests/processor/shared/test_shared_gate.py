@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from wavetank.processor import GateClosed, Limits, Quota, RateInfo
+from wavetank.processor.gate.permits import HeldPermit, Permits
 from wavetank.processor.shared import snapshot
 from wavetank.processor.shared.link import LEASE_SECONDS
 from wavetank.processor.shared.shared_gate import SharedGate
@@ -181,6 +182,70 @@ def test_a_spent_quota_closes_the_gate_of_every_member() -> None:
             assert gates[1].closed_because == "the quota of the day is spent"
             group.start_soon(gates[2].run)
             await gates[2].enter()
+            group.cancel_scope.cancel()
+
+    in_virtual_time(main)
+
+
+def test_closing_releases_a_waiter_and_says_goodbye() -> None:
+    """One that waits for a pause, and one whose call is on its way; the place forgets the process."""
+
+    async def main() -> None:
+        place = Place(latency=0.01)
+        for after in (0.005, 0.5):
+            async with anyio.create_task_group() as group:
+                gate = SharedGate(MemoryStore(place), limits=TOLD)
+                group.start_soon(gate.run)
+                gate.leave(await gate.enter())
+                gate.hold(anyio.current_time() + 60)
+                group.start_soon(_close_after, gate, after)
+                with pytest.raises(GateClosed, match="the run has ended"):
+                    await gate.enter()
+                group.cancel_scope.cancel()
+            assert place.state is not None
+            assert not place.state.members
+            assert not place.state.tickets
+
+    in_virtual_time(main)
+
+
+async def _close_after(gate: SharedGate, seconds: float) -> None:
+    await anyio.sleep(seconds)
+    gate.close()
+
+
+class Holder:
+    """An item that may hold a permit."""
+
+    holds_permit = False
+
+
+def test_a_waiter_in_line_holds_no_permit() -> None:
+    """It releases its permit for the time of a pause, and has one again when it starts."""
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            gate = SharedGate(MemoryStore(Place()), limits=TOLD)
+            group.start_soon(gate.run)
+            permits, holders = Permits(1, lambda: None), [Holder() for _ in range(3)]
+            gate.hold(anyio.current_time() + 5)
+            started = list[float]()
+
+            async def work(holder: Holder) -> None:
+                await permits.acquire(holder)
+                ticket = await gate.enter(permit=HeldPermit(permits, holder))
+                assert holder.holds_permit
+                started.append(anyio.current_time())
+                gate.leave(ticket)
+                permits.release(holder)
+
+            for holder in holders:
+                group.start_soon(work, holder)
+            await anyio.sleep(4)
+            assert [holder.holds_permit for holder in holders] == [False] * 3
+            assert permits.waiting_holders == 3
+            await anyio.sleep(2)
+            assert len(started) == 3
             group.cancel_scope.cancel()
 
     in_virtual_time(main)
