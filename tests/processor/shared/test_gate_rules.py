@@ -53,11 +53,11 @@ class Calls:
 
     def learn(self, reply: list[str], arguments: list[str]) -> None:
         """Take in a reply."""
-        self.born, self.head = reply[2], int(reply[9])
-        self.cursors[reply[3]] = self.head
+        _, self.born, me, *_, head, _, _, count = reply[0].split()
+        self.cursors[me] = self.head = int(head)
         if arguments[-1] == "G":
-            del self.cursors[reply[3]]
-        results = reply[14 : 14 + int(reply[13])]
+            del self.cursors[me]
+        results = reply[2 : 2 + int(count)]
         self.tickets += [result.split()[1] for result in results if result.startswith("start")]
 
     def _operation(self, me: str) -> str:
@@ -108,8 +108,9 @@ def test_the_script_and_the_rules_give_the_same_replies(seed: int, redis: RedisS
                 reply = await resp.ask("EVAL", script()[0], "5", *KEYS, LAYOUT, *arguments)
                 if reply == ["new"]:
                     continue
-                state = state or GateState(reply[2])
-                assert call_gate(state, int(reply[1]), arguments) == reply
+                now, born, *_ = reply[0].split()
+                state = state or GateState(born)
+                assert call_gate(state, int(now), arguments) == reply
                 calls.learn(reply, arguments)
                 flat = await resp.ask("HGETALL", KEYS[0])
                 stored = dict(zip(flat[::2], flat[1::2], strict=True))

@@ -115,13 +115,13 @@ def test_a_waiter_is_woken_over_redis(backend: str, redis: RedisServer) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(one.listen, lambda: woken.append(anyio.current_time()))
             joined = await other.call(JOIN)
-            again = [joined[2], joined[3], *JOIN[2:]]
+            again = [*joined[0].split()[1:3], *JOIN[2:]]
             with anyio.fail_after(10):
                 # Until it listens.
                 while not woken:
                     reply = await other.call([*again, "P 0", "E 0 1"])
-                    assert reply[14 + 1].startswith("start ")
-                    await other.call([*again, f"A {reply[15].split()[1]} -"])
+                    assert reply[3].startswith("start ")
+                    await other.call([*again, f"A {reply[3].split()[1]} -"])
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
         await one.aclose()
@@ -329,7 +329,7 @@ def test_two_versions_on_one_key_are_told_apart(
                     await anyio.sleep(0.02)
 
     second = anyio.run(wait_and_join)
-    assert second[2] != first[2]
+    assert second[0].split()[1] != first[0].split()[1]
 
 
 def test_a_server_of_something_else_is_refused() -> None:
@@ -385,7 +385,7 @@ def test_a_file_that_stays_locked_counts_as_away(tmp_path: Path, monkeypatch: py
             await store.call(JOIN)
         other.execute("ROLLBACK")
         other.close()
-        assert (await store.call(JOIN))[0] == "ok"
+        assert len(await store.call(JOIN)) > 1
         await store.aclose()
 
     anyio.run(main)

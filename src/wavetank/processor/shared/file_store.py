@@ -107,7 +107,7 @@ class FileStore:
             start = state.log_start
             learnt, base = state.learnt, state.numbers["base"]
             reply = call_gate(state, now, arguments)
-            if reply[0] == "ok":
+            if len(reply) > 1:
                 self._write(file, state, now)
                 rows = enumerate(state.log[entries:], start=start + entries)
                 file.executemany(

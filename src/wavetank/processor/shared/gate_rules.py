@@ -150,18 +150,11 @@ class _Call:
             s["snapshot_asked"] = self._now
         base = int(s["base"])
         start = max(cursor, base)
+        gate = (text(s[name]) for name in ("generation", "deadline", "in_a_row", "probe"))
+        counts = str(len(state.members)), text(s["head"]), str(start), str(int(wanted)), str(len(results))
         return [
-            "ok",
-            text(self._now),
-            state.born,
-            self._me,
-            *(text(s[name]) for name in ("generation", "deadline", "in_a_row", "probe")),
-            text(len(state.members)),
-            text(s["head"]),
-            text(start),
+            " ".join((text(self._now), state.born, self._me, *gate, *counts)),
             state.learnt if cursor < base else "",
-            "1" if wanted else "0",
-            text(len(results)),
             *results,
             *state.log[start - state.log_start :],
         ]

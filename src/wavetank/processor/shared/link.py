@@ -250,14 +250,13 @@ class Link:
 
     def _read(self, gate: Member, reply: list[str], entry: _Entry | None) -> None:
         received = anyio.current_time()
-        now, born, me, generation, deadline, in_a_row, probe, members, _, start, learnt, wanted, count = (
-            reply[1:14]
-        )
-        first_entry = 14 + int(count)
+        words = reply[0].split()
+        now, born, me, generation, deadline, in_a_row, probe, members, _, start, wanted, count = words
+        first_entry = 2 + int(count)
         was_member, self._born, self._me = bool(self._me), born, me
         self.members = float(members)
         try:
-            noted = self.pace.read(born, int(float(start)), learnt, reply[first_entry:])
+            noted = self.pace.read(born, int(start), reply[1], reply[first_entry:])
         except ValueError as error:
             raise SharedGateError(
                 f"{self.place} has something in the place of what was learnt: {error}"

@@ -155,7 +155,9 @@ end
 
 -- -- members, their bookings and their tickets ----------------------------------------------------
 
-local function member_of(id)
+local mine
+
+local function stored_member(id)
   local record = redis.call('HGET', MEMBERS, id)
   if not record then
     return nil
@@ -164,6 +166,14 @@ local function member_of(id)
   return {
     expires = tonumber(words[1]), era = tonumber(words[2]), at = tonumber(words[3]), tokens = words[4],
   }
+end
+
+local function member_of(id)
+  -- What this call changes of its own process is stored at its end.
+  if id == me then
+    return mine
+  end
+  return stored_member(id)
 end
 
 local function save(id, member)
@@ -249,8 +259,6 @@ local function sweep()
 end
 
 -- -- the operations -------------------------------------------------------------------------------
-
-local mine
 
 local function blocked_until()
   if now < s.deadline then
@@ -430,7 +438,6 @@ function operations.S(words, line)
 end
 
 function operations.G()
-  save(me, mine)
   drop(me)
   mine = nil
 end
@@ -442,11 +449,10 @@ if me == '' then
   s.joined = s.joined + 1
   me = text(s.joined)
 end
-mine = member_of(me) or { era = 0, at = 0, tokens = '0' }
+mine = stored_member(me) or { era = 0, at = 0, tokens = '0' }
 mine.expires = now + lease
 s.alive_until = math.max(s.alive_until, mine.expires)
 s.sweep_at = math.min(s.sweep_at, mine.expires)
-save(me, mine)
 
 local pace = words_of(ARGV[6])
 if #pace > 0 and tonumber(pace[1]) > s.pace_at then
@@ -500,9 +506,11 @@ if wake then
 end
 
 local reply = {
-  'ok', text(now), stored.born, me, text(s.generation), text(s.deadline), text(s.in_a_row), text(s.probe),
-  text(redis.call('HLEN', MEMBERS)), text(s.head), text(from), learnt or '', snapshot_wanted,
-  text(#results),
+  table.concat({
+    text(now), stored.born, me, text(s.generation), text(s.deadline), text(s.in_a_row), text(s.probe),
+    redis.call('HLEN', MEMBERS), text(s.head), text(from), snapshot_wanted, #results,
+  }, ' '),
+  learnt or '',
 }
 for _, result in ipairs(results) do
   reply[#reply + 1] = result
