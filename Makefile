@@ -7,21 +7,35 @@ JOBS ?= 2
 
 title = @printf '\n== %s ==\n' "$(1)"
 
-.PHONY: help test tests cover lint docs deep conformance patients field bench museum demo clean .venv
+# Without bytecode each of the many processes that the tests start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help test tests cover lint docs pictures deep conformance patients field bench museum demo release clean .venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv: .venv/installed
 
-.venv/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo 'wavetank needs Python 3.11 or newer; name one with: make PYTHON=python3.11'; exit 1; }
+.venv/installed: pyproject.toml | .venv/made
 	$(call title,install into .venv)
-	@$(PYTHON) -m venv .venv
 	@# --group needs pip 25.1, newer than the one that comes with most Pythons.
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch .venv/demo $@
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'wavetank needs Python 3.11 or newer; name one with: make PYTHON=python3.11'; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+# The example needs a tenth of what the tests need.
+.venv/demo: pyproject.toml | .venv/made
+	$(call title,install what the demo needs into .venv)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["demo"], \
+	  sep="\n")' >.venv/demo.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable . -r .venv/demo.txt
 	@touch $@
 
 test: .venv  ## lint, types, import arrows, tests, docs side by side: the one check
@@ -56,11 +70,15 @@ lint: .venv  ## ruff, mypy, import-linter
 
 docs: .venv  ## build build/docs and run the examples in the pages
 	$(call title,docs)
-	@$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/docs
-	@$(BIN)/sphinx-build -W --keep-going -q -b doctest docs build/doctest
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees -b html docs build/docs
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees -b doctest docs build/doctest
 
 # Seconds that each fuzzer of tests/fuzz goes on in the deep tests.
 FUZZ_SECONDS ?= 60
+
+pictures: .venv  ## draw the pictures of the pages in docs/pictures; needs chromium
+	$(call title,pictures)
+	@$(BIN)/python docs/make_pictures.py
 
 deep: .venv  ## the tests with many more generated examples, and the fuzzers; takes long
 	$(call title,deep tests)
@@ -130,12 +148,16 @@ build/museum/installed: .venv/installed
 
 museum: .venv build/museum/installed  ## search every specimen, here and with other tools, and write the tables
 	$(call title,museum)
-	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --readme README.md
+	@$(BIN)/python -m benchmarks.museum_table --page docs/detection.md --table docs/museum.md
 
-demo: .venv  ## a patient and a hasty client meet the cascade scenario
+demo: .venv/demo  ## a patient and a hasty client meet the cascade scenario
 	$(call title,demo)
 	@$(BIN)/python -m pytest examples/demo --llm-scenario=cascade --llm-report=on --llm-report-dir=build/demo
 	@printf '(to paste the line that repeats it, first: source %s/activate)\n' '$(BIN)'
+
+release: .venv  ## build a release, check it and try it in a new environment; uploads nothing
+	$(call title,release)
+	@$(BIN)/python .ci/release.py
 
 clean:  ## remove what the other targets made
 	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

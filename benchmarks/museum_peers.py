@@ -126,8 +126,8 @@ def _package(tool: str) -> str:
 def see(tool: str, name: str, which: str) -> Seen:
     """Let a tool run a program; one that does not come back in time is ended."""
     specimen = SPECIMENS[name]
-    if tool != "wavetank" and (specimen.interrupt or specimen.backends == ("threads",)):
-        return Seen(0, 0, "not run")  # they run coroutines to their end
+    if tool != "wavetank" and (specimen.interrupt or specimen.needs or specimen.backends == ("threads",)):
+        return Seen(0, 0, "not run")  # they run coroutines of one process to their end
     seconds = SECONDS if which == "buggy" else TWIN_SECONDS
     if tool in REAL:
         seconds *= REAL_TIMES

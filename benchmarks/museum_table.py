@@ -2,7 +2,7 @@
 
 Every specimen is searched from several seeds under every policy, and each twin is searched beside
 it. `--page FILE` lets other tools run the museum, too, and writes all as a page of the
-documentation, with the date and the versions; `--readme FILE` puts the short table between its markers.
+documentation, with the date and the versions; `--table FILE` puts the short table between its markers.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def page(rows: Sequence[Row], seeds: int) -> Iterator[str]:
 
 
 def short(rows: Sequence[Row], others: museum_peers.Contest) -> Iterator[str]:
-    """The table for the README: each bug on asyncio, and whether other tools see it."""
+    """The short table: each bug on asyncio, and whether other tools see it."""
     tools = [tool for tool in others.tools if tool != "wavetank"]
     yield f"| bug | schedules | shrunk to | {' | '.join(tools)} |"
     yield f"|{'---|' * (len(tools) + 3)}"
@@ -172,10 +172,10 @@ def put_between(markers: tuple[str, str], text: str, lines: Iterable[str]) -> st
 
 
 def main() -> None:
-    """Make the table, print it, and write the page and the README if they are asked for."""
+    """Make the table, print it, and write the page and the short table if they are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, help="where to write the page")
-    parser.add_argument("--readme", type=Path, help="where to put the short table")
+    parser.add_argument("--table", type=Path, help="where to put the short table")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--only", nargs="*", help="some specimens")
     options = parser.parse_args()
@@ -185,14 +185,14 @@ def main() -> None:
         for backend in SPECIMENS[name].backends:
             rows.append(row(SPECIMENS[name], backend, options.seeds))
             print(" | ".join(cells(rows[-1])), flush=True)
-    if options.page is not None or options.readme is not None:
+    if options.page is not None or options.table is not None:
         others = museum_peers.contest(names)
         if options.page is not None:
             lines = [*page(rows, options.seeds), *museum_peers.lines(others)]
             options.page.write_text("\n".join(lines) + "\n", "utf-8")
-        if options.readme is not None:
-            text = options.readme.read_text("utf-8")
-            options.readme.write_text(put_between(MARKERS, text, short(rows, others)), "utf-8")
+        if options.table is not None:
+            text = options.table.read_text("utf-8")
+            options.table.write_text(put_between(MARKERS, text, short(rows, others)), "utf-8")
 
 
 if __name__ == "__main__":

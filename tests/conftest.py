@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import settings
+
+from .depth import DEEP
 
 pytest_plugins = ["pytester"]
 
 # Derandomized, so that a red run is red again; `make deep` looks for new examples instead.
 settings.register_profile("default", max_examples=60, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
-settings.load_profile("deep" if os.environ.get("WAVETANK_DEEP") == "1" else "default")
+settings.load_profile("deep" if DEEP else "default")
 
 # Under CI a failing search is repeated in a fresh process, and failures are annotated for GitHub; the
 # tests that mean it set the variable.
 os.environ.pop("CI", None)
 os.environ.pop("GITHUB_ACTIONS", None)
 
+# Each of the many processes that tests start would compile the package, and rewrite its asserts, again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Each client that a test makes reads all certificates of the machine, which takes 40 ms; this file has one.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("one_certificate.pem"))
+
 # A plugin that comes with an SDK takes more than a second to load, in each pytest that a test starts.
 os.environ["PYTEST_ADDOPTS"] = "-p no:langsmith_plugin"
+
+
+_spared = [0]
+"""How many modules there were when the collector was last spared all there was."""
+
+
+def pytest_collection_finish() -> None:
+    spare_the_collector()
+
+
+def pytest_runtest_logfinish() -> None:
+    if len(sys.modules) > _spared[0] + 200:
+        spare_the_collector()
+
+
+def spare_the_collector() -> None:
+    """Let it leave alone the modules and tests of the session: to look at them takes half a second."""
+    _spared[0] = len(sys.modules)
+    gc.collect()
+    gc.freeze()

@@ -19,6 +19,8 @@ from wavetank.sim.policies import policy_named
 from wavetank.tank.runs.run_options import RunOptions
 from wavetank.tank.runs.trial_runs import Trials
 
+from .depth import DEEP
+
 WORKERS, ITEMS = 10, 40
 SCHEDULES = 32
 BACKENDS = ("asyncio", "trio")
@@ -91,8 +93,7 @@ pytestmark = pytest.mark.xdist_group("two processes")
 
 PROGRAMS = {"direct": direct, "sdk": through_the_sdk}
 # A run through the SDK takes about ten times as long; not every scenario is new to it.
-BY_SDK = ("calm", "cascade", "mixed", "overloaded", "simultaneous", "token-limits", "swizzle")
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+BY_SDK = ("cascade", "mixed", "token-limits")
 OUTAGES = scenario_from_dict(
     {
         "clock": {"behind": "5m"},

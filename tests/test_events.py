@@ -148,7 +148,7 @@ def test_the_kinds_of_events_are_the_contract() -> None:
     assert " ".join(EVENT_KINDS) == (
         "submitted arrived unknown-host app-failed answer-failed held refused answered delivered left "
         "completed failed cancelled paused resumed stalled interrupted restarted unreported traced violated "
-        "wave-opened wave-closed"
+        "replica command wave-opened wave-closed"
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 FIELD = Path(__file__).parents[1] / "field"
 TABLE: dict[str, Any] = tomllib.loads((FIELD / "packages.toml").read_text(encoding="utf-8"))
 PROGRAMS = [program for group in TABLE["group"].values() for program in group["programs"]]
+NOTES = sorted((FIELD.parent / "docs" / "field").glob("*-*.md"))
 NO_PROGRAMS = {"__init__", "each", "run", "test_field"}
 
 
@@ -80,3 +83,33 @@ def test_a_group_without_results_is_on_the_page(field: Any, tmp_path: Path, monk
     assert "`field/crew.py` has no results: pip found no releases that agree." in text
     programs = [program for group in TABLE["group"].values() for program in group["programs"]]
     assert text.count("Not run yet") == len(programs) - 1
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note.stem)
+def test_a_field_note_can_be_reported(note: Path) -> None:
+    """It has one program of at most 30 lines without wavetank, what that prints, and where the defect is."""
+    text = note.read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert program.count("\n") <= 30
+    imported = {
+        name
+        for node in ast.walk(ast.parse(program))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+    }
+    assert not any(str(name).startswith("wavetank") for name in imported)
+    assert re.search(r"^It prints:\n\n```text\n.+?^```$", text, re.DOTALL | re.MULTILINE)
+    assert [*re.findall(r"^## (.+)$", text, re.MULTILINE)] == [
+        "What happens",
+        "What would be expected",
+        "Reproduction",
+        "Where",
+    ]
+
+
+def test_each_field_note_is_in_the_index() -> None:
+    """In the table and among the pages."""
+    text = NOTES[0].with_name("index.md").read_text(encoding="utf-8")
+    for note in NOTES:
+        assert f"]({note.name})" in text
+        assert f"\n{note.stem}\n" in text

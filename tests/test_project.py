@@ -49,7 +49,7 @@ def findings(pattern: re.Pattern[str]) -> list[str]:
 
 
 def source_id(file: Path) -> str:
-    """A short name for a source file in a test id."""
+    """A short name for a source file."""
     return file.relative_to(ROOT / "src").as_posix()
 
 
@@ -108,24 +108,19 @@ def test_each_supported_python_is_a_classifier() -> None:
     assert PROJECT["tool"]["ruff"]["target-version"] == f"py3{minors[0]}"
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=source_id)
-def test_a_module_says_what_it_is(file: Path) -> None:
-    """Every module that holds anything has a docstring."""
-    tree = ast.parse(file.read_text("utf-8"))
-    assert not tree.body or ast.get_docstring(tree), (
-        f"{source_id(file)} needs a docstring: one plain sentence"
-    )
-
-
-@pytest.mark.parametrize("file", SOURCES, ids=source_id)
-def test_functions_stay_small(file: Path) -> None:
-    """No function is over 60 lines. How long a module is, its subject decides."""
-    text = file.read_text("utf-8")
-    functions = [
-        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    long = [n.name for n in functions if n.end_lineno is not None and n.end_lineno - n.lineno >= 60]
-    assert long == [], f"split these functions of {source_id(file)}"
+def test_a_module_says_what_it_is_and_its_functions_are_small() -> None:
+    """Every module that holds anything has a docstring; how long it is, its subject decides."""
+    silent, long = [], []
+    for file in SOURCES:
+        tree = ast.parse(file.read_text("utf-8"))
+        if tree.body and not ast.get_docstring(tree):
+            silent.append(source_id(file))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno
+                long += [f"{source_id(file)}: {node.name}"] if lines >= 60 else []
+    assert silent == [], "each needs a docstring: one plain sentence"
+    assert long == [], "split each into functions of at most 60 lines"
 
 
 REFERENCE = (ROOT / "docs" / "scenarios.md").read_text("utf-8")

@@ -10,9 +10,13 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from .depth import DEEP
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo"
@@ -132,7 +136,7 @@ def test_an_unpacked_wheel_imports_no_more_than_the_tree(unpacked: Path) -> None
 def interpreters() -> dict[str, Path]:
     """The Python that runs the tests; in deep tests also the oldest and the newest that are at hand."""
     running = {"{}.{}".format(*sys.version_info): Path(sys.executable)}
-    if os.environ.get("WAVETANK_DEEP") != "1":
+    if not DEEP:
         return running
     return running | {version: path for version in PYTHONS if (path := interpreter(version)) is not None}
 
@@ -166,19 +170,64 @@ def says(python: Path, *arguments: str, cwd: Path | None = None) -> tuple[int, s
 INTERPRETERS = interpreters()
 
 
+def needed(*names: str) -> set[str]:
+    """The distributions that those of these names need here, themselves included, and no extra of any."""
+    found: set[str] = set()
+    left = [*names]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            wanted = map(Requirement, distribution(name).requires or ())
+            left += [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def linked(names: set[str], folder: Path) -> None:
+    """Let an environment have these distributions, which are installed here, and no others."""
+    for name in names:
+        installed = distribution(name)
+        for top in {file.parts[0] for file in installed.files or () if file.parts[0] != ".."}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(str(installed.locate_file(top)))
+
+
+def test_the_example_needs_no_more_than_is_declared(wheel: Path, tmp_path: Path) -> None:
+    """The wheel, what it says that it needs, and two SDKs are enough: neither trio nor an extra."""
+    code, output = says(Path(sys.executable), "-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    assert code == 0, output
+    python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    _, packages = says(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
+    site = Path(packages.strip())
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    declared = needed("wavetank", "openai", "anthropic")
+    assert "trio" not in declared
+    linked(declared - {"wavetank"}, site)
+    assert_the_demo_passes(python, tmp_path)
+
+
+@pytest.mark.skipif(not DEEP, reason="takes twenty seconds; `make deep` installs them")
 @pytest.mark.parametrize("version", INTERPRETERS)
 def test_the_example_runs_in_a_fresh_environment(version: str, wheel: Path, tmp_path: Path) -> None:
     """On each Python at hand, the wheel and two SDKs in a new environment are all that the example needs."""
-    code, output = says(INTERPRETERS[version], "-m", "venv", str(tmp_path / "venv"))
+    base = INTERPRETERS[version]
+    code, output = says(base, "-m", "venv", "--without-pip", str(tmp_path / "venv"))
     assert code == 0, output
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     wanted = (str(wheel), "openai>=3", "anthropic>=2")
-    code, output = says(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+    # A pip of its own and the bytecode of two SDKs would take longer than all the rest.
+    pip = ("-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check")
+    code, output = says(Path(sys.executable), *pip, "--no-compile", *wanted)
     assert code == 0, (
         "pip could not install the wheel with openai and anthropic into a new environment; "
         f"this test needs a package index that answers:\n{output}"
     )
-    project = Path(shutil.copytree(DEMO, tmp_path / "demo", ignore=shutil.ignore_patterns("__pycache__")))
+    assert_the_demo_passes(python, tmp_path)
+
+
+def assert_the_demo_passes(python: Path, folder: Path) -> None:
+    project = Path(shutil.copytree(DEMO, folder / "demo", ignore=shutil.ignore_patterns("__pycache__")))
     code, screen = says(python, "-m", "pytest", "--llm-scenario=cascade", cwd=project)
     assert code == 0, screen
     assert "item 'ticket-26' was lost" in screen

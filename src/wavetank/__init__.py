@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from .tank.failure import CheckFailed, Diverged, UnmatchedLedger
     from .tank.fake_llm import FakeLLM
     from .tank.ledger import Ledger
+    from .tank.replica_tasks import ReplicaCrashed, ReplicaTask
+    from .tank.replicas import Replica
     from .tank.runs.finished_run import Run
     from .tank.runs.simulate import simulate
     from .tank.search.explore import explore
     from .tank.search.search import Result, search
+    from .tank.simulated_redis import SimulatedRedis
     from .tank.tank import Tank
     from .tank.workload import Workload, WorkloadItem
 
@@ -65,9 +68,12 @@ _HOMES: Final = {
     "tank.failure": ("CheckFailed", "Diverged", "UnmatchedLedger"),
     "tank.fake_llm": ("FakeLLM",),
     "tank.ledger": ("Ledger",),
+    "tank.replica_tasks": ("ReplicaCrashed", "ReplicaTask"),
+    "tank.replicas": ("Replica",),
     "tank.runs.finished_run": ("Run",),
     "tank.search.search": ("Result", "search"),
     "tank.runs.simulate": ("simulate",),
+    "tank.simulated_redis": ("SimulatedRedis",),
     "tank.tank": ("Tank",),
     "tank.workload": ("Workload", "WorkloadItem"),
 }
@@ -91,12 +97,16 @@ __all__ = [
     "QuotaExhausted",
     "RateLimited",
     "RealInputOutput",
+    "Replica",
+    "ReplicaCrashed",
+    "ReplicaTask",
     "RequestTooLarge",
     "Result",
     "Run",
     "Scenario",
     "ScenarioError",
     "ServerError",
+    "SimulatedRedis",
     "Tank",
     "TokenError",
     "ToolCall",

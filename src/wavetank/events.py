@@ -43,6 +43,8 @@ EventKind = Literal[
     "unreported",
     "traced",
     "violated",
+    "replica",
+    "command",
     "wave-opened",
     "wave-closed",
 ]
@@ -76,15 +78,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     is asked for, and `same_as` is the first request with the very same question, if that was for
     another item. On `delivered` and `left`, `whole` says that the client had the text of an answer
     and the signal that it is finished, and `early` that it left by itself when it had read some of it.
+    On `answered` and `left`, `late` says that a fault which a package has added only delays the answer.
     `tokens` are what an answer is charged for. `task` is the task or thread that submitted
     an item, sent a request or reported an outcome, and `file` and `line` its place in the program.
-    On `traced` it did the `action` to the `primitive`, which then had that `size`.
+    On `traced` it did the `action` to the `primitive`, which then had that `size`. On `replica`, `task` is
+    the replica that `started`, `crashed`, `paused` (`until` then), `resumed` or `restarted`: the `action`.
+    On `command` a server of the simulated network, `host`, ran the `target` that was `sent` before.
     On `refused`, `answered` and `left`, `budgets` has what was left of each budget of a limit when the
     provider had decided on the request, at the instant `decided`; `first` is when it sent the first part
     of a stream. `header` is the line that stated the `retry_after`, where that is no number of seconds.
     On `unknown-host` and `app-failed`, `host` and `target` are what a client wanted, as in
     `POST /v1/messages`, and `dialect` is the one that has such a path. On `arrived`, `target` is there
-    where no model is asked: a file or a batch is wanted, and nothing is paid.
+    where nothing is paid: a file, a batch or a count of tokens is wanted.
     Lines of batches are requests of their own, and all their events have the id of the `batch`; so has the
     request that a background response stands for. They are paid when they are `answered`, and `delivered`
     with the file that has their results. A line that `left` has no answer, for a `reason`: it `failed`, is
@@ -118,6 +123,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_
     tokens: int | None = None
     whole: bool = False
     early: bool = False
+    late: bool = False
     task: str | None = None
     file: str | None = None
     line: int | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+from .extensions import Extensions
 
 FaultKind = Literal[
     "stall",
@@ -49,3 +51,7 @@ WITHOUT_BYTES: Final[frozenset[FaultKind]] = frozenset(
     {"stall", "stall-before-headers", "error-in-stream", "no-answer"}
 )
 """Faults that change when and what is answered, and not how it is written."""
+KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
+"""All kinds of wavetank's own."""
+ADDED: Final = Extensions("wavetank.faults", "fault", lambda: KINDS)
+"""The kinds that installed packages add: each changes an answer, none a connection."""

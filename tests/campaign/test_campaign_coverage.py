@@ -14,6 +14,8 @@ from wavetank.tank.runs.run_options import SearchOptions
 from wavetank.tank.search.made_schedule import Made
 from wavetank.tank.search.search import ScheduleSearch, search
 
+from ..depth import in_turn
+
 
 class Last:
     """Takes the last option."""
@@ -103,8 +105,14 @@ def courses(
     return seen, known
 
 
-@pytest.mark.parametrize("policy", ["portfolio", "pct", "urw"])
-@pytest.mark.parametrize("cuts", [(40,), (64, 128), (1, 100)])
+@pytest.mark.parametrize(
+    ("policy", "cuts"),
+    [
+        (policy, cuts)
+        for turn, policy in enumerate(("portfolio", "pct", "urw"))
+        for cuts in in_turn(turn, [(1, 100), (64, 128), (40,)])
+    ],
+)
 def test_a_search_in_parts_makes_the_same_schedules(policy: str, cuts: tuple[int, ...]) -> None:
     """Wherever a campaign is interrupted, it goes on with the schedules that were next."""
     whole, _ = courses(200, policy=policy)

@@ -147,7 +147,7 @@ def test_a_reset_begins_another_run(early: str, tmp_path: Path, journaled: bool)
         assert [event.at for event in log_of(client)] == [0, 0, 0]  # the wave as well
         assert client.get("/_wavetank/verdict").json()["passed"] is True
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=100)
+        said, _ = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "run 1: exactly_once failed: item 'a' was lost" in said
     if journaled:
@@ -208,7 +208,7 @@ def test_expectations_come_over_http(early: str, tmp_path: Path, journaled: bool
         assert judged["passed"] is False
         assert "at most 0" in judged["checks"]["outcomes"]["summary"]
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=100)
+        said, _ = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "outcomes failed: 1 request(s) were refused" in said
     if journaled:
@@ -319,7 +319,7 @@ def test_a_signal_is_for_the_command_first() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=100)
+        said, _ = process.communicate(timeout=600)
     assert (said, process.returncode) == ("ended\n", 5)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import resource
 import signal
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import httpx2
 
+from ..depth import DEEP, n_of
 from .serving import serving
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
-CONNECTIONS = 1000 if DEEP else 200
+CONNECTIONS = n_of(200, 1000)
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n"
 WHOLE = CHAT + b"content-length: %d\r\n\r\n" % len(BODY) + BODY

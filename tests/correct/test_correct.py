@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +9,9 @@ import pytest
 import wavetank
 from wavetank.scenario import catalogue
 
+from ..depth import DEEP
 from .programs import PROGRAMS
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 BACKENDS = ("asyncio", "trio")
 HARD = ("broken-chunks", "cascade", "error-in-200")
 """Each program meets one of these and one of the others, unless the suite goes deep."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -10,10 +9,10 @@ import pytest
 import wavetank
 from wavetank import Tank
 
+from ..depth import DEEP, n_of
 from .threads import PROGRAMS
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
-SCHEDULES = 3000 if DEEP else 8
+SCHEDULES = n_of(8, 3000)
 SCENARIOS = ("cascade", "overloaded", "calm") if DEEP else ("cascade",)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 import wavetank
 
+from ..depth import DEEP, n_of
 from .timeouts import ON_ASYNCIO, PROGRAMS, resumes
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
-SCHEDULES = 3000 if DEEP else 12
+SCHEDULES = n_of(12, 3000)
 BACKENDS = ("asyncio", "trio")
 SCENARIOS = ("cascade", "overloaded", "calm")
 

@@ -125,6 +125,37 @@ def test_scenarios_and_limits_are_compared(tmp_path: Path, capsys: pytest.Captur
     assert "src=" not in text
 
 
+@pytest.mark.parametrize("option", ["--csv", "--html"])
+def test_a_file_without_a_folder_is_refused_before_the_runs(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A forecast may take a minute."""
+    said = refused(capsys, "--rows", "5", *RANGES, option, str(tmp_path / "none" / "f"))
+    assert f"{option} {tmp_path / 'none' / 'f'}: there is no folder" in said
+
+
+def test_a_file_that_cannot_be_written_costs_no_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table is printed before; the status says that something is missing."""
+    page = tmp_path
+    words = ("--rows", "5", *RANGES, "-j", "5", "--seeds", "1", "--html", str(page))
+    assert main(["forecast", *words]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].startswith("-j 5 ")
+    assert f"{page}: cannot be written" in err
+
+
+def test_a_row_of_a_usage_log_that_is_wrong_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the file and the line."""
+    log = tmp_path / "week.jsonl"
+    log.write_text('{"input_tokens": 5, "output_tokens": 7}\n{"input_tokens": "x", "output_tokens": 7}\n')
+    said = refused(capsys, "--usage", str(log))
+    assert said.startswith(f"wavetank: --usage: {log}, line 2: input_tokens: expected a number")
+
+
 def test_a_table_gives_rows_and_lengths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Longer prompts have more tokens, and the rule is stated."""
     rows = tmp_path / "rows.csv"
@@ -177,7 +208,14 @@ def test_rows_that_arrive_over_time_bind_if_nothing_else_does(capsys: pytest.Cap
             ("--rows", "5", "--input-tokens", "300000", *OPENAI),
             "admits nothing: the smallest row needs 300,100",
         ),
-        (("--rows", "5", "--input-tokens", "9..2"), "--input-tokens 9..2: give a number of tokens"),
+        (("--rows", "5", "--input-tokens", "9..2"), "--input-tokens 9..2: the range ends before it"),
+        (("--rows", "5", "--input-tokens", "9-2"), "--input-tokens 9-2: give a number of tokens"),
+        (("--rows", "5", *RANGES, *OPENAI, "--set", "concurent=1"), "--set: no limit is called 'concurent'"),
+        (
+            ("--rows", "5", *RANGES, *OPENAI, "--model", "gpt-4oo"),
+            "--model: 'openai/gpt-4oo/tier-1': openai has",
+        ),
+        (("--usage", "none.jsonl"), "none.jsonl' cannot be read: there is no such file; name another file"),
         (("--rows", "5", *RANGES, "--arrival", "soon"), "--arrival soon"),
     ],
 )

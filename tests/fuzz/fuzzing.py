@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from ..depth import DEEP
+
 CASES: Final = 40
 """So many cases of each fuzzer are tried in every run of the tests, always the same."""
 
@@ -26,10 +28,9 @@ def cases(what: str) -> Iterator[random.Random]:
 
     A case that raises is named with the variable that repeats it; one that takes too long fails.
     """
-    deep = os.environ.get("WAVETANK_DEEP") == "1"
     until = time.monotonic() + SECONDS
     number = FIRST
-    while time.monotonic() < until if deep else number < FIRST + CASES:
+    while time.monotonic() < until if DEEP else number < FIRST + CASES:
         began = time.process_time()
         try:
             yield random.Random(f"{what} {number}")

@@ -645,7 +645,7 @@ if __name__ == "__main__":
     for method in ("spawn", "fork"):
         process = multiprocessing.get_context(method).Process(target=child)
         process.start()
-        process.join(60)
+        process.join(600)
         assert process.exitcode == 0
 """
     with tempfile.TemporaryDirectory() as folder:

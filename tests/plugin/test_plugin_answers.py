@@ -54,7 +54,7 @@ def test_json_that_a_test_chooses(pytester: pytest.Pytester, run_pytest: RunPyte
     """By a function, with either fixture and clock, or by a scenario; whatever asks for the JSON."""
     pytester.makefile(".toml", json='[answers]\ntext = \'{"label": "bug", "score": 1}\'\n')
     pytester.makepyfile(ANSWERED)
-    run_pytest(apart=True).assert_outcomes(passed=4)
+    run_pytest().assert_outcomes(passed=4)
 
 
 FAILS = """
@@ -108,7 +108,7 @@ FAILS = """
 def test_a_function_that_fails_fails_its_test(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
     """Although the program swallows the error, whatever is checked; the place is named each time."""
     pytester.makepyfile(test_it=FAILS)
-    result = run_pytest(apart=True)
+    result = run_pytest()
     result.assert_outcomes(passed=1, failed=7)
     said = "answer_function failed: fake_llm.answer: KeyError: 'label' (test_it.py:6)"
     assert result.stdout.str().count(f"\n{said}\n") == 7

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from ..depth import in_turn
+
 RunPytest = Callable[..., pytest.RunResult]
 
 SCENARIO = "--llm-scenario=cascade"
@@ -183,8 +185,13 @@ PROJECT = {"sync": SYNC, "unit": UNITTEST, "service": SERVICE, "aio": ASYNC, "mo
 
 @pytest.mark.parametrize(
     ("workers", "plugins"),
-    [((), ("asyncio", "respx")), (("-n", "2"), ("asyncio", "respx", "xdist"))],
-    ids=["alone", "xdist"],
+    in_turn(
+        0,
+        [
+            pytest.param((), ("asyncio", "respx"), id="alone"),
+            pytest.param(("-n", "2"), ("asyncio", "respx", "xdist"), id="xdist"),
+        ],
+    ),
 )
 def test_projects_that_know_nothing_of_it(
     pytester: pytest.Pytester,
@@ -261,7 +268,7 @@ def test_a_server_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytes
             assert urllib.request.urlopen(server).status == 200
         """
     )
-    run_pytest(SCENARIO, apart=True, plugins=[]).assert_outcomes(passed=2)
+    run_pytest(SCENARIO, plugins=[]).assert_outcomes(passed=2)
 
 
 def test_left_out_beside_a_loop_of_the_session(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:

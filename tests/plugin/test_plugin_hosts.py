@@ -30,7 +30,7 @@ def test_ini_and_command_line_name_hosts(pytester: pytest.Pytester, run_pytest: 
     """Both at once; a line may be a comment."""
     pytester.makeini("[pytest]\nllm_hosts =\n    # ours\n    llm-gateway.corp.example=openai\n")
     pytester.makepyfile(GATEWAY + OTHER)
-    result = run_pytest("--llm-host", "localhost:4000=openai", apart=True)
+    result = run_pytest("--llm-host", "localhost:4000=openai")
     result.assert_outcomes(passed=2)
 
 
@@ -44,7 +44,7 @@ def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester, run_pytest: RunPyte
         """
     )
     pytester.makepyfile(GATEWAY + OTHER)
-    run_pytest("--llm-host=localhost:4000=acme", apart=True).assert_outcomes(passed=2)
+    run_pytest("--llm-host=localhost:4000=acme").assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_wrong_line_stops_pytest(
     """Before any test runs; the text names the key and the fix."""
     pytester.makeini(f"[pytest]\nllm_hosts = {line}\n")
     pytester.makepyfile(GATEWAY)
-    result = run_pytest(apart=True)
+    result = run_pytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([said])
 
@@ -69,7 +69,7 @@ def test_two_dialects_for_one_host_stop_pytest(pytester: pytest.Pytester, run_py
     """Where both are in the ini file."""
     pytester.makeini("[pytest]\nllm_hosts =\n    x.example=openai\n    x.example=groq\n")
     pytester.makepyfile(GATEWAY)
-    result = run_pytest(apart=True)
+    result = run_pytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*two dialects*for x.example: openai and groq*"])
 
@@ -78,7 +78,7 @@ def test_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester, run_
     """As with all other options."""
     pytester.makeini("[pytest]\nllm_hosts = llm-gateway.corp.example=anthropic\n")
     pytester.makepyfile(GATEWAY)
-    run_pytest("--llm-host=llm-gateway.corp.example=openai", apart=True).assert_outcomes(passed=1)
+    run_pytest("--llm-host=llm-gateway.corp.example=openai").assert_outcomes(passed=1)
 
 
 REFUSED = """
@@ -206,7 +206,7 @@ def test_the_summary_counts_what_is_not_served(pytester: pytest.Pytester, run_py
                     client.get("/nothing", cast_to=str)
         """
     )
-    result = run_pytest(apart=True)
+    result = run_pytest()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [

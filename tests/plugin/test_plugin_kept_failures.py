@@ -148,9 +148,7 @@ def test_none_are_kept(project: Path, run_pytest: RunPytest, pytester: pytest.Py
     ini = "[pytest]\nllm_database = none\n" if how == "ini" else "[pytest]\n"
     options = () if how == "ini" else (how,)
     for _ in range(2):
-        done = run_pytest(
-            *options, "-c", str(pytester.makefile(".ini", other=ini)), "-k", "race", apart=True, plugins=[]
-        )
+        done = run_pytest(*options, "-c", str(pytester.makefile(".ini", other=ini)), "-k", "race", plugins=[])
         assert str(done.stdout).count(FOUND) == 2
     assert not (project / ".wavetank").exists()
 

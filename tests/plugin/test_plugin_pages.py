@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import textwrap
@@ -15,17 +14,16 @@ from hypothesis import settings
 from wavetank.museum import SPECIMENS
 from wavetank.scenario import parse_scenario
 
+from ..depth import DEEP
+from .page_blocks import PAGES, ROOT, assert_printed, texts
+
 RunPytest = Callable[..., pytest.RunResult]
 
-ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a page in one language."""
-    return [text for kind, text in FENCE.findall(page.read_text("utf-8")) if kind == language]
+SLOW = ("import litellm",)
+"""What takes ten seconds to import, and is called in the tests of the dialects: run in `make deep`."""
+HOW_TOS = [page for page in PAGES if page.parent.name == "howto"]
+REFERENCE = [page for page in PAGES if page not in HOW_TOS]
 
 
 def is_test(block: str) -> bool:
@@ -33,11 +31,21 @@ def is_test(block: str) -> bool:
     return "def test_" in block
 
 
+def is_slow(block: str) -> bool:
+    """Whether a block is left to the deep tests."""
+    return not DEEP and any(line in block for line in SLOW)
+
+
+def module_name(page: Path, number: int) -> str:
+    """The name of the test module that a block of a page becomes."""
+    return f"test_{page.parent.name}_{page.stem}_{number}".lower().replace("-", "_")
+
+
 @pytest.fixture
 def few_examples() -> Iterator[None]:
     """That a page is right shows in a few examples; many would test Hypothesis' strategies once more."""
     before = settings.get_current_profile_name()
-    if os.environ.get("WAVETANK_DEEP") != "1":
+    if not DEEP:
         settings.register_profile("pages", settings.get_profile(before), max_examples=10)
         settings.load_profile("pages")
     yield
@@ -45,13 +53,23 @@ def few_examples() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("few_examples")
-def test_the_tests_on_the_pages_pass(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param(REFERENCE, id="reference"),
+        # Beside the other tests that import the SDKs, which takes seconds.
+        pytest.param(HOW_TOS, id="how-tos", marks=pytest.mark.xdist_group("SDKs")),
+    ],
+)
+def test_the_tests_on_the_pages_pass(
+    pages: list[Path], pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
     """Every Python block of a page that is a test passes as it stands."""
     modules = {
-        f"test_{page.stem.replace('-', '_').lower()}_{number}": block
-        for page in PAGES
-        for number, block in enumerate(blocks(page, "python"))
-        if is_test(block)
+        module_name(page, number): block
+        for page in pages
+        for number, block in enumerate(texts(page, "python"))
+        if is_test(block) and not is_slow(block)
     }
     assert len(modules) >= 5
     pytester.makepyfile(**modules)
@@ -64,7 +82,7 @@ def test_the_tests_on_the_pages_pass(pytester: pytest.Pytester, run_pytest: RunP
 def test_excerpts_are_taken_from_the_example(page: Path) -> None:
     """A Python block that is no test stands word for word in the example project."""
     source = "\n".join(file.read_text("utf-8") for file in sorted(DEMO.glob("*.py")))
-    for block in blocks(page, "python"):
+    for block in texts(page, "python"):
         if not is_test(block):
             assert any(textwrap.indent(block, " " * depth) in source for depth in (0, 4, 8)), block
 
@@ -75,9 +93,9 @@ def test_the_scenarios_on_the_pages_are_scenarios(
 ) -> None:
     """Every TOML block of a page can be loaded, beside the file of answers that the page shows."""
     monkeypatch.chdir(tmp_path)
-    for answers in blocks(page, "json"):
+    for answers in texts(page, "json"):
         Path("answers.jsonl").write_text(answers, "utf-8")
-    for number, block in enumerate(blocks(page, "toml"), start=1):
+    for number, block in enumerate(texts(page, "toml"), start=1):
         parse_scenario(block, name=f"block-{number}", source=f"{page.name}, TOML block {number}")
 
 
@@ -104,23 +122,15 @@ def test_the_example_does_what_make_demo_promises(pytester: pytest.Pytester) -> 
         ]
     )
     assert "Warning" not in screen.stdout.str() + screen.stderr.str()
-    shown, _ = blocks(ROOT / "README.md", "text")
-    assert_printed(shown, screen.outlines)
+    (shown,) = texts(ROOT / "README.md", "text")
+    assert_printed(shown.splitlines(), screen.outlines)
 
 
-def test_the_museum_prints_what_the_readme_shows() -> None:
-    """The report of the lost wake-up is the one on the first page, but for its token."""
+def test_the_museum_prints_what_its_page_shows() -> None:
+    """The report of the lost wake-up is the one on the page, but for its token."""
     failure = SPECIMENS["lost_wakeup"].search(backend="asyncio").failure
     assert failure is not None
-    _, shown = blocks(ROOT / "README.md", "text")
+    (shown,) = texts(ROOT / "docs" / "museum.md", "text")
     *lines, repeat = shown.splitlines()
-    assert_printed("\n".join(lines), failure.report().splitlines())
+    assert_printed(lines, failure.report().splitlines())
     assert repeat.startswith("to repeat it: wavetank museum lost_wakeup --replay wt1-")
-
-
-def assert_printed(shown: str, lines: list[str]) -> None:
-    """What a page shows is printed, in this order; a line of dots leaves something out."""
-    printed = iter(lines)
-    for line in shown.splitlines():
-        if line.strip() != "…":
-            assert line in printed, f"this is not printed, in this order: {line!r}"

@@ -10,6 +10,8 @@ from wavetank.events import EventLog
 from wavetank.scenario import digest, load_scenario
 from wavetank.sim.token import Schedule
 
+from ..depth import in_turn
+
 RunPytest = Callable[..., pytest.RunResult]
 
 EVERY_RUNNER = """
@@ -95,8 +97,14 @@ def test_nothing_is_left_behind():
 
 @pytest.mark.parametrize(
     ("workers", "plugins"),
-    [((), ("anyio", "asyncio", "trio")), (("-n", "2"), ("anyio", "asyncio", "trio", "xdist"))],
-    ids=["alone", "xdist"],
+    # Beside an automatic mode they are alone too.
+    in_turn(
+        0,
+        [
+            pytest.param(("-n", "2"), ("anyio", "asyncio", "trio", "xdist"), id="xdist"),
+            pytest.param((), ("anyio", "asyncio", "trio"), id="alone"),
+        ],
+    ),
 )
 def test_every_runner_in_both_times(
     pytester: pytest.Pytester,
@@ -140,11 +148,14 @@ def test_the_automatic_modes(pytester: pytest.Pytester, run_pytest: RunPytest, i
 
 @pytest.mark.parametrize(
     ("ini", "left_out", "passed"),
-    [
-        ("asyncio_mode=auto", "test_pytest_trio", 13),
-        ("anyio_mode=auto", "", 19),
-        ("trio_mode=true", "test_pytest_asyncio", 13),
-    ],
+    in_turn(
+        0,
+        [
+            ("anyio_mode=auto", "", 19),
+            ("asyncio_mode=auto", "test_pytest_trio", 13),
+            ("trio_mode=true", "test_pytest_asyncio", 13),
+        ],
+    ),
 )
 def test_every_runner_beside_an_automatic_mode(
     pytester: pytest.Pytester, run_pytest: RunPytest, ini: str, left_out: str, passed: int
@@ -169,7 +180,7 @@ def test_real_time_by_option_and_marker(pytester: pytest.Pytester, run_pytest: R
             assert tank.now() == 3600
         """
     )
-    run_pytest("--llm-clock=real", apart=True, plugins=[]).assert_outcomes(passed=2)
+    run_pytest("--llm-clock=real", plugins=[]).assert_outcomes(passed=2)
 
 
 def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -196,7 +207,7 @@ def test_a_server_of_ones_own_in_real_time(pytester: pytest.Pytester, run_pytest
             assert httpx.get(server).status_code == 204
         """
     )
-    run_pytest(apart=True, plugins=[]).assert_outcomes(passed=2)
+    run_pytest(plugins=[]).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
@@ -238,12 +249,10 @@ def test_checks_by_name(pytester: pytest.Pytester, run_pytest: RunPytest) -> Non
     pytester.makepyfile(test_marked=source + '\n        @pytest.mark.llm_checks("retry_after")' + hasty)
     pytester.makepyfile(test_plain=source + hasty)
     scenario = pytester.makefile(".toml", wave="[[wave]]\nat = '5s'\nlasts = '9s'\nretry_after = '5s'")
-    result = run_pytest(f"--llm-scenario={scenario}", apart=True, plugins=[])
+    result = run_pytest(f"--llm-scenario={scenario}", plugins=[])
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*retry_after failed: item 'a' asked again * too early*"])
-    run_pytest(f"--llm-scenario={scenario}", "--llm-checks=strict", apart=True, plugins=[]).assert_outcomes(
-        failed=2
-    )
+    run_pytest(f"--llm-scenario={scenario}", "--llm-checks=strict", plugins=[]).assert_outcomes(failed=2)
 
 
 def test_event_logs_are_kept(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -389,7 +398,7 @@ def test_a_marker_alone_puts_a_test_in_a_world(pytester: pytest.Pytester, run_py
             assert time.monotonic() - before == 5
         """
     )
-    run_pytest(apart=True, plugins=[]).assert_outcomes(passed=1)
+    run_pytest(plugins=[]).assert_outcomes(passed=1)
 
 
 def test_the_next_test_is_unharmed(pytester: pytest.Pytester, run_pytest: RunPytest) -> None:
@@ -476,7 +485,7 @@ def test_a_client_that_outlives_a_test_meets_the_next_fake(
             assert tank.now() < 5
         """
     )
-    run_pytest(apart=True, plugins=["anyio"]).assert_outcomes(passed=6)
+    run_pytest().assert_outcomes(passed=6)
 
 
 def test_anothers_wide_async_fixture_is_none_of_this_tests_business(
@@ -508,4 +517,4 @@ def test_anothers_wide_async_fixture_is_none_of_this_tests_business(
             await anyio.sleep(0)
         """
     )
-    run_pytest(apart=True, plugins=["anyio"]).assert_outcomes(passed=3)
+    run_pytest().assert_outcomes(passed=3)

@@ -175,7 +175,7 @@ def test_a_hang_is_reported_at_once(pytester: pytest.Pytester, run_pytest: RunPy
             pass
         """
     )
-    result = run_pytest("-v", apart=True, plugins=["anyio"])
+    result = run_pytest("-v")
     result.assert_outcomes(failed=3, passed=1)
     text = result.stdout.str()
     assert text.count("deadlock at 0s") >= 3

@@ -421,7 +421,7 @@ async def test_ten_thousand_items_need_no_ten_thousand_tasks() -> None:
     processor = ParallelBatchProcessor(call, workers=8)
     for number in range(10_000):
         await processor.add_work(LLMWorkItem(id=str(number), prompt=str(number)))
-    with anyio.fail_after(20):
+    with anyio.fail_after(600):
         batch = await processor.process_all()
     assert tasks == 8
     assert batch.succeeded == 10_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,17 @@ import pytest
 from wavetank.processor import FixedDelay, ItemResult, LLMWorkItem, ParallelBatchProcessor
 from wavetank.processor.journal import Journal
 
+from ..depth import by_turns, n_of
 from .stepping import stepped
 
 ITEMS = [LLMWorkItem(id=name, prompt=name) for name in "abcdefg"]
 
-STRIDE = 1 if os.environ.get("WAVETANK_DEEP") == "1" else 7
+STRIDE = n_of(7, 1)
 """In outages every seventh step; the steps between them differ in little."""
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-in_both_ways = pytest.mark.parametrize("way", ["batch", "stream", "stream in order"])
+BACKENDS = ("asyncio", "trio")
+on_both = pytest.mark.parametrize("backend", BACKENDS)
+WAYS = ("batch", "stream", "stream in order")
 
 
 class Refused(Exception):
@@ -111,9 +112,7 @@ async def run(provider: Provider, journal: InMemory, way: str, **options: Any) -
         return list((await processor.process_all()).results)
 
 
-@on_both
-@in_both_ways
-@pytest.mark.parametrize("world", ["limit", "outage", "fallback"])
+@by_turns(world=["limit", "outage", "fallback"], way=WAYS, backend=BACKENDS)
 def test_a_run_cancelled_at_any_step_can_be_resumed(backend: str, way: str, world: str) -> None:
     """Nothing runs on; every answer was kept but those under way; the next run sends only what is missing."""
 

@@ -59,7 +59,7 @@ def run(folder: Path, text: str, *words: str, backend: str = "asyncio") -> subpr
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

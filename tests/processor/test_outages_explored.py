@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -14,7 +13,9 @@ from wavetank.fault_kinds import FaultKind
 from wavetank.processor import LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor
 from wavetank.scenario import DurationRange, Fault, Latency, Match, Scenario
 
-SCHEDULES = 1000 if os.environ.get("WAVETANK_DEEP") == "1" else 4
+from ..depth import n_of
+
+SCHEDULES = n_of(4, 1000)
 IDS = [f"item-{number}" for number in range(40)]
 WORKERS = 10
 

@@ -107,7 +107,7 @@ async def test_leaving_the_loop_early_stops_the_run() -> None:
             ended.append(prompt)
         return prompt
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(600):
         async with (
             ParallelBatchProcessor(call, workers=3) as processor,
             aclosing(processor.process(rows(1000, taken))) as results,
@@ -127,7 +127,7 @@ async def test_an_error_in_the_body_leaves_as_it_is() -> None:
             async for _ in processor.process(rows(100)):
                 raise KeyError("mine")
 
-    with anyio.fail_after(5), pytest.raises(KeyError, match="mine"):
+    with anyio.fail_after(600), pytest.raises(KeyError, match="mine"):
         await body()
 
 
@@ -223,7 +223,7 @@ async def test_one_task_at_a_time_fetches_results() -> None:
     refused: list[str] = []
     async with ParallelBatchProcessor(Slow(), workers=1) as processor:
         results = processor.process(rows(5))
-        with anyio.fail_after(5):
+        with anyio.fail_after(600):
             async with anyio.create_task_group() as group:
                 for _ in range(2):
                     group.start_soon(fetch)
@@ -316,7 +316,7 @@ async def test_a_stop_ends_the_wait_for_an_async_source() -> None:
     async def call(prompt: str) -> str:
         raise ValueError(prompt)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(600):
         async with ParallelBatchProcessor(call, fail_fast=True) as processor:
             (result,) = await gathered(processor, slow())
     assert isinstance(result.error, ValueError)

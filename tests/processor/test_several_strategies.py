@@ -170,7 +170,7 @@ async def test_a_strategy_that_appears_late_in_a_stream_is_prepared_then_and_onc
         yield LLMWorkItem("3", "?")
 
     values = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(600):
         async with ParallelBatchProcessor(Named("own", log), workers=1) as processor:
             async for result in processor.process(source()):
                 values.append(result.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from wavetank.scenario import catalogue
 from wavetank.sim.choices import LEVELS
 from wavetank.tank.search.made_schedule import Made
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+from ..depth import DEEP, in_turn, n_of, one_in
+
 FOLDER = Path(__file__).parent
 
 DIRECT = (
@@ -41,7 +41,7 @@ NEVER_REFUSED = [("sequential", "simultaneous")]
 """A sequential client cannot fill a barrier."""
 
 CLASSICS = ("calm", "cascade", "mixed", "overloaded", "simultaneous")
-"""Every style meets these on both backends; the other scenarios take turns, unless the suite goes deep."""
+"""Every style meets these, on one backend or the other; the rest take turns, unless the suite goes deep."""
 
 # The SDKs do not close the generators of a stream that breaks, of which trio warns.
 pytestmark = pytest.mark.filterwarnings(
@@ -56,8 +56,11 @@ def meetings() -> list[tuple[str, str, str]]:
     met = []
     for number, scenario in enumerate(catalogue()):
         if DEEP or scenario in CLASSICS:
-            styles = (*DIRECT, *OVER_HTTP)
-            met += [(style, scenario, backend) for style in styles for backend in BACKENDS]
+            met += [
+                (style, scenario, backend)
+                for turn, style in enumerate((*DIRECT, *OVER_HTTP), start=number)
+                for backend in in_turn(turn, BACKENDS)
+            ]
         else:
             direct, over_http = DIRECT[number % len(DIRECT)], OVER_HTTP[number % len(OVER_HTTP)]
             first = number % 2
@@ -73,10 +76,10 @@ def program(style: str) -> Callable[[Tank], Awaitable[None]]:
 
 def schedules(style: str, scenario: str = "cascade") -> int:
     """How many schedules each scenario and backend is searched for; the classics for many."""
-    many, few = (400, 2) if style in OVER_HTTP else (2000, 6)
-    if scenario in CLASSICS:
-        return many if DEEP else few
-    return many // 40 if DEEP else few // 2
+    classic = scenario in CLASSICS
+    if style in OVER_HTTP:
+        return n_of(2, 400) if classic else n_of(1, 10)
+    return n_of(4, 2000) if classic else n_of(2, 50)
 
 
 @pytest.mark.parametrize(("style", "scenario", "backend"), meetings())
@@ -102,11 +105,11 @@ def test_a_correct_processor_is_not_blamed(style: str, scenario: str, backend: s
 @pytest.mark.parametrize("style", GATED)
 def test_a_shared_gate_passes_the_strict_checks(style: str, scenario: str, backend: str) -> None:
     """At the direct seam and over HTTP, at every level, it holds everybody and lets them back one by one."""
-    for level in LEVELS:
+    for level in one_in(3, LEVELS):
         wavetank.search(
             program(style),
             scenario,
-            schedules=schedules(style) if DEEP else 2,
+            schedules=n_of(2, schedules(style)),
             level=str(level),
             backend=backend,
             checks="strict",

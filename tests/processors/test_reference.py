@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,7 +11,9 @@ from wavetank import Tank
 from wavetank.processor import ItemResult, LLMWorkItem, ParallelBatchProcessor
 from wavetank.scenario import catalogue
 
-SCHEDULES = 10_000 if os.environ.get("WAVETANK_DEEP") == "1" else 3
+from ..depth import in_turn, n_of
+
+SCHEDULES = n_of(3, 10_000)
 ITEMS = [LLMWorkItem(id=f"item-{number}", prompt=f"item-{number}") for number in range(40)]
 WORKERS = 10
 
@@ -61,9 +62,15 @@ async def stream(tank: Tank) -> None:
             outcome(tank, result)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("scenario", catalogue())
-@pytest.mark.parametrize("program", [batch, stream])
+@pytest.mark.parametrize(
+    ("program", "scenario", "backend"),
+    [
+        pytest.param(program, scenario, backend, id=f"{program.__name__}-{scenario}-{backend}")
+        for number, scenario in enumerate(catalogue())
+        for turn, program in enumerate((batch, stream), start=number)
+        for backend in in_turn(turn, ("asyncio", "trio"))
+    ],
+)
 def test_the_reference_processor_passes_every_check(
     program: Callable[[Tank], Awaitable[None]], scenario: str, backend: str
 ) -> None:

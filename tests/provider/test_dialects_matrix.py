@@ -27,6 +27,8 @@ from wavetank.clock import SECOND, Duration
 from wavetank.provider.answer_texts import marks_in
 from wavetank.scenario import Fault, RefusalError, RetryAfter, Wave
 
+from ..depth import DEEP
+
 pytestmark = [
     # SDKs leave generators of their own to the garbage collector, of which trio warns.
     pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning"),
@@ -775,10 +777,13 @@ def page_rows() -> dict[str, list[str]]:
 
 @EACH
 def test_the_page_says_what_an_sdk_does(name: str) -> None:
-    """The row of the SDK is what it does here; the columns are the cases."""
+    """The row of the SDK is what it does here; of the columns, the cases, every second has its turn."""
     rows = page_rows()
     assert rows["SDK"] == list(CASES)
-    assert rows[name] == [cell(case, run(name)) for case, run in CASES.items()]
+    row = dict(zip(CASES, rows[name], strict=True))
+    columns = list(CASES)[list(SDKS).index(name) % 2 :: 2]
+    seen = {case: cell(case, CASES[case](name)) for case in (CASES if DEEP else columns)}
+    assert seen == {case: row[case] for case in seen}
 
 
 BACKOFFS: dict[str, Callable[[int], tuple[float, float]]] = {

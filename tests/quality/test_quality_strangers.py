@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 import wavetank
 
+from ..depth import DEEP, n_of
 from .strangers import STRANGERS
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
-TWINS = 3000 if DEEP else 20
-SEEDS = range(5 if DEEP else 1)
+TWINS = n_of(20, 3000)
+SEEDS = range(n_of(1, 5))
 CASES = [(name, backend) for name, stranger in STRANGERS.items() for backend in stranger.backends]
 
 

@@ -18,6 +18,8 @@ import pytest
 import wavetank
 from wavetank import Tank
 
+from ..depth import n_of
+
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 on_each = pytest.mark.parametrize("backend", ["asyncio", "trio", "threads"])
 """The backends, and neither: a plain function."""
@@ -164,7 +166,7 @@ def searched(program: Program, backend: str, *, correct: bool, **options: Any) -
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_race_is_found_within_twenty_schedules(program: Program, backend: str) -> None:
     found = []
-    for seed in range(3):
+    for seed in range(n_of(1, 20)):
         result = searched(program, backend, correct=False, schedules=150, seed=seed)
         assert result.failure is not None
         found.append(result.schedules)
@@ -174,7 +176,7 @@ def test_a_race_is_found_within_twenty_schedules(program: Program, backend: str)
 @on_each
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_correct_program_is_not_blamed(program: Program, backend: str) -> None:
-    schedules = 200 if backend == "threads" else 60
+    schedules = n_of(80, 2000) if backend == "threads" else n_of(30, 600)
     assert searched(program, backend, correct=True, schedules=schedules).failure is None
 
 

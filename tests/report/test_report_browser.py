@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wavetank.events import Event, EventLog, Header, Judged, Notes, RunEnd
+from wavetank.forecast.estimates import Estimate, Forecast
+from wavetank.forecast.page import forecast_page
 from wavetank.report.page import timeline_page
 from wavetank.tank.runs.finished_run import Run
 
@@ -405,3 +407,47 @@ def test_counts_bands_and_ends_have_their_texts(opened: Open, lost_wakeup: Run[A
     assert page.locator(".chart").nth(1).locator("line.decisive").count() == 0
     exact = page.locator(".findings [title='207.36453ms']")
     assert exact.first.inner_text() == "207.365ms"
+
+
+def forecast(parallel: int, hours: float, undone: int = 0) -> Forecast:
+    """A forecast of 40,000 rows."""
+    time = Estimate(median=3600 * hours, median_within=9.0, p95=3900 * hours, p95_within=9.0)
+    return Forecast(
+        limits="anthropic/claude-sonnet-4-6/tier-2",
+        scenario="brownout",
+        client="processor",
+        parallel=parallel,
+        seeds=3,
+        time=time,
+        first_row=3.0,
+        last_row=3600 * hours,
+        rows=40_000,
+        completed=40_000 - undone,
+        requests=40_100,
+        refused=100,
+        refused_by={},
+        retries=100,
+        input_tokens=1e6,
+        output_tokens=1e6,
+        cost=18.0,
+        undone={"the quota is spent": undone} if undone else {},
+        binds="daily quota (requests per day)",
+        used={},
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_forecast_fits_a_phone_and_a_screen(browser: BrowserContext, tmp_path: Path, width: int) -> None:
+    """Only its table scrolls sideways, in itself; all names and times of the chart are inside the page."""
+    file = tmp_path / "forecast.html"
+    file.write_bytes(forecast_page([forecast(10, 1.7, undone=29_286), forecast(50, 250)], ["limits: none"]))
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    rights: list[float] = page.evaluate(
+        "[...document.querySelectorAll('svg text')].map((text) => text.getBoundingClientRect().right)"
+    )
+    assert len(rights) == 4
+    assert max(rights) <= width
+    page.close()

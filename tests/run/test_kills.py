@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..depth import n_of
+
 DRIVER = Path(__file__).with_name("kills.py")
 # A multiple of eight, so that each kind of run in `kills.py` has its share.
-POINTS = 1000 if os.environ.get("WAVETANK_DEEP") == "1" else 104
+POINTS = n_of(104, 1000)
 
 
 def killed(folder: Path, points: int, *words: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -22,12 +21,12 @@ from wavetank.cli import main
 from wavetank.processor.journal import Journal, StoredBatch, look_at_journal
 from wavetank.run.run_statistics import RunStatistics
 
+from ..depth import DEEP, n_of
 from .batch_runs import VENDORS, Steps, enter, options, run, sent, settle, write_rows
 from .output import rows
 
 QUICK = 'title = "Quick"\n[batch]\nprocessing = "1m..2m"\n'
 BACKENDS = ("asyncio", "trio")
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 STRIDE = 9
 """Of the points at which a run can be killed, a deep run takes all, and others each ninth."""
 
@@ -130,7 +129,7 @@ def test_a_run_killed_at_any_instant_sends_no_row_twice(folder: Path, provider: 
         settle(tank, folder)
         assert set(sent(tank).values()) == {1}
 
-    for tenths in (*range(1, 60, 1 if DEEP else 12), 300, 900):
+    for tenths in (*range(1, 60, n_of(12, 1)), 300, 900):
         wavetank.simulate(lambda tank: program(tank, tenths / 10), path).check()  # noqa: B023
 
 

@@ -308,7 +308,7 @@ def ports() -> Iterator[dict[str, int]]:
         yield json.loads(process.stdout.readline())
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(10)
+        process.wait(600)
 
 
 def in_real_time(ports: dict[str, int], name: str, case: Case) -> dict[str, Outcome]:

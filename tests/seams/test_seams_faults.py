@@ -21,6 +21,8 @@ from wavetank.seams import loopback
 from wavetank.tank.server.served_run import RunSettings
 from wavetank.tank.server.served_world import Serving
 
+from ..depth import by_turns
+
 CHAT = "https://api.openai.com/v1/chat/completions"
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 LASTS = Duration(5 * SECOND)
@@ -71,7 +73,8 @@ SPOILED = (
 )
 """What is read of such an answer is not its text, or not all of it."""
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+BACKENDS = ("asyncio", "trio")
+on_both = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def with_fault(kind: FaultKind, **fields: Any) -> Scenario:
@@ -108,9 +111,7 @@ def asked(scenario: Scenario, backend: str, *, stream: bool) -> Run[bytes]:
     return wavetank.simulate(main, scenario, backend=backend, checks="strict,exercised")
 
 
-@on_both
-@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
-@pytest.mark.parametrize("kind", KINDS)
+@by_turns(kind=KINDS, stream=[False, True], backend=BACKENDS)
 def test_a_client_sees_the_fault(kind: FaultKind, stream: bool, backend: str) -> None:
     """The error of the client, and what the log says: the fault was met, and nothing spoiled is paid."""
     run = asked(with_fault(kind, after_chunks=2), backend, stream=stream)

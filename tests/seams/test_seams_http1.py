@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Callable
 from itertools import count, pairwise
 from typing import Any
@@ -23,7 +22,8 @@ from wavetank.seams.http1 import IDLE, MAX_AHEAD, PATIENCE, ServerConnection
 from wavetank.seams.loop_time import LoopWaits
 from wavetank.seams.request_reader import LARGE, MAX_BODY, MAX_FIELDS, MAX_HEAD, Room
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
+from ..depth import n_of
+
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-secret\r\n"
 WHOLE = CHAT + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
@@ -445,7 +445,7 @@ streams = st.lists(st.one_of(fragments, fragments, st.binary(max_size=12)), max_
 @given(data=streams, cuts=st.lists(st.integers(0, 2000), max_size=6))
 @example(data=WHOLE * 3, cuts=[1, 70, 71])
 @example(data=CHAT + b"host: x\r\n" + WHOLE, cuts=[88])
-@settings(max_examples=100_000 if DEEP else 150)
+@settings(max_examples=n_of(150, 100_000))
 def test_any_bytes_get_replies_or_the_end(data: bytes, cuts: list[int]) -> None:
     """No bytes raise; replies are HTTP however the bytes are cut; the handler lets go of everything."""
     whole, cut = Peer().send(data), Peer()
@@ -466,7 +466,7 @@ def test_any_bytes_get_replies_or_the_end(data: bytes, cuts: list[int]) -> None:
 
 
 @given(data=streams)
-@settings(max_examples=20_000 if DEEP else 100)
+@settings(max_examples=n_of(100, 20_000))
 def test_what_is_taken_is_a_request_to_another_parser(data: bytes) -> None:
     """The first request that is taken is one to h11, with the same method, target and body."""
     from wavetank.seams.request_reader import BadHttp, RequestReader

@@ -199,7 +199,7 @@ import urllib3
 print(urllib3.connection.HTTPConnection.connect.__module__)
 world.close()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
     assert done.stderr == ""
     assert done.stdout.split() == ["200", "urllib3.connection"]
 

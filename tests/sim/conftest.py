@@ -58,10 +58,14 @@ class Chosen:
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def chosen(request: pytest.FixtureRequest) -> Chosen:
-    return Chosen(request.param)
+def chosen(request: pytest.FixtureRequest) -> Iterator[Chosen]:
+    chosen = Chosen(request.param)
+    with chosen.borrowed():
+        yield chosen
 
 
 @pytest.fixture
-def chosen_on_asyncio() -> Chosen:
-    return Chosen("asyncio")
+def chosen_on_asyncio() -> Iterator[Chosen]:
+    chosen = Chosen("asyncio")
+    with chosen.borrowed():
+        yield chosen

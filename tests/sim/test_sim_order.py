@@ -1,6 +1,6 @@
 """The same program takes the same course in every run and in every process, whatever the hash seed.
 
-Run as a script, the file prints the course of its programs.
+Run as `python -m tests.sim.test_sim_order`, the file prints the course of its programs.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ from wavetank.sim.scheduler import Scheduler
 from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import run_trio
 
+from ..depth import DEEP, n_of
+
 Course = list[object]
 Program = Callable[[Course], Coroutine[Any, Any, None]]
 
 
-SEEDS = range(20)
+SEEDS = range(n_of(8, 20))
 # Other processes make a run at each level: the many seeds of one process are for orders, not for hashes.
-SEEDS_ELSEWHERE = SEEDS if os.environ.get("WAVETANK_DEEP") == "1" else SEEDS[: len(LEVELS)]
+SEEDS_ELSEWHERE = SEEDS if DEEP else SEEDS[: len(LEVELS)]
 
 
 @contextmanager
@@ -268,7 +270,8 @@ def test_every_process_takes_the_same_course() -> None:
     expected = all_courses()
     for seed in ("0", "1", "12345"):
         done = subprocess.run(
-            [sys.executable, __file__],
+            [sys.executable, "-m", "tests.sim.test_sim_order"],
+            cwd=Path(__file__).parents[2],
             env={**environment, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

@@ -91,7 +91,7 @@ def ran(folder: Path, *command: str, **variables: str) -> object:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
         env={**os.environ, **variables},
     )
     return json.loads(told.stdout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
@@ -20,9 +19,9 @@ from wavetank.sim.policies.plan import Plan
 from wavetank.sim.policies.random_choosers import ALWAYS, NEVER, DeviationRates, FifoChooser, tail_after
 from wavetank.sim.policies.replay import Replay
 
+from ..depth import n_of
 from .conftest import Chosen, Noted, Program
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
 SAMPLING = ("random", "urw", "pct", "portfolio")
 ANY = Level()
 NO_BOUND: Final = "only 'exhaustive' takes a bound, a whole number, as in 'exhaustive:2'"
@@ -302,7 +301,7 @@ async def posts(noted: Noted) -> None:
 def test_callbacks_keep_their_order(chosen_on_asyncio: Chosen) -> None:
     """asyncio documents that callbacks run in the order they were posted: so they do, in each run."""
     for policy in SAMPLING:
-        for seed in range(100 if DEEP else 25):
+        for seed in range(n_of(25, 100)):
             planner = policy_named(policy, seed=seed, level=ANY)
             plan = planner.plan(1 + seed % 16)
             assert plan is not None
@@ -380,7 +379,7 @@ async def cancelled(noted: Noted) -> None:
 def test_correct_programs_do_not_live_lock(chosen: Chosen, policy: str, program: Program) -> None:
     """A spinning task or a cancellation that is delivered over and over starves nobody for long."""
     planner = policy_named(policy, seed=11, level=ANY)
-    for plan in plans_of(planner, 400 if DEEP else 20):
+    for plan in plans_of(planner, n_of(20, 400)):
         noted: Any = chosen(program, plan.chooser, plan.level)
         assert chosen.end.how == "returned"
         assert chosen.end.error is None

@@ -15,8 +15,10 @@ from wavetank import ProviderError, RateLimited, Tank, WorkloadItem
 from wavetank.processor import LLMWorkItem, ParallelBatchProcessor
 from wavetank.strategies import ProcessorMachine
 
+from ..depth import n_of
+
 QUIET = settings(
-    max_examples=25,
+    max_examples=n_of(12, 1000),
     stateful_step_count=15,
     deadline=None,
     database=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +17,8 @@ from hypothesis.errors import DeadlineExceeded
 from wavetank import ProviderError, Tank, Workload, strategies
 from wavetank.strategies import DrawnSchedule, World
 from wavetank.strategies.worlds import SCHEDULES
+
+from ..depth import n_of
 
 COOLDOWN = 0.073
 
@@ -100,7 +101,7 @@ SMALLEST = (
 # Without the phase that explains, which takes longest.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
 FIND = settings(max_examples=1000, deadline=None, database=None, phases=PHASES)
-SEEDS = range(40) if os.environ.get("WAVETANK_DEEP") == "1" else range(3)
+SEEDS = range(n_of(1, 40))
 
 
 def failure_of(test: Callable[[], Any]) -> BaseException:

@@ -24,9 +24,10 @@ from wavetank.tank.search.forked_makers import MakerDied
 from wavetank.tank.search.made_schedule import Made
 from wavetank.tank.search.search import ALONE
 
+from ..depth import by_turns, in_turn
+
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 Main = Callable[[Tank], Awaitable[None]]
 
@@ -122,8 +123,7 @@ def _forks(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the same result ---------------------------------------------------------------------------------
 
 
-@on_both
-@pytest.mark.parametrize("main", [race, asks])
+@by_turns(main=[race, asks], backend=["asyncio", "trio"])
 def test_the_number_of_processes_decides_nothing(backend: str, main: Main) -> None:
     """The same schedules in the same order, the same first failure, byte by byte."""
     one = searched(main, backend=backend, schedules=130)
@@ -139,7 +139,7 @@ def test_every_policy_can_be_shared(policy: str) -> None:
     assert searched(crowd, **options, jobs=2) == searched(crowd, **options)  # type: ignore[arg-type]
 
 
-@on_both
+@pytest.mark.parametrize("backend", in_turn(0, ["trio", "asyncio"]))
 def test_a_process_that_dies_costs_its_part_again(backend: str, tmp_path: Path) -> None:
     """What a killed process was to make another one makes, and nothing else changes."""
     killed = tmp_path / "killed"

@@ -17,11 +17,11 @@ from wavetank import EventLog, Tank
 from wavetank.checks.disturbances import disturbed
 from wavetank.tank.search.made_schedule import Made
 
+from ..depth import DEEP, n_of
 from .cut_programs import DEADLINES, INTERRUPTIONS, ROWS, ask
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
-SEEDS = range(20 if DEEP else 3)
-TWIN_SCHEDULES = 3000 if DEEP else 20
+SEEDS = range(n_of(3, 20))
+TWIN_SCHEDULES = n_of(20, 3000)
 SOON = 20
 
 BACKENDS = ("asyncio", "trio")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -16,17 +15,17 @@ from wavetank.checks.history import dated
 from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, decisions
 from wavetank.scenario import catalogue
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+from ..depth import DEEP, by_turns
+
+BACKENDS = ("asyncio", "trio")
+on_both = pytest.mark.parametrize("backend", BACKENDS)
 
 STOPPED = ("billing-stop", "daily-quota", "disguised-limits", "too-large")
 """Here some items are past helping, and the processor says so."""
 CLASSICS = ("calm", "cascade", "mixed", "overloaded", "simultaneous")
 SURVIVED = [name for name in catalogue() if name not in STOPPED]
 
-under_all = pytest.mark.parametrize("scenario", SURVIVED)
-under_some = pytest.mark.parametrize(
-    "scenario", SURVIVED if os.environ.get("WAVETANK_DEEP") == "1" else CLASSICS
-)
+SOME = SURVIVED if DEEP else CLASSICS
 
 ITEMS = [f"item-{number}" for number in range(40)]
 
@@ -96,8 +95,7 @@ def assert_survived(run: Run[BatchResult[str]]) -> None:
     assert run.verdicts["right_answer"].passed is True
 
 
-@on_both
-@under_all
+@by_turns(scenario=SURVIVED, backend=BACKENDS)
 def test_it_survives_at_the_direct_seam(scenario: str, backend: str) -> None:
     """Ten workers bring forty items home, each paid once, none before its Retry-After."""
     run = wavetank.simulate(directly, scenario, backend=backend, checks="strict")
@@ -109,9 +107,7 @@ def test_it_survives_at_the_direct_seam(scenario: str, backend: str) -> None:
         assert run.verdicts["retry_after"].passed is True
 
 
-@on_both
-@under_some
-@pytest.mark.parametrize("program", [by_openai, by_anthropic])
+@by_turns(scenario=SOME, program=[by_openai, by_anthropic], backend=BACKENDS)
 def test_it_survives_through_the_sdks(
     scenario: str, backend: str, program: Callable[[Tank], Awaitable[BatchResult[str]]]
 ) -> None:
@@ -119,9 +115,7 @@ def test_it_survives_through_the_sdks(
     assert_survived(wavetank.simulate(program, scenario, backend=backend, checks="strict"))
 
 
-@on_both
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@under_some
+@by_turns(scenario=SOME, seed=[1, 2, 3], backend=BACKENDS)
 def test_it_survives_other_picks(scenario: str, backend: str, seed: int) -> None:
     """Another seed picks other items to refuse; nothing else changes."""
     assert_survived(wavetank.simulate(directly, scenario, backend=backend, seed=seed, checks="strict"))

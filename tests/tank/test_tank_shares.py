@@ -13,10 +13,10 @@ import pytest
 
 import wavetank
 
+from ..depth import n_of
 from .share_programs import BUGS
 
-DEEP = os.environ.get("WAVETANK_DEEP") == "1"
-SEEDS = range(20 if DEEP else 2)
+SEEDS = range(n_of(2, 20))
 _BUT_THOSE = " all requests but those that the schedule names"
 
 

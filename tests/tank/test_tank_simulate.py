@@ -182,7 +182,7 @@ def test_an_interrupt_leaves_no_thread_behind(backend: str) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         wavetank.simulate(main, backend=backend)
-    started[0].join(5)
+    started[0].join(600)
     assert not started[0].is_alive()
 
 

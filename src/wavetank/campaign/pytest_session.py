@@ -46,6 +46,7 @@ def command(
     words += [f"--llm-{name}={value}" for name, value in overrides.pairs()]
     if timelines is not None:
         words += ["--llm-report=retain-on-failure", f"--llm-report-dir={timelines}"]
+        words += ["--llm-report-files=html"]
     words += ["--collect-only", "-q"] if collect else []
     return [*words, *tests]
 

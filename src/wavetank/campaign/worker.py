@@ -21,7 +21,7 @@ from ..pytest_plugin.options import SEARCHES
 from ..pytest_plugin.search_results import RESULTS
 from ..report.files import page_of
 from ..scenario import Scenario
-from ..sim.policies import POLICIES
+from ..sim.policies import policy_class
 from ..tank.runs.run_options import SearchOptions
 from ..tank.search.made_schedule import Made
 from ..tank.search.search import Result, ScheduleSearch
@@ -179,8 +179,7 @@ class Searcher:
     ) -> Result[Any]:
         """Search chunk after chunk; the result of the last one. What cannot be resumed is one chunk."""
         plan, jobs = self._channel.plan.tests[self._test], self._channel.plan.jobs
-        name = str(wanted.get("policy", "portfolio")).partition(":")[0]
-        resumes = POLICIES[name].SAMPLES
+        resumes = policy_class(wanted.get("policy", "portfolio")).SAMPLES
         first = plan.first if resumes else 0
         reporter = _Reporter(self._channel, self._test, plan.longest, restarted=not resumes)
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..events import EventLog
@@ -16,6 +17,7 @@ from .check_selection import (
     Check,
     Checks,
     UnknownCheck,
+    added_check,
     named,
 )
 from .own import judged_by
@@ -50,7 +52,7 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
     chosen = named(checks)
     for check in chosen:
-        verdict = CHECKS[check](log) if isinstance(check, str) else judged_by(check, log, beside=verdicts)
+        verdict = _verdict(check, log, verdicts)
         verdicts[verdict.name] = verdict
     if {*DEFAULT} <= {*chosen}:
         for judged in (each for name, each in BY_EXPECTATION.items() if name in log.header.expects):
@@ -65,3 +67,13 @@ def judge(log: EventLog, checks: Checks = "default") -> dict[str, Verdict]:
             verdicts[name] = replace(verdict, evidence=(*verdict.evidence, *causes(log)))
             break
     return verdicts
+
+
+def _verdict(check: Check, log: EventLog, beside: Mapping[str, Verdict]) -> Verdict:
+    __tracebackhide__ = True
+    if not isinstance(check, str):
+        return judged_by(check, log, beside=beside)
+    if check in CHECKS:
+        return CHECKS[check](log)
+    # Under the name that it was asked for by, whatever its own verdict is called.
+    return replace(judged_by(added_check(check), log, beside=beside), name=check)

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from ..events import EventLog
+from ..extensions import ExtensionError, Extensions
 from ..shown import shortened
 from ..text import did_you_mean
 from . import (
@@ -36,7 +37,7 @@ from . import (
 from .verdict import Verdict
 
 Check = str | Callable[[EventLog], Verdict]
-"""A check of the catalogue by its name, or one of a program's own."""
+"""A check of the catalogue or of an installed package by its name, or one of a program's own."""
 
 Checks = Check | Iterable[Check]
 """What may be given for `checks`: a name, names with commas, a callable, or several of them."""
@@ -85,19 +86,24 @@ DEFAULT: Final = ("liveness", "exactly_once", "right_answer", "answered", hosts.
 STRICT: Final = tuple(name for name in CHECKS if name != exercised.NAME)
 _SETS: Final = {"default": DEFAULT, "strict": STRICT}
 
+ADDED: Final = Extensions("wavetank.checks", "check", lambda: (*CHECKS, *_SETS))
+"""The checks that installed packages add. None is in a set: a test does not depend on what is installed."""
+
 
 class UnknownCheck(ValueError):
     """What is given names no check, or names checks in a way that has no meaning; the text says the fix."""
 
 
 def named(checks: Checks) -> tuple[Check, ...]:
-    """The checks meant: names in the catalogue's order, each once, then callables as they were given.
+    """The checks meant: names in the catalogue's order, each once, then those of packages by their names,
+    then callables as they were given.
 
     `"default"` and `"strict"` are sets. `"+name"` adds a check and `"-name"` takes one out; they
     change the set that stands before them, else the default one.
 
     Raises:
-        UnknownCheck: there is no check of that name, or names with a sign stand beside names without one.
+        UnknownCheck: there is no check of that name, it is of a package and cannot be used, or names with a
+            sign stand beside names without one.
     """
     if isinstance(checks, str) or callable(checks) or not isinstance(checks, Iterable):
         checks = [checks]
@@ -113,7 +119,17 @@ def named(checks: Checks) -> tuple[Check, ...]:
     for word in words:
         meant = _set_or_name(word[1:].strip() if word in changes else word)
         names = names - {*meant} if word[0] == "-" else names | {*meant}
-    return (*(name for name in CHECKS if name in names), *own)
+    return (*(name for name in CHECKS if name in names), *sorted(names.difference(CHECKS)), *own)
+
+
+def added_check(name: str) -> Callable[[EventLog], Verdict]:
+    """A check of an installed package.
+
+    Raises:
+        ExtensionError: it cannot be used.
+    """
+    wanted = "a function that takes the event log and returns a wavetank.Verdict"
+    return cast(Callable[[EventLog], Verdict], ADDED.load(name, callable, wanted))
 
 
 def _unmixed(words: Sequence[str], changes: Sequence[str]) -> None:
@@ -141,6 +157,13 @@ def _set_or_name(name: str) -> Sequence[str]:
         return _SETS[name]
     if name in CHECKS:
         return (name,)
-    known = (*CHECKS, *_SETS)
+    try:
+        added = ADDED.names()
+        if name in added:
+            added_check(name)
+            return (name,)
+    except ExtensionError as error:
+        raise UnknownCheck(str(error)) from None
+    known = (*CHECKS, *_SETS, *added)
     meant = did_you_mean(name, known, start="; ") or "."
     raise UnknownCheck(f"there is no check {shortened(repr(name))}{meant} There are: {', '.join(known)}")

@@ -1,7 +1,7 @@
 """What a search did to the program in a run, beyond an order of its steps: some checks do not judge that.
 
 A program that lost half a minute, or was interrupted, may have failed items, kept
-no rate and taken long without being wrong.
+no rate and taken long without being wrong; so may one of which a replica has crashed or was paused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from ..events import Event, EventLog
 
 DEADLINE: Final = "deadline"
 """The reason of a `stalled` in which a deadline of the program's own passed."""
+
+
+_WAS: Final = {"crashed": "crashed", "paused": "was paused"}
 
 
 def explored_stalls(log: EventLog) -> list[Event]:
@@ -25,4 +28,7 @@ def disturbed(log: EventLog) -> str | None:
         return "the explorer let a deadline of the program's own pass"
     if log.of("interrupted"):
         return "the explorer interrupted the program"
+    for event in log.of("replica"):
+        if event.action in ("crashed", "paused"):
+            return f"replica {event.task!r} {_WAS[event.action]}"
     return None

@@ -59,8 +59,8 @@ def judge(log: EventLog) -> Verdict:
 def judge_items(log: EventLog, items: Iterable[str]) -> Verdict:
     """Fails unless exactly these items got a delivered answer, once each; needs no ledger."""
     wanted = dict.fromkeys(items)
-    kept = _asking_no_model(log)
-    delivered = [event for event in log.of("delivered") if paid_for(event) and event.request not in kept]
+    free = _free(log)
+    delivered = [event for event in log.of("delivered") if paid_for(event) and event.request not in free]
     paid = Counter(event.item for event in _payments(log))
     reached = {event.item for event in delivered}
     faults = [(item, "got no answer") for item in wanted if item not in reached]
@@ -146,21 +146,22 @@ def _overpaid(log: EventLog, ledger: dict[str, None]) -> Iterable[tuple[str, str
 def _payments(log: EventLog) -> list[Event]:
     """The answers that are paid: that of a line of a batch at once, of another request when it is delivered.
 
-    So nothing is saved by fetching no results; and what reads or changes a file or a batch costs nothing.
+    So nothing is saved by fetching no results. What reads or changes a file or a batch costs nothing, and
+    neither does a count of tokens.
     """
-    kept = _asking_no_model(log)
-    alone = [event for event in log.of("delivered") if event.batch is None and event.request not in kept]
+    free = _free(log)
+    alone = [event for event in log.of("delivered") if event.batch is None and event.request not in free]
     lines = [event for event in log.of("answered") if event.batch is not None]
     return [event for event in (*alone, *lines) if paid_for(event)]
 
 
-def _asking_no_model(log: EventLog) -> set[int | None]:
+def _free(log: EventLog) -> set[int | None]:
     return {event.request for event in log.of("arrived") if event.target is not None}
 
 
 def _wasted(log: EventLog) -> list[Event]:
     """The answers, sent or under way, whose clients hung up; a spoiled answer is none, nor one of a batch."""
-    reached = {event.request for event in log.of("delivered")} | _asking_no_model(log)
+    reached = {event.request for event in log.of("delivered")} | _free(log)
     spent = {
         event.request: event
         for event in log.of("answered", "left")
@@ -174,7 +175,7 @@ def _wasted(log: EventLog) -> list[Event]:
 
 
 def _spoiled(event: Event) -> bool:
-    return event.fault is not None and event.reason not in DELAYS
+    return event.fault is not None and event.reason not in DELAYS and not event.late
 
 
 def _with_wasted(log: EventLog) -> tuple[str, tuple[str, ...]]:

@@ -141,6 +141,9 @@ def happened(event: Event) -> str:
             return _beside_requests(event)
 
 
+_HAPPENED: Final = {"started": "started", "paused": "was paused", "restarted": "was started again"}
+
+
 def _beside_requests(event: Event) -> str:
     """An event that is about no request to the provider."""
     match event.kind:
@@ -170,6 +173,11 @@ def _beside_requests(event: Event) -> str:
             )
         case "violated":
             return f"{event.reason!r} did not hold any more: {event.error}"
+        case "command":
+            return f"{event.target} ran on {event.host}"
+        case "replica":
+            until = "" if event.until is None else f" until {format_duration(event.until)}"
+            return f"replica {event.task!r} {_HAPPENED.get(event.action or '', event.action)}{until}"
         case "wave-opened":
             return f"wave {(event.wave or 0) + 1} opened"
         case "wave-closed":

@@ -11,6 +11,7 @@ from typing import Final
 
 from .. import __version__
 from ..arguments import Parser
+from ..extensions import ExtensionError
 from ..shown import shortened
 from .common import CommandError
 
@@ -46,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.words, options.after_dashes = words, words[len(ours) + 1 :]
     try:
         return options.command(options) or 0
-    except CommandError as error:
+    except (CommandError, ExtensionError) as error:
         print(f"wavetank: {shortened(str(error), _LONGEST_ERROR)}", file=sys.stderr)
-        return error.status
+        return error.status if isinstance(error, CommandError) else 2
     except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -60,7 +61,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"wavetank {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, help in _COMMANDS.items():
-        added = commands.add_parser(name, help=help)
+        added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         if name == command:
             import_module(f".{name}", __name__).add_arguments(added)
     return parser

@@ -51,6 +51,18 @@ def print_json(document: object) -> None:
     print(json_bytes(document).decode(), end="", flush=True)
 
 
+def check_folders(options: argparse.Namespace, *names: str) -> None:
+    """See that the files to write, the values of these options, have a folder: before a long run.
+
+    Raises:
+        CommandError: one has none.
+    """
+    for name in names:
+        path: Path | None = getattr(options, name)
+        if path is not None and not path.parent.is_dir():
+            raise CommandError(f"--{name} {path}: there is no folder {str(path.parent)!r}", status=2)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file that the user named.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..arguments import count, seconds, seed
-from .common import CommandError, add_json, limit_number, print_json, write_file
+from .common import CommandError, add_json, check_folders, limit_number, print_json, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _PARALLEL: Final = (10, 50, 200)
 """Without -j: from a cautious number to what one process still sends."""
+_BACKWARDS: Final = "the range ends before it begins"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +132,7 @@ def _run(options: argparse.Namespace) -> None:
     from ..forecast.runs import forecasts
     from ..progress import display_on, printable
 
+    check_folders(options, "csv", "html")
     try:
         workload, rows = read_workload(_row_options(options))
         cases = cases_of(_question(options), workload)
@@ -141,14 +143,15 @@ def _run(options: argparse.Namespace) -> None:
     except ForecastError as error:
         raise CommandError(str(error), status=2) from None
     assumptions = assumptions_of(cases, rows)
-    if options.csv is not None:
-        write_file(options.csv, as_csv(found))
-    if options.html is not None:
-        write_file(options.html, forecast_page(found, assumptions))
+    # Printed before the files are written, so that one that cannot be written costs no answer.
     if options.json:
         print_json(as_json(found, assumptions))
     else:
         print(*map(printable, text_lines(found, assumptions)), sep="\n")
+    if options.csv is not None:
+        write_file(options.csv, as_csv(found))
+    if options.html is not None:
+        write_file(options.html, forecast_page(found, assumptions))
 
 
 def _row_options(options: argparse.Namespace) -> RowOptions:
@@ -205,7 +208,7 @@ def _durations(text: str) -> DurationRange:
     low, _, high = text.partition("..")
     found = DurationRange(parse_duration(low), parse_duration(high or low))
     if found.high < found.low:
-        raise ValueError("the range ends before it begins")
+        raise ValueError(_BACKWARDS)
     return found
 
 
@@ -214,8 +217,10 @@ def _tokens(option: str, text: str | None) -> TokenRange | None:
 
     def read(text: str) -> TokenRange:
         low, _, high = (part.replace("_", "").replace(",", "") for part in text.partition(".."))
-        if not low.isdecimal() or not (high or low).isdecimal() or int(high or low) < int(low):
+        if not low.isdecimal() or not (high or low).isdecimal():
             raise ValueError("give a number of tokens, such as 900, or a range, such as 500..1500")
+        if int(high or low) < int(low):
+            raise ValueError(_BACKWARDS)
         return TokenRange(int(low), int(high or low))
 
     return _read(option, text, read)

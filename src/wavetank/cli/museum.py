@@ -49,6 +49,8 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.specimen not in SPECIMENS:
         raise CommandError(_unknown(options.specimen, SPECIMENS), status=2)
+    if (missing := SPECIMENS[options.specimen].missing) is not None:
+        raise CommandError(missing, status=2)
     return _repeat(options) if options.replay else _search(options)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..arguments import count, seconds, seed
-from .common import CommandError, json_bytes, load, write_file
+from .common import CommandError, check_folders, json_bytes, load, write_file
 
 if TYPE_CHECKING:
     from ..rehearsal.job import Rehearsal
@@ -109,7 +109,7 @@ def _read(options: argparse.Namespace) -> Rehearsal:
                 f"--item-from {options.item_from!r} is no regular expression: {error}", status=2
             ) from None
     _check_hosts(options.host)
-    _check_files(options)
+    check_folders(options, "html", "trace", "json")
     if options.schedules > 1 and (options.sandbox is not None or options.replay is not None):
         other = "--sandbox" if options.sandbox is not None else "--replay"
         raise CommandError(
@@ -170,14 +170,6 @@ def _check_hosts(hosts: list[str]) -> None:
             written_rule(host)
         except ValueError as error:
             raise CommandError(f"--host {host}: {error}", status=2) from None
-
-
-def _check_files(options: argparse.Namespace) -> None:
-    """See that the files to write have a folder, before a long run."""
-    for name in ("html", "trace", "json"):
-        path: Path | None = getattr(options, name)
-        if path is not None and not path.parent.is_dir():
-            raise CommandError(f"--{name} {path}: there is no folder {str(path.parent)!r}", status=2)
 
 
 def _scenario(name: str) -> Scenario:

@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE", help="write the page here (default: LOG with the ending .html)"
     )
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write a trace for Perfetto or speedscope")
+    parser.add_argument(
+        "--write",
+        action="append",
+        default=[],
+        metavar="ENDING",
+        help="write LOG.ENDING with the report writer of that name, such as one that a package adds",
+    )
     parser.add_argument("--text", action="store_true", help="draw it in the terminal")
     parser.add_argument("--explain", action="store_true", help="say in ten sentences what happened")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
@@ -48,8 +55,10 @@ def _run(options: argparse.Namespace) -> None:
         from ..report.trace import trace_json
 
         _write(options.trace, trace_json(logs))
+    for ending in options.write:
+        _write_as(ending, options.logs[0], logs)
     wanted = options.html is not None or options.open
-    if wanted or not (options.text or options.explain or options.trace is not None):
+    if wanted or not (options.text or options.explain or options.write or options.trace is not None):
         _write_page(options, logs)
 
 
@@ -63,6 +72,16 @@ def _write_page(options: argparse.Namespace, logs: Sequence[EventLog]) -> None:
         import webbrowser
 
         webbrowser.open(path.resolve().as_uri())
+
+
+def _write_as(ending: str, log: Path, logs: Sequence[EventLog]) -> None:
+    from ..report.files import beside, written
+
+    try:
+        data = written(ending, logs)
+    except ValueError as error:
+        raise CommandError(str(error), status=2) from None
+    _write(beside(log, f".{ending}"), data)
 
 
 def _read_all(paths: Sequence[Path]) -> list[EventLog]:

@@ -111,14 +111,20 @@ def _allowances(question: Question) -> Iterator[Allowance]:
         option = "--model" if question.models else "--set"
         raise ForecastError(f"{option} changes limits that are named: add --limits openai/gpt-4o-mini/tier-1")
     for name, model in product(question.limits, question.models or (None,)):
-        try:
-            found = load_limits(name, overrides=question.overrides)
-            if model is not None:
-                begin = name[: name.rindex(".toml") + 5] if ".toml" in name else found.file.provider
-                found = load_limits(f"{begin}/{model}/{found.tier.name}", overrides=question.overrides)
-            yield found
-        except LimitsError as error:
-            raise ForecastError(f"--limits: {error}") from None
+        found = _loaded("--limits", name)
+        if model is not None:
+            begin = name[: name.rindex(".toml") + 5] if ".toml" in name else found.file.provider
+            name = f"{begin}/{model}/{found.tier.name}"
+            found = _loaded("--model", name)
+        yield _loaded("--set", name, question.overrides) if question.overrides else found
+
+
+def _loaded(option: str, name: str, overrides: Mapping[str, int] | None = None) -> Allowance:
+    """The limits of this name; an error says which option it comes from."""
+    try:
+        return load_limits(name, overrides=overrides)
+    except LimitsError as error:
+        raise ForecastError(f"{option}: {error}") from None
 
 
 def _case(

@@ -27,11 +27,11 @@ _HEAD: Final = (
     "undone",
     "binds",
 )
-_LEFT: Final = 330
-_WIDE: Final = 560
-_BAR: Final = 26
-_RIGHT: Final = 110
-"""Pixels of the chart: names, bars, the height of a bar with its gap, and the texts behind the bars."""
+_CASE: Final = 42
+_BAR: Final = 18
+"""Pixels of height: a case with its name and its gap, and its bar."""
+_WIDE: Final = 80
+"""Percent of the page that the longest bar takes: behind it is its time, which takes up to 60 pixels."""
 
 
 def forecast_page(forecasts: Sequence[Forecast], assumptions: Sequence[str]) -> bytes:
@@ -61,36 +61,38 @@ def _name(each: Forecast) -> str:
 
 
 def _chart(forecasts: Sequence[Forecast]) -> str:
-    """A bar from 0 to the median of each case, and a line from there to its 95th percentile."""
+    """A bar to the median of each case and a pale one to its 95th percentile, as wide as the page."""
     longest = max(max(each.time.p95, each.time.median) for each in forecasts) or 1.0
-    high = len(forecasts) * _BAR + 6
-    shapes = [_bar(place, each, longest) for place, each in enumerate(forecasts)]
+    shapes = [_bars(place, each, longest) for place, each in enumerate(forecasts)]
+    undone = any(each.completed < each.rows for each in forecasts)
     return (
-        f'<svg width="{_LEFT + _WIDE + _RIGHT}" height="{high}" role="img" '
+        f'<svg width="100%" height="{len(forecasts) * _CASE}" role="img" '
         f'aria-label="the time of each case: median and 95th percentile">{"".join(shapes)}</svg>'
-        '<p class="facts">a bar ends at the median, the line behind it at the 95th percentile</p>'
+        '<p class="facts">a bar ends at the median, the pale one behind it at the 95th percentile'
+        f"{'; of another colour are cases that leave rows undone' if undone else ''}</p>"
     )
 
 
-def _bar(place: int, each: Forecast, longest: float) -> str:
-    top = place * _BAR + 4
-    middle = top + _BAR // 2 - 4
-    end, far = (_LEFT + round(_WIDE * value / longest) for value in (each.time.median, each.time.p95))
+def _bars(place: int, each: Forecast, longest: float) -> str:
+    top = place * _CASE
+    end, far = (_WIDE * value / longest for value in (each.time.median, each.time.p95))
     kind = "answered" if each.completed >= each.rows else "refused"
     name = html.escape(_name(each))
+    bar = f'height="{_BAR}" x="0" y="{top + 17}"'
     return (
         f"<g><title>{name}: {html.escape(each.binds)}</title>"
-        f'<text x="{_LEFT - 8}" y="{middle + 4}" text-anchor="end">{name}</text>'
-        f'<rect class="bar {kind}" x="{_LEFT}" y="{top}" width="{max(1, end - _LEFT)}" height="{_BAR - 8}"/>'
-        f'<line class="rule" x1="{end}" x2="{far}" y1="{middle}" y2="{middle}"/>'
-        f'<text x="{far + 6}" y="{middle + 4}">{duration_text(each.time.median)}</text></g>'
+        f'<text x="0" y="{top + 12}">{name}</text>'
+        f'<rect class="bar {kind} under" {bar} width="{max(end, far):.2f}%"/>'
+        f'<rect class="bar {kind}" {bar} width="{end:.2f}%"/>'
+        f'<text x="{max(end, far):.2f}%" dx="6" y="{top + 30}">{duration_text(each.time.median)}</text></g>'
     )
 
 
 def _table(forecasts: Sequence[Forecast]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEAD)
     body = "".join(f"<tr>{_cells(each)}</tr>" for each in forecasts)
-    return f'<table class="tests figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = f'<table class="tests figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{table}</div>'
 
 
 def _cells(each: Forecast) -> str:

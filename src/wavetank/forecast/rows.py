@@ -132,7 +132,7 @@ def _tokens_per_character(sample: Sequence[str]) -> tuple[float, str]:
 
 def _usage(path: Path) -> tuple[Any, ...]:
     try:
-        return UsageFile.read(Place("--usage").key("file"), str(path)).rows
+        return UsageFile.read(Place("--usage"), str(path)).rows
     except ScenarioError as error:
         raise ForecastError(str(error)) from None
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .exchange import Exchange, IncidentError
 from .learning import Learned, learn
+from .writing import as_toml
 
-__all__ = ["Exchange", "IncidentError", "Learned", "learn"]
+__all__ = ["Exchange", "IncidentError", "Learned", "as_toml", "learn"]

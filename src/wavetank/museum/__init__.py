@@ -49,6 +49,12 @@ _MODULES: Final = (
     "saved_twice_at_deadline",
     "interrupted_batch_runs_again",
     "permit_lost_on_interrupt",
+    "local_reads_shared_writes",
+    "check_then_act",
+    "lease_outlives_owner",
+    "incr_without_expire",
+    "pause_known_to_one",
+    "clock_skew",
 )
 
 SPECIMENS: Final[dict[str, Specimen]] = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
+from importlib.util import find_spec
 from typing import Any, Final, Literal, TypeVar, final
 
 from ..scenario import Scenario
@@ -38,7 +39,8 @@ class Specimen:
     `check` with a failure of the kind `failure` (`Run.kind`); the twin passes. `max_virtual_seconds`
     is the budget of a run whose hang could otherwise go on for a day. With `interrupt` a search
     interrupts both, after which `resumed` or `twin_resumed` runs if there is one. `backends` are
-    `threads` alone for programs that are plain functions.
+    `threads` alone for programs that are plain functions. `needs` are modules that both import, and the
+    extra of wavetank that brings each.
     """
 
     name: str
@@ -57,6 +59,16 @@ class Specimen:
     interrupt: bool = False
     resumed: Program | None = None
     twin_resumed: Program | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str | None:
+        """What is missing here for it to run, and what to install; `None` if nothing is."""
+        gone = [name for name in self.needs if find_spec(name) is None]
+        if not gone:
+            return None
+        extras = ",".join(dict.fromkeys(self.needs[name] for name in gone))
+        return f"{self.name} needs {' and '.join(gone)}: pip install 'wavetank[{extras}]'"
 
     def options(self, *, twin: bool = False) -> dict[str, Any]:
         """What a run of the buggy program, or of its `twin`, depends on: options of `simulate`."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ..clock import EPOCH_NS, after_delay
 from ..sim.busy_loops import read_by_program
+from ..sim.processes import current_process
 from ..sim.scheduler import Scheduler
 from .alarms import ALARMS, virtual_alarms
 from .hash_order import AS_COMPLETED
@@ -135,4 +136,6 @@ def _wall_clock_ns() -> int:
     run = _run_here()
     if run is None or run.paced:
         return int(sys.modules["_time_machine"].original_time_ns())
-    return EPOCH_NS + read_by_program(run).now() - run.began
+    process = current_process.get()
+    ahead = 0 if process is None else process.clock_offset
+    return EPOCH_NS + read_by_program(run).now() - run.began + ahead

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import is_
 from types import ModuleType
 from typing import Any, Final, final
 
@@ -23,6 +24,9 @@ Modules = tuple[list[ModuleType], list[int]]
 
 _shared: list[Modules] | None = None
 """The look that all tables share inside a block of `one_look`; empty until the first one looks."""
+
+_last: tuple[list[Any], list[ModuleType], list[dict[str, Any]]] = [], [], []
+"""What `sys.modules` held at the last look, and the modules among it with their names: it seldom changes."""
 
 
 @contextmanager
@@ -42,8 +46,13 @@ def one_look() -> Iterator[None]:
 def _modules() -> Modules:
     if _shared:
         return _shared[0]
-    modules = list(filter(_is_module, sys.modules.values()))
-    seen = modules, list(map(len, map(vars, modules)))
+    global _last
+    there, modules, namespaces = list(sys.modules.values()), _last[1], _last[2]
+    if len(there) != len(_last[0]) or not all(map(is_, there, _last[0])):
+        modules = list(filter(_is_module, there))
+        namespaces = list(map(vars, modules))
+        _last = there, modules, namespaces
+    seen = modules, list(map(len, namespaces))
     if _shared is not None:
         _shared.append(seen)
     return seen
@@ -85,17 +94,14 @@ class ImportedNames:
         modules, sizes = _modules()
         if modules == self._modules and sizes == self._sizes:
             return
-        known = {id(module): place for place, module in enumerate(self._modules)}
-        found: dict[int, tuple[str, ...]] = {}
-        for place, (module, size) in enumerate(zip(modules, sizes, strict=True)):
-            before = known.get(id(module))
-            if before is not None and self._sizes[before] == size:
-                names = self._names.get(before, ())
-            else:
-                names = self._names_in(module)
-            if names:
-                found[place] = names
-        self._modules, self._sizes, self._names = modules, sizes, found
+        both = enumerate(zip(modules, self._modules, strict=False))
+        fewer = min(len(modules), len(self._modules))
+        kept = next((place for place, (now, before) in both if now is not before), fewer)
+        grown = (place for place in range(kept) if sizes[place] != self._sizes[place])
+        found = {place: names for place, names in self._names.items() if place < kept}
+        found |= {place: self._names_in(modules[place]) for place in (*grown, *range(kept, len(modules)))}
+        self._names = {place: names for place, names in found.items() if names}
+        self._modules, self._sizes = modules, sizes
 
     def _names_in(self, module: ModuleType) -> tuple[str, ...]:
         """The global names of interest in a module; none in wavetank's own."""

@@ -26,19 +26,18 @@ _LOG_LEVELS: Final = {
 class Decision:
     """One thing that a run decided, or learnt from an answer.
 
-    An observer gets `at` and `until` in seconds since the run began. `scope` names the gate.
+    An observer gets `at` and `until` in seconds since the run began. `scope` names the gate. The kinds,
+    and the other fields of each:
 
-    | kind | the other fields |
-    |---|---|
-    | `refused` | `item`, `reason` |
-    | `paused` | `until`; `reason` if the provider is away |
-    | `resumed` | |
-    | `closed` | `reason`: why nothing more is sent in the scope |
-    | `cut`, `grown` | `rate`: requests in a second from now on |
-    | `retried` | `item`, `reason`; `until`: when its own backoff ends |
-    | `recovered` | the same, after the worker or pool that had its request died |
-    | `done` | `item`; `reason` if it failed |
-    | `stopped` | `reason`; `scope` if the provider is away or refuses the key |
+    - `refused`: `item`, `reason`
+    - `paused`: `until`; `reason` if the provider is away
+    - `resumed`
+    - `closed`: `reason`: why nothing more is sent in the scope
+    - `cut`, `grown`: `rate`: requests in a second from now on
+    - `retried`: `item`, `reason`; `until`: when its own backoff ends
+    - `recovered`: the same, after the worker or pool that had its request died
+    - `done`: `item`; `reason` if it failed
+    - `stopped`: `reason`; `scope` if the provider is away or refuses the key
     """
 
     kind: DecisionKind

@@ -45,7 +45,8 @@ class Request(msgspec.Struct, kw_only=True):
     `arrived` is the instant of the arrival, `None` when it is not known. `answer_tokens` is what the
     answer is charged for, once that is known. `generates`: the answer is a generated text, and not a list
     of models, an embedding or a count of tokens. `action` is what the request does with what the provider
-    keeps (files and batches), and `target` names it then, as in `GET /v1/batches`; `None` asks a model.
+    keeps (files and batches); `None` asks a model. `target` names the request if nothing is paid for it, as
+    in `GET /v1/batches`: it has an action, or wants something else that is free, such as a count of tokens.
     A line of a batch has the id of its `batch` and its `custom_id`. `kept` is what its vendor keeps from one
     request of the run to the next.
     """

@@ -7,38 +7,40 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Final, NamedTuple, cast
 
+from ..extensions import Extensions
 from ..text import did_you_mean
 from . import vendors
 from .host_patterns import answers_for
 from .http import Dialect
 from .vendor_card import COMPATIBLE, VendorCard
 
-ENTRY_POINTS: Final = "wavetank.vendors"
-"""The group of entry points whose objects are cards."""
-
 _added: Final[dict[str, VendorCard]] = {}
 _dialects: Final[dict[str, Dialect]] = {}
 
 
 def cards() -> Iterator[VendorCard]:
-    """All cards that are known so far; those of entry points come last, and only if they are asked for."""
+    """All cards; those of installed packages come last, and are loaded only if they are asked for.
+
+    Raises:
+        ExtensionError: that of a package cannot be used.
+    """
     yield from _built_in().values()
     yield from _added.values()
-    yield from _from_entry_points().values()
+    yield from _of_packages().values()
 
 
 def card_named(name: str) -> VendorCard:
     """The card of a vendor.
 
     Raises:
-        ValueError: there is no such vendor; the text names those that are meant or all that there are.
+        ValueError: there is no such vendor, or that of an installed package cannot be used; the text names
+            those that are meant or all that there are.
     """
-    found = _built_in().get(name) or _added.get(name) or _from_entry_points().get(name)
+    found = _built_in().get(name) or _added.get(name) or _of_packages().get(name)
     if found is None:
         own = ", ".join(sorted(card.name for card in cards() if card.wire != COMPATIBLE))
         hint = did_you_mean(name, [card.name for card in cards()]) or (
@@ -140,16 +142,27 @@ def _cards_in(module: ModuleType) -> tuple[VendorCard, ...]:
     return tuple(getattr(module, "CARDS", ())) or (module.CARD,)
 
 
+ADDED: Final = Extensions("wavetank.vendors", "vendor", lambda: _built_in())
+"""The cards that installed packages add."""
+
+
 @cache
-def _from_entry_points() -> dict[str, VendorCard]:
+def _of_packages() -> dict[str, VendorCard]:
     found: dict[str, VendorCard] = {}
-    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-        card = point.load()
-        if not isinstance(card, VendorCard):
-            raise TypeError(f"the entry point {point.name} of {ENTRY_POINTS} is {card!r}, and no VendorCard")
-        _refuse_clash(card, (*_built_in().values(), *_added.values(), *found.values()))
-        found[card.name] = card
+    for name in ADDED.names():
+        card = cast(VendorCard, ADDED.load(name, _is_card, f"a wavetank.VendorCard(name={name!r}, ...)"))
+        if card.name != name:
+            raise ADDED.refused(name, f"its card has the name {card.name!r}: give both the same name")
+        try:
+            _refuse_clash(card, (*_built_in().values(), *_added.values(), *found.values()))
+        except ValueError as error:
+            raise ADDED.refused(name, str(error)) from None
+        found[name] = card
     return found
+
+
+def _is_card(value: object) -> bool:
+    return isinstance(value, VendorCard)
 
 
 def _refuse_clash(card: VendorCard, others: Iterable[VendorCard]) -> None:

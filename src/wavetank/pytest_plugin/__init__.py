@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from ..extensions import ExtensionError
 from . import autouse, options, per_test, refusals, search_settings
 from .options import FACTS, SEARCHES
 
@@ -51,6 +52,17 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     options.add_options(parser, pluginmanager)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int | pytest.ExitCode | None, Any]:
+    """After `--help`, say what installed packages add to the values of our options."""
+    status = yield
+    if config.getoption("help"):
+        from .added_names import added_names
+
+        print("", *added_names(), sep="\n")
+    return status
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before the project is imported: its modules make locks that its tests wait for."""
@@ -87,8 +99,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _process_of(config: pytest.Config) -> SharedProcess:
     if _process not in config.stash:
+        from ..provider.vendor_registry import cards
         from ..tank.shared_process import SharedProcess
 
+        try:
+            tuple(cards())  # before anything is replaced: a package may have one that cannot be used
+        except ExtensionError as error:
+            raise pytest.UsageError(str(error)) from None
         config.stash[_process] = SharedProcess()
     return config.stash[_process]
 
@@ -206,7 +223,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
             stack.enter_context(_set_up(item).phase())
         except (Exception, pytest.fail.Exception) as error:  # the latter by a timeout
             # Here, before the hooks of other plugins, it would harm them: they are not set up.
-            _refuse(item, str(error) if isinstance(error, pytest.UsageError) else error)
+            _refuse(item, str(error) if isinstance(error, pytest.UsageError | ExtensionError) else error)
         return (yield)
 
 

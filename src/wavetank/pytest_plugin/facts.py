@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .options import FACTS, given
+from ..extensions import ExtensionError
+from .options import FACTS, given, report_files
 
 if TYPE_CHECKING:
     from ..checks.verdict import Verdict
@@ -45,7 +46,7 @@ def note(item: pytest.Item, report: pytest.TestReport, call: pytest.CallInfo[Non
     values = {
         **facts,
         "report": keep_log(
-            item, lambda: [hosted.noted(title_of(item), error)], failed=report.failed or xfailed
+            item, report, lambda: [hosted.noted(title_of(item), error)], failed=report.failed or xfailed
         ),
         "verdicts": verdict_values(hosted.judged(error).values())
         if given(item.config, "report-json")
@@ -100,11 +101,14 @@ def _columns(config: pytest.Config) -> int:
     return shutil.get_terminal_size().columns if terminal is None else terminal._tw.fullwidth
 
 
-def keep_log(item: pytest.Item, logs: Callable[[], Sequence[EventLog]], *, failed: bool) -> str:
+def keep_log(
+    item: pytest.Item, report: pytest.TestReport, logs: Callable[[], Sequence[EventLog]], *, failed: bool
+) -> str:
     """Write the event log of a test if the options ask for it; its path, or an empty text.
 
-    Its page and its trace are written beside it. A second log is that of the nearest run that passes. The
-    files are named by the test's id, so that workers never write the same one.
+    Its page, its trace and what packages add are written beside it. A second log is that of the nearest run
+    that passes. The files are named by the test's id, so that workers never write the same one. A test
+    whose files cannot be written fails.
     """
     when = given(item.config, "report")
     if when == "off" or (when == "retain-on-failure" and not failed):
@@ -112,10 +116,24 @@ def keep_log(item: pytest.Item, logs: Callable[[], Sequence[EventLog]], *, faile
     from ..report.files import write_files
 
     folder = Path(given(item.config, "report-dir"))
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_file_name(item.nodeid)}.ndjson"
-    write_files(path, logs())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_files(path, logs(), report_files(item.config))
+    except ExtensionError as error:
+        _fail(report, str(error))
+    except OSError as error:
+        _fail(report, f"the report cannot be written to {folder} ({error.strerror}): choose --llm-report-dir")
+        return ""
     return str(path)
+
+
+def _fail(report: pytest.TestReport, why: str) -> None:
+    """Fail a test that has passed; beside another failure it is a section of its own."""
+    if report.passed:
+        report.outcome, report.longrepr = "failed", why
+    else:
+        report.sections.append(("wavetank report", why))
 
 
 def _file_name(nodeid: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCENARIO: Final = "calm"
 DEFAULT_REPORT_DIR: Final = "llm-report"
+DEFAULT_REPORT_FILES: Final = ("html", "trace.json")
 DEFAULT_DATABASE: Final = ".wavetank"
 EXPECT: Final = "llm_expect"
 IGNORED_HOSTS: Final = "llm_ignored_hosts"
@@ -79,6 +80,13 @@ _OPTIONS: Final = (
         "WHEN",
         "off",
         "write each test's event log and timeline: off (default), retain-on-failure, on",
+    ),
+    (
+        "report-files",
+        "NAMES",
+        "",
+        "what is written beside each event log: html and trace.json (default), and what packages add; "
+        "names with commas, +NAME and -NAME change the default ones",
     ),
     ("report-json", "FILE", "", "write what came of each test, with its verdicts, to this JSON file"),
     ("report-dir", "DIR", DEFAULT_REPORT_DIR, f"where event logs are written (default {DEFAULT_REPORT_DIR})"),
@@ -222,6 +230,7 @@ def validate(config: pytest.Config) -> None:
     one_of(given(config, "clock"), CLOCKS, given_as(config, "clock"))
     one_of(given(config, "report"), REPORTS, given_as(config, "report"))
     checks_of(config)
+    report_files(config)
     max_virtual_seconds(config)
     max_cpu_seconds(config)
     expectations(config)
@@ -295,6 +304,23 @@ def report_json(config: pytest.Config) -> Path | None:
     """Where the report for other programs is written, if it is; a test may change the folder meanwhile."""
     name = given(config, "report-json")
     return config.invocation_params.dir.absolute() / name if name else None
+
+
+def report_files(config: pytest.Config) -> tuple[str, ...]:
+    """The endings of the files that are written beside an event log.
+
+    Raises:
+        pytest.UsageError: nothing writes such a file.
+    """
+    text = given(config, "report-files")
+    if not text:
+        return DEFAULT_REPORT_FILES
+    from ..report.files import endings_named
+
+    try:
+        return endings_named(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"{given_as(config, 'report-files')}: {error}") from None
 
 
 def _seconds(config: pytest.Config, name: str, kind: str) -> float | None:

@@ -51,8 +51,9 @@ def note_search(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     results = [made.result for made in searches]
     failure = next((result.failure for result in results if result.failure is not None), None)
-    kept = keep_log(item, lambda: failure.logs(title_of(item)), failed=True) if failure is not None else ""
+    kept = ""
     if failure is not None:
+        kept = keep_log(item, report, lambda: failure.logs(title_of(item)), failed=True)
         draw(item, report, failure.logs()[0])
     facts = {
         "schedules": sum(result.schedules for result in results),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _of_one(test: _Test, *, full: bool) -> Iterator[str]:
         hosts = ", ".join(facts["unknown_hosts"])
         yield f"{test.nodeid}: wanted {hosts}, which the fake does not answer for; nothing was sent"
     if facts["report"] and (full or test.outcome != "passed"):
-        yield f"{test.nodeid}: event log in {facts['report']}, timeline in {_page(facts['report'])}"
+        yield f"{test.nodeid}: event log in {_files(facts['report'])}"
 
 
 def _in_short(test: _Test) -> str:
@@ -177,7 +178,7 @@ def _of_one_search(test: _Test, *, full: bool) -> Iterator[str]:
     if facts["unmet"]:
         yield f"{nodeid}: {facts['unmet']} in any schedule: {_SAYS_NOTHING}"
     if facts["report"]:
-        yield f"{nodeid}: event log of the failure in {facts['report']}, timeline in {_page(facts['report'])}"
+        yield f"{nodeid}: event log of the failure in {_files(facts['report'])}"
 
 
 def _processes(facts: dict[str, Any]) -> str:
@@ -187,10 +188,12 @@ def _processes(facts: dict[str, Any]) -> str:
     return f", in {facts['processes']} processes" if facts["processes"] > 1 else ""
 
 
-def _page(log: str) -> str:
+def _files(log: str) -> str:
+    """Where an event log is, and its page, if that is written."""
     from ..report.files import page_of
 
-    return page_of(log)
+    page = page_of(log)
+    return f"{log}, timeline in {page}" if os.path.isfile(page) else log
 
 
 def _total(facts: list[dict[str, Any]], name: str) -> int:

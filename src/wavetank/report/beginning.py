@@ -175,7 +175,7 @@ def _too_early(found: Sequence[Request], early: Sequence[Request], also: int) ->
     first = early[0]
     begin = f"{were(len(early), 'request')} sent while the provider still asked to wait"
     if also:
-        return Sentence(f"{begin}; so {were(also, 'one')} in the run that passes: that is not the cause.")
+        return Sentence(f"{begin}. That is not the cause: so {were(also, 'request')} in the run that passes.")
     text = (
         f"{begin}: the first was request "
         f"{first.number}{for_item(first.item)}{by_task(first)}{_at(first.place)}, sent "

@@ -118,7 +118,7 @@ class _Line:
 
 
 def _place_in(place: Place, file: Path) -> Place:
-    return Place(f"{place.source}: {place.keys}: {file}")
+    return Place(": ".join(part for part in (place.source, place.keys, str(file)) if part))
 
 
 def _content_of(place: Place, path: str) -> tuple[Path, bytes]:
@@ -127,9 +127,9 @@ def _content_of(place: Place, path: str) -> tuple[Path, bytes]:
         return file, file.read_bytes()
     except OSError as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise place.error(
-            f"'{file}' cannot be read: {why}; a path is relative to the scenario file"
-        ) from None
+        # Without a key the path is not from a scenario, but from the command line.
+        hint = "a path is relative to the scenario file" if place.keys else "name another file"
+        raise place.error(f"'{file}' cannot be read: {why}; {hint}") from None
 
 
 def _text_in(place: Place, content: bytes) -> str:

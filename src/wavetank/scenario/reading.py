@@ -11,6 +11,8 @@ from typing import Final, Literal, TypeVar, cast, get_args, get_origin
 import msgspec
 
 from ..clock import Duration, parse_duration, parse_signed_duration
+from ..extensions import ExtensionError, Extensions
+from ..fault_kinds import ADDED, FaultKind
 from .answer_files import AnswerFile, UsageFile
 from .errors import Place, listed, nearest
 from .model import DurationRange, RetryAfter, Scenario, SignedDuration, TokenRange
@@ -93,7 +95,7 @@ def _read(annotation: object, value: object, place: Place) -> object:
     if wanted is AnswerFile or wanted is UsageFile:
         return value if isinstance(value, wanted) else wanted.read(place, _read_plain(str, value, place))
     if get_origin(wanted) is Literal:
-        return _read_choice(get_args(wanted), value, place)
+        return _read_choice(get_args(wanted), value, place, ADDED if wanted == FaultKind else None)
     if get_origin(wanted) is tuple:
         return _read_entries(get_args(wanted)[0], value, place)
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
@@ -155,9 +157,16 @@ def _read_token_range(value: object, place: Place) -> TokenRange:
     return TokenRange(low, high)
 
 
-def _read_choice(options: tuple[str, ...], value: object, place: Place) -> str:
+def _read_choice(options: tuple[str, ...], value: object, place: Place, more: Extensions | None) -> str:
     if value in options:
         return str(value)
+    if more is not None:
+        try:
+            options += more.names()
+        except ExtensionError as error:
+            raise place.error(str(error)) from None
+        if value in options:
+            return str(value)
     raise place.error(f"unknown value {value!r}{nearest(str(value), options)} Choose from: {listed(options)}")
 
 

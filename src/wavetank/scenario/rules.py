@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from ..clock import DAY, MILLISECOND, Duration
-from ..fault_kinds import CONNECTING, DELAYS
+from ..fault_kinds import CONNECTING, DELAYS, KINDS
 from ..text import did_you_mean
 from .errors import Place
 from .meaning import REFUSAL_STATUSES, has_window, wave_scope
@@ -201,7 +201,7 @@ def _check_fault(fault: Fault, place: Place) -> None:
         _check_every(fault, fault.lasts, place)
     elif fault.every is not None:
         raise place.key("every").error(_no_window(fault))
-    if fault.error is not None and fault.kind != "error-in-stream":
+    if fault.error is not None and fault.kind in KINDS and fault.kind != "error-in-stream":
         raise place.key("error").error(f'{fault.kind} says nothing; remove error, or write "error-in-stream"')
     if fault.kind in CONNECTING and fault.match != Match(host=fault.match.host):
         raise place.key("match").error("a connection has no model, key or item yet; match only its host")

@@ -17,6 +17,7 @@ from ..events import BY_ANSWER, Event, EventKind
 from ..fault_kinds import WITHOUT_BYTES
 from ..provider.batches.batch import LineEnd
 from ..provider.dialect_base.retry_after import retry_headers
+from ..provider.faults import effect_of
 from ..provider.host_rules import HostTable
 from ..provider.model import LimitState, Refusal, Reply, Success
 from ..provider.provider import Provider
@@ -24,12 +25,14 @@ from ..provider.request import Request
 from ..scenario import DELAYS, Fault, FaultKind, Stage
 from ..shown import Secrets
 from ..sim.origin import NOWHERE, Origin
+from ..sim.processes import Process, current_process
 from ..sim.run_threads import UNDER_REAL_LOCKS
 from .answer_function import AnswerFunction, Function
 from .app_tasks import AppTasks
 from .lifespans import Lifespans
 from .same_requests import SameRequests
 from .sent_requests import Record
+from .services import Service
 from .waiting import Waits
 
 _MANY: Final = 256
@@ -45,6 +48,19 @@ class Log(Protocol):
     """Where events go: as `EventLog`."""
 
     def append(self, event: Event, /) -> None: ...
+
+
+class Connection(Protocol):
+    """The provider's end of a connection of a client."""
+
+    process: Process | None
+    """The simulated process whose connection it is."""
+
+    def close(self) -> None:
+        """End it from the provider's side."""
+
+    def hang_up(self) -> None:
+        """The client has closed it."""
 
 
 @final
@@ -82,6 +98,8 @@ class Desk:
         """The API keys so far, and what is shown instead of them."""
         self.hosts = hosts or HostTable()
         """The hosts that the fake answers for."""
+        self.services: dict[tuple[str, int], Service] = {}
+        """Servers that speak no HTTP, by host and port."""
         self.app_tasks = AppTasks()
         """Where applications answer for their hosts."""
         self.lifespans = Lifespans(self.app_tasks)
@@ -100,7 +118,9 @@ class Desk:
         self.refused = 0
         self._open: dict[int, Record] = {}
         self._keep_records = keep_records
-        self._hang_ups: list[weakref.WeakMethod[Callable[[], object]]] = []
+        self._connections: list[weakref.ref[Connection]] = []
+        self._whose: dict[int, Process] = {}
+        """Of requests under way the simulated processes that have sent them."""
         self.item_of: ItemResolver | None = None
         self._provider = provider
         provider.batches.enter = self._enter_line
@@ -219,6 +239,8 @@ class Desk:
         self._identify(request)
         record = self._note_arrival(request, sent, origin, now)
         self._open[request.id] = record
+        if (process := current_process.get()) is not None:
+            self._whose[request.id] = process
         return record
 
     def _note_arrival(self, request: Request, sent: int, origin: Origin, now: int) -> Record:
@@ -270,7 +292,7 @@ class Desk:
             record.reached = now / SECOND
             record.delivered = record.status == 200 and record.fault is None
             self._append(_about("delivered", record, now, whole=whole))
-            self._open.pop(record.request.id, None)
+            self._over(record)
             carried = [self._lines.pop(number, None) for number in record.carries] if record.delivered else []
             lines = [line for line in carried if line is not None]
             for line in lines:
@@ -298,25 +320,41 @@ class Desk:
                 self._append(_about("left", record, self.clock.now(), whole=whole, early=early))
             for line in filter(None, map(self._lines.get, record.carries)) if early else ():
                 self._append(_about("left", line, self.clock.now(), early=True))
-            self._open.pop(record.id, None)
+            self._over(record)
             self._arm()
 
-    def connected(self, hang_up: Callable[[], object]) -> None:
-        """A client has a connection to this desk; the bound method `hang_up` ends it from this side."""
-        if len(self._hang_ups) >= _MANY and len(self._hang_ups) % _MANY == 0:
-            self._hang_ups = [one for one in self._hang_ups if one() is not None]
-        self._hang_ups.append(weakref.WeakMethod(hang_up))
+    def _over(self, record: Record) -> None:
+        self._open.pop(record.id, None)
+        self._whose.pop(record.id, None)
+
+    def connected(self, connection: Connection) -> None:
+        """A client has a connection to this desk."""
+        if len(self._connections) >= _MANY and len(self._connections) % _MANY == 0:
+            self._connections = [one for one in self._connections if one() is not None]
+        self._connections.append(weakref.ref(connection))
+
+    def crashed(self, process: Process) -> None:
+        """A simulated process of the program has crashed: the system resets its connections."""
+        with self.lock:
+            for reference in self._connections:
+                connection = reference()
+                if connection is not None and connection.process is process:
+                    connection.hang_up()
+            for number in [number for number, whose in self._whose.items() if whose is process]:
+                if (record := self._open.get(number)) is not None:
+                    self.leave(record)
+                self._whose.pop(number, None)
 
     def close(self) -> None:
         """End all connections, so that a client that outlives this desk makes new ones."""
         self.app_tasks.close()
         with self.lock:
-            for reference in self._hang_ups:
-                hang_up = reference()
-                if hang_up is not None:
+            for reference in self._connections:
+                connection = reference()
+                if connection is not None:
                     with suppress(RuntimeError):  # its event loop is gone
-                        hang_up()
-            self._hang_ups.clear()
+                        connection.close()
+            self._connections.clear()
 
     # -- the log -------------------------------------------------------------------------
 
@@ -433,8 +471,10 @@ class Desk:
         if answer.fault is not None:
             number = self._number_of(answer.fault)
             fields |= {"fault": BY_ANSWER if number is None else number, "reason": answer.fault.kind}
-            if answer.fault.kind not in DELAYS:
+            if effect_of(answer.fault.kind).damage != "none":
                 record.fault = fields["fault"]
+            elif answer.fault.kind not in DELAYS:
+                fields["late"] = True
         self.note(kind, **fields)
 
     def _refused(self, record: Record, refusal: Refusal, due: int) -> None:

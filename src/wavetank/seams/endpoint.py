@@ -11,10 +11,11 @@ from typing import Any, NoReturn, final
 
 from ..clock import SECOND
 from ..patches.virtual_sockets import Address
+from ..sim.processes import current_process
 from .desk import Desk, connection_error
 from .exchange import Attempt, set_out
-from .http1 import ServerConnection
-from .memory import SYSTEM_PATIENCE, Connected, current_attempt, require_http1
+from .memory import SYSTEM_PATIENCE, current_attempt, require_http1
+from .services import ServerEnd
 
 
 @final
@@ -25,8 +26,16 @@ class Endpoint:
     """
 
     def __init__(
-        self, connected: Connected, host: str, *, here: Address, there: Address, blocking: bool = False
+        self,
+        desk: Desk,
+        connected: Callable[[Callable[[], object]], ServerEnd],
+        host: str,
+        *,
+        here: Address,
+        there: Address,
+        blocking: bool = False,
     ) -> None:
+        self.desk = desk
         self.host = host
         self.blocking = blocking
         """Whether the client blocks its thread while it waits."""
@@ -36,14 +45,11 @@ class Endpoint:
         self.attempt: Attempt | None = None
         """Whose bytes it carries, where the running task or thread does not say so."""
         self.watchers: list[Callable[[], object]] = []
+        self.process = current_process.get()
         self._sockets = 1
         self._signal: Signal | None = None
         self._begun = self._no_more_sent = self._no_more_read = False
-        self._server: ServerConnection = connected(self._wake)
-
-    @property
-    def desk(self) -> Desk:
-        return self._server.desk
+        self._server: ServerEnd = connected(self._wake)
 
     def signal_on(self, descriptor: int) -> None:
         """Let the system know, too, whether there is something to read, under the client's descriptor."""
@@ -127,11 +133,13 @@ class Endpoint:
         if self._server.ended or self._no_more_sent:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         sent = bytes(data)
-        if sent:
+        if sent and self._server.speaks_http:
             if not self._begun:
                 self._begun = True
                 require_http1(sent)
             self._server.receive(sent, self._sender(sent))
+        elif sent:
+            self._server.receive(sent)
         return len(sent)
 
     def _sender(self, sent: bytes) -> Attempt:
@@ -187,6 +195,7 @@ class Unanswered:
     def __init__(self, desk: Desk, host: str, timeout: float | None) -> None:
         self.host = host
         self.watchers: list[Callable[[], object]] = []
+        self.process = current_process.get()
         self.readable = self.writable = False
         if timeout == 0:
             self._timer = desk.clock.call_at(desk.clock.now() + round(SYSTEM_PATIENCE * SECOND), self._fail)

@@ -13,6 +13,7 @@ from typing import Final, Protocol, final
 from ..clock import SECOND, Timer
 from ..provider.host_rules import Route
 from ..provider.http import WITHOUT_BODY, Frame, Head, HttpRequest
+from ..sim.processes import current_process
 from .desk import Desk
 from .exchange import Attempt, begin, left, reached
 from .request_reader import BadHttp, RequestHead, RequestReader, Room
@@ -59,6 +60,8 @@ class ServerConnection:
     happened for so many nanoseconds and no answer is due.
     """
 
+    speaks_http = True
+
     def __init__(
         self,
         desk: Desk,
@@ -77,7 +80,9 @@ class ServerConnection:
         """The provider broke the connection off before it answered."""
         self.refused = False
         """The connection ended because of what the client sent; it may be sending still."""
-        desk.connected(self.close)
+        self.process = current_process.get()
+        """The simulated process of the program that has opened it."""
+        desk.connected(self)
         self.route = route
         self.host = host
         self._wake = wake

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, cast, final
@@ -20,6 +20,7 @@ from .desk import Desk
 from .endpoint import Endpoint, Unanswered
 from .memory import connection_to
 from .reception import installed_desk
+from .services import ServerEnd
 from .unknown_hosts import connect, place
 
 _FIRST: Final = int(IPv4Address("198.18.0.0"))
@@ -103,8 +104,10 @@ class FakeNetwork:
         desk, name = installed_desk(), known or _plain(host)
         if desk is None or not _answers(desk, name, port):
             return None
+        service = desk.services.get((name, port))
+        connected: Callable[[Callable[[], object]], ServerEnd] | None
         try:
-            connected = connection_to(desk, name, port, "connect")
+            connected = connection_to(desk, name, port, "connect") if service is None else service.connect()
         except TimeoutError:
             connected = None
         if connected is None:
@@ -112,7 +115,7 @@ class FakeNetwork:
         shown = host if is_numeric(host) else self.address_of(name, port, one.family)
         there = (shown, port, *address[2:])
         here, blocking = _own_address(one, desk), one.gettimeout() != 0
-        return Endpoint(connected, name, here=here, there=there, blocking=blocking)
+        return Endpoint(desk, connected, name, here=here, there=there, blocking=blocking)
 
 
 def _plain(host: str) -> str:
@@ -121,7 +124,14 @@ def _plain(host: str) -> str:
 
 def is_known(desk: Desk, name: str, port: int | None) -> bool:
     """Whether the fake answers for a host, or the test says that it may be refused."""
-    return desk.hosts.knows(name, port) or desk.is_declared(place(name, port))
+    return (
+        desk.hosts.knows(name, port) or _has_service(desk, name, port) or desk.is_declared(place(name, port))
+    )
+
+
+def _has_service(desk: Desk, name: str, port: int | None) -> bool:
+    """Whether a server of the simulated network is there; without a port, at any."""
+    return any(host == name and port in (None, 0, at) for host, at in desk.services)
 
 
 def _answers(desk: Desk, name: str, port: int | None) -> bool:

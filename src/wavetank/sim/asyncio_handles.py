@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, final
 
+from .processes import Process, current_process, named_with_process, process_of
 from .task_names import called
 from .unseen_errors import NO_CONTEXT, ended
 
@@ -29,6 +30,9 @@ class CountedTask(asyncio.Task[Any]):
         self.number = loop.next_task()
         """Which of the loop's tasks it is, from 1."""
         self._called: str | None = None
+        context: Context | None = options.get("context")
+        self.process: Process | None = current_process.get() if context is None else process_of(context)
+        """The simulated process that it belongs to."""
         parent = current_task(loop) if loop.is_running() else None
         self._parent = None if parent is None else weakref.ref(parent)
         name = f"task-{self._number}" if name is None else name
@@ -40,7 +44,8 @@ class CountedTask(asyncio.Task[Any]):
         if self._called is None:
             given = self.get_name()
             own = "" if given == f"task-{self._number}" else given
-            self._called = called(own, self.get_coro(), self.number)
+            name = called(own, self.get_coro(), self.number)
+            self._called = named_with_process(self.process, name)
         return self._called
 
     def parent(self) -> asyncio.Task[Any] | None:

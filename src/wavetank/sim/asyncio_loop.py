@@ -37,16 +37,19 @@ from .await_chain import Suspended
 from .budgets import StepBudget
 from .busy_loops import read_by_program
 from .deadlines import AsyncioDeadlines
+from .dropped_frames import drop_frames
 from .errors import RunStopped
 from .leftover_coroutines import close_or_keep
 from .nested_runs import nesting_is_allowed, run_nested
 from .primitive_facts import tasks_to_cancel
 from .private_names import require
+from .processes import Process, process_of
 from .ready_queue import ReadyQueue
 from .refused_io import NO_SELECTOR, REAL_INPUT_OUTPUT, SIGNALS, refusal
 from .run_threads import RunThread
 from .scheduler import Scheduler
 from .unseen_errors import ended
+from .virtual_files import virtual_file
 
 for _owner, _names in (
     (asyncio.BaseEventLoop, ("_run_once", "_timer_handle_cancelled", "_process_events", "_write_to_self")),
@@ -132,6 +135,8 @@ class SimulatedLoop(SocketMethods):
             handle = Posted(callback, args, self, context)
         else:
             handle = QuicklyPosted(callback, args, self, context)
+        if self.scheduler.has_processes and not self._may_run(handle):
+            return handle
         self._post(handle)
         if self._sleeper is not None:
             self.scheduler.wake(self._sleeper)
@@ -200,8 +205,27 @@ class SimulatedLoop(SocketMethods):
 
     def adopt(self, handle: events.TimerHandle) -> None:
         """Take a timer that is due; a closed loop lets it fall."""
-        if not self.is_closed():
+        if not self.is_closed() and (not self.scheduler.has_processes or self._may_run(handle)):
             self._add(handle)
+
+    def _may_run(self, handle: events.Handle) -> bool:
+        """Whether the simulated process of a handle lets it run now; it may let it run later."""
+        process = process_of(handle._context)
+        return process is None or process.lets(lambda: None if handle._cancelled else self._add(handle))
+
+    def drop(self, process: Process) -> None:
+        """Let go of the tasks of a process that has crashed: none of its code runs any more."""
+        for handle in (*self._callbacks, *self._ready_to_choose, *self.timers):
+            if isinstance(handle, events.Handle) and _is_of(process, handle):
+                handle.cancel()
+        for transport in [*self._transports.values()]:
+            _abort_without_notice(transport, process)
+        for task in self._left():
+            running = task is asyncio.current_task(self)
+            if isinstance(task, CountedTask) and task.process is process and not running:
+                self.scheduler.cancelled(task)
+                drop_frames(task.get_coro())
+                asyncio.Future.cancel(task)
 
     def pending(self) -> bool:
         """Whether a callback is ready."""
@@ -461,6 +485,19 @@ class SimulatedLoop(SocketMethods):
 
     def __repr__(self) -> str:
         return f"<SimulatedLoop at {format_duration(self.timers.now())}, {self.steps} steps>"
+
+
+def _is_of(process: Process, handle: events.Handle) -> bool:
+    """Whether a handle runs code of a process."""
+    return not isinstance(handle, EngineStep) and process_of(handle._context) is process
+
+
+def _abort_without_notice(transport: Any, process: Process) -> None:
+    """Reset a connection of a process that has crashed; its protocol hears nothing of it."""
+    file = virtual_file(transport._sock_fd)
+    if file is not None and file.process is process:
+        transport.set_protocol(asyncio.Protocol())
+        Context().run(transport.abort)
 
 
 def _is_main(task: asyncio.Task[Any]) -> bool:

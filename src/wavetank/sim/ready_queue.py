@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Final, final
 
@@ -47,6 +48,10 @@ class ReadyQueue:
         self._spinner: object = None
         """A plain callback that has just posted itself again."""
         self._foreign: dict[asyncio.Task[Any], int] = {}
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._plain
+        yield from (handle for handle in self._handles if handle.number)
 
     def __len__(self) -> int:
         return len(self._handles) + max(len(self._plain) - 1, 0)
@@ -136,7 +141,7 @@ class ReadyQueue:
 
     def release(self) -> list[Any]:
         """Take out everything, in the order it was posted."""
-        released = [*self._plain, *(handle for handle in self._handles if handle.number)]
+        released = [*self]
         self.who.clear()
         self._handles.clear()
         self._plain.clear()

@@ -12,6 +12,7 @@ from typing import Final, Protocol, final
 
 from .await_chain import Suspended
 from .origin import Place
+from .processes import Process, named_with_process
 
 _real_lock = threading.Lock
 
@@ -83,6 +84,9 @@ class Engine(Protocol):
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in a step of its own."""
 
+    def drop(self, process: Process) -> None:
+        """Let go of the tasks of a process that has crashed: none of its code runs any more."""
+
     def suspended(self, *, prospects: bool = True) -> list[Suspended]:
         """The tasks that have not ended, in creation order.
 
@@ -115,14 +119,23 @@ class RunThread:
         "lasting",
         "name",
         "number",
+        "process",
         "turn",
         "woken",
     )
 
     def __init__(
-        self, name: str, number: int = 0, *, daemon: bool = False, begins: Place | None = None
+        self,
+        name: str,
+        number: int = 0,
+        *,
+        daemon: bool = False,
+        begins: Place | None = None,
+        process: Process | None = None,
     ) -> None:
-        self.name = name
+        self.name = named_with_process(process, name)
+        self.process = process
+        """The simulated process that it belongs to."""
         self.number = number
         """Below 0 for threads beside the scheduler's, in the order they were started."""
         self.daemon = daemon

@@ -25,6 +25,7 @@ from .deadlock_reports import StuckTaskMonitor, deadlock, with_stuck_tasks
 from .errors import Deadlock, RunOver, RunStopped, ThreadStuck, TimeBudgetSpent
 from .garbage import Garbage
 from .origin import Place, place_of_frame, place_of_function
+from .processes import Process, current_process
 from .real_time_waits import came_back, real_time_passed
 from .run_members import RunMembers
 from .run_threads import Engine, RunThread, holds_a_real_lock, in_a_loop, outsiders
@@ -124,6 +125,8 @@ class Scheduler(RunMembers):
         self._numbers: Counter[str] = Counter()
         self.over = False
         """Whether the run has ended; its threads unwind then."""
+        self.has_processes = False
+        """Whether parts of the program stand for processes of their own."""
 
     def _nothing_happened_yet(self) -> None:
         """Forget what an earlier run listened to, and what was cut in it."""
@@ -327,6 +330,11 @@ class Scheduler(RunMembers):
         return thread
 
     def _make_ready(self, thread: RunThread) -> None:
+        if thread.process is not None and not thread.process.lets(lambda: self._add_ready(thread)):
+            return
+        self._add_ready(thread)
+
+    def _add_ready(self, thread: RunThread) -> None:
         self._ready.append(thread)
         if self.engine is not None:
             self.engine.soon(self.run_a_thread)
@@ -569,16 +577,22 @@ class Scheduler(RunMembers):
         `target` is the function of the program that the thread is made for.
         """
         self._started += 1
-        thread = RunThread(name, -self._started, daemon=daemon, begins=place_of_function(target))
+        process = current_process.get()
+        begins = place_of_function(target)
+        thread = RunThread(name, -self._started, daemon=daemon, begins=begins, process=process)
         thread.lasting = self.outlives()
 
         def run(*args: object) -> None:
             thread.park()
             thread.ident = threading.get_ident()
             self._threads[thread.ident] = thread
+            current_process.set(process)
             try:
                 with suppress(RunOver):
                     body(*args)
+            except BaseException:
+                if process is None or process.state != "crashed":
+                    raise  # what has crashed may have been anywhere, also in the start of its thread
             finally:
                 self._threads.pop(thread.ident, None)
                 if thread in self._alive:  # else the scheduler has given it up, and does not wait for it
@@ -588,6 +602,13 @@ class Scheduler(RunMembers):
         self._alive[thread] = None
         self._make_ready(thread)
         return run
+
+    def drop_threads(self, process: Process) -> None:
+        """The threads of a process that has crashed run no more until the run is over and they unwind."""
+        self._ready = deque(thread for thread in self._ready if thread.process is not process)
+        for thread in self._alive:
+            if thread.process is process:
+                thread.daemon = True  # what has crashed is not waited for
 
     def close(self, *, all_threads: bool = True) -> None:
         """End the run: threads that still wait unwind, one after the other.

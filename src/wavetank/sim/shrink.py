@@ -15,6 +15,8 @@ Attempt = Callable[[Deviations], Recorder | None]
 MOST_RUNS: Final = 100
 _FEW: Final = 3
 _SEVERAL: Final = 6
+_WIDE: Final = 16
+"""Of a choice among more options, as one of many steps, hardly any would do the work of two."""
 _SHIFTS: Final = (-1, 1, -2, 2)
 _KINDS: Final[tuple[Kind, ...]] = (
     "stall",
@@ -108,7 +110,7 @@ class Shrinker:
             for out in range(len(deviations))
             for rest in (deviations[:out] + deviations[out + 1 :],)
             for place, one in enumerate(rest)
-            for choice in range(1, one.width)
+            for choice in range(1, min(one.width, _WIDE))
         )
         return self._first(candidates, best) or best
 

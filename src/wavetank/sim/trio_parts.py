@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NoReturn, final
 
 import trio
-from outcome import Error
+from outcome import Error, Value
 from trio._core import _run as core
 from trio.abc import Clock
 
 from .busy_loops import read_by_program
+from .dropped_frames import drop_frames
 from .errors import RealInputOutput
+from .processes import Process, process_of
 from .refused_io import refusal_of
 from .scheduler import Scheduler
 from .virtual_files import VirtualFile, virtual_file
@@ -128,6 +131,37 @@ def _number(fd: Any) -> int:
     return fd if isinstance(fd, int) else int(fd.fileno())
 
 
+def may_run(task: trio.lowlevel.Task, later: Callable[[trio.lowlevel.Task], object]) -> bool:
+    """Whether the simulated process of a task lets it run now; else `later` may be called with it."""
+    process = process_of(task.context)
+    return process is None or process.lets(lambda: later(task))
+
+
+@final
+class InOrder(deque[Any]):
+    """Stands in for the queue of tasks that can run, where their order is not chosen."""
+
+    def append(self, task: trio.lowlevel.Task) -> None:
+        if may_run(task, super().append):
+            super().append(task)
+
+
+def drop_tasks(runner: core.Runner, process: Process) -> None:
+    """Let go of the tasks of a process that has crashed, the youngest first; none of its code runs any more.
+
+    Their nurseries end with them. For trio each of them has returned.
+    """
+    mine = [task for task in runner.tasks if process_of(task.context) is process]
+    running = getattr(core.GLOBAL_RUN_CONTEXT, "task", None)
+    for task in sorted((task for task in mine if task is not running), key=lambda task: -task._counter):
+        drop_frames(task.coro)
+        task._abort_func = None
+        if task._next_send_fn is not None:  # it was about to run
+            task._next_send_fn = lambda _: core.CancelShieldedCheckpoint
+        task._child_nurseries.clear()
+        runner.task_exited(task, Value(None))
+
+
 @final
 class OneByOne:
     """Stands in for the queue of tasks that can run: it hands them out one at a time.
@@ -147,6 +181,10 @@ class OneByOne:
         self._later_who: list[int] = []
 
     def append(self, task: trio.lowlevel.Task) -> None:
+        if may_run(task, self._add):
+            self._add(task)
+
+    def _add(self, task: trio.lowlevel.Task) -> None:
         self._size += 1
         number = self._number_of(task)
         place = bisect_left(self._later_who, number)

@@ -29,13 +29,23 @@ from .leftover_coroutines import close_or_keep
 from .main_thread_watch import watched
 from .primitive_facts import due_in_trio
 from .private_names import require
+from .processes import Process, named_with_process, process_of
 from .run_threads import outside_of_loops
 from .scheduler import Scheduler
 from .stalls import LONGEST_STALL, MOST_DEADLINES
 from .task_names import called
 from .timers import Timer, in_order, up_to
 from .trio_deadlines import TrioDeadlines
-from .trio_parts import NoInputOutput, OneByOne, VirtualClock, Wakeup, creation_order, library_is_trio
+from .trio_parts import (
+    InOrder,
+    NoInputOutput,
+    OneByOne,
+    VirtualClock,
+    Wakeup,
+    creation_order,
+    drop_tasks,
+    library_is_trio,
+)
 from .trio_watch import EndInstrument, StepInstrument
 
 SUPPORTED: Final = "install a version of trio that wavetank supports (0.30 to 0.35)"
@@ -51,6 +61,7 @@ require(
     "KIManager",
     "GLOBAL_RUN_CONTEXT",
     "CancelStatus",
+    "CancelShieldedCheckpoint",
     of=f"trio {trio.__version__}",
     supported=SUPPORTED,
 )
@@ -101,6 +112,7 @@ class TrioEngine:
         self._called: dict[int, tuple[str, str]] = {}
         """By a task's counter the name it has in trio, and what reports call it."""
         self._one_by_one: OneByOne | None = None
+        self.runner.runq = InOrder()
         if scheduler.chooser is not None and scheduler.level.order == "any":
             self._one_by_one = self.runner.runq = OneByOne(scheduler, self._number)
         core.GLOBAL_RUN_CONTEXT.runner = self.runner
@@ -125,6 +137,13 @@ class TrioEngine:
     def pending(self) -> bool:
         """Whether a callback or a task is ready."""
         return bool(self._callbacks or self.runner.runq)
+
+    def drop(self, process: Process) -> None:
+        """Let go of the tasks of a process that has crashed: none of its code runs any more."""
+        for task in [*self.runner.tasks]:
+            if process_of(task.context) is process:
+                self.scheduler.cancelled(task)
+        drop_tasks(self.runner, process)
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` between two passes."""
@@ -155,7 +174,10 @@ class TrioEngine:
     def _called_so(self, task: trio.lowlevel.Task) -> str:
         if task is self.runner.main_task:
             return "main"
-        return _OWN if self._is_own(task) else called(task.name, task.coro, self._number(task))
+        if self._is_own(task):
+            return _OWN
+        name = called(task.name, task.coro, self._number(task))
+        return named_with_process(process_of(task.context), name)
 
     def name_of(self, number: int) -> str | None:
         """The name of the task with this number, if it is alive."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
+
+from .processes import Process
 
 
 class VirtualFile(Protocol):
@@ -12,6 +15,8 @@ class VirtualFile(Protocol):
 
     watchers: list[Callable[[], object]]
     """Called, maybe from another thread, when it may have become readable."""
+    process: Process | None
+    """The simulated process that has opened it."""
 
     @property
     def writable(self) -> bool:
@@ -48,6 +53,14 @@ def _lost(descriptor: int, gone: object) -> None:
     if entry is not None and entry[0] is gone:
         del _files[descriptor]
         entry[1].close()
+
+
+def close_files_of(process: Process) -> None:
+    """Close what a simulated process has open that has crashed."""
+    for reference, file in [*_files.values()]:
+        socket = reference()
+        if socket is not None and file.process is process:
+            os.close(socket.detach())
 
 
 def virtual_file(what: Any) -> VirtualFile | None:

@@ -114,6 +114,8 @@ class Witness:
     ) -> Iterator[tuple[str, FrameType | None, str]]:
         """Of each its name, frame and what it waits for; the function that took `frames` must still run."""
         for thread, what in self._asleep.items():
+            if thread.process is not None and thread.process.state == "crashed":
+                continue
             yield thread.name, frames.get(thread.ident), what if isinstance(what, str) else what()
 
     def __repr__(self) -> str:

@@ -45,6 +45,7 @@ class Parts:
 
     def close(self) -> None:
         """End the clients' connections, and trace nothing any more."""
+        self.tank.fleet.close()
         self.desk.close()
         self.tank.tracing.close()
 
@@ -129,6 +130,7 @@ def assemble(
         now=clock.now if scheduler is None else _counted(clock, scheduler),
         tracing=Tracing(desk, over),
         invariants=Invariants(desk.note, log.header.expects),
+        desk=desk,
     )
     if scheduler is not None and scheduler.witness.quiet is not None:
         scheduler.witness.quiet.last_event = _last_event_of(log)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import ModuleType
 from typing import Protocol, TypeVar, final
 
 from ..checks import hosts
@@ -11,11 +12,15 @@ from ..checks.verdict import Verdict
 from ..clock import SECOND
 from ..events import EventLog
 from ..scenario import Scenario
+from ..seams.desk import Desk
+from ..seams.redis_server import PORT
 from .expectations import Value, declared_hosts, expected
 from .fake_llm import FakeLLM
 from .invariants import Invariant, Invariants
 from .ledger import Ledger
 from .own_choices import OwnChoices, place_in_words
+from .replicas import Fleet, Replica
+from .simulated_redis import SimulatedRedis
 from .strict_attributes import StrictAttributes
 from .tracing import Tracing
 from .watching import Watching
@@ -39,6 +44,7 @@ class Tank(StrictAttributes):
         "budget",
         "events",
         "fake_llm",
+        "fleet",
         "invariants",
         "ledger",
         "own_choices",
@@ -58,6 +64,7 @@ class Tank(StrictAttributes):
         now: Callable[[], int],
         tracing: Tracing,
         invariants: Invariants,
+        desk: Desk,
     ) -> None:
         self.fake_llm = fake_llm
         self.ledger = ledger
@@ -73,6 +80,8 @@ class Tank(StrictAttributes):
         """What `always` was given."""
         self.own_choices = OwnChoices()
         """What `choose` and its kind ask."""
+        self.fleet = Fleet(desk, self.own_choices)
+        """What `replica` has made."""
         self.budget: Budget | None = None
         """What ends a run in virtual time; `None` in real time."""
         self._now = now
@@ -181,6 +190,65 @@ class Tank(StrictAttributes):
             TypeError: it has none.
         """
         self.own_choices.maybe_cancel(scope)
+
+    def replica(
+        self,
+        name: str,
+        *,
+        modules: Iterable[str | ModuleType] = (),
+        clock_offset: float | str = 0,
+        crashes: int = 0,
+        pauses: int = 0,
+        restarts: bool = True,
+    ) -> Replica:
+        """A part of the program as a process of its own in this world.
+
+        It imports the named modules, and their submodules, for itself: what they keep in globals is
+        its own. Everything else is shared. Its tasks and threads bear its name in reports.
+
+        Args:
+            name: what reports call it.
+            modules: names of modules, such as `"app.limiter"`, or modules.
+            clock_offset: by how many seconds its wall clock is ahead of the others, or a text such as
+                `"-1.5s"`: `time.time`, `datetime.now` and their kind.
+            crashes: how often at most a search may let it crash, at any await; never outside a search.
+            pauses: how often at most a search may pause it, for 1, 10 or 60 s.
+            restarts: whether it is restarted after a crash by a search, 0, 1 or 30 s later.
+
+        Raises:
+            ValueError: there is a replica of this name, or an argument is out of range.
+            ModuleNotFoundError: there is no module of a name.
+            RuntimeError: it has a clock offset, and time is real.
+        """
+        return Replica(
+            self.fleet,
+            name,
+            modules=modules,
+            clock_offset=clock_offset,
+            crashes=crashes,
+            pauses=pauses,
+            restarts=restarts,
+        )
+
+    def add_redis(self, host: str, *, port: int = PORT, latency: str | float = "1ms..5ms") -> SimulatedRedis:
+        """A Redis at an address of the simulated network, for clients that reach it over sockets.
+
+        It knows the commands of Redis 7, Lua scripts among them; its clock is virtual time, and no
+        replica's. Each command is in the event log. It needs `pip install 'wavetank[fleet]'`.
+
+        Args:
+            host: its name, such as `"cache.internal"` for `redis://cache.internal:6379`.
+            port: its port.
+            latency: from a command to its reply, half of it each way: seconds, or a text such as
+                `"1ms"` or `"1ms..5ms"`. It is the shortest one, or what a search chooses.
+
+        Raises:
+            ModuleNotFoundError: fakeredis or Lua is missing.
+            RuntimeError: time is real.
+            ValueError: it is no host, or there is a server already.
+        """
+        self.fleet.required(f"add_redis({host!r})")
+        return SimulatedRedis(self.fleet.desk, self.own_choices, host, port, latency)
 
     def add_check(self, check: Callable[[EventLog], Verdict]) -> None:
         """Judge the run by a check of your own, too, whatever the other checks are.

@@ -123,6 +123,7 @@ class VirtualWorld:
         self.scheduler.cancelled = self._unreported.cancelled
         self.parts.log.listen(self._unreported.entered)
         self.parts.tank.budget = self
+        self.parts.tank.fleet.world = self
         if self.scheduler.chooser is not None:
             self.parts.tank.own_choices.explorer = self
         invariants = self.parts.tank.invariants

@@ -40,7 +40,7 @@ class Gate:
     Waiters wait in one line. Only the first one looks at the clock, so requests start in the
     order in which they came, and small requests do not overtake a large one for ever.
 
-    Every ticket must be given back with `leave`, so use the gate like this:
+    Every ticket must be given back with `leave`, so use the gate like this::
 
         ticket = await gate.enter()
         try:

@@ -106,10 +106,22 @@ def text_request(
 
 
 def no_text_request(
-    request: HttpRequest, payload: Mapping[str, Any], messages: list[Message], *, model: str, system: str = ""
+    request: HttpRequest,
+    payload: Mapping[str, Any],
+    messages: list[Message],
+    *,
+    model: str,
+    system: str = "",
+    free: bool = False,
 ) -> Request:
-    """The request of a good body that asks for no generated text, but for vectors or a count of tokens."""
-    return text_request(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
+    """The request of a good body that asks for no generated text, but for vectors or a count of tokens.
+
+    `free`: the vendor charges nothing for it.
+    """
+    read = text_request(request, payload, messages, model=model, max_tokens=0, system=system, stream=False)
+    if free:
+        read.target = f"{request.method} {request.path}"
+    return read
 
 
 def empty_request(model: str = "", query: Mapping[str, str] | None = None) -> Request:

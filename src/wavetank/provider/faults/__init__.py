@@ -6,28 +6,24 @@ A fault changes the bytes of an answer, or when they are sent, or whether the cl
 
 from __future__ import annotations
 
-from typing import Final
-
 from msgspec.structs import replace
 
-from ...scenario import Fault, FaultKind
+from ...scenario import Fault
 from ..http import Frame
 from ..model import Reply
-from .body import BODY_FAULTS
-from .connection import CONNECTION_FAULTS
 from .effect import Damage, FaultEffect, Position
-from .stream import STREAM_FAULTS
-from .timing import TIMING_FAULTS
+from .kinds import FAULTS, effect_of
 
-FAULTS: Final[dict[FaultKind, FaultEffect]] = {
-    **CONNECTION_FAULTS,
-    **TIMING_FAULTS,
-    **BODY_FAULTS,
-    **STREAM_FAULTS,
-}
-"""The effect of every kind of fault."""
-
-__all__ = ["FAULTS", "Damage", "FaultEffect", "Position", "apply_fault", "damage_of", "delay_of"]
+__all__ = [
+    "FAULTS",
+    "Damage",
+    "FaultEffect",
+    "Position",
+    "apply_fault",
+    "damage_of",
+    "delay_of",
+    "effect_of",
+]
 
 
 def apply_fault(fault: Fault, frame: Frame, reply: Reply, error: bytes) -> Frame:
@@ -39,7 +35,7 @@ def apply_fault(fault: Fault, frame: Frame, reply: Reply, error: bytes) -> Frame
         reply: the part of the answer it carries.
         error: the dialect's error event, or its error body if the answer is one part.
     """
-    effect = FAULTS[fault.kind]
+    effect = effect_of(fault.kind)
     if effect.change is None:
         return frame
     changed = effect.change(frame, _position(fault, reply.index, reply.count, error))
@@ -57,13 +53,13 @@ def _still_whole_at(frame: Frame, changed: Frame) -> int | None:
 
 def delay_of(fault: Fault, index: int, count: int) -> int:
     """How many nanoseconds later than usual part `index` of `count` is sent."""
-    delay = FAULTS[fault.kind].delay
+    delay = effect_of(fault.kind).delay
     return 0 if delay is None else delay(fault, _position(fault, index, count))
 
 
 def damage_of(fault: Fault) -> Damage:
     """What a client without HTTP gets in place of the answer."""
-    return FAULTS[fault.kind].damage
+    return effect_of(fault.kind).damage
 
 
 def _position(fault: Fault, index: int, count: int, error: bytes = b"") -> Position:

@@ -9,16 +9,23 @@ from ...scenario import CONNECTING, OUTAGES, Fault, FaultKind, Scenario, Stage, 
 from ..matching import fits, fits_host
 from ..picks import Picks
 from ..request import Request
+from .kinds import effect_of
 
 _REFUSED: Final[FaultKind] = "connection-refused"
 
 
 @final
 class FaultSelection:
-    """The faults of a scenario, and how many times each may still happen."""
+    """The faults of a scenario, and how many times each may still happen.
+
+    Raises:
+        ExtensionError: a fault is of an installed package, and cannot be used.
+    """
 
     def __init__(self, scenario: Scenario, picks: Picks) -> None:
         self._faults = faults = scenario.fault
+        for fault in faults:
+            effect_of(fault.kind)  # at once, and not in the middle of an answer
         self._left = [fault.times or 1 for fault in faults]
         self._lasting = tuple(map(has_window, faults))
         self._picks = picks

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+from ...extensions import Extensions
 from ...shown import shortened
 from ...text import did_you_mean
 from ..choices import Level
@@ -15,12 +16,38 @@ from .portfolio import Portfolio
 from .random import RandomPolicy
 from .urw import UrwPolicy
 
-__all__ = ["POLICIES", "Policy", "policy_named"]
+__all__ = ["ADDED", "POLICIES", "Policy", "policy_class", "policy_named"]
 
 POLICIES: Final[dict[str, type[Policy]]] = {
     policy.NAME: policy for policy in (Portfolio, FifoPolicy, RandomPolicy, UrwPolicy, PctPolicy, Exhaustive)
 }
 """`replay` is not among them: it repeats one schedule, and a token asks for it."""
+
+ADDED: Final = Extensions("wavetank.policies", "policy", lambda: (*POLICIES, "replay"))
+"""The policies that installed packages add."""
+
+_PARTS: Final = ("NAME", "SAMPLES", "plan", "learn", "proved")
+
+
+def policy_class(text: str) -> type[Policy]:
+    """The class of a policy by its name, which may have a bound.
+
+    Raises:
+        ValueError: there is no such policy, or it is of an installed package and cannot be used.
+    """
+    name = str(text).partition(":")[0]
+    if name in POLICIES:
+        return POLICIES[name]
+    known = (*POLICIES, *ADDED.names())
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+        raise ValueError(f"there is no policy {shortened(repr(text))}; {hint}")
+    wanted = "a class as wavetank.extending.Policy describes one"
+    return cast(type[Policy], ADDED.load(name, _is_policy, wanted))
+
+
+def _is_policy(value: object) -> bool:
+    return isinstance(value, type) and all(hasattr(value, part) for part in _PARTS)
 
 
 def policy_named(text: str, *, seed: int, level: Level) -> Policy:
@@ -29,12 +56,10 @@ def policy_named(text: str, *, seed: int, level: Level) -> Policy:
     Raises:
         ValueError: there is no such policy, or it takes no bound.
     """
+    kind = policy_class(text)
     name, _, bound = str(text).partition(":")
-    if name not in POLICIES:
-        hint = did_you_mean(name, POLICIES) or f"there are: {', '.join(POLICIES)}"
-        raise ValueError(f"there is no policy {shortened(repr(text))}; {hint}")
     if not bound:
-        return POLICIES[name](seed=seed, level=level)
+        return kind(seed=seed, level=level)
     if name != Exhaustive.NAME or not (bound.isascii() and bound.isdecimal()):
         raise ValueError(
             f"policy {text!r}: only 'exhaustive' takes a bound, a whole number, as in 'exhaustive:2'"

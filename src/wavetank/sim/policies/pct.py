@@ -88,9 +88,9 @@ class PctPolicy(Sampling):
     def plan(self, number: int) -> Plan | None:
         depth = DEPTHS[number % len(DEPTHS)]
         mix = MIXES[number // len(DEPTHS) % len(MIXES)]
-        return Plan(self.chooser(number, mix, depth), self._level, self.NAME)
+        return Plan(self.chooser(number, mix, depth), self.level, self.NAME)
 
     def chooser(self, number: int, mix: DeviationRates, depth: int) -> Prioritised:
         """The chooser of the schedule with this number."""
-        key = dice(self._seed, self.NAME, number)
+        key = dice(self.seed, self.NAME, number)
         return Prioritised(key, mix, depth=depth, horizon=self.measured.picks, **self.measured.options())

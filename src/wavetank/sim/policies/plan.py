@@ -52,8 +52,8 @@ class Sampling(ABC):
     SAMPLES: ClassVar = True
 
     def __init__(self, *, seed: int, level: Level) -> None:
-        self._seed = seed
-        self._level = level
+        self.seed = seed
+        self.level = level
         self.measured = Measured()
 
     @abstractmethod

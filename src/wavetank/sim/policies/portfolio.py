@@ -59,15 +59,15 @@ class Portfolio(Sampling):
 
     def plan(self, number: int) -> Plan | None:
         turn = _TURNS[(number - 1) % len(_TURNS)]
-        order = min(turn.order, self._level.order, key=ORDERS.index)
-        level = replace(self._level, order=order)
+        order = min(turn.order, self.level.order, key=ORDERS.index)
+        level = replace(self.level, order=order)
         policy = turn.policy if order != "fifo" else "fifo"
         if policy == "urw":
             return Plan(self._urw.chooser(number, turn.mix), level, policy)
         if policy == "pct":
             return Plan(self._pct.chooser(number, turn.mix, turn.depth), level, policy)
         kind = Uniform if policy == "random" else FifoChooser
-        chooser = kind(dice(self._seed, policy, number), turn.mix, **self.measured.options())
+        chooser = kind(dice(self.seed, policy, number), turn.mix, **self.measured.options())
         return Plan(chooser, level, policy)
 
     def learn(self, record: Recorder) -> None:

@@ -34,5 +34,5 @@ class RandomPolicy(Sampling):
 
     def plan(self, number: int) -> Plan | None:
         mix = MIXES[number % len(MIXES)]
-        chooser = Uniform(dice(self._seed, self.NAME, number), mix, **self.measured.options())
-        return Plan(chooser, self._level, self.NAME)
+        chooser = Uniform(dice(self.seed, self.NAME, number), mix, **self.measured.options())
+        return Plan(chooser, self.level, self.NAME)

@@ -57,12 +57,12 @@ class UrwPolicy(Sampling):
         self._weights: Counter[int] | None = None
 
     def plan(self, number: int) -> Plan | None:
-        return Plan(self.chooser(number, MIXES[number % len(MIXES)]), self._level, self.NAME)
+        return Plan(self.chooser(number, MIXES[number % len(MIXES)]), self.level, self.NAME)
 
     def chooser(self, number: int, mix: DeviationRates) -> Weighted:
         """The chooser of the schedule with this number."""
         weights = self._weights or Counter()
-        key = dice(self._seed, self.NAME, number)
+        key = dice(self.seed, self.NAME, number)
         return Weighted(key, mix, weights=weights, **self.measured.options())
 
     def learn(self, record: Recorder) -> None:

@@ -115,7 +115,8 @@ class CountTokens(UnstreamedEndpoint):
         payload = _payload(request)
         _check_fields(payload, ("messages",))
         system = text_of(payload.get("system"))
-        return no_text_request(request, payload, _messages(payload), model=payload["model"], system=system)
+        messages = _messages(payload)
+        return no_text_request(request, payload, messages, model=payload["model"], system=system, free=True)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the messages have."""

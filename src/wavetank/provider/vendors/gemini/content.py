@@ -115,7 +115,8 @@ class CountTokens(UnstreamedEndpoint):
         payload = _payload(request)
         inner = as_mapping(_field(payload, "generateContentRequest")) or payload
         system = _text(_field(inner, "systemInstruction"))
-        return no_text_request(request, payload, _messages(inner), model=found["model"], system=system)
+        messages = _messages(inner)
+        return no_text_request(request, payload, messages, model=found["model"], system=system, free=True)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the contents have."""

@@ -162,7 +162,7 @@ def wire(card: VendorCard) -> WireDialect:
         (
             *asked.values(),
             *MistralBatches(vendor, asked).endpoints(),
-            Moderations(re.compile(r"/v1/moderations"), _CATEGORIES),
+            Moderations(re.compile(r"/v1/moderations"), _CATEGORIES, free=False),
             Models(
                 re.compile(r"/v1/models(?:/(?P<model>[^/]+))?"),
                 ("mistral-large-latest", "mistral-small-latest"),

@@ -33,11 +33,13 @@ class Moderations(UnstreamedEndpoint):
     """`POST …/moderations`.
 
     Source: `CreateModerationResponse` of OpenAI's OpenAPI description. `categories` are the vendor's.
+    `free`: nothing is paid for it, as at OpenAI (https://platform.openai.com/docs/guides/moderation).
     """
 
     path: re.Pattern[str]
     categories: tuple[str, ...] = OPENAI_CATEGORIES
     name: str = "moderations"
+    free: bool = True
 
     def read(self, request: HttpRequest, found: re.Match[str]) -> Request:
         """Read a request; see `Endpoint.read`."""
@@ -46,7 +48,7 @@ class Moderations(UnstreamedEndpoint):
         if not isinstance(model, str):
             raise wrong_type("model", "a string")
         messages: list[Mapping[str, Any]] = [{"role": "user", "content": "\n".join(_inputs(payload))}]
-        return no_text_request(request, payload, messages, model=model)
+        return no_text_request(request, payload, messages, model=model, free=self.free)
 
     def plain(self, page: AnswerPart) -> bytes:
         """The body of an answer: a result for each input."""

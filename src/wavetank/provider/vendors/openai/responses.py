@@ -128,7 +128,7 @@ class InputTokens(UnstreamedEndpoint):
         messages = [] if payload.get("input") is None else _messages(payload)
         model = "" if payload.get("model") is None else model_of(payload)
         system = text_of(payload.get("instructions"))
-        return no_text_request(request, payload, messages, model=model, system=system)
+        return no_text_request(request, payload, messages, model=model, system=system, free=True)
 
     def plain(self, page: AnswerPart) -> bytes:
         """How many tokens the input has."""

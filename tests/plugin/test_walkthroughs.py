@@ -1,0 +1,51 @@
+"""The walk-throughs of the documentation: their files are made and their commands print what they show."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .page_blocks import PAGES, assert_printed, blocks, commands, is_walkthrough, write
+
+RunPytest = Callable[..., pytest.RunResult]
+
+NOT_RUN = ("python -m venv", ". .venv", "python -m pip", "pip ")
+"""Set-up, which the tests have behind them."""
+
+TOKEN = re.compile(r"--llm-replay=(wt1-[\w-]+)")
+
+
+WALKTHROUGHS = [page for page in PAGES if is_walkthrough(page)]
+
+
+@pytest.mark.parametrize("page", WALKTHROUGHS, ids=lambda page: page.stem)
+def test_a_walkthrough_prints_what_it_shows(
+    page: Path, pytester: pytest.Pytester, run_pytest: RunPytest
+) -> None:
+    """Each file is written and each command run, in the order of the page."""
+    token = ""
+    for block in blocks(page):
+        if block.file is not None:
+            write(block, pytester.path)
+        elif block.language == "console":
+            for command, shown in commands(block):
+                if " ".join(command).startswith(NOT_RUN):
+                    continue
+                # A token changes with the program; the line that the run before printed has today's.
+                asked = [TOKEN.sub(f"--llm-replay={token}", word) for word in command]
+                printed = run(asked, pytester, run_pytest)
+                assert_printed(shown, printed)
+                token = (TOKEN.findall("\n".join(printed)) or [token])[-1]
+
+
+def run(command: list[str], pytester: pytest.Pytester, run_pytest: RunPytest) -> list[str]:
+    """What a command prints to the standard output."""
+    program, *arguments = command
+    if program == "pytest":
+        return run_pytest("-W", "error", *arguments, plugins=None).outlines
+    module = {"wavetank": ["-m", "wavetank"], "python": []}[program]
+    return pytester.run(sys.executable, *module, *arguments, timeout=600).outlines

@@ -1,0 +1,20 @@
+"""Tests that meet many SDKs run in one process of pytest-xdist: to import them all takes ten seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+MANY_SDKS = (
+    "test_answers_wire",
+    "test_bedrock",
+    "test_dialects_matrix",
+    "test_dialects_other",
+    "test_replicate",
+    "test_vendors_sdks",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in MANY_SDKS:
+            item.add_marker(pytest.mark.xdist_group("SDKs"))
