@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -65,7 +65,7 @@ class Calls:
         number = pick(self.tickets[-6:] or ["1"])
         goes = "G" if self.random.random() < 0.1 else ""
         kind = pick("EEEEEEEEEEAAAAARRLWPQITXS" + goes) if me else "E"
-        words = {
+        words: dict[str, Callable[[], str]] = {
             "E": lambda: f"{pick(['0', '10', '7.5'])} {below(50)}",
             "A": lambda: f"{number} {pick(['-', '12'])}",
             "R": lambda: (
