@@ -76,6 +76,11 @@ def batch_seconds(rows: Sequence[int], parallel: int, seconds: Callable[[int, fl
     return max(ends)
 
 
+def replayed(rows: Sequence[Row], parallel: int) -> float:
+    """The same with the latencies that the rows had."""
+    return batch_seconds(range(len(rows)), parallel, lambda row, _: rows[row].seconds)
+
+
 def forecast(rows: Sequence[Row], many: int, parallel: int) -> float:
     """The median of a forecast for so many rows, of which these are the log."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as said:
@@ -94,7 +99,7 @@ def errors(rows: list[Row], parallel: int) -> Iterator[tuple[str, float]]:
     half = len(rows) // 2
     halves = {"every other row": (rows[::2], rows[1::2]), "the later half": (rows[:half], rows[half:])}
     for name, (seen, held_out) in halves.items():
-        truth = batch_seconds(range(len(held_out)), parallel, lambda row, _, rows=held_out: rows[row].seconds)
+        truth = replayed(held_out, parallel)
         yield name, forecast(seen, len(held_out), parallel) / truth - 1
 
 
