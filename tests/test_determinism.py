@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 import openai
@@ -151,7 +152,13 @@ def in_a_process(hash_seed: int) -> dict[str, bytes]:
     """What `logs` finds in a process of its own, without the coverage tracer, which would take longer."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment["PYTHONHASHSEED"] = str(hash_seed)
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.test_determinism"],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr.decode()
     parts = done.stdout.split(b"\0")
     return {name.decode(): log for name, _, log in (part.partition(b"\n") for part in parts if part)}

@@ -20,8 +20,9 @@ def new_context(cafile: str | None = STORE) -> ssl.SSLContext:
 
 
 @pytest.fixture(autouse=True)
-def _store_is_known() -> None:
-    """The store has been read without an error."""
+def _store_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store of the machine is in use, and has been read without an error."""
+    monkeypatch.delenv("SSL_CERT_FILE")
     with certificates_unread(lambda: True):
         new_context()
 

@@ -9,6 +9,7 @@ MANY_SDKS = (
     "test_bedrock",
     "test_dialects_matrix",
     "test_dialects_other",
+    "test_free_requests",
     "test_replicate",
     "test_vendors_sdks",
 )

@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic
-from google import genai
-from mistralai.client import Mistral
-from openai import AsyncOpenAI
 
 import wavetank
 from wavetank import Tank
@@ -20,12 +16,16 @@ MESSAGES: Any = [{"role": "user", "content": TEXT}]
 
 
 async def tokens_by_openai() -> str | None:
+    from openai import AsyncOpenAI
+
     async with AsyncOpenAI() as client:
         assert (await client.responses.input_tokens.count(model="m", input=TEXT)).input_tokens == 5
         return (await client.responses.create(model="m", input=TEXT)).output_text
 
 
 async def tokens_by_anthropic() -> str:
+    from anthropic import AsyncAnthropic
+
     async with AsyncAnthropic() as client:
         await client.messages.count_tokens(model="m", messages=MESSAGES)
         answer: Any = await client.messages.create(model="m", messages=MESSAGES, max_tokens=99)
@@ -33,18 +33,24 @@ async def tokens_by_anthropic() -> str:
 
 
 async def tokens_by_gemini() -> str | None:
+    from google import genai
+
     async with genai.Client().aio as client:
         await client.models.count_tokens(model="m", contents=TEXT)
         return (await client.models.generate_content(model="m", contents=TEXT)).text
 
 
 async def moderation_by_openai() -> str | None:
+    from openai import AsyncOpenAI
+
     async with AsyncOpenAI() as client:
         await client.moderations.create(input=TEXT)
         return (await client.chat.completions.create(model="m", messages=MESSAGES)).choices[0].message.content
 
 
 async def moderation_by_mistral() -> Any:
+    from mistralai.client import Mistral
+
     async with Mistral(api_key="none") as client:
         await client.classifiers.moderate_async(model="m", inputs=[TEXT])
         answer: Any = await client.chat.complete_async(model="m", messages=MESSAGES)

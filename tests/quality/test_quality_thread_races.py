@@ -18,10 +18,10 @@ import pytest
 import wavetank
 from wavetank import Tank
 
-from ..depth import n_of
+from ..depth import by_turns, n_of
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-on_each = pytest.mark.parametrize("backend", ["asyncio", "trio", "threads"])
+BACKENDS = ("asyncio", "trio", "threads")
 """The backends, and neither: a plain function."""
 
 Program = Callable[[bool], None]
@@ -162,19 +162,17 @@ def searched(program: Program, backend: str, *, correct: bool, **options: Any) -
     return wavetank.search(in_a_thread(program, correct), backend=backend, **options)
 
 
-@on_each
-@pytest.mark.parametrize("program", PROGRAMS)
+@by_turns(program=PROGRAMS, backend=BACKENDS)
 def test_a_race_is_found_within_twenty_schedules(program: Program, backend: str) -> None:
     found = []
-    for seed in range(n_of(1, 20)):
+    for seed in range(n_of(3, 20)):
         result = searched(program, backend, correct=False, schedules=150, seed=seed)
         assert result.failure is not None
         found.append(result.schedules)
     assert median(found) <= 20, found
 
 
-@on_each
-@pytest.mark.parametrize("program", PROGRAMS)
+@by_turns(program=PROGRAMS, backend=BACKENDS)
 def test_a_correct_program_is_not_blamed(program: Program, backend: str) -> None:
     schedules = n_of(80, 2000) if backend == "threads" else n_of(30, 600)
     assert searched(program, backend, correct=True, schedules=schedules).failure is None

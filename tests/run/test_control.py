@@ -40,10 +40,14 @@ def _missing() -> int:
 
 
 class Rows:
-    """Answers rows at once, except that those from the third on wait until something was done."""
+    """Answers rows at once, except that those from the third on wait until something was done.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    Then each waits until there have been `most` under way.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any], *, most: int = 1) -> None:
         self.act = act
+        self.most = most
         self.under_way = 0
         self.peak = 0
         self.sent = 0
@@ -60,7 +64,8 @@ class Rows:
             self.done.set()
         elif self.done is not None:
             await self.done.wait()
-            await anyio.sleep(0.01)
+            while self.peak < self.most:
+                await anyio.sleep(0.001)
         self.under_way -= 1
         return item.prompt.upper()
 
@@ -83,7 +88,7 @@ def test_a_run_takes_more_workers_and_a_bound(
         codes.append(main(["ctl", "run.db", "-j", "4", "--max-requests", "9", "--rate", "6000/s"]))
         codes.append(main(["ctl", "run.db"]))
 
-    rows = Rows(monkeypatch, act)
+    rows = Rows(monkeypatch, act, most=4)
     assert main([*WORDS, "-j", "1"]) == 1
     said = capsys.readouterr().out
     assert codes == [0, 0]

@@ -358,7 +358,9 @@ SUITE = """
 
 
 @pytest.mark.parametrize("mark", ["anyio", "asyncio", "trio"])
-def test_it_works_beside_async_plugins(pytester: pytest.Pytester, mark: str) -> None:
+def test_it_works_beside_async_plugins(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
     """In suites of anyio, pytest-asyncio and pytest-trio, with the profile they load."""
     pytester.makeconftest(
         """
@@ -368,6 +370,8 @@ def test_it_works_beside_async_plugins(pytester: pytest.Pytester, mark: str) -> 
         """
     )
     pytester.makepyfile(SUITE.format(mark=mark))
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # all that are installed take two seconds
+    plugins = dict.fromkeys(("no:cacheprovider", "anyio", "hypothesispytest", "wavetank", mark))
+    result = pytester.runpytest_subprocess(*(word for name in plugins for word in ("-p", name)))
     result.assert_outcomes(passed=7 if mark == "anyio" else 4)
     assert result.ret == 0

@@ -210,6 +210,8 @@ SCRIPT = """
 import os, signal, sys
 import anyio, wavetank
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
+
 async def main(tank):
     await anyio.sleep(1)
 

@@ -305,7 +305,7 @@ async def test_closing_releases_all_waiters_and_refuses_new_ones() -> None:
             await gate.enter()
         closed.append("closed")
 
-    with anyio.fail_after(600):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(wait)
