@@ -34,7 +34,8 @@ def project_files() -> Iterator[Path]:
     )
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*")):
-            if file.is_file() and not {"__pycache__", ".pytest_cache"} & {*file.parts}:
+            cached = {"__pycache__", ".pytest_cache"} & {*file.parts}
+            if file.is_file() and not cached and file.suffix != ".png":
                 yield file
 
 
