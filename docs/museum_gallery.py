@@ -9,6 +9,7 @@ import ast
 import inspect
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from functools import cache
@@ -54,6 +55,9 @@ def _copy_timelines(app: Sphinx, error: Exception | None) -> None:
 
 def room(specimen: Specimen) -> dict[str, Any]:
     """The section of a specimen, from the search of today or an earlier one of the same package."""
+    if specimen.missing is not None:
+        lines = [*_label(specimen), f"It was not run for this page: {_literal(specimen.missing)}", ""]
+        return {"lines": [*lines, *_source(specimen)]}
     kept = _kept() / f"{specimen.name}.json"
     if not kept.exists():
         made = _searched(specimen)
@@ -90,25 +94,34 @@ def _searched(specimen: Specimen) -> dict[str, Any]:
 
 def _lines(specimen: Specimen, schedules: int, logs: Any) -> Iterator[str]:
     """The section, in Markdown."""
-    buggy, twin = variants(specimen)
-    yield f"## {specimen.name}"
-    yield ""
-    yield f"{specimen.story}"
-    yield ""
-    yield f"- Kind of bug: {KINDS[specimen.kind]}. Seen in {specimen.seen}."
-    yield f"- Found as `{specimen.found_as}`, in schedule {schedules} of the search."
-    yield f"- In the code below, `{buggy}` has the bug, and `{twin}` is the same without it."
+    yield from _label(specimen)
+    yield f"Found as `{specimen.found_as}`, in schedule {schedules} of the search:"
     yield ""
     for number, sentence in enumerate(explained(logs[0], passing_of(logs))[:3], start=1):
         yield f"{number}. {_literal(sentence.text)}"
     yield ""
-    yield from _folded("The bug and its fix", ["```python", *code(specimen).splitlines(), "```"])
+    yield from _source(specimen)
     yield from _folded("The run as text", ["```text", *drawn(logs[0], width=COLUMNS), "```"])
     address = f"{FOLDER}/{specimen.name}.html"
     frame = f'<iframe loading="lazy" src="{address}" title="Timeline of {specimen.name}"'
     yield from _folded("The timeline", [f'{frame} style="width: 100%; height: 40rem; border: 0"></iframe>'])
     yield f'<p><a href="{address}">The timeline on a page of its own</a></p>'
     yield ""
+
+
+def _label(specimen: Specimen) -> Iterator[str]:
+    buggy, twin = variants(specimen)
+    yield f"## {specimen.name}"
+    yield ""
+    yield specimen.story
+    yield ""
+    yield f"- Kind of bug: {KINDS[specimen.kind]}. Seen in {specimen.seen}."
+    yield f"- In the code below, `{buggy}` has the bug, and `{twin}` is the same without it."
+    yield ""
+
+
+def _source(specimen: Specimen) -> Iterator[str]:
+    yield from _folded("The bug and its fix", ["```python", *code(specimen).splitlines(), "```"])
 
 
 def _literal(text: str) -> str:
@@ -133,7 +146,8 @@ def code(specimen: Specimen) -> str:
     label = next(
         node for node in tree.body if isinstance(node, ast.AnnAssign) and "SPECIMEN" in ast.dump(node)
     )
-    return "\n".join(lines[imports[-1].end_lineno : label.lineno - 1]).strip("\n")
+    shown = "\n".join(lines[imports[-1].end_lineno : label.lineno - 1]).strip("\n")
+    return re.sub(r"# noqa: \w+ - ", "# ", shown)
 
 
 def variants(specimen: Specimen) -> tuple[str, str]:

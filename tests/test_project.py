@@ -26,7 +26,7 @@ MARKERS = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX",
 
 
 def project_files() -> Iterator[Path]:
-    """Every text file of the project, without what builds and caches leave behind."""
+    """Every text file of the project, without pictures and what builds and caches leave behind."""
     yield from (
         file
         for file in sorted(ROOT.iterdir())
@@ -34,8 +34,8 @@ def project_files() -> Iterator[Path]:
     )
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*")):
-            cached = {"__pycache__", ".pytest_cache"} & {*file.parts}
-            if file.is_file() and not cached and file.suffix != ".png":
+            ignored = file.suffix == ".png" or {"__pycache__", ".pytest_cache"} & {*file.parts}
+            if file.is_file() and not ignored:
                 yield file
 
 

@@ -38,7 +38,7 @@ async def summarise_hastily(tickets: Iterable[Ticket], report: Report) -> None:
                     model="gpt-4o-mini", messages=[{"role": "user", "content": ticket.prompt}]
                 )
             except openai.RateLimitError:
-                return  # logged somewhere, noticed by nobody
+                return  # the ticket is skipped
             report(ticket.id, answer.choices[0].message.content or "")
 
         await _in_parallel(tickets, summarise)

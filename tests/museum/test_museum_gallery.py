@@ -32,7 +32,7 @@ def test_a_section_has_the_bug_the_run_and_the_timeline(
     specimen = SPECIMENS["full_queue"]
     lines = gallery.room(specimen)["lines"]
     assert specimen.story in lines
-    assert "- Found as `deadlock`, in schedule 1 of the search." in lines
+    assert "Found as `deadlock`, in schedule 1 of the search:" in lines
     assert "async def _queue_again(tank: Tank, queue: Queue[str], item: str) -> None:" in lines
     assert any(line.startswith("wave 1") for line in lines)
     assert b"deadlock" in (tmp_path / "full_queue.html").read_bytes()
@@ -48,3 +48,15 @@ def test_the_code_is_without_imports_and_label(gallery: ModuleType, name: str) -
     assert not code.startswith(("import ", "from ", "if TYPE_CHECKING"))
     assert "SPECIMEN" not in code
     assert all(gallery.variants(SPECIMENS[name]))
+
+
+def test_a_specimen_that_cannot_run_here_is_shown_without_its_run(
+    gallery: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a library is missing, the section says which, and has the code all the same."""
+    monkeypatch.setattr("wavetank.museum.specimen.find_spec", lambda _: None)
+    text = "\n".join(gallery.room(SPECIMENS["clock_skew"])["lines"])
+    assert "It was not run for this page: clock\\_skew needs fakeredis and lupa" in text
+    assert "class _Instant(SharedPause):" in text
+    assert "# the clock is the bug" in text
+    assert "noqa" not in text

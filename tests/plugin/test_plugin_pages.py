@@ -6,6 +6,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ RunPytest = Callable[..., pytest.RunResult]
 DEMO = ROOT / "examples" / "demo"
 SLOW = ("import litellm",)
 """What takes ten seconds to import, and is called in the tests of the dialects: run in `make deep`."""
+SDKS = ("google.genai", "langchain_openai", "mistralai.client")
+"""The run of pytest inside drops what it has imported; the other tests of the process need these as well."""
 HOW_TOS = [page for page in PAGES if page.parent.name == "howto"]
 REFERENCE = [page for page in PAGES if page not in HOW_TOS]
 
@@ -57,7 +60,7 @@ def few_examples() -> Iterator[None]:
     "pages",
     [
         pytest.param(REFERENCE, id="reference"),
-        # Beside the other tests that import the SDKs, which takes seconds.
+        # In the process of the other tests that import the SDKs, which takes seconds.
         pytest.param(HOW_TOS, id="how-tos", marks=pytest.mark.xdist_group("SDKs")),
     ],
 )
@@ -72,6 +75,8 @@ def test_the_tests_on_the_pages_pass(
         if is_test(block) and not is_slow(block)
     }
     assert len(modules) >= 5
+    for name in SDKS if pages is HOW_TOS else ():
+        import_module(name)
     pytester.makepyfile(**modules)
     result = run_pytest("-W", "error", plugins=None)
     assert result.ret == pytest.ExitCode.OK

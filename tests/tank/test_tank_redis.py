@@ -54,7 +54,7 @@ def test_commands_and_scripts_have_virtual_time(backend: str) -> None:
         await client.aclose()
         return await one.run(ask)
 
-    seen = checked(main, backend).value
+    seen: Any = checked(main, backend).value
     assert seen[0][0] == str(1_767_225_600 + 11)
     assert seen[1] == ["at", str(1_767_225_600 + 11)]
     assert seen[2] > 1_767_225_600 + 3600
@@ -67,7 +67,10 @@ def test_redis_py_is_met_on_asyncio_and_in_threads() -> None:
         tank.add_redis("cache.internal", latency=0.002)
         async with redis.asyncio.Redis.from_url("redis://cache.internal:6379") as client:
             async with client.pipeline(transaction=True) as pipe:
-                assert await pipe.incr("n").expire("n", 3).ttl("n").execute() == [1, True, 3]
+                pipe.incr("n")
+                pipe.expire("n", 3)
+                pipe.ttl("n")
+                assert await pipe.execute() == [1, True, 3]
             await client.rpush("queue", "a")
             assert await client.blpop("queue") == (b"queue", b"a")
             before = tank.now()
@@ -169,8 +172,9 @@ def test_a_crash_keeps_what_was_sent(backend: str) -> None:
         return found
 
     run = checked(main, backend)
-    assert run.value[0] == ["one", None]
-    assert len(run.value[1].splitlines()) == 1
+    found, clients = run.value or (None, "")
+    assert found == ["one", None]
+    assert len(clients.splitlines()) == 1
     [command, *_] = run.events.of("command")
     assert (command.host, command.target, command.sent, command.at) == (
         "cache.internal",
@@ -230,11 +234,12 @@ def test_a_wrong_address_or_latency_is_named(host: str, options: dict[str, Any],
         server = tank.add_redis("cache")
         with pytest.raises(ValueError, match="a server at port 6379"):
             tank.add_redis("cache")
-        for wrong in (
+        wrongs: list[Callable[[], object]] = [
             lambda: server.away(0),
             lambda: server.slow(1, latency=-1),
             lambda: server.slow(True, latency=1),
-        ):
+        ]
+        for wrong in wrongs:
             with pytest.raises(ValueError, match="above 0"):
                 wrong()
 
@@ -265,7 +270,7 @@ def test_what_is_no_command_ends_the_connection() -> None:
         await stream.aclose()
         return answer
 
-    assert checked(main).value.startswith(b"-ERR Protocol error")
+    assert b"-ERR Protocol error" in (checked(main).value or b"")
 
 
 def test_its_handle_is_public() -> None:

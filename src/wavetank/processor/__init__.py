@@ -20,11 +20,14 @@ from .limits import Limits, Quota, RateInfo
 from .metrics import OpenTelemetryMetrics
 from .result_stream import Results
 from .run_totals import Progress
+from .shared.errors import SharedGateError
+from .shared.shared_limits import Account, SharedLimits
 from .stopping import Bounds, NotSent, RunStopped, WorkerLost
 from .store import Sink, Store
 from .token_estimate import ItemTooLarge
 
 __all__ = [
+    "Account",
     "AgentFailed",
     "Attempt",
     "BatchResult",
@@ -53,6 +56,8 @@ __all__ = [
     "RateLimitStrategy",
     "Results",
     "RunStopped",
+    "SharedGateError",
+    "SharedLimits",
     "Sink",
     "Store",
     "Ticket",

@@ -67,6 +67,8 @@ class ParallelBatchProcessor(Generic[T]):
         request_seconds: how long one request may take; then it is cancelled and tried again.
         limits: the known limits of the provider, or a mapping from the keys of `scope` to the
             limits of each. Unknown limits are learnt.
+        shared: where other processes share the limits: `redis://host:6379/0`, `file:PATH`, `auto` for a
+            file of this machine, or a `SharedLimits`.
         delays: how long a pause is.
         classifier: decides which errors are rate limits; by default `classify`.
         scope: the key of an item's limits, such as its model; by default all items share one
@@ -106,7 +108,7 @@ class ParallelBatchProcessor(Generic[T]):
         sinks: where results are written.
 
     Raises:
-        ValueError: an argument is too small.
+        ValueError: an argument is too small, or `shared` is no address.
         TypeError: `call` is neither a callable nor a strategy.
     """
 

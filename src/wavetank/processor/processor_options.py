@@ -13,6 +13,7 @@ from .gate.delays import ExponentialDelay, RateLimitStrategy
 from .items import Attempt, ItemResult, ItemStrategy, LLMWorkItem
 from .limits import Limits
 from .retry_limits import RetryLimits
+from .shared.shared_limits import SharedLimits
 from .stopping import Bounds
 from .store import Sink, Store
 from .strategy_lifecycle import as_strategy
@@ -35,6 +36,7 @@ class OptionFields(TypedDict, total=False):
     max_rate_limit_seconds: float
     on_result: OnResult | None
     limits: Limits | Mapping[Any, Limits] | None
+    shared: str | SharedLimits | None
     delays: RateLimitStrategy | None
     classifier: ErrorClassifier | None
     scope: Scope | None
@@ -72,6 +74,7 @@ class ProcessorOptions:
     max_rate_limit_seconds: float = 3600.0
     on_result: OnResult | None = None
     limits: Limits | Mapping[Any, Limits] | None = None
+    shared: str | SharedLimits | None = None
     delays: RateLimitStrategy | None = None
     classifier: ErrorClassifier | None = None
     scope: Scope | None = None
@@ -107,6 +110,8 @@ class ProcessorOptions:
             raise ValueError(f"order must be 'input' or 'completed', not {self.order!r}")
         if self.on_quota not in ("fail", "wait"):
             raise ValueError(f"on_quota must be 'fail' or 'wait', not {self.on_quota!r}")
+        if not isinstance(self.shared_limits, SharedLimits | None):
+            raise TypeError(f"shared must be an address such as redis://host:6379/0, not {self.shared!r}")
         for strategy in self.fallbacks:
             as_strategy(strategy, of="a fallback")
         self.retry_limits.check()
@@ -152,6 +157,11 @@ class ProcessorOptions:
             if changed is None or changed == scope:
                 limits = replace(limits or Limits(), **changes)
         return limits
+
+    @property
+    def shared_limits(self) -> SharedLimits | None:
+        """Where the limits are shared with other processes, if they are."""
+        return SharedLimits(address=self.shared) if isinstance(self.shared, str) else self.shared
 
     @property
     def retry_limits(self) -> RetryLimits:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from .decisions import Decision, DecisionLog, logger
 from .delivery import Delivery
 from .errors.error_fields import unwrap_single_group
+from .gate.gate import Gate
 from .gate.gates import Gates
 from .gate.permits import Permits
 from .in_flight_item import InFlightItem
@@ -26,8 +27,11 @@ from .run_totals import Progress, RunTotals
 from .sender import Sender, StoppedSending
 from .stopping import unfinished_result
 from .store import RunRecord, Store
-from .strategy_lifecycle import Strategies
+from .strategy_lifecycle import Strategies, program_of
 from .time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from .shared.sharing import Sharing
 
 T = TypeVar("T")
 
@@ -37,6 +41,15 @@ TASKS_WITH_SCOPES: Final = 1000
 """With several scopes more may wait, so that a paused scope does not use up the substitutes of the others."""
 TIME_LIMIT_REACHED: Final = "its time was up"
 CANCELLED: Final = "it was cancelled"
+
+
+def _sharing(options: ProcessorOptions, strategies: Strategies[Any]) -> Sharing | None:
+    """The shared gates, if the limits are shared: most runs need none of what they import."""
+    if options.shared_limits is None:
+        return None
+    from .shared.sharing import Sharing
+
+    return Sharing(options.shared_limits, program_of(strategies.own))
 
 
 @final
@@ -69,6 +82,7 @@ class ProcessorRun(Generic[T]):
         self._source = source
         self._out = out
         self._decisions = DecisionLog(options.observer, self.began)
+        self._sharing = _sharing(options, strategies)
         self.gates: Final = Gates(
             scope=options.scope,
             delays=options.pause_lengths,
@@ -76,6 +90,7 @@ class ProcessorRun(Generic[T]):
             store=options.store,
             decisions=self._decisions,
             left=self._count_left,
+            gate=Gate if self._sharing is None else self._sharing.gate,
         )
         self.gates.note_strategies([strategies.own])
         self._max_in_flight = min(options.workers, options.most_at_once)
@@ -125,6 +140,8 @@ class ProcessorRun(Generic[T]):
         return len(self._source) + len(self._prepared)
 
     async def _process_all_items(self) -> None:
+        if self._sharing is not None:
+            await self._sharing.check()
         await self._recall_outcomes()
         await self._prepare_strategies()
         with self._time_limit.scope() as limit:
@@ -210,6 +227,8 @@ class ProcessorRun(Generic[T]):
         try:
             async with anyio.create_task_group() as timer:
                 timer.start_soon(self._stop_in_time)
+                if self._sharing is not None:
+                    self._sharing.start(timer)
                 while self.stopped is None and not self._source.exhausted:
                     await self._run_workers()
                 timer.cancel_scope.cancel()

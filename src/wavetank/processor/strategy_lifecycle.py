@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, TypeVar, final
 
@@ -26,6 +28,11 @@ class _PlainCall(Generic[T]):
 
     def __init__(self, call: Call[T]) -> None:
         self._call = call
+
+    @property
+    def call(self) -> Call[T]:
+        """The function."""
+        return self._call
 
     async def prepare(self) -> None:
         """Nothing to prepare."""
@@ -53,6 +60,16 @@ def as_strategy(call: Call[T] | LLMCallStrategy[T], *, of: str = "call") -> LLMC
         f"{of} must be an async function or have the methods prepare, execute and cleanup, "
         f"not {call!r}; pass a function or an instance of a strategy"
     )
+
+
+def program_of(strategy: LLMCallStrategy[Any]) -> str:
+    """The function or class that sends requests, by its file and name: the same in each run of a program."""
+    code: Any = strategy.call if isinstance(strategy, _PlainCall) else type(strategy)
+    code = getattr(code, "func", code)
+    named = code if hasattr(code, "__qualname__") else type(code)
+    module = sys.modules.get(named.__module__)
+    file = getattr(module, "__file__", None) or named.__module__
+    return f"{os.path.realpath(file)}:{named.__qualname__}"
 
 
 @final

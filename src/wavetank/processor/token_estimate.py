@@ -49,7 +49,7 @@ class TokenEstimate:
 
     def too_large(self, gate: Gate, item: LLMWorkItem[Any]) -> Failure | None:
         """The failure of an item that needs more tokens than the limit ever allows at once."""
-        most = gate.pace.max_tokens_per_item
+        most = gate.max_tokens_per_item
         if most is None or (tokens := self.tokens(item)) <= most:
             return None
         reason = f"too large: it needs {tokens:.0f} tokens, and the limit lets through {most:.0f} at once"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 import anyio
 
 from ..clock import real_epoch_ns, real_now, to_seconds
-from ..processor import Progress
+from ..processor import Progress, SharedGateError
 from ..processor.counting import counted
 from ..processor.errors.error_fields import unwrap_single_group
 from ..processor.journal import Journal, JournalError
@@ -249,11 +249,17 @@ async def _process(work: _RunState) -> None:
             work.statistics,
             journal=work.journal,
             output=work.output,
+            shared=plan.shared_limits(work.keys),
             say=work.say,
         )
         try:
             await processor.process(plan.items(strategies))
             _check_files(work)
+        except SharedGateError as error:
+            if work.statistics.all.done:
+                work.write_errors.append(error)
+            else:
+                work.not_started_because = f"--share: {error}"
         except (JournalError, SinkError) as error:
             work.write_errors.append(error)
 

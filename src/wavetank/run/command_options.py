@@ -23,6 +23,8 @@ _DIRECT_ONLY: Final = (
     "parallel",
     "rate",
     "token_rate",
+    "share",
+    "share_of",
     "preflight",
     "fail_fast",
     "max_seconds",
@@ -73,6 +75,8 @@ class CommandOptions:
     retry_failed: bool
     scenario: str | None
     seed: int
+    share: str | None = None
+    share_of: int | None = None
     timeline: Path | None = None
     batch: BatchOptions | None = None
 
@@ -112,18 +116,7 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
     if batch is not None and journal is None:
         # A batch takes up to a day: without a journal, an interruption would lose what is paid for.
         journal = arguments.output.with_name(f"{arguments.output.name}.journal")
-    if arguments.resume and journal is None:
-        raise RunError("--resume needs the --journal of the run to resume")
-    if arguments.timeline is not None and arguments.scenario is None:
-        raise RunError("--timeline draws a rehearsal: add --scenario NAME, such as --scenario cascade")
-    if arguments.retry_failed and not arguments.resume:
-        raise RunError("--retry-failed needs --resume")
-    if arguments.output.suffix.lower() not in (".csv", *JSON_LINES):
-        raise RunError(f"--output {arguments.output}: name a file that ends with .csv or .jsonl")
-    if arguments.output.resolve() == arguments.input.resolve():
-        raise RunError("--output is the input itself; name another file")
-    if journal is not None and journal.resolve() == arguments.output.resolve():
-        raise RunError("--journal and --output are the same file; give each its own")
+    _refuse_contradictions(arguments, journal)
     return CommandOptions(
         input=arguments.input,
         output=arguments.output,
@@ -154,9 +147,33 @@ def read_options(arguments: argparse.Namespace) -> CommandOptions:
         retry_failed=arguments.retry_failed,
         scenario=arguments.scenario,
         seed=arguments.seed,
+        share=arguments.share,
+        share_of=arguments.share_of,
         timeline=arguments.timeline,
         batch=batch,
     )
+
+
+def _refuse_contradictions(arguments: argparse.Namespace, journal: Path | None) -> None:
+    """Refuse options of which one needs another, and files that are used twice.
+
+    Raises:
+        RunError: there are such.
+    """
+    if arguments.resume and journal is None:
+        raise RunError("--resume needs the --journal of the run to resume")
+    if arguments.timeline is not None and arguments.scenario is None:
+        raise RunError("--timeline draws a rehearsal: add --scenario NAME, such as --scenario cascade")
+    if arguments.share_of is not None and arguments.share is None:
+        raise RunError("--share-of divides the limits that --share shares: add --share, such as --share auto")
+    if arguments.retry_failed and not arguments.resume:
+        raise RunError("--retry-failed needs --resume")
+    if arguments.output.suffix.lower() not in (".csv", *JSON_LINES):
+        raise RunError(f"--output {arguments.output}: name a file that ends with .csv or .jsonl")
+    if arguments.output.resolve() == arguments.input.resolve():
+        raise RunError("--output is the input itself; name another file")
+    if journal is not None and journal.resolve() == arguments.output.resolve():
+        raise RunError("--journal and --output are the same file; give each its own")
 
 
 def _batch(arguments: argparse.Namespace) -> BatchOptions | None:

@@ -17,6 +17,7 @@ from ..processor import (
     ParallelBatchProcessor,
     Progress,
     RunStopped,
+    SharedLimits,
     Sink,
 )
 from ..processor.journal import Journal
@@ -45,6 +46,7 @@ class RunPace:
 
     parallel: int = 10
     limits: Limits | Mapping[Any, Limits] | None = None
+    shared: SharedLimits | None = None
     bounds: Bounds | None = None
     on_quota: Literal["fail", "wait"] = "fail"
     fail_fast: bool = False
@@ -101,6 +103,7 @@ class RowProcessor:
             self._strategy,
             workers=pace.parallel,
             limits=pace.limits,
+            shared=pace.shared,
             bounds=pace.bounds,
             on_quota=pace.on_quota,
             fail_fast=pace.fail_fast,

@@ -112,6 +112,18 @@ def _add_provider(group: Any) -> None:
 
 def _add_pace(group: Any) -> None:
     add_rates(group, parallel=DEFAULT_PARALLEL)
+    group.add_argument(
+        "--share",
+        type=_shared,
+        metavar="PLACE",
+        help="share limits with other processes: redis://host:6379/0, file:PATH, or auto for this machine",
+    )
+    group.add_argument(
+        "--share-of",
+        type=count,
+        metavar="N",
+        help="keep to 1/N of the limits while the place of --share cannot be reached and never was",
+    )
     group.add_argument("--preflight", action="store_true", help="send one short request before the rows")
     group.add_argument("--order", choices=("completed", "input"), default="completed", help="of the output")
     group.add_argument("--fail-fast", action="store_true", help="send nothing more after a row that failed")
@@ -282,6 +294,17 @@ def _outage(text: str) -> float:
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds from 0 on, or inf")
     return value
+
+
+def _shared(text: str) -> str:
+    # It is parsed here for the error alone; the processor parses it again.
+    from ..processor.shared.address import parse_address
+
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("shared=")) from None
+    return text
 
 
 def _whole(text: str) -> int:

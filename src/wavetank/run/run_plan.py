@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, final
 
-from ..processor import Limits, LLMCallStrategy, LLMWorkItem, Sink
+from ..processor import Account, Limits, LLMCallStrategy, LLMWorkItem, SharedLimits, Sink
 from ..processor.journal import Journal
 from ..shown import Secrets
 from .command_options import CommandOptions
@@ -122,6 +122,21 @@ class RunPlan:
         targets = self.table.targets
         return tuple(replace(item, strategy=strategies[targets[item.id]]) for item in self.table.items)
 
+    def shared_limits(self, keys: Mapping[Target, str]) -> SharedLimits | None:
+        """Where the limits are shared: each model by its provider, its address and its key."""
+        options = self.options
+        if options.share is None:
+            return None
+        routes = {route.target.name: route for route in self.routes}
+
+        def account(scope: str) -> Account:
+            # With one model the processor knows one scope only.
+            route = routes.get(scope, self.routes[0])
+            secret = f"{route.base_url or route.provider.base_url} {keys[route.target]}"
+            return Account(route.provider.name, secret, route.target.model)
+
+        return SharedLimits(address=options.share, share_of=options.share_of, account=account)
+
     def row_processor(
         self,
         strategies: Mapping[Target, LLMCallStrategy[str]],
@@ -129,9 +144,10 @@ class RunPlan:
         *,
         journal: Journal | None = None,
         output: Sink | None = None,
+        shared: SharedLimits | None = None,
         say: Callable[[str], object],
     ) -> RowProcessor:
-        """The processor of the rows."""
+        """The processor of the rows; `shared` is where their limits are shared with other processes."""
         limits: dict[str, Limits] = {
             route.target.name: route.limits for route in self.routes if route.limits is not None
         }
@@ -139,7 +155,7 @@ class RunPlan:
         first = self.routes[0]
         return RowProcessor(
             strategies[first.target],
-            pace=replace(self.options.pace, limits=limits if several else first.limits),
+            pace=replace(self.options.pace, limits=limits if several else first.limits, shared=shared),
             statistics=statistics,
             journal=journal,
             output=output,

@@ -98,8 +98,7 @@ class Desk:
         """The API keys so far, and what is shown instead of them."""
         self.hosts = hosts or HostTable()
         """The hosts that the fake answers for."""
-        self.services: dict[tuple[str, int], Service] = {}
-        """Servers that speak no HTTP, by host and port."""
+        self.services: dict[tuple[str, int], Service] = {}  # those that speak no HTTP, by host and port
         self.app_tasks = AppTasks()
         """Where applications answer for their hosts."""
         self.lifespans = Lifespans(self.app_tasks)
@@ -107,8 +106,7 @@ class Desk:
         """Whether a connection to this host and port is none of the fake's business."""
         self.is_declared = is_declared
         """Whether the test says that this host may be refused; it has its port where that is unusual."""
-        self.ports = 0
-        """How many sockets have connected to this desk."""
+        self.ports = 0  # how many sockets have connected to this desk
         self.lock = _thread.RLock()
         """Held while the desk changes; in virtual time no thread ever waits for it."""
         self.records: list[Record] = []
@@ -119,8 +117,7 @@ class Desk:
         self._open: dict[int, Record] = {}
         self._keep_records = keep_records
         self._connections: list[weakref.ref[Connection]] = []
-        self._whose: dict[int, Process] = {}
-        """Of requests under way the simulated processes that have sent them."""
+        self._whose: dict[int, Process] = {}  # the simulated processes that sent requests under way
         self.item_of: ItemResolver | None = None
         self._provider = provider
         provider.batches.enter = self._enter_line

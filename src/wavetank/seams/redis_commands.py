@@ -152,7 +152,7 @@ class RedisSession(FakeSocket):
         return self is other
 
     def feed(self, data: bytes, *, late: int = 0) -> None:
-        """Take bytes of the client, and run each command that is whole; they came `late` nanoseconds ago."""
+        """Take bytes that came from the client `late` nanoseconds ago, and run each whole command."""
         context = Context()  # the server's clock is no replica's
         if late:
             context.run(current_process.set, Process("a simulated Redis", clock_offset=-late))

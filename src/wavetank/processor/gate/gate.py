@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +18,6 @@ from .sent_requests import LATE
 from .tickets import GateClosed, Ticket
 
 
-@final
 class Gate:
     """Lets requests start at a pace, and holds them all back during a pause.
 
@@ -176,6 +175,11 @@ class Gate:
         async with self._queue_lock:
             return self._start(tokens, await self._open(tokens))
 
+    @property
+    def max_tokens_per_item(self) -> float | None:
+        """How many tokens an item may need at most, where the limit is configured."""
+        return self.pace.max_tokens_per_item
+
     def admits(self, ticket: Ticket) -> bool:
         """Whether a ticket is still valid: since then no pause began, and the gate was not closed."""
         held = ticket.generation != self._generation or anyio.current_time() < self._deadline
@@ -280,7 +284,7 @@ class Gate:
         """
         now = anyio.current_time()
         number, sent = (self._started, now) if ticket is None else (ticket.number, ticket.sent)
-        spent_for = self.pace.learn(info, number=number, sent=sent, now=now)
+        spent_for = self.pace.learn(info, number=number, sent=sent, now=now).spent_for
         if (wait := max(info.wait or 0.0, spent_for)) > 0:
             self._pause(now + wait, now)
         self._look_again()
@@ -365,13 +369,17 @@ class Gate:
 
     def _pause(self, deadline: float, now: float, outage: str | None = None) -> None:
         if deadline > self._deadline and self._closed_because is None:
+            self._note_pause(deadline, now, outage)
+            self._proven = False
+            self.pace.restart(deadline)
+
+    def _note_pause(self, deadline: float, now: float, outage: str | None = None) -> None:
+        if deadline > self._deadline and self._closed_because is None:
             if now >= self._deadline:
                 self._paused_before, self._pause_began = self.paused_seconds, now
                 self._pauses += 1
             self._deadline = deadline
-            self._proven = False
             self._resumes = True
-            self.pace.restart(deadline)
             self._decide("paused", now, until=deadline, reason=outage)
 
     def _rate_changed(self, old: float, new: float) -> None:

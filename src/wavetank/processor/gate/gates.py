@@ -36,6 +36,7 @@ class Gates:
         store: keeps pauses and, if it is a `RunRecord`, limits.
         decisions: receives what the gates decide.
         left: how many requests are still to be sent, of all scopes together; by default unknown.
+        gate: makes a gate.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Gates:
         store: Store | None,
         decisions: DecisionLog,
         left: Callable[[], float] = unknown,
+        gate: Callable[..., Gate] = Gate,
     ) -> None:
         self._left = left
+        self._new_gate = gate
         self._scope = scope
         self._delays = delays
         self._limits_of = limits_of
@@ -130,7 +133,7 @@ class Gates:
 
     def _make_gate(self, key: Hashable) -> Gate:
         scope = str(key)
-        gate = Gate(delays=self._delays, limits=self._limits_of(key), name=scope, left=self._left)
+        gate = self._new_gate(delays=self._delays, limits=self._limits_of(key), name=scope, left=self._left)
         if scope in self._held_until:
             now = anyio.current_time()
             gate.hold(now + self._held_until[scope] - wall_seconds())

@@ -145,6 +145,10 @@ class Learner:
         """Whether a refusal has shown a limit on the rate."""
         return self._limited
 
+    def attach(self, left: Callable[[], float]) -> None:
+        """Ask another function how many requests are still to be sent."""
+        self._left = left
+
     def set_known(self, rate: float) -> None:
         """Take a rate that is configured or stated: it is sent at, and never more."""
         self.highest = rate

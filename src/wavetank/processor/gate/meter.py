@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from ..limits import MARGIN, Quota
 from .pacer import Pacer
@@ -20,6 +20,13 @@ BUCKET_TOLERANCE: Final = 1.02
 """A bucket is never fuller than its limit, but resets and what is left are rounded."""
 RESET_SECONDS: Final = 1.0
 """Resets that are dates have whole seconds."""
+
+
+class Left(NamedTuple):
+    """What may be spent now, as an answer states it: at most so much, or exactly so much."""
+
+    units: float
+    exactly: bool
 
 
 @final
@@ -98,21 +105,27 @@ class Meter:
             self.stated_rate = rate * MARGIN
         return self.stated_rate
 
-    def learn_left(self, quota: Quota, number: int, sent: float, now: float) -> None:
+    @property
+    def rate_and_burst(self) -> tuple[float | None, float]:
+        """How much may be spent in a second, `None` if there is no limit, and at one instant."""
+        return (None, 1.0) if self._pacer is None else (self._pacer.per_second, self._pacer.burst)
+
+    def learn_left(self, quota: Quota, number: int, sent: float, now: float) -> Left | None:
         """Learn what is left, which is stated for the instant when the request with this number was sent.
 
-        Since then others have started, and part of the budget has come back.
+        Since then others have started, and part of the budget has come back. Return what is left now.
         """
         if quota.remaining is None or self._pacer is None or number < self._latest:
-            return
+            return None
         self._latest = number
         back = self._pacer.per_second * (now - sent)
         left = quota.remaining - self._spent_after(number) + back
         if self._full_at_first or not self._is_bucket(quota):
             self._pacer.at_most(left, now)
-            return
+            return Left(left, exactly=False)
         self._full_at_first = True
         self._pacer.set_left(left, now)
+        return Left(left, exactly=True)
 
     def learn_depth(self, quota: Quota, number: int) -> None:
         """Learn how much may be spent at once: of a bucket what is left, and what the request itself took."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from ..limits import BURST_SECONDS, MARGIN, Limits, RateInfo
 from .latency import LatencyEstimate
 from .learner import Learner, unknown
-from .meter import Meter
+from .meter import Left, Meter
 from .tickets import Ticket
 
 FIRST_PER_SECOND: Final = 40.0
@@ -24,6 +24,14 @@ REPORTED_CHANGE: Final = 1.1
 """A change of the rate is reported when it reaches a tenth; smaller ones come with every answer."""
 
 
+class Stated(NamedTuple):
+    """What an answer says of now: for how many seconds a budget is spent, and what is left of the others."""
+
+    spent_for: float
+    requests: Left | None = None
+    tokens: Left | None = None
+
+
 @final
 class Pace:
     """The rate of requests and of tokens, and how many may be under way.
@@ -35,6 +43,8 @@ class Pace:
         limits: the limits that are known.
         on_change: called with the old and the new requests in a second when the rate changed by a tenth.
         left: how many requests are still to be sent: what a refusal may cost depends on that.
+        first_per_second: the first guess of an unknown rate.
+        room: no more requests than this may be under way.
     """
 
     def __init__(
@@ -43,10 +53,13 @@ class Pace:
         *,
         on_change: Callable[[float, float], None] | None = None,
         left: Callable[[], float] = unknown,
+        first_per_second: float = FIRST_PER_SECOND,
+        room: float = math.inf,
     ) -> None:
         self._limits = limits
         self._on_change = on_change
-        self._learner = Learner(FIRST_PER_SECOND, left=left)
+        self._room = room
+        self._learner = Learner(first_per_second, left=left)
         self._requests, self._tokens = Meter(), Meter()
         if limits.requests_per_second is not None:
             self._learner.set_known(limits.requests_per_second * MARGIN)
@@ -80,7 +93,17 @@ class Pace:
     @property
     def room(self) -> float:
         """How many requests may be under way at present."""
-        return self._learner.room
+        return min(self._room, self._learner.room)
+
+    @property
+    def budgets(self) -> tuple[tuple[float | None, float], tuple[float | None, float]]:
+        """The rate in a second and the burst of requests, and those of tokens; a rate may be `None`."""
+        return self._requests.rate_and_burst, self._tokens.rate_and_burst
+
+    @property
+    def mean_tokens(self) -> float | None:
+        """The tokens of a mean request, if the learnt limit counts tokens."""
+        return self._learner.mean_tokens
 
     @property
     def refusal_seconds(self) -> float:
@@ -98,14 +121,23 @@ class Pace:
         """The instant from which a request of so many tokens keeps the rates."""
         at = self._ready_at(tokens)
         if at > now + SHORTEST_WAIT_SECONDS:
-            held_until = self._learner.wait(now)
-            self._follow(now)
+            held_until = self.hold_back(now)
             at = self._ready_at(tokens)
             if held_until is not None:
                 at = max(at, held_until)
         elif self._learnt.full(now):
-            self._learner.rest()
+            self.rest()
         return at if at > now + SHORTEST_WAIT_SECONDS else now
+
+    def hold_back(self, now: float) -> float | None:
+        """The rate holds a request back: the instant before which nothing may start, if there is one."""
+        held_until = self._learner.wait(now)
+        self._follow(now)
+        return held_until
+
+    def rest(self) -> None:
+        """The rate holds nothing back."""
+        self._learner.rest()
 
     def _ready_at(self, tokens: float) -> float:
         return max(self._requests.ready_at(1), self._tokens.ready_at(tokens))
@@ -138,6 +170,10 @@ class Pace:
         """Take note that a request ended, in whatever way."""
         self._learner.sent.ended(ticket)
 
+    def withdrawn(self, ticket: Ticket) -> None:
+        """Take note that a request was not sent after all."""
+        self._learner.sent.withdraw(ticket)
+
     def refused(self, ticket: Ticket, pause: float, now: float, *, alone: bool) -> None:
         """Learn from a refusal that opened a pause of so many seconds.
 
@@ -150,10 +186,10 @@ class Pace:
         """Take note of another refusal of the same wave."""
         self._learner.refused_too(ticket, now)
 
-    def learn(self, info: RateInfo, *, number: int, sent: float, now: float) -> float:
+    def learn(self, info: RateInfo, *, number: int, sent: float, now: float) -> Stated:
         """Learn the limits that an answer states; a configured limit is not changed.
 
-        Returns for how many seconds a budget is spent, if no rate of it is known.
+        A budget counts as spent for a time if no rate of it is known.
 
         Args:
             info: what the answer states.
@@ -161,12 +197,13 @@ class Pace:
             sent: when it was sent.
             now: the present.
         """
-        spent_for = 0.0
+        spent_for, lefts = 0.0, list[Left | None]()
         limits = self._limits
         for meter, quota, configured in (
             (self._requests, info.requests, limits.requests_per_minute),
             (self._tokens, info.tokens, limits.tokens_per_minute),
         ):
+            lefts.append(None)
             if quota is None:
                 continue
             rate = meter.learn_rate(quota)
@@ -178,8 +215,13 @@ class Pace:
                     self._learner.set_known(rate)
                 self._follow(now)
             if rate is not None or configured is not None:
-                meter.learn_left(quota, number, sent, now)
-        return spent_for
+                lefts[-1] = meter.learn_left(quota, number, sent, now)
+        return Stated(spent_for, *lefts)
+
+    def attach(self, on_change: Callable[[float, float], None] | None, left: Callable[[], float]) -> None:
+        """Call other functions from now on."""
+        self._on_change = on_change
+        self._learner.attach(left)
 
     def _follow(self, now: float) -> None:
         """Give the meters the present rates, and report the rate when it has changed by a tenth."""

@@ -82,6 +82,11 @@ class SentRequests:
         if (one := self._of(ticket)) is not None:
             one.ended = True
 
+    def withdraw(self, ticket: Ticket) -> None:
+        """A request that was counted as started was not sent: it counts neither as let in nor as refused."""
+        if (one := self._of(ticket)) is not None:
+            one.ended = one.refused = True
+
     def refused(self, ticket: Ticket, now: float) -> Sent | None:
         """A request was refused; what is known of it, or `None` if it is settled already."""
         self._longest_refusal = max(self._longest_refusal or 0.0, now - ticket.sent)

@@ -1,0 +1,112 @@
+"""Several runs in processes of their own that share one limit: `wavetank run --share`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WAVETANK = [sys.executable, "-m", "wavetank"]
+ROWS = 12
+PROCESSES = 3
+SCENARIO = """
+[latency]
+first_token = "50ms"
+
+[limits]
+requests_per_minute = 600
+burst = "1m"
+"""
+
+
+def run(folder: Path, *words: str, output: str = "out.csv", url: str = "http://127.0.0.1:9/v1") -> Any:
+    """A run in a process of its own."""
+    command = [*WAVETANK, "run", "in.csv", "-o", output, "--model", "gpt-4o", "--base-url", url, *words]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={
+            "OPENAI_API_KEY": "sk-secret",
+            "PATH": os.defpath,
+            "XDG_STATE_HOME": str(folder),
+            "HOME": str(folder),
+        },
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the runs with their input."""
+    rows = "".join(f"q{number},Question {number}\n" for number in range(ROWS))
+    (tmp_path / "in.csv").write_text(f"id,prompt\n{rows}")
+    (tmp_path / "scenario.toml").write_text(SCENARIO)
+    return tmp_path
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """What the server has written down."""
+    return [json.loads(line) for line in (folder / "events.ndjson").read_text("utf-8").splitlines()[1:]]
+
+
+def warm_up(url: str) -> None:
+    """Send one request, so that the server has loaded what it needs."""
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "warm"}]}).encode()
+    headers = {"content-type": "application/json", "authorization": "Bearer sk-secret"}
+    urllib.request.urlopen(urllib.request.Request(f"{url}/chat/completions", body, headers)).close()
+
+
+def test_runs_that_are_told_a_limit_share_it(folder: Path) -> None:
+    """Three processes keep the limit of one, over the file of this machine, and all rows are answered."""
+    command = [*WAVETANK, "serve", "scenario.toml", "--port", "0", "--journal", "events.ndjson"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+        assert address is not None
+        url = f"{address.group()}/v1"
+        warm_up(url)
+        words = ["--share", "auto", "--rate", "600/m"]
+        runs = [run(folder, *words, output=f"out{number}.csv", url=url) for number in range(PROCESSES)]
+        said = [process.communicate(timeout=120)[0] for process in runs]
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert [process.returncode for process in runs] == [0] * PROCESSES, said
+    arrived = [event["at"] for event in events(folder) if event.get("kind") == "arrived"][1:]
+    assert len(arrived) == PROCESSES * ROWS
+    # Each alone would take a third of that, and the bucket would let them.
+    assert (arrived[-1] - arrived[0]) / 1e9 >= 2.0
+    files = list((folder / "Library" / "Application Support" / "wavetank").glob("*.gate"))
+    files += (folder / "wavetank").glob("*.gate")
+    assert [file.name.startswith("openai-") for file in files] == [True]
+    assert "secret" not in files[0].name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--share", "http://host"], "http:… is no place for a shared gate; give redis://host:6379/0"),
+        (["--share-of", "3"], "--share-of divides the limits that --share shares: add --share"),
+        (["--share", "redis://127.0.0.1:9"], "--share: redis://127.0.0.1:9/0 cannot be reached"),
+        (["--share", "file:in.csv"], "--share: file:in.csv"),
+        (["--share", "auto", "--batch"], "--share is about rows that are sent one by one"),
+    ],
+)
+def test_a_place_that_cannot_be_used_ends_the_run_before_it_starts(
+    words: list[str], said: str, folder: Path
+) -> None:
+    """With status 2 and the way out; nothing is sent."""
+    process = run(folder, *words)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert said in output
+    assert (folder / "in.csv").read_text().startswith("id,prompt")
