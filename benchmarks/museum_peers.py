@@ -199,11 +199,12 @@ def tally(of: Contest) -> Iterator[str]:
     """How many each tool saw, by itself and with our checks, and what the twins' runs were."""
     tools, names, _, seens = of
     for tool in tools:
-        seen = [seens[tool, name, "buggy"] for name in names if seens[tool, name, "buggy"].first]
+        ran = [seens[tool, name, "buggy"] for name in names if seens[tool, name, "buggy"].runs]
+        seen = [one for one in ran if one.first]
         twins = sum(seens[tool, name, "twin"].runs for name in names)
         lent = sum(one.by_our_checks for one in seen)
         theirs = "" if tool == "wavetank" else f", {lent} of them only by wavetank's checks"
-        yield f"- {tool}: {len(seen)} of {len(names)} seen{theirs}; {twins} runs of the twins"
+        yield f"- {tool}: {len(seen)} of {len(ran)} seen{theirs}; {twins} runs of the twins"
 
 
 def main() -> None:
