@@ -141,7 +141,7 @@ build/museum/installed: .venv/installed
 	$(call title,install wavetank and the other tools into build/museum)
 	@$(MUSEUM_PYTHON) -m venv build/museum
 	@build/museum/bin/python -m pip install --quiet --upgrade pip
-	@build/museum/bin/python -m pip install --quiet --editable . httpx
+	@build/museum/bin/python -m pip install --quiet --editable '.[fleet]' httpx redis
 	@for peer in $(MUSEUM_PEERS); do \
 	  build/museum/bin/python -m pip install --quiet $$peer || echo "left out: $$peer"; done
 	@touch $@

@@ -64,6 +64,8 @@ A cell says how the bug was seen and in which run, or how many runs did not show
 
 detangle runs its portfolio of strategies.
 By default it lets no time pass inside the program.
+A search that it ends for a run of 200,000 steps is no verdict, and the next seed follows:
+its orders may starve one task for ever, and a program that polls then never ends.
 As `detangle, late` it has its options `timer_jitter=0.01` and `step_cost=0.001`, too:
 timers may be 10 ms late, and each step takes 1 ms.
 Its `maybe_timeout` and `invariant`, for which the program has to be changed, are not used.
@@ -188,7 +190,7 @@ def lines(of: Contest) -> Iterator[str]:
     for name in names:
         blaming = [tool for tool in tools if seens[tool, name, "twin"].first]
         cells = (str(seens[tool, name, "buggy"]) for tool in tools)
-        yield f"| `{name}` | {' | '.join(cells)} | {', '.join(blaming) or 'nobody'} |"
+        yield f"| `{name}` | {' | '.join(cells)} | {', '.join(blaming) or 'none'} |"
     yield ""
     yield from tally(of)
 

@@ -90,3 +90,10 @@ def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def json_document(document: object) -> bytes:
+    """A document in UTF-8; a lone surrogate becomes the escape that JSON has for it."""
+    import json
+
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")

@@ -12,7 +12,7 @@ from wavetank.campaign.coverage import KEPT, ChoicePoints, Coverage, DistinctCou
 from wavetank.sim.choices import Fifo, Level, Recorder
 from wavetank.tank.runs.run_options import SearchOptions
 from wavetank.tank.search.made_schedule import Made
-from wavetank.tank.search.search import ScheduleSearch, search
+from wavetank.tank.search.search import BLOCK, NOTHING, Earlier, ScheduleSearch, search
 
 from ..depth import in_turn
 
@@ -86,23 +86,18 @@ async def busy(tank: wavetank.Tank) -> None:  # noqa: ARG001
             group.start_soon(anyio.sleep, 0.01 * number)
 
 
-def courses(
-    schedules: int, *, policy: str = "portfolio", first: int = 0, longest: tuple[int, int] = (0, 0)
-) -> tuple[list[int], tuple[int, int]]:
-    """The courses of a part of a search, and what the next part has to know."""
+def courses(until: int, earlier: Earlier = NOTHING, *, policy: str) -> tuple[list[int], ScheduleSearch]:
+    """The courses of a part of a search, and the search itself."""
     seen: list[int] = []
-    known = longest
 
     def watch(made: Made) -> None:
-        nonlocal known
-        known = searching.longest
         assert made.record is not None
         seen.append(schedule_digest(made.record, made.level))
 
-    options = SearchOptions(schedules=schedules, policy=policy)
-    searching = ScheduleSearch.of_program(busy, "calm", options, watch=watch, first=first, longest=longest)
+    options = SearchOptions(schedules=until, policy=policy)
+    searching = ScheduleSearch.of_program(busy, "calm", options, watch=watch, earlier=earlier)
     assert searching.until_failure() is None
-    return seen, known
+    return seen, searching
 
 
 @pytest.mark.parametrize(
@@ -110,18 +105,26 @@ def courses(
     [
         (policy, cuts)
         for turn, policy in enumerate(("portfolio", "pct", "urw"))
-        for cuts in in_turn(turn, [(1, 100), (64, 128), (40,)])
+        for cuts in in_turn(turn, [(1, 17, 64, 100, 128), (64, 128), (40, 64)])
     ],
 )
 def test_a_search_in_parts_makes_the_same_schedules(policy: str, cuts: tuple[int, ...]) -> None:
-    """Wherever a campaign is interrupted, it goes on with the schedules that were next."""
+    """Wherever a campaign is cut, the next part goes on with the schedules that were next."""
     whole, _ = courses(200, policy=policy)
     parts: list[int] = []
-    longest = (0, 0)
+    longest = seen = (0, 0)
     for end in (*cuts, 200):
-        made, longest = courses(end - len(parts), policy=policy, first=len(parts), longest=longest)
+        made, searching = courses(end, Earlier(len(parts), longest), policy=policy)
         parts += made
+        seen = max(seen[0], searching.longest[0]), max(seen[1], searching.longest[1])
+        longest = seen if end % BLOCK == 0 else longest
     assert parts == whole
+
+
+def test_a_part_within_a_block_ends_with_it() -> None:
+    """What the first schedules of the block have shown is not known, and the next block depends on it."""
+    with pytest.raises(ValueError, match="end with the block"):
+        courses(65, Earlier(40), policy="portfolio")
 
 
 def test_a_watch_ends_a_search() -> None:

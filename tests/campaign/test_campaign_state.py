@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wavetank.campaign.campaign_options import SearchOverrides
-from wavetank.campaign.protocol import Progress, SearchEnd, SearchPaused, SearchStarted
+from wavetank.campaign.protocol import RangeMade, SearchEnd, SearchOverrides
 from wavetank.campaign.state import SavedTest, SearchedTest, StateError, read, write
 
 TEST = "test_x.py::test_x[asyncio]"
@@ -16,9 +15,9 @@ TEST = "test_x.py::test_x[asyncio]"
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'{"format":"wavetank-campaign","version":2,"tests":{"a":{"wor', "cannot be read"),
-        (b'{"format":"wavetank-campaign","version":2,"tests":{"a":{}}}', "is damaged"),
-        (b'{"format":"wavetank-campaign","version":9,"tests":{}}', "has version 9; this wavetank reads 2"),
+        (b'{"format":"wavetank-campaign","version":3,"tests":{"a":{"wor', "cannot be read"),
+        (b'{"format":"wavetank-campaign","version":3,"tests":{"a":{}}}', "is damaged"),
+        (b'{"format":"wavetank-campaign","version":9,"tests":{}}', "has version 9; this wavetank reads 3"),
         (b'{"format":"else","version":1}', "is no state of a campaign"),
         (b"\xff\x00", "cannot be read"),
         (b"", "cannot be read"),
@@ -38,12 +37,15 @@ def test_a_saved_test_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "campaign.json"
     assert read(path) == {}
     searched = SearchedTest(TEST, SavedTest(SearchOverrides(policy="pct")))
-    searched.take(Progress(TEST, 20, (9, 4), [5, 7], {"run": {0: (3, "5")}}))
-    searched.take(SearchEnd(TEST, failure="the report", kind="check", token="wt1-x"))
+    searched.take(
+        RangeMade(20, longest=(9, 4), unmet=("wave 1",), schedules=[5, 7], points={"run": {0: (3, "5")}})
+    )
+    searched.take_end(SearchEnd(TEST, failure="the report", kind="check", token="wt1-x"))
     write(path, {TEST: searched.saved})
     again = SearchedTest(TEST, read(path)[TEST])
     assert again.saved == searched.saved
-    assert (again.schedules, again.longest, again.resumed, again.failed) == (20, (9, 4), 20, True)
+    assert (again.schedules, again.longest, again.seen, again.unmet) == (20, (0, 0), (9, 4), ("wave 1",))
+    assert (again.resumed, again.failed) == (20, True)
     assert again.distinct.digests == [5, 7]
     assert (path.parent / ".gitignore").read_text() == "*\n"
     assert [file.name for file in path.parent.iterdir() if file.suffix == ".new"] == []
@@ -52,9 +54,9 @@ def test_a_saved_test_is_read_back(tmp_path: Path) -> None:
 def test_the_first_failure_counts() -> None:
     """The first failing schedule is kept; it replaces a test that failed otherwise."""
     searched = SearchedTest(TEST, SavedTest(SearchOverrides()))
-    searched.take(SearchEnd(TEST, broken="teardown"))
-    searched.take(SearchEnd(TEST, failure="first"))
-    searched.take(SearchEnd(TEST, failure="second"))
+    searched.take_end(SearchEnd(TEST, broken="teardown"))
+    searched.take_end(SearchEnd(TEST, failure="first"))
+    searched.take_end(SearchEnd(TEST, failure="second"))
     assert searched.end == SearchEnd(TEST, failure="first")
 
 
@@ -65,12 +67,27 @@ def test_a_broken_or_skipped_test_is_tried_again() -> None:
     assert [test.saved.end for test in tests] == [None, None, ends[2]]
 
 
+def test_what_the_next_schedule_depends_on() -> None:
+    """Within a block it is what was there before the block, from the next block on all that was seen."""
+    searched = SearchedTest(TEST, SavedTest(SearchOverrides()))
+    searched.take(RangeMade(40, longest=(9, 4)))
+    assert (searched.longest_at(40), searched.longest_at(63), searched.longest_at(64)) == (
+        (0, 0),
+        (0, 0),
+        (9, 4),
+    )
+    searched.take(RangeMade(24, longest=(7, 5)))
+    assert searched.longest_at(64) == (9, 5)
+    searched.take(RangeMade(100, longest=(20, 20), learnt=(12, 8)))
+    assert (searched.longest_at(164), searched.longest_at(192)) == ((12, 8), (20, 20))
+
+
 def test_a_search_that_cannot_be_split_restarts() -> None:
     """Its earlier schedules are not counted twice."""
     searched = SearchedTest(TEST, SavedTest(SearchOverrides(policy="exhaustive"), schedules=50))
-    searched.take(Progress(TEST, 20, restarted=True))
-    searched.take(Progress(TEST, 20))
-    assert (searched.schedules, searched.resumed) == (40, 0)
+    searched.restart()
+    searched.take(RangeMade(40))
+    assert (searched.schedules, searched.resumed, searched.alone) == (40, 0, True)
 
 
 def test_overrides_are_printed_as_arguments() -> None:
@@ -85,16 +102,3 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match=r"cannot be written: .* Choose another folder with --state"):
         write(tmp_path / "file" / "campaign.json", {})
-
-
-def test_a_test_is_broken_if_its_process_ends_in_its_search() -> None:
-    """A search that has ended before loses nothing."""
-    searched = SearchedTest(TEST, SavedTest(SearchOverrides()))
-    searched.take(SearchStarted(TEST, "calm"))
-    searched.lost("killed")
-    assert (searched.scenario, searched.end) == ("calm", SearchEnd(TEST, broken="killed"))
-    finished = SearchedTest(TEST, SavedTest(SearchOverrides()))
-    finished.take(SearchStarted(TEST, "calm"))
-    finished.take(SearchPaused(TEST, "no fork"))
-    finished.lost("killed")
-    assert (finished.end, finished.one_process) == (None, "no fork")

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 
 from wavetank.campaign.campaign_page import campaign_page
@@ -22,6 +24,7 @@ from wavetank.cli import main
 from ..depth import in_turn
 
 Explore = Callable[..., str]
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "campaign.schema.json").read_text("utf-8"))
 
 RACE = """
 import anyio
@@ -197,7 +200,8 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(
     assert "stopping" in said
     assert "to go on: wavetank explore test_fine.py --resume -n 2 --schedules 1000000000" in said
     done = sum(each.get("schedules", 0) for each in saved_tests(project).values())
-    assert done >= 100
+    assert done >= 16
+    assert f"wavetank explore: 2 tests, {done} schedules in " in said
     monkeypatch.delenv("READY")
     said = explore("test_fine.py", "--schedules", "1", "-n", "0", "--resume")
     assert re.search(r"\d+ schedules \(\d+ of them earlier\)", said)
@@ -263,6 +267,9 @@ def test_a_test_that_fails_without_a_schedule_is_reported(project: Path, explore
         (["test_fine.py", "--policy", "pcd"], "did you mean 'pct'?"),
         (["test_fine.py", "--level", "bach"], "did you mean 'batch'?"),
         (["test_fine.py", "--scenario", "casade"], "did you mean 'cascade'"),
+        (["test_fine.py", "--on", "slurm://x"], "there is no such engine; give dask://HOST:PORT, ray"),
+        (["test_fine.py", "--json", "gone/a.json"], "--json gone/a.json: there is no folder 'gone'"),
+        (["test_fine.py", "--compare", "a.json"], "a.json cannot be read: No such file or directory; give"),
         (["test_fine.py", "-n", "some"], "-n some: give a whole number of processes, or auto"),
     ],
 )
@@ -277,7 +284,14 @@ def test_invalid_arguments_are_reported_with_the_fix(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--schedules", "0"), ("--seconds", "-1"), ("--seconds", "soon"), ("--seed", "x")]
+    ("option", "value"),
+    [
+        ("--json", "test_fine.py"),
+        ("--schedules", "0"),
+        ("--seconds", "-1"),
+        ("--seconds", "soon"),
+        ("--seed", "x"),
+    ],
 )
 def test_a_wrong_number_is_a_usage_error(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A number out of range ends with the usage and the right range."""
@@ -291,7 +305,7 @@ def test_a_torn_state_is_not_changed(project: Path, capsys: pytest.CaptureFixtur
     """A state that cannot be read ends the campaign before it begins, and is not overwritten."""
     path = project / ".wavetank" / "campaign.json"
     path.parent.mkdir()
-    path.write_bytes(b'{"format":"wavetank-campaign","version":2,"tests":{"a":{"wor')
+    path.write_bytes(b'{"format":"wavetank-campaign","version":3,"tests":{"a":{"wor')
     assert main(["explore", "-n", "0", "test_fine.py", "--schedules", "5"]) == 2
     assert "It is left as it is: move it away" in capsys.readouterr().err
     assert path.read_bytes().endswith(b'"wor')
@@ -310,6 +324,7 @@ def test_json_is_all_that_is_printed() -> None:
     )
     assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
     race, fine = document["tests"]
     assert document["failed"] == 1
     assert "--resume" in document["resume"]
@@ -339,8 +354,19 @@ def test_a_page_leads_to_the_timelines_of_the_failures(explore: Explore, project
     """It loads nothing, and has the report and the numbers of each test."""
     often = RACE.replace('order != ["c", "c", "a", "b", "b", "a"]', 'order[0] == "a"')
     (project / "test_race.py").write_text(often)
-    text = explore(".", "--schedules", "20", "-n", "0", "--html", "found.html", status=1)
-    assert "page: found.html" in text
+    kept = ("--json", "found.json", "--junit", "found.xml")
+    text = explore(".", "--schedules", "20", "-n", "0", "--html", "found.html", *kept, status=1)
+    assert "page: found.html\nJSON: found.json\nJUnit: found.xml" in text
+    document = json.loads((project / "found.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    cases = [*ElementTree.parse(project / "found.xml").getroot().iter("testcase")]
+    assert [
+        (case.get("classname"), case.get("name"), case.find("failure") is not None) for case in cases
+    ] == [
+        ("test_fine", "test_fine[asyncio]", False),
+        ("test_fine", "test_fine[trio]", False),
+        ("test_race", "test_race[asyncio]", True),
+    ]
     page = (project / "found.html").read_text()
     assert "<script" not in page
     assert "default-src 'none'; style-src 'sha256-" in page
@@ -360,7 +386,15 @@ def test_the_page_of_a_campaign_is_inert() -> None:
         "distinct": 1, "distinct_is_exact": False, "report": nasty, "timeline": f"/x/{nasty}.html",
         "choice_points": {nasty: {"points": 1, "deviated": 1, "options": 1, "taken": 1}},
     }  # fmt: skip
-    values = {"schedules": 1, "seconds": 0.0, "processes": 1, "failed": 1, "resume": nasty, "tests": [test]}
+    values = {
+        "schedules": 1,
+        "seconds": 0.0,
+        "processes": 1,
+        "engine": nasty,
+        "failed": 1,
+        "resume": nasty,
+        "tests": [test],
+    }
     page = campaign_page(values, Path("/x/page.html")).decode()
     assert "<script" not in page
     assert "about 1" in page

@@ -238,6 +238,15 @@ def test_a_table_without_the_column_or_rows_is_refused(
     assert "cannot read" in refused(capsys, str(tmp_path / "none.csv"))
 
 
+def test_limits_that_no_run_has_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A month's budget and the queue of a batch API hold no run back, and the assumptions say so."""
+    words = ("--rows", "3", *RANGES, "-j", "2", "--seeds", "1", "--limits")
+    said = asked(capsys, *words, "mistral/mistral-large-latest/free,openai/gpt-4o-mini/tier-1")["assumptions"]
+    named = [line for line in said if line.startswith("not modelled: ")]
+    assert any("tokens per month (" in line and "ends early" in line for line in named)
+    assert any("batch queue tokens (" in line and "one by one" in line for line in named)
+
+
 def test_other_clients_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """With too few retries for the limits the SDK gives rows up; the processor and more retries do not."""
     words = ("--rows", "12", *RANGES, *OPENAI, "-j", "6", "--seeds", "1")
@@ -251,6 +260,17 @@ def test_other_clients_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < none["completed"] < 12
     assert many["refused"] > processor["refused"]
     assert limiter["client"] == "aiolimiter"
+
+
+def test_the_router_of_litellm_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """It retries as often as its number says, and the same forecast comes out again."""
+    words = ("--rows", "6", *RANGES, *OPENAI, "-j", "3", "--seeds", "1")
+    none, many = asked(capsys, *words, "--client", "litellm:0,litellm:20")["forecasts"]
+    [again] = asked(capsys, *words, "--client", "litellm:20")["forecasts"]
+    assert none["retries"] == 0
+    assert none["undone"] == {"RateLimitError (status 429) after its retries": 6 - none["completed"]}
+    assert 0 < none["completed"] < many["completed"] == 6
+    assert many == again
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def test_a_conftest_adds_a_vendor(pytester: pytest.Pytester, run_pytest: RunPyte
         """
     )
     pytester.makepyfile(GATEWAY + OTHER)
-    run_pytest("--llm-host=localhost:4000=acme").assert_outcomes(passed=2)
+    # Apart, since a vendor stays for the life of the process.
+    run_pytest("--llm-host=localhost:4000=acme", apart=True).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-import msgspec
-
 from ..scenario import ScenarioError, load_scenario
 from ..sim.choices import Level
 from ..sim.policies import policy_named
 from ..tank.runs.run_options import cores
-from .protocol import Collected
+from .protocol import Collected, SearchOverrides
 
 DEFAULT_SCHEDULES: Final = 10_000
 """For each test: some ten times as many as a test run affords, and minutes rather than hours."""
@@ -23,40 +21,23 @@ class CampaignError(Exception):
     """The campaign cannot run with these options; the text says what to fix."""
 
 
-class SearchOverrides(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The options that decide a test's schedules; `None` leaves them to the test and the ini file."""
+def check(overrides: SearchOverrides) -> None:
+    """Check that there are such a policy, level and scenarios.
 
-    policy: str | None = None
-    level: str | None = None
-    seed: int | None = None
-    scenario: tuple[str, ...] = ()
+    Raises:
+        CampaignError: there are not.
+    """
+    try:
+        level = Level.parse(overrides.level or "any")
+        policy_named(overrides.policy or "portfolio", seed=0, level=level)
+        scenario_names(overrides)
+    except (ValueError, ScenarioError) as error:
+        raise CampaignError(str(error)) from None
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """The options that are given: names without dashes, and their values."""
-        one = (("policy", self.policy), ("level", self.level), ("seed", self.seed))
-        given = [(name, str(value)) for name, value in one if value is not None]
-        return given + [("scenario", name) for name in self.scenario]
 
-    def check(self) -> None:
-        """Check that there are such a policy, level and scenarios.
-
-        Raises:
-            CampaignError: there are not.
-        """
-        try:
-            level = Level.parse(self.level or "any")
-            policy_named(self.policy or "portfolio", seed=0, level=level)
-            self.scenario_names()
-        except (ValueError, ScenarioError) as error:
-            raise CampaignError(str(error)) from None
-
-    def scenario_names(self) -> list[str]:
-        """The names that the scenarios have themselves: a path is given for some."""
-        return [load_scenario(name).name for name in self.scenario]
-
-    def __str__(self) -> str:
-        given = " ".join(f"--{name} {value}" for name, value in self.pairs())
-        return given or "no --policy, --level, --seed or --scenario"
+def scenario_names(overrides: SearchOverrides) -> list[str]:
+    """The names that the scenarios have themselves: a path is given for some."""
+    return [load_scenario(name).name for name in overrides.scenario]
 
 
 @final
@@ -77,6 +58,10 @@ class CampaignOptions:
     resume: bool = False
     folder: Path | None = None
     page: Path | None = None
+    json: Path | None = None
+    junit: Path | None = None
+    compare: Path | None = None
+    engine: str | None = None
 
     @property
     def timelines(self) -> Path | None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from ..report.page import document
 from ..text import counted
+from .campaign_report import workers
 
 _KINDS = {"run": "order of tasks", "stall": "stalls", "provider": "choices of the provider"}
 
@@ -26,10 +27,10 @@ def _body(values: Mapping[str, Any], how: str, folder: Path) -> Iterator[str]:
     passed = "" if values["failed"] else " passed"
     yield f'<h1>wavetank explore: <span class="how{passed}">{escape(how)}</span></h1>\n'
     rate = values["schedules"] / max(values["seconds"], 0.001)
-    processes = values["processes"]
+    made_by = workers(values["processes"], values["engine"])
     yield (
         f'<p class="facts">{counted(len(values["tests"]), "test")} · {values["schedules"]} schedules in '
-        f"{values['seconds']:.1f} s ({rate:.0f}/s) · {counted(processes, 'process', 'processes')}</p>\n"
+        f"{values['seconds']:.1f} s ({rate:.0f}/s) · {escape(made_by)}</p>\n"
     )
     if values["resume"]:
         yield f'<p>To go on:</p>\n<div class="repeat"><code>{escape(values["resume"])}</code></div>\n'
@@ -42,9 +43,31 @@ def _body(values: Mapping[str, Any], how: str, folder: Path) -> Iterator[str]:
     for number, test in enumerate(tests, start=1):
         yield _row(test, number, most, folder)
     yield "</tbody>\n</table>\n"
+    if "compared" in values:
+        yield from _comparison(values["compared"])
     for number, test in enumerate(tests, start=1):
         if test["failed"]:
             yield from _failure(test, number, folder)
+
+
+def _comparison(compared: Mapping[str, Any]) -> Iterator[str]:
+    yield f"<h2>compared with {escape(compared['file'])}</h2>\n"
+    yield (
+        '<table class="tests">\n<thead><tr><th>test</th><th>change</th><th>then</th><th>now</th>'
+        "<th>schedules</th><th>distinct</th><th>alternatives taken</th></tr></thead>\n<tbody>\n"
+    )
+    for row in compared["tests"]:
+        worse = row["change"] in ("fails now", "still fails")
+        numbers = "".join(
+            f"<td>{row[name]:+}</td>" if name in row else "<td></td>"
+            for name in ("schedules", "distinct", "alternatives")
+        )
+        yield (
+            f'<tr><td>{escape(row["test"])}</td><td class="how{"" if worse else " passed"}">'
+            f"{row['change']}</td><td>{escape(row['was'] or '')}</td><td>{escape(row['now'] or '')}</td>"
+            f"{numbers}</tr>\n"
+        )
+    yield "</tbody>\n</table>\n"
 
 
 def _row(test: Mapping[str, Any], number: int, most: int, folder: Path) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from importlib import metadata
+from typing import Any, Final
 
 from ..text import counted
 from .protocol import SearchEnd
 from .state import SearchedTest
 
-_KINDS = {
+FORMAT: Final = "wavetank-campaign-report"
+VERSION: Final = 1
+"""Of the report as JSON, whose shape is written down in `docs/campaign.schema.json`."""
+
+_KINDS: Final = {
     "run": "which task goes next",
     "switch": "which thread goes on",
     "stall": "time that passes inside",
@@ -61,12 +66,18 @@ def github_lines(tests: Sequence[SearchedTest]) -> Iterator[str]:
 
 
 def summary(
-    tests: Sequence[SearchedTest], scenarios: Sequence[str], *, runs: int, seconds: float, processes: int
+    tests: Sequence[SearchedTest],
+    scenarios: Sequence[str],
+    *,
+    runs: int,
+    seconds: float,
+    processes: int,
+    engine: str | None,
 ) -> Iterator[str]:
     """The result of the campaign and of each test; `scenarios` are those that the command line names."""
     yield (
         f"wavetank explore: {counted(len(tests), 'test')}, {counted(runs, 'schedule')} in {seconds:.1f} s "
-        f"({_rate(runs, seconds)}, {counted(max(processes, 1), 'process', 'processes')})"
+        f"({_rate(runs, seconds)}, {workers(processes, engine)})"
     )
     for test in tests:
         earlier = f" ({test.resumed} of them earlier)" if test.resumed else ""
@@ -74,8 +85,8 @@ def summary(
             f"{test.test}: {_result(test)}; {counted(test.schedules, 'schedule')}{earlier}, "
             f"{_distinct([test])} distinct"
         )
-        if processes > 1 and test.one_process:
-            yield f"  searched by one process: {test.one_process}"
+        if test.alone:
+            yield "  made on this machine: with this policy each schedule depends on those before it"
         if _keeps_its_scenario(test, scenarios):
             yield f"  it names {test.scenario} as its scenario itself: --scenario does not change that"
         for kind, at in test.points.coverage().items():
@@ -83,6 +94,13 @@ def summary(
                 f"  {kind} ({_KINDS.get(kind, kind)}): {counted(at.points, 'choice point')}, "
                 f"{at.deviated} tried otherwise than FIFO, {at.taken} of {at.options} alternatives taken"
             )
+
+
+def workers(processes: int, engine: str | None) -> str:
+    """How many made the schedules, and where."""
+    if engine is None:
+        return counted(processes, "process", "processes")
+    return f"{counted(processes, 'worker')} of {engine}"
 
 
 def _keeps_its_scenario(test: SearchedTest, scenarios: Sequence[str]) -> bool:
@@ -97,13 +115,18 @@ def values(
     runs: int,
     seconds: float,
     processes: int,
+    engine: str | None,
     resume: str | None,
 ) -> dict[str, Any]:
     """The same as plain values: `resume` is the command that continues, if anything is left to do."""
     return {
+        "format": FORMAT,
+        "version": VERSION,
+        "wavetank": metadata.version("wavetank"),
+        "engine": engine,
         "schedules": runs,
-        "seconds": seconds,
-        "processes": max(processes, 1),
+        "seconds": round(seconds, 3),
+        "processes": processes,
         "failed": sum(test.failed for test in tests),
         "resume": resume,
         "tests": [_values_of(test, scenarios) for test in tests],
@@ -118,6 +141,7 @@ def _values_of(test: SearchedTest, scenarios: Sequence[str]) -> dict[str, Any]:
         "names_its_scenario": _keeps_its_scenario(test, scenarios),
         "result": _result(test),
         "failed": test.failed,
+        "seconds": round(test.seconds, 3),
         "schedules": test.schedules,
         "earlier": test.resumed,
         "distinct": min(test.distinct.count, test.schedules),

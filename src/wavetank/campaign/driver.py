@@ -1,48 +1,53 @@
-"""Runs a campaign: one pytest session after another until a limit, Ctrl-C or no schedule left."""
+"""Runs a campaign: hands out schedules of one test after another until a limit, Ctrl-C or none is left."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
 from itertools import count
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any, Final, final
 
+from msgspec import structs
+
 from ..clock import SECOND, real_now
+from ..engines import Engine, EngineError, engine_of, engine_on, raised_by
 from ..progress import Display, display_on
 from ..pytest_plugin.annotations import on_github
 from ..tank.kept_folder import FOLDER
+from ..tank.runs.divergence import passes_here
+from ..text import json_document
 from . import campaign_report as report
 from . import state
-from .campaign_options import CampaignError, CampaignOptions, explored
-from .protocol import UNLIMITED, Collected, Progress, SearchEnd, SearchPlan, SessionPlan
-from .pytest_session import Session, command
+from .campaign_options import CampaignError, CampaignOptions, explored, scenario_names
+from .comparison import compared, read_report
+from .comparison import lines as comparison_lines
+from .handout import Handout
+from .protocol import Collected, Order, Outcome, SearchEnd
+from .pytest_session import SessionRefused
+from .sessions import HERE, make_range, program_here
 from .state import FILE, SearchedTest, StateError
 
 _POLL: Final = 0.1
-"""Real seconds between two looks at the messages: often enough for a display that moves."""
+"""Real seconds between two looks at what is made: often enough for a display that moves."""
 _SAVE_EVERY: Final = 2 * SECOND
 """Real time between two writes of the state: what a campaign loses at most when it is killed."""
 _GRACE: Final = 60.0
-"""Real seconds in which a session that was asked to end may shrink a failure: some need half a minute."""
+"""Real seconds in which what was to end by now may shrink a failure: some need half a minute."""
 _SHORT_GRACE: Final = 15.0
 """The same after Ctrl-C: a user is waiting."""
 _FIRST_SLICE: Final = 5.0
-"""Real seconds that each of several tests gets in the first session, so that none waits for long."""
+"""Real seconds that each of several tests gets in the first round, so that none waits for long."""
 _SLICE_GROWTH: Final = 4
-"""How much longer the slices of the next session are: few sessions, as each has to start pytest."""
-_SHORTEST_SESSION: Final = 1.0
-"""Real seconds below which no other session is started: pytest needs about as long to start."""
-_EXIT_STATUSES: Final = range(6)
-"""The exit statuses of pytest (`pytest.ExitCode`); any other one is that of a process that was ended."""
-_CONTINUE: Final = (0, 1, 5)
-"""Those after which a campaign continues: passed, failed, no tests collected."""
+"""How much longer the slices of the next round are: few rounds, as each has to start pytest."""
+_SHORTEST_ROUND: Final = 1.0
+"""Real seconds below which no other round is begun: pytest needs about as long to start."""
+_UNLIMITED: Final = 1 << 62
+"""A number of schedules that no campaign reaches; it fits into the 64-bit integers of JSON readers."""
 
 
 def explore(options: CampaignOptions, show: Callable[[dict[str, Any]], object] | None = None) -> int:
@@ -51,16 +56,15 @@ def explore(options: CampaignOptions, show: Callable[[dict[str, Any]], object] |
     `show` is called with the report as plain values instead, and the progress goes to the standard error.
 
     Raises:
-        CampaignError: there is no such test, none is explored, or the saved state does not fit.
+        CampaignError: there is no such test, none is explored, the saved state does not fit, or the engine
+            does not answer or differs.
     """
-    folder = Path(mkdtemp(prefix="wavetank-"))
+    elsewhere = nullcontext() if options.engine is None else engine_on(options.engine)
     try:
-        with _Interrupts() as interrupts:
-            return Campaign(options, folder, interrupts, show).run()
-    except StateError as error:
+        with _Interrupts() as interrupts, elsewhere as engine:
+            return Campaign(options, engine, interrupts, show).run()
+    except (StateError, EngineError) as error:
         raise CampaignError(str(error)) from None
-    finally:
-        rmtree(folder, ignore_errors=True)
 
 
 @final
@@ -83,67 +87,78 @@ class _Interrupts:
 
 
 @final
+class _TooLate(Exception):
+    """What was to end did not end in time, or the user does not wait for it."""
+
+
+@final
 class Campaign:
-    """A campaign that is running; `folder` is for files that are not kept."""
+    """A campaign that is running: here, or on an engine."""
 
     def __init__(
         self,
         options: CampaignOptions,
-        folder: Path,
+        engine: Engine | None,
         interrupts: _Interrupts,
         show: Callable[[dict[str, Any]], object] | None = None,
     ) -> None:
         self._options = options
         self._show = show
-        self._folder = folder
         self._interrupts = interrupts
-        self._sessions = count()
+        self._threads = ThreadPoolExecutor(max(options.processes, 1))
+        """Each waits for a pytest session."""
+        self._here = engine_of(self._threads, max(options.processes, 1))
+        self._engine = engine or self._here
+        self._earlier = None if options.compare is None else read_report(options.compare)
+        timelines = options.timelines
+        self._program = program_here(
+            tuple(options.tests),
+            overrides=options.overrides,
+            timelines=None if timelines is None else str(timelines),
+        )
         self._tests: dict[str, SearchedTest] = {}
         self._others: dict[str, state.SavedTest] = {}
+        self._identities: dict[str, str] = {}
         self._path = Path()
-        self._runs = 0
-        self._began: int | None = None
-        """When the first message came: the start of pytest does not count as time of the search."""
+        self._running = 0
+        """Runs of an order that is under way."""
+        self._began = real_now()
+        """When the tests were there: the start of pytest does not count as time of the search."""
         self._saved = real_now()
+        self._asked_to_end: int | None = None
 
     def run(self) -> int:
         """Collect, search, save and report."""
-        collected = self._collect()
-        self._path = (self._options.folder or Path(collected.rootdir, FOLDER)) / FILE
-        self._open(explored(collected, self._options.tests))
-        if self._interrupts.count:
-            return 0
-        self._save()
         try:
-            with closing(display_on(None if self._show is None else sys.stderr)) as display:
-                self._search(display)
+            collected = self._collect()
+            self._path = (self._options.folder or Path(collected.rootdir, FOLDER)) / FILE
+            self._open(explored(collected, self._options.tests))
+            if self._interrupts.count:
+                return 0
+            self._save()
+            try:
+                with closing(display_on(None if self._show is None else sys.stderr)) as display:
+                    self._search(display)
+            finally:
+                sys.stdout.flush()
+                self._save()
+            return self._report()
         finally:
-            sys.stdout.flush()
-        self._save()
-        return self._report()
+            HERE.close()
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _collect(self) -> Collected:
-        with self._session(SessionPlan(jobs=1, driver=os.getpid()), collect=True) as session:
-            while (status := session.wait(_POLL)) is None and not self._interrupts.count:
-                pass
-            found = [message for message in session.messages() if isinstance(message, Collected)]
-            if found and (status is None or status in _CONTINUE):
-                return found[0]
-            if self._interrupts.count:
-                return Collected("", [], [])
-            reason = _reason_in(session.output)
-            raise CampaignError(f"pytest cannot collect {' '.join(self._options.tests)}:\n{reason}")
-
-    def _session(self, plan: SessionPlan, *, collect: bool = False) -> Session:
-        number = next(self._sessions)
-        call = command(
-            self._options.tests,
-            self._options.overrides,
-            cache=self._folder / "cache",
-            collect=collect,
-            timelines=self._options.timelines,
-        )
-        return Session(self._folder / f"session-{number}", plan, call)
+        collecting = self._threads.submit(HERE.collect, self._program)
+        while not collecting.done() and not self._interrupts.count:
+            wait([collecting], _POLL)
+        if self._interrupts.count:
+            HERE.kill()
+            return Collected("", [], [])
+        try:
+            self._began = real_now()
+            return collecting.result()
+        except SessionRefused as error:
+            raise CampaignError(f"pytest cannot collect {' '.join(self._options.tests)}:\n{error}") from None
 
     # -- the saved state ----------------------------------------------------------------------
 
@@ -175,99 +190,186 @@ class Campaign:
     # -- searching ----------------------------------------------------------------------------
 
     def _search(self, display: Display) -> None:
-        for number in count():
-            left = self._seconds_left
-            plan = self._plan(number, left)
-            too_short = number and left is not None and left < _SHORTEST_SESSION
-            if not plan.tests or self._interrupts.count or too_short:
-                return
-            before = self._runs
-            self._run_session(plan, display)
-            if self._runs == before:
-                return
+        try:
+            for number in count():
+                left = self._seconds_left
+                tests = [test for test in self._tests.values() if self._is_open(test)]
+                too_short = number and left is not None and left < _SHORTEST_ROUND
+                if not tests or self._must_end or too_short:
+                    break
+                for place, test in enumerate(tests):
+                    self._search_one(test, self._slice(number, len(tests) - place), display)
+            self._conclude_all(display)
+        except _TooLate:
+            HERE.kill()
+
+    @property
+    def _runs(self) -> int:
+        """Schedules that were made in this campaign, and count."""
+        return self._running + sum(test.schedules - test.resumed for test in self._tests.values())
+
+    @property
+    def _target(self) -> int:
+        return _UNLIMITED if self._options.schedules is None else self._options.schedules
+
+    def _is_open(self, test: SearchedTest) -> bool:
+        return test.end is None and not test.over and test.schedules < self._target
 
     @property
     def _elapsed(self) -> float:
-        return 0.0 if self._began is None else (real_now() - self._began) / SECOND
+        return (real_now() - self._began) / SECOND
 
     @property
     def _seconds_left(self) -> float | None:
-        return None if self._options.seconds is None else self._options.seconds - self._elapsed
-
-    def _plan(self, number: int, left: float | None) -> SessionPlan:
-        """Everything that is left; with a limit of time in growing slices, so that each test has its turn."""
-        target = UNLIMITED if self._options.schedules is None else self._options.schedules
-        tests = {
-            name: SearchPlan(test.schedules, target, test.longest)
-            for name, test in self._tests.items()
-            if test.end is None and test.schedules < target
-        }
-        slice_ = None if left is None else left / max(len(tests), 1)
-        if slice_ is not None and len(tests) > 1:
-            slice_ = min(slice_, _FIRST_SLICE * _SLICE_GROWTH**number)
-        return SessionPlan(
-            jobs=max(self._options.processes, 1),
-            driver=os.getpid(),
-            deadline=None if left is None or not number else real_now() + int(left * SECOND),
-            slice=slice_,
-            tests=tests,
-        )
-
-    def _run_session(self, plan: SessionPlan, display: Display) -> None:
-        with self._session(plan) as session:
-            asked_to_end: int | None = None
-            while True:
-                status = session.wait(_POLL)
-                self._take_messages(session, display)
-                if status is not None:
-                    break
-                if asked_to_end is None and self._must_end:
-                    session.stop()
-                    asked_to_end = real_now()
-                    if self._interrupts.count:
-                        display.say("stopping; once more Ctrl-C ends it at once")
-                elif asked_to_end is not None and self._too_late(asked_to_end):
-                    session.kill()
-                    self._take_messages(session, display)
-                    if self._interrupts.count < 2:
-                        self._lost(
-                            "a run, or the shrinking of a failure, did not end in time: is it blocked?"
-                        )
-                    return
-            if status not in _EXIT_STATUSES:
-                self._lost(f"its process ended with status {status}")
-            elif status not in _CONTINUE:
-                self._save()
-                raise CampaignError(f"pytest ended with status {status}:\n{_reason_in(session.output)}")
+        return None if self._options.seconds is None else max(self._options.seconds - self._elapsed, 0.0)
 
     @property
     def _must_end(self) -> bool:
+        return self._interrupts.count > 0 or self._seconds_left == 0.0
+
+    def _slice(self, number: int, tests: int) -> float | None:
+        """Real seconds for the next of so many tests: in growing slices, so that each has its turn."""
         left = self._seconds_left
-        return self._interrupts.count > 0 or (left is not None and left < 0)
+        if left is None:
+            return None
+        share = left / tests
+        return min(share, _FIRST_SLICE * _SLICE_GROWTH**number) if tests > 1 or number else share
 
-    def _too_late(self, asked_to_end: int) -> bool:
-        grace = _SHORT_GRACE if self._interrupts.count else _GRACE
-        return self._interrupts.count > 1 or (real_now() - asked_to_end) / SECOND > grace
+    def _search_one(self, test: SearchedTest, slice_: float | None, display: Display) -> None:
+        """Search a test until it fails, ends, has all its schedules, or its slice of the time is over."""
+        handout = Handout(test, self._target)
+        until = None if slice_ is None else real_now() + int(slice_ * SECOND)
+        orders: dict[Future[Outcome], Order] = {}
+        while not handout.over and not test.alone:
+            left = None if until is None else (until - real_now()) / SECOND
+            if not self._must_end and (left is None or left > 0):
+                self._hand_out(handout, orders, left)
+            if not orders:
+                break
+            for future in self._wait(orders, display):
+                order = orders.pop(future)
+                handout.take(order, self._outcome(order, future))
+            self._tick(display)
+        for future in orders:
+            future.cancel()
+        if handout.failing is not None and not self._interrupts.count:
+            self._conclude_failing(test, handout.failing, display)
+        elif test.alone and not self._must_end:
+            whole = Order(test.test, 0, self._target, seconds=slice_, jobs=self._here.slots(), concludes=True)
+            self._make_here(test, whole, display)
 
-    def _lost(self, why: str) -> None:
+    def _hand_out(self, handout: Handout, orders: dict[Future[Outcome], Order], left: float | None) -> None:
+        """Give every worker something to do."""
+        # What a test is here, its first schedules show; workers elsewhere are compared with that.
+        known = handout.test.test in self._identities
+        engine = self._engine if known else self._here
+        while len(orders) < engine.slots() and (order := handout.next(engine.slots(), left)):
+            program = self._program
+            if engine is not self._here:
+                program = structs.replace(program, timelines=None)
+            orders[engine.submit(make_range, program, order)] = order
+            if not known:
+                return
+
+    def _wait(self, orders: dict[Future[Outcome], Order], display: Display) -> set[Future[Outcome]]:
+        """Wait until an order is made, or a moment.
+
+        Raises:
+            _TooLate: one does not end, though it was to.
+        """
+        if self._must_end and self._asked_to_end is None:
+            self._asked_to_end = real_now()
+            if self._interrupts.count:
+                display.say("stopping; once more Ctrl-C ends it at once")
+            HERE.stop()
+        done, _ = wait(orders, _POLL, FIRST_COMPLETED)
+        if not done and self._asked_to_end is not None:
+            grace = _SHORT_GRACE if self._interrupts.count else _GRACE
+            if self._interrupts.count > 1 or (real_now() - self._asked_to_end) / SECOND > grace:
+                if self._interrupts.count < 2:
+                    why = "a run, or the shrinking of a failure, did not end in time: is it blocked?"
+                    for test in {order.test for order in orders.values()}:
+                        self._tests[test].take_end(SearchEnd(test, broken=why))
+                raise _TooLate
+        return done
+
+    def _outcome(self, order: Order, future: Future[Outcome]) -> Outcome:
+        """What became of an order, if it was made of the same program and scenario as here.
+
+        Raises:
+            CampaignError: it was not, or no session could start.
+            EngineError: the engine has lost it.
+        """
+        try:
+            outcome = future.result()
+        except Exception as error:
+            raise raised_by(self._engine, error) from None
+        if outcome.refused:
+            where = f" ({outcome.worker})" if self._engine is not self._here else ""
+            raise CampaignError(outcome.refused + where)
+        identity = outcome.made.identity
+        if identity and identity != self._identities.setdefault(order.test, identity):
+            raise CampaignError(
+                f"{order.test}: the program or the scenario on {outcome.worker} is another one than here: "
+                "give the workers the same files"
+            )
+        for end in outcome.ends:
+            if end.test != order.test:
+                self._tests[end.test].take_end(end)
+        return outcome
+
+    # -- the last order of a test ---------------------------------------------------------------
+
+    def _conclude_failing(self, test: SearchedTest, failing: Outcome, display: Display) -> None:
+        """Make the failing schedule here, wherever it was found, and shrink it."""
+        number = test.schedules
+        last = Order(
+            test.test,
+            number,
+            number + 1,
+            test.longest_at(number),
+            test.unmet,
+            concludes=True,
+        )
+        outcome = self._make_here(test, last, display)
+        if test.end is None and not outcome.made.failed:
+            error = passes_here(number, f"{failing.made.failed} ({failing.worker})")
+            test.take_end(SearchEnd(test.test, broken=str(error)))
+
+    def _conclude_all(self, display: Display) -> None:
+        """Let each test go on with a result without a failure: some things are judged of all runs."""
         for test in self._tests.values():
-            test.lost(why)
+            done = test.end is None and not test.over and not test.alone and test.schedules
+            if done and not self._interrupts.count:
+                order = Order(test.test, test.schedules, test.schedules, unmet=test.unmet, concludes=True)
+                self._make_here(test, order, display)
 
-    def _take_messages(self, session: Session, display: Display) -> None:
-        """Add up what the session reports, show it, and save it every two seconds."""
-        for message in session.messages():
-            if isinstance(message, Collected):
-                continue
-            if self._began is None:
-                self._began = real_now()
-            if isinstance(message, Progress):
-                self._runs += message.runs
-            test = self._tests[message.test]
-            failed = test.failed
-            test.take(message)
-            if isinstance(message, SearchEnd) and test.failed and not failed:
-                what = message.kind or "it fails"
-                display.say(f"{message.test}: {what} after {test.schedules} schedules")
+    def _make_here(self, test: SearchedTest, order: Order, display: Display) -> Outcome:
+        """Make an order that concludes the search of a test."""
+
+        def watch(runs: int) -> None:
+            self._running = runs
+
+        failed = test.failed
+        orders = {self._threads.submit(HERE.make, self._program, order, watch): order}
+        while not (done := self._wait(orders, display)):
+            self._tick(display)
+        outcome = self._outcome(order, done.pop())
+        self._running = 0
+        test.take(outcome.made)
+        test.schedules += bool(outcome.made.failed)
+        for end in outcome.ends:
+            if end.test == test.test:
+                test.take_end(end)
+        if outcome.lost:
+            test.take_end(SearchEnd(test.test, broken=outcome.lost))
+        test.over = True
+        if test.failed and not failed and test.end is not None:
+            what = test.end.kind or "it fails"
+            display.say(f"{test.test}: {what} after {test.schedules} schedules")
+        return outcome
+
+    def _tick(self, display: Display) -> None:
         self._show_progress(display)
         if real_now() - self._saved > _SAVE_EVERY:
             self._save()
@@ -286,36 +388,56 @@ class Campaign:
 
     def _report(self) -> int:
         tests = [*self._tests.values()]
-        scenarios = self._options.overrides.scenario_names()
+        scenarios = scenario_names(self._options.overrides)
         resume = self._resume_command if any(test.end is None for test in tests) else None
         totals: dict[str, Any] = {
             "runs": self._runs,
             "seconds": self._elapsed,
-            "processes": self._options.processes,
+            "processes": self._engine.slots(),
+            "engine": self._options.engine,
         }
         values = report.values(tests, scenarios, resume=resume, **totals)
-        if self._options.page is not None:
-            self._write_page(self._options.page, values)
+        rows = None if self._earlier is None else compared(self._earlier, values["tests"])
+        if rows is not None:
+            values["compared"] = {"file": str(self._options.compare), "tests": rows}
+        files = self._write_files(values)
         if self._show is not None:
             self._show(values)
         else:
             print(*report.failures(tests), *report.summary(tests, scenarios, **totals), sep="\n")
+            if rows is not None and self._options.compare is not None:
+                print(*comparison_lines(rows, self._options.compare), sep="\n")
             if resume is not None:
                 print(f"to go on: {resume}")
-            if self._options.page is not None:
-                print(f"page: {self._options.page}")
+            for kind, file in files:
+                print(f"{kind}: {file}")
         if on_github():
             for line in report.github_lines(tests):
                 print(line, file=sys.stdout if self._show is None else sys.stderr)
         return int(any(test.failed for test in tests))
 
-    def _write_page(self, page: Path, values: dict[str, Any]) -> None:
-        from .campaign_page import campaign_page
+    def _write_files(self, values: dict[str, Any]) -> list[tuple[str, Path]]:
+        """Write the files that were asked for; their kinds and paths.
 
-        try:
-            page.write_bytes(campaign_page(values, page.resolve()))
-        except OSError as error:
-            raise CampaignError(f"{page} cannot be written: {error.strerror}") from None
+        Raises:
+            CampaignError: one cannot be written.
+        """
+        from .campaign_page import campaign_page
+        from .junit import junit
+
+        options = self._options
+        wanted: list[tuple[str, Path | None, Callable[[Path], bytes]]] = [
+            ("page", options.page, lambda page: campaign_page(values, page.resolve())),
+            ("JSON", options.json, lambda _: json_document(values)),
+            ("JUnit", options.junit, lambda _: junit(values)),
+        ]
+        written = [(kind, path, write) for kind, path, write in wanted if path is not None]
+        for _, path, write in written:
+            try:
+                path.write_bytes(write(path))
+            except OSError as error:
+                raise CampaignError(f"{path} cannot be written: {error.strerror}") from None
+        return [(kind, path) for kind, path, _ in written]
 
     @property
     def _resume_command(self) -> str:
@@ -332,13 +454,8 @@ class Campaign:
             words += [f"--{name}", value]
         if options.folder is not None:
             words += ["--state", str(options.folder)]
-        if options.page is not None:
-            words += ["--html", str(options.page)]
+        files = (("html", options.page), ("json", options.json), ("junit", options.junit))
+        for name, file in (*files, ("on", options.engine), ("compare", options.compare)):
+            if file is not None:
+                words += [f"--{name}", str(file)]
         return shlex.join(words)
-
-
-def _reason_in(output: str) -> str:
-    """The lines of pytest's output that give the reason: its errors, else its last lines."""
-    lines = [line for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("ERROR", "E  ", "wavetank"))]
-    return "\n".join(errors or lines[-30:])

@@ -1,4 +1,4 @@
-"""What the driver of a campaign and the pytest that searches write for each other, as files in one folder."""
+"""What the driver of a campaign and the pytest sessions that make its schedules write to each other."""
 
 from __future__ import annotations
 
@@ -9,40 +9,63 @@ import msgspec
 from .coverage import Points
 
 VARIABLE: Final = "WAVETANK_CAMPAIGN"
-"""The environment variable with the path of the session's plan."""
-
-PLAN: Final = "plan.json"
-LOG: Final = "pytest.log"
-MESSAGES: Final = "messages.ndjson"
-STOP: Final = "stop"
-UNLIMITED: Final = 1 << 62
-"""A number of schedules that no campaign reaches; it fits into the 64-bit integers of JSON readers."""
+"""The environment variable with the file descriptor of the connection to the session."""
 
 
-class SearchPlan(msgspec.Struct, frozen=True):
-    """Which schedules of a test are to be made: from number `first` up to `target`.
+class SearchOverrides(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The options that decide a test's schedules; `None` leaves them to the test and the ini file."""
 
-    `longest` is what those before have shown of how long runs get, as `ScheduleSearch` takes it.
+    policy: str | None = None
+    level: str | None = None
+    seed: int | None = None
+    scenario: tuple[str, ...] = ()
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The options that are given: names without dashes, and their values."""
+        one = (("policy", self.policy), ("level", self.level), ("seed", self.seed))
+        given = [(name, str(value)) for name, value in one if value is not None]
+        return given + [("scenario", name) for name in self.scenario]
+
+    def __str__(self) -> str:
+        given = " ".join(f"--{name} {value}" for name, value in self.pairs())
+        return given or "no --policy, --level, --seed or --scenario"
+
+
+class Program(msgspec.Struct, frozen=True):
+    """What all sessions of a campaign have in common.
+
+    `tests` are arguments of pytest, which runs in `folder`. `python` and `wavetank` are the versions that
+    the driver has. The timelines of failures go to `timelines`.
     """
 
+    tests: tuple[str, ...]
+    overrides: SearchOverrides
+    folder: str
+    python: str
+    wavetank: str
+    timelines: str | None = None
+
+
+class Order(msgspec.Struct, frozen=True, tag="order"):
+    """Schedules of a test that are to be made: from number `first` up to `until`.
+
+    `longest` and `unmet` are what the earlier ones have shown, as in `Earlier`. A search takes `seconds` of
+    real time at most, and `jobs` processes. One that `concludes` is the last of its test: a failure is
+    shrunk, and the test goes on with the result.
+    """
+
+    test: str
     first: int
-    target: int
+    until: int
     longest: tuple[int, int] = (0, 0)
+    unmet: tuple[str, ...] | None = None
+    seconds: float | None = None
+    jobs: int = 1
+    concludes: bool = False
 
 
-class SessionPlan(msgspec.Struct, frozen=True):
-    """What one pytest session has to do.
-
-    `jobs` is how many processes search a test, `slice` how many real seconds each test may take, and
-    `deadline` when all must end, on the machine's monotonic clock. `driver` is a process id: the session
-    ends when that process is gone. Without `tests` the explored tests are only listed.
-    """
-
-    jobs: int
-    driver: int
-    deadline: int | None = None
-    slice: float | None = None
-    tests: dict[str, SearchPlan] = {}
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """The search that is under way is to end after the current run."""
 
 
 class Collected(msgspec.Struct, frozen=True, tag="collected"):
@@ -51,36 +74,6 @@ class Collected(msgspec.Struct, frozen=True, tag="collected"):
     rootdir: str
     tests: list[str]
     others: list[str]
-
-
-class SearchStarted(msgspec.Struct, frozen=True, tag="started"):
-    """The search of a test begins, in this scenario."""
-
-    test: str
-    scenario: str
-
-
-class SearchPaused(msgspec.Struct, frozen=True, tag="paused", omit_defaults=True):
-    """The search of a test ends, at least in this session; `one_process` says why one process made it."""
-
-    test: str
-    one_process: str = ""
-
-
-class Progress(msgspec.Struct, frozen=True, tag="progress", omit_defaults=True):
-    """What was made since the last message.
-
-    `schedules` are digests of those that were not seen before, `longest` is as in the plan. `restarted`:
-    the search has begun from the start, so the schedules of the test that were counted earlier no longer
-    count.
-    """
-
-    test: str
-    runs: int
-    longest: tuple[int, int] = (0, 0)
-    schedules: list[int] = []
-    points: Points = {}
-    restarted: bool = False
 
 
 class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
@@ -103,4 +96,56 @@ class SearchEnd(msgspec.Struct, frozen=True, tag="ended", omit_defaults=True):
     timeline: str = ""
 
 
-Message = Collected | SearchStarted | SearchPaused | Progress | SearchEnd
+class Running(msgspec.Struct, frozen=True, tag="running"):
+    """So many runs of an order were made so far."""
+
+    runs: int
+
+
+class RangeMade(msgspec.Struct, frozen=True, tag="made", omit_defaults=True):
+    """What came of an order: `runs` schedules, those from its first on.
+
+    `failed` says what failed in the next one, which is not among them. `longest` is the most choices and
+    picks of all runs, and `learnt` the same before the block in which the order ended. `schedules` are
+    digests, of those only that change a count of distinct ones. The test plays `scenario`; `identity` is
+    the same wherever program and scenario are. `samples` is false of a policy whose schedules depend on
+    all earlier ones: nothing was made, unless the order concludes. `raised`: an error ended the search.
+    """
+
+    runs: int = 0
+    failed: str = ""
+    longest: tuple[int, int] = (0, 0)
+    learnt: tuple[int, int] = (0, 0)
+    unmet: tuple[str, ...] | None = None
+    schedules: list[int] = []
+    points: Points = {}
+    scenario: str = ""
+    identity: str = ""
+    samples: bool = True
+    raised: bool = False
+    seconds: float = 0.0
+
+
+class TestOver(msgspec.Struct, frozen=True, tag="over"):
+    """A test is over: the session goes on with later ones."""
+
+    __test__ = False
+    test: str
+
+
+Message = Collected | Running | RangeMade | SearchEnd | TestOver
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of an order, wherever it went.
+
+    `over`: its test is over in that session; `ends` are how this test and earlier ones ended. `lost` says
+    how the session ended before that, and `refused` why none could start; `worker` is where that was.
+    """
+
+    worker: str
+    made: RangeMade = RangeMade()
+    over: bool = False
+    ends: tuple[SearchEnd, ...] = ()
+    lost: str = ""
+    refused: str = ""

@@ -9,12 +9,12 @@ from typing import Final, final
 import msgspec
 
 from ..tank.kept_folder import make_folder
-from .campaign_options import SearchOverrides
+from ..tank.search.search import BLOCK, block_end
 from .coverage import ChoicePoints, DistinctCount, Points
-from .protocol import Message, Progress, SearchEnd, SearchPaused, SearchStarted
+from .protocol import RangeMade, SearchEnd, SearchOverrides
 
 FORMAT: Final = "wavetank-campaign"
-VERSION: Final = 2
+VERSION: Final = 3
 FILE: Final = "campaign.json"
 
 
@@ -23,11 +23,16 @@ class StateError(ValueError):
 
 
 class SavedTest(msgspec.Struct, omit_defaults=True):
-    """What is saved of one test: `schedules` were made, the first ones; `longest` is as in its plan."""
+    """What is saved of one test: `schedules` were made, the first ones.
+
+    `longest` and `unmet` are as in an order for the next one; `seen` has those of the current block as well.
+    """
 
     overrides: SearchOverrides = msgspec.field(name="words")
     schedules: int = 0
     longest: tuple[int, int] = (0, 0)
+    seen: tuple[int, int] = (0, 0)
+    unmet: tuple[str, ...] | None = None
     distinct: list[int] = []
     points: Points = {}
     end: SearchEnd | None = msgspec.field(name="ended", default=None)
@@ -51,41 +56,52 @@ class SearchedTest:
         self.overrides = saved.overrides
         self.schedules = saved.schedules
         self.longest = saved.longest
+        self.seen = saved.seen
+        self.unmet = saved.unmet
         self.distinct = DistinctCount(saved.distinct)
         self.points = ChoicePoints(saved.points)
         self.end = saved.end
         self.resumed = saved.schedules
+        self.seconds = 0.0
+        """Real time of the schedules of this campaign, added up over all workers."""
         self.scenario = ""
         """The scenario that is played, once the search has started."""
-        self.one_process = ""
-        """Why one process searches it, where there should be more."""
-        self.active = False
+        self.alone = False
+        """Whether one search has to make all schedules, as each depends on those before it."""
+        self.over = False
+        """Whether the test is over in this campaign, as one is that searches nothing."""
 
-    def take(self, message: Message) -> None:
-        """Add what a session reports; the first end counts, but a failing schedule replaces a broken test."""
-        match message:
-            case Progress():
-                if message.restarted:
-                    self.schedules = self.resumed = 0
-                self.schedules += message.runs
-                self.longest = message.longest
-                for digest in message.schedules:
-                    self.distinct.add(digest)
-                self.points.merge(message.points)
-            case SearchStarted():
-                self.active = True
-                self.scenario = message.scenario
-            case SearchPaused():
-                self.active = False
-                self.one_process = message.one_process
-            case SearchEnd() if self.end is None or (message.failure and not self.end.failure):
-                self.end = message
+    def longest_at(self, number: int) -> tuple[int, int]:
+        """What a search that begins with schedule `number` has to know, as far as that is known."""
+        in_block = self.schedules % BLOCK and number < block_end(self.schedules)
+        return self.longest if in_block else self.seen
 
-    def lost(self, why: str) -> None:
-        """The process that searched has ended; if it was at this test, the test is broken."""
-        if self.active:
-            self.active = False
-            self.take(SearchEnd(self.test, broken=why))
+    def take(self, made: RangeMade) -> None:
+        """Add what was made, from the next schedule on."""
+        begun = self.schedules
+        self.schedules += made.runs
+        self.seconds += made.seconds
+        self.scenario = made.scenario or self.scenario
+        if made.runs:
+            self.unmet = made.unmet
+            self.seen = max(self.seen[0], made.longest[0]), max(self.seen[1], made.longest[1])
+            if self.schedules % BLOCK == 0:
+                self.longest = self.seen
+            elif self.schedules > block_end(begun):
+                self.longest = made.learnt
+        for digest in made.schedules:
+            self.distinct.add(digest)
+        self.points.merge(made.points)
+
+    def restart(self) -> None:
+        """The search begins from the start: the schedules that were counted earlier no longer count."""
+        self.alone = True
+        self.schedules = self.resumed = 0
+
+    def take_end(self, end: SearchEnd) -> None:
+        """The first end counts, but a failing schedule replaces a broken test."""
+        if self.end is None or (end.failure and not self.end.failure):
+            self.end = end
 
     @property
     def failed(self) -> bool:
@@ -101,6 +117,8 @@ class SearchedTest:
             self.overrides,
             self.schedules,
             self.longest,
+            self.seen,
+            self.unmet,
             self.distinct.digests,
             self.points.points,
             lasting,

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, final
 
 from ..arguments import count
+from ..text import json_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,16 +40,9 @@ def limit_number(text: str) -> tuple[str, int]:
     return name.strip().replace("-", "_"), count(number.strip().replace("_", ""))
 
 
-def json_bytes(document: object) -> bytes:
-    """A document in UTF-8; a lone surrogate becomes the escape that JSON has for it."""
-    import json
-
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
-
-
 def print_json(document: object) -> None:
     """Write a document to the standard output."""
-    print(json_bytes(document).decode(), end="", flush=True)
+    print(json_document(document).decode(), end="", flush=True)
 
 
 def check_folders(options: argparse.Namespace, *names: str) -> None:

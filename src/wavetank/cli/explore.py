@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from ..arguments import count, seconds, seed
-from .common import CommandError, add_json, print_json
+from .common import CommandError, check_folders, print_json
+
+_PRINTED: Final = Path("-")
+"""For --json without a file."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes: auto (default) for one on each core, or a number",
     )
+    parser.add_argument(
+        "--on", metavar="ENGINE", help="make the schedules on dask://HOST:PORT, ray or ray://HOST:PORT"
+    )
     parser.add_argument("--policy", metavar="NAME", help="overrides that of the test, as do the next options")
     parser.add_argument("--level", metavar="NAME", help="which plan a search may use")
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the keyed picks and of the policy")
@@ -36,8 +43,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write a page of the campaign, and timelines of failures beside it",
     )
-    add_json(parser)
+    parser.add_argument(
+        "--json",
+        type=_json_file,
+        nargs="?",
+        const=_PRINTED,
+        metavar="FILE.json",
+        help="write the report as JSON; without a file, print it and nothing else",
+    )
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    parser.add_argument(
+        "--compare", type=Path, metavar="OLD.json", help="say what has changed since a report that was kept"
+    )
     parser.set_defaults(command=_run)
+
+
+def _json_file(text: str) -> Path:
+    # A test that stands behind --json would be overwritten.
+    if not text.endswith(".json"):
+        raise argparse.ArgumentTypeError(
+            f"{text}: give a file that ends in .json, or --json as the last word"
+        )
+    return Path(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -45,11 +72,13 @@ def _run(options: argparse.Namespace) -> int:
         DEFAULT_SCHEDULES,
         CampaignError,
         CampaignOptions,
-        SearchOverrides,
+        check,
         process_count,
     )
     from ..campaign.driver import explore
+    from ..campaign.protocol import SearchOverrides
 
+    check_folders(options, "html", "json", "junit")
     schedules = options.schedules
     if schedules is None and options.seconds is None:
         schedules = DEFAULT_SCHEDULES
@@ -64,8 +93,12 @@ def _run(options: argparse.Namespace) -> int:
             resume=options.resume,
             folder=Path(options.state) if options.state is not None else None,
             page=options.html,
+            json=None if options.json is _PRINTED else options.json,
+            junit=options.junit,
+            compare=options.compare,
+            engine=options.on,
         )
-        overrides.check()
-        return explore(campaign, print_json if options.json else None)
+        check(overrides)
+        return explore(campaign, print_json if options.json is _PRINTED else None)
     except CampaignError as error:
         raise CommandError(str(error), status=2) from None

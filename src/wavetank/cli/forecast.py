@@ -84,7 +84,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         type=_names,
         default=("processor",),
         metavar="NAME",
-        help="processor, openai or openai:RETRIES (its SDK), aiolimiter",
+        help="processor, openai or openai:RETRIES (its SDK), aiolimiter, litellm",
     )
     runs.add_argument(
         "--on-quota", choices=("fail", "wait"), default="fail", help="when a day's quota is spent"
@@ -94,6 +94,9 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=count, metavar="N", help="runs of each case (until the answer is certain)"
     )
     runs.add_argument("--jobs", type=count, metavar="N", help="processes at once (default: one a core)")
+    runs.add_argument(
+        "--on", metavar="ENGINE", help="make the runs on dask://HOST:PORT, ray or ray://HOST:PORT"
+    )
     runs.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
     runs.add_argument("--html", type=Path, metavar="FILE", help="write a page with a chart")
     add_json(runs)
@@ -121,9 +124,10 @@ def _price(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from contextlib import closing
+    from contextlib import closing, nullcontext
     from sys import stderr
 
+    from ..engines import EngineError, engine_on
     from ..forecast.cases import cases_of
     from ..forecast.errors import ForecastError
     from ..forecast.page import forecast_page
@@ -136,11 +140,18 @@ def _run(options: argparse.Namespace) -> None:
     try:
         workload, rows = read_workload(_row_options(options))
         cases = cases_of(_question(options), workload)
-        with closing(display_on(stderr)) as display:
+        elsewhere = nullcontext() if options.on is None else engine_on(options.on)
+        with elsewhere as engine, closing(display_on(stderr)) as display:
             found = forecasts(
-                cases, workload, seed=options.seed, seeds=options.seeds, jobs=options.jobs, show=display.show
+                cases,
+                workload,
+                seed=options.seed,
+                seeds=options.seeds,
+                jobs=options.jobs,
+                engine=engine,
+                show=display.show,
             )
-    except ForecastError as error:
+    except (ForecastError, EngineError) as error:
         raise CommandError(str(error), status=2) from None
     assumptions = assumptions_of(cases, rows)
     # Printed before the files are written, so that one that cannot be written costs no answer.

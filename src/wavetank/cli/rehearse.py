@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..arguments import count, seconds, seed
-from .common import CommandError, check_folders, json_bytes, load, write_file
+from ..text import json_document
+from .common import CommandError, check_folders, load, write_file
 
 if TYPE_CHECKING:
     from ..rehearsal.job import Rehearsal
@@ -248,4 +249,4 @@ def _write(result: Rehearsed, rehearsal: Rehearsal, options: argparse.Namespace)
 
         write_file(options.trace, trace_json(result.run.logs(rehearsal.program.name)))
     if options.json is not None:
-        write_file(options.json, json_bytes(result.values(rehearsal)))
+        write_file(options.json, json_document(result.values(rehearsal)))

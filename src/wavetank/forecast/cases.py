@@ -43,13 +43,15 @@ ASSUMED_LATENCY: Final = Latency(
 class Case:
     """One combination: its names for a table, and what its runs are made with.
 
-    `limits` and `scenario` are empty where none was named. `numbers` has the limits by their names.
+    `limits` and `scenario` are empty where none was named. `numbers` has the limits by their names, and
+    `not_modelled` those that a run does not have.
     """
 
     setup: Setup
     limits: str
     scenario: str
     numbers: Mapping[str, int]
+    not_modelled: Mapping[str, int]
     sources: tuple[Source, ...] = ()
 
     @property
@@ -153,6 +155,9 @@ def _case(
         limits="" if allowance is None else allowance.name,
         scenario=named or "",
         numbers=_numbers(scenario),
+        not_modelled={}
+        if allowance is None
+        else {name: allowance.numbers[name] for name in _NOT_MODELLED if name in allowance.numbers},
         sources=() if allowance is None else allowance.sources,
     )
     _refuse_if_nothing_passes(case, workload)
@@ -173,6 +178,9 @@ def _scenario(named: str | None, allowance: Allowance | None, latency: Latency |
         latency = scenario.latency if scenario.latency != Latency() else ASSUMED_LATENCY
     return structs.replace(scenario, latency=latency, answers=Answers(mark="none"))
 
+
+_NOT_MODELLED: Final = ("tokens_per_month", "batch_queue_tokens", "batch_queue_requests")
+"""A month is longer than a batch, and rows are not sent by a batch API."""
 
 _LIMIT_NAMES: Final = (
     "requests_per_minute",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -29,6 +30,8 @@ from .errors import ForecastError
 from .virtual_run import BatchRun, Client
 
 PROCESSOR: Final = "processor"
+_Pace = Callable[[], AbstractAsyncContextManager[None]]
+"""Waits until the next request may be sent."""
 _SDK_RETRIES: Final = 2
 """The default of the OpenAI SDK (`DEFAULT_MAX_RETRIES`)."""
 
@@ -37,7 +40,8 @@ def client_named(name: str) -> Client:
     """The client of a name.
 
     `processor` is the reference processor; `openai` the OpenAI SDK with its own retries, `openai:5` with five
-    of them; `aiolimiter` the same SDK behind an `AsyncLimiter` of the requests in a minute.
+    of them; `aiolimiter` the same SDK behind an `AsyncLimiter` of the requests in a minute; `litellm` its
+    Router over one deployment, with two retries of its own.
 
     Raises:
         ForecastError: there is no such client, or its package is not installed.
@@ -51,13 +55,19 @@ def client_named(name: str) -> Client:
             partial(openai_sdk, retries=retries, limited=True),
             ("openai", "httpx2", "aiolimiter"),
         ),
+        "litellm": (partial(litellm_router, retries=retries), ("openai", "httpx2", "litellm")),
     }
     if kind not in clients or (number and (not number.isdecimal() or kind == PROCESSOR)):
-        near = did_you_mean(kind, clients) or "choose from processor, openai, openai:RETRIES, aiolimiter"
+        near = (
+            did_you_mean(kind, clients)
+            or "choose from processor, openai, openai:RETRIES, aiolimiter, litellm"
+        )
         raise ForecastError(f"--client: there is no client {name!r}; {near}")
     client, packages = clients[kind]
     if missing := [package for package in packages if find_spec(package) is None]:
         raise ForecastError(f"--client {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+    # Its import would fetch a table of prices, which a forecast does not need, and no network may hold it up.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     for package in packages:
         import_module(package)  # not in a run: an import may draw random numbers
     return client
@@ -120,30 +130,50 @@ async def _arriving(run: BatchRun) -> AsyncIterator[LLMWorkItem[None]]:
 
 async def openai_sdk(run: BatchRun, *, retries: int, limited: bool = False) -> None:
     """Send the rows with the OpenAI SDK, as many at once as workers, and leave all retries to it."""
+    pace = _requests_a_minute(run) if limited else _no_limit
+    async with _sdk(run, retries) as client:
+        await _send_all(run, partial(client.chat.completions.create, model=run.setup.model), pace)
+
+
+async def litellm_router(run: BatchRun, *, retries: int) -> None:
+    """Send the rows with the Router of litellm over one deployment, and leave all retries to it.
+
+    The SDK of OpenAI below it makes none, as in litellm itself.
+    """
+    import litellm
+
+    async with _sdk(run, 0) as client:
+        deployment = {"model": f"openai/{run.setup.model}", "api_key": "key"}
+        router = litellm.Router(
+            model_list=[{"model_name": "rows", "litellm_params": deployment}], num_retries=retries
+        )
+        await _send_all(run, partial(router.acompletion, model="rows", client=client), _no_limit)
+
+
+async def _send_all(run: BatchRun, ask: Callable[..., Any], pace: _Pace) -> None:
+    """Send the rows, as many at once as workers."""
     rows = run.arrivals()
     fetching = anyio.Lock()
-    pace = _requests_a_minute(run) if limited else _no_limit
 
-    async def worker(client: Any) -> None:
+    async def worker() -> None:
         while True:
             async with fetching:
                 number = await anext(rows, None)
             if number is None:
                 return
             async with pace():
-                await _asked(run, client, number)
+                await _asked(run, ask, number)
 
-    async with _sdk(run, retries) as client, anyio.create_task_group() as workers:
+    async with anyio.create_task_group() as workers:
         for _ in range(run.setup.parallel):
-            workers.start_soon(worker, client)
+            workers.start_soon(worker)
 
 
-async def _asked(run: BatchRun, client: Any, number: int) -> None:
+async def _asked(run: BatchRun, ask: Callable[..., Any], number: int) -> None:
     import openai
 
     try:
-        await client.chat.completions.create(
-            model=run.setup.model,
+        await ask(
             messages=[{"role": "user", "content": str(number)}],
             extra_headers={ITEM_HEADER: str(number)},
         )
@@ -172,7 +202,7 @@ async def _no_limit() -> AsyncIterator[None]:
     yield
 
 
-def _requests_a_minute(run: BatchRun) -> Callable[[], AbstractAsyncContextManager[None]]:
+def _requests_a_minute(run: BatchRun) -> _Pace:
     """A limiter of all requests in a minute, as its documentation shows it.
 
     Raises:

@@ -166,6 +166,12 @@ def as_json(forecasts: Sequence[Forecast], assumptions: Sequence[str]) -> dict[s
     }
 
 
+_WITHOUT: Final = {
+    "tokens": "the batch ends early if that is spent before",
+    "batch": "the rows are sent one by one, not as a batch of the provider",
+}
+
+
 def assumptions_of(cases: Sequence[Case], rows: Sequence[str]) -> list[str]:
     """What a forecast of these cases assumes, one sentence each."""
     said = list(rows)
@@ -181,6 +187,8 @@ def assumptions_of(cases: Sequence[Case], rows: Sequence[str]) -> list[str]:
         "budgets: unspent at the start, nobody else uses them; a minute's budget refills all the time, and a "
         "second's worth of it may be spent at once"
     )
+    for name, value in {pair: None for case in cases for pair in case.not_modelled.items()}:
+        said.append(f"not modelled: {name.replace('_', ' ')} ({value:,}); {_WITHOUT[name.partition('_')[0]]}")
     said += dict.fromkeys(f"latency: {_latency(case.setup.scenario.latency)}" for case in cases)
     said += dict.fromkeys(
         f"prices: ${setup.price_input:g} in, ${setup.price_output:g} out for a million tokens"
@@ -202,6 +210,8 @@ def _client(name: str) -> str:
     if name == PROCESSOR:
         return "the reference processor, as in `wavetank run`"
     kind, _, number = name.partition(":")
+    if kind == "litellm":
+        return f"{name}: the Router of litellm with {number or 2} retries; what it gives up is undone"
     behind = "behind an AsyncLimiter of the requests in a minute, " if kind == "aiolimiter" else ""
     return f"{name}: the OpenAI SDK, {behind}with {number or 'its own'} retries; what it gives up is undone"
 

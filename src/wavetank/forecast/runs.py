@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Final
 
+from ..engines import Engine, EngineError, Versions, raised_by, worker_here
 from .cases import Case
 from .clients import client_named
 from .errors import ForecastError
@@ -28,6 +32,8 @@ averages over its own rows, and needs few seeds."""
 WORTH_A_PROCESS: Final = 4_000
 """Rows that take longer than the start of a process."""
 
+_ENDED: Final = "a process ended before its run: is the memory spent"
+
 Show = Callable[[float, str], object]
 
 
@@ -38,6 +44,7 @@ def forecasts(
     seed: int = 0,
     seeds: int | None = None,
     jobs: int | None = None,
+    engine: Engine | None = None,
     show: Show = lambda _done, _text: None,
 ) -> list[Forecast]:
     """Answer for each case.
@@ -48,17 +55,19 @@ def forecasts(
         seed: the first seed; the others follow it.
         seeds: so many runs for each case; by default until the answer is certain enough.
         jobs: processes at once; by default one a core. The answer does not depend on it.
+        engine: makes the runs instead of this machine.
         show: called with the part that is done and a text, again and again.
 
     Raises:
+        EngineError: the engine has lost a run, or a worker has other versions.
         ForecastError: a process ended before its run.
     """
     results: dict[int, list[RunFigures]] = {place: [] for place in range(len(cases))}
     most = seeds or most_seeds(cases, workload)
-    with _pool(cases, workload, jobs) as submit:
+    with _pool(cases, workload, jobs, engine) as submit:
         wanted = {place: min(seeds or FIRST_SEEDS, most) for place in results}
         while any(wanted.values()):
-            _one_round(cases, workload, results, wanted, seed, submit, show)
+            _one_round(cases, workload, results, wanted, seed, submit, engine, show)
             wanted = {
                 place: min(_MORE_SEEDS, most - len(runs)) if not estimate(runs).is_certain else 0
                 for place, runs in results.items()
@@ -82,6 +91,7 @@ def _one_round(
     wanted: dict[int, int],
     seed: int,
     submit: _Submit,
+    engine: Engine | None,
     show: Show,
 ) -> None:
     """So many more runs of each case; the order in which they end changes nothing."""
@@ -97,15 +107,26 @@ def _one_round(
         try:
             ended[tasks[task]] = task.result()
         except BrokenProcessPool:
-            raise ForecastError("a process ended before its run: is the memory spent? try --jobs 1") from None
+            raise ForecastError(f"{_ENDED}? try --jobs 1") from None
+        except (EngineError, ForecastError):
+            raise
+        except Exception as error:
+            if engine is None:
+                raise
+            raise raised_by(engine, error) from None
         show(done / total, f"{cases[tasks[task][0]].name}: seed {seed + tasks[task][1]} done")
     for place, number in sorted(ended):
         results[place].append(ended[place, number])
 
 
 @contextmanager
-def _pool(cases: Sequence[Case], workload: Workload, jobs: int | None) -> Iterator[_Submit]:
+def _pool(
+    cases: Sequence[Case], workload: Workload, jobs: int | None, engine: Engine | None
+) -> Iterator[_Submit]:
     """Where runs are made: in processes if they take longer than to start those."""
+    if engine is not None:
+        yield lambda *arguments: engine.submit(run_apart, Versions.here(), *arguments)
+        return
     jobs = jobs or os.cpu_count() or 1
     if jobs == 1 or len(cases) * workload.rows < WORTH_A_PROCESS:
         yield _here
@@ -134,3 +155,30 @@ def _run(setup: Setup, workload: Workload, seed: int) -> RunFigures:
         return run_once(client_named(setup.client), setup, workload, seed)
     finally:
         logger.removeHandler(quiet)
+
+
+def run_apart(versions: Versions, setup: Setup, workload: Workload, seed: int) -> RunFigures:
+    """Make a run for a command of these versions, in a process of its own.
+
+    A run takes over the clocks and threads of its process, which the worker of an engine needs itself.
+
+    Raises:
+        EngineError: the versions here are others.
+        ForecastError: the process ended before the run.
+    """
+    Versions.here().check(f"the worker on {worker_here()}", versions)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"from {__name__} import _run_from_pipe; _run_from_pipe()"],
+        input=pickle.dumps((setup, workload, seed)),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        raise ForecastError(f"{_ENDED} of {worker_here()}?")
+    figures: RunFigures = pickle.loads(done.stdout)
+    return figures
+
+
+def _run_from_pipe() -> None:
+    setup, workload, seed = pickle.load(sys.stdin.buffer)
+    sys.stdout.buffer.write(pickle.dumps(_run(setup, workload, seed)))

@@ -23,7 +23,7 @@ requests_per_minute = 600
 """
 WORLD = parse_scenario(SCENARIO, name="shared", source="shared.toml")
 ITEMS = 6
-SCHEDULES = 12
+SCHEDULES = 6
 NAMES = ("one", "two", "three")
 SHARED = SharedLimits(address="redis://cache.internal:6379", share_of=len(NAMES))
 

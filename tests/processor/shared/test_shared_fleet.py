@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from wavetank import EventLog, Tank, Verdict, search
-from wavetank.processor import Limits, LLMWorkItem, ParallelBatchProcessor
-
-shared_limits = pytest.importorskip(
-    "wavetank.processor.shared.shared_limits", reason="the processor has no shared gate yet"
-)
+from wavetank.processor import Limits, LLMWorkItem, ParallelBatchProcessor, SharedLimits
 
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -31,7 +27,7 @@ async def replica_main(tank: Tank, items: list[str], done: dict[str, str]) -> No
     async def call(prompt: str) -> str:
         return (await tank.fake_llm.call(prompt, item=prompt)).text
 
-    shared = shared_limits.SharedLimits(address="redis://cache.internal:6379", share_of=len(NAMES))
+    shared = SharedLimits(address="redis://cache.internal:6379", share_of=len(NAMES))
     options: dict[str, Any] = {"workers": 2, "limits": Limits(requests_per_minute=RATE), "shared": shared}
     async with ParallelBatchProcessor(call, **options) as processor:
         left = [LLMWorkItem(id=item, prompt=item) for item in items if item not in done]

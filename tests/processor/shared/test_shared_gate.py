@@ -325,6 +325,29 @@ def test_the_strictest_of_the_told_limits_counts_for_all() -> None:
     in_virtual_time(main)
 
 
+def test_a_told_limit_of_tokens_is_kept_by_all() -> None:
+    """Of 6,000 tokens a minute two requests of 50 start in a second, and fewer if they took more."""
+
+    async def main() -> None:
+        place = Place()
+        limits = Limits(tokens_per_minute=6000, token_burst=50)
+        async with anyio.create_task_group() as group:
+            gates = [SharedGate(MemoryStore(place), limits=limits) for _ in range(2)]
+            for gate in gates:
+                group.start_soon(gate.run)
+            start, started = anyio.current_time(), list[float]()
+            for number in range(8):
+                gate = gates[number % 2]
+                ticket = await gate.enter(50.0)
+                started.append(anyio.current_time() - start)
+                gate.succeeded(ticket, 50.0 if number < 5 else 150.0)
+            assert started[4] == pytest.approx(2.0, rel=0.05)
+            assert started[7] - started[5] == pytest.approx(3.0, rel=0.05)
+            group.cancel_scope.cancel()
+
+    in_virtual_time(main)
+
+
 def test_limits_that_answers_state_are_kept_by_all() -> None:
     """What is left in a bucket is stated to one member; all together spend no more."""
 

@@ -83,12 +83,14 @@ class LimitSet:
         "_at",
         "_backlog",
         "_below",
+        "_deepest",
         "_least",
         "_lifted_above",
         "_lifted_depth",
         "_mean_tokens",
         "_most_tokens",
         "_seen",
+        "_slack_now",
         "rates",
     )
 
@@ -102,6 +104,9 @@ class LimitSet:
         self._backlog: list[float] = []
         self._least: list[float] = []
         self._below: list[float] = []
+        self._deepest: list[float] = []
+        self._slack_now: list[float] | None = None
+        """What `_slack` returned last, until it changes: most requests change no depth."""
         self._lifted_above = self._lifted_depth = math.inf
 
     @property
@@ -183,6 +188,8 @@ class LimitSet:
         """Follow the rates between these, and work out from what was seen how deep each may be."""
         growth = (high / low) ** (1 / (RATES - 1))
         self.rates = tuple(low * growth**number for number in range(RATES))
+        self._deepest = [_deepest(rate) for rate in self.rates]
+        self._slack_now = None
         least = 1.0 if self._mean_tokens is None else 0.0
         self._backlog, self._least = [0.0] * RATES, [least] * RATES
         self._below, self._at = [math.inf] * RATES, None
@@ -194,6 +201,7 @@ class LimitSet:
         for place, rate in enumerate(self.rates):
             if rate > self._lifted_above:
                 self._below[place] = min(self._below[place], self._lifted_depth)
+        self._slack_now = None
 
     def narrow(self) -> Bounds | None:
         """Follow only the rates around those that are possible, where few are; the bounds then.
@@ -232,7 +240,7 @@ class LimitSet:
         """
         ends = self.rates[0], self.rates[-1]
         for _ in range(FINER):
-            deepest = [min(self._below[place], _deepest(rate)) for place, rate in enumerate(self.rates)]
+            deepest = [*map(min, self._below, self._deepest)]
             gaps = [
                 place
                 for place in range(RATES - 1)
@@ -251,11 +259,10 @@ class LimitSet:
         since = 0.0 if self._at is None else now - self._at
         return [
             Bucket(rate, max(0.0, backlog - rate * since), least, below)
-            for rate, backlog, least, below in zip(
-                self.rates, self._backlog, self._least, self._below, strict=True
+            for rate, backlog, least, below, deepest in zip(
+                self.rates, self._backlog, self._least, self._below, self._deepest, strict=True
             )
-            if bounds.low * 0.98 <= rate <= bounds.high * 1.02
-            and min(below, _deepest(rate)) > least + _ROUNDING
+            if bounds.low * 0.98 <= rate <= bounds.high * 1.02 and min(below, deepest) > least + _ROUNDING
         ]
 
     def bucket(self, rate: float, now: float) -> Bucket:
@@ -288,12 +295,14 @@ class LimitSet:
                 backlogs[place] = backlog
                 if backlog > least[place]:
                     least[place] = backlog
+                    self._slack_now = None
             else:
                 backlogs[place] = alone
 
     def _refuse(self, one: Seen, highest: float = math.inf) -> None:
         passed = 0.0 if self._at is None else max(0.0, one.at - self._at)
         cost = self._cost(one)
+        self._slack_now = None
         for place, rate in enumerate(self.rates):
             if rate > highest:
                 break
@@ -305,10 +314,12 @@ class LimitSet:
 
     def _slack(self) -> list[float]:
         """How many depths of a bucket fit, for each rate; not above 0 where none does."""
-        return [
-            min(below, _deepest(rate)) - least
-            for rate, least, below in zip(self.rates, self._least, self._below, strict=True)
-        ]
+        if self._slack_now is None:
+            self._slack_now = [
+                min(below, deepest) - least
+                for deepest, least, below in zip(self._deepest, self._least, self._below, strict=True)
+            ]
+        return self._slack_now
 
     def _count_possible(self) -> int:
         return sum(value > _ROUNDING for value in self._slack())

@@ -44,6 +44,30 @@ Watch = Callable[[Made], object]
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier part of a search has come to, from which another one continues.
+
+    It has made so many `schedules`, the first ones. `longest` is the most choices, and the most picks of
+    who goes next, of a run before the block in which it ended. `unmet` are the waves and faults that none
+    of them has met; `None` without a schedule. Policies that draw their schedules need no more than that.
+    """
+
+    schedules: int = 0
+    longest: tuple[int, int] = (0, 0)
+    unmet: tuple[str, ...] | None = None
+
+
+NOTHING: Final = Earlier()
+"""A search from the start."""
+
+
+def block_end(number: int) -> int:
+    """The first number of the block behind that of schedule `number`."""
+    return number // BLOCK * BLOCK + BLOCK
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Generic[T]):
     """The result of a search.
@@ -211,9 +235,11 @@ def search(
 class ScheduleSearch:
     """A search in two parts: runs `until_failure`, and then the `result`, for which a failure is shrunk.
 
-    `first` is the number of the first schedule that counts. Those before it belong to an earlier part of
-    the search, which had learnt that runs make as many choices as `longest` says.
-    `trials` makes the runs. The other arguments are those of `search`.
+    `trials` makes the runs, and `earlier` is what an earlier part of the search has come to. The other
+    arguments are those of `search`.
+
+    Raises:
+        ValueError: it is to continue within a block, and beyond it.
     """
 
     def __init__(
@@ -223,8 +249,7 @@ class ScheduleSearch:
         *,
         replay: Callable[[str], str],
         watch: Watch = lambda _: None,
-        first: int = 0,
-        longest: tuple[int, int] = (0, 0),
+        earlier: Earlier = NOTHING,
     ) -> None:
         self._options = options
         self._level = Level.parse(options.level)
@@ -233,18 +258,23 @@ class ScheduleSearch:
         self._line = replay
         self._watch = watch
         self._began = real_now()
-        self._next = first
-        self._until = first + options.schedules
-        self._earlier = longest
+        self._next = earlier.schedules
+        self._until = options.schedules
+        if earlier.schedules % BLOCK and self._until > block_end(earlier.schedules):
+            raise ValueError(
+                f"schedules {earlier.schedules} to {self._until}: what the first ones of a block have shown "
+                "is not known here, so end with the block"
+            )
+        self._earlier = earlier
         self._block: list[Recorder] = []
         """What is to be learnt when the block is made."""
         self._over = False
         self._makers: ForkedMakers | None = None
         self._distinct: dict[int, None] = {}
         self._choices: Counter[str] = Counter()
-        self._not_met: tuple[str, ...] | None = None
+        self._not_met = earlier.unmet
         """The waves and faults that no run of this process has met; `None` before the first."""
-        self._unmet: tuple[str, ...] = ()
+        self._unmet = earlier.unmet or ()
         """Those that no schedule which counts has met."""
         self._failing: Made | None = None
         self._processes = 1
@@ -252,8 +282,8 @@ class ScheduleSearch:
         self._backend = options.backend
         self._made_before = 0
         """Runs that were made up to the failure."""
-        self.made = 0
-        """Complete runs so far."""
+        self.longest = earlier.longest
+        """The most choices, and the most picks of who goes next, of a run so far."""
         self.failed: Trial | None = None
         """The first run that failed."""
 
@@ -294,11 +324,21 @@ class ScheduleSearch:
         return self.failed
 
     @property
-    def longest(self) -> tuple[int, int]:
-        """The most choices, and picks of who goes next, of a run before the current block."""
+    def made(self) -> int:
+        """Complete runs so far."""
+        return self._next
+
+    @property
+    def learnt(self) -> tuple[int, int]:
+        """What `longest` was before the current block."""
         if not isinstance(self._policy, Sampling):
             return 0, 0
         return self._policy.measured.choices, self._policy.measured.picks
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """The waves and faults that no schedule so far has met."""
+        return self._unmet
 
     # -- schedules by number --------------------------------------------------------------------
 
@@ -313,24 +353,13 @@ class ScheduleSearch:
             self._take(fifo)
             self._block.clear()
         elif isinstance(self._policy, Sampling):
-            self._policy.measured.include(*self._earlier)
-            self._make_last_block(resumed)
-
-    def _make_last_block(self, end: int) -> None:
-        """Make the last schedules of an earlier part of the search once more, to learn from them."""
-        for made in self._made_here(range(max((end - 1) // BLOCK * BLOCK, 1), end)):
-            if made.failed:
-                return self._take(made)
-            self._block += [made.record] if made.record is not None else []
-        if end % BLOCK == 0:
-            self._learn()
-        return None
+            self._policy.measured.include(*self._earlier.longest)
 
     def _make_all(self, makers: Callable[[range], Iterator[Made]], until: int) -> None:
         """Make the schedules up to a number, block by block."""
         while not self._over and self._next < until:
             begun = self._next
-            numbers = range(begun, min(until, begun // BLOCK * BLOCK + BLOCK))
+            numbers = range(begun, min(until, block_end(begun)))
             for made in makers(numbers):
                 self._take(made)
                 if self._over:
@@ -403,13 +432,14 @@ class ScheduleSearch:
     def _take(self, made: Made) -> None:
         """Count a schedule, in the order of the numbers."""
         self._next = made.number + 1
-        self.made += 1
         if made.failed:
             self._failing, self.failed = made, made.trial
         if made.trial is not None:
             self._backend = made.trial.log.header.backend
         record = made.record
         if record is not None:
+            choices, picks = self.longest
+            self.longest = max(choices, len(record)), max(picks, len(record.went))
             self._block.append(record)
             self._distinct[hash((made.level, tuple(record.taken), tuple(record.widths)))] = None
             self._choices.update(record.kinds)
@@ -442,13 +472,13 @@ class ScheduleSearch:
         run, unmet = None, ", ".join(self._unmet)
         if self.failed is not None:
             with self._trials.borrowed():
-                run = failing_run(self._trials, self.failed, self._level, self.made, self._line)
+                run = failing_run(self._trials, self.failed, self._level, self._next, self._line)
         elif "exercised" in self._options.named_checks and unmet:
             with self._trials.borrowed():
-                run = unexercised(self._trials.run(), unmet, self.made)
+                run = unexercised(self._trials.run(), unmet, self._next)
         return Result(
             failure=run,
-            schedules=self.made,
+            schedules=self._next,
             distinct=len(self._distinct),
             after=self._trials.made - self._made_before,
             shrinking=self._trials.shrinking,
