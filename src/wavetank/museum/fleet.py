@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, Protocol, final
 
@@ -29,9 +30,11 @@ class Redis:
         self._turn = anyio.Lock()
 
     @classmethod
-    async def connect(cls) -> Redis:
-        """Connect to the Redis of the world."""
-        return cls(await anyio.connect_tcp(HOST, 6379))
+    @asynccontextmanager
+    async def connected(cls) -> AsyncIterator[Redis]:
+        """A connection to the Redis of the world."""
+        async with await anyio.connect_tcp(HOST, 6379) as stream:
+            yield cls(stream)
 
     async def __call__(self, *command: object) -> Any:
         """Send a command, and return its reply: a text, a number, `None` or a list."""
@@ -105,8 +108,9 @@ def by_replicas(
     """
 
     async def main(store: Store, new_gate: Callable[[Redis], Any], items: Sequence[str]) -> None:
-        gate, left = new_gate(await Redis.connect()), store.left(items)
-        async with anyio.create_task_group() as group:
+        left = store.left(items)
+        async with Redis.connected() as redis, anyio.create_task_group() as group:
+            gate = new_gate(redis)
             for _ in range(workers):
                 group.start_soon(work, store, gate, left)
 

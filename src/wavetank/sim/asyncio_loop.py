@@ -98,6 +98,8 @@ class SimulatedLoop(SocketMethods):
         self._budget = StepBudget(step_budget or scheduler.step_budget, scheduler.timers, scheduler.quiet_at)
         self._step_limit = self._budget.limit
         self._sleeper: RunThread | None = None
+        self._reset: list[Any] = []
+        """The transports of processes that have crashed."""
         self._deadlines: AsyncioDeadlines | None = None
         self._nested: list[asyncio.Future[Any]] = []
         self._clock_resolution = 1 / SECOND
@@ -219,7 +221,8 @@ class SimulatedLoop(SocketMethods):
             if isinstance(handle, events.Handle) and _is_of(process, handle):
                 handle.cancel()
         for transport in [*self._transports.values()]:
-            _abort_without_notice(transport, process)
+            if _abort_without_notice(transport, process):
+                self._reset.append(transport)
         for task in self._left():
             running = task is asyncio.current_task(self)
             if isinstance(task, CountedTask) and task.process is process and not running:
@@ -474,6 +477,10 @@ class SimulatedLoop(SocketMethods):
         if not self.is_closed():
             self._let_go(self._left())
         super().close()
+        for transport in (each for each in self._reset if each._sock is not None):
+            transport._sock.close()  # the run has ended before the loop came to it
+            transport._sock = None
+        self._reset.clear()
         self._deadlines = None
         for handle in (*self._ready_to_choose.release(), *self._callbacks):
             if isinstance(handle, EngineStep):
@@ -492,12 +499,14 @@ def _is_of(process: Process, handle: events.Handle) -> bool:
     return not isinstance(handle, EngineStep) and process_of(handle._context) is process
 
 
-def _abort_without_notice(transport: Any, process: Process) -> None:
-    """Reset a connection of a process that has crashed; its protocol hears nothing of it."""
+def _abort_without_notice(transport: Any, process: Process) -> bool:
+    """Reset a connection if it is of a process that has crashed; its protocol hears nothing of it."""
     file = virtual_file(transport._sock_fd)
-    if file is not None and file.process is process:
-        transport.set_protocol(asyncio.Protocol())
-        Context().run(transport.abort)
+    if file is None or file.process is not process:
+        return False
+    transport.set_protocol(asyncio.Protocol())
+    Context().run(transport.abort)
+    return True
 
 
 def _is_main(task: asyncio.Task[Any]) -> bool:
