@@ -7,12 +7,14 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator
+import traceback
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import openai
 import pytest
+import trio
 
 import wavetank
 from wavetank import Tank
@@ -212,6 +214,41 @@ def test_a_loop_inside_is_explored() -> None:
 
 
 # -- the report ----------------------------------------------------------------------------------------
+
+
+def saves_before_its_deadline(tank: Tank, *, saves_once: bool, run: Callable[..., object]) -> None:
+    """Each attempt has five seconds; what it saves twice, it paid twice."""
+    saved: dict[str, str] = {}
+
+    async def attempts() -> None:
+        while True:
+            with anyio.move_on_after(5):
+                text = saved.get("a") if saves_once else None
+                if text is None:
+                    text = (await tank.fake_llm.call("Do a.", item="a")).text
+                    assert "a" not in saved, "saved twice"
+                    saved["a"] = text
+                await anyio.sleep(0.01)
+                tank.ledger.complete("a", text)
+                return
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(attempts)
+
+    tank.ledger.submit("a")
+    run(main)
+
+
+@pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), trio.run], ids=["asyncio", "trio"])
+def test_a_deadline_inside_of_a_loop_passes(run: Callable[..., object]) -> None:
+    program = functools.partial(saves_before_its_deadline, run=run)
+    failure = wavetank.search(functools.partial(program, saves_once=False), schedules=60).failure
+    assert failure is not None
+    assert any("just past a deadline that it has set itself" in each for each in map(str, failure.deviations))
+    again = wavetank.simulate(functools.partial(program, saves_once=False), schedule=failure.schedule)
+    assert "saved twice" in "".join(traceback.format_exception(again.error))
+    assert wavetank.search(functools.partial(program, saves_once=True), schedules=60).failure is None
 
 
 def lost_update(_: Tank) -> None:

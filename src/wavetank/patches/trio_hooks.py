@@ -47,6 +47,8 @@ def trio_under(scheduler: Scheduler, started: Callable[[TrioEngine], object]) ->
             scheduler, instruments=instruments, strict_exception_groups=strict_exception_groups
         )
         started(engine)
+        if scheduler.plain:
+            engine.let_deadlines_pass()
         return engine
 
     with ExitStack() as stack:

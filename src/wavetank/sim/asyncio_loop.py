@@ -306,7 +306,15 @@ class SimulatedLoop(SocketMethods):
     def run_until_complete(self, future: Any) -> Any:
         if self.is_running() and nesting_is_allowed():
             return run_nested(self, self._nested, future)
-        return super().run_until_complete(future)
+        if not (self.scheduler.plain and isinstance(future, asyncio.Task)):
+            return super().run_until_complete(future)
+        self._let_deadlines_pass(future)
+        try:
+            return super().run_until_complete(future)
+        finally:
+            if self.scheduler.deadlines is self._deadlines:
+                self.scheduler.deadlines = None
+            self._deadlines = None
 
     def stop(self) -> None:
         self.stop_asked = True
@@ -410,11 +418,14 @@ class SimulatedLoop(SocketMethods):
 
     def explored(self, main: asyncio.Task[Any]) -> None:
         """Let deadlines pass and the program be interrupted, if this run is to have that."""
+        self._let_deadlines_pass(main)
+        coro: Any = main.get_coro()
+        self.scheduler.may_interrupt(lambda: coro.cr_suspended, main.cancel)
+
+    def _let_deadlines_pass(self, main: asyncio.Task[Any]) -> None:
         scheduler = self.scheduler
         if scheduler.chooser is not None and scheduler.level.stalls:
             scheduler.deadlines = self._deadlines = AsyncioDeadlines(self.timers, main)
-        coro: Any = main.get_coro()
-        scheduler.may_interrupt(lambda: coro.cr_suspended, main.cancel)
 
     async def cancel_left(self) -> None:
         """Cancel what `main` has left, and await it, as asyncio's runners do."""

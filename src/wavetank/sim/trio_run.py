@@ -337,10 +337,14 @@ class TrioEngine:
 
     def explored(self) -> None:
         """Let deadlines pass and the program be interrupted, if this run is to have that."""
+        self.let_deadlines_pass()
+        self.scheduler.may_interrupt(self._main_waits, self._interrupt)
+
+    def let_deadlines_pass(self) -> None:
+        """Let those of this run of trio pass, if this run is to have that."""
         scheduler = self.scheduler
         if scheduler.chooser is not None and scheduler.level.stalls:
             scheduler.deadlines = TrioDeadlines(self.runner, scheduler.timers)
-        scheduler.may_interrupt(self._main_waits, self._interrupt)
 
     def _main_waits(self) -> bool:
         """Whether `main` waits for something, so that it can be called off."""
