@@ -110,7 +110,7 @@ def _held_by_frame(thing: Any) -> Iterator[Any]:
             isinstance(each, _SUSPENDABLE) and sys.getrefcount(each) <= 2 * _times(each, held) + 2
         ):
             yield each
-        elif type(each).__module__.startswith("anyio."):
+        elif type(each).__module__.partition(".")[0] == "anyio":
             # The handle of a task that has not begun: its coroutine would be said never to be awaited.
             yield from (one for one in get_referents(each) if isinstance(one, CoroutineType))
         elif isinstance(each, IOBase) and sys.getrefcount(each) <= 2 * _times(each, held) + 2 + sum(
