@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,19 @@ def test_the_answer_is_a_table_with_what_binds_and_what_is_assumed(
     assert "the smallest -j within 2 % of the best is 20" in rest
     assert any("developers.openai.com" in line for line in rest)
     assert any("prices: $0.15 in, $0.6 out" in line for line in rest)
+
+
+def test_where_no_batch_is_finished_the_one_that_gets_furthest_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How fast a batch ends that does not get through says nothing."""
+    limits = tmp_path / "quota.toml"
+    limits.write_text("[limits]\nrequests_per_day = 20\n")
+    words = ["--rows", "40", *RANGES, "--scenario", str(limits), "-j", "2,20", "--seeds", "1"]
+    assert main(["forecast", *words]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"no -j gets all rows done; -j \d+ leaves the fewest undone", printed)
+    assert "within 2 %" not in printed
 
 
 def test_more_requests_at_once_are_no_slower_until_the_limit_binds(

@@ -60,7 +60,10 @@ def recommendations(forecasts: Sequence[Forecast]) -> Iterator[str]:
             found = smallest_as_good(group)
             where = ", ".join(part for part in names if part)
             several = f"{where}: " if len(group) < len(forecasts) and where else ""
-            yield f"{several}the smallest -j within 2 % of the best is {found.parallel}"
+            if found.undone:
+                yield f"{several}no -j gets all rows done; -j {found.parallel} leaves the fewest undone"
+            else:
+                yield f"{several}the smallest -j within 2 % of the best is {found.parallel}"
 
 
 def _groups(forecasts: Sequence[Forecast]) -> Iterator[tuple[tuple[str, str, str], list[Forecast]]]:
