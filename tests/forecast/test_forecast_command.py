@@ -98,12 +98,20 @@ def test_a_daily_quota_leaves_rows_undone_and_is_named(capsys: pytest.CaptureFix
     assert found["undone"] == {"the quota is spent": pytest.approx(50, abs=1)}
 
 
+@pytest.mark.parametrize(
+    ("worth", "more"),
+    [(1, ("--rows", "60", "--seeds", "2")), (500, ("--rows", "20", "--scenario", "brownout"))],
+    ids=["from the first seeds", "for the later seeds"],
+)
 def test_the_same_question_has_the_same_answer_on_any_number_of_processes(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    worth: int,
+    more: tuple[str, ...],
 ) -> None:
     """Processes change how long it takes to answer, and nothing else."""
-    monkeypatch.setattr(runs, "WORTH_A_PROCESS", 1)
-    words = ("--rows", "60", *RANGES, *OPENAI, "-j", "5,6", "--seeds", "2", "--seed", "7")
+    monkeypatch.setattr(runs, "WORTH_A_PROCESS", worth)
+    words = (*more, *RANGES, *OPENAI, "-j", "5,6", "--seed", "7")
     assert asked(capsys, *words, "--jobs", "2") == asked(capsys, *words, "--jobs", "1")
 
 

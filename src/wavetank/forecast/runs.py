@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from ..engines import Engine, EngineError, Versions, raised_by, worker_here
@@ -64,10 +64,14 @@ def forecasts(
     """
     results: dict[int, list[RunFigures]] = {place: [] for place in range(len(cases))}
     most = seeds or most_seeds(cases, workload)
-    with _pool(cases, workload, jobs, engine) as submit:
-        wanted = {place: min(seeds or FIRST_SEEDS, most) for place in results}
+    first, rows = min(seeds or FIRST_SEEDS, most), len(cases) * workload.rows
+    with ExitStack() as stack:
+        submit = stack.enter_context(_pool(rows * first, jobs, engine))
+        wanted = dict.fromkeys(results, first)
         while any(wanted.values()):
             _one_round(cases, workload, results, wanted, seed, submit, engine, show)
+            if submit is _here:  # what is not certain after a few seeds mostly takes many
+                submit = stack.enter_context(_pool(rows * (most - first), jobs, engine))
             wanted = {
                 place: min(_MORE_SEEDS, most - len(runs)) if not estimate(runs).is_certain else 0
                 for place, runs in results.items()
@@ -120,15 +124,13 @@ def _one_round(
 
 
 @contextmanager
-def _pool(
-    cases: Sequence[Case], workload: Workload, jobs: int | None, engine: Engine | None
-) -> Iterator[_Submit]:
-    """Where runs are made: in processes if they take longer than to start those."""
+def _pool(rows: int, jobs: int | None, engine: Engine | None) -> Iterator[_Submit]:
+    """Where runs of so many rows are made: in processes if that takes longer than to start those."""
     if engine is not None:
         yield lambda *arguments: engine.submit(run_apart, Versions.here(), *arguments)
         return
     jobs = jobs or os.cpu_count() or 1
-    if jobs == 1 or len(cases) * workload.rows < WORTH_A_PROCESS:
+    if jobs == 1 or rows < WORTH_A_PROCESS:
         yield _here
         return
     # A fresh process: a fork would have the threads of this one, such as those of a progress bar.
