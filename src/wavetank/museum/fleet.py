@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol, final
 
 import anyio
 from anyio.abc import ByteStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 
+from ..processor.shared.resp import RespStream
 from ..tank.tank import Tank
 from .workload import ask
 
@@ -25,8 +25,7 @@ class Redis:
     """One connection, whose commands go one at a time, on asyncio and trio."""
 
     def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self._received = BufferedByteReceiveStream(stream)
+        self._stream = RespStream(stream)
         self._turn = anyio.Lock()
 
     @classmethod
@@ -38,22 +37,8 @@ class Redis:
 
     async def __call__(self, *command: object) -> Any:
         """Send a command, and return its reply: a text, a number, `None` or a list."""
-        parts = [str(part).encode() for part in command]
-        sent = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
         async with self._turn:
-            await self._stream.send(sent)
-            return await self._reply()
-
-    async def _reply(self) -> Any:
-        line = (await self._received.receive_until(b"\r\n", 65536)).decode()
-        kind, rest = line[0], line[1:]
-        if kind == "*":
-            return [await self._reply() for _ in range(int(rest))]
-        if kind == "$" and rest != "-1":
-            return (await self._received.receive_exactly(int(rest) + 2))[:-2].decode()
-        if kind == "-":
-            raise RuntimeError(f"Redis: {rest}")
-        return None if kind == "$" else int(rest) if kind == ":" else rest
+            return await self._stream.ask(*map(str, command))
 
 
 class FleetGate(Protocol):
