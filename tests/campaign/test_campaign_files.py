@@ -12,7 +12,7 @@ import pytest
 
 from wavetank.campaign.campaign_options import CampaignError
 from wavetank.campaign.campaign_page import campaign_page
-from wavetank.campaign.campaign_report import values
+from wavetank.campaign.campaign_report import Totals, values
 from wavetank.campaign.comparison import compared, lines, read_report
 from wavetank.campaign.junit import junit
 from wavetank.campaign.protocol import RangeMade, SearchEnd, SearchOverrides
@@ -33,7 +33,7 @@ def report(**ends: SearchEnd | int) -> dict[str, Any]:
         if isinstance(end, SearchEnd):
             test.take_end(end)
         tests.append(test)
-    made = values(tests, [], runs=20, seconds=1.0, processes=2, engine="dask://a:1", resume=None)
+    made = values(tests, [], Totals(20, 1.0, 2, "dask://a:1"), resume=None)
     jsonschema.validate(made, SCHEMA)
     return made
 

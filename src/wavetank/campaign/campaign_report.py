@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..text import counted
 from .protocol import SearchEnd
@@ -65,16 +65,18 @@ def github_lines(tests: Sequence[SearchedTest]) -> Iterator[str]:
             yield test.end.annotation
 
 
-def summary(
-    tests: Sequence[SearchedTest],
-    scenarios: Sequence[str],
-    *,
-    runs: int,
-    seconds: float,
-    processes: int,
-    engine: str | None,
-) -> Iterator[str]:
+class Totals(NamedTuple):
+    """What a campaign has made: runs, their seconds, and how many processes or workers of an engine."""
+
+    runs: int
+    seconds: float
+    processes: int
+    engine: str | None
+
+
+def summary(tests: Sequence[SearchedTest], scenarios: Sequence[str], totals: Totals) -> Iterator[str]:
     """The result of the campaign and of each test; `scenarios` are those that the command line names."""
+    runs, seconds, processes, engine = totals
     yield (
         f"wavetank explore: {counted(len(tests), 'test')}, {counted(runs, 'schedule')} in {seconds:.1f} s "
         f"({_rate(runs, seconds)}, {workers(processes, engine)})"
@@ -109,24 +111,17 @@ def _keeps_its_scenario(test: SearchedTest, scenarios: Sequence[str]) -> bool:
 
 
 def values(
-    tests: Sequence[SearchedTest],
-    scenarios: Sequence[str],
-    *,
-    runs: int,
-    seconds: float,
-    processes: int,
-    engine: str | None,
-    resume: str | None,
+    tests: Sequence[SearchedTest], scenarios: Sequence[str], totals: Totals, *, resume: str | None
 ) -> dict[str, Any]:
     """The same as plain values: `resume` is the command that continues, if anything is left to do."""
     return {
         "format": FORMAT,
         "version": VERSION,
         "wavetank": metadata.version("wavetank"),
-        "engine": engine,
-        "schedules": runs,
-        "seconds": round(seconds, 3),
-        "processes": processes,
+        "engine": totals.engine,
+        "schedules": totals.runs,
+        "seconds": round(totals.seconds, 3),
+        "processes": totals.processes,
         "failed": sum(test.failed for test in tests),
         "resume": resume,
         "tests": [_values_of(test, scenarios) for test in tests],

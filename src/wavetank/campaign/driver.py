@@ -390,13 +390,8 @@ class Campaign:
         tests = [*self._tests.values()]
         scenarios = scenario_names(self._options.overrides)
         resume = self._resume_command if any(test.end is None for test in tests) else None
-        totals: dict[str, Any] = {
-            "runs": self._runs,
-            "seconds": self._elapsed,
-            "processes": self._engine.slots(),
-            "engine": self._options.engine,
-        }
-        values = report.values(tests, scenarios, resume=resume, **totals)
+        totals = report.Totals(self._runs, self._elapsed, self._engine.slots(), self._options.engine)
+        values = report.values(tests, scenarios, totals, resume=resume)
         rows = None if self._earlier is None else compared(self._earlier, values["tests"])
         if rows is not None:
             values["compared"] = {"file": str(self._options.compare), "tests": rows}
@@ -404,7 +399,7 @@ class Campaign:
         if self._show is not None:
             self._show(values)
         else:
-            print(*report.failures(tests), *report.summary(tests, scenarios, **totals), sep="\n")
+            print(*report.failures(tests), *report.summary(tests, scenarios, totals), sep="\n")
             if rows is not None and self._options.compare is not None:
                 print(*comparison_lines(rows, self._options.compare), sep="\n")
             if resume is not None:
