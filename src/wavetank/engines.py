@@ -100,7 +100,7 @@ def worker_here() -> str:
 
 
 def raised_by(engine: Engine, error: BaseException) -> EngineError:
-    """What to tell of an error that is none of the function's own."""
+    """The error to report for one that the function itself did not raise."""
     if isinstance(error, EngineError):
         return error
     if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("wavetank"):

@@ -32,7 +32,7 @@ class _Lock:
 
 
 class _FixedLock(_Lock):
-    """A lease: it ends by itself if nobody gives it back."""
+    """A lease: it ends by itself if it is not given back."""
 
     async def take(self) -> bool:
         return await self.redis("SET", "lock", self.owner, "NX", "PX", _LEASE) is not None

@@ -1,4 +1,4 @@
-"""A replica that is told to wait keeps that to itself, and the other one goes on sending."""
+"""A replica that has to wait does not share that, and the other one goes on sending."""
 
 from __future__ import annotations
 

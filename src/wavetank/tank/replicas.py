@@ -303,7 +303,7 @@ class Replica:
             process.resume()
 
     def restart(self) -> None:
-        """Start the replica anew: import its modules again, and run again what `start` was given.
+        """Start the replica again: import its modules, and run again what `start` was given.
 
         It crashes first if it runs. What had ended before is not run again.
 

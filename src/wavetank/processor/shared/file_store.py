@@ -59,7 +59,7 @@ class FileStore:
         return await anyio.to_thread.run_sync(self._call, self._file, list(arguments))
 
     async def listen(self, on_wake: Callable[[], object]) -> None:  # noqa: ARG002
-        """A file wakes nobody: a waiter looks again by itself."""
+        """A file wakes no waiter: each looks again by itself."""
         await anyio.sleep_forever()
 
     async def aclose(self) -> None:

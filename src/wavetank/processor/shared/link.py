@@ -71,7 +71,7 @@ class Member(Protocol):
         ...
 
     def closed_by_other(self, reason: str) -> None:
-        """Another process was told that nothing more is served."""
+        """Another process has learnt that nothing more is served."""
         ...
 
     def items_left(self) -> float:
@@ -102,7 +102,7 @@ class Link:
     Args:
         store: the place of the state.
         pace: what is learnt.
-        limits: those that this process is told.
+        limits: those that this process is given.
     """
 
     def __init__(self, store: Store, pace: SharedPace, *, limits: Limits) -> None:
@@ -133,7 +133,7 @@ class Link:
 
     @property
     def hears(self) -> bool:
-        """Whether changes by others are told to this process; if not, a waiter has to look for them."""
+        """Whether this process hears of changes by others; if not, a waiter has to look for them."""
         return self._hears
 
     def report(self, operation: str) -> None:
@@ -143,7 +143,7 @@ class Link:
             self._has_work.set()
 
     def retune(self, limits: Limits) -> None:
-        """Tell the others that this process was told other limits."""
+        """Report that this process was given other limits."""
         self._limits = limits
         self.report(f"T|{encode_limits(limits)}")
 

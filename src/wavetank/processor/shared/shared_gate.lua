@@ -10,7 +10,7 @@ local layout, born, me = ARGV[1], ARGV[2], ARGV[3]
 local lease, cursor = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local KEPT_MS = '86400000'        -- an unused gate is forgotten after a day
-local RENEW_US = 60000000         -- that day begins anew at most once a minute
+local RENEW_US = 60000000         -- that day is extended at most once a minute
 local SNAPSHOT_ENTRIES = 1024     -- a log that is longer is to be replaced by what was learnt from it
 local SNAPSHOT_US = 5000000       -- another member is asked if the first one has not done it by then
 

@@ -230,7 +230,7 @@ class SharedGate(Gate):
         self._look_again()
 
     def closed_by_other(self, reason: str) -> None:
-        """Another process was told that nothing more is served."""
+        """Another process has learnt that nothing more is served."""
         if self._closed_because is None:
             self._closed_because = reason
             self.close()

@@ -40,7 +40,7 @@ class SharedPace:
     snapshot of one that was there.
 
     Args:
-        limits: those that this process is told.
+        limits: those that this process is given.
         on_change: called with the old and the new rate when the rate changed by a tenth.
     """
 
@@ -67,12 +67,12 @@ class SharedPace:
 
     @property
     def limits(self) -> Limits:
-        """The strictest of the limits that the members are told."""
+        """The strictest of the limits that the members are given."""
         return self._limits
 
     @property
     def disagrees(self) -> bool:
-        """Whether members are told different limits."""
+        """Whether members are given different limits."""
         told = [limits for limits in self._told.values() if limits != Limits()]
         return any(limits != told[0] for limits in told)
 

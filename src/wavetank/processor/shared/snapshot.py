@@ -1,6 +1,6 @@
 """What was learnt as text, for a process that joins later: each object with its class and its fields.
 
-Text and not pickle: whoever can write to the server could otherwise run code here.
+Text and not pickle: otherwise anything that can write to the server could run code here.
 """
 
 from __future__ import annotations
