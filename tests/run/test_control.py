@@ -60,8 +60,10 @@ class Rows:
         self.peak = max(self.peak, self.under_way)
         if self.sent == 3:
             self.done = anyio.Event()
-            await anyio.to_thread.run_sync(self.act)
-            self.done.set()
+            try:
+                await anyio.to_thread.run_sync(self.act)
+            finally:
+                self.done.set()
         elif self.done is not None:
             await self.done.wait()
             while self.peak < self.most:
@@ -141,8 +143,11 @@ def test_a_request_that_is_wrong_changes_nothing(
     answers: list[str] = []
 
     def act() -> None:
-        (folder / "run.db.ctl").write_text(text)
-        (folder / "run.db.ctl").chmod(mode)
+        # At once and with its mode: the run takes the file away as soon as it has read it.
+        request = folder / "request"
+        request.write_text(text)
+        request.chmod(mode)
+        request.rename(folder / "run.db.ctl")
         ended = threading.Event()
         while not (folder / "run.db.ctl-answer").exists():
             ended.wait(0.005)
