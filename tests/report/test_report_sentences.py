@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import Any
 
 import anyio
@@ -25,6 +26,7 @@ def sentences(run: Run[Any]) -> list[str]:
     return [each.text for each in explained(run.logs()[0])]
 
 
+@cache
 def failure_of(name: str) -> Run[Any]:
     failure = SPECIMENS[name].search(schedules=50).failure
     assert failure is not None
