@@ -100,7 +100,7 @@ def test_a_daily_quota_leaves_rows_undone_and_is_named(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     ("worth", "more"),
-    [(1, ("--rows", "60", "--seeds", "2")), (500, ("--rows", "20", "--scenario", "brownout"))],
+    [(1, ("--rows", "20", "--seeds", "2")), (80, ("--rows", "8", "--scenario", "brownout"))],
     ids=["from the first seeds", "for the later seeds"],
 )
 def test_the_same_question_has_the_same_answer_on_any_number_of_processes(
