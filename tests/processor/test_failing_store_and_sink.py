@@ -11,12 +11,14 @@ import pytest
 
 from wavetank.processor import ItemResult, LLMWorkItem, ParallelBatchProcessor
 
+from ..depth import by_turns
 from .stepping import stepped
 
 ITEMS = [LLMWorkItem(id=name, prompt=name) for name in "abcdef"]
 
-on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-in_all_ways = pytest.mark.parametrize("way", ["batch", "stream", "stream in order"])
+in_all_ways = by_turns(
+    way=["batch", "stream", "stream in order"], late=[False, True], backend=["asyncio", "trio"]
+)
 
 
 class ClientError(Exception):
@@ -168,17 +170,13 @@ def survives(backend: str, way: str, failing: Callable[[Memory], Failing], *, la
         attempt(at)
 
 
-@on_both
 @in_all_ways
-@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_a_store_may_fail_at_any_call(backend: str, way: str, late: bool) -> None:
     """Before or after the call's work: its error is raised, and a resumed run has each outcome once."""
     survives(backend, way, lambda memory: memory.store, late=late)
 
 
-@on_both
 @in_all_ways
-@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_a_sink_may_fail_at_any_call(backend: str, way: str, late: bool) -> None:
     """Its error comes out, each outcome is kept, and a resumed run writes the rows that are missing."""
     survives(backend, way, lambda memory: memory.sink, late=late)

@@ -13,7 +13,7 @@ from wavetank.fault_kinds import FaultKind
 from wavetank.processor import LLMCallStrategy, LLMWorkItem, ParallelBatchProcessor
 from wavetank.scenario import DurationRange, Fault, Latency, Match, Scenario
 
-from ..depth import n_of
+from ..depth import by_turns, n_of
 
 SCHEDULES = n_of(4, 1000)
 IDS = [f"item-{number}" for number in range(40)]
@@ -67,8 +67,7 @@ async def program(tank: Tank) -> None:
         await process(tank, processor)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("world", WORLDS)
+@by_turns(world=[*WORLDS], backend=["asyncio", "trio"])
 def test_no_order_of_steps_loses_an_item_in_an_outage(world: str, backend: str) -> None:
     """Every item is answered once, without a storm or a herd after it, in every schedule."""
     result = wavetank.search(

@@ -17,6 +17,8 @@ from wavetank.processor import CallResult, ItemResult, LLMCallStrategy, LLMWorkI
 from wavetank.processor.journal import Journal
 from wavetank.processor.preflight import preflight
 
+from ..depth import n_of
+
 pytestmark = pytest.mark.anyio
 
 
@@ -398,5 +400,5 @@ def test_a_store_is_asked_for_the_items_of_a_stream_in_their_order(backend: str)
         assert store.asked == ids
         assert [results[id].recalled for id in ids] == [id in store.known for id in ids]
 
-    result = wavetank.search(main, "calm", backend=backend, schedules=30, checks=[])
+    result = wavetank.search(main, "calm", backend=backend, schedules=n_of(10, 500), checks=[])
     assert result.failure is None, str(result)

@@ -12,6 +12,8 @@ import pytest
 import wavetank
 from wavetank.processor import BatchResult, Limits, LLMWorkItem, ParallelBatchProcessor
 
+from ..depth import by_turns
+
 OPEN = Limits(requests_per_minute=1e9)
 """So wide that only the bounds of the processor hold requests back."""
 
@@ -52,10 +54,8 @@ def batch(
 both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
-@both
-@pytest.mark.parametrize(
-    ("options", "at_once", "peak"),
-    [
+@by_turns(
+    case=[
         ({"workers": 50}, 5, 5),
         ({"workers": 3}, 5, 3),
         ({"workers": 50, "batch_size": 7}, None, 7),
@@ -65,11 +65,13 @@ both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
         ({"workers": 150}, 120, 120),
         ({"workers": 150, "scope": lambda item: item.id[-1]}, 20, 20),
     ],
+    backend=["asyncio", "trio"],
 )
 def test_the_smaller_of_batch_size_and_workers_bounds_what_is_under_way(
-    backend: str, options: dict[str, Any], at_once: int | None, peak: int
+    case: tuple[dict[str, Any], int | None, int], backend: str
 ) -> None:
     """Both are reached and neither is exceeded; the argument takes the place of the constructor's."""
+    options, at_once, peak = case
     provider = Provider()
     ids = [str(number) for number in range(300)]
     result = batch(provider, ids, backend, at_once=at_once, limits=OPEN, **options)

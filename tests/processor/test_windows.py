@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import openai
-import pytest
 
 import wavetank
 from wavetank import Tank
 from wavetank.processor import LLMWorkItem, ParallelBatchProcessor
 from wavetank.scenario import scenario_from_dict
+
+from ..depth import by_turns
 
 ITEMS = 25
 DATE = {"form": "http-date"}
@@ -39,10 +40,8 @@ async def batch(tank: Tank) -> int:
     return done.succeeded
 
 
-@pytest.mark.parametrize(("backend", "first_token"), [("asyncio", "0s"), ("trio", "200ms")])
-@pytest.mark.parametrize(
-    ("table", "seconds"),
-    [
+@by_turns(
+    case=[
         ({"limits": {"requests_per_minute": 10, "window": "calendar"}}, 180),
         ({"limits": {"requests_per_minute": 10, "window": "sliding"}}, 180),
         ({"limits": {"requests_per_minute": 10, "window": "sliding", "count_refused": True}}, 240),
@@ -53,12 +52,13 @@ async def batch(tank: Tank) -> int:
         ({"clock": {"behind": "5m"}, "wave": [{"lasts": "5s", "retry_after": DATE}]}, 20),
         ({"clock": {"ahead": "5m"}, "wave": [{"lasts": "5s", "retry_after": DATE}]}, 20),
     ],
-    ids=["calendar", "sliding", "refusals", "second", "reset", "seconds", "date", "behind", "ahead"],
+    where=[("asyncio", "0s"), ("trio", "200ms")],
 )
 def test_the_processor_takes_as_long_as_the_limit_makes_it(
-    table: dict[str, Any], seconds: float, backend: str, first_token: str
+    case: tuple[dict[str, Any], float], where: tuple[str, str]
 ) -> None:
     """Every item is answered, by every rule of the checks, and no pause grows beyond what was asked for."""
+    (table, seconds), (backend, first_token) = case, where
     table = table | {"latency": {"first_token": first_token}}
     scenario = scenario_from_dict(table, name="mine", source="mine")
     run = wavetank.simulate(batch, scenario, backend=backend, checks="strict")

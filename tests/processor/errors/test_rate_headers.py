@@ -24,6 +24,8 @@ from wavetank.processor import (
     rate_info,
 )
 
+from ...depth import by_turns
+
 NOW = 1_755_780_000.0  # 2025-08-21T12:40:00Z
 
 
@@ -241,9 +243,7 @@ class Stated:
         return CallResult("", usage=TokenUsage(size // 2, size - size // 2), info=info)
 
 
-@pytest.mark.parametrize("tokens", [False, True], ids=["requests", "tokens"])
-@pytest.mark.parametrize("burst_seconds", [1, 60])
-@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+@by_turns(burst_seconds=[1, 60], tokens=[False, True], dialect=["openai", "anthropic"])
 def test_a_stated_bucket_of_any_depth_is_used_whole(dialect: str, burst_seconds: int, tokens: bool) -> None:
     """In 1.05 times the shortest time; a few requests are refused before answers have shown the rate."""
     call = Stated(dialect, 3.0, burst_seconds, tokens=tokens)
