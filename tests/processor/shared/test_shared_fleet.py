@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -10,13 +9,15 @@ import pytest
 from wavetank import EventLog, Tank, Verdict, search
 from wavetank.processor import Limits, LLMWorkItem, ParallelBatchProcessor, SharedLimits
 
+from ...depth import n_of
+
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 RATE = 600
 ITEMS = 4
 NAMES = ("one", "two")
 SECOND = 1_000_000_000
-SCHEDULES = 5_000 if os.environ.get("WAVETANK_DEEP") == "1" else 25
+SCHEDULES = n_of(10, 5_000)
 MOST_SECONDS = 120
 """Two restarts after 30 s each, and twice what a dead replica may hold back."""
 
