@@ -21,6 +21,8 @@ from ..depth import DEEP, n_of
 from .cut_programs import DEADLINES, INTERRUPTIONS, ROWS, ask
 
 SEEDS = range(n_of(3, 20))
+ENOUGH = n_of(2, 20)
+"""Of three seeds the third decides only where the first two disagree."""
 TWIN_SCHEDULES = n_of(20, 3000)
 SOON = 20
 
@@ -49,6 +51,8 @@ def test_the_bug_is_found_soon(name: str, interrupt: bool, backend: str) -> None
     """In twenty schedules by the median; the report says what was done, and a token repeats it."""
     bug, took, tokens = (INTERRUPTIONS if interrupt else DEADLINES)[name], list[int](), dict[str, bytes]()
     for seed in SEEDS:
+        if len(took) == ENOUGH and max(took) <= SOON:
+            break
         main, options = bug.options(False, interrupt=interrupt)
         result = wavetank.search(main, schedules=200, seed=seed, backend=backend, **options)
         run = result.failure

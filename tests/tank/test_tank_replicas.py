@@ -551,7 +551,7 @@ def test_the_same_schedule_gives_the_same_log(backend: str) -> None:
     assert failure is not None
     logs = {
         simulate(main, backend=backend, schedule=failure.schedule, checks=()).events.to_ndjson(waits=False)
-        for _ in range(3)
+        for _ in range(2)
     }
     assert logs == {failure.events.to_ndjson(waits=False)}
 

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import count
 
 import anyio
@@ -25,6 +25,14 @@ from wavetank.scenario import Match, RetryAfter, Wave
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 Main = Callable[[Tank], Awaitable[None]]
+
+
+@cache
+def failure_of(main: Main, backend: str) -> wavetank.Run[None]:
+    """What a search with the usual options finds."""
+    run = wavetank.search(main, backend=backend).failure
+    assert run is not None
+    return run
 
 
 async def tie(_: Tank) -> None:
@@ -214,8 +222,7 @@ def test_a_long_schedule_is_shortened() -> None:
 @on_both
 def test_the_token_repeats_the_failure(backend: str) -> None:
     """The token brings its order: the run fails again, with the same log, in the same words."""
-    run = wavetank.search(tie, backend=backend).failure
-    assert run is not None
+    run = failure_of(tie, backend)
     again = wavetank.simulate(tie, backend=backend, schedule=run.schedule)
     assert again.events.to_ndjson() == run.events.to_ndjson()
     assert (again.kind, again.deviations, again.schedule) == (run.kind, run.deviations, run.schedule)
@@ -592,8 +599,7 @@ def test_a_replay_off_its_course(
     backend: str, change: dict[str, float], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token whose run takes another course is no repetition: the error tells where it left."""
-    run = wavetank.search(depends_on_a_helper, backend=backend).failure
-    assert run is not None
+    run = failure_of(depends_on_a_helper, backend)
     assert run.deviations
     for name, value in change.items():
         monkeypatch.setitem(BEHAVIOUR, name, value)

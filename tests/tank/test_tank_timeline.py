@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import anyio
@@ -32,6 +33,14 @@ async def race(tank: Tank) -> None:
     assert order == ["a", "b"]
 
 
+@cache
+def failure_of_the_race(backend: str) -> wavetank.Run[None]:
+    """What a search finds."""
+    run = wavetank.search(race, backend=backend).failure
+    assert run is not None
+    return run
+
+
 @on_both
 def test_a_run_writes_its_page_and_its_trace(tmp_path: Path, backend: str) -> None:
     """Of a run that passed, too; what is written is that of its log with notes."""
@@ -52,8 +61,7 @@ def test_a_run_writes_its_page_and_its_trace(tmp_path: Path, backend: str) -> No
 @on_both
 def test_a_failure_of_a_search_has_its_neighbour_that_passes(backend: str) -> None:
     """It has one deviation fewer, says which, and is the same in each search."""
-    one, other = (wavetank.search(race, backend=backend).failure for _ in range(2))
-    assert one is not None
+    one, other = failure_of_the_race(backend), wavetank.search(race, backend=backend).failure
     assert other is not None
     failed, passing = one.logs("race")
     assert failed.notes is not None
@@ -73,8 +81,7 @@ def test_a_failure_of_a_search_has_its_neighbour_that_passes(backend: str) -> No
 @on_both
 def test_the_log_of_a_failure_has_no_notes(backend: str) -> None:
     """So that it is that of the run which its token repeats, whatever search came upon it."""
-    failure = wavetank.search(race, backend=backend).failure
-    assert failure is not None
+    failure = failure_of_the_race(backend)
     assert failure.events.notes is None
     again = wavetank.simulate(race, backend=backend, schedule=failure.schedule)
     assert again.events.to_ndjson() == failure.events.to_ndjson()

@@ -17,6 +17,7 @@ import trio
 import wavetank
 from wavetank import EventLog, Run, Tank
 from wavetank.checks.traced import traced
+from wavetank.tank.runs.trial_runs import Trials
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -386,8 +387,9 @@ ALL_AT_ONCE = wavetank.Scenario()
 
 
 @on_both
-def test_a_traced_search_is_the_same_search(backend: str) -> None:
+def test_a_traced_search_is_the_same_search(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same schedules, token, events and deviations, but for what was traced."""
+    monkeypatch.setattr(Trials, "GENTLER_RUNS", 20)
     plain, with_traces = (
         wavetank.search(lost_wakeup(trace), ALL_AT_ONCE, backend=backend, schedules=40)
         for trace in (False, True)

@@ -95,7 +95,7 @@ async def polite(tank: Tank) -> None:
 @on_both
 def test_a_livelock_is_the_program_s_own(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tasks that wait for each other in a spin are a livelock, found by one stall; steps end its runs."""
-    budget = 4_000
+    budget = 1_000
     for engine in (SimulatedLoop, TrioEngine):
         defaults = engine.__init__.__kwdefaults__
         assert defaults is not None

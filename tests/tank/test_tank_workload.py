@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import anyio
 import pytest
 
@@ -48,6 +50,17 @@ async def needs_two(tank: Tank) -> None:
             group.start_soon(worker, number)
 
 
+SEVEN_WORKERS = Workload.of(9, workers=7)
+
+
+@cache
+def failure_out_of_turn(backend: str) -> wavetank.Run[None]:
+    """What a search finds."""
+    run = wavetank.search(needs_two, backend=backend, schedules=200, workload=SEVEN_WORKERS).failure
+    assert run is not None
+    return run
+
+
 def test_a_workload_prints_as_a_call_that_makes_it(backend: str) -> None:
     """The repr of a workload can be pasted, whether its items are plain or not."""
     del backend
@@ -88,9 +101,7 @@ def test_a_fifo_failure_keeps_no_item_it_does_not_need(backend: str) -> None:
 
 def test_the_schedule_is_searched_again_in_a_smaller_workload(backend: str) -> None:
     """A failure that needs an order is found in the smaller workload, in as few deviations."""
-    work = Workload.of(9, workers=7)
-    failure = wavetank.search(needs_two, backend=backend, schedules=200, workload=work).failure
-    assert failure is not None
+    work, failure = SEVEN_WORKERS, failure_out_of_turn(backend)
     assert len(failure.deviations) == 1
     assert "it needs 2 of 9 items and 2 of 7 workers" in failure.report()
     assert f"workload={work!r}" in failure.replay
@@ -100,9 +111,8 @@ def test_the_schedule_is_searched_again_in_a_smaller_workload(backend: str) -> N
 
 def test_a_token_of_another_workload_is_refused(backend: str) -> None:
     """A token replays the workload it was made with, not another one."""
-    failure = wavetank.search(needs_two, backend=backend, schedules=200, workload=Workload.of(9, workers=7))
-    assert failure.failure is not None
+    failure = failure_out_of_turn(backend)
     with pytest.raises(TokenError, match="workload"):
         wavetank.simulate(
-            needs_two, backend=backend, schedule=failure.failure.schedule, workload=Workload.of(8, workers=7)
+            needs_two, backend=backend, schedule=failure.schedule, workload=Workload.of(8, workers=7)
         )
