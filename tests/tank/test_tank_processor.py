@@ -15,7 +15,7 @@ from wavetank.checks.history import dated
 from wavetank.processor import BatchResult, Decision, LLMWorkItem, ParallelBatchProcessor, decisions
 from wavetank.scenario import catalogue
 
-from ..depth import DEEP, by_turns
+from ..depth import DEEP, by_turns, in_turn
 
 BACKENDS = ("asyncio", "trio")
 on_both = pytest.mark.parametrize("backend", BACKENDS)
@@ -115,7 +115,8 @@ def test_it_survives_through_the_sdks(
     assert_survived(wavetank.simulate(program, scenario, backend=backend, checks="strict"))
 
 
-@by_turns(scenario=SOME, seed=[1, 2, 3], backend=BACKENDS)
+@by_turns(scenario=SOME, backend=BACKENDS)
+@pytest.mark.parametrize("seed", in_turn(0, [1, 2, 3]))
 def test_it_survives_other_picks(scenario: str, backend: str, seed: int) -> None:
     """Another seed picks other items to refuse; nothing else changes."""
     assert_survived(wavetank.simulate(directly, scenario, backend=backend, seed=seed, checks="strict"))

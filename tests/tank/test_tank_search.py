@@ -21,6 +21,7 @@ from wavetank import CheckFailed, Diverged, RateLimited, Scenario, Tank, TokenEr
 from wavetank.checks import UnknownCheck
 from wavetank.clock import SECOND, Duration
 from wavetank.scenario import Match, RetryAfter, Wave
+from wavetank.tank.search.search import Result
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -28,9 +29,14 @@ Main = Callable[[Tank], Awaitable[None]]
 
 
 @cache
+def result_of(main: Main, backend: str) -> Result[None]:
+    """The result of a search with the usual options."""
+    return wavetank.search(main, backend=backend)
+
+
 def failure_of(main: Main, backend: str) -> wavetank.Run[None]:
-    """What a search with the usual options finds."""
-    run = wavetank.search(main, backend=backend).failure
+    """The failure that it finds."""
+    run = result_of(main, backend).failure
     assert run is not None
     return run
 
@@ -109,9 +115,8 @@ def test_the_first_run_is_in_fifo_order(backend: str) -> None:
 @on_both
 def test_the_report_of_a_race(backend: str) -> None:
     """What failed, where it can be reached, the schedule in words, and the line that repeats it."""
-    result = wavetank.search(tie, backend=backend)
-    run = result.failure
-    assert run is not None
+    result = result_of(tie, backend)
+    run = failure_of(tie, backend)
     assert (run.kind, run.level, len(run.deviations)) == ("error", "batch", 1)
     task, step = "early#2" if backend == "asyncio" else "early#3", run.deviations[0].step
     what, why, order, heading, *steps, repeat = run.report().splitlines()
@@ -296,7 +301,7 @@ def test_a_level_limits_the_search(backend: str) -> None:
 
 def test_a_failure_is_raised_with_its_report() -> None:
     """`check` raises the program's own error with a note, a failed verdict with the report; and twice."""
-    result = wavetank.search(tie)
+    result = result_of(tie, "asyncio")
     for _ in range(2):
         with pytest.raises(LookupError) as caught:
             result.check()

@@ -309,17 +309,17 @@ def test_starts_at_one_instant_are_joined_with_all_that_they_take() -> None:
 
 def test_a_rate_known_to_within_what_is_held_back_is_not_exceeded() -> None:
     """Between 999.95 and 1,000.02 a second there is nothing to find: 998 are sent."""
-    seconds, refused = run(World(1000, 1, items=20_000))
-    assert seconds < 1.25 * 20
-    assert refused < 30
+    seconds, refused = run(World(1000, 1, items=8_000))
+    assert seconds < 1.5 * 8
+    assert refused < 18
 
 
 def test_late_refusals_of_many_requests_do_not_contradict_the_evidence() -> None:
     """What is refused in a wave that takes two seconds is some hundreds, but not twice the work."""
-    world = World(300, 300, refusal=2.0)
+    world = World(300, 300, refusal=2.0, items=9_000)
     seconds, refused = run(world)
     assert seconds < 1.06 * world.ideal_seconds
-    assert refused < 1000
+    assert refused < 500
 
 
 @pytest.mark.parametrize(("pause", "least", "most"), [(0.0, 28, 40), (1.0, 20, 36), (20.0, 18, 28)])
@@ -437,10 +437,10 @@ def test_an_unknown_limit_costs_little(name: str) -> None:
 
 
 def test_answers_that_come_at_once_are_not_waited_for() -> None:
-    """Ten thousand of them take no minute although none was ever refused."""
-    seconds, refused = run(World(1e9, 1e9, service=0.001, items=10_000))
+    """Five thousand of them take no minute although none was ever refused."""
+    seconds, refused = run(World(1e9, 1e9, service=0.001, items=5_000))
     assert refused == 0
-    assert seconds < 15
+    assert seconds < 8
 
 
 class Overloaded(Exception):
@@ -467,7 +467,7 @@ def seconds_with(refuses: Callable[[int, float], bool], items: int) -> float:
     return batch.seconds
 
 
-@pytest.mark.parametrize(("period", "items"), [(3.0, 600), (5.0, 1500)])
+@pytest.mark.parametrize(("period", "items"), [(3.0, 600), (5.0, 700)])
 def test_waves_that_no_rate_avoids_do_not_wear_the_rate_down(period: float, items: int) -> None:
     """All is refused for half a second, again and again: a lower rate is refused as soon as a higher one."""
     usual = seconds_with(lambda *_: False, items)
@@ -476,7 +476,7 @@ def test_waves_that_no_rate_avoids_do_not_wear_the_rate_down(period: float, item
 
 def test_long_waves_are_found_to_have_another_cause() -> None:
     """Ten of twenty seconds are lost, and a part of the others by longer and longer pauses."""
-    assert seconds_with(lambda _, at: at % 20 >= 10, 4500) < 350
+    assert seconds_with(lambda _, at: at % 20 >= 10, 2000) < 190
 
 
 def test_a_wave_that_no_bucket_fits_does_not_limit_the_rate() -> None:
