@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import string
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Record]]:
 
 
 def _refuse_repeated_names(path: Path, names: Sequence[str]) -> None:
-    twin = next((name for name in names if names.count(name) > 1), None)
+    twin = next((name for name, count in Counter(names).items() if count > 1), None)
     if twin is not None:
         raise RunError(f"{path}: two columns have the name {twin!r}; give each its own")
 
