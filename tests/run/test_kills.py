@@ -13,7 +13,7 @@ from ..depth import n_of
 
 DRIVER = Path(__file__).with_name("kills.py")
 # A multiple of eight, so that each kind of run in `kills.py` has its share.
-POINTS = n_of(104, 1000)
+POINTS = n_of(64, 1000)
 
 
 def killed(folder: Path, points: int, *words: str) -> dict[str, Any]:

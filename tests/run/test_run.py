@@ -250,19 +250,19 @@ def test_a_rehearsal_needs_no_key_and_writes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str], provider: str
 ) -> None:
     """`--scenario` prints the forecast: virtual time, refusals, and what the ledger says."""
-    write_rows(folder, 60)
+    write_rows(folder, 30)
     words = [*WORDS, "--provider", provider, "--scenario", "cascade", "--journal", "run.db"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert re.search(
         r"in 'cascade' with seed 0, 10 in parallel: .* of virtual time, \d+ requests, \d+ refused", said
     )
-    assert "60 of 60 rows have answers" in said
+    assert "30 of 30 rows have answers" in said
     assert "exactly_once passed" in said
     assert [file.name for file in folder.iterdir()] == ["in.csv"]
     assert main([*words, "-j", "1", "--max-requests", "3"]) == 1
     bounded = capsys.readouterr().out
-    assert re.search("[123] of 60 rows have answers", bounded)
+    assert re.search("[123] of 30 rows have answers", bounded)
     assert "stopped early: its 3 requests were sent" in bounded
     assert "exactly_once passed" in bounded
 

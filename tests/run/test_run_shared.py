@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from wavetank.cli import main
+
 WAVETANK = [sys.executable, "-m", "wavetank"]
 ROWS = 12
 PROCESSES = 3
@@ -27,21 +29,30 @@ burst = "1m"
 """
 
 
-def run(folder: Path, *words: str, output: str = "out.csv", url: str = "http://127.0.0.1:9/v1") -> Any:
+def run_words(output: str, url: str, *words: str) -> list[str]:
+    """The words of a run."""
+    return ["run", "in.csv", "-o", output, "--model", "gpt-4o", "--base-url", url, *words]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables of a run."""
+    return {
+        "OPENAI_API_KEY": "sk-secret",
+        "PATH": os.defpath,
+        "XDG_STATE_HOME": str(folder),
+        "HOME": str(folder),
+    }
+
+
+def run(folder: Path, *words: str, output: str, url: str) -> Any:
     """A run in a process of its own."""
-    command = [*WAVETANK, "run", "in.csv", "-o", output, "--model", "gpt-4o", "--base-url", url, *words]
     return subprocess.Popen(
-        command,
+        [*WAVETANK, *run_words(output, url, *words)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={
-            "OPENAI_API_KEY": "sk-secret",
-            "PATH": os.defpath,
-            "XDG_STATE_HOME": str(folder),
-            "HOME": str(folder),
-        },
+        env=environment(folder),
     )
 
 
@@ -102,11 +113,20 @@ def test_runs_that_are_told_a_limit_share_it(folder: Path) -> None:
     ],
 )
 def test_a_place_that_cannot_be_used_ends_the_run_before_it_starts(
-    words: list[str], said: str, folder: Path
+    words: list[str],
+    said: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With status 2 and the way out; nothing is sent."""
-    process = run(folder, *words)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 2, output
-    assert said in output
+    monkeypatch.chdir(folder)
+    for name, value in environment(folder).items():
+        monkeypatch.setenv(name, value)
+    try:
+        status = main(run_words("out.csv", "http://127.0.0.1:9/v1", *words))
+    except SystemExit as exit:
+        status = exit.code  # type: ignore[assignment]
+    assert status == 2
+    assert said in capsys.readouterr().err
     assert (folder / "in.csv").read_text().startswith("id,prompt")
