@@ -34,6 +34,8 @@ from wavetank.processor.processes import (
 )
 from wavetank.processor.processes.worker_process import attempt, failed
 
+from ...depth import DEEP, in_turn
+
 pytestmark = pytest.mark.anyio
 
 
@@ -120,12 +122,24 @@ async def test_every_failure_comes_back_as_data() -> None:
         await pool.run(misbehave, "value")
 
 
-async def test_a_worker_that_dies_takes_one_call_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+DEATHS = {
+    "exit": "its worker ended with exit code 7",
+    "kill": "its worker was killed by SIGKILL",
+    "fork": "its worker was killed by SIGKILL",
+}
+ON_ASYNCIO = ("exit", "fork")
+ON_TRIO = ("kill",)
+
+
+async def test_a_worker_that_dies_takes_one_call_with_it(
+    anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A death is data that says how it ended; calls beside it and after it have workers.
 
     It is noticed also where a process that the worker forked holds its pipes, which is killed.
     """
     monkeypatch.setattr(process_pool, "LAST_MOMENT_SECONDS", 0.05)
+    deaths = tuple(DEATHS) if DEEP else ON_ASYNCIO if anyio_backend_name == "asyncio" else ON_TRIO
     async with ProcessPool() as pool:
         outcomes: dict[str, object] = {}
 
@@ -134,11 +148,10 @@ async def test_a_worker_that_dies_takes_one_call_with_it(monkeypatch: pytest.Mon
 
         with anyio.fail_after(600):
             async with anyio.create_task_group() as group:
-                for how in ("exit", "kill", "fork", "value"):
+                for how in (*deaths, "value"):
                     group.start_soon(ask, how)
-        assert outcomes["exit"] == Failed("transient", "its worker ended with exit code 7", died=True)
-        assert outcomes["kill"] == Failed("transient", "its worker was killed by SIGKILL", died=True)
-        assert outcomes["fork"] == outcomes["kill"]
+        for how in deaths:
+            assert outcomes[how] == Failed("transient", DEATHS[how], died=True)
         assert isinstance(outcomes["value"], Done)
         assert await pool.run(misbehave, "value") == outcomes["value"]
 
@@ -203,6 +216,7 @@ def work(item: LLMWorkItem[Any]) -> CallResult[str]:
     return CallResult(item.id.upper(), TokenUsage(1, 2))
 
 
+@pytest.mark.parametrize("anyio_backend", in_turn(1, ["asyncio", "trio"]))
 async def test_a_death_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
     """Items whose worker died are tried on new workers; only an item that kills them all fails."""
     strategy = ProcessStrategy(work, max_retries=1)
