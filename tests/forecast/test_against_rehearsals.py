@@ -50,7 +50,7 @@ def test_the_forecast_agrees_with_the_rehearsal(
     """Time within 5 %, the same refusals within two: the rest is the draw of latencies."""
     path, rows = tmp_path / "s.toml", tmp_path / "rows.jsonl"
     path.write_text(scenario)
-    rows.write_text("".join(json.dumps({"prompt": f"{n} {PROMPT}"}) + "\n" for n in range(100)))
+    rows.write_text("".join(json.dumps({"prompt": f"{n} {PROMPT}"}) + "\n" for n in range(60)))
     words = [str(rows), "-o", str(tmp_path / "out.csv"), "-j", str(parallel), "--model", "gpt-4o"]
     timeline = tmp_path / "t.html"
     assert main(["run", *words, "--scenario", str(path), "--timeline", str(timeline)]) == 0
@@ -60,7 +60,7 @@ def test_the_forecast_agrees_with_the_rehearsal(
     )
     assert found is not None
     seconds = 60 * int(found[1] or 0) + float(found[2])
-    words = ["--rows", "100", "--input-tokens", str(TOKENS_IN), "--output-tokens", "60"]
+    words = ["--rows", "60", "--input-tokens", str(TOKENS_IN), "--output-tokens", "60"]
     assert (
         main(["forecast", *words, "-j", str(parallel), "--scenario", str(path), "--seeds", "3", "--json"])
         == 0
@@ -68,4 +68,4 @@ def test_the_forecast_agrees_with_the_rehearsal(
     [forecast] = json.loads(capsys.readouterr().out)["forecasts"]
     assert forecast["time"]["median"] == pytest.approx(seconds, rel=0.05)
     assert forecast["refused"] == pytest.approx(int(found[4]), abs=2)
-    assert forecast["completed"] == 100
+    assert forecast["completed"] == 60
