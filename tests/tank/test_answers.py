@@ -19,6 +19,8 @@ from wavetank.clock import SECOND, Duration
 from wavetank.provider.request import Request
 from wavetank.scenario import Answers, DurationRange, Latency, Limits, Wave
 
+from ..depth import by_turns
+
 pytestmark = pytest.mark.filterwarnings(r"ignore:Async generator '.*:ResourceWarning")
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 MESSAGES: Any = [{"role": "user", "content": "row-1"}]
@@ -286,11 +288,8 @@ def test_a_request_dearer_than_the_budget_is_too_large() -> None:
 # -- errors ----------------------------------------------------------------------------------------
 
 
-@BACKENDS
-@pytest.mark.parametrize("raised", [True, False], ids=["raised", "returned"])
-@pytest.mark.parametrize(
-    ("error", "kind", "status"),
-    [
+@by_turns(
+    refusal=[
         (wavetank.RateLimited("slow down", retry_after=3), openai.RateLimitError, 429),
         (wavetank.QuotaExhausted("all used up"), openai.RateLimitError, 429),
         (wavetank.RequestTooLarge("too much"), openai.RateLimitError, 429),
@@ -299,11 +298,14 @@ def test_a_request_dearer_than_the_budget_is_too_large() -> None:
         (wavetank.ServerError("oh"), openai.InternalServerError, 500),
         (wavetank.ProviderError("no", status=404), openai.NotFoundError, 404),
     ],
+    raised=[True, False],
+    backend=["asyncio", "trio"],
 )
 def test_an_error_of_wavetank_s_is_that_refusal(
-    error: wavetank.ProviderError, kind: type[Exception], status: int, raised: bool, backend: str
+    refusal: tuple[wavetank.ProviderError, type[Exception], int], raised: bool, backend: str
 ) -> None:
     """On the wire, with its own words; the run does not fail by it."""
+    error, kind, status = refusal
 
     def answer(_: Request) -> Any:
         if raised:
