@@ -25,6 +25,8 @@ from typing import Any, NoReturn
 LENGTH = struct.Struct("!q")
 STATUS = struct.Struct("!ii")
 LOADED = ("anyio._backends._asyncio", "anyio._backends._trio", "httpx", "httpx2", "openai")
+# A program, and what pytest has to load itself as a plugin.
+NOT_LOADED = (".__main__", "campaign.worker")
 
 
 def load() -> None:
@@ -37,11 +39,12 @@ def load() -> None:
         redirect_stdout(nowhere),
         redirect_stderr(nowhere),
     ):
-        pytest.main(["-p", "no:cacheprovider", "-p", "no:langsmith_plugin", f"--rootdir={folder}", folder])
+        options = ["-p", "wavetank", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin"]
+        pytest.main([*options, f"--rootdir={folder}", folder])
     import wavetank
 
     for name in (*LOADED, *(module.name for module in pkgutil.walk_packages(wavetank.__path__, "wavetank."))):
-        if not name.endswith("__main__"):
+        if not name.endswith(NOT_LOADED):
             import_module(name)
     gc.collect()
     gc.freeze()
@@ -53,7 +56,8 @@ def serve(requests: socket.socket) -> dict[str, Any]:
         header, files, *_ = socket.recv_fds(requests, LENGTH.size, 64)
         if not header:
             os._exit(0)
-        message = requests.recv(*LENGTH.unpack(header), socket.MSG_WAITALL)
+        (length,) = LENGTH.unpack(header)
+        message = requests.recv(length, socket.MSG_WAITALL)
         if not os.fork():
             requests.close()
             request: dict[str, Any] = json.loads(message)
@@ -107,11 +111,12 @@ def become(words: list[str], cwd: str, environment: dict[str, str], *, own_sessi
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    kind, *rest = words
+    safe_path = words[0] == "-P"
+    kind, *rest = words[safe_path:]
     if kind[:2] in ("-m", "-c") and kind[2:]:
         kind, rest = kind[:2], [kind[2:], *rest]
     folder = {"-m": cwd, "-c": ""}.get(kind, os.path.dirname(os.path.abspath(kind)))
-    sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.path[:0] = [*[folder][safe_path:], *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     if kind == "-m":
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
@@ -119,7 +124,7 @@ def become(words: list[str], cwd: str, environment: dict[str, str], *, own_sessi
         sys.argv = ["-c", *rest[1:]]
         exec(compile(rest[0], "<string>", "exec"), vars(sys.modules["__main__"]))
     else:
-        sys.argv = words
+        sys.argv = [kind, *rest]
         runpy.run_path(kind, run_name="__main__")
 
 

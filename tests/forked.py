@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import Popen  # `subprocess.Popen` may be the class of this file
 from typing import Any, Final
 
 SERVER: Final = Path(__file__).with_name("fork_server.py")
@@ -30,8 +31,6 @@ STATUS: Final = struct.Struct("!ii")
 
 AT_START: Final = ("PYTHONHASHSEED", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONWARNINGS")
 """What an interpreter reads only when it starts."""
-
-Popen: Final = subprocess.Popen
 
 _one_at_a_time: Final = threading.Lock()
 
@@ -53,11 +52,11 @@ def server() -> socket.socket:
 
 
 def can_be_forked(command: Any, environment: Mapping[str, str] | None) -> bool:
-    """Whether this is Python with `-m`, `-c` or a script, and as this interpreter was started."""
+    """Whether this is Python with `-m`, `-c` or a script, perhaps after `-P`, started as this one was."""
     if not isinstance(command, (list, tuple)) or len(command) < 2 or command[0] != sys.executable:
         return False
     word = os.fspath(command[1])
-    if word.startswith("-") and word[:2] not in ("-m", "-c"):
+    if word.startswith("-") and word[:2] not in ("-m", "-c", "-P"):
         return False
     return environment is None or all(environment.get(name) == os.environ.get(name) for name in AT_START)
 
