@@ -13,17 +13,18 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import socket
-import struct
+import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
-LENGTH = struct.Struct("!q")
-STATUS = struct.Struct("!ii")
+import forked  # type: ignore[import-not-found]
+
 LOADED = ("anyio._backends._asyncio", "anyio._backends._trio", "httpx", "httpx2", "openai")
 # A program, and what pytest has to load itself as a plugin.
 NOT_LOADED = (".__main__", "campaign.worker")
@@ -50,44 +51,45 @@ def load() -> None:
     gc.freeze()
 
 
-def serve(requests: socket.socket) -> dict[str, Any]:
+def serve(listener: socket.socket, parent: int) -> dict[str, Any]:
     """Return only in the processes that were asked for, with what they are to do."""
     while True:
-        header, files, *_ = socket.recv_fds(requests, LENGTH.size, 64)
-        if not header:
+        readable, *_ = select.select([listener.fileno(), parent], [], [])
+        if parent in readable:
             os._exit(0)
-        (length,) = LENGTH.unpack(header)
-        message = requests.recv(length, socket.MSG_WAITALL)
+        connection, _ = listener.accept()
+        header, files, *_ = socket.recv_fds(connection, forked.LENGTH.size, 64)
         if not os.fork():
-            requests.close()
-            request: dict[str, Any] = json.loads(message)
-            report, *files = files
-            become_watched(report, files)
+            listener.close()
+            os.close(parent)
+            (length,) = forked.LENGTH.unpack(header)
+            request: dict[str, Any] = json.loads(connection.recv(length, socket.MSG_WAITALL))
+            become_watched(connection, files)
             put(files, request.pop("files"))
             return request
+        connection.close()
         for file in files:
             os.close(file)
-        reap()
+        forget_the_ended()
 
 
-def reap() -> None:
-    """Forget the children that have ended."""
-    try:
+def forget_the_ended() -> None:
+    with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass
 
 
-def become_watched(report: int, files: list[int]) -> None:
+def become_watched(connection: socket.socket, files: list[int]) -> None:
     """Return in the process that was asked for; this one reports of it and ends."""
     if number := os.fork():
         for file in files:
             os.close(file)
-        os.write(report, STATUS.pack(number, 0))
-        os.write(report, STATUS.pack(*os.waitpid(number, 0)))
+        connection.sendall(forked.STATUS.pack(number, 0))
+        status = forked.STATUS.pack(*os.waitpid(number, 0))
+        with suppress(BrokenPipeError):  # the process that asked for it has ended
+            connection.sendall(status)
         os._exit(0)
-    os.close(report)
+    connection.close()
 
 
 def put(files: list[int], numbers: list[int]) -> None:
@@ -111,8 +113,10 @@ def become(words: list[str], cwd: str, environment: dict[str, str], *, own_sessi
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    os.environ[forked.ADDRESS] = address
+    subprocess.Popen = forked.ForkedWorkers  # type: ignore[misc]
     safe_path = words[0] == "-P"
-    kind, *rest = words[safe_path:]
+    kind, *rest = words[safe_path or words == forked.WORKER :]
     if kind[:2] in ("-m", "-c") and kind[2:]:
         kind, rest = kind[:2], [kind[2:], *rest]
     folder = {"-m": cwd, "-c": ""}.get(kind, os.path.dirname(os.path.abspath(kind)))
@@ -141,9 +145,13 @@ def end(status: object) -> NoReturn:
 
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file
-    connection = socket.socket(fileno=int(sys.argv[1]))
+    address, ends_with = sys.argv[1:]
     load()
-    asked = serve(connection)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen(64)
+        print("ready", flush=True)
+        asked = serve(listening, int(ends_with))
     try:
         become(**asked)
     except SystemExit as ended:

@@ -13,11 +13,12 @@ import functools
 import json
 import os
 import select
+import shutil
 import socket
 import struct
 import subprocess
 import sys
-import threading
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import Popen  # `subprocess.Popen` may be the class of this file
@@ -29,36 +30,37 @@ LENGTH: Final = struct.Struct("!q")
 STATUS: Final = struct.Struct("!ii")
 """The number of a process and its status as `os.waitpid` returns it; the first message has no status yet."""
 
+ADDRESS: Final = "WAVETANK_FORK_SERVER"
+"""Has the socket of the server in the environment of the processes that were forked from it."""
+WORKER: Final = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
+"""How xdist starts a worker."""
 AT_START: Final = ("PYTHONHASHSEED", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONWARNINGS")
 """What an interpreter reads only when it starts."""
 
-_one_at_a_time: Final = threading.Lock()
-
 
 @functools.cache
-def server() -> socket.socket:
-    """The connection to the one process of this session that all others are forked from."""
-    here, there = socket.socketpair()
-    with there:
-        process = Popen(
-            [sys.executable, str(SERVER), str(there.fileno())],
-            pass_fds=[there.fileno()],
-            cwd=SERVER.parent,
-            stdin=subprocess.DEVNULL,
-        )
+def server() -> str:
+    """The socket of the process that all others of this session are forked from; it ends with this one."""
+    if address := os.environ.get(ADDRESS):
+        return address
+    folder = tempfile.mkdtemp(prefix="fork-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    here, there = os.pipe()
+    address = os.path.join(folder, "socket")
+    process = Popen(
+        [sys.executable, str(SERVER), address, str(here)],
+        pass_fds=[here],
+        cwd=SERVER.parents[1],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    os.close(here)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.stdout.close()
     atexit.register(process.wait)
-    atexit.register(here.close)
-    return here
-
-
-def can_be_forked(command: Any, environment: Mapping[str, str] | None) -> bool:
-    """Whether this is Python with `-m`, `-c` or a script, perhaps after `-P`, started as this one was."""
-    if not isinstance(command, (list, tuple)) or len(command) < 2 or command[0] != sys.executable:
-        return False
-    word = os.fspath(command[1])
-    if word.startswith("-") and word[:2] not in ("-m", "-c", "-P"):
-        return False
-    return environment is None or all(environment.get(name) == os.environ.get(name) for name in AT_START)
+    atexit.register(os.close, there)
+    return address
 
 
 class ForkedPython(Popen[Any]):
@@ -66,20 +68,34 @@ class ForkedPython(Popen[Any]):
 
     _reports: socket.socket | None = None
 
+    @staticmethod
+    def can_be_forked(command: Any, environment: Mapping[str, str] | None) -> bool:
+        """Whether this is Python with `-m`, `-c` or a script, perhaps after `-P`, started as this one was."""
+        if not isinstance(command, (list, tuple)) or len(command) < 2 or command[0] != sys.executable:
+            return False
+        word = os.fspath(command[1])
+        if word.startswith("-") and word[:2] not in ("-m", "-c", "-P"):
+            return False
+        return environment is None or all(environment.get(name) == os.environ.get(name) for name in AT_START)
+
     def _execute_child(
         self, args: Sequence[Any], executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any,
         cwd: Any, env: Mapping[str, str] | None, startupinfo: Any, creationflags: Any, shell: Any,
         p2cread: int, p2cwrite: int, c2pread: int, c2pwrite: int, errread: int, errwrite: int,
         restore_signals: Any, gid: Any, gids: Any, uid: Any, umask: Any, start_new_session: bool, *rest: Any,
     ) -> None:  # fmt: skip
-        if not can_be_forked(args, env) or preexec_fn or shell or executable not in (None, sys.executable):
+        if (
+            not self.can_be_forked(args, env)
+            or preexec_fn
+            or shell
+            or executable not in (None, sys.executable)
+        ):
             super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags,
                 shell, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, restore_signals, gid, gids,
                 uid, umask, start_new_session, *rest,
             )  # fmt: skip
             return
-        self._reports, theirs = socket.socketpair()
         standard = [given if given != -1 else own for own, given in enumerate((p2cread, c2pwrite, errwrite))]
         request = {
             "words": [os.fspath(word) for word in args[1:]],
@@ -88,12 +104,11 @@ class ForkedPython(Popen[Any]):
             "files": [0, 1, 2, *pass_fds],
             "own_session": start_new_session,
         }
-        with theirs:
-            message = json.dumps(request).encode()
-            files = [theirs.fileno(), *standard, *pass_fds]
-            with _one_at_a_time:
-                socket.send_fds(server(), [LENGTH.pack(len(message))], files)
-                server().sendall(message)
+        message = json.dumps(request).encode()
+        self._reports = socket.socket(socket.AF_UNIX)
+        self._reports.connect(server())
+        socket.send_fds(self._reports, [LENGTH.pack(len(message))], [*standard, *pass_fds])
+        self._reports.sendall(message)
         self.pid, _ = self._report()
         self._child_created = True
         for child, parent in ((p2cread, p2cwrite), (c2pwrite, c2pread), (errwrite, errread)):
@@ -130,3 +145,12 @@ class ForkedPython(Popen[Any]):
             finally:
                 self._waitpid_lock.release()  # type: ignore[attr-defined]
         return self.returncode
+
+
+class ForkedWorkers(ForkedPython):
+    """In a pytest that was forked the workers of xdist are forked too, and nothing else."""
+
+    @staticmethod
+    def can_be_forked(command: Any, environment: Mapping[str, str] | None) -> bool:
+        """Whether this is how xdist starts a worker, on this machine."""
+        return environment is None and isinstance(command, list) and command == [sys.executable, *WORKER]
