@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pkgutil
+import subprocess
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import pytest
 
 import wavetank
+
+from ..forked import ForkedPython
 
 # A run of pytest in this process drops what it has imported. Classes that the package hands out must
 # stay the same from run to run, and large libraries need not be imported over and over.
@@ -55,6 +58,9 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
                 patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
                 given += [word for name in (*plugins, "wavetank") for word in ("-p", name)]
             if apart:
+                patch.setattr(subprocess, "Popen", ForkedPython)
+                # The workers of xdist do not know the options.
+                patch.setenv("PYTEST_ADDOPTS", " ".join(LEFT_OUT))
                 return pytester.runpytest_subprocess(*given, *options, timeout=600)
             return pytester.runpytest(*given, *options)
 
