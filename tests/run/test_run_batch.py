@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -507,6 +508,10 @@ def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(folder: Path) -> None:
         assert process.stdout is not None
         while "was created with 6 rows of openai/m" not in process.stdout.readline():
             assert process.poll() is None
+        # The server reads them when it has validated the file, which takes a tenth of a second.
+        while len(lines_served(folder)) < 6:
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=300)
         assert process.returncode == 130
