@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
-import subprocess
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import pytest
 
 import wavetank
-
-from ..forked import ForkedPython
 
 # A run of pytest in this process drops what it has imported. Classes that the package hands out must
 # stay the same from run to run, and large libraries need not be imported over and over.
@@ -40,6 +37,11 @@ asyncio_default_fixture_loop_scope = function
 """
 
 
+@pytest.fixture(autouse=True)
+def fork_them(forked_python: None) -> None:
+    """The Python processes that these tests start are forked."""
+
+
 @pytest.fixture
 def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
     """Runs pytest on the files a test has made, in a process of its own if `apart` is true.
@@ -58,7 +60,6 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
                 patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
                 given += [word for name in (*plugins, "wavetank") for word in ("-p", name)]
             if apart:
-                patch.setattr(subprocess, "Popen", ForkedPython)
                 # The workers of xdist do not know the options.
                 patch.setenv("PYTEST_ADDOPTS", " ".join(LEFT_OUT))
                 return pytester.runpytest_subprocess(*given, *options, timeout=600)
