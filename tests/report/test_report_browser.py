@@ -54,10 +54,15 @@ def tab(browser: Page) -> Page:
 def opened(tab: Page, tmp_path: Path) -> Iterator[Open]:
     """Opens a page of logs; the test fails if it writes to the console, raises, or asks for anything."""
     said: list[str] = []
+
+    def refuse(dialog: Any) -> None:
+        said.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     heard: dict[str, Callable[[Any], object]] = {
         "console": lambda message: said.append(f"console: {message.text}"),
         "pageerror": lambda error: said.append(f"error: {error}"),
-        "dialog": lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()),
+        "dialog": refuse,
         "request": lambda request: said.append(f"request: {request.url}"),
     }
 
