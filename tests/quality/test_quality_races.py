@@ -18,14 +18,14 @@ from .races import RACES, Race
 SEEDS = range(n_of(1, 20))
 TWIN_SCHEDULES = n_of(20, 10_000)
 
-
-def runs(first: int) -> list[object]:
-    """The races with their backends, which take turns outside the deep tests, from this one on."""
-    return [
-        pytest.param(race, backend, id=f"{race.name}-{backend}")
-        for turn, race in enumerate(RACES, start=first)
-        for backend in in_turn(turn, race.backends)
-    ]
+RUNS = [
+    pytest.param(race, backend, id=f"{race.name}-{backend}") for race in RACES for backend in race.backends
+]
+TWINS = [
+    pytest.param(race, backend, id=f"{race.name}-{backend}")
+    for turn, race in enumerate(RACES)
+    for backend in in_turn(turn, race.backends)
+]
 
 
 def found(race: Race, backend: str, seed: int) -> wavetank.Result[None]:
@@ -33,7 +33,7 @@ def found(race: Race, backend: str, seed: int) -> wavetank.Result[None]:
     return wavetank.search(race.main(), race.scenario, schedules=race.within, backend=backend, seed=seed)
 
 
-@pytest.mark.parametrize(("race", "backend"), runs(0))
+@pytest.mark.parametrize(("race", "backend"), RUNS)
 def test_a_race_is_found_and_shrunk(race: Race, backend: str) -> None:
     """Within N schedules of any seed, with at most two deviations, at the gentlest level that reaches it."""
     for seed in SEEDS:
@@ -47,7 +47,7 @@ def test_a_race_is_found_and_shrunk(race: Race, backend: str) -> None:
         assert kinds or seed, "with seed 0 the program fails in FIFO order, and is no race"
 
 
-@pytest.mark.parametrize(("race", "backend"), runs(1))
+@pytest.mark.parametrize(("race", "backend"), TWINS)
 @pytest.mark.parametrize("level", LEVELS if DEEP else LEVELS[-1:], ids=str)
 def test_its_twin_passes(race: Race, backend: str, level: object) -> None:
     """The program without the race passes at every level: a false alarm is as bad as a miss."""
