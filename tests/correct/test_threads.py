@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 import wavetank
 from wavetank import Tank
 
-from ..depth import DEEP, n_of
+from ..depth import DEEP, by_turns, n_of
 from .threads import PROGRAMS
 
 SCHEDULES = n_of(8, 3000)
 SCENARIOS = ("cascade", "overloaded", "calm") if DEEP else ("cascade",)
 
 
-@pytest.mark.parametrize("interrupt", [False, True])
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("main", PROGRAMS)
+@by_turns(scenario=SCENARIOS, main=PROGRAMS, interrupt=[False, True])
 def test_a_correct_program_is_not_blamed(
     main: Callable[[Tank], None], scenario: str, interrupt: bool
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import wavetank
 
-from ..depth import DEEP, n_of
+from ..depth import DEEP, in_turn, n_of
 from .timeouts import ON_ASYNCIO, PROGRAMS, resumes
 
 SCHEDULES = n_of(12, 3000)
@@ -27,8 +27,10 @@ def meetings() -> Iterator[tuple[int, str, str]]:
     yield from ((number, "cascade", "asyncio") for number in range(first, first + len(ON_ASYNCIO)))
 
 
-@pytest.mark.parametrize("interrupt", [False, True])
-@pytest.mark.parametrize(("program", "scenario", "backend"), [*meetings()])
+@pytest.mark.parametrize(
+    ("program", "scenario", "backend", "interrupt"),
+    [(*met, interrupt) for turn, met in enumerate(meetings()) for interrupt in in_turn(turn, (False, True))],
+)
 def test_a_correct_program_is_not_blamed(program: int, scenario: str, backend: str, interrupt: bool) -> None:
     """With deadlines that pass, pauses and interruptions; its counts and invariants are judged, too."""
     main = (*PROGRAMS, *ON_ASYNCIO)[program]

@@ -161,10 +161,11 @@ def test_a_limit_of_tokens_is_found(known: bool, tmp_path: Path) -> None:
             spent.append((at, cost))
     file = tmp_path / "tokens.csv"
     file.write_text(csv(sent))
-    (limit,) = learn([file]).limits
+    learned = learn([file])
+    (limit,) = learned.limits
     assert (limit.unit, limit.limits.window) == ("tokens", "sliding")
     assert limit.low <= 6000 <= limit.high
-    assert ("median" in as_toml(learn([file]))) is not known
+    assert ("median" in as_toml(learned)) is not known
 
 
 def test_a_limit_that_a_header_states_is_taken(tmp_path: Path) -> None:

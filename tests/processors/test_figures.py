@@ -73,7 +73,7 @@ def run(items: int, workers: int, refusal_ms: int, backend: str, **options: Any)
                 (200, 5, "trio"),
                 (200, 10, "asyncio"),
                 (200, 200, "trio"),
-                (2000, 50, "trio"),
+                (n_of(1200, 2000), 50, "trio"),
                 (2000, 10, "asyncio"),
             ][: n_of(4, 5)]
         )

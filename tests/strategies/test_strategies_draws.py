@@ -14,6 +14,8 @@ from wavetank.clock import MILLISECOND
 from wavetank.scenario import lets_through, scenario_from_dict, written
 from wavetank.strategies import World
 
+from ..depth import n_of
+
 T = TypeVar("T")
 
 TICK = 50 * MILLISECOND
@@ -117,6 +119,7 @@ def test_options_out_of_range_are_refused_with_the_fix(draw: object, match: str)
         draw()
 
 
+@settings(max_examples=n_of(15, 2000))
 @given(strategies.schedules(level="fifo"), strategies.worlds())
 def test_a_drawn_schedule_is_its_token_once_it_has_run(
     schedule: strategies.DrawnSchedule, world: World

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from wavetank import ProviderError, Tank, Workload, strategies
 from wavetank.strategies import DrawnSchedule, World
 from wavetank.strategies.worlds import SCHEDULES
 
-from ..depth import n_of
+from ..depth import DEEP, n_of
 
 COOLDOWN = 0.073
 
@@ -101,7 +101,7 @@ SMALLEST = (
 # Without the phase that explains, which takes longest.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
 FIND = settings(max_examples=1000, deadline=None, database=None, phases=PHASES)
-SEEDS = range(n_of(1, 40))
+SEEDS = range(40) if DEEP else [9]  # of the first ten the quickest
 
 
 def failure_of(test: Callable[[], Any]) -> BaseException:
@@ -150,7 +150,7 @@ def test_a_value_in_place_of_a_strategy_is_an_error() -> None:
 def test_a_correct_program_passes_in_every_world() -> None:
     """A correct program passes on both backends, and no health check of Hypothesis fails."""
 
-    @settings(database=None, max_examples=25, deadline=None, suppress_health_check=())
+    @settings(database=None, max_examples=n_of(10, 300), deadline=None, suppress_health_check=())
     @given(strategies.worlds(backends=st.sampled_from(["asyncio", "trio"])))
     def test(world: World) -> None:
         assert world.run(retries_until_answered).schedules == SCHEDULES
@@ -209,20 +209,11 @@ async def fails_with_two_items(tank: Tank) -> None:
 
 
 def test_an_error_of_the_program_is_raised_with_its_report() -> None:
-    """What the program raises comes out as it is, in the smallest world, with the line that repeats it."""
+    """What the program raises comes out as it is, in the smallest world, with the line that repeats it.
 
-    @settings(FIND)
-    @given(strategies.worlds())
-    def test(world: World) -> None:
-        world.run(fails_with_two_items)
+    Within `@given` an example stops at its first failure; only the last one is shrunk.
+    """
 
-    error = failure_of(test)
-    assert isinstance(error, LookupError)
-    assert "Workload.of(2, workers=1)).run(fails_with_two_items, schedule='wt1-" in text_with_notes(error)
-
-
-def test_only_the_reported_example_is_shrunk() -> None:
-    """Within `@given` an example stops at its first failure; only the last one is shrunk."""
     reports: list[str] = []
 
     @settings(FIND)
@@ -234,7 +225,9 @@ def test_only_the_reported_example_is_shrunk() -> None:
             reports.append("\n".join(getattr(error, "__notes__", ())))
             raise
 
-    failure_of(test)
+    error = failure_of(test)
+    assert isinstance(error, LookupError)
+    assert "Workload.of(2, workers=1)).run(fails_with_two_items, schedule='wt1-" in text_with_notes(error)
     assert ["of the search" in report for report in reports] == [False] * (len(reports) - 1) + [True]
 
 
@@ -277,14 +270,14 @@ def test_a_schedule_stops_drawing_before_hypothesis_gives_up() -> None:
 
     async def long(_: Tank) -> None:
         async def steps() -> None:
-            for _ in range(4000):
+            for _ in range(2500):  # together more than the 4000 draws that Hypothesis takes
                 await anyio.sleep(0)
 
         async with anyio.create_task_group() as group:
             group.start_soon(steps)
             group.start_soon(steps)
 
-    @settings(database=None, max_examples=3, deadline=None)
+    @settings(database=None, max_examples=2, deadline=None)
     @given(strategies.schedules(level="any-instant"))
     def test(schedule: DrawnSchedule) -> None:
         World("calm", Workload.of(1)).run(long, schedule=schedule)
@@ -332,7 +325,7 @@ SUITE = """
             await anyio.sleep(item.arrives_at)
             tank.ledger.cancel(item.id)
 
-    @settings(max_examples=5)
+    @settings(max_examples=2)
     @given(strategies.worlds())
     def test_sync(world):
         world.run(main)
@@ -342,7 +335,7 @@ SUITE = """
         await anyio.sleep(0)
 
     @pytest.mark.{mark}
-    @settings(max_examples=5)
+    @settings(max_examples=2)
     @given(strategies.worlds())
     async def test_worlds_are_drawn_in_async_tests_too(world):
         await anyio.sleep(0)
@@ -357,9 +350,12 @@ SUITE = """
 """
 
 
-@pytest.mark.parametrize("mark", ["anyio", "asyncio", "trio"])
+MARKS = ("anyio", "asyncio", "trio")
+
+
+@pytest.mark.parametrize("marks", [[mark] for mark in MARKS] if DEEP else [MARKS], ids="-".join)
 def test_it_works_beside_async_plugins(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mark: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, marks: Sequence[str]
 ) -> None:
     """In suites of anyio, pytest-asyncio and pytest-trio, with the profile they load."""
     pytester.makeconftest(
@@ -369,9 +365,9 @@ def test_it_works_beside_async_plugins(
         settings.load_profile("slow machine")
         """
     )
-    pytester.makepyfile(SUITE.format(mark=mark))
+    pytester.makepyfile(**{f"test_{mark}": SUITE.format(mark=mark) for mark in marks})
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # all that are installed take two seconds
-    plugins = dict.fromkeys(("no:cacheprovider", "anyio", "hypothesispytest", "wavetank", mark))
+    plugins = dict.fromkeys(("no:cacheprovider", "anyio", "hypothesispytest", "wavetank", *marks))
     result = pytester.runpytest_subprocess(*(word for name in plugins for word in ("-p", name)))
-    result.assert_outcomes(passed=7 if mark == "anyio" else 4)
+    result.assert_outcomes(passed=sum(7 if mark == "anyio" else 4 for mark in marks))
     assert result.ret == 0

@@ -359,19 +359,27 @@ def _bucket_bounds(group: Sequence[Observed], window: _Window) -> tuple[int, int
 
 
 def _lets_in(group: Sequence[Observed], window: _Window, size: int) -> bool:
-    return all(not each.admitted or not short for each, short in _shortages(group, window, size))
+    """Whether none that was admitted lacks something, if the bucket had decided as the log says."""
+    meter, count_refused = window.meter(size), window.count_refused
+    for each in group:
+        if each.admitted:
+            if meter.wait(each.cost, each.at) > 0:
+                return False
+            meter.spend(each.cost, each.at)
+        elif count_refused:
+            meter.count_refused(each.cost, each.at)
+    return True
 
 
 def _refuses(group: Sequence[Observed], window: _Window, size: int) -> bool:
-    return all(each.admitted or short for each, short in _shortages(group, window, size))
-
-
-def _shortages(group: Sequence[Observed], window: _Window, size: int) -> Iterator[tuple[Observed, bool]]:
-    """Whether each request lacks something, if the bucket had decided on those before as the log says."""
-    meter = window.meter(size)
+    """Whether each that was refused lacks something, if the bucket had decided as the log says."""
+    meter, count_refused = window.meter(size), window.count_refused
     for each in group:
-        yield each, meter.wait(each.cost, each.at) > 0
+        short = meter.wait(each.cost, each.at) > 0
         if each.admitted:
             meter.spend(each.cost, each.at)
-        elif window.count_refused:
+        elif not short:
+            return False
+        elif count_refused:
             meter.count_refused(each.cost, each.at)
+    return True

@@ -70,7 +70,8 @@ class ImportedNames:
         self._wanted = frozenset(id(thing) for pair in self._pairs for thing in pair)
         self._modules: list[ModuleType] = []
         self._sizes: list[int] = []
-        self._names: dict[int, tuple[str, ...]] = {}
+        self._names: dict[int, tuple[ModuleType, tuple[str, ...]]] = {}
+        """By the identity of the module, which `_modules` keeps alive."""
 
     def put_in(self) -> None:
         """Bind the stand-ins."""
@@ -82,8 +83,7 @@ class ImportedNames:
 
     def _swap(self, by_identity: Mapping[int, Any]) -> None:
         self._look()
-        for place, names in self._names.items():
-            module = self._modules[place]
+        for module, names in self._names.values():
             for name in names:
                 other = by_identity.get(id(vars(module).get(name)))
                 if other is not None:
@@ -94,14 +94,14 @@ class ImportedNames:
         modules, sizes = _modules()
         if modules == self._modules and sizes == self._sizes:
             return
-        both = enumerate(zip(modules, self._modules, strict=False))
-        fewer = min(len(modules), len(self._modules))
-        kept = next((place for place, (now, before) in both if now is not before), fewer)
-        grown = (place for place in range(kept) if sizes[place] != self._sizes[place])
-        found = {place: names for place, names in self._names.items() if place < kept}
-        found |= {place: self._names_in(modules[place]) for place in (*grown, *range(kept, len(modules)))}
-        self._names = {place: names for place, names in found.items() if names}
-        self._modules, self._sizes = modules, sizes
+        # Not by their places: a program that is run as `__main__` takes the place of the second of them.
+        before = dict(zip(map(id, self._modules), self._sizes, strict=True))
+        sizes_now = dict(zip(map(id, modules), sizes, strict=True))
+        found = {key: names for key, names in self._names.items() if sizes_now.get(key) == before[key]}
+        for module, size in zip(modules, sizes, strict=True):
+            if before.get(id(module)) != size and (names := self._names_in(module)):
+                found[id(module)] = module, names
+        self._names, self._modules, self._sizes = found, modules, sizes
 
     def _names_in(self, module: ModuleType) -> tuple[str, ...]:
         """The global names of interest in a module; none in wavetank's own."""

@@ -21,6 +21,7 @@ from ..scenario import (
     Wave,
     load_scenario,
 )
+from .defaults import given_or
 from .ticks import TICK, ticks
 
 NAME: Final = "drawn"
@@ -206,10 +207,10 @@ def scenarios(
     """
     scenario = Scenario(
         name=NAME,
-        latency=draw(_or(latencies, _latencies())),
-        limits=draw(_or(limits, st.just(Limits()))),
-        wave=tuple(draw(_mostly_some(_or(waves, _waves()), max_waves))),
-        fault=tuple(draw(st.lists(_or(faults, _faults()), max_size=max_faults))),
+        latency=draw(given_or(latencies, _latencies)),
+        limits=draw(given_or(limits, _no_limits)),
+        wave=tuple(draw(_mostly_some(given_or(waves, _waves), max_waves))),
+        fault=tuple(draw(st.lists(given_or(faults, _faults), max_size=max_faults))),
     )
     return load_scenario(scenario)
 
@@ -218,13 +219,13 @@ def scenarios(
 _latencies, _waves, _faults = latencies, waves, faults
 
 
+def _no_limits() -> st.SearchStrategy[Limits]:
+    return st.just(Limits())
+
+
 @st.composite
 def _mostly_some(draw: st.DrawFn, each: st.SearchStrategy[Any], most: int) -> list[Any]:
     """A list that is seldom empty, and shrinks to that."""
     if not most or not draw(st.integers(0, _SELDOM)):
         return []
     return draw(st.lists(each, min_size=1, max_size=most))
-
-
-def _or(given: st.SearchStrategy[Any] | None, default: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return default if given is None else given

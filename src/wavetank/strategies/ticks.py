@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import strategies as st
 
 from ..clock import Duration, after_delay
@@ -10,6 +12,7 @@ TICK = 0.05
 """Seconds of a tick by default: 20 instants in a second, so that events often coincide."""
 
 
+@cache  # to make a strategy takes longer than to draw from it
 def ticks(tick: float, *, least: int = 0, most: float) -> st.SearchStrategy[Duration]:
     """Lengths from `least` ticks to `most` seconds, the shortest first.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from ..tank.workload import Workload, WorkloadItem
+from .defaults import given_or
 from .ticks import TICK, steps
 
 
@@ -40,10 +41,8 @@ def workloads(
         min_items: the fewest items.
         max_items: the most.
     """
-    number = draw(_workers() if workers is None else workers)
-    instants = draw(
-        st.lists(_arrivals() if arrivals is None else arrivals, min_size=min_items, max_size=max_items)
-    )
+    number = draw(given_or(workers, _workers))
+    instants = draw(st.lists(given_or(arrivals, _arrivals), min_size=min_items, max_size=max_items))
     plain = Workload.of(sorted(instants), workers=number)
     if prompts is None and cancellations is None:
         return plain

@@ -26,6 +26,7 @@ from ..tank.search.search import Result, ScheduleSearch
 from ..tank.tank import Tank
 from ..tank.workload import Workload
 from ..text import counted
+from .defaults import given_or
 from .scenarios import NAME, scenarios
 from .workloads import workloads
 
@@ -166,8 +167,8 @@ def worlds(
         if not isinstance(part, st.SearchStrategy | None):
             raise TypeError(f"{name}={part!r} is no strategy: write {name}=hypothesis.strategies.just(…)")
     world = World(
-        draw(_scenarios() if scenarios is None else scenarios),
-        draw(_workloads() if workloads is None else workloads),
+        draw(given_or(scenarios, _scenarios)),
+        draw(given_or(workloads, _workloads)),
         seed=draw(st.integers(0, 255) if seeds is None else seeds),
         backend="asyncio" if backends is None else draw(backends),
     )
