@@ -432,7 +432,7 @@ def test_deadlocked_runs_leave_nothing_behind(backend: str) -> None:
 
 _CATCHES_ALL = """
 import sys
-import anyio, wavetank
+import anyio, wavetank, wavetank.sim.trio_run
 
 async def for_ever(wait):
     while True:
@@ -450,6 +450,7 @@ async def main(tank):
         for wait in (waits, waits):
             group.start_soon(for_ever, wait)
 
+wavetank.sim.trio_run._STEPS_TO_UNWIND = 1_000  # a tenth
 for waits in (anyio.Event().wait, sleep_a_second):
     print(wavetank.simulate(main, backend=sys.argv[1], max_virtual_seconds=10).kind)
 """
@@ -462,6 +463,7 @@ def test_tasks_that_catch_everything_for_ever_do_not_hold_up_the_process(backend
     assert (told.stdout, told.stderr) == ("deadlock\noverrun\n", "")
 
 
+@pytest.mark.usefixtures("soon_dropped")
 def test_a_stubborn_task_does_not_outlive_its_run(backend: str) -> None:
     """A task that swallows its cancellation for ever is dropped with its run."""
 
