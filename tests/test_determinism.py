@@ -20,17 +20,17 @@ from wavetank.sim.policies import policy_named
 from wavetank.tank.runs.run_options import RunOptions
 from wavetank.tank.runs.trial_runs import Trials
 
-from .depth import DEEP
+from .depth import DEEP, n_of
 
-WORKERS, ITEMS = 10, 40
-SCHEDULES = 32
+WORKERS, ITEMS = 10, 24
+SCHEDULES = n_of(12, 64)
 BACKENDS = ("asyncio", "trio")
 
 Ask = Callable[[Tank, str], Awaitable[str]]
 
 
 async def batch(tank: Tank, ask: Ask) -> None:
-    """Ten workers on forty items; each item is tried until it is answered or its client gives up."""
+    """Ten workers on two dozen items; each item is tried until it is answered or its client gives up."""
     send, receive = anyio.create_memory_object_stream[str](ITEMS)
     for number in range(ITEMS):
         tank.ledger.submit(f"item-{number}")

@@ -209,7 +209,7 @@ def test_ctrl_c_ends_a_campaign_and_keeps_its_state(
 
 def test_a_limit_of_time_is_shared_by_the_tests(project: Path, explore: Explore) -> None:
     """With a limit of time each test has its turn, and there is no other limit."""
-    explore("test_fine.py", "--seconds", "3", "-n", "0")
+    explore("test_fine.py", "--seconds", "1", "-n", "0")
     made = [each["schedules"] for each in saved_tests(project).values()]
     assert len(made) == 2
     assert min(made) >= 1

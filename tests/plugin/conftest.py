@@ -37,6 +37,11 @@ asyncio_default_fixture_loop_scope = function
 """
 
 
+@pytest.fixture(autouse=True)
+def fork_them(forked_python: None) -> None:
+    """The Python processes that these tests start are forked."""
+
+
 @pytest.fixture
 def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
     """Runs pytest on the files a test has made, in a process of its own if `apart` is true.
@@ -55,6 +60,8 @@ def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ru
                 patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
                 given += [word for name in (*plugins, "wavetank") for word in ("-p", name)]
             if apart:
+                # The workers of xdist do not know the options.
+                patch.setenv("PYTEST_ADDOPTS", " ".join(LEFT_OUT))
                 return pytester.runpytest_subprocess(*given, *options, timeout=600)
             return pytester.runpytest(*given, *options)
 

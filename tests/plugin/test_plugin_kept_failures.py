@@ -17,7 +17,7 @@ import wavetank
 import app
 
 
-@wavetank.explore(scenario="calm", schedules=40, backends={backends})
+@wavetank.explore(scenario="calm", schedules=12, backends={backends})
 async def test_race(tank):
     await app.two_tasks()
 
@@ -30,7 +30,7 @@ def test_search(llm_search):
         await app.two_tasks()
 
     llm_search(other, schedules=3).check()
-    llm_search(main, schedules=40).check()
+    llm_search(main, schedules=12).check()
 """
 APP = """
 import anyio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -114,7 +115,9 @@ def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
 def test_the_example_does_what_make_demo_promises(pytester: pytest.Pytester) -> None:
     """One test passes, one is caught as expected, and the README shows what the screen says."""
     shutil.copytree(DEMO, pytester.path, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    screen = pytester.runpytest_subprocess("--llm-scenario=cascade", "-p", "no:langsmith_plugin", timeout=600)
+    # With an option of Python it is an interpreter of its own, as with `make demo`, and not a fork.
+    command = (sys.executable, "-s", "-m", "pytest", "-p", "no:langsmith_plugin", "--llm-scenario=cascade")
+    screen = pytester.run(*command, timeout=600)
     assert screen.ret == pytest.ExitCode.OK
     screen.assert_outcomes(passed=1, xfailed=1)
     screen.stdout.fnmatch_lines(

@@ -16,6 +16,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from ..forked import ForkedPython
+
 RunPytest = Callable[..., pytest.RunResult]
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text("utf-8"))
@@ -126,15 +128,17 @@ def through_xdist(tmp_path_factory: pytest.TempPathFactory) -> Through:
         "GITHUB_WORKSPACE": str(folder.parent),
     }
     options = ("--llm-report-json=report.json", "--junitxml=junit.xml", "--llm-seed=3", "-n2")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options],
-        cwd=folder,
-        env={**os.environ, **changed},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", ForkedPython)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options],
+            cwd=folder,
+            env={**os.environ, **changed},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     return Through(folder, done.stdout.splitlines())
 
