@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavetank.patches.virtual import virtual_process
 from wavetank.sim.scheduler import Scheduler
 from wavetank.sim.timers import Timers
+
+from ..depth import n_of
 
 T = TypeVar("T")
 
@@ -133,6 +135,7 @@ PLANS = st.lists(
 )
 
 
+@settings(max_examples=n_of(25, 2000))
 @given(PLANS)
 def test_a_lock_is_held_by_one_at_a_time(plans: list[list[Step]]) -> None:
     """However waits, time-outs and releases fall together, one thread holds the lock and all end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ import wavetank
 from wavetank.tank.fake_llm import FakeLLM
 
 DATE = datetime(2027, 3, 1, tzinfo=UTC)
+
+LAZY = ["cohere", "langchain_core", "mistralai", "numpy", "openrouter"]
+"""What loads its parts at first use: where another test has imported it, freezegun, which looks at all names
+of all modules, would load those parts with the date frozen; they take seconds, or fail."""
+
+frozen_date = partial(freeze_time, DATE, ignore=LAZY)
 
 
 @pytest.fixture
@@ -83,11 +90,11 @@ def five_seconds_frozen(tank: wavetank.Tank) -> None:
 
 @pytest.fixture
 def frozen() -> Iterator[None]:
-    with freeze_time(DATE):
+    with frozen_date():
         yield
 
 
-@freeze_time(DATE)
+@frozen_date()
 def test_frozen_by_a_decorator(tank: wavetank.Tank) -> None:
     """The date stands still; waits take virtual time as ever."""
     five_seconds_frozen(tank)
@@ -105,7 +112,7 @@ def test_frozen_by_a_fixture_before_the_fake(frozen: None, tank: wavetank.Tank) 
 
 def test_frozen_within_the_test(tank: wavetank.Tank) -> None:
     """Afterwards the test's own time goes on."""
-    with freeze_time(DATE):
+    with frozen_date():
         five_seconds_frozen(tank)
     time.sleep(2)
     assert datetime.fromtimestamp(time.time(), UTC) == datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC)
@@ -119,12 +126,12 @@ async def answered(tank: wavetank.Tank) -> float:
 
 
 async def answered_frozen(tank: wavetank.Tank) -> float:
-    with freeze_time(DATE):
+    with frozen_date():
         return await answered(tank)
 
 
 AROUND: dict[str, Any] = {
-    "freezegun": freeze_time(DATE),
+    "freezegun": frozen_date(),
     "time-machine": time_machine.travel(DATE, tick=False),
 }
 
@@ -148,7 +155,7 @@ AUTOUSE = """
 import time, pytest, time_machine
 from datetime import UTC, datetime
 from freezegun import freeze_time
-DATE = datetime(2027, 3, 1, tzinfo=UTC)
+DATE, LAZY = datetime(2027, 3, 1, tzinfo=UTC), {lazy}
 @pytest.fixture(scope="session", autouse=True)
 def date():
     with {around}:
@@ -165,9 +172,11 @@ def test_plain():
 """
 
 
-@pytest.mark.parametrize("around", ["freeze_time(DATE)", "time_machine.travel(DATE, tick=False)"])
+@pytest.mark.parametrize(
+    "around", ["freeze_time(DATE, ignore=LAZY)", "time_machine.travel(DATE, tick=False)"]
+)
 def test_a_date_that_is_set_for_the_session(pytester: pytest.Pytester, around: str) -> None:
     """Every test has it, one that meets the fake as well as one that does not."""
-    pytester.makepyfile(AUTOUSE.replace("{around}", around))
+    pytester.makepyfile(AUTOUSE.replace("{around}", around).replace("{lazy}", repr(LAZY)))
     pytester.runpytest("-p", "no:cacheprovider", "--llm-scenario=calm", *LOOPS).assert_outcomes(passed=4)
     assert time.time() > datetime(2026, 6, 1, tzinfo=UTC).timestamp()

@@ -765,7 +765,16 @@ STRANGE: list[dict[str, Any]] = [
     {"response_format": {"type": "json_object", "schema": 7}},
     {"text": {"format": {"type": "json_schema", "schema": {"$ref": "#"}}}},
     {"output_config": {"format": {"schema": {"allOf": [{"$ref": "#/x"}, 7]}}}},
-    {"format": {"type": "array", "minItems": 10**9, "items": {"type": "string", "minLength": 10**9}}},
+    {
+        "format": {
+            "type": "object",
+            "required": ["many", "long"],
+            "properties": {
+                "many": {"type": "array", "minItems": 10**9, "items": {"type": "string"}},
+                "long": {"type": "string", "minLength": 10**9},
+            },
+        }
+    },
     {"tools": [{"functionDeclarations": 7}], "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
     {
         "tools": [{"functionDeclarations": [{"name": "look"}, 7]}],

@@ -14,6 +14,8 @@ import pytest
 from wavetank import Tank, search, simulate
 from wavetank.seams import httpcore_pool, installed
 
+from ..depth import by_turns
+
 URL = "https://api.openai.com/v1/chat/completions"
 
 
@@ -65,19 +67,14 @@ def trail_of(library: Any, backend: Any, limits: dict[str, Any]) -> list[object]
     return trail
 
 
-@pytest.mark.parametrize(
-    ("library", "backend"),
-    [(httpx2, "asyncio"), (httpx2, "trio"), (httpx, "asyncio")],
-    ids=["httpx2-asyncio", "httpx2-trio", "httpx-asyncio"],
-)
-@pytest.mark.parametrize(
-    "limits",
-    [{}, {"max_connections": 2}, {"max_keepalive_connections": 1, "keepalive_expiry": 2}],
-    ids=lambda limits: ",".join(limits) or "none",
+@by_turns(
+    limits=[{}, {"max_connections": 2}, {"max_keepalive_connections": 1, "keepalive_expiry": 2}],
+    client=[(httpx2, "asyncio"), (httpx2, "trio"), (httpx, "asyncio")],
 )
 def test_pool_errors_and_events_are_the_same_either_way(
-    library: Any, backend: str, limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    limits: dict[str, Any], client: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    library, backend = client
     original, taken = httpcore_pool._idle_connections, []
 
     def watched(core: Any) -> Any:

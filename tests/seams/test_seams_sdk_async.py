@@ -27,6 +27,8 @@ from wavetank.scenario import (
     Wave,
 )
 
+from ..depth import in_turn, n_of
+
 pytestmark = [
     # Both SDKs leave generators of their own to the garbage collector, of which trio warns.
     pytest.mark.filterwarnings(
@@ -339,7 +341,19 @@ STREAMED: list[tuple[FaultKind, str, type[BaseException]]] = [
     ("html-body", "openai", openai.InternalServerError),
     ("html-body", "anthropic", anthropic.InternalServerError),
 ]
-paced = pytest.mark.parametrize("pace", [None, 10.0], ids=["at-once", "paced"])
+PACES = {"at-once": None, "paced": 10.0}
+paced = pytest.mark.parametrize("pace", PACES.values(), ids=PACES)
+
+
+def spoiled(answers: list[tuple[FaultKind, str, type[BaseException]]]) -> pytest.MarkDecorator:
+    """Each fault with each vendor and at each pace, on backends by turns, so that each meets each fault."""
+    cases = [
+        pytest.param(kind, vendor, error, pace, backend, id=f"{kind}-{vendor}-{name}-{backend}")
+        for place, (kind, vendor, error) in enumerate(answers)
+        for number, (name, pace) in enumerate(PACES.items())
+        for backend in in_turn(place + place // 2 + number, ("asyncio", "trio"))
+    ]
+    return pytest.mark.parametrize(("kind", "vendor", "error", "pace", "backend"), cases)
 
 
 def with_fault(kind: FaultKind, pace: float | None) -> Scenario:
@@ -356,9 +370,7 @@ def assert_spoiled(run: Run[Any], error: type[BaseException]) -> None:
     assert not [e for e in run.events.of("delivered") if e.fault is None]
 
 
-@on_both
-@paced
-@pytest.mark.parametrize(("kind", "vendor", "error"), PLAIN)
+@spoiled(PLAIN)
 def test_a_fault_in_a_plain_answer_raises(
     kind: FaultKind, vendor: str, error: type[BaseException], pace: float | None, backend: str
 ) -> None:
@@ -368,9 +380,7 @@ def test_a_fault_in_a_plain_answer_raises(
     assert run.virtual_seconds == pytest.approx(0.1 if pace is None else 0.8)
 
 
-@on_both
-@paced
-@pytest.mark.parametrize(("kind", "vendor", "error"), STREAMED)
+@spoiled(STREAMED)
 def test_a_fault_in_a_stream_raises(
     kind: FaultKind, vendor: str, error: type[BaseException], pace: float | None, backend: str
 ) -> None:
@@ -679,11 +689,12 @@ def test_many_clients_at_once_get_their_own_answers(vendor: str, backend: str) -
 @on_both
 @of_both
 def test_the_thread_of_a_fresh_client_never_lets_a_timeout_fire(vendor: str, backend: str) -> None:
-    """A client's first request asks the platform in a thread; no time passes meanwhile, 200 times."""
+    """A client's first request asks the platform in a thread; no time passes meanwhile, each time."""
+    times = n_of(40, 200)
 
     async def main(tank: Tank) -> tuple[int, float]:
         async with httpx2.AsyncClient() as http:
-            for _ in range(200):
+            for _ in range(times):
                 client = CLIENTS[vendor](http_client=http)
                 with anyio.fail_after(30):
                     await ask(client)
@@ -691,4 +702,4 @@ def test_the_thread_of_a_fresh_client_never_lets_a_timeout_fire(vendor: str, bac
 
     run = wavetank.simulate(main, Scenario(), backend=backend)
     assert run.error is None
-    assert run.value == (200, 0)
+    assert run.value == (times, 0)

@@ -57,6 +57,12 @@ class Chosen:
         return noted
 
 
+@pytest.fixture
+def soon_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that will not end are dropped after a tenth of the steps that they otherwise have for it."""
+    monkeypatch.setattr("wavetank.sim.trio_run._STEPS_TO_UNWIND", 1_000)
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def chosen(request: pytest.FixtureRequest) -> Iterator[Chosen]:
     chosen = Chosen(request.param)

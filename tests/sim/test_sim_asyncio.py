@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavetank.clock import SECOND
@@ -24,6 +24,8 @@ from wavetank.sim.ended import Ended
 from wavetank.sim.errors import Deadlock, RealInputOutput, StepBudgetSpent
 from wavetank.sim.scheduler import Scheduler
 from wavetank.sim.timers import Timers
+
+from ..depth import n_of
 
 DAY = 24 * 3600.0
 DELAYS = st.floats(0, 1e5) | st.floats(0, 1e-8) | st.sampled_from([0.1, 0.2, 0.3, 1 / 3, 1e-12])
@@ -259,6 +261,7 @@ def test_a_long_sleep_is_exact_and_quick(delay: float) -> None:
     assert end.steps < 10
 
 
+@settings(max_examples=n_of(25, 2000))
 @given(st.lists(st.floats(1e-9, 100), min_size=1, max_size=20))
 def test_cumulative_timeouts_are_never_early(delays: list[float]) -> None:
     """Deadlines built from float sums are reached in one go, never before their time."""

@@ -7,8 +7,8 @@ import gc
 import math
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,41 +16,41 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from wavetank.patches.trio_hooks import trio_threads
-from wavetank.patches.virtual import virtual_process
-from wavetank.sim.asyncio_run import run_asyncio
 from wavetank.sim.choices import LEVELS, Level
 from wavetank.sim.dice import dice
 from wavetank.sim.ended import Ended
 from wavetank.sim.policies.random import MIXES, Uniform
-from wavetank.sim.scheduler import Scheduler
-from wavetank.sim.timers import Timers
-from wavetank.sim.trio_run import run_trio
 
-SEEDS = range(25)
+from ..depth import n_of
+from .conftest import Chosen
 
+Main = Callable[[], Coroutine[Any, Any, Any]]
 
-def ended(program: Callable[[], Coroutine[Any, Any, Any]], backend: str, level: Level, seed: int) -> Ended:
-    """How `program` ends in an order that dice pick."""
-    timers = Timers()
-    scheduler = Scheduler(timers)
-    chooser = Uniform(dice(seed), MIXES[seed % len(MIXES)], tail=10_000)
-    scheduler.renew(timers, chooser=chooser, level=level)
-    engine = run_asyncio if backend == "asyncio" else run_trio
-    with virtual_process(scheduler), trio_threads(scheduler):
-        try:
-            return engine(program, scheduler, started=lambda _: None, ended=lambda _: None)
-        finally:
-            scheduler.close()
+SEEDS = range(n_of(10, 50))
+"""Each mix of deviations comes up twice, at each level."""
 
 
-def holds(program: Callable[[], Coroutine[Any, Any, Any]], backend: str, level: Level) -> None:
+@contextmanager
+def orders(backend: str, level: Level) -> Iterator[Callable[[Main, int], Ended]]:
+    """How a program ends in an order that dice of a seed pick."""
+    chosen = Chosen(backend)
+
+    def ended(program: Main, seed: int) -> Ended:
+        chosen(lambda _: program(), Uniform(dice(seed), MIXES[seed % len(MIXES)], tail=10_000), level)
+        return chosen.end
+
+    with chosen.borrowed():
+        yield ended
+
+
+def holds(program: Main, backend: str, level: Level) -> None:
     """Run `program` in many orders; what it asserts holds in all."""
-    for seed in SEEDS:
-        end = ended(program, backend, level, seed)
-        if end.error is not None:
-            raise end.error
-        assert end.how == "returned", end.blocked
+    with orders(backend, level) as ended:
+        for seed in SEEDS:
+            end = ended(program, seed)
+            if end.error is not None:
+                raise end.error
+            assert end.how == "returned", end.blocked
 
 
 async def noise(group: anyio.abc.TaskGroup) -> None:
@@ -202,10 +202,11 @@ def test_async_generators_are_shut_down_in_every_order(backend: str, level: Leve
             for generator in kept:
                 assert await anext(generator) > 0
 
-    for seed in SEEDS[:5]:
-        closed.clear()
-        assert ended(program, backend, level, seed).how == "returned"
-        assert sorted(closed) == [1, 2]
+    with orders(backend, level) as ended:
+        for seed in range(len(MIXES)):
+            closed.clear()
+            assert ended(program, seed).how == "returned"
+            assert sorted(closed) == [1, 2]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=str)

@@ -18,7 +18,7 @@ import pytest
 import trio
 import trio.testing
 from anyio.abc import TestRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavetank.clock import HOUR, SECOND
@@ -30,6 +30,8 @@ from wavetank.sim.errors import Deadlock, RealInputOutput, RunStopped, ThreadStu
 from wavetank.sim.scheduler import Scheduler
 from wavetank.sim.timers import Timers
 from wavetank.sim.trio_run import TrioEngine, run_trio
+
+from ..depth import n_of
 
 T = TypeVar("T")
 Main = Callable[[], Coroutine[Any, Any, Any]]
@@ -111,6 +113,7 @@ def test_every_clock_is_the_run_s() -> None:
     assert value_of(main) == (4.0, 4.0, 4.0)
 
 
+@settings(max_examples=n_of(25, 2000))
 @given(st.lists(st.floats(1e-9, 100), min_size=1, max_size=20))
 def test_cumulative_deadlines_are_never_early(delays: list[float]) -> None:
     """Deadlines built from float sums are reached in one go, never before their time."""
@@ -338,6 +341,7 @@ async def shields() -> None:
         await trio.sleep_forever()
 
 
+@pytest.mark.usefixtures("soon_dropped")
 @pytest.mark.parametrize("stubborn", [swallows, shields])
 def test_tasks_that_will_not_be_cancelled(stubborn: Main) -> None:
     """A deadlocked run whose tasks hold off their cancellation still unwinds, with its clean-ups."""
@@ -356,6 +360,7 @@ def test_tasks_that_will_not_be_cancelled(stubborn: Main) -> None:
     assert_trio_is_real()
 
 
+@pytest.mark.usefixtures("soon_dropped")
 def test_a_spin_that_will_not_be_cancelled() -> None:
     """So does one whose budget of time is spent beside a task that spins."""
 
@@ -567,6 +572,7 @@ async def endless() -> None:
             await trio.sleep(600)
 
 
+@pytest.mark.usefixtures("soon_dropped")
 @pytest.mark.parametrize("main", [deadlock, swallows, shields, endless])
 def test_a_trio_run_that_cannot_end_comes_back(main: Main) -> None:
     """`trio.run` returns from a stopped run, the scheduler knows the reason, and trio is usable again."""

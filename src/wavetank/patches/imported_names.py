@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import is_
 from types import ModuleType
 from typing import Any, Final, final
 
@@ -48,7 +47,7 @@ def _modules() -> Modules:
         return _shared[0]
     global _last
     there, modules, namespaces = list(sys.modules.values()), _last[1], _last[2]
-    if len(there) != len(_last[0]) or not all(map(is_, there, _last[0])):
+    if there != _last[0]:
         modules = list(filter(_is_module, there))
         namespaces = list(map(vars, modules))
         _last = there, modules, namespaces
