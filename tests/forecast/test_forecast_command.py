@@ -284,6 +284,8 @@ def test_other_clients_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert limiter["client"] == "aiolimiter"
 
 
+# In the process of the other tests that import litellm, which takes seconds.
+@pytest.mark.xdist_group("SDKs")
 def test_the_router_of_litellm_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """It retries as often as its number says, and the same forecast comes out again."""
     words = ("--rows", "6", *RANGES, *OPENAI, "-j", "3", "--seeds", "1")

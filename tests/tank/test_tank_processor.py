@@ -210,8 +210,9 @@ def test_the_pauses_are_logged_in_a_test_with_pytest(
                 await processor.process_all()
             paused, resumed = tank.events
             assert (paused.kind, paused.scope, resumed.kind) == ("paused", "account", "resumed")
-            # In real time a pause is noted a moment after it was decided.
-            earliest = paused.until if tank.max_virtual_seconds else paused.at
-            assert paused.at < paused.until and earliest <= resumed.at
+            # In real time a pause is noted a moment after it was decided, which may be after its end.
+            if tank.max_virtual_seconds:
+                assert paused.at < paused.until <= resumed.at
+            assert paused.at <= resumed.at
     """)
     pytester.runpytest("-p", "no:langsmith_plugin").assert_outcomes(passed=1)
