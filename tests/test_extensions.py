@@ -7,13 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import anyio
 import pytest
 
-from wavetank import Tank, checks, cli, simulate
+from wavetank import Tank, checks, cli, search, simulate
 from wavetank.checks.check_selection import ADDED as CHECKS
+from wavetank.checks.check_selection import added_check
+from wavetank.clock import MINUTE
+from wavetank.extending import disturbed
 from wavetank.fault_kinds import ADDED as FAULTS
 from wavetank.provider import vendor_registry
 from wavetank.provider.vendor_registry import ADDED as VENDORS
@@ -24,6 +29,7 @@ from wavetank.scenario import Scenario, parse_scenario
 from wavetank.sim.choices import Level
 from wavetank.sim.policies import ADDED as POLICIES
 from wavetank.sim.policies import policy_named
+from wavetank.tank.search.made_schedule import Made
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "extending.md"
@@ -336,6 +342,46 @@ def test_checks_of_packages_come_after_those_of_wavetank() -> None:
     assert checks.named("+quick") == (*checks.DEFAULT, "quick")
     assert checks.named("quick,liveness") == ("liveness", "quick")
     assert checks.named(["strict", "+quick", "-quick"]) == checks.STRICT
+
+
+async def three_in_time(tank: Tank) -> None:
+    """Three calls at once, each with a deadline that a stall of the explorer may use up."""
+
+    async def ask(item: str) -> None:
+        tank.ledger.submit(item)
+        try:
+            with anyio.fail_after(120):
+                tank.ledger.complete(item, (await tank.fake_llm.call(item, item=item)).text)
+        except TimeoutError as error:
+            tank.ledger.fail(item, error)
+
+    async with anyio.create_task_group() as group:
+        for item in "abc":
+            group.start_soon(ask, item)
+
+
+@use_waves
+@pytest.mark.usefixtures("imported")
+@pytest.mark.parametrize("latency", ["0s", "60s"])
+def test_the_check_of_the_page_blames_no_correct_program(latency: str) -> None:
+    """It allows for what a search does, where deadlines pass and where every answer is as late as allowed."""
+    scenario = parse_scenario(f'[latency]\nfirst_token = "{latency}"', name="late", source="late.toml")
+    passed: Counter[bool | None] = Counter()
+    above = 0
+
+    def look(made: Made) -> None:
+        nonlocal above
+        assert made.trial is not None
+        log = made.trial.log
+        arrived = {event.request: event.at for event in log.of("arrived")}
+        took = max((event.at - arrived[event.request] for event in log.of("delivered")), default=0)
+        above += took > MINUTE and disturbed(log) is None
+        passed[added_check("quick")(log).passed] += 1
+
+    search(three_in_time, scenario, schedules=60, checks="quick", watch=look).check()
+    assert passed[True] > 10
+    assert passed[None] > 10
+    assert (above > 0) is (latency == "60s")
 
 
 @use_waves

@@ -1,11 +1,13 @@
 """What a package builds on that adds a check, a fault, a policy, a vendor or a writer of reports.
 
-`docs/extending.md` has an example of each. A check needs only `wavetank.EventLog` and `wavetank.Verdict`,
+`docs/extending.md` has an example of each. A check needs `wavetank.EventLog` and `wavetank.Verdict` besides,
 a vendor only `wavetank.VendorCard`.
 """
 
 from __future__ import annotations
 
+from .checks.disturbances import disturbed, explored_stalls
+from .checks.history import dated, history
 from .extensions import ExtensionError
 from .provider.faults.effect import BROKEN, Damage, FaultEffect, Position
 from .provider.http import Frame, Head
@@ -33,5 +35,9 @@ __all__ = [
     "Recorder",
     "ReportWriter",
     "Sampling",
+    "dated",
     "dice",
+    "disturbed",
+    "explored_stalls",
+    "history",
 ]

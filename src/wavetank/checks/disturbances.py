@@ -18,12 +18,12 @@ _WAS: Final = {"crashed": "crashed", "paused": "was paused"}
 
 
 def explored_stalls(log: EventLog) -> list[Event]:
-    """The stretches in which the explorer let time pass inside the program."""
+    """The stretches in which the explorer let time pass inside the program, each from `since` to `at`."""
     return [event for event in log.of("stalled") if event.reason in (None, DEADLINE)]
 
 
 def disturbed(log: EventLog) -> str | None:
-    """What to say of a run that counts, rates and waits are not judged in; `None` of any other."""
+    """Why counts, rates and waits are not judged in this run, in words; `None` if they are."""
     if any(event.reason == DEADLINE for event in log.of("stalled")):
         return "the explorer let a deadline of the program's own pass"
     if log.of("interrupted"):
