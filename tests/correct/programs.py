@@ -22,6 +22,7 @@ ATTEMPTS: Final = 12
 ROWS: Final = [f"row-{number}" for number in range(6)]
 
 Ask = Callable[[], Awaitable[object]]
+Main = Callable[[Tank], Coroutine[Any, Any, None]]
 
 
 class NotWhole(Exception):
@@ -358,7 +359,7 @@ async def cancels_the_rest(tank: Tank) -> None:
             group.start_soon(work, row)
 
 
-PROGRAMS: Final = (
+PROGRAMS: Final[tuple[Main, ...]] = (
     deduplicates,
     shares_what_comes_first,
     falls_back,

@@ -9,14 +9,14 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
 
 import wavetank
 from wavetank import CheckFailed, EventLog, RateLimited, Scenario, Tank, TokenError
-from wavetank.checks import STRICT, UnknownCheck
+from wavetank.checks import CHECKS, STRICT, UnknownCheck
 from wavetank.clock import MILLISECOND, SECOND, Duration
 from wavetank.scenario import DurationRange, Fault, Latency, Match, RetryAfter, ScenarioError, Wave
 
@@ -57,33 +57,23 @@ async def ask_both(tank: Tank) -> str:
 # -- what a run tells ------------------------------------------------------------------------------
 
 
+JUDGED: Final = (
+    *("liveness", "exactly_once", "right_answer", "answered", "retry_after", "shared_pause"),
+    *("no_storm", "permits_returned", "loop_responsive", "exercised"),
+)
+"""Checks that have what they need in a short run with a refusal, where nothing is declared."""
+
+
 @on_both
 def test_a_run_has_all_that_the_contract_names(backend: str) -> None:
     """Value, verdicts, events, virtual seconds, steps and token of a run that went well."""
     run = wavetank.simulate(ask_both, scenario=refused_once(2), backend=backend, checks="strict,exercised")
     assert run.value == "done"
     assert run.error is None
-    assert {name: verdict.passed for name, verdict in run.verdicts.items()} == {
-        "liveness": True,
-        "exactly_once": True,
-        "right_answer": True,
-        "answered": True,
-        "hosts": None,
-        "retry_after": True,
-        "shared_pause": True,
-        "no_storm": True,
-        "no_herd": None,
-        "in_flight_limit": None,
-        "permits_returned": True,
-        "loop_responsive": True,
-        "starvation": None,
-        "order": None,
-        "outcomes": None,
-        "within": None,
-        "request_rate": None,
-        "always": None,
-        "exercised": True,
-    }
+    assert [*run.verdicts] == [*CHECKS]
+    verdicts = {name: verdict.passed for name, verdict in run.verdicts.items()}
+    assert verdicts.items() >= dict.fromkeys(JUDGED, True).items()
+    assert False not in verdicts.values()
     assert run.virtual_seconds == 2.01
     assert run.steps > 0
     assert run.schedule.startswith("wt1-")
