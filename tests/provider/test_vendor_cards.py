@@ -64,10 +64,15 @@ def respond(
         ({"pings": ("warm",)}, "pings: 'warm' does not begin with a slash"),
         ({"reset": "minutes"}, "reset: there is no 'minutes'; choose of .*'duration'"),
         ({"limits_on": "none"}, "limits_on: there is no 'none'"),
-        ({"limit_headers": {"request": "x"}}, "limit_headers: there is no 'request'; did you mean"),
+        ({"limit_headers": {"request": "x-{field}"}}, "limit_headers: there is no 'request'; did you mean"),
         (
-            {"limit_headers": {"requests": "x-{what}"}},
-            r"limit_headers\['requests'\]: 'x-\{what\}' has a place \{what\} that is not known; .*\{field\}",
+            {"limit_headers": {"requests": "x-quota-left"}},
+            r"limit_headers\['requests'\]: 'x-quota-left' would be the name of 3 headers, for limit, "
+            r"remaining, reset: put \{field\} into it, or say .* limit_fields=\('remaining',\)",
+        ),
+        (
+            {"limit_headers": {"requests": "x-{what}-{field}"}},
+            r"limit_headers\['requests'\]: 'x-\{what\}-\{field\}' has a place \{what\} that is not known; .*\{field\}",
         ),
         ({"response_headers": {"x-id": "{id}"}}, r"response_headers\['x-id'\]: .*there are \{number\}"),
         ({"error_body": {"error": ["{text}"]}}, r"error_body: '\{text\}' has a place .* not known"),
@@ -111,6 +116,13 @@ def test_a_reset_is_stated_in_the_form_of_the_card(reset: Any, seen: str) -> Non
     mine = card(limit_headers={"requests": "x-{field}"}, reset=reset)
     _, headers, _ = respond(mine, Scenario(limits=Limits(requests_per_minute=100)))
     assert (headers["x-limit"], headers["x-remaining"], headers["x-reset"]) == ("100", "0", seen)
+
+
+def test_a_name_without_a_place_is_that_of_one_header() -> None:
+    """Where one field is stated, its header may have any name."""
+    mine = card(limit_headers={"requests": "x-quota-left"}, limit_fields=("remaining",))
+    _, headers, _ = respond(mine, Scenario(limits=Limits(requests_per_minute=100)))
+    assert headers["x-quota-left"] == "0"
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ _NAMES: Final = {
 def mistakes_in(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The fields of a card that have what they can't have, and what is wrong; `card` has all by name."""
     yield from _wrong_values(card)
+    yield from _wrong_headers(card)
     yield from _wrong_texts(card)
     yield from _wrong_templates(card)
 
@@ -98,6 +99,17 @@ def _wrong_values(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for path in card[field]:
             if path and not path.startswith("/"):
                 yield field, f"{path!r} does not begin with a slash"
+
+
+def _wrong_headers(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    stated = card["limit_fields"]
+    for kind, name in card["limit_headers"].items():
+        if len(stated) > 1 and "{field}" not in name:
+            yield (
+                f"limit_headers[{kind!r}]",
+                f"{name!r} would be the name of {len(stated)} headers, for {', '.join(stated)}: put "
+                "{field} into it, or say which one is stated, such as limit_fields=('remaining',)",
+            )
 
 
 def _wrong_texts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
             of its Retry-After.
         limit_headers: for each kind of limit (`requests`, `tokens`, `input_tokens`, `output_tokens`,
             `requests_per_day`, `tokens_per_day`) the names of its headers, with `{field}` in the
-            place of a word of `limit_fields`.
+            place of a word of `limit_fields`; it may be missing where one field is stated.
         limit_fields: which of `limit`, `remaining` and `reset` are stated.
         reset: how a reset is stated.
         limits_on: which responses state limits.
