@@ -72,7 +72,7 @@ def respond(
         ),
         (
             {"limit_headers": {"requests": "x-{what}-{field}"}},
-            r"limit_headers\['requests'\]: 'x-\{what\}-\{field\}' has a place \{what\} that is not known; .*\{field\}",
+            r"limit_headers\['requests'\]: .* has a place .* not known; there are \{field\}",
         ),
         ({"response_headers": {"x-id": "{id}"}}, r"response_headers\['x-id'\]: .*there are \{number\}"),
         ({"error_body": {"error": ["{text}"]}}, r"error_body: '\{text\}' has a place .* not known"),
@@ -83,6 +83,23 @@ def respond(
         ({"hosts": ("https://api.acme.example",)}, "hosts: .* without 'https://'"),
         ({"name": "B 3"}, "name: 'B 3': write small letters"),
         ({"statuses": {"billing": 9999}}, "statuses: 'billing' has the status 9999"),
+        ({"statuses": {"biling": 402}}, r"statuses: there is no 'biling'; did you mean 'billing'\?"),
+        ({"over_limit": {"tokens": 503}}, "over_limit: there is no 'tokens'; choose of .*'rate-limit'"),
+        (
+            {"errors": {"rate_limit": ("a",)}},
+            r"errors: there is no 'rate_limit'; did you mean 'rate-limit'\?",
+        ),
+        ({"errors": {"tokenz": ("a",)}}, r"errors: there is no 'tokenz'; did you mean 'tokens'\?"),
+        ({"errors": {429: ("a",)}}, "errors: there is no 429; choose of .*'requests-per-day'"),
+        ({"status_texts": {"401": ("a",)}}, "status_texts: '401' is no status: write a number"),
+        (
+            {"limit_headers": {"requests": "X Quota-{field}"}},
+            r"limit_headers: 'X Quota-\{field\}' is no name of a",
+        ),
+        ({"response_headers": {"x-id:": "1"}}, "response_headers: 'x-id:' is no name of a header"),
+        ({"refusal_headers": {"": "1"}}, "refusal_headers: '' is no name of a header"),
+        ({"headers": ("x acme",)}, "headers: 'x acme' is no name of a header"),
+        ({"key_header": "api key"}, "key_header: 'api key' is no name of a header"),
         ({"answer_fields": {"top": {}}}, "answer_fields: there is no 'top'; choose of .*'body'"),
     ],
 )
@@ -90,6 +107,16 @@ def test_a_card_that_is_wrong_is_refused(fields: dict[str, Any], said: str) -> N
     """When it is written; the text names the card, the field and what could be there."""
     with pytest.raises(ValueError, match=said):
         card(**fields)
+
+
+TUPLES = [name for name, kind in VendorCard.__annotations__.items() if kind == "tuple[str, ...]"]
+
+
+@pytest.mark.parametrize("field", TUPLES)
+def test_a_text_is_no_tuple_of_texts(field: str) -> None:
+    """It would be taken for a tuple of its letters."""
+    with pytest.raises(ValueError, match=f"{field}: write a tuple"):
+        card(**{field: "some text"})
 
 
 def test_what_is_behind_a_gateway_exists() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from string import Formatter
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from ..scenario import REFUSAL_STATUSES
+from ..scenario import REFUSAL_STATUSES, RefusalError
 from ..text import did_you_mean
+from .model import LimitReason
 
 _IN_TEXTS: Final = ("model", "limit", "used", "unit", "wait", "method", "path")
 _IN_HEADERS: Final = {
@@ -35,13 +36,18 @@ _TUPLES: Final = (
     "paths",
     "headers",
     "key_variables",
+    "key_aliases",
     "base_paths",
+    "limit_fields",
     "models",
     "reasoners",
     "serves",
     "pings",
 )
 _NAME: Final = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
+# What RFC 9110, section 5.6.2, calls a token.
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PLACE: Final = re.compile(r"\{\w*\}")
 _CHOICES: Final = {
     "reset": ("duration", "seconds", "decimal-seconds", "unix", "rfc3339"),
     "limits_on": ("all", "answers", "refusals"),
@@ -51,7 +57,11 @@ _ENDPOINTS: Final = (
     *("chat", "completions", "embeddings", "responses", "rerank", "models", "moderations"),
     *("images", "image-edits", "image-variations", "transcriptions", "translations", "speech"),
 )
+_ERRORS: Final = get_args(RefusalError)
 _NAMES: Final = {
+    "statuses": _ERRORS,
+    "over_limit": _ERRORS,
+    "errors": tuple(dict.fromkeys((*_ERRORS, *get_args(LimitReason)))),
     "serves": _ENDPOINTS,
     "endpoint_paths": _ENDPOINTS,
     "limit_headers": (
@@ -70,6 +80,7 @@ _NAMES: Final = {
 def mistakes_in(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The fields of a card that have what they can't have, and what is wrong; `card` has all by name."""
     yield from _wrong_values(card)
+    yield from _wrong_names(card)
     yield from _wrong_headers(card)
     yield from _wrong_texts(card)
     yield from _wrong_templates(card)
@@ -88,22 +99,40 @@ def _wrong_values(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for error, status in card[field].items():
             if not isinstance(status, int) or status not in REFUSAL_STATUSES:
                 yield field, f"{error!r} has the status {status!r}; one of a refusal is from 400 to 599"
-    for field, known in _CHOICES.items():
-        if card[field] not in known:
-            yield field, f"there is no {card[field]!r}; choose of {known}"
-    for field, known in _NAMES.items():
-        for name in card[field]:
-            if name not in known:
-                yield field, f"there is no {name!r}; {did_you_mean(name, known) or f'choose of {known}'}"
     for field in ("base_paths", "behind", "pings"):
         for path in card[field]:
             if path and not path.startswith("/"):
                 yield field, f"{path!r} does not begin with a slash"
 
 
+def _wrong_names(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for field, known in _CHOICES.items():
+        if card[field] not in known:
+            yield field, f"there is no {card[field]!r}; choose of {known}"
+    for field, known in _NAMES.items():
+        for name in card[field]:
+            if name not in known:
+                yield field, f"there is no {name!r}; {did_you_mean(str(name), known) or f'choose of {known}'}"
+    for status in card["status_texts"]:
+        if not isinstance(status, int):
+            yield "status_texts", f"{status!r} is no status: write a number, such as 401"
+
+
 def _wrong_headers(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    limits = card["limit_headers"]
+    names = {
+        "headers": card["headers"],
+        "key_header": [card["key_header"]] if card["key_header"] else [],
+        "response_headers": card["response_headers"],
+        "refusal_headers": card["refusal_headers"],
+        "limit_headers": limits.values(),
+    }
+    for field, given in names.items():
+        for name in given:
+            if not _HEADER.fullmatch(_PLACE.sub("x", name) if field == "limit_headers" else name):
+                yield field, f"{name!r} is no name of a header: write one such as 'x-acme-quota'"
     stated = card["limit_fields"]
-    for kind, name in card["limit_headers"].items():
+    for kind, name in limits.items():
         if len(stated) > 1 and "{field}" not in name:
             yield (
                 f"limit_headers[{kind!r}]",

@@ -47,8 +47,10 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
             the path that comes behind the address of a server that answers for all vendors.
         base_paths: what stands before the endpoints' own paths, such as `/v1`; a `*` is any one part.
         behind: the dialects of a gateway's other paths, by what stands before those, with `*` as well.
-        statuses: the vendor's own statuses, where the usual one of an error is another.
-        over_limit: statuses of requests over a limit, where that is not 429.
+        statuses: the vendor's own statuses by what is wrong, where the usual one is another. There are
+            `rate-limit`, `too-large`, `quota`, `billing`, `ramp`, `throttle`, `overloaded`, `server`,
+            `timeout` and `conflict`.
+        over_limit: the same for requests over a limit, where that is not 429.
         keep_alive: what is sent in a stream while its first token is still to come.
         keep_alive_every: nanoseconds between two of them.
         endpoint_paths: whole paths of endpoints that are elsewhere, by the endpoint's name.
@@ -67,8 +69,10 @@ class VendorCard(msgspec.Struct, frozen=True, kw_only=True):
             `{title}` (the status in words) and `{number}` (that of the request). A message that is empty
             is left out.
         stream_error: the shape of an error in a stream, where it is another; `"{error}"` is that shape.
-        errors: message, type, code and parameter of a refusal, by what is wrong or by the limit that was
-            hit, such as `tokens` or `requests-per-day`; the rest is generic. A message may have `{model}`,
+        errors: message, type, code and parameter of a refusal, by what is wrong (as in `statuses`) or by
+            the limit that was hit: `requests`, `input-tokens`, `output-tokens` and `tokens` (which also
+            stands for those two), `requests-per-day`, `tokens-per-day`, `concurrent`, `ramp`, `penalty`;
+            the rest is generic. A message may have `{model}`,
             `{limit}`, `{used}`, `{unit}` (what the limit is for: `minute`) and `{wait}`, the seconds of the
             Retry-After.
         status_texts: the same by status, for a plain rate limit and for a key that is missing (401).
