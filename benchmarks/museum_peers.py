@@ -181,18 +181,23 @@ def contest(names: Sequence[str]) -> Contest:
 
 def lines(of: Contest) -> Iterator[str]:
     """The part of the page about other tools, line by line."""
-    tools, names, versions, seens = of
     yield from _ABOUT.format(
-        versions=", ".join(versions), seconds=SECONDS, twin=TWIN_SECONDS, times=REAL_TIMES
+        versions=", ".join(of.versions), seconds=SECONDS, twin=TWIN_SECONDS, times=REAL_TIMES
     ).splitlines()
-    yield f"| specimen | {' | '.join(tools)} | twin blamed by |"
-    yield f"|{'---|' * (len(tools) + 2)}"
+    yield f"| specimen | {' | '.join(of.tools)} | twin blamed by |"
+    yield f"|{'---|' * (len(of.tools) + 2)}"
+    yield from rows(of)
+    yield ""
+    yield from tally(of)
+
+
+def rows(of: Contest) -> Iterator[str]:
+    """A row for each specimen: what each tool saw."""
+    tools, names, _, seens = of
     for name in names:
         blaming = [tool for tool in tools if seens[tool, name, "twin"].first]
         cells = (str(seens[tool, name, "buggy"]) for tool in tools)
         yield f"| `{name}` | {' | '.join(cells)} | {', '.join(blaming) or 'none'} |"
-    yield ""
-    yield from tally(of)
 
 
 def tally(of: Contest) -> Iterator[str]:
@@ -204,7 +209,8 @@ def tally(of: Contest) -> Iterator[str]:
         twins = sum(seens[tool, name, "twin"].runs for name in names)
         lent = sum(one.by_our_checks for one in seen)
         theirs = "" if tool == "wavetank" else f", {lent} of them only by wavetank's checks"
-        yield f"- {tool}: {len(seen)} of {len(ran)} seen{theirs}; {twins} runs of the twins"
+        share = "all" if len(seen) == len(ran) else f"{len(seen)} of {len(ran)}"
+        yield f"- {tool}: {share} seen{theirs}; {twins} runs of the twins"
 
 
 def main() -> None:

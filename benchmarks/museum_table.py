@@ -3,6 +3,7 @@
 Every specimen is searched from several seeds under every policy, and each twin is searched beside
 it. `--page FILE` lets other tools run the museum, too, and writes all as a page of the
 documentation, with the date and the versions; `--table FILE` puts the short table between its markers.
+With `--only NAME` alone it prints the rows of a new specimen for both pages, without other tools.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SEEDS: Final = 20
 SHRUNK: Final = 3
 MOST: Final = 1_000
 TWIN: Final = 200
+DETECTION: Final = Path(__file__).parents[1] / "docs" / "detection.md"
 MARKERS: Final = ("<!-- museum -->", "<!-- /museum -->")
 
 
@@ -132,7 +134,7 @@ def page(rows: Sequence[Row], seeds: int) -> Iterator[str]:
     hidden = sum(number == 0 for one in rows for number in one.firsts["portfolio"])
     yield ""
     yield (
-        f"With the default policy {len(rows)} of {len(rows)} rows are seen; the median of the medians is "
+        "With the default policy the bug of every row is seen; the median of the medians is "
         f"{statistics.median(medians):.0f}, the worst search took {worst} schedules, and {hidden} of "
         f"{len(rows) * seeds} searches saw nothing."
     )
@@ -156,6 +158,31 @@ def short(rows: Sequence[Row], others: museum_peers.Contest) -> Iterator[str]:
             shrunk = f"FIFO but for {left:.0f} choice{'s' if left > 1 else ''}" if left else "FIFO"
             told = (others.seens[tool, name, "buggy"].shortly for tool in tools)
             yield f"| `{name}` | {cell(one.firsts['portfolio'])} | {shrunk} | {' | '.join(told)} |"
+
+
+def by_hand(rows: Sequence[Row], detection: str) -> Iterator[str]:
+    """What a person adds to both pages for new specimens, whose text says which tools its table has."""
+    (head,) = (line for line in detection.splitlines() if line.startswith("| specimen | wavetank |"))
+    tools = tuple(head.split(" | ")[1:-1])
+    names = tuple(dict.fromkeys(one.specimen.name for one in rows))
+    seens = {
+        (tool, name, which): museum_peers.Seen(0, 0, "not run")
+        for tool in tools
+        for name in names
+        for which in ("buggy", "twin")
+    }
+    for one in reversed(rows):  # the table of the tools has the first backend
+        number = one.firsts["portfolio"][0]
+        found = museum_peers.Seen(number, number, one.specimen.found_as)
+        seens["wavetank", one.specimen.name, "buggy"] = found
+        seens["wavetank", one.specimen.name, "twin"] = museum_peers.Seen(TWIN, int(not one.twin), "")
+    others = museum_peers.Contest(tools, names, (), seens)
+    yield "\ndocs/detection.md, at the end of the first table:\n"
+    yield from (f"| {' | '.join(cells(one))} |" for one in rows)
+    yield '\ndocs/detection.md, at the end of the table under "Beside other tools":\n'
+    yield from museum_peers.rows(others)
+    yield "\ndocs/museum.md, at the end of the table:\n"
+    yield from [*short(rows, others)][2:]
 
 
 def put_between(markers: tuple[str, str], text: str, lines: Iterable[str]) -> str:
@@ -185,6 +212,8 @@ def main() -> None:
         for backend in SPECIMENS[name].backends:
             rows.append(row(SPECIMENS[name], backend, options.seeds))
             print(" | ".join(cells(rows[-1])), flush=True)
+    if options.only and options.page is None and options.table is None:
+        print("\n".join(by_hand(rows, DETECTION.read_text("utf-8"))))
     if options.page is not None or options.table is not None:
         others = museum_peers.contest(names)
         if options.page is not None:

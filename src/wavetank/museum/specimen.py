@@ -34,13 +34,13 @@ Variant = TypeVar("Variant")
 class Specimen:
     """A small processor with one known bug, its correct twin, and how a search tells them apart.
 
-    `row` is the bug's number in the museum. `story` says what goes wrong and `seen` where it
-    shipped. `items` is how many items both programs process. The buggy one fails the check
-    `check` with a failure of the kind `failure` (`Run.kind`); the twin passes. `max_virtual_seconds`
-    is the budget of a run whose hang could otherwise go on for a day. With `interrupt` a search
-    interrupts both, after which `resumed` or `twin_resumed` runs if there is one. `backends` are
-    `threads` alone for programs that are plain functions. `needs` are modules that both import, and the
-    extra of wavetank that brings each.
+    `row` is the bug's number in the museum: variants of one bug share it, and a new bug has the next one.
+    `story` says what goes wrong and `seen` where it shipped. `items` is how many items both programs
+    process. The buggy one fails the check `check` with a failure of the kind `failure` (`Run.kind`); the
+    twin passes. `max_virtual_seconds` is the budget of a run whose hang could otherwise go on for a day.
+    With `interrupt` a search interrupts both, after which `resumed` or `twin_resumed` runs if there is one.
+    `backends` are `threads` alone for programs that are plain functions. `needs` are modules that both
+    import, and the extra of wavetank that brings each.
     """
 
     name: str
