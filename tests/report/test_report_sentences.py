@@ -12,6 +12,7 @@ import pytest
 import wavetank
 from wavetank import RateLimited, Tank
 from wavetank.events import Event, EventKind, EventLog, Header, Judged, Notes, RunEnd, TaskEnd
+from wavetank.fault_kinds import KINDS, FaultKind
 from wavetank.museum import SPECIMENS
 from wavetank.report.page_model import page_model
 from wavetank.report.sentence import rounded
@@ -292,6 +293,18 @@ def test_the_scope_of_a_refusal_is_said(scope: str, said: str) -> None:
         Event(at=1, kind="refused", request=1, item="a", status=429, scope=scope, retry_after=1_000_000_000)
     )
     assert said in explained(log)[0].text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_sentence_says_what_each_kind_of_fault_sent(kind: FaultKind) -> None:
+    """In words, behind what became of the request."""
+    log = EventLog(Header(scenario="s", digest="0", seed=0, backend="asyncio"))
+    log.append(Event(at=0, kind="arrived", request=1, item="a"))
+    log.append(Event(at=1, kind="left", request=1, item="a", fault=0, reason=kind))
+    begun, happened, words = explained(log)[0].text.split(": ")
+    assert begun == "At 1ns trouble began for 'a'"
+    assert happened.startswith("request 1 ended")
+    assert len(words.split()) > 2
 
 
 def test_a_long_error_is_cut() -> None:

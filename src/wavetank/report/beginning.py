@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from ..checks.repetition import repetition
 from ..checks.verdict import Verdict
 from ..clock import format_duration
 from ..events import Event, EventLog, Wait
+from ..fault_kinds import FaultKind
 from ..text import counted
 from .blocked import Blocked, alike, blocked, culprit_of, reason_of, told, waiter_of
 from .circumstances import left_unread, without_outcome
@@ -26,18 +27,34 @@ from .verdicts import failures, how_it_ended, verdicts
 from .waited_for import it_is
 
 _FOR_TASKS: Final = ("waits for all of", "waits for task", "waits in TaskGroup", "waits in Nursery")
-_FAULTS: Final = {
-    "length-too-short": "half of the body, and a Content-Length as if that were all",
-    "length-too-long": "the whole body, and a Content-Length of more, until the connection ended",
+_FAULTS: Final[dict[FaultKind, str]] = {
+    "connection-refused": "the client could not connect",
+    "dns-failure": "the name of the host was not found",
+    "connect-timeout": "nothing answered when the client connected",
+    "bad-certificate": "a certificate that cannot be trusted",
+    "no-answer": "not a byte came back",
+    "reset": "the connection was reset without an answer",
+    "closed": "the connection was closed without an answer",
+    "reset-after-headers": "headers, and then the connection was reset",
+    "cut-mid-stream": "a part of the answer, and then the connection ended",
+    "stall-before-headers": "nothing for a while, and then the answer",
+    "stall": "nothing for a while in the middle of the answer",
+    "slow-trickle": "the answer in its pieces, over a long time",
+    "malformed-chunk": "a stream with an event that is no JSON",
     "truncated-json": "half of the body, with the proper end of a response",
     "missing-end": "a stream without the event that ends it",
-    "malformed-chunk": "a stream with an event that is no JSON",
     "duplicate-event": "a stream with one event twice",
+    "error-in-stream": "an error in a response with status 200",
+    "length-too-long": "the whole body, and a Content-Length of more, until the connection ended",
+    "length-too-short": "half of the body, and a Content-Length as if that were all",
     "empty-body": "status 200 and no body",
     "html-body": "an HTML page in place of the answer",
-    "reset-after-headers": "headers, and then the connection was reset",
+    "bad-gzip": "an answer that is said to be compressed, and is not",
+    "malformed-status-line": "a first line that is not HTTP",
+    "malformed-headers": "a status, and a line that is no header",
+    "malformed-chunk-size": "a body in chunks, of which one has no size",
 }
-"""What was sent, by the kind of fault; the other kinds say it themselves."""
+"""What was sent, or what happened, by the kind of fault; one of a package has only its name."""
 
 
 def trouble(log: EventLog) -> Iterator[Sentence]:
@@ -48,7 +65,7 @@ def trouble(log: EventLog) -> Iterator[Sentence]:
         yield _first_refusal(log, first)
     elif fault is not None:
         of = "" if fault.item is None else f" for {fault.item!r}"
-        meant = f": {meaning}" if (meaning := _FAULTS.get(fault.reason or "")) else ""
+        meant = f": {meaning}" if (meaning := _FAULTS.get(cast(FaultKind, fault.reason))) else ""
         text = f"At {format_duration(fault.at)} trouble began{of}: {describe(fault)}{meant}."
         yield Sentence(text, fault.at, fault.request)
     else:
