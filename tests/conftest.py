@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
 from .depth import DEEP
 from .forked import ForkedPython
@@ -41,6 +42,19 @@ os.environ["PYTEST_ADDOPTS"] = "-p no:langsmith_plugin"
 def forked_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python processes that the test starts with `subprocess`, or that the package so starts, are forked."""
     monkeypatch.setattr(subprocess, "Popen", ForkedPython)
+
+
+class ByGroupOrFile(LoadGroupScheduling):  # type: ignore[misc]
+    """A file is run by one worker, which then sets up once what its tests share."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return nodeid.partition("::")[0] if scope == nodeid else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByGroupOrFile:
+    return ByGroupOrFile(config, log)
 
 
 _spared = [0]
