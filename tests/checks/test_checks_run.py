@@ -83,7 +83,8 @@ def test_a_budget_that_ended_while_outcomes_came_is_an_overrun() -> None:
     verdict = liveness.judge(log)
     assert verdict.passed is False
     assert verdict.summary == (
-        "overrun: the budget of virtual time ended after 50 steps, at 1m40s, before main did"
+        "overrun: the budget of virtual time ended after 50 steps, at 1m40s, before main did; 1 of 2 items "
+        "had an outcome. More virtual time: max_virtual_seconds, in pytest --llm-max-virtual-seconds"
     )
     assert verdict.evidence == (
         "1 item(s) without an outcome: 'b'",
@@ -110,6 +111,24 @@ def test_a_budget_that_ended_without_outcomes_is_a_livelock() -> None:
         "49 request(s) in the second half of the run",
     )
     assert kind_of_hang(log) == "livelock"
+
+
+def test_a_first_answer_is_progress_though_it_is_reported_later() -> None:
+    """The items that wait for their report are counted; a second answer of an item is none."""
+    submitted = [happened("submitted", 0, item) for item in "abc"]
+    asked = [happened("arrived", at, "a", request=at) for at in range(1, 100)]
+    answered = [happened("delivered", 10, "a", request=10, status=200)]
+    late = [happened("delivered", 60, "b", request=60, status=200)]
+    repeated = [happened("delivered", 60, "a", request=60, status=200)]
+    log = log_of(submitted, asked, answered, late, end=ended("time"))
+    assert kind_of_hang(log) == "overrun"
+    assert liveness.judge(log).evidence[0] == (
+        "3 item(s) without an outcome: 'a', 'b', 'c'; "
+        "2 of these were answered, and not reported to the ledger"
+    )
+    log = log_of(submitted, asked, answered, repeated, end=ended("time"))
+    assert kind_of_hang(log) == "livelock"
+    assert "its second half brought no outcome and no item its first answer" in liveness.judge(log).summary
 
 
 def test_a_spent_step_budget_is_a_livelock_also_when_time_stands_still() -> None:
