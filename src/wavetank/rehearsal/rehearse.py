@@ -24,7 +24,7 @@ from .fresh_process import FreshProcess, scratch_folder, standard_input
 from .items import items_of
 from .job import ProgramEnd, Rehearsal
 from .process_trials import Answered, ProcessTrials
-from .sandbox import copy_working_directory
+from .sandbox import make_sandbox
 
 PASSED: Final = 0
 VERDICT_FAILED: Final = 1
@@ -99,7 +99,7 @@ def rehearse(
     schedule = Schedule(HOSTED, rehearsal.seed, digest(rehearsal.scenario))
     with scratch_folder() as scratch:
         if sandbox is not None:
-            copy_working_directory(sandbox)
+            make_sandbox(sandbox)
         token = None if replay is None else Schedule.parse(replay)
         apart = token is not None and token.chosen and sandbox is None
         answered = FreshProcess(
