@@ -15,12 +15,15 @@ from wavetank.checks import (
     judge,
     liveness,
     named,
+    outcomes,
     retry_after,
 )
+from wavetank.checks.causes import causes
+from wavetank.checks.history import history
 from wavetank.checks.liveness import kind_of_hang
 from wavetank.checks.verdict import Verdict
 from wavetank.clock import MILLISECOND, SECOND
-from wavetank.events import Event, RunEnd
+from wavetank.events import Event, RunEnd, Unseen
 
 from .event_logs import happened, log_of
 
@@ -463,3 +466,47 @@ def test_tolerance_is_a_millisecond() -> None:
     for early, passed in ((MILLISECOND, True), (MILLISECOND + 1, False)):
         repeat = Event(at=due, kind="arrived", item="a", request=2, declared=True, sent=due - early)
         assert judged(first, repeat).passed is passed
+
+
+def turned_away(at: float, number: int, status: int = 429) -> list[Event]:
+    """A request and its refusal."""
+    return [
+        happened("arrived", at, request=number, host="api.openai.com", model="m"),
+        happened("refused", at, request=number, status=status),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "more", "said"),
+    [
+        ((429,) * 8, [], "in all 8 requests, each refused with 429"),
+        ((429, 503, 429), [], "in all 3 requests: 2 refused with 429, 1 refused with 503"),
+        (
+            (429, 429),
+            [happened("arrived", 9, request=9)],
+            "in all 3 requests: 2 refused with 429, 1 without a reply",
+        ),
+        ((429, 429), [], None),
+        ((429, 429, 429), [happened("answered", 9, request=9, status=200)], None),
+    ],
+)
+def test_the_story_of_an_item_that_is_given_up_ends_with_a_sum(
+    statuses: tuple[int, ...], more: list[Event], said: str | None
+) -> None:
+    """How often it was asked for, and what came of that; one or two requests are soon counted."""
+    asked = [event for number, status in enumerate(statuses) for event in turned_away(number, number, status)]
+    lines = history(log_of(happened("submitted", 0), asked, more), "a")
+    assert (lines[-1] if lines[-1].startswith("in all") else None) == said
+    given_up = happened("failed", 9, error="E: no", error_type="E")
+    log = log_of(
+        happened("submitted", 0), asked, more, given_up, end=ended("returned"), expects={"failed": 0}
+    )
+    line = outcomes.judge(log).evidence[-1]
+    assert line == "at 9s: 'a': reported as failed: E: no" + (f"; {said}" if said is not None else "")
+
+
+def test_an_error_that_is_cut_says_so() -> None:
+    """Nobody takes the rest for the whole message."""
+    long = Unseen(task="work", at=SECOND, error="E: " + "x" * 500, file="a.py", line=3)
+    (line,) = causes(log_of(end=RunEnd(how="returned", at=SECOND, steps=1, unseen=(long,))))
+    assert line.endswith("xxx… (a.py:3)")
